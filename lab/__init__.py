@@ -1,0 +1,34 @@
+"""Make a Keras network observable, ask it questions with compiled routines, and get the evidence with every answer.
+
+Names are imported when they are first used, so that importing the package does not wake TensorFlow.
+"""
+import importlib
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "lab.models": ("load",),
+    "lab.network": ("Network",),
+    "lab.objectives": ("logit", "channel", "neuron", "layer", "direction", "cosine", "Objective", "objectives"),
+    "lab.attribution": ("explainers",),
+    "lab.attribution.gradients": ("gradient", "gradient_x_input", "integrated_gradients", "smoothgrad"),
+    "lab.attribution.cam": ("gradcam",),
+    "lab.attribution.controls": ("edges", "input_magnitude", "noise", "constant"),
+    "lab.explanation": ("explain", "Explanation"),
+    "lab.visualization.maximize": ("maximize", "Pictures"),
+    "lab.data": ("photographs", "folder", "Data"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,46 @@
+"""Controls: explainers that are blind on purpose. They never look at the weights, so every check must unmask them."""
+import numpy as np
+from skimage.filters import sobel
+
+from lab.attribution import explainers
+from lab.environment import tf
+
+
+@explainers.register(control=True)
+def edges(network, inputs, objective):
+    """Edge strength of the input itself, by the Sobel filter (a control: it ignores the network).
+
+    inputs: what the model takes, with arrays [batch, rows, columns, channels] -> the same structure and shape, float32.
+    Arrays of other rank get the absolute difference to their neighbour along the last axis.
+    """
+    del objective
+    return tf.nest.map_structure(lambda leaf: np.stack([_edges(each) for each in leaf]).astype("float32"), network.inputs(inputs))
+
+
+@explainers.register(control=True)
+def input_magnitude(network, inputs, objective):
+    """The absolute value of the input itself (a control: it ignores the network); structure and shape of the inputs, float32."""
+    del objective
+    return tf.nest.map_structure(lambda leaf: np.abs(leaf).astype("float32"), network.inputs(inputs))
+
+
+@explainers.register(control=True)
+def noise(network, inputs, objective, *, seed):
+    """Independent Gaussian noise, the same for every image (a control: it ignores the network and the input)."""
+    del objective
+    arrays = network.inputs(inputs)
+    rng = np.random.default_rng(seed)
+    return tf.nest.map_structure(lambda leaf: np.broadcast_to(rng.standard_normal(leaf.shape[1:]), leaf.shape).astype("float32"), arrays)
+
+
+@explainers.register(control=True)
+def constant(network, inputs, objective):
+    """One everywhere (a control: it says nothing); structure and shape of the inputs, float32."""
+    del objective
+    return tf.nest.map_structure(lambda leaf: np.ones(leaf.shape, "float32"), network.inputs(inputs))
+
+
+def _edges(sample):
+    if sample.ndim == 3:
+        return np.stack([sobel(sample[..., channel].astype("float64")) for channel in range(sample.shape[-1])], axis=-1)
+    return np.abs(np.diff(sample, axis=-1, prepend=sample[..., :1]))

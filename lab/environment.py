@@ -1,0 +1,71 @@
+"""TensorFlow, made ready once: quiet logs, the right Keras backend, memory growth on GPUs.
+
+Every module that needs TensorFlow imports it from here, so that the settings below come first.
+"""
+import contextlib
+import os
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+_asked = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if _asked != "tensorflow":
+    raise ImportError(f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_asked}. Unset it, or set it to 'tensorflow'.")
+
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hold back what is written to the process's error stream; give it out only if something is raised.
+
+    TensorFlow's libraries write their greetings before they read any log level, so only the stream itself can be held.
+    """
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except OSError:
+        # No error stream at all (a service, pythonw): nothing to hold back.
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with _quiet():
+    import keras
+    import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")
+
+if keras.config.backend() != "tensorflow":
+    raise ImportError(f"The lab needs Keras on TensorFlow. Received: backend {keras.config.backend()!r} from keras.json.")
+
+for _gpu in tf.config.list_physical_devices("GPU"):
+    try:
+        tf.config.experimental.set_memory_growth(_gpu, True)
+    except RuntimeError:
+        # The caller started the device before importing the lab: the device keeps the caller's setting.
+        break
+
+
+def on_gpu():
+    """Whether TensorFlow sees a GPU: bool."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def fused(function):
+    """A traceable function compiled to one kernel by XLA, on any device: for long chains of elementwise work, which TensorFlow
+    alone would write to memory at every link. Networks stay out of it on CPUs: XLA makes depthwise convolutions 20x slower there.
+    """
+    return tf.function(function, autograph=False, jit_compile=True)

@@ -1,0 +1,92 @@
+"""Layer paths: every layer of a Keras model under a name that says where it is.
+
+`walk(model) -> {path: layer}`. A child of a Functional or Sequential model is named by its `layer.name`, any other by
+the attribute, list index or dict key that holds it.
+"""
+from dataclasses import dataclass
+
+from lab.environment import keras
+
+# Wrappers that run the inner layer inside a loop, where a trace records one step and not the whole.
+LOOPS = (keras.layers.TimeDistributed, keras.layers.RNN, keras.layers.Bidirectional)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of `network.layers()`: path, Keras type, output shape (batch first, None where free), parameters, calls."""
+
+    path: str
+    type: str
+    shape: tuple
+    parameters: int
+    calls: int
+
+
+def walk(model):
+    """All layers below a model, parents before children: dict of path to layer, the model itself under ''."""
+    found = {"": model}
+    seen = {id(model)}
+    _descend(model, "", found, seen)
+    return found
+
+
+def _descend(parent, prefix, found, seen):
+    for name, child in _children(parent):
+        if id(child) in seen:
+            continue
+        seen.add(id(child))
+        path = _free(f"{prefix}/{name}" if prefix else name, found)
+        found[path] = child
+        _descend(child, path, found, seen)
+
+
+def _free(path, taken):
+    """The path itself, or with the first number that makes it new (Keras does not forbid two layers of one name)."""
+    count, free = 1, path
+    while free in taken:
+        count, free = count + 1, f"{path}#{count + 1}"
+    return free
+
+
+def _children(parent):
+    if isinstance(parent, (keras.Sequential, keras.src.models.Functional)):
+        return [(layer.name, layer) for layer in parent.layers if not isinstance(layer, keras.layers.InputLayer)]
+    direct = list(parent._flatten_layers(include_self=False, recursive=False))
+    named = {}
+    for attribute, value in vars(parent).items():
+        for name, layer in _held(attribute, value):
+            named.setdefault(id(layer), name)
+    return [(named.get(id(layer), layer.name), layer) for layer in direct]
+
+
+def _held(name, value):
+    """Layers that an attribute holds, directly or in lists and dicts: yields (name, layer)."""
+    if name in ("_layers", "_functional", "_metrics"):
+        return
+    if isinstance(value, keras.layers.Layer):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _held(f"{name}/{key}", item)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _held(f"{name}/{index}", item)
+
+
+def looped(path, layers):
+    """The path of the wrapper that runs a layer inside a loop, or None."""
+    parts = path.split("/")
+    for length in range(1, len(parts)):
+        parent = "/".join(parts[:length])
+        if isinstance(layers.get(parent), LOOPS):
+            return parent
+    return None
+
+
+def variables(layers):
+    """The own variables of each layer: dict of 'path/name' to keras.Variable."""
+    found = {}
+    for path, layer in layers.items():
+        for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
+            found[_free(f"{path}/{variable.name}" if path else variable.name, found)] = variable
+    return found

@@ -1,0 +1,336 @@
+"""Network: a Keras model made observable, without cutting or copying it.
+
+    network = Network(model)
+    network.layers()                      what there is to look at
+    network.trace(inputs, reads=[path])   inside a tf.function: outputs, logits and activations
+    with network.weights(state): ...      other weights in place, put back on leaving
+
+The only object of the lab with state: compiled routines and their trace count.
+"""
+import contextlib
+import hashlib
+import itertools
+
+import numpy as np
+
+from lab import taps
+from lab.environment import keras, on_gpu, tf
+from lab.layers import Layer, looped, variables, walk
+from lab.objectives import check
+from lab.registry import nearest
+
+GIB = 1 << 30
+
+
+class Trace:
+    """What one forward pass of a network computed, as graph tensors: `outputs` and `activations`, by name and by path."""
+
+    def __init__(self, outputs, activations, folded):
+        self.outputs = outputs
+        self.activations = activations
+        self.folded = folded
+
+    def logits(self, name=None):
+        """The pre-softmax (or pre-sigmoid) tensor of an output, [batch, classes]; the output itself where its head is linear."""
+        output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
+        return taps.preactivation(output, heads_only=True)[0]
+
+
+class Network:
+    """A Keras 3 model with what the lab knows of it.
+
+    model: any built Keras model. preprocessing: `lab.preprocessing.Preprocessing` or None (inputs are given ready-made).
+    classes: list of class names or None. memory: bytes that one chunk of work may take. fold: whether BatchNormalization is
+    folded into the convolution before it. jit: XLA on or off; None: on where there is a GPU. spec: TensorSpecs of the inputs
+    for a model that does not say what it takes.
+    """
+
+    def __init__(self, model, *, name=None, preprocessing=None, classes=None, memory=2 * GIB, fold=True, jit=None, spec=None):
+        self.model = model
+        self.name = name or model.name
+        self.preprocessing = preprocessing
+        self.classes = classes
+        self.memory = memory
+        self.fold = fold
+        self.jit = on_gpu() if jit is None else jit
+        self.spec = _input_spec(model) if spec is None else spec
+        self.compiled = {}
+        self.traces = 0
+        self.halved = []
+        self._build()
+        self.tree = walk(model)
+        self.variables = variables(self.tree)
+        self._refuse_nan()
+        self._survey()
+
+    def __repr__(self):
+        return f"Network({self.name!r}, {len(self.layers())} layers, {self.model.count_params():,} parameters)"
+
+    # What there is ------------------------------------------------------------------------------------------------------
+
+    def layers(self):
+        """Every layer that runs, in order of its last call: list of `Layer` (path, type, shape, parameters, calls)."""
+        return list(self._layers.values())
+
+    @property
+    def size(self):
+        """Rows and columns of the image that the network takes: (int, int), or None for other inputs."""
+        shape = getattr(self.spec, "shape", ())
+        return tuple(shape[1:3]) if len(shape) == 4 and None not in shape[1:3] else None
+
+    @property
+    def shapes(self):
+        """Output shape by address, every later call of a shared layer under `path@k`: dict of str to tuple."""
+        return self._shapes
+
+    def preprocess(self, images, *, fit="squash"):
+        """RGB images in 0..255 (any size; one, a list or a batch) -> inputs of the network, float32 [images, rows, columns, channels]."""
+        return self._preprocessing().preprocess(images, self.size, fit=fit)
+
+    def deprocess(self, inputs):
+        """Inputs of the network -> RGB images in 0..255, float32 of the same shape."""
+        return self._preprocessing().deprocess(inputs)
+
+    def class_index(self, name):
+        """The index of a class given its name, its index, or its index as text: int. Raises ValueError with the nearest names."""
+        if str(name).isdigit():
+            return int(name)
+        lowered = [each.lower() for each in self.classes or []]
+        if str(name).lower() not in lowered:
+            raise ValueError(f"Unknown class of {self.name}. Received: {name!r}. {nearest(str(name).lower(), lowered)}")
+        return lowered.index(str(name).lower())
+
+    def class_name(self, index):
+        """The name of a class: str; its index where the network has no names."""
+        return self.classes[index] if self.classes else str(index)
+
+    def check(self, objective):
+        """Raise ValueError where an objective asks for a layer, class or channel that the network lacks."""
+        check(objective, self._shapes, self.outputs)
+
+    def inputs(self, given):
+        """Inputs as arrays of the network's own dtypes, in its own structure, checked.
+
+        Raises ValueError for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
+        """
+        flat = self._flatten(given)
+        arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self._places())]
+        if len({len(array) for array in arrays}) > 1:
+            raise ValueError(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
+        return tf.nest.pack_sequence_as(self.spec, arrays)
+
+    # Looking inside -----------------------------------------------------------------------------------------------------
+
+    def trace(self, inputs, reads=(), interceptors=None):
+        """Run the model on graph tensors while its layers are tapped -> `Trace`. Only inside a tf.function.
+
+        reads: layer addresses (`path`, or `path@k` for call k of a shared layer) whose outputs are kept.
+        interceptors: replaces the folding of BatchNormalization by others of `lab.taps`.
+        """
+        reader = taps.Reader()
+        if interceptors is None:
+            exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
+            interceptors = [taps.Folder(exempt)] if self.fold else []
+        with taps.intercept(self.tree.values(), reader, *interceptors):
+            outputs = self._named(self.model(inputs, training=False))
+        folded = sum(getattr(each, "folded", 0) for each in interceptors)
+        return Trace(outputs, {address: self._read(address, reader) for address in reads}, folded)
+
+    def _read(self, address, reader):
+        path, _, call = address.partition("@")
+        outputs = reader.outputs.get(id(self.tree[path]), [])
+        tensor = outputs[int(call or 0)] if int(call or 0) < len(outputs) else None
+        loop = looped(path, self.tree)
+        if loop or not reader.sees(tensor):
+            reason = f"it runs inside the loop of {loop!r}" if loop else "it does not run in this pass, runs inside a loop, or gives several arrays"
+            raise ValueError(f"A layer is read where it gives one array per call. Received: {address!r}: {reason}.")
+        return tensor
+
+    def last_spatial(self):
+        """The address of the last layer whose output has spatial extent, [batch, rows, columns, channels]. Raises ValueError if none."""
+        for address in reversed(self._shapes):
+            if _has_extent(self._shapes[address]) and not isinstance(self.tree[address.split("@")[0]], keras.Model):
+                return address
+        raise ValueError(f"A CAM needs a layer with rows and columns. Received: {self.name}, which has none.")
+
+    def spatial(self, address):
+        """The address itself. Raises ValueError for an unknown layer and for one without rows and columns."""
+        if address not in self._shapes:
+            raise ValueError(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
+        if not _has_extent(self._shapes[address]):
+            raise ValueError(f"A CAM needs a layer with rows and columns. Received: {address!r} of shape {self._shapes[address]}. The last one that has them: {self.last_spatial()!r}.")
+        return address
+
+    # Weights ------------------------------------------------------------------------------------------------------------
+
+    def state(self, names=None):
+        """Copies of the weights: dict of variable name to array; all of them, or those named."""
+        return {name: np.array(self.variables[name]) for name in (self.variables if names is None else names)}
+
+    @contextlib.contextmanager
+    def weights(self, state):
+        """While open the named variables hold other values; on leaving, whatever happens, their own again, verified.
+
+        state: dict of variable name to array of the variable's shape. Raises ValueError for unknown names and wrong shapes.
+        """
+        self._check_state(state)
+        own = self.state(state)
+        try:
+            self._assign(state)
+            yield self
+        finally:
+            self._assign(own)
+
+    @contextlib.contextmanager
+    def intact(self):
+        """Raise RuntimeError on leaving if any weight differs from what it was on entering (one hash before, one after)."""
+        before = self.fingerprint()
+        yield before
+        if self.fingerprint() != before:
+            raise RuntimeError(f"The weights of {self.name} are not what they were: something kept a change it should have undone.")
+
+    def fingerprint(self):
+        """SHA-256 over names, shapes, dtypes and bytes of all weights: str."""
+        digest = hashlib.sha256()
+        for name, variable in self.variables.items():
+            value = np.ascontiguousarray(variable)
+            digest.update(f"{name}{value.shape}{value.dtype}".encode())
+            digest.update(value.view(np.uint8) if value.size and value.ndim else value.tobytes())
+        return digest.hexdigest()
+
+    def _assign(self, state):
+        for name, value in state.items():
+            self.variables[name].assign(value)
+
+    def _check_state(self, state):
+        for name, value in state.items():
+            if name not in self.variables:
+                raise ValueError(f"Unknown variable. Received: {name!r}. {nearest(name, self.variables)}")
+            if tuple(np.shape(value)) != tuple(self.variables[name].shape):
+                raise ValueError(f"A weight keeps its shape. Received: {np.shape(value)} for {name!r} of {tuple(self.variables[name].shape)}.")
+
+    # Making ready -------------------------------------------------------------------------------------------------------
+
+    def _build(self):
+        if not self.model.built or not self.model.weights:
+            self.model(tf.nest.map_structure(_blank, self.spec), training=False)
+
+    def _refuse_nan(self):
+        for name, variable in self.variables.items():
+            if not np.all(np.isfinite(np.asarray(variable, "float64"))):
+                raise ValueError(f"Weights are finite numbers. Received: NaN or infinity in {name!r} of {self.name}.")
+
+    def _survey(self):
+        """One tapped trace of the whole model: layer shapes in the order of the calls, output names and heads."""
+        seen = {}
+
+        def look(inputs):
+            reader = taps.Reader()
+            with taps.intercept(self.tree.values(), reader):
+                outputs = self._named(self.model(inputs, training=False))
+            seen["reader"] = {key: [tf.nest.map_structure(_shape, each) for each in calls] for key, calls in reader.outputs.items()}
+            seen["order"] = reader.order
+            seen["outputs"] = {name: _shape(tensor) for name, tensor in outputs.items()}
+            seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
+            return outputs
+
+        tf.function(look, autograph=False).get_concrete_function(self.spec)
+        self.outputs, self.heads = seen["outputs"], seen["heads"]
+        self._layers = self._rows(seen["reader"], seen["order"])
+        self._shapes = dict(itertools.chain.from_iterable(_addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers))
+
+    def _rows(self, shapes, order):
+        last = {key: position for position, key in enumerate(order)}
+        paths = sorted((path for path in self.tree if path and id(self.tree[path]) in last), key=lambda path: last[id(self.tree[path])])
+        return {path: self._row(path, self.tree[path], shapes[id(self.tree[path])]) for path in paths}
+
+    def _row(self, path, layer, calls):
+        return Layer(path, type(layer).__name__, calls[0], layer.count_params() if layer.built else 0, len(calls))
+
+    def sample_bytes(self):
+        """Rough bytes that one sample takes in a forward and backward pass: int."""
+        sizes = [int(np.prod([side or 1 for side in shape[1:]])) for shape in self._shapes.values() if isinstance(shape, tuple)]
+        return 4 * max(1, sum(sizes))
+
+    def _named(self, outputs):
+        if isinstance(outputs, dict):
+            return dict(outputs)
+        listed = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        names = list(getattr(self.model, "output_names", None) or [])
+        if len(names) != len(listed) or len(set(names)) != len(names):
+            names = ["output"] if len(listed) == 1 else [str(position) for position in range(len(listed))]
+        return dict(zip(names, listed))
+
+    def _flatten(self, given):
+        try:
+            tf.nest.assert_same_structure(self.spec, tf.nest.map_structure(lambda _: 0, given, expand_composites=False))
+        except (TypeError, ValueError):
+            flat = tf.nest.flatten(self.spec)
+            if len(flat) == 1 and not isinstance(given, (dict, list, tuple)):
+                return [given]
+            raise ValueError(f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}.") from None
+        return tf.nest.flatten(given)
+
+    def _places(self):
+        return [("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)]
+
+    def _preprocessing(self):
+        if self.preprocessing is None:
+            raise ValueError(f"The lab does not know what {self.name} takes. Received: no preprocess= and no input_range=: give one of them to lab.load.")
+        return self.preprocessing
+
+
+def _input_spec(model):
+    """TensorSpecs of what a model takes, in its own structure, batch free."""
+    given = getattr(model, "_inputs_struct", None) if not isinstance(model, keras.Sequential) else (model.inputs or [None])[0]
+    if given is None:
+        shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
+        if shape is None or not all(side is None or isinstance(side, int) for side in shape):
+            raise ValueError(f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype)).")
+        return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
+    return tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), given)
+
+
+def _blank(spec):
+    return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
+
+
+def _shape(tensor):
+    return tuple(tensor.shape.as_list()) if tf.is_tensor(tensor) and tensor.shape.rank is not None else None
+
+
+def _has_extent(shape):
+    return isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3] and shape[1] * shape[2] > 1
+
+
+def _addresses(path, calls):
+    for call, shape in enumerate(calls):
+        yield (path if call == 0 else f"{path}@{call}"), shape
+
+
+def _flatten_with_path(structure):
+    return keras.tree.flatten_with_path(structure) if isinstance(structure, (dict, list, tuple)) else [((), structure)]
+
+
+def _checked(array, spec, place):
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise ValueError(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
+    array = array.astype(spec.dtype.as_numpy_dtype, copy=False)
+    if not spec.shape.is_compatible_with(array.shape):
+        raise ValueError(f"Inputs have the shape that the model takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.")
+    if not len(array):
+        raise ValueError(f"A batch holds at least one sample. Received: none for {place}.")
+    if array.dtype.kind == "f":
+        bad = [index for index, sample in enumerate(array) if not np.isfinite(sample).all()]
+        if bad:
+            raise ValueError(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
+    return array
+
+
+def _words(structure):
+    if isinstance(structure, dict):
+        return "a dict of " + ", ".join(structure)
+    if isinstance(structure, (list, tuple)):
+        return f"a {type(structure).__name__} of {len(structure)}"
+    return "one array"

@@ -1,0 +1,217 @@
+"""Objective: (activations, inputs) -> one score per sample.
+
+A frozen sum of weighted terms. `+`, `-`, `*` with numbers and objectives make new objectives and mean what they say.
+Indices, weights and directions travel as tensors, so that only the *structure* of an objective is ever traced.
+An index list has one entry per sample: its length is 1 or the batch's.
+"""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lab.registry import Registry, nearest
+
+objectives = Registry("objective")
+register = objectives.register
+
+
+@dataclass(frozen=True)
+class Term:
+    """One thing to score: its kind, the layer path or output name where it is read, and its numbers, one row a sample.
+
+    `linear=True` reads what goes into the layer's activation function, where a dead ReLU still has a gradient.
+    """
+
+    kind: str
+    where: str | None
+    numbers: tuple
+    linear: bool = False
+
+    @property
+    def length(self):
+        """How many samples the term speaks of (1: any number): int."""
+        return max((len(rows) for rows in self.numbers), default=1)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms; equal terms are merged, so `a + a == 2 * a`."""
+
+    terms: tuple
+
+    def __add__(self, other):
+        if not isinstance(other, Objective):
+            return NotImplemented
+        weights = {}
+        for weight, term in (*self.terms, *other.terms):
+            weights[term] = weights.get(term, 0.0) + weight
+        return Objective(tuple((weight, term) for term, weight in weights.items()))
+
+    def __mul__(self, number):
+        if not np.isscalar(number) or not np.isreal(number):
+            return NotImplemented
+        return Objective(tuple((weight * float(number), term) for weight, term in self.terms))
+
+    __rmul__ = __mul__
+
+    def __neg__(self):
+        return -1.0 * self
+
+    def __sub__(self, other):
+        return self + (-1.0) * other if isinstance(other, Objective) else NotImplemented
+
+    @property
+    def linear(self):
+        """The same objective read before the activation functions of its layers."""
+        return Objective(tuple((weight, replace(term, linear=term.kind != "logit")) for weight, term in self.terms))
+
+    @property
+    def structure(self):
+        """What a trace depends on: (kind, where, linear) of each term; never a number."""
+        return tuple((term.kind, term.where, term.linear) for _, term in self.terms)
+
+    @property
+    def paths(self):
+        """The layers that the terms read: list of str."""
+        return [term.where for _, term in self.terms if term.kind != "logit"]
+
+    @property
+    def length(self):
+        """How many samples the objective speaks of (1: any number): int."""
+        return max(term.length for _, term in self.terms)
+
+    @property
+    def weights(self):
+        """The weight of each term: float32 [terms]."""
+        return np.array([weight for weight, _ in self.terms], "float32")
+
+    def numbers(self, batch):
+        """Every term's numbers, one row a sample: tuple over terms of tuples of arrays [batch, ...].
+
+        Raises ValueError where a list is neither 1 nor `batch` long.
+        """
+        return tuple(tuple(_rows(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
+
+    def __str__(self):
+        return " + ".join(_words(weight, term) for weight, term in self.terms).replace("+ -", "- ")
+
+
+def _rows(rows, batch, term):
+    values = np.asarray(rows)
+    values = values.astype("int32" if values.dtype.kind in "iu" else "float32")
+    if len(values) not in (1, batch):
+        raise ValueError(f"An index list has one entry, or one per sample. Received: {len(values)} in {term.kind}(...) for {batch} samples.")
+    return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
+
+
+def _words(weight, term):
+    indices = list(term.numbers[0]) if term.numbers and np.ndim(term.numbers[0]) == 1 else []
+    shown = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
+    place = [term.where] if term.where else []
+    inside = ", ".join(str(part) for part in [*place, *([shown] if indices else [])])
+    return (f"{weight:g} * " if weight != 1 else "") + f"{term.kind}({inside})"
+
+
+def _indices(value, rule):
+    listed = np.atleast_1d(np.asarray(list(value) if isinstance(value, range) else value))
+    if listed.ndim != 1 or listed.dtype.kind not in "iu" or (listed < 0).any() or not len(listed):
+        raise ValueError(f"{rule} is an index of 0 or more, or a list of them. Received: {value!r}.")
+    return tuple(int(each) for each in listed)
+
+
+def _vectors(value):
+    listed = np.atleast_2d(np.asarray(value, "float64"))
+    if listed.ndim != 2 or not np.isfinite(listed).all() or not listed.size:
+        raise ValueError(f"A direction is a vector [channels] of finite numbers, or one per sample. Received: shape {np.shape(value)}.")
+    return tuple(tuple(row) for row in listed.tolist())
+
+
+def _one(kind, where, *numbers):
+    return Objective(((1.0, Term(kind, where, numbers)),))
+
+
+@register
+def logit(index, *, output=None):
+    """The score of a class before softmax or sigmoid: an index, or one per sample; `output` names one of several outputs."""
+    return _one("logit", output, _indices(index, "A class"))
+
+
+@register
+def channel(layer, index):
+    """The mean over positions of a channel of a layer: an index, or one per sample."""
+    return _one("channel", layer, _indices(index, "A channel"))
+
+
+@register
+def neuron(layer, index, row=None, column=None):
+    """One unit of a layer: channel `index` at a row and column (the centre where None); for layers without positions, the unit.
+
+    Row and column count from 0 and may be lists, one entry per sample.
+    """
+    rows = _CENTRE if row is None else _indices(row, "A row")
+    columns = _CENTRE if column is None else _indices(column, "A column")
+    return _one("neuron", layer, _indices(index, "A channel"), rows, columns)
+
+
+@register
+def layer(path):
+    """The mean square of a whole layer (DeepDream; Mordvintsev, Olah, Tyka 2015)."""
+    return _one("layer", path)
+
+
+@register
+def direction(layer, vector):
+    """The mean over positions of a layer's projection on a vector [channels], or one per sample [batch, channels]."""
+    return _one("direction", layer, _vectors(vector))
+
+
+@register
+def cosine(layer, vector):
+    """The cosine between a layer's mean over positions and a vector [channels], or one per sample."""
+    return _one("cosine", layer, _vectors(vector))
+
+
+# An index no neuron has: the trace puts the centre in its place.
+_CENTRE = (-1,)
+
+
+def check(objective, layers, outputs):
+    """Raise ValueError where an objective names a layer, output, class, channel or position that a network lacks.
+
+    `layers` maps path (with @call) to output shape, `outputs` output name to shape.
+    """
+    for _, term in objective.terms:
+        if term.kind == "logit":
+            _check_class(term, outputs)
+        elif term.where not in layers:
+            raise ValueError(f"Unknown layer. Received: {term.where!r}. {nearest(term.where, layers)}")
+        else:
+            _check_channel(term, layers[term.where])
+
+
+def _check_class(term, outputs):
+    if term.where is None and len(outputs) > 1:
+        raise ValueError(f"The network has several outputs: name one with output=. Received: none. {nearest('', outputs)}")
+    if term.where is not None and term.where not in outputs:
+        raise ValueError(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
+    shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
+    if len(shape) not in (1, 2):
+        raise ValueError(f"logit(...) needs one score per class and sample, [batch, classes]. Received: an output of shape {shape}.")
+    _check_range("A class", term.numbers[0], shape[-1] if len(shape) == 2 else 1, "logit")
+
+
+def _check_channel(term, shape):
+    if not isinstance(shape, tuple) or len(shape) < 2:
+        raise ValueError(f"{term.kind}(...) needs a layer with one array [batch, ..., channels]. Received: {term.where!r} with {shape}.")
+    if term.kind in ("direction", "cosine") and len(term.numbers[0][0]) != shape[-1]:
+        raise ValueError(f"A direction has one number per channel. Received: {len(term.numbers[0][0])} for {shape[-1]} channels of {term.where!r}.")
+    if term.kind in ("channel", "neuron"):
+        _check_range("A channel", term.numbers[0], shape[-1], term.where)
+    if term.kind == "neuron" and len(shape) == 4:
+        for name, numbers, size in zip(("A row", "A column"), term.numbers[1:], shape[1:3]):
+            if numbers != _CENTRE:
+                _check_range(name, numbers, size, term.where)
+
+
+def _check_range(rule, numbers, size, place):
+    if size is not None and max(numbers) >= size:
+        raise ValueError(f"{rule} of {place} is between 0 and {size - 1}. Received: {max(numbers)}.")

@@ -1,0 +1,113 @@
+"""Preprocessing: RGB images in 0..255 <-> what a network takes.
+
+Whatever function a network came with, the lab needs it as an affine map of colours, so that it can be undone and run
+inside a graph: inputs = images @ matrix + offset. `probed` finds that map for a function, and refuses one that has none.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.environment import tf
+
+FITS = ("squash", "crop")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """An affine map of colours: matrix [channels, channels] and offset [channels], as nested tuples of float."""
+
+    matrix: tuple
+    offset: tuple
+
+    @property
+    def channels(self):
+        """How many channels the network takes: int."""
+        return len(self.offset)
+
+    def preprocess(self, images, size, *, fit="squash"):
+        """RGB images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop."""
+        if fit not in FITS:
+            raise ValueError(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
+        batch = [_resized(_image(each), size, fit) for each in _each(images)]
+        return self.apply(np.stack([_as_channels(each, self.channels) for each in batch]).astype("float32"))
+
+    def apply(self, images):
+        """Images in 0..255 [..., channels] -> inputs, array or tensor; no resizing."""
+        matrix, offset = np.array(self.matrix, "float32"), np.array(self.offset, "float32")
+        # A diagonal map is applied as one: inside a climb's graph a matrix product over pixels would cost more than it says.
+        mixed = images * np.diag(matrix) if (matrix == np.diag(np.diag(matrix))).all() else images @ matrix
+        return mixed + offset
+
+    def deprocess(self, inputs):
+        """Inputs -> images in 0..255, float32; the inverse of `apply`."""
+        return (np.asarray(inputs, "float32") - np.array(self.offset, "float32")) @ np.linalg.inv(np.array(self.matrix)).astype("float32")
+
+
+def ranged(low, high, channels=3):
+    """Preprocessing that maps 0..255 linearly to low..high."""
+    if not high > low:
+        raise ValueError(f"input_range is (low, high) with low < high. Received: ({low}, {high}).")
+    matrix = np.eye(channels) * (high - low) / 255.0
+    return Preprocessing(tuple(map(tuple, matrix.tolist())), (float(low),) * channels)
+
+
+def probed(function, channels=3):
+    """The affine map of colours that a function on images [images, rows, columns, channels] in 0..255 amounts to.
+
+    Raises ValueError where the function is none, shown by trying it on random images.
+    """
+    corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
+    seen = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype("float64")
+    matrix = (seen[1:] - seen[0]) / 255.0
+    found = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(seen[0].tolist()))
+    trial = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, channels)).astype("float32")
+    scale = np.abs(seen).max() + 1e-12
+    if np.abs(_called(function, trial.copy()) - found.apply(trial)).max() > 1e-4 * scale or np.linalg.matrix_rank(matrix) < channels:
+        raise ValueError(f"preprocess= maps each colour by itself, invertibly. Received: {function!r}, which does not; give input_range= instead.")
+    return found
+
+
+def _called(function, images):
+    result = np.asarray(function(images))
+    if result.shape != images.shape:
+        raise ValueError(f"preprocess= keeps the shape of the images. Received: {images.shape} -> {result.shape}.")
+    return result
+
+
+def _each(images):
+    if isinstance(images, np.ndarray) and images.ndim in (2, 3) and (images.ndim == 2 or images.shape[-1] in (1, 3)):
+        return [images]
+    return list(images)
+
+
+def _image(image):
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape or image.dtype.kind not in "uif":
+        raise ValueError(f"An image is an array [rows, columns, 3] or [rows, columns] of numbers in 0..255. Received: {image.dtype} {image.shape}.")
+    if not np.isfinite(image).all() or image.min() < 0 or image.max() > 255:
+        raise ValueError(f"Image values lie in 0..255. Received: {image.min()} to {image.max()}.")
+    return image.astype("float32")
+
+
+def _resized(image, size, fit):
+    if size is None:
+        raise ValueError("Images are resized to the network's size. Received: a network without one; give size= to lab.load.")
+    if fit == "crop":
+        side = min(image.shape[0] / size[0], image.shape[1] / size[1])
+        rows, columns = round(side * size[0]), round(side * size[1])
+        top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+        image = image[top:top + rows, left:left + columns]
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.clip(tf.image.resize(image, size, method="bicubic", antialias=True).numpy(), 0, 255)
+
+
+def _as_channels(image, channels):
+    if image.shape[-1] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=-1)
+    # ITU-R 601 luma, what Pillow's own conversion to grey uses.
+    return image @ np.array([[0.299], [0.587], [0.114]], "float32")

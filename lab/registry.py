@@ -1,0 +1,66 @@
+"""Registry: functions that can be asked for by their own name."""
+import difflib
+import inspect
+
+
+def nearest(name, choices):
+    """The choices most like a name, as the end of an error sentence: str."""
+    choices = [str(choice) for choice in choices]
+    close = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.4) or sorted(choices)[:8]
+    return f"Nearest: {', '.join(close)}." if close else "There are none."
+
+
+class Registry:
+    """Functions of one kind (`noun`), each under its own `__name__`; entries keep their tags.
+
+    Raises ValueError for an unknown name, with the nearest valid ones.
+    """
+
+    def __init__(self, noun):
+        self.noun = noun
+        self._functions = {}
+        self._tags = {}
+
+    def register(self, function=None, **tags):
+        """Decorator that adds a function under its own name, with optional tags; returns the function."""
+        if function is None:
+            return lambda waiting: self.register(waiting, **tags)
+        if function.__name__ in self._functions:
+            raise ValueError(f"Each {self.noun} has a name of its own. Received: {function.__name__!r} twice.")
+        self._functions[function.__name__] = function
+        self._tags[function.__name__] = tags
+        return function
+
+    def get(self, name):
+        """The function of that name; a callable is returned as it is."""
+        if callable(name):
+            return name
+        if name not in self._functions:
+            raise ValueError(f"Unknown {self.noun}. Received: {name!r}. {nearest(name, self._functions)}")
+        return self._functions[name]
+
+    def names(self, **tags):
+        """The registered names, in order; with tags, those that carry them: list of str."""
+        return [name for name in self._functions if all(self._tags[name].get(tag) == value for tag, value in tags.items())]
+
+    def tag(self, function, tag, default=None):
+        """What a registered function says of itself under a tag; the default for a stranger."""
+        name = getattr(function, "__name__", None)
+        return self._tags[name].get(tag, default) if self._functions.get(name) is function else default
+
+    def __iter__(self):
+        return iter(self._functions)
+
+    def __contains__(self, name):
+        return name in self._functions
+
+
+def options(function):
+    """The keyword-only options of a function: dict of name to default (`inspect.Parameter.empty` where required)."""
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+def summary(function):
+    """First line of a function's docstring: str."""
+    return (inspect.getdoc(function) or "").split("\n")[0]

@@ -1,0 +1,182 @@
+"""Routines: questions to a network, compiled once and run many times.
+
+A routine's trace depends on structure alone (layer paths, kinds of objective, method). Class and unit indices, weights,
+seeds and counts are tensors. Gradients flow to inputs and activations, never to weights.
+"""
+import numpy as np
+
+from lab import chunks
+from lab.environment import tf
+from lab.scoring import score
+
+
+def scores(network, inputs, objective):
+    """The objective's score of each sample: float32 [batch]."""
+
+    def body(batched, weights):
+        inputs, numbers = batched
+        trace = network.trace(inputs, objective.paths)
+        return score(objective.structure, weights, numbers, trace)
+
+    return run(network, ("scores", objective.structure), body, *_asked(network, inputs, objective))
+
+
+def outputs(network, inputs, *, logits=True):
+    """The network's outputs by name, before softmax and sigmoid or (logits=False) as the model gives them: dict of float32 arrays."""
+
+    def body(batched, _):
+        trace = network.trace(batched[0])
+        return {name: tf.cast(trace.logits(name) if logits else trace.outputs[name], tf.float32) for name in trace.outputs}
+
+    return run(network, ("outputs", logits), body, (network.inputs(inputs),), ())
+
+
+def activations(network, inputs, path, *, pool=False):
+    """A layer's output for each sample, or with `pool` its mean over positions: float32 [batch, ...] or [batch, channels]."""
+
+    def body(batched, _):
+        activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
+        return tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1)) if pool and len(activation.shape) > 2 else activation
+
+    return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
+
+
+def gradient(network, inputs, objective):
+    """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype."""
+
+    def body(batched, weights):
+        inputs, numbers = batched
+        return differentiated(network, objective, weights, inputs, numbers)
+
+    _refuse_integers(network)
+    return run(network, ("gradient", objective.structure), body, *_asked(network, inputs, objective))
+
+
+def layer_gradient(network, inputs, objective, path, rule, **options):
+    """What `rule(activation, gradient, **options)` makes, in the graph, of a layer and the score's gradient there.
+
+    Activation and gradient are float32 [batch, ...]; the rule returns a tensor of one row a sample. Raises ValueError where
+    no gradient reaches the layer.
+    """
+
+    def body(batched, weights):
+        inputs, numbers = batched
+        trace = network.trace(inputs, [*objective.paths, path])
+        activation = trace.activations[path]
+        slope = tf.gradients(score(objective.structure, weights, numbers, trace), activation)[0]
+        if slope is None:
+            raise ValueError(f"A CAM needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches.")
+        return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
+
+    network.check(objective)
+    key = ("layer", objective.structure, path, rule, tuple(sorted(options.items())))
+    return run(network, key, body, *_asked(network, inputs, objective))
+
+
+def sampled_gradient(network, inputs, objective, draw, options, samples, *, beside=None, squares=False):
+    """Weighted sums, over samples drawn around each input, of the gradient (and of its square), the loop inside the graph.
+
+    draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) -> ([batch, width, ...],
+    weights [width])`. Its numbers come in `options`, a dict of arrays, and in `beside`, one array per leaf and row (None: the
+    inputs again). A sample depends on its index alone, never on its place in a batch, so neither chunking nor company changes
+    a map. -> structure of the inputs, or a pair of them with `squares`.
+    """
+
+    def body(batched, shared):
+        inputs, numbers, beside = batched
+        weights, options, samples, width = shared
+
+        def step(start, sums):
+            indices = start + tf.range(width)
+            drawn, shares = _drawn(draw, inputs, beside, options, indices, samples)
+            repeated = tf.nest.map_structure(lambda each: tf.repeat(each, width, axis=0), numbers)
+            _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
+            slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
+            return start + width, tf.nest.map_structure(lambda total, power: total + power, sums, _powers(slopes, shares, squares))
+
+        sums = tuple(tf.nest.map_structure(tf.zeros_like, inputs) for _ in range(1 + squares))
+        _, sums = tf.while_loop(lambda start, _: start < samples, step, (tf.constant(0), sums), parallel_iterations=1)
+        return sums
+
+    _refuse_integers(network)
+    (arrays, numbers), weights = _asked(network, inputs, objective)
+    batched = (arrays, numbers, arrays if beside is None else beside)
+    most = chunks.size(network)
+    rows = min(len(tf.nest.flatten(arrays)[0]), most)
+    shared = (weights, options, np.int32(samples), np.int32(width_of(samples, max(1, most // rows))))
+    sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
+    return sums if squares else sums[0]
+
+
+def differentiated(network, objective, weights, inputs, numbers):
+    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros where a leaf is not used)."""
+    trace = network.trace(inputs, objective.paths)
+    scores = score(objective.structure, weights, numbers, trace)
+    slopes = tf.gradients(scores, tf.nest.flatten(inputs))
+    if all(slope is None for slope in slopes):
+        raise ValueError(f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them.")
+    slopes = [tf.zeros_like(leaf) if slope is None else slope for slope, leaf in zip(slopes, tf.nest.flatten(inputs))]
+    return tf.cast(scores, tf.float32), tf.nest.pack_sequence_as(inputs, slopes)
+
+
+def run(network, key, body, batched, shared):
+    """Run `body(batched, shared)` as a graph over chunks of rows, traced once per key and array signature, cached on the network."""
+    function = _compiled(network, key, body, batched, shared)
+    return chunks.over(function, batched, shared, chunks.size(network), pad=network.jit, halved=network.halved)
+
+
+def width_of(samples, most):
+    """How many samples to take at once, at most `most`: the fewest rounds, with the least waste in the last: int."""
+    candidates = range(max(1, most // 2), max(1, min(most, samples)) + 1)
+    return min(candidates, key=lambda width: (-(-samples // width) * width, -width), default=1)
+
+
+def _compiled(network, key, body, batched, shared):
+    signature = (tf.nest.map_structure(lambda array: _spec(array, rows=True), batched), tf.nest.map_structure(_spec, shared))
+    key = (key, network.fold, network.jit, str(signature))
+    if key not in network.compiled:
+
+        def traced(batched, shared):
+            network.traces += 1
+            return body(batched, shared)
+
+        function = tf.function(traced, input_signature=signature, autograph=False, jit_compile=network.jit or None)
+        network.compiled[key] = function
+    return network.compiled[key]
+
+
+def _spec(array, rows=False):
+    array = np.asarray(array)
+    return tf.TensorSpec([None, *array.shape[1:]] if rows else array.shape, array.dtype)
+
+
+def _asked(network, inputs, objective):
+    """-> (inputs, numbers) by row, and the objective's weights, all checked."""
+    network.check(objective)
+    arrays = network.inputs(inputs)
+    return (arrays, objective.numbers(len(tf.nest.flatten(arrays)[0]))), objective.weights
+
+
+def _refuse_integers(network):
+    for leaf in tf.nest.flatten(network.spec):
+        if not leaf.dtype.is_floating:
+            raise ValueError(f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {leaf.dtype.name}.")
+
+
+def _drawn(draw, inputs, beside, options, indices, samples):
+    """-> structure of [batch, width, ...] and weights [width], zero beyond the last sample."""
+    pairs = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside))
+    leaves = [draw(leaf, other, options, tf.minimum(indices, samples - 1), number) for number, (leaf, other) in enumerate(pairs)]
+    shares = tf.where(indices < samples, leaves[0][1], 0.0)
+    return tf.nest.pack_sequence_as(inputs, [drawn for drawn, _ in leaves]), shares
+
+
+def _rows(leaf):
+    return tf.reshape(leaf, tf.concat([[-1], tf.shape(leaf)[2:]], 0))
+
+
+def _powers(slopes, shares, squares):
+    def total(power):
+        return tf.nest.map_structure(lambda slope: tf.einsum("bw...,w->b...", slope**power, tf.cast(shares, slope.dtype)), slopes)
+
+    return (total(1), total(2)) if squares else (total(1),)

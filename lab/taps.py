@@ -1,0 +1,203 @@
+"""Taps: interceptors around `layer.call`, in place only while a graph is being traced.
+
+An interceptor is `(layer, call, args, kwargs) -> outputs`. `intercept(layers, *interceptors)` puts them around the
+`call` of each layer, the first outermost, and takes them off on leaving, whatever happens.
+"""
+import contextlib
+import functools
+import threading
+
+from lab.environment import keras, tf
+
+_tracing = threading.RLock()
+
+
+@contextlib.contextmanager
+def intercept(layers, *interceptors):
+    """While open, calls of these layers made by this thread pass through the interceptors."""
+    with _tracing, contextlib.ExitStack() as taps:
+        thread = threading.get_ident()
+        for layer in layers:
+            taps.enter_context(_tapped(layer, interceptors, thread))
+        yield
+
+
+@contextlib.contextmanager
+def _tapped(layer, interceptors, thread):
+    # Written to __dict__ because Keras's __setattr__ would track and convert what it is given.
+    before = {name: layer.__dict__[name] for name in ("call", *_compiled(layer)) if name in layer.__dict__}
+    plain = {name: function.__get__(layer) for name, function in _compiled(layer).items()}
+    original = layer.__dict__.get("call", layer.call)
+    layer.__dict__.update(plain)
+    layer.__dict__["call"] = _chain(layer, plain.get("call", original), original, interceptors, thread)
+    try:
+        yield
+    finally:
+        for name in ("call", *plain):
+            layer.__dict__.pop(name, None)
+        layer.__dict__.update(before)
+
+
+def _compiled(layer):
+    """Methods of a layer that are tf.functions, as plain functions: inside their own trace a tap would be blind."""
+    found = {}
+    for base in reversed(type(layer).__mro__):
+        for name, value in vars(base).items():
+            if isinstance(value, tf.types.experimental.PolymorphicFunction):
+                found[name] = value.python_function
+            else:
+                found.pop(name, None)
+    return found
+
+
+def _chain(layer, call, untouched, interceptors, thread):
+    chained = call
+    for interceptor in reversed(interceptors):
+        chained = functools.partial(_through, interceptor, layer, chained)
+
+    @functools.wraps(untouched)
+    def tapped(*args, **kwargs):
+        return (chained if threading.get_ident() == thread else untouched)(*args, **kwargs)
+
+    return tapped
+
+
+def _through(interceptor, layer, call, *args, **kwargs):
+    return interceptor(layer, call, args, kwargs)
+
+
+class Reader:
+    """Interceptor that keeps the outputs of every call of every layer it sees: `outputs[id(layer)]`, a list by call."""
+
+    def __init__(self):
+        self.graph = tf.compat.v1.get_default_graph()
+        self.outputs = {}
+        self.order = []
+
+    def __call__(self, layer, call, args, kwargs):
+        outputs = call(*args, **kwargs)
+        self.outputs.setdefault(id(layer), []).append(outputs)
+        self.order.append(id(layer))
+        return outputs
+
+    def sees(self, tensor):
+        """Whether a tensor belongs to the graph being traced, and not to a loop or a scratch graph inside it."""
+        return tf.is_tensor(tensor) and getattr(tensor, "graph", None) is self.graph
+
+
+class Folder:
+    """Interceptor that computes BatchNormalization(convolution(x)) as one convolution with scaled weights.
+
+    It folds where a BatchNormalization is given the very tensor that a convolution or Dense layer just made; the
+    unscaled convolution is then dead and pruned from the graph. Variables stay variables, so weights can be swapped.
+    Layers in `exempt` (a set of ids) are left alone. `folded` counts what was done.
+    """
+
+    def __init__(self, exempt=frozenset()):
+        self.exempt = exempt
+        self.made = {}
+        self.folded = 0
+
+    def __call__(self, layer, call, args, kwargs):
+        if type(layer) in _KERNELS:
+            return self._remember(layer, call, args, kwargs)
+        if type(layer) is keras.layers.BatchNormalization and args and id(args[0]) in self.made:
+            source = self.made[id(args[0])]
+            if _foldable(source[1], layer, kwargs):
+                self.folded += 1
+                return _fold(*source[1:], layer)
+        return call(*args, **kwargs)
+
+    def _remember(self, layer, call, args, kwargs):
+        outputs = call(*args, **kwargs)
+        if id(layer) not in self.exempt:
+            # The outputs are kept beside their id, so that the id cannot be given to another tensor.
+            self.made[id(outputs)] = (outputs, layer, call, args, kwargs)
+        return outputs
+
+
+def _last(kernel, scale):
+    return kernel * scale
+
+
+def _depthwise(kernel, scale):
+    return kernel * keras.ops.reshape(scale, kernel.shape[-2:])
+
+
+_KERNELS = {
+    keras.layers.Conv1D: _last,
+    keras.layers.Conv2D: _last,
+    keras.layers.Conv3D: _last,
+    keras.layers.Dense: _last,
+    keras.layers.DepthwiseConv1D: _depthwise,
+    keras.layers.DepthwiseConv2D: _depthwise,
+}
+
+
+def _foldable(source, norm, kwargs):
+    linear = source.activation is None or source.activation is keras.activations.linear
+    last = getattr(source, "data_format", "channels_last") == "channels_last"
+    same = source.dtype_policy.name == norm.dtype_policy.name and getattr(source, "quantization_mode", None) is None
+    plain = not getattr(source, "lora_enabled", False) and not kwargs.get("training")
+    return linear and last and same and plain and norm.axis in (-1, source.input_spec.ndim - 1 if source.input_spec.ndim else -1)
+
+
+def _fold(source, call, args, kwargs, norm):
+    scale, shift = affine(norm)
+    kernel = source.kernel if not hasattr(source, "_kernel") else source._kernel
+    values = [(kernel, _KERNELS[type(source)](kernel.value, scale))]
+    if source.bias is not None:
+        values.append((source.bias, source.bias.value * scale + shift))
+    with keras.StatelessScope(state_mapping=values):
+        outputs = call(*args, **kwargs)
+    return outputs if source.bias is not None else outputs + keras.ops.cast(shift, outputs.dtype)
+
+
+def affine(norm):
+    """A BatchNormalization at inference as y = x * scale + shift: two tensors of shape [channels], its variable dtype."""
+    with keras.src.backend.AutocastScope(None):
+        scale = keras.ops.rsqrt(norm.moving_variance.value + norm.epsilon)
+        scale = scale * norm.gamma.value if norm.gamma is not None else scale
+        shift = -norm.moving_mean.value * scale
+        return scale, shift + norm.beta.value if norm.beta is not None else shift
+
+
+class Calibrator:
+    """Interceptor under which each BatchNormalization uses, and reports, the statistics of the batch at hand.
+
+    `moments` maps id(layer) to (mean, variance), each [channels] float32. Because every layer is fed what the layers before
+    it made of the same batch, one pass gives what estimating layer by layer would.
+    """
+
+    def __init__(self):
+        self.moments = {}
+
+    def __call__(self, layer, call, args, kwargs):
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            return call(*args, **kwargs)
+        inputs = tf.cast(args[0], tf.float32)
+        axis = layer.axis % len(inputs.shape)
+        mean, variance = tf.nn.moments(inputs, [each for each in range(len(inputs.shape)) if each != axis])
+        self.moments[id(layer)] = (mean, variance)
+        values = [(layer.moving_mean, mean), (layer.moving_variance, variance)]
+        with keras.StatelessScope(state_mapping=values):
+            return call(*args, **kwargs)
+
+
+_ACTIVATIONS = {"Softmax", "LogSoftmax", "Sigmoid", "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh"}
+_HEADS = {"Softmax", "LogSoftmax", "Sigmoid"}
+_PASSING = {"Identity", "Cast", "StopGradient", "ClipByValue", "Minimum"}
+
+
+def preactivation(tensor, heads_only=False):
+    """The tensor that an activation was applied to, with the name of the activation's operation; (tensor, None) if none.
+
+    Only the operation that made the tensor is looked at, through casts, so it works in any model, however it is built.
+    """
+    names = _HEADS if heads_only else _ACTIVATIONS
+    operation = tensor.op
+    while operation.type in _PASSING and operation.inputs:
+        operation = operation.inputs[0].op
+    if operation.type not in names:
+        return tensor, None
+    return operation.inputs[0], operation.type
