@@ -22,13 +22,17 @@ class Registry:
         self._tags = {}
 
     def register(self, function=None, **tags):
-        """Decorator that adds a function under its own name, with optional tags; returns the function."""
+        """Decorator that adds a function under its own name, with optional tags; returns the function.
+
+        The tag `library` puts the name of another library before it: "tf_explain.gradcam".
+        """
         if function is None:
             return lambda waiting: self.register(waiting, **tags)
-        if function.__name__ in self._functions:
-            raise ValueError(f"Each {self.noun} has a name of its own. Received: {function.__name__!r} twice.")
-        self._functions[function.__name__] = function
-        self._tags[function.__name__] = tags
+        name = ".".join([*([tags["library"]] if "library" in tags else []), function.__name__])
+        if name in self._functions:
+            raise ValueError(f"Each {self.noun} has a name of its own. Received: {name!r} twice.")
+        self._functions[name] = function
+        self._tags[name] = tags
         return function
 
     def get(self, name):
@@ -43,10 +47,14 @@ class Registry:
         """The registered names, in order; with tags, those that carry them: list of str."""
         return [name for name in self._functions if all(self._tags[name].get(tag) == value for tag, value in tags.items())]
 
+    def name(self, function):
+        """The name a function is registered under; a stranger's own "module:function"."""
+        known = next((name for name, each in self._functions.items() if each is function), None)
+        return known or f"{getattr(function, '__module__', '?')}:{getattr(function, '__name__', repr(function))}"
+
     def tag(self, function, tag, default=None):
         """What a registered function says of itself under a tag; the default for a stranger."""
-        name = getattr(function, "__name__", None)
-        return self._tags[name].get(tag, default) if self._functions.get(name) is function else default
+        return self._tags.get(self.name(function), {}).get(tag, default)
 
     def __iter__(self):
         return iter(self._functions)

@@ -5,8 +5,8 @@ seeds and counts are tensors. Gradients flow to inputs and activations, never to
 """
 import numpy as np
 
-from lab import chunks
-from lab.environment import tf
+from lab import chunks, taps
+from lab.environment import keras, tf
 from lab.scoring import score
 
 
@@ -106,6 +106,26 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     shared = (weights, options, np.int32(samples), np.int32(width_of(samples, max(1, most // rows))))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
     return sums if squares else sums[0]
+
+
+def batch_statistics(network, inputs, paths):
+    """Mean and variance that the BatchNormalizations at these paths would have on these inputs, each fed by the layers before it.
+
+    -> dict of path to (mean, variance), float32 [channels]. One batch is all that is looked at: the first `chunks.size(network)` inputs.
+    """
+    norms = [path for path, layer in network.tree.items() if isinstance(layer, keras.layers.BatchNormalization)]
+
+    def body(inputs, chosen):
+        calibrator = taps.Calibrator({id(network.tree[path]): chosen[position] for position, path in enumerate(norms)})
+        network.trace(inputs, interceptors=[calibrator])
+        return [calibrator.moments[id(network.tree[path])] for path in norms]
+
+    if not set(paths) & set(norms):
+        return {}
+    some = tf.nest.map_structure(lambda leaf: leaf[: chunks.size(network)], network.inputs(inputs))
+    chosen = np.array([path in set(paths) for path in norms])
+    found = _compiled(network, ("statistics",), body, some, chosen)(some, chosen)
+    return {path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)}
 
 
 def differentiated(network, objective, weights, inputs, numbers):

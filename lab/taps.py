@@ -163,24 +163,26 @@ def affine(norm):
 
 
 class Calibrator:
-    """Interceptor under which each BatchNormalization uses, and reports, the statistics of the batch at hand.
+    """Interceptor under which chosen BatchNormalizations use, and report, the statistics of the batch at hand.
 
-    `moments` maps id(layer) to (mean, variance), each [channels] float32. Because every layer is fed what the layers before
-    it made of the same batch, one pass gives what estimating layer by layer would.
+    chosen: id(layer) to a bool tensor, so that one trace serves every choice. `moments` maps id(layer) to (mean, variance),
+    [channels] float32, those of the batch where chosen and the layer's own elsewhere. Because every layer is fed what the
+    layers before it made of the same batch, one pass gives what estimating layer by layer would.
     """
 
-    def __init__(self):
+    def __init__(self, chosen):
+        self.chosen = chosen
         self.moments = {}
 
     def __call__(self, layer, call, args, kwargs):
-        if not isinstance(layer, keras.layers.BatchNormalization):
+        if id(layer) not in self.chosen:
             return call(*args, **kwargs)
         inputs = tf.cast(args[0], tf.float32)
         axis = layer.axis % len(inputs.shape)
-        mean, variance = tf.nn.moments(inputs, [each for each in range(len(inputs.shape)) if each != axis])
-        self.moments[id(layer)] = (mean, variance)
-        values = [(layer.moving_mean, mean), (layer.moving_variance, variance)]
-        with keras.StatelessScope(state_mapping=values):
+        found = tf.nn.moments(inputs, [each for each in range(len(inputs.shape)) if each != axis])
+        own = (layer.moving_mean.value, layer.moving_variance.value)
+        self.moments[id(layer)] = tuple(tf.where(self.chosen[id(layer)], new, tf.cast(old, new.dtype)) for new, old in zip(found, own))
+        with keras.StatelessScope(state_mapping=list(zip((layer.moving_mean, layer.moving_variance), self.moments[id(layer)]))):
             return call(*args, **kwargs)
 
 

@@ -7,4 +7,5 @@ from lab.registry import Registry
 
 explainers = Registry("method")
 
+from lab import adapters  # noqa: E402, F401  (registering)
 from lab.attribution import cam, controls, gradients  # noqa: E402, F401  (registering)

@@ -1,0 +1,40 @@
+"""Maps: the one place where channels are pooled and maps are resized."""
+import numpy as np
+from skimage.transform import resize
+
+from lab.registry import Registry
+
+poolings = Registry("pooling")
+
+
+@poolings.register
+def total(maps):
+    """Sum over channels, signed."""
+    return maps.sum(axis=-1)
+
+
+@poolings.register
+def l2(maps):
+    """Euclidean norm over channels, unsigned."""
+    return np.sqrt((maps.astype("float64") ** 2).sum(axis=-1)).astype("float32")
+
+
+@poolings.register
+def max_abs(maps):
+    """Largest absolute value over channels, unsigned."""
+    return np.abs(maps).max(axis=-1)
+
+
+def pooled(maps, pooling="total"):
+    """Maps of image inputs without their channel axis: [batch, rows, columns, channels] -> [batch, rows, columns].
+
+    Maps that have no channel axis ([batch, rows, columns], CAM) come back as they are.
+    """
+    return maps if maps.ndim < 4 else poolings.get(pooling)(maps)
+
+
+def resized(maps, rows, columns):
+    """Maps [batch, r, c] at another resolution, bilinear, signs kept: float32 [batch, rows, columns]."""
+    if maps.shape[1:] == (rows, columns):
+        return maps.astype("float32")
+    return np.stack([resize(each.astype("float64"), (rows, columns), order=1, mode="edge", anti_aliasing=False) for each in maps]).astype("float32")
