@@ -111,21 +111,19 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 def batch_statistics(network, inputs, paths):
     """Mean and variance that the BatchNormalizations at these paths would have on these inputs, each fed by the layers before it.
 
-    -> dict of path to (mean, variance), float32 [channels]. One batch is all that is looked at: the first `chunks.size(network)` inputs.
+    inputs: one batch. -> dict of path to (mean, variance), float32 [channels], and the first output's logits under them,
+    float32 [batch, classes].
     """
     norms = [path for path, layer in network.tree.items() if isinstance(layer, keras.layers.BatchNormalization)]
 
     def body(inputs, chosen):
         calibrator = taps.Calibrator({id(network.tree[path]): chosen[position] for position, path in enumerate(norms)})
-        network.trace(inputs, interceptors=[calibrator])
-        return [calibrator.moments[id(network.tree[path])] for path in norms]
+        trace = network.trace(inputs, interceptors=[calibrator])
+        return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
-    if not set(paths) & set(norms):
-        return {}
-    some = tf.nest.map_structure(lambda leaf: leaf[: chunks.size(network)], network.inputs(inputs))
-    chosen = np.array([path in set(paths) for path in norms])
-    found = _compiled(network, ("statistics",), body, some, chosen)(some, chosen)
-    return {path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)}
+    arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
+    found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
+    return {path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)}, logits.numpy()
 
 
 def differentiated(network, objective, weights, inputs, numbers):

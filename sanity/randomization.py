@@ -9,14 +9,19 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from lab import routines
-from lab.environment import keras
+from lab.environment import keras, tf
 from lab.layers import variables
 from lab.registry import Registry
 
 WAYS = ("redrawn", "reset", "permuted", "re-estimated")
 initializations = Registry("initialization")
+
+
+# BatchNormalization statistics are estimated on at most so many images: they average over positions as well.
+STATISTICS_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,21 @@ class Draw:
 
     state: dict
     ways: dict
+
+    def part(self, paths):
+        """The share of the draw that belongs to the layers at `paths` -> `Draw`."""
+        wanted = set(paths)
+        names = [name for name in self.state if name.rpartition("/")[0] in wanted]
+        return Draw({name: self.state[name] for name in names}, {name: self.ways[name] for name in names})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A state of the weights on the way to a random network: its name, the values that differ, and what was done, in numbers."""
+
+    name: str
+    state: dict
+    done: dict
 
 
 def layers_in_order(network):
@@ -43,26 +63,39 @@ def blocks(network, unit="block"):
     return list(grouped.items())
 
 
-def draw(network, paths, seed, way="own"):
-    """New values for all weights of the layers at `paths` -> `Draw`. way: a name of `initializations`."""
+def stages(network, mode="full", unit="block"):
+    """The steps of a randomization: list of (name, paths of all layers that are random by then), from the output down."""
+    units = blocks(network, unit)
+    if mode == "full":
+        return [("all", [path for _, paths in units for path in paths])]
+    found = []
+    for name, paths in reversed(units):
+        found.append((name, [*(found[-1][1] if found else []), *paths]))
+    return found
+
+
+def forget(network, inputs, steps, seeds, *, way="own", statistics="estimate"):
+    """Random networks reached step by step: for each seed a list of `Stage`, one per step of `stages`.
+
+    Each tensor is drawn once per seed and stays what it is. statistics: "estimate" those of BatchNormalization again on the
+    inputs (at most 16), so that signals neither die nor explode, or leave them "reset".
+    """
+    some = _first(inputs, STATISTICS_IMAGES)
+    before = _probabilities(routines.batch_statistics(network, some, ())[1])
+    whole = draw(network, steps[-1][1], seeds, way)
+    moved = [changes(network, each.state) for each in whole]
+    return [[_stage(network, name, each.part(paths), change, some, before, statistics) for name, paths in steps] for each, change in zip(whole, moved)]
+
+
+def draw(network, paths, seeds, way="own"):
+    """New values for all weights of the layers at `paths`: list of `Draw`, one per seed. way: a name of `initializations`."""
     redraw = initializations.get(way)
-    state, ways = {}, {}
+    drawn = [({}, {}) for _ in seeds]
     for path in paths:
-        for name, (value, how) in redraw(network, path, seed).items():
-            state[name], ways[name] = value, how
-    return Draw(state, ways)
-
-
-def enlivened(network, drawn, inputs):
-    """The draw with BatchNormalization statistics estimated again on the inputs, so that signals neither die nor explode -> `Draw`."""
-    touched = {name.rpartition("/")[0] for name in drawn.state}
-    with network.weights(drawn.state):
-        found = routines.batch_statistics(network, inputs, touched)
-    state, ways = dict(drawn.state), dict(drawn.ways)
-    for path, (mean, variance) in found.items():
-        for name, value in ((f"{path}/moving_mean", mean), (f"{path}/moving_variance", variance)):
-            state[name], ways[name] = value.astype(state[name].dtype), "re-estimated"
-    return Draw(state, ways)
+        for (state, ways), values in zip(drawn, redraw(network, path, seeds)):
+            state.update({name: value for name, (value, _) in values.items()})
+            ways.update({name: how for name, (_, how) in values.items()})
+    return [Draw(state, ways) for state, ways in drawn]
 
 
 def changes(network, state):
@@ -71,28 +104,73 @@ def changes(network, state):
     return {name: _relative(own[name], value) for name, value in state.items()}
 
 
+def _stage(network, name, drawn, moved, inputs, before, statistics):
+    state, ways = dict(drawn.state), dict(drawn.ways)
+    with network.weights(state):
+        touched = {name.rpartition("/")[0] for name in state} if statistics == "estimate" else set()
+        found, logits = routines.batch_statistics(network, inputs, touched)
+    for path, pair in found.items():
+        for part, value in zip(("moving_mean", "moving_variance"), pair):
+            state[f"{path}/{part}"], ways[f"{path}/{part}"] = value.astype(state[f"{path}/{part}"].dtype), "re-estimated"
+    return Stage(name, state, _done(network, state, ways, moved, before, _probabilities(logits)))
+
+
+def _done(network, state, ways, moved, before, after):
+    """Evidence that a step took: share of the parameters, ways, tensors that stayed as they were, and what became of the outputs."""
+    listed = list(ways.values())
+    total = sum(int(np.prod(variable.shape)) for variable in network.variables.values())
+    done = {
+        "parameters": sum(value.size for value in state.values()) / total,
+        "ways": {way: listed.count(way) for way in WAYS if way in listed},
+        "unchanged": [name for name in state if moved[name] == 0 and ways[name] in ("redrawn", "permuted")],
+        "median_change": float(np.median([moved[name] for name in state if np.isfinite(moved[name])] or [0.0])),
+    }
+    if before is not None:
+        done["same_top"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
+        done["kl"] = float(np.mean((before * (np.log(before + 1e-300) - np.log(after + 1e-300))).sum(axis=1)))
+    return done
+
+
+def _probabilities(logits):
+    """Softmax over classes: float64 [images, classes], or None for an output that is no row of scores."""
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        return None
+    return special.softmax(logits.astype("float64"), axis=1)
+
+
+def _first(inputs, count):
+    return tf.nest.map_structure(lambda leaf: leaf[:count], inputs)
+
+
 @initializations.register
-def own(network, path, seed):
+def own(network, path, seeds):
     """Each weight by its layer's own initializer, re-seeded; shuffled where the initializer cannot be known."""
     held = _own(network, path)
     found = _initializers(network.tree[path])
     if found is None or len(found) != len(held):
-        return permutation(network, path, seed)
-    return {name: _drawn(initializer, variable, _seed(seed, path, position)) for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))}
+        return permutation(network, path, seeds)
+    return [{name: _drawn(initializer, variable, _seed(seed, path, position)) for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))} for seed in seeds]
 
 
 @initializations.register
-def normal(network, path, seed):
+def normal(network, path, seeds):
     """Each weight from a normal distribution with the trained tensor's own mean and standard deviation."""
-    return {name: (_like(variable, _rng(seed, path, position).normal(np.mean(variable), np.std(variable), variable.shape)), "redrawn")
-            for position, (name, variable) in enumerate(_own(network, path).items())}
+    return [_each(network, path, seed, lambda rng, trained: (rng.normal(trained.mean(), trained.std(), trained.shape), "redrawn")) for seed in seeds]
 
 
 @initializations.register
-def permutation(network, path, seed):
+def permutation(network, path, seeds):
     """Each weight shuffled over its whole tensor, which keeps the distribution of its values."""
-    return {name: (_like(variable, _rng(seed, path, position).permutation(np.ravel(variable)).reshape(variable.shape)), "permuted")
-            for position, (name, variable) in enumerate(_own(network, path).items())}
+    return [_each(network, path, seed, lambda rng, trained: (rng.permutation(trained.ravel()).reshape(trained.shape), "permuted")) for seed in seeds]
+
+
+def _each(network, path, seed, redraw):
+    found = {}
+    for position, (name, variable) in enumerate(_own(network, path).items()):
+        value, how = redraw(np.random.default_rng(_seed(seed, path, position)), np.asarray(variable))
+        constant = variable.shape == () or (np.asarray(variable) == np.ravel(variable)[0]).all()
+        found[name] = (_like(variable, value), "reset" if constant else how)
+    return found
 
 
 def _own(network, path):
@@ -138,10 +216,6 @@ def _like(variable, value):
 
 def _seed(seed, path, position):
     return int(np.random.SeedSequence([seed, zlib.crc32(path.encode()), position]).generate_state(1)[0] >> 1)
-
-
-def _rng(seed, path, position):
-    return np.random.default_rng(_seed(seed, path, position))
 
 
 def _block(path):

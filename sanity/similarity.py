@@ -1,7 +1,10 @@
-"""Similarity: how alike two maps of one image are, (signed, signed) -> float; nan where the question has no answer.
+"""Similarity: how alike two maps of one image are, (Plane, Plane) -> float; nan where the question has no answer.
 
 Every measure is to be read against its own null: what ties alone would give, and what two random networks give.
 """
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from scipy import stats
 from skimage.metrics import structural_similarity
@@ -14,23 +17,46 @@ measures = Registry("similarity")
 FEWEST = 8
 
 
+@dataclass(frozen=True)
+class Plane:
+    """One map as measures take it: signed and unsigned [rows, columns], with the normalized mid-ranks of both, None where constant."""
+
+    signed: np.ndarray
+    unsigned: np.ndarray
+
+    @cached_property
+    def signed_ranks(self):
+        return _ranks(self.signed.ravel())
+
+    @cached_property
+    def unsigned_ranks(self):
+        return _ranks(self.unsigned.ravel())
+
+    @cached_property
+    def full(self):
+        """Whether no value is zero, so that the joint support is the other map's."""
+        return bool((self.unsigned != 0).all())
+
+
 @measures.register
 def joint_abs_spearman(a, b):
     """Rank correlation of absolute values where both maps are non-zero: no reward for agreeing on zeros. The measure that decides."""
-    both = (a != 0) & (b != 0)
-    return _spearman(np.abs(a[both]), np.abs(b[both]))
+    if a.full and b.full:
+        return abs_spearman(a, b)
+    both = (a.unsigned != 0) & (b.unsigned != 0)
+    return _correlation(_ranks(a.unsigned[both]), _ranks(b.unsigned[both]))
 
 
 @measures.register
 def signed_spearman(a, b):
     """Rank correlation of signed values, mid-ranks for ties: a change of sign alone makes it fall."""
-    return _spearman(a.ravel(), b.ravel())
+    return _correlation(a.signed_ranks, b.signed_ranks)
 
 
 @measures.register
 def abs_spearman(a, b):
     """Rank correlation of absolute values, mid-ranks for ties, as most papers have it: see `tie_null` before believing it."""
-    return _spearman(np.abs(a).ravel(), np.abs(b).ravel())
+    return _correlation(a.unsigned_ranks, b.unsigned_ranks)
 
 
 @measures.register
@@ -38,10 +64,8 @@ def ssim(a, b):
     """Structural similarity of absolute values (Wang, Bovik, Sheikh, Simoncelli 2004, https://doi.org/10.1109/TIP.2003.819861), each clipped at its 99th
     percentile and scaled to 0..1; Gaussian window of 1.5 pixels. nan for maps smaller than the window.
     """
-    if min(a.shape) < 11:
-        return float("nan")
-    first, second = _scaled(a), _scaled(b)
-    if first is None or second is None:
+    first, second = _scaled(a.unsigned), _scaled(b.unsigned)
+    if min(a.unsigned.shape) < 11 or first is None or second is None:
         return float("nan")
     return float(structural_similarity(first, second, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False))
 
@@ -57,21 +81,19 @@ def tie_null(a, b):
     return 3 * (1 - share) / (3 * (1 - share) + share**2) if share else float("nan")
 
 
-def compare(first, second, measure):
-    """A measure on two sets of maps [images, rows, columns], image by image: float64 [images]."""
-    function = measures.get(measure)
-    return np.array([function(a, b) if np.isfinite(a).all() and np.isfinite(b).all() else np.nan for a, b in zip(first, second)])
+def _ranks(values):
+    """Mid-ranks, centred and of unit length: float64; None where a rank correlation would say nothing."""
+    if len(values) < FEWEST or not np.isfinite(values).all() or (values == values[0]).all():
+        return None
+    ranks = stats.rankdata(values)
+    ranks -= ranks.mean()
+    return ranks / np.linalg.norm(ranks)
 
 
-def _spearman(a, b):
-    if len(a) < FEWEST or (a == a[0]).all() or (b == b[0]).all():
-        return float("nan")
-    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
+def _correlation(a, b):
+    return float("nan") if a is None or b is None else float(np.clip(a @ b, -1, 1))
 
 
 def _scaled(a):
-    values = np.abs(a).astype("float64")
-    top = np.percentile(values, 99)
-    if not top > 0:
-        return None
-    return np.clip(values / top, 0, 1)
+    top = np.percentile(a, 99)
+    return np.clip(a.astype("float64") / top, 0, 1) if top > 0 else None
