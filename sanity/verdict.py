@@ -91,7 +91,7 @@ def _decide(evidence, unsigned, signed, margins):
     if effect.high <= margins.low * ceiling.mean and null.high <= margins.high * ceiling.mean:
         return "INCONCLUSIVE", "RESPONDED", f"between is below {margins.low} of the ceiling; one network allows no more"
     if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
-        return "INCONCLUSIVE", "SIGN RESPONDS", f"signed maps fell below {margins.low} of their ceiling, absolute ones did not"
+        return "INCONCLUSIVE", "SIGN RESPONDS", f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(effect, ceiling, null, margins)}"
     return "INCONCLUSIVE", "UNDECIDED", _open(effect, ceiling, null, margins)
 
 
@@ -105,7 +105,7 @@ def _open(effect, ceiling, null, margins):
 
 _SENTENCES = {
     "RESPONDED": "RESPONDED to weight randomization on {subject}",
-    "SIGN RESPONDS": "Only the sign RESPONDS to weight randomization on {subject}; where the map is strong hardly changed",
+    "SIGN RESPONDS": "SIGN RESPONDS to weight randomization on {subject}: signed maps changed; of where they are strong, regardless of sign, that cannot be said",
     "DID NOT RESPOND": "DID NOT RESPOND to weight randomization on {subject}",
     "INPUT-DOMINATED": "INPUT-DOMINATED on {subject}: the map is decided by the picture, not by the weights",
     "UNDECIDED": "UNDECIDED on {subject}: {why}",

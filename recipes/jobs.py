@@ -1,0 +1,211 @@
+"""Jobs: a recipe expanded to small, picklable descriptions, each turned into files by a pure function.
+
+    jobs(recipe, workshop) -> [Job]          what there is to do, gathering steps last
+    work(job, workshop, store) -> {name: bytes}
+"""
+import csv
+import io
+import re
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from PIL import Image
+
+from lab.attribution import explainers
+from lab.environment import tf
+from lab.explanation import explain
+from lab.images import read
+from lab.objectives import channel, logit
+from lab.visualization.examples import highest, strongest
+from lab.visualization.maximize import maximize
+from recipes.store import encode, pack
+from recipes.workshop import check_named
+from sanity import controls
+from sanity.evidence import Evidence, Gate
+from sanity.verdict import judge
+
+THUMBNAIL = 96
+
+
+@dataclass(frozen=True)
+class Job:
+    """key: where the files go. kind: which function does it. given: its arguments, plain values. needs: keys it waits for.
+    passes: roughly how many gradients of one sample it takes.
+    """
+
+    key: str
+    kind: str
+    given: dict
+    needs: tuple = ()
+    passes: float = 0
+
+
+def jobs(recipe, workshop):
+    """Every job of a recipe, checked against the network before anything runs: list of `Job`.
+
+    Raises ValueError for a layer, unit, class, method or check that does not exist.
+    """
+    pictures = [job for number, gallery in enumerate(recipe.gallery) for job in _pictures(number, gallery, workshop)]
+    maps = _maps(recipe.explain, workshop) if recipe.explain else []
+    evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
+    judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
+    return [*pictures, *maps, *evidence, *judged]
+
+
+def work(job, workshop, store):
+    """The files of a job: dict of name to bytes."""
+    return _KINDS[job.kind](workshop, store, job)
+
+
+# Pictures -----------------------------------------------------------------------------------------------------------------
+
+
+def _pictures(number, gallery, workshop):
+    network, units = workshop.network, _units(gallery, workshop)
+    network.check(channel(gallery.layer, units) if gallery.layer else logit(units))
+    if network.size is None or network.preprocessing is None:
+        network.preprocess([])
+    name = _slug(gallery.layer or "logits")
+    for start in range(0, len(units), gallery.batch):
+        part = units[start:start + gallery.batch]
+        given = {"gallery": number, "layer": gallery.layer, "units": part, "steps": gallery.steps, "size": gallery.size, "natural": gallery.natural}
+        yield Job(f"gallery/{number}-{name}/{start:05d}", "pictures", given, passes=len(part) * gallery.steps)
+
+
+def _units(gallery, workshop):
+    if gallery.top_for:
+        return strongest(workshop.network, read(gallery.top_for), gallery.layer)
+    return [workshop.network.class_index(each) for each in gallery.logits] if gallery.logits else gallery.units
+
+
+def _do_pictures(workshop, _, job):
+    given, network = job.given, workshop.network
+    goal = channel(given["layer"], given["units"]) if given["layer"] else logit(given["units"])
+    pictures = maximize(network, goal, steps=given["steps"], size=given["size"], seed=workshop.recipe.seed)
+    arrays = {"units": np.array(given["units"]), "images": pictures.images, "curves": pictures.curves, "scores": pictures.scores}
+    names = [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in given["units"]]
+    about = {"layer": given["layer"], "names": names, "settings": pictures.settings, "objective": pictures.objective, "natural": []}
+    if given["natural"]:
+        found = highest(network, workshop.stock, given["units"], layer=given["layer"], count=given["natural"])
+        arrays |= {"natural_scores": found.scores, "natural": _thumbnails(workshop.stock, found.order)}
+        about["natural"] = [[found.names[index] for index in row] for row in found.order]
+    files = {f"{unit:05d}.png": png(image) for unit, image in zip(given["units"], pictures.images)}
+    return {"pictures.npz": pack(arrays), "about.json": encode(about), **files}
+
+
+def _thumbnails(stock, order):
+    """uint8 [units, count, side, side, 3]: centre squares, as the network saw them."""
+    return np.stack([np.stack([thumbnail(stock.images[index]) for index in row]) for row in order])
+
+
+def thumbnail(image, side=THUMBNAIL):
+    """The centre square of an image at a small size: uint8 [side, side, 3]."""
+    square = min(image.shape[:2])
+    top, left = (image.shape[0] - square) // 2, (image.shape[1] - square) // 2
+    cut = Image.fromarray(np.ascontiguousarray(image[top:top + square, left:left + square]))
+    return np.asarray(cut.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def png(image):
+    """An image in 0..1, or uint8, as PNG bytes."""
+    array = image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype("uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+# Maps ---------------------------------------------------------------------------------------------------------------------
+
+
+def _maps(chosen, workshop):
+    network, images = workshop.network, len(workshop.images)
+    workshop.subject(chosen.target)
+    if chosen.layer is not None:
+        network.spatial(chosen.layer)
+    for method in chosen.methods:
+        function = workshop.method(method)
+        options = dict(chosen.options.get(method, {}))
+        if chosen.layer is not None and explainers.tag(function, "resolution") == "layer":
+            options.setdefault("layer", chosen.layer)
+        yield Job(f"explain/{_slug(method)}", "maps", {"method": method, "target": chosen.target, "options": options}, passes=images * _samples(function, options))
+
+
+def _samples(function, options):
+    """Gradients that a method takes per sample, as far as its options tell."""
+    from lab.registry import options as known
+
+    for name in ("samples", "steps"):
+        if name in known(function):
+            return options.get(name, known(function)[name])
+    return 1
+
+
+def _do_maps(workshop, _, job):
+    given, target = job.given, workshop.subject(job.given["target"])
+    record = explain(workshop.network, target.inputs, target.objective, method=workshop.method(given["method"]), seed=workshop.recipe.seed, **given["options"])
+    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
+    arrays |= {"scores": record.scores, "targets": np.array(target.objective.numbers(len(target.names))[0][0])}
+    arrays |= {} if record.gap is None else {"gap": record.gap}
+    about = {"method": given["method"], "target": record.target, "layer": record.layer, "head": record.head, "flags": record.flags, "options": record.options, "names": target.names,
+             "classes": [workshop.network.class_name(index) for index in arrays["targets"]], "correct": None if target.correct is None else target.correct.tolist()}
+    return {"maps.npz": pack(arrays), "about.json": encode(about)}
+
+
+# Evidence and verdicts ----------------------------------------------------------------------------------------------------
+
+
+def _evidence(number, chosen, workshop):
+    check_named(chosen.check)
+    extra = [name for name in explainers.names(control=True) if name not in chosen.methods] if chosen.controls else []
+    target = workshop.subject(chosen.target)
+    for method in [*chosen.methods, *extra]:
+        function = workshop.method(method)
+        options = chosen.options.get(method, {})
+        given = {"check": chosen.check, "method": method, "target": chosen.target, "mode": chosen.mode, "seeds": chosen.seeds, "unit": chosen.unit, "initialization": chosen.initialization, "options": options}
+        looks = 3 + chosen.seeds * (20 if chosen.mode == "cascade" else 1)
+        yield Job(f"check/{number}-{chosen.check}-{chosen.mode}/{_slug(method)}", "evidence", given, passes=len(target.names) * looks * _samples(function, options))
+
+
+def _do_evidence(workshop, _, job):
+    given = job.given
+    kept = (given["target"], given["mode"], given["seeds"], given["unit"], given["initialization"])
+    made = check_named(given["check"])(workshop.method(given["method"]), workshop.subject(given["target"]), seed=workshop.recipe.seed, mode=given["mode"], seeds=given["seeds"],
+                                       unit=given["unit"], initialization=given["initialization"], prepared=workshop.prepared(*kept), **given["options"])
+    plain = {**asdict(made), "samples": None, "maps": None, "method": given["method"]}
+    arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {f"maps/{name}": value for name, value in made.maps.items()}
+    return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
+
+
+def evidence(store, key):
+    """The record that an evidence job left: `Evidence`."""
+    plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
+    split = {kind: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(kind)} for kind in ("samples", "maps")}
+    return Evidence(**{**plain, **split, "gates": tuple(Gate(**gate) for gate in plain["gates"]), "stages": tuple(plain["stages"])})
+
+
+def _do_judge(workshop, store, job):
+    """One family per check of the recipe, so that every method is judged beside the others and its controls."""
+    families = {}
+    for key in job.needs:
+        families.setdefault(key.split("/")[1], []).append(evidence(store, key))
+    judged = {name: judge(family, seed=workshop.recipe.seed) for name, family in families.items()}
+    plain = {name: {"verdicts": [verdict.as_dict() for verdict in verdicts], "controls": [asdict(each) for each in controls.audit(verdicts)]} for name, verdicts in judged.items()}
+    return {"verdicts.json": encode(plain), "verdicts.csv": _table(judged)}
+
+
+def _table(judged):
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["family", "method", "check", "outcome", "finding", "between", "low", "high", "ceiling", "random", "images", "networks", "sentence"])
+    for family, verdicts in judged.items():
+        for each in verdicts:
+            numbers = [f"{value:.4f}" for value in (each.effect.mean, each.effect.low, each.effect.high, each.ceiling.mean, each.null.mean)]
+            rows.writerow([family, each.method, each.check, each.outcome, each.finding, *numbers, each.sizes["images"], each.sizes["networks"], each.sentence])
+    return text.getvalue().encode()
+
+
+def _slug(text):
+    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"
+
+
+_KINDS = {"pictures": _do_pictures, "maps": _do_maps, "evidence": _do_evidence, "judge": _do_judge}

@@ -1,0 +1,221 @@
+"""Recipe: what to run, as a TOML file; parsed and validated, never executed."""
+import pathlib
+import re
+import tomllib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from lab.registry import nearest
+
+HERE = pathlib.Path(__file__).parent
+
+
+def numbers(value):
+    """Whole numbers from a list, a number, or text such as "0-15,20": list of int. Raises ValueError for anything else."""
+    if isinstance(value, int):
+        return [value]
+    if isinstance(value, list) and all(isinstance(each, int) for each in value):
+        return value
+    found = []
+    for part in str(value).split(","):
+        ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if not ends:
+            raise ValueError(f'units are numbers and ranges, such as "0-15,20". Received: {value!r}.')
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        found += range(first, last + 1)
+    if not found:
+        raise ValueError(f"units name at least one. Received: {value!r}, which is empty.")
+    return found
+
+
+def _method(name):
+    if not re.fullmatch(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", str(name)):
+        raise ValueError(f'a method is a name, or "module:function". Received: {name!r}.')
+    return name
+
+
+Units = Annotated[list[int], BeforeValidator(numbers)]
+Method = Annotated[str, BeforeValidator(_method)]
+
+
+class Table(BaseModel):
+    """A table of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Table):
+    """The network: a name, or a .keras or .h5 file."""
+
+    source: str = "efficientnet-lite0"
+    weights: Literal["imagenet", "random"] = "imagenet"
+    input_range: tuple[float, float] | None = None
+    classes: str | None = None
+    size: int | None = Field(None, ge=8)
+    memory_gib: float = Field(2.0, gt=0)
+
+
+class Images(Table):
+    """The photographs: a folder, files, or names of those that come with the installed packages."""
+
+    folder: str | None = None
+    files: list[str] = []
+    photographs: list[str] = []
+    most: int = Field(48, ge=1)
+    fit: Literal["squash", "crop"] = "squash"
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if sum(map(bool, (self.folder, self.files, self.photographs))) > 1:
+            raise ValueError("images come from one of folder, files, photographs. Received: several")
+        return self
+
+
+class Gallery(Table):
+    """Pictures of units: channels of a layer, or classes by name or index."""
+
+    layer: str | None = None
+    units: Units = []
+    top_for: str | None = None
+    logits: list[int | str] = []
+    steps: int = Field(256, ge=1)
+    size: int | None = Field(None, ge=8)
+    natural: int = Field(4, ge=0)
+    batch: int = Field(16, ge=1)
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        if bool(self.layer) == bool(self.logits):
+            raise ValueError("a gallery shows either units of a layer or logits. Received: both or neither")
+        if self.layer and bool(self.units) == bool(self.top_for):
+            raise ValueError("a gallery of a layer names units or top_for. Received: both or neither")
+        return self
+
+
+class Explain(Table):
+    """Maps of every image by every method; options by method."""
+
+    methods: list[Method] = ["gradient", "gradcam"]
+    target: str | int = "top"
+    layer: str | None = None
+    options: dict[str, dict[str, Any]] = {}
+
+
+class Check(Table):
+    """One check of some methods; controls are always added."""
+
+    check: str = "parameters"
+    methods: list[Method] = ["gradient", "gradcam"]
+    target: str | int = "top"
+    mode: Literal["full", "cascade"] = "full"
+    seeds: int = Field(3, ge=2)
+    unit: Literal["block", "layer"] = "block"
+    initialization: str = "own"
+    controls: bool = True
+    options: dict[str, dict[str, Any]] = {}
+
+
+class Recipe(Table):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    title: str = ""
+    seed: int = Field(0, ge=0)
+    model: Model = Model()
+    images: Images = Images()
+    gallery: list[Gallery] = []
+    explain: Explain | None = None
+    check: list[Check] = []
+
+    @model_validator(mode="after")
+    def _something_to_do(self):
+        if not (self.gallery or self.explain or self.check):
+            raise ValueError("a recipe holds at least one of [[gallery]], [explain], [[check]]. Received: none")
+        return self
+
+
+def shipped():
+    """Names of the recipes that come with the lab: list of str."""
+    return sorted(path.stem for path in HERE.glob("*.toml"))
+
+
+def read(source, settings=()):
+    """A recipe by the name of a shipped one or the path of a TOML file, with "key=value" settings over it -> `Recipe`.
+
+    Raises ValueError for an unknown recipe, TOML that does not parse, and keys or values that a recipe does not have.
+    """
+    path = HERE / f"{source}.toml" if source in shipped() else pathlib.Path(source)
+    if not path.is_file():
+        raise ValueError(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped())}")
+    try:
+        table = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"A recipe is a TOML file. Received: {path.name}: {error}.") from error
+    for setting in settings:
+        _set(table, setting)
+    return recipe(table)
+
+
+def recipe(table):
+    """A recipe from plain values -> `Recipe`. Raises ValueError in one line for what does not fit."""
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise ValueError(_one_line(error.errors()[0])) from error
+
+
+def canonical(recipe):
+    """The recipe as plain values with every default filled in, for digests and manifests: dict."""
+    return recipe.model_dump(mode="json")
+
+
+def _set(table, setting):
+    """Put one "a.b.0.c=value" into nested tables; the value is TOML, or text where it is none."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ValueError(f"A setting is key=value. Received: {setting!r}.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = _child(table, parent, key)
+    table[_place(table, last, key)] = value
+
+
+def _child(table, name, key):
+    if isinstance(table, dict):
+        table = table.setdefault(name, {})
+    else:
+        table = table[_place(table, name, key)]
+    if not isinstance(table, (dict, list)):
+        raise ValueError(f"A setting names a key of a table. Received: {key!r}, where {name!r} holds a value.")
+    return table
+
+
+def _place(table, name, key):
+    if isinstance(table, dict):
+        return name
+    if not name.isdigit() or int(name) >= len(table):
+        raise ValueError(f"A setting inside a list names one of its entries, 0 to {len(table) - 1}. Received: {key!r}.")
+    return int(name)
+
+
+def _one_line(error):
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"Unknown key in a recipe. Received: {where!r}. {nearest(error['loc'][-1], _keys(error['loc'][:-1]))}"
+    said = error["msg"].removeprefix("Value error, ")
+    received = "" if "Received" in said or error["type"] == "missing" else f" Received: {error['input']!r}"
+    return f"{where or 'recipe'}: {said}.{received}".replace("..", ".")
+
+
+_TABLES = {"model": Model, "images": Images, "gallery": Gallery, "explain": Explain, "check": Check}
+
+
+def _keys(location):
+    """The keys that the table at a location may have."""
+    names = [part for part in location if isinstance(part, str)]
+    return list((_TABLES[names[0]] if names else Recipe).model_fields)

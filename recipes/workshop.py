@@ -1,0 +1,113 @@
+"""Workshop: what the jobs of one process share: the network, the images, the frozen targets and the random networks."""
+import functools
+import hashlib
+import importlib
+import pathlib
+import sys
+
+import numpy as np
+
+from lab import data, models
+from lab.attribution import explainers
+from lab.environment import tf
+from sanity.checks import checks, parameters
+from sanity.subject import subject
+
+
+class Workshop:
+    """Everything a recipe's jobs need, made when first asked for; jobs read it and never change it."""
+
+    def __init__(self, recipe, *, allow_code=False):
+        self.recipe = recipe
+        self.allow_code = allow_code
+
+    @functools.cached_property
+    def network(self):
+        """The recipe's network."""
+        model = self.recipe.model
+        weights = None if model.weights == "random" else model.weights
+        if weights is None:
+            # Keras draws from its global seed when it builds: derive it, so that a random network is the same in every process.
+            return self._seeded(lambda: self._loaded(model, weights))
+        return self._loaded(model, weights)
+
+    def _loaded(self, model, weights):
+        return models.load(model.source, weights=weights, input_range=model.input_range, classes=model.classes, size=model.size,
+                           allow_code=self.allow_code, memory=int(model.memory_gib * (1 << 30)))
+
+    def _seeded(self, make):
+        network = make()
+        from sanity.randomization import draw, layers_in_order
+
+        drawn = draw(network, layers_in_order(network), [self.recipe.seed])[0]
+        for name, value in drawn.state.items():
+            network.variables[name].assign(value)
+        return network
+
+    @functools.cached_property
+    def images(self):
+        """The recipe's photographs."""
+        chosen = self.recipe.images
+        if chosen.folder:
+            found = data.folder(chosen.folder)
+        else:
+            found = data.files(chosen.files) if chosen.files else data.photographs(chosen.photographs or data.PHOTOGRAPHS)
+        few = slice(chosen.most)
+        return data.Data(found.names[few], found.images[few], found.labels[few] if found.labels else None)
+
+    @functools.cached_property
+    def stock(self):
+        """Natural images to set beside pictures: a folder's own, or crops of the packages' photographs."""
+        return self.images if self.recipe.images.folder else data.crops(data.photographs())
+
+    @functools.cache
+    def subject(self, target):
+        """The network with the photographs, explained for a target: `sanity.subject.Subject`."""
+        return subject(self.network, self.images, target=target, fit=self.recipe.images.fit)
+
+    @functools.cache
+    def prepared(self, target, mode, seeds, unit, initialization):
+        """The random networks of a parameters check."""
+        return parameters.prepare(self.subject(target), seed=self.recipe.seed, mode=mode, seeds=seeds, unit=unit, initialization=initialization)
+
+    def method(self, name):
+        """An explainer by its registered name or as "module:function"."""
+        return stranger(name) if ":" in name else explainers.get(name)
+
+    def hashes(self):
+        """What the digest of a run depends on besides its recipe: dict of name to SHA-256."""
+        images = hashlib.sha256()
+        for name, image in zip(self.images.names, self.images.images):
+            images.update(f"{name}{image.shape}".encode())
+            images.update(np.ascontiguousarray(image))
+        return {"model": self.network.fingerprint(), "images": images.hexdigest()}
+
+    def seconds_per_gradient(self):
+        """How long one sample's gradient takes here, measured once on a traced routine: float, or None for networks that take no images."""
+        import time
+
+        from lab import routines
+
+        target = self.subject("top")
+        some = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:1], 8, axis=0), target.inputs)
+        goal = type(target.objective)(tuple((weight, type(term)(term.kind, term.where, tuple(rows[:1] for rows in term.numbers))) for weight, term in target.objective.terms))
+        routines.gradient(self.network, some, goal)
+        start = time.perf_counter()
+        routines.gradient(self.network, some, goal)
+        return (time.perf_counter() - start) / 8
+
+
+def stranger(name):
+    """The function named "module:function", from the installed packages or the current folder. Raises ValueError where there is none."""
+    module, _, function = name.partition(":")
+    if str(pathlib.Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(pathlib.Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f'A method of your own is "module:function". Received: {name!r}: {error}.') from error
+
+
+def check_named(name):
+    """A check by its registered name."""
+    return checks.get(name)
