@@ -17,7 +17,7 @@ from lab.explanation import explain
 from lab.images import read
 from lab.objectives import channel, logit
 from lab.visualization.examples import highest, strongest
-from lab.visualization.maximize import maximize
+from lab.visualization.maximize import maximize, picture_shape
 from recipes.store import encode, pack
 from recipes.workshop import check_named
 from sanity import controls
@@ -46,10 +46,11 @@ def jobs(recipe, workshop):
     Raises ValueError for a layer, unit, class, method or check that does not exist.
     """
     pictures = [job for number, gallery in enumerate(recipe.gallery) for job in _pictures(number, gallery, workshop)]
-    maps = _maps(recipe.explain, workshop) if recipe.explain else []
+    maps = list(_maps(recipe.explain, workshop)) if recipe.explain else []
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
     judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
-    return [*pictures, *maps, *evidence, *judged]
+    shown = [Job("photographs", "photographs", {})] if maps else []
+    return [*pictures, *shown, *maps, *evidence, *judged]
 
 
 def work(job, workshop, store):
@@ -63,8 +64,7 @@ def work(job, workshop, store):
 def _pictures(number, gallery, workshop):
     network, units = workshop.network, _units(gallery, workshop)
     network.check(channel(gallery.layer, units) if gallery.layer else logit(units))
-    if network.size is None or network.preprocessing is None:
-        network.preprocess([])
+    picture_shape(network, gallery.size)
     name = _slug(gallery.layer or "logits")
     for start in range(0, len(units), gallery.batch):
         part = units[start:start + gallery.batch]
@@ -128,6 +128,12 @@ def _maps(chosen, workshop):
         if chosen.layer is not None and explainers.tag(function, "resolution") == "layer":
             options.setdefault("layer", chosen.layer)
         yield Job(f"explain/{_slug(method)}", "maps", {"method": method, "target": chosen.target, "options": options}, passes=images * _samples(function, options))
+
+
+def _do_photographs(workshop, *_):
+    """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
+    seen = workshop.network.deprocess(workshop.subject(workshop.recipe.explain.target).inputs)
+    return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
 
 
 def _samples(function, options):
@@ -208,4 +214,4 @@ def _slug(text):
     return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"
 
 
-_KINDS = {"pictures": _do_pictures, "maps": _do_maps, "evidence": _do_evidence, "judge": _do_judge}
+_KINDS = {"pictures": _do_pictures, "photographs": _do_photographs, "maps": _do_maps, "evidence": _do_evidence, "judge": _do_judge}

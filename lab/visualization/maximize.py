@@ -43,7 +43,7 @@ def maximize(network, objective, *, steps=256, size=None, seed, parameterization
     linear: climb what goes into the layer's activation function, where a dead unit still has a gradient; scores are always
     those of the objective itself. Raises ValueError for a network that does not take images.
     """
-    shape = _shape(network, size)
+    shape = picture_shape(network, size)
     chosen = views.standard(*network.size) if transforms is None else tuple(transforms)
     kind = parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
     network.check(objective)
@@ -102,8 +102,8 @@ def _cosine(rate, step, steps):
     return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * way)))
 
 
-def _shape(network, size):
-    """Rows, columns and channels of the picture."""
+def picture_shape(network, size):
+    """Rows, columns and channels of a picture of that size (None: the network's). Raises ValueError where there can be none."""
     if network.size is None or network.preprocessing is None:
         raise ValueError(f"maximize needs a network that takes images and a known input range. Received: {network.name}; give preprocess= or input_range= to lab.load.")
     rows, columns = network.size if size is None else (size, size) if isinstance(size, int) else size

@@ -1,0 +1,296 @@
+"""The `lab` command. Each command turns its words into a Recipe and hands it to the same engine; heavy imports wait until then."""
+import contextlib
+import json
+import pathlib
+import sys
+
+import click
+
+import lab
+
+
+class Failed(click.ClickException):
+    """Some jobs failed; the others are kept."""
+
+    exit_code = 3
+
+
+class Gated(click.ClickException):
+    """A verdict fell short of the gate that was asked for."""
+
+    exit_code = 1
+
+
+@contextlib.contextmanager
+def plain_errors():
+    """A ValueError, which is how the lab refuses bad input, as one line and exit code 2."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        raise click.UsageError(" ".join(str(error).split())) from error
+
+
+def together(*decorators):
+    """Several click options as one decorator."""
+
+    def decorate(function):
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+model_options = together(
+    click.option("--model", "source", default="efficientnet-lite0", show_default=True, help="A name of `lab list models`, or a .keras or .h5 file."),
+    click.option("--weights", type=click.Choice(["imagenet", "random"]), default="imagenet", show_default=True, help="For models by name."),
+    click.option("--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What the model takes for black and white, for your own models."),
+    click.option("--classes", type=click.Path(), help="Text file of class names, one a line, for your own models."),
+    click.option("--size", "model_size", type=int, help="Side in pixels, for models that take images of any size."),
+    click.option("--allow-code", is_flag=True, help="Load model files and methods that run Python code of their own."),
+)
+run_options = together(
+    click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder for the run."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn; recorded."),
+    click.option("--resume/--fresh", default=True, help="Go on where an earlier run of the same recipe stopped, or start over.  [default: resume]"),
+    click.option("--quiet", is_flag=True, help="Say nothing but the result."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(lab.__version__, prog_name="lab")
+@click.option("--deterministic", is_flag=True, help="Bit-equal results on a GPU too, slower.")
+@click.pass_context
+def main(context, deterministic):
+    """Look inside a Keras network, explain what it does, and check the explanations.
+
+    \b
+    Start here:
+      lab run first-look                                   a whole run, with a report
+      lab list layers                                      what there is to look at
+      lab gallery --layer block_5_add --units 0-15         draw what units answer to
+      lab explain photo.jpg --method gradcam,smoothgrad    maps over a photograph
+      lab check --images photos/ --method gradient         does a method respond to the weights?
+
+    Every command leaves a folder under artifacts/ with one HTML report, the raw arrays, and a manifest.
+    """
+    context.obj = {"deterministic": deterministic}
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["models", "layers", "methods", "checks", "recipes", "objectives"]))
+@model_options
+def list_(what, **model):
+    """List what there is: models, layers of a model, methods, checks, recipes, objectives."""
+    with plain_errors():
+        click.echo(_listing(what, model))
+
+
+@main.command()
+@model_options
+@run_options
+@click.option("--layer", required=True, help="Path of a layer (`lab list layers`), or logits.")
+@click.option("--units", help='Channels such as "0-63,80"; for logits, class names or indices, separated by commas.')
+@click.option("--top-for", type=click.Path(), help="An image: draw the 16 channels that answer most to it.")
+@click.option("--steps", type=click.IntRange(1), default=256, show_default=True)
+@click.option("--size", type=click.IntRange(8), help="Side of the pictures in pixels.  [default: the network's]")
+@click.option("--images", type=click.Path(), help="Folder of natural images to set beside the pictures.")
+@click.pass_context
+def gallery(context, layer, units, top_for, steps, size, images, **rest):
+    """Draw what the units of a layer, or classes, answer to most."""
+    shown = {"steps": steps, "size": size}
+    if layer == "logits":
+        shown["logits"] = [each.strip() for each in (units or "").split(",") if each.strip()]
+    else:
+        shown |= {"layer": layer, **({"top_for": top_for} if top_for else {"units": units or "0-15"})}
+    _go(context, "gallery", rest, {"gallery": [shown], "images": {"folder": images} if images else {}})
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path())
+@model_options
+@run_options
+@click.option("--method", default="gradcam,smoothgrad", show_default=True, help="Names of `lab list methods`, separated by commas; all; module:function.")
+@click.option("--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class.")
+@click.option("--layer", help="Layer for the CAM methods.  [default: the last with rows and columns]")
+@click.pass_context
+def explain(context, images, method, target, layer, **rest):
+    """Explain photographs: one map for each image and method."""
+    wanted = {"methods": _methods(method, rest["allow_code"]), "target": target, "layer": layer}
+    _go(context, "explain", rest, {"explain": wanted, "images": {"files": list(images), "most": max(1, len(images))}})
+
+
+@main.command()
+@model_options
+@run_options
+@click.option("--images", type=click.Path(), help="Folder of photographs; subfolders are labels.  [default: those of the installed packages]")
+@click.option("--method", default="gradient,gradcam", show_default=True, help="Names, all, or module:function, separated by commas.")
+@click.option("--check", "check_name", default="parameters", show_default=True, help="A name of `lab list checks`.")
+@click.option("--mode", type=click.Choice(["full", "cascade"]), default="full", show_default=True, help="All weights at once, or block by block from the output.")
+@click.option("--seeds", type=click.IntRange(2), default=3, show_default=True, help="Random networks.")
+@click.option("--target", default="top", show_default=True)
+@click.option("--fail-on", type=click.Choice(["fail", "inconclusive"]), help="Exit with 1 if a method (not a control) comes out so, or worse.")
+@click.pass_context
+def check(context, images, method, check_name, mode, seeds, target, fail_on, **rest):
+    """Check methods: do their maps respond when the network's weights are replaced?
+
+    A verdict says what was seen on this network and these images, and what cannot be concluded.
+    """
+    wanted = {"check": check_name, "methods": _methods(method, rest["allow_code"]), "mode": mode, "seeds": seeds, "target": target}
+    _go(context, "check", rest, {"check": [wanted], "images": {"folder": images} if images else {}}, fail_on)
+
+
+@main.command()
+@click.argument("recipe")
+@run_options
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help='Change a value of the recipe: --set gallery.0.steps=64. May be repeated.')
+@click.option("--allow-code", is_flag=True, help="Let the recipe name models and methods that run Python code of their own.")
+@click.option("--fail-on", type=click.Choice(["fail", "inconclusive"]), help="Exit with 1 if a method (not a control) comes out so, or worse.")
+@click.pass_context
+def run(context, recipe, settings, allow_code, fail_on, seed, **rest):
+    """Run a RECIPE: the name of one that ships (`lab list recipes`), or a TOML file (`lab init`)."""
+    from recipes import schema
+
+    if context.get_parameter_source("seed") == click.core.ParameterSource.COMMANDLINE:
+        settings = (*settings, f"seed={seed}")
+    with plain_errors():
+        read = schema.read(recipe, settings)
+        methods = [method for table in [*read.check, *([read.explain] if read.explain else [])] for method in table.methods]
+        if not allow_code and any(":" in method for method in methods):
+            raise ValueError(f"A recipe that names code runs it: add --allow-code if you trust it. Received: {next(each for each in methods if ':' in each)!r}.")
+    _carry_out(context, read, rest, allow_code, fail_on)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path())
+@click.option("--print", "print_only", is_flag=True, help="Only print the path.")
+def show(run_folder, print_only):
+    """Open the report of a RUN: its folder, its digest or the beginning of it, or a recipe's name for the latest."""
+    with plain_errors():
+        report = _report(pathlib.Path(run_folder))
+    click.echo(report)
+    if not print_only and sys.stdout.isatty():
+        click.launch(str(report))
+
+
+@main.command()
+@click.pass_context
+def doctor(context):
+    """Say what the lab finds here: versions, devices, memory, artifacts, and whether each part can be used."""
+    from recipes.doctor import findings
+
+    rows = findings()
+    for row in rows:
+        click.echo(f"{row.state:<8} {row.name:<22} {row.words}")
+    context.exit(0 if all(row.state != "missing" or row.optional for row in rows) else 3)
+
+
+@main.command()
+@click.argument("path", type=click.Path())
+def init(path):
+    """Write a commented RECIPE.toml to start from; never over a file that exists."""
+    from recipes import schema
+
+    target = pathlib.Path(path)
+    with plain_errors():
+        if target.suffix != ".toml":
+            raise ValueError(f"A recipe is a .toml file. Received: {path!r}.")
+        if target.exists():
+            raise ValueError(f"init writes new files only. Received: {path!r}, which exists.")
+        try:
+            target.write_text((schema.HERE / "report" / "start.toml.txt").read_text().replace("NAME", _slug(target.stem)))
+        except OSError as error:
+            raise ValueError(f"A recipe is written to a folder that can be written. Received: {path!r}: {error.strerror}.") from error
+    click.echo(target)
+
+
+# What the commands share --------------------------------------------------------------------------------------------------
+
+
+def _go(context, name, rest, tables, fail_on=None):
+    """Build a recipe from a command's words and carry it out."""
+    from recipes import schema
+
+    model = {"source": rest["source"], "weights": rest["weights"], "classes": rest["classes"], "size": rest["model_size"]}
+    if rest["input_range"]:
+        model["input_range"] = list(rest["input_range"])
+    with plain_errors():
+        built = schema.recipe({"name": name, "seed": rest["seed"], "model": model, **tables})
+    _carry_out(context, built, rest, rest["allow_code"], fail_on)
+
+
+def _carry_out(context, recipe, rest, allow_code, fail_on):
+    from recipes.progress import Progress
+
+    with plain_errors():
+        from recipes.runs import carry_out
+
+        if context.obj["deterministic"]:
+            from lab.environment import tf
+
+            tf.config.experimental.enable_op_determinism()
+        done = carry_out(recipe, rest["out"], Progress(quiet=rest["quiet"] or rest["as_json"]), fresh=not rest["resume"], allow_code=allow_code)
+    _tell(done, rest["as_json"])
+    if done.failed:
+        raise Failed(f"{len(done.failed)} of the jobs failed: {done.failed[0][0]}: {done.failed[0][1]}")
+    _gate(done, fail_on)
+
+
+def _tell(done, as_json):
+    cards = [(family, each) for family, judged in done.verdicts.items() for each in judged["verdicts"]]
+    if as_json:
+        verdicts = [{"family": family, "method": each["method"], "outcome": each["outcome"], "finding": each["finding"], "sentence": each["sentence"]} for family, each in cards]
+        click.echo(json.dumps({"run": str(done.path), "report": str(done.report), "failed": list(done.failed), "verdicts": verdicts}, indent=1))
+        return
+    for family, each in cards:
+        click.echo(f"{family}  {each['method']:<22} {each['outcome']:<13} {each['sentence']}")
+    click.echo(done.report)
+
+
+def _gate(done, fail_on):
+    """Exit 1 where a judged method, controls apart, fell short; and where a control shows that the check itself is broken."""
+    if not fail_on:
+        return
+    bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
+    for family, judged in done.verdicts.items():
+        controls = {each["control"]: each["held"] for each in judged["controls"]}
+        broken = [name for name, held in controls.items() if not held]
+        short = [each["method"] for each in judged["verdicts"] if each["method"] not in controls and each["outcome"] in bad]
+        if broken or short:
+            raise Gated(f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}")
+
+
+def _methods(text, allow_code):
+    from lab.attribution import explainers
+
+    if text == "all":
+        return explainers.names(control=None, library=None) if False else [name for name in explainers if name not in explainers.names(control=True)]
+    del allow_code  # Naming code on the command line is the permission to run it.
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _listing(what, model):
+    from recipes import catalogue
+
+    if what == "layers":
+        return catalogue.layers(model)
+    return getattr(catalogue, what)()
+
+
+def _report(run):
+    """The index.html of a run given by folder, digest or recipe name."""
+    if (run / "index.html").is_file():
+        return run / "index.html"
+    reports = sorted(pathlib.Path("artifacts").glob("*/*/index.html"), key=lambda each: each.stat().st_mtime)
+    found = [each for each in reports if each.parent.name.startswith(str(run)) or each.parent.parent.name == str(run)]
+    if not found:
+        from lab.registry import nearest
+
+        names = sorted({name for each in reports for name in (each.parent.name, each.parent.parent.name)})
+        raise ValueError(f"A run is a folder with a report, a digest, or a recipe's name. Received: {str(run)!r}. {nearest(run, names)}")
+    return found[-1]
+
+
+def _slug(text):
+    return "".join(each if each.isalnum() or each in "-_" else "-" for each in text).strip("-_") or "my-recipe"

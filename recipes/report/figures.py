@@ -1,0 +1,86 @@
+"""Figures: maps as colours and curves as SVG. Perceptually uniform colours; signed maps diverge from zero."""
+import html
+
+import matplotlib
+import numpy as np
+
+from lab.maps import resized
+
+SIGNED, UNSIGNED = "berlin", "inferno"
+# Colours of the lines, readable on white and on black (Okabe, Ito 2008).
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+WIDTH, HEIGHT, LEFT, BOTTOM = 420, 180, 38, 30
+
+
+def coloured(plane, side=None):
+    """A map [rows, columns] as uint8 [rows, columns, 3], and the value that the strongest colour stands for.
+
+    Signed maps: diverging, zero in the middle. Others: from zero up. Scaled by the 99.5th percentile of absolute values.
+    """
+    values = plane if side is None else resized(plane[None], side, side)[0]
+    values = np.nan_to_num(values.astype("float64"))
+    top = float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max()) or 1.0
+    signed = bool((values < 0).any())
+    placed = 0.5 + 0.5 * values / top if signed else values / top
+    rgb = matplotlib.colormaps[SIGNED if signed else UNSIGNED](np.clip(placed, 0, 1))[..., :3]
+    return np.round(255 * rgb).astype("uint8"), top, signed
+
+
+def curves(lines, labels, bands=()):
+    """Lines in one frame, as SVG text: lines, a dict of name to (x in 0..1, y in -1..1, low, high); labels, of the points.
+
+    bands: (name, low, high) across the whole width. Values under the pointer are told by the points' titles.
+    """
+    parts = [_frame(), *(_band(*band) for band in bands)]
+    for colour, (name, (x, y, low, high)) in zip(LINES, lines.items()):
+        parts.append(_ribbon(x, low, high, colour))
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{_points(x, y)}"/>')
+        parts += [_dot(px, py, colour, f"{name}, {label}: {py:.2f}") for px, py, label in zip(x, y, labels) if np.isfinite(py)]
+    described = html.escape(", ".join(lines))
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {described}">{"".join(parts)}</svg>'
+
+
+def spark(values):
+    """One line of numbers as a small SVG."""
+    values = np.asarray(values, "float64")
+    if len(values) < 2 or not np.isfinite(values).all():
+        return ""
+    span = values.max() - values.min() or 1.0
+    kept = values[np.linspace(0, len(values) - 1, min(len(values), 120)).astype(int)]
+    points = " ".join(f"{200 * place / (len(kept) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}" for place, value in enumerate(kept))
+    return f'<svg class="spark" viewBox="0 0 200 40" role="img" aria-label="objective by step"><polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{points}"/></svg>'
+
+
+def _across(x):
+    return LEFT + (WIDTH - LEFT - 8) * x
+
+
+def _up(y):
+    return (HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 8) * (np.clip(y, -0.25, 1.0) + 0.25) / 1.25
+
+
+def _points(x, y):
+    return " ".join(f"{_across(a):.1f},{_up(b):.1f}" for a, b in zip(x, y) if np.isfinite(b))
+
+
+def _ribbon(x, low, high, colour):
+    kept = [(a, b, c) for a, b, c in zip(x, low, high) if np.isfinite(b) and np.isfinite(c)]
+    outline = [*((a, b) for a, b, _ in kept), *((a, c) for a, _, c in reversed(kept))]
+    return f'<polygon fill="{colour}" opacity=".15" points="{_points(*zip(*outline))}"/>' if outline else ""
+
+
+def _dot(x, y, colour, title):
+    return f'<circle cx="{_across(x):.1f}" cy="{_up(y):.1f}" r="4" fill="{colour}"><title>{html.escape(title)}</title></circle>'
+
+
+def _band(name, low, high):
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return ""
+    top, bottom = _up(high), _up(low)
+    return (f'<rect x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - 8}" height="{max(bottom - top, 1.5):.1f}" fill="currentColor" opacity=".13"><title>{html.escape(name)}</title></rect>'
+            f'<text x="{WIDTH - 10}" y="{top - 3:.1f}" text-anchor="end">{html.escape(name)}</text>')
+
+
+def _frame():
+    ticks = "".join(f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{_up(y):.1f}" y2="{_up(y):.1f}" stroke="currentColor" opacity=".2"/><text x="{LEFT - 5}" y="{_up(y) + 4:.1f}" text-anchor="end">{y:g}</text>' for y in (0, 0.5, 1))
+    return ticks + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">share of parameters randomized, from the output down</text><text x="{LEFT}" y="{HEIGHT - 18}">0</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">1</text>'

