@@ -53,15 +53,16 @@ def _children(parent):
         return [(layer.name, layer) for layer in parent.layers if not isinstance(layer, keras.layers.InputLayer)]
     direct = list(parent._flatten_layers(include_self=False, recursive=False))
     named = {}
-    for attribute, value in vars(parent).items():
-        for name, layer in _held(attribute, value):
+    # A layer's own attributes before those that Keras and TensorFlow keep for themselves.
+    for attribute in sorted(vars(parent), key=lambda name: name.startswith("_")):
+        for name, layer in _held(attribute, vars(parent)[attribute]):
             named.setdefault(id(layer), name)
     return [(named.get(id(layer), layer.name), layer) for layer in direct]
 
 
 def _held(name, value):
     """Layers that an attribute holds, directly or in lists and dicts: yields (name, layer)."""
-    if name in ("_layers", "_functional", "_metrics"):
+    if name in ("_layers", "_functional", "_metrics") or name.startswith("_self_"):
         return
     if isinstance(value, keras.layers.Layer):
         yield name, value

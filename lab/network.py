@@ -128,6 +128,8 @@ class Network:
         interceptors: replaces the folding of BatchNormalization by others of `lab.taps`.
         """
         reader = taps.Reader()
+        for address in reads:
+            self._refuse_unknown(address)
         if interceptors is None:
             exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
             interceptors = [taps.Folder(exempt)] if self.fold else []
@@ -153,19 +155,22 @@ class Network:
                 return address
         raise ValueError(f"A CAM needs a layer with rows and columns. Received: {self.name}, which has none.")
 
+    def _refuse_unknown(self, address):
+        if address.split("@")[0] not in self.tree or not address:
+            raise ValueError(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
+
     def spatial(self, address):
         """The address itself. Raises ValueError for an unknown layer and for one without rows and columns."""
-        if address not in self._shapes:
-            raise ValueError(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
-        if not _has_extent(self._shapes[address]):
-            raise ValueError(f"A CAM needs a layer with rows and columns. Received: {address!r} of shape {self._shapes[address]}. The last one that has them: {self.last_spatial()!r}.")
+        self._refuse_unknown(address)
+        if not _has_extent(self._shapes.get(address)):
+            raise ValueError(f"A CAM needs a layer with rows and columns. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}.")
         return address
 
     # Weights ------------------------------------------------------------------------------------------------------------
 
     def state(self, names=None):
         """Copies of the weights: dict of variable name to array; all of them, or those named."""
-        return {name: np.array(self.variables[name]) for name in (self.variables if names is None else names)}
+        return {name: np.array(self.variables[name].numpy()) for name in (self.variables if names is None else names)}
 
     @contextlib.contextmanager
     def weights(self, state):
@@ -193,7 +198,7 @@ class Network:
         """SHA-256 over names, shapes, dtypes and bytes of all weights: str."""
         digest = hashlib.sha256()
         for name, variable in self.variables.items():
-            value = np.ascontiguousarray(variable)
+            value = np.ascontiguousarray(variable.numpy())
             digest.update(f"{name}{value.shape}{value.dtype}".encode())
             digest.update(value.view(np.uint8) if value.size and value.ndim else value.tobytes())
         return digest.hexdigest()
@@ -218,7 +223,7 @@ class Network:
 
     def _refuse_nan(self):
         for name, variable in self.variables.items():
-            if not np.all(np.isfinite(np.asarray(variable, "float64"))):
+            if not np.all(np.isfinite(variable.numpy().astype("float64"))):
                 raise ValueError(f"Weights are finite numbers. Received: NaN or infinity in {name!r} of {self.name}.")
 
     def _survey(self):
@@ -229,7 +234,7 @@ class Network:
             reader = taps.Reader()
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._named(self.model(inputs, training=False))
-            seen["reader"] = {key: [tf.nest.map_structure(_shape, each) for each in calls] for key, calls in reader.outputs.items()}
+            seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
             seen["order"] = reader.order
             seen["outputs"] = {name: _shape(tensor) for name, tensor in outputs.items()}
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}

@@ -79,6 +79,13 @@ class Objective:
         """How many samples the objective speaks of (1: any number): int."""
         return max(term.length for _, term in self.terms)
 
+    def rows(self, kept):
+        """The objective of some samples of its batch, by their indices; lists of one entry stay as they are."""
+        def pick(rows):
+            return rows if len(rows) == 1 else tuple(rows[index] for index in kept)
+
+        return Objective(tuple((weight, replace(term, numbers=tuple(pick(rows) for rows in term.numbers))) for weight, term in self.terms))
+
     @property
     def weights(self):
         """The weight of each term: float32 [terms]."""

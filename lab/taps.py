@@ -143,23 +143,25 @@ def _foldable(source, norm, kwargs):
 
 
 def _fold(source, call, args, kwargs, norm):
-    scale, shift = affine(norm)
-    kernel = source.kernel if not hasattr(source, "_kernel") else source._kernel
-    values = [(kernel, _KERNELS[type(source)](kernel.value, scale))]
-    if source.bias is not None:
-        values.append((source.bias, source.bias.value * scale + shift))
+    # Outside mixed precision's scope the weights are what they are; inside, the scaled ones are cast as any weight is.
+    with keras.src.backend.AutocastScope(None):
+        scale, shift = affine(norm)
+        kernel = source._kernel if hasattr(source, "_kernel") else source.kernel
+        values = [(kernel, _KERNELS[type(source)](kernel.value, tf.cast(scale, kernel.value.dtype)))]
+        if source.bias is not None:
+            bias = source.bias.value
+            values.append((source.bias, bias * tf.cast(scale, bias.dtype) + tf.cast(shift, bias.dtype)))
     with keras.StatelessScope(state_mapping=values):
         outputs = call(*args, **kwargs)
-    return outputs if source.bias is not None else outputs + keras.ops.cast(shift, outputs.dtype)
+    return outputs if source.bias is not None else outputs + tf.cast(shift, outputs.dtype)
 
 
 def affine(norm):
     """A BatchNormalization at inference as y = x * scale + shift: two tensors of shape [channels], its variable dtype."""
-    with keras.src.backend.AutocastScope(None):
-        scale = keras.ops.rsqrt(norm.moving_variance.value + norm.epsilon)
-        scale = scale * norm.gamma.value if norm.gamma is not None else scale
-        shift = -norm.moving_mean.value * scale
-        return scale, shift + norm.beta.value if norm.beta is not None else shift
+    scale = tf.math.rsqrt(norm.moving_variance.value + norm.epsilon)
+    scale = scale * norm.gamma.value if norm.gamma is not None else scale
+    shift = -norm.moving_mean.value * scale
+    return scale, shift + norm.beta.value if norm.beta is not None else shift
 
 
 class Calibrator:

@@ -117,7 +117,7 @@ def gallery(context, layer, units, top_for, steps, size, images, **rest):
 @click.pass_context
 def explain(context, images, method, target, layer, **rest):
     """Explain photographs: one map for each image and method."""
-    wanted = {"methods": _methods(method, rest["allow_code"]), "target": target, "layer": layer}
+    wanted = {"methods": _methods(method), "target": target, "layer": layer}
     _go(context, "explain", rest, {"explain": wanted, "images": {"files": list(images), "most": max(1, len(images))}})
 
 
@@ -137,7 +137,7 @@ def check(context, images, method, check_name, mode, seeds, target, fail_on, **r
 
     A verdict says what was seen on this network and these images, and what cannot be concluded.
     """
-    wanted = {"check": check_name, "methods": _methods(method, rest["allow_code"]), "mode": mode, "seeds": seeds, "target": target}
+    wanted = {"check": check_name, "methods": _methods(method), "mode": mode, "seeds": seeds, "target": target}
     _go(context, "check", rest, {"check": [wanted], "images": {"folder": images} if images else {}}, fail_on)
 
 
@@ -261,13 +261,13 @@ def _gate(done, fail_on):
             raise Gated(f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}")
 
 
-def _methods(text, allow_code):
+def _methods(text):
+    """The methods of a --method option; "all" is every method that judges may be asked about, controls apart."""
+    if text != "all":
+        return [each.strip() for each in text.split(",") if each.strip()]
     from lab.attribution import explainers
 
-    if text == "all":
-        return explainers.names(control=None, library=None) if False else [name for name in explainers if name not in explainers.names(control=True)]
-    del allow_code  # Naming code on the command line is the permission to run it.
-    return [each.strip() for each in text.split(",") if each.strip()]
+    return [name for name in explainers if name not in explainers.names(control=True)]
 
 
 def _listing(what, model):

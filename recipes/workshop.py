@@ -4,13 +4,15 @@ import hashlib
 import importlib
 import pathlib
 import sys
+import time
 
 import numpy as np
 
-from lab import data, models
+from lab import data, models, routines
 from lab.attribution import explainers
 from lab.environment import tf
 from sanity.checks import checks, parameters
+from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject
 
 
@@ -37,8 +39,6 @@ class Workshop:
 
     def _seeded(self, make):
         network = make()
-        from sanity.randomization import draw, layers_in_order
-
         drawn = draw(network, layers_in_order(network), [self.recipe.seed])[0]
         for name, value in drawn.state.items():
             network.variables[name].assign(value)
@@ -84,13 +84,9 @@ class Workshop:
 
     def seconds_per_gradient(self):
         """How long one sample's gradient takes here, measured once on a traced routine: float, or None for networks that take no images."""
-        import time
-
-        from lab import routines
-
         target = self.subject("top")
         some = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:1], 8, axis=0), target.inputs)
-        goal = type(target.objective)(tuple((weight, type(term)(term.kind, term.where, tuple(rows[:1] for rows in term.numbers))) for weight, term in target.objective.terms))
+        goal = target.objective.rows([0])
         routines.gradient(self.network, some, goal)
         start = time.perf_counter()
         routines.gradient(self.network, some, goal)

@@ -167,8 +167,8 @@ def permutation(network, path, seeds):
 def _each(network, path, seed, redraw):
     found = {}
     for position, (name, variable) in enumerate(_own(network, path).items()):
-        value, how = redraw(np.random.default_rng(_seed(seed, path, position)), np.asarray(variable))
-        constant = variable.shape == () or (np.asarray(variable) == np.ravel(variable)[0]).all()
+        value, how = redraw(np.random.default_rng(_seed(seed, path, position)), variable.numpy())
+        constant = (variable.numpy() == variable.numpy().flat[0]).all()
         found[name] = (_like(variable, value), "reset" if constant else how)
     return found
 

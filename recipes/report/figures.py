@@ -3,6 +3,7 @@ import html
 
 import matplotlib
 import numpy as np
+from skimage.transform import resize
 
 from lab.maps import resized
 
@@ -26,6 +27,13 @@ def coloured(plane, side=None):
     return np.round(255 * rgb).astype("uint8"), top, signed
 
 
+def shape_of(plane, side):
+    """Where a map is strong, small enough to take in at a glance: uint8 [side, side, 3]; magnitudes averaged over squares, from zero up."""
+    magnitudes = np.abs(np.nan_to_num(plane.astype("float64")))
+    small = resize(magnitudes, (side, side), order=0 if min(plane.shape) < side else 1, anti_aliasing=min(plane.shape) >= side)
+    return coloured(small)[0]
+
+
 def curves(lines, labels, bands=()):
     """Lines in one frame, as SVG text: lines, a dict of name to (x in 0..1, y in -1..1, low, high); labels, of the points.
 
@@ -33,8 +41,12 @@ def curves(lines, labels, bands=()):
     """
     parts = [_frame(), *(_band(*band) for band in bands)]
     for colour, (name, (x, y, low, high)) in zip(LINES, lines.items()):
-        parts.append(_ribbon(x, low, high, colour))
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{_points(x, y)}"/>')
+        if len(x) > 2:
+            # Two points, before and after, are no curve.
+            parts.append(_ribbon(x, low, high, colour))
+            parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{_points(x, y)}"/>')
+        else:
+            parts += [_whisker(px, a, b, colour) for px, a, b in zip(x, low, high)]
         parts += [_dot(px, py, colour, f"{name}, {label}: {py:.2f}") for px, py, label in zip(x, y, labels) if np.isfinite(py)]
     described = html.escape(", ".join(lines))
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {described}">{"".join(parts)}</svg>'
@@ -56,7 +68,7 @@ def _across(x):
 
 
 def _up(y):
-    return (HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 8) * (np.clip(y, -0.25, 1.0) + 0.25) / 1.25
+    return (HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 22) * (np.clip(y, -0.25, 1.0) + 0.25) / 1.25
 
 
 def _points(x, y):
@@ -69,16 +81,24 @@ def _ribbon(x, low, high, colour):
     return f'<polygon fill="{colour}" opacity=".15" points="{_points(*zip(*outline))}"/>' if outline else ""
 
 
+def _whisker(x, low, high, colour):
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return ""
+    return f'<line x1="{_across(x):.1f}" x2="{_across(x):.1f}" y1="{_up(low):.1f}" y2="{_up(high):.1f}" stroke="{colour}" stroke-width="2"/>'
+
+
 def _dot(x, y, colour, title):
     return f'<circle cx="{_across(x):.1f}" cy="{_up(y):.1f}" r="4" fill="{colour}"><title>{html.escape(title)}</title></circle>'
 
 
-def _band(name, low, high):
+def _band(name, low, high, right):
+    """A grey band across the frame, its name at one end, so that two bands in one place can both be read."""
     if not (np.isfinite(low) and np.isfinite(high)):
         return ""
     top, bottom = _up(high), _up(low)
+    x, anchor = (WIDTH - 10, "end") if right else (LEFT + 14, "start")
     return (f'<rect x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - 8}" height="{max(bottom - top, 1.5):.1f}" fill="currentColor" opacity=".13"><title>{html.escape(name)}</title></rect>'
-            f'<text x="{WIDTH - 10}" y="{top - 3:.1f}" text-anchor="end">{html.escape(name)}</text>')
+            f'<text x="{x}" y="{top - 3:.1f}" text-anchor="{anchor}">{html.escape(name)}</text>')
 
 
 def _frame():

@@ -6,7 +6,7 @@ import jinja2
 import numpy as np
 
 from lab.maps import pooled
-from recipes.jobs import evidence, png, thumbnail
+from recipes.jobs import evidence, png
 from recipes.report import figures
 from sanity.statistics import two_way
 from sanity.verdict import MEASURE
@@ -46,7 +46,7 @@ def _tiles(store, job):
         natural = [{"image": uri(png(image)), "name": name, "score": float(score)} for image, name, score in
                    zip(arrays["natural"][place], about["natural"][place], arrays["natural_scores"][place])] if about["natural"] else []
         yield {
-            "id": f"unit-{job.given['gallery']}-{unit}", "name": about["names"][place], "group": about["layer"] or "logits", "unit": int(unit),
+            "id": f"unit-{job.given['gallery']}-{unit}", "name": about["names"][place], "short": f"unit {unit}" if about["layer"] else about["names"][place], "group": about["layer"] or "logits", "unit": int(unit),
             "image": uri((store.folder(job.key) / f"{unit:05d}.png").read_bytes()), "score": float(arrays["scores"][place]), "natural": natural, "spark": figures.spark(arrays["curves"][place]),
         }
 
@@ -79,8 +79,14 @@ def _families(store, groups):
         return []
     judged = store.values("verdicts", "verdicts.json")
     by_method = {(job.key.split("/")[1], job.given["method"]): evidence(store, job.key) for job in groups["evidence"]}
-    return [{"name": name, "controls": family["controls"], "cards": [_card(verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]}) for verdict in family["verdicts"]]}
+    return [{"name": _spoken(name), "controls": family["controls"], "cards": [_card(verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]}) for verdict in family["verdicts"]]}
             for name, family in judged.items()]
+
+
+def _spoken(family):
+    """"0-parameters-full" as a heading."""
+    _, check, mode = family.split("-", 2)
+    return f"{check}: {'all weights replaced at once' if mode == 'full' else 'weights replaced from the output down'}"
 
 
 def _card(verdict, found, controls):
@@ -96,8 +102,8 @@ def _curve(found, verdict):
         rows = found.samples[f"cascade/{measure}"]
         spans = [two_way(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
         lines[name] = ([*shares], [1.0, *(each.mean for each in spans)], [1.0, *(each.low for each in spans)], [1.0, *(each.high for each in spans)])
-    bands = [("ceiling", verdict["ceiling"]["low"], verdict["ceiling"]["high"]), ("random-random", verdict["null"]["low"], verdict["null"]["high"])]
-    return figures.curves(lines, labels, [(name, low, high) for name, low, high in bands if low is not None])
+    bands = [("ceiling", verdict["ceiling"], True), ("random-random", verdict["null"], False)]
+    return figures.curves(lines, labels, [(name, each["low"], each["high"], right) for name, each, right in bands if each["low"] is not None])
 
 
 def _strip(found):
@@ -105,9 +111,4 @@ def _strip(found):
     stages = found.maps["stages"]
     chosen = np.unique(np.linspace(0, len(stages) - 1, min(len(stages), 8)).astype(int))
     shown = [("trained", found.maps["trained"][0]), *((found.stages[index]["stage"] + " random", stages[index]) for index in chosen), ("another random network", found.maps["random"][-1][0])]
-    return [{"name": name, "image": uri(png(_small(plane)))} for name, plane in shown if plane.ndim == 2 and np.isfinite(plane).all()]
-
-
-def _small(plane):
-    colours = figures.coloured(plane)[0]
-    return thumbnail(colours, STRIP) if min(colours.shape[:2]) >= STRIP else np.repeat(np.repeat(colours, -(-STRIP // len(colours)), 0), -(-STRIP // len(colours[0])), 1)
+    return [{"name": name, "image": uri(png(figures.shape_of(plane, STRIP)))} for name, plane in shown if plane.ndim == 2 and np.isfinite(plane).all()]

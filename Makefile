@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer:
+#   make lab    environment, installation, the main job; prints the path of its report
+#   make test   environment, installation, all tests
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := setup.py lab/__init__.py
+
+.PHONY: lab test bench lint clean
+.DELETE_ON_ERROR:
+
+lab: .venv/installed
+	$(BIN)/lab run first-look
+
+test: .venv/tested
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+bench: .venv/benched
+	$(BIN)/python -m tests.bench
+
+lint: .venv/tested
+	$(BIN)/ruff check .
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "The lab needs Python 3.11 or newer. Received: " + sys.version.split()[0] + ". Name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	touch $@
+
+.venv/installed: .venv/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	touch $@
+
+.venv/benched: .venv/installed
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,57 @@
+"""Contract: what any explainer, ours or a stranger's, keeps before it is judged."""
+import numpy as np
+
+from lab.environment import tf
+from lab.explanation import attribute, settled
+
+# Relative L2: ReLU kinks may flip under another batch size, and break pointwise maxima.
+SAME = 1e-3
+
+
+def violations(explainer, network, inputs, objective, *, seed=0, **options):
+    """Every promise that an explainer breaks on these inputs: list of str, empty if none.
+
+    Maps of the right structure and shape; float32; finite; the same for the same seed and, for one that draws, others for
+    another; an image's map the same alone as in company; weights and inputs left as they were.
+    """
+    arrays = network.inputs(inputs)
+    before, own = network.fingerprint(), tf.nest.map_structure(np.copy, arrays)
+    try:
+        found = _broken(explainer, network, arrays, objective, seed, options)
+    except ValueError as error:
+        found = [f"refused: {error}"]
+    if network.fingerprint() != before:
+        found.append("it changed the weights")
+    if not _equal(arrays, own):
+        found.append("it changed the inputs")
+    return found
+
+
+def _broken(explainer, network, arrays, objective, seed, options):
+    def ask(inputs, goal, drawn):
+        chosen = settled(explainer, network, drawn, options)
+        return attribute(explainer, network, inputs, goal, **chosen)
+
+    maps = ask(arrays, objective, seed)
+    broken = []
+    if any(leaf.dtype != np.float32 for leaf in tf.nest.flatten(maps)):
+        broken.append(f"maps are float32; received {tf.nest.flatten(maps)[0].dtype}")
+    if not all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(maps)):
+        broken.append("maps are finite")
+    if not _equal(maps, ask(arrays, objective, seed)):
+        broken.append("the same seed gives the same bytes")
+    if "seed" in settled(explainer, network, seed, options) and _equal(maps, ask(arrays, objective, seed + 1)):
+        broken.append("another seed gives another draw")
+    first = tf.nest.map_structure(lambda leaf: leaf[:1], arrays)
+    alone = ask(first, objective.rows([0]), seed)
+    if not _near(tf.nest.map_structure(lambda leaf: leaf[:1], maps), alone):
+        broken.append("an image's map is the same alone as in company")
+    return broken
+
+
+def _equal(a, b):
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b)))
+
+
+def _near(a, b):
+    return all(np.linalg.norm(x - y) <= SAME * max(np.linalg.norm(x), np.linalg.norm(y)) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b)))

@@ -1,0 +1,55 @@
+import pytest
+
+from lab.environment import on_gpu, tf
+from tests import networks
+
+
+def pytest_collection_modifyitems(items):
+    if not on_gpu():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no GPU here"))
+
+
+@pytest.fixture(scope="session")
+def lite0():
+    """The real ImageNet network, loaded once."""
+    import lab
+
+    return lab.load()
+
+
+@pytest.fixture(scope="session")
+def photos(lite0):
+    """Three photographs as inputs, with their top classes."""
+    import lab
+
+    inputs = lite0.preprocess(lab.photographs(["chelsea", "coffee", "grace_hopper"]).images)
+    return inputs, [lite0.class_index(name) for name in ("Egyptian cat", "espresso", "military uniform")]
+
+
+@pytest.fixture(scope="session")
+def small():
+    return networks.network(networks.flat())
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory):
+    """A small user's model on disk, as a command would be given it."""
+    path = tmp_path_factory.mktemp("models") / "small.keras"
+    networks.flat(head="softmax").save(path)
+    return path
+
+
+@pytest.fixture
+def reference():
+    """The gradient as plain TensorFlow has it, without taps or folding."""
+
+    def gradient(model, inputs, index):
+        inputs = tf.convert_to_tensor(inputs)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            scores = tf.gather(model(inputs, training=False), index, axis=1, batch_dims=1)
+        return tape.gradient(scores, inputs).numpy()
+
+    return gradient
