@@ -31,9 +31,9 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     """
     method = _tf_explain("grad_cam", "GradCAM")
     address = network.last_spatial() if layer is None else network.spatial(layer)
+    _refuse_hidden_head(network, network.model)
     if "/" in address or "@" in address:
         raise ValueError(f"tf-explain reads top-level layers only. Received: {address!r}.")
-    _refuse_hidden_head(network, network.model)
 
     def maps(part, index):
         outputs, slopes = method.get_gradients_and_filters(network.model, part, address, index, use_guided_grads)

@@ -164,8 +164,9 @@ def _compiled(network, key, body, batched, shared):
 
 
 def _spec(array, rows=False):
+    """Rows are counted at run time, and so is a list of numbers that all rows share (a path's nodes, say)."""
     array = np.asarray(array)
-    return tf.TensorSpec([None, *array.shape[1:]] if rows else array.shape, array.dtype)
+    return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim == 1 else array.shape, array.dtype)
 
 
 def _asked(network, inputs, objective):

@@ -89,10 +89,12 @@ def _on_path(leaf, start, options, indices, number):
 
 
 def _noisy(leaf, _, options, indices, number):
-    shape = tf.shape(leaf)[1:]
-    seeds = tf.map_fn(lambda index: tf.random.experimental.stateless_fold_in(options["seed"], index), indices)
-    seeds = tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, number), seeds)
-    normal = tf.map_fn(lambda seed: tf.random.stateless_normal(shape, seed, dtype=leaf.dtype), seeds, fn_output_signature=leaf.dtype)
+    shape, seed, fold = tf.shape(leaf)[1:], tf.ensure_shape(options["seed"], [2]), tf.random.experimental.stateless_fold_in
+
+    def sample(index):
+        return tf.random.stateless_normal(shape, fold(fold(seed, index), number), dtype=leaf.dtype)
+
+    normal = tf.map_fn(sample, indices, fn_output_signature=leaf.dtype)
     axes = list(range(1, len(leaf.shape)))
     spread = tf.cast(options["noise"], leaf.dtype) * (tf.reduce_max(leaf, axes, keepdims=True) - tf.reduce_min(leaf, axes, keepdims=True))
     return leaf[:, None] + spread[:, None] * normal[None], tf.fill(tf.shape(indices), options["share"])

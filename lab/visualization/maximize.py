@@ -59,7 +59,7 @@ def _climb(network, objective, kind, chosen, shape, steps, rate, seed):
 
     def body(batched, shared):
         (numbers, index), (weights, seed, steps, rate) = batched, shared
-        units = tf.shape(index)[0]
+        units, seed = tf.shape(index)[0], tf.ensure_shape(seed, [2])
         start = kind.start(units, *shape, tf.random.experimental.stateless_fold_in(seed, -1))
 
         def ascend(step, parameters, mean, square, curve):
