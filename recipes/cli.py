@@ -46,7 +46,7 @@ model_options = together(
     click.option("--weights", type=click.Choice(["imagenet", "random"]), default="imagenet", show_default=True, help="For models by name."),
     click.option("--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What the model takes for black and white, for your own models."),
     click.option("--classes", type=click.Path(), help="Text file of class names, one a line, for your own models."),
-    click.option("--size", "model_size", type=int, help="Side in pixels, for models that take images of any size."),
+    click.option("--model-size", type=int, help="Side in pixels, for models that take images of any size."),
     click.option("--allow-code", is_flag=True, help="Load model files and methods that run Python code of their own."),
 )
 run_options = together(

@@ -26,5 +26,6 @@ def subject(network, data, *, target="top", fit="squash"):
     scores = next(iter(routines.outputs(network, inputs).values()))
     top = [int(each) for each in scores.argmax(axis=1)]
     index = top if target == "top" else network.class_index(target)
+    network.check(logit(index))
     correct = None if data.labels is None else np.array([network.class_index(label) == best for label, best in zip(data.labels, top)])
     return Subject(network, inputs, logit(index), tuple(data.names), correct)

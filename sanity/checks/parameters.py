@@ -175,6 +175,8 @@ def _took_effect(runs):
     if stuck:
         return Gate("randomization took effect", "failed", f"unchanged: {', '.join(stuck[:4])}")
     last = runs[0][-1].done
+    if not set(last["ways"]) & {"redrawn", "permuted"}:
+        return Gate("randomization took effect", "failed", "nothing was drawn: every initializer of the network is a constant")
     ways = ", ".join(f"{count} {way}" for way, count in last["ways"].items())
     same = f"; same top class {last['same_top']:.0%}" if "same_top" in last else ""
     return Gate("randomization took effect", "passed", f"{last['parameters']:.0%} of parameters; tensors: {ways}{same}")

@@ -1,0 +1,56 @@
+import click.testing
+import pytest
+
+from recipes.cli import main
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run the `lab` command in-process -> (exit code, standard output, error stream)."""
+
+    def run(*words, out=True):
+        where = ["--out", str(tmp_path / "artifacts")] if out else []
+        done = click.testing.CliRunner().invoke(main, [*map(str, words), *where])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def quick(small_file, tmp_path):
+    """A recipe that does everything, on a small model, in seconds."""
+    path = tmp_path / "quick.toml"
+    path.write_text(f"""
+name = "quick"
+[model]
+source = "{small_file}"
+input_range = [-1, 1]
+[images]
+photographs = ["chelsea", "coffee", "rocket"]
+[[gallery]]
+layer = "last"
+units = "0-4"
+steps = 3
+batch = 2
+natural = 2
+[[gallery]]
+logits = [0, 3]
+steps = 2
+natural = 0
+[explain]
+methods = ["gradient", "smoothgrad", "integrated_gradients", "gradcam", "tf_explain.vanilla_gradients"]
+[explain.options.smoothgrad]
+samples = 3
+[[check]]
+methods = ["gradient", "gradcam"]
+seeds = 2
+[[check]]
+mode = "cascade"
+unit = "layer"
+methods = ["gradient"]
+seeds = 2
+controls = false
+""")
+    return path

@@ -1,0 +1,178 @@
+"""The command, as users type it: what it makes, its exit codes, and one clear line for what it refuses."""
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.cli import main
+from recipes.store import Store
+
+
+@pytest.fixture
+def user(small_file):
+    return ["--model", small_file, "--input-range", -1, 1]
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_the_lists(command, small_file):
+    for what, words in {"models": "MobileNetV2", "methods": "smoothgrad", "checks": "parameters", "recipes": "first-look", "objectives": "channel"}.items():
+        code, said, _ = command("list", what, out=False)
+        assert code == 0 and words in said
+    code, said, _ = command("list", "layers", "--model", small_file, out=False)
+    assert code == 0 and "(None, 8, 8, 12)" in said and "108" in said
+    assert "control" in command("list", "methods", out=False)[1]
+
+
+def test_gallery(command, user, photo):
+    code, said, _ = command("gallery", *user, "--layer", "last", "--units", "1,3", "--steps", 2)
+    report = pathlib.Path(said.strip())
+    assert code == 0 and report.name == "index.html"
+    arrays = Store(report.parent.parent.parent, "gallery", report.parent.name).arrays("gallery/0-last/00000", "pictures.npz")
+    assert list(arrays["units"]) == [1, 3] and arrays["images"].shape == (2, 16, 16, 3) and arrays["curves"].shape == (2, 2)
+    assert command("gallery", *user, "--layer", "logits", "--units", "0,2", "--steps", 1)[0] == 0
+    code, said, _ = command("gallery", *user, "--layer", "last", "--top-for", photo, "--steps", 1, "--size", 24)
+    assert code == 0 and "unit" in pathlib.Path(said.strip()).read_text()
+
+
+def test_explain(command, user, photo):
+    code, said, _ = command("explain", photo, *user, "--method", "gradcam,gradient", "--target", 2, "--layer", "first_relu", "--json")
+    told = json.loads(said)
+    store = Store(pathlib.Path(told["run"]).parent.parent, "explain", pathlib.Path(told["run"]).name)
+    assert code == 0 and store.arrays("explain/gradcam", "maps.npz")["maps/0"].shape == (1, 16, 16)
+    assert store.values("explain/gradient", "about.json")["target"] == "logit(2)" and store.arrays("explain/gradient", "maps.npz")["maps/0"].shape == (1, 16, 16, 3)
+
+
+def test_check_and_its_gate(command, user):
+    words = ["check", *user, "--method", "gradient", "--seeds", 2]
+    code, said, _ = command(*words)
+    assert code == 0 and "random-random" in said and "edges" in said
+    code, _, error = command(*words, "--fail-on", "inconclusive")
+    assert code == 1 and "gradient fell short" in error
+    code, _, _ = command("check", *user, "--method", "tests.recipes.strangers:good", "--seeds", 2, "--fail-on", "fail")
+    assert code == 0
+    code, _, error = command("check", *user, "--method", "tests.recipes.strangers:blind", "--seeds", 2, "--fail-on", "fail")
+    assert code == 1 and "blind" in error
+
+
+def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
+    from recipes import jobs
+
+    whole = jobs._KINDS["maps"]
+
+    def breaks(workshop, store, job):
+        if job.given["method"] == "gradcam":
+            raise RuntimeError("no room")
+        return whole(workshop, store, job)
+
+    monkeypatch.setitem(jobs._KINDS, "maps", breaks)
+    code, said, error = command("run", quick)
+    report = pathlib.Path(said.strip().splitlines()[-1])
+    assert code == 3 and "explain/gradcam: RuntimeError: no room" in error
+    assert "Not everything was made" in report.read_text() and (report.parent / "failed-explain+gradcam.txt").exists()
+    monkeypatch.undo()
+    code, _, error = command("run", quick)
+    assert code == 0 and "1 jobs to do" in error and "Not everything was made" not in report.read_text()
+    assert not (report.parent / "failed-explain+gradcam.txt").exists()
+    code, _, error = command("run", quick)
+    assert code == 0 and "jobs to do" not in error
+    code, _, error = command("run", quick, "--fresh", "--set", "check=[]", "--set", "gallery=[]")
+    assert code == 0 and "6 jobs to do, 0 done" in error
+
+
+def test_every_part_of_a_run_is_there(command, quick):
+    code, said, _ = command("run", quick, "--quiet")
+    folder = pathlib.Path(said.strip().splitlines()[-1]).parent
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert code == 0 and set(manifest) == {"recipe", "hashes", "seed", "lab", "digest"} and manifest["digest"] == folder.name
+    assert json.loads((folder / "timings.json").read_text())["seconds"]
+    verdicts = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
+    assert {each["method"] for each in verdicts["0-parameters-full"]["verdicts"]} == {"gradient", "gradcam", "edges", "input_magnitude", "noise", "constant"}
+    assert all(each["held"] for each in verdicts["0-parameters-full"]["controls"])
+    assert len((folder / "jobs/verdicts/verdicts.csv").read_text().splitlines()) == 8
+    evidence = Store(folder.parent.parent, "quick", folder.name).arrays("check/1-parameters-cascade/gradient", "evidence.npz")
+    assert evidence["samples/cascade/signed_spearman"].shape == (2, 6, 3)
+
+
+def refusals(tmp_path):
+    half = tmp_path / "half.jpg"
+    half.write_bytes(b"\xff\xd8\xff\xe0 half")
+    (tmp_path / "empty").mkdir()
+    return {
+        "model": (["gallery", "--model", "efficientnet-lit0", "--layer", "x"], "efficientnet-lite0"),
+        "layer": (["gallery", "--layer", "lst"], "'lst'.*last"),
+        "unit": (["gallery", "--layer", "last", "--units", "99"], "between 0 and 11"),
+        "units": (["gallery", "--layer", "last", "--units", "a-b"], "numbers and ranges"),
+        "class": (["gallery", "--layer", "logits", "--units", "zebra"], "Unknown class"),
+        "method": (["explain", "PHOTO", "--method", "grdcam"], "'grdcam'.*gradcam"),
+        "stranger": (["explain", "PHOTO", "--method", "no.such:thing"], "module:function"),
+        "target": (["explain", "PHOTO", "--target", "7"], "between 0 and 4"),
+        "cam layer": (["explain", "PHOTO", "--method", "gradcam", "--layer", "pool"], "rows and columns"),
+        "image": (["explain", str(half)], "half.jpg"),
+        "missing image": (["explain", str(tmp_path / "none.png")], "which is none"),
+        "folder": (["check", "--images", str(tmp_path / "empty")], "holds none"),
+        "check": (["check", "--check", "parametres"], "parameters"),
+        "out": (["explain", "PHOTO", "--out", "/proc/nowhere"], "can be written"),
+    }
+
+
+@pytest.mark.parametrize("case", ["model", "layer", "unit", "units", "class", "method", "stranger", "target", "cam layer", "image", "missing image", "folder", "check", "out"])
+def test_bad_input_is_one_line_exit_two_and_nothing_written(command, user, photo, tmp_path, case):
+    import re
+
+    words, expected = refusals(tmp_path)[case]
+    words = [str(photo) if word == "PHOTO" else word for word in words]
+    model = [] if case == "model" else user
+    code, said, error = command(*words, *model, out=case != "out")
+    last = error.strip().splitlines()[-1]
+    assert code == 2 and re.search(expected, last), error
+    assert last.startswith("Error: ") and not (tmp_path / "artifacts").exists() and said == ""
+
+
+def test_recipes_that_name_code_need_leave(command, quick):
+    code, _, error = command("run", quick, "--set", "explain.methods=['tests.recipes.strangers:good']")
+    assert code == 2 and "--allow-code" in error
+    assert command("run", quick, "--allow-code", "--set", "explain.methods=['tests.recipes.strangers:good']", "--set", "check=[]", "--set", "gallery=[]")[0] == 0
+
+
+def test_init_writes_a_recipe_that_is_valid_and_never_over_a_file(command, tmp_path):
+    from recipes import schema
+
+    path = tmp_path / "mine.toml"
+    assert command("init", path, out=False)[0] == 0
+    assert schema.read(path).name == "mine"
+    code, _, error = command("init", path, out=False)
+    assert code == 2 and "exists" in error
+    assert command("init", tmp_path / "mine.yaml", out=False)[0] == 2
+    assert command("init", tmp_path / "no" / "mine.toml", out=False)[0] == 2
+
+
+def test_show_finds_runs(command, quick, tmp_path, monkeypatch):
+    command("run", quick, "--set", "check=[]", "--set", "gallery=[]", "--set", "explain.methods=['gradient']")
+    monkeypatch.chdir(tmp_path)
+    folder = next((tmp_path / "artifacts/quick").iterdir())
+    for name in (folder, folder.name, folder.name[:5], "quick"):
+        code, said, _ = command("show", name, "--print", out=False)
+        assert code == 0 and pathlib.Path(said.strip()).resolve() == folder / "index.html"
+    code, _, error = command("show", "quik", out=False)
+    assert code == 2 and "quick" in error
+
+
+def test_doctor(command):
+    code, said, _ = command("doctor", out=False)
+    assert code == 0 and "tensorflow" in said and "memory" in said and "cores" in said
+
+
+def test_help_teaches():
+    import click.testing
+
+    for name in ["", *main.commands]:
+        done = click.testing.CliRunner().invoke(main, [*([name] if name else []), "--help"])
+        assert done.exit_code == 0 and len(done.stdout) > 150

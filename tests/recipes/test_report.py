@@ -1,0 +1,93 @@
+"""The report in a real browser: it opens from disk, offline, without a word of complaint, and its controls work."""
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from recipes import schema
+from recipes.progress import Progress
+from recipes.report import figures
+from recipes.runs import carry_out
+
+BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
+
+
+@pytest.fixture
+def report(quick, tmp_path):
+    return carry_out(schema.read(quick, ["title=<script>alert(1)</script>"]), tmp_path / "artifacts", Progress(quiet=True)).report
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if BROWSER is None or not shutil.which("chromedriver"):
+        if os.environ.get("LAB_REQUIRE_BROWSER"):
+            pytest.fail("LAB_REQUIRE_BROWSER is set and there is no Chromium with chromedriver")
+        pytest.skip("no Chromium with chromedriver here")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which(BROWSER)
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,900"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def test_the_page_holds_everything_and_escapes_what_came_from_outside(report):
+    page = report.read_text()
+    assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
+    assert page.count('class="tile"') == 7 and page.count('class="over"') == 15 and page.count("<article") == 7
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+
+
+def test_the_page_works_offline_in_a_browser(report, browser):
+    import json
+
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get("about:blank")
+    browser.get_log("performance")  # what the browser asked for on its own, before the page
+    browser.get(report.as_uri())
+    find = lambda selector: browser.find_element(By.CSS_SELECTOR, selector)  # noqa: E731
+    tiles = browser.find_elements(By.CSS_SELECTOR, ".tile")
+    assert all(browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth > 0)"))
+    find("#filter").send_keys("last 3")
+    assert find("#count").text == "1 of 7" and sum(tile.is_displayed() for tile in tiles) == 1
+    find("#filter").send_keys(Keys.CONTROL + "a", Keys.DELETE)
+    tiles[0].send_keys(Keys.ARROW_RIGHT)
+    assert browser.switch_to.active_element == tiles[1]
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert find("#large").is_displayed() and "last 1" in find("#inside").text
+    find("#large").send_keys(Keys.ARROW_RIGHT)
+    assert "last 2" in find("#inside").text
+    find("#large").send_keys(Keys.ESCAPE)
+    assert not find("#large").is_displayed()
+    over = find(".over")
+    before = over.value_of_css_property("opacity")
+    find("#flip").click()
+    assert before == "0.75" and over.value_of_css_property("opacity") == "0"
+    complaints = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
+    assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_no_sentence_of_the_page_promises_too_much():
+    template = (pathlib.Path(figures.__file__).parent / "page.html").read_text().lower()
+    for word in ("faithful", "trustworthy", "proves"):
+        assert word not in template
+
+
+def test_signed_maps_diverge_from_zero_and_others_start_there():
+    import matplotlib
+    import numpy as np
+
+    image, top, signed = figures.coloured(np.array([[-2.0, 0.0], [1.0, 2.0]]))
+    middle = np.round(255 * np.array(matplotlib.colormaps[figures.SIGNED](0.5)[:3]))
+    assert signed and top == pytest.approx(2, rel=0.02) and np.abs(image[0, 1] - middle).max() <= 2
+    image, _, signed = figures.coloured(np.array([[0.0, 1.0]]))
+    assert not signed and image[0, 0].sum() < 20

@@ -1,0 +1,73 @@
+"""The floors: imports run one way, the command's help is quick, names keep their promises."""
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLOORS = {"lab": 1, "sanity": 2, "recipes": 3}
+FILES = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_run_one_way(path):
+    height = FLOORS[path.relative_to(ROOT).parts[0]]
+    assert [name for name in imported(path) if FLOORS.get(name, 0) > height] == []
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "recipes" not in path.parts], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_only_recipes_write_or_print(path):
+    calls = {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "") for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not calls & {"print", "write_text", "write_bytes", "savefig", "set_seed", "set_random_seed"}
+
+
+def test_sanity_names_no_explainer_but_the_controls():
+    from lab.attribution import explainers
+
+    words = set(explainers) - set(explainers.names(control=True))
+    for path in (ROOT / "sanity").rglob("*.py"):
+        strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        assert not strings & words, path
+
+
+def test_help_does_not_wake_tensorflow():
+    code = "import sys\nfrom recipes.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint([name for name in ('tensorflow', 'keras', 'numpy', 'scipy', 'pydantic') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip().endswith("[]"), done.stdout[-200:]
+
+
+def test_no_noise_reaches_the_user():
+    done = subprocess.run([sys.executable, "-c", "import lab; lab.load"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stderr == "" and done.stdout == ""
+
+
+def test_public_names_exist_and_are_documented():
+    import lab
+
+    for name in lab.__all__:
+        assert getattr(lab, name).__doc__, name
+    with pytest.raises(AttributeError):
+        lab.nothing  # noqa: B018
+
+
+def test_every_registered_function_says_what_it_is():
+    from lab.attribution import explainers
+    from lab.objectives import objectives
+    from sanity.checks import checks
+
+    for registry in (explainers, objectives, checks):
+        for name in registry:
+            assert registry.get(name).__doc__.strip(), name
+    for name in explainers:
+        if name not in explainers.names(control=True):
+            assert "http" in explainers.get(name).__doc__, name
