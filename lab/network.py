@@ -254,9 +254,12 @@ class Network:
         return Layer(path, type(layer).__name__, calls[0], layer.count_params() if layer.built else 0, len(calls))
 
     def sample_bytes(self):
-        """Rough bytes that one sample takes in a forward and backward pass: int."""
+        """Rough bytes that one sample takes in a forward and backward pass: int.
+
+        Half of what the layers put out is alive at once: measured 39 MB for EfficientNet-Lite0's 79.
+        """
         sizes = [int(np.prod([side or 1 for side in shape[1:]])) for shape in self._shapes.values() if isinstance(shape, tuple)]
-        return 4 * max(1, sum(sizes))
+        return 2 * max(1, sum(sizes))
 
     def _named(self, outputs):
         if isinstance(outputs, dict):

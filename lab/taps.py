@@ -179,11 +179,9 @@ class Calibrator:
     def __call__(self, layer, call, args, kwargs):
         if id(layer) not in self.chosen:
             return call(*args, **kwargs)
-        inputs = tf.cast(args[0], tf.float32)
-        axis = layer.axis % len(inputs.shape)
-        found = tf.nn.moments(inputs, [each for each in range(len(inputs.shape)) if each != axis])
-        own = (layer.moving_mean.value, layer.moving_variance.value)
-        self.moments[id(layer)] = tuple(tf.where(self.chosen[id(layer)], new, tf.cast(old, new.dtype)) for new, old in zip(found, own))
+        inputs, own = tf.cast(args[0], tf.float32), [tf.cast(each.value, tf.float32) for each in (layer.moving_mean, layer.moving_variance)]
+        axes = [axis for axis in range(len(inputs.shape)) if axis != layer.axis % len(inputs.shape)]
+        self.moments[id(layer)] = tf.cond(self.chosen[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: own)
         with keras.StatelessScope(state_mapping=list(zip((layer.moving_mean, layer.moving_variance), self.moments[id(layer)]))):
             return call(*args, **kwargs)
 

@@ -1,0 +1,146 @@
+"""Every benchmark: `make bench`, or some: `python -m tests.bench sampling climbing`.
+
+A bare gradient is a tf.function that computes the input gradient of a logit of the unmodified Keras model, batch 16, no
+folding; under XLA where the lab itself uses it, on a GPU.
+"""
+import contextlib
+import os
+import sys
+
+import numpy as np
+
+import lab
+from lab.attribution import explainers
+from lab.environment import on_gpu, tf
+from sanity.checks import checks
+from sanity.checks.parameters import prepare
+from sanity.subject import Subject
+from tests.bench import clock, peak
+
+SAMPLES, BATCH = 50, 16
+# tf-explain puts all samples of all images into one batch: eight photographs would take tens of GiB.
+FEW = 2
+
+
+def bare(network):
+    """The bare compiled gradient of a batch of 16: callable."""
+
+    @tf.function(jit_compile=network.jit or None)
+    def gradient(inputs, index):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            scores = tf.gather(network.model(inputs, training=False), index, axis=1)
+        return tape.gradient(scores, inputs)
+
+    inputs = tf.random.stateless_uniform([BATCH, 224, 224, 3], [0, 1], -1, 1)
+    return lambda: gradient(inputs, tf.constant(3)).numpy()
+
+
+def photographs(network, count=8):
+    images = [image for image in lab.photographs().images for _ in range(2)]
+    return network.preprocess(images[:count])
+
+
+def sampling(network):
+    """SmoothGrad(50) and IG(50) on 8 photographs against as many bare gradients, and against peers."""
+    inputs, goal = photographs(network), lab.logit(3)
+    works = {"bare": bare(network), "smoothgrad": lambda: lab.smoothgrad(network, inputs, goal, samples=SAMPLES, seed=0), "ig": lambda: lab.integrated_gradients(network, inputs, goal, steps=SAMPLES)}
+    works |= peers(network, inputs)
+    seconds = clock.interleaved(works, 5)
+    each = {name: value / (BATCH if name == "bare" else (FEW if "tf-explain" in name else len(inputs)) * SAMPLES) for name, value in seconds.items()}
+    target = 1.1 if on_gpu() else 0.7
+    clock.row("SmoothGrad(50) / bare gradients", each["smoothgrad"] / each["bare"], target, f"{1e3 * each['bare']:.1f} ms a bare gradient")
+    clock.row("IG(50) / bare gradients", each["ig"] / each["bare"], target)
+    for name, ours, limit in (("xplique smoothgrad", "smoothgrad", 0.7), ("xplique ig", "ig", 0.7), ("tf-explain smoothgrad", "smoothgrad", 0.5), ("tf-explain ig", "ig", 0.5), ("tf-keras-vis smoothgrad", "smoothgrad", 0.33)):
+        if name in each:
+            clock.row(f"{ours} / {name}", each[ours] / each[name], limit)
+
+
+def peers(network, inputs):
+    """The same work by each peer that is installed: dict of name to callable."""
+    found = {}
+    with contextlib.suppress(ImportError):
+        from tf_explain.core.integrated_gradients import IntegratedGradients
+        from tf_explain.core.smoothgrad import SmoothGrad
+
+        found["tf-explain smoothgrad"] = lambda: SmoothGrad().explain((inputs[:FEW], None), network.model, 3, num_samples=SAMPLES, noise=0.3)
+        found["tf-explain ig"] = lambda: IntegratedGradients().explain((inputs[:FEW], None), network.model, 3, n_steps=SAMPLES)
+    with contextlib.suppress(ImportError):
+        from tf_keras_vis.saliency import Saliency
+        from tf_keras_vis.utils.scores import CategoricalScore
+
+        saliency = Saliency(network.model, clone=False)
+        found["tf-keras-vis smoothgrad"] = lambda: saliency(CategoricalScore([3] * len(inputs)), inputs, smooth_samples=SAMPLES, smooth_noise=0.15)
+    with contextlib.suppress(ImportError):
+        from xplique.attributions import IntegratedGradients as XpliqueIG
+        from xplique.attributions import SmoothGrad as XpliqueSmoothGrad
+
+        targets = np.eye(1000, dtype="float32")[[3] * len(inputs)]
+        smooth, path = XpliqueSmoothGrad(network.model, nb_samples=SAMPLES, noise=0.3, batch_size=BATCH), XpliqueIG(network.model, steps=SAMPLES, batch_size=BATCH)
+        found |= {"xplique smoothgrad": lambda: smooth(inputs, targets), "xplique ig": lambda: path(inputs, targets)}
+    return found
+
+
+def climbing(network):
+    """Activation maximization of 16 units, per image and step, against a bare gradient of the same batch."""
+    goal, steps = lab.logit(range(16)), 8
+
+    def climb(count):
+        return lambda: lab.maximize(network, goal, steps=count, seed=0)
+
+    # What is not a step (the start, the last look) is in both and falls out of the difference.
+    seconds = clock.interleaved({"bare": bare(network), "short": climb(1), "long": climb(1 + steps)}, 7)
+    clock.row("maximize, 16 units, a step / bare gradient", (seconds["long"] - seconds["short"]) / steps / seconds["bare"], 1.1 if on_gpu() else 1.05)
+
+
+def cascade(network):
+    """A whole cascade, layer by layer, for three methods, against the same maps without it."""
+    inputs = photographs(network)
+    subject = Subject(network, inputs, lab.logit(list(range(8))), tuple("abcdefgh"))
+    methods = [explainers.get(name) for name in ("gradient", "gradient_x_input", "gradcam")]
+    for method in methods:
+        method(network, inputs, subject.objective)
+    check, before = checks.get("parameters"), network.traces
+    prepare(subject, seed=0, mode="full", seeds=2)
+    stages = 99
+    alone = clock.interleaved({"three": lambda: [method(network, inputs, subject.objective) for method in methods]}, 7)["three"] * stages
+    traces = network.traces
+    import time
+
+    start = time.perf_counter()
+    prepared = prepare(subject, seed=0, mode="cascade", unit="layer", seeds=2)
+    made = (time.perf_counter() - start) / 2
+    start = time.perf_counter()
+    for run in prepared.runs[:1]:
+        for stage in run:
+            with network.weights(stage.state):
+                for method in methods:
+                    method(network, inputs, subject.objective)
+    swapped = time.perf_counter() - start
+    start = time.perf_counter()
+    for method in methods:
+        check(method, subject, seed=0, mode="cascade", unit="layer", seeds=2, prepared=prepared)
+    whole = (time.perf_counter() - start) / 2
+    clock.row("cascade, 99 stages, 3 methods: maps under swapped weights", swapped / alone, 1.15, f"explainers alone {alone:.0f} s; traces after the first stage: {network.traces - traces}")
+    clock.row("   ... and drawing, estimating statistics, evidence", (swapped + made) / alone, None, f"{made:.0f} s to prepare, shared by all methods; {traces - before} traces before")
+    clock.row("   ... and similarities, ceilings, nulls", (whole + made) / alone, None)
+
+
+def memory(network):
+    """Peak resident memory: 512 images against 8, a cascade against one explanation."""
+    del network  # Each measurement loads its own, in its own process.
+    clock.row("peak memory, SmoothGrad, 512 / 8 images", peak.of("smoothgrad", 512) / peak.of("smoothgrad", 8), 1.1)
+    clock.row("peak memory, cascade / gradient, 8 images", peak.of("cascade", 8) / peak.of("gradient", 8), 1.1)
+
+
+ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory)}
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    unknown = set(sys.argv[1:]) - set(ALL)
+    if unknown:
+        sys.exit(f"Benchmarks are {', '.join(ALL)}. Received: {', '.join(unknown)}.")
+    loaded = lab.load()
+    print(f"{loaded.name}, TensorFlow {tf.__version__}, {'GPU with XLA' if on_gpu() else f'{len(os.sched_getaffinity(0))} cores'}")
+    for name in sys.argv[1:] or ALL:
+        ALL[name](loaded)

@@ -1,0 +1,39 @@
+"""Peak: resident memory at its highest, each piece of work in a process of its own.
+
+    python -m tests.bench.peak WORK COUNT
+"""
+import resource
+import subprocess
+import sys
+
+import numpy as np
+
+WORKS = ("smoothgrad", "gradient", "cascade")
+
+
+def of(work, count):
+    """Peak resident MiB of a piece of work on `count` images, in a fresh process, without the arrays that go in and come out: float."""
+    done = subprocess.run([sys.executable, "-m", "tests.bench.peak", work, str(count)], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def main(work, count):
+    import lab
+    from lab.attribution import explainers
+    from sanity.checks import checks
+    from sanity.subject import Subject
+
+    network = lab.load()
+    inputs = np.zeros((count, 224, 224, 3), "float32")
+    inputs[:] = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3))
+    if work == "cascade":
+        subject = Subject(network, inputs, lab.logit(0), tuple(map(str, range(count))))
+        checks.get("parameters")(explainers.get("gradient"), subject, seed=0, mode="cascade", seeds=2)
+    else:
+        lab.explain(network, inputs, lab.logit(0), method=work, **({"samples": 4} if work == "smoothgrad" else {}))
+    # In and out: the inputs, and the maps that came back.
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - 2 * inputs.nbytes / (1 << 20))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
