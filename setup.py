@@ -1,4 +1,5 @@
 """Packaging of the lab: `pip install .` gives the packages lab, sanity and recipes, and the command `lab`."""
+
 import pathlib
 import re
 

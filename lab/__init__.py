@@ -2,6 +2,7 @@
 
 Names are imported when they are first used, so that importing the package does not wake TensorFlow.
 """
+
 import importlib
 
 __version__ = "0.1.0"

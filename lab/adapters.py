@@ -1,4 +1,5 @@
 """Adapters: other libraries' explainers made into ours, by their raw arrays and never by their pictures."""
+
 import contextlib
 import importlib
 import warnings
@@ -19,7 +20,9 @@ def vanilla_gradients(network, inputs, objective):
     with _silent():
         model = method.get_score_model(network.model)
     _refuse_hidden_head(network, model)
-    return _by_class(network, inputs, objective, lambda part, index: method.compute_gradients(part, model, index).numpy())
+    return _by_class(
+        network, inputs, objective, lambda part, index: method.compute_gradients(part, model, index).numpy()
+    )
 
 
 @explainers.register(library="tf_explain", resolution="layer")
@@ -47,7 +50,9 @@ def _tf_explain(module, name):
         with _silent():
             return getattr(importlib.import_module(f"tf_explain.core.{module}"), name)
     except ImportError as error:
-        raise ValueError(f"tf-explain's methods need tf-explain and OpenCV. Received: {error}; pip install tf-explain opencv-python-headless.") from error
+        raise ValueError(
+            f"tf-explain's methods need tf-explain and OpenCV. Received: {error}; pip install tf-explain opencv-python-headless."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -60,9 +65,13 @@ def _silent():
 def _refuse_hidden_head(network, model):
     """tf-explain removes a softmax only where it is a layer of its own; elsewhere it would explain probabilities."""
     if not isinstance(network.model, keras.src.models.Functional) and not isinstance(network.model, keras.Sequential):
-        raise ValueError(f"tf-explain cuts Functional and Sequential models only. Received: {type(network.model).__name__}.")
+        raise ValueError(
+            f"tf-explain cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
+        )
     if any(network.heads.values()) and model is network.model:
-        raise ValueError(f"tf-explain explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}.")
+        raise ValueError(
+            f"tf-explain explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."
+        )
 
 
 def _by_class(network, inputs, objective, explain):

@@ -1,4 +1,5 @@
 """Checkpoint: a legacy torch.save file read with numpy alone, through an unpickler that knows five names and no more."""
+
 import hashlib
 import pickle
 from collections import OrderedDict
@@ -16,13 +17,15 @@ def read(path, sha256):
     """
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"A weights file is read only if its SHA-256 is {sha256}. Received: {hashlib.sha256(content).hexdigest()} of {path}.")
+        raise ValueError(
+            f"A weights file is read only if its SHA-256 is {sha256}. Received: {hashlib.sha256(content).hexdigest()} of {path}."
+        )
     with path.open("rb") as file:
         if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
             raise ValueError(f"The file is a legacy torch.save file. Received: {path}, which does not begin like one.")
         _load(file)
         views = _load(file)
-        storages = {key: None for key in _load(file)}
+        storages = dict.fromkeys(_load(file))
         dtypes = {view.key: view.dtype for view in views.values()}
         for key in storages:
             count = int(np.fromfile(file, "<i8", 1)[0])
@@ -43,7 +46,7 @@ class _View:
 
     def array(self, storage):
         steps = [step * storage.itemsize for step in self.stride]
-        return np.lib.stride_tricks.as_strided(storage[self.offset:], self.size, steps).copy()
+        return np.lib.stride_tricks.as_strided(storage[self.offset :], self.size, steps).copy()
 
 
 class _Unpickler(pickle.Unpickler):

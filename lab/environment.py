@@ -2,6 +2,7 @@
 
 Every module that needs TensorFlow imports it from here, so that the settings below come first.
 """
+
 import contextlib
 import os
 import sys
@@ -12,8 +13,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 _asked = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if _asked != "tensorflow":
-    raise ImportError(f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_asked}. Unset it, or set it to 'tensorflow'.")
-
+    raise ImportError(
+        f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_asked}. Unset it, or set it to 'tensorflow'."
+    )
 
 
 @contextlib.contextmanager
@@ -49,7 +51,9 @@ with _quiet():
 tf.get_logger().setLevel("ERROR")
 
 if keras.config.backend() != "tensorflow":
-    raise ImportError(f"The lab needs Keras on TensorFlow. Received: backend {keras.config.backend()!r} from keras.json.")
+    raise ImportError(
+        f"The lab needs Keras on TensorFlow. Received: backend {keras.config.backend()!r} from keras.json."
+    )
 
 for _gpu in tf.config.list_physical_devices("GPU"):
     try:

@@ -1,4 +1,5 @@
 """Explanation: an explainer's maps with what was decided on the way, and what is suspicious about them."""
+
 import inspect
 from dataclasses import dataclass, field
 
@@ -50,10 +51,24 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     arrays = network.inputs(inputs)
     maps = attribute(explainer, network, arrays, objective, **chosen)
     scores = routines.scores(network, arrays, objective)
-    gap = _gap(network, arrays, objective, maps, scores, chosen.get("baseline", 0.0)) if explainers.tag(explainer, "complete") else None
+    gap = (
+        _gap(network, arrays, objective, maps, scores, chosen.get("baseline", 0.0))
+        if explainers.tag(explainer, "complete")
+        else None
+    )
     logits = [term.where for _, term in objective.terms if term.kind == "logit"]
     head = network.heads[logits[0] or next(iter(network.heads))] if logits else None
-    return Explanation(maps, scores, str(objective), chosen.get("layer"), gap, flags(maps), head, explainers.name(explainer), _plain(chosen))
+    return Explanation(
+        maps,
+        scores,
+        str(objective),
+        chosen.get("layer"),
+        gap,
+        flags(maps),
+        head,
+        explainers.name(explainer),
+        _plain(chosen),
+    )
 
 
 def attribute(explainer, network, inputs, objective, **chosen):
@@ -66,7 +81,9 @@ def settled(explainer, network, seed, given):
     known = options(explainer)
     for name in given:
         if name not in known and not _takes_any(explainer):
-            raise ValueError(f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}")
+            raise ValueError(
+                f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}"
+            )
     chosen = dict(given)
     if "seed" in known:
         chosen.setdefault("seed", seed)
@@ -85,7 +102,9 @@ def checked(maps, arrays, explainer):
         same = False
     if not (same or alone):
         got = tf.nest.map_structure(np.shape, maps)
-        raise ValueError(f"Maps have the structure and shape of the inputs, or are [batch, rows, columns]. Received: {got} from {explainers.name(explainer)}.")
+        raise ValueError(
+            f"Maps have the structure and shape of the inputs, or are [batch, rows, columns]. Received: {got} from {explainers.name(explainer)}."
+        )
     return maps
 
 

@@ -1,4 +1,5 @@
 """Images: a file -> RGB array in 0..255, whatever a camera or a scanner has put in it."""
+
 import pathlib
 import warnings
 
@@ -25,16 +26,22 @@ def read(path):
                 _refuse_huge(image, path)
                 return _rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more.") from None
+        raise ValueError(
+            f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more."
+        ) from None
     except UnidentifiedImageError:
-        raise ValueError(f"An image file holds an image. Received: {path.name}, which Pillow does not recognize.") from None
+        raise ValueError(
+            f"An image file holds an image. Received: {path.name}, which Pillow does not recognize."
+        ) from None
     except (OSError, SyntaxError) as error:
         raise ValueError(f"An image file is whole. Received: {path.name}: {error}.") from error
 
 
 def _refuse_huge(image, path):
     if image.width * image.height > MOST_PIXELS:
-        raise ValueError(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {image.width} x {image.height}.")
+        raise ValueError(
+            f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {image.width} x {image.height}."
+        )
 
 
 def _rgb(image):

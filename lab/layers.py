@@ -3,6 +3,7 @@
 `walk(model) -> {path: layer}`. A child of a Functional or Sequential model is named by its `layer.name`, any other by
 the attribute, list index or dict key that holds it.
 """
+
 from dataclasses import dataclass
 
 from lab.environment import keras

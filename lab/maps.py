@@ -1,4 +1,5 @@
 """Maps: the one place where channels are pooled and maps are resized."""
+
 import numpy as np
 from skimage.transform import resize
 
@@ -37,4 +38,6 @@ def resized(maps, rows, columns):
     """Maps [batch, r, c] at another resolution, bilinear, signs kept: float32 [batch, rows, columns]."""
     if maps.shape[1:] == (rows, columns):
         return maps.astype("float32")
-    return np.stack([resize(each.astype("float64"), (rows, columns), order=1, mode="edge", anti_aliasing=False) for each in maps]).astype("float32")
+    return np.stack(
+        [resize(each.astype("float64"), (rows, columns), order=1, mode="edge", anti_aliasing=False) for each in maps]
+    ).astype("float32")

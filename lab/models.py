@@ -1,4 +1,5 @@
 """Models: a name, a path or a Keras model -> Network, with its preprocessing and class names."""
+
 import collections
 import importlib
 import importlib.util
@@ -23,7 +24,18 @@ def names():
     return [DEFAULT, *sorted(_APPLICATIONS)]
 
 
-def load(source=DEFAULT, *, preprocess=None, input_range=None, classes=None, weights="imagenet", size=None, spec=None, allow_code=False, **options):
+def load(
+    source=DEFAULT,
+    *,
+    preprocess=None,
+    input_range=None,
+    classes=None,
+    weights="imagenet",
+    size=None,
+    spec=None,
+    allow_code=False,
+    **options,
+):
     """A Keras model made observable -> `Network`.
 
     source: a name of `names()`, a `.keras` or `.h5` path, or a Keras model. preprocess: function on RGB images in 0..255
@@ -34,8 +46,17 @@ def load(source=DEFAULT, *, preprocess=None, input_range=None, classes=None, wei
     """
     model, name, default, known = _model(source, weights, size, allow_code)
     channels = _channels(spec if spec is not None else getattr(model, "inputs", None))
-    preprocessing = probed(preprocess, channels) if preprocess else ranged(*input_range, channels) if input_range else default
-    return Network(model, name=name, preprocessing=preprocessing, classes=_classes(classes) or known, spec=_sized(model, spec, size), **options)
+    preprocessing = (
+        probed(preprocess, channels) if preprocess else ranged(*input_range, channels) if input_range else default
+    )
+    return Network(
+        model,
+        name=name,
+        preprocessing=preprocessing,
+        classes=_classes(classes) or known,
+        spec=_sized(model, spec, size),
+        **options,
+    )
 
 
 def _model(source, weights, size, allow_code):
@@ -60,16 +81,22 @@ def _application(source, weights, size):
     try:
         model = function(weights=weights, **({} if shape is None else {"input_shape": shape}))
     except Exception as error:
-        raise ValueError(f"{found} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)") from error
+        raise ValueError(
+            f"{found} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)"
+        ) from error
     module = importlib.import_module(function.__module__)
     return model, found, probed(module.preprocess_input), imagenet_classes() if model.output_shape[-1] == 1000 else None
 
 
 def _file(path, allow_code):
     if path.is_dir():
-        raise ValueError(f"A model file is a .keras or .h5 file. Received: the folder {path}; a SavedModel holds code and is not read: save it with model.save('name.keras').")
+        raise ValueError(
+            f"A model file is a .keras or .h5 file. Received: the folder {path}; a SavedModel holds code and is not read: save it with model.save('name.keras')."
+        )
     if not path.exists():
-        raise ValueError(f"Unknown model: no such name and no such file. Received: {str(path)!r}. {nearest(str(path), names())}")
+        raise ValueError(
+            f"Unknown model: no such name and no such file. Received: {str(path)!r}. {nearest(str(path), names())}"
+        )
     if path.suffix not in (".keras", ".h5"):
         raise ValueError(f"A model file is a .keras or .h5 file. Received: {path.name!r}.")
     try:
@@ -93,7 +120,9 @@ def _sized(model, spec, size):
         return spec
     sides = [size if side is None else side for side in inputs[0].shape[1:3]]
     if sides != [size, size]:
-        raise ValueError(f"size= is for models that take images of any size. Received: {size} for one of {tuple(inputs[0].shape[1:3])}.")
+        raise ValueError(
+            f"size= is for models that take images of any size. Received: {size} for one of {tuple(inputs[0].shape[1:3])}."
+        )
     return tf.TensorSpec([None, size, size, inputs[0].shape[-1]], inputs[0].dtype)
 
 
@@ -102,7 +131,9 @@ def _classes(classes):
         return list(classes) if classes is not None else None
     path = pathlib.Path(classes)
     if not path.is_file():
-        raise ValueError(f"classes= is a list of names or a text file with one a line. Received: {str(classes)!r}, which is no file.")
+        raise ValueError(
+            f"classes= is a list of names or a text file with one a line. Received: {str(classes)!r}, which is no file."
+        )
     return path.read_text().splitlines()
 
 

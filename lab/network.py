@@ -7,6 +7,7 @@
 
 The only object of the lab with state: compiled routines and their trace count.
 """
+
 import contextlib
 import hashlib
 import itertools
@@ -45,7 +46,9 @@ class Network:
     for a model that does not say what it takes.
     """
 
-    def __init__(self, model, *, name=None, preprocessing=None, classes=None, memory=2 * GIB, fold=True, jit=None, spec=None):
+    def __init__(
+        self, model, *, name=None, preprocessing=None, classes=None, memory=2 * GIB, fold=True, jit=None, spec=None
+    ):
         self.model = model
         self.name = name or model.name
         self.preprocessing = preprocessing
@@ -144,7 +147,11 @@ class Network:
         tensor = outputs[int(call or 0)] if int(call or 0) < len(outputs) else None
         loop = looped(path, self.tree)
         if loop or not reader.sees(tensor):
-            reason = f"it runs inside the loop of {loop!r}" if loop else "it does not run in this pass, runs inside a loop, or gives several arrays"
+            reason = (
+                f"it runs inside the loop of {loop!r}"
+                if loop
+                else "it does not run in this pass, runs inside a loop, or gives several arrays"
+            )
             raise ValueError(f"A layer is read where it gives one array per call. Received: {address!r}: {reason}.")
         return tensor
 
@@ -163,7 +170,9 @@ class Network:
         """The address itself. Raises ValueError for an unknown layer and for one without rows and columns."""
         self._refuse_unknown(address)
         if not _has_extent(self._shapes.get(address)):
-            raise ValueError(f"A CAM needs a layer with rows and columns. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}.")
+            raise ValueError(
+                f"A CAM needs a layer with rows and columns. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}."
+            )
         return address
 
     # Weights ------------------------------------------------------------------------------------------------------------
@@ -192,7 +201,9 @@ class Network:
         before = self.fingerprint()
         yield before
         if self.fingerprint() != before:
-            raise RuntimeError(f"The weights of {self.name} are not what they were: something kept a change it should have undone.")
+            raise RuntimeError(
+                f"The weights of {self.name} are not what they were: something kept a change it should have undone."
+            )
 
     def fingerprint(self):
         """SHA-256 over names, shapes, dtypes and bytes of all weights: str."""
@@ -213,7 +224,9 @@ class Network:
             if name not in self.variables:
                 raise ValueError(f"Unknown variable. Received: {name!r}. {nearest(name, self.variables)}")
             if tuple(np.shape(value)) != tuple(self.variables[name].shape):
-                raise ValueError(f"A weight keeps its shape. Received: {np.shape(value)} for {name!r} of {tuple(self.variables[name].shape)}.")
+                raise ValueError(
+                    f"A weight keeps its shape. Received: {np.shape(value)} for {name!r} of {tuple(self.variables[name].shape)}."
+                )
 
     # Making ready -------------------------------------------------------------------------------------------------------
 
@@ -243,11 +256,18 @@ class Network:
         tf.function(look, autograph=False).get_concrete_function(self.spec)
         self.outputs, self.heads = seen["outputs"], seen["heads"]
         self._layers = self._rows(seen["reader"], seen["order"])
-        self._shapes = dict(itertools.chain.from_iterable(_addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers))
+        self._shapes = dict(
+            itertools.chain.from_iterable(
+                _addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers
+            )
+        )
 
     def _rows(self, shapes, order):
         last = {key: position for position, key in enumerate(order)}
-        paths = sorted((path for path in self.tree if path and id(self.tree[path]) in last), key=lambda path: last[id(self.tree[path])])
+        paths = sorted(
+            (path for path in self.tree if path and id(self.tree[path]) in last),
+            key=lambda path: last[id(self.tree[path])],
+        )
         return {path: self._row(path, self.tree[path], shapes[id(self.tree[path])]) for path in paths}
 
     def _row(self, path, layer, calls):
@@ -258,7 +278,11 @@ class Network:
 
         Half of what the layers put out is alive at once: measured 39 MB for EfficientNet-Lite0's 79.
         """
-        sizes = [int(np.prod([side or 1 for side in shape[1:]])) for shape in self._shapes.values() if isinstance(shape, tuple)]
+        sizes = [
+            int(np.prod([side or 1 for side in shape[1:]]))
+            for shape in self._shapes.values()
+            if isinstance(shape, tuple)
+        ]
         return 2 * max(1, sum(sizes))
 
     def _named(self, outputs):
@@ -277,25 +301,37 @@ class Network:
             flat = tf.nest.flatten(self.spec)
             if len(flat) == 1 and not isinstance(given, (dict, list, tuple)):
                 return [given]
-            raise ValueError(f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}.") from None
+            raise ValueError(
+                f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}."
+            ) from None
         return tf.nest.flatten(given)
 
     def _places(self):
-        return [("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)]
+        return [
+            ("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)
+        ]
 
     def _preprocessing(self):
         if self.preprocessing is None:
-            raise ValueError(f"The lab does not know what {self.name} takes. Received: no preprocess= and no input_range=: give one of them to lab.load.")
+            raise ValueError(
+                f"The lab does not know what {self.name} takes. Received: no preprocess= and no input_range=: give one of them to lab.load."
+            )
         return self.preprocessing
 
 
 def _input_spec(model):
     """TensorSpecs of what a model takes, in its own structure, batch free."""
-    given = getattr(model, "_inputs_struct", None) if not isinstance(model, keras.Sequential) else (model.inputs or [None])[0]
+    given = (
+        getattr(model, "_inputs_struct", None)
+        if not isinstance(model, keras.Sequential)
+        else (model.inputs or [None])[0]
+    )
     if given is None:
         shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
         if shape is None or not all(side is None or isinstance(side, int) for side in shape):
-            raise ValueError(f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype)).")
+            raise ValueError(
+                f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
+            )
         return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
     return tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), given)
 
@@ -327,7 +363,9 @@ def _checked(array, spec, place):
         raise ValueError(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
     array = array.astype(spec.dtype.as_numpy_dtype, copy=False)
     if not spec.shape.is_compatible_with(array.shape):
-        raise ValueError(f"Inputs have the shape that the model takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.")
+        raise ValueError(
+            f"Inputs have the shape that the model takes, {tuple(spec.shape)}. Received: {array.shape} for {place}."
+        )
     if not len(array):
         raise ValueError(f"A batch holds at least one sample. Received: none for {place}.")
     if array.dtype.kind == "f":

@@ -4,6 +4,7 @@ A frozen sum of weighted terms. `+`, `-`, `*` with numbers and objectives make n
 Indices, weights and directions travel as tensors, so that only the *structure* of an objective is ever traced.
 An index list has one entry per sample: its length is 1 or the batch's.
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,10 +82,16 @@ class Objective:
 
     def rows(self, kept):
         """The objective of some samples of its batch, by their indices; lists of one entry stay as they are."""
+
         def pick(rows):
             return rows if len(rows) == 1 else tuple(rows[index] for index in kept)
 
-        return Objective(tuple((weight, replace(term, numbers=tuple(pick(rows) for rows in term.numbers))) for weight, term in self.terms))
+        return Objective(
+            tuple(
+                (weight, replace(term, numbers=tuple(pick(rows) for rows in term.numbers)))
+                for weight, term in self.terms
+            )
+        )
 
     @property
     def weights(self):
@@ -106,7 +113,9 @@ def _rows(rows, batch, term):
     values = np.asarray(rows)
     values = values.astype("int32" if values.dtype.kind in "iu" else "float32")
     if len(values) not in (1, batch):
-        raise ValueError(f"An index list has one entry, or one per sample. Received: {len(values)} in {term.kind}(...) for {batch} samples.")
+        raise ValueError(
+            f"An index list has one entry, or one per sample. Received: {len(values)} in {term.kind}(...) for {batch} samples."
+        )
     return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
 
 
@@ -128,7 +137,9 @@ def _indices(value, rule):
 def _vectors(value):
     listed = np.atleast_2d(np.asarray(value, "float64"))
     if listed.ndim != 2 or not np.isfinite(listed).all() or not listed.size:
-        raise ValueError(f"A direction is a vector [channels] of finite numbers, or one per sample. Received: shape {np.shape(value)}.")
+        raise ValueError(
+            f"A direction is a vector [channels] of finite numbers, or one per sample. Received: shape {np.shape(value)}."
+        )
     return tuple(tuple(row) for row in listed.tolist())
 
 
@@ -197,20 +208,28 @@ def check(objective, layers, outputs):
 
 def _check_class(term, outputs):
     if term.where is None and len(outputs) > 1:
-        raise ValueError(f"The network has several outputs: name one with output=. Received: none. {nearest('', outputs)}")
+        raise ValueError(
+            f"The network has several outputs: name one with output=. Received: none. {nearest('', outputs)}"
+        )
     if term.where is not None and term.where not in outputs:
         raise ValueError(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
     shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
     if len(shape) not in (1, 2):
-        raise ValueError(f"logit(...) needs one score per class and sample, [batch, classes]. Received: an output of shape {shape}.")
+        raise ValueError(
+            f"logit(...) needs one score per class and sample, [batch, classes]. Received: an output of shape {shape}."
+        )
     _check_range("A class", term.numbers[0], shape[-1] if len(shape) == 2 else 1, "logit")
 
 
 def _check_channel(term, shape):
     if not isinstance(shape, tuple) or len(shape) < 2:
-        raise ValueError(f"{term.kind}(...) needs a layer with one array [batch, ..., channels]. Received: {term.where!r} with {shape}.")
+        raise ValueError(
+            f"{term.kind}(...) needs a layer with one array [batch, ..., channels]. Received: {term.where!r} with {shape}."
+        )
     if term.kind in ("direction", "cosine") and len(term.numbers[0][0]) != shape[-1]:
-        raise ValueError(f"A direction has one number per channel. Received: {len(term.numbers[0][0])} for {shape[-1]} channels of {term.where!r}.")
+        raise ValueError(
+            f"A direction has one number per channel. Received: {len(term.numbers[0][0])} for {shape[-1]} channels of {term.where!r}."
+        )
     if term.kind in ("channel", "neuron"):
         _check_range("A channel", term.numbers[0], shape[-1], term.where)
     if term.kind == "neuron" and len(shape) == 4:

@@ -3,6 +3,7 @@
 Whatever function a network came with, the lab needs it as an affine map of colours, so that it can be undone and run
 inside a graph: inputs = images @ matrix + offset. `probed` finds that map for a function, and refuses one that has none.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,9 @@ class Preprocessing:
 
     def deprocess(self, inputs):
         """Inputs -> images in 0..255, float32; the inverse of `apply`."""
-        return (np.asarray(inputs, "float32") - np.array(self.offset, "float32")) @ np.linalg.inv(np.array(self.matrix)).astype("float32")
+        return (np.asarray(inputs, "float32") - np.array(self.offset, "float32")) @ np.linalg.inv(
+            np.array(self.matrix)
+        ).astype("float32")
 
 
 def ranged(low, high, channels=3):
@@ -57,13 +60,20 @@ def probed(function, channels=3):
     Raises ValueError where the function is none, shown by trying it on random images.
     """
     corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
-    seen = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype("float64")
+    seen = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype(
+        "float64"
+    )
     matrix = (seen[1:] - seen[0]) / 255.0
     found = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(seen[0].tolist()))
     trial = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, channels)).astype("float32")
     scale = np.abs(seen).max() + 1e-12
-    if np.abs(_called(function, trial.copy()) - found.apply(trial)).max() > 1e-4 * scale or np.linalg.matrix_rank(matrix) < channels:
-        raise ValueError(f"preprocess= maps each colour by itself, invertibly. Received: {function!r}, which does not; give input_range= instead.")
+    if (
+        np.abs(_called(function, trial.copy()) - found.apply(trial)).max() > 1e-4 * scale
+        or np.linalg.matrix_rank(matrix) < channels
+    ):
+        raise ValueError(
+            f"preprocess= maps each colour by itself, invertibly. Received: {function!r}, which does not; give input_range= instead."
+        )
     return found
 
 
@@ -85,7 +95,9 @@ def _image(image):
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape or image.dtype.kind not in "uif":
-        raise ValueError(f"An image is an array [rows, columns, 3] or [rows, columns] of numbers in 0..255. Received: {image.dtype} {image.shape}.")
+        raise ValueError(
+            f"An image is an array [rows, columns, 3] or [rows, columns] of numbers in 0..255. Received: {image.dtype} {image.shape}."
+        )
     if not np.isfinite(image).all() or image.min() < 0 or image.max() > 255:
         raise ValueError(f"Image values lie in 0..255. Received: {image.min()} to {image.max()}.")
     return image.astype("float32")
@@ -93,12 +105,14 @@ def _image(image):
 
 def _resized(image, size, fit):
     if size is None:
-        raise ValueError("Images are resized to the network's size. Received: a network without one; give size= to lab.load.")
+        raise ValueError(
+            "Images are resized to the network's size. Received: a network without one; give size= to lab.load."
+        )
     if fit == "crop":
         side = min(image.shape[0] / size[0], image.shape[1] / size[1])
         rows, columns = round(side * size[0]), round(side * size[1])
         top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-        image = image[top:top + rows, left:left + columns]
+        image = image[top : top + rows, left : left + columns]
     if image.shape[:2] == tuple(size):
         return image
     return np.clip(tf.image.resize(image, size, method="bicubic", antialias=True).numpy(), 0, 255)

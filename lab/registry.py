@@ -1,4 +1,5 @@
 """Registry: functions that can be asked for by their own name."""
+
 import difflib
 import inspect
 
@@ -45,7 +46,9 @@ class Registry:
 
     def names(self, **tags):
         """The registered names, in order; with tags, those that carry them: list of str."""
-        return [name for name in self._functions if all(self._tags[name].get(tag) == value for tag, value in tags.items())]
+        return [
+            name for name in self._functions if all(self._tags[name].get(tag) == value for tag, value in tags.items())
+        ]
 
     def name(self, function):
         """The name a function is registered under; a stranger's own "module:function"."""

@@ -3,6 +3,7 @@
 A routine's trace depends on structure alone (layer paths, kinds of objective, method). Class and unit indices, weights,
 seeds and counts are tensors. Gradients flow to inputs and activations, never to weights.
 """
+
 import numpy as np
 
 from lab import chunks, taps
@@ -26,7 +27,9 @@ def outputs(network, inputs, *, logits=True):
 
     def body(batched, _):
         trace = network.trace(batched[0])
-        return {name: tf.cast(trace.logits(name) if logits else trace.outputs[name], tf.float32) for name in trace.outputs}
+        return {
+            name: tf.cast(trace.logits(name) if logits else trace.outputs[name], tf.float32) for name in trace.outputs
+        }
 
     return run(network, ("outputs", logits), body, (network.inputs(inputs),), ())
 
@@ -36,7 +39,11 @@ def activations(network, inputs, path, *, pool=False):
 
     def body(batched, _):
         activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
-        return tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1)) if pool and len(activation.shape) > 2 else activation
+        return (
+            tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1))
+            if pool and len(activation.shape) > 2
+            else activation
+        )
 
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
@@ -65,7 +72,9 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         activation = trace.activations[path]
         slope = tf.gradients(score(objective.structure, weights, numbers, trace), activation)[0]
         if slope is None:
-            raise ValueError(f"A CAM needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches.")
+            raise ValueError(
+                f"A CAM needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+            )
         return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
 
     network.check(objective)
@@ -92,7 +101,9 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
             repeated = tf.nest.map_structure(lambda each: tf.repeat(each, width, axis=0), numbers)
             _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
             slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
-            return start + width, tf.nest.map_structure(lambda total, power: total + power, sums, _powers(slopes, shares, squares))
+            return start + width, tf.nest.map_structure(
+                lambda total, power: total + power, sums, _powers(slopes, shares, squares)
+            )
 
         sums = tuple(tf.nest.map_structure(tf.zeros_like, inputs) for _ in range(1 + squares))
         _, sums = tf.while_loop(lambda start, _: start < samples, step, (tf.constant(0), sums), parallel_iterations=1)
@@ -123,7 +134,9 @@ def batch_statistics(network, inputs, paths):
 
     arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
     found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
-    return {path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)}, logits.numpy()
+    return {
+        path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)
+    }, logits.numpy()
 
 
 def differentiated(network, objective, weights, inputs, numbers):
@@ -132,7 +145,9 @@ def differentiated(network, objective, weights, inputs, numbers):
     scores = score(objective.structure, weights, numbers, trace)
     slopes = tf.gradients(scores, tf.nest.flatten(inputs))
     if all(slope is None for slope in slopes):
-        raise ValueError(f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them.")
+        raise ValueError(
+            f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
+        )
     slopes = [tf.zeros_like(leaf) if slope is None else slope for slope, leaf in zip(slopes, tf.nest.flatten(inputs))]
     return tf.cast(scores, tf.float32), tf.nest.pack_sequence_as(inputs, slopes)
 
@@ -150,7 +165,10 @@ def width_of(samples, most):
 
 
 def _compiled(network, key, body, batched, shared):
-    signature = (tf.nest.map_structure(lambda array: _spec(array, rows=True), batched), tf.nest.map_structure(_spec, shared))
+    signature = (
+        tf.nest.map_structure(lambda array: _spec(array, rows=True), batched),
+        tf.nest.map_structure(_spec, shared),
+    )
     key = (key, network.fold, network.jit, str(signature))
     if key not in network.compiled:
 
@@ -179,13 +197,18 @@ def _asked(network, inputs, objective):
 def _refuse_integers(network):
     for leaf in tf.nest.flatten(network.spec):
         if not leaf.dtype.is_floating:
-            raise ValueError(f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {leaf.dtype.name}.")
+            raise ValueError(
+                f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {leaf.dtype.name}."
+            )
 
 
 def _drawn(draw, inputs, beside, options, indices, samples):
     """-> structure of [batch, width, ...] and weights [width], zero beyond the last sample."""
     pairs = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside))
-    leaves = [draw(leaf, other, options, tf.minimum(indices, samples - 1), number) for number, (leaf, other) in enumerate(pairs)]
+    leaves = [
+        draw(leaf, other, options, tf.minimum(indices, samples - 1), number)
+        for number, (leaf, other) in enumerate(pairs)
+    ]
     shares = tf.where(indices < samples, leaves[0][1], 0.0)
     return tf.nest.pack_sequence_as(inputs, [drawn for drawn, _ in leaves]), shares
 
@@ -196,6 +219,8 @@ def _rows(leaf):
 
 def _powers(slopes, shares, squares):
     def total(power):
-        return tf.nest.map_structure(lambda slope: tf.einsum("bw...,w->b...", slope**power, tf.cast(shares, slope.dtype)), slopes)
+        return tf.nest.map_structure(
+            lambda slope: tf.einsum("bw...,w->b...", slope**power, tf.cast(shares, slope.dtype)), slopes
+        )
 
     return (total(1), total(2)) if squares else (total(1),)

@@ -2,6 +2,7 @@
 
 `(activation [batch, ..., channels], *numbers [batch, ...]) -> score [batch]`
 """
+
 from lab.environment import tf
 from lab.taps import preactivation
 
@@ -67,4 +68,11 @@ def _cosine(activation, vector):
     return tf.reduce_sum(tf.math.l2_normalize(mean, 1, 1e-24) * tf.math.l2_normalize(vector, 1, 1e-24), axis=1)
 
 
-_KINDS = {"logit": _logit, "channel": _channel, "neuron": _neuron, "layer": _layer, "direction": _direction, "cosine": _cosine}
+_KINDS = {
+    "logit": _logit,
+    "channel": _channel,
+    "neuron": _neuron,
+    "layer": _layer,
+    "direction": _direction,
+    "cosine": _cosine,
+}

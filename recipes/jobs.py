@@ -1,8 +1,9 @@
 """Jobs: a recipe expanded to small, picklable descriptions, each turned into files by a pure function.
 
-    jobs(recipe, workshop) -> [Job]          what there is to do, gathering steps last
-    work(job, workshop, store) -> {name: bytes}
+jobs(recipe, workshop) -> [Job]          what there is to do, gathering steps last
+work(job, workshop, store) -> {name: bytes}
 """
+
 import csv
 import io
 import re
@@ -67,8 +68,15 @@ def _pictures(number, gallery, workshop):
     picture_shape(network, gallery.size)
     name = _slug(gallery.layer or "logits")
     for start in range(0, len(units), gallery.batch):
-        part = units[start:start + gallery.batch]
-        given = {"gallery": number, "layer": gallery.layer, "units": part, "steps": gallery.steps, "size": gallery.size, "natural": gallery.natural}
+        part = units[start : start + gallery.batch]
+        given = {
+            "gallery": number,
+            "layer": gallery.layer,
+            "units": part,
+            "steps": gallery.steps,
+            "size": gallery.size,
+            "natural": gallery.natural,
+        }
         yield Job(f"gallery/{number}-{name}/{start:05d}", "pictures", given, passes=len(part) * gallery.steps)
 
 
@@ -82,9 +90,20 @@ def _do_pictures(workshop, _, job):
     given, network = job.given, workshop.network
     goal = channel(given["layer"], given["units"]) if given["layer"] else logit(given["units"])
     pictures = maximize(network, goal, steps=given["steps"], size=given["size"], seed=workshop.recipe.seed)
-    arrays = {"units": np.array(given["units"]), "images": pictures.images, "curves": pictures.curves, "scores": pictures.scores}
+    arrays = {
+        "units": np.array(given["units"]),
+        "images": pictures.images,
+        "curves": pictures.curves,
+        "scores": pictures.scores,
+    }
     names = [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in given["units"]]
-    about = {"layer": given["layer"], "names": names, "settings": pictures.settings, "objective": pictures.objective, "natural": []}
+    about = {
+        "layer": given["layer"],
+        "names": names,
+        "settings": pictures.settings,
+        "objective": pictures.objective,
+        "natural": [],
+    }
     if given["natural"]:
         found = highest(network, workshop.stock, given["units"], layer=given["layer"], count=given["natural"])
         arrays |= {"natural_scores": found.scores, "natural": _thumbnails(workshop.stock, found.order)}
@@ -102,7 +121,7 @@ def thumbnail(image, side=THUMBNAIL):
     """The centre square of an image at a small size: uint8 [side, side, 3]."""
     square = min(image.shape[:2])
     top, left = (image.shape[0] - square) // 2, (image.shape[1] - square) // 2
-    cut = Image.fromarray(np.ascontiguousarray(image[top:top + square, left:left + square]))
+    cut = Image.fromarray(np.ascontiguousarray(image[top : top + square, left : left + square]))
     return np.asarray(cut.resize((side, side), Image.Resampling.BICUBIC))
 
 
@@ -127,7 +146,12 @@ def _maps(chosen, workshop):
         options = dict(chosen.options.get(method, {}))
         if chosen.layer is not None and explainers.tag(function, "resolution") == "layer":
             options.setdefault("layer", chosen.layer)
-        yield Job(f"explain/{_slug(method)}", "maps", {"method": method, "target": chosen.target, "options": options}, passes=images * _samples(function, options))
+        yield Job(
+            f"explain/{_slug(method)}",
+            "maps",
+            {"method": method, "target": chosen.target, "options": options},
+            passes=images * _samples(function, options),
+        )
 
 
 def _do_photographs(workshop, *_):
@@ -148,12 +172,28 @@ def _samples(function, options):
 
 def _do_maps(workshop, _, job):
     given, target = job.given, workshop.subject(job.given["target"])
-    record = explain(workshop.network, target.inputs, target.objective, method=workshop.method(given["method"]), seed=workshop.recipe.seed, **given["options"])
+    record = explain(
+        workshop.network,
+        target.inputs,
+        target.objective,
+        method=workshop.method(given["method"]),
+        seed=workshop.recipe.seed,
+        **given["options"],
+    )
     arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
     arrays |= {"scores": record.scores, "targets": np.array(target.objective.numbers(len(target.names))[0][0])}
     arrays |= {} if record.gap is None else {"gap": record.gap}
-    about = {"method": given["method"], "target": record.target, "layer": record.layer, "head": record.head, "flags": record.flags, "options": record.options, "names": target.names,
-             "classes": [workshop.network.class_name(index) for index in arrays["targets"]], "correct": None if target.correct is None else target.correct.tolist()}
+    about = {
+        "method": given["method"],
+        "target": record.target,
+        "layer": record.layer,
+        "head": record.head,
+        "flags": record.flags,
+        "options": record.options,
+        "names": target.names,
+        "classes": [workshop.network.class_name(index) for index in arrays["targets"]],
+        "correct": None if target.correct is None else target.correct.tolist(),
+    }
     return {"maps.npz": pack(arrays), "about.json": encode(about)}
 
 
@@ -167,26 +207,50 @@ def _evidence(number, chosen, workshop):
     for method in [*chosen.methods, *extra]:
         function = workshop.method(method)
         options = chosen.options.get(method, {})
-        given = {"check": chosen.check, "method": method, "target": chosen.target, "mode": chosen.mode, "seeds": chosen.seeds, "unit": chosen.unit, "initialization": chosen.initialization, "options": options}
+        given = {
+            "check": chosen.check,
+            "method": method,
+            "target": chosen.target,
+            "mode": chosen.mode,
+            "seeds": chosen.seeds,
+            "unit": chosen.unit,
+            "initialization": chosen.initialization,
+            "options": options,
+        }
         looks = 3 + chosen.seeds * (20 if chosen.mode == "cascade" else 1)
-        yield Job(f"check/{number}-{chosen.check}-{chosen.mode}/{_slug(method)}", "evidence", given, passes=len(target.names) * looks * _samples(function, options))
+        yield Job(
+            f"check/{number}-{chosen.check}-{chosen.mode}/{_slug(method)}",
+            "evidence",
+            given,
+            passes=len(target.names) * looks * _samples(function, options),
+        )
 
 
 def _do_evidence(workshop, _, job):
     given = job.given
-    kept = (given["target"], given["mode"], given["seeds"], given["unit"], given["initialization"])
-    made = check_named(given["check"])(workshop.method(given["method"]), workshop.subject(given["target"]), seed=workshop.recipe.seed, mode=given["mode"], seeds=given["seeds"],
-                                       unit=given["unit"], initialization=given["initialization"], prepared=workshop.prepared(*kept), **given["options"])
+    options = {name: given[name] for name in ("mode", "seeds", "unit", "initialization")}
+    prepared = workshop.prepared(given["target"], **options)
+    explainer, on = workshop.method(given["method"]), workshop.subject(given["target"])
+    made = check_named(given["check"])(
+        explainer, on, seed=workshop.recipe.seed, prepared=prepared, **options, **given["options"]
+    )
     plain = {**asdict(made), "samples": None, "maps": None, "method": given["method"]}
-    arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {f"maps/{name}": value for name, value in made.maps.items()}
+    arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {
+        f"maps/{name}": value for name, value in made.maps.items()
+    }
     return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
 
 
 def evidence(store, key):
     """The record that an evidence job left: `Evidence`."""
     plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
-    split = {kind: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(kind)} for kind in ("samples", "maps")}
-    return Evidence(**{**plain, **split, "gates": tuple(Gate(**gate) for gate in plain["gates"]), "stages": tuple(plain["stages"])})
+    split = {
+        kind: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(kind)}
+        for kind in ("samples", "maps")
+    }
+    return Evidence(
+        **{**plain, **split, "gates": tuple(Gate(**gate) for gate in plain["gates"]), "stages": tuple(plain["stages"])}
+    )
 
 
 def _do_judge(workshop, store, job):
@@ -195,18 +259,55 @@ def _do_judge(workshop, store, job):
     for key in job.needs:
         families.setdefault(key.split("/")[1], []).append(evidence(store, key))
     judged = {name: judge(family, seed=workshop.recipe.seed) for name, family in families.items()}
-    plain = {name: {"verdicts": [verdict.as_dict() for verdict in verdicts], "controls": [asdict(each) for each in controls.audit(verdicts)]} for name, verdicts in judged.items()}
+    plain = {
+        name: {
+            "verdicts": [verdict.as_dict() for verdict in verdicts],
+            "controls": [asdict(each) for each in controls.audit(verdicts)],
+        }
+        for name, verdicts in judged.items()
+    }
     return {"verdicts.json": encode(plain), "verdicts.csv": _table(judged)}
 
 
 def _table(judged):
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["family", "method", "check", "outcome", "finding", "between", "low", "high", "ceiling", "random", "images", "networks", "sentence"])
+    rows.writerow(
+        [
+            "family",
+            "method",
+            "check",
+            "outcome",
+            "finding",
+            "between",
+            "low",
+            "high",
+            "ceiling",
+            "random",
+            "images",
+            "networks",
+            "sentence",
+        ]
+    )
     for family, verdicts in judged.items():
         for each in verdicts:
-            numbers = [f"{value:.4f}" for value in (each.effect.mean, each.effect.low, each.effect.high, each.ceiling.mean, each.null.mean)]
-            rows.writerow([family, each.method, each.check, each.outcome, each.finding, *numbers, each.sizes["images"], each.sizes["networks"], each.sentence])
+            numbers = [
+                f"{value:.4f}"
+                for value in (each.effect.mean, each.effect.low, each.effect.high, each.ceiling.mean, each.null.mean)
+            ]
+            rows.writerow(
+                [
+                    family,
+                    each.method,
+                    each.check,
+                    each.outcome,
+                    each.finding,
+                    *numbers,
+                    each.sizes["images"],
+                    each.sizes["networks"],
+                    each.sentence,
+                ]
+            )
     return text.getvalue().encode()
 
 
@@ -214,4 +315,10 @@ def _slug(text):
     return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"
 
 
-_KINDS = {"pictures": _do_pictures, "photographs": _do_photographs, "maps": _do_maps, "evidence": _do_evidence, "judge": _do_judge}
+_KINDS = {
+    "pictures": _do_pictures,
+    "photographs": _do_photographs,
+    "maps": _do_maps,
+    "evidence": _do_evidence,
+    "judge": _do_judge,
+}

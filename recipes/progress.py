@@ -1,4 +1,5 @@
 """Progress: what a run says while it works: an estimate, then a bar with rate and remaining time, or plain lines."""
+
 import contextlib
 import sys
 import time
@@ -57,4 +58,8 @@ def _estimate(passes, workshop):
     if passes < 200 or workshop.network.size is None:
         return ""
     seconds = passes * workshop.seconds_per_gradient()
-    return f"; about {passes:,.0f} gradients, roughly {seconds / 60:.0f} min" if seconds >= 60 else f"; about {passes:,.0f} gradients, under a minute or so"
+    return (
+        f"; about {passes:,.0f} gradients, roughly {seconds / 60:.0f} min"
+        if seconds >= 60
+        else f"; about {passes:,.0f} gradients, under a minute or so"
+    )

@@ -1,4 +1,5 @@
 """Runs: a recipe carried out job by job into its folder; killed at any moment, it goes on where it was."""
+
 import hashlib
 import os
 import time
@@ -45,7 +46,12 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
 
 
 def _manifest(recipe, workshop):
-    known = {"recipe": schema.canonical(recipe), "hashes": workshop.hashes(), "seed": recipe.seed, "lab": lab.__version__}
+    known = {
+        "recipe": schema.canonical(recipe),
+        "hashes": workshop.hashes(),
+        "seed": recipe.seed,
+        "lab": lab.__version__,
+    }
     return {**known, "digest": hashlib.sha256(encode(known)).hexdigest()[:12]}
 
 
@@ -86,4 +92,14 @@ def _keep_times(store, seconds):
 
     path = store.path / "timings.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
-    store.write("timings.json", encode({**before, "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "host": os.uname().nodename, "seconds": {**before.get("seconds", {}), **seconds}}))
+    store.write(
+        "timings.json",
+        encode(
+            {
+                **before,
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "host": os.uname().nodename,
+                "seconds": {**before.get("seconds", {}), **seconds},
+            }
+        ),
+    )

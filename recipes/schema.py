@@ -1,4 +1,5 @@
 """Recipe: what to run, as a TOML file; parsed and validated, never executed."""
+
 import pathlib
 import re
 import tomllib

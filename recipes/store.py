@@ -1,4 +1,5 @@
 """Store: the folder of a run. Files appear whole or not at all, and every finished job is sealed with checksums."""
+
 import hashlib
 import io
 import json
@@ -25,7 +26,9 @@ class Store:
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise ValueError(f"Artifacts go to a folder that can be written. Received: {self.path}: {error.strerror}.") from error
+            raise ValueError(
+                f"Artifacts go to a folder that can be written. Received: {self.path}: {error.strerror}."
+            ) from error
         for left in self.path.glob(".part-*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -40,7 +43,9 @@ class Store:
         if not seal.is_file():
             return False
         sums = json.loads(seal.read_text())
-        return all((folder / name).is_file() and _sum((folder / name).read_bytes()) == value for name, value in sums.items())
+        return all(
+            (folder / name).is_file() and _sum((folder / name).read_bytes()) == value for name, value in sums.items()
+        )
 
     def put(self, key, files):
         """Write a job's files (dict of name to bytes), seal them and make them appear at once."""

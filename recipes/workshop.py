@@ -1,4 +1,5 @@
 """Workshop: what the jobs of one process share: the network, the images, the frozen targets and the random networks."""
+
 import functools
 import hashlib
 import importlib
@@ -22,6 +23,7 @@ class Workshop:
     def __init__(self, recipe, *, allow_code=False):
         self.recipe = recipe
         self.allow_code = allow_code
+        self._made = {}
 
     @functools.cached_property
     def network(self):
@@ -34,8 +36,15 @@ class Workshop:
         return self._loaded(model, weights)
 
     def _loaded(self, model, weights):
-        return models.load(model.source, weights=weights, input_range=model.input_range, classes=model.classes, size=model.size,
-                           allow_code=self.allow_code, memory=int(model.memory_gib * (1 << 30)))
+        return models.load(
+            model.source,
+            weights=weights,
+            input_range=model.input_range,
+            classes=model.classes,
+            size=model.size,
+            allow_code=self.allow_code,
+            memory=int(model.memory_gib * (1 << 30)),
+        )
 
     def _seeded(self, make):
         network = make()
@@ -51,7 +60,9 @@ class Workshop:
         if chosen.folder:
             found = data.folder(chosen.folder)
         else:
-            found = data.files(chosen.files) if chosen.files else data.photographs(chosen.photographs or data.PHOTOGRAPHS)
+            found = (
+                data.files(chosen.files) if chosen.files else data.photographs(chosen.photographs or data.PHOTOGRAPHS)
+            )
         few = slice(chosen.most)
         return data.Data(found.names[few], found.images[few], found.labels[few] if found.labels else None)
 
@@ -60,15 +71,23 @@ class Workshop:
         """Natural images to set beside pictures: a folder's own, or crops of the packages' photographs."""
         return self.images if self.recipe.images.folder else data.crops(data.photographs())
 
-    @functools.cache
     def subject(self, target):
         """The network with the photographs, explained for a target: `sanity.subject.Subject`."""
-        return subject(self.network, self.images, target=target, fit=self.recipe.images.fit)
+        return self._once(
+            ("subject", target), lambda: subject(self.network, self.images, target=target, fit=self.recipe.images.fit)
+        )
 
-    @functools.cache
-    def prepared(self, target, mode, seeds, unit, initialization):
+    def prepared(self, target, **options):
         """The random networks of a parameters check."""
-        return parameters.prepare(self.subject(target), seed=self.recipe.seed, mode=mode, seeds=seeds, unit=unit, initialization=initialization)
+        return self._once(
+            (target, *sorted(options.items())),
+            lambda: parameters.prepare(self.subject(target), seed=self.recipe.seed, **options),
+        )
+
+    def _once(self, key, make):
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def method(self, name):
         """An explainer by its registered name or as "module:function"."""

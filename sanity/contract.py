@@ -1,4 +1,5 @@
 """Contract: what any explainer, ours or a stranger's, keeps before it is judged."""
+
 import numpy as np
 
 from lab.environment import tf
@@ -56,4 +57,7 @@ def _equal(a, b):
 
 
 def _near(a, b):
-    return all(np.linalg.norm(x - y) <= SAME * max(np.linalg.norm(x), np.linalg.norm(y)) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b)))
+    return all(
+        np.linalg.norm(x - y) <= SAME * max(np.linalg.norm(x), np.linalg.norm(y))
+        for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b))
+    )

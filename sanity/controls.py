@@ -2,6 +2,7 @@
 
 A run whose controls come out otherwise has a broken check, and its other verdicts are not to be read.
 """
+
 from dataclasses import dataclass
 
 EXPECTED = {

@@ -1,4 +1,5 @@
 """Evidence: what a check measured, before any word is said about it."""
+
 from dataclasses import dataclass, field
 
 STATUSES = ("passed", "failed", "not measured")

@@ -4,6 +4,7 @@ Every tensor is drawn again by the initializer that its layer gave it, re-seeded
 initializer is found by building the layer's twin from its config and watching `add_weight`. Where that cannot be done the
 trained values are shuffled over the whole tensor. `ways` says which it was for every tensor.
 """
+
 import re
 import zlib
 from dataclasses import dataclass
@@ -84,7 +85,10 @@ def forget(network, inputs, steps, seeds, *, way="own", statistics="estimate"):
     before = _probabilities(routines.batch_statistics(network, some, ())[1])
     whole = draw(network, steps[-1][1], seeds, way)
     moved = [changes(network, each.state) for each in whole]
-    return [[_stage(network, name, each.part(paths), change, some, before, statistics) for name, paths in steps] for each, change in zip(whole, moved)]
+    return [
+        [_stage(network, name, each.part(paths), change, some, before, statistics) for name, paths in steps]
+        for each, change in zip(whole, moved)
+    ]
 
 
 def draw(network, paths, seeds, way="own"):
@@ -111,7 +115,10 @@ def _stage(network, name, drawn, moved, inputs, before, statistics):
         found, logits = routines.batch_statistics(network, inputs, touched)
     for path, pair in found.items():
         for part, value in zip(("moving_mean", "moving_variance"), pair):
-            state[f"{path}/{part}"], ways[f"{path}/{part}"] = value.astype(state[f"{path}/{part}"].dtype), "re-estimated"
+            state[f"{path}/{part}"], ways[f"{path}/{part}"] = (
+                value.astype(state[f"{path}/{part}"].dtype),
+                "re-estimated",
+            )
     return Stage(name, state, _done(network, state, ways, moved, before, _probabilities(logits)))
 
 
@@ -149,19 +156,41 @@ def own(network, path, seeds):
     found = _initializers(network.tree[path])
     if found is None or len(found) != len(held):
         return permutation(network, path, seeds)
-    return [{name: _drawn(initializer, variable, _seed(seed, path, position)) for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))} for seed in seeds]
+    return [
+        {
+            name: _drawn(initializer, variable, _seed(seed, path, position))
+            for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))
+        }
+        for seed in seeds
+    ]
 
 
 @initializations.register
 def normal(network, path, seeds):
     """Each weight from a normal distribution with the trained tensor's own mean and standard deviation."""
-    return [_each(network, path, seed, lambda rng, trained: (rng.normal(trained.mean(), trained.std(), trained.shape), "redrawn")) for seed in seeds]
+    return [
+        _each(
+            network,
+            path,
+            seed,
+            lambda rng, trained: (rng.normal(trained.mean(), trained.std(), trained.shape), "redrawn"),
+        )
+        for seed in seeds
+    ]
 
 
 @initializations.register
 def permutation(network, path, seeds):
     """Each weight shuffled over its whole tensor, which keeps the distribution of its values."""
-    return [_each(network, path, seed, lambda rng, trained: (rng.permutation(trained.ravel()).reshape(trained.shape), "permuted")) for seed in seeds]
+    return [
+        _each(
+            network,
+            path,
+            seed,
+            lambda rng, trained: (rng.permutation(trained.ravel()).reshape(trained.shape), "permuted"),
+        )
+        for seed in seeds
+    ]
 
 
 def _each(network, path, seed, redraw):

@@ -2,6 +2,7 @@
 
 Every measure is to be read against its own null: what ties alone would give, and what two random networks give.
 """
+
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,7 +68,11 @@ def ssim(a, b):
     first, second = _scaled(a.unsigned), _scaled(b.unsigned)
     if min(a.unsigned.shape) < 11 or first is None or second is None:
         return float("nan")
-    return float(structural_similarity(first, second, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False))
+    return float(
+        structural_similarity(
+            first, second, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+    )
 
 
 def tie_fraction(a):

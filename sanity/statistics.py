@@ -1,4 +1,5 @@
 """Statistics: intervals that resample what was sampled, photographs and random networks, and nothing else."""
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Subject: a network with the data it is to be explained on, the target frozen before anything is touched."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,5 +28,9 @@ def subject(network, data, *, target="top", fit="squash"):
     top = [int(each) for each in scores.argmax(axis=1)]
     index = top if target == "top" else network.class_index(target)
     network.check(logit(index))
-    correct = None if data.labels is None else np.array([network.class_index(label) == best for label, best in zip(data.labels, top)])
+    correct = (
+        None
+        if data.labels is None
+        else np.array([network.class_index(label) == best for label, best in zip(data.labels, top)])
+    )
     return Subject(network, inputs, logit(index), tuple(data.names), correct)

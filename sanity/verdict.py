@@ -3,6 +3,7 @@
 One pretrained network has no trained twins, so nothing here can PASS: a method that responded is INCONCLUSIVE with the
 finding RESPONDED. See `CANNOT` for what is never concluded.
 """
+
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,7 +11,15 @@ import numpy as np
 from sanity.statistics import Interval, pairs, two_way
 
 OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
-FINDINGS = ("RESPONDED", "SIGN RESPONDS", "DID NOT RESPOND", "INPUT-DOMINATED", "UNDECIDED", "NO REPRODUCIBLE SIGNAL", "GATE FAILED")
+FINDINGS = (
+    "RESPONDED",
+    "SIGN RESPONDS",
+    "DID NOT RESPOND",
+    "INPUT-DOMINATED",
+    "UNDECIDED",
+    "NO REPRODUCIBLE SIGNAL",
+    "GATE FAILED",
+)
 MEASURE = "joint_abs_spearman"
 SIGNED = "signed_spearman"
 # Words that promise more than a check can give; no sentence of a verdict holds one.
@@ -66,7 +75,11 @@ def judge(family, *, margins=Margins(), seed=0):
 def intervals(evidence, measure, seed):
     """Effect (trained against random), ceiling and null (random against random) of a measure: three `Interval`s."""
     samples = evidence.samples
-    return (two_way(samples[f"between/{measure}"], seed=seed), two_way(samples[f"ceiling/{measure}"], seed=seed), pairs(samples[f"random/{measure}"], seed=seed))
+    return (
+        two_way(samples[f"between/{measure}"], seed=seed),
+        two_way(samples[f"ceiling/{measure}"], seed=seed),
+        pairs(samples[f"random/{measure}"], seed=seed),
+    )
 
 
 def _verdict(evidence, margins, seed):
@@ -74,7 +87,23 @@ def _verdict(evidence, margins, seed):
     outcome, finding, why = _decide(evidence, (effect, ceiling, null), intervals(evidence, SIGNED, seed), margins)
     sentence = _sentence(evidence, finding, effect, ceiling, null, why)
     similarity = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
-    return Verdict(evidence.check, evidence.method, outcome, finding, effect, ceiling, null, None, evidence.sizes, similarity, sentence, CANNOT, why, tuple(asdict(gate) for gate in evidence.gates), evidence.settings)
+    return Verdict(
+        evidence.check,
+        evidence.method,
+        outcome,
+        finding,
+        effect,
+        ceiling,
+        null,
+        None,
+        evidence.sizes,
+        similarity,
+        sentence,
+        CANNOT,
+        why,
+        tuple(asdict(gate) for gate in evidence.gates),
+        evidence.settings,
+    )
 
 
 def _decide(evidence, unsigned, signed, margins):
@@ -91,7 +120,11 @@ def _decide(evidence, unsigned, signed, margins):
     if effect.high <= margins.low * ceiling.mean and null.high <= margins.high * ceiling.mean:
         return "INCONCLUSIVE", "RESPONDED", f"between is below {margins.low} of the ceiling; one network allows no more"
     if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
-        return "INCONCLUSIVE", "SIGN RESPONDS", f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(effect, ceiling, null, margins)}"
+        return (
+            "INCONCLUSIVE",
+            "SIGN RESPONDS",
+            f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(effect, ceiling, null, margins)}",
+        )
     return "INCONCLUSIVE", "UNDECIDED", _open(effect, ceiling, null, margins)
 
 

@@ -1,4 +1,5 @@
 """Small networks for tests: one function built in every way that Keras allows."""
+
 import keras
 import numpy as np
 
@@ -49,7 +50,11 @@ def nested():
 
 def sequential():
     made = parts()
-    return filled(keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.Sequential(made[:7], name="features"), *made[7:]], name="sequential"))
+    return filled(
+        keras.Sequential(
+            [keras.Input((SIDE, SIDE, 3)), keras.Sequential(made[:7], name="features"), *made[7:]], name="sequential"
+        )
+    )
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -73,10 +78,15 @@ def subclassed():
 
 def shared():
     """Two inputs through one encoder, called twice; outputs in a dict."""
-    encoder = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts()[:7], keras.layers.GlobalAveragePooling2D()], name="encoder")
+    encoder = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 3)), *parts()[:7], keras.layers.GlobalAveragePooling2D()], name="encoder"
+    )
     left, right = keras.Input((SIDE, SIDE, 3), name="left"), keras.Input((SIDE, SIDE, 3), name="right")
     both = keras.layers.Concatenate(name="both")([encoder(left), encoder(right)])
-    outputs = {"kind": keras.layers.Dense(3, activation="softmax", name="kind")(both), "size": keras.layers.Dense(1, name="size")(both)}
+    outputs = {
+        "kind": keras.layers.Dense(3, activation="softmax", name="kind")(both),
+        "size": keras.layers.Dense(1, name="size")(both),
+    }
     return filled(keras.Model({"left": left, "right": right}, outputs, name="shared"))
 
 

@@ -1,4 +1,5 @@
 """The floors: imports run one way, the command's help is quick, names keep their promises."""
+
 import ast
 import pathlib
 import subprocess
@@ -25,9 +26,15 @@ def test_imports_run_one_way(path):
     assert [name for name in imported(path) if FLOORS.get(name, 0) > height] == []
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if "recipes" not in path.parts], ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if "recipes" not in path.parts], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_only_recipes_write_or_print(path):
-    calls = {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "") for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    calls = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
     assert not calls & {"print", "write_text", "write_bytes", "savefig", "set_seed", "set_random_seed"}
 
 
@@ -36,7 +43,11 @@ def test_sanity_names_no_explainer_but_the_controls():
 
     words = set(explainers) - set(explainers.names(control=True))
     for path in (ROOT / "sanity").rglob("*.py"):
-        strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
         assert not strings & words, path
 
 
@@ -47,7 +58,9 @@ def test_help_does_not_wake_tensorflow():
 
 
 def test_no_noise_reaches_the_user():
-    done = subprocess.run([sys.executable, "-c", "import lab; lab.load"], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import lab; lab.load"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert done.stderr == "" and done.stdout == ""
 
 

@@ -1,4 +1,5 @@
 """The laws of the house, on small networks and on the real one."""
+
 import numpy as np
 import pytest
 
@@ -41,7 +42,13 @@ def test_the_contract_catches_those_who_break_it(small):
     def picture(network, inputs, objective):
         return np.zeros(inputs.shape, "uint8")
 
-    expected = {transposed: "structure and shape", restless: "same seed", batch_scaled: "alone as in company", deaf: "another seed", picture: "float32"}
+    expected = {
+        transposed: "structure and shape",
+        restless: "same seed",
+        batch_scaled: "alone as in company",
+        deaf: "another seed",
+        picture: "float32",
+    }
     for explainer, words in expected.items():
         assert any(words in each for each in violations(explainer, small, networks.images(), GOAL)), explainer.__name__
     broken = violations(vandal, networks.network(networks.flat()), networks.images(), GOAL)
@@ -74,13 +81,19 @@ def test_chunking_changes_nothing(method):
     model, inputs = networks.flat(), networks.images(7)
     goal = lab.logit([0, 1, 2, 3, 4, 0, 1])
     given = QUICK.get(method, {})
-    maps = [lab.explain(networks.network(model, memory=memory), inputs, goal, method=method, **given).maps for memory in (1, 300_000, 1 << 30)]
+    maps = [
+        lab.explain(networks.network(model, memory=memory), inputs, goal, method=method, **given).maps
+        for memory in (1, 300_000, 1 << 30)
+    ]
     assert distance(maps[0], maps[2]) < 1e-6 and distance(maps[1], maps[2]) < 1e-6
 
 
 def test_memory_decides_the_chunk():
     network = networks.network(networks.flat())
-    sizes = [chunks.size(networks.network(networks.flat(), memory=memory)) for memory in (1, 4 * network.sample_bytes(), 1 << 40)]
+    sizes = [
+        chunks.size(networks.network(networks.flat(), memory=memory))
+        for memory in (1, 4 * network.sample_bytes(), 1 << 40)
+    ]
     assert sizes == [1, 4, chunks.MOST]
 
 
@@ -130,8 +143,9 @@ def test_xla_gives_the_same_maps_without_retracing(small):
 
 def test_folded_or_unfolded_on_the_real_network(lite0, photos):
     """float32, 49 folded layers, ReLU6 kinks: 2e-2 and rank correlation above .999."""
-    from lab.network import Network
     from scipy.stats import spearmanr
+
+    from lab.network import Network
 
     inputs, classes = photos
     plain = Network(lite0.model, preprocessing=lite0.preprocessing, fold=False)
@@ -144,7 +158,9 @@ def test_folded_or_unfolded_on_the_real_network(lite0, photos):
 
 def test_same_seed_same_bytes_on_the_real_network(lite0, photos):
     inputs, classes = photos
-    first, again, other = (lab.smoothgrad(lite0, inputs, lab.logit(classes), samples=4, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        lab.smoothgrad(lite0, inputs, lab.logit(classes), samples=4, seed=seed) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, again) and distance(first, other) > 0.1
 
 

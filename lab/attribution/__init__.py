@@ -3,6 +3,7 @@
 Maps are signed float32 arrays in the structure and shape of the inputs, or [batch, rows, columns] at a layer's own
 resolution. No absolute values, no normalization, no colour.
 """
+
 from lab.registry import Registry
 
 explainers = Registry("method")

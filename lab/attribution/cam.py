@@ -3,6 +3,7 @@
 A rule turns a layer's activation and the score's gradient there, both [batch, rows, columns, channels], into weights that
 broadcast against them; the map is their weighted sum over channels.
 """
+
 from lab import routines
 from lab.attribution import explainers
 from lab.environment import tf

@@ -1,4 +1,5 @@
 """Controls: explainers that are blind on purpose. They never look at the weights, so every check must unmask them."""
+
 import numpy as np
 from skimage.filters import sobel
 
@@ -14,7 +15,9 @@ def edges(network, inputs, objective):
     Arrays of other rank get the absolute difference to their neighbour along the last axis.
     """
     del objective
-    return tf.nest.map_structure(lambda leaf: np.stack([_edges(each) for each in leaf]).astype("float32"), network.inputs(inputs))
+    return tf.nest.map_structure(
+        lambda leaf: np.stack([_edges(each) for each in leaf]).astype("float32"), network.inputs(inputs)
+    )
 
 
 @explainers.register(control=True)
@@ -30,7 +33,9 @@ def noise(network, inputs, objective, *, seed):
     del objective
     arrays = network.inputs(inputs)
     rng = np.random.default_rng(seed)
-    return tf.nest.map_structure(lambda leaf: np.broadcast_to(rng.standard_normal(leaf.shape[1:]), leaf.shape).astype("float32"), arrays)
+    return tf.nest.map_structure(
+        lambda leaf: np.broadcast_to(rng.standard_normal(leaf.shape[1:]), leaf.shape).astype("float32"), arrays
+    )
 
 
 @explainers.register(control=True)

@@ -1,4 +1,5 @@
 """Gradients of a score at the inputs, plain and averaged over samples around them."""
+
 import numpy as np
 
 from lab import routines
@@ -59,7 +60,11 @@ def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="m
     if variant == "mean":
         return _single(routines.sampled_gradient(network, inputs, objective, _noisy, options, samples))
     means, squares = routines.sampled_gradient(network, inputs, objective, _noisy, options, samples, squares=True)
-    return _single(squares if variant == "squared" else tf.nest.map_structure(lambda mean, square: np.maximum(square - mean**2, 0), means, squares))
+    return _single(
+        squares
+        if variant == "squared"
+        else tf.nest.map_structure(lambda mean, square: np.maximum(square - mean**2, 0), means, squares)
+    )
 
 
 def path_nodes(steps, nodes):
@@ -74,11 +79,19 @@ def path_nodes(steps, nodes):
 
 def baselines(arrays, baseline):
     """A baseline in the structure and shape of the inputs. Raises ValueError where it does not broadcast against them."""
-    same = tf.nest.map_structure(lambda _: baseline, arrays) if np.isscalar(baseline) or isinstance(baseline, np.ndarray) else baseline
+    same = (
+        tf.nest.map_structure(lambda _: baseline, arrays)
+        if np.isscalar(baseline) or isinstance(baseline, np.ndarray)
+        else baseline
+    )
     try:
-        return tf.nest.map_structure(lambda leaf, base: np.broadcast_to(np.asarray(base, leaf.dtype), leaf.shape), arrays, same)
+        return tf.nest.map_structure(
+            lambda leaf, base: np.broadcast_to(np.asarray(base, leaf.dtype), leaf.shape), arrays, same
+        )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"A baseline broadcasts against the inputs, {tf.nest.map_structure(np.shape, arrays)}. Received: {np.shape(baseline)}.") from error
+        raise ValueError(
+            f"A baseline broadcasts against the inputs, {tf.nest.map_structure(np.shape, arrays)}. Received: {np.shape(baseline)}."
+        ) from error
 
 
 def _on_path(leaf, start, options, indices, number):
@@ -89,14 +102,20 @@ def _on_path(leaf, start, options, indices, number):
 
 
 def _noisy(leaf, _, options, indices, number):
-    shape, seed, fold = tf.shape(leaf)[1:], tf.ensure_shape(options["seed"], [2]), tf.random.experimental.stateless_fold_in
+    shape, seed, fold = (
+        tf.shape(leaf)[1:],
+        tf.ensure_shape(options["seed"], [2]),
+        tf.random.experimental.stateless_fold_in,
+    )
 
     def sample(index):
         return tf.random.stateless_normal(shape, fold(fold(seed, index), number), dtype=leaf.dtype)
 
     normal = tf.map_fn(sample, indices, fn_output_signature=leaf.dtype)
     axes = list(range(1, len(leaf.shape)))
-    spread = tf.cast(options["noise"], leaf.dtype) * (tf.reduce_max(leaf, axes, keepdims=True) - tf.reduce_min(leaf, axes, keepdims=True))
+    spread = tf.cast(options["noise"], leaf.dtype) * (
+        tf.reduce_max(leaf, axes, keepdims=True) - tf.reduce_min(leaf, axes, keepdims=True)
+    )
     return leaf[:, None] + spread[:, None] * normal[None], tf.fill(tf.shape(indices), options["share"])
 
 

@@ -1,4 +1,5 @@
 """Maximize: the pictures that a network's units answer to most, many units at once, the whole climb in one graph."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,7 +35,18 @@ class Pictures:
         return strip(self.images, [f"{value:.3g}" for value in self.scores], title=self.objective)
 
 
-def maximize(network, objective, *, steps=256, size=None, seed, parameterization="fourier", transforms=None, rate=RATE, linear=True):
+def maximize(
+    network,
+    objective,
+    *,
+    steps=256,
+    size=None,
+    seed,
+    parameterization="fourier",
+    transforms=None,
+    rate=RATE,
+    linear=True,
+):
     """Climb an objective by changing a picture (Erhan, Bengio, Courville, Vincent 2009; Olah et al. 2017, https://distill.pub/2017/feature-visualization) -> `Pictures`.
 
     objective: its index list has one entry per picture. size: rows and columns of the picture in pixels (an int or a pair;
@@ -50,7 +62,15 @@ def maximize(network, objective, *, steps=256, size=None, seed, parameterization
     climbed = objective.linear if linear else objective
     images, curves = _climb(network, climbed, kind, chosen, shape, _count(steps), float(rate), seed)
     inputs = _fed(network, images)
-    settings = {"steps": steps, "size": list(shape[:2]), "seed": seed, "parameterization": repr(kind), "transforms": [repr(each) for each in chosen], "rate": rate, "linear": linear}
+    settings = {
+        "steps": steps,
+        "size": list(shape[:2]),
+        "seed": seed,
+        "parameterization": repr(kind),
+        "transforms": [repr(each) for each in chosen],
+        "rate": rate,
+        "linear": linear,
+    }
     return Pictures(images, inputs, curves, routines.scores(network, inputs, objective), str(objective), settings)
 
 
@@ -64,7 +84,15 @@ def _climb(network, objective, kind, chosen, shape, steps, rate, seed):
 
         def ascend(step, parameters, mean, square, curve):
             picture = kind.picture(parameters, *shape)
-            scores = _seen(network, objective, weights, numbers, picture, chosen, tf.random.experimental.stateless_fold_in(seed, step))
+            scores = _seen(
+                network,
+                objective,
+                weights,
+                numbers,
+                picture,
+                chosen,
+                tf.random.experimental.stateless_fold_in(seed, step),
+            )
             slope = tf.gradients(scores, parameters)[0]
             parameters, mean, square = _adam(step, parameters, slope, mean, square, _cosine(rate, step, steps))
             return step + 1, parameters, mean, square, curve.write(step, scores)
@@ -75,7 +103,12 @@ def _climb(network, objective, kind, chosen, shape, steps, rate, seed):
         return kind.picture(parameters, *shape), tf.transpose(curve.stack())
 
     batched = (objective.numbers(objective.length), np.arange(objective.length, dtype="int32"))
-    shared = (objective.weights, np.array([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], "int32"), np.int32(steps), np.float32(rate))
+    shared = (
+        objective.weights,
+        np.array([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], "int32"),
+        np.int32(steps),
+        np.float32(rate),
+    )
     return routines.run(network, ("maximize", objective.structure, kind, chosen, shape), body, batched, shared)
 
 
@@ -85,7 +118,15 @@ def _seen(network, objective, weights, numbers, picture, chosen, seed):
         picture = transform(picture, tf.random.experimental.stateless_fold_in(seed, position))
     if tuple(picture.shape[1:3]) != network.size:
         picture = tf.image.resize(picture, network.size, antialias=True)
-    return tf.cast(score(objective.structure, weights, numbers, network.trace(network.preprocessing.apply(255.0 * picture), objective.paths)), tf.float32)
+    return tf.cast(
+        score(
+            objective.structure,
+            weights,
+            numbers,
+            network.trace(network.preprocessing.apply(255.0 * picture), objective.paths),
+        ),
+        tf.float32,
+    )
 
 
 @fused
@@ -105,7 +146,9 @@ def _cosine(rate, step, steps):
 def picture_shape(network, size):
     """Rows, columns and channels of a picture of that size (None: the network's). Raises ValueError where there can be none."""
     if network.size is None or network.preprocessing is None:
-        raise ValueError(f"maximize needs a network that takes images and a known input range. Received: {network.name}; give preprocess= or input_range= to lab.load.")
+        raise ValueError(
+            f"maximize needs a network that takes images and a known input range. Received: {network.name}; give preprocess= or input_range= to lab.load."
+        )
     rows, columns = network.size if size is None else (size, size) if isinstance(size, int) else size
     if min(rows, columns) < 8:
         raise ValueError(f"A picture has at least 8 pixels a side. Received: size {size}.")

@@ -4,6 +4,7 @@ Each is a frozen pair of traceable functions: `start(units, rows, columns, chann
 [units, ...], and `picture(parameters, rows, columns, channels) -> images` [units, rows, columns, channels] in 0..1.
 All units start from the same draw, so that a unit's picture does not depend on its company.
 """
+
 import math
 from dataclasses import dataclass
 
@@ -47,7 +48,9 @@ class Pixels:
 
     def start(self, units, rows, columns, channels, seed):
         """float32 [units, rows, columns, channels]."""
-        return tf.tile(self.deviation * tf.random.stateless_normal([1, rows, columns, channels], seed), [units, 1, 1, 1])
+        return tf.tile(
+            self.deviation * tf.random.stateless_normal([1, rows, columns, channels], seed), [units, 1, 1, 1]
+        )
 
     def picture(self, parameters, rows, columns, channels):
         """The image of the pixels: colours correlated as in photographs, sigmoid."""

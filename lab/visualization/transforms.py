@@ -4,6 +4,7 @@ Each is a frozen, traceable `(images [units, rows, columns, channels] in 0..1, s
 units of a batch. Resampling is by matrix products, whose gradient is exact and cheap; TensorFlow's own for its image
 transform is off by several percent.
 """
+
 import math
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
 """Figures: maps as colours and curves as SVG. Perceptually uniform colours; signed maps diverge from zero."""
+
 import html
 
 import matplotlib
@@ -30,7 +31,9 @@ def coloured(plane, side=None):
 def shape_of(plane, side):
     """Where a map is strong, small enough to take in at a glance: uint8 [side, side, 3]; magnitudes averaged over squares, from zero up."""
     magnitudes = np.abs(np.nan_to_num(plane.astype("float64")))
-    small = resize(magnitudes, (side, side), order=0 if min(plane.shape) < side else 1, anti_aliasing=min(plane.shape) >= side)
+    small = resize(
+        magnitudes, (side, side), order=0 if min(plane.shape) < side else 1, anti_aliasing=min(plane.shape) >= side
+    )
     return coloured(small)[0]
 
 
@@ -47,7 +50,9 @@ def curves(lines, labels, bands=()):
             parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{_points(x, y)}"/>')
         else:
             parts += [_whisker(px, a, b, colour) for px, a, b in zip(x, low, high)]
-        parts += [_dot(px, py, colour, f"{name}, {label}: {py:.2f}") for px, py, label in zip(x, y, labels) if np.isfinite(py)]
+        parts += [
+            _dot(px, py, colour, f"{name}, {label}: {py:.2f}") for px, py, label in zip(x, y, labels) if np.isfinite(py)
+        ]
     described = html.escape(", ".join(lines))
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {described}">{"".join(parts)}</svg>'
 
@@ -59,7 +64,10 @@ def spark(values):
         return ""
     span = values.max() - values.min() or 1.0
     kept = values[np.linspace(0, len(values) - 1, min(len(values), 120)).astype(int)]
-    points = " ".join(f"{200 * place / (len(kept) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}" for place, value in enumerate(kept))
+    points = " ".join(
+        f"{200 * place / (len(kept) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}"
+        for place, value in enumerate(kept)
+    )
     return f'<svg class="spark" viewBox="0 0 200 40" role="img" aria-label="objective by step"><polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{points}"/></svg>'
 
 
@@ -97,10 +105,18 @@ def _band(name, low, high, right):
         return ""
     top, bottom = _up(high), _up(low)
     x, anchor = (WIDTH - 10, "end") if right else (LEFT + 14, "start")
-    return (f'<rect x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - 8}" height="{max(bottom - top, 1.5):.1f}" fill="currentColor" opacity=".13"><title>{html.escape(name)}</title></rect>'
-            f'<text x="{x}" y="{top - 3:.1f}" text-anchor="{anchor}">{html.escape(name)}</text>')
+    return (
+        f'<rect x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - 8}" height="{max(bottom - top, 1.5):.1f}" fill="currentColor" opacity=".13"><title>{html.escape(name)}</title></rect>'
+        f'<text x="{x}" y="{top - 3:.1f}" text-anchor="{anchor}">{html.escape(name)}</text>'
+    )
 
 
 def _frame():
-    ticks = "".join(f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{_up(y):.1f}" y2="{_up(y):.1f}" stroke="currentColor" opacity=".2"/><text x="{LEFT - 5}" y="{_up(y) + 4:.1f}" text-anchor="end">{y:g}</text>' for y in (0, 0.5, 1))
-    return ticks + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">share of parameters randomized, from the output down</text><text x="{LEFT}" y="{HEIGHT - 18}">0</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">1</text>'
+    ticks = "".join(
+        f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{_up(y):.1f}" y2="{_up(y):.1f}" stroke="currentColor" opacity=".2"/><text x="{LEFT - 5}" y="{_up(y) + 4:.1f}" text-anchor="end">{y:g}</text>'
+        for y in (0, 0.5, 1)
+    )
+    return (
+        ticks
+        + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">share of parameters randomized, from the output down</text><text x="{LEFT}" y="{HEIGHT - 18}">0</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">1</text>'
+    )

@@ -1,4 +1,5 @@
 """Checks: (explainer, subject, *, seed, options) -> Evidence, one check a file. A check never knows which method it measures."""
+
 from lab.registry import Registry
 
 checks = Registry("check")

@@ -5,6 +5,7 @@ output down, stage by stage or all at once, and the maps of the trained network 
 Three numbers are needed to read the result: `between`, trained against random; `ceiling`, the trained network against
 itself under half a grey level of noise and another seed; `random`, random networks among themselves.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +36,43 @@ class Prepared:
 
 def prepare(subject, *, seed, mode="full", seeds=3, unit="block", initialization="own", statistics="estimate"):
     """Draw the random networks of this check for a subject -> `Prepared`. Options as in `parameters`."""
-    settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit, "initialization": initialization, "statistics": statistics}
+    settings = {
+        "seed": seed,
+        "mode": mode,
+        "seeds": seeds,
+        "unit": unit,
+        "initialization": initialization,
+        "statistics": statistics,
+    }
     _check_options(mode, seeds, statistics)
     drawn = [_fold(seed, turn) for turn in range(seeds)]
-    return Prepared(forget(subject.network, subject.inputs, stages(subject.network, mode, unit), drawn, way=initialization, statistics=statistics), settings)
+    return Prepared(
+        forget(
+            subject.network,
+            subject.inputs,
+            stages(subject.network, mode, unit),
+            drawn,
+            way=initialization,
+            statistics=statistics,
+        ),
+        settings,
+    )
 
 
 @checks.register
-def parameters(explainer, subject, *, seed, mode="full", seeds=3, unit="block", initialization="own", statistics="estimate", prepared=None, **options):
+def parameters(
+    explainer,
+    subject,
+    *,
+    seed,
+    mode="full",
+    seeds=3,
+    unit="block",
+    initialization="own",
+    statistics="estimate",
+    prepared=None,
+    **options,
+):
     """Do the maps respond when the weights are replaced by untrained ones? -> `Evidence`.
 
     mode: "full" (all weights at once) or "cascade" (from the output down, cumulative, the last stage being all). seeds: random
@@ -50,14 +80,26 @@ def parameters(explainer, subject, *, seed, mode="full", seeds=3, unit="block", 
     "estimate" BatchNormalization statistics again, or "reset" them with the rest. prepared: what `prepare` made of the same
     subject and options, to share among methods. options: the explainer's own.
     """
-    settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit, "initialization": initialization, "statistics": statistics}
+    settings = {
+        "seed": seed,
+        "mode": mode,
+        "seeds": seeds,
+        "unit": unit,
+        "initialization": initialization,
+        "statistics": statistics,
+    }
     if prepared is not None and prepared.settings != settings:
-        raise ValueError(f"prepared= was made with the options of this check. Received: {prepared.settings} for {settings}.")
+        raise ValueError(
+            f"prepared= was made with the options of this check. Received: {prepared.settings} for {settings}."
+        )
     explain = _explaining(explainer, subject, seed, options)
     with subject.network.intact():
         prepared = prepared or prepare(subject, **settings)
         trained = explain(subject.inputs, state=0)
-        ceiling = [_similar(trained, explain(_nudged(subject.inputs, seed, repeat), state=-1 - repeat)) for repeat in range(REPEATS)]
+        ceiling = [
+            _similar(trained, explain(_nudged(subject.inputs, seed, repeat), state=-1 - repeat))
+            for repeat in range(REPEATS)
+        ]
         runs = [_run(explain, subject, trained, run, 1 + turn) for turn, run in enumerate(prepared.runs)]
     return _evidence(explainer, subject, trained, ceiling, prepared.runs, runs, {**settings, **options})
 
@@ -68,7 +110,9 @@ def _check_options(mode, seeds, statistics):
     if statistics not in ("estimate", "reset"):
         raise ValueError(f"statistics is 'estimate' or 'reset'. Received: {statistics!r}.")
     if int(seeds) != seeds or seeds < 2:
-        raise ValueError(f"seeds is a whole number of 2 or more: random networks are compared with each other. Received: {seeds!r}.")
+        raise ValueError(
+            f"seeds is a whole number of 2 or more: random networks are compared with each other. Received: {seeds!r}."
+        )
 
 
 def _explaining(explainer, subject, seed, options):
@@ -122,22 +166,45 @@ def _run(explain, subject, trained, run, state):
 
 def _similar(first, second):
     """Every measure, image by image: dict of name to float64 [images]; nan where either map is unusable."""
-    return {name: np.array([np.nan if a is None or b is None else measures.get(name)(a, b) for a, b in zip(first, second)]) for name in measures}
+    return {
+        name: np.array([np.nan if a is None or b is None else measures.get(name)(a, b) for a, b in zip(first, second)])
+        for name in measures
+    }
 
 
 def _evidence(explainer, subject, trained, ceiling, prepared, runs, settings):
     last = [planes for _, planes, _ in runs]
-    samples = {**_among(last), "ties": np.array([np.nan if each is None else tie_fraction(each.unsigned) for each in trained])}
-    samples["tie_null"] = np.array([[np.nan if None in (a, b) else tie_null(a.unsigned, b.unsigned) for a, b in zip(trained, planes)] for planes in last])
+    samples = {
+        **_among(last),
+        "ties": np.array([np.nan if each is None else tie_fraction(each.unsigned) for each in trained]),
+    }
+    samples["tie_null"] = np.array(
+        [
+            [np.nan if None in (a, b) else tie_null(a.unsigned, b.unsigned) for a, b in zip(trained, planes)]
+            for planes in last
+        ]
+    )
     for name in measures:
         samples[f"ceiling/{name}"] = np.stack([row[name] for row in ceiling])
         samples[f"between/{name}"] = np.stack([rows[-1][name] for rows, _, _ in runs])
         samples[f"cascade/{name}"] = np.stack([[row[name] for row in rows] for rows, _, _ in runs])
-    maps = {"trained": _signed(trained), "random": np.stack([_signed(planes) for planes in last]), "stages": _signed(runs[0][2])}
+    maps = {
+        "trained": _signed(trained),
+        "random": np.stack([_signed(planes) for planes in last]),
+        "stages": _signed(runs[0][2]),
+    }
     sizes = {"images": len(subject.names), "networks": len(runs), "repeats": REPEATS}
-    gates = (_competent(subject), _took_effect(prepared), _usable(trained, last), Gate("target frozen", "passed", f"{subject.objective} on every network"), Gate("weights restored", "passed", "hash equal before and after"))
+    gates = (
+        _competent(subject),
+        _took_effect(prepared),
+        _usable(trained, last),
+        Gate("target frozen", "passed", f"{subject.objective} on every network"),
+        Gate("weights restored", "passed", "hash equal before and after"),
+    )
     done = tuple({"stage": steps[0].name, **_mean([step.done for step in steps])} for steps in zip(*prepared))
-    return Evidence("parameters", explainers.name(explainer), subject.network.name, sizes, samples, gates, done, maps, settings)
+    return Evidence(
+        "parameters", explainers.name(explainer), subject.network.name, sizes, samples, gates, done, maps, settings
+    )
 
 
 def _signed(planes):
@@ -159,7 +226,11 @@ def _among(last):
 
 def _mean(done):
     """What was done at one stage, over all random networks: numbers averaged, names joined."""
-    numbers = {key: float(np.mean([each[key] for each in done])) for key in ("median_change", "same_top", "kl") if key in done[0]}
+    numbers = {
+        key: float(np.mean([each[key] for each in done]))
+        for key in ("median_change", "same_top", "kl")
+        if key in done[0]
+    }
     return {**done[0], **numbers, "unchanged": sorted({name for each in done for name in each["unchanged"]})}
 
 
@@ -167,7 +238,11 @@ def _competent(subject):
     if subject.correct is None:
         return Gate("network competent", "not measured", "no labels given")
     share = float(np.mean(subject.correct))
-    return Gate("network competent", "passed" if share > 0.5 else "failed", f"top class right on {share:.0%} of {len(subject.correct)} images")
+    return Gate(
+        "network competent",
+        "passed" if share > 0.5 else "failed",
+        f"top class right on {share:.0%} of {len(subject.correct)} images",
+    )
 
 
 def _took_effect(runs):
@@ -176,7 +251,9 @@ def _took_effect(runs):
         return Gate("randomization took effect", "failed", f"unchanged: {', '.join(stuck[:4])}")
     last = runs[0][-1].done
     if not set(last["ways"]) & {"redrawn", "permuted"}:
-        return Gate("randomization took effect", "failed", "nothing was drawn: every initializer of the network is a constant")
+        return Gate(
+            "randomization took effect", "failed", "nothing was drawn: every initializer of the network is a constant"
+        )
     ways = ", ".join(f"{count} {way}" for way, count in last["ways"].items())
     same = f"; same top class {last['same_top']:.0%}" if "same_top" in last else ""
     return Gate("randomization took effect", "passed", f"{last['parameters']:.0%} of parameters; tensors: {ways}{same}")

@@ -3,6 +3,7 @@
 A bare gradient is a tf.function that computes the input gradient of a logit of the unmodified Keras model, batch 16, no
 folding; under XLA where the lab itself uses it, on a GPU.
 """
+
 import contextlib
 import os
 import sys
@@ -44,14 +45,32 @@ def photographs(network, count=8):
 def sampling(network):
     """SmoothGrad(50) and IG(50) on 8 photographs against as many bare gradients, and against peers."""
     inputs, goal = photographs(network), lab.logit(3)
-    works = {"bare": bare(network), "smoothgrad": lambda: lab.smoothgrad(network, inputs, goal, samples=SAMPLES, seed=0), "ig": lambda: lab.integrated_gradients(network, inputs, goal, steps=SAMPLES)}
+    works = {
+        "bare": bare(network),
+        "smoothgrad": lambda: lab.smoothgrad(network, inputs, goal, samples=SAMPLES, seed=0),
+        "ig": lambda: lab.integrated_gradients(network, inputs, goal, steps=SAMPLES),
+    }
     works |= peers(network, inputs)
     seconds = clock.interleaved(works, 5)
-    each = {name: value / (BATCH if name == "bare" else (FEW if "tf-explain" in name else len(inputs)) * SAMPLES) for name, value in seconds.items()}
+    each = {
+        name: value / (BATCH if name == "bare" else (FEW if "tf-explain" in name else len(inputs)) * SAMPLES)
+        for name, value in seconds.items()
+    }
     target = 1.1 if on_gpu() else 0.7
-    clock.row("SmoothGrad(50) / bare gradients", each["smoothgrad"] / each["bare"], target, f"{1e3 * each['bare']:.1f} ms a bare gradient")
+    clock.row(
+        "SmoothGrad(50) / bare gradients",
+        each["smoothgrad"] / each["bare"],
+        target,
+        f"{1e3 * each['bare']:.1f} ms a bare gradient",
+    )
     clock.row("IG(50) / bare gradients", each["ig"] / each["bare"], target)
-    for name, ours, limit in (("xplique smoothgrad", "smoothgrad", 0.7), ("xplique ig", "ig", 0.7), ("tf-explain smoothgrad", "smoothgrad", 0.5), ("tf-explain ig", "ig", 0.5), ("tf-keras-vis smoothgrad", "smoothgrad", 0.33)):
+    for name, ours, limit in (
+        ("xplique smoothgrad", "smoothgrad", 0.7),
+        ("xplique ig", "ig", 0.7),
+        ("tf-explain smoothgrad", "smoothgrad", 0.5),
+        ("tf-explain ig", "ig", 0.5),
+        ("tf-keras-vis smoothgrad", "smoothgrad", 0.33),
+    ):
         if name in each:
             clock.row(f"{ours} / {name}", each[ours] / each[name], limit)
 
@@ -63,20 +82,29 @@ def peers(network, inputs):
         from tf_explain.core.integrated_gradients import IntegratedGradients
         from tf_explain.core.smoothgrad import SmoothGrad
 
-        found["tf-explain smoothgrad"] = lambda: SmoothGrad().explain((inputs[:FEW], None), network.model, 3, num_samples=SAMPLES, noise=0.3)
-        found["tf-explain ig"] = lambda: IntegratedGradients().explain((inputs[:FEW], None), network.model, 3, n_steps=SAMPLES)
+        found["tf-explain smoothgrad"] = lambda: SmoothGrad().explain(
+            (inputs[:FEW], None), network.model, 3, num_samples=SAMPLES, noise=0.3
+        )
+        found["tf-explain ig"] = lambda: IntegratedGradients().explain(
+            (inputs[:FEW], None), network.model, 3, n_steps=SAMPLES
+        )
     with contextlib.suppress(ImportError):
         from tf_keras_vis.saliency import Saliency
         from tf_keras_vis.utils.scores import CategoricalScore
 
         saliency = Saliency(network.model, clone=False)
-        found["tf-keras-vis smoothgrad"] = lambda: saliency(CategoricalScore([3] * len(inputs)), inputs, smooth_samples=SAMPLES, smooth_noise=0.15)
+        found["tf-keras-vis smoothgrad"] = lambda: saliency(
+            CategoricalScore([3] * len(inputs)), inputs, smooth_samples=SAMPLES, smooth_noise=0.15
+        )
     with contextlib.suppress(ImportError):
         from xplique.attributions import IntegratedGradients as XpliqueIG
         from xplique.attributions import SmoothGrad as XpliqueSmoothGrad
 
         targets = np.eye(1000, dtype="float32")[[3] * len(inputs)]
-        smooth, path = XpliqueSmoothGrad(network.model, nb_samples=SAMPLES, noise=0.3, batch_size=BATCH), XpliqueIG(network.model, steps=SAMPLES, batch_size=BATCH)
+        smooth, path = (
+            XpliqueSmoothGrad(network.model, nb_samples=SAMPLES, noise=0.3, batch_size=BATCH),
+            XpliqueIG(network.model, steps=SAMPLES, batch_size=BATCH),
+        )
         found |= {"xplique smoothgrad": lambda: smooth(inputs, targets), "xplique ig": lambda: path(inputs, targets)}
     return found
 
@@ -90,7 +118,11 @@ def climbing(network):
 
     # What is not a step (the start, the last look) is in both and falls out of the difference.
     seconds = clock.interleaved({"bare": bare(network), "short": climb(1), "long": climb(1 + steps)}, 7)
-    clock.row("maximize, 16 units, a step / bare gradient", (seconds["long"] - seconds["short"]) / steps / seconds["bare"], 1.1 if on_gpu() else 1.05)
+    clock.row(
+        "maximize, 16 units, a step / bare gradient",
+        (seconds["long"] - seconds["short"]) / steps / seconds["bare"],
+        1.1 if on_gpu() else 1.05,
+    )
 
 
 def cascade(network):
@@ -103,7 +135,12 @@ def cascade(network):
     check, before = checks.get("parameters"), network.traces
     prepare(subject, seed=0, mode="full", seeds=2)
     stages = 99
-    alone = clock.interleaved({"three": lambda: [method(network, inputs, subject.objective) for method in methods]}, 7)["three"] * stages
+    alone = (
+        clock.interleaved({"three": lambda: [method(network, inputs, subject.objective) for method in methods]}, 7)[
+            "three"
+        ]
+        * stages
+    )
     traces = network.traces
     import time
 
@@ -121,8 +158,18 @@ def cascade(network):
     for method in methods:
         check(method, subject, seed=0, mode="cascade", unit="layer", seeds=2, prepared=prepared)
     whole = (time.perf_counter() - start) / 2
-    clock.row("cascade, 99 stages, 3 methods: maps under swapped weights", swapped / alone, 1.15, f"explainers alone {alone:.0f} s; traces after the first stage: {network.traces - traces}")
-    clock.row("   ... and drawing, estimating statistics, evidence", (swapped + made) / alone, None, f"{made:.0f} s to prepare, shared by all methods; {traces - before} traces before")
+    clock.row(
+        "cascade, 99 stages, 3 methods: maps under swapped weights",
+        swapped / alone,
+        1.15,
+        f"explainers alone {alone:.0f} s; traces after the first stage: {network.traces - traces}",
+    )
+    clock.row(
+        "   ... and drawing, estimating statistics, evidence",
+        (swapped + made) / alone,
+        None,
+        f"{made:.0f} s to prepare, shared by all methods; {traces - before} traces before",
+    )
     clock.row("   ... and similarities, ceilings, nulls", (whole + made) / alone, None)
 
 
@@ -141,6 +188,8 @@ if __name__ == "__main__":
     if unknown:
         sys.exit(f"Benchmarks are {', '.join(ALL)}. Received: {', '.join(unknown)}.")
     loaded = lab.load()
-    print(f"{loaded.name}, TensorFlow {tf.__version__}, {'GPU with XLA' if on_gpu() else f'{len(os.sched_getaffinity(0))} cores'}")
+    print(
+        f"{loaded.name}, TensorFlow {tf.__version__}, {'GPU with XLA' if on_gpu() else f'{len(os.sched_getaffinity(0))} cores'}"
+    )
     for name in sys.argv[1:] or ALL:
         ALL[name](loaded)

@@ -1,4 +1,5 @@
 """Clock: what two pieces of work cost beside each other on a machine that is shared and noisy."""
+
 import statistics
 import time
 

@@ -1,7 +1,8 @@
 """Peak: resident memory at its highest, each piece of work in a process of its own.
 
-    python -m tests.bench.peak WORK COUNT
+python -m tests.bench.peak WORK COUNT
 """
+
 import resource
 import subprocess
 import sys
@@ -13,7 +14,9 @@ WORKS = ("smoothgrad", "gradient", "cascade")
 
 def of(work, count):
     """Peak resident MiB of a piece of work on `count` images, in a fresh process, without the arrays that go in and come out: float."""
-    done = subprocess.run([sys.executable, "-m", "tests.bench.peak", work, str(count)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.peak", work, str(count)], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1])
 
 

@@ -1,4 +1,5 @@
 """Explainers against oracles: analytic networks, the papers' slow formulas, and laws between methods."""
+
 import keras
 import numpy as np
 import pytest
@@ -34,15 +35,23 @@ def test_a_linear_model_is_explained_exactly(line, weights, points):
     goal, start = lab.logit([2, 0, 1, 2]), np.full(6, 0.3, "float32")
     np.testing.assert_allclose(lab.gradient(line, points, goal), w, rtol=1e-5)
     np.testing.assert_allclose(lab.gradient_x_input(line, points, goal), w * points, rtol=1e-5)
-    np.testing.assert_allclose(lab.integrated_gradients(line, points, goal, steps=3, baseline=start), w * (points - start), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        lab.integrated_gradients(line, points, goal, steps=3, baseline=start),
+        w * (points - start),
+        rtol=1e-4,
+        atol=1e-6,
+    )
     np.testing.assert_allclose(lab.smoothgrad(line, points, goal, samples=5, noise=0.5, seed=1), w, rtol=1e-5)
 
 
 def test_objectives_add_up(small):
     inputs = networks.images()
     a, b = lab.logit([0, 1, 2, 3]), lab.channel("last", 5)
-    assert a + a == 2 * a and a - a == 0 * a and -(-a) == a
-    maps = {name: lab.gradient(small, inputs, goal) for name, goal in {"a": a, "b": b, "minus": a - b, "plus": a + 2 * b, "twice": a + a}.items()}
+    assert a + a == 2 * a and a - a == 0 * a and -1 * (-a) == a
+    maps = {
+        name: lab.gradient(small, inputs, goal)
+        for name, goal in {"a": a, "b": b, "minus": a - b, "plus": a + 2 * b, "twice": a + a}.items()
+    }
     assert distance(maps["minus"], maps["a"] - maps["b"]) < 1e-5
     assert distance(maps["plus"], maps["a"] + 2 * maps["b"]) < 1e-5
     assert distance(maps["twice"], 2 * maps["a"]) < 1e-6
@@ -66,12 +75,24 @@ def test_every_kind_of_objective_by_hand(small):
         lab.cosine("last", vector): mean @ vector / np.linalg.norm(mean, axis=1) / np.linalg.norm(vector),
     }
     for goal, scores in expected.items():
-        np.testing.assert_allclose(routines.scores(small, inputs, goal), scores, rtol=2e-4, atol=1e-5, err_msg=str(goal))
+        np.testing.assert_allclose(
+            routines.scores(small, inputs, goal), scores, rtol=2e-4, atol=1e-5, err_msg=str(goal)
+        )
     linear = lab.channel("last", 5).linear
     assert (routines.scores(small, inputs, linear) < routines.scores(small, inputs, lab.channel("last", 5))).any()
 
 
-@pytest.mark.parametrize("bad", [lambda: lab.logit(-1), lambda: lab.logit(1.5), lambda: lab.logit([]), lambda: lab.direction("x", [np.nan]), lambda: lab.logit(0) * "2", lambda: lab.logit(0) + 1])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: lab.logit(-1),
+        lambda: lab.logit(1.5),
+        lambda: lab.logit([]),
+        lambda: lab.direction("x", [np.nan]),
+        lambda: lab.logit(0) * "2",
+        lambda: lab.logit(0) + 1,
+    ],
+)
 def test_bad_objectives_are_refused(bad):
     with pytest.raises((ValueError, TypeError)):
         bad()
@@ -81,7 +102,10 @@ def test_integrated_gradients_is_the_paper_sum(small, reference):
     inputs, steps = networks.images(), 7
     start = np.full(inputs.shape[1:], 0.2, "float32")
     where = (np.arange(steps) + 0.5) / steps
-    slow = np.mean([reference(small.model, (start + place * (inputs - start)).astype("float32"), [0, 3, 4, 1]) for place in where], axis=0) * (inputs - start)
+    slow = np.mean(
+        [reference(small.model, (start + place * (inputs - start)).astype("float32"), [0, 3, 4, 1]) for place in where],
+        axis=0,
+    ) * (inputs - start)
     fast = lab.integrated_gradients(small, inputs, GOAL, steps=steps, baseline=start, nodes="midpoint")
     assert distance(fast, slow) < 1e-4
 
@@ -119,18 +143,25 @@ def test_smoothgrad_is_the_paper_mean(small, reference):
     spread = 0.2 * (inputs.max((1, 2, 3), keepdims=True) - inputs.min((1, 2, 3), keepdims=True))
     slopes = []
     for index in range(samples):
-        folded = tf.random.experimental.stateless_fold_in(tf.random.experimental.stateless_fold_in(tf.constant([seed, 0]), index), 0)
+        folded = tf.random.experimental.stateless_fold_in(
+            tf.random.experimental.stateless_fold_in(tf.constant([seed, 0]), index), 0
+        )
         noise = tf.random.stateless_normal(inputs.shape[1:], folded).numpy()
         slopes.append(reference(small.model, inputs + spread * noise, [0, 3, 4, 1]))
     given = {"samples": samples, "noise": 0.2, "seed": seed}
     assert distance(lab.smoothgrad(small, inputs, GOAL, **given), np.mean(slopes, 0)) < 1e-4
-    assert distance(lab.smoothgrad(small, inputs, GOAL, variant="squared", **given), np.mean(np.square(slopes), 0)) < 1e-4
+    assert (
+        distance(lab.smoothgrad(small, inputs, GOAL, variant="squared", **given), np.mean(np.square(slopes), 0)) < 1e-4
+    )
     assert distance(lab.smoothgrad(small, inputs, GOAL, variant="variance", **given), np.var(slopes, 0)) < 1e-4
 
 
 def test_smoothgrad_of_one_noiseless_sample_is_the_gradient(small):
     inputs = networks.images()
-    assert distance(lab.smoothgrad(small, inputs, GOAL, samples=1, noise=0.0, seed=0), lab.gradient(small, inputs, GOAL)) < 1e-6
+    assert (
+        distance(lab.smoothgrad(small, inputs, GOAL, samples=1, noise=0.0, seed=0), lab.gradient(small, inputs, GOAL))
+        < 1e-6
+    )
 
 
 def test_gradcam_is_the_paper_formula(small):
@@ -166,14 +197,22 @@ def test_explain_says_what_is_wrong(small):
         lab.explain(small, inputs, GOAL, method="smoothgrad", sample=3)
     with pytest.raises(ValueError, match="structure and shape"):
         lab.explain(small, inputs, GOAL, method=lambda network, inputs, objective: inputs[0])
-    flagged = lab.explain(small, inputs, GOAL, method=lambda network, inputs, objective: np.zeros(inputs.shape, "float32"))
+    flagged = lab.explain(
+        small, inputs, GOAL, method=lambda network, inputs, objective: np.zeros(inputs.shape, "float32")
+    )
     assert flagged.flags == (("all zero",),) * 4
     assert "all zero" in flagged._repr_html_()
 
 
 def test_tf_explain_agrees_where_it_should(small):
     inputs = networks.images()
-    assert distance(lab.explain(small, inputs, GOAL, method="tf_explain.vanilla_gradients").maps, lab.gradient(small, inputs, GOAL)) < 1e-5
+    assert (
+        distance(
+            lab.explain(small, inputs, GOAL, method="tf_explain.vanilla_gradients").maps,
+            lab.gradient(small, inputs, GOAL),
+        )
+        < 1e-5
+    )
     theirs = lab.explain(small, inputs, GOAL, method="tf_explain.gradcam", use_guided_grads=False).maps
     assert distance(theirs, lab.gradcam(small, inputs, GOAL, relu=False)) < 1e-5
     guided = lab.explain(small, inputs, GOAL, method="tf_explain.gradcam").maps
@@ -182,13 +221,21 @@ def test_tf_explain_agrees_where_it_should(small):
 
 def test_tf_explain_is_refused_where_it_would_explain_something_else(small):
     inputs = networks.images()
-    softmax = networks.network(networks.filled(keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])))
+    softmax = networks.network(
+        networks.filled(
+            keras.Sequential(
+                [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+            )
+        )
+    )
     with pytest.raises(ValueError, match="ends in Softmax"):
         lab.explain(softmax, inputs, lab.logit(0), method="tf_explain.vanilla_gradients")
     with pytest.raises(ValueError, match="one logit"):
         lab.explain(small, inputs, lab.channel("last", 0), method="tf_explain.vanilla_gradients")
     with pytest.raises(ValueError, match="Functional and Sequential"):
-        lab.explain(networks.network(networks.subclassed()), inputs, lab.logit(0), method="tf_explain.gradcam", layer="blocks/6")
+        lab.explain(
+            networks.network(networks.subclassed()), inputs, lab.logit(0), method="tf_explain.gradcam", layer="blocks/6"
+        )
 
 
 def test_photographs_are_explained_sensibly(lite0, photos):

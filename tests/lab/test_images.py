@@ -1,4 +1,5 @@
 """Image files of every sort that users have."""
+
 import numpy as np
 import pytest
 from PIL import Image

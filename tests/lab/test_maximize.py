@@ -1,4 +1,5 @@
 """Activation maximization: transforms against scipy, hand-built units against their templates, options that do something."""
+
 import keras
 import numpy as np
 import pytest
@@ -21,14 +22,24 @@ def smooth(side=48):
     return np.clip(0.5 + 3 * (ndimage.gaussian_filter(noise, (0, 3, 3, 0)) - 0.5), 0, 1).astype("float32")
 
 
-@pytest.mark.parametrize("zoom, shift, degrees", [(1.0, (0, 0), 0), (1.0, (3, -2), 0), (1.15, (0, 0), 12), (0.9, (2, 1), -15)])
+@pytest.mark.parametrize(
+    "zoom, shift, degrees", [(1.0, (0, 0), 0), (1.0, (3, -2), 0), (1.15, (0, 0), 12), (0.9, (2, 1), -15)]
+)
 def test_a_view_is_the_affine_map_it_says(zoom, shift, degrees):
     image, angle = smooth(), np.deg2rad(degrees)
-    seen = views.placed(tf.constant(image), 40, 40, tf.constant(zoom), tf.constant(shift, tf.float32), tf.constant(angle, tf.float32)).numpy()[0]
+    seen = views.placed(
+        tf.constant(image), 40, 40, tf.constant(zoom), tf.constant(shift, tf.float32), tf.constant(angle, tf.float32)
+    ).numpy()[0]
     scale = 48 / (40 * zoom)
     matrix = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     offset = np.array([23.5, 23.5]) - matrix @ (np.array([19.5, 19.5]) + shift)
-    expected = np.stack([ndimage.affine_transform(image[0, ..., channel], matrix, offset, (40, 40), order=1, cval=0.5) for channel in range(3)], -1)
+    expected = np.stack(
+        [
+            ndimage.affine_transform(image[0, ..., channel], matrix, offset, (40, 40), order=1, cval=0.5)
+            for channel in range(3)
+        ],
+        -1,
+    )
     inner = np.s_[8:-8, 8:-8]
     # Where it shrinks, the view averages and scipy does not.
     assert np.abs(seen[inner] - expected[inner]).max() < (0.03 if scale <= 1.2 else 0.05)
@@ -47,7 +58,9 @@ def test_the_gradient_of_a_view_is_exact():
     b, c = (tf.constant(rng.normal(size=(1, 24, 24, 3)), tf.float32) for _ in range(2))
 
     def seen(images):
-        return tf.reduce_sum(b * (views.placed(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5))
+        return tf.reduce_sum(
+            b * (views.placed(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5)
+        )
 
     a = tf.Variable(tf.fill([1, 24, 24, 3], 0.5))
     with tf.GradientTape() as tape:
@@ -72,7 +85,9 @@ def test_fourier_start_has_the_spectrum_of_photographs():
 def template():
     """One convolution whose filters are known, then ReLU: the picture that excites a filter most is 1 where it is positive."""
     side = 12
-    kernel = ndimage.gaussian_filter(np.random.default_rng(2).normal(size=(side, side, 3, 4)), (1, 1, 0, 0)).astype("float32")
+    kernel = ndimage.gaussian_filter(np.random.default_rng(2).normal(size=(side, side, 3, 4)), (1, 1, 0, 0)).astype(
+        "float32"
+    )
     inputs = keras.Input((side, side, 3))
     convolution = keras.layers.Conv2D(4, side, name="templates")
     outputs = keras.layers.Flatten()(keras.layers.ReLU(name="relu")(convolution(inputs)))
@@ -84,7 +99,9 @@ def template():
 @pytest.mark.parametrize("kind", [Fourier(), Fourier(decorrelate=False), Pixels(), Pixels(decorrelate=False)])
 def test_templates_are_found_even_behind_a_dead_relu(template, kind):
     network, kernel = template
-    made = lab.maximize(network, lab.channel("relu", range(4)), steps=300, seed=0, parameterization=kind, rate=0.1, **PLAIN)
+    made = lab.maximize(
+        network, lab.channel("relu", range(4)), steps=300, seed=0, parameterization=kind, rate=0.1, **PLAIN
+    )
     for unit, image in enumerate(made.images):
         most = np.maximum(2 * kernel[..., unit], 0).sum() - kernel[..., unit].sum()  # inputs are 2 * image - 1
         attained = ((2 * image - 1) * kernel[..., unit]).sum() / most
@@ -107,7 +124,9 @@ def test_climbing_climbs_and_minimizing_sinks(small):
     up = lab.maximize(small, lab.logit([0, 1]), steps=64, seed=0, **PLAIN)
     down = lab.maximize(small, -lab.logit([0, 1]), steps=64, seed=0, **PLAIN)
     assert (up.curves[:, -1] > up.curves[:, 0]).all() and up.curves.shape == (2, 64)
-    assert (routines.scores(small, down.inputs, lab.logit([0, 1])) < routines.scores(small, up.inputs, lab.logit([0, 1]))).all()
+    assert (
+        routines.scores(small, down.inputs, lab.logit([0, 1])) < routines.scores(small, up.inputs, lab.logit([0, 1]))
+    ).all()
     np.testing.assert_allclose(up.scores, routines.scores(small, up.inputs, lab.logit([0, 1])), rtol=1e-5)
     assert up.images.min() >= 0 and up.images.max() <= 1 and up.inputs.shape == (2, 16, 16, 3)
     assert up._repr_html_().count("<img") == 2
@@ -116,11 +135,26 @@ def test_climbing_climbs_and_minimizing_sinks(small):
 def test_every_option_changes_the_picture(small):
     goal = lab.channel("last", [1, 2])
     base = lab.maximize(small, goal, steps=6, seed=0)
-    changed = [{"steps": 9}, {"rate": 0.2}, {"parameterization": "pixels"}, {"parameterization": Fourier(decorrelate=False)}, PLAIN, {"linear": False}]
-    changed += [{"transforms": (views.View(16, 16, **each), views.Blur())} for each in ({"zoom": (1, 1)}, {"jitter": 0}, {"rotate": 0})]
-    changed += [{"transforms": (views.View(16, 16), views.Blur(*each))} for each in ((2.0, 3.0, 0.5), (0.3, 3.0, 1.0), (0.3, 0.4, 0.5))]
+    changed = [
+        {"steps": 9},
+        {"rate": 0.2},
+        {"parameterization": "pixels"},
+        {"parameterization": Fourier(decorrelate=False)},
+        PLAIN,
+        {"linear": False},
+    ]
+    changed += [
+        {"transforms": (views.View(16, 16, **each), views.Blur())}
+        for each in ({"zoom": (1, 1)}, {"jitter": 0}, {"rotate": 0})
+    ]
+    changed += [
+        {"transforms": (views.View(16, 16), views.Blur(*each))}
+        for each in ((2.0, 3.0, 0.5), (0.3, 3.0, 1.0), (0.3, 0.4, 0.5))
+    ]
     for options in changed:
-        assert distance(lab.maximize(small, goal, **{"steps": 6, "seed": 0, **options}).images, base.images) > 1e-5, options
+        assert distance(lab.maximize(small, goal, **{"steps": 6, "seed": 0, **options}).images, base.images) > 1e-5, (
+            options
+        )
     larger = lab.maximize(small, goal, steps=6, seed=0, size=(20, 28))
     assert larger.images.shape == (2, 20, 28, 3) and larger.inputs.shape == (2, 16, 16, 3)
 

@@ -1,4 +1,5 @@
 """Models: the default network against published figures, names, files, and what must be refused."""
+
 import hashlib
 import pickle
 
@@ -48,7 +49,15 @@ def test_a_pickle_that_asks_for_anything_else_is_refused(tmp_path):
         checkpoint.read(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-@pytest.mark.parametrize("name, words", [("efficientnet-lite9", "efficientnet-lite0"), ("MobilNetV2", "MobileNetV2"), ("nowhere.keras", "no such file"), ("README.md", "keras or .h5")])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("efficientnet-lite9", "efficientnet-lite0"),
+        ("MobilNetV2", "MobileNetV2"),
+        ("nowhere.keras", "no such file"),
+        ("README.md", "keras or .h5"),
+    ],
+)
 def test_unknown_models(name, words):
     with pytest.raises(ValueError, match=words):
         lab.load(name)
@@ -113,7 +122,10 @@ def test_preprocessing_is_found_by_probing():
 def test_images_of_any_size_and_kind_are_preprocessed():
     network = networks.network(networks.flat())
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, shape).astype(dtype) for shape, dtype in (((20, 31, 3), "uint8"), ((9, 9), "uint8"), ((40, 16, 1), "float64"))]
+    images = [
+        rng.integers(0, 256, shape).astype(dtype)
+        for shape, dtype in (((20, 31, 3), "uint8"), ((9, 9), "uint8"), ((40, 16, 1), "float64"))
+    ]
     inputs = network.preprocess(images)
     assert inputs.shape == (3, 16, 16, 3) and inputs.dtype == np.float32 and np.abs(inputs).max() <= 1
     wide = np.zeros((16, 48, 3), np.uint8)
@@ -135,5 +147,10 @@ def test_the_backend_must_be_tensorflow():
     import subprocess
     import sys
 
-    done = subprocess.run([sys.executable, "-c", "import lab; lab.load"], env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import lab; lab.load"],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode and "KERAS_BACKEND=jax" in done.stderr

@@ -1,4 +1,5 @@
 """Networks of every build: paths, shapes, reading, folding, swapping."""
+
 import threading
 
 import keras
@@ -11,7 +12,12 @@ from lab.environment import tf
 from tests import networks
 from tests.networks import CLASSES, SIDE, distance
 
-BUILDS = {"flat": ("", networks.flat), "nested": ("backbone/", networks.nested), "sequential": ("features/", networks.sequential), "subclassed": (None, networks.subclassed)}
+BUILDS = {
+    "flat": ("", networks.flat),
+    "nested": ("backbone/", networks.nested),
+    "sequential": ("features/", networks.sequential),
+    "subclassed": (None, networks.subclassed),
+}
 GOAL = [0, 3, 4, 1]
 
 
@@ -30,7 +36,13 @@ def test_layers_are_listed_with_path_shape_and_parameters(built):
     rows = {row.path: row for row in network.layers()}
     assert rows[last(name)].shape == (None, SIDE // 2, SIDE // 2, 12)
     assert rows[last(name)].parameters == 8 * 12 + 12
-    assert sum(variable.shape.num_elements() if hasattr(variable.shape, "num_elements") else int(np.prod(variable.shape)) for variable in network.variables.values()) == network.model.count_params()
+    assert (
+        sum(
+            variable.shape.num_elements() if hasattr(variable.shape, "num_elements") else int(np.prod(variable.shape))
+            for variable in network.variables.values()
+        )
+        == network.model.count_params()
+    )
 
 
 def test_every_build_gives_one_map(built, small):
@@ -56,7 +68,9 @@ def test_activations_equal_a_cut_model(small):
 def test_shared_layers_are_addressed_by_call_and_structures_come_back():
     network = networks.network(networks.shared())
     inputs = {"left": networks.images(seed=1), "right": networks.images(seed=2)}
-    alone = keras.Model(network.model.get_layer("encoder").inputs[0], network.model.get_layer("encoder").get_layer("last").output)
+    alone = keras.Model(
+        network.model.get_layer("encoder").inputs[0], network.model.get_layer("encoder").get_layer("last").output
+    )
     assert distance(routines.activations(network, inputs, "encoder/last@1"), alone(inputs["right"])) < 1e-6
     assert distance(routines.activations(network, inputs, "encoder/last"), alone(inputs["left"])) < 1e-6
     maps = lab.gradient(network, inputs, lab.logit(1, output="kind") - lab.logit(0, output="size"))
@@ -130,19 +144,28 @@ def test_folding_is_guarded(change, reference):
     """Where folding would be wrong it does not happen; where it may, the answer is the same."""
     inputs = keras.Input((SIDE, SIDE, 4), dtype="float64")
     options = {"activation": "tanh"} if change == "activation" else {"groups": 2} if change == "groups" else {}
-    convolution = keras.layers.Conv2D(4, 3, padding="same", dilation_rate=2, use_bias=change == "bias", dtype="float64", **options)
+    convolution = keras.layers.Conv2D(
+        4, 3, padding="same", dilation_rate=2, use_bias=change == "bias", dtype="float64", **options
+    )
     made = convolution(inputs)
-    norm = keras.layers.BatchNormalization(dtype="float32" if change == "dtype" else "float64", center=False, scale=change != "bias")
+    norm = keras.layers.BatchNormalization(
+        dtype="float32" if change == "dtype" else "float64", center=False, scale=change != "bias"
+    )
     outputs = norm(made)
     if change == "training":
         norm.trainable = False
     if change == "branch":
         outputs = keras.layers.Add(dtype="float64")([outputs, made])
-    outputs = keras.layers.GlobalAveragePooling2D(dtype="float64")(keras.layers.Activation("tanh", dtype="float64")(outputs))
+    outputs = keras.layers.GlobalAveragePooling2D(dtype="float64")(
+        keras.layers.Activation("tanh", dtype="float64")(outputs)
+    )
     network = networks.network(networks.filled(keras.Model(inputs, outputs)))
     given = np.random.default_rng(0).normal(size=(3, SIDE, SIDE, 4))
     tolerance = 1e-6 if change == "dtype" else 1e-10
-    assert distance(routines.gradient(network, given, lab.logit([0, 1, 2]))[1], reference(network.model, given, [0, 1, 2])) < tolerance
+    assert (
+        distance(routines.gradient(network, given, lab.logit([0, 1, 2]))[1], reference(network.model, given, [0, 1, 2]))
+        < tolerance
+    )
 
 
 def test_a_convolution_that_is_read_is_not_folded(small):
@@ -175,7 +198,9 @@ def test_a_compiled_call_inside_the_model_is_seen_through(small):
     model.set_weights(small.model.get_weights())
     network = networks.network(model)
     assert "blocks/6" in network.shapes
-    assert distance(routines.activations(network, inputs, "blocks/6"), routines.activations(small, inputs, "last")) < 1e-6
+    assert (
+        distance(routines.activations(network, inputs, "blocks/6"), routines.activations(small, inputs, "last")) < 1e-6
+    )
     assert "call" not in model.__dict__
 
 
@@ -202,7 +227,9 @@ def test_other_threads_do_not_see_a_tap(small):
 
     seen = []
     inputs = networks.images(1)
-    with taps.intercept(small.tree.values(), lambda layer, call, args, kwargs: (seen.append(layer.name), call(*args, **kwargs))[1]):
+    with taps.intercept(
+        small.tree.values(), lambda layer, call, args, kwargs: (seen.append(layer.name), call(*args, **kwargs))[1]
+    ):
         thread = threading.Thread(target=lambda: small.model(inputs))
         thread.start()
         thread.join()
@@ -222,10 +249,14 @@ def test_layers_inside_loops_are_refused():
 
 def test_recurrent_models_run():
     inputs = keras.Input((7, 3))
-    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(4)(inputs)))))
+    network = networks.network(
+        networks.filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(4)(inputs))))
+    )
     given = np.random.default_rng(0).normal(size=(3, 7, 3)).astype("float32")
     maps = lab.integrated_gradients(network, given, lab.logit(1), steps=32)
-    gap = maps.sum((1, 2)) - (routines.scores(network, given, lab.logit(1)) - routines.scores(network, 0 * given, lab.logit(1)))
+    gap = maps.sum((1, 2)) - (
+        routines.scores(network, given, lab.logit(1)) - routines.scores(network, 0 * given, lab.logit(1))
+    )
     assert np.abs(gap).max() < 1e-4
 
 
@@ -244,7 +275,10 @@ def test_weights_are_swapped_in_place_and_put_back(small):
 @pytest.mark.parametrize("value", [np.nan, 1.0])
 def test_weights_are_put_back_after_an_exception(small, value):
     before = small.fingerprint()
-    with pytest.raises(RuntimeError, match="stop"), small.weights({"first/kernel": np.full(small.variables["first/kernel"].shape, value)}):
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        small.weights({"first/kernel": np.full(small.variables["first/kernel"].shape, value)}),
+    ):
         raise RuntimeError("stop")
     assert small.fingerprint() == before
 
@@ -293,7 +327,9 @@ def test_nan_weights_are_refused():
 
 def test_integer_inputs_have_no_gradient():
     tokens = keras.Input((5,), dtype="int32")
-    network = networks.network(keras.Model(tokens, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(9, 3)(tokens)))))
+    network = networks.network(
+        keras.Model(tokens, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(9, 3)(tokens))))
+    )
     assert routines.scores(network, np.ones((2, 5), "int32"), lab.logit(0)).shape == (2,)
     with pytest.raises(ValueError, match="floating"):
         lab.gradient(network, np.ones((2, 5), "int32"), lab.logit(0))

@@ -1,4 +1,5 @@
 """Explainers of a stranger, known to the lab by "module:function" alone."""
+
 import numpy as np
 
 import lab

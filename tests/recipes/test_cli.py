@@ -1,4 +1,5 @@
 """The command, as users type it: what it makes, its exit codes, and one clear line for what it refuses."""
+
 import json
 import pathlib
 
@@ -23,7 +24,13 @@ def photo(tmp_path):
 
 
 def test_the_lists(command, small_file):
-    for what, words in {"models": "MobileNetV2", "methods": "smoothgrad", "checks": "parameters", "recipes": "first-look", "objectives": "channel"}.items():
+    for what, words in {
+        "models": "MobileNetV2",
+        "methods": "smoothgrad",
+        "checks": "parameters",
+        "recipes": "first-look",
+        "objectives": "channel",
+    }.items():
         code, said, _ = command("list", what, out=False)
         assert code == 0 and words in said
     code, said, _ = command("list", "layers", "--model", small_file, out=False)
@@ -35,19 +42,29 @@ def test_gallery(command, user, photo):
     code, said, _ = command("gallery", *user, "--layer", "last", "--units", "1,3", "--steps", 2)
     report = pathlib.Path(said.strip())
     assert code == 0 and report.name == "index.html"
-    arrays = Store(report.parent.parent.parent, "gallery", report.parent.name).arrays("gallery/0-last/00000", "pictures.npz")
-    assert list(arrays["units"]) == [1, 3] and arrays["images"].shape == (2, 16, 16, 3) and arrays["curves"].shape == (2, 2)
+    arrays = Store(report.parent.parent.parent, "gallery", report.parent.name).arrays(
+        "gallery/0-last/00000", "pictures.npz"
+    )
+    assert (
+        list(arrays["units"]) == [1, 3]
+        and arrays["images"].shape == (2, 16, 16, 3)
+        and arrays["curves"].shape == (2, 2)
+    )
     assert command("gallery", *user, "--layer", "logits", "--units", "0,2", "--steps", 1)[0] == 0
     code, said, _ = command("gallery", *user, "--layer", "last", "--top-for", photo, "--steps", 1, "--size", 24)
     assert code == 0 and "unit" in pathlib.Path(said.strip()).read_text()
 
 
 def test_explain(command, user, photo):
-    code, said, _ = command("explain", photo, *user, "--method", "gradcam,gradient", "--target", 2, "--layer", "first_relu", "--json")
+    code, said, _ = command(
+        "explain", photo, *user, "--method", "gradcam,gradient", "--target", 2, "--layer", "first_relu", "--json"
+    )
     told = json.loads(said)
     store = Store(pathlib.Path(told["run"]).parent.parent, "explain", pathlib.Path(told["run"]).name)
     assert code == 0 and store.arrays("explain/gradcam", "maps.npz")["maps/0"].shape == (1, 16, 16)
-    assert store.values("explain/gradient", "about.json")["target"] == "logit(2)" and store.arrays("explain/gradient", "maps.npz")["maps/0"].shape == (1, 16, 16, 3)
+    assert store.values("explain/gradient", "about.json")["target"] == "logit(2)" and store.arrays(
+        "explain/gradient", "maps.npz"
+    )["maps/0"].shape == (1, 16, 16, 3)
 
 
 def test_check_and_its_gate(command, user):
@@ -58,7 +75,9 @@ def test_check_and_its_gate(command, user):
     assert code == 1 and "gradient fell short" in error
     code, _, _ = command("check", *user, "--method", "tests.recipes.strangers:good", "--seeds", 2, "--fail-on", "fail")
     assert code == 0
-    code, _, error = command("check", *user, "--method", "tests.recipes.strangers:blind", "--seeds", 2, "--fail-on", "fail")
+    code, _, error = command(
+        "check", *user, "--method", "tests.recipes.strangers:blind", "--seeds", 2, "--fail-on", "fail"
+    )
     assert code == 1 and "blind" in error
 
 
@@ -91,13 +110,26 @@ def test_every_part_of_a_run_is_there(command, quick):
     code, said, _ = command("run", quick, "--quiet")
     folder = pathlib.Path(said.strip().splitlines()[-1]).parent
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert code == 0 and set(manifest) == {"recipe", "hashes", "seed", "lab", "digest"} and manifest["digest"] == folder.name
+    assert (
+        code == 0
+        and set(manifest) == {"recipe", "hashes", "seed", "lab", "digest"}
+        and manifest["digest"] == folder.name
+    )
     assert json.loads((folder / "timings.json").read_text())["seconds"]
     verdicts = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
-    assert {each["method"] for each in verdicts["0-parameters-full"]["verdicts"]} == {"gradient", "gradcam", "edges", "input_magnitude", "noise", "constant"}
+    assert {each["method"] for each in verdicts["0-parameters-full"]["verdicts"]} == {
+        "gradient",
+        "gradcam",
+        "edges",
+        "input_magnitude",
+        "noise",
+        "constant",
+    }
     assert all(each["held"] for each in verdicts["0-parameters-full"]["controls"])
     assert len((folder / "jobs/verdicts/verdicts.csv").read_text().splitlines()) == 8
-    evidence = Store(folder.parent.parent, "quick", folder.name).arrays("check/1-parameters-cascade/gradient", "evidence.npz")
+    evidence = Store(folder.parent.parent, "quick", folder.name).arrays(
+        "check/1-parameters-cascade/gradient", "evidence.npz"
+    )
     assert evidence["samples/cascade/signed_spearman"].shape == (2, 6, 3)
 
 
@@ -123,7 +155,25 @@ def refusals(tmp_path):
     }
 
 
-@pytest.mark.parametrize("case", ["model", "layer", "unit", "units", "class", "method", "stranger", "target", "cam layer", "image", "missing image", "folder", "check", "out"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "model",
+        "layer",
+        "unit",
+        "units",
+        "class",
+        "method",
+        "stranger",
+        "target",
+        "cam layer",
+        "image",
+        "missing image",
+        "folder",
+        "check",
+        "out",
+    ],
+)
 def test_bad_input_is_one_line_exit_two_and_nothing_written(command, user, photo, tmp_path, case):
     import re
 
@@ -139,7 +189,20 @@ def test_bad_input_is_one_line_exit_two_and_nothing_written(command, user, photo
 def test_recipes_that_name_code_need_leave(command, quick):
     code, _, error = command("run", quick, "--set", "explain.methods=['tests.recipes.strangers:good']")
     assert code == 2 and "--allow-code" in error
-    assert command("run", quick, "--allow-code", "--set", "explain.methods=['tests.recipes.strangers:good']", "--set", "check=[]", "--set", "gallery=[]")[0] == 0
+    assert (
+        command(
+            "run",
+            quick,
+            "--allow-code",
+            "--set",
+            "explain.methods=['tests.recipes.strangers:good']",
+            "--set",
+            "check=[]",
+            "--set",
+            "gallery=[]",
+        )[0]
+        == 0
+    )
 
 
 def test_init_writes_a_recipe_that_is_valid_and_never_over_a_file(command, tmp_path):

@@ -1,4 +1,5 @@
 """The report in a real browser: it opens from disk, offline, without a word of complaint, and its controls work."""
+
 import os
 import pathlib
 import shutil
@@ -15,7 +16,9 @@ BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome
 
 @pytest.fixture
 def report(quick, tmp_path):
-    return carry_out(schema.read(quick, ["title=<script>alert(1)</script>"]), tmp_path / "artifacts", Progress(quiet=True)).report
+    return carry_out(
+        schema.read(quick, ["title=<script>alert(1)</script>"]), tmp_path / "artifacts", Progress(quiet=True)
+    ).report
 
 
 @pytest.fixture
@@ -28,7 +31,18 @@ def browser(tmp_path):
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which(BROWSER)
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,900"):
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=1200,900",
+    ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
@@ -54,7 +68,9 @@ def test_the_page_works_offline_in_a_browser(report, browser):
     browser.get(report.as_uri())
     find = lambda selector: browser.find_element(By.CSS_SELECTOR, selector)  # noqa: E731
     tiles = browser.find_elements(By.CSS_SELECTOR, ".tile")
-    assert all(browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth > 0)"))
+    assert all(
+        browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth > 0)")
+    )
     find("#filter").send_keys("last 3")
     assert find("#count").text == "1 of 7" and sum(tile.is_displayed() for tile in tiles) == 1
     find("#filter").send_keys(Keys.CONTROL + "a", Keys.DELETE)

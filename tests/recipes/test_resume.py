@@ -1,4 +1,5 @@
 """Killed at any moment and resumed: the same bytes."""
+
 import pathlib
 import random
 import signal
@@ -13,12 +14,22 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 
 def run(quick, out):
     code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
-    return subprocess.Popen([sys.executable, "-c", code, "run", str(quick), "--out", str(out)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(quick), "--out", str(out)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def contents(out):
     folder = next(pathlib.Path(out).glob("quick/*"))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "timings.json"}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "timings.json"
+    }
 
 
 @pytest.mark.slow
@@ -37,4 +48,6 @@ def test_five_kills_and_a_resume_give_the_bytes_of_an_undisturbed_run(quick, tmp
         time.sleep(moments.uniform(0.8 * begun, begun + 0.6 * (length - begun)))
         victim.send_signal(signal.SIGKILL)
         victim.communicate()
-    assert run(quick, tmp_path / "killed").communicate() and contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert run(quick, tmp_path / "killed").communicate() and contents(tmp_path / "killed") == contents(
+        tmp_path / "whole"
+    )

@@ -1,4 +1,5 @@
 """Recipes: what parses, what is refused, and in which words."""
+
 import pytest
 
 from recipes import schema
@@ -13,26 +14,31 @@ def test_shipped_recipes_are_valid_and_canonical_form_is_stable():
         assert schema.recipe(schema.canonical(recipe)) == recipe
 
 
-@pytest.mark.parametrize("text, numbers", [("0-3,7", [0, 1, 2, 3, 7]), ("5", [5]), (" 1 - 2 ", [1, 2]), (4, [4]), ([3, 1], [3, 1])])
+@pytest.mark.parametrize(
+    "text, numbers", [("0-3,7", [0, 1, 2, 3, 7]), ("5", [5]), (" 1 - 2 ", [1, 2]), (4, [4]), ([3, 1], [3, 1])]
+)
 def test_units(text, numbers):
     assert schema.numbers(text) == numbers
 
 
-@pytest.mark.parametrize("table, words", [
-    ({**BASE, "seeed": 1}, "'seeed'.*seed"),
-    ({**BASE, "model": {"sorce": "x"}}, "'model.sorce'.*source"),
-    ({"name": "x"}, "at least one of"),
-    ({**BASE, "name": "../up"}, "name"),
-    ({**BASE, "seed": -1}, "seed.*-1"),
-    ({"name": "x", "gallery": [{"layer": "a"}]}, "units or top_for"),
-    ({"name": "x", "gallery": [{"layer": "a", "units": "3-1"}]}, "empty"),
-    ({"name": "x", "gallery": [{"layer": "a", "units": "one"}]}, "numbers and ranges.*'one'"),
-    ({"name": "x", "gallery": [{"layer": "a", "units": "1", "logits": [1]}]}, "both or neither"),
-    ({"name": "x", "check": [{"seeds": 1}]}, "check.0.seeds"),
-    ({"name": "x", "check": [{"mode": "up"}]}, "full.*cascade"),
-    ({"name": "x", "explain": {"methods": ["os.system('x')"]}}, "module:function"),
-    ({**BASE, "images": {"folder": "a", "files": ["b"]}}, "one of folder, files"),
-])
+@pytest.mark.parametrize(
+    "table, words",
+    [
+        ({**BASE, "seeed": 1}, "'seeed'.*seed"),
+        ({**BASE, "model": {"sorce": "x"}}, "'model.sorce'.*source"),
+        ({"name": "x"}, "at least one of"),
+        ({**BASE, "name": "../up"}, "name"),
+        ({**BASE, "seed": -1}, "seed.*-1"),
+        ({"name": "x", "gallery": [{"layer": "a"}]}, "units or top_for"),
+        ({"name": "x", "gallery": [{"layer": "a", "units": "3-1"}]}, "empty"),
+        ({"name": "x", "gallery": [{"layer": "a", "units": "one"}]}, "numbers and ranges.*'one'"),
+        ({"name": "x", "gallery": [{"layer": "a", "units": "1", "logits": [1]}]}, "both or neither"),
+        ({"name": "x", "check": [{"seeds": 1}]}, "check.0.seeds"),
+        ({"name": "x", "check": [{"mode": "up"}]}, "full.*cascade"),
+        ({"name": "x", "explain": {"methods": ["os.system('x')"]}}, "module:function"),
+        ({**BASE, "images": {"folder": "a", "files": ["b"]}}, "one of folder, files"),
+    ],
+)
 def test_refusals_name_the_key_and_what_was_received(table, words):
     with pytest.raises(ValueError, match=words) as refusal:
         schema.recipe(table)
@@ -40,10 +46,24 @@ def test_refusals_name_the_key_and_what_was_received(table, words):
 
 
 def test_settings(tmp_path):
-    recipe = schema.read("first-look", ["gallery.0.steps=9", "seed=4", "title=hello", "explain.methods=['gradient']", "check.0.options.smoothgrad.samples=3"])
+    recipe = schema.read(
+        "first-look",
+        [
+            "gallery.0.steps=9",
+            "seed=4",
+            "title=hello",
+            "explain.methods=['gradient']",
+            "check.0.options.smoothgrad.samples=3",
+        ],
+    )
     assert (recipe.gallery[0].steps, recipe.seed, recipe.title, recipe.explain.methods) == (9, 4, "hello", ["gradient"])
     assert recipe.check[0].options["smoothgrad"] == {"samples": 3}
-    for setting, words in (("seed", "key=value"), ("gallery.7.steps=1", "0 to 1"), ("seed.x=1", "holds a value"), ("gallery.0.stps=1", "steps")):
+    for setting, words in (
+        ("seed", "key=value"),
+        ("gallery.7.steps=1", "0 to 1"),
+        ("seed.x=1", "holds a value"),
+        ("gallery.0.stps=1", "steps"),
+    ):
         with pytest.raises(ValueError, match=words):
             schema.read("first-look", [setting])
     with pytest.raises(ValueError, match="'first-lok'.*first-look"):

@@ -1,4 +1,5 @@
 """The store: whole files or none, checksums, no way out of the run's folder."""
+
 import json
 import os
 
@@ -43,7 +44,11 @@ def test_keys_stay_inside(store, key):
 def test_bytes_are_the_same_for_the_same_values():
     arrays = {"a": np.arange(5.0), "b": np.eye(3, dtype="float32")}
     assert pack(arrays) == pack({key: value.copy() for key, value in arrays.items()})
-    assert json.loads(encode({"x": np.float32(0.5), "y": [np.nan, np.int64(2)], "z": np.arange(2)})) == {"x": 0.5, "y": [None, 2], "z": [0, 1]}
+    assert json.loads(encode({"x": np.float32(0.5), "y": [np.nan, np.int64(2)], "z": np.arange(2)})) == {
+        "x": 0.5,
+        "y": [None, 2],
+        "z": [0, 1],
+    }
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/proc"), reason="needs a folder nobody can write")

@@ -1,4 +1,5 @@
 """The parameters check is itself checked: it must fail the blind, pass over the dead, and see those who look."""
+
 import keras
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sanity.evidence import Evidence, Gate
 from sanity.randomization import blocks, changes, draw, forget, layers_in_order, stages
 from sanity.statistics import Interval
 from sanity.subject import Subject, subject
-from sanity.verdict import CANNOT, FINDINGS, FORBIDDEN, OUTCOMES, _decide, Margins, judge
+from sanity.verdict import CANNOT, FINDINGS, FORBIDDEN, OUTCOMES, Margins, _decide, judge
 from tests import networks
 
 PARAMETERS = checks.get("parameters")
@@ -34,7 +35,7 @@ def test_every_tensor_is_drawn_by_its_own_initializer(network):
     paths = layers_in_order(network)
     first, other = draw(network, paths, [1, 2])
     assert set(first.state) == set(network.variables)
-    kinds = {name: way for name, way in first.ways.items()}
+    kinds = first.ways
     assert kinds["first/kernel"] == "redrawn" and kinds["first_bn/gamma"] == "reset" and kinds["logits/bias"] == "reset"
     again = draw(network, paths, [1])[0]
     for name in first.state:
@@ -82,7 +83,9 @@ def test_layers_that_cannot_be_rebuilt_are_shuffled_and_it_is_said():
             raise NotImplementedError
 
     inputs = keras.Input((16, 16, 3))
-    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(Own({})(inputs)))))
+    network = networks.network(
+        networks.filled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(Own({})(inputs))))
+    )
     assert set(draw(network, layers_in_order(network), [0])[0].ways.values()) == {"permuted"}
 
 
@@ -146,7 +149,9 @@ def test_a_cascade_goes_down_and_ends_where_full_ends(on):
     assert network.traces == traces and network.fingerprint() == before
     rows = cascade.samples["cascade/joint_abs_spearman"]
     assert rows.shape == (3, 6, 6) and [stage["stage"] for stage in cascade.stages][:2] == ["logits", "last"]
-    np.testing.assert_allclose(cascade.samples["between/signed_spearman"], full.samples["between/signed_spearman"], atol=1e-6)
+    np.testing.assert_allclose(
+        cascade.samples["between/signed_spearman"], full.samples["between/signed_spearman"], atol=1e-6
+    )
     shares = [stage["parameters"] for stage in cascade.stages]
     assert shares == sorted(shares) and shares[-1] == 1
 
@@ -163,12 +168,18 @@ def test_the_target_is_frozen_and_draws_are_fresh(on):
 
 
 def test_another_seed_draws_other_networks_and_options_reach_the_method(on):
-    a, b, c = (PARAMETERS(explainers.get("smoothgrad"), on, seed=seed, samples=samples) for seed, samples in ((0, 2), (1, 2), (0, 9)))
+    a, b, c = (
+        PARAMETERS(explainers.get("smoothgrad"), on, seed=seed, samples=samples)
+        for seed, samples in ((0, 2), (1, 2), (0, 9))
+    )
     assert not np.array_equal(a.samples["between/signed_spearman"], b.samples["between/signed_spearman"])
     assert np.nanmean(c.samples["ceiling/signed_spearman"]) > np.nanmean(a.samples["ceiling/signed_spearman"])
 
 
-@pytest.mark.parametrize("options", [{"mode": "sideways"}, {"seeds": 1}, {"statistics": "guess"}, {"unit": "brick"}, {"initialization": "zeros"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"mode": "sideways"}, {"seeds": 1}, {"statistics": "guess"}, {"unit": "brick"}, {"initialization": "zeros"}],
+)
 def test_bad_options_are_refused(on, options):
     with pytest.raises(ValueError, match="Received"):
         PARAMETERS(explainers.get("gradient"), on, seed=0, **options)
@@ -196,7 +207,13 @@ def test_weights_survive_an_explainer_that_breaks_mid_cascade(on):
 def test_a_constant_reinitialization_is_caught():
     """A network whose initializers are all constants cannot be randomized: the gate must say so, not the maps."""
     inputs = keras.Input((16, 16, 3))
-    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Dense(3, kernel_initializer="ones")(keras.layers.GlobalAveragePooling2D()(inputs)))))
+    network = networks.network(
+        networks.filled(
+            keras.Model(
+                inputs, keras.layers.Dense(3, kernel_initializer="ones")(keras.layers.GlobalAveragePooling2D()(inputs))
+            )
+        )
+    )
     on = Subject(network, networks.images(3), lab.logit(0), tuple("abc"))
     evidence = PARAMETERS(explainers.get("gradient"), on, seed=0)
     assert evidence.stages[0]["ways"] == {"reset": 2}
@@ -247,6 +264,11 @@ def test_no_pass_from_one_network_and_no_forbidden_word(on):
     made = judge([PARAMETERS(explainers.get(name), on, seed=0) for name in ("gradient", "edges", "constant")])
     assert {each.outcome for each in made} <= set(OUTCOMES) - {"PASS"}
     for each in made:
-        assert each.cannot == CANNOT and each.sizes["networks"] == 3 and "RESPONDED" not in each.sentence.upper() or each.outcome != "PASS"
+        assert (
+            each.cannot == CANNOT
+            and each.sizes["networks"] == 3
+            and "RESPONDED" not in each.sentence.upper()
+            or each.outcome != "PASS"
+        )
         assert not any(word in each.sentence.lower() for word in FORBIDDEN)
         assert each.as_dict()["effect"]["mean"] == pytest.approx(each.effect.mean, nan_ok=True)

@@ -1,4 +1,5 @@
 """Similarities and intervals against their definitions, nulls and degenerate cases."""
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
