@@ -31,6 +31,17 @@ def plain_errors():
         raise click.UsageError(" ".join(str(error).split())) from error
 
 
+@contextlib.contextmanager
+def full_disk():
+    """An OSError while a run writes, a full disk above all, as one line and exit code 3: what was finished stays."""
+    try:
+        yield
+    except OSError as error:
+        raise Failed(
+            f"The run could not be written: {error}. What was finished is kept: run it again to go on."
+        ) from error
+
+
 def together(*decorators):
     """Several click options as one decorator."""
 
@@ -299,7 +310,7 @@ def _go(context, name, rest, tables, fail_on=None):
 def _carry_out(context, recipe, rest, allow_code, fail_on):
     from recipes.progress import Progress
 
-    with plain_errors():
+    with plain_errors(), full_disk():
         from recipes.runs import carry_out
 
         if context.obj["deterministic"]:

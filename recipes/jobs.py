@@ -269,46 +269,25 @@ def _do_judge(workshop, store, job):
     return {"verdicts.json": encode(plain), "verdicts.csv": _table(judged)}
 
 
+COLUMNS = ["family", "method", "check", "outcome", "finding", "between", "low", "high"]
+COLUMNS += ["ceiling", "random", "images", "networks", "sentence"]
+
+
 def _table(judged):
+    """Every verdict as a line of CSV: bytes."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        [
-            "family",
-            "method",
-            "check",
-            "outcome",
-            "finding",
-            "between",
-            "low",
-            "high",
-            "ceiling",
-            "random",
-            "images",
-            "networks",
-            "sentence",
-        ]
-    )
+    rows.writerow(COLUMNS)
     for family, verdicts in judged.items():
-        for each in verdicts:
-            numbers = [
-                f"{value:.4f}"
-                for value in (each.effect.mean, each.effect.low, each.effect.high, each.ceiling.mean, each.null.mean)
-            ]
-            rows.writerow(
-                [
-                    family,
-                    each.method,
-                    each.check,
-                    each.outcome,
-                    each.finding,
-                    *numbers,
-                    each.sizes["images"],
-                    each.sizes["networks"],
-                    each.sentence,
-                ]
-            )
+        rows.writerows(_line(family, each) for each in verdicts)
     return text.getvalue().encode()
+
+
+def _line(family, verdict):
+    effect, sizes = verdict.effect, verdict.sizes
+    numbers = (effect.mean, effect.low, effect.high, verdict.ceiling.mean, verdict.null.mean)
+    words = (verdict.method, verdict.check, verdict.outcome, verdict.finding)
+    return [family, *words, *(f"{each:.4f}" for each in numbers), sizes["images"], sizes["networks"], verdict.sentence]
 
 
 def _slug(text):

@@ -1,6 +1,8 @@
 """Runs: a recipe carried out job by job into its folder; killed at any moment, it goes on where it was."""
 
+import contextlib
 import hashlib
+import json
 import os
 import time
 import traceback
@@ -79,8 +81,10 @@ def _attempt(job, workshop, store):
     try:
         store.put(job.key, work(job, workshop, store))
     except Exception as error:
-        # One job's failure must not cost the others: it is told, kept, and turned into exit code 3.
-        store.write(f"failed-{job.key.replace('/', '+')}.txt", traceback.format_exc().encode())
+        # One job's failure must not cost the others: it is told, kept, and turned into exit code 3. On a full disk the
+        # traceback finds no room either; the line that is told remains.
+        with contextlib.suppress(OSError):
+            store.write(f"failed-{job.key.replace('/', '+')}.txt", traceback.format_exc().encode())
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
     (store.path / f"failed-{job.key.replace('/', '+')}.txt").unlink(missing_ok=True)
     return None
@@ -88,8 +92,6 @@ def _attempt(job, workshop, store):
 
 def _keep_times(store, seconds):
     """The one file that may differ between two runs of the same recipe."""
-    import json
-
     path = store.path / "timings.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
     store.write(

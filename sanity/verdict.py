@@ -4,6 +4,7 @@ One pretrained network has no trained twins, so nothing here can PASS: a method 
 finding RESPONDED. See `CANNOT` for what is never concluded.
 """
 
+import html
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -64,7 +65,8 @@ class Verdict:
         return asdict(self)
 
     def _repr_html_(self):
-        return f"<p><b>{self.finding}</b> ({self.outcome}): {self.sentence}<br><small>{self.cannot}</small></p>"
+        words = [html.escape(each) for each in (self.finding, self.outcome, self.sentence, self.cannot)]
+        return "<p><b>{}</b> ({}): {}<br><small>{}</small></p>".format(*words)
 
 
 def judge(family, *, margins=Margins(), seed=0):

@@ -16,7 +16,7 @@ from lab.registry import Registry
 parameterizations = Registry("parameterization")
 
 # Square root of the covariance of RGB colours in logit space, over the photographs of the installed packages
-# (`python -m tests.measure_colour`), scaled to unit spectral norm: columns are what one decorrelated coordinate adds to R, G, B.
+# (`python -m tests.bench.colour`), scaled to unit spectral norm: columns are what one decorrelated coordinate adds to R, G, B.
 COLOUR = ((0.579, 0.232, 0.033), (0.585, -0.038, -0.086), (0.568, -0.198, 0.055))
 
 

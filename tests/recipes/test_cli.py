@@ -106,6 +106,28 @@ def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     assert code == 0 and "6 jobs to do, 0 done" in error
 
 
+def test_a_full_disk_costs_no_finished_job(command, quick, monkeypatch):
+    import errno
+
+    from recipes import store
+
+    whole, room = store._durable, [12]
+
+    def full(path, content):
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(path, content)
+
+    few = ["run", quick, "--set", "check=[]", "--set", "gallery=[]"]
+    monkeypatch.setattr(store, "_durable", full)
+    code, _, error = command(*few)
+    assert code == 3 and "No space left" in error and "Traceback" not in error
+    monkeypatch.undo()
+    code, _, error = command(*few)
+    assert code == 0 and "0 done" not in error
+
+
 def test_every_part_of_a_run_is_there(command, quick):
     code, said, _ = command("run", quick, "--quiet")
     folder = pathlib.Path(said.strip().splitlines()[-1]).parent
