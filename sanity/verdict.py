@@ -115,7 +115,7 @@ def _decide(evidence, unsigned, signed, margins):
         return "INVALID", "GATE FAILED", f"gate failed: {evidence.failed[0].name} ({evidence.failed[0].words})"
     if not ceiling.low > margins.floor:
         return "INVALID", "NO REPRODUCIBLE SIGNAL", f"the ceiling's lower bound is not above {margins.floor}"
-    if null.mean >= ceiling.mean:
+    if null.low >= ceiling.high:
         return "FAIL", "INPUT-DOMINATED", "random networks agree with each other as much as the trained one with itself"
     if effect.low >= margins.high * ceiling.mean and null.mean >= margins.high * ceiling.mean:
         return "FAIL", "DID NOT RESPOND", f"between and null are at or above {margins.high} of the ceiling"
