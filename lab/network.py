@@ -183,7 +183,7 @@ class Network:
 
     @contextlib.contextmanager
     def weights(self, state):
-        """While open the named variables hold other values; on leaving, whatever happens, their own again, verified.
+        """While open the named variables hold other values; on leaving, whatever happens, their own again (`intact` verifies it).
 
         state: dict of variable name to array of the variable's shape. Raises ValueError for unknown names and wrong shapes.
         """

@@ -7,6 +7,7 @@ folding; under XLA where the lab itself uses it, on a GPU.
 import contextlib
 import os
 import sys
+import time
 
 import numpy as np
 
@@ -142,8 +143,6 @@ def cascade(network):
         * stages
     )
     traces = network.traces
-    import time
-
     start = time.perf_counter()
     prepared = prepare(subject, seed=0, mode="cascade", unit="layer", seeds=2)
     made = (time.perf_counter() - start) / 2
@@ -183,7 +182,6 @@ def memory(network):
 ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory)}
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     unknown = set(sys.argv[1:]) - set(ALL)
     if unknown:
         sys.exit(f"Benchmarks are {', '.join(ALL)}. Received: {', '.join(unknown)}.")

@@ -48,6 +48,7 @@ def test_five_kills_and_a_resume_give_the_bytes_of_an_undisturbed_run(quick, tmp
         time.sleep(moments.uniform(0.8 * begun, begun + 0.6 * (length - begun)))
         victim.send_signal(signal.SIGKILL)
         victim.communicate()
-    assert run(quick, tmp_path / "killed").communicate() and contents(tmp_path / "killed") == contents(
-        tmp_path / "whole"
-    )
+    last = run(quick, tmp_path / "killed")
+    last.communicate()
+    assert last.returncode == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")

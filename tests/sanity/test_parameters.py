@@ -264,11 +264,6 @@ def test_no_pass_from_one_network_and_no_forbidden_word(on):
     made = judge([PARAMETERS(explainers.get(name), on, seed=0) for name in ("gradient", "edges", "constant")])
     assert {each.outcome for each in made} <= set(OUTCOMES) - {"PASS"}
     for each in made:
-        assert (
-            each.cannot == CANNOT
-            and each.sizes["networks"] == 3
-            and "RESPONDED" not in each.sentence.upper()
-            or each.outcome != "PASS"
-        )
+        assert each.cannot == CANNOT and each.sizes["networks"] == 3
         assert not any(word in each.sentence.lower() for word in FORBIDDEN)
         assert each.as_dict()["effect"]["mean"] == pytest.approx(each.effect.mean, nan_ok=True)
