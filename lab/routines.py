@@ -4,10 +4,13 @@ A routine's trace depends on structure alone (layer paths, kinds of objective, m
 seeds and counts are tensors. Gradients flow to inputs and activations, never to weights.
 """
 
+import contextlib
+
 import numpy as np
 
 from lab import chunks, taps
 from lab.environment import keras, tf
+from lab.overrides import override
 from lab.scoring import score
 
 
@@ -48,15 +51,19 @@ def activations(network, inputs, path, *, pool=False):
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
 
-def gradient(network, inputs, objective):
-    """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype."""
+def gradient(network, inputs, objective, *, rule=None):
+    """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype.
+
+    rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations. Raises ValueError where it finds none.
+    """
 
     def body(batched, weights):
         inputs, numbers = batched
-        return differentiated(network, objective, weights, inputs, numbers)
+        with contextlib.nullcontext() if rule is None else override(rule):
+            return differentiated(network, objective, weights, inputs, numbers)
 
     _refuse_integers(network)
-    return run(network, ("gradient", objective.structure), body, *_asked(network, inputs, objective))
+    return run(network, ("gradient", objective.structure, rule), body, *_asked(network, inputs, objective))
 
 
 def layer_gradient(network, inputs, objective, path, rule, **options):

@@ -28,6 +28,26 @@ def gradient_x_input(network, inputs, objective):
     return _single(tf.nest.map_structure(np.multiply, slopes, network.inputs(inputs)))
 
 
+@explainers.register
+def guided_backprop(network, inputs, objective):
+    """Guided backpropagation (Springenberg, Dosovitskiy, Brox, Riedmiller 2014, https://arxiv.org/abs/1412.6806).
+
+    The gradient, but at each ReLU (Relu, Relu6, LeakyRelu, Elu, Selu) only what is positive of it flows on. inputs: what the
+    model takes. -> maps of the same structure and shape, signed float32. Raises ValueError for a network without a ReLU.
+    """
+    return _single(routines.gradient(network, inputs, objective, rule="guided")[1])
+
+
+@explainers.register
+def deconvnet(network, inputs, objective):
+    """Deconvolutional network (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901).
+
+    The gradient, but each ReLU (Relu, Relu6, LeakyRelu, Elu, Selu) passes what is positive of it, whatever the unit's own
+    state. inputs: what the model takes. -> maps of the same structure and shape, signed float32. Raises ValueError as above.
+    """
+    return _single(routines.gradient(network, inputs, objective, rule="deconv")[1])
+
+
 @explainers.register(complete=True)
 def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, nodes="gauss"):
     """Integrated gradients along the straight path from a baseline (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).

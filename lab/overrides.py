@@ -1,0 +1,87 @@
+"""Overrides: other rules for the gradient of ReLU-like activations, entered while a graph is being traced.
+
+    with override("guided") as fired:
+        trace = network.trace(inputs)
+        slopes = tf.gradients(score, inputs)     # fired: the operations whose gradient was the rule's
+
+An operation keeps the rule it was made under, in any layer, nested or not. Only `tf.gradients` follows it; a tape does not.
+"""
+
+import contextlib
+
+from lab.environment import tf
+
+RULES = ("guided", "deconv")
+
+_PLAIN = {
+    "Relu": lambda op, slope: tf.raw_ops.ReluGrad(gradients=slope, features=op.outputs[0]),
+    "Relu6": lambda op, slope: tf.raw_ops.Relu6Grad(gradients=slope, features=op.outputs[0]),
+    "LeakyRelu": lambda op, slope: tf.raw_ops.LeakyReluGrad(
+        gradients=slope, features=op.inputs[0], alpha=op.get_attr("alpha")
+    ),
+    "Elu": lambda op, slope: tf.raw_ops.EluGrad(gradients=slope, outputs=op.outputs[0]),
+    "Selu": lambda op, slope: tf.raw_ops.SeluGrad(gradients=slope, outputs=op.outputs[0]),
+}
+
+# One list a trace that is under way, the innermost last: rules note there which operations they served.
+_fired = []
+
+
+@contextlib.contextmanager
+def override(rule):
+    """While open, ReLU-like operations made in the current graph get another gradient -> list that fills with their names.
+
+    rule: "guided", the plain gradient of what is positive of the incoming one; "deconv", what is positive of it, whatever the
+    forward pass did. Raises ValueError on leaving where no gradient went through such an operation.
+    """
+    if rule not in RULES:
+        raise ValueError(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
+    graph, names = tf.compat.v1.get_default_graph(), []
+    _fired.append(names)
+    try:
+        with graph.gradient_override_map({kind: f"lab_{rule}_{kind}" for kind in _PLAIN}):
+            yield names
+    finally:
+        _fired.remove(names)
+    _refuse_missed(graph, names, rule)
+
+
+def _refuse_missed(graph, names, rule):
+    """Every ReLU-like operation of the graph was made under the rule, and at least one of them was met by a gradient."""
+    missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _ruled(op, rule)]
+    if missed:
+        raise ValueError(f"The {rule} rule holds for every ReLU-like activation. Received: {missed[0]!r}, made without it.")
+    if not names:
+        raise ValueError(
+            f"The {rule} rule needs an activation such as ReLU between inputs and score ({', '.join(_PLAIN)}). Received: a network without one."
+        )
+
+
+def _ruled(op, rule):
+    try:
+        return op.get_attr("_gradient_op_type").decode() == f"lab_{rule}_{op.type}"
+    except ValueError:
+        return False
+
+
+def _guided(kind):
+    def gradient(op, slope):
+        _fired[-1].append(op.name)
+        return _PLAIN[kind](op, tf.nn.relu(slope))
+
+    return gradient
+
+
+def _deconv(kind):
+    del kind  # What the forward pass did does not matter.
+
+    def gradient(op, slope):
+        _fired[-1].append(op.name)
+        return tf.nn.relu(slope)
+
+    return gradient
+
+
+for _kind in _PLAIN:
+    tf.RegisterGradient(f"lab_guided_{_kind}")(_guided(_kind))
+    tf.RegisterGradient(f"lab_deconv_{_kind}")(_deconv(_kind))
