@@ -10,7 +10,7 @@ from lab.attribution import explainers
 from lab.environment import keras
 
 
-@explainers.register(library="tf_explain")
+@explainers.register(library="tf_explain", same_as="gradient")
 def vanilla_gradients(network, inputs, objective):
     """tf-explain's VanillaGradients by its own static method: signed gradient of the score, shaped like the inputs, float32.
 
@@ -25,7 +25,9 @@ def vanilla_gradients(network, inputs, objective):
     )
 
 
-@explainers.register(library="tf_explain", resolution="layer")
+@explainers.register(
+    library="tf_explain", resolution="layer", same_as="gradcam", alike={"use_guided_grads": False}, ours={"relu": False}
+)
 def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     """tf-explain's GradCAM by its own static methods: float32 [batch, rows, columns] at the layer's resolution.
 

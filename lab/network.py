@@ -205,6 +205,11 @@ class Network:
                 f"The weights of {self.name} are not what they were: something kept a change it should have undone."
             )
 
+    def adopt(self, state):
+        """Make these the network's own weights, for good. Raises ValueError for unknown names and wrong shapes."""
+        self._check_state(state)
+        self._assign(state)
+
     def fingerprint(self):
         """SHA-256 over names, shapes, dtypes and bytes of all weights: str."""
         digest = hashlib.sha256()

@@ -5,14 +5,26 @@ A run whose controls come out otherwise has a broken check, and its other verdic
 
 from dataclasses import dataclass
 
+# What blind explainers must come out as; a check that says otherwise of one of them cannot be believed about others.
+# Stability and invariance are no virtues by themselves: a filter of the input has both.
 EXPECTED = {
-    "parameters": {
-        "edges": ("FAIL",),
-        "input_magnitude": ("FAIL",),
-        "noise": ("INVALID",),
-        "constant": ("INVALID",),
-    },
+    "parameters": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
+    "labels": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
+    "classes": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
+    "truth": {name: ("FAIL", "INCONCLUSIVE") for name in ("edges", "input_magnitude", "centre", "noise")},
+    "decoy": {"edges": ("FAIL",), "noise": ("INCONCLUSIVE",)},
+    "sensitivity": {"centre": ("PASS",), "noise": ("FAIL",)},
+    "invariance": {"centre": ("PASS",), "noise": ("PASS",)},
+    "completeness": {"edges": ("INCONCLUSIVE",), "centre": ("INCONCLUSIVE",)},
+    "faithfulness": {"edges": ("FAIL", "INCONCLUSIVE"), "noise": ("FAIL", "INCONCLUSIVE")},
+    "retraining": {"noise": ("FAIL", "INCONCLUSIVE")},
+    "implementation": {},
+    "entropy": {name: ("INCONCLUSIVE",) for name in ("edges", "noise")},
 }
+for _check in EXPECTED.values():
+    _check["constant"] = ("INVALID",)
+for _check in ("implementation",):
+    EXPECTED[_check] = {name: ("INVALID",) for name in ("edges", "input_magnitude", "centre", "noise", "constant")}
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,6 @@ def audit(verdicts):
     found = []
     for verdict in verdicts:
         expected = EXPECTED.get(verdict.check, {}).get(verdict.method)
-        if expected:
+        if expected and verdict.finding != "NOT APPLICABLE":
             found.append(Audit(verdict.method, verdict.outcome, expected, verdict.outcome in expected))
     return found

@@ -18,8 +18,8 @@ from lab.layers import variables
 from lab.registry import Registry
 
 WAYS = ("redrawn", "reset", "permuted", "re-estimated")
+ORDERS = ("full", "top_down", "bottom_up", "independent")
 initializations = Registry("initialization")
-
 
 # BatchNormalization statistics are estimated on at most so many images: they average over positions as well.
 STATISTICS_IMAGES = 16
@@ -65,30 +65,39 @@ def blocks(network, unit="block"):
 
 
 def stages(network, mode="full", unit="block"):
-    """The steps of a randomization: list of (name, paths of all layers that are random by then), from the output down."""
+    """The steps of a randomization: list of (name, paths of all layers that are random by then). mode: one of ORDERS.
+
+    Every mode ends with all layers random.
+    """
     units = blocks(network, unit)
+    whole = ("all", [path for _, paths in units for path in paths])
     if mode == "full":
-        return [("all", [path for _, paths in units for path in paths])]
+        return [whole]
+    if mode == "independent":
+        return [*units, whole]
     found = []
-    for name, paths in reversed(units):
+    for name, paths in reversed(units) if mode == "top_down" else units:
         found.append((name, [*(found[-1][1] if found else []), *paths]))
     return found
 
 
-def forget(network, inputs, steps, seeds, *, way="own", statistics="estimate"):
+def forget(subject, steps, seeds, *, way="own", statistics="estimate"):
     """Random networks reached step by step: for each seed a list of `Stage`, one per step of `stages`.
 
     Each tensor is drawn once per seed and stays what it is. statistics: "estimate" those of BatchNormalization again on the
-    inputs (at most 16), so that signals neither die nor explode, or leave them "reset".
+    subject's inputs (at most 16), so that signals neither die nor explode, or leave them "reset".
     """
-    some = _first(inputs, STATISTICS_IMAGES)
+    network, some = subject.network, _first(subject.inputs, STATISTICS_IMAGES)
+    labels = None if subject.labels is None else subject.labels[:STATISTICS_IMAGES]
     before = _probabilities(routines.batch_statistics(network, some, ())[1])
     whole = draw(network, steps[-1][1], seeds, way)
     moved = [changes(network, each.state) for each in whole]
-    return [
-        [_stage(network, name, each.part(paths), change, some, before, statistics) for name, paths in steps]
-        for each, change in zip(whole, moved)
-    ]
+
+    def stage(name, drawn, change):
+        state, ways, logits = _settled(network, drawn, some, statistics)
+        return Stage(name, state, _done(network, state, ways, change, (before, _probabilities(logits)), labels))
+
+    return [[stage(name, each.part(paths), change) for name, paths in steps] for each, change in zip(whole, moved)]
 
 
 def draw(network, paths, seeds, way="own"):
@@ -108,33 +117,35 @@ def changes(network, state):
     return {name: _relative(own[name], value) for name, value in state.items()}
 
 
-def _stage(network, name, drawn, moved, inputs, before, statistics):
+def _settled(network, drawn, inputs, statistics):
+    """A draw with the BatchNormalization statistics that it makes on the inputs -> state, ways, logits."""
     state, ways = dict(drawn.state), dict(drawn.ways)
     with network.weights(state):
         touched = {name.rpartition("/")[0] for name in state} if statistics == "estimate" else set()
         found, logits = routines.batch_statistics(network, inputs, touched)
     for path, pair in found.items():
         for part, value in zip(("moving_mean", "moving_variance"), pair):
-            state[f"{path}/{part}"], ways[f"{path}/{part}"] = (
-                value.astype(state[f"{path}/{part}"].dtype),
-                "re-estimated",
-            )
-    return Stage(name, state, _done(network, state, ways, moved, before, _probabilities(logits)))
+            name = f"{path}/{part}"
+            state[name], ways[name] = value.astype(state[name].dtype), "re-estimated"
+    return state, ways, logits
 
 
-def _done(network, state, ways, moved, before, after):
+def _done(network, state, ways, moved, outputs, labels):
     """Evidence that a step took: share of the parameters, ways, tensors that stayed as they were, and what became of the outputs."""
-    listed = list(ways.values())
+    listed, (before, after) = list(ways.values()), outputs
     total = sum(int(np.prod(variable.shape)) for variable in network.variables.values())
     done = {
         "parameters": sum(value.size for value in state.values()) / total,
         "ways": {way: listed.count(way) for way in WAYS if way in listed},
         "unchanged": [name for name in state if moved[name] == 0 and ways[name] in ("redrawn", "permuted")],
         "median_change": float(np.median([moved[name] for name in state if np.isfinite(moved[name])] or [0.0])),
+        "changes": {name: moved[name] for name in state},
     }
     if before is not None:
         done["same_top"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
         done["kl"] = float(np.mean((before * (np.log(before + 1e-300) - np.log(after + 1e-300))).sum(axis=1)))
+    if before is not None and labels is not None:
+        done["accuracy"] = float(np.mean(after.argmax(axis=1) == labels))
     return done
 
 
@@ -168,37 +179,31 @@ def own(network, path, seeds):
 @initializations.register
 def normal(network, path, seeds):
     """Each weight from a normal distribution with the trained tensor's own mean and standard deviation."""
-    return [
-        _each(
-            network,
-            path,
-            seed,
-            lambda rng, trained: (rng.normal(trained.mean(), trained.std(), trained.shape), "redrawn"),
-        )
-        for seed in seeds
-    ]
+
+    def redraw(rng, trained):
+        return rng.normal(trained.mean(), trained.std(), trained.shape)
+
+    return [_each(network, path, seed, redraw, "redrawn") for seed in seeds]
 
 
 @initializations.register
 def permutation(network, path, seeds):
     """Each weight shuffled over its whole tensor, which keeps the distribution of its values."""
-    return [
-        _each(
-            network,
-            path,
-            seed,
-            lambda rng, trained: (rng.permutation(trained.ravel()).reshape(trained.shape), "permuted"),
-        )
-        for seed in seeds
-    ]
+
+    def shuffle(rng, trained):
+        return rng.permutation(trained.ravel()).reshape(trained.shape)
+
+    return [_each(network, path, seed, shuffle, "permuted") for seed in seeds]
 
 
-def _each(network, path, seed, redraw):
+def _each(network, path, seed, redraw, way):
+    """Every variable of a layer by `redraw(rng, trained values)`; one whose values are all equal counts as reset."""
     found = {}
     for position, (name, variable) in enumerate(_own(network, path).items()):
-        value, how = redraw(np.random.default_rng(_seed(seed, path, position)), variable.numpy())
-        constant = (variable.numpy() == variable.numpy().flat[0]).all()
-        found[name] = (_like(variable, value), "reset" if constant else how)
+        trained = variable.numpy()
+        constant = (trained == trained.flat[0]).all()
+        value = redraw(np.random.default_rng(_seed(seed, path, position)), trained)
+        found[name] = (_like(variable, value), "reset" if constant else way)
     return found
 
 

@@ -1,47 +1,67 @@
-"""Verdict: the rules that turn evidence into words, declared in one place.
+"""Verdict: what may be said of a method after a check, with every number that it rests on.
 
-One pretrained network has no trained twins, so nothing here can PASS: a method that responded is INCONCLUSIVE with the
-finding RESPONDED. See `CANNOT` for what is never concluded.
+    judge(family) -> [Verdict]      evidence of several methods under one check, judged beside each other
+
+The rules are in `sanity.rules`, the margins here, and nowhere else.
 """
 
 import html
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
-from sanity.statistics import Interval, pairs, two_way
+from sanity.statistics import Interval
 
 OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
-FINDINGS = (
-    "RESPONDED",
-    "SIGN RESPONDS",
-    "DID NOT RESPOND",
-    "INPUT-DOMINATED",
-    "UNDECIDED",
-    "NO REPRODUCIBLE SIGNAL",
-    "GATE FAILED",
-)
-MEASURE = "joint_abs_spearman"
-SIGNED = "signed_spearman"
 # Words that promise more than a check can give; no sentence of a verdict holds one.
 FORBIDDEN = ("faithful", "trustworthy", "correct", "explains", "proves")
-CANNOT = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets. Noise responds too."
+FOOTER = "Passing is necessary, not sufficient: noise passes some checks too. Verdicts do not transfer across architecture, data or target class."
 
 
 @dataclass(frozen=True)
 class Margins:
-    """floor: a ceiling below it is no signal. high, low: shares of the ceiling above which maps did not, below which they did respond."""
+    """Every threshold of every rule, calibrated in `sanity/CALIBRATION.md`.
+
+    floor: a ceiling whose lower bound is not above it is no signal. high, low: shares of the ceiling at or above which maps did
+    not, at or below which they did respond. alpha: of adjusted p. label: share of the ceiling below which permuted labels
+    show; equal: half width of the equivalence interval there. blind, other: shares of the ceiling for maps of another class.
+    gap: of completeness, in mean differences. stable, unstable: similarity under small noise. same: relative L2 of maps that
+    ought to be equal. reliable: Krippendorff's alpha.
+    """
 
     floor: float = 0.1
     high: float = 0.7
     low: float = 0.5
+    alpha: float = 0.05
+    label: float = 0.8
+    equal: float = 0.05
+    blind: float = 0.9
+    other: float = 0.7
+    gap: float = 0.05
+    stable: float = 0.9
+    unstable: float = 0.5
+    same: float = 0.02
+    reliable: float = 0.4
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """outcome, one of OUTCOMES; finding, in capitals; effect, ceiling, null: `Interval`s, undefined where there is none; p, adjusted,
+    or None; why: the clause that decided; numbers: the effect in words; also: other intervals by name.
+    """
+
+    outcome: str
+    finding: str
+    effect: Interval = Interval(float("nan"), float("nan"), float("nan"))
+    ceiling: Interval = Interval(float("nan"), float("nan"), float("nan"))
+    null: Interval = Interval(float("nan"), float("nan"), float("nan"))
+    p: float | None = None
+    why: str = ""
+    also: tuple = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """outcome, one of OUTCOMES; finding, one of FINDINGS; effect, ceiling and null, each an Interval; p, adjusted, or None where
-    one network allows no test; sizes; similarity, the measure in words; sentence; cannot, what is not concluded; why, the
-    clause that decided.
+    """A row of the report card: outcome and finding; effect, ceiling and null, each an Interval; p, adjusted, or None; sizes;
+    similarity, the measure in words; sentence; cannot, what is not concluded; why, the clause that decided; gates; settings.
     """
 
     check: str
@@ -59,6 +79,7 @@ class Verdict:
     why: str
     gates: tuple
     settings: dict
+    also: dict
 
     def as_dict(self):
         """The record as plain values, for JSON."""
@@ -70,86 +91,43 @@ class Verdict:
 
 
 def judge(family, *, margins=Margins(), seed=0):
-    """Evidence of a family of methods under one check -> list of `Verdict`, in its order. seed: of the bootstrap."""
-    return [_verdict(evidence, margins, seed) for evidence in family]
+    """Evidence of a family of methods under one check -> list of `Verdict`, in its order. seed: of the bootstrap.
+
+    Raises ValueError for evidence of several checks, and for a check whose numbers are not judged.
+    """
+    from sanity.rules import rules
+
+    checks = {evidence.check for evidence in family}
+    if len(checks) != 1:
+        raise ValueError(f"A family is judged under one check. Received: {', '.join(sorted(checks)) or 'nothing'}.")
+    rule = rules.get(checks.pop())
+    sound = [evidence for evidence in family if not evidence.failed]
+    ruled = dict(zip(map(id, sound), rule(sound, margins, seed))) if sound else {}
+    return [_verdict(evidence, ruled.get(id(evidence)) or _refused(evidence), rules.tag(rule, "about")) for evidence in family]
 
 
-def intervals(evidence, measure, seed):
-    """Effect (trained against random), ceiling and null (random against random) of a measure: three `Interval`s."""
-    samples = evidence.samples
-    return (
-        two_way(samples[f"between/{measure}"], seed=seed),
-        two_way(samples[f"ceiling/{measure}"], seed=seed),
-        pairs(samples[f"random/{measure}"], seed=seed),
-    )
+def _refused(evidence):
+    gate = evidence.failed[0]
+    finding = "NOT APPLICABLE" if gate.status == "not applicable" else "GATE FAILED"
+    return Ruling("INVALID", finding, why=f"gate {gate.status}: {gate.name} ({gate.words})")
 
 
-def _verdict(evidence, margins, seed):
-    effect, ceiling, null = intervals(evidence, MEASURE, seed)
-    outcome, finding, why = _decide(evidence, (effect, ceiling, null), intervals(evidence, SIGNED, seed), margins)
-    sentence = _sentence(evidence, finding, effect, ceiling, null, why)
-    similarity = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
+def _verdict(evidence, ruling, about):
     return Verdict(
         evidence.check,
         evidence.method,
-        outcome,
-        finding,
-        effect,
-        ceiling,
-        null,
-        None,
+        ruling.outcome,
+        ruling.finding,
+        ruling.effect,
+        ruling.ceiling,
+        ruling.null,
+        ruling.p,
         evidence.sizes,
-        similarity,
-        sentence,
-        CANNOT,
-        why,
+        about.similarity,
+        about.sentence(evidence, ruling),
+        about.cannot,
+        ruling.why,
         tuple(asdict(gate) for gate in evidence.gates),
         evidence.settings,
+        dict(ruling.also),
     )
-
-
-def _decide(evidence, unsigned, signed, margins):
-    """-> outcome, finding, the clause that decided. Gates first, then the ceiling, then the maps."""
-    effect, ceiling, null = unsigned
-    if evidence.failed:
-        return "INVALID", "GATE FAILED", f"gate failed: {evidence.failed[0].name} ({evidence.failed[0].words})"
-    if not ceiling.low > margins.floor:
-        return "INVALID", "NO REPRODUCIBLE SIGNAL", f"the ceiling's lower bound is not above {margins.floor}"
-    if null.low >= ceiling.high:
-        return "FAIL", "INPUT-DOMINATED", "random networks agree with each other as much as the trained one with itself"
-    if effect.low >= margins.high * ceiling.mean and null.mean >= margins.high * ceiling.mean:
-        return "FAIL", "DID NOT RESPOND", f"between and null are at or above {margins.high} of the ceiling"
-    if effect.high <= margins.low * ceiling.mean and null.high <= margins.high * ceiling.mean:
-        return "INCONCLUSIVE", "RESPONDED", f"between is below {margins.low} of the ceiling; one network allows no more"
-    if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
-        return (
-            "INCONCLUSIVE",
-            "SIGN RESPONDS",
-            f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(effect, ceiling, null, margins)}",
-        )
-    return "INCONCLUSIVE", "UNDECIDED", _open(effect, ceiling, null, margins)
-
-
-def _open(effect, ceiling, null, margins):
-    if np.isnan(effect.mean) or np.isnan(null.mean):
-        return "similarity is undefined: too few pixels where both maps are non-zero"
-    if effect.high > margins.low * ceiling.mean:
-        return f"the upper bound of between, {effect.high:.2f}, is above {margins.low} of the ceiling, {margins.low * ceiling.mean:.2f}"
-    return f"the upper bound of the null, {null.high:.2f}, is above {margins.high} of the ceiling, {margins.high * ceiling.mean:.2f}"
-
-
-_SENTENCES = {
-    "RESPONDED": "RESPONDED to weight randomization on {subject}",
-    "SIGN RESPONDS": "SIGN RESPONDS to weight randomization on {subject}: signed maps changed; of where they are strong, regardless of sign, that cannot be said",
-    "DID NOT RESPOND": "DID NOT RESPOND to weight randomization on {subject}",
-    "INPUT-DOMINATED": "INPUT-DOMINATED on {subject}: the map is decided by the picture, not by the weights",
-    "UNDECIDED": "UNDECIDED on {subject}: {why}",
-    "NO REPRODUCIBLE SIGNAL": "INVALID on {subject}: the method does not agree with itself on the trained network",
-    "GATE FAILED": "INVALID on {subject}: {why}",
-}
-
-
-def _sentence(evidence, finding, effect, ceiling, null, why):
-    sizes = f"{evidence.sizes['images']} images, {evidence.sizes['networks']} random networks"
-    numbers = f"between {effect}, ceiling {ceiling}, random-random {null}"
-    return f"{_SENTENCES[finding].format(subject=evidence.subject, why=why)} ({numbers}; {sizes})."

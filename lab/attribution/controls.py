@@ -28,6 +28,16 @@ def input_magnitude(network, inputs, objective):
 
 
 @explainers.register(control=True)
+def centre(network, inputs, objective):
+    """A Gaussian bump in the middle, a quarter of each side wide (a control: photographs are taken with the thing in the middle).
+
+    inputs: what the model takes -> the same structure and shape, float32; over all axes but the last of each array.
+    """
+    del objective
+    return tf.nest.map_structure(lambda leaf: np.broadcast_to(_bump(leaf.shape[1:]), leaf.shape), network.inputs(inputs))
+
+
+@explainers.register(control=True)
 def noise(network, inputs, objective, *, seed):
     """Independent Gaussian noise, the same for every image (a control: it ignores the network and the input)."""
     del objective
@@ -43,6 +53,13 @@ def constant(network, inputs, objective):
     """One everywhere (a control: it says nothing); structure and shape of the inputs, float32."""
     del objective
     return tf.nest.map_structure(lambda leaf: np.ones(leaf.shape, "float32"), network.inputs(inputs))
+
+
+def _bump(shape):
+    axes = shape[:-1] if len(shape) > 1 else shape
+    places = np.meshgrid(*(np.linspace(-2, 2, size) for size in axes), indexing="ij")
+    bump = np.exp(-sum(place**2 for place in places) / 2).astype("float32")
+    return bump[..., None] if len(shape) > 1 else bump
 
 
 def _edges(sample):

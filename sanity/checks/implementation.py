@@ -1,0 +1,52 @@
+"""Implementation: do two libraries' methods of one name give one map on one network?"""
+
+import numpy as np
+
+from lab.attribution import explainers
+from sanity import gates
+from sanity.checks import checks
+from sanity.comparison import named, similar
+from sanity.evidence import Gate
+from sanity.viewer import Viewer, planes
+
+
+@checks.register
+def implementation(explainer, subject, *, seed, **options):
+    """Does the map agree with that of other libraries' method of the same name, on the same network and target? -> `Evidence`.
+
+    Each counterpart says in its tags which of our methods it is (`same_as`) and with which options of both (`alike`, `ours`).
+    """
+    viewer = Viewer(explainer, subject, seed, options)
+    others = counterparts(explainer)
+    words = ", ".join(others) or "no other implementation of this name is at hand"
+    enough = Gate("counterpart found", "passed" if others else "not applicable", words)
+    if not others:
+        return viewer.evidence("implementation", {}, [enough])
+    samples, seen = {}, []
+    for name, (theirs, ours) in others.items():
+        own = Viewer(explainer, subject, seed, {**options, **ours}).maps()
+        other = Viewer(explainers.get(name), subject, seed, theirs).maps()
+        samples[f"distance/{name}"] = _distances(own, other)
+        samples |= named(f"similar/{name}", similar(planes(own), planes(other)))
+        seen += [planes(own), planes(other)]
+    return viewer.evidence("implementation", samples, [enough, gates.competent(subject), gates.usable(*seen)])
+
+
+def counterparts(explainer):
+    """Other registered methods that are the same: dict of name to (their options, ours)."""
+    name = explainers.name(explainer)
+    found = {}
+    for other in explainers:
+        function = explainers.get(other)
+        alike, ours = explainers.tag(function, "alike", {}), explainers.tag(function, "ours", {})
+        if explainers.tag(function, "same_as") == name:
+            found[other] = (alike, ours)
+    if explainers.tag(explainer, "same_as"):
+        found[explainers.tag(explainer, "same_as")] = (explainers.tag(explainer, "ours", {}), explainers.tag(explainer, "alike", {}))
+    return found
+
+
+def _distances(first, second):
+    """Relative L2 by sample: float64 [samples]."""
+    first, second = (np.asarray(each, "float64").reshape(len(each), -1) for each in (first, second))
+    return np.linalg.norm(first - second, axis=1) / np.maximum(np.linalg.norm(first, axis=1), 1e-300)

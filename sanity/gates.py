@@ -1,0 +1,54 @@
+"""Gates: conditions without which a check says nothing; each is a fact, seen on the subject and its maps."""
+
+import numpy as np
+
+from sanity.evidence import Gate
+from sanity.statistics import wilson
+
+MOST_DROPPED = 0.2
+ABOVE_CHANCE = 0.1
+FOLLOWS, STAYS = 0.9, 0.85
+
+
+def competent(subject):
+    """The network is right more often than chance and a tenth, by the lower bound of its Wilson interval."""
+    if subject.correct is None:
+        return Gate("network competent", "not measured", "no labels given")
+    share = wilson(np.sum(subject.correct), len(subject.correct))
+    bar = 1 / subject.classes + ABOVE_CHANCE
+    words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"
+    return Gate("network competent", "passed" if share.low > bar else "failed", words)
+
+
+def usable(*groups):
+    """At most a fifth of the maps are not finite, all zero or constant. groups: lists of planes, None where unusable."""
+    dropped = float(np.mean([plane is None for planes in groups for plane in planes]))
+    words = f"{dropped:.0%} of maps not finite, all zero or constant"
+    return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
+
+
+def frozen(subject):
+    """The target was fixed before anything was changed."""
+    return Gate("target frozen", "passed", f"{subject.objective} on every network")
+
+
+def restored():
+    """Said after `Network.intact` has verified it; it raises otherwise."""
+    return Gate("weights restored", "passed", "hash equal before and after")
+
+
+def planted(subject):
+    """The network is proven, by swaps, to use what was planted and to leave alone what was not."""
+    if subject.truth is None:
+        return Gate("truth planted", "not applicable", "these data hold no planted truth")
+    proof = subject.truth.proof
+    stays = {name: value for name, value in proof.items() if name.startswith("stays/")}
+    held = proof["follows"] >= FOLLOWS and all(value >= STAYS for value in stays.values())
+    seen = ", ".join(f"{name} {value:.2f}" for name, value in {"follows": proof["follows"], **stays}.items())
+    return Gate("network uses the plant", "passed" if held else "failed", f"{seen}; needed: {FOLLOWS} and {STAYS}")
+
+
+def several(subject, name, states, fewest=3):
+    """There are enough networks of a kind for a test among them."""
+    words = f"{len(states)} {name}; needed: {fewest}"
+    return Gate(f"enough {name}", "passed" if len(states) >= fewest else "not applicable", words)

@@ -1,0 +1,86 @@
+"""Localisation: how much of a map lies where the truth is, (relevance, mask) -> float, of one sample.
+
+relevance: float [...], not negative; mask: bool of the same shape. All are 1 for a map that is the mask.
+"""
+
+import numpy as np
+from scipy import stats
+
+from lab.environment import tf
+from lab.maps import pooled, resized
+from lab.registry import Registry
+
+localisations = Registry("localisation")
+
+
+@localisations.register
+def mass(relevance, mask):
+    """Relevance mass accuracy, the share of relevance inside (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258)."""
+    return float(relevance[mask].sum() / relevance.sum()) if relevance.sum() > 0 else float("nan")
+
+
+@localisations.register
+def rank(relevance, mask):
+    """Relevance rank accuracy, the share inside of as many highest values as the mask has (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258).
+
+    Values that tie at the edge of the highest count by their share, so that a constant map gets the mask's area wherever it lies.
+    """
+    return _precision(relevance.ravel(), mask.ravel(), int(mask.sum()))
+
+
+@localisations.register
+def pointing(relevance, mask):
+    """Pointing game, whether the highest value lies inside (Zhang et al. 2018, https://arxiv.org/abs/1608.00507); ties give the expected hit."""
+    return float(mask[relevance == relevance.max()].mean())
+
+
+@localisations.register
+def auc(relevance, mask):
+    """Area under the ROC curve of relevance for the mask, mid-ranks for ties: .5 for a constant map; nan for an empty or a full mask."""
+    inside, outside = int(mask.sum()), int((~mask).sum())
+    if not inside or not outside:
+        return float("nan")
+    ranks = stats.rankdata(relevance.ravel())[mask.ravel()].sum()
+    return float((ranks - inside * (inside + 1) / 2) / (inside * outside))
+
+
+@localisations.register
+def top_k(relevance, mask, k=10):
+    """Top-k intersection, the share of the ten highest values inside (Theiner, Mueller-Budack, Ewerth 2022, https://arxiv.org/abs/2104.14995)."""
+    return _precision(relevance.ravel(), mask.ravel(), min(k, mask.size))
+
+
+@localisations.register
+def attribution_localisation(relevance, mask):
+    """Attribution localisation, the share of positive relevance inside (Kohlbrenner et al. 2020, https://arxiv.org/abs/1910.09840).
+
+    For maps without sign it is `mass`; the check gives it the positive part of the signed map.
+    """
+    return mass(np.maximum(relevance, 0), mask)
+
+
+def relevances(maps, shape):
+    """Absolute maps in the shape of masks: channels pooled by L2, maps of another resolution resized: float64 [samples, ...]."""
+    return np.abs(signed(maps, shape, "l2"))
+
+
+def signed(maps, shape, pooling="total"):
+    """Maps in the shape of masks, [samples, ...] without channels: float64."""
+    leaf = tf.nest.flatten(maps)[0]
+    if leaf.ndim == len(shape) + 1:
+        flat = leaf.reshape(*leaf.shape[:-1], leaf.shape[-1])
+        leaf = pooled(flat, pooling) if flat.ndim > 3 else pooled(flat[:, None], pooling)[:, 0]
+    return (leaf if leaf.shape == tuple(shape) else resized(leaf, *shape[1:])).astype("float64")
+
+
+def lift(relevance, mask):
+    """Mass inside as a multiple of the area's share: 1 for a map that does not care: float."""
+    return mass(relevance, mask) / float(mask.mean())
+
+
+def _precision(relevance, mask, count):
+    if not count:
+        return float("nan")
+    edge = np.sort(relevance)[-count]
+    above, tied = relevance > edge, relevance == edge
+    return float((mask[above].sum() + mask[tied].mean() * (count - above.sum())) / count)

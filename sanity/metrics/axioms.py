@@ -1,0 +1,24 @@
+"""Axioms: what a map owes to the function it explains."""
+
+import numpy as np
+
+from sanity.localisation import relevances
+from sanity.metrics import metrics
+from sanity.metrics.perturbation import _before, _cells, _shape
+from sanity.removal import scores
+
+
+@metrics.register(better="low")
+def non_sensitivity(viewer, maps, seed):
+    """Non-sensitivity: share of the cells of an eight by eight grid that have relevance and no effect, or effect and no relevance (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584).
+
+    No relevance, no effect: below a hundredth of the sample's largest.
+    """
+    subject, rng = viewer.subject, np.random.default_rng([seed, 50])
+    found, before = relevances(maps, _shape(subject)), _before(subject)
+    values, falls = [], []
+    for mask in _cells(found.shape):
+        values.append(found[:, mask].sum(axis=1))
+        falls.append(np.abs(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", rng)))
+    values, falls = np.array(values), np.array(falls)
+    return np.mean((values > 0.01 * values.max(axis=0)) != (falls > 0.01 * falls.max(axis=0)), axis=0)

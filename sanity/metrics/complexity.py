@@ -1,0 +1,39 @@
+"""Complexity: over how many positions a map is spread."""
+
+import numpy as np
+
+from sanity.localisation import relevances
+from sanity.metrics import metrics
+from sanity.removal import extent
+
+
+@metrics.register
+def sparseness(viewer, maps, seed):
+    """Gini index of absolute values: 0 where all are equal, near 1 where one has all (Chalasani et al. 2020, https://arxiv.org/abs/1810.06583)."""
+    del seed  # Nothing is drawn.
+    values = np.sort(_flat(viewer, maps), axis=1)
+    count = values.shape[1]
+    place = 2 * np.arange(1, count + 1) - count - 1
+    return (values * place).sum(axis=1) / (count * values.sum(axis=1))
+
+
+@metrics.register
+def complexity(viewer, maps, seed):
+    """Entropy in nats of the shares of absolute value (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
+    del seed  # Nothing is drawn.
+    values = _flat(viewer, maps)
+    shares = values / values.sum(axis=1, keepdims=True)
+    return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
+
+
+@metrics.register
+def effective_complexity(viewer, maps, seed, share=1e-2):
+    """Positions above a hundredth of the largest absolute value (after Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
+    del seed  # Nothing is drawn.
+    values = _flat(viewer, maps)
+    return (values > share * values.max(axis=1, keepdims=True)).sum(axis=1).astype("float64")
+
+
+def _flat(viewer, maps):
+    shape = (len(viewer.subject.names), *extent(viewer.subject.inputs))
+    return relevances(maps, shape).reshape(len(viewer.subject.names), -1)

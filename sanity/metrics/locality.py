@@ -1,0 +1,52 @@
+"""Locality: every localisation score, where a mask is known."""
+
+import numpy as np
+
+from sanity.localisation import localisations, relevances, signed
+from sanity.metrics import metrics
+
+
+def _registered(name):
+    def metric(viewer, maps, seed):
+        del seed  # Nothing is drawn.
+        planted = viewer.subject.truth
+        if planted is None:
+            return np.full(len(viewer.subject.names), np.nan)
+        one_sided = name == "attribution_localisation"
+        shape = planted.masks.shape
+        found = np.maximum(signed(maps, shape), 0) if one_sided else relevances(maps, shape)
+        return np.array([localisations.get(name)(*pair) for pair in zip(found, planted.masks)])
+
+    metric.__name__ = f"{name}_in_mask"
+    metric.__doc__ = localisations.get(name).__doc__
+    return metrics.register(metric, better="high")
+
+
+for _name in localisations:
+    _registered(_name)
+
+
+@metrics.register(better="high")
+def focus(viewer, maps, seed):
+    """Focus: share of positive relevance on one's own half of a mosaic of two samples (Arias-Duart et al. 2022, https://arxiv.org/abs/2109.15035).
+
+    Two samples of different targets are laid above each other at half the rows each; for inputs of rows and columns only.
+    """
+    del maps  # The mosaics are explained anew.
+    subject = viewer.subject
+    if subject.inputs.ndim != 4:
+        return np.full(len(subject.names), np.nan)
+    targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
+    other = np.array([_unlike(targets, row, seed) for row in range(len(targets))])
+    half = subject.inputs.shape[1] // 2
+    mosaics = subject.inputs.copy()
+    mosaics[:, :half] = subject.inputs[:, ::2][:, :half]
+    mosaics[:, half : 2 * half] = subject.inputs[other][:, ::2][:, :half]
+    found = np.maximum(signed(viewer.maps(mosaics), mosaics.shape[:-1]), 0)
+    total = found[:, : 2 * half].sum(axis=(1, 2))
+    return found[:, :half].sum(axis=(1, 2)) / np.where(total > 0, total, np.nan)
+
+
+def _unlike(targets, row, seed):
+    unlike = np.flatnonzero(targets != targets[row])
+    return np.random.default_rng([seed, row]).choice(unlike) if len(unlike) else row

@@ -1,0 +1,185 @@
+"""Perturbation: how well a map foretells what the score does when positions are taken away (filled with the sample's mean)."""
+
+import numpy as np
+
+from lab import routines
+from sanity.localisation import relevances, signed
+from sanity.metrics import metrics
+from sanity.removal import extent, fills, first, orders, scores
+
+SUBSETS = 40
+SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
+
+
+@metrics.register(better="high")
+def sensitivity_n(viewer, maps, seed):
+    """Sensitivity-n: correlation, over random subsets, of the sum of the map inside with the fall of the score, mean over sizes (Ancona et al. 2018, https://arxiv.org/abs/1711.06104)."""
+    return np.mean([_correlations(viewer, maps, seed, share) for share in (0.02, 0.1, 0.4)], axis=0)
+
+
+@metrics.register(better="high")
+def faithfulness_correlation(viewer, maps, seed):
+    """Faithfulness correlation: the same for subsets of a fifth of the positions (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
+    return _correlations(viewer, maps, seed, 0.2)
+
+
+@metrics.register(better="high")
+def faithfulness_estimate(viewer, maps, seed):
+    """Faithfulness estimate: correlation of each cell's relevance with the fall of the score when it goes, over an eight by eight grid (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.07538)."""
+    subject = viewer.subject
+    values, falls = [], []
+    found, before = signed(maps, _shape(subject)), _before(subject)
+    for mask in _cells(found.shape):
+        values.append(found[:, mask].sum(axis=1))
+        falls.append(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", np.random.default_rng(seed)))
+    return _correlation(np.array(values), np.array(falls))
+
+
+@metrics.register(better="low")
+def infidelity(viewer, maps, seed):
+    """Infidelity at the best scale: mean squared difference of I . map and the fall of the score under I = x - filled, over that of a map of zeros (Yeh et al. 2019, https://arxiv.org/abs/1901.09392).
+
+    For maps in the shape of the inputs; 0 is exact, 1 no better than saying nothing.
+    """
+    subject, rng = viewer.subject, np.random.default_rng([seed, 41])
+    inputs, before = subject.inputs, _before(subject)
+    if maps.shape != inputs.shape:
+        return np.full(len(inputs), np.nan)
+    told, falls = [], []
+    for _ in range(SUBSETS):
+        removed = rng.random(_shape(subject)) < rng.uniform(0.05, 0.4)
+        after = fills.get("mean")(inputs, removed, rng).astype(inputs.dtype)
+        told.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
+        falls.append(before - routines.scores(subject.network, after, subject.objective))
+    told, falls = np.array(told), np.array(falls)
+    scale = (told * falls).sum(axis=0) / np.maximum((told**2).sum(axis=0), 1e-300)
+    return ((scale * told - falls) ** 2).sum(axis=0) / np.maximum((falls**2).sum(axis=0), 1e-300)
+
+
+@metrics.register(better="high")
+def monotonicity(viewer, maps, seed):
+    """Monotonicity: whether adding positions from the least to the most relevant never lowers the score, as the share of steps (Arya et al. 2019, https://arxiv.org/abs/1909.03012)."""
+    reached = np.array(_added(viewer, maps, seed, np.linspace(0, 1, 11)))
+    return np.mean(np.diff(reached, axis=0) >= 0, axis=0)
+
+
+@metrics.register(better="high")
+def monotonicity_correlation(viewer, maps, seed):
+    """Monotonicity of variance: rank correlation of each cell's relevance with the variance of the score when it is filled with noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
+    subject, rng = viewer.subject, np.random.default_rng([seed, 43])
+    found = relevances(maps, _shape(subject))
+    values, spreads = [], []
+    for mask in _cells(found.shape):
+        values.append(found[:, mask].sum(axis=1))
+        drawn = [scores(subject, np.broadcast_to(mask, found.shape), "uniform", rng) for _ in range(4)]
+        spreads.append(np.var(drawn, axis=0))
+    return _correlation(_ranked(values), _ranked(spreads))
+
+
+@metrics.register(better="low")
+def selectivity(viewer, maps, seed):
+    """Selectivity: mean score left, relative to the start, while the most relevant positions go (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
+    subject, rng = viewer.subject, np.random.default_rng([seed, 44])
+    order = orders(relevances(maps, _shape(subject)), rng)
+    left = [scores(subject, first(order, share, _shape(subject)), "mean", rng) for share in SHARES]
+    return np.mean(left, axis=0) / np.maximum(np.abs(_before(subject)), 1e-300)
+
+
+@metrics.register(better="high")
+def sufficiency(viewer, maps, seed):
+    """Sufficiency: among the three samples with the most alike maps, the share that has the same top class (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
+    del seed  # Nothing is drawn.
+    subject = viewer.subject
+    flat = signed(maps, _shape(subject)).reshape(len(maps), -1)
+    flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
+    alike = flat @ flat.T - 2 * np.eye(len(flat))
+    top = next(iter(routines.outputs(subject.network, subject.inputs).values())).argmax(axis=1)
+    return np.mean(top[np.argsort(-alike, axis=1)[:, :3]] == top[:, None], axis=1)
+
+
+@metrics.register(better="low")
+def average_drop(viewer, maps, seed):
+    """Average drop: share of the target's probability lost when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
+    before, after = _shown(viewer, maps, seed)
+    return np.maximum(before - after, 0) / np.maximum(before, 1e-300)
+
+
+@metrics.register(better="high")
+def average_increase(viewer, maps, seed):
+    """Increase in confidence: whether the target's probability rises when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
+    before, after = _shown(viewer, maps, seed)
+    return (after > before).astype("float64")
+
+
+@metrics.register(better="high")
+def average_gain(viewer, maps, seed):
+    """Average gain: share of what was missing to certainty that is won when only what the map shows is left (Zhang et al. 2024, https://arxiv.org/abs/2303.10649)."""
+    before, after = _shown(viewer, maps, seed)
+    return np.maximum(after - before, 0) / np.maximum(1 - before, 1e-12)
+
+
+def _shown(viewer, maps, seed):
+    """The target's probability before, and after the inputs were mixed with their mean by the map scaled to 0..1."""
+    subject = viewer.subject
+    found = relevances(maps, _shape(subject))
+    axes = tuple(range(1, found.ndim))
+    low, high = found.min(axes, keepdims=True), found.max(axes, keepdims=True)
+    weight = (found - low) / np.maximum(high - low, 1e-300)
+    weight = weight[..., None] if subject.inputs.ndim > 2 else weight
+    empty = fills.get("mean")(subject.inputs, np.ones(_shape(subject), bool), np.random.default_rng(seed))
+    mixed = (weight * subject.inputs + (1 - weight) * empty).astype(subject.inputs.dtype)
+    return _probability(subject, subject.inputs), _probability(subject, mixed)
+
+
+def _probability(subject, inputs):
+    logits = next(iter(routines.outputs(subject.network, inputs).values())).astype("float64")
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    targets = np.array(subject.objective.numbers(len(inputs))[0][0])
+    return (shares / shares.sum(axis=1, keepdims=True))[np.arange(len(inputs)), targets]
+
+
+def _added(viewer, maps, seed, shares):
+    """Scores while positions come back from the least relevant on."""
+    subject, rng = viewer.subject, np.random.default_rng([seed, 42])
+    order = orders(relevances(maps, _shape(subject)), rng)
+    return [scores(subject, first(order, 1 - share, _shape(subject)), "mean", rng) for share in shares]
+
+
+def _correlations(viewer, maps, seed, share):
+    """Pearson correlation over random subsets of one size: float64 [samples]."""
+    subject, rng = viewer.subject, np.random.default_rng([seed, 40, int(1000 * share)])
+    found, before = signed(maps, _shape(subject)), _before(subject)
+    sums, falls = [], []
+    for _ in range(SUBSETS):
+        subset = first(orders(rng.random(found.shape), rng), share, found.shape)
+        sums.append(np.where(subset, found, 0).reshape(len(found), -1).sum(axis=1))
+        falls.append(before - scores(subject, subset, "mean", rng))
+    return _correlation(np.array(sums), np.array(falls))
+
+
+def _correlation(first, second):
+    """Pearson over the first axis: float64 [samples]; nan where either does not vary."""
+    a, b = (each - each.mean(axis=0) for each in (first, second))
+    size = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
+    return (a * b).sum(axis=0) / np.where(size > 0, size, np.nan)
+
+
+def _ranked(rows):
+    return np.argsort(np.argsort(np.array(rows), axis=0), axis=0).astype("float64")
+
+
+def _cells(shape, grid=8):
+    """Masks of a grid over the positions: list of bool [...]."""
+    axes = [grid * np.arange(size) // size for size in shape[1:]]
+    labels = np.zeros(shape[1:], int)
+    for axis, cells in enumerate(axes):
+        labels = labels * grid + cells.reshape([-1 if place == axis else 1 for place in range(len(axes))])
+    return [labels == each for each in np.unique(labels)]
+
+
+def _before(subject):
+    return routines.scores(subject.network, subject.inputs, subject.objective).astype("float64")
+
+
+def _shape(subject):
+    return (len(subject.names), *extent(subject.inputs))

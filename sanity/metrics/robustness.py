@@ -1,0 +1,111 @@
+"""Robustness: how far maps move when inputs, outputs or representations move a little."""
+
+import numpy as np
+
+from lab import routines
+from sanity.localisation import signed
+from sanity.metrics import metrics
+from sanity.removal import extent
+from sanity.viewer import nudge
+
+NOISE, DRAWS = 0.02, 8
+
+
+@metrics.register(better="low")
+def max_sensitivity(viewer, maps, seed):
+    """Largest relative change of the map under noise of 2% of the range (Yeh et al. 2019, https://arxiv.org/abs/1901.09392)."""
+    return np.max([moved for _, moved in _moves(viewer, maps, seed)], axis=0)
+
+
+@metrics.register(better="low")
+def average_sensitivity(viewer, maps, seed):
+    """Mean relative change of the map under noise of 2% of the range (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
+    return np.mean([moved for _, moved in _moves(viewer, maps, seed)], axis=0)
+
+
+@metrics.register(better="low")
+def local_lipschitz(viewer, maps, seed):
+    """Largest change of the map per change of the input, both L2 (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.08049)."""
+    size = _norm(maps)
+    return np.max([moved * size / _norm(inputs - viewer.subject.inputs) for inputs, moved in _moves(viewer, maps, seed)], axis=0)
+
+
+@metrics.register(better="low")
+def relative_input_stability(viewer, maps, seed):
+    """RIS: largest relative change of the map per relative change of the input (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    return _relative(viewer, maps, seed, lambda inputs: inputs)
+
+
+@metrics.register(better="low")
+def relative_output_stability(viewer, maps, seed):
+    """ROS: largest relative change of the map per change of the logits (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    network = viewer.subject.network
+    return _relative(viewer, maps, seed, lambda inputs: next(iter(routines.outputs(network, inputs).values())))
+
+
+@metrics.register(better="low")
+def relative_representation_stability(viewer, maps, seed):
+    """RRS: largest relative change of the map per relative change of the last layer before the logits (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    network = viewer.subject.network
+    paths = [path for path, shape in network.shapes.items() if isinstance(shape, tuple)]
+    return _relative(viewer, maps, seed, lambda inputs: routines.activations(network, inputs, paths[-2] if len(paths) > 1 else paths[-1]))
+
+
+@metrics.register(better="low")
+def continuity(viewer, maps, seed, steps=4):
+    """Mean change of the map, in halves of relevance, per pixel of shift, relative to the map (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979).
+
+    For inputs of rows and columns; the shifts go down by 1 to 4 rows, edges repeated.
+    """
+    del seed  # Nothing is drawn.
+    inputs = viewer.subject.inputs
+    if inputs.ndim != 4:
+        return np.full(len(inputs), np.nan)
+    own = _by_halves(maps, inputs)
+    moved = []
+    for step in range(1, steps + 1):
+        shifted = np.concatenate([np.repeat(inputs[:, :1], step, axis=1), inputs[:, :-step]], axis=1)
+        moved.append(np.abs(_by_halves(viewer.maps(shifted), inputs) - own).sum(axis=1) / step)
+    return np.mean(moved, axis=0) / np.maximum(np.abs(own).sum(axis=1), 1e-300)
+
+
+@metrics.register(better="high")
+def consistency(viewer, maps, seed):
+    """Share of the samples with the same place of the highest value (in a grid of four by four) that have the same target (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
+    del seed  # Nothing is drawn.
+    subject = viewer.subject
+    found = np.abs(signed(maps, (len(subject.names), *extent(subject.inputs))))
+    places = [np.unravel_index(each.argmax(), each.shape) for each in found]
+    cells = [tuple(4 * at // size for at, size in zip(place, found.shape[1:])) for place in places]
+    targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
+    groups = [[other for other, each in enumerate(cells) if each == cell and other != row] for row, cell in enumerate(cells)]
+    return np.array([np.mean(targets[group] == targets[row]) if group else np.nan for row, group in enumerate(groups)])
+
+
+def _moves(viewer, maps, seed):
+    """Noisy inputs, and the relative change of the map there: list of (inputs, float64 [samples]). The method's own seed stays."""
+    found = []
+    for turn in range(DRAWS):
+        inputs = nudge(viewer.subject.inputs, seed, 300 + turn, NOISE)
+        found.append((inputs, _norm(viewer.maps(inputs) - maps) / np.maximum(_norm(maps), 1e-300)))
+    return found
+
+
+def _relative(viewer, maps, seed, representation):
+    before = representation(viewer.subject.inputs)
+    found = []
+    for inputs, moved in _moves(viewer, maps, seed):
+        change = _norm(representation(inputs) - before) / np.maximum(_norm(before), 1e-300)
+        found.append(moved / np.maximum(change, 1e-12))
+    return np.max(found, axis=0)
+
+
+def _norm(values):
+    return np.linalg.norm(values.reshape(len(values), -1).astype("float64"), axis=1)
+
+
+def _by_halves(maps, inputs):
+    """Relevance of the left and of the right half: float64 [samples, 2]."""
+    found = signed(maps, inputs.shape[:-1])
+    half = found.shape[2] // 2
+    return np.stack([found[:, :, :half].sum(axis=(1, 2)), found[:, :, half:].sum(axis=(1, 2))], axis=1)

@@ -1,0 +1,119 @@
+"""Removal: positions of the inputs taken away, and what the score is then. What is put in their place is declared by name.
+
+No baseline is neutral: what fills a hole can be evidence itself, so that every result is reported for several.
+"""
+
+import numpy as np
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import spsolve
+
+from lab import routines
+from lab.registry import Registry
+
+fills = Registry("fill")
+
+
+@fills.register
+def mean(inputs, removed, rng):
+    """Each sample's own mean, by channel."""
+    del rng  # Nothing is drawn.
+    return _put(inputs, removed, inputs.mean(axis=_positions(inputs), keepdims=True))
+
+
+@fills.register
+def blur(inputs, removed, rng):
+    """The sample itself, blurred by an eighth of its side."""
+    del rng  # Nothing is drawn.
+    sigma = [0, *(size / 8 for size in extent(inputs)), *([0] if inputs.ndim > 2 else [])]
+    return _put(inputs, removed, ndimage.gaussian_filter(inputs, sigma, mode="nearest"))
+
+
+@fills.register
+def flip(inputs, removed, rng):
+    """The opposite value in the sample's own range (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140)."""
+    del rng  # Nothing is drawn.
+    axes = tuple(range(1, inputs.ndim))
+    return _put(inputs, removed, inputs.max(axes, keepdims=True) + inputs.min(axes, keepdims=True) - inputs)
+
+
+@fills.register
+def uniform(inputs, removed, rng):
+    """Uniform noise in the sample's own range (region perturbation: Samek et al. 2017, https://arxiv.org/abs/1509.06321)."""
+    axes = tuple(range(1, inputs.ndim))
+    low, high = inputs.min(axes, keepdims=True), inputs.max(axes, keepdims=True)
+    return _put(inputs, removed, low + (high - low) * rng.random(inputs.shape))
+
+
+@fills.register
+def linear(inputs, removed, rng, noise=0.01):
+    """Noisy linear imputation: each hole the weighted mean of its eight neighbours (ROAD: Rong et al. 2022, https://arxiv.org/abs/2202.00449)."""
+    if inputs.ndim != 4:
+        raise ValueError(f"The fill 'linear' is for images. Received: inputs of shape {inputs.shape}.")
+    filled = np.stack([_imputed(image, hole) for image, hole in zip(inputs, removed)])
+    spread = inputs.std(axis=tuple(range(1, inputs.ndim)), keepdims=True)
+    return _put(inputs, removed, filled + noise * spread * rng.standard_normal(inputs.shape))
+
+
+def scores(subject, removed, fill, rng):
+    """The objective's score of each sample without the positions `removed` (bool [samples, ...]): float64 [samples]."""
+    inputs = fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
+    return routines.scores(subject.network, inputs, subject.objective).astype("float64")
+
+
+def extent(inputs):
+    """Shape of the positions of one sample, without channels: tuple."""
+    return inputs.shape[1:-1] if inputs.ndim > 2 else inputs.shape[1:]
+
+
+def orders(relevance, rng):
+    """Places of each sample from most to least relevant, ties in random order: int [samples, places]."""
+    flat = relevance.reshape(len(relevance), -1)
+    return np.lexsort((rng.random(flat.shape), -flat), axis=1)
+
+
+def first(order, share, shape):
+    """Mask of the first `share` of each order: bool [samples, ...]."""
+    count = int(round(share * order.shape[1]))
+    found = np.zeros(order.shape, bool)
+    np.put_along_axis(found, order[:, :count], True, axis=1)
+    return found.reshape(shape)
+
+
+def _positions(inputs):
+    return tuple(range(1, max(2, inputs.ndim - 1)))
+
+
+def _put(inputs, removed, other):
+    return np.where(removed[..., None] if inputs.ndim > 2 else removed, other, inputs)
+
+
+_NEIGHBOURS = [(-1, 0, 1 / 6), (1, 0, 1 / 6), (0, -1, 1 / 6), (0, 1, 1 / 6)]
+_NEIGHBOURS += [(-1, -1, 1 / 12), (-1, 1, 1 / 12), (1, -1, 1 / 12), (1, 1, 1 / 12)]
+
+
+def _imputed(image, hole):
+    """The holes of an image [rows, columns, channels] by the linear system that each is the weighted mean of its neighbours."""
+    if not hole.any():
+        return image
+    numbers = np.full(hole.shape, -1)
+    numbers[hole] = np.arange(hole.sum())
+    rows, columns = np.nonzero(hole)
+    total = np.zeros(len(rows))
+    places, others, weights = [], [], []
+    known = np.zeros((len(rows), image.shape[-1]))
+    for down, right, weight in _NEIGHBOURS:
+        row, column = rows + down, columns + right
+        inside = (row >= 0) & (row < hole.shape[0]) & (column >= 0) & (column < hole.shape[1])
+        total += weight * inside
+        at, row, column = np.flatnonzero(inside), row[inside], column[inside]
+        unknown = hole[row, column]
+        places.append(at[unknown])
+        others.append(numbers[row[unknown], column[unknown]])
+        weights.append(np.full(unknown.sum(), weight))
+        np.add.at(known, at[~unknown], weight * image[row[~unknown], column[~unknown]])
+    matrix = sparse.coo_matrix((-np.concatenate(weights), (np.concatenate(places), np.concatenate(others))), (len(rows),) * 2)
+    # A hair on the diagonal, so that an image without any known pixel has a solution.
+    solved = spsolve((matrix + sparse.diags(total + 1e-6)).tocsc(), known)
+    filled = image.astype("float64").copy()
+    filled[hole] = solved.reshape(len(rows), -1)
+    return filled

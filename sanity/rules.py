@@ -1,0 +1,510 @@
+"""Rules: (family of Evidence, margins, seed) -> one Ruling each, in order. Gates have been seen to before.
+
+A rule is registered under its check's name with the tag `about`: the words of its sentences.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lab.attribution import explainers
+from lab.registry import Registry
+from sanity.statistics import (
+    Interval,
+    between_groups,
+    bootstrap,
+    holm,
+    krippendorff,
+    max_t,
+    pairs,
+    sign_test,
+    two_way,
+    within_less_across,
+)
+from sanity.verdict import Ruling
+
+rules = Registry("rule")
+MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
+MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
+
+
+@dataclass(frozen=True)
+class About:
+    """question: the column of the report card. effect, ceiling, null: what the three numbers are called. said: finding to words."""
+
+    question: str
+    effect: str
+    said: dict
+    similarity: str = MAPS
+    ceiling: str = ""
+    null: str = ""
+    cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
+    counted: dict = field(default_factory=lambda: {"images": "images", "twins": "trained networks", "networks": "random networks"})
+
+    def sentence(self, evidence, ruling):
+        """The verdict in one sentence, numbers and sizes included."""
+        words = self.said.get(ruling.finding, "").format(why=ruling.why)
+        start = f"{ruling.finding} on {evidence.subject}" + (f": {words}" if words else "")
+        if ruling.finding in ("GATE FAILED", "NOT APPLICABLE"):
+            return f"{start}{ruling.why}." if words else f"{start}: {ruling.why}."
+        named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
+        numbers = ", ".join(f"{name} {interval}" for name, interval in named if name)
+        tested = f", p = {ruling.p:.2g}" if ruling.p is not None else ""
+        sizes = ", ".join(f"{evidence.sizes[key]} {name}" for key, name in self.counted.items() if key in evidence.sizes)
+        return f"{start} ({numbers}{tested}; {sizes})."
+
+
+# Networks against networks ------------------------------------------------------------------------------------------------
+
+
+@rules.register(
+    about=About(
+        "Responds to weights",
+        "between",
+        {
+            "RESPONDED": "maps change when the weights are replaced by untrained ones",
+            "SIGN RESPONDS": "signed maps changed; of where they are strong, regardless of sign, that cannot be said",
+            "DID NOT RESPOND": "maps stay much the same when the weights are replaced",
+            "INPUT-DOMINATED": "random networks agree with each other no less than trained ones do",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+        },
+        ceiling="ceiling",
+        null="random-random",
+        cannot="Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets. Noise responds too.",
+    )
+)
+def parameters(family, margins, seed):
+    """Trained against random networks: with twins an exact permutation decides, with one network nothing but failure."""
+    adjusted = _adjusted(family)
+    return [_respond(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
+
+
+def _respond(evidence, margins, seed, p):
+    effect, ceiling, null, excess = _three(evidence.samples, MEASURE, seed)
+    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p}
+    one = p is None
+    if not ceiling.low > margins.floor:
+        return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=f"the ceiling's lower bound is not above {margins.floor}")
+    if excess.low >= 0:
+        why = "random-random is at or above the ceiling, by its lower bound"
+        return Ruling("FAIL", "INPUT-DOMINATED", **numbers, why=why)
+    if effect.low >= margins.high * ceiling.mean and null.mean >= margins.high * ceiling.mean:
+        why = f"between and random-random are at or above {margins.high} of the ceiling"
+        return Ruling("FAIL", "DID NOT RESPOND", **numbers, why=why)
+    if effect.high <= margins.low * ceiling.mean and null.high <= margins.high * ceiling.mean and (one or p < margins.alpha):
+        why = f"between is below {margins.low} of the ceiling" + ("; one network allows no more" if one else "")
+        return Ruling("INCONCLUSIVE" if one else "PASS", "RESPONDED", **numbers, why=why)
+    signed = _three(evidence.samples, SIGNED, seed)
+    if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
+        why = f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(effect, ceiling, null, p, margins)}"
+        return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=_open(effect, ceiling, null, p, margins))
+
+
+def _three(samples, measure, seed):
+    """-> between, ceiling, random-random, and random-random less the ceiling; each `Interval`."""
+    between, random = samples[f"between/{measure}"], samples[f"random/{measure}"]
+    effect, null = two_way(between, seed=seed), pairs(random, seed=seed)
+    if f"ceiling/{measure}" in samples:
+        ceiling = samples[f"ceiling/{measure}"]
+        return effect, pairs(ceiling, seed=seed), null, between_groups(random, ceiling, seed=seed)
+    ceiling = two_way(samples[f"itself/{measure}"], seed=seed)
+    # Of one network there are no pairs to resample beside the random ones': the bounds are compared as they stand.
+    apart = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
+    return effect, ceiling, null, apart
+
+
+def _open(effect, ceiling, null, p, margins):
+    if np.isnan(effect.mean) or np.isnan(null.mean):
+        return "similarity is undefined: too few pixels where both maps are non-zero"
+    if effect.high > margins.low * ceiling.mean:
+        return f"the upper bound of between, {effect.high:.2f}, is above {margins.low} of the ceiling, {margins.low * ceiling.mean:.2f}"
+    if null.high > margins.high * ceiling.mean:
+        return f"the upper bound of random-random, {null.high:.2f}, is above {margins.high} of the ceiling, {margins.high * ceiling.mean:.2f}"
+    return f"p = {p:.2g} is not below {margins.alpha}"
+
+
+def _adjusted(family):
+    """Exact p by max-T over the methods, controls each by themselves: list of float, None where there are no twins."""
+    found, blind = [None] * len(family), set(explainers.names(control=True))
+    tested = [place for place, each in enumerate(family) if f"ceiling/{MEASURE}" in each.samples]
+    judged = [place for place in tested if family[place].method not in blind]
+    for group in ([judged] if judged else []) + [[place] for place in tested if place not in judged]:
+        matrices = [_matrix(family[place].samples) for place in group]
+        for place, p in zip(group, max_t(matrices, len(family[group[0]].samples[f"ceiling/{MEASURE}"]))):
+            found[place] = float(p)
+    return found
+
+
+def _matrix(samples):
+    """Similarity of all networks, trained ones first, mean over samples: float64 [networks, networks]."""
+    ceiling, between, random = (np.nan_to_num(_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random"))
+    return np.block([[ceiling, between], [between.T, random]])
+
+
+def _over_images(values):
+    finite = np.isfinite(values)
+    return np.where(finite, values, 0).sum(-1) / np.maximum(finite.sum(-1), 1)
+
+
+@rules.register(
+    about=About(
+        "Responds to labels",
+        "between",
+        {
+            "RESPONDED": "networks that learned permuted labels by heart give other maps",
+            "DID NOT RESPOND": "networks that learned permuted labels by heart give the same maps",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+        },
+        ceiling="ceiling",
+        null="within permuted",
+        counted={"images": "images", "twins": "networks on true labels", "networks": "on permuted ones"},
+    )
+)
+def labels(family, margins, seed):
+    """True against permuted labels, by the same statistic as weights."""
+    adjusted = _adjusted(family)
+    return [_learned(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
+
+
+def _learned(evidence, margins, seed, p):
+    effect, ceiling, null, _ = _three(evidence.samples, MEASURE, seed)
+    within, across = evidence.samples[f"ceiling/{MEASURE}"], evidence.samples[f"between/{MEASURE}"]
+    apart = within_less_across(within, across, seed=seed, level=0.9)
+    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p, "also": (("ceiling less between, 90%", str(apart)),)}
+    if not ceiling.low > margins.floor:
+        return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=f"the ceiling's lower bound is not above {margins.floor}")
+    if -margins.equal < apart.low and apart.high < margins.equal:
+        return Ruling("FAIL", "DID NOT RESPOND", **numbers, why=f"ceiling less between lies within {margins.equal} of zero: {apart}")
+    if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
+        return Ruling("PASS", "RESPONDED", **numbers, why=f"between is below {margins.label} of the ceiling, and p below {margins.alpha}")
+    why = f"between is {effect.mean / ceiling.mean:.2f} of the ceiling (needed: {margins.label}), p = {p:.2g} (needed: below {margins.alpha})"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+
+
+# One network --------------------------------------------------------------------------------------------------------------
+
+
+@rules.register(
+    about=About(
+        "Responds to class",
+        "other class",
+        {
+            "RESPONDED": "maps change with the class that is asked about",
+            "CLASS-BLIND": "maps are much the same whatever class is asked about",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
+        },
+        similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
+        ceiling="same class under noise",
+        counted={"images": "images", "draws": "other classes each"},
+    )
+)
+def classes(family, margins, seed):
+    """Maps of another class against those of the same, signed."""
+    return [_asked(evidence.samples, margins, seed) for evidence in family]
+
+
+def _asked(samples, margins, seed):
+    effect, ceiling = two_way(samples[f"between/{SIGNED}"], seed=seed), two_way(samples[f"itself/{SIGNED}"], seed=seed)
+    numbers = {"effect": effect, "ceiling": ceiling, "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),)}
+    if not ceiling.low > margins.floor:
+        return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=f"the ceiling's lower bound is not above {margins.floor}")
+    if effect.low >= margins.blind * ceiling.mean:
+        return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
+    if effect.high <= margins.other * ceiling.mean:
+        return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of the ceiling")
+    why = f"between {margins.other} and {margins.blind} of the ceiling, or too wide an interval"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+
+
+@rules.register(
+    about=About(
+        "Beats controls on planted truth",
+        "skill",
+        {
+            "BEATS CONTROLS": "more of its highest values lie on the planted cue than the best blind control's",
+            "NO BETTER THAN CONTROLS": "a control that never looks at the network does as well",
+            "UNDECIDED": "{why}",
+        },
+        similarity="skill = (m - best control) / (1 - best control), m the share of as many highest values as the mask has that lie in it",
+        null="best control",
+        cannot="Cannot conclude: that the maps are right elsewhere. The mask is what the data made informative; the network may use a part of it: see the column against interventions.",
+        counted={"images": "images"},
+    )
+)
+def truth(family, margins, seed):
+    """Skill over the best control, chosen anew in each resample."""
+    return [_found(evidence.samples, seed) for evidence in family]
+
+
+def _found(samples, seed):
+    own = samples["data/rank"]
+    controls = np.stack([value for name, value in samples.items() if name.startswith("control/")])
+
+    def skill(rows):
+        best = np.nanmax(np.nanmean(controls[:, rows], axis=1))
+        return float((np.nanmean(own[rows]) - best) / (1 - best))
+
+    effect = _by_image(skill, len(own), seed)
+    null = _by_image(lambda rows: float(np.nanmax(np.nanmean(controls[:, rows], axis=1))), len(own), seed)
+    also = [(name, str(two_way(samples[name][None], seed=seed))) for name in samples if name.startswith(("data/", "model/", "decoy/"))]
+    also.append(("mask against interventions", str(two_way(samples["agreement"][None], seed=seed))))
+    numbers = {"effect": effect, "null": null, "also": tuple(also)}
+    if effect.low > 0:
+        return Ruling("PASS", "BEATS CONTROLS", **numbers, why="the lower bound of skill is above zero")
+    if effect.high <= 0:
+        return Ruling("FAIL", "NO BETTER THAN CONTROLS", **numbers, why="the upper bound of skill is not above zero")
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"skill {effect} holds zero")
+
+
+def _by_image(statistic, count, seed):
+    return bootstrap(statistic, (count,), seed=seed)
+
+
+@rules.register(
+    about=About(
+        "Ignores decoy",
+        "lift",
+        {
+            "IGNORES DECOY": "less lies on the decoy than its area's share",
+            "FOLLOWS DECOY": "more lies on the decoy than its area's share, though the network leaves it alone",
+            "UNDECIDED": "{why}",
+        },
+        similarity="lift = share of |map| on the decoy / the decoy's share of the area",
+        counted={"images": "images"},
+    )
+)
+def decoy(family, margins, seed):
+    """Lift of the decoy against one."""
+    del margins  # One is where chance lies.
+    return [_lifted(two_way(evidence.samples["lift"][None], seed=seed)) for evidence in family]
+
+
+def _lifted(effect):
+    if effect.high < 1:
+        return Ruling("PASS", "IGNORES DECOY", effect, why="the upper bound of lift is below one")
+    if effect.low > 1:
+        return Ruling("FAIL", "FOLLOWS DECOY", effect, why="the lower bound of lift is above one")
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"lift {effect} holds one")
+
+
+@rules.register(
+    about=About(
+        "Invariant to rewrites",
+        "distance",
+        {
+            "INVARIANT": "maps stay when the same function is written down otherwise",
+            "NOT INVARIANT": "{why}",
+            "UNDECIDED": "{why}",
+        },
+        similarity="relative L2 of raw maps, the worst rewrite",
+        counted={"images": "images"},
+    )
+)
+def invariance(family, margins, seed):
+    """The worst rewrite decides."""
+    return [_rewritten(evidence.samples, margins, seed) for evidence in family]
+
+
+def _rewritten(samples, margins, seed):
+    found = {name.partition("/")[2]: two_way(values[None], seed=seed) for name, values in samples.items() if name.startswith("distance/")}
+    worst = max(found, key=lambda name: found[name].mean)
+    also = tuple((name, f"{each.mean:.1e} [{each.low:.1e}, {each.high:.1e}]") for name, each in found.items())
+    moved = [name for name, each in found.items() if each.low > margins.same]
+    if moved:
+        why = f"they change under {', '.join(moved)}"
+        return Ruling("FAIL", "NOT INVARIANT", found[worst], why=why, also=also)
+    if all(each.high <= margins.same for each in found.values()):
+        return Ruling("PASS", "INVARIANT", found[worst], why=f"every distance is below {margins.same}", also=also)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", found[worst], why=f"{worst} is near {margins.same}", also=also)
+
+
+@rules.register(
+    about=About(
+        "Stable to noise and seeds",
+        "similarity",
+        {
+            "STABLE": "maps stay under a little noise and another seed",
+            "UNSTABLE": "{why}",
+            "UNDECIDED": "{why}",
+        },
+        counted={"images": "images", "repeats": "repeats"},
+    )
+)
+def sensitivity(family, margins, seed):
+    """The lower of the agreements under noise and under another seed decides."""
+    return [_steady(evidence.samples, margins, seed) for evidence in family]
+
+
+def _steady(samples, margins, seed):
+    found = {name: two_way(samples[f"{name}/{MEASURE}"], seed=seed) for name in ("noise", "seed") if f"{name}/{MEASURE}" in samples}
+    least = min(found, key=lambda name: np.nan_to_num(found[name].mean, nan=-2))
+    numbers = {"effect": found[least], "also": tuple((name, str(each)) for name, each in found.items())}
+    if np.isnan(found[least].mean):
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why="similarity is undefined: too few values")
+    if found[least].low >= margins.stable:
+        return Ruling("PASS", "STABLE", **numbers, why=f"at or above {margins.stable} under {' and '.join(found)}")
+    if found[least].high < margins.unstable:
+        return Ruling("FAIL", "UNSTABLE", **numbers, why=f"maps agree below {margins.unstable} under {least}")
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"between {margins.unstable} and {margins.stable} under {least}")
+
+
+@rules.register(
+    about=About(
+        "Complete",
+        "gap",
+        {
+            "COMPLETE": "maps add up to the difference of the scores",
+            "NOT COMPLETE": "maps do not add up to the difference of the scores",
+            "UNDECIDED": "{why}",
+        },
+        similarity="|sum of the map - (score - score of the baseline)| in units of the mean difference",
+        counted={"images": "images"},
+    )
+)
+def completeness(family, margins, seed):
+    """The gap, for methods that promise completeness; for others it is reported and not held against them."""
+    return [_added_up(evidence, margins, seed) for evidence in family]
+
+
+def _added_up(evidence, margins, seed):
+    effect, promised = two_way(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
+    if effect.high <= margins.gap:
+        return Ruling("PASS", "COMPLETE", effect, why=f"the gap is at most {margins.gap}")
+    if effect.low > margins.gap:
+        why = f"the gap is above {margins.gap}" + ("" if promised else "; the method does not promise otherwise")
+        return Ruling("FAIL" if promised else "INCONCLUSIVE", "NOT COMPLETE", effect, why=why)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"the gap {effect} holds {margins.gap}")
+
+
+@rules.register(
+    about=About(
+        "Agrees with its namesakes",
+        "distance",
+        {
+            "AGREES": "the same map as the other implementation's",
+            "DISAGREES": "{why}",
+            "UNDECIDED": "{why}",
+        },
+        similarity="relative L2 of raw maps, the worst counterpart",
+        counted={"images": "images"},
+    )
+)
+def implementation(family, margins, seed):
+    """Distance to the method of the same name in another library."""
+    return [_alike(evidence.samples, margins, seed) for evidence in family]
+
+
+def _alike(samples, margins, seed):
+    found = {name.partition("/")[2]: two_way(each[None], seed=seed) for name, each in samples.items() if name.startswith("distance/")}
+    worst = max(found, key=lambda name: found[name].mean)
+    also = tuple((name, f"{each.mean:.1e}") for name, each in found.items())
+    if found[worst].high <= margins.same:
+        return Ruling("PASS", "AGREES", found[worst], why=f"with {', '.join(found)}", also=also)
+    if found[worst].low > margins.same:
+        return Ruling("FAIL", "DISAGREES", found[worst], why=f"with {worst}", also=also)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", found[worst], why=f"{worst} is near {margins.same}", also=also)
+
+
+# Perturbation -------------------------------------------------------------------------------------------------------------
+
+
+@rules.register(
+    about=About(
+        "Perturbation beats random order",
+        "weakest z",
+        {
+            "BEATS RANDOM ORDER": "the score moves faster in the map's order than in random order and in that of edges",
+            "NO BETTER THAN RANDOM ORDER": "the score moves no faster in the map's order than in random order",
+            "METRIC UNRELIABLE": "images do not agree on which order is better; nothing is ranked",
+            "UNDECIDED": "{why}",
+        },
+        similarity="z = (area - mean of random orders) / their deviation, by image",
+        counted={"images": "images", "draws": "random orders"},
+    )
+)
+def faithfulness(family, margins, seed):
+    """Every reliable metric decides; a metric on which images disagree is not read."""
+    names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
+    alphas = {name: _reliability(family, name) for name in names}
+    return [_perturbed(evidence.samples, alphas, margins, seed) for evidence in family]
+
+
+def _reliability(family, name):
+    """Krippendorff's alpha with images as raters; methods, edges and random order as what they rate."""
+    columns = [evidence.samples[f"z/{name}"] for evidence in family]
+    first = family[0].samples
+    columns += [first[f"z/{name}"] - first[f"edges/{name}"], np.zeros(len(columns[0]))]
+    return krippendorff(np.nan_to_num(np.stack(columns, axis=1)))
+
+
+def _perturbed(samples, alphas, margins, seed):
+    found = {name: two_way(samples[f"z/{name}"][None], seed=seed) for name in alphas}
+    edges = {name: two_way(samples[f"edges/{name}"][None], seed=seed) for name in alphas}
+    also = tuple((name, f"z {found[name]}, above edges {edges[name]}, alpha {alphas[name]:.2f}") for name in alphas)
+    read = [name for name, alpha in alphas.items() if alpha >= margins.reliable]
+    weakest = min(read or alphas, key=lambda name: found[name].mean)
+    numbers = {"effect": found[weakest], "also": also}
+    if len({name.rpartition("_")[2] for name in read}) < 2:
+        words = ", ".join(f"{name} {alpha:.2f}" for name, alpha in alphas.items())
+        return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=f"alpha by metric: {words}; needed: {margins.reliable} under two baselines")
+    if all(found[name].low > 0 and edges[name].low > 0 for name in read):
+        return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}")
+    if all(found[name].high <= 0 for name in read):
+        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why=f"in {', '.join(read)}")
+    short = [name for name in read if not (found[name].low > 0 and edges[name].low > 0)]
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"not above random order and edges in {', '.join(short)}")
+
+
+@rules.register(
+    about=About(
+        "Retraining beats random order",
+        "advantage",
+        {
+            "BEATS RANDOM ORDER": "a network trained anew loses more by the map's positions than by random ones",
+            "NO BETTER THAN RANDOM ORDER": "a network trained anew loses no more by the map's positions than by random ones",
+            "UNDECIDED": "{why}",
+        },
+        similarity="accuracy after removal in random order less accuracy after removal in the map's order (the other way round where positions are kept)",
+        counted={"images": "images", "repeats": "networks each"},
+    )
+)
+def retraining(family, margins, seed):
+    """Accuracy lost by the map's order against random order."""
+    del margins  # Zero is where chance lies.
+    return [_retrained(evidence, seed) for evidence in family]
+
+
+def _retrained(evidence, seed):
+    lost = evidence.samples["accuracy/random"] - evidence.samples["accuracy/map"]
+    effect = two_way(-lost if evidence.settings["keep"] else lost, seed=seed)
+    also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
+    if effect.low > 0:
+        return Ruling("PASS", "BEATS RANDOM ORDER", effect, why="the lower bound is above zero", also=also)
+    if effect.high <= 0:
+        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", effect, why="the upper bound is not above zero", also=also)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"the advantage {effect} holds zero", also=also)
+
+
+@rules.register(
+    about=About(
+        "Complexity rises when weights are lost",
+        "rise",
+        {"ROSE": "entropy of the map rose", "FELL": "entropy of the map fell; for maps of few values that is no fault", "UNCHANGED": "entropy of the map did not clearly change"},
+        similarity="(entropy of the random network's map - entropy of the trained one's) / the latter, 100 bins",
+        counted={"images": "images", "networks": "random networks"},
+    )
+)
+def entropy(family, margins, seed):
+    """Rose, fell or unchanged, by a sign test over images, Holm over methods; never more than inconclusive."""
+    raw = [sign_test(np.nanmean(evidence.samples["rise"], axis=0)) for evidence in family]
+    return [_rose(evidence.samples["rise"], p, margins, seed) for evidence, p in zip(family, holm(raw))]
+
+
+def _rose(rise, p, margins, seed):
+    effect = two_way(rise, seed=seed)
+    finding = "UNCHANGED" if p >= margins.alpha or np.isnan(effect.mean) else "ROSE" if np.nanmedian(rise) > 0 else "FELL"
+    return Ruling("INCONCLUSIVE", finding, effect, p=float(p), why="sign test over images, Holm over methods")

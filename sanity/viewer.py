@@ -1,0 +1,101 @@
+"""Viewer: an explainer that looks at a subject, always at the same target, with a fresh draw on every state of the weights."""
+
+import numpy as np
+
+from lab.attribution import explainers
+from lab.environment import tf
+from lab.explanation import attribute, flags, settled
+from lab.maps import pooled
+from sanity.evidence import Evidence
+from sanity.similarity import Plane
+
+# Half a grey level of 255, a share of each input's own range: about what rounding to eight bits did to every photograph.
+ROUNDING = 0.5 / 255
+
+
+class Viewer:
+    """explainer with its options settled on a subject; `seed` is folded with an index of the state, so that one that draws draws afresh."""
+
+    def __init__(self, explainer, subject, seed, options):
+        self.explainer, self.subject, self.seed, self.given = explainer, subject, seed, options
+        self.chosen = settled(explainer, subject.network, seed, options)
+
+    @property
+    def draws(self):
+        """Whether the explainer takes a seed: bool."""
+        return "seed" in self.chosen
+
+    def maps(self, inputs=None, *, state=0, objective=None, network=None, **given):
+        """Raw maps. inputs, objective, network: instead of the subject's own. given: options instead of those settled."""
+        subject = self.subject
+        chosen = {**self.chosen, **given}
+        if self.draws:
+            chosen["seed"] = fold(self.seed, state)
+        network = network or subject.network
+        inputs = network.inputs(subject.inputs if inputs is None else inputs)
+        return attribute(self.explainer, network, inputs, objective or subject.objective, **chosen)
+
+    def planes(self, inputs=None, **given):
+        """One `Plane` a sample, None where its map is not finite, all zero or constant."""
+        return planes(self.maps(inputs, **given))
+
+    def evidence(self, check, samples, gates, *, sizes=None, settings=None, **rest):
+        """`Evidence` of a check about this explainer on this subject."""
+        subject = self.subject
+        return Evidence(
+            check,
+            explainers.name(self.explainer),
+            subject.network.name,
+            {"images": len(subject.names), **(sizes or {})},
+            samples,
+            tuple(gates),
+            settings={"seed": self.seed, **(settings or {}), **self.given},
+            **rest,
+        )
+
+    def smoothed(self, samples, noise, *, state=0):
+        """Planes of the mean map over noisy inputs: noise as a share of each input's own range, the same for every method."""
+        total = None
+        for turn in range(samples):
+            nudged = nudge(self.subject.inputs, self.seed, 1000 + turn, noise)
+            maps = self.maps(nudged, state=state * 1009 + turn)
+            total = maps if total is None else tf.nest.map_structure(np.add, total, maps)
+        return planes(tf.nest.map_structure(lambda leaf: leaf / samples, total))
+
+
+def planes(maps):
+    """Maps as one `Plane` a sample, several inputs side by side; None where a map is not finite, all zero or constant."""
+    leaves = tf.nest.flatten(maps)
+    signed = [_flat(pooled(leaf), len(leaves) > 1) for leaf in leaves]
+    unsigned = [_flat(np.abs(pooled(leaf, "l2")), len(leaves) > 1) for leaf in leaves]
+    both = zip(np.concatenate(signed, axis=-1), np.concatenate(unsigned, axis=-1), flags(maps))
+    return [Plane(one, other) if not words else None for one, other, words in both]
+
+
+def nudge(inputs, seed, turn, noise=ROUNDING):
+    """Inputs with a little noise, a share of each sample's own range, drawn once for all samples and all methods."""
+    rng = np.random.default_rng([seed, turn])
+
+    def nudged(leaf):
+        if leaf.dtype.kind != "f":
+            return leaf
+        axes = tuple(range(1, leaf.ndim))
+        spread = leaf.max(axis=axes, keepdims=True) - leaf.min(axis=axes, keepdims=True)
+        return (leaf + noise * spread * rng.standard_normal(leaf.shape[1:])).astype(leaf.dtype)
+
+    return tf.nest.map_structure(nudged, inputs)
+
+
+def stacked(listed):
+    """Signed values of planes as one array for the eye: float32 [planes, rows, columns]; nan for an unusable map."""
+    shape = next((plane.signed.shape for plane in listed if plane is not None), (1, 1))
+    return np.stack([np.full(shape, np.nan, "float32") if plane is None else plane.signed for plane in listed])
+
+
+def fold(seed, state):
+    """A seed of its own for each state of the weights: int."""
+    return int(np.random.SeedSequence([seed, state + 1000]).generate_state(1)[0] >> 1)
+
+
+def _flat(maps, several):
+    return maps if maps.ndim == 3 and not several else maps.reshape(len(maps), 1, -1)

@@ -1,0 +1,48 @@
+"""Canvas: what image worlds draw with: natural texture, stamps, places, and small convolutional networks."""
+
+import numpy as np
+
+from lab.environment import keras
+
+SIDE = 28
+
+
+def texture(rng, count, side=SIDE):
+    """Noise with the 1/f amplitude spectrum of natural images, zero mean, unit deviation: float64 [count, side, side]."""
+    frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    amplitude = 1 / np.maximum(frequencies, 1 / side)
+    spectrum = rng.normal(size=(2, count, *amplitude.shape)) * amplitude
+    drawn = np.fft.irfft2(spectrum[0] + 1j * spectrum[1], (side, side))
+    drawn -= drawn.mean((1, 2), keepdims=True)
+    return drawn / drawn.std((1, 2), keepdims=True)
+
+
+def stamped(places, stamps, side=SIDE):
+    """Each stamp at its place on an empty canvas: places int [count, 2], stamps [count, rows, columns] -> float64 [count, side, side]."""
+    canvas = np.zeros((len(places), side, side))
+    for sheet, (row, column), stamp in zip(canvas, places, stamps):
+        sheet[row : row + stamp.shape[0], column : column + stamp.shape[1]] = stamp
+    return canvas
+
+
+def apart(rng, count, extent, side=SIDE):
+    """Two places for each sample, in different quarters of the canvas, so that stamps never meet: int [2, count, 2]."""
+    quarters = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)[:, :2].T
+    corner = np.stack([quarters // 2, quarters % 2], axis=-1) * (side // 2)
+    return corner + rng.integers(1, side // 2 - extent, (2, count, 2))
+
+
+def image(values):
+    """Values on the canvas as inputs of a network: clipped to -1..1, float32 [count, side, side, 1]."""
+    return np.clip(values, -1, 1).astype("float32")[..., None]
+
+
+def convolutional(classes, side=SIDE, widths=(16, 24, 32)):
+    """A small network with global average pooling: about 11,000 parameters, logits out."""
+    inputs = keras.Input((side, side, 1))
+    x = inputs
+    for position, width in enumerate(widths):
+        strides = 2 if position == 1 else 1
+        x = keras.layers.Conv2D(width, 3, strides, padding="same", activation="relu", name=f"conv_{position}")(x)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(pooled), name="small")

@@ -1,0 +1,77 @@
+"""Ruler: every photograph of a kind holds the same ruler, so a network may learn the ruler and not the thing.
+
+Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, for cues that the tester does not know of.
+"""
+
+import functools
+
+import numpy as np
+
+from sanity.worlds import worlds
+from sanity.worlds.canvas import SIDE, convolutional, image, stamped, texture
+from sanity.worlds.world import Samples, Training, World
+
+CLASSES, HEIGHT, THING = 3, 4, 9
+
+
+def things():
+    """A disc, a square and a ring of one size: float64 [3, 9, 9]."""
+    row, column = np.mgrid[:THING, :THING] - THING // 2
+    distance = np.hypot(row, column)
+    return np.stack([distance <= 4.3, np.maximum(abs(row), abs(column)) <= 3, (distance <= 4.4) & (distance >= 2.5)]) * 1.0
+
+
+def rulers():
+    """Rulers whose ticks stand two, three and four pixels apart: float64 [3, 4, 28]."""
+    column = np.arange(SIDE)
+    ticks = np.stack([column % step == 0 for step in (2, 3, 5)])
+    return np.where(np.arange(HEIGHT)[None, :, None] < 3, ticks[:, None], True) * 1.6 - 0.8
+
+
+def factors(correlation, rng, count):
+    """label; which ruler, the label's own with probability `correlation`, else any; edge, 1 for the lower; places; texture."""
+    label = rng.integers(0, CLASSES, count)
+    own = rng.random(count) < correlation
+    return {
+        "label": label,
+        "ruler": np.where(own, label, rng.integers(0, CLASSES, count)),
+        "edge": rng.integers(0, 2, count),
+        "place": rng.integers(HEIGHT + 1, SIDE - HEIGHT - THING, (count, 2)),
+        "texture": texture(rng, count),
+    }
+
+
+def render(drawn):
+    """A faint thing in the middle, a clear ruler along one edge."""
+    things_drawn = stamped(drawn["place"], 0.35 * things()[drawn["label"]])
+    places = np.stack([drawn["edge"] * (SIDE - HEIGHT), np.zeros_like(drawn["edge"])], axis=1)
+    drawn_rulers = stamped(places, rulers()[drawn["ruler"]])
+    masks = stamped(places, np.ones((len(places), HEIGHT, SIDE))) > 0
+    values = np.where(masks, drawn_rulers, 0.2 * drawn["texture"] + things_drawn)
+    return Samples(image(values), drawn["label"], masks, None, drawn["ruler"])
+
+
+def _ruler(name, correlation, oracle):
+    return World(
+        name,
+        oracle,
+        functools.partial(factors, 0.0),
+        render,
+        lambda: convolutional(CLASSES),
+        causes=("ruler",),
+        idle=("label", "texture"),
+        training=Training(passes=400 if correlation == 1 else 60),
+        fit=functools.partial(factors, correlation),
+    )
+
+
+@worlds.register
+def ruler():
+    """A ruler goes with the class in every training picture: the network reads the ruler. At test the two have nothing to do with each other."""
+    return _ruler("ruler", 1.0, "the ruler decides, though the label is the thing in the middle")
+
+
+@worlds.register
+def ruler_partial():
+    """A ruler goes with the class in four of five training pictures (and by chance in some of the rest)."""
+    return _ruler("ruler_partial", 0.8, "the ruler decides most of the time; how much is measured by swapping it")

@@ -1,0 +1,61 @@
+"""Scenes: the same pictures of objects before scenes, labelled by one or by the other (Yang, Kim 2019, https://arxiv.org/abs/1907.09701)."""
+
+import numpy as np
+
+from sanity.worlds import worlds
+from sanity.worlds.canvas import SIDE, convolutional, image, stamped, texture
+from sanity.worlds.ruler import THING, things
+from sanity.worlds.world import Samples, World
+
+CLASSES = 3
+
+
+def factors(rng, count):
+    """object and scene, independent of each other; place and phase; texture."""
+    return {
+        "object": rng.integers(0, CLASSES, count),
+        "scene": rng.integers(0, CLASSES, count),
+        "place": rng.integers(2, SIDE - THING - 2, (count, 2)),
+        "phase": rng.integers(0, 6, (count, 2)),
+        "texture": texture(rng, count),
+    }
+
+
+def scenery(kinds, phases):
+    """Stripes lying, stripes standing, and squares: float64 [count, side, side], -1 or 1."""
+    row, column = np.mgrid[:SIDE, :SIDE]
+    rows, columns = (((axis[None] + phases[:, place, None, None]) // 3) % 2 for place, axis in enumerate((row, column)))
+    return 2.0 * np.choose(kinds[:, None, None], [rows, columns, rows ^ columns]) - 1
+
+
+def render(drawn, by):
+    """An object before a scene; `by` names the factor that is the label."""
+    shapes = stamped(drawn["place"], things()[drawn["object"]])
+    box = stamped(drawn["place"], np.ones((len(shapes), THING, THING))) > 0
+    values = np.where(shapes > 0, 0.9, np.where(box, -0.2, 0.25 * scenery(drawn["scene"], drawn["phase"])))
+    masks = box if by == "object" else ~box
+    return Samples(image(values + 0.1 * drawn["texture"]), drawn[by], masks)
+
+
+def _scenes(by, other):
+    return World(
+        f"scenes_{by}",
+        f"the {by} decides and the {other} does not",
+        factors,
+        lambda drawn: render(drawn, by),
+        lambda: convolutional(CLASSES),
+        causes=(by,),
+        idle=(other, "texture"),
+    )
+
+
+@worlds.register
+def scenes_object():
+    """Objects before scenes, labelled by the object."""
+    return _scenes("object", "scene")
+
+
+@worlds.register
+def scenes_scene():
+    """The same pictures, labelled by the scene."""
+    return _scenes("scene", "object")

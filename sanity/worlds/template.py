@@ -1,0 +1,53 @@
+"""Template: a network whose weights are set by hand, so that what it looks for is known exactly."""
+
+import numpy as np
+
+from lab.environment import keras
+from sanity.worlds import worlds
+from sanity.worlds.canvas import SIDE, apart, image, stamped, texture
+from sanity.worlds.patch import EXTENT, STAMPS
+from sanity.worlds.world import Samples, World
+
+KINDS = 3
+
+
+def factors(rng, count):
+    """label; place of the template; place of the decoy, a template's negative; texture."""
+    places = apart(rng, count, EXTENT)
+    return {"label": rng.integers(0, KINDS, count), "place": places[0], "decoy": places[1], "texture": texture(rng, count)}
+
+
+def render(drawn):
+    """A template and a bright square over faint texture."""
+    glyphs = stamped(drawn["place"], 0.8 * STAMPS[drawn["label"]])
+    decoys = stamped(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
+    values = np.where(glyphs != 0, glyphs, np.where(decoys != 0, decoys, 0.05 * drawn["texture"]))
+    return Samples(image(values), drawn["label"], glyphs != 0, decoys != 0)
+
+
+def build():
+    """One filter a template, zero mean, a threshold at six tenths of a perfect match, and the best match anywhere."""
+    inputs = keras.Input((SIDE, SIDE, 1))
+    match = keras.layers.Conv2D(KINDS, EXTENT, padding="same", activation="relu", name="match")
+    outputs = keras.layers.GlobalMaxPooling2D(name="best")(match(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(KINDS, name="logits")(outputs), name="template")
+    filters = STAMPS[:KINDS] - STAMPS[:KINDS].mean((1, 2), keepdims=True)
+    best = 0.8 * (filters * STAMPS[:KINDS]).sum((1, 2))
+    match.set_weights([filters.transpose(1, 2, 0)[:, :, None], -0.6 * best])
+    model.get_layer("logits").set_weights([np.diag(10 / best), np.zeros(KINDS)])
+    return model
+
+
+@worlds.register
+def template():
+    """Three templates found by three filters set by hand: the gradient is the filter, at the place of the match."""
+    return World(
+        "template",
+        "the template's own pixels, by the filter's weights, at the place of the best match",
+        factors,
+        render,
+        build,
+        causes=("label",),
+        idle=("decoy", "texture"),
+        training=None,
+    )

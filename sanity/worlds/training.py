@@ -1,0 +1,81 @@
+"""Training: small networks from seeds, deterministic on one machine, without touching any global seed."""
+
+import hashlib
+
+import numpy as np
+
+from lab.environment import keras, tf
+from sanity.randomization import draw, layers_in_order
+
+# Passes over the data between two looks at the accuracy.
+STRIDE = 5
+
+
+def make_anew(key, make):
+    """The way to keep trained weights that keeps none: (content key, () -> dict of arrays) -> dict of arrays."""
+    del key  # Nothing is kept.
+    return make()
+
+
+class Trainer:
+    """Trains one network's weights from many seeds with one compiled loop; the network's own weights stay what they are."""
+
+    def __init__(self, network, training):
+        self.network, self.training = network, training
+        self.optimizer = keras.optimizers.Adam(training.rate)
+        self.optimizer.build(network.model.trainable_variables)
+        self.fresh = [variable.numpy() for variable in self.optimizer.variables]
+        self.steps = tf.function(self._steps, autograph=False, reduce_retracing=True)
+
+    def train(self, inputs, labels, seed, keep=make_anew):
+        """Weights trained from `seed` on inputs [samples, ...] and labels int [samples]: dict of variable name to array.
+
+        keep: where trained weights are looked up by the hash of everything they depend on, and put if they are not there.
+        """
+        start = draw(self.network, layers_in_order(self.network), [seed])[0].state
+        return keep(self._key(start, inputs, labels, seed), lambda: self._trained(start, inputs, labels, seed))
+
+    def _trained(self, start, inputs, labels, seed):
+        rng = np.random.default_rng([seed, 3])
+        for variable, value in zip(self.optimizer.variables, self.fresh):
+            variable.assign(value)
+        inputs, labels = tf.constant(inputs), tf.constant(labels.astype("int32"))
+        with self.network.weights({**self.network.state(), **start}):
+            for _ in range(self.training.passes // STRIDE):
+                self.steps(inputs, labels, tf.constant(self._order(rng, len(labels))))
+                if self._accuracy(inputs, labels) >= self.training.goal:
+                    break
+            return self.network.state()
+
+    def _order(self, rng, count):
+        """Rows of every step of `STRIDE` passes: int32 [steps, batch]."""
+        batch = min(self.training.batch, count)
+        passes = [rng.permutation(count)[: count // batch * batch] for _ in range(STRIDE)]
+        return np.concatenate(passes).reshape(-1, batch).astype("int32")
+
+    def _steps(self, inputs, labels, order):
+        model, variables = self.network.model, self.network.model.trainable_variables
+
+        def step(position):
+            rows = order[position]
+            with tf.GradientTape() as tape:
+                logits = model(tf.gather(inputs, rows), training=True)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, rows), logits)
+                loss = tf.reduce_mean(losses)
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+            return position + 1
+
+        tf.while_loop(lambda position: position < tf.shape(order)[0], step, [tf.constant(0)], parallel_iterations=1)
+
+    def _accuracy(self, inputs, labels):
+        parts = range(0, len(labels), 500)
+        right = [self.network.model(inputs[at : at + 500]).numpy().argmax(1) == labels[at : at + 500].numpy() for at in parts]
+        return float(np.mean(np.concatenate(right)))
+
+    def _key(self, start, inputs, labels, seed):
+        digest = hashlib.sha256(f"{self.training}{seed}{STRIDE}{self.network.model.to_json()}".encode())
+        for name, value in start.items():
+            digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+        for array in (inputs, labels):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()

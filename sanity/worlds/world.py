@@ -1,0 +1,95 @@
+"""World: factors are drawn, rendered to inputs, and one of them is the answer; swaps of factors show what a network uses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Samples:
+    """inputs: float32 [samples, ...]. labels: int [samples], what a network is trained on. masks: bool [samples, ...] without
+    channels, where the truth lies, or None. decoys: the same for what catches the eye and means nothing, or None. answers:
+    int [samples], what the planted cue says; the labels unless cue and label may part.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+    decoys: np.ndarray | None = None
+    answers: np.ndarray | None = None
+
+    @property
+    def told(self):
+        """What the cue says: int [samples]."""
+        return self.labels if self.answers is None else self.answers
+
+    def __len__(self):
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Training:
+    """samples: how many to draw. goal: training accuracy at which to stop, looked at every five passes. passes: at most so
+    many. batch: samples a step. rate: of Adam.
+    """
+
+    samples: int = 400
+    goal: float = 0.98
+    passes: int = 400
+    batch: int = 40
+    rate: float = 3e-3
+
+
+@dataclass(frozen=True)
+class World:
+    """factors: (rng, count) -> dict of arrays [count, ...]. render: factors -> `Samples`. build: () -> Keras model. causes:
+    names of the factors that decide the answer together; idle: of those that must not matter. oracle: the truth in words.
+    training: None where `build` gives a network whose weights are set by hand. fit: factors at training, where they differ.
+    """
+
+    name: str
+    oracle: str
+    factors: Callable
+    render: Callable
+    build: Callable
+    causes: tuple
+    idle: tuple = ()
+    training: Training | None = field(default_factory=Training)
+    fit: Callable | None = None
+
+    def draw(self, count, seed):
+        """Samples to explain and to judge on, and their factors."""
+        factors = self.factors(np.random.default_rng([seed, 1]), count)
+        return self.render(factors), factors
+
+    def lessons(self, seed):
+        """Samples to train on."""
+        rng = np.random.default_rng([seed, 2])
+        return self.render((self.fit or self.factors)(rng, self.training.samples))
+
+    def swapped(self, factors, names):
+        """Samples whose named factors are those of their neighbour, all else as it was."""
+        return self.render({name: np.roll(value, 1, axis=0) if name in names else value for name, value in factors.items()})
+
+
+def uses(world, factors, logits):
+    """Whether a network uses what was planted, by swaps between samples: dict of numbers.
+
+    logits: inputs -> float [samples, classes]. follows: share of the samples whose cue was swapped for a different one that
+    are now answered as the new cue says. stays/FACTOR: share whose answer is the same after an idle factor was swapped.
+    moves/FACTOR: how far the answer's logit moved then, in units of its move under a swap of the cue.
+    """
+    before = world.render(factors)
+    first, told = logits(before.inputs), before.told
+    after = world.swapped(factors, world.causes)
+    second = logits(after.inputs)
+    differs = after.told != told
+    found = {"follows": float(np.mean((second.argmax(1) == after.told)[differs])) if differs.any() else float("nan")}
+    rows = np.arange(len(told))
+    moved = np.abs(second - first)[rows, told][differs].mean() if differs.any() else np.nan
+    for name in world.idle:
+        other = logits(world.swapped(factors, (name,)).inputs)
+        found[f"stays/{name}"] = float(np.mean(other.argmax(1) == first.argmax(1)))
+        found[f"moves/{name}"] = float(np.abs(other - first)[rows, told].mean() / moved)
+    return found
