@@ -73,7 +73,7 @@ def dense_as_convolution(subject):
         return None
     names = {layer.name for layer in replaced}
     twin = keras.models.clone_model(model, clone_function=lambda layer: _as_convolution(layer) if layer.name in names else _copy(layer))
-    for layer in model.layers:
+    for layer in (each for each in model.layers if each.weights):
         weights = layer.get_weights()
         if layer.name in names:
             weights = [weights[0][None], *weights[1:]]

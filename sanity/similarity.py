@@ -20,10 +20,18 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Plane:
-    """One map as measures take it: signed and unsigned [rows, columns], with the normalized mid-ranks of both, None where constant."""
+    """One map as measures take it: signed and unsigned [rows, columns], with the normalized mid-ranks of both, None where constant.
+
+    input: the magnitude of the input that was explained, where it has the map's resolution.
+    """
 
     signed: np.ndarray
     unsigned: np.ndarray
+    input: np.ndarray | None = None
+
+    @cached_property
+    def input_ranks(self):
+        return None if self.input is None else _ranks(self.input.ravel())
 
     @cached_property
     def signed_ranks(self):
@@ -58,6 +66,17 @@ def signed_spearman(a, b):
 def abs_spearman(a, b):
     """Rank correlation of absolute values, mid-ranks for ties, as most papers have it: see `tie_null` before believing it."""
     return _correlation(a.unsigned_ranks, b.unsigned_ranks)
+
+
+@measures.register
+def partial_abs_spearman(a, b):
+    """Rank correlation of absolute values with the input's own magnitude taken out: what is left of the agreement of maps that multiply by the input."""
+    ranks = (a.unsigned_ranks, b.unsigned_ranks, a.input_ranks)
+    if any(each is None for each in ranks):
+        return float("nan")
+    both, first, second = (_correlation(ranks[one], ranks[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+    rest = (1 - first**2) * (1 - second**2)
+    return float((both - first * second) / np.sqrt(rest)) if rest > 1e-9 else float("nan")
 
 
 @measures.register

@@ -37,7 +37,8 @@ class Viewer:
 
     def planes(self, inputs=None, **given):
         """One `Plane` a sample, None where its map is not finite, all zero or constant."""
-        return planes(self.maps(inputs, **given))
+        inputs = self.subject.inputs if inputs is None else inputs
+        return planes(self.maps(inputs, **given), inputs)
 
     def evidence(self, check, samples, gates, *, sizes=None, settings=None, **rest):
         """`Evidence` of a check about this explainer on this subject."""
@@ -63,13 +64,21 @@ class Viewer:
         return planes(tf.nest.map_structure(lambda leaf: leaf / samples, total))
 
 
-def planes(maps):
-    """Maps as one `Plane` a sample, several inputs side by side; None where a map is not finite, all zero or constant."""
+def planes(maps, inputs=None):
+    """Maps as one `Plane` a sample, several inputs side by side; None where a map is not finite, all zero or constant.
+
+    inputs: what was explained, whose magnitude goes along where it has the maps' resolution.
+    """
+    signed, unsigned = _pooled(maps, "total"), np.abs(_pooled(maps, "l2"))
+    beside = signed if inputs is None else np.abs(_pooled(inputs, "l2"))
+    beside = [None] * len(signed) if inputs is None or beside.shape != signed.shape else beside
+    rows = zip(signed, unsigned, beside, flags(maps))
+    return [Plane(one, other, under) if not words else None for one, other, under, words in rows]
+
+
+def _pooled(maps, pooling):
     leaves = tf.nest.flatten(maps)
-    signed = [_flat(pooled(leaf), len(leaves) > 1) for leaf in leaves]
-    unsigned = [_flat(np.abs(pooled(leaf, "l2")), len(leaves) > 1) for leaf in leaves]
-    both = zip(np.concatenate(signed, axis=-1), np.concatenate(unsigned, axis=-1), flags(maps))
-    return [Plane(one, other) if not words else None for one, other, words in both]
+    return np.concatenate([_flat(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
 
 
 def nudge(inputs, seed, turn, noise=ROUNDING):

@@ -1,5 +1,7 @@
 """Controls: explainers that are blind on purpose. They never look at the weights, so every check must unmask them."""
 
+import zlib
+
 import numpy as np
 from skimage.filters import sobel
 
@@ -39,13 +41,9 @@ def centre(network, inputs, objective):
 
 @explainers.register(control=True)
 def noise(network, inputs, objective, *, seed):
-    """Independent Gaussian noise, the same for every image (a control: it ignores the network and the input)."""
+    """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and what is seen)."""
     del objective
-    arrays = network.inputs(inputs)
-    rng = np.random.default_rng(seed)
-    return tf.nest.map_structure(
-        lambda leaf: np.broadcast_to(rng.standard_normal(leaf.shape[1:]), leaf.shape).astype("float32"), arrays
-    )
+    return tf.nest.map_structure(lambda leaf: np.stack([_noise(each, seed) for each in leaf]), network.inputs(inputs))
 
 
 @explainers.register(control=True)
@@ -53,6 +51,11 @@ def constant(network, inputs, objective):
     """One everywhere (a control: it says nothing); structure and shape of the inputs, float32."""
     del objective
     return tf.nest.map_structure(lambda leaf: np.ones(leaf.shape, "float32"), network.inputs(inputs))
+
+
+def _noise(sample, seed):
+    rng = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(sample))])
+    return rng.standard_normal(sample.shape).astype("float32")
 
 
 def _bump(shape):

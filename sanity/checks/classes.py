@@ -24,7 +24,8 @@ def classes(explainer, subject, *, seed, draws=3, **options):
     if enough.status != "passed":
         return viewer.evidence("classes", {}, [enough])
     own = viewer.planes()
-    others = [viewer.planes(objective=logit(each)) for each in _others(subject, seed, draws)]
+    drawn = _others(subject, seed, draws)
+    others = [viewer.planes(objective=logit(each), state=-2 - turn) for turn, each in enumerate(drawn)]
     itself = similar(own, viewer.planes(nudge(subject.inputs, seed, 0), state=-1))
     between = [similar(own, planes) for planes in others]
     samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})

@@ -38,16 +38,18 @@ SEGMENTS = 40
 
 @dataclass(frozen=True)
 class Prepared:
-    """null: metric to float64 [draws, samples], of random orders; edges: metric to float64 [samples]; segments: int [samples, ...] or None."""
+    """null: metric to float64 [draws, samples], of random orders; best: metric to (name, float64 [samples]) of the blind control
+    that does best; segments: int [samples, ...] or None.
+    """
 
     null: dict
-    edges: dict
+    best: dict
     segments: np.ndarray | None
     settings: dict
 
 
 def prepare(subject, *, seed, metrics=USUAL, draws=20):
-    """What random orders and an edge map reach, for all methods to share -> `Prepared`."""
+    """What random orders and blind controls reach, for all methods to share -> `Prepared`."""
     for name in metrics:
         if name not in METRICS:
             raise ValueError(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
@@ -59,18 +61,27 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
         relevance = rng.random(shape)
         for name in metrics:
             null[name].append(_area(subject, relevance, name, segments, seed))
-    edges = relevances(Viewer(explainers.get("edges"), subject, seed, {}).maps(), shape)
+    blind = {
+        name: relevances(Viewer(explainers.get(name), subject, seed, {}).maps(), shape)
+        for name in explainers.names(control=True)
+    }
     return Prepared(
         {name: np.stack(rows) for name, rows in null.items()},
-        {name: _area(subject, edges, name, segments, seed) for name in metrics},
+        {name: _best(subject, blind, name, segments, seed) for name in metrics},
         segments,
         {"metrics": tuple(metrics), "draws": draws},
     )
 
 
+def _best(subject, blind, metric, segments, seed):
+    reached = {name: _area(subject, relevance, metric, segments, seed) for name, relevance in blind.items()}
+    name = max(reached, key=lambda each: reached[each].mean())
+    return name, reached[name]
+
+
 @checks.register(prepare=prepare)
 def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=None, **options):
-    """Does the score fall faster in the map's order than in random order, and than in that of edges? -> `Evidence`.
+    """Does the score fall faster in the map's order than in random order, and than in that of the best blind control? -> `Evidence`.
 
     metrics: names of METRICS, two baselines at least if a verdict is wanted. draws: random orders. options: the explainer's own.
     """
@@ -84,11 +95,13 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
         spread = np.maximum(null.std(axis=0), 1e-12)
         samples[f"area/{name}"] = area
         samples[f"z/{name}"] = (area - null.mean(axis=0)) / spread
-        samples[f"edges/{name}"] = (area - prepared.edges[name]) / spread
+        samples[f"above/{name}"] = (area - prepared.best[name][1]) / spread
     seen = planes(maps)
     samples["usable"] = np.array([plane is not None for plane in seen])
     passed = [gates.competent(subject), gates.usable(seen)]
-    return viewer.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings={"metrics": list(metrics), "draws": draws})
+    best = {name: control for name, (control, _) in prepared.best.items()}
+    settings = {"metrics": list(metrics), "draws": draws, "best_controls": best}
+    return viewer.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
 
 
 def _area(subject, relevance, name, segments, seed):

@@ -37,12 +37,12 @@ def image(values):
     return np.clip(values, -1, 1).astype("float32")[..., None]
 
 
-def convolutional(classes, side=SIDE, widths=(16, 24, 32)):
-    """A small network with global average pooling: about 11,000 parameters, logits out."""
-    inputs = keras.Input((side, side, 1))
+def convolutional(classes, widths=(16, 24, 32), kernels=(3, 3, 3)):
+    """A small network with global average pooling, the second convolution of stride 2; logits out."""
+    inputs = keras.Input((SIDE, SIDE, 1))
     x = inputs
-    for position, width in enumerate(widths):
+    for position, (width, kernel) in enumerate(zip(widths, kernels)):
         strides = 2 if position == 1 else 1
-        x = keras.layers.Conv2D(width, 3, strides, padding="same", activation="relu", name=f"conv_{position}")(x)
+        x = keras.layers.Conv2D(width, kernel, strides, padding="same", activation="relu", name=f"conv_{position}")(x)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(pooled), name="small")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, image, texture
+from sanity.worlds.canvas import convolutional, image, texture
 from sanity.worlds.world import Samples, Training, World
 
 PARTS = ("head", "left", "right", "tail")
@@ -60,7 +60,7 @@ def parts():
         f"the parts ({', '.join(PARTS)}) decide together; the body, which all share, does not",
         factors,
         render,
-        lambda: convolutional(len(CLASSES), SIDE),
+        lambda: convolutional(len(CLASSES)),
         causes=("label",),
         idle=("texture", "shift"),
         training=Training(samples=600),
