@@ -43,6 +43,20 @@ def checks():
     return _columns([(name, summary(known.get(name))) for name in known])
 
 
+def worlds():
+    """Registered worlds."""
+    from sanity.worlds import worlds as known
+
+    return _columns([(name, summary(known.get(name))) for name in known])
+
+
+def metrics():
+    """Registered metrics, with the way that is held to be better."""
+    from sanity.metrics import metrics as known
+
+    return _columns([(name, known.tag(known.get(name), "better", ""), summary(known.get(name))) for name in known])
+
+
 def recipes():
     """Recipes that ship."""
     from recipes import schema

@@ -108,6 +108,7 @@ def main(context, deterministic):
       lab gallery --layer block_5_add --units 0-15         draw what units answer to
       lab explain photo.jpg --method gradcam,smoothgrad    maps over a photograph
       lab check --images photos/ --method gradient         does a method respond to the weights?
+      lab check --world ruler --method all --check truth   does it find a planted shortcut?
 
     Every command leaves a folder under artifacts/ with one HTML report, the raw arrays, and a manifest.
     """
@@ -115,10 +116,10 @@ def main(context, deterministic):
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["models", "layers", "methods", "checks", "recipes", "objectives"]))
+@click.argument("what", type=click.Choice(["models", "layers", "methods", "checks", "worlds", "metrics", "recipes", "objectives"]))
 @model_options
 def list_(what, **model):
-    """List what there is: models, layers of a model, methods, checks, recipes, objectives."""
+    """List what there is: models, layers of a model, methods, checks, worlds, metrics, recipes, objectives."""
     with plain_errors():
         click.echo(_listing(what, model))
 
@@ -164,6 +165,16 @@ def explain(context, images, method, target, layer, **rest):
     _go(context, "explain", rest, {"explain": wanted, "images": {"files": list(images), "most": max(1, len(images))}})
 
 
+judging = together(
+    click.option(
+        "--fail-on",
+        type=click.Choice(["fail", "inconclusive"]),
+        help="Exit with 1 if a method (not a control) comes out so, or worse; what does not apply is passed over.",
+    ),
+    click.option("--baseline", metavar="RUN", help="An earlier run: say which verdicts are other than there."),
+)
+
+
 @main.command()
 @model_options
 @run_options
@@ -172,35 +183,51 @@ def explain(context, images, method, target, layer, **rest):
     type=click.Path(),
     help="Folder of photographs; subfolders are labels.  [default: those of the installed packages]",
 )
+@click.option("--world", help="A world with planted truth (`lab list worlds`) instead of a model and images.")
+@click.option("--twins", type=click.IntRange(1), help="Networks to train in a world, from as many seeds.  [default: 4]")
+@click.option("--misled", type=click.IntRange(0), help="Networks to train on permuted labels.  [default: as many as twins for the check labels]")
+@click.option("--samples", type=click.IntRange(8), help="Samples of a world to explain.  [default: 48]")
 @click.option(
     "--method",
     default="gradient,gradcam",
     show_default=True,
     help="Names, all, or module:function, separated by commas.",
 )
-@click.option("--check", "check_name", default="parameters", show_default=True, help="A name of `lab list checks`.")
+@click.option(
+    "--check",
+    "check_names",
+    default="parameters",
+    show_default=True,
+    help="Names of `lab list checks`, separated by commas, or all (but retraining, which trains 18 networks a method).",
+)
 @click.option(
     "--mode",
-    type=click.Choice(["full", "cascade"]),
-    default="full",
-    show_default=True,
-    help="All weights at once, or block by block from the output.",
+    type=click.Choice(["full", "top_down", "bottom_up", "independent"]),
+    help="For parameters: all weights at once, or block by block.  [default: full]",
 )
-@click.option("--seeds", type=click.IntRange(2), default=3, show_default=True, help="Random networks.")
+@click.option("--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as twins, or 3]")
 @click.option("--target", default="top", show_default=True)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["fail", "inconclusive"]),
-    help="Exit with 1 if a method (not a control) comes out so, or worse.",
-)
+@judging
 @click.pass_context
-def check(context, images, method, check_name, mode, seeds, target, fail_on, **rest):
-    """Check methods: do their maps respond when the network's weights are replaced?
+def check(context, images, world, twins, misled, samples, method, check_names, mode, seeds, target, fail_on, baseline, **rest):
+    """Check methods: do their maps respond to weights, labels and classes, find planted truth, stay where they must?
 
     A verdict says what was seen on this network and these images, and what cannot be concluded.
     """
-    wanted = {"check": check_name, "methods": _methods(method), "mode": mode, "seeds": seeds, "target": target}
-    _go(context, "check", rest, {"check": [wanted], "images": {"folder": images} if images else {}}, fail_on)
+    given = {"mode": mode, "seeds": seeds}
+    with plain_errors():
+        asked = {"methods": _methods(method), "target": target}
+        tables = {"check": [{"check": name, **asked, **_known(name, given)} for name in _checks(check_names)]}
+    if world:
+        _refuse_model(context)
+        permuted = (twins or 4) if misled is None and any(each["check"] == "labels" for each in tables["check"]) else misled
+        chosen = {"twins": twins, "misled": permuted, "images": samples}
+        tables["world"] = {"name": world, **{name: value for name, value in chosen.items() if value is not None}}
+    elif any(value is not None for value in (twins, misled, samples)):
+        raise click.UsageError("--twins, --misled and --samples are of a world. Received: no --world.")
+    elif images:
+        tables["images"] = {"folder": images}
+    _go(context, "check", rest, tables, fail_on, baseline)
 
 
 @main.command()
@@ -216,13 +243,9 @@ def check(context, images, method, check_name, mode, seeds, target, fail_on, **r
 @click.option(
     "--allow-code", is_flag=True, help="Let the recipe name models and methods that run Python code of their own."
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["fail", "inconclusive"]),
-    help="Exit with 1 if a method (not a control) comes out so, or worse.",
-)
+@judging
 @click.pass_context
-def run(context, recipe, settings, allow_code, fail_on, seed, **rest):
+def run(context, recipe, settings, allow_code, fail_on, baseline, seed, **rest):
     """Run a RECIPE: the name of one that ships (`lab list recipes`), or a TOML file (`lab init`)."""
     from recipes import schema
 
@@ -237,7 +260,7 @@ def run(context, recipe, settings, allow_code, fail_on, seed, **rest):
             raise ValueError(
                 f"A recipe that names code runs it: add --allow-code if you trust it. Received: {next(each for each in methods if ':' in each)!r}."
             )
-    _carry_out(context, read, rest, allow_code, fail_on)
+    _carry_out(context, read, rest, allow_code, fail_on, baseline)
 
 
 @main.command()
@@ -290,7 +313,7 @@ def init(path):
 # What the commands share --------------------------------------------------------------------------------------------------
 
 
-def _go(context, name, rest, tables, fail_on=None):
+def _go(context, name, rest, tables, fail_on=None, baseline=None):
     """Build a recipe from a command's words and carry it out."""
     from recipes import schema
 
@@ -303,12 +326,17 @@ def _go(context, name, rest, tables, fail_on=None):
     if rest["input_range"]:
         model["input_range"] = list(rest["input_range"])
     with plain_errors():
-        built = schema.recipe({"name": name, "seed": rest["seed"], "model": model, **tables})
-    _carry_out(context, built, rest, rest["allow_code"], fail_on)
+        named = {} if "world" in tables else {"model": model}
+        built = schema.recipe({"name": name, "seed": rest["seed"], **named, **tables})
+    _carry_out(context, built, rest, rest["allow_code"], fail_on, baseline)
 
 
-def _carry_out(context, recipe, rest, allow_code, fail_on):
+def _carry_out(context, recipe, rest, allow_code, fail_on, baseline=None):
+    from recipes.changes import changes, verdicts
     from recipes.progress import Progress
+
+    with plain_errors():
+        before = None if baseline is None else verdicts(_report(pathlib.Path(baseline)))
 
     with plain_errors(), full_disk():
         from recipes.runs import carry_out
@@ -324,13 +352,13 @@ def _carry_out(context, recipe, rest, allow_code, fail_on):
             fresh=not rest["resume"],
             allow_code=allow_code,
         )
-    _tell(done, rest["as_json"])
+    _tell(done, rest["as_json"], None if before is None else changes(before, done.verdicts))
     if done.failed:
         raise Failed(f"{len(done.failed)} of the jobs failed: {done.failed[0][0]}: {done.failed[0][1]}")
     _gate(done, fail_on)
 
 
-def _tell(done, as_json):
+def _tell(done, as_json, changed):
     cards = [(family, each) for family, judged in done.verdicts.items() for each in judged["verdicts"]]
     if as_json:
         verdicts = [
@@ -343,15 +371,13 @@ def _tell(done, as_json):
             }
             for family, each in cards
         ]
-        click.echo(
-            json.dumps(
-                {"run": str(done.path), "report": str(done.report), "failed": list(done.failed), "verdicts": verdicts},
-                indent=1,
-            )
-        )
+        told = {"run": str(done.path), "report": str(done.report), "failed": list(done.failed), "verdicts": verdicts}
+        click.echo(json.dumps(told if changed is None else {**told, "changed": changed}, indent=1))
         return
     for family, each in cards:
         click.echo(f"{family}  {each['method']:<22} {each['outcome']:<13} {each['sentence']}")
+    if changed is not None:
+        click.echo("\n".join(["changed since the baseline:", *(changed or ["nothing"])]))
     click.echo(done.report)
 
 
@@ -364,7 +390,9 @@ def _gate(done, fail_on):
         controls = {each["control"]: each["held"] for each in judged["controls"]}
         broken = [name for name, held in controls.items() if not held]
         short = [
-            each["method"] for each in judged["verdicts"] if each["method"] not in controls and each["outcome"] in bad
+            each["method"]
+            for each in judged["verdicts"]
+            if each["method"] not in controls and each["outcome"] in bad and each["finding"] != "NOT APPLICABLE"
         ]
         if broken or short:
             raise Gated(
@@ -379,6 +407,36 @@ def _methods(text):
     from lab.attribution import explainers
 
     return [name for name in explainers if name not in explainers.names(control=True)]
+
+
+def _checks(text):
+    """The checks of a --check option; "all" is every one but retraining."""
+    from sanity.checks import checks
+
+    if text == "all":
+        return [name for name in checks if name != "retraining"]
+    names = [each.strip() for each in text.split(",") if each.strip()]
+    for name in names:
+        checks.get(name)
+    return names
+
+
+def _known(check, given):
+    """Those of the given settings that a check knows."""
+    from lab.registry import options
+    from sanity.checks import checks
+
+    known = options(checks.get(check))
+    return {name: value for name, value in given.items() if value is not None and name in known}
+
+
+def _refuse_model(context):
+    """A world brings its own networks and samples."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    for name in ("source", "images", "weights", "input_range", "classes", "model_size"):
+        if context.get_parameter_source(name) == typed:
+            option = {"source": "--model"}.get(name, "--" + name.replace("_", "-"))
+            raise click.UsageError(f"A world brings its own networks and samples. Received: --world and {option}.")
 
 
 def _listing(what, model):

@@ -17,12 +17,16 @@ from lab.environment import tf
 from lab.explanation import explain
 from lab.images import read
 from lab.objectives import channel, logit
+from lab.registry import nearest
+from lab.registry import options as known
 from lab.visualization.examples import highest, strongest
 from lab.visualization.maximize import maximize, picture_shape
+from recipes.junit import junit
 from recipes.store import encode, pack
-from recipes.workshop import check_named
 from sanity import controls
+from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
+from sanity.statistics import two_way
 from sanity.verdict import judge
 
 THUMBNAIL = 96
@@ -48,10 +52,11 @@ def jobs(recipe, workshop):
     """
     pictures = [job for number, gallery in enumerate(recipe.gallery) for job in _pictures(number, gallery, workshop)]
     maps = list(_maps(recipe.explain, workshop)) if recipe.explain else []
+    trained = [Job("networks", "networks", {})] if recipe.world else []
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
     judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
     shown = [Job("photographs", "photographs", {})] if maps else []
-    return [*pictures, *shown, *maps, *evidence, *judged]
+    return [*pictures, *shown, *maps, *trained, *evidence, *judged]
 
 
 def work(job, workshop, store):
@@ -162,12 +167,7 @@ def _do_photographs(workshop, *_):
 
 def _samples(function, options):
     """Gradients that a method takes per sample, as far as its options tell."""
-    from lab.registry import options as known
-
-    for name in ("samples", "steps"):
-        if name in known(function):
-            return options.get(name, known(function)[name])
-    return 1
+    return next((options.get(name, known(function)[name]) for name in ("samples", "steps") if name in known(function)), 1)
 
 
 def _do_maps(workshop, _, job):
@@ -201,39 +201,72 @@ def _do_maps(workshop, _, job):
 
 
 def _evidence(number, chosen, workshop):
-    check_named(chosen.check)
+    check = checks.get(chosen.check)
+    _refuse_settings(check, chosen)
     extra = [name for name in explainers.names(control=True) if name not in chosen.methods] if chosen.controls else []
-    target = workshop.subject(chosen.target)
+    world = workshop.recipe.world
+    if world is None:
+        workshop.subject(chosen.target)
     for method in [*chosen.methods, *extra]:
-        function = workshop.method(method)
-        options = chosen.options.get(method, {})
-        given = {
-            "check": chosen.check,
-            "method": method,
-            "target": chosen.target,
-            "mode": chosen.mode,
-            "seeds": chosen.seeds,
-            "unit": chosen.unit,
-            "initialization": chosen.initialization,
-            "options": options,
-        }
-        looks = 3 + chosen.seeds * (20 if chosen.mode == "cascade" else 1)
+        given = {"check": chosen.check, "method": method, "target": chosen.target, "settings": chosen.settings}
+        given["options"] = chosen.options.get(method, {})
+        looks = _samples(workshop.method(method), given["options"]) * _looks(chosen)
         yield Job(
-            f"check/{number}-{chosen.check}-{chosen.mode}/{_slug(method)}",
+            f"check/{number}-{chosen.check}/{_slug(method)}",
             "evidence",
             given,
-            passes=len(target.names) * looks * _samples(function, options),
+            ("networks",) if world else (),
+            passes=(world.images if world else len(workshop.images)) * looks,
         )
+
+
+def _looks(chosen):
+    """How often a check looks at each image, roughly."""
+    seeds = chosen.settings.get("seeds") or 3
+    return 3 + seeds * (1 if chosen.settings.get("mode", "full") == "full" else 20)
+
+
+def _refuse_settings(check, chosen):
+    allowed = [name for name in known(check) if name not in ("seed", "prepared")]
+    for name in chosen.settings:
+        if name not in allowed:
+            raise ValueError(f"Unknown key of the check {chosen.check}. Received: {name!r}. {nearest(name, allowed)}")
+    refuse = checks.tag(check, "refuse")
+    if refuse:
+        refuse(**{name: value for name, value in chosen.settings.items() if name in known(refuse)})
+
+
+def _do_networks(workshop, *_):
+    """Train a world's networks, or take them from the shelf, and say what they are."""
+    subject = workshop.subject("top")
+    about = {
+        "world": workshop.world.name,
+        "oracle": workshop.world.oracle,
+        "right": None if subject.correct is None else float(np.mean(subject.correct)),
+        "proof": subject.truth.proof if subject.truth else None,
+        "memorized": list(subject.memorized),
+        "twins": len(subject.twins),
+        "samples": len(subject.names),
+        "fingerprint": subject.network.fingerprint(),
+    }
+    shown = {"images": subject.inputs[:16]}
+    if subject.truth:
+        shown["masks"] = subject.truth.masks[:16]
+    return {"networks.json": encode(about), "samples.npz": pack(shown)}
 
 
 def _do_evidence(workshop, _, job):
     given = job.given
-    options = {name: given[name] for name in ("mode", "seeds", "unit", "initialization")}
-    prepared = workshop.prepared(given["target"], **options)
-    explainer, on = workshop.method(given["method"]), workshop.subject(given["target"])
-    made = check_named(given["check"])(
-        explainer, on, seed=workshop.recipe.seed, prepared=prepared, **options, **given["options"]
-    )
+    check, explainer, on = checks.get(given["check"]), workshop.method(given["method"]), workshop.subject(given["target"])
+    prepared = workshop.prepared(given["check"], given["target"], given["settings"])
+    shared = {} if prepared is None else {"prepared": prepared}
+    settings = {**given["settings"], **given["options"]}
+    try:
+        made = check(explainer, on, seed=workshop.recipe.seed, **shared, **settings)
+    except ValueError as error:
+        # What a method cannot do on a model is an answer, and is told as one: it must not cost the other methods theirs.
+        gate = Gate("method can be asked", "not applicable", " ".join(str(error).split()))
+        made = Evidence(given["check"], given["method"], on.network.name, {"images": len(on.names)}, {}, (gate,), settings=settings)
     plain = {**asdict(made), "samples": None, "maps": None, "method": given["method"]}
     arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {
         f"maps/{name}": value for name, value in made.maps.items()
@@ -258,19 +291,35 @@ def _do_judge(workshop, store, job):
     families = {}
     for key in job.needs:
         families.setdefault(key.split("/")[1], []).append(evidence(store, key))
-    judged = {name: judge(family, seed=workshop.recipe.seed) for name, family in families.items()}
+    judged = {name: judge(family, seed=workshop.recipe.seed) for name, family in families.items() if _judged(family)}
     plain = {
         name: {
+            "check": verdicts[0].check,
             "verdicts": [verdict.as_dict() for verdict in verdicts],
             "controls": [asdict(each) for each in controls.audit(verdicts)],
         }
         for name, verdicts in judged.items()
     }
-    return {"verdicts.json": encode(plain), "verdicts.csv": _table(judged)}
+    measured = {name: _means(family) for name, family in families.items() if not _judged(family)}
+    files = {"verdicts.json": encode(plain), "verdicts.csv": _table(judged), "junit.xml": junit(workshop.recipe.name, plain)}
+    return {**files, "measurements.json": encode(measured)}
 
 
-COLUMNS = ["family", "method", "check", "outcome", "finding", "between", "low", "high"]
-COLUMNS += ["ceiling", "random", "images", "networks", "sentence"]
+def _judged(family):
+    return checks.tag(checks.get(family[0].check), "judged", True)
+
+
+def _means(family):
+    """Mean and interval of every metric by method: dict of method to dict of metric to [mean, low, high]."""
+    found = {}
+    for each in family:
+        spans = {name: two_way(values[None], seed=0, draws=500) for name, values in each.samples.items()}
+        found[each.method] = {name: [span.mean, span.low, span.high] for name, span in spans.items()}
+    return found
+
+
+COLUMNS = ["family", "method", "check", "outcome", "finding", "effect", "low", "high", "ceiling", "null", "p"]
+COLUMNS += ["images", "twins", "networks", "sentence"]
 
 
 def _table(judged):
@@ -286,8 +335,10 @@ def _table(judged):
 def _line(family, verdict):
     effect, sizes = verdict.effect, verdict.sizes
     numbers = (effect.mean, effect.low, effect.high, verdict.ceiling.mean, verdict.null.mean)
+    written = ["" if np.isnan(each) else f"{each:.4f}" for each in numbers]
     words = (verdict.method, verdict.check, verdict.outcome, verdict.finding)
-    return [family, *words, *(f"{each:.4f}" for each in numbers), sizes["images"], sizes["networks"], verdict.sentence]
+    p = "" if verdict.p is None else f"{verdict.p:.4g}"
+    return [family, *words, *written, p, *(sizes.get(key, "") for key in ("images", "twins", "networks")), verdict.sentence]
 
 
 def _slug(text):
@@ -298,6 +349,7 @@ _KINDS = {
     "pictures": _do_pictures,
     "photographs": _do_photographs,
     "maps": _do_maps,
+    "networks": _do_networks,
     "evidence": _do_evidence,
     "judge": _do_judge,
 }

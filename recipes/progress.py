@@ -55,7 +55,7 @@ class Progress:
 
 
 def _estimate(passes, workshop):
-    if passes < 200 or workshop.network.size is None:
+    if passes < 200 or workshop.recipe.world or workshop.network.size is None:
         return ""
     seconds = passes * workshop.seconds_per_gradient()
     return (

@@ -32,8 +32,8 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     progress: a `recipes.progress.Progress`. fresh: start over instead of resuming. Raises ValueError, before anything is
     written, for whatever the recipe asks that cannot be had.
     """
-    progress.say(f"{recipe.name}: loading {recipe.model.source}")
-    workshop = Workshop(recipe, allow_code=allow_code)
+    progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
+    workshop = Workshop(recipe, root, allow_code=allow_code)
     listed = jobs(recipe, workshop)
     manifest = _manifest(recipe, workshop)
     store = Store(root, recipe.name, manifest["digest"])

@@ -103,18 +103,30 @@ class Explain(Table):
     options: dict[str, dict[str, Any]] = {}
 
 
+class World(Table):
+    """A world with planted truth, instead of a model and images; its networks are trained here."""
+
+    name: str
+    twins: int = Field(4, ge=1)
+    misled: int = Field(0, ge=0)
+    images: int = Field(48, ge=8)
+
+
 class Check(Table):
-    """One check of some methods; controls are always added."""
+    """One check of some methods; controls are always added. Any other key is an option of the check itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     check: str = "parameters"
     methods: list[Method] = ["gradient", "gradcam"]
     target: str | int = "top"
-    mode: Literal["full", "cascade"] = "full"
-    seeds: int = Field(3, ge=2)
-    unit: Literal["block", "layer"] = "block"
-    initialization: str = "own"
     controls: bool = True
     options: dict[str, dict[str, Any]] = {}
+
+    @property
+    def settings(self):
+        """The options of the check itself: dict."""
+        return dict(self.model_extra)
 
 
 class Recipe(Table):
@@ -125,9 +137,21 @@ class Recipe(Table):
     seed: int = Field(0, ge=0)
     model: Model = Model()
     images: Images = Images()
+    world: World | None = None
     gallery: list[Gallery] = []
     explain: Explain | None = None
     check: list[Check] = []
+
+    @model_validator(mode="after")
+    def _one_subject(self):
+        if self.world and {"model", "images"} & self.model_fields_set - self._defaulted():
+            raise ValueError("a recipe is about a world, or about a model and images. Received: both")
+        if self.world and (self.gallery or self.explain):
+            raise ValueError("a world is checked. Received: a gallery or explanations of one")
+        return self
+
+    def _defaulted(self):
+        return {name for name, default in (("model", Model()), ("images", Images())) if getattr(self, name) == default}
 
     @model_validator(mode="after")
     def _something_to_do(self):
@@ -213,7 +237,7 @@ def _one_line(error):
     return f"{where or 'recipe'}: {said}.{received}".replace("..", ".")
 
 
-_TABLES = {"model": Model, "images": Images, "gallery": Gallery, "explain": Explain, "check": Check}
+_TABLES = {"model": Model, "images": Images, "world": World, "gallery": Gallery, "explain": Explain, "check": Check}
 
 
 def _keys(location):

@@ -12,22 +12,28 @@ import numpy as np
 from lab import data, models, routines
 from lab.attribution import explainers
 from lab.environment import tf
-from sanity.checks import checks, parameters
+from lab.registry import options
+from recipes.shelf import Shelf
+from sanity.checks import checks
 from sanity.randomization import draw, layers_in_order
-from sanity.subject import subject
+from sanity.subject import planted, subject
+from sanity.worlds import worlds
 
 
 class Workshop:
     """Everything a recipe's jobs need, made when first asked for; jobs read it and never change it."""
 
-    def __init__(self, recipe, *, allow_code=False):
+    def __init__(self, recipe, root, *, allow_code=False):
         self.recipe = recipe
+        self.shelf = Shelf(root)
         self.allow_code = allow_code
         self._made = {}
 
     @functools.cached_property
     def network(self):
-        """The recipe's network."""
+        """The recipe's network; a world's is its first one, trained."""
+        if self.recipe.world:
+            return self.subject("top").network
         model = self.recipe.model
         weights = None if model.weights == "random" else model.weights
         if weights is None:
@@ -71,18 +77,33 @@ class Workshop:
         """Natural images to set beside pictures: a folder's own, or crops of the packages' photographs."""
         return self.images if self.recipe.images.folder else data.crops(data.photographs())
 
-    def subject(self, target):
-        """The network with the photographs, explained for a target: `sanity.subject.Subject`."""
-        return self._once(
-            ("subject", target), lambda: subject(self.network, self.images, target=target, fit=self.recipe.images.fit)
-        )
+    @functools.cached_property
+    def world(self):
+        """The recipe's world."""
+        return worlds.get(self.recipe.world.name)()
 
-    def prepared(self, target, **options):
-        """The random networks of a parameters check."""
-        return self._once(
-            (target, *sorted(options.items())),
-            lambda: parameters.prepare(self.subject(target), seed=self.recipe.seed, **options),
-        )
+    def subject(self, target):
+        """The network with the photographs, explained for a target, or a world's network with its samples: `sanity.subject.Subject`."""
+        if self.recipe.world is None:
+            make = lambda: subject(self.network, self.images, target=target, fit=self.recipe.images.fit)  # noqa: E731
+            return self._once(("subject", target), make)
+        if target != "top":
+            raise ValueError(f"In a world every sample has its own target, what the cue says. Received: target {target!r}.")
+        return self._once("planted", self._planted)
+
+    def _planted(self):
+        chosen = self.recipe.world
+        numbers = {"twins": chosen.twins, "misled": chosen.misled, "images": chosen.images}
+        return planted(self.world, seed=self.recipe.seed, keep=self.shelf.keep, **numbers)
+
+    def prepared(self, check, target, settings):
+        """What all methods of a check may share (random networks, nulls, rewrites), or None where it shares nothing."""
+        prepare = checks.tag(checks.get(check), "prepare")
+        if prepare is None:
+            return None
+        given = {name: value for name, value in settings.items() if name in options(prepare)}
+        make = functools.partial(prepare, self.subject(target), seed=self.recipe.seed, **given)
+        return self._once((prepare, target, str(sorted(given.items()))), make)
 
     def _once(self, key, make):
         if key not in self._made:
@@ -94,12 +115,12 @@ class Workshop:
         return stranger(name) if ":" in name else explainers.get(name)
 
     def hashes(self):
-        """What the digest of a run depends on besides its recipe: dict of name to SHA-256."""
-        images = hashlib.sha256()
-        for name, image in zip(self.images.names, self.images.images):
-            images.update(f"{name}{image.shape}".encode())
-            images.update(np.ascontiguousarray(image))
-        return {"model": self.network.fingerprint(), "images": images.hexdigest()}
+        """What the digest of a run depends on besides its recipe: dict of name to SHA-256. A world is hashed before anything is trained."""
+        if self.recipe.world:
+            lessons = self.world.lessons(self.recipe.seed) if self.world.training else self.world.draw(8, self.recipe.seed)[0]
+            model = hashlib.sha256(f"{self.world.build().to_json()}{self.world.training}".encode())
+            return {"model": model.hexdigest(), "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)])}
+        return {"model": self.network.fingerprint(), "images": _digest(zip(self.images.names, self.images.images))}
 
     def seconds_per_gradient(self):
         """How long one sample's gradient takes here, measured once on a traced routine: float, or None for networks that take no images."""
@@ -112,6 +133,14 @@ class Workshop:
         return (time.perf_counter() - start) / 8
 
 
+def _digest(named):
+    digest = hashlib.sha256()
+    for name, array in named:
+        digest.update(f"{name}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
 def stranger(name):
     """The function named "module:function", from the installed packages or the current folder. Raises ValueError where there is none."""
     module, _, function = name.partition(":")
@@ -121,8 +150,3 @@ def stranger(name):
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f'A method of your own is "module:function". Received: {name!r}: {error}.') from error
-
-
-def check_named(name):
-    """A check by its registered name."""
-    return checks.get(name)

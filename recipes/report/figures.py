@@ -57,6 +57,31 @@ def curves(lines, labels, bands=()):
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {described}">{"".join(parts)}</svg>'
 
 
+def spans(rows):
+    """Numbers with their intervals, one under the other on one scale, as SVG text: rows of (name, mean, low, high)."""
+    if not rows:
+        return ""
+    low, high = min(0.0, *(row[2] for row in rows)), max(1.0, *(row[3] for row in rows))
+
+    def across(value):
+        return 120 + (WIDTH - 136) * (value - low) / (high - low)
+
+    height = 24 * len(rows) + 22
+    ticks = [low, *([0.0] if low < 0 else []), high] if low < 0 else [low, high]
+    parts = [
+        f'<line x1="{across(tick):.1f}" x2="{across(tick):.1f}" y1="4" y2="{height - 18}" stroke="currentColor" opacity=".25"/><text x="{across(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:.3g}</text>'
+        for tick in ticks
+    ]
+    for place, (name, mean, left, right) in enumerate(rows):
+        y, colour = 18 + 24 * place, LINES[place]
+        parts.append(
+            f'<g><title>{html.escape(name)}: {mean:.3f} [{left:.3f}, {right:.3f}]</title><text x="112" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>'
+            f'<line x1="{across(left):.1f}" x2="{across(right):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/><circle cx="{across(mean):.1f}" cy="{y}" r="5" fill="{colour}"/></g>'
+        )
+    described = html.escape(", ".join(f"{name} {mean:.2f}" for name, mean, *_ in rows))
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{described}">{"".join(parts)}</svg>'
+
+
 def spark(values):
     """One line of numbers as a small SVG."""
     values = np.asarray(values, "float64")

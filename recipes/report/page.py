@@ -7,10 +7,14 @@ import jinja2
 import numpy as np
 
 from lab.maps import pooled
+from lab.registry import summary
 from recipes.jobs import evidence, png
 from recipes.report import figures
+from recipes.report.published import comparison
+from sanity.metrics import metrics
+from sanity.rules import MEASURE, rules
 from sanity.statistics import two_way
-from sanity.verdict import MEASURE
+from sanity.verdict import FOOTER
 
 SIDE = 224
 STRIP = 72
@@ -19,14 +23,22 @@ STRIP = 72
 def page(recipe, manifest, jobs, store):
     """The report of a run: str of HTML that needs nothing beside itself. Jobs that are not done are named as missing."""
     done = [job for job in jobs if store.done(job.key)]
-    groups = {kind: [job for job in done if job.kind == kind] for kind in ("pictures", "maps", "evidence", "judge")}
+    kinds = ("pictures", "maps", "networks", "evidence", "judge")
+    groups = {kind: [job for job in done if job.kind == kind] for kind in kinds}
+    families = _families(store, groups)
     return _template().render(
         recipe=recipe,
         manifest=manifest,
         missing=[job.key for job in jobs if job not in done],
         tiles=[tile for job in groups["pictures"] for tile in _tiles(store, job)],
         photographs=_photographs(store, groups["maps"]),
-        families=_families(store, groups),
+        world=_world(store, groups),
+        families=families,
+        matrix=_matrix(families),
+        measured=_measured(store, groups),
+        published=comparison(recipe, families),
+        footer=FOOTER,
+        seconds=store.seconds(),
     )
 
 
@@ -114,17 +126,19 @@ def _map(arrays, about, place):
 
 
 def _families(store, groups):
-    """One entry a check of the recipe: verdict cards, with curves and maps."""
+    """One entry a check of the recipe: verdict cards, with their numbers, curves and maps."""
     if not groups["judge"]:
         return []
     judged = store.values("verdicts", "verdicts.json")
     by_method = {(job.key.split("/")[1], job.given["method"]): evidence(store, job.key) for job in groups["evidence"]}
     return [
         {
-            "name": _spoken(name),
+            "id": name,
+            "name": _spoken(family),
+            "about": _about(family["check"]),
             "controls": family["controls"],
             "cards": [
-                _card(verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]})
+                _card(name, verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]})
                 for verdict in family["verdicts"]
             ],
         }
@@ -132,24 +146,52 @@ def _families(store, groups):
     ]
 
 
+def _about(check):
+    return rules.tag(rules.get(check), "about")
+
+
 def _spoken(family):
-    """ "0-parameters-full" as a heading."""
-    _, check, mode = family.split("-", 2)
-    return f"{check}: {'all weights replaced at once' if mode == 'full' else 'weights replaced from the output down'}"
+    """A family as a heading: the check, and how the weights were replaced where they were."""
+    mode = family["verdicts"][0]["settings"].get("mode")
+    ways = {
+        "full": "all weights replaced at once",
+        "top_down": "weights replaced from the output down",
+        "bottom_up": "weights replaced from the input up",
+        "independent": "weights replaced one block at a time",
+    }
+    return family["check"] + (f": {ways[mode]}" if mode in ways else "")
 
 
-def _card(verdict, found, controls):
+def _matrix(families):
+    """The report card: one row a method, one column a check; cells hold the finding and lead to its card."""
+    methods = list(dict.fromkeys(card["method"] for family in families for card in family["cards"] if not card["is_control"]))
+    rows = [(name, [next((card for card in family["cards"] if card["method"] == name), None) for family in families]) for name in methods]
+    return {"columns": [(family["about"].question, family["name"]) for family in families], "rows": rows}
+
+
+def _card(family, verdict, found, controls):
     return {
         **verdict,
+        "id": f"{family}-{verdict['method']}",
         "is_control": verdict["method"] in controls,
         "curve": _curve(found, verdict),
+        "spans": _spans(verdict),
         "strip": _strip(found),
         "stages": found.stages,
     }
 
 
+def _spans(verdict):
+    """Effect, ceiling and null as dots with whiskers, where there is no curve to show them."""
+    about = _about(verdict["check"])
+    named = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
+    return figures.spans([(name, *(each[key] for key in ("mean", "low", "high"))) for name, each in named if name and each["mean"] is not None])
+
+
 def _curve(found, verdict):
     """Similarity to the trained network by share of parameters randomized, with the ceiling and the null as bands."""
+    if f"cascade/{MEASURE}" not in found.samples or len(found.stages) < 2:
+        return ""
     shares = [0.0, *(stage["parameters"] for stage in found.stages)]
     labels = ["trained", *(f"{stage['stage']} random" for stage in found.stages)]
     lines = {}
@@ -162,6 +204,10 @@ def _curve(found, verdict):
             [1.0, *(each.low for each in spans)],
             [1.0, *(each.high for each in spans)],
         )
+    if found.settings.get("mode") == "independent":
+        # Blocks one at a time lie on no line: they stand side by side in the order of the network.
+        shares = list(np.linspace(0, 1, len(shares)))
+        lines = {name: (shares, *rest) for name, (_, *rest) in lines.items()}
     bands = [("ceiling", verdict["ceiling"], True), ("random-random", verdict["null"], False)]
     return figures.curves(
         lines,
@@ -171,16 +217,63 @@ def _curve(found, verdict):
 
 
 def _strip(found):
-    """Small maps of the first photograph: trained, at most eight stages, and another random network."""
-    stages = found.maps["stages"]
-    chosen = np.unique(np.linspace(0, len(stages) - 1, min(len(stages), 8)).astype(int))
-    shown = [
-        ("trained", found.maps["trained"][0]),
-        *((found.stages[index]["stage"] + " random", stages[index]) for index in chosen),
-        ("another random network", found.maps["random"][-1][0]),
-    ]
+    """Small maps of the first sample: trained, at most eight stages, and others that the check looked at."""
+    maps = found.maps
+    shown = [("trained", maps["trained"][0])] if "trained" in maps else []
+    if "stages" in maps:
+        chosen = np.unique(np.linspace(0, len(maps["stages"]) - 1, min(len(maps["stages"]), 8)).astype(int))
+        shown += [(found.stages[index]["stage"] + " random", maps["stages"][index]) for index in chosen]
+    if "random" in maps:
+        shown.append(("another random network", maps["random"][-1][0]))
+    named = (("misled", "on permuted labels"), ("other", "another class"), ("nudged", "under noise"))
+    shown += [(words, maps[name][0]) for name, words in named if name in maps]
     return [
         {"name": name, "image": uri(png(figures.shape_of(plane, STRIP)))}
         for name, plane in shown
-        if plane.ndim == 2 and np.isfinite(plane).all()
+        if plane.ndim == 2 and min(plane.shape) > 1 and np.isfinite(plane).all()
     ]
+
+
+def _world(store, groups):
+    """What a world's networks are proven to use, with some samples and where the truth lies in them."""
+    if not groups["networks"]:
+        return None
+    about = store.values("networks", "networks.json")
+    arrays = store.arrays("networks", "samples.npz")
+    images = arrays["images"]
+    shown = []
+    if images.ndim == 4:
+        shown = [
+            {"image": uri(png(_grey(image))), "mask": uri(png(_grey(arrays["masks"][place] * 1.0))) if "masks" in arrays else None}
+            for place, image in enumerate(images[:8])
+        ]
+    return {**about, "shown": shown}
+
+
+def _grey(plane):
+    """Values of any range as a small grey picture: uint8 [side, side, 1]."""
+    flat = plane.mean(axis=-1) if plane.ndim == 3 else plane
+    low, high = float(flat.min()), float(flat.max())
+    scaled = np.round(255 * (flat - low) / ((high - low) or 1)).astype("uint8")
+    times = max(1, STRIP // len(scaled))
+    return np.kron(scaled, np.ones((times, times), "uint8"))[..., None]
+
+
+def _measured(store, groups):
+    """Tables of measurements: rows are metrics, columns methods."""
+    if not groups["judge"]:
+        return []
+    found = store.values("verdicts", "measurements.json")
+    tables = []
+    for family in found.values():
+        names = list(next(iter(family.values())))
+        rows = [
+            {"metric": name, "better": _better(name), "said": summary(metrics.get(name)), "cells": [family[method][name] for method in family]}
+            for name in names
+        ]
+        tables.append({"methods": list(family), "rows": rows})
+    return tables
+
+
+def _better(name):
+    return metrics.tag(metrics.get(name), "better", "")

@@ -50,9 +50,7 @@ class Prepared:
 
 def prepare(subject, *, seed, metrics=USUAL, draws=20):
     """What random orders and blind controls reach, for all methods to share -> `Prepared`."""
-    for name in metrics:
-        if name not in METRICS:
-            raise ValueError(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
+    refuse(metrics=metrics)
     shape = (len(subject.names), *extent(subject.inputs))
     segments = _segments(subject.inputs) if any(METRICS[name][2] for name in metrics) else None
     rng = np.random.default_rng([seed, 11])
@@ -73,13 +71,20 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     )
 
 
+def refuse(*, metrics=USUAL):
+    """Raise ValueError for metrics that there are not."""
+    for name in metrics:
+        if name not in METRICS:
+            raise ValueError(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
+
+
 def _best(subject, blind, metric, segments, seed):
     reached = {name: _area(subject, relevance, metric, segments, seed) for name, relevance in blind.items()}
     name = max(reached, key=lambda each: reached[each].mean())
     return name, reached[name]
 
 
-@checks.register(prepare=prepare)
+@checks.register(prepare=prepare, refuse=refuse)
 def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=None, **options):
     """Does the score fall faster in the map's order than in random order, and than in that of the best blind control? -> `Evidence`.
 

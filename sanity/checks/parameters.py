@@ -15,7 +15,7 @@ from sanity import gates
 from sanity.checks import checks
 from sanity.comparison import across, among, named, similar
 from sanity.evidence import Gate
-from sanity.randomization import ORDERS, forget, stages
+from sanity.randomization import ORDERS, forget, initializations, stages
 from sanity.similarity import tie_fraction, tie_null
 from sanity.viewer import Viewer, fold, nudge, stacked
 
@@ -33,7 +33,7 @@ class Prepared:
 def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
     """Draw the random networks of this check for a subject -> `Prepared`. Options as in `parameters`."""
     seeds = seeds or max(3, len(subject.twins))
-    _check_options(mode, seeds, statistics)
+    refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
     drawn = [fold(seed, turn) for turn in range(seeds)]
     steps = stages(subject.network, mode, unit)
     runs = forget(subject, steps, drawn, way=initialization, statistics=statistics)
@@ -41,7 +41,23 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
     return Prepared(runs, {**settings, "initialization": initialization, "statistics": statistics})
 
 
-@checks.register(prepare=prepare)
+def refuse(*, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
+    """Raise ValueError for options that this check does not know."""
+    initializations.get(initialization)
+    for name, value, allowed in (
+        ("mode", mode, ORDERS),
+        ("statistics", statistics, ("estimate", "reset")),
+        ("unit", unit, ("block", "layer")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} is one of {', '.join(allowed)}. Received: {value!r}.")
+    if seeds is not None and (int(seeds) != seeds or seeds < 2):
+        raise ValueError(
+            f"seeds is a whole number of 2 or more: random networks are compared with each other. Received: {seeds!r}."
+        )
+
+
+@checks.register(prepare=prepare, refuse=refuse)
 def parameters(
     explainer,
     subject,
@@ -99,17 +115,6 @@ def parameters(
         stages=_stages(prepared.runs),
         maps=maps | {"stages": stacked(runs[0][2])},
     )
-
-
-def _check_options(mode, seeds, statistics):
-    if mode not in ORDERS:
-        raise ValueError(f"mode is one of {', '.join(ORDERS)}. Received: {mode!r}.")
-    if statistics not in ("estimate", "reset"):
-        raise ValueError(f"statistics is 'estimate' or 'reset'. Received: {statistics!r}.")
-    if int(seeds) != seeds or seeds < 2:
-        raise ValueError(
-            f"seeds is a whole number of 2 or more: random networks are compared with each other. Received: {seeds!r}."
-        )
 
 
 def _trained(subject, look):
