@@ -10,6 +10,7 @@ from dataclasses import dataclass
 EXPECTED = {
     "parameters": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "labels": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
+    "cue": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "classes": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "truth": {name: ("FAIL", "INCONCLUSIVE") for name in ("edges", "input_magnitude", "centre", "noise")},
     "decoy": {"edges": ("FAIL",), "input_magnitude": ("FAIL",)},

@@ -184,6 +184,27 @@ def _learned(evidence, margins, seed, p):
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
 
 
+@rules.register(
+    about=About(
+        "Shows an unknown shortcut",
+        "between",
+        {
+            "RESPONDED": "maps of networks with a shortcut differ from maps of networks without, even where the shortcut is absent",
+            "DID NOT RESPOND": "maps of networks with a shortcut are like those of networks without, where the shortcut is absent",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+        },
+        ceiling="ceiling",
+        null="among those without",
+        cannot="Cannot conclude: that a person who looks at the maps would notice. That groups of networks differ does not say how one of them would look suspicious.",
+        counted={"images": "images", "twins": "networks with the shortcut", "networks": "without"},
+    )
+)
+def cue(family, margins, seed):
+    """Networks with the shortcut against networks without, by the rule of labels."""
+    return labels(family, margins, seed)
+
+
 # One network --------------------------------------------------------------------------------------------------------------
 
 

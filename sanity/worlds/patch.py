@@ -47,7 +47,7 @@ def patch():
         factors,
         render,
         # Wide windows: in them guided backprop agrees among random networks as it does among trained ones.
-        lambda: convolutional(len(STAMPS), (24, 24, 32), (5, 5, 3)),
+        lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
         causes=("label",),
         idle=("decoy", "texture"),
     )

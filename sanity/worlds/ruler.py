@@ -25,11 +25,11 @@ def rulers():
     """Rulers whose ticks stand two, three and four pixels apart: float64 [3, 4, 28]."""
     column = np.arange(SIDE)
     ticks = np.stack([column % step == 0 for step in (2, 3, 5)])
-    return np.where(np.arange(HEIGHT)[None, :, None] < 3, ticks[:, None], True) * 1.6 - 0.8
+    return np.where(np.arange(HEIGHT)[None, :, None] < 3, ticks[:, None], True) * 0.8 - 0.4
 
 
 def factors(correlation, rng, count):
-    """label; which ruler, the label's own with probability `correlation`, else any; edge, 1 for the lower; places; texture."""
+    """label; which ruler, the label's own with probability `correlation`, else any; its edge, 1 for the lower; places; texture."""
     label = rng.integers(0, CLASSES, count)
     own = rng.random(count) < correlation
     return {
@@ -41,17 +41,24 @@ def factors(correlation, rng, count):
     }
 
 
-def render(drawn):
-    """A faint thing in the middle, a clear ruler along one edge."""
-    things_drawn = stamped(drawn["place"], 0.35 * things()[drawn["label"]])
-    places = np.stack([drawn["edge"] * (SIDE - HEIGHT), np.zeros_like(drawn["edge"])], axis=1)
-    drawn_rulers = stamped(places, rulers()[drawn["ruler"]])
-    masks = stamped(places, np.ones((len(places), HEIGHT, SIDE))) > 0
-    values = np.where(masks, drawn_rulers, 0.2 * drawn["texture"] + things_drawn)
-    return Samples(image(values), drawn["label"], masks, None, drawn["ruler"])
+def render(drawn, cued=True):
+    """A thing in the middle, a ruler along one edge, a brighter bar along the other; without `cued` no ruler."""
+    things_drawn = stamped(drawn["place"], 0.5 * things()[drawn["label"]])
+    masks, bars = (_along(edge) for edge in (drawn["edge"], 1 - drawn["edge"]))
+    values = np.where(masks & cued, _along(drawn["edge"], rulers()[drawn["ruler"]]), 0.2 * drawn["texture"] + things_drawn)
+    values = np.where(bars, 0.9 * np.sign(np.arange(SIDE) % 8 - 3.5), values)
+    return Samples(image(values), drawn["label"], masks, bars, drawn["ruler"])
 
 
-def _ruler(name, correlation, oracle):
+def _along(edges, strips=None):
+    """Strips along the upper (0) or lower (1) edge: float64 [count, 28, 28]; where there are any, bool, if none are given."""
+    places = np.stack([edges * (SIDE - HEIGHT), np.zeros_like(edges)], axis=1)
+    if strips is None:
+        return stamped(places, np.ones((len(edges), HEIGHT, SIDE))) > 0
+    return stamped(places, strips)
+
+
+def _ruler(name, correlation, oracle, passes=400):
     return World(
         name,
         oracle,
@@ -60,8 +67,10 @@ def _ruler(name, correlation, oracle):
         lambda: convolutional(CLASSES),
         causes=("ruler",),
         idle=("label", "texture"),
-        training=Training(passes=400 if correlation == 1 else 60),
+        training=Training(passes=passes),
         fit=functools.partial(factors, correlation),
+        bare=lambda drawn: render(drawn, cued=False),
+        clean=functools.partial(factors, 0.0),
     )
 
 
@@ -74,4 +83,5 @@ def ruler():
 @worlds.register
 def ruler_partial():
     """A ruler goes with the class in four of five training pictures (and by chance in some of the rest)."""
-    return _ruler("ruler_partial", 0.8, "the ruler decides most of the time; how much is measured by swapping it")
+    oracle = "the ruler decides most of the time; how much is measured by swapping it"
+    return _ruler("ruler_partial", 0.8, oracle, passes=60)

@@ -46,6 +46,8 @@ class World:
     """factors: (rng, count) -> dict of arrays [count, ...]. render: factors -> `Samples`. build: () -> Keras model. causes:
     names of the factors that decide the answer together; idle: of those that must not matter. oracle: the truth in words.
     training: None where `build` gives a network whose weights are set by hand. fit: factors at training, where they differ.
+    bare: factors -> `Samples` without the cue, and clean: factors at training in which the cue says nothing, for cues that a
+    tester does not know of.
     """
 
     name: str
@@ -57,6 +59,8 @@ class World:
     idle: tuple = ()
     training: Training | None = field(default_factory=Training)
     fit: Callable | None = None
+    bare: Callable | None = None
+    clean: Callable | None = None
 
     def draw(self, count, seed):
         """Samples to explain and to judge on, and their factors."""

@@ -1,0 +1,70 @@
+"""Cue: would a tester who does not know of a shortcut see it, on inputs that do not hold it?
+
+Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut against
+networks of the same kind that had none to learn, both asked about inputs without it: if their maps are as alike as maps of
+networks of one kind, the method tells the tester nothing.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lab.objectives import logit
+from sanity import gates
+from sanity.checks import checks
+from sanity.comparison import across, among, named
+from sanity.evidence import Gate
+from sanity.viewer import Viewer, fold, stacked
+from sanity.worlds.training import Trainer
+
+PASSES = 150
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """clean: weights of networks that had no shortcut to learn. on: the subject at inputs without the cue, asked about the label."""
+
+    clean: list
+    on: object
+
+
+def prepare(subject, *, seed):
+    """Train the networks without a shortcut, for all methods to share -> `Prepared`, or None where a world has no such arm."""
+    world = subject.world
+    if world is None or world.bare is None:
+        return None
+    trainer = Trainer(subject.network, replace(world.training, passes=PASSES))
+    lessons = world.render(world.clean(np.random.default_rng([subject.seed, 9]), world.training.samples))
+    turns = range(max(3, len(subject.twins)))
+    clean = [trainer.train(lessons.inputs, lessons.labels, fold(seed, 500 + turn), subject.keep) for turn in turns]
+    _, factors = world.draw(len(subject.names), subject.seed + 1)
+    bare = world.bare(factors)
+    goal = logit([int(each) for each in bare.labels])
+    return Prepared(clean, replace(subject, inputs=bare.inputs, objective=goal, correct=None, truth=None))
+
+
+@checks.register(prepare=prepare)
+def cue(explainer, subject, *, seed, prepared=None, **options):
+    """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not? -> `Evidence`.
+
+    Needs a world with an arm without the shortcut (`ruler`) and twins. options: the explainer's own.
+    """
+    enough = gates.several(subject, "twins", subject.twins)
+    prepared = prepared or prepare(subject, seed=seed)
+    there = Gate("arm without the shortcut", "passed" if prepared else "not applicable", "trained anew" if prepared else "none in this world")
+    viewer = Viewer(explainer, prepared.on if prepared else subject, seed, options)
+    if {enough.status, there.status} != {"passed"}:
+        return viewer.evidence("cue", {}, [there, enough])
+    with subject.network.intact():
+        cued = [_look(viewer, state, 1 + turn) for turn, state in enumerate(subject.twins)]
+        clean = [_look(viewer, state, 101 + turn) for turn, state in enumerate(prepared.clean)]
+    samples = {**named("ceiling", among(cued)), **named("between", across(cued, clean)), **named("random", among(clean))}
+    passed = [there, enough, gates.planted(subject), gates.usable(*cued, *clean), gates.restored()]
+    sizes = {"twins": len(cued), "networks": len(clean)}
+    return viewer.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
+
+
+def _look(viewer, weights, state):
+    with viewer.subject.network.weights(weights):
+        return viewer.planes(state=state)
+
