@@ -50,7 +50,9 @@ def _refuse_missed(graph, names, rule):
     """Every ReLU-like operation of the graph was made under the rule, and at least one of them was met by a gradient."""
     missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _ruled(op, rule)]
     if missed:
-        raise ValueError(f"The {rule} rule holds for every ReLU-like activation. Received: {missed[0]!r}, made without it.")
+        raise ValueError(
+            f"The {rule} rule holds for every ReLU-like activation. Received: {missed[0]!r}, made without it."
+        )
     if not names:
         raise ValueError(
             f"The {rule} rule needs an activation such as ReLU between inputs and score ({', '.join(_PLAIN)}). Received: a network without one."

@@ -116,7 +116,9 @@ def main(context, deterministic):
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["models", "layers", "methods", "checks", "worlds", "metrics", "recipes", "objectives"]))
+@click.argument(
+    "what", type=click.Choice(["models", "layers", "methods", "checks", "worlds", "metrics", "recipes", "objectives"])
+)
 @model_options
 def list_(what, **model):
     """List what there is: models, layers of a model, methods, checks, worlds, metrics, recipes, objectives."""
@@ -185,7 +187,11 @@ judging = together(
 )
 @click.option("--world", help="A world with planted truth (`lab list worlds`) instead of a model and images.")
 @click.option("--twins", type=click.IntRange(1), help="Networks to train in a world, from as many seeds.  [default: 4]")
-@click.option("--misled", type=click.IntRange(0), help="Networks to train on permuted labels.  [default: as many as twins for the check labels]")
+@click.option(
+    "--misled",
+    type=click.IntRange(0),
+    help="Networks to train on permuted labels.  [default: as many as twins for the check labels]",
+)
 @click.option("--samples", type=click.IntRange(8), help="Samples of a world to explain.  [default: 48]")
 @click.option(
     "--method",
@@ -205,11 +211,15 @@ judging = together(
     type=click.Choice(["full", "top_down", "bottom_up", "independent"]),
     help="For parameters: all weights at once, or block by block.  [default: full]",
 )
-@click.option("--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as twins, or 3]")
+@click.option(
+    "--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as twins, or 3]"
+)
 @click.option("--target", default="top", show_default=True)
 @judging
 @click.pass_context
-def check(context, images, world, twins, misled, samples, method, check_names, mode, seeds, target, fail_on, baseline, **rest):
+def check(
+    context, images, world, twins, misled, samples, method, check_names, mode, seeds, target, fail_on, baseline, **rest
+):
     """Check methods: do their maps respond to weights, labels and classes, find planted truth, stay where they must?
 
     A verdict says what was seen on this network and these images, and what cannot be concluded.
@@ -220,7 +230,9 @@ def check(context, images, world, twins, misled, samples, method, check_names, m
         tables = {"check": [{"check": name, **asked, **_known(name, given)} for name in _checks(check_names)]}
     if world:
         _refuse_model(context)
-        permuted = (twins or 4) if misled is None and any(each["check"] == "labels" for each in tables["check"]) else misled
+        permuted = (
+            (twins or 4) if misled is None and any(each["check"] == "labels" for each in tables["check"]) else misled
+        )
         chosen = {"twins": twins, "misled": permuted, "images": samples}
         tables["world"] = {"name": world, **{name: value for name, value in chosen.items() if value is not None}}
     elif any(value is not None for value in (twins, misled, samples)):

@@ -167,7 +167,9 @@ def _do_photographs(workshop, *_):
 
 def _samples(function, options):
     """Gradients that a method takes per sample, as far as its options tell."""
-    return next((options.get(name, known(function)[name]) for name in ("samples", "steps") if name in known(function)), 1)
+    return next(
+        (options.get(name, known(function)[name]) for name in ("samples", "steps") if name in known(function)), 1
+    )
 
 
 def _do_maps(workshop, _, job):
@@ -257,7 +259,11 @@ def _do_networks(workshop, *_):
 
 def _do_evidence(workshop, _, job):
     given = job.given
-    check, explainer, on = checks.get(given["check"]), workshop.method(given["method"]), workshop.subject(given["target"])
+    check, explainer, on = (
+        checks.get(given["check"]),
+        workshop.method(given["method"]),
+        workshop.subject(given["target"]),
+    )
     prepared = workshop.prepared(given["check"], given["target"], given["settings"])
     shared = {} if prepared is None else {"prepared": prepared}
     settings = {**given["settings"], **given["options"]}
@@ -266,7 +272,9 @@ def _do_evidence(workshop, _, job):
     except ValueError as error:
         # What a method cannot do on a model is an answer, and is told as one: it must not cost the other methods theirs.
         gate = Gate("method can be asked", "not applicable", " ".join(str(error).split()))
-        made = Evidence(given["check"], given["method"], on.network.name, {"images": len(on.names)}, {}, (gate,), settings=settings)
+        made = Evidence(
+            given["check"], given["method"], on.network.name, {"images": len(on.names)}, {}, (gate,), settings=settings
+        )
     plain = {**asdict(made), "samples": None, "maps": None, "method": given["method"]}
     arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {
         f"maps/{name}": value for name, value in made.maps.items()
@@ -301,7 +309,11 @@ def _do_judge(workshop, store, job):
         for name, verdicts in judged.items()
     }
     measured = {name: _means(family) for name, family in families.items() if not _judged(family)}
-    files = {"verdicts.json": encode(plain), "verdicts.csv": _table(judged), "junit.xml": junit(workshop.recipe.name, plain)}
+    files = {
+        "verdicts.json": encode(plain),
+        "verdicts.csv": _table(judged),
+        "junit.xml": junit(workshop.recipe.name, plain),
+    }
     return {**files, "measurements.json": encode(measured)}
 
 
@@ -338,7 +350,14 @@ def _line(family, verdict):
     written = ["" if np.isnan(each) else f"{each:.4f}" for each in numbers]
     words = (verdict.method, verdict.check, verdict.outcome, verdict.finding)
     p = "" if verdict.p is None else f"{verdict.p:.4g}"
-    return [family, *words, *written, p, *(sizes.get(key, "") for key in ("images", "twins", "networks")), verdict.sentence]
+    return [
+        family,
+        *words,
+        *written,
+        p,
+        *(sizes.get(key, "") for key in ("images", "twins", "networks")),
+        verdict.sentence,
+    ]
 
 
 def _slug(text):

@@ -11,7 +11,9 @@ def junit(name, judged):
     for family, found in judged.items():
         broken = {each["control"]: each for each in found["controls"]}
         cases = [_case(family, verdict, broken.get(verdict["method"])) for verdict in found["verdicts"]]
-        counts = {tag: str(sum(case.find(tag) is not None for case in cases)) for tag in ("failure", "error", "skipped")}
+        counts = {
+            tag: str(sum(case.find(tag) is not None for case in cases)) for tag in ("failure", "error", "skipped")
+        }
         named = {"failures": counts["failure"], "errors": counts["error"], "skipped": counts["skipped"]}
         suite = ElementTree.SubElement(root, "testsuite", name=family, tests=str(len(cases)), **named)
         suite.extend(cases)

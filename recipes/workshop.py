@@ -88,7 +88,9 @@ class Workshop:
             make = lambda: subject(self.network, self.images, target=target, fit=self.recipe.images.fit)  # noqa: E731
             return self._once(("subject", target), make)
         if target != "top":
-            raise ValueError(f"In a world every sample has its own target, what the cue says. Received: target {target!r}.")
+            raise ValueError(
+                f"In a world every sample has its own target, what the cue says. Received: target {target!r}."
+            )
         return self._once("planted", self._planted)
 
     def _planted(self):
@@ -117,9 +119,14 @@ class Workshop:
     def hashes(self):
         """What the digest of a run depends on besides its recipe: dict of name to SHA-256. A world is hashed before anything is trained."""
         if self.recipe.world:
-            lessons = self.world.lessons(self.recipe.seed) if self.world.training else self.world.draw(8, self.recipe.seed)[0]
+            lessons = (
+                self.world.lessons(self.recipe.seed) if self.world.training else self.world.draw(8, self.recipe.seed)[0]
+            )
             model = hashlib.sha256(f"{self.world.build().to_json()}{self.world.training}".encode())
-            return {"model": model.hexdigest(), "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)])}
+            return {
+                "model": model.hexdigest(),
+                "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),
+            }
         return {"model": self.network.fingerprint(), "images": _digest(zip(self.images.names, self.images.images))}
 
     def seconds_per_gradient(self):

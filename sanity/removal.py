@@ -111,7 +111,9 @@ def _imputed(image, hole):
         others.append(numbers[row[unknown], column[unknown]])
         weights.append(np.full(unknown.sum(), weight))
         np.add.at(known, at[~unknown], weight * image[row[~unknown], column[~unknown]])
-    matrix = sparse.coo_matrix((-np.concatenate(weights), (np.concatenate(places), np.concatenate(others))), (len(rows),) * 2)
+    matrix = sparse.coo_matrix(
+        (-np.concatenate(weights), (np.concatenate(places), np.concatenate(others))), (len(rows),) * 2
+    )
     # A hair on the diagonal, so that an image without any known pixel has a solution.
     solved = spsolve((matrix + sparse.diags(total + 1e-6)).tocsc(), known)
     filled = image.astype("float64").copy()

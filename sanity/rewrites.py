@@ -72,7 +72,9 @@ def dense_as_convolution(subject):
     if not replaced:
         return None
     names = {layer.name for layer in replaced}
-    twin = keras.models.clone_model(model, clone_function=lambda layer: _as_convolution(layer) if layer.name in names else _copy(layer))
+    twin = keras.models.clone_model(
+        model, clone_function=lambda layer: _as_convolution(layer) if layer.name in names else _copy(layer)
+    )
     for layer in (each for each in model.layers if each.weights):
         weights = layer.get_weights()
         if layer.name in names:
@@ -112,7 +114,9 @@ def _copy(layer):
 
 def _as_convolution(layer):
     """A dense layer as reshape, convolution over one position, reshape, under its own name."""
-    convolution = keras.layers.Conv1D(layer.units, 1, activation=layer.activation, use_bias=layer.use_bias, name="kernel")
+    convolution = keras.layers.Conv1D(
+        layer.units, 1, activation=layer.activation, use_bias=layer.use_bias, name="kernel"
+    )
     parts = [keras.layers.Reshape((1, layer.kernel.shape[0])), convolution, keras.layers.Reshape((layer.units,))]
     return keras.Sequential(parts, name=layer.name)
 
@@ -120,7 +124,9 @@ def _as_convolution(layer):
 def _kernels(network):
     """Layers with a kernel and those that normalize, in the order of their calls: list of (path, layer)."""
     kinds = (keras.layers.Dense, keras.layers.BatchNormalization, *_CONVOLUTIONS)
-    return [(each.path, network.tree[each.path]) for each in network.layers() if isinstance(network.tree[each.path], kinds)]
+    return [
+        (each.path, network.tree[each.path]) for each in network.layers() if isinstance(network.tree[each.path], kinds)
+    ]
 
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
@@ -140,12 +146,18 @@ def _neighbours(network):
 def _normed(network):
     listed = _kernels(network)
     norms = keras.layers.BatchNormalization
-    return [(a, b) for (a, first), (b, second) in zip(listed, listed[1:]) if isinstance(second, norms) and not isinstance(first, norms)]
+    return [
+        (a, b)
+        for (a, first), (b, second) in zip(listed, listed[1:])
+        if isinstance(second, norms) and not isinstance(first, norms)
+    ]
 
 
 def _rescaled(network, weights, first, second, rng):
     """New weights of two layers, or None where their shapes do not meet."""
-    names = [name for name in (f"{first}/gamma", f"{first}/beta", f"{first}/kernel", f"{first}/bias") if name in weights]
+    names = [
+        name for name in (f"{first}/gamma", f"{first}/beta", f"{first}/kernel", f"{first}/bias") if name in weights
+    ]
     if isinstance(network.tree[first], keras.layers.BatchNormalization) and len(names) != 2:
         return None
     channels = network.tree[first].compute_output_shape((None, *_shape(network, first)))[-1]

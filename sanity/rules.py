@@ -12,10 +12,10 @@ from lab.registry import Registry
 from sanity.statistics import (
     Interval,
     between_groups,
-    bootstrap,
     holm,
     krippendorff,
     max_t,
+    of_means,
     pairs,
     sign_test,
     two_way,
@@ -39,7 +39,9 @@ class About:
     ceiling: str = ""
     null: str = ""
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
-    counted: dict = field(default_factory=lambda: {"images": "images", "twins": "trained networks", "networks": "random networks"})
+    counted: dict = field(
+        default_factory=lambda: {"images": "images", "twins": "trained networks", "networks": "random networks"}
+    )
 
     def sentence(self, evidence, ruling):
         """The verdict in one sentence, numbers and sizes included."""
@@ -50,8 +52,10 @@ class About:
         named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
         numbers = ", ".join(f"{name} {interval}" for name, interval in named if name)
         tested = f", p = {ruling.p:.2g}" if ruling.p is not None else ""
-        sizes = ", ".join(f"{evidence.sizes[key]} {name}" for key, name in self.counted.items() if key in evidence.sizes)
-        return f"{start} ({numbers}{tested}; {sizes})."
+        sizes = ", ".join(
+            f"{evidence.sizes[key]} {name}" for key, name in self.counted.items() if key in evidence.sizes
+        )
+        return f"{start} ({'; '.join(filter(None, [numbers + tested, sizes]))})."
 
 
 # Networks against networks ------------------------------------------------------------------------------------------------
@@ -85,14 +89,25 @@ def _respond(evidence, margins, seed, p):
     numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p}
     one, dominated = p is None, margins.high * ceiling.mean
     if not ceiling.low > margins.floor:
-        return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=f"the ceiling's lower bound is not above {margins.floor}")
+        return Ruling(
+            "INVALID",
+            "NO REPRODUCIBLE SIGNAL",
+            **numbers,
+            why=f"the ceiling's lower bound is not above {margins.floor}",
+        )
     if excess.low >= 0 or (not one and null.mean >= ceiling.mean and null.low >= dominated):
         return Ruling("FAIL", "INPUT-DOMINATED", **numbers, why="random-random is at or above the ceiling")
     if effect.low >= dominated and null.mean >= dominated:
         # A test that tells the groups apart forbids to say that nothing responded; most of the map is the input's all the same.
         finding = "DID NOT RESPOND" if one or p >= margins.alpha else "INPUT-DOMINATED"
-        return Ruling("FAIL", finding, **numbers, why=f"between and random-random are at or above {margins.high} of the ceiling")
-    if effect.high <= margins.low * ceiling.mean and null.high <= margins.high * ceiling.mean and (one or p < margins.alpha):
+        return Ruling(
+            "FAIL", finding, **numbers, why=f"between and random-random are at or above {margins.high} of the ceiling"
+        )
+    if (
+        effect.high <= margins.low * ceiling.mean
+        and null.high <= margins.high * ceiling.mean
+        and (one or p < margins.alpha)
+    ):
         why = f"between is below {margins.low} of the ceiling" + ("; one network allows no more" if one else "")
         return Ruling("INCONCLUSIVE" if one else "PASS", "RESPONDED", **numbers, why=why)
     signed = _three(evidence.samples, SIGNED, seed)
@@ -139,7 +154,9 @@ def _adjusted(family):
 
 def _matrix(samples):
     """Similarity of all networks, trained ones first, mean over samples: float64 [networks, networks]."""
-    ceiling, between, random = (np.nan_to_num(_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random"))
+    ceiling, between, random = (
+        np.nan_to_num(_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random")
+    )
     return np.block([[ceiling, between], [between.T, random]])
 
 
@@ -173,13 +190,34 @@ def _learned(evidence, margins, seed, p):
     effect, ceiling, null, _ = _three(evidence.samples, MEASURE, seed)
     within, across = evidence.samples[f"ceiling/{MEASURE}"], evidence.samples[f"between/{MEASURE}"]
     apart = within_less_across(within, across, seed=seed, level=0.9)
-    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p, "also": (("ceiling less between, 90%", str(apart)),)}
+    numbers = {
+        "effect": effect,
+        "ceiling": ceiling,
+        "null": null,
+        "p": p,
+        "also": (("ceiling less between, 90%", str(apart)),),
+    }
     if not ceiling.low > margins.floor:
-        return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=f"the ceiling's lower bound is not above {margins.floor}")
+        return Ruling(
+            "INVALID",
+            "NO REPRODUCIBLE SIGNAL",
+            **numbers,
+            why=f"the ceiling's lower bound is not above {margins.floor}",
+        )
     if -margins.equal < apart.low and apart.high < margins.equal:
-        return Ruling("FAIL", "DID NOT RESPOND", **numbers, why=f"ceiling less between lies within {margins.equal} of zero: {apart}")
+        return Ruling(
+            "FAIL",
+            "DID NOT RESPOND",
+            **numbers,
+            why=f"ceiling less between lies within {margins.equal} of zero: {apart}",
+        )
     if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
-        return Ruling("PASS", "RESPONDED", **numbers, why=f"between is below {margins.label} of the ceiling, and p below {margins.alpha}")
+        return Ruling(
+            "PASS",
+            "RESPONDED",
+            **numbers,
+            why=f"between is below {margins.label} of the ceiling, and p below {margins.alpha}",
+        )
     why = f"between is {effect.mean / ceiling.mean:.2f} of the ceiling (needed: {margins.label}), p = {p:.2g} (needed: below {margins.alpha})"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
 
@@ -230,9 +268,18 @@ def classes(family, margins, seed):
 
 def _asked(samples, margins, seed):
     effect, ceiling = two_way(samples[f"between/{SIGNED}"], seed=seed), two_way(samples[f"itself/{SIGNED}"], seed=seed)
-    numbers = {"effect": effect, "ceiling": ceiling, "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),)}
+    numbers = {
+        "effect": effect,
+        "ceiling": ceiling,
+        "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),),
+    }
     if not ceiling.low > margins.floor:
-        return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=f"the ceiling's lower bound is not above {margins.floor}")
+        return Ruling(
+            "INVALID",
+            "NO REPRODUCIBLE SIGNAL",
+            **numbers,
+            why=f"the ceiling's lower bound is not above {margins.floor}",
+        )
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
     if effect.high <= margins.other * ceiling.mean:
@@ -262,16 +309,15 @@ def truth(family, margins, seed):
 
 
 def _found(samples, seed):
-    own = samples["data/rank"]
-    controls = np.stack([value for name, value in samples.items() if name.startswith("control/")])
-
-    def skill(rows):
-        best = _best(controls[:, rows])
-        return float((np.nanmean(own[rows]) - best) / (1 - best))
-
-    effect = _by_image(skill, len(own), seed)
-    null = _by_image(lambda rows: float(_best(controls[:, rows])), len(own), seed)
-    also = [(name, str(two_way(samples[name][None], seed=seed, draws=400))) for name in samples if name.startswith(("data/", "model/", "decoy/"))]
+    controls = [value for name, value in samples.items() if name.startswith("control/") and np.isfinite(value).any()]
+    rows = np.stack([samples["data/rank"], *controls])
+    effect = of_means(lambda means: _skill(means[..., 0], means[..., 1:].max(axis=-1)), rows, seed=seed)
+    null = of_means(lambda means: means[..., 1:].max(axis=-1), rows, seed=seed)
+    also = [
+        (name, str(two_way(samples[name][None], seed=seed)))
+        for name in samples
+        if name.startswith(("data/", "model/", "decoy/"))
+    ]
     also.append(("mask against interventions", str(two_way(samples["agreement"][None], seed=seed))))
     numbers = {"effect": effect, "null": null, "also": tuple(also)}
     if effect.low > 0:
@@ -281,14 +327,8 @@ def _found(samples, seed):
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"skill {effect} holds zero")
 
 
-def _best(controls):
-    """The highest mean of a control that says anything at all."""
-    fair = controls[~np.isnan(controls).all(axis=1)]
-    return np.nanmean(fair, axis=1).max()
-
-
-def _by_image(statistic, count, seed):
-    return bootstrap(statistic, (count,), seed=seed)
+def _skill(own, best):
+    return (own - best) / (1 - best)
 
 
 @rules.register(
@@ -337,7 +377,11 @@ def invariance(family, margins, seed):
 
 
 def _rewritten(samples, margins, seed):
-    found = {name.partition("/")[2]: two_way(values[None], seed=seed) for name, values in samples.items() if name.startswith("distance/")}
+    found = {
+        name.partition("/")[2]: two_way(values[None], seed=seed)
+        for name, values in samples.items()
+        if name.startswith("distance/")
+    }
     worst = max(found, key=lambda name: found[name].mean)
     also = tuple((name, f"{each.mean:.1e} [{each.low:.1e}, {each.high:.1e}]") for name, each in found.items())
     moved = [name for name, each in found.items() if each.low > margins.same]
@@ -367,7 +411,11 @@ def sensitivity(family, margins, seed):
 
 
 def _steady(samples, margins, seed):
-    found = {name: two_way(samples[f"{name}/{MEASURE}"], seed=seed) for name in ("noise", "seed") if f"{name}/{MEASURE}" in samples}
+    found = {
+        name: two_way(samples[f"{name}/{MEASURE}"], seed=seed)
+        for name in ("noise", "seed")
+        if f"{name}/{MEASURE}" in samples
+    }
     least = min(found, key=lambda name: np.nan_to_num(found[name].mean, nan=-2))
     numbers = {"effect": found[least], "also": tuple((name, str(each)) for name, each in found.items())}
     if np.isnan(found[least].mean):
@@ -376,7 +424,9 @@ def _steady(samples, margins, seed):
         return Ruling("PASS", "STABLE", **numbers, why=f"at or above {margins.stable} under {' and '.join(found)}")
     if found[least].high < margins.unstable:
         return Ruling("FAIL", "UNSTABLE", **numbers, why=f"maps agree below {margins.unstable} under {least}")
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"between {margins.unstable} and {margins.stable} under {least}")
+    return Ruling(
+        "INCONCLUSIVE", "UNDECIDED", **numbers, why=f"between {margins.unstable} and {margins.stable} under {least}"
+    )
 
 
 @rules.register(
@@ -409,6 +459,25 @@ def _added_up(evidence, margins, seed):
 
 @rules.register(
     about=About(
+        "Keeps the contract",
+        "",
+        {"KEPT": "every promise of an explainer was kept", "BROKEN": "{why}"},
+        similarity="promises broken: shape, dtype, finite values, seeds, company, weights, inputs",
+        counted={"images": "images"},
+    )
+)
+def contract(family, margins, seed):
+    """A broken promise fails; there is nothing to estimate."""
+    del margins, seed  # Nothing is estimated.
+    broken = [evidence.settings["broken"] for evidence in family]
+    return [
+        Ruling("FAIL", "BROKEN", why="; ".join(each)) if each else Ruling("PASS", "KEPT", why="none broken")
+        for each in broken
+    ]
+
+
+@rules.register(
+    about=About(
         "Agrees with its namesakes",
         "distance",
         {
@@ -426,7 +495,11 @@ def implementation(family, margins, seed):
 
 
 def _alike(samples, margins, seed):
-    found = {name.partition("/")[2]: two_way(each[None], seed=seed) for name, each in samples.items() if name.startswith("distance/")}
+    found = {
+        name.partition("/")[2]: two_way(each[None], seed=seed)
+        for name, each in samples.items()
+        if name.startswith("distance/")
+    }
     worst = max(found, key=lambda name: found[name].mean)
     also = tuple((name, f"{each.mean:.1e}") for name, each in found.items())
     if found[worst].high <= margins.same:
@@ -471,19 +544,28 @@ def _reliability(family, name):
 def _perturbed(samples, alphas, margins, seed):
     found = {name: two_way(samples[f"z/{name}"][None], seed=seed) for name in alphas}
     above = {name: two_way(samples[f"above/{name}"][None], seed=seed) for name in alphas}
-    also = tuple((name, f"z {found[name]}, above the best control {above[name]}, alpha {alphas[name]:.2f}") for name in alphas)
+    also = tuple(
+        (name, f"z {found[name]}, above the best control {above[name]}, alpha {alphas[name]:.2f}") for name in alphas
+    )
     read = [name for name, alpha in alphas.items() if alpha >= margins.reliable]
     weakest = min(read or alphas, key=lambda name: found[name].mean)
     numbers = {"effect": found[weakest], "also": also}
     if len({name.rpartition("_")[2] for name in read}) < 2:
         words = ", ".join(f"{name} {alpha:.2f}" for name, alpha in alphas.items())
-        return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=f"alpha by metric: {words}; needed: {margins.reliable} under two baselines")
+        return Ruling(
+            "INCONCLUSIVE",
+            "METRIC UNRELIABLE",
+            **numbers,
+            why=f"alpha by metric: {words}; needed: {margins.reliable} under two baselines",
+        )
     if all(found[name].low > 0 and above[name].low > 0 for name in read):
         return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}")
     if all(found[name].high <= 0 for name in read):
         return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why=f"in {', '.join(read)}")
     short = [name for name in read if not (found[name].low > 0 and above[name].low > 0)]
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"not above random order and the best control in {', '.join(short)}")
+    return Ruling(
+        "INCONCLUSIVE", "UNDECIDED", **numbers, why=f"not above random order and the best control in {', '.join(short)}"
+    )
 
 
 @rules.register(
@@ -520,7 +602,11 @@ def _retrained(evidence, seed):
     about=About(
         "Complexity rises when weights are lost",
         "rise",
-        {"ROSE": "entropy of the map rose", "FELL": "entropy of the map fell; for maps of few values that is no fault", "UNCHANGED": "entropy of the map did not clearly change"},
+        {
+            "ROSE": "entropy of the map rose",
+            "FELL": "entropy of the map fell; for maps of few values that is no fault",
+            "UNCHANGED": "entropy of the map did not clearly change",
+        },
         similarity="(entropy of the random network's map - entropy of the trained one's) / the latter, 100 bins",
         counted={"images": "images", "networks": "random networks"},
     )
@@ -533,5 +619,7 @@ def entropy(family, margins, seed):
 
 def _rose(rise, p, margins, seed):
     effect = two_way(rise, seed=seed)
-    finding = "UNCHANGED" if p >= margins.alpha or np.isnan(effect.mean) else "ROSE" if np.nanmedian(rise) > 0 else "FELL"
+    finding = (
+        "UNCHANGED" if p >= margins.alpha or np.isnan(effect.mean) else "ROSE" if np.nanmedian(rise) > 0 else "FELL"
+    )
     return Ruling("INCONCLUSIVE", finding, effect, p=float(p), why="sign test over images, Holm over methods")

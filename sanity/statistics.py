@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+DRAWS = 2000
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -19,52 +21,41 @@ class Interval:
         return "undefined" if np.isnan(self.mean) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def two_way(values, *, seed, draws=2000, level=0.95):
+def two_way(values, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean of values [networks, ..., images] when every axis is resampled with replacement; nan is left out."""
     values = np.asarray(values, "float64")
-    return bootstrap(lambda *chosen: _mean(values[np.ix_(*chosen)]), values.shape, seed=seed, draws=draws, level=level)
+    return _interval(*_means(values, _counts(values.shape, seed, draws)), level)
 
 
-def pairs(values, *, seed, draws=2000, level=0.95):
+def pairs(values, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs of networks: values [networks, networks, images], symmetric, the diagonal unused.
 
     A resample that draws a network twice leaves out the pair of the network with itself.
     """
-    values = np.asarray(values, "float64")
-    sizes = values.shape[1:]
-    return bootstrap(lambda own, images: _inside(values, own, images), sizes, seed=seed, draws=draws, level=level)
+    own, images = _counts(np.shape(values)[1:], seed, draws)
+    return _interval(*_means(_apart(values), [own, own, images]), level)
 
 
-def between_groups(first, second, *, seed, draws=2000, level=0.95):
+def between_groups(first, second, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs of one group minus that over pairs of another: both [networks, networks, images], images shared."""
-    first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
-
-    def apart(own, other, images):
-        return _inside(first, own, images) - _inside(second, other, images)
-
-    sizes = (len(first), len(second), first.shape[-1])
-    return bootstrap(apart, sizes, seed=seed, draws=draws, level=level)
+    own, other, images = _counts((len(first), len(second), np.shape(first)[-1]), seed, draws)
+    return _difference(_means(_apart(first), [own, own, images]), _means(_apart(second), [other, other, images]), level)
 
 
-def within_less_across(within, across, *, seed, draws=2000, level=0.95):
+def within_less_across(within, across, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs `within` [networks, networks, images] minus `across` [networks, others, images], its networks the same."""
-    within, across = np.asarray(within, "float64"), np.asarray(across, "float64")
-
-    def apart(own, other, images):
-        return _inside(within, own, images) - _mean(across[np.ix_(own, other, images)])
-
-    return bootstrap(apart, across.shape, seed=seed, draws=draws, level=level)
+    own, other, images = _counts(np.shape(across), seed, draws)
+    across = _means(np.asarray(across, "float64"), [own, other, images])
+    return _difference(_means(_apart(within), [own, own, images]), across, level)
 
 
-def bootstrap(statistic, sizes, *, seed, draws=2000, level=0.95):
-    """Percentile interval of statistic(rows of each axis) when axes of these sizes are resampled with replacement: `Interval`.
-
-    Resamples in which the statistic is nan are left out; the mean is that of everything as it was.
-    """
-    rng = np.random.default_rng(seed)
-    rows = [rng.integers(0, size, (draws, size)) for size in sizes]
-    means = [statistic(*chosen) for chosen in zip(*rows)]
-    return _interval(statistic(*(np.arange(size) for size in sizes)), means, level)
+def of_means(statistic, rows, *, seed, draws=DRAWS, level=0.95):
+    """Interval of a statistic of means: rows [kinds, images], resampled by image together; statistic: means [..., kinds] -> [...]."""
+    rows = np.asarray(rows, "float64")
+    (images,) = _counts(rows.shape[1:], seed, draws)
+    found = [_means(row, [images]) for row in rows]
+    point, drawn = np.array([mean for mean, _ in found]), np.stack([means for _, means in found], axis=-1)
+    return _interval(float(statistic(point)), statistic(drawn), level)
 
 
 def separations(similarity, size):
@@ -75,7 +66,9 @@ def separations(similarity, size):
     """
     similarity = np.where(np.eye(len(similarity), dtype=bool), 0.0, np.asarray(similarity, "float64"))
     others = len(similarity) - size
-    first = np.array([np.isin(np.arange(len(similarity)), each) for each in itertools.combinations(range(len(similarity)), size)])
+    first = np.array(
+        [np.isin(np.arange(len(similarity)), each) for each in itertools.combinations(range(len(similarity)), size)]
+    )
     ones, rest = first.astype("float64"), (~first).astype("float64")
     within = np.einsum("si,ij,sj->s", ones, similarity, ones) / (size * (size - 1))
     second = np.einsum("si,ij,sj->s", rest, similarity, rest) / (others * (others - 1))
@@ -130,25 +123,53 @@ def krippendorff(ratings):
     raters, items = ranks.shape
     if raters < 2 or items < 2:
         return float("nan")
-    observed = np.mean([(ranks[:, item][:, None] - ranks[:, item][None]) ** 2 for item in range(items)]) * raters / (raters - 1)
+    observed = (
+        np.mean([(ranks[:, item][:, None] - ranks[:, item][None]) ** 2 for item in range(items)])
+        * raters
+        / (raters - 1)
+    )
     values = ranks.ravel()
     expected = ((values[:, None] - values[None]) ** 2).sum() / (values.size * (values.size - 1))
     return float(1 - observed / expected) if expected else float("nan")
 
 
-def _inside(values, own, images):
-    apart = own[:, None] != own[None]
-    return _mean(values[np.ix_(own, own, images)][apart])
+def _counts(sizes, seed, draws):
+    """How often each row of each axis is drawn: list of float64 [draws, size]."""
+    rng = np.random.default_rng(seed)
+    return [rng.multinomial(size, np.full(size, 1 / size), draws).astype("float64") for size in sizes]
 
 
-def _mean(values):
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
+def _means(values, counts):
+    """Mean of the finite values, and its resamples by row counts: float, float64 [draws]; nan where nothing is left."""
+    finite = np.isfinite(values)
+    filled = np.where(finite, values, 0.0)
+    mean = filled.sum() / finite.sum() if finite.any() else np.nan
+    total, number = _contracted(filled, counts), _contracted(finite.astype("float64"), counts)
+    return float(mean), np.where(number > 0, total / np.maximum(number, 1e-300), np.nan)
+
+
+def _contracted(values, counts):
+    """Sum over all axes of values times the product of their counts: float64 [draws]."""
+    found = np.einsum("da,a...->d...", counts[0], values)
+    for count in counts[1:]:
+        found = np.einsum("da,da...->d...", count, found)
+    return found
+
+
+def _apart(values):
+    """Pairs of networks with themselves taken out."""
+    values = np.array(values, "float64")
+    values[np.eye(len(values), dtype=bool)] = np.nan
+    return values
+
+
+def _difference(first, second, level):
+    return _interval(first[0] - second[0], first[1] - second[1], level)
 
 
 def _interval(mean, means, level):
-    means = np.array([each for each in means if np.isfinite(each)])
+    means = means[np.isfinite(means)]
     if np.isnan(mean) or not means.size:
         return Interval(float("nan"), float("nan"), float("nan"))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high))
+    return Interval(float(mean), float(low), float(high))

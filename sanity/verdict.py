@@ -103,7 +103,10 @@ def judge(family, *, margins=Margins(), seed=0):
     rule = rules.get(checks.pop())
     sound = [evidence for evidence in family if not evidence.failed]
     ruled = dict(zip(map(id, sound), rule(sound, margins, seed))) if sound else {}
-    return [_verdict(evidence, ruled.get(id(evidence)) or _refused(evidence), rules.tag(rule, "about")) for evidence in family]
+    return [
+        _verdict(evidence, ruled.get(id(evidence)) or _refused(evidence), rules.tag(rule, "about"))
+        for evidence in family
+    ]
 
 
 def _refused(evidence):

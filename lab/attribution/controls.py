@@ -36,7 +36,9 @@ def centre(network, inputs, objective):
     inputs: what the model takes -> the same structure and shape, float32; over all axes but the last of each array.
     """
     del objective
-    return tf.nest.map_structure(lambda leaf: np.broadcast_to(_bump(leaf.shape[1:]), leaf.shape), network.inputs(inputs))
+    return tf.nest.map_structure(
+        lambda leaf: np.broadcast_to(_bump(leaf.shape[1:]), leaf.shape), network.inputs(inputs)
+    )
 
 
 @explainers.register(control=True)

@@ -36,7 +36,7 @@ def page(recipe, manifest, jobs, store):
         families=families,
         matrix=_matrix(families),
         measured=_measured(store, groups),
-        published=comparison(recipe, families),
+        published=comparison(recipe, [evidence(store, job.key) for job in groups["evidence"]]),
         footer=FOOTER,
         seconds=store.seconds(),
     )
@@ -138,7 +138,9 @@ def _families(store, groups):
             "about": _about(family["check"]),
             "controls": family["controls"],
             "cards": [
-                _card(name, verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]})
+                _card(
+                    name, verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]}
+                )
                 for verdict in family["verdicts"]
             ],
         }
@@ -164,8 +166,13 @@ def _spoken(family):
 
 def _matrix(families):
     """The report card: one row a method, one column a check; cells hold the finding and lead to its card."""
-    methods = list(dict.fromkeys(card["method"] for family in families for card in family["cards"] if not card["is_control"]))
-    rows = [(name, [next((card for card in family["cards"] if card["method"] == name), None) for family in families]) for name in methods]
+    methods = list(
+        dict.fromkeys(card["method"] for family in families for card in family["cards"] if not card["is_control"])
+    )
+    rows = [
+        (name, [next((card for card in family["cards"] if card["method"] == name), None) for family in families])
+        for name in methods
+    ]
     return {"columns": [(family["about"].question, family["name"]) for family in families], "rows": rows}
 
 
@@ -185,7 +192,13 @@ def _spans(verdict):
     """Effect, ceiling and null as dots with whiskers, where there is no curve to show them."""
     about = _about(verdict["check"])
     named = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
-    return figures.spans([(name, *(each[key] for key in ("mean", "low", "high"))) for name, each in named if name and each["mean"] is not None])
+    return figures.spans(
+        [
+            (name, *(each[key] for key in ("mean", "low", "high")))
+            for name, each in named
+            if name and each["mean"] is not None
+        ]
+    )
 
 
 def _curve(found, verdict):
@@ -244,7 +257,10 @@ def _world(store, groups):
     shown = []
     if images.ndim == 4:
         shown = [
-            {"image": uri(png(_grey(image))), "mask": uri(png(_grey(arrays["masks"][place] * 1.0))) if "masks" in arrays else None}
+            {
+                "image": uri(png(_grey(image))),
+                "mask": uri(png(_grey(arrays["masks"][place] * 1.0))) if "masks" in arrays else None,
+            }
             for place, image in enumerate(images[:8])
         ]
     return {**about, "shown": shown}
@@ -268,7 +284,12 @@ def _measured(store, groups):
     for family in found.values():
         names = list(next(iter(family.values())))
         rows = [
-            {"metric": name, "better": _better(name), "said": summary(metrics.get(name)), "cells": [family[method][name] for method in family]}
+            {
+                "metric": name,
+                "better": _better(name),
+                "said": summary(metrics.get(name)),
+                "cells": [family[method][name] for method in family],
+            }
             for name in names
         ]
         tables.append({"methods": list(family), "rows": rows})

@@ -10,6 +10,7 @@ checks = Registry("check")
 from sanity.checks import (  # noqa: E402, F401  (registering)
     classes,
     completeness,
+    contract,
     cue,
     decoy,
     entropy,

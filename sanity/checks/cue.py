@@ -51,14 +51,22 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
     """
     enough = gates.several(subject, "twins", subject.twins)
     prepared = prepared or prepare(subject, seed=seed)
-    there = Gate("arm without the shortcut", "passed" if prepared else "not applicable", "trained anew" if prepared else "none in this world")
+    there = Gate(
+        "arm without the shortcut",
+        "passed" if prepared else "not applicable",
+        "trained anew" if prepared else "none in this world",
+    )
     viewer = Viewer(explainer, prepared.on if prepared else subject, seed, options)
     if {enough.status, there.status} != {"passed"}:
         return viewer.evidence("cue", {}, [there, enough])
     with subject.network.intact():
         cued = [_look(viewer, state, 1 + turn) for turn, state in enumerate(subject.twins)]
         clean = [_look(viewer, state, 101 + turn) for turn, state in enumerate(prepared.clean)]
-    samples = {**named("ceiling", among(cued)), **named("between", across(cued, clean)), **named("random", among(clean))}
+    samples = {
+        **named("ceiling", among(cued)),
+        **named("between", across(cued, clean)),
+        **named("random", among(clean)),
+    }
     passed = [there, enough, gates.planted(subject), gates.usable(*cued, *clean), gates.restored()]
     sizes = {"twins": len(cued), "networks": len(clean)}
     return viewer.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
@@ -67,4 +75,3 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
 def _look(viewer, weights, state):
     with viewer.subject.network.weights(weights):
         return viewer.planes(state=state)
-

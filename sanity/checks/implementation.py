@@ -11,13 +11,14 @@ from sanity.viewer import Viewer, planes
 
 
 @checks.register
-def implementation(explainer, subject, *, seed, **options):
+def implementation(explainer, subject, *, seed, against=None, **options):
     """Does the map agree with that of other libraries' method of the same name, on the same network and target? -> `Evidence`.
 
-    Each counterpart says in its tags which of our methods it is (`same_as`) and with which options of both (`alike`, `ours`).
+    Each counterpart says in its tags which of our methods it is (`same_as`) and with which options of both (`alike`, `ours`). against: a registered method to compare with, for a method that
+    ought to be the same and says nothing of itself. options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
-    others = counterparts(explainer)
+    others = counterparts(explainer) if against is None else {against: ({}, {})}
     words = ", ".join(others) or "no other implementation of this name is at hand"
     enough = Gate("counterpart found", "passed" if others else "not applicable", words)
     if not others:
@@ -42,7 +43,10 @@ def counterparts(explainer):
         if explainers.tag(function, "same_as") == name:
             found[other] = (alike, ours)
     if explainers.tag(explainer, "same_as"):
-        found[explainers.tag(explainer, "same_as")] = (explainers.tag(explainer, "ours", {}), explainers.tag(explainer, "alike", {}))
+        found[explainers.tag(explainer, "same_as")] = (
+            explainers.tag(explainer, "ours", {}),
+            explainers.tag(explainer, "alike", {}),
+        )
     return found
 
 

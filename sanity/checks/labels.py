@@ -29,7 +29,11 @@ def labels(explainer, subject, *, seed, **options):
     with subject.network.intact():
         true = [_look(viewer, state, 1 + turn) for turn, state in enumerate(subject.twins)]
         wrong = [_look(viewer, state, 101 + turn) for turn, state in enumerate(subject.misled)]
-    samples = {**named("ceiling", among(true)), **named("between", across(true, wrong)), **named("random", among(wrong))}
+    samples = {
+        **named("ceiling", among(true)),
+        **named("between", across(true, wrong)),
+        **named("random", among(wrong)),
+    }
     passed = (
         gates.competent(subject),
         _memorized(subject),

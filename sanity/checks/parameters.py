@@ -85,7 +85,9 @@ def parameters(
     asked = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.twins)), "unit": unit}
     asked |= {"initialization": initialization, "statistics": statistics}
     if prepared is not None and prepared.settings != asked:
-        raise ValueError(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
+        raise ValueError(
+            f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}."
+        )
     viewer = Viewer(explainer, subject, seed, options)
 
     def look(state):

@@ -15,7 +15,7 @@ from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.localisation import relevances
 from sanity.removal import extent, fills, first, orders
-from sanity.viewer import Viewer, fold
+from sanity.viewer import Viewer, fold, planes
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
@@ -29,7 +29,11 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.3, 0.5), repeats=2, k
     """
     viewer = Viewer(explainer, subject, seed, options)
     world = subject.world
-    trainable = Gate("world to retrain in", "passed" if world and world.training else "not applicable", getattr(world, "name", "none"))
+    trainable = Gate(
+        "world to retrain in",
+        "passed" if world and world.training else "not applicable",
+        getattr(world, "name", "none"),
+    )
     if trainable.status != "passed":
         return viewer.evidence("retraining", {}, [trainable])
     sets = [world.lessons(subject.seed), world.draw(300, subject.seed + 1)[0]]
@@ -47,7 +51,14 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.3, 0.5), repeats=2, k
     words = f"masks alone: {leaks:.2f}, chance {chance:.2f}; allowed: {LEAK} above"
     closed = Gate("masks do not leak", "passed" if leaks <= chance + LEAK else "failed", words)
     settings = {"shares": list(shares), "repeats": repeats, "keep": keep}
-    return viewer.evidence("retraining", samples, [trainable, gates.competent(subject), closed], sizes={"repeats": repeats}, settings=settings)
+    whole = gates.usable(planes(viewer.maps()))
+    return viewer.evidence(
+        "retraining",
+        samples,
+        [trainable, whole, gates.competent(subject), closed],
+        sizes={"repeats": repeats},
+        settings=settings,
+    )
 
 
 def _orders(viewer, samples, seed):

@@ -55,11 +55,13 @@ def truth(explainer, subject, *, seed, prepared=None, **options):
     samples = {f"data/{name}": _scores(name, relevance, masks, usable) for name in localisations}
     samples |= {f"model/{name}": _scores(name, relevance, prepared.used, usable) for name in localisations}
     samples |= {f"control/{name}": values for name, values in prepared.controls.items()}
-    samples["agreement"] = np.array([localisations.get(DECIDES)(used * 1.0, mask) for used, mask in zip(prepared.used, masks)])
+    samples["agreement"] = np.array(
+        [localisations.get(DECIDES)(used * 1.0, mask) for used, mask in zip(prepared.used, masks)]
+    )
     if subject.truth.decoys is not None:
         pairs = zip(relevance, subject.truth.decoys)
         samples["decoy/lift"] = np.array([lift(one, mask) if mask.any() else np.nan for one, mask in pairs])
-    passed = [planted, gates.competent(subject), gates.usable([None if not each else each for each in usable])]
+    passed = [planted, gates.competent(subject), gates.usable([bool(each) or None for each in usable])]
     return viewer.evidence("truth", samples, passed, maps={"trained": relevance.astype("float32")})
 
 

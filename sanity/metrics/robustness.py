@@ -27,7 +27,9 @@ def average_sensitivity(viewer, maps, seed):
 def local_lipschitz(viewer, maps, seed):
     """Largest change of the map per change of the input, both L2 (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.08049)."""
     size = _norm(maps)
-    return np.max([moved * size / _norm(inputs - viewer.subject.inputs) for inputs, moved in _moves(viewer, maps, seed)], axis=0)
+    return np.max(
+        [moved * size / _norm(inputs - viewer.subject.inputs) for inputs, moved in _moves(viewer, maps, seed)], axis=0
+    )
 
 
 @metrics.register(better="low")
@@ -48,7 +50,12 @@ def relative_representation_stability(viewer, maps, seed):
     """RRS: largest relative change of the map per relative change of the last layer before the logits (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network = viewer.subject.network
     paths = [path for path, shape in network.shapes.items() if isinstance(shape, tuple)]
-    return _relative(viewer, maps, seed, lambda inputs: routines.activations(network, inputs, paths[-2] if len(paths) > 1 else paths[-1]))
+    return _relative(
+        viewer,
+        maps,
+        seed,
+        lambda inputs: routines.activations(network, inputs, paths[-2] if len(paths) > 1 else paths[-1]),
+    )
 
 
 @metrics.register(better="low")
@@ -78,7 +85,9 @@ def consistency(viewer, maps, seed):
     places = [np.unravel_index(each.argmax(), each.shape) for each in found]
     cells = [tuple(4 * at // size for at, size in zip(place, found.shape[1:])) for place in places]
     targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
-    groups = [[other for other, each in enumerate(cells) if each == cell and other != row] for row, cell in enumerate(cells)]
+    groups = [
+        [other for other, each in enumerate(cells) if each == cell and other != row] for row, cell in enumerate(cells)
+    ]
     return np.array([np.mean(targets[group] == targets[row]) if group else np.nan for row, group in enumerate(groups)])
 
 

@@ -41,7 +41,9 @@ def build():
 @worlds.register
 def linear():
     """A linear network: gradient = w, gradient x input = w * x, integrated gradients = w * (x - baseline)."""
-    return World("linear", "each pixel adds its weight times its value", factors, render, build, ("pixels",), training=None)
+    return World(
+        "linear", "each pixel adds its weight times its value", factors, render, build, ("pixels",), training=None
+    )
 
 
 @keras.saving.register_keras_serializable("lab")

@@ -18,7 +18,9 @@ def things():
     """A disc, a square and a ring of one size: float64 [3, 9, 9]."""
     row, column = np.mgrid[:THING, :THING] - THING // 2
     distance = np.hypot(row, column)
-    return np.stack([distance <= 4.3, np.maximum(abs(row), abs(column)) <= 3, (distance <= 4.4) & (distance >= 2.5)]) * 1.0
+    return (
+        np.stack([distance <= 4.3, np.maximum(abs(row), abs(column)) <= 3, (distance <= 4.4) & (distance >= 2.5)]) * 1.0
+    )
 
 
 def rulers():
@@ -45,7 +47,9 @@ def render(drawn, cued=True):
     """A thing in the middle, a ruler along one edge, a brighter bar along the other; without `cued` no ruler."""
     things_drawn = stamped(drawn["place"], 0.5 * things()[drawn["label"]])
     masks, bars = (_along(edge) for edge in (drawn["edge"], 1 - drawn["edge"]))
-    values = np.where(masks & cued, _along(drawn["edge"], rulers()[drawn["ruler"]]), 0.2 * drawn["texture"] + things_drawn)
+    values = np.where(
+        masks & cued, _along(drawn["edge"], rulers()[drawn["ruler"]]), 0.2 * drawn["texture"] + things_drawn
+    )
     values = np.where(bars, 0.9 * np.sign(np.arange(SIDE) % 8 - 3.5), values)
     return Samples(image(values), drawn["label"], masks, bars, drawn["ruler"])
 

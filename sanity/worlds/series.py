@@ -46,4 +46,6 @@ def build():
 @worlds.register
 def series():
     """A series of 64 steps: one of three motifs decides; a taller spike does not."""
-    return World("series", "the motif decides; spike and noise do not", factors, render, build, ("label",), ("spike", "noise"))
+    return World(
+        "series", "the motif decides; spike and noise do not", factors, render, build, ("label",), ("spike", "noise")
+    )

@@ -14,7 +14,12 @@ KINDS = 3
 def factors(rng, count):
     """label; place of the template; place of the decoy, a template's negative; texture."""
     places = apart(rng, count, EXTENT)
-    return {"label": rng.integers(0, KINDS, count), "place": places[0], "decoy": places[1], "texture": texture(rng, count)}
+    return {
+        "label": rng.integers(0, KINDS, count),
+        "place": places[0],
+        "decoy": places[1],
+        "texture": texture(rng, count),
+    }
 
 
 def render(drawn):

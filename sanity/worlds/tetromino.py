@@ -37,7 +37,9 @@ def factors(scenario, correlated, rng, count):
 
 def render(drawn, scenario, alpha):
     """alpha * pattern + (1 - alpha) * noise, each of unit norm; times, where the scenario is multiplicative."""
-    patterns, masks = zip(*(_pattern(scenario, *each) for each in zip(*(drawn[name] for name in ("label", "bit", "turn", "place")))))
+    patterns, masks = zip(
+        *(_pattern(scenario, *each) for each in zip(*(drawn[name] for name in ("label", "bit", "turn", "place"))))
+    )
     patterns, masks, noise = np.stack(patterns), np.stack(masks), drawn["noise"]
     if scenario == "multiplicative":
         values = (1 - alpha * (patterns > 0)) * noise

@@ -69,7 +69,9 @@ class Trainer:
 
     def _accuracy(self, inputs, labels):
         parts = range(0, len(labels), 500)
-        right = [self.network.model(inputs[at : at + 500]).numpy().argmax(1) == labels[at : at + 500].numpy() for at in parts]
+        right = [
+            self.network.model(inputs[at : at + 500]).numpy().argmax(1) == labels[at : at + 500].numpy() for at in parts
+        ]
         return float(np.mean(np.concatenate(right)))
 
     def _key(self, start, inputs, labels, seed):

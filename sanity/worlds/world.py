@@ -74,7 +74,9 @@ class World:
 
     def swapped(self, factors, names):
         """Samples whose named factors are those of their neighbour, all else as it was."""
-        return self.render({name: np.roll(value, 1, axis=0) if name in names else value for name, value in factors.items()})
+        return self.render(
+            {name: np.roll(value, 1, axis=0) if name in names else value for name, value in factors.items()}
+        )
 
 
 def uses(world, factors, logits):

@@ -1,0 +1,192 @@
+"""Calibration: how often each check raises a false alarm, and how often it misses, by simulation over seeds.
+
+One pool of networks is trained per world and resampled; nothing is trained again for a simulated run. A simulated run draws
+networks and samples from the pool, or makes the maps of an explainer whose faults are known, and is judged by the rules.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lab.attribution import explainers
+from sanity.checks import checks, truth
+from sanity.evidence import Evidence
+from sanity.localisation import lift, localisations
+from sanity.randomization import forget, stages
+from sanity.rules import MEASURE, SIGNED, rules
+from sanity.similarity import measures
+from sanity.statistics import wilson
+from sanity.verdict import Margins
+from sanity.viewer import Viewer, fold
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Networks of one world: subject; trained, misled, random: weights. similarity: by method and measure, [networks, networks,
+    samples] in that order.
+    """
+
+    subject: object
+    trained: tuple
+    misled: tuple
+    random: tuple
+    similarity: dict
+
+    def group(self, name):
+        """Rows of a group of networks in `similarity`: int array."""
+        sizes = {"trained": len(self.trained), "misled": len(self.misled), "random": len(self.random)}
+        starts = dict(zip(sizes, np.cumsum([0, *sizes.values()])))
+        return np.arange(starts[name], starts[name] + sizes[name])
+
+
+@dataclass(frozen=True)
+class Rate:
+    """check, world, what was simulated, the outcome counted, how often in how many runs, and what is wanted: "low" or "high"."""
+
+    check: str
+    world: str
+    simulated: str
+    outcome: str
+    count: int
+    runs: int
+    wanted: str
+
+    @property
+    def share(self):
+        """The rate with its 95% Wilson interval."""
+        return wilson(self.count, self.runs)
+
+
+def pool(subject, methods, *, seed, random=12):
+    """Maps of every network of a subject's twins and misled and of random ones, compared all with all -> `Pool`."""
+    runs = forget(subject, stages(subject.network), [fold(seed, turn) for turn in range(random)])
+    drawn = tuple(run[-1].state for run in runs)
+    similarity = {}
+    for name in methods:
+        viewer, planes = Viewer(explainers.get(name), subject, seed, {}), []
+        for turn, state in enumerate((*subject.twins, *subject.misled, *drawn)):
+            with subject.network.weights(state):
+                planes.append(viewer.planes(state=turn))
+        similarity[name] = {MEASURE: _alike(planes, "unsigned_ranks"), SIGNED: _alike(planes, "signed_ranks")}
+    return Pool(subject, subject.twins, subject.misled, drawn, similarity)
+
+
+def networks(found, check, first, second, *, runs, size, seed):
+    """Simulated runs of a check between two groups of a pool (the same group twice: nothing to be found), all methods judged together.
+
+    -> dict of method to Counter of outcomes, and how often the smallest adjusted p of the family was below alpha.
+    """
+    outcomes, alarms = {name: Counter() for name in found.similarity}, 0
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        if first == second:
+            both = rng.choice(found.group(first), 2 * size, replace=False)
+            rows, others = both[:size], both[size:]
+        else:
+            rows, others = (rng.choice(found.group(name), size, replace=False) for name in (first, second))
+        images = rng.integers(0, len(found.subject.names), len(found.subject.names))
+        family = [
+            _evidence(check, name, _between(each, rows, others, images)) for name, each in found.similarity.items()
+        ]
+        rulings = rules.get(check)(family, Margins(), run)
+        for name, ruling in zip(outcomes, rulings):
+            outcomes[name][ruling.outcome] += 1
+        alarms += min(ruling.p for ruling in rulings) < Margins().alpha
+    return outcomes, alarms
+
+
+def blind(subject, check, *, runs, size, seed, noise=1.0):
+    """Simulated runs with an explainer that shows the input's edges under fresh noise, whatever the network: Counter of outcomes."""
+    edges = np.stack([plane.unsigned.ravel() for plane in Viewer(explainers.get("edges"), subject, 0, {}).planes()])
+    edges = stats.zscore(edges, axis=1)
+    found = Counter()
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        maps = edges + noise * rng.standard_normal((2 * size, *edges.shape))
+        both = np.einsum("anp,bnp->abn", *[stats.zscore(stats.rankdata(maps, axis=-1), axis=-1)] * 2) / edges.shape[1]
+        samples = _between(
+            {MEASURE: both, SIGNED: both}, np.arange(size), np.arange(size, 2 * size), np.arange(len(edges))
+        )
+        found[rules.get(check)([_evidence(check, "blind", samples)], Margins(), run)[0].outcome] += 1
+    return found
+
+
+def planted(subject, *, runs, seed, strength, where="masks"):
+    """Simulated runs of truth and decoy with maps of noise, raised by `strength` deviations on the masks (or decoys): two Counters."""
+    masks, decoys = subject.truth.masks, subject.truth.decoys
+    controls = _controls(subject)
+    outcomes = Counter(), Counter()
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        maps = np.abs(rng.standard_normal(masks.shape)) + strength * getattr(subject.truth, where)
+        rank = np.array([localisations.get("rank")(*pair) for pair in zip(maps, masks)])
+        outcomes[0][
+            rules.get("truth")(
+                [_evidence("truth", "noise", {"data/rank": rank, "agreement": rank, **controls})], Margins(), run
+            )[0].outcome
+        ] += 1
+        if decoys is not None:
+            lifts = np.array([lift(*pair) for pair in zip(maps, decoys)])
+            outcomes[1][
+                rules.get("decoy")([_evidence("decoy", "noise", {"lift": lifts})], Margins(), run)[0].outcome
+            ] += 1
+    return outcomes
+
+
+def perturbed(areas, null, best, *, runs, seed, draws=20):
+    """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of outcomes."""
+    found = Counter()
+    for run in range(runs):
+        rng, samples = np.random.default_rng([seed, run]), {}
+        chosen = rng.integers(0, len(next(iter(areas.values()))))
+        count = next(iter(null.values())).shape[1]
+        images = rng.integers(0, count, count)
+        for name in areas:
+            spread = np.maximum(null[name].std(axis=0), 1e-12)
+            area = areas[name][chosen]
+            samples[f"z/{name}"] = ((area - null[name].mean(axis=0)) / spread)[images]
+            samples[f"above/{name}"] = ((area - best[name][1]) / spread)[images]
+        found[rules.get("faithfulness")([_evidence("faithfulness", "any", samples)], Margins(), run)[0].outcome] += 1
+    return found
+
+
+def another_class(subject, method, *, runs, seed):
+    """Simulated runs of classes over resampled images, for a registered method: Counter of outcomes."""
+    whole = checks.get("classes")(explainers.get(method), subject, seed=seed).samples
+    found = Counter()
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        images = rng.integers(0, len(subject.names), len(subject.names))
+        samples = {name: values[:, images] for name, values in whole.items()}
+        found[rules.get("classes")([_evidence("classes", method, samples)], Margins(), run)[0].outcome] += 1
+    return found
+
+
+def _controls(subject):
+    return {f"control/{name}": values for name, values in truth.prepare(subject, seed=0).controls.items()}
+
+
+def _evidence(check, method, samples):
+    return Evidence(check, method, "simulated", {}, samples, ())
+
+
+def _between(similarity, rows, others, images):
+    found = {}
+    for measure, values in similarity.items():
+        for name, (a, b) in {"ceiling": (rows, rows), "between": (rows, others), "random": (others, others)}.items():
+            found[f"{name}/{measure}"] = values[np.ix_(a, b, images)]
+    return found
+
+
+def _alike(planes, ranks):
+    """Rank correlation of all networks with all: float64 [networks, networks, samples]; on the joint support where maps hold zeros."""
+    measure = measures.get(MEASURE if ranks == "unsigned_ranks" else SIGNED)
+    count, images = len(planes), len(planes[0])
+    found = np.full((count, count, images), np.nan)
+    for a in range(count):
+        for b in range(a):
+            row = [np.nan if None in pair else measure(*pair) for pair in zip(planes[a], planes[b])]
+            found[a, b] = found[b, a] = row
+    return found

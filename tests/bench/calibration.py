@@ -1,0 +1,136 @@
+"""Calibration of the verdicts: `python -m tests.bench.calibration [--runs 200]` prints the table of sanity/CALIBRATION.md.
+
+Twelve trained, six misled and twelve random networks a world, on two cores about fifteen minutes the first time; networks are
+kept under artifacts/networks.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from lab.attribution import explainers
+from recipes.shelf import Shelf
+from sanity import calibration
+from sanity.calibration import Rate
+from sanity.checks import faithfulness
+from sanity.localisation import relevances
+from sanity.removal import extent
+from sanity.subject import planted
+from sanity.viewer import Viewer
+from sanity.worlds import worlds
+
+WORLDS = ("patch", "scenes_object", "ruler")
+METHODS = ("gradient", "gradcam", "smoothgrad")
+
+
+def main():
+    given = argparse.ArgumentParser()
+    given.add_argument("--runs", type=int, default=200)
+    given.add_argument("--worlds", default=",".join(WORLDS))
+    chosen = given.parse_args()
+    print("| check | world | simulated | outcome | rate | 95% | wanted |\n|---|---|---|---|---|---|---|")
+    for name in chosen.worlds.split(","):
+        for rate in rates(name, chosen.runs):
+            share = rate.share
+            print(
+                f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | {share.mean:.3f} | {share.low:.3f}-{share.high:.3f} | {rate.wanted} |",
+                flush=True,
+            )
+
+
+def rates(name, runs):
+    """Every simulated rate in one world."""
+    start = time.perf_counter()
+    subject = planted(worlds.get(name)(), seed=0, twins=12, misled=6, images=32, keep=Shelf("artifacts").keep)
+    found = calibration.pool(subject, METHODS, seed=0)
+    print(f"<!-- {name}: pool made in {time.perf_counter() - start:.0f} s -->", flush=True)
+    yield from _networks(found, name, runs)
+    yield from _blind(subject, name, runs)
+    yield from _planted(subject, name, runs)
+    yield from _classes(subject, name, runs)
+    yield from _perturbed(subject, name, runs)
+
+
+def _networks(found, name, runs):
+    for check, second in (("parameters", "random"), ("labels", "misled")):
+        for size in (4, 6):
+            outcomes, alarms = calibration.networks(found, check, "trained", "trained", runs=runs, size=size, seed=1)
+            yield Rate(
+                check, name, f"trained against trained, K={size}", "p < .05 for any of 3 methods", alarms, runs, "low"
+            )
+            worst = max(outcomes.values(), key=lambda each: each["PASS"])
+            yield Rate(
+                check, name, f"trained against trained, K={size}, worst method", "PASS", worst["PASS"], runs, "low"
+            )
+            outcomes, _ = calibration.networks(found, check, "trained", second, runs=runs, size=size, seed=2)
+            for method in outcomes:
+                yield Rate(
+                    check,
+                    name,
+                    f"{method}, trained against {second}, K={size}",
+                    "PASS",
+                    outcomes[method]["PASS"],
+                    runs,
+                    "high",
+                )
+                yield Rate(
+                    check,
+                    name,
+                    f"{method}, trained against {second}, K={size}",
+                    "FAIL",
+                    outcomes[method]["FAIL"],
+                    runs,
+                    "low",
+                )
+
+
+def _blind(subject, name, runs):
+    for check in ("parameters", "labels"):
+        outcomes = calibration.blind(subject, check, runs=runs, size=4, seed=3)
+        yield Rate(check, name, "edges under as much noise, K=4", "PASS", outcomes["PASS"], runs, "low")
+        yield Rate(check, name, "edges under as much noise, K=4", "FAIL", outcomes["FAIL"], runs, "high")
+
+
+def _planted(subject, name, runs):
+    truth, decoy = calibration.planted(subject, runs=runs, seed=4, strength=0.0)
+    yield Rate("truth", name, "noise", "PASS", truth["PASS"], runs, "low")
+    seen, _ = calibration.planted(subject, runs=runs, seed=5, strength=2.0)
+    yield Rate("truth", name, "noise, raised by 2 deviations on the cue", "PASS", seen["PASS"], runs, "high")
+    if decoy:
+        _, drawn = calibration.planted(subject, runs=runs, seed=6, strength=0.5, where="decoys")
+        yield Rate("decoy", name, "noise", "FAIL", decoy["FAIL"], runs, "low")
+        yield Rate("decoy", name, "noise", "PASS", decoy["PASS"], runs, "low")
+        yield Rate("decoy", name, "noise, raised by .5 deviations on the decoy", "FAIL", drawn["FAIL"], runs, "high")
+
+
+def _classes(subject, name, runs):
+    for method, outcome, wanted in (
+        ("edges", "PASS", "low"),
+        ("edges", "FAIL", "high"),
+        ("gradient", "PASS", "high"),
+        ("gradient", "FAIL", "low"),
+    ):
+        outcomes = calibration.another_class(subject, method, runs=runs, seed=7)
+        yield Rate("classes", name, f"{method}, images resampled", outcome, outcomes[outcome], runs, wanted)
+
+
+def _perturbed(subject, name, runs):
+    prepared = faithfulness.prepare(subject, seed=0)
+    rng, shape = np.random.default_rng(8), (len(subject.names), *extent(subject.inputs))
+    drawn = [rng.random(shape) for _ in range(20)]
+    areas = {
+        metric: np.stack([faithfulness._area(subject, each, metric, None, 0) for each in drawn])
+        for metric in prepared.null
+    }
+    outcomes = calibration.perturbed(areas, prepared.null, prepared.best, runs=runs, seed=9)
+    yield Rate("faithfulness", name, "random order", "PASS", outcomes["PASS"], runs, "low")
+    for method in ("gradcam", "integrated_gradients"):
+        relevance = relevances(Viewer(explainers.get(method), subject, 0, {}).maps(), shape)
+        own = {metric: faithfulness._area(subject, relevance, metric, None, 0)[None] for metric in prepared.null}
+        outcomes = calibration.perturbed(own, prepared.null, prepared.best, runs=runs, seed=10)
+        yield Rate("faithfulness", name, f"{method}, images resampled", "PASS", outcomes["PASS"], runs, "high")
+
+
+if __name__ == "__main__":
+    main()
