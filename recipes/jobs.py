@@ -52,6 +52,8 @@ def jobs(recipe, workshop):
     """
     pictures = [job for number, gallery in enumerate(recipe.gallery) for job in _pictures(number, gallery, workshop)]
     maps = list(_maps(recipe.explain, workshop)) if recipe.explain else []
+    if recipe.world:
+        workshop.refuse_world()
     trained = [Job("networks", "networks", {})] if recipe.world else []
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
     judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
@@ -305,6 +307,7 @@ def _do_judge(workshop, store, job):
             "check": verdicts[0].check,
             "verdicts": [verdict.as_dict() for verdict in verdicts],
             "controls": [asdict(each) for each in controls.audit(verdicts)],
+            "blind": [each.method for each in verdicts if each.method in explainers.names(control=True)],
         }
         for name, verdicts in judged.items()
     }

@@ -87,15 +87,30 @@ class Workshop:
         if self.recipe.world is None:
             make = lambda: subject(self.network, self.images, target=target, fit=self.recipe.images.fit)  # noqa: E731
             return self._once(("subject", target), make)
-        if target != "top":
-            raise ValueError(
-                f"In a world every sample has its own target, what the cue says. Received: target {target!r}."
-            )
         return self._once("planted", self._planted)
+
+    def refuse_world(self):
+        """Raise ValueError for what a recipe asks of its world that it cannot have."""
+        by_hand = self.world.training is None
+        if by_hand and (self.twins > 1 or self.recipe.world.misled):
+            raise ValueError(
+                f"Twins are trained from other seeds. Received: {self.world.name}, whose weights are set by hand."
+            )
+        for check in self.recipe.check:
+            if check.target != "top":
+                raise ValueError(
+                    f"In a world every sample has its own target, what the cue says. Received: target {check.target!r}."
+                )
+
+    @property
+    def twins(self):
+        """How many networks of a world are trained; one where its weights are set by hand and nothing else was asked."""
+        chosen = self.recipe.world
+        return 1 if self.world.training is None and "twins" not in chosen.model_fields_set else chosen.twins
 
     def _planted(self):
         chosen = self.recipe.world
-        numbers = {"twins": chosen.twins, "misled": chosen.misled, "images": chosen.images}
+        numbers = {"twins": self.twins, "misled": chosen.misled, "images": chosen.images}
         return planted(self.world, seed=self.recipe.seed, keep=self.shelf.keep, **numbers)
 
     def prepared(self, check, target, settings):

@@ -36,7 +36,7 @@ def pointing(relevance, mask):
 
 @localisations.register
 def auc(relevance, mask):
-    """Area under the ROC curve of relevance for the mask, mid-ranks for ties: .5 for a constant map; nan for an empty or a full mask."""
+    """Area under the ROC curve for the mask (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010), mid-ranks for ties; nan for an empty or full mask."""
     inside, outside = int(mask.sum()), int((~mask).sum())
     if not inside or not outside:
         return float("nan")

@@ -14,7 +14,7 @@ def edges(network, inputs, objective):
     """Edge strength of the input itself, by the Sobel filter (a control: it ignores the network).
 
     inputs: what the model takes, with arrays [batch, rows, columns, channels] -> the same structure and shape, float32.
-    Arrays of other rank get the absolute difference to their neighbour along the last axis.
+    Arrays of other rank get the absolute difference to their neighbour along the first axis of each sample.
     """
     del objective
     return tf.nest.map_structure(
@@ -70,4 +70,4 @@ def _bump(shape):
 def _edges(sample):
     if sample.ndim == 3:
         return np.stack([sobel(sample[..., channel].astype("float64")) for channel in range(sample.shape[-1])], axis=-1)
-    return np.abs(np.diff(sample, axis=-1, prepend=sample[..., :1]))
+    return np.abs(np.diff(sample, axis=0, prepend=sample[:1]))

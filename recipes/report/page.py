@@ -139,7 +139,7 @@ def _families(store, groups):
             "controls": family["controls"],
             "cards": [
                 _card(
-                    name, verdict, by_method[name, verdict["method"]], {each["control"] for each in family["controls"]}
+                    name, verdict, by_method[name, verdict["method"]], family["blind"]
                 )
                 for verdict in family["verdicts"]
             ],

@@ -5,6 +5,7 @@ class away by itself (Rong et al. 2022, https://arxiv.org/abs/2202.00449): a net
 """
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from sanity.viewer import Viewer, fold, planes
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
+# Networks that find nothing to learn would go on for ever; these stop here.
+PASSES = 60
 
 
 @checks.register
@@ -39,7 +42,7 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.3, 0.5), repeats=2, k
     sets = [world.lessons(subject.seed), world.draw(300, subject.seed + 1)[0]]
     found = {name: np.empty((len(shares), repeats)) for name in ("map", "random", "leak")}
     ranked = [_orders(viewer, samples, seed) for samples in sets]
-    trainer = Trainer(Network(world.build(), name=world.name), world.training)
+    trainer = Trainer(Network(world.build(), name=world.name), replace(world.training, passes=PASSES))
     for row, share in enumerate(shares):
         for turn in range(repeats):
             train = functools.partial(_trained, trainer, fold(seed, 31 * row + turn), subject.keep)

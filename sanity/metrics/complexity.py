@@ -14,7 +14,7 @@ def sparseness(viewer, maps, seed):
     values = np.sort(_flat(viewer, maps), axis=1)
     count = values.shape[1]
     place = 2 * np.arange(1, count + 1) - count - 1
-    return (values * place).sum(axis=1) / (count * values.sum(axis=1))
+    return (values * place).sum(axis=1) / (count * _total(values)[:, 0])
 
 
 @metrics.register
@@ -22,7 +22,7 @@ def complexity(viewer, maps, seed):
     """Entropy in nats of the shares of absolute value (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
     del seed  # Nothing is drawn.
     values = _flat(viewer, maps)
-    shares = values / values.sum(axis=1, keepdims=True)
+    shares = values / _total(values)
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
 
 
@@ -32,6 +32,12 @@ def effective_complexity(viewer, maps, seed, share=1e-2):
     del seed  # Nothing is drawn.
     values = _flat(viewer, maps)
     return (values > share * values.max(axis=1, keepdims=True)).sum(axis=1).astype("float64")
+
+
+def _total(values):
+    """Sum of each sample, nan where it is zero: float64 [samples, 1]."""
+    total = values.sum(axis=1, keepdims=True)
+    return np.where(total > 0, total, np.nan)
 
 
 def _flat(viewer, maps):

@@ -76,5 +76,5 @@ def memorizer():
         lambda drawn: Samples(image(0.3 * drawn["texture"]), drawn["label"]),
         lambda: convolutional(4),
         causes=("label",),
-        training=Training(samples=120, passes=400),
+        training=Training(samples=60),
     )

@@ -144,7 +144,7 @@ def cascade(network):
     )
     traces = network.traces
     start = time.perf_counter()
-    prepared = prepare(subject, seed=0, mode="cascade", unit="layer", seeds=2)
+    prepared = prepare(subject, seed=0, mode="top_down", unit="layer", seeds=2)
     made = (time.perf_counter() - start) / 2
     start = time.perf_counter()
     for run in prepared.runs[:1]:
@@ -155,7 +155,7 @@ def cascade(network):
     swapped = time.perf_counter() - start
     start = time.perf_counter()
     for method in methods:
-        check(method, subject, seed=0, mode="cascade", unit="layer", seeds=2, prepared=prepared)
+        check(method, subject, seed=0, mode="top_down", unit="layer", seeds=2, prepared=prepared)
     whole = (time.perf_counter() - start) / 2
     clock.row(
         "cascade, 99 stages, 3 methods: maps under swapped weights",

@@ -31,7 +31,7 @@ def main(work, count):
     inputs[:] = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3))
     if work == "cascade":
         subject = Subject(network, inputs, lab.logit(0), tuple(map(str, range(count))))
-        checks.get("parameters")(explainers.get("gradient"), subject, seed=0, mode="cascade", seeds=2)
+        checks.get("parameters")(explainers.get("gradient"), subject, seed=0, mode="top_down", seeds=2)
     else:
         lab.explain(network, inputs, lab.logit(0), method=work, **({"samples": 4} if work == "smoothgrad" else {}))
     # In and out: the inputs, and the maps that came back.

@@ -47,7 +47,7 @@ samples = 3
 methods = ["gradient", "gradcam"]
 seeds = 2
 [[check]]
-mode = "cascade"
+mode = "top_down"
 unit = "layer"
 methods = ["gradient"]
 seeds = 2

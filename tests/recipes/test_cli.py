@@ -139,19 +139,18 @@ def test_every_part_of_a_run_is_there(command, quick):
     )
     assert json.loads((folder / "timings.json").read_text())["seconds"]
     verdicts = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
-    assert {each["method"] for each in verdicts["0-parameters-full"]["verdicts"]} == {
+    assert {each["method"] for each in verdicts["0-parameters"]["verdicts"]} == {
         "gradient",
         "gradcam",
         "edges",
         "input_magnitude",
+        "centre",
         "noise",
         "constant",
     }
-    assert all(each["held"] for each in verdicts["0-parameters-full"]["controls"])
+    assert all(each["held"] for each in verdicts["0-parameters"]["controls"])
     assert len((folder / "jobs/verdicts/verdicts.csv").read_text().splitlines()) == 8
-    evidence = Store(folder.parent.parent, "quick", folder.name).arrays(
-        "check/1-parameters-cascade/gradient", "evidence.npz"
-    )
+    evidence = Store(folder.parent.parent, "quick", folder.name).arrays("check/1-parameters/gradient", "evidence.npz")
     assert evidence["samples/cascade/signed_spearman"].shape == (2, 6, 3)
 
 

@@ -12,8 +12,8 @@ from sanity.checks.parameters import prepare
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.randomization import blocks, changes, draw, forget, layers_in_order, stages
-from sanity.subject import Subject, subject
 from sanity.rules import MEASURE, SIGNED, rules
+from sanity.subject import Subject, subject
 from sanity.verdict import FORBIDDEN, OUTCOMES, Margins, Ruling, judge
 from tests import networks
 
@@ -236,9 +236,11 @@ def test_a_stage_forgets_its_own_layers_and_no_others(on, mode, first):
     """The fault of a tool that clones without weights: after one stage every layer was random."""
     steps = stages(on.network, mode, "layer")
     run = forget(on, steps, [3], statistics="reset")[0]
-    assert run[0].name == first and set(name.rpartition("/")[0] for name in run[0].state) == {first}
+    assert run[0].name == first and {name.rpartition("/")[0] for name in run[0].state} == {first}
     last = {name.rpartition("/")[0] for name in run[-1].state}
-    assert last == set(layers_in_order(on.network)) and run[-1].name == ("all" if mode == "independent" else steps[-1][0])
+    assert last == set(layers_in_order(on.network)) and run[-1].name == (
+        "all" if mode == "independent" else steps[-1][0]
+    )
     with on.network.weights(run[0].state):
         now = on.network.state()
     own = on.network.state()
@@ -302,7 +304,9 @@ CASES = [
 @pytest.mark.parametrize("numbers, finding, outcome", CASES)
 def test_the_rule(numbers, finding, outcome, twins):
     between, ceiling, null, signed = numbers
-    evidence = Evidence("parameters", "any", "net", {"images": 12, "networks": 4}, samples_of(*numbers, twins=twins), ())
+    evidence = Evidence(
+        "parameters", "any", "net", {"images": 12, "networks": 4}, samples_of(*numbers, twins=twins), ()
+    )
     verdict = judge([evidence])[0]
     assert verdict.finding == finding, verdict
     assert verdict.outcome == ("INCONCLUSIVE" if outcome == "PASS" and not twins else outcome)

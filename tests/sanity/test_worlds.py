@@ -78,7 +78,9 @@ def test_a_memorizer_has_nothing_to_show_and_is_not_judged():
 
 
 def test_training_is_the_same_to_the_byte_and_touches_no_weight_and_no_global_seed():
-    world = dataclasses.replace(worlds.get("series")(), training=dataclasses.replace(worlds.get("series")().training, passes=10))
+    world = dataclasses.replace(
+        worlds.get("series")(), training=dataclasses.replace(worlds.get("series")().training, passes=10)
+    )
     network = Network(world.build(), name="series")
     before, lessons = network.fingerprint(), world.lessons(0)
     state = np.random.get_state()[1].copy()

@@ -1,0 +1,222 @@
+"""The sanity floor from the command: worlds, report card, JUnit, baselines, gates, and the pytest fixture."""
+
+import json
+import pathlib
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from recipes import schema
+from recipes.changes import changes
+from recipes.junit import junit
+from recipes.shelf import Shelf
+
+SMALL = ["check", "--world", "series", "--twins", "4", "--samples", "12", "--method", "gradient,gradient_x_input"]
+
+
+@pytest.fixture(scope="module")
+def world_run(tmp_path_factory):
+    """One run in a world, for several tests to look at."""
+    import click.testing
+
+    from recipes.cli import main
+
+    root = tmp_path_factory.mktemp("world")
+    words = [*SMALL, "--check", "parameters,truth,classes,measurements", "--out", str(root / "artifacts"), "--json"]
+    done = click.testing.CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_world_is_trained_proven_checked_and_reported(world_run):
+    folder = pathlib.Path(world_run["run"])
+    about = json.loads((folder / "jobs/networks/networks.json").read_text())
+    assert about["twins"] == 4 and about["proof"]["follows"] > 0.9 and not world_run["failed"]
+    found = {(each["family"], each["method"]): each for each in world_run["verdicts"]}
+    assert found["1-truth", "gradient_x_input"]["outcome"] == "PASS" and found["1-truth", "noise"]["outcome"] == "FAIL"
+    assert found["0-parameters", "edges"]["outcome"] == "FAIL"
+    report = (folder / "index.html").read_text()
+    for words in (
+        "Responds to weights",
+        "Beats controls on planted truth",
+        "Responds to class",
+        "Measurements",
+        "the motif decides",
+        "sparseness",
+    ):
+        assert words in report, words
+
+
+def test_junit_is_read_by_what_reads_junit(world_run):
+    root = ElementTree.parse(pathlib.Path(world_run["run"]) / "jobs/verdicts/junit.xml").getroot()
+    suites = {suite.get("name"): suite for suite in root}
+    assert set(suites) == {"0-parameters", "1-truth", "2-classes"}
+    for suite in suites.values():
+        cases = {case.get("name"): case for case in suite}
+        assert cases["edges"].find("failure") is None and int(suite.get("tests")) == len(cases)
+        assert int(suite.get("failures")) == sum(case.find("failure") is not None for case in cases.values())
+
+
+@pytest.mark.parametrize(
+    "outcome, finding, held, tag",
+    [
+        ("PASS", "RESPONDED", None, None),
+        ("FAIL", "INPUT-DOMINATED", None, "failure"),
+        ("INVALID", "GATE FAILED", None, "error"),
+        ("INVALID", "NOT APPLICABLE", None, "skipped"),
+        ("INCONCLUSIVE", "UNDECIDED", None, "skipped"),
+        ("FAIL", "INPUT-DOMINATED", True, None),
+        ("PASS", "RESPONDED", False, "failure"),
+    ],
+)
+def test_junit_tags(outcome, finding, held, tag):
+    verdict = {"method": "m", "outcome": outcome, "finding": finding, "sentence": "said <so>"}
+    audits = [] if held is None else [{"control": "m", "outcome": outcome, "expected": ["FAIL"], "held": held}]
+    case = ElementTree.fromstring(junit("r", {"f": {"verdicts": [verdict], "controls": audits, "blind": []}}))[0][0]
+    assert [each.tag for each in case] == [tag or "system-out"] and case[0].text == "said <so>"
+
+
+def test_a_second_run_takes_its_networks_from_the_shelf_and_tells_what_changed(world_run, command, tmp_path):
+    folder = pathlib.Path(world_run["run"])
+    kept = sorted((folder.parent.parent / "networks").iterdir())
+    assert len(kept) == 4
+    stamp = [each.stat().st_mtime_ns for each in kept]
+    again = [*SMALL, "--check", "truth", "--out", folder.parent.parent, "--baseline", folder]
+    code, said, _ = command(*again, out=False)
+    assert code == 0 and "changed since the baseline" in said and "1-truth gradient: gone" in said
+    assert [each.stat().st_mtime_ns for each in kept] == stamp
+
+
+def test_changes_name_what_is_new_gone_and_other():
+    def judged(**findings):
+        rows = [
+            {"method": name, "outcome": outcome, "finding": "X", "effect": {"mean": 0.5}}
+            for name, outcome in findings.items()
+        ]
+        return {"f": {"verdicts": rows}}
+
+    assert changes(judged(a="PASS", b="PASS", c="FAIL"), judged(a="PASS", b="FAIL", d="PASS")) == [
+        "f b: PASS X (0.50) -> FAIL X (0.50)",
+        "f d: new, PASS X (0.50)",
+        "f c: gone, FAIL X (0.50)",
+    ]
+    assert changes(judged(a="PASS"), judged(a="PASS")) == []
+
+
+def test_the_shelf_gives_back_what_was_put_and_survives_its_own_loss(tmp_path):
+    shelf, made = Shelf(tmp_path), []
+
+    def make():
+        made.append(1)
+        return {"a/kernel": np.arange(6.0).reshape(2, 3), "bias": np.zeros(2, "float32")}
+
+    first, second = shelf.keep("k" * 64, make), shelf.keep("k" * 64, make)
+    assert len(made) == 1 and set(first) == set(second) == {"a/kernel", "bias"}
+    assert all(np.array_equal(first[name], second[name]) and first[name].dtype == second[name].dtype for name in first)
+    next((tmp_path / "networks").glob("*.npz")).unlink()
+    shelf.keep("k" * 64, make)
+    assert len(made) == 2
+
+
+def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
+    words = [*SMALL[:-2], "--method", "gradient", "--check", "implementation,contract"]
+    assert command(*words, "--fail-on", "fail")[0] == 0
+    few = ["check", "--world", "series", "--twins", "1", "--samples", "12", "--method", "gradient_x_input"]
+    code, _, error = command(*few, "--check", "invariance", "--fail-on", "fail")
+    assert code == 1 and "gradient_x_input fell short" in error
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--world", "pach"], "Unknown world.*patch"),
+        (["--world", "patch", "--model", "x.keras"], "brings its own.*--model"),
+        (["--world", "patch", "--images", "photos"], "brings its own.*--images"),
+        (["--world", "patch", "--target", "3"], "its own target"),
+        (["--world", "template", "--twins", "4"], "Twins are trained"),
+        (["--twins", "3"], "no --world"),
+        (["--check", "truth,lables"], "Unknown check.*labels"),
+        (["--baseline", "nothing-there"], "nothing-there"),
+    ],
+)
+def test_bad_words_are_one_line(command, tmp_path, words, expected):
+    import re
+
+    code, _, error = command("check", *words)
+    last = error.strip().splitlines()[-1]
+    assert code == 2 and re.search(expected, last), error
+    assert not (tmp_path / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    "table, expected",
+    [
+        ({"mode": "sideways"}, "top_down.*'sideways'"),
+        ({"seeds": 1}, "2 or more"),
+        ({"sedes": 3}, "Unknown key of the check parameters.*seeds"),
+        ({"check": "faithfulness", "metrics": ["deletion"]}, "Unknown metric"),
+        ({"initialization": "zeros"}, "Unknown initialization"),
+    ],
+)
+def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tmp_path):
+    from recipes.jobs import jobs
+    from recipes.workshop import Workshop
+
+    recipe = schema.recipe({"name": "x", "world": {"name": "template", "twins": 1}, "check": [table]})
+    with pytest.raises(ValueError, match=expected):
+        jobs(recipe, Workshop(recipe, tmp_path))
+
+
+def test_what_a_method_cannot_do_costs_no_other_method(command):
+    """Grad-CAM has no rows and columns in a series: that is an answer about Grad-CAM alone."""
+    words = [
+        "check",
+        "--world",
+        "series",
+        "--twins",
+        "1",
+        "--samples",
+        "12",
+        "--method",
+        "gradcam,gradient",
+        "--check",
+        "truth",
+    ]
+    code, said, _ = command(*words)
+    assert (
+        code == 0
+        and "NOT APPLICABLE on series: gate not applicable: method can be asked" in said
+        and "rows and columns" in said
+    )
+
+
+def test_lists_of_worlds_and_metrics(command):
+    for what, words in (("worlds", "ruler"), ("metrics", "sensitivity_n"), ("checks", "faithfulness")):
+        code, said, _ = command("list", what, out=False)
+        assert code == 0 and words in said
+
+
+# The fixture --------------------------------------------------------------------------------------------------------------
+
+
+def photographs(count=6):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def test_a_users_own_suite_asks_for_a_verdict(lab_check, small_file):
+    verdict = lab_check(str(small_file), photographs(), "edges", input_range=(-1, 1))
+    assert verdict.outcome == "FAIL"
+    verdict = lab_check(str(small_file), photographs(), "gradient_x_input", check="invariance", input_range=(-1, 1))
+    assert "input_shift" in verdict.why
+    with pytest.raises(ValueError, match="Unknown method"):
+        lab_check(str(small_file), photographs(), "gradeint", input_range=(-1, 1))
+
+
+def test_a_broken_check_breaks_the_users_test(lab_check, small_file, monkeypatch):
+    from sanity import controls
+
+    monkeypatch.setitem(controls.EXPECTED, "parameters", {"edges": ("PASS",)})
+    with pytest.raises(AssertionError, match="edges came out FAIL"):
+        lab_check(str(small_file), photographs(), "gradient", input_range=(-1, 1))

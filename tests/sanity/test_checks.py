@@ -1,0 +1,291 @@
+"""The checks are checked: each fails the blind and the broken, passes the seeing, and refuses what it cannot judge."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from lab.attribution import explainers
+from lab.environment import tf
+from sanity.checks import checks
+from sanity.checks.faithfulness import METRICS
+from sanity.controls import EXPECTED, audit
+from sanity.rules import rules
+from sanity.subject import Subject, planted
+from sanity.verdict import judge
+from sanity.worlds import worlds
+from sanity.worlds.canvas import SIDE
+from tests import networks
+
+JUDGED = [name for name in checks if checks.tag(checks.get(name), "judged", True)]
+SEEING = {"integrated_gradients": {"steps": 8}, "smoothgrad": {"samples": 4}}
+
+
+def quick():
+    """The patch world with a network that learns in a second: its best match anywhere decides."""
+    inputs = keras.Input((SIDE, SIDE, 1))
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu", name="conv_0")(inputs)
+    x = keras.layers.Conv2D(24, 3, 2, padding="same", activation="relu", name="conv_1")(x)
+    x = keras.layers.Conv2D(32, 3, padding="same", activation="relu", name="conv_2")(x)
+    return keras.Model(inputs, keras.layers.Dense(4, name="logits")(keras.layers.GlobalMaxPooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def patch():
+    return planted(dataclasses.replace(worlds.get("patch")(), build=quick), seed=0, twins=4, misled=4, images=24)
+
+
+@pytest.fixture(scope="module")
+def shared(patch):
+    """What each check shares among methods, made once."""
+    made = {name: checks.tag(checks.get(name), "prepare") for name in checks}
+    return {name: prepare(patch, seed=0) for name, prepare in made.items() if prepare}
+
+
+@pytest.fixture(scope="module")
+def verdict(patch, shared):
+    """(check, explainer, options) -> the verdict of one method."""
+
+    def ask(check, explainer, **options):
+        prepared = {"prepared": shared[check]} if shared.get(check) is not None else {}
+        return judge([checks.get(check)(explainers.get(explainer), patch, seed=0, **prepared, **options)])[0]
+
+    return ask
+
+
+CONTROLS = [(check, control) for check in JUDGED for control in EXPECTED[check] if check not in ("cue", "retraining")]
+
+
+@pytest.mark.parametrize("check, control", CONTROLS)
+def test_controls_come_out_as_they_must(verdict, check, control):
+    found = verdict(check, control)
+    assert all(each.held for each in audit([found])), found.sentence
+    assert found.outcome in EXPECTED[check][control] or found.finding == "NOT APPLICABLE", found.sentence
+
+
+def test_every_judged_check_knows_what_its_controls_must_be():
+    for check in JUDGED:
+        assert check in EXPECTED and "constant" in EXPECTED[check]
+        assert rules.tag(rules.get(check), "about").question
+
+
+SEEN = [
+    # Global max pooling leaves most of a gradient at zero: the trap that signed maps alone get through.
+    ("parameters", "gradient", "SIGN RESPONDS", "INCONCLUSIVE"),
+    ("labels", "gradient", "RESPONDED", "PASS"),
+    ("classes", "gradient", "RESPONDED", "PASS"),
+    ("truth", "gradcam", "BEATS CONTROLS", "PASS"),
+    ("truth", "integrated_gradients", "BEATS CONTROLS", "PASS"),
+    ("decoy", "integrated_gradients", "FOLLOWS DECOY", "FAIL"),
+    ("completeness", "integrated_gradients", "COMPLETE", "PASS"),
+    ("completeness", "gradient", "NOT COMPLETE", "INCONCLUSIVE"),
+    ("sensitivity", "gradcam", "STABLE", "PASS"),
+    ("invariance", "gradient", "INVARIANT", "PASS"),
+    ("invariance", "integrated_gradients", "INVARIANT", "PASS"),
+    ("invariance", "gradient_x_input", "NOT INVARIANT", "FAIL"),
+    ("implementation", "gradient", "AGREES", "PASS"),
+    ("implementation", "tf_explain.gradcam", "AGREES", "PASS"),
+    ("implementation", "smoothgrad", "NOT APPLICABLE", "INVALID"),
+    ("faithfulness", "gradcam", "BEATS RANDOM ORDER", "PASS"),
+    ("contract", "smoothgrad", "KEPT", "PASS"),
+]
+
+
+@pytest.mark.parametrize("check, method, finding, outcome", SEEN)
+def test_those_who_see_are_told_from_the_blind(verdict, check, method, finding, outcome):
+    found = verdict(check, method, **SEEING.get(method, {}))
+    assert (found.finding, found.outcome) == (finding, outcome), found.sentence
+    assert found.sentence.startswith(finding) and found.cannot and found.settings["seed"] == 0
+
+
+def test_the_oracle_has_skill_one(verdict, patch):
+    def oracle(network, inputs, objective):
+        return patch.truth.masks[..., None].astype("float32")
+
+    found = verdict("truth", oracle)
+    assert found.outcome == "PASS" and (found.effect.low, found.effect.high) == (1.0, 1.0)
+
+
+def test_guided_backprop_is_input_dominated_and_the_gradient_responds():
+    """The method that the randomization test was invented to expose, where an exact p tells nothing: both have the smallest."""
+    found = planted(worlds.get("patch")(), seed=0, twins=4, images=24)
+    family = [checks.get("parameters")(explainers.get(name), found, seed=0) for name in ("gradient", "guided_backprop")]
+    gradient, guided = judge(family)
+    assert (gradient.finding, gradient.outcome) == ("RESPONDED", "PASS"), gradient.sentence
+    assert (guided.finding, guided.outcome) == ("INPUT-DOMINATED", "FAIL"), guided.sentence
+    assert guided.p == gradient.p == pytest.approx(2 / 70)
+
+
+# Broken explainers, each caught by a named check --------------------------------------------------------------------------
+
+
+def blended(network, inputs, objective):
+    maps = np.abs(lab.gradient(network, inputs, objective))
+    return (maps / maps.max() + 3 * np.abs(inputs)).astype("float32")
+
+
+def transposed(network, inputs, objective):
+    return np.ascontiguousarray(lab.gradient_x_input(network, inputs, objective).transpose(0, 2, 1, 3))
+
+
+def batch_scaled(network, inputs, objective):
+    maps = lab.gradient(network, inputs, objective)
+    return maps / np.abs(maps).max()
+
+
+def of_softmax(network, inputs, objective):
+    index, x = objective.numbers(len(inputs))[0][0], tf.convert_to_tensor(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        scores = tf.gather(tf.nn.softmax(network.model(x, training=False)), index, axis=1, batch_dims=1)
+    return tape.gradient(scores, x).numpy()
+
+
+def stale(patch):
+    """An explainer that keeps the first weights it saw, as a library does that caches a copy of the model."""
+    own = patch.network.state()
+
+    def explain(network, inputs, objective):
+        with network.weights(own):
+            return lab.gradient(network, inputs, objective)
+
+    return explain
+
+
+def test_stale_weights_are_caught_by_parameters(verdict, patch):
+    found = verdict("parameters", stale(patch))
+    assert found.outcome == "FAIL" and found.effect.mean == pytest.approx(1)
+
+
+def test_a_blended_image_is_caught_by_parameters(verdict):
+    assert verdict("parameters", blended).finding == "INPUT-DOMINATED"
+
+
+def test_a_transposed_map_is_caught_by_truth(verdict):
+    assert verdict("truth", lab.gradient_x_input).outcome == "PASS" and verdict("truth", transposed).outcome == "FAIL"
+
+
+def test_softmax_instead_of_logit_is_caught_by_implementation(verdict):
+    assert verdict("implementation", of_softmax, against="gradient").finding == "DISAGREES"
+    assert verdict("implementation", batch_scaled, against="gradient").finding == "DISAGREES"
+
+
+def test_batch_dependent_normalization_is_caught_by_contract(verdict):
+    found = verdict("contract", batch_scaled)
+    assert found.outcome == "FAIL" and "alone as in company" in found.why
+
+
+# What cannot be judged ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A network without twins, truth or labels."""
+    network = networks.network(networks.flat())
+    return Subject(network, networks.images(6), lab.logit([0, 1, 2, 3, 4, 0]), tuple("abcdef"), classes=5)
+
+
+@pytest.mark.parametrize("check", ["labels", "truth", "decoy", "cue", "retraining"])
+def test_what_needs_a_world_is_not_applicable_elsewhere(plain, check):
+    prepare = checks.tag(checks.get(check), "prepare")
+    prepared = {"prepared": prepare(plain, seed=0)} if prepare else {}
+    found = judge([checks.get(check)(explainers.get("gradient"), plain, seed=0, **prepared)])[0]
+    assert (found.outcome, found.finding) == ("INVALID", "NOT APPLICABLE") and found.effect.mean != found.effect.mean
+
+
+@pytest.mark.parametrize(
+    "check", ["classes", "completeness", "sensitivity", "invariance", "implementation", "contract", "faithfulness"]
+)
+def test_what_needs_none_is_judged_on_any_model(plain, check):
+    found = judge([checks.get(check)(explainers.get("gradient"), plain, seed=0)])[0]
+    assert found.finding != "NOT APPLICABLE", found.sentence
+
+
+def test_two_classes_are_refused_by_classes():
+    found = planted(worlds.get("tetromino_linear")(), seed=0, images=8, keep=lambda key, make: {})
+    assert found.classes == 2
+    assert judge([checks.get("classes")(explainers.get("gradient"), found, seed=0)])[0].finding == "NOT APPLICABLE"
+
+
+def test_a_network_that_does_not_use_the_plant_gates_truth(patch):
+    """Random weights: whatever the maps do, the mask is no truth about this network."""
+    proof = {**patch.truth.proof, "follows": 0.3}
+    on = dataclasses.replace(patch, truth=dataclasses.replace(patch.truth, proof=proof))
+    for check in ("truth", "decoy"):
+        found = judge([checks.get(check)(explainers.get("gradient"), on, seed=0)])[0]
+        assert found.finding == "GATE FAILED" and "network uses the plant" in found.why
+
+
+def test_labels_that_were_not_memorized_gate_labels(patch):
+    on = dataclasses.replace(patch, memorized=(0.99, 0.99, 0.5, 0.99))
+    found = judge([checks.get("labels")(explainers.get("gradient"), on, seed=0)])[0]
+    assert found.finding == "GATE FAILED" and "memorized" in found.why
+
+
+def test_competence_is_above_chance_by_its_lower_bound(patch):
+    by_chance = dataclasses.replace(patch, correct=np.arange(40) % 4 == 0)
+    found = judge([checks.get("classes")(explainers.get("gradient"), by_chance, seed=0)])[0]
+    assert found.finding == "GATE FAILED" and "network competent" in found.why
+
+
+# Options do something -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "check, option",
+    [
+        ("classes", {"draws": 1}),
+        ("sensitivity", {"noise": 0.2}),
+        ("sensitivity", {"repeats": 1}),
+        ("implementation", {"against": "gradient_x_input"}),
+    ],
+)
+def test_options_of_checks_change_what_is_measured(patch, check, option):
+    usual, other = (checks.get(check)(explainers.get("gradient"), patch, seed=0, **given) for given in ({}, option))
+    same = set(usual.samples) == set(other.samples) and all(
+        np.array_equal(usual.samples[name], other.samples[name], equal_nan=True) for name in usual.samples
+    )
+    assert not same
+
+
+def test_every_perturbation_metric_runs_and_unreliable_ones_rank_nothing(patch):
+    check = checks.get("faithfulness")
+    prepared = checks.tag(check, "prepare")(patch, seed=0, metrics=tuple(METRICS), draws=3)
+    evidence = check(explainers.get("gradcam"), patch, seed=0, metrics=tuple(METRICS), draws=3, prepared=prepared)
+    areas = [evidence.samples[f"area/{name}"] for name in METRICS]
+    assert len({tuple(np.round(area, 5)) for area in areas}) == len(METRICS)
+    assert judge([evidence])[0].finding != "METRIC UNRELIABLE"
+    scrambled = {name: np.random.default_rng(len(name)).permutation(value) for name, value in evidence.samples.items()}
+    noisy = dataclasses.replace(
+        evidence, samples={name: value * np.resize([1, -1], len(value)) for name, value in scrambled.items()}
+    )
+    assert judge([noisy])[0].finding == "METRIC UNRELIABLE"
+    with pytest.raises(ValueError, match="Unknown metric.*deletion_mean"):
+        check(explainers.get("gradient"), patch, seed=0, metrics=("deletion_men",))
+
+
+def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
+    found = planted(worlds.get("series")(), seed=0, twins=1, images=16)
+    check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
+    lost, kept = (check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True))
+    assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
+    assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
+    assert judge([kept])[0].outcome == "PASS" or "leak" in judge([kept])[0].why
+    noise = judge([check(explainers.get("noise"), found, seed=0, **few)])[0]
+    assert audit([noise])[0].held, noise.sentence
+
+
+def test_maps_weights_and_subject_are_left_alone(patch):
+    before, inputs = patch.network.fingerprint(), patch.inputs.copy()
+    for name in ("labels", "invariance", "faithfulness"):
+        checks.get(name)(explainers.get("gradient"), patch, seed=0)
+    assert patch.network.fingerprint() == before and np.array_equal(patch.inputs, inputs)
+
+
+def test_logits_are_what_a_world_explains(patch):
+    logits = routines.outputs(patch.network, patch.inputs)["logits"]
+    assert np.array_equal(logits.argmax(1), patch.labels)
+    np.testing.assert_allclose(routines.scores(patch.network, patch.inputs, patch.objective), logits.max(1), rtol=1e-5)

@@ -1,0 +1,109 @@
+"""Rewrites: the function stays, the weights or the network do not; each is found where there is occasion and only there."""
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from lab.attribution import explainers
+from sanity.checks import checks
+from sanity.rewrites import holds, rewrites
+from sanity.subject import Subject
+from sanity.verdict import judge
+from tests import networks
+from tests.networks import distance
+
+
+def on(model, count=5):
+    network = networks.network(model)
+    inputs = networks.images(count)
+    return Subject(network, inputs, lab.logit([0, 1, 2, 3, 4]), tuple("abcde"), classes=5)
+
+
+def relus():
+    """Convolutions, BatchNormalizations and dense layers with ReLUs between them, in every order that scales through."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(6, 3, activation="relu", name="a")(inputs)
+    x = keras.layers.Conv2D(8, 3, use_bias=False, name="b")(x)
+    x = keras.layers.BatchNormalization(name="b_bn")(x)
+    x = keras.layers.ReLU(name="b_relu")(x)
+    x = keras.layers.DepthwiseConv2D(3, strides=2, activation="relu", name="c")(x)
+    x = keras.layers.Dense(7, activation="relu", name="d")(keras.layers.Flatten(name="flat")(x))
+    return networks.filled(keras.Model(inputs, keras.layers.Dense(5, name="logits")(x), name="relus"))
+
+
+@pytest.mark.parametrize("name", list(rewrites))
+@pytest.mark.parametrize("build", [relus, networks.flat])
+def test_the_function_stays_and_something_else_does_not(name, build):
+    subject = on(build())
+    before = subject.network.fingerprint()
+    rewrite = rewrites.get(name)(subject)
+    assert rewrite is not None and holds(subject, rewrite) < 1e-4
+    assert rewrite.state or rewrite.network is not subject.network
+    own = subject.network.state()
+    assert all(distance(own[key], value) > 0.05 for key, value in rewrite.state.items() if key.endswith("kernel"))
+    assert subject.network.fingerprint() == before
+
+
+def test_relu_rescale_reaches_every_pair_that_scales_through():
+    state = rewrites.get("relu_rescale")(on(relus())).state
+    assert {
+        "a/kernel",
+        "a/bias",
+        "b/kernel",
+        "b_bn/gamma",
+        "b_bn/beta",
+        "c/kernel",
+        "c/bias",
+        "d/kernel",
+        "logits/kernel",
+    } <= set(state)
+
+
+def test_a_saturating_activation_allows_no_rescaling():
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(6, 3, name="a")(keras.layers.Rescaling(30.0)(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3, name="b")(keras.layers.ReLU(6.0)(x)))
+    subject = on(networks.filled(keras.Model(inputs, x)))
+    found = rewrites.get("relu_rescale")(subject)
+    assert found is None or "a/kernel" not in found.state
+    assert rewrites.get("dense_as_convolution")(subject) is None and rewrites.get("batchnorm_folding")(subject) is None
+
+
+@pytest.mark.parametrize("name", list(rewrites))
+def test_the_gradient_is_invariant(name):
+    subject = on(relus())
+    rewrite = rewrites.get(name)(subject)
+    own = lab.gradient(subject.network, subject.inputs, subject.objective)
+    with rewrite.network.weights(rewrite.state):
+        assert distance(lab.gradient(rewrite.network, rewrite.inputs, subject.objective), own) < 1e-3
+
+
+def test_cam_finds_its_layer_in_a_network_that_was_wrapped_and_strangers_may_refuse():
+    verdict = judge(
+        [checks.get("invariance")(explainers.get("gradcam"), on(relus()), seed=0, layer="b_relu", relu=False)]
+    )[0]
+    assert "input_shift" in verdict.also, verdict.sentence
+    stranger = checks.get("invariance")(explainers.get("tf_explain.gradcam"), on(networks.flat()), seed=0)
+    assert "input_shift refused" in stranger.gates[0].words and "distance/input_shift" not in stranger.samples
+
+
+def test_a_method_that_reads_weights_is_caught():
+    """Gradient times the size of the first kernel: the same function, another map."""
+
+    def reads(network, inputs, objective):
+        kernel = next(value for name, value in network.variables.items() if name.endswith("a/kernel"))
+        scale = np.linalg.norm(kernel.numpy())
+        return lab.gradient(network, inputs, objective) * np.float32(scale)
+
+    verdict = judge([checks.get("invariance")(reads, on(relus()), seed=0)])[0]
+    assert verdict.outcome == "FAIL" and "relu_rescale" in verdict.why and "input_shift" not in verdict.why
+
+
+def test_rewritten_networks_give_the_same_logits_at_the_shifted_inputs():
+    subject = on(networks.flat())
+    rewrite = rewrites.get("input_shift")(subject)
+    np.testing.assert_allclose(rewrite.inputs, subject.inputs + rewrite.shift, rtol=1e-6)
+    before, after = (routines.outputs(each.network, each.inputs) for each in (subject, rewrite))
+    assert distance(next(iter(before.values())), next(iter(after.values()))) < 1e-5
