@@ -11,7 +11,9 @@ def junit(name, judged):
     root = ElementTree.Element("testsuites", name=name)
     for family, found in judged.items():
         broken = {each["control"]: each for each in found["controls"]}
-        judged = [each for each in found["verdicts"] if each["method"] in broken or each["method"] not in found["blind"]]
+        judged = [
+            each for each in found["verdicts"] if each["method"] in broken or each["method"] not in found["blind"]
+        ]
         cases = [_case(family, verdict, broken.get(verdict["method"])) for verdict in judged]
         counts = {
             tag: str(sum(case.find(tag) is not None for case in cases)) for tag in ("failure", "error", "skipped")

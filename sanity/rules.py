@@ -30,7 +30,10 @@ MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both 
 
 @dataclass(frozen=True)
 class About:
-    """question: the column of the report card. effect, ceiling, null: what the three numbers are called. said: finding to words."""
+    """question: the column of the report card. effect, ceiling, null: what the three numbers are called. said: finding to words.
+
+    sampled: whether the verdict is about more images than those it saw, so that a handful allows no PASS.
+    """
 
     question: str
     effect: str
@@ -38,6 +41,7 @@ class About:
     similarity: str = MAPS
     ceiling: str = ""
     null: str = ""
+    sampled: bool = True
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
     counted: dict = field(
         default_factory=lambda: {"images": "images", "twins": "trained networks", "networks": "random networks"}
@@ -463,6 +467,7 @@ def _added_up(evidence, margins, seed):
         "",
         {"KEPT": "every promise of an explainer was kept", "BROKEN": "{why}"},
         similarity="promises broken: shape, dtype, finite values, seeds, company, weights, inputs",
+        sampled=False,
         counted={"images": "images"},
     )
 )
@@ -613,8 +618,13 @@ def _retrained(evidence, seed):
 )
 def entropy(family, margins, seed):
     """Rose, fell or unchanged, by a sign test over images, Holm over methods; never more than inconclusive."""
-    raw = [sign_test(np.nanmean(evidence.samples["rise"], axis=0)) for evidence in family]
+    raw = [sign_test(by_image(evidence.samples["rise"])) for evidence in family]
     return [_rose(evidence.samples["rise"], p, margins, seed) for evidence, p in zip(family, holm(raw))]
+
+
+def by_image(values):
+    """Mean over networks of values [networks, images], images without any left out: float64 [images]."""
+    return np.nanmean(values[:, np.isfinite(values).any(axis=0)], axis=0)
 
 
 def _rose(rise, p, margins, seed):

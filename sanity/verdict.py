@@ -6,7 +6,7 @@ The rules are in `sanity.rules`, the margins here, and nowhere else.
 """
 
 import html
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sanity.statistics import Interval
 
@@ -24,7 +24,8 @@ class Margins:
     not, at or below which they did respond. alpha: of adjusted p. label: share of the ceiling below which permuted labels
     show; equal: half width of the equivalence interval there. blind, other: shares of the ceiling for maps of another class.
     gap: of completeness, in mean differences. stable, unstable: similarity under small noise. same: relative L2 of maps that
-    ought to be equal. reliable: Krippendorff's alpha.
+    ought to be equal. reliable: Krippendorff's alpha. images: fewer allow no PASS, since an interval over them knows too little
+    of others.
     """
 
     floor: float = 0.1
@@ -40,6 +41,7 @@ class Margins:
     unstable: float = 0.5
     same: float = 0.02
     reliable: float = 0.4
+    images: int = 8
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,20 @@ def judge(family, *, margins=Margins(), seed=0):
     rule = rules.get(checks.pop())
     sound = [evidence for evidence in family if not evidence.failed]
     ruled = dict(zip(map(id, sound), rule(sound, margins, seed))) if sound else {}
-    return [
-        _verdict(evidence, ruled.get(id(evidence)) or _refused(evidence), rules.tag(rule, "about"))
-        for evidence in family
-    ]
+    about = rules.tag(rule, "about")
+    rulings = [ruled.get(id(evidence)) or _refused(evidence) for evidence in family]
+    if about.sampled:
+        rulings = [_of_enough(ruling, evidence, margins) for ruling, evidence in zip(rulings, family)]
+    return [_verdict(evidence, ruling, about) for evidence, ruling in zip(family, rulings)]
+
+
+def _of_enough(ruling, evidence, margins):
+    """The ruling, but no PASS from a handful of images."""
+    few = evidence.sizes.get("images", margins.images) < margins.images
+    if ruling.outcome != "PASS" or not few:
+        return ruling
+    why = f"{ruling.why}; fewer than {margins.images} images allow no more"
+    return replace(ruling, outcome="INCONCLUSIVE", why=why)
 
 
 def _refused(evidence):

@@ -138,9 +138,7 @@ def _families(store, groups):
             "about": _about(family["check"]),
             "controls": family["controls"],
             "cards": [
-                _card(
-                    name, verdict, by_method[name, verdict["method"]], family["blind"]
-                )
+                _card(name, verdict, by_method[name, verdict["method"]], family["blind"])
                 for verdict in family["verdicts"]
             ],
         }

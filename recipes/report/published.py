@@ -6,6 +6,7 @@ notebook of cascading randomization on MNIST: rank correlation of absolute maps 
 
 import numpy as np
 
+from sanity.rules import by_image
 from sanity.statistics import two_way
 
 STAGES = {"logits": "logits", "fc1": "fc1", "hidden2": "hidden2", "hidden1": "hidden1"}
@@ -66,6 +67,14 @@ def _claims(found, evidence):
         null, joint = float(np.nanmean(each.samples["tie_null"])), _spans(each, "cascade/joint_abs_spearman")[-1][0]
         seen = _spans(each, MEASURE)[-1][0]
         yield f"Gradient x input keeps {seen:.2f} when all is random. Ties alone would give {null:.2f} ({np.nanmean(each.samples['ties']):.0%} of the map is exactly zero): the figure reproduces and says nothing. Where both maps are non-zero it is {joint:.2f}."
+    if "gradient" in found:
+        each = found["gradient"]
+        kept, null, joint = (
+            _spans(each, MEASURE)[-1][0],
+            float(np.nanmean(each.samples["tie_null"])),
+            _spans(each, "cascade/joint_abs_spearman")[-1][0],
+        )
+        yield f"The gradient ends at {kept:.2f} here and at {ADEBAYO['gradient'][-1]:.2f} there. With fresh biases of zero, pixels far from the ink have a gradient of exactly zero: ties alone would give {null:.2f}; where both maps are non-zero it is {joint:.2f}."
     if {"guided_backprop", "gradient"} <= set(found):
         guided, plain = (_spans(found[name], MEASURE) for name in ("guided_backprop", "gradient"))
         holds = guided[0][1] > plain[0][2]
@@ -76,9 +85,9 @@ def _claims(found, evidence):
 def _orderings(found, evidence):
     """Hedstrom et al. 2024, https://arxiv.org/abs/2401.06465: where MPRT and eMPRT put methods."""
     rises = {
-        each.method: float(np.nanmean(each.samples["rise"]))
+        each.method: float(np.mean(by_image(each.samples["rise"])))
         for each in evidence
-        if each.check == "entropy" and "rise" in each.samples
+        if each.check == "entropy" and np.isfinite(each.samples.get("rise", np.nan)).any()
     }
     kept = {name: _spans(each, MEASURE)[-1][0] for name, each in found.items()}
     if {"gradient", "integrated_gradients", "gradient_x_input"} <= set(kept):
