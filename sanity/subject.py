@@ -11,6 +11,10 @@ from sanity.worlds.training import Trainer, make_anew
 from sanity.worlds.world import uses
 
 
+# With fewer samples that all twins get right, the competence gate fails anyway; some are kept to show.
+FEWEST = 8
+
+
 @dataclass(frozen=True)
 class Truth:
     """masks: bool [samples, ...] without channels, what decides; decoys: what does not, or None; proof: numbers of `worlds.world.uses`;
@@ -73,38 +77,43 @@ def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
     if states:
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
-    right = np.ones(len(samples), bool)
-    for state in states or ({},):
-        with network.weights(state):
-            right &= _logits(network, samples.inputs).argmax(1) == samples.told
     correct = _logits(network, samples.inputs).argmax(1) == samples.told
-    chosen = np.flatnonzero(right)[:images]
-    truth = None
-    if samples.masks is not None and len(chosen):
-        proof = uses(world, factors, lambda inputs: _logits(network, inputs))
-        decoys = None if samples.decoys is None else samples.decoys[chosen]
-        truth = Truth(samples.masks[chosen], decoys, proof, world.oracle)
-    chosen = chosen if len(chosen) >= 8 else np.arange(min(images, len(samples)))
+    chosen = _answered(network, states, samples, images)
     told = samples.told[chosen]
-    goal = logit([int(each) for each in told])
-    names = tuple(f"{world.name}[{index}]" for index in chosen)
-    classes = network.outputs[next(iter(network.outputs))][-1]
     return Subject(
         network,
         samples.inputs[chosen],
-        goal,
-        names,
+        logit([int(each) for each in told]),
+        tuple(f"{world.name}[{index}]" for index in chosen),
         correct,
         told,
-        classes,
+        network.outputs[next(iter(network.outputs))][-1],
         tuple(states),
         tuple(wrong),
         tuple(memorized),
-        truth,
+        _truth(world, network, samples, factors, chosen),
         world,
         seed,
         keep,
     )
+
+
+def _answered(network, states, samples, images):
+    """Rows of samples that every twin answers as the cue says; the first ones where there are too few of these to look at."""
+    right = np.ones(len(samples), bool)
+    for state in states or ({},):
+        with network.weights(state):
+            right &= _logits(network, samples.inputs).argmax(1) == samples.told
+    found = np.flatnonzero(right)[:images]
+    return found if len(found) >= FEWEST else np.arange(min(images, len(samples)))
+
+
+def _truth(world, network, samples, factors, chosen):
+    if samples.masks is None:
+        return None
+    proof = uses(world, factors, lambda inputs: _logits(network, inputs))
+    decoys = None if samples.decoys is None else samples.decoys[chosen]
+    return Truth(samples.masks[chosen], decoys, proof, world.oracle)
 
 
 def _trained(world, network, seed, twins, misled, keep):

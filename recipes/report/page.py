@@ -142,7 +142,7 @@ def _families(store, groups):
                 for verdict in family["verdicts"]
             ],
         }
-        for name, family in judged.items()
+        for name, family in sorted(judged.items(), key=lambda each: int(each[0].partition("-")[0]))
     ]
 
 

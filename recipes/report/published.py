@@ -69,12 +69,9 @@ def _claims(found, evidence):
         yield f"Gradient x input keeps {seen:.2f} when all is random. Ties alone would give {null:.2f} ({np.nanmean(each.samples['ties']):.0%} of the map is exactly zero): the figure reproduces and says nothing. Where both maps are non-zero it is {joint:.2f}."
     if "gradient" in found:
         each = found["gradient"]
-        kept, null, joint = (
-            _spans(each, MEASURE)[-1][0],
-            float(np.nanmean(each.samples["tie_null"])),
-            _spans(each, "cascade/joint_abs_spearman")[-1][0],
-        )
-        yield f"The gradient ends at {kept:.2f} here and at {ADEBAYO['gradient'][-1]:.2f} there. With fresh biases of zero, pixels far from the ink have a gradient of exactly zero: ties alone would give {null:.2f}; where both maps are non-zero it is {joint:.2f}."
+        kept, joint = (_spans(each, measure)[-1][0] for measure in (MEASURE, "cascade/joint_abs_spearman"))
+        empty = float(np.mean(each.maps["random"] == 0))
+        yield f"The gradient ends at {kept:.2f} here and at {ADEBAYO['gradient'][-1]:.2f} there. With fresh biases of zero the random networks' maps are exactly zero on {empty:.0%} of the pixels, those far from the ink, where the trained map is small: they agree on where the ink is. Where both are non-zero it is {joint:.2f}."
     if {"guided_backprop", "gradient"} <= set(found):
         guided, plain = (_spans(found[name], MEASURE) for name in ("guided_backprop", "gradient"))
         holds = guided[0][1] > plain[0][2]
