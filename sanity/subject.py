@@ -10,7 +10,6 @@ from lab.objectives import Objective, logit
 from sanity.worlds.training import Trainer, make_anew
 from sanity.worlds.world import uses
 
-
 # With fewer samples that all twins get right, the competence gate fails anyway; some are kept to show.
 FEWEST = 8
 

@@ -58,7 +58,7 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     for _ in range(draws):
         relevance = rng.random(shape)
         for name in metrics:
-            null[name].append(_area(subject, relevance, name, segments, seed))
+            null[name].append(area(subject, relevance, name, segments, seed))
     blind = {
         name: relevances(Viewer(explainers.get(name), subject, seed, {}).maps(), shape)
         for name in explainers.names(control=True)
@@ -79,7 +79,7 @@ def refuse(*, metrics=USUAL):
 
 
 def _best(subject, blind, metric, segments, seed):
-    reached = {name: _area(subject, relevance, metric, segments, seed) for name, relevance in blind.items()}
+    reached = {name: area(subject, relevance, metric, segments, seed) for name, relevance in blind.items()}
     name = max(reached, key=lambda each: reached[each].mean())
     return name, reached[name]
 
@@ -96,11 +96,11 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     relevance = relevances(maps, (len(subject.names), *extent(subject.inputs)))
     samples = {}
     for name in metrics:
-        area, null = _area(subject, relevance, name, prepared.segments, seed), prepared.null[name]
+        reached, null = area(subject, relevance, name, prepared.segments, seed), prepared.null[name]
         spread = np.maximum(null.std(axis=0), 1e-12)
-        samples[f"area/{name}"] = area
-        samples[f"z/{name}"] = (area - null.mean(axis=0)) / spread
-        samples[f"above/{name}"] = (area - prepared.best[name][1]) / spread
+        samples[f"area/{name}"] = reached
+        samples[f"z/{name}"] = (reached - null.mean(axis=0)) / spread
+        samples[f"above/{name}"] = (reached - prepared.best[name][1]) / spread
     seen = planes(maps)
     samples["usable"] = np.array([plane is not None for plane in seen])
     passed = [gates.competent(subject), gates.usable(seen)]
@@ -109,7 +109,7 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     return viewer.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
 
 
-def _area(subject, relevance, name, segments, seed):
+def area(subject, relevance, name, segments, seed):
     """Mean fall of the score over SHARES (for insertion: mean rise), by sample: float64 [samples]."""
     fill, insert, grouped = METRICS[name]
     rng = np.random.default_rng([seed, 12])
