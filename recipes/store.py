@@ -74,11 +74,6 @@ class Store:
             raise ValueError(f"A job's files lie inside its run. Received: {key!r}.")
         return folder
 
-    def seconds(self):
-        """How long each finished job took, as far as it was told: dict of key to seconds."""
-        path = self.path / "timings.json"
-        return json.loads(path.read_text()).get("seconds", {}) if path.is_file() else {}
-
     def arrays(self, key, name):
         """A job's .npz file as a dict of arrays."""
         with np.load(self.folder(key) / name, allow_pickle=False) as file:

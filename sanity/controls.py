@@ -5,7 +5,7 @@ A run whose controls come out otherwise has a broken check, and its other verdic
 
 from dataclasses import dataclass
 
-# What blind explainers must come out as; a check that says otherwise of one of them cannot be believed about others.
+# Outcomes, or findings, that blind explainers must come out as; a check that says otherwise of one of them cannot be believed about others.
 # Stability and invariance are no virtues by themselves: a filter of the input has both.
 EXPECTED = {
     "parameters": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
@@ -14,8 +14,8 @@ EXPECTED = {
     "classes": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "truth": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE")),
     "decoy": {"edges": ("FAIL",), "input_magnitude": ("FAIL",)},
-    "sensitivity": {"centre": ("PASS",), "noise": ("FAIL",)},
-    "invariance": {"centre": ("PASS",)},
+    "sensitivity": {"centre": ("STABLE",), "noise": ("FAIL",)},
+    "invariance": {"centre": ("INVARIANT",)},
     "completeness": {"edges": ("INCONCLUSIVE",), "centre": ("INCONCLUSIVE",)},
     "faithfulness": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE")),
     "retraining": {"noise": ("FAIL", "INCONCLUSIVE")},
@@ -43,5 +43,6 @@ def audit(verdicts):
     for verdict in verdicts:
         expected = EXPECTED.get(verdict.check, {}).get(verdict.method)
         if expected and verdict.finding != "NOT APPLICABLE":
-            found.append(Audit(verdict.method, verdict.outcome, expected, verdict.outcome in expected))
+            held = bool({verdict.outcome, verdict.finding} & set(expected))
+            found.append(Audit(verdict.method, verdict.outcome, expected, held))
     return found

@@ -25,6 +25,8 @@ from sanity.verdict import Ruling
 
 rules = Registry("rule")
 MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
+# The fewest pairs whose sign test can be significant at .05.
+ENOUGH = 6
 MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
 
 
@@ -588,19 +590,23 @@ def _perturbed(samples, alphas, margins, seed):
 )
 def retraining(family, margins, seed):
     """Accuracy lost by the map's order against random order."""
-    del margins  # Zero is where chance lies.
-    return [_retrained(evidence, seed) for evidence in family]
+    return [_retrained(evidence, margins, seed) for evidence in family]
 
 
-def _retrained(evidence, seed):
+def _retrained(evidence, margins, seed):
     lost = evidence.samples["accuracy/random"] - evidence.samples["accuracy/map"]
-    effect = two_way(-lost if evidence.settings["keep"] else lost, seed=seed)
+    gained = -lost if evidence.settings["keep"] else lost
+    effect, p = two_way(gained, seed=seed), sign_test(gained.ravel())
     also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
-    if effect.low > 0:
-        return Ruling("PASS", "BEATS RANDOM ORDER", effect, why="the lower bound is above zero", also=also)
-    if effect.high <= 0:
-        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", effect, why="the upper bound is not above zero", also=also)
-    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"the advantage {effect} holds zero", also=also)
+    numbers = {"effect": effect, "p": p, "also": also}
+    if p < margins.alpha and effect.low > 0:
+        return Ruling(
+            "PASS", "BEATS RANDOM ORDER", **numbers, why=f"the sign test over {gained.size} pairs of networks"
+        )
+    if gained.size >= ENOUGH and effect.high <= 0:
+        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why="the upper bound is not above zero")
+    why = f"the advantage {effect} of {gained.size} pairs of networks decides nothing"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
 
 
 @rules.register(

@@ -38,7 +38,6 @@ def page(recipe, manifest, jobs, store):
         measured=_measured(store, groups),
         published=comparison(recipe, [evidence(store, job.key) for job in groups["evidence"]]),
         footer=FOOTER,
-        seconds=store.seconds(),
     )
 
 

@@ -149,7 +149,7 @@ def test_every_part_of_a_run_is_there(command, quick):
         "constant",
     }
     assert all(each["held"] for each in verdicts["0-parameters"]["controls"])
-    assert len((folder / "jobs/verdicts/verdicts.csv").read_text().splitlines()) == 8
+    assert len((folder / "jobs/verdicts/verdicts.csv").read_text().splitlines()) == 9
     evidence = Store(folder.parent.parent, "quick", folder.name).arrays("check/1-parameters/gradient", "evidence.npz")
     assert evidence["samples/cascade/signed_spearman"].shape == (2, 6, 3)
 

@@ -63,7 +63,8 @@ CONTROLS = [(check, control) for check in JUDGED for control in EXPECTED[check] 
 def test_controls_come_out_as_they_must(verdict, check, control):
     found = verdict(check, control)
     assert all(each.held for each in audit([found])), found.sentence
-    assert found.outcome in EXPECTED[check][control] or found.finding == "NOT APPLICABLE", found.sentence
+    named = {found.outcome, found.finding}
+    assert named & set(EXPECTED[check][control]) or found.finding == "NOT APPLICABLE", found.sentence
 
 
 def test_every_judged_check_knows_what_its_controls_must_be():
@@ -273,9 +274,12 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
     lost, kept = (check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True))
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
-    assert judge([kept])[0].outcome == "PASS" or "leak" in judge([kept])[0].why
-    noise = judge([check(explainers.get("noise"), found, seed=0, **few)])[0]
-    assert audit([noise])[0].held, noise.sentence
+    # One pair of networks decides nothing, however large its difference.
+    assert judge([kept])[0].finding in ("UNDECIDED", "GATE FAILED")
+    six = {name: np.repeat(value, 6, axis=1) for name, value in kept.samples.items()}
+    gates = tuple(gate for gate in kept.gates if gate.status == "passed")
+    assert judge([dataclasses.replace(kept, samples=six, gates=gates)])[0].outcome == "PASS"
+    assert audit(judge([check(explainers.get("noise"), found, seed=0, **few)]))[0].held
 
 
 def test_maps_weights_and_subject_are_left_alone(patch):
