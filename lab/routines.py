@@ -226,8 +226,16 @@ def _rows(leaf):
 
 def _powers(slopes, shares, squares):
     def total(power):
-        return tf.nest.map_structure(
-            lambda slope: tf.einsum("bw...,w->b...", slope**power, tf.cast(shares, slope.dtype)), slopes
-        )
+        return tf.nest.map_structure(lambda slope: _weighted(slope**power, shares), slopes)
 
     return (total(1), total(2)) if squares else (total(1),)
+
+
+def _weighted(slopes, shares):
+    """Sum over the second axis, weighted: [batch, width, ...] and [width] -> [batch, ...].
+
+    Not by einsum: it becomes a product of matrices with one column, and oneDNN's (TensorFlow 2.21, CPU) writes beyond its
+    memory for inputs of one dimension.
+    """
+    shaped = tf.reshape(tf.cast(shares, slopes.dtype), [1, -1, *[1] * (len(slopes.shape) - 2)])
+    return tf.reduce_sum(slopes * shaped, axis=1)

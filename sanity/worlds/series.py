@@ -25,7 +25,7 @@ def factors(rng, count):
 
 def render(drawn):
     """Motif and spike added to the noise."""
-    values = 0.4 * drawn["noise"]
+    values = 0.25 * drawn["noise"]
     masks, decoys = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
     for row, (label, place, spike) in enumerate(zip(drawn["label"], drawn["place"], drawn["spike"])):
         values[row, place : place + EXTENT] += MOTIFS[label]

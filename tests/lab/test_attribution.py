@@ -245,3 +245,16 @@ def test_photographs_are_explained_sensibly(lite0, photos):
     mass = maps / maps.sum((1, 2), keepdims=True)
     assert mass[0, 1:6, 1:6].sum() > 0.75  # chelsea: the face fills the middle
     assert mass[1, 0:4, 2:6].sum() > 0.65  # coffee: the cup is above the middle
+
+
+@pytest.mark.parametrize("shape", [(64, 1), (12,), (5, 3)])
+def test_sums_over_samples_are_right_for_inputs_of_every_rank(shape):
+    """A product of matrices in their place wrote beyond its memory for series and tables."""
+    model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])
+    network = networks.network(networks.filled(model))
+    inputs = np.random.default_rng(0).normal(size=(12, *shape)).astype("float32")
+    slopes = np.tile(model.layers[-1].kernel.numpy()[:, 1].reshape(1, *shape), (12, *[1] * len(shape)))
+    for _ in range(3):
+        maps = lab.integrated_gradients(network, inputs, lab.logit(1), steps=50)
+        assert distance(maps, slopes * inputs) < 1e-5
+        assert distance(lab.smoothgrad(network, inputs, lab.logit(1), samples=50, seed=0), slopes) < 1e-5
