@@ -1,4 +1,4 @@
-"""Series: a motif in one-dimensional noise says the class; a taller spike says nothing."""
+"""Series: a motif in one-dimensional noise says the class; a higher bump says nothing."""
 
 import numpy as np
 
@@ -12,25 +12,25 @@ MOTIFS = np.stack([np.sin(np.pi * PHASE), np.cos(2 * np.pi * PHASE), np.sin(3 * 
 
 
 def factors(rng, count):
-    """label; places of motif and spike, in different halves; noise."""
+    """label; places of motif and bump, in different halves; noise."""
     side = rng.integers(0, 2, count)
     within = rng.integers(0, LENGTH // 2 - EXTENT, (2, count))
     return {
         "label": rng.integers(0, len(MOTIFS), count),
         "place": within[0] + side * LENGTH // 2,
-        "spike": within[1] + (1 - side) * LENGTH // 2,
+        "bump": within[1] + (1 - side) * LENGTH // 2,
         "noise": rng.normal(size=(count, LENGTH)),
     }
 
 
 def render(drawn):
-    """Motif and spike added to the noise."""
+    """Motif and bump added to the noise."""
     values = 0.25 * drawn["noise"]
     masks, decoys = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
-    for row, (label, place, spike) in enumerate(zip(drawn["label"], drawn["place"], drawn["spike"])):
+    for row, (label, place, bump) in enumerate(zip(drawn["label"], drawn["place"], drawn["bump"])):
         values[row, place : place + EXTENT] += MOTIFS[label]
-        values[row, spike : spike + 2] += 2
-        masks[row, place : place + EXTENT] = decoys[row, spike : spike + 2] = True
+        values[row, bump : bump + EXTENT] += 1.6 * np.hanning(EXTENT + 2)[1:-1]
+        masks[row, place : place + EXTENT] = decoys[row, bump : bump + EXTENT] = True
     return Samples(values.astype("float32")[..., None], drawn["label"], masks, decoys)
 
 
@@ -45,7 +45,7 @@ def build():
 
 @worlds.register
 def series():
-    """A series of 64 steps: one of three motifs decides; a taller spike does not."""
+    """A series of 64 steps: one of three motifs decides; a higher bump does not."""
     return World(
-        "series", "the motif decides; spike and noise do not", factors, render, build, ("label",), ("spike", "noise")
+        "series", "the motif decides; bump and noise do not", factors, render, build, ("label",), ("bump", "noise")
     )
