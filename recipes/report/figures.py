@@ -67,7 +67,8 @@ def spans(rows):
         return 120 + (WIDTH - 136) * (value - low) / (high - low)
 
     height = 24 * len(rows) + 22
-    ticks = [low, *([0.0] if low < 0 else []), high] if low < 0 else [low, high]
+    # Labels that would lie upon each other are one too many.
+    ticks = [0.0, high] if low > -0.15 * (high - low) else [low, 0.0, high]
     parts = [
         f'<line x1="{across(tick):.1f}" x2="{across(tick):.1f}" y1="4" y2="{height - 18}" stroke="currentColor" opacity=".25"/><text x="{across(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:.3g}</text>'
         for tick in ticks
