@@ -3,6 +3,7 @@
 A rule is registered under its check's name with the tag `about`: the words of its sentences.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,9 +119,11 @@ def _respond(evidence, margins, seed, p):
         return Ruling("INCONCLUSIVE" if one else "PASS", "RESPONDED", **numbers, why=why)
     signed = _three(evidence.samples, SIGNED, seed)
     if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
-        why = f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(effect, ceiling, null, p, margins)}"
+        why = f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_open(evidence.samples, effect, ceiling, null, p, margins)}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=_open(effect, ceiling, null, p, margins))
+    return Ruling(
+        "INCONCLUSIVE", "UNDECIDED", **numbers, why=_open(evidence.samples, effect, ceiling, null, p, margins)
+    )
 
 
 def _three(samples, measure, seed):
@@ -136,14 +139,29 @@ def _three(samples, measure, seed):
     return effect, ceiling, null, apart
 
 
-def _open(effect, ceiling, null, p, margins):
+def _open(samples, effect, ceiling, null, p, margins):
+    """Which clause left the question open, and about how many random networks would close it."""
+    count = samples[f"random/{MEASURE}"].shape[0]
     if np.isnan(effect.mean) or np.isnan(null.mean):
         return "similarity is undefined: too few pixels where both maps are non-zero"
-    if effect.high > margins.low * ceiling.mean:
-        return f"the upper bound of between, {effect.high:.2f}, is above {margins.low} of the ceiling, {margins.low * ceiling.mean:.2f}"
-    if null.high > margins.high * ceiling.mean:
-        return f"the upper bound of random-random, {null.high:.2f}, is above {margins.high} of the ceiling, {margins.high * ceiling.mean:.2f}"
-    return f"p = {p:.2g} is not below {margins.alpha}"
+    for name, found, share in (("between", effect, margins.low), ("random-random", null, margins.high)):
+        bound = share * ceiling.mean
+        if found.high > bound:
+            words = f"the upper bound of {name}, {found.high:.2f}, is above {share} of the ceiling, {bound:.2f}"
+            return words + _needed(count, found.high - found.mean, bound - found.mean)
+    least = 2 / math.comb(2 * count, count)
+    more = (
+        f": {count} against {count} networks allow no less than {least:.2g}, four would"
+        if least >= margins.alpha
+        else ""
+    )
+    return f"p = {p:.2g} is not below {margins.alpha}{more}"
+
+
+def _needed(count, width, room):
+    """How many networks would bring an interval of this half width under its bound, its width falling with their root: str."""
+    networks = math.ceil(count * (width / room) ** 2) if room > 0 else None
+    return f"; about {networks} networks might bring it down" if networks and count < networks <= 100 else ""
 
 
 def _adjusted(family):

@@ -320,6 +320,11 @@ def test_a_pass_needs_the_exact_test_and_three_twins_cannot_pass():
     evidence = Evidence("parameters", "any", "net", {}, samples_of(0.1, 0.8, 0.1, 0.1, twins=True, networks=3), ())
     verdict = judge([evidence])[0]
     assert verdict.p == pytest.approx(0.1) and verdict.outcome == "INCONCLUSIVE" and "p = 0.1" in verdict.why
+    assert "3 against 3 networks allow no less than 0.1" in verdict.why
+    wide = samples_of(0.35, 0.8, 0.1, 0.35, twins=True)
+    wide[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
+    told = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
+    assert "networks might bring it down" in told.why, told.why
 
 
 def test_margins_are_what_decides():
