@@ -78,18 +78,24 @@ def attribute(explainer, network, inputs, objective, **chosen):
 
 def settled(explainer, network, seed, given):
     """The options an explainer will be called with: those given, the seed where it draws, the layer where it needs one."""
+    refuse_options(explainer, given)
     known = options(explainer)
-    for name in given:
-        if name not in known and not _takes_any(explainer):
-            raise ValueError(
-                f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}"
-            )
     chosen = dict(given)
     if "seed" in known:
         chosen.setdefault("seed", seed)
     if explainers.tag(explainer, "resolution") == "layer" and chosen.get("layer") is None:
         chosen["layer"] = network.last_spatial()
     return chosen
+
+
+def refuse_options(explainer, given):
+    """Raise ValueError for options that an explainer does not have."""
+    known = options(explainer)
+    for name in given:
+        if name not in known and not _takes_any(explainer):
+            raise ValueError(
+                f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}"
+            )
 
 
 def checked(maps, arrays, explainer):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.explanation import explain
+from lab.explanation import attribute, explain, refuse_options, settled
 from lab.images import read
 from lab.objectives import channel, logit
 from lab.registry import nearest
@@ -212,6 +212,7 @@ def _evidence(number, chosen, workshop):
     if world is None:
         workshop.subject(chosen.target)
     for method in [*chosen.methods, *extra]:
+        refuse_options(workshop.method(method), chosen.options.get(method, {}))
         given = {"check": chosen.check, "method": method, "target": chosen.target, "settings": chosen.settings}
         given["options"] = chosen.options.get(method, {})
         looks = _samples(workshop.method(method), given["options"]) * _looks(chosen)
@@ -269,19 +270,37 @@ def _do_evidence(workshop, _, job):
     prepared = workshop.prepared(given["check"], given["target"], given["settings"])
     shared = {} if prepared is None else {"prepared": prepared}
     settings = {**given["settings"], **given["options"]}
-    try:
+    refusal = _refusal(explainer, on, workshop.recipe.seed, given["options"])
+    if refusal:
+        sizes = {"images": len(on.names)}
+        made = Evidence(given["check"], given["method"], on.network.name, sizes, {}, (refusal,), settings=settings)
+    else:
         made = check(explainer, on, seed=workshop.recipe.seed, **shared, **settings)
-    except ValueError as error:
-        # What a method cannot do on a model is an answer, and is told as one: it must not cost the other methods theirs.
-        gate = Gate("method can be asked", "not applicable", " ".join(str(error).split()))
-        made = Evidence(
-            given["check"], given["method"], on.network.name, {"images": len(on.names)}, {}, (gate,), settings=settings
-        )
     plain = {**asdict(made), "samples": None, "maps": None, "method": given["method"]}
     arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {
         f"maps/{name}": value for name, value in made.maps.items()
     }
     return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
+
+
+def _refusal(explainer, subject, seed, given):
+    """A gate with the words in which a method refuses one sample of a subject, or None where it does not.
+
+    What a method cannot do on a model is an answer, and must not cost the other methods theirs. Only the method is asked
+    here: an error inside a check is a fault, and fails its job.
+    """
+    inputs = tf.nest.map_structure(lambda leaf: leaf[:1], subject.inputs)
+    try:
+        attribute(
+            explainer,
+            subject.network,
+            inputs,
+            subject.objective.rows([0]),
+            **settled(explainer, subject.network, seed, given),
+        )
+    except ValueError as error:
+        return Gate("method can be asked", "not applicable", " ".join(str(error).split()))
+    return None
 
 
 def evidence(store, key):

@@ -10,6 +10,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.registry import Registry
+from sanity.checks.faithfulness import METRICS
 from sanity.statistics import (
     Interval,
     between_groups,
@@ -96,12 +97,7 @@ def _respond(evidence, margins, seed, p):
     numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p}
     one, dominated = p is None, margins.high * ceiling.mean
     if not ceiling.low > margins.floor:
-        return Ruling(
-            "INVALID",
-            "NO REPRODUCIBLE SIGNAL",
-            **numbers,
-            why=f"the ceiling's lower bound is not above {margins.floor}",
-        )
+        return _no_signal(numbers, margins)
     if excess.low >= 0 or (not one and null.mean >= ceiling.mean and null.low >= dominated):
         return Ruling("FAIL", "INPUT-DOMINATED", **numbers, why="random-random is at or above the ceiling")
     if effect.low >= dominated and null.mean >= dominated:
@@ -124,6 +120,11 @@ def _respond(evidence, margins, seed, p):
     return Ruling(
         "INCONCLUSIVE", "UNDECIDED", **numbers, why=_open(evidence.samples, effect, ceiling, null, p, margins)
     )
+
+
+def _no_signal(numbers, margins):
+    why = f"the ceiling's lower bound is not above {margins.floor}"
+    return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=why)
 
 
 def _three(samples, measure, seed):
@@ -222,12 +223,7 @@ def _learned(evidence, margins, seed, p):
         "also": (("ceiling less between, 90%", str(apart)),),
     }
     if not ceiling.low > margins.floor:
-        return Ruling(
-            "INVALID",
-            "NO REPRODUCIBLE SIGNAL",
-            **numbers,
-            why=f"the ceiling's lower bound is not above {margins.floor}",
-        )
+        return _no_signal(numbers, margins)
     if -margins.equal < apart.low and apart.high < margins.equal:
         return Ruling(
             "FAIL",
@@ -298,12 +294,7 @@ def _asked(samples, margins, seed):
         "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),),
     }
     if not ceiling.low > margins.floor:
-        return Ruling(
-            "INVALID",
-            "NO REPRODUCIBLE SIGNAL",
-            **numbers,
-            why=f"the ceiling's lower bound is not above {margins.floor}",
-        )
+        return _no_signal(numbers, margins)
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
     if effect.high <= margins.other * ceiling.mean:
@@ -400,12 +391,14 @@ def invariance(family, margins, seed):
     return [_rewritten(evidence.samples, margins, seed) for evidence in family]
 
 
+def _distances(samples, seed):
+    """Every distance that was measured: dict of name to `Interval`."""
+    named = {name.partition("/")[2]: values for name, values in samples.items() if name.startswith("distance/")}
+    return {name: two_way(values[None], seed=seed) for name, values in named.items()}
+
+
 def _rewritten(samples, margins, seed):
-    found = {
-        name.partition("/")[2]: two_way(values[None], seed=seed)
-        for name, values in samples.items()
-        if name.startswith("distance/")
-    }
+    found = _distances(samples, seed)
     worst = max(found, key=lambda name: found[name].mean)
     also = tuple((name, f"{each.mean:.1e} [{each.low:.1e}, {each.high:.1e}]") for name, each in found.items())
     moved = [name for name, each in found.items() if each.low > margins.same]
@@ -520,11 +513,7 @@ def implementation(family, margins, seed):
 
 
 def _alike(samples, margins, seed):
-    found = {
-        name.partition("/")[2]: two_way(each[None], seed=seed)
-        for name, each in samples.items()
-        if name.startswith("distance/")
-    }
+    found = _distances(samples, seed)
     worst = max(found, key=lambda name: found[name].mean)
     also = tuple((name, f"{each.mean:.1e}") for name, each in found.items())
     if found[worst].high <= margins.same:
@@ -575,7 +564,7 @@ def _perturbed(samples, alphas, margins, seed):
     read = [name for name, alpha in alphas.items() if alpha >= margins.reliable]
     weakest = min(read or alphas, key=lambda name: found[name].mean)
     numbers = {"effect": found[weakest], "also": also}
-    if len({name.rpartition("_")[2] for name in read}) < 2:
+    if len({METRICS[name][0] for name in read}) < 2:
         words = ", ".join(f"{name} {alpha:.2f}" for name, alpha in alphas.items())
         return Ruling(
             "INCONCLUSIVE",

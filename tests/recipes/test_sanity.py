@@ -157,6 +157,10 @@ def test_bad_words_are_one_line(command, tmp_path, words, expected):
         ({"sedes": 3}, "Unknown key of the check parameters.*seeds"),
         ({"check": "faithfulness", "metrics": ["deletion"]}, "Unknown metric"),
         ({"initialization": "zeros"}, "Unknown initialization"),
+        (
+            {"methods": ["smoothgrad"], "options": {"smoothgrad": {"sample": 3}}},
+            "Unknown option of smoothgrad.*samples",
+        ),
     ],
 )
 def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tmp_path):
@@ -189,6 +193,18 @@ def test_what_a_method_cannot_do_costs_no_other_method(command):
         and "NOT APPLICABLE on series: gate not applicable: method can be asked" in said
         and "rows and columns" in said
     )
+
+
+def test_a_fault_inside_a_check_fails_its_job_and_is_no_answer(command, monkeypatch):
+    from sanity.checks import truth
+
+    def broken(*_):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(truth, "relevances", broken)
+    words = ["check", "--world", "template", "--samples", "12", "--method", "gradient", "--check", "truth"]
+    code, said, error = command(*words)
+    assert code == 3 and "could not be broadcast" in error and "NOT APPLICABLE" not in said
 
 
 def test_lists_of_worlds_and_metrics(command):
