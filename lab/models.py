@@ -21,7 +21,7 @@ _APPLICATIONS = {name: value for name, value in vars(keras.applications).items()
 
 def names():
     """The models that can be loaded by name: list of str."""
-    return [DEFAULT, *sorted(_APPLICATIONS)]
+    return [*efficientnet.VARIANTS, *sorted(_APPLICATIONS)]
 
 
 def load(
@@ -65,8 +65,8 @@ def _model(source, weights, size, allow_code):
         return source, source.name, None, None
     if not isinstance(source, (str, pathlib.Path)):
         raise ValueError(f"A model is a name, a path or a Keras model. Received: {type(source).__name__}.")
-    if source == DEFAULT:
-        return efficientnet.efficientnet_lite0(weights), DEFAULT, efficientnet.PREPROCESSING, imagenet_classes()
+    if source in efficientnet.VARIANTS:
+        return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if pathlib.Path(source).suffix or pathlib.Path(source).exists():
         return _file(pathlib.Path(source), allow_code), pathlib.Path(source).stem, None, None
     return _application(str(source), weights, size)

@@ -29,11 +29,11 @@ def test_class_names_are_all_different(lite0):
 
 def test_a_wrong_checksum_is_refused_before_reading(tmp_path):
     changed = tmp_path / "weights.pth"
-    content = bytearray(efficientnet.weights_file().read_bytes())
+    content = bytearray(efficientnet.weights_file("efficientnet-lite0").read_bytes())
     content[-1] ^= 1
     changed.write_bytes(content)
     with pytest.raises(ValueError, match="SHA-256"):
-        checkpoint.read(changed, efficientnet.SHA256)
+        checkpoint.read(changed, efficientnet.VARIANTS["efficientnet-lite0"].sha256)
 
 
 def test_a_pickle_that_asks_for_anything_else_is_refused(tmp_path):
