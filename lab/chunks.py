@@ -43,9 +43,14 @@ def over(function, batched, shared, most, *, pad=False, halved=None):
     return results
 
 
+def even(rows, most):
+    """Rows of a part when they are split evenly into parts of at most `most`: int."""
+    return math.ceil(rows / math.ceil(rows / most))
+
+
 def _even(rows, most, pad):
     if rows > most:
-        return math.ceil(rows / math.ceil(rows / most))
+        return even(rows, most)
     return min(most, 1 << (rows - 1).bit_length()) if pad else rows
 
 

@@ -110,7 +110,8 @@ def _file(path, allow_code):
 
 def _channels(inputs):
     flat = tf.nest.flatten(inputs) if inputs is not None else []
-    return 1 if len(flat) == 1 and len(flat[0].shape) == 4 and flat[0].shape[-1] == 1 else 3
+    pictures = [each for each in flat if len(each.shape) in (3, 4, 5) and each.shape[-1]]
+    return pictures[0].shape[-1] if len(pictures) == 1 else 3
 
 
 def _sized(model, spec, size):

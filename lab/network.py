@@ -117,7 +117,7 @@ class Network:
         Raises ValueError for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
         """
         flat = self._flatten(given)
-        arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self._places())]
+        arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self.places())]
         if len({len(array) for array in arrays}) > 1:
             raise ValueError(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
@@ -311,7 +311,8 @@ class Network:
             ) from None
         return tf.nest.flatten(given)
 
-    def _places(self):
+    def places(self):
+        """Every input by name, in flattened order: list of (name, TensorSpec)."""
         return [
             ("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)
         ]

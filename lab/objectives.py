@@ -19,13 +19,22 @@ register = objectives.register
 class Term:
     """One thing to score: its kind, the layer path or output name where it is read, and its numbers, one row a sample.
 
-    `linear=True` reads what goes into the layer's activation function, where a dead ReLU still has a gradient.
+    `linear=True` reads what goes into the layer's activation function, where a dead ReLU still has a gradient. A term of kind
+    "custom" reads several layers and scores them by its own `function`.
     """
 
     kind: str
-    where: str | None
+    where: str | tuple | None
     numbers: tuple
     linear: bool = False
+    function: object = None
+
+    @property
+    def paths(self):
+        """The layers that the term reads: tuple of str."""
+        if self.kind == "logit":
+            return ()
+        return self.where if isinstance(self.where, tuple) else (self.where,)
 
     @property
     def length(self):
@@ -62,18 +71,19 @@ class Objective:
 
     @property
     def linear(self):
-        """The same objective read before the activation functions of its layers."""
-        return Objective(tuple((weight, replace(term, linear=term.kind != "logit")) for weight, term in self.terms))
+        """The same objective read before the activation functions of its layers, but where whole activations are compared or given."""
+        plain = ("logit", "likeness", "custom")
+        return Objective(tuple((weight, replace(term, linear=term.kind not in plain)) for weight, term in self.terms))
 
     @property
     def structure(self):
-        """What a trace depends on: (kind, where, linear) of each term; never a number."""
-        return tuple((term.kind, term.where, term.linear) for _, term in self.terms)
+        """What a trace depends on: (kind, where, linear, function) of each term; never a number."""
+        return tuple((term.kind, term.where, term.linear, term.function) for _, term in self.terms)
 
     @property
     def paths(self):
         """The layers that the terms read: list of str."""
-        return [term.where for _, term in self.terms if term.kind != "logit"]
+        return [path for _, term in self.terms for path in term.paths]
 
     @property
     def length(self):
@@ -122,7 +132,7 @@ def _rows(rows, batch, term):
 def _words(weight, term):
     indices = list(term.numbers[0]) if term.numbers and np.ndim(term.numbers[0]) == 1 else []
     shown = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
-    place = [term.where] if term.where else []
+    place = [", ".join(term.paths) or term.where] if term.where else []
     inside = ", ".join(str(part) for part in [*place, *([shown] if indices else [])])
     return (f"{weight:g} * " if weight != 1 else "") + f"{term.kind}({inside})"
 
@@ -141,6 +151,13 @@ def _vectors(value):
             f"A direction is a vector [channels] of finite numbers, or one per sample. Received: shape {np.shape(value)}."
         )
     return tuple(tuple(row) for row in listed.tolist())
+
+
+def _window(pair, rule):
+    first, last = _indices(pair, f"A window's {rule}") if np.size(pair) == 2 else (1, 0)
+    if first > last:
+        raise ValueError(f"A window's {rule} are (first, last), first <= last. Received: {pair!r}.")
+    return ((first, last),)
 
 
 def _one(kind, where, *numbers):
@@ -177,15 +194,68 @@ def layer(path):
 
 
 @register
-def direction(layer, vector):
-    """The mean over positions of a layer's projection on a vector [channels], or one per sample [batch, channels]."""
-    return _one("direction", layer, _vectors(vector))
+def direction(layer, vector, row=None, column=None, power=0.0):
+    """A layer's projection on a vector [channels], or one per sample [batch, channels]: the mean over positions, or at a row and column.
+
+    power: the projection is multiplied by the cosine to this power, at least .1, which asks for the direction and not for
+    length alone (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
+    """
+    if (row is None) != (column is None):
+        raise ValueError(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
+    if row is None:
+        return _one("direction", layer, _vectors(vector), (float(power),))
+    place = (_indices(row, "A row"), _indices(column, "A column"))
+    return _one("direction_at", layer, _vectors(vector), (float(power),), *place)
 
 
 @register
 def cosine(layer, vector):
     """The cosine between a layer's mean over positions and a vector [channels], or one per sample."""
     return _one("cosine", layer, _vectors(vector))
+
+
+@register
+def weighted(layer, indices, weights):
+    """A weighted sum of channels' means: indices and weights [channels], or one list per sample [batch, channels]."""
+    chosen = np.atleast_2d(np.asarray(indices))
+    shares = _vectors(weights)
+    if chosen.shape != np.shape(shares):
+        raise ValueError(
+            f"Every channel has its weight. Received: {chosen.shape} channels and {np.shape(shares)} weights."
+        )
+    return _one("weighted", layer, tuple(_indices(row, "A channel") for row in chosen), shares)
+
+
+@register
+def interpolation(layer, first, second, count=6):
+    """From one channel to another in `count` steps, one a sample: the pictures between two units."""
+    shares = np.linspace(0.0, 1.0, count)
+    return weighted(layer, [[first, second]] * count, np.stack([1 - shares, shares], axis=1))
+
+
+@register
+def group(layer, index, rows, columns):
+    """The mean of a channel over a window of positions: rows and columns are (first, last), both counted in; channels one or a list."""
+    windows = [_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
+    return _one("group", layer, _indices(index, "A channel"), *windows)
+
+
+@register
+def likeness(layer, activation, power=0.0):
+    """The dot product with another picture's whole activation [..., channels], or one per sample, times a power of the cosine:
+    feature inversion and caricature (Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035; Olah et al. 2018, https://distill.pub/2018/building-blocks).
+    """
+    flat = np.asarray(activation, "float32")
+    flat = flat[None] if flat.ndim in (1, 3) else flat
+    return _one("likeness", layer, _vectors(flat.reshape(len(flat), -1)), (float(power),))
+
+
+def custom(function, layers):
+    """Any traceable function of activations: `function({path: tensor [batch, ...]}) -> score [batch]`, reading the layers named."""
+    if not callable(function):
+        raise ValueError(f"custom(...) takes a function of activations. Received: {function!r}.")
+    paths = (layers,) if isinstance(layers, str) else tuple(layers)
+    return Objective(((1.0, Term("custom", paths, (), function=function)),))
 
 
 # An index no neuron has: the trace puts the centre in its place.
@@ -200,9 +270,11 @@ def check(objective, layers, outputs):
     for _, term in objective.terms:
         if term.kind == "logit":
             _check_class(term, outputs)
-        elif term.where not in layers:
-            raise ValueError(f"Unknown layer. Received: {term.where!r}. {nearest(term.where, layers)}")
-        else:
+            continue
+        for path in term.paths:
+            if path not in layers:
+                raise ValueError(f"Unknown layer. Received: {path!r}. {nearest(path, layers)}")
+        if term.kind != "custom":
             _check_channel(term, layers[term.where])
 
 
@@ -226,16 +298,35 @@ def _check_channel(term, shape):
         raise ValueError(
             f"{term.kind}(...) needs a layer with one array [batch, ..., channels]. Received: {term.where!r} with {shape}."
         )
-    if term.kind in ("direction", "cosine") and len(term.numbers[0][0]) != shape[-1]:
+    if term.kind in ("direction", "direction_at", "cosine") and len(term.numbers[0][0]) != shape[-1]:
         raise ValueError(
             f"A direction has one number per channel. Received: {len(term.numbers[0][0])} for {shape[-1]} channels of {term.where!r}."
         )
-    if term.kind in ("channel", "neuron"):
+    if term.kind == "likeness" and None not in shape[1:] and len(term.numbers[0][0]) != int(np.prod(shape[1:])):
+        raise ValueError(
+            f"likeness(...) compares whole activations. Received: {len(term.numbers[0][0])} numbers for {term.where!r} of {shape}."
+        )
+    if term.kind in ("channel", "neuron", "group"):
         _check_range("A channel", term.numbers[0], shape[-1], term.where)
-    if term.kind == "neuron" and len(shape) == 4:
-        for name, numbers, size in zip(("A row", "A column"), term.numbers[1:], shape[1:3]):
-            if numbers != _CENTRE:
-                _check_range(name, numbers, size, term.where)
+    if term.kind == "weighted":
+        _check_range("A channel", [max(row) for row in term.numbers[0]], shape[-1], term.where)
+    if term.kind in _PLACED:
+        _check_place(term, shape)
+
+
+# Kinds that name a position, and where their numbers do.
+_PLACED = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
+
+
+def _check_place(term, shape):
+    if len(shape) != 4:
+        if term.kind != "neuron":
+            raise ValueError(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
+        return
+    for name, place, size in zip(("A row", "A column"), _PLACED[term.kind], shape[1:3]):
+        numbers = term.numbers[place]
+        if numbers != _CENTRE:
+            _check_range(name, [int(np.max(each)) for each in numbers], size, term.where)
 
 
 def _check_range(rule, numbers, size, place):

@@ -159,10 +159,16 @@ def differentiated(network, objective, weights, inputs, numbers):
     return tf.cast(scores, tf.float32), tf.nest.pack_sequence_as(inputs, slopes)
 
 
-def run(network, key, body, batched, shared):
-    """Run `body(batched, shared)` as a graph over chunks of rows, traced once per key and array signature, cached on the network."""
+def run(network, key, body, batched, shared, *, most=None, pad=None):
+    """Run `body(batched, shared)` as a graph over chunks of rows, traced once per key and array signature, cached on the network.
+
+    most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
+    """
     function = _compiled(network, key, body, batched, shared)
-    return chunks.over(function, batched, shared, chunks.size(network), pad=network.jit, halved=network.halved)
+    most = chunks.size(network) if most is None else most
+    return chunks.over(
+        function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
+    )
 
 
 def width_of(samples, most):

@@ -13,17 +13,30 @@ def score(structure, weights, numbers, trace):
     structure: `Objective.structure`; weights: [terms]; numbers: `Objective.numbers`; trace: what the network computed.
     """
     total = 0.0
-    for position, (kind, where, linear) in enumerate(structure):
-        activation = trace.logits(where) if kind == "logit" else trace.activations[where]
-        if linear:
-            activation, _ = preactivation(activation)
-        term = _KINDS[kind](_floating(activation), *numbers[position])
+    for position, (kind, where, linear, function) in enumerate(structure):
+        if kind == "custom":
+            read = {path: _read(trace.activations[path], linear) for path in where}
+            term = _one_score(function(read), where)
+        else:
+            activation = trace.logits(where) if kind == "logit" else trace.activations[where]
+            term = _KINDS[kind](_read(activation, linear), *numbers[position])
         total += tf.cast(weights[position], term.dtype) * term
     return total
 
 
-def _floating(activation):
+def _read(activation, linear):
+    if linear:
+        activation, _ = preactivation(activation)
     return tf.cast(activation, tf.float32) if activation.dtype in (tf.float16, tf.bfloat16) else activation
+
+
+def _one_score(scores, where):
+    scores = tf.convert_to_tensor(scores)
+    if scores.shape.rank != 1:
+        raise ValueError(
+            f"A custom objective gives one score a sample, [batch]. Received: {scores.shape} from {', '.join(where)}."
+        )
+    return scores
 
 
 def _positions(activation):
@@ -59,8 +72,41 @@ def _layer(activation):
     return tf.reduce_mean(tf.square(_positions(activation)), axis=(1, 2))
 
 
-def _direction(activation, vector):
-    return tf.reduce_sum(_mean(activation) * tf.cast(vector, activation.dtype), axis=1)
+def _direction(activation, vector, power):
+    return _projected(_mean(activation), vector, power)
+
+
+def _direction_at(activation, vector, power, row, column):
+    return _projected(tf.gather_nd(activation, tf.stack([row, column], axis=1), batch_dims=1), vector, power)
+
+
+def _likeness(activation, vector, power):
+    return _projected(tf.reshape(activation, [tf.shape(activation)[0], -1]), vector, power)
+
+
+def _projected(values, vector, power):
+    """<values, vector> times the cosine to a power, the cosine at least .1, so that nothing starts with a gradient of zero."""
+    vector, power = tf.cast(vector, values.dtype), tf.cast(power, values.dtype)
+    product = tf.reduce_sum(values * vector, axis=1)
+    # Inside the root, because a norm has no gradient at zero, where a dead layer is.
+    lengths = tf.sqrt(tf.reduce_sum(values**2, axis=1) * tf.reduce_sum(vector**2, axis=1) + 1e-12)
+    return product * tf.maximum(product / lengths, 0.1) ** power
+
+
+def _weighted(activation, indices, weights):
+    return tf.reduce_sum(tf.gather(_mean(activation), indices, axis=1, batch_dims=1) * weights, axis=1)
+
+
+def _group(activation, index, rows, columns):
+    chosen = tf.gather(activation, index, axis=3, batch_dims=1)
+    inside = [_between(tf.shape(chosen)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
+    shares = tf.cast(inside[0][:, :, None] & inside[1][:, None, :], chosen.dtype)
+    return tf.reduce_sum(chosen * shares, axis=(1, 2)) / tf.reduce_sum(shares, axis=(1, 2))
+
+
+def _between(count, pair):
+    at = tf.range(count)[None]
+    return (at >= pair[:, :1]) & (at <= pair[:, 1:])
 
 
 def _cosine(activation, vector):
@@ -74,5 +120,9 @@ _KINDS = {
     "neuron": _neuron,
     "layer": _layer,
     "direction": _direction,
+    "direction_at": _direction_at,
     "cosine": _cosine,
+    "weighted": _weighted,
+    "group": _group,
+    "likeness": _likeness,
 }

@@ -4,22 +4,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lab import routines
-from lab.environment import fused, tf
+from lab import chunks, routines
+from lab.environment import tf
 from lab.scoring import score
-from lab.visualization import transforms as views
-from lab.visualization.parameterizations import parameterizations
+from lab.visualization.ascent import Adam, OfKeras
+from lab.visualization.canvas import canvas
+from lab.visualization.parameterizations import Fourier
+from lab.visualization.parameterizations import chosen as parameterized
+from lab.visualization.regularizers import Scene
+from lab.visualization.transforms import GREY
+from lab.visualization.transforms import transforms as sets
 
-# Adam's usual constants; the rate falls along a cosine to a twentieth.
+# The rate falls along a cosine to a twentieth.
 RATE, FLOOR = 0.05, 0.05
-BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What maximize made: images float32 [units, rows, columns, channels] in 0..1; inputs, the same as the network takes them;
-    curves float32 [units, steps], the objective on the transformed picture at each step; scores float32 [units], the
-    objective on the plain picture; objective, in words.
+    """What maximize made, one row a picture (the facets of a unit together): images float32 [rows, *extent, channels] in 0..1,
+    with opacity as a last channel where asked for; inputs, the same as the network takes them; curves float32 [rows, steps],
+    the objective on the transformed picture at each step; scores float32 [rows], the objective on the plain picture;
+    objective, in words; snapshots float32 [rows, stops, *extent, channels] at `settings["stops"]`; transparency float32
+    [rows, *extent], summed magnitudes of the picture's gradient scaled to 1, or None.
     """
 
     images: np.ndarray
@@ -28,11 +34,46 @@ class Pictures:
     scores: np.ndarray
     objective: str
     settings: dict = field(default_factory=dict)
+    snapshots: np.ndarray | None = None
+    transparency: np.ndarray | None = None
 
     def _repr_html_(self):
         from lab.thumbnails import strip
 
         return strip(self.images, [f"{value:.3g}" for value in self.scores], title=self.objective)
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What a climb's trace depends on; numbers are tensors."""
+
+    objective: object
+    canvas: object
+    kind: object
+    transforms: tuple
+    regularizers: tuple
+    ascent: object
+    facets: int
+    views: int
+    normalize: bool
+    transparency: bool
+
+    @property
+    def paths(self):
+        """Every layer that is read: list of str."""
+        return list(dict.fromkeys([*self.objective.paths, *(each.layer for each in self.regularizers if each.layer)]))
+
+    @property
+    def key(self):
+        """What tells one trace from another."""
+        fixed = (self.canvas, self.kind, self.transforms, self.ascent, self.facets, self.views)
+        penalties = tuple(each.structure for each in self.regularizers)
+        return ("maximize", self.objective.structure, *fixed, penalties, self.normalize, self.transparency)
+
+    @property
+    def coupled(self):
+        """Whether the pictures of different units meet."""
+        return self.kind.coupled or any(each.coupled for each in self.regularizers)
 
 
 def maximize(
@@ -43,99 +84,237 @@ def maximize(
     size=None,
     seed,
     parameterization="fourier",
-    transforms=None,
+    transforms="robust",
+    regularizers=(),
+    optimizer=None,
     rate=RATE,
+    normalize=False,
+    facets=1,
+    views=1,
+    start=None,
+    snapshots=(),
+    transparency=False,
     linear=True,
+    of=None,
+    beside=None,
 ):
     """Climb an objective by changing a picture (Erhan, Bengio, Courville, Vincent 2009; Olah et al. 2017, https://distill.pub/2017/feature-visualization) -> `Pictures`.
 
-    objective: its index list has one entry per picture. size: rows and columns of the picture in pixels (an int or a pair;
-    None: the network's). parameterization: a name or an object of `lab.visualization.parameterizations`. transforms: a
-    sequence of `lab.visualization.transforms`; None: the standard ones; () for none. rate: Adam's first learning rate.
-    linear: climb what goes into the layer's activation function, where a dead unit still has a gradient; scores are always
-    those of the objective itself. Raises ValueError for a network that does not take images.
+    objective: its index list has one entry per unit. size: rows and columns of the picture in pixels (an int or a pair; None:
+    the network's). parameterization: a name or object of `lab.visualization.parameterizations`. transforms: the name of a set
+    (robust, textbook, crops, none) or a sequence of transforms and functions. regularizers: of
+    `lab.visualization.regularizers`. optimizer: a Keras optimizer (None: Adam, from `rate` down a cosine). normalize: divide
+    each picture's slope by its length. facets: pictures per unit, each from its own start. views: transformed views averaged
+    at each step. start: photographs in 0..1 [1 or units, *extent, channels] to begin from. snapshots: steps after which the
+    picture is kept. transparency: also sum where the gradient fell. linear: climb what goes into the layer's activation
+    function, where a dead unit still has a gradient; scores are always those of the objective itself. of: the input to draw,
+    where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises ValueError for a network that
+    does not take images, and for options that do not fit.
     """
-    shape = picture_shape(network, size)
-    chosen = views.standard(*network.size) if transforms is None else tuple(transforms)
-    kind = parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
     network.check(objective)
-    climbed = objective.linear if linear else objective
-    images, curves = _climb(network, climbed, kind, chosen, shape, _count(steps), float(rate), seed)
-    inputs = _fed(network, images)
+    board, count = canvas(network, size, of), _count(steps, "steps")
+    asked = Climb(
+        objective.linear if linear else objective,
+        board,
+        parameterized(parameterization),
+        _transforms(transforms, board.extent),
+        tuple(regularizers),
+        Adam() if optimizer is None else optimizer,
+        _count(facets, "facets"),
+        _count(views, "views"),
+        bool(normalize),
+        bool(transparency),
+    )
+    stops = _stops(snapshots, count)
+    units, others = objective.length, _others(network, board, beside, objective.length)
+    made = _climb(network, asked, stops, float(rate), seed, _start(start, board, units), others)
+    scored = _repeated([*others], asked.facets)
+    inputs = _arrays(board.inputs(network, _opaque(asked.kind, made["images"]), scored))
+    goal = objective.rows(np.repeat(np.arange(units), asked.facets)) if units > 1 else objective
     settings = {
-        "steps": steps,
-        "size": list(shape[:2]),
+        "steps": count,
+        "stops": stops,
+        "size": list(board.shape[:-1]),
         "seed": seed,
-        "parameterization": repr(kind),
-        "transforms": [repr(each) for each in chosen],
+        "parameterization": repr(asked.kind),
+        "transforms": [repr(each) for each in asked.transforms],
+        "regularizers": [f"{type(each).__name__}({each.weight:g})" for each in asked.regularizers],
+        "optimizer": repr(asked.ascent),
         "rate": rate,
+        "normalize": normalize,
+        "facets": facets,
+        "views": views,
         "linear": linear,
     }
-    return Pictures(images, inputs, curves, routines.scores(network, inputs, objective), str(objective), settings)
+    felt = made["felt"] / np.maximum(made["felt"].max(axis=tuple(range(1, made["felt"].ndim)), keepdims=True), 1e-30)
+    return Pictures(
+        made["images"],
+        inputs,
+        made["curves"],
+        routines.scores(network, inputs, goal),
+        str(objective),
+        settings,
+        made["snapshots"] if len(stops) > 1 else None,
+        felt if transparency else None,
+    )
 
 
-def _climb(network, objective, kind, chosen, shape, steps, rate, seed):
-    """-> images [units, ...] in 0..1 and curves [units, steps]."""
-
-    def body(batched, shared):
-        (numbers, index), (weights, seed, steps, rate) = batched, shared
-        units, seed = tf.shape(index)[0], tf.ensure_shape(seed, [2])
-        start = kind.start(units, *shape, tf.random.experimental.stateless_fold_in(seed, -1))
-
-        def ascend(step, parameters, mean, square, curve):
-            picture = kind.picture(parameters, *shape)
-            scores = _seen(
-                network,
-                objective,
-                weights,
-                numbers,
-                picture,
-                chosen,
-                tf.random.experimental.stateless_fold_in(seed, step),
-            )
-            slope = tf.gradients(scores, parameters)[0]
-            parameters, mean, square = _adam(step, parameters, slope, mean, square, _cosine(rate, step, steps))
-            return step + 1, parameters, mean, square, curve.write(step, scores)
-
-        curve = tf.TensorArray(tf.float32, size=steps, element_shape=[None])
-        state = (tf.constant(0), start, tf.zeros_like(start), tf.zeros_like(start), curve)
-        _, parameters, _, _, curve = tf.while_loop(lambda step, *_: step < steps, ascend, state, parallel_iterations=1)
-        return kind.picture(parameters, *shape), tf.transpose(curve.stack())
-
-    batched = (objective.numbers(objective.length), np.arange(objective.length, dtype="int32"))
+def _climb(network, climb, stops, rate, seed, photographs, others):
+    """-> dict: images [rows, ...] in 0..1, curves [rows, steps], snapshots [rows, stops, ...], felt [rows, *extent]."""
+    units, shape = climb.objective.length, climb.canvas.shape
+    part = chunks.even(units, _most(network, climb, units))
+    if not isinstance(climb.ascent, Adam):
+        ascent = OfKeras(climb.ascent, part * climb.facets)
+        part = part if ascent.rows > 1 else 1
+        climb = Climb(**{**vars(climb), "ascent": ascent})
+    held = () if photographs is None else climb.kind.held(photographs)
+    goals = tuple(each.given(units) for each in climb.regularizers)
+    batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), held, goals)
     shared = (
-        objective.weights,
+        climb.objective.weights,
+        np.array([each.weight for each in climb.regularizers] or [0.0], "float32"),
+        climb.kind.given(shape),
         np.array([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], "int32"),
-        np.int32(steps),
+        np.array(stops, "int32"),
         np.float32(rate),
     )
-    return routines.run(network, ("maximize", objective.structure, kind, chosen, shape), body, batched, shared)
-
-
-def _seen(network, objective, weights, numbers, picture, chosen, seed):
-    """The objective on the picture as the transforms show it to the network: float32 [units]."""
-    for position, transform in enumerate(chosen):
-        picture = transform(picture, tf.random.experimental.stateless_fold_in(seed, position))
-    if tuple(picture.shape[1:3]) != network.size:
-        picture = tf.image.resize(picture, network.size, antialias=True)
-    return tf.cast(
-        score(
-            objective.structure,
-            weights,
-            numbers,
-            network.trace(network.preprocessing.apply(255.0 * picture), objective.paths),
-        ),
-        tf.float32,
+    static = climb.ascent.rows
+    made = routines.run(
+        network, climb.key, _body(network, climb), batched, shared, most=part, pad=True if static else None
     )
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in made.items()}
 
 
-@fused
-def _adam(step, parameters, slope, mean, square, rate):
-    count = tf.cast(step + 1, tf.float32)
-    mean = BETA1 * mean + (1 - BETA1) * slope
-    square = BETA2 * square + (1 - BETA2) * tf.square(slope)
-    unbiased = rate * tf.sqrt(1 - BETA2**count) / (1 - BETA1**count)
-    return parameters + unbiased * mean / (tf.sqrt(square) + TINY), mean, square
+def _most(network, climb, units):
+    """Units of one chunk. Raises ValueError where a batch that may not be split does not fit."""
+    most = max(1, chunks.size(network) // (climb.facets * climb.views))
+    if climb.coupled and units > most:
+        raise ValueError(
+            f"Pictures that share something are climbed in one batch, at most {most} here. Received: {units}. Raise memory= of lab.load."
+        )
+    if climb.coupled and climb.facets > 1:
+        raise ValueError(f"Pictures that share something have one facet a unit. Received: facets={climb.facets}.")
+    return most
+
+
+def _body(network, climb):
+    kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
+
+    def body(batched, shared):
+        (numbers, index, others, held, goals), (weights, costs, given, seed, stops, rate) = batched, shared
+        seed, units = tf.ensure_shape(seed, [2]), tf.shape(index)[0]
+        numbers, others, goals = (_repeated(each, facets) for each in (numbers, others, goals))
+        parameters = _started(climb, units, seed, given, held)
+        steps = stops[-1]
+
+        def ascend(step, parameters, state, felt, curve):
+            now = tf.random.experimental.stateless_fold_in(seed, step)
+            picture = kind.picture(parameters, shape, given)
+            gains, penalties = _seen(network, climb, (weights, costs, numbers, others, goals), picture, now)
+            slope, at = _slopes(gains - penalties, parameters, picture, climb)
+            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, steps))
+            return step + 1, parameters, state, felt + at, curve.write(step, gains)
+
+        def stretch(number, kept, state):
+            state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
+            return number + 1, kept.write(number, kind.picture(state[1], shape, given)), state
+
+        curve = tf.TensorArray(tf.float32, size=steps, element_shape=[None])
+        kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
+        felt = tf.zeros([units * facets, *shape[:-1]] if climb.transparency else [units * facets])
+        state = (tf.constant(0), parameters, climb.ascent.begin(parameters), felt, curve)
+        _, kept, state = tf.while_loop(
+            lambda number, *_: number < tf.size(stops), stretch, (tf.constant(0), kept, state), parallel_iterations=1
+        )
+        stacked = kept.stack()
+        results = {
+            "images": stacked[-1],
+            "snapshots": tf.transpose(stacked, [1, 0, *range(2, len(stacked.shape))]),
+            "curves": tf.transpose(state[4].stack()),
+            "felt": state[3],
+        }
+        return {name: _by_unit(each, facets) for name, each in results.items()}
+
+    return body
+
+
+def _started(climb, units, seed, given, held):
+    """The first parameters [units * facets, ...]: every facet from its own draw, every unit from the same ones."""
+    draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
+    begun = [climb.kind.start(units, climb.canvas.shape, each, given, held) for each in draws]
+
+    def joined(*leaves):
+        rows = leaves[0] if len(leaves) == 1 else tf.stack(leaves, axis=1)
+        rows = tf.reshape(rows, [-1, *leaves[0].shape[1:]])
+        return rows if climb.ascent.rows is None else tf.ensure_shape(rows, [climb.ascent.rows, *rows.shape[1:]])
+
+    return tf.nest.map_structure(joined, *begun)
+
+
+def _seen(network, climb, asked, picture, seed):
+    """The objective, and what the regularizers cost, for the picture as the transforms show it to the network: float32 [rows] each."""
+    weights, costs, numbers, others, goals = asked
+    totals = [
+        _viewed(network, climb, asked, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
+        for view in range(climb.views)
+    ]
+    return tuple(sum(each) / climb.views for each in zip(*totals))
+
+
+def _viewed(network, climb, asked, picture, seed):
+    weights, costs, numbers, others, goals = asked
+    shown = _laid(picture, seed) if climb.kind.transparent else picture
+    for position, transform in enumerate(climb.transforms):
+        shown = transform(shown, tf.random.experimental.stateless_fold_in(seed, position))
+    trace = network.trace(climb.canvas.inputs(network, shown, others), climb.paths)
+    gains = tf.cast(score(climb.objective.structure, weights, numbers, trace), tf.float32)
+    penalties = tf.zeros_like(gains)
+    for place, each in enumerate(climb.regularizers):
+        read = {path: tf.cast(tensor, tf.float32) for path, tensor in trace.activations.items()}
+        penalties += costs[place] * each(Scene(picture, read, climb.facets, goals[place]))
+    return gains, penalties
+
+
+def _slopes(gains, parameters, picture, climb):
+    """The slope at the parameters, each row of length one with `normalize`, and the magnitude at the picture, or zeros."""
+    flat = tf.nest.flatten(parameters)
+    *slopes, at = tf.gradients(gains, [*flat, picture])
+    if climb.normalize:
+        slopes = [_normalized(each) for each in slopes]
+    felt = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
+    return tf.nest.pack_sequence_as(parameters, slopes), felt
+
+
+def _normalized(slope):
+    length = tf.sqrt(tf.reduce_sum(tf.square(slope), axis=range(1, len(slope.shape)), keepdims=True))
+    return slope / (length + 1e-12)
+
+
+def _laid(picture, seed):
+    """A picture with opacity over a background of its own at each step: images [rows, *extent, channels]."""
+    colours, opacity = picture[..., :-1], picture[..., -1:]
+    shape = tuple(colours.shape[1:])
+    ground = Fourier(deviation=0.3)
+    behind = ground.picture(ground.start(1, shape, seed, (), ()), shape, ())
+    return opacity * colours + (1 - opacity) * behind
+
+
+def _opaque(kind, images):
+    """Pictures as they are shown to the network in the end: on grey where they are transparent."""
+    if not kind.transparent:
+        return images
+    return images[..., -1:] * images[..., :-1] + (1 - images[..., -1:]) * GREY
+
+
+def _by_unit(rows, facets):
+    return tf.reshape(rows, tf.concat([[-1, facets], tf.shape(rows)[1:]], 0))
+
+
+def _repeated(structure, times):
+    """Every row of every array `times` times, the copies together."""
+    if times == 1:
+        return structure
+    return tf.nest.map_structure(lambda each: tf.repeat(each, times, axis=0), structure)
 
 
 def _cosine(rate, step, steps):
@@ -143,25 +322,51 @@ def _cosine(rate, step, steps):
     return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * way)))
 
 
-def picture_shape(network, size):
-    """Rows, columns and channels of a picture of that size (None: the network's). Raises ValueError where there can be none."""
-    if network.size is None or network.preprocessing is None:
-        raise ValueError(
-            f"maximize needs a network that takes images and a known input range. Received: {network.name}; give preprocess= or input_range= to lab.load."
-        )
-    rows, columns = network.size if size is None else (size, size) if isinstance(size, int) else size
-    if min(rows, columns) < 8:
-        raise ValueError(f"A picture has at least 8 pixels a side. Received: size {size}.")
-    return int(rows), int(columns), network.preprocessing.channels
+def _arrays(structure):
+    return tf.nest.map_structure(lambda leaf: np.asarray(leaf, "float32"), structure)
 
 
-def _count(steps):
-    if int(steps) != steps or steps < 1:
-        raise ValueError(f"steps is a whole number of 1 or more. Received: {steps!r}.")
-    return int(steps)
+def _count(value, name):
+    if int(value) != value or value < 1:
+        raise ValueError(f"{name} is a whole number of 1 or more. Received: {value!r}.")
+    return int(value)
 
 
-def _fed(network, images):
-    if tuple(images.shape[1:3]) != network.size:
-        images = tf.image.resize(images, network.size, antialias=True).numpy()
-    return network.preprocessing.apply(255.0 * images).astype("float32")
+def _stops(snapshots, steps):
+    """The steps after which a picture is kept, the last one among them: list of int."""
+    stops = sorted({int(each) for each in snapshots} | {steps})
+    if stops[0] < 1 or stops[-1] > steps:
+        raise ValueError(f"snapshots are steps between 1 and {steps}. Received: {list(snapshots)}.")
+    return stops
+
+
+def _transforms(chosen, extent):
+    return sets.get(chosen)(*extent) if isinstance(chosen, str) else tuple(chosen)
+
+
+def _start(photographs, board, units):
+    """Photographs in 0..1 to begin from, one a unit: float32 [units, *shape], or None."""
+    if photographs is None:
+        return None
+    found = np.asarray(photographs, "float32")
+    if found.ndim != len(board.shape) + 1 or found.shape[1:] != board.shape or len(found) not in (1, units):
+        raise ValueError(f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {found.shape}.")
+    if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
+        raise ValueError(f"start= holds pictures in 0..1. Received: values from {found.min()} to {found.max()}.")
+    return np.repeat(found, units, axis=0) if len(found) == 1 else found
+
+
+def _others(network, board, beside, units):
+    """The inputs that are not drawn, in flattened order, one row a unit: list of arrays."""
+    names = [name for place, (name, _) in enumerate(network.places()) if place != board.place]
+    given = beside or {}
+    if set(given) != set(names):
+        raise ValueError(f"beside= holds every input that is not drawn, {names}. Received: {sorted(given)}.")
+    specs = dict(network.places())
+    return [_rows(np.asarray(given[name], specs[name].dtype.as_numpy_dtype), units, name) for name in names]
+
+
+def _rows(array, units, name):
+    if not array.ndim or len(array) not in (1, units):
+        raise ValueError(f"beside= has one row or {units} for each input. Received: {array.shape} for {name!r}.")
+    return np.repeat(array, units, axis=0) if len(array) == 1 else array

@@ -1,61 +1,263 @@
 """Parameterizations: what is optimized instead of pixels.
 
-Each is a frozen pair of traceable functions: `start(units, rows, columns, channels, seed) -> parameters`, a tensor
-[units, ...], and `picture(parameters, rows, columns, channels) -> images` [units, rows, columns, channels] in 0..1.
-All units start from the same draw, so that a unit's picture does not depend on its company.
+Each is a frozen object with traceable methods. A picture's shape is (*extent, channels): rows and columns of an image, the
+length of a series, the three sides of a volume.
+
+given(shape) -> tuple of arrays that travel as tensors: a spectrum, the coordinates of positions
+held(photographs) -> tuple of one array, the photographs [units, *shape] in the picture's own coordinates; refused where it cannot
+start(units, shape, seed, given, held) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
+picture(parameters, shape, given) -> images [units, *shape] in 0..1
+
+All units start from the same draw, so that a unit's picture does not depend on its company; where `coupled` is true the
+units of a batch share parameters on purpose, and a batch is never split.
 """
 
+import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lab.environment import tf
 from lab.registry import Registry
+from lab.visualization import spectrum
+from lab.visualization.colour import coloured, uncoloured
 
 parameterizations = Registry("parameterization")
 
-# Square root of the covariance of RGB colours in logit space, over the photographs of the installed packages
-# (`python -m tests.bench.colour`), scaled to unit spectral norm: columns are what one decorrelated coordinate adds to R, G, B.
-COLOUR = ((0.579, 0.232, 0.033), (0.585, -0.038, -0.086), (0.568, -0.198, 0.055))
-
 
 @dataclass(frozen=True)
-class Fourier:
-    """Spectrum of the picture, every frequency given the same energy (Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization)."""
+class Parameterization:
+    """What all have: `decorrelate` mixes colours as photographs do; `deviation` is that of the first draw."""
 
     decorrelate: bool = True
     deviation: float = 0.01
 
-    def start(self, units, rows, columns, channels, seed):
-        """float32 [units, channels, rows, columns // 2 + 1, 2]: real and imaginary parts."""
-        drawn = self.deviation * tf.random.stateless_normal([1, channels, rows, columns // 2 + 1, 2], seed)
-        return tf.tile(drawn, [units, 1, 1, 1, 1])
+    coupled = False
 
-    def picture(self, parameters, rows, columns, channels):
-        """The image of a spectrum: inverse transform, colours correlated as in photographs, sigmoid."""
-        spectrum = tf.complex(parameters[..., 0], parameters[..., 1]) * _frequency_scale(rows, columns)
-        pixels = tf.transpose(tf.signal.irfft2d(spectrum, [rows, columns]), [0, 2, 3, 1])
-        return _coloured(pixels, channels, self.decorrelate)
+    transparent = False
 
+    def given(self, shape):
+        """Nothing."""
+        del shape
+        return ()
 
-@dataclass(frozen=True)
-class Pixels:
-    """The picture's own pixels before a sigmoid."""
+    def held(self, photographs):
+        """The photographs' coordinates."""
+        return (uncoloured(photographs, self.decorrelate),)
 
-    decorrelate: bool = True
-    deviation: float = 0.01
-
-    def start(self, units, rows, columns, channels, seed):
-        """float32 [units, rows, columns, channels]."""
-        return tf.tile(
-            self.deviation * tf.random.stateless_normal([1, rows, columns, channels], seed), [units, 1, 1, 1]
+    def _refuse(self):
+        raise ValueError(
+            f"A climb from a photograph needs a parameterization that can hold one. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
         )
 
-    def picture(self, parameters, rows, columns, channels):
-        """The image of the pixels: colours correlated as in photographs, sigmoid."""
-        del rows, columns  # The parameters have the picture's own shape.
-        return _coloured(parameters, channels, self.decorrelate)
+    def _drawn(self, units, shape, seed):
+        return _tiled(self.deviation * tf.random.stateless_normal([1, *shape], seed), units)
+
+
+@dataclass(frozen=True)
+class Pixels(Parameterization):
+    """The picture's own pixels before a sigmoid."""
+
+    def start(self, units, shape, seed, given, held):
+        """float32 [units, *shape]."""
+        drawn = self._drawn(units, shape, seed)
+        return drawn + held[0] if held else drawn
+
+    def picture(self, parameters, shape, given):
+        """The image of the pixels."""
+        del shape, given  # The parameters have the picture's own shape.
+        return coloured(parameters, self.decorrelate)
+
+
+@dataclass(frozen=True)
+class Fourier(Parameterization):
+    """Spectrum of the picture, every frequency given the same energy (Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization)."""
+
+    def start(self, units, shape, seed, given, held):
+        """float32 [units, channels, *frequencies, 2]: real and imaginary parts."""
+        *extent, channels = shape
+        drawn = self._drawn(units, [channels, *_frequencies(extent), 2], seed)
+        return drawn + _parts(_spectrum(held[0]) / _frequency_scale(tuple(extent))) if held else drawn
+
+    def picture(self, parameters, shape, given):
+        """The image of a spectrum: inverse transform, colours, sigmoid."""
+        del given
+        return coloured(_image(_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate)
+
+
+@dataclass(frozen=True)
+class Maco(Parameterization):
+    """The phase of the spectrum alone, under the magnitude of natural photographs (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
+
+    magnitude: nested tuples [channels, rows, columns // 2 + 1] as of `lab.visualization.spectrum.magnitude(...).tolist()`, or
+    None: that of the photographs of the installed packages.
+    """
+
+    magnitude: tuple | None = None
+    deviation: float = 1.0
+
+    def given(self, shape):
+        """The magnitude."""
+        if len(shape) != 3:
+            raise ValueError(f"MaCo needs pictures of rows and columns. Received: a picture of shape {tuple(shape)}.")
+        magnitude = _natural(shape, self.decorrelate) if self.magnitude is None else np.array(self.magnitude, "float32")
+        if magnitude.shape != (shape[2], shape[0], shape[1] // 2 + 1):
+            raise ValueError(
+                f"A magnitude has the shape [channels, rows, columns // 2 + 1] of its picture, {(shape[2], shape[0], shape[1] // 2 + 1)}. Received: {magnitude.shape}."
+            )
+        return (magnitude[None],)
+
+    def start(self, units, shape, seed, given, held):
+        """Phases in radians, float32 [units, channels, rows, columns // 2 + 1]."""
+        *extent, channels = shape
+        if held:
+            return tf.math.angle(_spectrum(held[0]))
+        return self._drawn(units, [channels, *_frequencies(extent)], seed)
+
+    def picture(self, parameters, shape, given):
+        """The image of these phases under the given magnitude."""
+        spectrum = tf.complex(given[0] * tf.cos(parameters), given[0] * tf.sin(parameters))
+        return coloured(_image(spectrum, shape), self.decorrelate)
+
+
+@dataclass(frozen=True)
+class Pyramid(Parameterization):
+    """A sum of `levels` pictures, each of half the side of the one before (Laplacian pyramid; Mordvintsev, Olah, Tyka 2015)."""
+
+    levels: int = 5
+
+    def start(self, units, shape, seed, given, held):
+        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest."""
+        drawn = tuple(
+            self._drawn(units, level, tf.random.experimental.stateless_fold_in(seed, number))
+            for number, level in enumerate(_halved(shape, self.levels))
+        )
+        return (drawn[0] + held[0], *drawn[1:]) if held else drawn
+
+    def picture(self, parameters, shape, given):
+        """The image of the sum."""
+        del given
+        return coloured(functools.reduce(tf.add, [_enlarged(each, shape) for each in parameters]), self.decorrelate)
+
+
+@dataclass(frozen=True)
+class Shared(Parameterization):
+    """Fourier pictures over coarse ones that all units of the batch share, so that their parts lie in the same places
+    (aligned batches; Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations).
+
+    factors: how much coarser each shared picture is than the whole.
+    """
+
+    factors: tuple = (4, 8, 16)
+
+    coupled = True
+
+    def held(self, photographs):
+        """Raises ValueError: what is shared belongs to no photograph."""
+        self._refuse()
+
+    def start(self, units, shape, seed, given, held):
+        """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels]."""
+        coarse = tuple(
+            self._drawn(1, _coarser(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
+            for factor in self.factors
+        )
+        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, given, held), coarse
+
+    def picture(self, parameters, shape, given):
+        """The image of each unit's own picture plus the shared ones."""
+        del given
+        own, coarse = parameters
+        pixels = _image(_complex(own) * _frequency_scale(shape[:-1]), shape)
+        return coloured(
+            pixels + functools.reduce(tf.add, [_enlarged(each, shape) for each in coarse]), self.decorrelate
+        )
+
+
+@dataclass(frozen=True)
+class Cppn(Parameterization):
+    """A small network from coordinates to colours, whose weights are optimized: pictures without pixels (Stanley 2007;
+    Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations).
+    """
+
+    width: int = 24
+    depth: int = 6
+    deviation: float = 1.0
+
+    def held(self, photographs):
+        """Raises ValueError: no weights are known that draw a photograph."""
+        self._refuse()
+
+    def given(self, shape):
+        """The coordinates of every position [1, positions, axes + 1]."""
+        axes = [np.linspace(-math.sqrt(3), math.sqrt(3), side) for side in shape[:-1]]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+        radius = np.linalg.norm(grid, axis=1, keepdims=True)
+        return (np.concatenate([grid, radius], 1)[None].astype("float32"),)
+
+    def start(self, units, shape, seed, given, held):
+        """Weights of each layer, a tuple of float32 [units, in, out]."""
+        sizes = [len(shape), *[2 * self.width] * self.depth]
+        outs = [*[self.width] * self.depth, shape[-1]]
+        # The last layer starts at almost nothing: a grey picture.
+        scales = [*[self.deviation] * self.depth, 0.01]
+        return tuple(
+            _tiled(
+                scale
+                / math.sqrt(size)
+                * tf.random.stateless_normal([1, size, out], tf.random.experimental.stateless_fold_in(seed, number)),
+                units,
+            )
+            for number, (size, out, scale) in enumerate(zip(sizes, outs, scales))
+        )
+
+    def picture(self, parameters, shape, given):
+        """The image that the small network draws."""
+        values = given[0]
+        for weights in parameters[:-1]:
+            bent = tf.atan(values @ weights)
+            values = tf.concat([bent / 0.67, tf.square(bent) / 0.6], axis=-1)
+        return coloured(tf.reshape(values @ parameters[-1], [-1, *shape]), self.decorrelate)
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """Pictures with transparency: a last channel, opacity, beside the colours of an inner parameterization. While climbing,
+    they are laid over backgrounds drawn anew at each step, and opacity costs (see `regularizers.opacity`).
+    """
+
+    inner: Parameterization = Fourier()
+
+    @property
+    def coupled(self):
+        """Whether units share parameters: bool."""
+        return self.inner.coupled
+
+    transparent = True
+
+    def given(self, shape):
+        """What the colours are given."""
+        return self.inner.given(shape)
+
+    def held(self, photographs):
+        """The photographs, under a veil that is drawn afresh."""
+        return self.inner.held(photographs)
+
+    def start(self, units, shape, seed, given, held):
+        """The colours' parameters, and the opacity's."""
+        beside = tf.random.experimental.stateless_fold_in(seed, 7)
+        return self.inner.start(units, shape, seed, given, held), self._plane().start(units, (*shape[:-1], 1), beside, (), ())
+
+    def picture(self, parameters, shape, given):
+        """Colours and opacity: images [units, *extent, channels + 1]."""
+        colours, opacity = parameters
+        return tf.concat(
+            [self.inner.picture(colours, shape, given), self._plane().picture(opacity, (*shape[:-1], 1), ())], axis=-1
+        )
+
+    def _plane(self):
+        return Fourier(decorrelate=False, deviation=0.01)
 
 
 @parameterizations.register
@@ -66,20 +268,121 @@ def fourier(*, decorrelate=True):
 
 @parameterizations.register
 def pixels(*, decorrelate=True):
-    """Pixels themselves: the honest, noisy baseline; `decorrelate` mixes colours as photographs do."""
+    """Pixels themselves: the honest, noisy baseline."""
     return Pixels(decorrelate)
 
 
-def _frequency_scale(rows, columns):
-    """1/f, complex64 [rows, columns // 2 + 1]: with it white noise in the parameters has the spectrum of photographs."""
-    frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None])
+@parameterizations.register
+def maco(*, decorrelate=True, magnitude=None):
+    """Phases under the magnitude spectrum of photographs: of the installed packages, or `spectrum.magnitude` of a folder's."""
+    given = None if magnitude is None else tuple(tuple(tuple(row) for row in plane) for plane in np.asarray(magnitude).tolist())
+    return Maco(decorrelate, magnitude=given)
+
+
+@parameterizations.register
+def pyramid(*, decorrelate=True, levels=5):
+    """A sum of pictures from fine to coarse."""
+    return Pyramid(decorrelate, levels=levels)
+
+
+@parameterizations.register
+def shared(*, decorrelate=True, factors=(4, 8, 16)):
+    """Pictures of one batch over coarse ones that they share: aligned."""
+    return Shared(decorrelate, factors=tuple(factors))
+
+
+@parameterizations.register
+def cppn(*, decorrelate=False, width=24, depth=6):
+    """A small network from coordinates to colours."""
+    return Cppn(decorrelate, width=width, depth=depth)
+
+
+@parameterizations.register
+def alpha(*, inner="fourier"):
+    """Pictures with transparency, over another parameterization."""
+    return Alpha(parameterizations.get(inner)())
+
+
+def chosen(parameterization):
+    """A parameterization by its name, or the object itself."""
+    return parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
+
+
+def plain(kind):
+    """The same parameterization with colours left as they come."""
+    return replace(kind, decorrelate=False)
+
+
+@functools.lru_cache(maxsize=4)
+def _natural(shape, decorrelate):
+    return spectrum.natural(*shape, decorrelate)
+
+
+def _tiled(drawn, units):
+    return tf.tile(drawn, [units, *[1] * (len(drawn.shape) - 1)])
+
+
+def _frequencies(extent):
+    return [*extent[:-1], extent[-1] // 2 + 1]
+
+
+@functools.lru_cache(maxsize=16)
+def _frequency_scale(extent):
+    """1/f, complex64 [*frequencies]: with it white noise in the parameters has the spectrum of photographs."""
+    axes = [*(np.fft.fftfreq(side) for side in extent[:-1]), np.fft.rfftfreq(extent[-1])]
+    frequency = np.sqrt(functools.reduce(np.add.outer, [axis**2 for axis in axes]))
     # The mean has frequency 0: it is treated as the lowest frequency that the picture can hold.
-    scale = 1.0 / np.maximum(frequency, 1.0 / max(rows, columns))
+    scale = 1.0 / np.maximum(frequency, 1.0 / max(extent))
     # A quarter, as in the paper's own code, keeps the first sigmoid away from its flat ends.
-    return (scale * math.sqrt(rows * columns) / 4.0).astype("complex64")
+    return (scale * math.sqrt(math.prod(extent)) / 4.0).astype("complex64")
 
 
-def _coloured(pixels, channels, decorrelate):
-    if decorrelate and channels == 3:
-        pixels = tf.tensordot(pixels, tf.constant(COLOUR, pixels.dtype), [[3], [1]])
-    return tf.sigmoid(pixels)
+def _complex(parts):
+    return tf.complex(parts[..., 0], parts[..., 1])
+
+
+def _parts(spectrum):
+    return tf.stack([tf.math.real(spectrum), tf.math.imag(spectrum)], axis=-1)
+
+
+def _image(spectrum, shape):
+    """Spectra [units, channels, *frequencies] -> pixels [units, *extent, channels]."""
+    *extent, _ = shape
+    inverse = {1: tf.signal.irfft, 2: tf.signal.irfft2d, 3: tf.signal.irfft3d}[len(extent)]
+    return _channels_last(inverse(spectrum, extent))
+
+
+def _spectrum(pixels):
+    """Pixels [units, *extent, channels] -> spectra [units, channels, *frequencies]."""
+    forward = {1: tf.signal.rfft, 2: tf.signal.rfft2d, 3: tf.signal.rfft3d}[len(pixels.shape) - 2]
+    last = len(pixels.shape) - 1
+    return forward(tf.transpose(pixels, [0, last, *range(1, last)]))
+
+
+def _channels_last(planes):
+    return tf.transpose(planes, [0, *range(2, len(planes.shape)), 1])
+
+
+def _coarser(shape, factor):
+    return (*(max(1, -(-side // factor)) for side in shape[:-1]), shape[-1])
+
+
+def _halved(shape, levels):
+    return [_coarser(shape, 2**level) for level in range(levels)]
+
+
+def _enlarged(images, shape):
+    """Images [units, ...] at a picture's extent: each axis by linear interpolation, as a product with a matrix of weights."""
+    for axis, side in enumerate(shape[:-1], start=1):
+        if images.shape[axis] != side:
+            weights = tf.constant(_interpolation(side, images.shape[axis]))
+            moved = tf.tensordot(images, weights, [[axis], [1]])
+            last = len(images.shape) - 1
+            images = tf.transpose(moved, [*range(axis), last, *range(axis, last)])
+    return images
+
+
+def _interpolation(fine, coarse):
+    """Weights [fine, coarse] of linear interpolation between the centres of cells, the ends held."""
+    at = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
+    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(coarse)[None])).astype("float32")

@@ -1,7 +1,8 @@
 """Transforms: what happens to a picture on its way to the network, so that only robust pictures are rewarded.
 
-Each is a frozen, traceable `(images [units, rows, columns, channels] in 0..1, seed [2]) -> images`. One draw serves all
-units of a batch. Resampling is by matrix products, whose gradient is exact and cheap; TensorFlow's own for its image
+Each is a frozen, traceable `(images [units, *extent, channels] in 0..1, seed [2]) -> images`; any function of that form may
+stand among them. One draw serves all units of a batch. `View`, `Rotate`, `Zoom`, `Crop` need rows and columns; the others take
+series and volumes too. Resampling is by matrix products, whose gradient is exact and cheap; TensorFlow's own for its image
 transform is off by several percent.
 """
 
@@ -9,8 +10,12 @@ import math
 from dataclasses import dataclass
 
 from lab.environment import fused, tf
+from lab.registry import Registry
 
 GREY = 0.5
+
+# Sets of transforms by name: `(*extent) -> tuple of transforms`.
+transforms = Registry("set of transforms")
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,119 @@ class Blur:
         return tf.cond(draws[1] < self.share, lambda: blurred(images, deviation), lambda: images)
 
 
-def standard(rows, columns):
-    """The default transforms for a network that takes rows x columns: a tuple of transforms."""
-    return (View(rows, columns), Blur())
+@dataclass(frozen=True)
+class Pad:
+    """A border of `pixels` on every side, of one value in 0..1."""
+
+    pixels: int = 12
+    value: float = GREY
+
+    def __call__(self, images, seed):
+        del seed
+        sides = [[0, 0], *[[self.pixels, self.pixels]] * (len(images.shape) - 2), [0, 0]]
+        return tf.pad(images, sides, constant_values=self.value)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """A window `pixels` smaller than the picture along each axis, at a random place."""
+
+    pixels: int = 8
+
+    def __call__(self, images, seed):
+        extent = images.shape[1:-1]
+        begin = tf.random.stateless_uniform([len(extent)], seed, 0, self.pixels + 1, tf.int32)
+        kept = [side - self.pixels for side in extent]
+        window = tf.slice(images, tf.concat([[0], begin, [0]], 0), [-1, *kept, -1])
+        return tf.ensure_shape(window, [None, *kept, images.shape[-1]])
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """The picture scaled about its centre by a factor between `low` and `high`, on a canvas of its own size."""
+
+    low: float = 0.9
+    high: float = 1.1
+
+    def __call__(self, images, seed):
+        zoom = self.low + (self.high - self.low) * tf.random.stateless_uniform([], seed)
+        return placed(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0))
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """The picture turned about its centre by up to `degrees` either way."""
+
+    degrees: float = 10.0
+
+    def __call__(self, images, seed):
+        angle = math.radians(self.degrees) * (2 * tf.random.stateless_uniform([], seed) - 1)
+        return placed(images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The picture mirrored along its last axis (left and right of an image) on a `share` of the draws."""
+
+    share: float = 0.5
+
+    def __call__(self, images, seed):
+        turned = tf.random.stateless_uniform([], seed) < self.share
+        return tf.cond(turned, lambda: tf.reverse(images, [len(images.shape) - 2]), lambda: images)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square window of a share of the side between `low` and `high`, at a random place, enlarged to the whole."""
+
+    low: float = 0.25
+    high: float = 0.9
+
+    def __call__(self, images, seed):
+        draws = tf.random.stateless_uniform([3], seed)
+        share = self.low + (self.high - self.low) * draws[0]
+        rows, columns = images.shape[1:3]
+        shift = (1 - share) / share * (draws[1:3] - 0.5) * tf.constant([rows, columns], tf.float32)
+        return placed(images, rows, columns, 1.0 / share, shift, tf.constant(0.0))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Normal noise of a standard deviation between `low` and `high`."""
+
+    low: float = 0.0
+    high: float = 0.1
+
+    def __call__(self, images, seed):
+        deviation = self.low + (self.high - self.low) * tf.random.stateless_uniform([], seed)
+        # The same for every unit, so that a unit's picture does not depend on its company.
+        drawn = tf.random.stateless_normal(images.shape[1:], tf.random.experimental.stateless_fold_in(seed, 1))
+        return images + deviation * drawn[None]
+
+
+@transforms.register
+def robust(*extent):
+    """Wide views and random blur: what the lab starts with, because its pictures are recognized by other networks too."""
+    return (View(*extent), Blur()) if len(extent) == 2 else (Pad(2), Jitter(4), Blur(0.3, 1.0))
+
+
+@transforms.register
+def textbook(*extent):
+    """Small views alone: zoom .9 to 1.1, rotation by 10 degrees, jitter of 6 pixels (Olah et al. 2017)."""
+    return (View(*extent, (0.9, 1.1), 6.0, 10.0),) if len(extent) == 2 else (Pad(2), Jitter(4))
+
+
+@transforms.register
+def crops(*extent):
+    """Windows with noise, as MaCo is climbed (Fel et al. 2023, https://arxiv.org/abs/2306.06805)."""
+    return (Crop(), Noise(0.0, 0.1)) if len(extent) == 2 else (Pad(2), Jitter(4), Noise(0.0, 0.1))
+
+
+@transforms.register
+def none(*extent):
+    """None at all: the picture as it is, an adversarial pattern before anything else."""
+    del extent
+    return ()
 
 
 def placed(images, rows, columns, zoom, shift, angle):
@@ -87,16 +202,19 @@ def _weights(positions, length, step):
 
 
 def blurred(images, deviation):
-    """Images blurred by a Gaussian of `deviation` pixels, the edge weights made to sum to one."""
-    down = _along_rows(images, _gaussian(images.shape[1], deviation))
-    across = _along_rows(tf.transpose(down, [0, 2, 1, 3]), _gaussian(images.shape[2], deviation))
-    return tf.transpose(across, [0, 2, 1, 3])
+    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels, the edge weights made to sum to one."""
+    for axis in range(1, len(images.shape) - 1):
+        images = _along(images, axis, _gaussian(images.shape[axis], deviation))
+    return images
 
 
-def _along_rows(images, weights):
-    """Weights [rows, rows] times images [units, rows, columns, channels], as one matrix product a unit."""
-    flat = tf.reshape(images, [-1, images.shape[1], images.shape[2] * images.shape[3]])
-    return tf.reshape(weights @ flat, [-1, *images.shape[1:]])
+def _along(images, axis, weights):
+    """Weights [side, side] times one axis of images, as one matrix product a unit, that axis brought to the front."""
+    order = [0, axis, *(each for each in range(1, len(images.shape)) if each != axis)]
+    front = tf.transpose(images, order) if axis > 1 else images
+    shape = front.shape
+    mixed = tf.reshape(weights @ tf.reshape(front, [-1, shape[1], math.prod(shape[2:])]), [-1, *shape[1:]])
+    return tf.transpose(mixed, [order.index(each) for each in range(len(order))]) if axis > 1 else mixed
 
 
 def _gaussian(length, deviation):

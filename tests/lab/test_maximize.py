@@ -14,7 +14,7 @@ from lab.visualization.parameterizations import Fourier, Pixels
 from tests import networks
 from tests.networks import distance
 
-PLAIN = {"transforms": ()}
+PLAIN = {"transforms": "none"}
 
 
 def smooth(side=48):
@@ -75,10 +75,11 @@ def test_a_blur_is_gaussian():
 
 
 def test_fourier_start_has_the_spectrum_of_photographs():
-    start = Fourier(decorrelate=False).start(1, 64, 64, 3, tf.constant([0, 1]))
-    power = np.abs(np.fft.fft2(Fourier(decorrelate=False).picture(start, 64, 64, 3).numpy()[0, ..., 0] - 0.5))
+    shape = (64, 64, 3)
+    start = Fourier(decorrelate=False).start(1, shape, tf.constant([0, 1]), (), ())
+    power = np.abs(np.fft.fft2(Fourier(decorrelate=False).picture(start, shape, ()).numpy()[0, ..., 0] - 0.5))
     assert power[1:4, 1:4].mean() > 5 * power[20:30, 20:30].mean()
-    assert not np.allclose(start, Fourier().start(1, 64, 64, 3, tf.constant([0, 2])))
+    assert not np.allclose(start, Fourier().start(1, shape, tf.constant([0, 2]), (), ()))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,85 @@
+"""Ascent: how a step is made from a slope. Adam on a falling rate, fused, or any Keras optimizer as it is.
+
+begin(parameters) -> state; step(count, parameters, slope, state, rate) -> parameters, state; structures of tensors.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.environment import fused, keras, tf
+
+# Adam's usual constants.
+BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma, Ba 2014, https://arxiv.org/abs/1412.6980); the rate at each step is the caller's."""
+
+    rows = None
+
+    def begin(self, parameters):
+        """Mean and mean square of the slopes: zeros."""
+        zeros = tf.nest.map_structure(tf.zeros_like, parameters)
+        return zeros, zeros
+
+    def step(self, count, parameters, slope, state, rate):
+        """One step up."""
+        moved = [
+            _adam(count, *each, rate) for each in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
+        ]
+        parameters, mean, square = (tf.nest.pack_sequence_as(parameters, list(each)) for each in zip(*moved))
+        return parameters, (mean, square)
+
+
+class OfKeras:
+    """A Keras optimizer, with its own rate or schedule, run without side effects for `rows` pictures at once.
+
+    Optimizers that look at all parameters together (Lamb, Adafactor, Muon, clipping by norms) are given one picture at a time,
+    so that no picture depends on its company.
+    """
+
+    together = ("Lamb", "Adafactor", "Muon")
+
+    def __init__(self, optimizer, rows):
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise ValueError(f"optimizer= is a Keras optimizer. Received: {optimizer!r}.")
+        norms = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None
+        self.config = keras.optimizers.serialize(optimizer)
+        self.rows = 1 if norms or type(optimizer).__name__ in self.together else rows
+
+    def __hash__(self):
+        return hash((str(self.config), self.rows))
+
+    def __eq__(self, other):
+        return isinstance(other, OfKeras) and (self.config, self.rows) == (other.config, other.rows)
+
+    def __repr__(self):
+        return f"{self.config['class_name']}({self.config['config']})"
+
+    def begin(self, parameters):
+        """The optimizer's own variables at their first values."""
+        flat = tf.nest.flatten(parameters)
+        with tf.init_scope():
+            self.optimizer = keras.optimizers.deserialize(self.config)
+            self.held = [keras.Variable(np.zeros(each.shape, "float32")) for each in flat]
+            self.optimizer.build(self.held)
+            first = [each.numpy() for each in self.optimizer.variables]
+        return tuple(tf.constant(each) for each in first)
+
+    def step(self, count, parameters, slope, state, rate):
+        """One step up: the optimizer descends on the slope turned round."""
+        del count, rate
+        flat, down = tf.nest.flatten(parameters), [-each for each in tf.nest.flatten(slope)]
+        moved, state = self.optimizer.stateless_apply(list(state), down, flat)
+        return tf.nest.pack_sequence_as(parameters, list(moved)), tuple(state)
+
+
+@fused
+def _adam(step, parameters, slope, mean, square, rate):
+    count = tf.cast(step + 1, tf.float32)
+    mean = BETA1 * mean + (1 - BETA1) * slope
+    square = BETA2 * square + (1 - BETA2) * tf.square(slope)
+    unbiased = rate * tf.sqrt(1 - BETA2**count) / (1 - BETA1**count)
+    return parameters + unbiased * mean / (tf.sqrt(square) + TINY), mean, square

@@ -1,0 +1,212 @@
+"""Regularizers: penalties on a picture, and terms that couple the pictures of a batch.
+
+Each is a frozen object with a `weight`, subtracted weight times from what is climbed, and a traceable
+`(scene) -> penalty [rows]`. A scene holds the plain picture and the activations that the network had for its transformed
+view; rows lie unit by unit, the facets of a unit together.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lab.environment import tf
+from lab.registry import Registry
+from lab.visualization.transforms import GREY, blurred
+
+regularizers = Registry("regularizer")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a regularizer sees: picture [rows, *extent, channels] in 0..1, activations by path, how many facets a unit has,
+    and the arrays that the regularizer brought itself (`given`).
+    """
+
+    picture: object
+    activations: dict
+    facets: int
+    given: tuple
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """What all have. layer: a path whose activations are read, or None. coupled: whether rows of different units meet."""
+
+    weight: float
+    layer: str | None = None
+
+    coupled = False
+
+    @property
+    def structure(self):
+        """The regularizer without its numbers: what a trace depends on."""
+        return replace(self, weight=0.0)
+
+    def given(self, rows):
+        """Arrays that travel as tensors, each with one row or `rows`."""
+        del rows
+        return ()
+
+
+@dataclass(frozen=True)
+class TotalVariation(Regularizer):
+    def __call__(self, scene):
+        return sum(_mean(tf.abs(each)) for each in _steps(scene.picture))
+
+
+@dataclass(frozen=True)
+class Norm(Regularizer):
+    order: float = 2.0
+
+    def __call__(self, scene):
+        away = tf.abs(scene.picture - GREY)
+        if np.isinf(self.order):
+            return tf.reduce_max(away, axis=range(1, len(away.shape)))
+        return _mean(away**self.order)
+
+
+@dataclass(frozen=True)
+class Roughness(Regularizer):
+    deviation: float = 1.0
+
+    def __call__(self, scene):
+        smooth = tf.stop_gradient(blurred(scene.picture, self.deviation))
+        return _mean(tf.square(scene.picture - smooth))
+
+
+@dataclass(frozen=True)
+class Near(Regularizer):
+    goal: tuple = ()
+
+    @property
+    def structure(self):
+        """Without the goal, which travels as a tensor."""
+        return replace(self, weight=0.0, goal=())
+
+    def given(self, rows):
+        """The pictures or activations to stay near."""
+        goal = np.asarray(self.goal[0])
+        if len(goal) not in (1, rows):
+            raise ValueError(f"near(...) takes one goal, or one a picture. Received: {len(goal)} for {rows} pictures.")
+        return (np.repeat(goal, rows, axis=0) if len(goal) == 1 else goal,)
+
+    def __call__(self, scene):
+        found = scene.picture if self.layer is None else scene.activations[self.layer]
+        return _mean(tf.square(found - tf.reshape(scene.given[0], tf.shape(found))))
+
+
+@dataclass(frozen=True)
+class Alignment(Regularizer):
+    coupled = True
+
+    def __call__(self, scene):
+        found = scene.picture if self.layer is None else scene.activations[self.layer]
+        apart = _mean(tf.square(found[1:] - found[:-1]))
+        return 0.5 * (tf.pad(apart, [[1, 0]]) + tf.pad(apart, [[0, 1]]))
+
+
+@dataclass(frozen=True)
+class Diversity(Regularizer):
+    def __call__(self, scene):
+        found = scene.activations[self.layer]
+        flat = tf.reshape(found, [tf.shape(found)[0], -1, found.shape[-1]])
+        gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), [-1, scene.facets, found.shape[-1] ** 2])
+        unit = gram / tf.sqrt(tf.reduce_sum(gram**2, axis=2, keepdims=True) + 1e-12)
+        alike = tf.reduce_sum(tf.matmul(unit, unit, transpose_b=True), axis=2) - 1.0
+        return tf.reshape(alike, [-1]) / max(1, scene.facets - 1)
+
+
+@dataclass(frozen=True)
+class Opacity(Regularizer):
+    def __call__(self, scene):
+        return _mean(scene.picture[..., -1:])
+
+
+@regularizers.register
+def total_variation(weight):
+    """Mean absolute difference between neighbours: against noise (Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035)."""
+    return TotalVariation(_weight(weight))
+
+
+@regularizers.register
+def l1(weight):
+    """Mean absolute distance from grey: against needless contrast."""
+    return Norm(_weight(weight), order=1.0)
+
+
+@regularizers.register
+def l2(weight):
+    """Mean square distance from grey (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034)."""
+    return Norm(_weight(weight), order=2.0)
+
+
+@regularizers.register
+def linf(weight):
+    """Largest distance from grey."""
+    return Norm(_weight(weight), order=float("inf"))
+
+
+@regularizers.register
+def blur(weight, deviation=1.0):
+    """Mean square distance from the blurred picture: against high frequencies (Yosinski et al. 2015, https://arxiv.org/abs/1506.06579)."""
+    return Roughness(_weight(weight), deviation=float(deviation))
+
+
+@regularizers.register
+def near(weight, goal, layer=None):
+    """Mean square distance from pictures [n, *shape] in 0..1, or from activations of a layer [n, ...]: stay near an input."""
+    return Near(_weight(weight), layer, goal=(_Array(goal),))
+
+
+@regularizers.register
+def alignment(weight, layer=None):
+    """Mean square distance between neighbours in the batch, at a layer or in the picture: one thing in one place (Mordvintsev et al. 2018)."""
+    return Alignment(_weight(weight), layer)
+
+
+@regularizers.register
+def diversity(weight, layer):
+    """Mean cosine between the Gram matrices of a unit's facets at a layer: several answers to one question (Olah et al. 2017).
+
+    Asks for `facets` of 2 or more in `maximize`.
+    """
+    return Diversity(_weight(weight), layer)
+
+
+@regularizers.register
+def opacity(weight):
+    """Mean opacity of a picture with an alpha channel: shows only what the unit needs."""
+    return Opacity(_weight(weight))
+
+
+class _Array(np.ndarray):
+    """An array that can be part of a frozen record: equal and hashed by its bytes."""
+
+    def __new__(cls, values):
+        found = np.asarray(values, "float32").view(cls)
+        if not np.isfinite(found).all() or found.ndim < 2:
+            raise ValueError(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {found.shape}.")
+        return found
+
+    def __hash__(self):
+        return hash((self.shape, self.tobytes()))
+
+    def __eq__(self, other):
+        return isinstance(other, np.ndarray) and self.shape == other.shape and self.tobytes() == other.tobytes()
+
+
+def _weight(value):
+    if not np.isscalar(value) or not np.isreal(value) or not np.isfinite(value):
+        raise ValueError(f"A regularizer's weight is a number. Received: {value!r}.")
+    return float(value)
+
+
+def _mean(values):
+    return tf.reduce_mean(values, axis=range(1, len(values.shape)))
+
+
+def _steps(picture):
+    """Differences between neighbours along each axis of the extent."""
+    for axis in range(1, len(picture.shape) - 1):
+        side = picture.shape[axis]
+        yield tf.gather(picture, range(1, side), axis=axis) - tf.gather(picture, range(side - 1), axis=axis)

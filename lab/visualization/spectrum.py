@@ -1,0 +1,38 @@
+"""Spectrum: the mean magnitude of every frequency in natural photographs, which MaCo holds fixed."""
+
+import numpy as np
+from skimage.transform import resize
+
+from lab import data
+from lab.visualization.colour import uncoloured
+
+
+def magnitude(images, rows, columns, decorrelate=True):
+    """Mean magnitude of the spectrum of photographs, in the coordinates that pictures are made of: float32 [channels, rows, columns // 2 + 1].
+
+    images: an iterable of arrays [r, c, channels] in 0..255, read one at a time; each is resized by its centre square. Fel et
+    al. 2023, https://arxiv.org/abs/2306.06805.
+    """
+    total, count = 0.0, 0
+    for image in images:
+        coordinates = uncoloured(resize(_square(image) / 255.0, (rows, columns), anti_aliasing=True), decorrelate)
+        total, count = total + np.abs(np.fft.rfft2(coordinates, axes=(0, 1))), count + 1
+    if not count:
+        raise ValueError("A spectrum is measured on at least one photograph. Received: none.")
+    return np.transpose(total / count, (2, 0, 1)).astype("float32")
+
+
+def natural(rows, columns, channels, decorrelate=True):
+    """The spectrum of the photographs that come with the installed packages, in windows of three scales; see `magnitude`."""
+    windows = data.crops(data.photographs()).images
+    return magnitude((_channels(image, channels) for image in windows), rows, columns, decorrelate)
+
+
+def _square(image):
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def _channels(image, channels):
+    return image if channels == image.shape[-1] else np.repeat(image.mean(-1, keepdims=True), channels, axis=-1)
