@@ -10,7 +10,21 @@ __version__ = "0.2.0"
 _PLACES = {
     "lab.models": ("load",),
     "lab.network": ("Network",),
-    "lab.objectives": ("logit", "channel", "neuron", "layer", "direction", "cosine", "Objective", "objectives"),
+    "lab.objectives": (
+        "logit",
+        "channel",
+        "neuron",
+        "layer",
+        "direction",
+        "cosine",
+        "weighted",
+        "interpolation",
+        "group",
+        "likeness",
+        "custom",
+        "Objective",
+        "objectives",
+    ),
     "lab.attribution": ("explainers",),
     "lab.attribution.gradients": (
         "gradient",

@@ -166,9 +166,7 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
     """
     function = _compiled(network, key, body, batched, shared)
     most = chunks.size(network) if most is None else most
-    return chunks.over(
-        function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
-    )
+    return chunks.over(function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved)
 
 
 def width_of(samples, most):

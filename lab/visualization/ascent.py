@@ -34,7 +34,7 @@ class Adam:
 
 
 class OfKeras:
-    """A Keras optimizer, with its own rate or schedule, run without side effects for `rows` pictures at once.
+    """A copy of a Keras optimizer, with its own rate or schedule, on variables of its own that hold `rows` pictures at once.
 
     Optimizers that look at all parameters together (Lamb, Adafactor, Muon, clipping by norms) are given one picture at a time,
     so that no picture depends on its company.
@@ -46,34 +46,41 @@ class OfKeras:
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise ValueError(f"optimizer= is a Keras optimizer. Received: {optimizer!r}.")
         norms = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None
-        self.config = keras.optimizers.serialize(optimizer)
-        self.rows = 1 if norms or type(optimizer).__name__ in self.together else rows
+        self.kind, self.config = type(optimizer), optimizer.get_config()
+        self.rows = 1 if norms or self.kind.__name__ in self.together else rows
+        self.held = None
 
     def __hash__(self):
-        return hash((str(self.config), self.rows))
+        return hash((self.kind, str(self.config), self.rows))
 
     def __eq__(self, other):
-        return isinstance(other, OfKeras) and (self.config, self.rows) == (other.config, other.rows)
+        return isinstance(other, OfKeras) and hash(self) == hash(other)
 
     def __repr__(self):
-        return f"{self.config['class_name']}({self.config['config']})"
+        return f"{self.kind.__name__}({self.config})"
 
     def begin(self, parameters):
-        """The optimizer's own variables at their first values."""
-        flat = tf.nest.flatten(parameters)
-        with tf.init_scope():
-            self.optimizer = keras.optimizers.deserialize(self.config)
-            self.held = [keras.Variable(np.zeros(each.shape, "float32")) for each in flat]
-            self.optimizer.build(self.held)
-            first = [each.numpy() for each in self.optimizer.variables]
-        return tuple(tf.constant(each) for each in first)
+        """Nothing to carry: the variables hold it, set back to their first values at the beginning of every climb."""
+        if self.held is None:
+            with tf.init_scope():
+                self._make([each.shape for each in tf.nest.flatten(parameters)])
+        for variable, value in zip(self.optimizer.variables, self.first):
+            variable._value.assign(value)
+        return ()
+
+    def _make(self, shapes):
+        self.optimizer = self.kind.from_config(self.config)
+        self.held = [keras.Variable(np.zeros(shape, "float32")) for shape in shapes]
+        self.optimizer.build(self.held)
+        self.first = [each.numpy() for each in self.optimizer.variables]
 
     def step(self, count, parameters, slope, state, rate):
         """One step up: the optimizer descends on the slope turned round."""
         del count, rate
-        flat, down = tf.nest.flatten(parameters), [-each for each in tf.nest.flatten(slope)]
-        moved, state = self.optimizer.stateless_apply(list(state), down, flat)
-        return tf.nest.pack_sequence_as(parameters, list(moved)), tuple(state)
+        for variable, value in zip(self.held, tf.nest.flatten(parameters)):
+            variable._value.assign(value)
+        self.optimizer.apply([-each for each in tf.nest.flatten(slope)], self.held)
+        return tf.nest.pack_sequence_as(parameters, [each._value.read_value() for each in self.held]), state
 
 
 @fused

@@ -350,7 +350,9 @@ def _start(photographs, board, units):
         return None
     found = np.asarray(photographs, "float32")
     if found.ndim != len(board.shape) + 1 or found.shape[1:] != board.shape or len(found) not in (1, units):
-        raise ValueError(f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {found.shape}.")
+        raise ValueError(
+            f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {found.shape}."
+        )
     if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
         raise ValueError(f"start= holds pictures in 0..1. Received: values from {found.min()} to {found.max()}.")
     return np.repeat(found, units, axis=0) if len(found) == 1 else found

@@ -247,7 +247,9 @@ class Alpha:
     def start(self, units, shape, seed, given, held):
         """The colours' parameters, and the opacity's."""
         beside = tf.random.experimental.stateless_fold_in(seed, 7)
-        return self.inner.start(units, shape, seed, given, held), self._plane().start(units, (*shape[:-1], 1), beside, (), ())
+        return self.inner.start(units, shape, seed, given, held), self._plane().start(
+            units, (*shape[:-1], 1), beside, (), ()
+        )
 
     def picture(self, parameters, shape, given):
         """Colours and opacity: images [units, *extent, channels + 1]."""
@@ -275,7 +277,11 @@ def pixels(*, decorrelate=True):
 @parameterizations.register
 def maco(*, decorrelate=True, magnitude=None):
     """Phases under the magnitude spectrum of photographs: of the installed packages, or `spectrum.magnitude` of a folder's."""
-    given = None if magnitude is None else tuple(tuple(tuple(row) for row in plane) for plane in np.asarray(magnitude).tolist())
+    given = (
+        None
+        if magnitude is None
+        else tuple(tuple(tuple(row) for row in plane) for plane in np.asarray(magnitude).tolist())
+    )
     return Maco(decorrelate, magnitude=given)
 
 
@@ -348,8 +354,11 @@ def _parts(spectrum):
 def _image(spectrum, shape):
     """Spectra [units, channels, *frequencies] -> pixels [units, *extent, channels]."""
     *extent, _ = shape
-    inverse = {1: tf.signal.irfft, 2: tf.signal.irfft2d, 3: tf.signal.irfft3d}[len(extent)]
-    return _channels_last(inverse(spectrum, extent))
+    if len(extent) == 3:
+        # TensorFlow's own inverse in three dimensions has no gradient.
+        spectrum = tf.transpose(tf.signal.ifft(tf.transpose(spectrum, [0, 1, 3, 4, 2])), [0, 1, 4, 2, 3])
+    inverse = tf.signal.irfft if len(extent) == 1 else tf.signal.irfft2d
+    return _channels_last(inverse(spectrum, extent[-2:]))
 
 
 def _spectrum(pixels):
