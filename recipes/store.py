@@ -53,8 +53,8 @@ class Store:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, content in files.items():
-            _durable(part / name, content)
-        _durable(part / SEAL, encode({name: _sum(content) for name, content in sorted(files.items())}))
+            durable(part / name, content)
+        durable(part / SEAL, encode({name: _sum(content) for name, content in sorted(files.items())}))
         folder = self.folder(key)
         folder.parent.mkdir(parents=True, exist_ok=True)
         # A folder cannot be renamed onto another: a stale one, which failed its checksums, goes first.
@@ -64,7 +64,7 @@ class Store:
     def write(self, name, content):
         """Write one file of the run itself, whole or not at all."""
         part = self.path / f".{name}-{os.getpid()}"
-        _durable(part, content)
+        durable(part, content)
         os.replace(part, self.path / name)
 
     def folder(self, key):
@@ -96,7 +96,8 @@ def pack(arrays):
     return buffer.getvalue()
 
 
-def _durable(path, content):
+def durable(path, content):
+    """Write bytes to a path and wait until they are on the disk."""
     with open(path, "wb") as file:
         file.write(content)
         file.flush()

@@ -1,4 +1,4 @@
-"""Examples: the natural images that a unit answers to most, beside which its picture is to be read."""
+"""Examples: the natural images beside which a unit's picture is to be read, found in one pass over any number of images."""
 
 from dataclasses import dataclass
 
@@ -6,40 +6,115 @@ import numpy as np
 
 from lab import routines
 
+# Scores of this many images, evenly chosen, are kept for histograms and percentiles; with fewer images, all of them.
+KEPT = 2048
+# The part of the input that counts for a unit: where the gradient's magnitude is above this share of its largest.
+FELT = 0.02
+
 
 @dataclass(frozen=True)
-class Examples:
-    """order: int [units, count], indices of the images, highest first; scores: float32 [units, count]; names: of all images."""
+class Survey:
+    """What a layer's units answered to a stock of images: a unit's score is its mean over positions (or the logit).
 
-    order: np.ndarray
-    scores: np.ndarray
-    names: tuple
-
-
-def highest(network, data, units, *, layer=None, count=4, fit="crop", batch=64):
-    """The `count` images of `data` with the highest score for each unit -> `Examples`.
-
-    layer: address of a layer whose channels the units are (their mean over positions); None: the logits. Images are
-    preprocessed and looked at `batch` at a time, so any number of them fits in memory.
+    top, bottom: int [units, count], indices of the images with the highest and the lowest scores, best first; top_scores,
+    bottom_scores, float32, and top_places, the flat position of the highest activation there, int. kept: int [kept], evenly
+    chosen images, with kept_scores float32 [kept, units]. count: how many images were looked at.
     """
-    scores = np.concatenate(
-        [
-            _scores(network, data.images[start : start + batch], units, layer, fit)
-            for start in range(0, len(data), batch)
-        ]
-    )
-    order = np.argsort(-scores, axis=0, kind="stable")[:count].T
-    return Examples(order, np.take_along_axis(scores.T, order, axis=1), data.names)
+
+    top: np.ndarray
+    top_scores: np.ndarray
+    top_places: np.ndarray
+    bottom: np.ndarray
+    bottom_scores: np.ndarray
+    kept: np.ndarray
+    kept_scores: np.ndarray
+    count: int
+
+    def percentile(self, scores):
+        """The share of kept images that score below each of [units] scores, in percent: float [units]."""
+        return 100.0 * (self.kept_scores < np.asarray(scores)[None]).mean(axis=0)
+
+    def strip(self, percents=(5, 25, 50, 75, 95)):
+        """The kept image nearest to each percentile of each unit: int [units, percents], and their scores."""
+        order = np.argsort(self.kept_scores, axis=0, kind="stable")
+        at = np.round(np.array(percents) / 100 * (len(self.kept) - 1)).astype(int)
+        chosen = order[at].T
+        return self.kept[chosen], np.take_along_axis(self.kept_scores.T, chosen, axis=1)
+
+    def as_arrays(self):
+        """Plain arrays by name, for `Survey(**arrays)`."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
 
 
-def _scores(network, images, units, layer, fit):
-    inputs = network.preprocess(images, fit=fit)
-    found = (
-        next(iter(routines.outputs(network, inputs).values()))
-        if layer is None
-        else routines.activations(network, inputs, layer, pool=True)
+def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
+    """Look at every image of `data` once, `batch` at a time, and keep what each unit of a layer answered -> `Survey`.
+
+    layer: address of a layer whose channels are the units; None: the logits. Memory does not grow with the number of images
+    but for KEPT scores a unit.
+    """
+    step = max(1, -(-len(data) // KEPT))
+    top, bottom, kept = None, None, []
+    for start in range(0, len(data), batch):
+        indices = np.arange(start, min(start + batch, len(data)))
+        scores, places = _answers(network, data.images[start : start + batch], layer, fit)
+        top = _best(top, scores, places, indices, count)
+        bottom = _best(bottom, -scores, places, indices, count)
+        kept.append(scores[indices % step == 0])
+    return Survey(
+        top[1].T,
+        top[0].T,
+        top[2].T,
+        bottom[1].T,
+        -bottom[0].T,
+        np.arange(0, len(data), step),
+        np.concatenate(kept),
+        len(data),
     )
-    return found[:, list(units)]
+
+
+def _answers(network, images, layer, fit):
+    """-> scores float32 [images, units] and the flat place of each unit's highest activation."""
+    inputs = network.preprocess(list(images), fit=fit)
+    if layer is None:
+        scores = next(iter(routines.outputs(network, inputs).values()))
+        return scores, np.zeros(scores.shape, "int32")
+    means, _, places = routines.peaks(network, inputs, layer)
+    return means, places
+
+
+def _best(before, scores, places, indices, count):
+    """The `count` highest of those before and these, by unit: scores, indices, places, each [count, units]; earlier images first."""
+    spread = np.broadcast_to(indices[:, None], scores.shape)
+    joined = [scores, spread, places] if before is None else map(np.concatenate, zip(before, (scores, spread, places)))
+    scores, spread, places = joined
+    order = np.argsort(-scores, axis=0, kind="stable")[:count]
+    return tuple(np.take_along_axis(each, order, axis=0) for each in (scores, spread, places))
+
+
+def field(network, layer, seed=0):
+    """The part of the input that moves one position of a layer: rows and columns of a box in pixels, (int, int); None without positions.
+
+    Measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest (effective receptive field; Luo et al.
+    2016, https://arxiv.org/abs/1701.04128).
+    """
+    shape = network.shapes.get(layer)
+    if layer is None or not isinstance(shape, tuple) or len(shape) != 4 or network.size is None:
+        return None
+    noise = np.random.default_rng(seed).uniform(0, 255, (4, *network.size, network.preprocessing.channels))
+    felt = routines.reach(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(axis=0)
+    strong = felt > FELT * felt.max()
+    return tuple(int(np.ptp(np.flatnonzero(strong.any(axis=axis))) + 1) for axis in (1, 0))
+
+
+def window(network, layer, place, box):
+    """The box of a receptive field around a flat position of a layer, inside the network's input: (top, left, bottom, right) in pixels."""
+    rows, columns = network.shapes[layer][1:3]
+    centres = ((place // columns + 0.5) / rows * network.size[0], (place % columns + 0.5) / columns * network.size[1])
+    tops = [
+        int(np.clip(round(centre - side / 2), 0, whole - side))
+        for centre, side, whole in zip(centres, box, network.size)
+    ]
+    return (*tops, tops[0] + box[0], tops[1] + box[1])
 
 
 def strongest(network, image, layer, count=16):

@@ -1,0 +1,135 @@
+"""Atlas: activations put in order: groups of neurons, grids over one image, and maps of a whole folder, each drawn by its direction."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab import routines
+from lab.objectives import direction
+from lab.registry import Registry
+from lab.visualization.maximize import maximize
+
+# Ways to lay vectors out on a plane: `(vectors [n, channels], *, seed) -> float [n, 2]`.
+layouts = Registry("layout")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Neuron groups of a layer: directions float32 [groups, channels], and where each is active in each image, shares float32
+    [images, *positions, groups].
+    """
+
+    directions: np.ndarray
+    shares: np.ndarray
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Cells of a map of activations: cells int [n, 2] (row, column); counts int [n]; vectors float32 [n, channels], mean
+    activations; places float32 [samples, 2] in 0..1 and images int [samples], of every vector that was laid out.
+    """
+
+    cells: np.ndarray
+    counts: np.ndarray
+    vectors: np.ndarray
+    places: np.ndarray
+    images: np.ndarray
+
+
+def groups(network, inputs, layer, count=6, *, seed):
+    """Factors of a layer's positive activations: neurons that are active together -> `Groups`.
+
+    inputs: what the model takes. Non-negative matrix factorization over all positions of all inputs (Olah et al. 2018,
+    https://distill.pub/2018/building-blocks).
+    """
+    from sklearn.decomposition import NMF
+
+    found = np.maximum(routines.activations(network, inputs, layer), 0.0)
+    flat = found.reshape(-1, found.shape[-1])
+    if not flat.any():
+        raise ValueError(f"Groups need activations above zero. Received: none at {layer!r}.")
+    most = min(flat.shape)
+    if not 1 <= count <= most:
+        raise ValueError(f"Groups number between 1 and {most} at {layer!r}. Received: {count}.")
+    model = NMF(count, init="nndsvda", max_iter=1000, tol=1e-4, random_state=seed)
+    shares = model.fit_transform(flat.astype("float64")).astype("float32")
+    return Groups(model.components_.astype("float32"), shares.reshape(*found.shape[:-1], count))
+
+
+def dictionary(network, inputs, layer, count=4):
+    """For every position of one input the channels that answer most there, as shares of the largest answer anywhere:
+    (channels int [rows, columns, count], shares float32 of the same shape): a semantic dictionary (Olah et al. 2018).
+    """
+    activation = routines.activations(network, inputs, layer)[0]
+    order = np.argsort(-activation, axis=-1, kind="stable")[..., :count]
+    values = np.take_along_axis(activation, order, axis=-1)
+    return order, (values / max(float(activation.max()), 1e-12)).astype("float32")
+
+
+def grid(network, inputs, layer, *, seed, **options):
+    """A picture of what a layer holds at each of its positions, for one input: images float32 [rows, columns, *picture] in 0..1.
+
+    options: of `maximize`, which climbs each position's own direction.
+    """
+    activation = routines.activations(network, inputs, layer)[0]
+    if activation.ndim != 3:
+        raise ValueError(f"A grid needs a layer with rows and columns. Received: {layer!r} of {activation.shape}.")
+    drawn = pictured(network, activation.reshape(-1, activation.shape[-1]), layer, seed=seed, **options)
+    return drawn.images.reshape(*activation.shape[:2], *drawn.images.shape[1:])
+
+
+def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch=64, fit="crop"):
+    """A map of what a layer holds over many images: one random position an image, laid out on a plane, averaged in cells -> `Atlas`.
+
+    side: cells along each axis; fewest: vectors that a cell needs. layout: a name of `lab.visualization.atlas.layouts` or a
+    function. Carter et al. 2019, https://distill.pub/2019/activation-atlas.
+    """
+    vectors = _sampled(network, data, layer, batch, fit, np.random.default_rng(seed))
+    if len(vectors) < 8:
+        raise ValueError(f"An atlas needs at least 8 images. Received: {len(vectors)}.")
+    places = layouts.get(layout)(vectors, seed=seed)
+    low, high = np.percentile(places, 1, axis=0), np.percentile(places, 99, axis=0)
+    places = np.clip((places - low) / np.maximum(high - low, 1e-12), 0, 1)
+    cell = np.minimum((places * side).astype(int), side - 1)
+    cells, member, counts = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(counts >= fewest)
+    means = np.stack([vectors[member.ravel() == each].mean(axis=0) for each in kept]) if len(kept) else vectors[:0]
+    return Atlas(cells[kept][:, ::-1], counts[kept], means, places.astype("float32"), np.arange(len(vectors)))
+
+
+def pictured(network, vectors, layer, *, seed, **options):
+    """A picture for each vector [n, channels] of a layer -> `lab.Pictures`; see `maximize` for the options."""
+    return maximize(network, direction(layer, vectors, power=2.0), seed=seed, **options)
+
+
+@layouts.register
+def tsne(vectors, *, seed):
+    """t-SNE (van der Maaten, Hinton 2008), by scikit-learn."""
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+
+
+@layouts.register
+def umap(vectors, *, seed):
+    """UMAP (McInnes, Healy, Melville 2018, https://arxiv.org/abs/1802.03426), by umap-learn: the extra `umap`."""
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ValueError(
+            "The layout umap needs the extra `umap`: pip install '.[umap]'. Received: it is not installed."
+        ) from error
+    return UMAP(n_components=2, random_state=seed, n_jobs=1).fit_transform(vectors)
+
+
+def _sampled(network, data, layer, batch, fit, rng):
+    """One activation vector of each image, from a random position: float32 [images, channels]."""
+    rows = []
+    for start in range(0, len(data), batch):
+        found = routines.activations(
+            network, network.preprocess(list(data.images[start : start + batch]), fit=fit), layer
+        )
+        flat = found.reshape(len(found), -1, found.shape[-1])
+        rows.append(flat[np.arange(len(flat)), rng.integers(0, flat.shape[1], len(flat))])
+    return np.concatenate(rows)

@@ -1,0 +1,199 @@
+"""What stands beside a picture: natural examples, neighbours, classes, groups, grids and maps, against slow arithmetic."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import lab
+from lab import routines
+from lab.environment import tf
+from lab.visualization import atlas, company, examples
+from tests import networks
+from tests.networks import distance
+
+
+@pytest.fixture(scope="module")
+def small():
+    return networks.network(networks.flat())
+
+
+@pytest.fixture(scope="module")
+def stock():
+    rng = np.random.default_rng(0)
+    return lab.Data(
+        tuple(map(str, range(23))), tuple(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(23))
+    )
+
+
+def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, stock):
+    found = examples.survey(small, stock, layer="last", count=4, batch=5)
+    every = routines.activations(small, small.preprocess(stock.images), "last")
+    means = every.mean((1, 2))
+    for unit in range(means.shape[1]):
+        order = np.argsort(-means[:, unit], kind="stable")
+        assert list(found.top[unit]) == list(order[:4])
+        assert list(found.bottom[unit]) == list(np.argsort(means[:, unit], kind="stable")[:4])
+        assert distance(found.top_scores[unit], means[order[:4], unit]) < 1e-5
+        assert list(found.top_places[unit]) == [int(every[image, ..., unit].argmax()) for image in order[:4]]
+    assert distance(found.kept_scores, means) < 1e-5 and found.count == 23
+    again = examples.survey(small, stock, layer="last", count=4, batch=23)
+    assert all(
+        np.array_equal(value, again.as_arrays()[name])
+        for name, value in found.as_arrays().items()
+        if "scores" not in name
+    )
+    logits = examples.survey(small, stock, count=2)
+    assert list(logits.top[:, 0]) == list(routines.outputs(small, small.preprocess(stock.images))["logits"].argmax(0))
+    alive = found.top_scores[:, 0] > 0
+    assert (found.percentile(found.top_scores[:, 0])[alive] > 95).all() and not found.percentile(means.min(0)).any()
+    strip, scores = found.strip((0, 50, 100))
+    assert list(strip[:, 2]) == list(found.top[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
+
+
+def test_many_images_keep_few_scores(small, stock, monkeypatch):
+    monkeypatch.setattr(examples, "KEPT", 10)
+    found = examples.survey(small, stock, layer="last", batch=4)
+    assert list(found.kept) == list(range(0, 23, 3)) and len(found.kept_scores) == 8
+
+
+def test_images_of_a_folder_stay_in_their_files(tmp_path, small):
+    for index in range(3):
+        Image.fromarray(np.full((20, 20, 3), 40 * index, "uint8")).save(tmp_path / f"{index}.png")
+    data = lab.folder(tmp_path)
+    assert len(data) == 3 and data.images[2].mean() == 80 and len(data.images[1:]) == 2
+    (tmp_path / "2.png").write_bytes(b"no")
+    assert data.images[0].mean() == 0
+    with pytest.raises(ValueError, match="does not recognize"):
+        examples.survey(small, data, layer="last")
+
+
+def test_a_receptive_field_is_the_kernels_sum():
+    inputs = keras.Input((32, 32, 3))
+    first = keras.layers.Conv2D(4, 5, padding="same", name="a")(inputs)
+    second = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="b")(first)
+    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Flatten()(second))))
+    assert examples.field(network, "a") == (5, 5) and examples.field(network, "b") == (7, 7)
+    assert examples.field(network, None) is None
+    assert examples.window(network, "a", 10 * 32 + 20, (5, 5)) == (8, 18, 13, 23)
+    assert examples.window(network, "a", 0, (5, 5)) == (0, 0, 5, 5)
+
+
+def test_the_window_of_a_top_image_drives_the_unit():
+    """One bright spot on black: the window of the strongest image is around the spot."""
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Conv2D(1, 5, padding="same", name="a")(inputs)))
+    model.get_layer("a").set_weights([np.ones((5, 5, 3, 1), "float32"), np.zeros(1)])
+    network = networks.network(model)
+    image = np.zeros((32, 32, 3), "uint8")
+    image[20:23, 8:11] = 255
+    found = examples.survey(network, lab.Data(("x",), (image,)), layer="a", count=1)
+    top, left, bottom, right = examples.window(network, "a", found.top_places[0, 0], (5, 5))
+    assert top <= 20 and bottom >= 23 and left <= 8 and right >= 11
+
+
+def test_links_follow_weights_past_what_keeps_channels_apart():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="one")(inputs)
+    x = keras.layers.BatchNormalization(name="bn")(x)
+    start = keras.layers.ReLU(name="relu")(x)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", name="deep")(start)
+    x = keras.layers.Conv2D(4, 1, name="two")(x)
+    x = keras.layers.Add(name="add")([x, start])
+    x = keras.layers.MaxPooling2D(4, name="max")(x)
+    outputs = keras.layers.Dense(5, name="dense")(keras.layers.Flatten(name="flatten")(x))
+    network = networks.network(networks.filled(keras.Model(inputs, outputs)))
+    weights = {path: network.tree[path].kernel.numpy() for path in ("one", "two", "dense")}
+    before, after = company.links(network, "relu")
+    # Nothing comes before the first convolution but the input, which is no layer.
+    assert not before
+    assert {each.through for each in after} == {"two", "dense"}
+    two = next(each for each in after if each.through == "two")
+    assert two.layer == "two" and distance(two.strength, weights["two"].sum((0, 1))) < 1e-6
+    dense = next(each for each in after if each.through == "dense")
+    assert distance(dense.strength, weights["dense"].reshape(4, 4, 5).sum(0)) < 1e-6
+    before, _ = company.links(network, "add")
+    assert [(each.layer, each.through) for each in before] == [("deep", "two")]
+    assert distance(before[0].strength, weights["two"].sum((0, 1)).T) < 1e-6
+    best = before[0].strongest(2, 2)
+    assert best[0][0] == int(np.abs(weights["two"][0, 0, :, 2]).argmax()) and len(best) == 2
+
+
+def test_links_of_the_default_network(lite0):
+    before, after = company.links(lite0, "block_2_expand_relu")
+    assert [each.through for each in before] == ["block_2_expand_conv"] and before[0].layer == "block_1_project_bn"
+    assert [each.through for each in after] == ["block_2_project_conv"]
+    assert before[0].strength.shape == (144, 24) and after[0].strength.shape == (144, 24)
+
+
+def test_usage_is_the_mean_of_gradient_times_activation(small, stock):
+    classes, drawn = company.usage(small, stock, "last", count=1, batch=6)
+    inputs = small.preprocess(stock.images)
+    activation = tf.constant(routines.activations(small, inputs, "last"))
+    kernel, bias = small.tree["logits"].kernel.numpy(), small.tree["logits"].bias.numpy()
+    top = (activation.numpy().mean((1, 2)) @ kernel + bias).argmax(1)
+    assert list(classes) == sorted(set(top))
+    for place, index in enumerate(classes):
+        # Pooling and a dense layer: the contribution of a channel is its mean times its weight.
+        slow = (activation.numpy().mean((1, 2))[top == index] * kernel[:, index]).mean(0)
+        assert distance(drawn[place], slow) < 1e-4
+
+
+def test_groups_are_factors(small, stock):
+    inputs = small.preprocess(stock.images)
+    positive = np.maximum(routines.activations(small, inputs, "last"), 0)
+    found = atlas.groups(small, inputs, "last", 6, seed=0)
+    assert found.shares.shape == (*positive.shape[:3], 6) and found.directions.min() >= 0 and found.shares.min() >= 0
+    few = atlas.groups(small, inputs, "last", 1, seed=0)
+
+    def gap(groups):
+        return distance(groups.shares @ groups.directions, positive)
+
+    assert gap(found) < 0.5 * gap(few)
+    with pytest.raises(ValueError, match="between 1 and 12"):
+        atlas.groups(small, inputs, "last", 99, seed=0)
+
+
+def test_a_dictionary_and_a_grid_speak_of_every_position(small, stock):
+    inputs = small.preprocess(stock.images[:1])
+    activation = routines.activations(small, inputs, "last")[0]
+    channels, shares = atlas.dictionary(small, inputs, "last", 3)
+    assert np.array_equal(channels[..., 0], activation.argmax(-1)) and shares.max() == pytest.approx(1)
+    images = atlas.grid(small, inputs, "last", seed=0, steps=30, transforms="none")
+    assert images.shape == (*activation.shape[:2], 16, 16, 3)
+    seen = routines.activations(small, small.preprocess(255 * images[2, 3][None]), "last").mean((1, 2))[0]
+    aligned = [
+        np.dot(seen, each) / np.linalg.norm(seen) / np.linalg.norm(each) for each in (activation[2, 3], np.ones(12))
+    ]
+    assert aligned[0] > aligned[1]
+    with pytest.raises(ValueError, match="rows and columns"):
+        atlas.grid(small, inputs, "logits", seed=0)
+
+
+def test_an_atlas_keeps_kinds_apart(small):
+    """Dark and bright images: no cell of the map holds both."""
+    rng = np.random.default_rng(0)
+    images = tuple(rng.integers(0, 40, (16, 16, 3), dtype=np.uint8) + 215 * (index % 2) for index in range(40))
+    found = atlas.atlas(
+        small,
+        lab.Data(tuple(map(str, range(40))), tuple(each.astype("uint8") for each in images)),
+        "last",
+        seed=0,
+        side=4,
+        fewest=1,
+    )
+    assert found.counts.sum() == 40 and found.vectors.shape == (len(found.cells), 12)
+    cell = np.minimum((found.places * 4).astype(int), 3)
+    kinds = {
+        tuple(key): {int(image) % 2 for image, each in zip(found.images, cell) if tuple(each) == tuple(key)}
+        for key in cell
+    }
+    assert sum(len(each) == 1 for each in kinds.values()) >= 0.9 * len(kinds)
+    assert atlas.pictured(small, found.vectors, "last", seed=0, steps=2).images.shape[0] == len(found.cells)
+
+
+def test_layouts_can_be_ones_own_and_missing_extras_are_named(small, stock):
+    flat = atlas.atlas(small, stock, "last", seed=0, layout=lambda vectors, *, seed: vectors[:, :2], side=3)
+    assert flat.counts.min() >= 2
+    with pytest.raises(ValueError, match="Unknown layout.*tsne"):
+        atlas.atlas(small, stock, "last", seed=0, layout="tsn")
