@@ -51,6 +51,44 @@ def activations(network, inputs, path, *, pool=False):
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
 
+def means(network, inputs, paths):
+    """Several layers' means over positions in one pass: dict of path to float32 [batch, channels]."""
+
+    def body(batched, _):
+        trace = network.trace(batched[0], paths)
+        return {path: _pooled(tf.cast(trace.activations[path], tf.float32)) for path in paths}
+
+    return run(network, ("means", tuple(paths)), body, (network.inputs(inputs),), ())
+
+
+def _pooled(activation):
+    return (
+        tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1))
+        if len(activation.shape) > 2
+        else activation
+    )
+
+
+def ancestors(network, objective):
+    """The layers that a score is made from, those whose activation it has a gradient for: list of addresses, in order of the calls."""
+    found = []
+    named = {address: shape for address, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) > 1}
+
+    def look(inputs, numbers, weights):
+        reader = taps.Reader()
+        with taps.intercept(network.tree.values(), reader):
+            outputs = network.model(inputs, training=False)
+        read = {address: reader.outputs[id(network.tree[address])][0] for address in named if "@" not in address}
+        read = {address: tensor for address, tensor in read.items() if reader.sees(tensor)}
+        total = score(objective.structure, weights, numbers, network.traced(outputs, read))
+        slopes = tf.gradients(total, list(read.values()))
+        found.extend(address for address, slope in zip(read, slopes) if slope is not None)
+
+    specs = tf.nest.map_structure(lambda array: _spec(array, rows=True), objective.numbers(objective.length))
+    tf.function(look, autograph=False).get_concrete_function(network.spec, specs, tf.constant(objective.weights))
+    return found
+
+
 def peaks(network, inputs, path):
     """Each channel's mean over positions, its largest value and where that is: float32 [batch, channels] twice, int32 [batch, channels].
 

@@ -6,21 +6,18 @@ work(job, workshop, store) -> {name: bytes}
 
 import csv
 import io
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
-from PIL import Image
 
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.explanation import attribute, explain, refuse_options, settled
-from lab.images import read
-from lab.objectives import channel, logit
 from lab.registry import nearest
 from lab.registry import options as known
-from lab.visualization.examples import highest, strongest
-from lab.visualization.maximize import maximize, picture_shape
+from recipes import galleries, studies
+from recipes.galleries import slug
+from recipes.job import Job
 from recipes.junit import junit
 from recipes.store import encode, pack
 from sanity import controls
@@ -29,28 +26,14 @@ from sanity.evidence import Evidence, Gate
 from sanity.statistics import two_way
 from sanity.verdict import judge
 
-THUMBNAIL = 96
-
-
-@dataclass(frozen=True)
-class Job:
-    """key: where the files go. kind: which function does it. given: its arguments, plain values. needs: keys it waits for.
-    passes: roughly how many gradients of one sample it takes.
-    """
-
-    key: str
-    kind: str
-    given: dict
-    needs: tuple = ()
-    passes: float = 0
-
 
 def jobs(recipe, workshop):
     """Every job of a recipe, checked against the network before anything runs: list of `Job`.
 
     Raises ValueError for a layer, unit, class, method or check that does not exist.
     """
-    pictures = [job for number, gallery in enumerate(recipe.gallery) for job in _pictures(number, gallery, workshop)]
+    pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, workshop)]
+    studied = [job for number, each in enumerate(recipe.features) for job in studies.jobs(number, each, workshop)]
     maps = list(_maps(recipe.explain, workshop)) if recipe.explain else []
     if recipe.world:
         workshop.refuse_world()
@@ -58,86 +41,12 @@ def jobs(recipe, workshop):
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
     judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
     shown = [Job("photographs", "photographs", {})] if maps else []
-    return [*pictures, *shown, *maps, *trained, *evidence, *judged]
+    return [*pictures, *studied, *shown, *maps, *trained, *evidence, *judged]
 
 
 def work(job, workshop, store):
     """The files of a job: dict of name to bytes."""
     return _KINDS[job.kind](workshop, store, job)
-
-
-# Pictures -----------------------------------------------------------------------------------------------------------------
-
-
-def _pictures(number, gallery, workshop):
-    network, units = workshop.network, _units(gallery, workshop)
-    network.check(channel(gallery.layer, units) if gallery.layer else logit(units))
-    picture_shape(network, gallery.size)
-    name = _slug(gallery.layer or "logits")
-    for start in range(0, len(units), gallery.batch):
-        part = units[start : start + gallery.batch]
-        given = {
-            "gallery": number,
-            "layer": gallery.layer,
-            "units": part,
-            "steps": gallery.steps,
-            "size": gallery.size,
-            "natural": gallery.natural,
-        }
-        yield Job(f"gallery/{number}-{name}/{start:05d}", "pictures", given, passes=len(part) * gallery.steps)
-
-
-def _units(gallery, workshop):
-    if gallery.top_for:
-        return strongest(workshop.network, read(gallery.top_for), gallery.layer)
-    return [workshop.network.class_index(each) for each in gallery.logits] if gallery.logits else gallery.units
-
-
-def _do_pictures(workshop, _, job):
-    given, network = job.given, workshop.network
-    goal = channel(given["layer"], given["units"]) if given["layer"] else logit(given["units"])
-    pictures = maximize(network, goal, steps=given["steps"], size=given["size"], seed=workshop.recipe.seed)
-    arrays = {
-        "units": np.array(given["units"]),
-        "images": pictures.images,
-        "curves": pictures.curves,
-        "scores": pictures.scores,
-    }
-    names = [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in given["units"]]
-    about = {
-        "layer": given["layer"],
-        "names": names,
-        "settings": pictures.settings,
-        "objective": pictures.objective,
-        "natural": [],
-    }
-    if given["natural"]:
-        found = highest(network, workshop.stock, given["units"], layer=given["layer"], count=given["natural"])
-        arrays |= {"natural_scores": found.scores, "natural": _thumbnails(workshop.stock, found.order)}
-        about["natural"] = [[found.names[index] for index in row] for row in found.order]
-    files = {f"{unit:05d}.png": png(image) for unit, image in zip(given["units"], pictures.images)}
-    return {"pictures.npz": pack(arrays), "about.json": encode(about), **files}
-
-
-def _thumbnails(stock, order):
-    """uint8 [units, count, side, side, 3]: centre squares, as the network saw them."""
-    return np.stack([np.stack([thumbnail(stock.images[index]) for index in row]) for row in order])
-
-
-def thumbnail(image, side=THUMBNAIL):
-    """The centre square of an image at a small size: uint8 [side, side, 3]."""
-    square = min(image.shape[:2])
-    top, left = (image.shape[0] - square) // 2, (image.shape[1] - square) // 2
-    cut = Image.fromarray(np.ascontiguousarray(image[top : top + square, left : left + square]))
-    return np.asarray(cut.resize((side, side), Image.Resampling.BICUBIC))
-
-
-def png(image):
-    """An image in 0..1, or uint8, as PNG bytes."""
-    array = image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype("uint8")
-    buffer = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 # Maps ---------------------------------------------------------------------------------------------------------------------
@@ -154,7 +63,7 @@ def _maps(chosen, workshop):
         if chosen.layer is not None and explainers.tag(function, "resolution") == "layer":
             options.setdefault("layer", chosen.layer)
         yield Job(
-            f"explain/{_slug(method)}",
+            f"explain/{slug(method)}",
             "maps",
             {"method": method, "target": chosen.target, "options": options},
             passes=images * _samples(function, options),
@@ -217,7 +126,7 @@ def _evidence(number, chosen, workshop):
         given["options"] = chosen.options.get(method, {})
         looks = _samples(workshop.method(method), given["options"]) * _looks(chosen)
         yield Job(
-            f"check/{number}-{chosen.check}/{_slug(method)}",
+            f"check/{number}-{chosen.check}/{slug(method)}",
             "evidence",
             given,
             ("networks",) if world else (),
@@ -382,12 +291,12 @@ def _line(family, verdict):
     ]
 
 
-def _slug(text):
-    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"
-
-
 _KINDS = {
-    "pictures": _do_pictures,
+    "survey": galleries.do_survey,
+    "pictures": galleries.do_pictures,
+    "drawn": studies.do_drawn,
+    "feature": studies.do_feature,
+    "recovery": studies.do_recovery,
     "photographs": _do_photographs,
     "maps": _do_maps,
     "networks": _do_networks,

@@ -74,23 +74,57 @@ class Images(Table):
 
 
 class Gallery(Table):
-    """Pictures of units: channels of a layer, or classes by name or index."""
+    """Pictures of units: channels of a layer, of every block output that fits a pattern, or classes by name or index."""
 
     layer: str | None = None
+    layers: str | None = None
     units: Units = []
     top_for: str | None = None
     logits: list[int | str] = []
     steps: int = Field(256, ge=1)
     size: int | None = Field(None, ge=8)
-    natural: int = Field(4, ge=0)
+    parameterization: str = "fourier"
+    transforms: str = "robust"
+    facets: int = Field(1, ge=1)
+    animate: bool = False
+    natural: int = Field(8, ge=0, le=20)
+    company: bool = True
     batch: int = Field(16, ge=1)
 
     @model_validator(mode="after")
     def _one_kind(self):
-        if bool(self.layer) == bool(self.logits):
-            raise ValueError("a gallery shows either units of a layer or logits. Received: both or neither")
+        if sum(map(bool, (self.layer, self.layers, self.logits))) != 1:
+            raise ValueError(
+                "a gallery shows units of a layer, of layers, or logits. Received: none or several of them"
+            )
         if self.layer and bool(self.units) == bool(self.top_for):
             raise ValueError("a gallery of a layer names units or top_for. Received: both or neither")
+        return self
+
+
+class Features(Table):
+    """Checks of the pictures of some units; with `fooled` on a network built to fool them as well, as a positive control."""
+
+    layer: str | None = None
+    units: Units = []
+    logits: list[int | str] = []
+    steps: int = Field(128, ge=1)
+    pictures: int = Field(4, ge=1)
+    parameterization: str = "fourier"
+    transforms: str = "robust"
+    checks: list[str] = ["path", "reach", "stability", "prior", "predictivity", "transfer"]
+    path_layers: list[str] = []
+    networks: int = Field(2, ge=1)
+    others: list[str] = []
+    observer: str | None = None
+    recovery: bool = True
+    fooled: bool = False
+    detector: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        if bool(self.layer) == bool(self.logits) or bool(self.layer) != bool(self.units):
+            raise ValueError("features are units of a layer, or logits. Received: both or neither")
         return self
 
 
@@ -139,6 +173,7 @@ class Recipe(Table):
     images: Images = Images()
     world: World | None = None
     gallery: list[Gallery] = []
+    features: list[Features] = []
     explain: Explain | None = None
     check: list[Check] = []
 
@@ -146,7 +181,7 @@ class Recipe(Table):
     def _one_subject(self):
         if self.world and {"model", "images"} & self.model_fields_set - self._defaulted():
             raise ValueError("a recipe is about a world, or about a model and images. Received: both")
-        if self.world and (self.gallery or self.explain):
+        if self.world and (self.gallery or self.features or self.explain):
             raise ValueError("a world is checked. Received: a gallery or explanations of one")
         return self
 
@@ -155,8 +190,10 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _something_to_do(self):
-        if not (self.gallery or self.explain or self.check):
-            raise ValueError("a recipe holds at least one of [[gallery]], [explain], [[check]]. Received: none")
+        if not (self.gallery or self.features or self.explain or self.check):
+            raise ValueError(
+                "a recipe holds at least one of [[gallery]], [[features]], [explain], [[check]]. Received: none"
+            )
         return self
 
 
@@ -237,7 +274,15 @@ def _one_line(error):
     return f"{where or 'recipe'}: {said}.{received}".replace("..", ".")
 
 
-_TABLES = {"model": Model, "images": Images, "world": World, "gallery": Gallery, "explain": Explain, "check": Check}
+_TABLES = {
+    "model": Model,
+    "images": Images,
+    "world": World,
+    "gallery": Gallery,
+    "features": Features,
+    "explain": Explain,
+    "check": Check,
+}
 
 
 def _keys(location):

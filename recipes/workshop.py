@@ -26,6 +26,7 @@ class Workshop:
     def __init__(self, recipe, root, *, allow_code=False):
         self.recipe = recipe
         self.shelf = Shelf(root)
+        self.surveys = Shelf(root, "surveys")
         self.allow_code = allow_code
         self._made = {}
 
@@ -78,6 +79,11 @@ class Workshop:
         return self.images if self.recipe.images.folder else data.crops(data.photographs())
 
     @functools.cached_property
+    def stock_hash(self):
+        """SHA-256 of the stock's images."""
+        return _digest(zip(self.stock.names, self.stock.images))
+
+    @functools.cached_property
     def world(self):
         """The recipe's world."""
         return worlds.get(self.recipe.world.name)()
@@ -85,9 +91,9 @@ class Workshop:
     def subject(self, target):
         """The network with the photographs, explained for a target, or a world's network with its samples: `sanity.subject.Subject`."""
         if self.recipe.world is None:
-            make = lambda: subject(self.network, self.images, target=target, fit=self.recipe.images.fit)  # noqa: E731
-            return self._once(("subject", target), make)
-        return self._once("planted", self._planted)
+            make = functools.partial(subject, self.network, self.images, target=target, fit=self.recipe.images.fit)
+            return self.once(("subject", target), make)
+        return self.once("planted", self._planted)
 
     def refuse_world(self):
         """Raise ValueError for what a recipe asks of its world that it cannot have."""
@@ -120,9 +126,10 @@ class Workshop:
             return None
         given = {name: value for name, value in settings.items() if name in options(prepare)}
         make = functools.partial(prepare, self.subject(target), seed=self.recipe.seed, **given)
-        return self._once((prepare, target, str(sorted(given.items()))), make)
+        return self.once((prepare, target, str(sorted(given.items()))), make)
 
-    def _once(self, key, make):
+    def once(self, key, make):
+        """What `make()` makes, made once in this process."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]

@@ -94,7 +94,7 @@ def forget(subject, steps, seeds, *, way="own", statistics="estimate"):
     moved = [changes(network, each.state) for each in whole]
 
     def stage(name, drawn, change):
-        state, ways, logits = _settled(network, drawn, some, statistics)
+        state, ways, logits = alive(network, drawn, some, statistics)
         return Stage(name, state, _done(network, state, ways, change, (before, _probabilities(logits)), labels))
 
     return [[stage(name, each.part(paths), change) for name, paths in steps] for each, change in zip(whole, moved)]
@@ -117,7 +117,7 @@ def changes(network, state):
     return {name: _relative(own[name], value) for name, value in state.items()}
 
 
-def _settled(network, drawn, inputs, statistics):
+def alive(network, drawn, inputs, statistics):
     """A draw with the BatchNormalization statistics that it makes on the inputs -> state, ways, logits."""
     state, ways = dict(drawn.state), dict(drawn.ways)
     with network.weights(state):

@@ -31,18 +31,18 @@ def links(network, layer):
     Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through; a weight that
     reaches a channel by several positions is summed over them.
     """
-    ways = _ways(network)
-    mixing = {path: _matrix(network.tree[path]) for path in ways if _mixes(network.tree[path])}
+    found = ways(network)
+    mixing = {path: _matrix(network.tree[path]) for path in found if _mixes(network.tree[path])}
     shape = network.shapes[layer]
     before = [
         Link(source, through, mixing[through].T)
-        for through, source in _makers(layer, ways, mixing)
+        for through, source in _makers(layer, found, mixing)
         if mixing[through].shape[1] == shape[-1]
     ]
     after = [
-        Link(_shown(through, ways, mixing), through, _folded(mixing[through], shape))
+        Link(_shown(through, found, mixing), through, _folded(mixing[through], shape))
         for through in mixing
-        if layer in _sources(through, ways, mixing) and _folded(mixing[through], shape) is not None
+        if layer in _sources(through, found, mixing) and _folded(mixing[through], shape) is not None
     ]
     return before, after
 
@@ -66,7 +66,7 @@ def _folded(matrix, shape):
     return matrix.reshape(-1, shape[-1], matrix.shape[1]).sum(axis=0)
 
 
-def _ways(network):
+def ways(network):
     """Which layers' outputs each layer's input is made of directly: dict of path to list of paths, in the order of the calls."""
     found = {}
 

@@ -26,9 +26,9 @@ class View:
 
     rows: int
     columns: int
-    zoom: tuple = (0.4, 1.2)
-    jitter: float = 16.0
-    rotate: float = 15.0
+    zoom: tuple = (0.35, 1.15)
+    jitter: float = 40.0
+    rotate: float = 30.0
 
     def __call__(self, images, seed):
         draws = tf.random.stateless_uniform([4], seed)
@@ -145,7 +145,11 @@ class Noise:
 @transforms.register
 def robust(*extent):
     """Wide views and random blur: what the lab starts with, because its pictures are recognized by other networks too."""
-    return (View(*extent), Blur()) if len(extent) == 2 else (Pad(2), Jitter(4), Blur(0.3, 1.0))
+    if len(extent) != 2:
+        return (Pad(2), Jitter(4), Blur(0.3, 1.0))
+    # In pixels of a network that takes 224; others see the same share of their side.
+    scale = min(extent) / 224
+    return (View(*extent, jitter=40.0 * scale), Blur(0.3, max(0.5, 3.0 * scale)))
 
 
 @transforms.register

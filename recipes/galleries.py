@@ -1,0 +1,289 @@
+"""Galleries: the jobs that draw units and look for the natural images beside them."""
+
+import fnmatch
+import hashlib
+import io
+import re
+
+import numpy as np
+from PIL import Image
+
+from lab.images import read
+from lab.objectives import channel, logit
+from lab.registry import nearest
+from lab.visualization import examples
+from lab.visualization.canvas import canvas
+from lab.visualization.company import links, usage
+from lab.visualization.maximize import maximize
+from lab.visualization.parameterizations import chosen
+from lab.visualization.transforms import transforms
+from recipes.job import Job
+from recipes.store import encode, pack
+
+THUMBNAIL = 96
+# Crops of the stock's best images are kept at this side.
+NATURAL, BOTTOM, STRIP = 8, 4, 5
+
+
+def jobs(number, gallery, workshop):
+    """The jobs of one gallery: for every layer a survey of natural images, and its units in batches."""
+    network = workshop.network
+    canvas(network, gallery.size)
+    chosen(gallery.parameterization)
+    transforms.get(gallery.transforms)
+    for layer, units in _layers(gallery, network):
+        network.check(channel(layer, units) if layer else logit(units))
+        name = f"{number}-{slug(layer or 'logits')}"
+        if gallery.natural:
+            given = {
+                "gallery": number,
+                "layer": layer,
+                "units": units,
+                "natural": gallery.natural,
+                "company": gallery.company,
+            }
+            yield Job(f"survey/{name}", "survey", given, passes=len(workshop.stock) * (0.4 + 2 * gallery.company))
+        for start in range(0, len(units), gallery.batch):
+            part = units[start : start + gallery.batch]
+            given = {"gallery": number, "layer": layer, "units": part}
+            cost = len(part) * gallery.steps * gallery.facets * _depth(network, layer)
+            yield Job(f"gallery/{name}/{start:05d}", "pictures", given, passes=cost)
+
+
+def _layers(gallery, network):
+    """The layers of a gallery with their units: (address, or None for logits; list of int)."""
+    if gallery.top_for:
+        return [(gallery.layer, examples.strongest(network, read(gallery.top_for), gallery.layer))]
+    if gallery.logits:
+        return [(None, [network.class_index(each) for each in gallery.logits])]
+    if gallery.layer:
+        return [(gallery.layer, gallery.units)]
+    found = [each for each in block_outputs(network) if fnmatch.fnmatch(each, gallery.layers)]
+    if not found:
+        raise ValueError(
+            f"layers= is a pattern of block outputs. Received: {gallery.layers!r}. {nearest(gallery.layers, block_outputs(network))}"
+        )
+    return [(each, list(range(network.shapes[each][-1]))) for each in found]
+
+
+def block_outputs(network):
+    """The last layer with positions of every block of a network, in order: list of addresses. A block is what shares a name up to its number."""
+    last = {}
+    for address, shape in network.shapes.items():
+        if isinstance(shape, tuple) and len(shape) == 4 and "@" not in address and address in network.tree:
+            last[_block(address)] = address
+    return list(last.values())
+
+
+def _block(address):
+    found = re.match(r"(.*?\d+)(?=[_/]|$)", address)
+    return found[1] if found else address.rpartition("_")[0] or address
+
+
+def _depth(network, layer):
+    """Roughly the share of a whole gradient that a layer's takes: that of the numbers put out before it."""
+    sizes = {
+        address: float(np.prod([side or 1 for side in shape[1:]]))
+        for address, shape in network.shapes.items()
+        if isinstance(shape, tuple)
+    }
+    names = list(sizes)
+    if layer not in sizes:
+        return 1.0
+    return sum(sizes[each] for each in names[: names.index(layer) + 1]) / sum(sizes.values())
+
+
+# Natural images -----------------------------------------------------------------------------------------------------------
+
+
+def do_survey(workshop, _, job):
+    """One pass over the stock: the natural images of each unit asked for, its neighbours, and the classes that use it."""
+    given, network, stock = job.given, workshop.network, workshop.stock
+    found = surveyed(workshop, given["layer"])
+    units = np.array(given["units"])
+    shown = [found.top[units, : given["natural"]], found.bottom[units, :BOTTOM], found.strip()[0][units]]
+    box = examples.field(network, given["layer"])
+    places = found.top_places[units, : given["natural"]]
+    arrays = {
+        "units": units,
+        "top": _crops(network, stock, given["layer"], shown[0], places, box),
+        "bottom": _thumbnails(stock, shown[1]),
+        "strip": _thumbnails(stock, shown[2]),
+        "top_scores": found.top_scores[units, : given["natural"]],
+        "bottom_scores": found.bottom_scores[units, :BOTTOM],
+        "strip_scores": found.strip()[1][units],
+        "kept_scores": found.kept_scores[:, units].T,
+    }
+    about = {
+        "layer": given["layer"],
+        "count": found.count,
+        "field": box,
+        "top": [[stock.names[index] for index in row] for row in shown[0]],
+        "bottom": [[stock.names[index] for index in row] for row in shown[1]],
+        "links": _links(network, given["layer"], units) if given["layer"] else {},
+        "classes": _classes(workshop, given["layer"], units) if given["layer"] and given["company"] else {},
+    }
+    return {"survey.npz": pack(arrays), "about.json": encode(about)}
+
+
+def surveyed(workshop, layer):
+    """The survey of a layer over the run's stock, kept on the shelf for every run to share."""
+    network, stock = workshop.network, workshop.stock
+    named = f"{network.fingerprint()}{workshop.stock_hash}{layer}{workshop.recipe.images.fit}{examples.KEPT}"
+
+    def make():
+        return examples.survey(network, stock, layer=layer, count=20, fit=workshop.recipe.images.fit).as_arrays()
+
+    arrays = workshop.surveys.keep(hashlib.sha256(named.encode()).hexdigest(), make)
+    return examples.Survey(**{**arrays, "count": int(arrays["count"])})
+
+
+def _links(network, layer, units):
+    """The strongest neighbours of each unit before and after: dict of unit to two lists of [layer, unit, strength]."""
+    before, after = links(network, layer)
+
+    def row(unit, found):
+        listed = [(link.layer, *each) for link in found for each in link.strongest(unit)]
+        return sorted(listed, key=lambda each: -abs(each[2]))[:6]
+
+    return {int(unit): [row(unit, before), row(unit, after)] for unit in units}
+
+
+def _classes(workshop, layer, units):
+    """The classes that draw most on each unit: dict of unit to list of [class, contribution]."""
+    network = workshop.network
+    if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2:
+        return {}
+    classes, drawn = usage(network, workshop.stock, layer, count=1, fit=workshop.recipe.images.fit)
+    order = np.argsort(-drawn[:, units], axis=0, kind="stable")[:4]
+    return {
+        int(unit): [[network.class_name(int(classes[row])), float(drawn[row, unit])] for row in order[:, place]]
+        for place, unit in enumerate(units)
+    }
+
+
+def _crops(network, stock, layer, indices, places, box):
+    """What drove the unit in each image: the window of its receptive field around the strongest position, or the whole: uint8."""
+    return np.stack(
+        [
+            np.stack([_crop(network, stock.images[int(i)], layer, place, box) for i, place in zip(row, spots)])
+            for row, spots in zip(indices, places)
+        ]
+    )
+
+
+def _crop(network, image, layer, place, box):
+    seen = square(image)
+    if box is None:
+        return thumbnail(seen)
+    top, left, bottom, right = examples.window(network, layer, int(place), box)
+    down, across = len(seen) / network.size[0], seen.shape[1] / network.size[1]
+    rows = slice(int(top * down), max(int(top * down) + 1, int(np.ceil(bottom * down))))
+    columns = slice(int(left * across), max(int(left * across) + 1, int(np.ceil(right * across))))
+    return thumbnail(seen[rows, columns])
+
+
+def _thumbnails(stock, indices):
+    return np.stack([np.stack([thumbnail(stock.images[int(index)]) for index in row]) for row in indices])
+
+
+def square(image):
+    """The centre square of an image."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
+
+
+def thumbnail(image, side=THUMBNAIL):
+    """The centre square of an image at a small size: uint8 [side, side, 3]."""
+    return np.asarray(Image.fromarray(square(image)).resize((side, side), Image.Resampling.BICUBIC))
+
+
+# Pictures -----------------------------------------------------------------------------------------------------------------
+
+
+def do_pictures(workshop, _, job):
+    """A batch of units drawn: their pictures as PNG, which are the arrays in eight bits, and what is known of the climb."""
+    given, network = job.given, workshop.network
+    gallery = workshop.recipe.gallery[given["gallery"]]
+    goal = channel(given["layer"], given["units"]) if given["layer"] else logit(given["units"])
+    pictures = maximize(
+        network,
+        goal,
+        steps=gallery.steps,
+        size=gallery.size,
+        seed=workshop.recipe.seed,
+        parameterization=gallery.parameterization,
+        transforms=gallery.transforms,
+        facets=gallery.facets,
+        snapshots=_snapshots(gallery),
+    )
+    arrays = {"units": np.array(given["units"]), "curves": pictures.curves, "scores": pictures.scores}
+    names = [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in given["units"]]
+    about = {
+        "layer": given["layer"],
+        "names": names,
+        "facets": gallery.facets,
+        "settings": pictures.settings,
+        "objective": pictures.objective,
+    }
+    rows = np.repeat(given["units"], gallery.facets)
+    files = {
+        picture_name(unit, row % gallery.facets): png(image)
+        for row, (unit, image) in enumerate(zip(rows, pictures.images))
+    }
+    if gallery.animate:
+        files |= {
+            f"{unit:05d}.anim.png": animation(pictures.snapshots[place * gallery.facets])
+            for place, unit in enumerate(given["units"])
+        }
+    return {"pictures.npz": pack(arrays), "about.json": encode(about), **files}
+
+
+def picture_name(unit, facet=0):
+    """The file of a unit's picture: str."""
+    return f"{unit:05d}.png" if facet == 0 else f"{unit:05d}-{facet}.png"
+
+
+def _snapshots(gallery):
+    """The steps of an animation, closer together at the beginning, where most happens."""
+    if not gallery.animate:
+        return ()
+    return np.unique(np.geomspace(1, gallery.steps, min(24, gallery.steps)).round().astype(int)).tolist()
+
+
+def png(image):
+    """An image in 0..1, or uint8, as PNG bytes."""
+    buffer = io.BytesIO()
+    as_image(image).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def animation(images):
+    """Images in 0..1 as an animated PNG, the last one held: bytes."""
+    frames = [as_image(each) for each in images]
+    buffer = io.BytesIO()
+    times = [120] * (len(frames) - 1) + [1500]
+    frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    return buffer.getvalue()
+
+
+def as_image(image):
+    """An array in 0..1, or uint8, as a Pillow image: grey, RGB, or RGB with opacity. Other numbers of channels are shown as their mean."""
+    array = image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype("uint8")
+    array = array if array.ndim == 3 else _flattened(array)
+    if array.shape[-1] not in (1, 3, 4):
+        array = array.mean(axis=-1, keepdims=True).astype("uint8")
+    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def _flattened(array):
+    """A series as a strip of 32 rows, a volume as its slices side by side."""
+    if array.ndim == 2:
+        return np.repeat(array[None], 32, axis=0)
+    return np.concatenate(list(array), axis=1)
+
+
+def slug(text):
+    """Text as a part of a file's name: str."""
+    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"

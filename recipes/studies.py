@@ -1,0 +1,227 @@
+"""Studies: the jobs that ask whether pictures show what their units do."""
+
+import functools
+from dataclasses import asdict
+
+import numpy as np
+
+from lab.models import load
+from lab.objectives import channel, logit
+from lab.registry import options
+from lab.visualization.canvas import canvas
+from lab.visualization.maximize import maximize
+from lab.visualization.parameterizations import chosen
+from lab.visualization.transforms import transforms
+from recipes.galleries import png, surveyed
+from recipes.job import Job
+from recipes.store import encode, pack
+from sanity.evidence import Evidence, Gate
+from sanity.features import features, recovery
+from sanity.features.flags import Flag, flags, summary
+from sanity.features.fooling import circuit
+from sanity.features.study import Study, pictures
+
+KINDS = ("honest", "fooled")
+
+
+def jobs(number, asked, workshop):
+    """The jobs of one study: pictures of every network under it, every check of them, and the words."""
+    network = workshop.network
+    units = [network.class_index(each) for each in asked.logits] or asked.units
+    network.check(channel(asked.layer, units) if asked.layer else logit(units))
+    canvas(network)
+    chosen(asked.parameterization)
+    transforms.get(asked.transforms)
+    for name in asked.checks:
+        features.get(name)
+    if asked.fooled:
+        _refuse_detector(asked, workshop)
+    given = {"study": number, "units": list(units)}
+    drawn = []
+    for kind in KINDS if asked.fooled else KINDS[:1]:
+        cost = len(units) * asked.steps * asked.pictures
+        key = f"study/{number}/{kind}"
+        drawn.append(f"{key}/pictures")
+        yield Job(drawn[-1], "drawn", {**given, "kind": kind}, passes=cost)
+        for check in asked.checks:
+            more = cost * asked.networks / asked.pictures if check == "prior" else 0
+            yield Job(f"{key}/{check}", "feature", {**given, "kind": kind, "check": check}, (drawn[-1],), passes=more)
+    if asked.recovery:
+        yield Job(f"study/{number}/recovery", "recovery", given, passes=20)
+
+
+def _refuse_detector(asked, workshop):
+    if asked.layer is None:
+        raise ValueError("A fooling circuit is built around channels of a layer. Received: a study of logits.")
+    layer = detector(asked, workshop.network)
+    workshop.network.check(channel(layer, 0))
+
+
+def detector(asked, network):
+    """The layer whose means tell natural from synthetic images: as asked, or the one at a third of the way to the unit's."""
+    if asked.detector:
+        return asked.detector
+    spatial = [each for each, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
+    return spatial[spatial.index(asked.layer) // 3]
+
+
+def visualizer(asked):
+    """`(network, objective, *, seed) -> images` as a study asks for it."""
+
+    def draw(network, objective, *, seed):
+        made = maximize(
+            network,
+            objective,
+            steps=asked.steps,
+            seed=seed,
+            parameterization=asked.parameterization,
+            transforms=asked.transforms,
+        )
+        return made.images
+
+    return draw
+
+
+def name_of(asked):
+    """A visualizer in a word."""
+    return asked.parameterization if asked.transforms == "robust" else f"{asked.parameterization}, {asked.transforms}"
+
+
+def do_drawn(workshop, _, job):
+    """Several pictures of every unit."""
+    given, asked = job.given, workshop.recipe.features[job.given["study"]]
+    network, layer, units = _under(workshop, given)
+    drawn = pictures(visualizer(asked), network, layer, units, seed=workshop.recipe.seed, count=asked.pictures)
+    about = {
+        "kind": given["kind"],
+        "network": network.name,
+        "layer": layer,
+        "units": list(units),
+        "named": given["units"],
+    }
+    if given["kind"] == "fooled":
+        made = _fooled(workshop, given["study"])
+        about |= {"gap": made.gap, "detector": made.detector, "told": made.told, "decoys": made.decoys}
+    files = {
+        f"{named:05d}-{seed}.png": png(each)
+        for named, row in zip(given["units"], drawn)
+        for seed, each in enumerate(row)
+    }
+    return {"pictures.npz": pack({"images": drawn}), "about.json": encode(about), **files}
+
+
+def _under(workshop, given):
+    """The network under study, the layer and the units as it knows them."""
+    asked = workshop.recipe.features[given["study"]]
+    if not asked.fooled:
+        return workshop.network, asked.layer, tuple(given["units"])
+    made = _fooled(workshop, given["study"])
+    return (made.honest if given["kind"] == "honest" else made.fooled), None, tuple(range(len(given["units"])))
+
+
+def _fooled(workshop, number):
+    """The fooling circuit of a study, built once in a process."""
+    return workshop.once(("fooled", number), functools.partial(_build, workshop, number))
+
+
+def _build(workshop, number):
+    asked, network = workshop.recipe.features[number], workshop.network
+    units = asked.units
+    fit = workshop.recipe.images.fit
+    natural = network.preprocess(list(workshop.stock.images), fit=fit)
+    stops = np.unique(np.geomspace(1, asked.steps, 6).astype(int)).tolist()
+    climbed = maximize(
+        network,
+        channel(asked.layer, units),
+        steps=asked.steps,
+        seed=workshop.recipe.seed + 1000,
+        parameterization=asked.parameterization,
+        transforms=asked.transforms,
+        snapshots=stops,
+    )
+    shown = climbed.snapshots.reshape(-1, *climbed.images.shape[1:])
+    # The circuit meets a picture as the transforms show it, and must know it then too.
+    seen = [shown]
+    for number in range(3):
+        views = shown
+        for place, each in enumerate(transforms.get(asked.transforms)(*network.size)):
+            views = np.asarray(each(views, np.array([number, place], "int32")))
+        seen.append(views)
+    synthetic = network.preprocessing.apply(255.0 * np.concatenate(seen)).astype("float32")
+    return circuit(network, asked.layer, units, natural, synthetic, detector(asked, network))
+
+
+def study(workshop, store, given):
+    """The `Study` that a study's checks look at."""
+    asked = workshop.recipe.features[given["study"]]
+    network, layer, units = _under(workshop, given)
+    drawn = store.arrays(f"study/{given['study']}/{given['kind']}/pictures", "pictures.npz")["images"]
+    if asked.fooled:
+        made = workshop.once(("survey", given["study"], given["kind"]), lambda: _surveyed(workshop, network))
+    else:
+        made = surveyed(workshop, layer)
+    settings = {"steps": asked.steps, "parameterization": asked.parameterization, "transforms": asked.transforms}
+    fit = workshop.recipe.images.fit
+    return Study(network, layer, units, workshop.stock, made, visualizer(asked), drawn, name_of(asked), fit, settings)
+
+
+def _surveyed(workshop, network):
+    from lab.visualization.examples import survey
+
+    return survey(network, workshop.stock, count=20, fit=workshop.recipe.images.fit)
+
+
+def do_feature(workshop, store, job):
+    """One check of one network's pictures."""
+    given, asked = job.given, workshop.recipe.features[job.given["study"]]
+    check = features.get(given["check"])
+    known = {
+        "networks": asked.networks,
+        "others": _others(workshop, asked),
+        "observer": _observer(workshop, asked),
+        "layers": tuple(asked.path_layers),
+    }
+    chosen_options = {name: value for name, value in known.items() if name in options(check)}
+    made = check(study(workshop, store, given), seed=workshop.recipe.seed, **chosen_options)
+    return _files(made, [asdict(each) for each in flags(made)], asdict(summary(made)), given["units"])
+
+
+def do_recovery(workshop, _, job):
+    """Templates set by hand, drawn by the same visualizer."""
+    asked = workshop.recipe.features[job.given["study"]]
+    made = recovery.recovery(visualizer(asked), seed=workshop.recipe.seed, name=name_of(asked))
+    word, value, why = recovery.judged(made)
+    return _files(made, [], asdict(Flag("recovery", -1, word, value, why)), [])
+
+
+def _files(made, found, whole, named):
+    """Evidence and flags as files; units by the names that the user gave them."""
+    for flag, unit in zip(found, named):
+        flag["unit"] = unit
+    plain = {**asdict(made), "samples": None, "maps": None}
+    arrays = {f"samples/{name.replace('/', '|')}": value for name, value in made.samples.items()}
+    return {
+        "evidence.npz": pack(arrays),
+        "evidence.json": encode(plain),
+        "flags.json": encode({"flags": found, "summary": whole}),
+    }
+
+
+def evidence(store, key):
+    """The record that a feature check left: `Evidence`."""
+    plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
+    samples = {name.partition("/")[2].replace("|", "/"): value for name, value in arrays.items()}
+    gates = tuple(Gate(**gate) for gate in plain["gates"])
+    return Evidence(**{**plain, "samples": samples, "maps": {}, "gates": gates, "stages": ()})
+
+
+def _others(workshop, asked):
+    return [_loaded(workshop, each) for each in asked.others]
+
+
+def _observer(workshop, asked):
+    return None if asked.observer is None else _loaded(workshop, asked.observer)
+
+
+def _loaded(workshop, name):
+    return workshop.once(("network", name), lambda: load(name, allow_code=workshop.allow_code))

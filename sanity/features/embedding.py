@@ -1,0 +1,60 @@
+"""Embedding: a fixed way to say how alike two pictures look, that does not belong to the network under study."""
+
+import numpy as np
+from skimage.color import rgb2lab
+from skimage.transform import resize
+
+from lab import routines
+
+SIDE, RINGS, WEDGES = 96, 6, 8
+
+
+def descriptors(images):
+    """Texture and colour of images, wherever in them they lie: float64 [images, numbers].
+
+    Log power in rings and wedges of the spectrum of lightness and of both colour axes, with the colours' means and deviations.
+    images: uint8 [images, rows, columns, channels].
+    """
+    return np.stack([_described(each) for each in images])
+
+
+def embedded(network, images, fit="squash"):
+    """Images through a network that did not make them: its last spatial layer's means over positions, float32 [images, channels]."""
+    inputs = network.preprocess(list(images), fit=fit)
+    return routines.activations(network, inputs, network.last_spatial(), pool=True)
+
+
+def whitened(sets):
+    """Several sets of descriptors on one scale: each number less its mean, over its deviation, in all sets together; rows of length one."""
+    joined = np.concatenate(sets).astype("float64")
+    mean, deviation = joined.mean(axis=0), joined.std(axis=0)
+    scaled = [(each - mean) / np.where(deviation > 1e-9, deviation, 1.0) for each in sets]
+    return [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in scaled]
+
+
+def _described(image):
+    small = resize(image / 255.0, (SIDE, SIDE), anti_aliasing=True)
+    colours = rgb2lab(small if small.shape[-1] == 3 else np.repeat(small[..., :1], 3, axis=-1)) / 100.0
+    window = np.hanning(SIDE)[:, None] * np.hanning(SIDE)[None]
+    planes = colours - colours.mean((0, 1))
+    powers = np.abs(np.fft.fft2(planes * window[..., None], axes=(0, 1))) ** 2
+    cells = [np.log(_cells(powers[..., plane]) + 1e-6) for plane in range(3)]
+    return np.concatenate([*cells, colours.mean((0, 1)), colours.std((0, 1))])
+
+
+def _cells(power):
+    """Mean power in each ring and wedge of half the spectrum."""
+    return (np.bincount(_PLACES, power.ravel(), RINGS * WEDGES + 1) / np.maximum(_SIZES, 1))[:-1]
+
+
+def _places():
+    down, across = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
+    radius, angle = np.hypot(down, across), np.arctan2(down, across) % np.pi
+    rings = np.digitize(radius, np.geomspace(1 / SIDE, 0.5, RINGS + 1)) - 1
+    wedges = np.minimum((angle / np.pi * WEDGES).astype(int), WEDGES - 1)
+    outside = (rings < 0) | (rings >= RINGS)
+    return np.where(outside, RINGS * WEDGES, rings * WEDGES + wedges).ravel()
+
+
+_PLACES = _places()
+_SIZES = np.bincount(_PLACES, minlength=RINGS * WEDGES + 1)

@@ -1,0 +1,45 @@
+"""Prior: would an untrained network have given much the same picture?"""
+
+import numpy as np
+
+from sanity.evidence import Evidence, Gate
+from sanity.features import features
+from sanity.features.embedding import whitened
+from sanity.features.stability import look
+from sanity.features.study import pictures
+from sanity.randomization import alive, draw, layers_in_order
+
+
+@features.register(about="Beyond the prior")
+def prior(study, *, seed, networks=3, observer=None):
+    """How much further the pictures of random networks are from a unit's picture than its own other seeds are.
+
+    Near zero the picture is the work of the parameterization, whatever was learned (Adebayo et al. 2018,
+    https://arxiv.org/abs/1810.03292, asked of pictures). networks: random networks, their BatchNormalization statistics
+    estimated on natural images. -> Evidence with samples excess [units, networks], in units of cosine distance.
+    """
+    units, seeds = study.pictures.shape[:2]
+    random = _random_pictures(study, seed, networks)
+    flat = study.pictures.reshape(-1, *study.pictures.shape[2:])
+    own, other = whitened([look(flat, observer), look(random.reshape(-1, *random.shape[2:]), observer)])
+    own, other = own.reshape(units, seeds, -1), other.reshape(units, networks, -1)
+    within = 1.0 - np.einsum("usd,utd->ust", own, own)
+    between = 1.0 - np.einsum("usd,und->usn", own, other)
+    among = within.sum(axis=(1, 2)) / max(1, seeds * (seeds - 1))
+    gate = Gate("several seeds", "passed" if seeds > 1 else "not applicable", f"{seeds} pictures a unit")
+    samples = {"excess": between.mean(axis=1) - among[:, None], "units": np.array(study.units)}
+    sizes = {**study.sizes, "networks": networks}
+    maps = {"random": random[:, 0]}
+    return Evidence("prior", study.name, study.subject, sizes, samples, (gate,), maps=maps, settings={**study.settings})
+
+
+def _random_pictures(study, seed, networks):
+    """Pictures of the same units on random networks: uint8 [units, networks, ...]."""
+    network = study.network
+    some = study.natural(study.survey.kept[:16])
+    found = []
+    with network.intact():
+        for state in draw(network, layers_in_order(network), range(seed + 1, seed + 1 + networks)):
+            with network.weights(alive(network, state, some, "estimate")[0]):
+                found.append(pictures(study.draw, network, study.layer, study.units, seed=seed, count=1)[:, 0])
+    return np.stack(found, axis=1)

@@ -1,0 +1,48 @@
+"""Stability: do pictures of one unit from different seeds look more alike than pictures of different units?"""
+
+import numpy as np
+
+from sanity.evidence import Evidence, Gate
+from sanity.features import features
+from sanity.features.embedding import descriptors, embedded, whitened
+
+
+@features.register(about="Seeds agree")
+def stability(study, *, seed, observer=None):
+    """How much nearer a unit's pictures are to each other than to those of other units: (between - within) / the larger of both,
+    a silhouette (Rousseeuw 1987) against all other units: above zero where seeds agree.
+
+    observer: a `Network` that did not make the pictures, to look at them with (None: texture and colour). -> Evidence with
+    samples silhouette [units, pictures].
+    """
+    del seed
+    units, seeds = study.pictures.shape[:2]
+    flat = study.pictures.reshape(-1, *study.pictures.shape[2:])
+    (rows,) = whitened([look(flat, observer)])
+    apart = (1.0 - rows @ rows.T).reshape(units, seeds, units, seeds)
+    enough = units > 1 and seeds > 1
+    gate = Gate(
+        "several units and seeds", "passed" if enough else "not applicable", f"{units} units, {seeds} pictures each"
+    )
+    samples = {"silhouette": silhouettes(apart) if enough else np.full((units, seeds), np.nan)}
+    samples["units"] = np.array(study.units)
+    settings = {"observer": observer.name if observer else "texture and colour", **study.settings}
+    return Evidence("stability", study.name, study.subject, study.sizes, samples, (gate,), settings=settings)
+
+
+def silhouettes(apart):
+    """Silhouette of each picture against all other units, from distances [units, seeds, units, seeds]: [units, seeds]."""
+    units, seeds = apart.shape[:2]
+    found = np.empty((units, seeds))
+    for unit in range(units):
+        for number in range(seeds):
+            distances = apart[unit, number]
+            own = np.delete(distances[unit], number).mean()
+            other = np.delete(distances, unit, axis=0).mean()
+            found[unit, number] = (other - own) / max(own, other, 1e-12)
+    return found
+
+
+def look(images, observer=None):
+    """Images as an observer sees them: float [images, numbers]."""
+    return descriptors(images) if observer is None else embedded(observer, images)

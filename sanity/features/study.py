@@ -1,0 +1,65 @@
+"""Study: some units of a network with their pictures, several a unit, and the natural images that they answer to."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lab.objectives import channel, logit
+from lab.visualization.examples import Survey
+
+
+@dataclass(frozen=True)
+class Study:
+    """network; layer (None: logits) and units; data, the natural images; survey, what the layer answered to them; draw, the
+    visualizer `(network, objective, *, seed) -> images [units, *extent, channels] in 0..1`; pictures, its uint8 pictures [units,
+    seeds, *extent, channels]; fit, how images are brought to the network's size.
+    """
+
+    network: object
+    layer: str | None
+    units: tuple
+    data: object
+    survey: Survey
+    draw: object
+    pictures: np.ndarray
+    name: str = "maximize"
+    fit: str = "crop"
+    settings: dict = field(default_factory=dict)
+
+    def objective(self):
+        """What the pictures were climbed for."""
+        return goal(self.layer, self.units)
+
+    def shown(self):
+        """The pictures as inputs of the network: float32 [units, seeds, ...]."""
+        return _fed(self.network, self.pictures)
+
+    def natural(self, indices):
+        """Natural images by their indices, as inputs of the network."""
+        return self.network.preprocess([self.data.images[int(each)] for each in indices], fit=self.fit)
+
+    @property
+    def sizes(self):
+        """How many units, pictures a unit, and natural images."""
+        return {"units": len(self.units), "pictures": self.pictures.shape[1], "images": self.survey.count}
+
+    @property
+    def subject(self):
+        """The network and layer in words."""
+        return f"{self.network.name}, {self.layer or 'logits'}"
+
+
+def goal(layer, units):
+    """The objective of some units of a layer, or of classes where the layer is None."""
+    return channel(layer, list(units)) if layer else logit(list(units))
+
+
+def pictures(draw, network, layer, units, *, seed, count):
+    """`count` pictures of each unit from as many seeds, in eight bits as they will be stored: uint8 [units, count, ...]."""
+    drawn = [np.asarray(draw(network, goal(layer, units), seed=seed + number)) for number in range(count)]
+    return np.stack([np.round(255 * np.clip(each, 0, 1)).astype("uint8") for each in drawn], axis=1)
+
+
+def _fed(network, images):
+    flat = images.reshape(-1, *images.shape[2:])
+    return network.preprocess(list(flat)).reshape(*images.shape[:2], *network.preprocess(flat[:1]).shape[1:])
