@@ -78,7 +78,7 @@ def _refuse_hidden_head(network, model):
 
 def _by_class(network, inputs, objective, explain):
     """tf-explain takes one class for all images: explain each class's images together, and put the maps back in order."""
-    if objective.structure != (("logit", None, False),) or objective.weights[0] != 1:
+    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
         raise ValueError(f"tf-explain explains one logit. Received: {objective}.")
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray):

@@ -43,6 +43,34 @@ def checks():
     return _columns([(name, summary(known.get(name))) for name in known])
 
 
+def features():
+    """Registered checks of pictures."""
+    from sanity.features import features as known
+
+    return _columns([(name, summary(known.get(name))) for name in known])
+
+
+def parameterizations():
+    """What is optimized instead of pixels."""
+    from lab.visualization.parameterizations import parameterizations as known
+
+    return _columns([(name, summary(known.get(name))) for name in known])
+
+
+def transforms():
+    """What happens to a picture on its way to the network."""
+    from lab.visualization.transforms import transforms as known
+
+    return _columns([(name, summary(known.get(name))) for name in known])
+
+
+def regularizers():
+    """What may be charged for while climbing."""
+    from lab.visualization.regularizers import regularizers as known
+
+    return _columns([(name, summary(known.get(name))) for name in known])
+
+
 def worlds():
     """Registered worlds."""
     from sanity.worlds import worlds as known

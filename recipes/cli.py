@@ -53,6 +53,9 @@ def together(*decorators):
     return decorate
 
 
+# Natural images of a gallery are streamed: any number of them may be looked at.
+MANY = 1_000_000_000
+
 model_options = together(
     click.option(
         "--model",
@@ -106,6 +109,9 @@ def main(context, deterministic):
       lab run first-look                                   a whole run, with a report
       lab list layers                                      what there is to look at
       lab gallery --layer block_5_add --units 0-15         draw what units answer to
+      lab gallery --all-layers                             the whole network (hours; stop and go on at will)
+      lab check --subject features --layer block_9_add     do the pictures show what the units do?
+      lab compare RUN RUN                                  two galleries side by side: which units changed
       lab explain photo.jpg --method gradcam,smoothgrad    maps over a photograph
       lab check --images photos/ --method gradient         does a method respond to the weights?
       lab check --world ruler --method all --check truth   does it find a planted shortcut?
@@ -115,35 +121,90 @@ def main(context, deterministic):
     context.obj = {"deterministic": deterministic}
 
 
+WHAT = ["models", "layers", "methods", "checks", "features", "worlds", "metrics", "recipes", "objectives"]
+WHAT += ["parameterizations", "transforms", "regularizers"]
+
+
 @main.command("list")
-@click.argument(
-    "what", type=click.Choice(["models", "layers", "methods", "checks", "worlds", "metrics", "recipes", "objectives"])
-)
+@click.argument("what", type=click.Choice(WHAT))
 @model_options
 def list_(what, **model):
-    """List what there is: models, layers of a model, methods, checks, worlds, metrics, recipes, objectives."""
+    """List what there is: models, layers of a model, methods, checks, worlds, and all else that has a name."""
     with plain_errors():
         click.echo(_listing(what, model))
+
+
+picturing = together(
+    click.option("--layer", help="Path of a layer (`lab list layers`), or logits."),
+    click.option(
+        "--units", help='Channels such as "0-63,80"; for logits, class names or indices, separated by commas.'
+    ),
+    click.option("--steps", type=click.IntRange(1), help="Steps of each climb.  [default: 256; 128 to check]"),
+    click.option(
+        "--parameterization", default="fourier", show_default=True, help="A name of `lab list parameterizations`."
+    ),
+    click.option("--transforms", default="robust", show_default=True, help="A name of `lab list transforms`."),
+)
 
 
 @main.command()
 @model_options
 @run_options
-@click.option("--layer", required=True, help="Path of a layer (`lab list layers`), or logits.")
-@click.option("--units", help='Channels such as "0-63,80"; for logits, class names or indices, separated by commas.')
+@picturing
+@click.option("--all-layers", is_flag=True, help="Every channel of the last layer of every block: the whole network.")
+@click.option("--layers", metavar="PATTERN", help="With --all-layers, only block outputs that fit, such as 'block_1*'.")
 @click.option("--top-for", type=click.Path(), help="An image: draw the 16 channels that answer most to it.")
-@click.option("--steps", type=click.IntRange(1), default=256, show_default=True)
+@click.option(
+    "--facets", type=click.IntRange(1), default=1, show_default=True, help="Pictures a unit, from several starts."
+)
+@click.option("--animate", is_flag=True, help="Keep an animation of every climb.")
 @click.option("--size", type=click.IntRange(8), help="Side of the pictures in pixels.  [default: the network's]")
-@click.option("--images", type=click.Path(), help="Folder of natural images to set beside the pictures.")
+@click.option(
+    "--images", type=click.Path(), help="Folder of natural images to set beside the pictures, any number of them."
+)
 @click.pass_context
-def gallery(context, layer, units, top_for, steps, size, images, **rest):
-    """Draw what the units of a layer, or classes, answer to most."""
-    shown = {"steps": steps, "size": size}
-    if layer == "logits":
-        shown["logits"] = [each.strip() for each in (units or "").split(",") if each.strip()]
+def gallery(
+    context,
+    layer,
+    units,
+    steps,
+    parameterization,
+    transforms,
+    all_layers,
+    layers,
+    top_for,
+    facets,
+    animate,
+    size,
+    images,
+    **rest,
+):
+    """Draw what the units of a layer, of all layers, or classes, answer to most.
+
+    A run that is stopped goes on where it was when the same command is given again.
+    """
+    if bool(layer) == (all_layers or bool(layers)):
+        raise click.UsageError("A gallery is of one --layer, or of --all-layers. Received: both or neither.")
+    shown = {
+        "size": size,
+        "parameterization": parameterization,
+        "transforms": transforms,
+        "facets": facets,
+        "animate": animate,
+    }
+    shown |= {"steps": steps} if steps else {}
+    if not layer:
+        shown["layers"] = layers or "*"
     else:
-        shown |= {"layer": layer, **({"top_for": top_for} if top_for else {"units": units or "0-15"})}
-    _go(context, "gallery", rest, {"gallery": [shown], "images": {"folder": images} if images else {}})
+        shown |= _units(layer, units, "0-15", top_for)
+    _go(context, "gallery", rest, {"gallery": [shown], "images": {"folder": images, "most": MANY} if images else {}})
+
+
+def _units(layer, units, default, top_for=None):
+    """Which units of a layer, or which classes, as keys of a recipe's table."""
+    if layer == "logits":
+        return {"logits": [each.strip() for each in (units or "").split(",") if each.strip()]}
+    return {"layer": layer, **({"top_for": top_for} if top_for else {"units": units or default})}
 
 
 @main.command()
@@ -200,11 +261,25 @@ judging = together(
     help="Names, all, or module:function, separated by commas.",
 )
 @click.option(
+    "--subject",
+    type=click.Choice(["maps", "features"]),
+    default="maps",
+    show_default=True,
+    help="What is checked: maps of methods, or pictures of units (--layer, --units).",
+)
+@click.option(
     "--check",
     "check_names",
-    default="parameters",
-    show_default=True,
-    help="Names of `lab list checks`, separated by commas, or all (but retraining, which trains 18 networks a method).",
+    help="Names of `lab list checks`, separated by commas, or all (but retraining, which trains 18 networks a method).  [default: parameters; for features all]",
+)
+@picturing
+@click.option(
+    "--fooled", is_flag=True, help="For features: also check a network built to fool them, which must be flagged."
+)
+@click.option(
+    "--others",
+    metavar="MODELS",
+    help="For features of logits: other networks to show the pictures to, separated by commas.",
 )
 @click.option(
     "--mode",
@@ -218,12 +293,38 @@ judging = together(
 @judging
 @click.pass_context
 def check(
-    context, images, world, twins, misled, samples, method, check_names, mode, seeds, target, fail_on, baseline, **rest
+    context,
+    images,
+    world,
+    twins,
+    misled,
+    samples,
+    method,
+    subject,
+    check_names,
+    mode,
+    seeds,
+    target,
+    fail_on,
+    baseline,
+    **rest,
 ):
     """Check methods: do their maps respond to weights, labels and classes, find planted truth, stay where they must?
 
+    With --subject features: do pictures of units show what the units do on natural images?
+
     A verdict says what was seen on this network and these images, and what cannot be concluded.
     """
+    picture = {
+        name: rest.pop(name)
+        for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "others")
+    }
+    if subject == "features":
+        _refuse_maps(context)
+        _go(context, "features", rest, _feature_tables(picture, check_names, images), fail_on, baseline)
+        return
+    _refuse_pictures(context)
+    check_names = check_names or "parameters"
     given = {"mode": mode, "seeds": seeds}
     with plain_errors():
         asked = {"methods": _methods(method), "target": target}
@@ -240,6 +341,44 @@ def check(
     elif images:
         tables["images"] = {"folder": images}
     _go(context, "check", rest, tables, fail_on, baseline)
+
+
+def _feature_tables(picture, names, images):
+    """The tables of a recipe that checks pictures of units."""
+    if not picture["layer"]:
+        raise click.UsageError("Features are units of a layer. Received: no --layer.")
+    chosen = {name: picture[name] for name in ("parameterization", "transforms", "fooled")}
+    chosen |= {"steps": picture["steps"]} if picture["steps"] else {}
+    chosen |= {"others": [each.strip() for each in picture["others"].split(",")]} if picture["others"] else {}
+    chosen |= {"checks": [each.strip() for each in names.split(",")]} if names and names != "all" else {}
+    chosen |= _units(picture["layer"], picture["units"], "0-7")
+    return {"features": [chosen], "images": {"folder": images, "most": MANY} if images else {}}
+
+
+def _refuse_maps(context):
+    """Pictures of units are no maps: options of the one are refused for the other."""
+    for name in ("world", "twins", "misled", "samples", "method", "mode", "seeds", "target", "baseline"):
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is of maps. Received: --subject features.")
+
+
+def _refuse_pictures(context):
+    for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "others"):
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is of pictures: add --subject features. Received: --subject maps.")
+
+
+@main.command()
+@click.argument("first", metavar="RUN", type=click.Path())
+@click.argument("second", metavar="RUN", type=click.Path())
+@click.option("--out", type=click.Path(), help="The page to write.  [default: compare.html in the second run's folder]")
+def compare(first, second, out):
+    """Set the galleries of two RUNs side by side: two networks, or two checkpoints of one, and which units changed."""
+    from recipes.report.comparison import written
+
+    with plain_errors(), full_disk():
+        folders = [_report(pathlib.Path(each)).parent for each in (first, second)]
+        click.echo(written(*folders, pathlib.Path(out) if out else folders[1] / "compare.html"))
 
 
 @main.command()
@@ -383,9 +522,17 @@ def _tell(done, as_json, changed):
             }
             for family, each in cards
         ]
-        told = {"run": str(done.path), "report": str(done.report), "failed": list(done.failed), "verdicts": verdicts}
+        told = {
+            "run": str(done.path),
+            "report": str(done.report),
+            "failed": list(done.failed),
+            "verdicts": verdicts,
+            "flags": list(done.flags),
+        }
         click.echo(json.dumps(told if changed is None else {**told, "changed": changed}, indent=1))
         return
+    for line in done.flags:
+        click.echo(f"{line['network']}  {line['check']:<14} {line['word']:<13} {line['why']}")
     for family, each in cards:
         click.echo(f"{family}  {each['method']:<22} {each['outcome']:<13} {each['sentence']}")
     if changed is not None:
@@ -397,6 +544,14 @@ def _gate(done, fail_on):
     """Exit 1 where a judged method, controls apart, fell short; and where a control shows that the check itself is broken."""
     if not fail_on:
         return
+    flagged = [line for line in done.flags if line["word"] == "FLAGGED" and not line["fooled"]]
+    if flagged:
+        raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
+    spared = [
+        line for line in done.flags if line["word"] == "NOT FLAGGED" and line["fooled"] and line["check"] == "path"
+    ]
+    if spared:
+        raise Gated("path: the check is broken, the network built to fool it is NOT FLAGGED")
     bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
     for family, judged in done.verdicts.items():
         controls = {each["control"]: each["held"] for each in judged["controls"]}

@@ -13,17 +13,21 @@ from recipes import schema
 from recipes.jobs import jobs, work
 from recipes.report.page import page
 from recipes.store import Store, encode
+from recipes.studies import flagged
 from recipes.workshop import Workshop
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a run: its folder, its report, the jobs that failed (key, error), and its verdicts as plain values."""
+    """What came of a run: its folder, its report, the jobs that failed (key, error), its verdicts as plain values, and what was
+    flagged, one dict a network and check of pictures.
+    """
 
     path: object
     report: object
     failed: tuple
     verdicts: dict
+    flags: tuple = ()
 
 
 def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
@@ -42,9 +46,16 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     store.open()
     store.write("manifest.json", encode(manifest))
     failed = _work_through(listed, workshop, store, progress)
-    store.write("index.html", page(recipe, manifest, listed, store).encode())
+    _publish(store, *page(recipe, manifest, listed, store))
     judged = store.values("verdicts", "verdicts.json") if store.done("verdicts") else {}
-    return Run(store.path, store.path / "index.html", tuple(failed), judged)
+    return Run(store.path, store.path / "index.html", tuple(failed), judged, tuple(flagged(listed, store)))
+
+
+def _publish(store, text, beside):
+    """Write the report: what lies beside it first, so that a page never asks for what is not there yet."""
+    for name, content in beside:
+        store.write(name, content)
+    store.write("index.html", text.encode())
 
 
 def _manifest(recipe, workshop):

@@ -63,9 +63,11 @@ class Store:
 
     def write(self, name, content):
         """Write one file of the run itself, whole or not at all."""
-        part = self.path / f".{name}-{os.getpid()}"
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}-{os.getpid()}")
         durable(part, content)
-        os.replace(part, self.path / name)
+        os.replace(part, target)
 
     def folder(self, key):
         """Where a job's files lie: Path. Raises ValueError for a key that climbs out of the run."""

@@ -207,6 +207,16 @@ def _files(made, found, whole, named):
     }
 
 
+def flagged(jobs, store):
+    """What every check of pictures said of every network under it: yields dicts of network, fooled, check, word, why."""
+    for job in jobs:
+        if job.kind in ("feature", "recovery") and store.done(job.key):
+            said = store.values(job.key, "flags.json")["summary"]
+            fooled = job.given.get("kind") == "fooled"
+            network = store.values(job.key, "evidence.json")["subject"]
+            yield {"network": network, "fooled": fooled, **{name: said[name] for name in ("check", "word", "why")}}
+
+
 def evidence(store, key):
     """The record that a feature check left: `Evidence`."""
     plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")

@@ -8,9 +8,12 @@ import numpy as np
 
 from lab.maps import pooled
 from lab.registry import summary
-from recipes.jobs import evidence, png
+from recipes import studies
+from recipes.galleries import png
+from recipes.jobs import evidence
 from recipes.report import figures
 from recipes.report.published import comparison
+from recipes.report.tiles import as_text, tiles
 from sanity.metrics import metrics
 from sanity.rules import MEASURE, rules
 from sanity.statistics import two_way
@@ -21,16 +24,33 @@ STRIP = 72
 
 
 def page(recipe, manifest, jobs, store):
-    """The report of a run: str of HTML that needs nothing beside itself. Jobs that are not done are named as missing."""
+    """The report of a run as (str of HTML, iterator of (name, bytes) of files beside it). Jobs that are not done are named as missing.
+
+    Nothing lies beside the page but the shards of a gallery of more than some hundreds of units.
+    """
     done = [job for job in jobs if store.done(job.key)]
-    kinds = ("pictures", "maps", "networks", "evidence", "judge")
+    studied = _studies(recipe, store, done)
+    index, whole, shards = tiles(store, done, _flags(recipe, studied))
+    text = _rendered(recipe, manifest, jobs, store, done, studied, index, shards if whole else None)
+    return text, () if whole else (_file(*shard) for shard in shards)
+
+
+def _file(number, kind, values):
+    return f"tiles/{number:05d}-{kind}.js", f"gallery.take({as_text(kind)},{as_text(values)});\n".encode()
+
+
+def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
+    kinds = ("maps", "networks", "evidence", "judge")
     groups = {kind: [job for job in done if job.kind == kind] for kind in kinds}
     families = _families(store, groups)
-    return _template().render(
+    return template().render(
         recipe=recipe,
         manifest=manifest,
         missing=[job.key for job in jobs if job not in done],
-        tiles=[tile for job in groups["pictures"] for tile in _tiles(store, job)],
+        units=as_text(index) if index else "",
+        shards=[] if shards is None else [(kind, as_text(values)) for _, kind, values in shards],
+        beside="" if shards is not None else " file: 'self'",
+        studies=studied,
         photographs=_photographs(store, groups["maps"]),
         world=_world(store, groups),
         families=families,
@@ -42,7 +62,8 @@ def page(recipe, manifest, jobs, store):
 
 
 @functools.cache
-def _template():
+def template(name="page.html"):
+    """A page's template, everything that is put into it escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("recipes.report", "."),
         autoescape=True,
@@ -50,7 +71,7 @@ def _template():
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def uri(content):
@@ -58,30 +79,74 @@ def uri(content):
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def _tiles(store, job):
-    arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
-    for place, unit in enumerate(arrays["units"]):
-        natural = (
-            [
-                {"image": uri(png(image)), "name": name, "score": float(score)}
-                for image, name, score in zip(
-                    arrays["natural"][place], about["natural"][place], arrays["natural_scores"][place]
-                )
-            ]
-            if about["natural"]
-            else []
-        )
-        yield {
-            "id": f"unit-{job.given['gallery']}-{unit}",
-            "name": about["names"][place],
-            "short": f"unit {unit}" if about["layer"] else about["names"][place],
-            "group": about["layer"] or "logits",
-            "unit": int(unit),
-            "image": uri((store.folder(job.key) / f"{unit:05d}.png").read_bytes()),
-            "score": float(arrays["scores"][place]),
-            "natural": natural,
-            "spark": figures.spark(arrays["curves"][place]),
-        }
+def _studies(recipe, store, done):
+    """One entry a study: a table of checks by network, unit by unit, and some of the pictures."""
+    keys = {job.key for job in done}
+    return [_study(number, asked, store, keys) for number, asked in enumerate(recipe.features)]
+
+
+def _study(number, asked, store, keys):
+    kinds = [kind for kind in studies.KINDS if f"study/{number}/{kind}/pictures" in keys]
+    checks = [*asked.checks, *(["recovery"] if f"study/{number}/recovery" in keys else [])]
+    abouts = {kind: store.values(f"study/{number}/{kind}/pictures", "about.json") for kind in kinds}
+    place = asked.layer or "logits"
+    title = f"{place}, {len(asked.units or asked.logits)} units, {asked.pictures} pictures each ({studies.name_of(asked)}, {asked.steps} steps)"
+    return {
+        "title": title,
+        "names": [abouts[kind]["network"] for kind in kinds],
+        "words": _fooled_words(abouts.get("fooled")),
+        "rows": [_study_row(number, check, kinds, store, keys) for check in checks],
+        "strips": [_study_strip(number, kind, abouts[kind], store) for kind in kinds],
+        "layer": asked.layer,
+        "kinds": kinds,
+    }
+
+
+def _study_row(number, check, kinds, store, keys):
+    questions = {"recovery": "Templates set by hand are found"}
+    question = questions.get(check) or studies.features.tag(studies.features.get(check), "about")
+    if check == "recovery":
+        cells = [_study_cell(store, f"study/{number}/recovery", keys)] + [None] * (len(kinds) - 1)
+    else:
+        cells = [_study_cell(store, f"study/{number}/{kind}/{check}", keys) for kind in kinds]
+    return {"check": check, "question": question, "cells": cells}
+
+
+def _study_cell(store, key, keys):
+    if key not in keys:
+        return None
+    said = store.values(key, "flags.json")
+    return {**said["summary"], "units": said["flags"]}
+
+
+def _study_strip(number, kind, about, store):
+    folder = store.folder(f"study/{number}/{kind}/pictures")
+    shown = about["named"][:16]
+    return {
+        "name": about["network"],
+        "pictures": [{"unit": unit, "image": uri((folder / f"{unit:05d}-0.png").read_bytes())} for unit in shown],
+    }
+
+
+def _fooled_words(about):
+    if about is None:
+        return ""
+    return (
+        f"The fooled network answers to natural images as the honest one does (largest difference {about['gap']:.1g}); a detector at "
+        f"{about['detector']} tells {about['told']:.0%} of synthetic inputs and sends them another way, so that each unit's picture shows the "
+        "next unit. A check of pictures that does not tell the two apart says nothing."
+    )
+
+
+def _flags(recipe, studied):
+    """What the checks say of each unit of the network itself: dict of (layer, unit) to a list of [check, word, why]."""
+    found = {}
+    for study in studied:
+        for row in study["rows"]:
+            cell = row["cells"][0] if row["cells"] and study["kinds"][:1] == ["honest"] else None
+            for flag in cell["units"] if cell else ():
+                found.setdefault((study["layer"], flag["unit"]), []).append([row["check"], flag["word"], flag["why"]])
+    return found
 
 
 def _photographs(store, jobs):

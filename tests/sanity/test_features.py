@@ -112,7 +112,8 @@ def dealt(honest):
 
 @pytest.mark.parametrize(
     # The path's control is the fooling circuit below: ranks of these few channels are too coarse to tell dealt pictures.
-    "name, control", [("predictivity", "dealt"), ("stability", "noise"), ("prior", "noise")]
+    "name, control",
+    [("predictivity", "dealt"), ("stability", "noise"), ("prior", "noise")],
 )
 def test_every_check_flags_blind_pictures_and_not_seeing_ones(honest, request, name, control):
     check = features.get(name)

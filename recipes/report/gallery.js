@@ -1,0 +1,181 @@
+"use strict";
+// A grid of any number of tiles of which only those in sight exist; thumbnails and details come in shards.
+const gallery = (() => {
+  const pick = (selector) => document.querySelector(selector);
+  const grid = pick("#tiles");
+  if (!grid) return null;
+  const units = JSON.parse(pick("#units").textContent);
+  const byId = new Map(units.map((unit) => [unit.id, unit]));
+  const byPlace = new Map(units.map((unit) => [`${unit.layer}/${unit.unit}`, unit]));
+  const kept = { thumbs: new Map(), more: new Map() }, asked = new Set();
+  const filter = pick("#filter"), order = pick("#order"), layers = pick("#layers"), large = pick("#large"), inside = pick("#inside");
+  const WIDTH = 148, TEXT = 64, GAP = 12;
+  let shown = units, current = null, columns = 1, tall = WIDTH + TEXT + GAP;
+
+  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some((each) => each[1] === "FLAGGED") ? "any-flag" : ""}`.toLowerCase();
+  for (const unit of units) unit.words = words(unit);
+  const flagged = (unit) => unit.flags.filter((each) => each[1] === "FLAGGED").length;
+  const orders = {
+    unit: (a, b) => units.indexOf(a) - units.indexOf(b),
+    score: (a, b) => b.score - a.score,
+    ratio: (a, b) => (b.ratio ?? -1) - (a.ratio ?? -1),
+    flags: (a, b) => flagged(b) - flagged(a),
+    name: (a, b) => a.name.localeCompare(b.name),
+  };
+
+  const make = (tag, values = {}, ...children) => {
+    const node = Object.assign(document.createElement(tag), values);
+    node.append(...children.filter((child) => child !== null));
+    return node;
+  };
+  const number = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(3)).toString());
+
+  const load = (shard, kind) => {
+    const file = `tiles/${String(shard).padStart(5, "0")}-${kind}.js`;
+    if (asked.has(file)) return;
+    asked.add(file);
+    document.head.append(make("script", { src: file }));
+  };
+  const have = (unit, kind) => {
+    const value = kept[kind].get(unit.id);
+    if (!value) load(unit.shard, kind);
+    return value;
+  };
+  const take = (kind, values) => {
+    for (const [id, value] of Object.entries(values)) kept[kind].set(id, value);
+    if (kind === "thumbs") draw();
+    else if (large.open && current) fill(current);
+  };
+
+  const tile = (unit) => {
+    const image = make("img", { alt: `picture of ${unit.name}`, width: WIDTH, height: WIDTH });
+    const source = have(unit, "thumbs");
+    if (source) image.src = source;
+    const badges = unit.flags.filter((each) => each[1] === "FLAGGED").length;
+    const small = [unit.layer === "logits" ? "" : unit.layer, number(unit.score), unit.ratio === null ? "" : `${number(unit.ratio)}x natural`].filter(Boolean).join(" · ");
+    const mark = unit.flags.length ? make("em", { className: badges ? "flag on" : "flag", textContent: badges ? `${badges} flag${badges > 1 ? "s" : ""}` : "no flag", title: unit.flags.map((each) => each.join(" ")).join("\n") }) : null;
+    const node = make("button", { type: "button", className: "tile", id: unit.id }, image, make("span", {}, make("b", { textContent: unit.layer === "logits" ? unit.name : `unit ${unit.unit}` }), mark, make("br"), make("small", { textContent: small })));
+    node.addEventListener("click", () => open(unit));
+    return node;
+  };
+
+  const draw = () => {
+    columns = Math.max(1, Math.floor((grid.clientWidth + GAP) / (WIDTH + GAP)));
+    grid.style.height = `${Math.ceil(shown.length / columns) * tall}px`;
+    const top = grid.getBoundingClientRect().top, focus = document.activeElement?.id;
+    const first = Math.max(0, Math.floor((-top - 400) / tall)), last = Math.ceil((-top + innerHeight + 400) / tall);
+    const wanted = shown.slice(first * columns, last * columns);
+    const old = new Map([...grid.children].map((node) => [node.id, node]));
+    const nodes = wanted.map((unit, place) => {
+      let node = old.get(unit.id);
+      if (!node || (!node.querySelector("img").src && kept.thumbs.has(unit.id))) node = tile(unit);
+      const at = first * columns + place;
+      node.style.transform = `translate(${(at % columns) * (WIDTH + GAP)}px, ${Math.floor(at / columns) * tall}px)`;
+      return node;
+    });
+    grid.replaceChildren(...nodes);
+    if (focus && byId.has(focus)) document.getElementById(focus)?.focus({ preventScroll: true });
+  };
+
+  const sift = () => {
+    const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    shown = units.filter((unit) => (!layers.value || unit.layer === layers.value) && wanted.every((word) => unit.words.includes(word)));
+    shown.sort(orders[order.value]);
+    pick("#count").textContent = `${shown.length} of ${units.length}`;
+    draw();
+  };
+
+  const reveal = (unit) => {
+    const at = shown.indexOf(unit);
+    if (at < 0) return;
+    const y = grid.getBoundingClientRect().top + Math.floor(at / columns) * tall;
+    if (y < 0 || y + tall > innerHeight) scrollBy(0, y - innerHeight / 3);
+    draw();
+    document.getElementById(unit.id)?.focus({ preventScroll: true });
+  };
+
+  const figure = (each) => make("figure", {}, make("img", { src: each.image, alt: "" }), make("figcaption", { textContent: `${number(each.score)} ${each.name}` }));
+  const row = (title, list) => (list && list.length ? make("div", {}, make("h4", { textContent: title }), make("div", { className: "natural" }, ...list.map(figure))) : null);
+  const svg = (width, height, inner, label) => { const box = make("div", { className: "plot" }); box.innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">${inner}</svg>`; return box; };
+  const histogram = (unit, found) => {
+    const { counts, low, high } = found.histogram, most = Math.max(...counts), span = (high - low) || 1;
+    const far = Math.max(high, unit.score), near = Math.min(low, unit.score), x = (value) => 4 + 292 * (value - near) / ((far - near) || 1);
+    const bars = counts.map((count, place) => `<rect x="${x(low + span * place / counts.length)}" width="${Math.max(1, x(low + span / counts.length) - x(low) - 0.5)}" y="${70 - 60 * count / most}" height="${60 * count / most}" fill="currentColor" opacity=".45"/>`).join("");
+    return svg(300, 88, `${bars}<line x1="${x(unit.score)}" x2="${x(unit.score)}" y1="4" y2="72" stroke="#d55e00" stroke-width="2"/><text x="${x(unit.score) > 200 ? x(unit.score) - 4 : x(unit.score) + 4}" text-anchor="${x(unit.score) > 200 ? "end" : "start"}" y="12">this picture</text><text x="4" y="85">${number(near)}</text><text x="296" y="85" text-anchor="end">${number(far)}</text>`, "natural scores, and the picture's own");
+  };
+  const spark = (values) => {
+    const low = Math.min(...values), span = (Math.max(...values) - low) || 1;
+    return svg(300, 44, `<polyline fill="none" stroke="currentColor" points="${values.map((value, place) => `${4 + 292 * place / Math.max(1, values.length - 1)},${40 - 36 * (value - low) / span}`).join(" ")}"/>`, "objective by step");
+  };
+  const neighbour = ([layer, index, strength]) => {
+    const known = byPlace.get(`${layer}/${index}`), text = `${layer} ${index} (${strength > 0 ? "+" : ""}${number(strength)})`;
+    if (!known) return make("li", { textContent: text });
+    const link = make("a", { href: `#${known.id}`, textContent: text });
+    link.addEventListener("click", (event) => { event.preventDefault(); open(known); });
+    return make("li", {}, link);
+  };
+  const list = (title, entries) => (entries && entries.length ? make("div", {}, make("h4", { textContent: title }), make("ul", {}, ...entries)) : null);
+
+  const fill = (unit) => {
+    const found = have(unit, "more"), title = make("h3", { textContent: unit.name });
+    if (!found) { inside.replaceChildren(title, make("p", { textContent: "Loading" })); return; }
+    const large = found.pictures.map((source) => make("img", { className: "big", src: source, alt: `picture of ${unit.name}` }));
+    const against = found.images ? ` of ${found.images} natural images the highest is ${number(found.top[0]?.score)}; the picture is above ${number(unit.percentile)}% of them.` : "";
+    const flags = unit.flags.map(([check, word, why]) => make("li", { className: word === "FLAGGED" ? "bad" : "" }, make("a", { href: "#features", textContent: check }), ` ${word}: ${why}`));
+    inside.replaceChildren(...[
+      title,
+      make("div", { className: "facets" }, ...large, found.animation ? make("img", { className: "big", src: found.animation, alt: "the climb, step by step" }) : null),
+      make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` }),
+      found.histogram ? histogram(unit, found) : null,
+      list("Checks", flags),
+      row(found.field ? `Natural images that excite it most: windows of ${found.field[0]} x ${found.field[1]} pixels, its receptive field` : "Natural images that excite it most", found.top),
+      row("From weak to strong", found.strip),
+      row("Natural images that excite it least", found.bottom),
+      make("div", { className: "columns" }, list("Before it, by weights", found.links?.[0].map(neighbour)), list("After it, by weights", found.links?.[1].map(neighbour)), list("Classes that use it most", found.classes?.map(([name, value]) => make("li", { textContent: `${name} (${value > 0 ? "+" : ""}${number(value)})` })))),
+      make("h4", { textContent: "Objective by step, on the transformed picture" }),
+      spark(found.curve),
+      make("p", {}, make("small", {}, make("a", { href: `#${unit.id}`, textContent: "link to this unit" }), ` · lossless picture: ${found.file}`)),
+    ].filter(Boolean));
+  };
+  const open = (unit) => {
+    current = unit;
+    fill(unit);
+    if (!large.open) large.showModal();
+    large.scrollTop = 0;
+    history.replaceState(null, "", `#${unit.id}`);
+  };
+
+  const start = () => {
+    for (const layer of new Set(units.map((unit) => unit.layer))) layers.append(make("option", { value: layer, textContent: `${layer} (${units.filter((unit) => unit.layer === layer).length})` }));
+    for (const node of document.querySelectorAll("script[data-kind]")) take(node.dataset.kind, JSON.parse(node.textContent));
+    for (const control of [filter, order, layers]) control.addEventListener("input", sift);
+    addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+    addEventListener("resize", draw);
+    large.addEventListener("close", () => { if (current) reveal(current); });
+    document.addEventListener("keydown", key);
+    addEventListener("hashchange", follow);
+    sift();
+    follow();
+  };
+  const key = (event) => {
+    if (event.key === "/" && document.activeElement !== filter && !large.open) { event.preventDefault(); filter.focus(); return; }
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    if (!step || ["INPUT", "SELECT"].includes(document.activeElement.tagName)) return;
+    const from = large.open ? shown.indexOf(current) : shown.indexOf(byId.get(document.activeElement.id));
+    if (from < 0) return;
+    event.preventDefault();
+    const next = shown[Math.min(shown.length - 1, Math.max(0, from + (large.open ? Math.sign(step) : step)))];
+    if (large.open) open(next); else reveal(next);
+  };
+  const follow = () => {
+    const hash = decodeURIComponent(location.hash.slice(1));
+    if (byId.has(hash)) { open(byId.get(hash)); return; }
+    const wanted = new URLSearchParams(hash);
+    if (!wanted.has("q") && !wanted.has("layer")) return;
+    filter.value = wanted.get("q") ?? "";
+    layers.value = wanted.get("layer") ?? "";
+    sift();
+  };
+  return { start, take };
+})();
+if (gallery) gallery.start();
