@@ -277,6 +277,9 @@ judging = together(
     "--fooled", is_flag=True, help="For features: also check a network built to fool them, which must be flagged."
 )
 @click.option(
+    "--detector", help="With --fooled: the layer that tells natural from synthetic.  [default: a third of the way]"
+)
+@click.option(
     "--others",
     metavar="MODELS",
     help="For features of logits: other networks to show the pictures to, separated by commas.",
@@ -317,7 +320,7 @@ def check(
     """
     picture = {
         name: rest.pop(name)
-        for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "others")
+        for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
     }
     if subject == "features":
         _refuse_maps(context)
@@ -347,7 +350,7 @@ def _feature_tables(picture, names, images):
     """The tables of a recipe that checks pictures of units."""
     if not picture["layer"]:
         raise click.UsageError("Features are units of a layer. Received: no --layer.")
-    chosen = {name: picture[name] for name in ("parameterization", "transforms", "fooled")}
+    chosen = {name: picture[name] for name in ("parameterization", "transforms", "fooled", "detector")}
     chosen |= {"steps": picture["steps"]} if picture["steps"] else {}
     chosen |= {"others": [each.strip() for each in picture["others"].split(",")]} if picture["others"] else {}
     chosen |= {"checks": [each.strip() for each in names.split(",")]} if names and names != "all" else {}
@@ -363,7 +366,7 @@ def _refuse_maps(context):
 
 
 def _refuse_pictures(context):
-    for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "others"):
+    for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others"):
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name} is of pictures: add --subject features. Received: --subject maps.")
 

@@ -41,8 +41,9 @@ const gallery = (() => {
     if (!value) load(unit.shard, kind);
     return value;
   };
+  const keep = (kind, values) => { for (const [id, value] of Object.entries(values)) kept[kind].set(id, value); };
   const take = (kind, values) => {
-    for (const [id, value] of Object.entries(values)) kept[kind].set(id, value);
+    keep(kind, values);
     if (kind === "thumbs") draw();
     else if (large.open && current) fill(current);
   };
@@ -147,7 +148,7 @@ const gallery = (() => {
 
   const start = () => {
     for (const layer of new Set(units.map((unit) => unit.layer))) layers.append(make("option", { value: layer, textContent: `${layer} (${units.filter((unit) => unit.layer === layer).length})` }));
-    for (const node of document.querySelectorAll("script[data-kind]")) take(node.dataset.kind, JSON.parse(node.textContent));
+    for (const node of document.querySelectorAll("script[data-kind]")) keep(node.dataset.kind, JSON.parse(node.textContent));
     for (const control of [filter, order, layers]) control.addEventListener("input", sift);
     addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
     addEventListener("resize", draw);

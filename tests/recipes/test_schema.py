@@ -32,7 +32,7 @@ def test_units(text, numbers):
         ({"name": "x", "gallery": [{"layer": "a"}]}, "units or top_for"),
         ({"name": "x", "gallery": [{"layer": "a", "units": "3-1"}]}, "empty"),
         ({"name": "x", "gallery": [{"layer": "a", "units": "one"}]}, "numbers and ranges.*'one'"),
-        ({"name": "x", "gallery": [{"layer": "a", "units": "1", "logits": [1]}]}, "both or neither"),
+        ({"name": "x", "gallery": [{"layer": "a", "units": "1", "logits": [1]}]}, "none or several"),
         ({"name": "x", "world": {"nam": "patch"}, "check": [{}]}, "world.name"),
         ({"name": "x", "world": {"name": "patch", "twins": 0}, "check": [{}]}, "world.twins"),
         ({"name": "x", "world": {"name": "patch"}, "model": {"source": "y"}, "check": [{}]}, "Received: both"),

@@ -1,0 +1,305 @@
+"""Galleries and studies as a user runs them: pictures, what stands beside them, flags, comparisons, and pages of any size."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import lab
+from lab.images import read
+from recipes import schema
+from recipes.callbacks import Gallery
+from recipes.galleries import block_outputs
+from recipes.progress import Progress
+from recipes.report import tiles
+from recipes.runs import carry_out
+from tests import networks
+from tests.recipes.test_report import browser  # noqa: F401  (a fixture)
+from tests.sanity.test_features import stripes_network, textures
+
+LOOK = ["--transforms", "textbook", "--steps", "80"]
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory):
+    """A model file and a folder of the images that it answers to."""
+    folder = tmp_path_factory.mktemp("stripes")
+    stripes_network().model.save(folder / "stripes.keras")
+    (folder / "images").mkdir()
+    for name, image in zip(*[(data := textures(90, 0)[0]).names, data.images]):
+        Image.fromarray(image).save(folder / "images" / f"{int(name):03d}.png")
+    return ["--model", folder / "stripes.keras", "--input-range", -1, 1, "--images", folder / "images"]
+
+
+def units_of(report):
+    return json.loads(report.read_text().split('id="units">')[1].split("</script>")[0])
+
+
+def more_of(report):
+    parts = report.read_text().split('data-kind="more">')[1:]
+    return {key: value for part in parts for key, value in json.loads(part.split("</script>")[0]).items()}
+
+
+def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
+    code, said, _ = command(
+        "gallery", *stripes, "--layer", "units", "--units", "0-5", *LOOK, "--facets", 2, "--animate"
+    )
+    report = pathlib.Path(said.strip())
+    assert code == 0
+    units, more = units_of(report), more_of(report)
+    assert [unit["unit"] for unit in units] == list(range(6)) and all(unit["percentile"] > 50 for unit in units)
+    for number, unit in enumerate(units):
+        found = more[unit["id"]]
+        # Stripes of one kind are every sixth image.
+        assert all(int(each["name"][:3]) % 6 == number for each in found["top"])
+        assert len(found["pictures"]) == 2 and found["animation"].startswith("data:image/png")
+        assert sum(found["histogram"]["counts"]) == found["images"] == 90
+        assert {link[1] // 4 for link in found["links"][0][:4]} == {number}, (
+            "the four phases of its kind come before it"
+        )
+        lossless = read(report.parent / found["file"])
+        assert lossless.shape == (32, 32, 3)
+    network = lab.load(stripes[1], input_range=(-1, 1))
+    drawn = lab.maximize(network, lab.channel("units", range(6)), steps=80, seed=0, transforms="textbook", facets=2)
+    assert np.array_equal(lossless, np.round(255 * drawn.images[10]).astype("uint8"))
+    moving = Image.open(report.parent / "jobs" / "gallery" / "0-units" / "00000" / "00005.anim.png")
+    assert moving.n_frames == len(np.unique(np.geomspace(1, 80, 24).round()))
+
+
+def test_all_layers_are_the_outputs_of_all_blocks(command, stripes):
+    code, said, error = command("gallery", *stripes, "--all-layers", "--steps", 1)
+    network = lab.load(stripes[1], input_range=(-1, 1))
+    expected = {path: network.shapes[path][-1] for path in block_outputs(network)}
+    units = units_of(pathlib.Path(said.strip()))
+    assert code == 0 and {layer: sum(each["layer"] == layer for each in units) for layer in expected} == expected
+    code, _, error = command("gallery", *stripes, "--all-layers", "--layers", "zzz*", "--steps", 1)
+    assert code == 2 and "pattern of block outputs" in error
+    assert command("gallery", *stripes, "--steps", 1)[0] == 2
+    assert command("gallery", *stripes, "--layer", "units", "--all-layers")[0] == 2
+
+
+def test_block_outputs_of_the_default_network(lite0):
+    found = block_outputs(lite0)
+    assert found[0] == "stem_relu" and found[3] == "block_2_add" and found[-1] == "head_relu" and len(found) == 18
+
+
+@pytest.fixture(scope="module")
+def studied(stripes, tmp_path_factory):
+    """A study of the honest network and of the one built to fool it."""
+    recipe = schema.recipe(
+        {
+            "name": "study",
+            "model": {"source": str(stripes[1]), "input_range": [-1, 1]},
+            "images": {"folder": str(stripes[-1]), "most": 90},
+            "gallery": [{"layer": "units", "units": "0-5", "steps": 2}],
+            "features": [
+                {
+                    "layer": "units",
+                    "units": "0-5",
+                    "steps": 120,
+                    "pictures": 3,
+                    "transforms": "textbook",
+                    "networks": 1,
+                    "fooled": True,
+                    "detector": "early",
+                }
+            ],
+        }
+    )
+    return recipe, carry_out(recipe, tmp_path_factory.mktemp("out"), Progress(quiet=True))
+
+
+def test_a_study_tells_the_fooled_network_from_the_honest_one(studied):
+    _, run = studied
+    assert not run.failed
+    words = {(line["check"], line["fooled"]): line["word"] for line in run.flags}
+    assert words["path", False] == "NOT FLAGGED" and words["path", True] == "FLAGGED"
+    assert words["predictivity", False] == "NOT FLAGGED" and words["predictivity", True] == "FLAGGED"
+    assert words["reach", False] == "REPORTED" and words["transfer", False] == "NOT MEASURED"
+    assert ("recovery", False) in words
+    page = run.report.read_text()
+    assert "largest difference 0" in page and "unit by unit" in page
+    for word in ("faithful", "trustworthy", "proves"):
+        assert word not in page.lower().split("<script>")[0]
+
+
+def test_every_tile_shows_the_flags_of_its_unit(studied):
+    _, run = studied
+    for unit in units_of(run.report):
+        assert {check for check, *_ in unit["flags"]} >= {"path", "reach", "stability", "prior", "predictivity"}
+    flags = json.loads((run.path / "jobs/study/0/honest/path/flags.json").read_text())["flags"]
+    shown = {unit["unit"]: {check: word for check, word, _ in unit["flags"]}["path"] for unit in units_of(run.report)}
+    assert shown == {flag["unit"]: flag["word"] for flag in flags}
+
+
+def test_a_study_again_is_the_same_and_costs_nothing(studied):
+    recipe, run = studied
+    before = {path: path.read_bytes() for path in run.path.rglob("*.json") if path.name != "timings.json"}
+    again = carry_out(recipe, run.path.parent.parent, Progress(quiet=True))
+    assert {path: path.read_bytes() for path in before} == before and again.flags == run.flags
+
+
+def test_features_are_checked_from_the_command_line(command, stripes):
+    words = [
+        "check",
+        "--subject",
+        "features",
+        *stripes,
+        "--layer",
+        "units",
+        "--units",
+        "0-2",
+        *LOOK,
+        "--check",
+        "reach,path",
+    ]
+    code, said, _ = command(*words)
+    assert code == 0 and "REPORTED" in said and "of the highest natural score" in said
+    assert command("check", "--subject", "features", *stripes, "--check", "path")[0] == 2
+    assert "is of maps" in command(*words, "--method", "gradient")[2]
+    assert "add --subject features" in command("check", *stripes, "--layer", "units")[2]
+    assert "Unknown feature check" in command(*words[:-1], "pathh")[2]
+    code, _, error = command(
+        *words, "--fail-on", "fail", "--transforms", "none", "--parameterization", "pixels", "--steps", 1
+    )
+    assert code in (0, 1) and ("FLAGGED" in error) == (code == 1)
+
+
+def test_two_galleries_are_compared_and_changed_units_come_first(command, stripes, tmp_path):
+    model = keras.models.load_model(stripes[1], compile=False)
+    mix = model.get_layer("mix")
+    weights = mix.get_weights()[0]
+    weights[..., [0, 1]] = weights[..., [1, 0]]
+    mix.set_weights([weights])
+    model.save(tmp_path / "changed.keras")
+    other = ["--model", tmp_path / "changed.keras", *stripes[2:]]
+    runs = [
+        pathlib.Path(command("gallery", *words, "--layer", "units", "--units", "0-5", "--steps", 5)[1].strip()).parent
+        for words in (stripes, other)
+    ]
+    code, said, _ = command("compare", *runs, out=False)
+    page = pathlib.Path(said.strip()).read_text()
+    order = [int(part.split('"')[0].rpartition("-")[2]) for part in page.split('class="pair" id="')[1:]]
+    assert code == 0 and set(order[:2]) == {0, 1} and "agreement 1.00" in page and page.count("<img") == 12
+    alone = pathlib.Path(
+        command("gallery", *stripes, "--layer", "phases", "--units", "0", "--steps", 1)[1].strip()
+    ).parent
+    assert "share none" in command("compare", runs[0], alone, out=False)[2]
+
+
+def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  # noqa: F811
+    """A thousand units: the page holds few tiles at a time, loads shards as they come into sight, and asks for nothing else."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.Dense(2)(
+        keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(1000, 3, name="wide")(inputs))
+    )
+    networks.filled(keras.Model(inputs, outputs)).save(tmp_path / "wide.keras")
+    recipe = schema.recipe(
+        {
+            "name": "wide",
+            "model": {"source": str(tmp_path / "wide.keras"), "input_range": [-1, 1]},
+            "images": {"photographs": ["chelsea"]},
+            "gallery": [{"layer": "wide", "units": "0-999", "steps": 1, "batch": 64, "natural": 1, "company": False}],
+        }
+    )
+    run = carry_out(recipe, tmp_path / "artifacts", Progress(quiet=True))
+    assert len(list((run.path / "tiles").glob("*-thumbs.js"))) == 16 and run.report.stat().st_size < 600_000
+    browser.get("about:blank")
+    browser.get_log("performance")
+    browser.get(run.report.as_uri())
+    find = lambda selector: browser.find_elements(By.CSS_SELECTOR, selector)  # noqa: E731
+    loaded = (
+        "return [...document.querySelectorAll('.tile img')].every(image => image.complete && image.naturalWidth > 0)"
+    )
+    wait(lambda: browser.execute_script(loaded))
+    assert find("#count")[0].text == "1000 of 1000" and 10 < len(find(".tile")) < 200
+    assert len(find("script[src]")) < 8
+    # Every frame of a long scroll is drawn: none waits for more than a few of its neighbours' time.
+    longest = browser.execute_async_script(SCROLL)
+    assert longest["drawn"] > 20 and longest["tiles"] < 250, longest
+    wait(lambda: browser.execute_script(loaded))
+    assert find(".tile")[-1].text.startswith("unit 999")
+    find("#filter")[0].send_keys("wide 777")
+    wait(lambda: find("#count")[0].text == "1 of 1000")
+    find(".tile")[0].send_keys(Keys.ENTER)
+    wait(
+        lambda: (
+            find("#inside .big")
+            and browser.execute_script("return document.querySelector('#inside .big').naturalWidth") == 16
+        )
+    )
+    assert browser.current_url.endswith("#unit-0-wide-777") and "highest" in find("#inside")[0].text
+    browser.get(run.report.as_uri() + "#unit-0-wide-3")
+    browser.refresh()
+    wait(lambda: "wide 3" in find("#inside")[0].text and find("#inside .big"))
+    complaints = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
+    assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+SCROLL = """
+const done = arguments[0];
+let drawn = 0, tiles = 0;
+const step = () => {
+  scrollBy(0, 400);
+  drawn += 1;
+  tiles = Math.max(tiles, document.querySelectorAll('.tile').length);
+  if (scrollY + innerHeight < document.documentElement.scrollHeight - 5 && drawn < 500) requestAnimationFrame(step);
+  else setTimeout(() => { document.querySelector('#tiles').scrollIntoView(false); setTimeout(() => done({drawn, tiles}), 300); }, 100);
+};
+requestAnimationFrame(step);
+"""
+
+
+def wait(condition, seconds=20):
+    import time
+
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_what_stands_in_a_script_cannot_leave_it():
+    assert "</script" not in tiles.as_text({"name": "</script><script>alert(1)"})
+
+
+def test_a_gallery_grows_with_training(tmp_path):
+    model = networks.flat()
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    inputs, goals = rng.normal(size=(32, 16, 16, 3)).astype("float32"), rng.normal(size=(32, 5))
+    watching = Gallery(
+        tmp_path / "g", "last", [1, 4], every=2, steps=3, images=inputs[:4], model_options={"input_range": (-1, 1)}
+    )
+    history = model.fit(inputs, goals, epochs=4, verbose=0, callbacks=[watching])
+    assert len(history.history["loss"]) == 4
+    assert sorted(each.name for each in (tmp_path / "g").glob("epoch-*")) == [
+        "epoch-00000",
+        "epoch-00002",
+        "epoch-00004",
+    ]
+    assert Image.open(tmp_path / "g" / "00004.anim.png").n_frames == 3
+    rows = (tmp_path / "g" / "scores.csv").read_text().splitlines()
+    assert rows[0] == "epoch,unit,picture,highest_natural" and len(rows) == 7
+    network = lab.load(model, input_range=(-1, 1))
+    made = lab.maximize(network, lab.channel("last", [1, 4]), steps=3, seed=0)
+    assert np.array_equal(
+        read(tmp_path / "g" / "epoch-00004" / "00004.png"), np.round(255 * made.images[1]).astype("uint8")
+    )
+    with pytest.raises(ValueError, match="Unknown layer"):
+        model.fit(
+            inputs,
+            goals,
+            verbose=0,
+            callbacks=[Gallery(tmp_path / "h", "lst", [1], model_options={"input_range": (-1, 1)})],
+        )
+    with pytest.raises(ValueError, match="every="):
+        Gallery(tmp_path, "last", [0], every=0)
