@@ -18,6 +18,7 @@ from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.subject import Subject
 from tests.bench import clock, peak
+from tests.bench import pictures as drawn
 
 SAMPLES, BATCH = 50, 16
 # tf-explain puts all samples of all images into one batch: eight photographs would take tens of GiB.
@@ -179,15 +180,18 @@ def memory(network):
     clock.row("peak memory, cascade / gradient, 8 images", peak.of("cascade", 8) / peak.of("gradient", 8), 1.1)
 
 
-ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory)}
+ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory, *drawn.ALL[:2])}
+# Asked for by name: it takes the packages of the extra `transfer`, and minutes.
+BY_NAME = {each.__name__: each for each in drawn.ALL[2:]}
 
 if __name__ == "__main__":
-    unknown = set(sys.argv[1:]) - set(ALL)
+    named = ALL | BY_NAME
+    unknown = set(sys.argv[1:]) - set(named)
     if unknown:
-        sys.exit(f"Benchmarks are {', '.join(ALL)}. Received: {', '.join(unknown)}.")
+        sys.exit(f"Benchmarks are {', '.join(named)}. Received: {', '.join(unknown)}.")
     loaded = lab.load()
     print(
         f"{loaded.name}, TensorFlow {tf.__version__}, {'GPU with XLA' if on_gpu() else f'{len(os.sched_getaffinity(0))} cores'}"
     )
     for name in sys.argv[1:] or ALL:
-        ALL[name](loaded)
+        named[name](loaded)

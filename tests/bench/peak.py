@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-WORKS = ("smoothgrad", "gradient", "cascade")
+WORKS = ("smoothgrad", "gradient", "cascade", "maximize")
 
 
 def of(work, count):
@@ -27,6 +27,10 @@ def main(work, count):
     from sanity.subject import Subject
 
     network = lab.load()
+    if work == "maximize":
+        drawn = lab.maximize(network, lab.channel("block_2_add", [0] * count), steps=1, seed=0)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - 4 * drawn.images.nbytes / (1 << 20))
+        return
     inputs = np.zeros((count, 224, 224, 3), "float32")
     inputs[:] = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3))
     if work == "cascade":
