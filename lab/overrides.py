@@ -11,7 +11,7 @@ import contextlib
 
 from lab.environment import tf
 
-RULES = ("guided", "deconv")
+RULES = ("guided", "deconv", "redirected")
 
 _PLAIN = {
     "Relu": lambda op, slope: tf.raw_ops.ReluGrad(gradients=slope, features=op.outputs[0]),
@@ -32,7 +32,8 @@ def override(rule):
     """While open, ReLU-like operations made in the current graph get another gradient -> list that fills with their names.
 
     rule: "guided", the plain gradient of what is positive of the incoming one; "deconv", what is positive of it, whatever the
-    forward pass did. Raises ValueError on leaving where no gradient went through such an operation.
+    forward pass did; "redirected", the plain gradient, but for a sample where that is zero everywhere: there, what would wake
+    the operation up (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization). Raises ValueError on leaving where no gradient went through such an operation.
     """
     if rule not in RULES:
         raise ValueError(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
@@ -84,6 +85,17 @@ def _deconv(kind):
     return gradient
 
 
+def _redirected(kind):
+    def gradient(op, slope):
+        _fired[-1].append(op.name)
+        plain = _PLAIN[kind](op, slope)
+        dead = tf.reduce_all(tf.equal(plain, 0.0), axis=range(1, len(plain.shape)), keepdims=True)
+        return tf.where(dead, tf.nn.relu(slope), plain)
+
+    return gradient
+
+
 for _kind in _PLAIN:
+    tf.RegisterGradient(f"lab_redirected_{_kind}")(_redirected(_kind))
     tf.RegisterGradient(f"lab_guided_{_kind}")(_guided(_kind))
     tf.RegisterGradient(f"lab_deconv_{_kind}")(_deconv(_kind))

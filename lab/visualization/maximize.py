@@ -1,11 +1,13 @@
 """Maximize: the pictures that a network's units answer to most, many units at once, the whole climb in one graph."""
 
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lab import chunks, routines
 from lab.environment import tf
+from lab.overrides import override
 from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
 from lab.visualization.canvas import canvas
@@ -57,6 +59,7 @@ class Climb:
     views: int
     normalize: bool
     transparency: bool
+    redirect: bool
 
     @property
     def paths(self):
@@ -68,7 +71,15 @@ class Climb:
         """What tells one trace from another."""
         fixed = (self.canvas, self.kind, self.transforms, self.ascent, self.facets, self.views)
         penalties = tuple(each.structure for each in self.regularizers)
-        return ("maximize", self.objective.structure, *fixed, penalties, self.normalize, self.transparency)
+        return (
+            "maximize",
+            self.objective.structure,
+            *fixed,
+            penalties,
+            self.normalize,
+            self.transparency,
+            self.redirect,
+        )
 
     @property
     def coupled(self):
@@ -94,6 +105,7 @@ def maximize(
     start=None,
     snapshots=(),
     transparency=False,
+    redirect=False,
     linear=True,
     of=None,
     beside=None,
@@ -106,7 +118,8 @@ def maximize(
     `lab.visualization.regularizers`. optimizer: a Keras optimizer (None: Adam, from `rate` down a cosine). normalize: divide
     each picture's slope by its length. facets: pictures per unit, each from its own start. views: transformed views averaged
     at each step. start: photographs in 0..1 [1 or units, *extent, channels] to begin from. snapshots: steps after which the
-    picture is kept. transparency: also sum where the gradient fell. linear: climb what goes into the layer's activation
+    picture is kept. transparency: also sum where the gradient fell. redirect: where a ReLU inside the network lets no gradient
+    through at all, take what would wake it up, for climbs that start dead. linear: climb what goes into the layer's activation
     function, where a dead unit still has a gradient; scores are always those of the objective itself. of: the input to draw,
     where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises ValueError for a network that
     does not take images, and for options that do not fit.
@@ -124,6 +137,7 @@ def maximize(
         _count(views, "views"),
         bool(normalize),
         bool(transparency),
+        bool(redirect),
     )
     stops = _stops(snapshots, count)
     units, others = objective.length, _others(network, board, beside, objective.length)
@@ -145,6 +159,7 @@ def maximize(
         "facets": facets,
         "views": views,
         "linear": linear,
+        "redirect": redirect,
     }
     felt = made["felt"] / np.maximum(made["felt"].max(axis=tuple(range(1, made["felt"].ndim)), keepdims=True), 1e-30)
     return Pictures(
@@ -209,9 +224,10 @@ def _body(network, climb):
 
         def ascend(step, parameters, state, felt, curve):
             now = tf.random.experimental.stateless_fold_in(seed, step)
-            picture = kind.picture(parameters, shape, given)
-            gains, penalties = _seen(network, climb, (weights, costs, numbers, others, goals), picture, now)
-            slope, at = _slopes(gains - penalties, parameters, picture, climb)
+            with override("redirected") if climb.redirect else contextlib.nullcontext():
+                picture = kind.picture(parameters, shape, given)
+                gains, penalties = _seen(network, climb, (weights, costs, numbers, others, goals), picture, now)
+                slope, at = _slopes(gains - penalties, parameters, picture, climb)
             parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, steps))
             return step + 1, parameters, state, felt + at, curve.write(step, gains)
 

@@ -13,7 +13,6 @@ from scipy.ndimage import gaussian_filter
 
 import lab
 from lab import routines
-from lab.environment import on_gpu
 from tests.bench import clock, peak
 
 UNITS, STEPS = 16, 24
@@ -129,5 +128,3 @@ DISTORTIONS = {
 }
 
 ALL = (pictures, batches, transfer)
-if on_gpu():
-    UNITS = 64

@@ -438,6 +438,29 @@ def test_transparency_is_where_the_gradient_fell(templates):
     assert not made.transparency[0, 6:].any() and made.transparency[0, :6, :6].all()
 
 
+def test_a_dead_network_is_woken_up_by_redirected_gradients():
+    """A ReLU inside that is far below zero on grey: no gradient gets through it, until it is redirected."""
+    inputs = keras.Input((16, 16, 3))
+    hidden = keras.layers.ReLU(name="relu")(keras.layers.Conv2D(4, 5, name="first")(inputs))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 1, name="second")(hidden)))
+    networks.filled(model)
+    kernel, _ = model.get_layer("first").get_weights()
+    model.get_layer("first").set_weights([kernel, np.full(4, -2.0)])
+    model.get_layer("second").set_weights([np.abs(model.get_layer("second").get_weights()[0]), np.zeros(2)])
+    network = networks.network(model)
+    dead, woken = (
+        lab.maximize(network, lab.channel("second", [0, 1]), steps=200, seed=0, redirect=each, transforms="none")
+        for each in (False, True)
+    )
+    assert not dead.curves.any() and (woken.curves[:, -1] > 0).all()
+
+
+def test_redirected_gradients_change_nothing_where_there_is_one(small):
+    goal = lab.channel("last", [1, 2])
+    plain, redirected = (lab.maximize(small, goal, steps=5, seed=0, redirect=each) for each in (False, True))
+    assert distance(plain.images, redirected.images) < 1e-4
+
+
 # Objectives ---------------------------------------------------------------------------------------------------------------
 
 
