@@ -176,8 +176,7 @@ def _do_evidence(workshop, _, job):
         workshop.method(given["method"]),
         workshop.subject(given["target"]),
     )
-    prepared = workshop.prepared(given["check"], given["target"], given["settings"])
-    shared = {} if prepared is None else {"prepared": prepared}
+    shared = workshop.shared(given["check"], given["target"], given["settings"])
     settings = {**given["settings"], **given["options"]}
     refusal = _refusal(explainer, on, workshop.recipe.seed, given["options"])
     if refusal:

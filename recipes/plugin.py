@@ -37,7 +37,7 @@ def _verdict(
 ):
     import lab
     from lab.attribution import explainers
-    from sanity.checks import checks
+    from sanity.checks import checks, shared
     from sanity.controls import audit
     from sanity.subject import subject
     from sanity.verdict import judge
@@ -45,9 +45,9 @@ def _verdict(
     network = model if isinstance(model, lab.Network) else lab.load(model, **loading)
     on = subject(network, _data(images, labels), target=target, fit=fit)
     ask, own = checks.get(check), dict(settings or {})
-    shared = _shared(checks.tag(ask, "prepare"), on, seed, own)
-    family = [ask(explainers.get(method), on, seed=seed, **shared, **own, **(options or {}))]
-    family += [ask(explainers.get(name), on, seed=seed, **shared, **own) for name in explainers.names(control=True)]
+    common = shared(ask, on, seed, own)
+    family = [ask(explainers.get(method), on, seed=seed, **common, **own, **(options or {}))]
+    family += [ask(explainers.get(name), on, seed=seed, **common, **own) for name in explainers.names(control=True)]
     verdicts = judge(family, seed=seed)
     broken = [each for each in audit(verdicts[1:]) if not each.held]
     if broken:
@@ -68,12 +68,3 @@ def _data(images, labels):
     return lab.Data(
         tuple(str(place) for place in range(len(arrays))), arrays, None if labels is None else tuple(map(str, labels))
     )
-
-
-def _shared(prepare, on, seed, settings):
-    from lab.registry import options
-
-    if prepare is None:
-        return {}
-    made = prepare(on, seed=seed, **{name: value for name, value in settings.items() if name in options(prepare)})
-    return {} if made is None else {"prepared": made}

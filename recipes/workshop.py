@@ -14,7 +14,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.registry import options
 from recipes.shelf import Shelf
-from sanity.checks import checks
+from sanity.checks import checks, shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import planted, subject
 from sanity.worlds import worlds
@@ -119,14 +119,13 @@ class Workshop:
         numbers = {"twins": self.twins, "misled": chosen.misled, "images": chosen.images}
         return planted(self.world, seed=self.recipe.seed, keep=self.shelf.keep, **numbers)
 
-    def prepared(self, check, target, settings):
-        """What all methods of a check may share (random networks, nulls, rewrites), or None where it shares nothing."""
-        prepare = checks.tag(checks.get(check), "prepare")
-        if prepare is None:
-            return None
-        given = {name: value for name, value in settings.items() if name in options(prepare)}
-        make = functools.partial(prepare, self.subject(target), seed=self.recipe.seed, **given)
-        return self.once((prepare, target, str(sorted(given.items()))), make)
+    def shared(self, check, target, settings):
+        """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
+        check = checks.get(check)
+        make = functools.partial(shared, check, self.subject(target), self.recipe.seed, settings)
+        known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
+        given = sorted((name, value) for name, value in settings.items() if name in known)
+        return self.once((check, target, str(given)), make)
 
     def once(self, key, make):
         """What `make()` makes, made once in this process."""

@@ -135,7 +135,7 @@ def planted(subject, *, runs, seed, strength, where="masks"):
     return outcomes
 
 
-def perturbed(areas, null, best, *, runs, seed, draws=20):
+def perturbed(areas, null, best, *, runs, seed):
     """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of outcomes."""
     found = Counter()
     for run in range(runs):

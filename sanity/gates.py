@@ -48,7 +48,7 @@ def planted(subject):
     return Gate("network uses the plant", "passed" if held else "failed", f"{seen}; needed: {FOLLOWS} and {STAYS}")
 
 
-def several(subject, name, states, fewest=3):
+def several(name, states, fewest=3):
     """There are enough networks of a kind for a test among them."""
     words = f"{len(states)} {name}; needed: {fewest}"
     return Gate(f"enough {name}", "passed" if len(states) >= fewest else "not applicable", words)

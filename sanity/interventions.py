@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from lab import routines
+from sanity import removal
+from sanity.removal import extent
 
 
 def occlusion(subject, *, share=0.18, overlap=2):
@@ -12,13 +13,14 @@ def occlusion(subject, *, share=0.18, overlap=2):
 
     share: a window's side as a share of the input's; overlap: windows over each place along an axis.
     """
-    inputs, network = subject.inputs, subject.network
-    extent = inputs.shape[1:-1] if inputs.ndim > 2 else inputs.shape[1:]
-    before = routines.scores(network, inputs, subject.objective).astype("float64")
-    total, count = np.zeros((len(inputs), *extent)), np.zeros(extent)
-    for window in _windows(extent, share, overlap):
-        after = routines.scores(network, _emptied(inputs, window), subject.objective)
-        total[(slice(None), *window)] += (before - after).reshape(-1, *[1] * len(extent))
+    shape = (len(subject.inputs), *extent(subject.inputs))
+    before = removal.untouched(subject)
+    total, count = np.zeros(shape), np.zeros(shape[1:])
+    for window in _windows(shape[1:], share, overlap):
+        removed = np.zeros(shape, bool)
+        removed[(slice(None), *window)] = True
+        fall = before - removal.scores(subject, removed, "mean", None)
+        total[(slice(None), *window)] += fall.reshape(-1, *[1] * len(shape[1:]))
         count[window] += 1
     return total / count
 
@@ -29,10 +31,3 @@ def _windows(extent, share, overlap):
     starts = [sorted({*range(0, size - side + 1, step), size - side}) for size, side, step in zip(extent, sides, steps)]
     for corner in itertools.product(*starts):
         yield tuple(slice(start, start + side) for start, side in zip(corner, sides))
-
-
-def _emptied(inputs, window):
-    found = inputs.copy()
-    axes = tuple(range(1, max(2, inputs.ndim - 1)))
-    found[(slice(None), *window)] = inputs.mean(axis=axes, keepdims=True)
-    return found

@@ -60,6 +60,25 @@ def scores(subject, removed, fill, rng):
     return routines.scores(subject.network, inputs, subject.objective).astype("float64")
 
 
+def grid(shape, side=8):
+    """Masks of a grid over the positions: list of bool [...]."""
+    axes = [side * np.arange(size) // size for size in shape[1:]]
+    labels = np.zeros(shape[1:], int)
+    for axis, cells in enumerate(axes):
+        labels = labels * side + cells.reshape([-1 if place == axis else 1 for place in range(len(axes))])
+    return [labels == each for each in np.unique(labels)]
+
+
+def untouched(subject):
+    """The objective's score of each sample as it is: float64 [samples]."""
+    return routines.scores(subject.network, subject.inputs, subject.objective).astype("float64")
+
+
+def places(subject):
+    """(samples, ...): the positions of all samples, without channels."""
+    return (len(subject.names), *extent(subject.inputs))
+
+
 def extent(inputs):
     """Shape of the positions of one sample, without channels: tuple."""
     return inputs.shape[1:-1] if inputs.ndim > 2 else inputs.shape[1:]

@@ -49,7 +49,7 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
 
     Needs a world with an arm without the shortcut (`ruler`) and twins. options: the explainer's own.
     """
-    enough = gates.several(subject, "twins", subject.twins)
+    enough = gates.several("twins", subject.twins)
     prepared = prepared or prepare(subject, seed=seed)
     there = Gate(
         "arm without the shortcut",

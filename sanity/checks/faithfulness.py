@@ -92,6 +92,11 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     """
     viewer = Viewer(explainer, subject, seed, options)
     prepared = prepared or prepare(subject, seed=seed, metrics=metrics, draws=draws)
+    asked = {"metrics": tuple(metrics), "draws": draws}
+    if prepared.settings != asked:
+        raise ValueError(
+            f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}."
+        )
     maps = viewer.maps()
     relevance = relevances(maps, (len(subject.names), *extent(subject.inputs)))
     samples = {}

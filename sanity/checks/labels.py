@@ -23,7 +23,7 @@ def labels(explainer, subject, *, seed, **options):
     Needs a subject with twins and misled networks (`--world`). options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
-    enough = [gates.several(subject, "twins", subject.twins), gates.several(subject, "misled networks", subject.misled)]
+    enough = [gates.several("twins", subject.twins), gates.several("misled networks", subject.misled)]
     if any(gate.status != "passed" for gate in enough):
         return viewer.evidence("labels", {}, enough)
     with subject.network.intact():

@@ -4,8 +4,7 @@ import numpy as np
 
 from sanity.localisation import relevances
 from sanity.metrics import metrics
-from sanity.metrics.perturbation import _before, _cells, _shape
-from sanity.removal import scores
+from sanity.removal import grid, places, scores, untouched
 
 
 @metrics.register(better="low")
@@ -15,9 +14,9 @@ def non_sensitivity(viewer, maps, seed):
     No relevance, no effect: below a hundredth of the sample's largest.
     """
     subject, rng = viewer.subject, np.random.default_rng([seed, 50])
-    found, before = relevances(maps, _shape(subject)), _before(subject)
+    found, before = relevances(maps, places(subject)), untouched(subject)
     values, falls = [], []
-    for mask in _cells(found.shape):
+    for mask in grid(found.shape):
         values.append(found[:, mask].sum(axis=1))
         falls.append(np.abs(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", rng)))
     values, falls = np.array(values), np.array(falls)

@@ -5,7 +5,7 @@ import numpy as np
 from lab import routines
 from sanity.localisation import relevances, signed
 from sanity.metrics import metrics
-from sanity.removal import extent, fills, first, orders, scores
+from sanity.removal import fills, first, grid, orders, places, scores, untouched
 
 SUBSETS = 40
 SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
@@ -28,8 +28,8 @@ def faithfulness_estimate(viewer, maps, seed):
     """Faithfulness estimate: correlation of each cell's relevance with the fall of the score when it goes, over an eight by eight grid (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.07538)."""
     subject = viewer.subject
     values, falls = [], []
-    found, before = signed(maps, _shape(subject)), _before(subject)
-    for mask in _cells(found.shape):
+    found, before = signed(maps, places(subject)), untouched(subject)
+    for mask in grid(found.shape):
         values.append(found[:, mask].sum(axis=1))
         falls.append(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", np.random.default_rng(seed)))
     return _correlation(np.array(values), np.array(falls))
@@ -42,12 +42,12 @@ def infidelity(viewer, maps, seed):
     For maps in the shape of the inputs; 0 is exact, 1 no better than saying nothing.
     """
     subject, rng = viewer.subject, np.random.default_rng([seed, 41])
-    inputs, before = subject.inputs, _before(subject)
+    inputs, before = subject.inputs, untouched(subject)
     if maps.shape != inputs.shape:
         return np.full(len(inputs), np.nan)
     told, falls = [], []
     for _ in range(SUBSETS):
-        removed = rng.random(_shape(subject)) < rng.uniform(0.05, 0.4)
+        removed = rng.random(places(subject)) < rng.uniform(0.05, 0.4)
         after = fills.get("mean")(inputs, removed, rng).astype(inputs.dtype)
         told.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
         falls.append(before - routines.scores(subject.network, after, subject.objective))
@@ -67,9 +67,9 @@ def monotonicity(viewer, maps, seed):
 def monotonicity_correlation(viewer, maps, seed):
     """Monotonicity of variance: rank correlation of each cell's relevance with the variance of the score when it is filled with noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
     subject, rng = viewer.subject, np.random.default_rng([seed, 43])
-    found = relevances(maps, _shape(subject))
+    found = relevances(maps, places(subject))
     values, spreads = [], []
-    for mask in _cells(found.shape):
+    for mask in grid(found.shape):
         values.append(found[:, mask].sum(axis=1))
         drawn = [scores(subject, np.broadcast_to(mask, found.shape), "uniform", rng) for _ in range(4)]
         spreads.append(np.var(drawn, axis=0))
@@ -80,9 +80,9 @@ def monotonicity_correlation(viewer, maps, seed):
 def selectivity(viewer, maps, seed):
     """Selectivity: mean score left, relative to the start, while the most relevant positions go (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
     subject, rng = viewer.subject, np.random.default_rng([seed, 44])
-    order = orders(relevances(maps, _shape(subject)), rng)
-    left = [scores(subject, first(order, share, _shape(subject)), "mean", rng) for share in SHARES]
-    return np.mean(left, axis=0) / np.maximum(np.abs(_before(subject)), 1e-300)
+    order = orders(relevances(maps, places(subject)), rng)
+    left = [scores(subject, first(order, share, places(subject)), "mean", rng) for share in SHARES]
+    return np.mean(left, axis=0) / np.maximum(np.abs(untouched(subject)), 1e-300)
 
 
 @metrics.register(better="high")
@@ -90,7 +90,7 @@ def sufficiency(viewer, maps, seed):
     """Sufficiency: among the three samples with the most alike maps, the share that has the same top class (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
     del seed  # Nothing is drawn.
     subject = viewer.subject
-    flat = signed(maps, _shape(subject)).reshape(len(maps), -1)
+    flat = signed(maps, places(subject)).reshape(len(maps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     alike = flat @ flat.T - 2 * np.eye(len(flat))
     top = next(iter(routines.outputs(subject.network, subject.inputs).values())).argmax(axis=1)
@@ -121,12 +121,12 @@ def average_gain(viewer, maps, seed):
 def _shown(viewer, maps, seed):
     """The target's probability before, and after the inputs were mixed with their mean by the map scaled to 0..1."""
     subject = viewer.subject
-    found = relevances(maps, _shape(subject))
+    found = relevances(maps, places(subject))
     axes = tuple(range(1, found.ndim))
     low, high = found.min(axes, keepdims=True), found.max(axes, keepdims=True)
     weight = (found - low) / np.maximum(high - low, 1e-300)
     weight = weight[..., None] if subject.inputs.ndim > 2 else weight
-    empty = fills.get("mean")(subject.inputs, np.ones(_shape(subject), bool), np.random.default_rng(seed))
+    empty = fills.get("mean")(subject.inputs, np.ones(places(subject), bool), np.random.default_rng(seed))
     mixed = (weight * subject.inputs + (1 - weight) * empty).astype(subject.inputs.dtype)
     return _probability(subject, subject.inputs), _probability(subject, mixed)
 
@@ -141,14 +141,14 @@ def _probability(subject, inputs):
 def _added(viewer, maps, seed, shares):
     """Scores while positions come back from the least relevant on."""
     subject, rng = viewer.subject, np.random.default_rng([seed, 42])
-    order = orders(relevances(maps, _shape(subject)), rng)
-    return [scores(subject, first(order, 1 - share, _shape(subject)), "mean", rng) for share in shares]
+    order = orders(relevances(maps, places(subject)), rng)
+    return [scores(subject, first(order, 1 - share, places(subject)), "mean", rng) for share in shares]
 
 
 def _correlations(viewer, maps, seed, share):
     """Pearson correlation over random subsets of one size: float64 [samples]."""
     subject, rng = viewer.subject, np.random.default_rng([seed, 40, int(1000 * share)])
-    found, before = signed(maps, _shape(subject)), _before(subject)
+    found, before = signed(maps, places(subject)), untouched(subject)
     sums, falls = [], []
     for _ in range(SUBSETS):
         subset = first(orders(rng.random(found.shape), rng), share, found.shape)
@@ -166,20 +166,3 @@ def _correlation(first, second):
 
 def _ranked(rows):
     return np.argsort(np.argsort(np.array(rows), axis=0), axis=0).astype("float64")
-
-
-def _cells(shape, grid=8):
-    """Masks of a grid over the positions: list of bool [...]."""
-    axes = [grid * np.arange(size) // size for size in shape[1:]]
-    labels = np.zeros(shape[1:], int)
-    for axis, cells in enumerate(axes):
-        labels = labels * grid + cells.reshape([-1 if place == axis else 1 for place in range(len(axes))])
-    return [labels == each for each in np.unique(labels)]
-
-
-def _before(subject):
-    return routines.scores(subject.network, subject.inputs, subject.objective).astype("float64")
-
-
-def _shape(subject):
-    return (len(subject.names), *extent(subject.inputs))
