@@ -205,11 +205,10 @@ def thumbnail(image, side=THUMBNAIL):
 def do_pictures(workshop, _, job):
     """A batch of units drawn: their pictures as PNG, which are the arrays in eight bits, and what is known of the climb."""
     given, network = job.given, workshop.network
-    gallery = workshop.recipe.gallery[given["gallery"]]
-    goal = channel(given["layer"], given["units"]) if given["layer"] else logit(given["units"])
+    gallery, units = workshop.recipe.gallery[given["gallery"]], given["units"]
     pictures = maximize(
         network,
-        goal,
+        channel(given["layer"], units) if given["layer"] else logit(units),
         steps=gallery.steps,
         size=gallery.size,
         seed=workshop.recipe.seed,
@@ -218,26 +217,26 @@ def do_pictures(workshop, _, job):
         facets=gallery.facets,
         snapshots=_snapshots(gallery),
     )
-    arrays = {"units": np.array(given["units"]), "curves": pictures.curves, "scores": pictures.scores}
-    names = [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in given["units"]]
     about = {
         "layer": given["layer"],
-        "names": names,
+        "names": [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in units],
         "facets": gallery.facets,
         "settings": pictures.settings,
         "objective": pictures.objective,
     }
-    rows = np.repeat(given["units"], gallery.facets)
-    files = {
-        picture_name(unit, row % gallery.facets): png(image)
-        for row, (unit, image) in enumerate(zip(rows, pictures.images))
-    }
+    arrays = {"units": np.array(units), "curves": pictures.curves, "scores": pictures.scores}
+    return {"pictures.npz": pack(arrays), "about.json": encode(about), **_image_files(gallery, units, pictures)}
+
+
+def _image_files(gallery, units, pictures):
+    """Every picture as a PNG, and the climb of the first facet as an animated one: dict of name to bytes."""
+    facets = gallery.facets
+    rows = [(unit, facet) for unit in units for facet in range(facets)]
+    files = {picture_name(*row): png(image) for row, image in zip(rows, pictures.images)}
     if gallery.animate:
-        files |= {
-            f"{unit:05d}.anim.png": animation(pictures.snapshots[place * gallery.facets])
-            for place, unit in enumerate(given["units"])
-        }
-    return {"pictures.npz": pack(arrays), "about.json": encode(about), **files}
+        moving = pictures.snapshots[::facets]
+        files |= {f"{unit:05d}.anim.png": animation(frames) for unit, frames in zip(units, moving)}
+    return files
 
 
 def picture_name(unit, facet=0):

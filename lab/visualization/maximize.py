@@ -82,6 +82,21 @@ class Climb:
         )
 
     @property
+    def settings(self):
+        """The climb in plain words: dict."""
+        return {
+            "size": list(self.canvas.shape[:-1]),
+            "parameterization": repr(self.kind),
+            "transforms": [repr(each) for each in self.transforms],
+            "regularizers": [f"{type(each).__name__}({each.weight:g})" for each in self.regularizers],
+            "optimizer": repr(self.ascent),
+            "normalize": self.normalize,
+            "facets": self.facets,
+            "views": self.views,
+            "redirect": self.redirect,
+        }
+
+    @property
     def coupled(self):
         """Whether the pictures of different units meet."""
         return self.kind.coupled or any(each.coupled for each in self.regularizers)
@@ -125,8 +140,8 @@ def maximize(
     does not take images, and for options that do not fit.
     """
     network.check(objective)
-    board, count = canvas(network, size, of), _count(steps, "steps")
-    asked = Climb(
+    board, count, units = canvas(network, size, of), _count(steps, "steps"), objective.length
+    climb = Climb(
         objective.linear if linear else objective,
         board,
         parameterized(parameterization),
@@ -139,29 +154,17 @@ def maximize(
         bool(transparency),
         bool(redirect),
     )
-    stops = _stops(snapshots, count)
-    units, others = objective.length, _others(network, board, beside, objective.length)
-    made = _climb(network, asked, stops, float(rate), seed, _start(start, board, units), others)
-    scored = _repeated([*others], asked.facets)
-    inputs = _arrays(board.inputs(network, _opaque(asked.kind, made["images"]), scored))
-    goal = objective.rows(np.repeat(np.arange(units), asked.facets)) if units > 1 else objective
-    settings = {
-        "steps": count,
-        "stops": stops,
-        "size": list(board.shape[:-1]),
-        "seed": seed,
-        "parameterization": repr(asked.kind),
-        "transforms": [repr(each) for each in asked.transforms],
-        "regularizers": [f"{type(each).__name__}({each.weight:g})" for each in asked.regularizers],
-        "optimizer": repr(asked.ascent),
-        "rate": rate,
-        "normalize": normalize,
-        "facets": facets,
-        "views": views,
-        "linear": linear,
-        "redirect": redirect,
-    }
-    felt = made["felt"] / np.maximum(made["felt"].max(axis=tuple(range(1, made["felt"].ndim)), keepdims=True), 1e-30)
+    stops, others = _stops(snapshots, count), _others(network, board, beside, units)
+    made = _climb(network, climb, stops, float(rate), seed, _start(start, board, units), others)
+    settings = {**climb.settings, "steps": count, "stops": stops, "seed": seed, "rate": rate, "linear": linear}
+    return _pictures(network, objective, climb, made, others, settings)
+
+
+def _pictures(network, objective, climb, made, others, settings):
+    """What a climb made, looked at once more as it is."""
+    shown = climb.canvas.inputs(network, _opaque(climb.kind, made["images"]), _repeated(others, climb.facets))
+    inputs, units = _arrays(shown), objective.length
+    goal = objective.rows(np.repeat(np.arange(units), climb.facets)) if units > 1 else objective
     return Pictures(
         made["images"],
         inputs,
@@ -169,9 +172,13 @@ def maximize(
         routines.scores(network, inputs, goal),
         str(objective),
         settings,
-        made["snapshots"] if len(stops) > 1 else None,
-        felt if transparency else None,
+        made["snapshots"] if len(settings["stops"]) > 1 else None,
+        _to_one(made["felt"]) if climb.transparency else None,
     )
+
+
+def _to_one(felt):
+    return felt / np.maximum(felt.max(axis=tuple(range(1, felt.ndim)), keepdims=True), 1e-30)
 
 
 def _climb(network, climb, stops, rate, seed, photographs, others):
@@ -213,45 +220,50 @@ def _most(network, climb, units):
 
 
 def _body(network, climb):
+    """The graph of a climb: stretches of steps, a picture kept at the end of each."""
     kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
 
     def body(batched, shared):
         (numbers, index, others, held, goals), (weights, costs, given, seed, stops, rate) = batched, shared
         seed, units = tf.ensure_shape(seed, [2]), tf.shape(index)[0]
-        numbers, others, goals = (_repeated(each, facets) for each in (numbers, others, goals))
+        asked = (weights, costs, *(_repeated(each, facets) for each in (numbers, others, goals)))
         parameters = _started(climb, units, seed, given, held)
-        steps = stops[-1]
 
         def ascend(step, parameters, state, felt, curve):
             now = tf.random.experimental.stateless_fold_in(seed, step)
-            with override("redirected") if climb.redirect else contextlib.nullcontext():
-                picture = kind.picture(parameters, shape, given)
-                gains, penalties = _seen(network, climb, (weights, costs, numbers, others, goals), picture, now)
-                slope, at = _slopes(gains - penalties, parameters, picture, climb)
-            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, steps))
+            gains, slope, at = _looked(network, climb, asked, parameters, given, now)
+            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, stops[-1]))
             return step + 1, parameters, state, felt + at, curve.write(step, gains)
 
         def stretch(number, kept, state):
             state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
             return number + 1, kept.write(number, kind.picture(state[1], shape, given)), state
 
-        curve = tf.TensorArray(tf.float32, size=steps, element_shape=[None])
+        curve = tf.TensorArray(tf.float32, size=stops[-1], element_shape=[None])
         kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
-        felt = tf.zeros([units * facets, *shape[:-1]] if climb.transparency else [units * facets])
-        state = (tf.constant(0), parameters, climb.ascent.begin(parameters), felt, curve)
-        _, kept, state = tf.while_loop(
-            lambda number, *_: number < tf.size(stops), stretch, (tf.constant(0), kept, state), parallel_iterations=1
+        felt = tf.zeros([units * facets, *(shape[:-1] if climb.transparency else ())])
+        start = (tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), felt, curve))
+        _, kept, (*_, felt, curve) = tf.while_loop(
+            lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
         )
-        stacked = kept.stack()
-        results = {
-            "images": stacked[-1],
-            "snapshots": tf.transpose(stacked, [1, 0, *range(2, len(stacked.shape))]),
-            "curves": tf.transpose(state[4].stack()),
-            "felt": state[3],
-        }
+        results = _results(kept.stack(), curve.stack(), felt)
         return {name: _by_unit(each, facets) for name, each in results.items()}
 
     return body
+
+
+def _results(kept, curve, felt):
+    """Pictures kept [stops, rows, ...] and scores [steps, rows], rows first."""
+    snapshots = tf.transpose(kept, [1, 0, *range(2, len(kept.shape))])
+    return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "felt": felt}
+
+
+def _looked(network, climb, asked, parameters, given, seed):
+    """The objective on the picture that the parameters are now, the slope at them, and what is felt at the picture."""
+    with override("redirected") if climb.redirect else contextlib.nullcontext():
+        picture = climb.kind.picture(parameters, climb.canvas.shape, given)
+        gains, penalties = _seen(network, climb, asked, picture, seed)
+        return gains, *_slopes(gains - penalties, parameters, picture, climb)
 
 
 def _started(climb, units, seed, given, held):
@@ -269,7 +281,6 @@ def _started(climb, units, seed, given, held):
 
 def _seen(network, climb, asked, picture, seed):
     """The objective, and what the regularizers cost, for the picture as the transforms show it to the network: float32 [rows] each."""
-    weights, costs, numbers, others, goals = asked
     totals = [
         _viewed(network, climb, asked, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
         for view in range(climb.views)
