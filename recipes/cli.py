@@ -228,6 +228,28 @@ def explain(context, images, method, target, layer, **rest):
     _go(context, "explain", rest, {"explain": wanted, "images": {"files": list(images), "most": max(1, len(images))}})
 
 
+@main.command()
+@model_options
+@run_options
+@click.option("--layer", required=True, help="Path of a layer with rows and columns (`lab list layers`).")
+@click.option("--image", type=click.Path(), help="One photograph: a picture of every position, and groups of neurons.")
+@click.option("--images", type=click.Path(), help="A folder: a map of what the layer holds over all of its images.")
+@click.option("--steps", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--side", type=click.IntRange(2), default=8, show_default=True, help="Cells of the map along each side.")
+@click.option(
+    "--groups", type=click.IntRange(1), default=4, show_default=True, help="Groups of neurons in a photograph."
+)
+@click.option("--layout", default="tsne", show_default=True, help="tsne, or umap (an extra).")
+@click.pass_context
+def atlas(context, layer, image, images, steps, side, groups, layout, **rest):
+    """Lay out what a layer holds: over one photograph, or over many images.  [default: photographs of the installed packages]"""
+    if image and images:
+        raise click.UsageError("An atlas is of one --image or of a folder of --images. Received: both.")
+    asked = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
+    given = {"folder": images, "most": MANY} if images else {}
+    _go(context, "atlas", rest, {"atlas": [asked], "images": given})
+
+
 judging = together(
     click.option(
         "--fail-on",

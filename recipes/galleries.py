@@ -1,24 +1,28 @@
 """Galleries: the jobs that draw units and look for the natural images beside them."""
 
 import fnmatch
+import functools
 import hashlib
 import io
 import re
 
 import numpy as np
 from PIL import Image
+from sklearn.cluster import AgglomerativeClustering
 
 from lab.images import read
 from lab.objectives import channel, logit
 from lab.registry import nearest
-from lab.visualization import examples
+from lab.visualization import examples, spectrum
 from lab.visualization.canvas import canvas
 from lab.visualization.company import links, usage
 from lab.visualization.maximize import maximize
-from lab.visualization.parameterizations import chosen
+from lab.visualization.parameterizations import chosen, parameterizations
+from lab.visualization.regularizers import diversity
 from lab.visualization.transforms import transforms
 from recipes.job import Job
 from recipes.store import encode, pack
+from sanity.features.embedding import descriptors, whitened
 
 THUMBNAIL = 96
 # Crops of the stock's best images are kept at this side.
@@ -212,7 +216,8 @@ def do_pictures(workshop, _, job):
         steps=gallery.steps,
         size=gallery.size,
         seed=workshop.recipe.seed,
-        parameterization=gallery.parameterization,
+        parameterization=_parameterization(workshop, gallery),
+        regularizers=_regularizers(network, gallery, given["layer"]),
         transforms=gallery.transforms,
         facets=gallery.facets,
         snapshots=_snapshots(gallery),
@@ -221,11 +226,44 @@ def do_pictures(workshop, _, job):
         "layer": given["layer"],
         "names": [network.class_name(unit) if not given["layer"] else f"{given['layer']} {unit}" for unit in units],
         "facets": gallery.facets,
+        "modes": _modes(pictures, gallery.facets),
         "settings": pictures.settings,
         "objective": pictures.objective,
     }
     arrays = {"units": np.array(units), "curves": pictures.curves, "scores": pictures.scores}
     return {"pictures.npz": pack(arrays), "about.json": encode(about), **_image_files(gallery, units, pictures)}
+
+
+def _parameterization(workshop, gallery):
+    """The parameterization as it is named; with `spectrum = "images"` MaCo's is measured on the run's own images."""
+    if gallery.spectrum == "packages":
+        return gallery.parameterization
+    rows, columns, channels = canvas(workshop.network, gallery.size).shape
+    if channels != 3:
+        raise ValueError(f"A spectrum of images is measured in colours. Received: a network of {channels} channels.")
+    measure = functools.partial(spectrum.magnitude, workshop.stock.images, rows, columns)
+    return parameterizations.get("maco")(magnitude=workshop.once(("spectrum", rows, columns), measure))
+
+
+def _regularizers(network, gallery, layer):
+    """What sets the facets of a unit apart, where that was asked for: at the unit's layer, or the last one with positions."""
+    return [diversity(gallery.diversity, layer or network.last_spatial())] if gallery.diversity else []
+
+
+def _modes(pictures, facets):
+    """How many distinct pictures each unit's facets are: those nearer to each other than half the median distance between units
+    are one; list of int, None for a single unit or facet.
+    """
+    units = len(pictures.images) // facets
+    if facets == 1 or units == 1:
+        return [None] * units
+    flat = np.round(255 * pictures.images).astype("uint8")
+    (rows,) = whitened([descriptors(flat)])
+    apart = 1.0 - rows @ rows.T
+    own = np.arange(len(flat)) // facets
+    limit = 0.5 * np.median(apart[own[:, None] != own[None]])
+    join = AgglomerativeClustering(None, metric="precomputed", linkage="average", distance_threshold=max(limit, 1e-9))
+    return [int(join.fit(np.maximum(apart[np.ix_(own == unit, own == unit)], 0)).n_clusters_) for unit in range(units)]
 
 
 def _image_files(gallery, units, pictures):

@@ -15,7 +15,7 @@ from lab.environment import tf
 from lab.explanation import attribute, explain, refuse_options, settled
 from lab.registry import nearest
 from lab.registry import options as known
-from recipes import galleries, studies
+from recipes import atlases, galleries, studies
 from recipes.galleries import slug
 from recipes.job import Job
 from recipes.junit import junit
@@ -33,6 +33,7 @@ def jobs(recipe, workshop):
     Raises ValueError for a layer, unit, class, method or check that does not exist.
     """
     pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, workshop)]
+    laid = [job for number, each in enumerate(recipe.atlas) for job in atlases.jobs(number, each, workshop)]
     studied = [job for number, each in enumerate(recipe.features) for job in studies.jobs(number, each, workshop)]
     maps = list(_maps(recipe.explain, workshop)) if recipe.explain else []
     if recipe.world:
@@ -41,7 +42,7 @@ def jobs(recipe, workshop):
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
     judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
     shown = [Job("photographs", "photographs", {})] if maps else []
-    return [*pictures, *studied, *shown, *maps, *trained, *evidence, *judged]
+    return [*pictures, *laid, *studied, *shown, *maps, *trained, *evidence, *judged]
 
 
 def work(job, workshop, store):
@@ -293,6 +294,8 @@ def _line(family, verdict):
 _KINDS = {
     "survey": galleries.do_survey,
     "pictures": galleries.do_pictures,
+    "blocks": atlases.do_blocks,
+    "atlas": atlases.do_atlas,
     "drawn": studies.do_drawn,
     "feature": studies.do_feature,
     "recovery": studies.do_recovery,

@@ -85,7 +85,9 @@ class Gallery(Table):
     size: int | None = Field(None, ge=8)
     parameterization: str = "fourier"
     transforms: str = "robust"
+    spectrum: Literal["packages", "images"] = "packages"
     facets: int = Field(1, ge=1)
+    diversity: float = Field(0.0, ge=0)
     animate: bool = False
     natural: int = Field(8, ge=0, le=20)
     company: bool = True
@@ -99,6 +101,10 @@ class Gallery(Table):
             )
         if self.layer and bool(self.units) == bool(self.top_for):
             raise ValueError("a gallery of a layer names units or top_for. Received: both or neither")
+        if self.spectrum == "images" and self.parameterization != "maco":
+            raise ValueError("a spectrum is held by maco alone. Received: spectrum of another parameterization")
+        if self.diversity and self.facets < 2:
+            raise ValueError("diversity sets facets apart: it asks for two or more. Received: one")
         return self
 
 
@@ -126,6 +132,17 @@ class Features(Table):
         if bool(self.layer) == bool(self.logits) or bool(self.layer) != bool(self.units):
             raise ValueError("features are units of a layer, or logits. Received: both or neither")
         return self
+
+
+class Atlas(Table):
+    """What a layer holds: over one photograph (grid, groups, dictionary), or over all images (a map)."""
+
+    layer: str
+    image: str | None = None
+    steps: int = Field(64, ge=1)
+    side: int = Field(8, ge=2)
+    groups: int = Field(4, ge=1)
+    layout: str = "tsne"
 
 
 class Explain(Table):
@@ -174,6 +191,7 @@ class Recipe(Table):
     world: World | None = None
     gallery: list[Gallery] = []
     features: list[Features] = []
+    atlas: list[Atlas] = []
     explain: Explain | None = None
     check: list[Check] = []
 
@@ -181,7 +199,7 @@ class Recipe(Table):
     def _one_subject(self):
         if self.world and {"model", "images"} & self.model_fields_set - self._defaulted():
             raise ValueError("a recipe is about a world, or about a model and images. Received: both")
-        if self.world and (self.gallery or self.features or self.explain):
+        if self.world and (self.gallery or self.features or self.atlas or self.explain):
             raise ValueError("a world is checked. Received: a gallery or explanations of one")
         return self
 
@@ -190,9 +208,9 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _something_to_do(self):
-        if not (self.gallery or self.features or self.explain or self.check):
+        if not (self.gallery or self.features or self.atlas or self.explain or self.check):
             raise ValueError(
-                "a recipe holds at least one of [[gallery]], [[features]], [explain], [[check]]. Received: none"
+                "a recipe holds at least one of [[gallery]], [[features]], [[atlas]], [explain], [[check]]. Received: none"
             )
         return self
 
@@ -280,6 +298,7 @@ _TABLES = {
     "world": World,
     "gallery": Gallery,
     "features": Features,
+    "atlas": Atlas,
     "explain": Explain,
     "check": Check,
 }

@@ -126,6 +126,7 @@ const gallery = (() => {
     inside.replaceChildren(...[
       title,
       make("div", { className: "facets" }, ...large, found.animation ? make("img", { className: "big", src: found.animation, alt: "the climb, step by step" }) : null),
+      found.modes ? make("p", { textContent: `${found.pictures.length} facets from as many starts: ${found.modes} distinct picture${found.modes > 1 ? "s" : ""}.` }) : null,
       make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` }),
       found.histogram ? histogram(unit, found) : null,
       list("Checks", flags),

@@ -51,6 +51,7 @@ def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
         shards=[] if shards is None else [(kind, as_text(values)) for _, kind, values in shards],
         beside="" if shards is not None else " file: 'self'",
         studies=studied,
+        atlases=[_atlas(store, job) for job in done if job.kind in ("blocks", "atlas")],
         photographs=_photographs(store, groups["maps"]),
         world=_world(store, groups),
         families=families,
@@ -77,6 +78,22 @@ def template(name="page.html"):
 def uri(content):
     """PNG bytes as a data URI: str."""
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _atlas(store, job):
+    """One atlas: its picture, and for a photograph its groups of neurons and the channels at each position."""
+    about, arrays = store.values(job.key, "about.json"), store.arrays(job.key, "atlas.npz")
+    folder = store.folder(job.key)
+    found = {**about, "grid": uri((folder / "grid.png").read_bytes()), "photo": None, "groups": [], "channels": []}
+    if about["image"] is None:
+        return found
+    found["photo"] = uri((folder / "image.png").read_bytes())
+    found["groups"] = [
+        {name: uri((folder / f"{name}-{place}.png").read_bytes()) for name in ("group", "where")}
+        for place in range(len(arrays["groups"]))
+    ]
+    found["channels"] = [[[int(each) for each in cell] for cell in row] for row in arrays["channels"]]
+    return found
 
 
 def _studies(recipe, store, done):

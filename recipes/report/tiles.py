@@ -110,6 +110,7 @@ def _more(store, job, arrays, about, survey, place, unit, whole):
     curve = arrays["curves"].reshape(len(arrays["units"]), about["facets"], -1)[place, 0]
     found = {
         "pictures": [_picture(store, folder / name, whole) for name in names],
+        "modes": about["modes"][place],
         "animation": _picture(store, folder / moving, whole, lossless=True) if (folder / moving).is_file() else None,
         "file": (folder / names[0]).relative_to(store.path.resolve()).as_posix(),
         "curve": [_rounded(value) for value in curve[np.linspace(0, len(curve) - 1, min(len(curve), 80)).astype(int)]],

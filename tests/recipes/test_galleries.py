@@ -303,3 +303,59 @@ def test_a_gallery_grows_with_training(tmp_path):
         )
     with pytest.raises(ValueError, match="every="):
         Gallery(tmp_path, "last", [0], every=0)
+
+
+def test_an_atlas_over_a_photograph_and_over_a_folder(command, stripes):
+    photo = stripes[-1] / "003.png"
+    words = [*stripes[:-2], "--layer", "phases_relu", "--steps", 2]
+    code, said, _ = command("atlas", *words, "--image", photo, "--groups", 2)
+    report = pathlib.Path(said.strip())
+    channels = np.load(report.parent / "jobs" / "atlas" / "0" / "atlas.npz")["channels"]
+    assert code == 0 and channels.shape == (25, 25, 4) and report.read_text().count('<i title="channels') == 625
+    # The stripes of this photograph are of the fourth kind: its four phases are the strongest nearly everywhere.
+    assert (channels[..., 0] // 4 == 3).mean() > 0.8
+    code, said, _ = command("atlas", *words, "--images", stripes[-1], "--side", 3)
+    assert code == 0 and "over 90 images" in pathlib.Path(said.strip()).read_text()
+    assert "Received: both" in command("atlas", *words, "--image", photo, "--images", stripes[-1])[2]
+    assert "rows and columns" in command("atlas", *stripes[:-2], "--layer", "out")[2]
+    assert "Unknown layer" in command("atlas", *stripes[:-2], "--layer", "phase")[2]
+
+
+def test_facets_are_counted_and_spectra_measured_on_ones_own_images(command, stripes, tmp_path):
+    recipe = tmp_path / "facets.toml"
+    recipe.write_text(f"""
+name = "facets"
+[model]
+source = "{stripes[1]}"
+input_range = [-1, 1]
+[images]
+folder = "{stripes[-1]}"
+most = 30
+[[gallery]]
+layer = "units"
+units = "0-2"
+steps = 30
+facets = 3
+diversity = 1.0
+transforms = "none"
+[[gallery]]
+layer = "units"
+units = "0-1"
+steps = 3
+parameterization = "maco"
+spectrum = "images"
+[[gallery]]
+layer = "units"
+units = "0-1"
+steps = 3
+parameterization = "maco"
+""")
+    code, said, _ = command("run", recipe)
+    report = pathlib.Path(said.strip())
+    more = more_of(report)
+    assert code == 0 and all(1 <= more[f"unit-0-units-{unit}"]["modes"] <= 3 for unit in range(3))
+    own, packages = (read(report.parent / more[f"unit-{number}-units-0"]["file"]) for number in (1, 2))
+    assert not np.array_equal(own, packages)
+    for setting, expected in (("gallery.0.facets=1", "two or more"), ("gallery.0.spectrum='images'", "maco alone")):
+        code, _, error = command("run", recipe, "--set", setting)
+        assert code == 2 and expected in error
