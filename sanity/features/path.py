@@ -16,8 +16,7 @@ FEWEST = 6
 
 @features.register(about="Natural path")
 def path(study, *, seed, layers=(), images=20, draws=500):
-    """Similarity of synthetic to natural inputs, layer by layer, between that of one unit's natural images and that of other units'
-    (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719).
+    """Do pictures travel through the layers before a unit as its natural images do (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719)?
 
     Per layer: s(natural, picture) less s(natural, others), over s(natural, natural) less s(natural, others), s the mean
     Spearman correlation of the channels' means over positions: 1, the path of natural images; 0, that of an unrelated image. (By

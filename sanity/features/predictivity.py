@@ -12,8 +12,9 @@ PERMUTATIONS = 9999
 
 @features.register(about="Predicts")
 def predictivity(study, *, seed, share=0.1, most=40, observer=None):
-    """Two-alternative choices between strong and weak natural images by their likeness to a unit's pictures (Borowski et al.
-    2021, https://arxiv.org/abs/2010.12606, with a machine for an observer).
+    """Can strong natural images be told from weak ones by a unit's pictures (Borowski et al. 2021, https://arxiv.org/abs/2010.12606)?
+
+    Two-alternative choices, with a machine for an observer, by likeness to the pictures.
 
     share: of the natural images at each end; most: at most so many. observer: a `Network` that did not make the pictures (None:
     texture and colour). The same choices are made from other units' pictures, by contrast and by brightness, because these alone

