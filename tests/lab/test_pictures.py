@@ -563,3 +563,22 @@ def test_no_retrace_between_units_weights_of_penalties_and_facet_goals(small):
     before = small.traces
     go([4, 5, 6], 2.0, np.full((1, 16, 16, 3), 0.6))
     assert small.traces == before
+
+
+@pytest.mark.parametrize("name", list(penalties.regularizers))
+def test_every_registered_regularizer_keeps_the_contract(small, name):
+    """Its weight is a number that travels as a tensor: another weight is no new trace, and it changes the picture."""
+    make = penalties.regularizers.get(name)
+    given = {"near": (np.full((1, 16, 16, 3), 0.4),), "diversity": ("last",)}.get(name, ())
+    options = {"facets": 2} if name == "diversity" else {}
+    options |= {"parameterization": "alpha"} if name == "opacity" else {}
+
+    def go(weight):
+        goal = lab.channel("last", [1, 2])
+        return lab.maximize(small, goal, steps=8, seed=0, regularizers=[make(weight, *given)], **options).images
+
+    free = go(0.0)
+    before = small.traces
+    assert distance(go(300.0), free) > 1e-4 and small.traces == before
+    with pytest.raises(ValueError, match="weight is a number"):
+        make("much", *given)

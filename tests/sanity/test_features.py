@@ -272,3 +272,19 @@ def test_the_network_is_as_it_was(small, honest):
     before = small.fingerprint()
     features.get("prior")(honest, seed=0, networks=1)
     assert small.fingerprint() == before
+
+
+@pytest.mark.parametrize("name", list(features))
+def test_every_registered_check_of_pictures_keeps_the_contract(honest, name):
+    """Same seed, same numbers; a word for every unit; the network and the study as they were; a question for the report."""
+    check, network = features.get(name), honest.network
+    before, drawn = network.fingerprint(), honest.pictures.copy()
+    given = {"networks": 1} if name == "prior" else {}
+    first, again = (check(honest, seed=3, **given) for _ in range(2))
+    assert network.fingerprint() == before and np.array_equal(honest.pictures, drawn)
+    assert all(np.array_equal(first.samples[key], again.samples[key], equal_nan=True) for key in first.samples)
+    said = flags(first)
+    assert [flag.unit for flag in said] == list(honest.units) and features.tag(check, "about")
+    assert {flag.word for flag in said} <= {"FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"}
+    for flag in [*said, summary(first)]:
+        assert not any(word in flag.why.lower() for word in ("faithful", "trustworthy", "correct", "proves"))
