@@ -37,8 +37,8 @@ def flags(evidence):
 
 
 def summary(evidence):
-    """One `Flag` for a visualizer: FLAGGED where half or more of the units that could be judged are, or where pictures dealt to
-    units at random would do as well (p above .05).
+    """One `Flag` for a visualizer: FLAGGED where half or more of the units that could be judged are; where there is a null, only
+    by it: where pictures dealt to units at random would do as well (p above .05).
     """
     each = flags(evidence)
     judged = [flag for flag in each if flag.word in (FLAGGED, CLEAR)]
@@ -48,7 +48,7 @@ def summary(evidence):
     share = wilson(flagged, len(judged))
     null = evidence.samples.get("null")
     p = None if null is None else float(np.mean(null >= null[0] - 1e-12))
-    word = FLAGGED if flagged >= len(judged) / 2 or (p is not None and p > ALPHA) else CLEAR
+    word = FLAGGED if (flagged >= len(judged) / 2 if p is None else p > ALPHA) else CLEAR
     tested = "" if p is None else f"; p = {p:.2g} of {len(null)} ways to deal pictures to units"
     return Flag(evidence.check, -1, word, share, f"{flagged} of {len(judged)} units flagged{tested}")
 
