@@ -50,7 +50,8 @@ def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, stock):
         found.kept_scores.min(0)
     ).any()
     strip, scores = found.strip((0, 50, 100))
-    assert list(strip[:, 2]) == list(found.top[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
+    assert np.array_equal(scores[:, 2], found.top_scores[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
+    assert np.array_equal(means[strip[:, 2]].max(0) > 0, means.max(0) > 0)
 
 
 def test_many_images_keep_few_scores(small, stock, monkeypatch):
