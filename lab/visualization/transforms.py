@@ -66,6 +66,20 @@ class Pad:
 
 
 @dataclass(frozen=True)
+class Wrap:
+    """A border of `pixels` on every side that goes on with the picture itself, as tiles on a wall: no frame for a unit to answer to."""
+
+    pixels: int
+
+    def __call__(self, images, seed):
+        del seed
+        for axis in range(1, len(images.shape) - 1):
+            side = images.shape[axis]
+            images = tf.gather(images, [place % side for place in range(-self.pixels, side + self.pixels)], axis=axis)
+        return images
+
+
+@dataclass(frozen=True)
 class Jitter:
     """A window `pixels` smaller than the picture along each axis, at a random place."""
 
@@ -150,6 +164,17 @@ def robust(*extent):
     # In pixels of a network that takes 224; others see the same share of their side.
     scale = min(extent) / 224
     return (View(*extent, jitter=40.0 * scale), Blur(0.3, max(0.5, 3.0 * scale)))
+
+
+@transforms.register
+def tiled(*extent):
+    """Views of the picture as a tile among its own copies, and random blur: for units inside, which answer to frames and margins."""
+    if len(extent) != 2:
+        return (Wrap(4), Jitter(8), Blur(0.3, 1.0))
+    # Half a picture on each side; the views never leave it: .73 to 1.2 of the network's scale.
+    scale = min(extent) / 224
+    view = View(*extent, (1.45, 2.4), 24.0 * scale, 15.0)
+    return (Wrap(min(extent) // 2), view, Blur(0.3, max(0.5, 3.0 * scale)))
 
 
 @transforms.register

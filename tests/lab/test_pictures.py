@@ -316,6 +316,7 @@ OPTIONS = [
     {"normalize": True, "optimizer": keras.optimizers.SGD(1.0)},
     {"transforms": "textbook"},
     {"transforms": "crops"},
+    {"transforms": "tiled"},
     {"transforms": (views.Pad(4), views.Jitter(8))},
     {"transforms": (views.Pad(4, 0.0), views.Jitter(8))},
     {"transforms": (views.Zoom(0.5, 0.6),)},
@@ -357,6 +358,8 @@ def test_transforms_do_to_a_picture_what_they_say():
     window = views.Jitter(5)(image, seed).numpy()[0]
     places = [(r, c) for r in range(6) for c in range(6) if np.array_equal(image[0, r : r + 15, c : c + 15], window)]
     assert len(places) == 1
+    wrapped = views.Wrap(7)(image, seed).numpy()
+    assert np.array_equal(wrapped, np.pad(image, [(0, 0), (7, 7), (7, 7), (0, 0)], mode="wrap"))
     noise = (views.Noise(0.1, 0.1)(image, seed) - image).numpy()
     assert abs(noise.std() - 0.1) < 0.01
     half = views.Crop(0.5, 0.5)(
