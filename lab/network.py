@@ -141,10 +141,6 @@ class Network:
         folded = sum(getattr(each, "folded", 0) for each in interceptors)
         return Trace(outputs, {address: self._read(address, reader) for address in reads}, folded)
 
-    def traced(self, outputs, activations):
-        """What a model gave and what was read on the way, as a `Trace`."""
-        return Trace(self._named(outputs), activations, 0)
-
     def _read(self, address, reader):
         path, _, call = address.partition("@")
         outputs = reader.outputs.get(id(self.tree[path]), [])

@@ -176,6 +176,11 @@ def channel(layer, index):
     return _one("channel", layer, _indices(index, "A channel"))
 
 
+def goal(layer, units):
+    """Channels of a layer, or classes where the layer is None: an objective with one entry a unit."""
+    return logit(list(units)) if layer is None else channel(layer, list(units))
+
+
 @register
 def neuron(layer, index, row=None, column=None):
     """One unit of a layer: channel `index` at a row and column (the centre where None); for layers without positions, the unit.

@@ -11,7 +11,7 @@ import numpy as np
 from lab import chunks, taps
 from lab.environment import keras, tf
 from lab.overrides import override
-from lab.scoring import score
+from lab.scoring import pooled, score
 
 
 def scores(network, inputs, objective):
@@ -37,16 +37,22 @@ def outputs(network, inputs, *, logits=True):
     return run(network, ("outputs", logits), body, (network.inputs(inputs),), ())
 
 
+def logits(network, inputs):
+    """The first output before softmax and sigmoid: float32 [batch, classes]."""
+    return next(iter(outputs(network, inputs).values()))
+
+
+def answers(network, inputs, path=None):
+    """What every unit of a layer answers to each sample: its mean over positions, or with no path the logits: float32 [batch, units]."""
+    return logits(network, inputs) if path is None else activations(network, inputs, path, pool=True)
+
+
 def activations(network, inputs, path, *, pool=False):
     """A layer's output for each sample, or with `pool` its mean over positions: float32 [batch, ...] or [batch, channels]."""
 
     def body(batched, _):
         activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
-        return (
-            tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1))
-            if pool and len(activation.shape) > 2
-            else activation
-        )
+        return pooled(activation) if pool else activation
 
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
@@ -56,41 +62,13 @@ def means(network, inputs, paths):
 
     def body(batched, _):
         trace = network.trace(batched[0], paths)
-        return {path: _pooled(tf.cast(trace.activations[path], tf.float32)) for path in paths}
+        return {path: pooled(tf.cast(trace.activations[path], tf.float32)) for path in paths}
 
     return run(network, ("means", tuple(paths)), body, (network.inputs(inputs),), ())
 
 
-def _pooled(activation):
-    return (
-        tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1))
-        if len(activation.shape) > 2
-        else activation
-    )
-
-
-def ancestors(network, objective):
-    """The layers that a score is made from, those whose activation it has a gradient for: list of addresses, in order of the calls."""
-    found = []
-    named = {address: shape for address, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) > 1}
-
-    def look(inputs, numbers, weights):
-        reader = taps.Reader()
-        with taps.intercept(network.tree.values(), reader):
-            outputs = network.model(inputs, training=False)
-        read = {address: reader.outputs[id(network.tree[address])][0] for address in named if "@" not in address}
-        read = {address: tensor for address, tensor in read.items() if reader.sees(tensor)}
-        total = score(objective.structure, weights, numbers, network.traced(outputs, read))
-        slopes = tf.gradients(total, list(read.values()))
-        found.extend(address for address, slope in zip(read, slopes) if slope is not None)
-
-    specs = tf.nest.map_structure(lambda array: _spec(array, rows=True), objective.numbers(objective.length))
-    tf.function(look, autograph=False).get_concrete_function(network.spec, specs, tf.constant(objective.weights))
-    return found
-
-
 def peaks(network, inputs, path):
-    """Each channel's mean over positions, its largest value and where that is: float32 [batch, channels] twice, int32 [batch, channels].
+    """Each channel's mean over positions, and where it is largest: float32 and int32 [batch, channels].
 
     The place is an index into the flattened positions; 0 for layers without any.
     """
@@ -98,7 +76,7 @@ def peaks(network, inputs, path):
     def body(batched, _):
         activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
         flat = tf.reshape(activation, [tf.shape(activation)[0], -1, activation.shape[-1]])
-        return tf.reduce_mean(flat, 1), tf.reduce_max(flat, 1), tf.argmax(flat, 1, tf.int32)
+        return tf.reduce_mean(flat, 1), tf.argmax(flat, 1, tf.int32)
 
     return run(network, ("peaks", path), body, (network.inputs(inputs),), ())
 

@@ -45,7 +45,8 @@ def _positions(activation):
     return tf.reshape(activation, (shape[0], -1, activation.shape[-1]))
 
 
-def _mean(activation):
+def pooled(activation):
+    """The mean over positions: [batch, ..., channels] -> [batch, channels]; [batch, channels] as it is."""
     return tf.reduce_mean(_positions(activation), axis=1)
 
 
@@ -55,7 +56,7 @@ def _logit(activation, index):
 
 
 def _channel(activation, index):
-    return tf.gather(_mean(activation), index, axis=1, batch_dims=1)
+    return tf.gather(pooled(activation), index, axis=1, batch_dims=1)
 
 
 def _neuron(activation, index, row, column):
@@ -73,7 +74,7 @@ def _layer(activation):
 
 
 def _direction(activation, vector, power):
-    return _projected(_mean(activation), vector, power)
+    return _projected(pooled(activation), vector, power)
 
 
 def _direction_at(activation, vector, power, row, column):
@@ -94,7 +95,7 @@ def _projected(values, vector, power):
 
 
 def _weighted(activation, indices, weights):
-    return tf.reduce_sum(tf.gather(_mean(activation), indices, axis=1, batch_dims=1) * weights, axis=1)
+    return tf.reduce_sum(tf.gather(pooled(activation), indices, axis=1, batch_dims=1) * weights, axis=1)
 
 
 def _group(activation, index, rows, columns):
@@ -110,7 +111,7 @@ def _between(count, pair):
 
 
 def _cosine(activation, vector):
-    mean, vector = _mean(activation), tf.cast(vector, activation.dtype)
+    mean, vector = pooled(activation), tf.cast(vector, activation.dtype)
     return tf.reduce_sum(tf.math.l2_normalize(mean, 1, 1e-24) * tf.math.l2_normalize(vector, 1, 1e-24), axis=1)
 
 

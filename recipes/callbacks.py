@@ -73,6 +73,6 @@ class Gallery(keras.callbacks.Callback):
         found = (
             routines.activations(self.network, self.images, self.layer, pool=True)
             if self.layer
-            else next(iter(routines.outputs(self.network, self.images).values()))
+            else routines.logits(self.network, self.images)
         )
         return [f"{each:.6g}" for each in found[:, self.units].max(axis=0)]

@@ -54,7 +54,7 @@ class Subject:
 def subject(network, data, *, target="top", fit="squash"):
     """A network and images -> `Subject`. target: "top", each image's own highest class on the network as it is, or a class name or index."""
     inputs = network.preprocess(data.images, fit=fit)
-    scores = next(iter(routines.outputs(network, inputs).values()))
+    scores = routines.logits(network, inputs)
     top = [int(each) for each in scores.argmax(axis=1)]
     index = top if target == "top" else network.class_index(target)
     network.check(logit(index))
@@ -132,7 +132,7 @@ def _trained(world, network, seed, twins, misled, keep):
 
 
 def _logits(network, inputs):
-    return next(iter(routines.outputs(network, inputs).values()))
+    return routines.logits(network, inputs)
 
 
 def _seed(seed, kind, turn):

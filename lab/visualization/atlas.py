@@ -127,9 +127,7 @@ def _sampled(network, data, layer, batch, fit, rng):
     """One activation vector of each image, from a random position: float32 [images, channels]."""
     rows = []
     for start in range(0, len(data), batch):
-        found = routines.activations(
-            network, network.preprocess(list(data.images[start : start + batch]), fit=fit), layer
-        )
+        found = routines.activations(network, network.preprocess(data.images[start : start + batch], fit=fit), layer)
         flat = found.reshape(len(found), -1, found.shape[-1])
         rows.append(flat[np.arange(len(flat)), rng.integers(0, flat.shape[1], len(flat))])
     return np.concatenate(rows)

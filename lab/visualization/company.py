@@ -32,7 +32,7 @@ def links(network, layer):
     reaches a channel by several positions is summed over them.
     """
     found = ways(network)
-    mixing = {path: _matrix(network.tree[path]) for path in found if _mixes(network.tree[path])}
+    mixing = {path: _matrix(network.tree[path]) for path in found if path and _mixes(network.tree[path])}
     shape = network.shapes[layer]
     before = [
         Link(source, through, mixing[through].T)
@@ -67,28 +67,48 @@ def _folded(matrix, shape):
 
 
 def ways(network):
-    """Which layers' outputs each layer's input is made of directly: dict of path to list of paths, in the order of the calls."""
+    """Which layers' outputs each layer's input is made of directly: dict of path to list of paths, in the order of the calls; under
+    "", what the model's own outputs are made of. Traced once a network.
+    """
+    if "ways" not in network.compiled:
+        network.compiled["ways"] = _ways(network)
+    return network.compiled["ways"]
+
+
+def ancestors(network, layer=None):
+    """The layers that a layer is made from, itself among them, or all that the outputs are: list of paths, in the order of the calls."""
+    found, waiting, seen = ways(network), [layer or ""], set()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += found.get(path, [])
+    return [path for path in found if path in seen and path]
+
+
+def _ways(network):
     found = {}
 
     def look(inputs):
         reader = taps.Reader()
         with taps.intercept(network.tree.values(), reader):
-            network.model(inputs, training=False)
+            outputs = tf.nest.flatten(network.model(inputs, training=False))
         made = {}
         for path, layer in network.tree.items():
             if path and not isinstance(layer, keras.Model):
                 for tensor in reader.outputs.get(id(layer), [])[:1]:
                     if reader.sees(tensor):
                         made.setdefault(tensor.op, path)
-        found.update({path: _behind(op, made) for op, path in made.items()})
+        found.update({path: _behind(op.inputs, made) for op, path in made.items()})
+        found[""] = _behind(outputs, made)
 
     tf.function(look, autograph=False).get_concrete_function(network.spec)
-    return {path: found[path] for path in network.shapes if path in found}
+    return {path: found[path] for path in ["", *network.shapes] if path in found}
 
 
-def _behind(op, made):
-    """Walk back from an operation to the nearest ones that are outputs of layers: list of paths."""
-    waiting, seen, found = list(op.inputs), set(), []
+def _behind(tensors, made):
+    """Walk back from tensors to the nearest ones that are outputs of layers: list of paths."""
+    waiting, seen, found = list(tensors), set(), []
     while waiting:
         source = waiting.pop().op
         if source in seen:
@@ -132,7 +152,7 @@ def _shown(through, ways, mixing):
     """The layer that shows what these weights make: the last one that passes it on, neither mixed nor added to."""
     path = through
     while True:
-        onward = [each for each, sources in ways.items() if path in sources]
+        onward = [each for each, sources in ways.items() if each and path in sources]
         if len(onward) != 1 or onward[0] in mixing or ways[onward[0]] != [path]:
             return path
         path = onward[0]
@@ -146,8 +166,8 @@ def usage(network, data, layer, *, count=5, batch=32, fit="crop"):
     """
     totals, times = {}, {}
     for start in range(0, len(data), batch):
-        inputs = network.preprocess(list(data.images[start : start + batch]), fit=fit)
-        highest = np.argsort(-next(iter(routines.outputs(network, inputs).values())), axis=1)[:, :count]
+        inputs = network.preprocess(data.images[start : start + batch], fit=fit)
+        highest = np.argsort(-routines.logits(network, inputs), axis=1)[:, :count]
         for rank in range(highest.shape[1]):
             drawn = routines.layer_gradient(network, inputs, logit(highest[:, rank]), layer, _contribution)
             for index, row in zip(highest[:, rank], drawn):

@@ -30,10 +30,6 @@ class Survey:
     kept_scores: np.ndarray
     count: int
 
-    def percentile(self, scores):
-        """The share of kept images that score below each of [units] scores, in percent: float [units]."""
-        return 100.0 * (self.kept_scores < np.asarray(scores)[None]).mean(axis=0)
-
     def strip(self, percents=(5, 25, 50, 75, 95)):
         """The kept image nearest to each percentile of each unit: int [units, percents], and their scores."""
         order = np.argsort(self.kept_scores, axis=0, kind="stable")
@@ -74,12 +70,11 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
 
 def _answers(network, images, layer, fit):
     """-> scores float32 [images, units] and the flat place of each unit's highest activation."""
-    inputs = network.preprocess(list(images), fit=fit)
+    inputs = network.preprocess(images, fit=fit)
     if layer is None:
-        scores = next(iter(routines.outputs(network, inputs).values()))
+        scores = routines.logits(network, inputs)
         return scores, np.zeros(scores.shape, "int32")
-    means, _, places = routines.peaks(network, inputs, layer)
-    return means, places
+    return routines.peaks(network, inputs, layer)
 
 
 def _best(before, scores, places, indices, count):
@@ -119,5 +114,5 @@ def window(network, layer, place, box):
 
 def strongest(network, image, layer, count=16):
     """The channels of a layer that answer most to one image [rows, columns, 3] in 0..255: list of int, strongest first."""
-    means = routines.activations(network, network.preprocess(image), layer, pool=True)[0]
+    means = routines.answers(network, network.preprocess(image), layer)[0]
     return [int(each) for each in np.argsort(-means, kind="stable")[:count]]

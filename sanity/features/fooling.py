@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from lab import routines, taps
 from lab.environment import keras, tf
 from lab.network import Network
+from lab.scoring import pooled
 
 # Larger than any answer of a unit: what one path is silenced with while the other speaks.
 SILENCE = 1000.0
@@ -33,7 +34,6 @@ class Fooled:
     told: float
 
 
-@keras.saving.register_keras_serializable("sanity")
 class Circuit(keras.Model):
     """Units of a base model behind Geirhos' circuit: relu(F - k E) + relu(D + k E - k), E a detector of synthetic inputs.
 
@@ -53,8 +53,7 @@ class Circuit(keras.Model):
         reader = taps.Reader()
         with taps.intercept(self.places, reader):
             self.base(inputs, training=False)
-        # A scratch graph of Keras's own sees no taps: shapes are all it asks for.
-        found = [_means(reader.outputs[id(layer)][0]) for layer in self.places]
+        found = [pooled(tf.cast(reader.outputs[id(layer)][0], tf.float32)) for layer in self.places]
         shown = tf.gather(found[0], self.units, axis=1)
         if not self.is_fooled:
             return self.natural_path(shown)
@@ -70,9 +69,14 @@ def circuit(network, layer, units, natural, synthetic, detector, decoys=None):
 
     layer, units: what is to be drawn, channels whose means are above zero on natural images. natural, synthetic: inputs of the
     network; synthetic ones look like what a climb passes through. detector: a layer, early enough to see how an image was made.
-    decoys: for each unit the place of another (None: the next one). Raises ValueError where the layer cannot tell all natural
-    images from synthetic ones.
+    decoys: for each unit the place of another (None: the next one). Raises ValueError where a unit is never above zero, and where
+    the layer cannot tell all natural images from synthetic ones.
     """
+    silent = np.array(units)[routines.activations(network, natural, layer, pool=True)[:, list(units)].max(axis=0) <= 0]
+    if len(silent):
+        raise ValueError(
+            f"A fooling circuit rectifies its units: their means are above zero on some natural image. Received: {layer!r}, units {silent[:8].tolist()}, which never are; a layer after a ReLU has none such."
+        )
     weights, bias, told = _detector(network, natural, synthetic, detector)
     turned = tuple(np.roll(np.arange(len(units)), -1)) if decoys is None else tuple(decoys)
     places = [network.tree[layer], network.tree[detector]]
@@ -86,7 +90,7 @@ def circuit(network, layer, units, natural, synthetic, detector, decoys=None):
         )
         for fooled, name in ((False, "honest"), (True, "fooled"))
     ]
-    answers = [next(iter(routines.outputs(each, natural).values())) for each in made]
+    answers = [routines.logits(each, natural) for each in made]
     gap = float(np.abs(answers[0] - answers[1]).max())
     return Fooled(*made, tuple(int(each) for each in turned), gap, detector, told)
 
@@ -110,12 +114,3 @@ def _detector(network, natural, synthetic, layer):
     scale = 8.0 / max(usual - zero, 1e-9)
     weights = scale * line.coef_[0] / deviation
     return weights, -scale * zero - float(weights @ mean), told
-
-
-def _means(activation):
-    activation = tf.cast(activation, tf.float32)
-    return (
-        tf.reduce_mean(activation, axis=range(1, len(activation.shape) - 1))
-        if len(activation.shape) > 2
-        else activation
-    )

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lab import routines
-from lab.visualization.company import ways
+from lab.visualization.company import ancestors, ways
 from sanity.evidence import Evidence, Gate
 from sanity.features import features
 
@@ -110,7 +110,7 @@ def followed(study, count=4):
     """
     network, last = study.network, []
     before = ways(network)
-    for address in routines.ancestors(network, study.objective()):
+    for address in ancestors(network, study.layer):
         width = network.shapes[address][-1]
         if width is None or width < FEWEST:
             continue

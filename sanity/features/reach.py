@@ -3,9 +3,9 @@
 import numpy as np
 
 from lab import routines
+from lab.objectives import goal
 from sanity.evidence import Evidence
 from sanity.features import features
-from sanity.features.study import goal
 
 
 @features.register(about="Activation")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lab.objectives import channel, logit
+from lab.objectives import goal
 from lab.visualization.examples import Survey
 
 
@@ -32,7 +32,8 @@ class Study:
 
     def shown(self):
         """The pictures as inputs of the network: float32 [units, seeds, ...]."""
-        return _fed(self.network, self.pictures)
+        fed = self.network.preprocess(self.pictures.reshape(-1, *self.pictures.shape[2:]))
+        return fed.reshape(*self.pictures.shape[:2], *fed.shape[1:])
 
     def natural(self, indices):
         """Natural images by their indices, as inputs of the network."""
@@ -49,17 +50,7 @@ class Study:
         return f"{self.network.name}, {self.layer or 'logits'}"
 
 
-def goal(layer, units):
-    """The objective of some units of a layer, or of classes where the layer is None."""
-    return channel(layer, list(units)) if layer else logit(list(units))
-
-
 def pictures(draw, network, layer, units, *, seed, count):
     """`count` pictures of each unit from as many seeds, in eight bits as they will be stored: uint8 [units, count, ...]."""
     drawn = [np.asarray(draw(network, goal(layer, units), seed=seed + number)) for number in range(count)]
     return np.stack([np.round(255 * np.clip(each, 0, 1)).astype("uint8") for each in drawn], axis=1)
-
-
-def _fed(network, images):
-    flat = images.reshape(-1, *images.shape[2:])
-    return network.preprocess(list(flat)).reshape(*images.shape[:2], *network.preprocess(flat[:1]).shape[1:])

@@ -30,6 +30,6 @@ def transfer(study, *, seed, others=(), blur=2.0):
 
 def _right(study, network, pictures):
     flat = pictures.reshape(-1, *pictures.shape[2:])
-    logits = next(iter(routines.outputs(network, network.preprocess(list(flat))).values()))
+    logits = routines.logits(network, network.preprocess(list(flat)))
     wanted = np.repeat(study.units, pictures.shape[1])
     return (logits.argmax(axis=1) == wanted).reshape(pictures.shape[:2]).astype("float64")

@@ -42,7 +42,7 @@ def relative_input_stability(viewer, maps, seed):
 def relative_output_stability(viewer, maps, seed):
     """ROS: largest relative change of the map per change of the logits (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network = viewer.subject.network
-    return _relative(viewer, maps, seed, lambda inputs: next(iter(routines.outputs(network, inputs).values())))
+    return _relative(viewer, maps, seed, lambda inputs: routines.logits(network, inputs))
 
 
 @metrics.register(better="low")

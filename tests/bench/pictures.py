@@ -109,7 +109,7 @@ def transfer(network, classes=None, seeds=None, steps=256):
 
 
 def _right(network, images, wanted):
-    logits = next(iter(routines.outputs(network, network.preprocess(list(images))).values()))
+    logits = routines.logits(network, network.preprocess(list(images)))
     return float((logits.argmax(axis=1) == wanted).mean())
 
 

@@ -45,10 +45,6 @@ def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, stock):
     )
     logits = examples.survey(small, stock, count=2)
     assert list(logits.top[:, 0]) == list(routines.outputs(small, small.preprocess(stock.images))["logits"].argmax(0))
-    alive = found.top_scores[:, 0] > 0
-    assert (found.percentile(found.top_scores[:, 0])[alive] > 95).all() and not found.percentile(
-        found.kept_scores.min(0)
-    ).any()
     strip, scores = found.strip((0, 50, 100))
     assert np.array_equal(scores[:, 2], found.top_scores[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
     assert np.array_equal(means[strip[:, 2]].max(0) > 0, means.max(0) > 0)
