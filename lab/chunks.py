@@ -48,6 +48,17 @@ def even(rows, most):
     return math.ceil(rows / math.ceil(rows / most))
 
 
+def slices(rows, most):
+    """Even parts of so many rows, at most `most` each: list of slices."""
+    step = even(rows, most)
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def picked(structure, rows):
+    """Some rows of every array of a structure, by a slice or by indices, which may repeat."""
+    return tf.nest.map_structure(lambda array: array[rows], structure)
+
+
 def _even(rows, most, pad):
     if rows > most:
         return even(rows, most)

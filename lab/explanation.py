@@ -7,7 +7,8 @@ import numpy as np
 
 from lab import routines
 from lab.attribution import explainers
-from lab.attribution.gradients import baselines
+from lab.attribution.paths import starts
+from lab.embeddings import lifted, lifted_options
 from lab.environment import tf
 from lab.maps import pooled
 from lab.registry import nearest, options
@@ -18,7 +19,7 @@ class Explanation:
     """maps: float32 in the structure of the inputs, or [batch, rows, columns]. scores: float32 [batch], what was explained.
     target: the objective in words. layer: the layer a CAM looked at, or None. gap: float32 [batch], sum of the map minus the
     score's difference to the baseline, for methods that promise completeness; else None. flags: per sample, a tuple of words
-    ("not finite", "all zero", "constant"). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
+    ("not finite", "all zero", "constant", and what `doubts` finds). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
     """
 
     maps: object
@@ -51,21 +52,18 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     arrays = network.inputs(inputs)
     maps = attribute(explainer, network, arrays, objective, **chosen)
     scores = routines.scores(network, arrays, objective)
-    gap = (
-        _gap(network, arrays, objective, maps, scores, chosen.get("baseline", 0.0))
-        if explainers.tag(explainer, "complete")
-        else None
-    )
-    logits = [term.where for _, term in objective.terms if term.kind == "logit"]
-    head = network.heads[logits[0] or next(iter(network.heads))] if logits else None
+    gap = None
+    if explainers.tag(explainer, "complete"):
+        gap = (total(maps) - risen(explainer, network, arrays, objective, chosen)).astype("float32")
+    found = zip(flags(maps), doubts(explainer, network, arrays, objective))
     return Explanation(
         maps,
         scores,
         str(objective),
         chosen.get("layer"),
         gap,
-        flags(maps),
-        head,
+        tuple((*seen, *doubted) for seen, doubted in found),
+        network.heads[_output(network, objective)] if _output(network, objective) else None,
         explainers.name(explainer),
         _plain(chosen),
     )
@@ -73,7 +71,7 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
 
 def attribute(explainer, network, inputs, objective, **chosen):
     """An explainer's maps with its options settled, checked for structure and shape."""
-    return checked(explainer(network, inputs, objective, **chosen), inputs, explainer)
+    return checked(explainer(network, inputs, objective, **chosen), inputs, explainer, _places(network, chosen))
 
 
 def settled(explainer, network, seed, given):
@@ -83,7 +81,7 @@ def settled(explainer, network, seed, given):
     chosen = dict(given)
     if "seed" in known:
         chosen.setdefault("seed", seed)
-    if explainers.tag(explainer, "resolution") == "layer" and chosen.get("layer") is None:
+    if "layer" in known and chosen.get("layer") is None:
         chosen["layer"] = network.last_spatial()
     return chosen
 
@@ -98,20 +96,83 @@ def refuse_options(explainer, given):
             )
 
 
-def checked(maps, arrays, explainer):
-    """The maps as they are. Raises ValueError unless they have the structure and shape of the inputs, or are [batch, rows, columns]."""
-    batch = len(tf.nest.flatten(arrays)[0])
-    alone = isinstance(maps, np.ndarray) and maps.ndim == 3 and len(maps) == batch
+def checked(maps, arrays, explainer, places=()):
+    """The maps as they are. Raises ValueError unless they have the structure and shape of the inputs, or are [batch, rows, columns],
+    or lie over the one input without its channels, or over a layer: one of the shapes in `places`, a sample's.
+    """
+    batch, shapes = len(tf.nest.flatten(arrays)[0]), tf.nest.map_structure(np.shape, arrays)
     try:
-        same = tf.nest.map_structure(np.shape, maps) == tf.nest.map_structure(np.shape, arrays)
+        same = tf.nest.map_structure(np.shape, maps) == shapes
     except (TypeError, ValueError):
         same = False
-    if not (same or alone):
+    lone = maps.shape if isinstance(maps, np.ndarray) and maps.ndim > 1 and len(maps) == batch else ()
+    over = isinstance(arrays, np.ndarray) and arrays.ndim > 2 and lone == arrays.shape[:-1]
+    if not (same or len(lone) == 3 or over or (lone and lone[1:] in places)):
         got = tf.nest.map_structure(np.shape, maps)
         raise ValueError(
-            f"Maps have the structure and shape of the inputs, or are [batch, rows, columns]. Received: {got} from {explainers.name(explainer)}."
+            f"Maps have the structure and shape of the inputs, or lie over their positions or a layer's. Received: {got} from {explainers.name(explainer)} for {shapes}."
         )
     return maps
+
+
+def _places(network, chosen):
+    """What shapes a sample's map may have at the layers that were chosen: with channels and without."""
+    named = chosen.get("layer") or ()
+    shapes = [network.shapes.get(each) for each in ([named] if isinstance(named, str) else named)]
+    return [place for shape in shapes if isinstance(shape, tuple) for place in (shape[1:], shape[1:-1])]
+
+
+def risen(explainer, network, inputs, objective, chosen):
+    """What a complete method's map should add up to: the score less the mean score of its baselines, float64 [batch].
+
+    For a method that promises nothing, of the baseline that it names, or zero.
+    """
+    seen, arrays = lifted(network, inputs)
+    begun = explainers.tag(explainer, "complete", starts)(arrays, lifted_options(network, chosen))
+    below = np.mean([routines.scores(seen, each, objective).astype("float64") for each in begun], axis=0)
+    return routines.scores(seen, arrays, objective) - below
+
+
+def total(maps):
+    """The sum of each sample's map: float64 [batch]."""
+    return sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
+
+
+# A probability above this no longer moves with its logit, in float32 and for the eye.
+SATURATED = 0.999
+
+
+def doubts(explainer, network, inputs, objective):
+    """What is doubtful about explaining this objective of this network, whatever the map: tuple over samples of tuples of words.
+
+    "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
+    score leaves through an activation that is not taken off. "plain through ...": an activation that a gradient rule passes by.
+    """
+    always = tuple(_always(explainer, network, objective))
+    name = _output(network, objective)
+    batch = len(tf.nest.flatten(inputs)[0])
+    if name is None or network.heads[name] not in ("Softmax", "Sigmoid"):
+        return (always,) * batch
+    probabilities = routines.outputs(network, inputs, logits=False)[name]
+    if probabilities.ndim != 2:
+        return (always,) * batch
+    place = next(number for number, (_, term) in enumerate(objective.terms) if term.kind == "logit")
+    seen = np.take_along_axis(probabilities, objective.numbers(batch)[place][0][:, None], axis=1)[:, 0]
+    return tuple((*always, *(["saturated softmax"] if each > SATURATED else [])) for each in seen)
+
+
+def _always(explainer, network, objective):
+    name = _output(network, objective)
+    if name is not None and network.ends[name] not in (None, network.heads[name]):
+        yield f"head not linear: {network.ends[name]}"
+    if explainers.tag(explainer, "rule"):
+        yield from (f"plain through {each}" for each in network.smooth_activations())
+
+
+def _output(network, objective):
+    """The output that an objective's logits are of, or None where it has none."""
+    named = [term.where for _, term in objective.terms if term.kind in ("logit", "region")]
+    return (named[0] or next(iter(network.heads))) if named else None
 
 
 def flags(maps):
@@ -127,12 +188,6 @@ def _suspicions(leaves):
         yield "all zero"
     elif values.min() == values.max():
         yield "constant"
-
-
-def _gap(network, arrays, objective, maps, scores, baseline):
-    start = tf.nest.map_structure(np.ascontiguousarray, baselines(arrays, baseline))
-    totals = sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
-    return (totals - (scores.astype("float64") - routines.scores(network, start, objective))).astype("float32")
 
 
 def _takes_any(function):

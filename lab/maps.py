@@ -34,10 +34,10 @@ def pooled(maps, pooling="total"):
     return maps if maps.ndim < 4 else poolings.get(pooling)(maps)
 
 
-def resized(maps, rows, columns):
-    """Maps [batch, r, c] at another resolution, bilinear, signs kept: float32 [batch, rows, columns]."""
-    if maps.shape[1:] == (rows, columns):
+def resized(maps, *extent):
+    """Maps [batch, ...] at another resolution, one number for each axis of positions, linear, signs kept: float32 [batch, *extent]."""
+    if maps.shape[1:] == extent:
         return maps.astype("float32")
     return np.stack(
-        [resize(each.astype("float64"), (rows, columns), order=1, mode="edge", anti_aliasing=False) for each in maps]
+        [resize(each.astype("float64"), extent, order=1, mode="edge", anti_aliasing=False) for each in maps]
     ).astype("float32")

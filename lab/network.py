@@ -124,22 +124,32 @@ class Network:
 
     # Looking inside -----------------------------------------------------------------------------------------------------
 
-    def trace(self, inputs, reads=(), interceptors=None):
+    def trace(self, inputs, reads=(), interceptors=None, replaced=None):
         """Run the model on graph tensors while its layers are tapped -> `Trace`. Only inside a tf.function.
 
         reads: layer addresses (`path`, or `path@k` for call k of a shared layer) whose outputs are kept.
         interceptors: replaces the folding of BatchNormalization by others of `lab.taps`.
+        replaced: dict of address to a tensor that goes on in place of what the layer there made.
         """
         reader = taps.Reader()
-        for address in reads:
-            self._refuse_unknown(address)
+        for address in (*reads, *(replaced or ())):
+            self.refuse_unknown(address)
         if interceptors is None:
             exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
             interceptors = [taps.Folder(exempt)] if self.fold else []
+        if replaced:
+            interceptors = [taps.Replacer(self._by_layer(replaced)), *interceptors]
         with taps.intercept(self.tree.values(), reader, *interceptors):
             outputs = self._named(self.model(inputs, training=False))
         folded = sum(getattr(each, "folded", 0) for each in interceptors)
         return Trace(outputs, {address: self._read(address, reader) for address in reads}, folded)
+
+    def _by_layer(self, replaced):
+        found = {}
+        for address, tensor in replaced.items():
+            path, _, call = address.partition("@")
+            found[id(self.tree[path]), int(call or 0)] = tensor
+        return found
 
     def _read(self, address, reader):
         path, _, call = address.partition("@")
@@ -156,22 +166,40 @@ class Network:
         return tensor
 
     def last_spatial(self):
-        """The address of the last layer whose output has spatial extent, [batch, rows, columns, channels]. Raises ValueError if none."""
+        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises ValueError if none."""
+        wanted = self._rank()
         for address in reversed(self._shapes):
-            if _has_extent(self._shapes[address]) and not isinstance(self.tree[address.split("@")[0]], keras.Model):
+            if _has_extent(self._shapes[address], wanted) and not self._whole(address):
                 return address
-        raise ValueError(f"A CAM needs a layer with rows and columns. Received: {self.name}, which has none.")
+        raise ValueError(
+            f"A CAM needs a layer with positions, such as rows and columns. Received: {self.name}, which has none."
+        )
 
-    def _refuse_unknown(self, address):
+    def _whole(self, address):
+        return isinstance(self.tree[address.split("@")[0]], keras.Model)
+
+    def _rank(self):
+        """How many axes a layer's output has that lies over the first input as a picture lies over another: int, or None for any."""
+        places = [len(leaf.shape) + (not leaf.dtype.is_floating) for leaf in tf.nest.flatten(self.spec)]
+        return next((rank for rank in places if rank > 2), None)
+
+    def smooth_activations(self):
+        """Names of activation functions inside that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
+        names = {getattr(layer, "activation", None) for layer in self.tree.values()}
+        return sorted({each.__name__ for each in names if each is not None} - _RULED)
+
+    def refuse_unknown(self, address):
+        """Raise ValueError for the address of no layer, with the nearest ones."""
         if address.split("@")[0] not in self.tree or not address:
             raise ValueError(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
 
-    def spatial(self, address):
-        """The address itself. Raises ValueError for an unknown layer and for one without rows and columns."""
-        self._refuse_unknown(address)
-        if not _has_extent(self._shapes.get(address)):
+    def spatial(self, address, axes=None):
+        """The address itself. Raises ValueError for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
+        self.refuse_unknown(address)
+        if not _has_extent(self._shapes.get(address), None if axes is None else axes + 2):
+            needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
             raise ValueError(
-                f"A CAM needs a layer with rows and columns. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}."
+                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}."
             )
         return address
 
@@ -256,10 +284,12 @@ class Network:
             seen["order"] = reader.order
             seen["outputs"] = {name: _shape(tensor) for name, tensor in outputs.items()}
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
+            seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs
 
         tf.function(look, autograph=False).get_concrete_function(self.spec)
-        self.outputs, self.heads = seen["outputs"], seen["heads"]
+        # heads are taken off when a logit is asked for; ends is whatever activation made each output.
+        self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
         self._layers = self._rows(seen["reader"], seen["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
@@ -325,6 +355,10 @@ class Network:
         return self.preprocessing
 
 
+# Activations that a gradient rule reaches, and those that are none or a head.
+_RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
+
+
 def _input_spec(model):
     """TensorSpecs of what a model takes, in its own structure, batch free."""
     given = (
@@ -350,8 +384,11 @@ def _shape(tensor):
     return tuple(tensor.shape.as_list()) if tf.is_tensor(tensor) and tensor.shape.rank is not None else None
 
 
-def _has_extent(shape):
-    return isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3] and shape[1] * shape[2] > 1
+def _has_extent(shape, rank=None):
+    """Whether an output has positions between its batch and its channels, free or more than one."""
+    if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
+        return False
+    return None in shape[1:-1] or int(np.prod(shape[1:-1])) > 1
 
 
 def _addresses(path, calls):

@@ -22,7 +22,7 @@ def scores(network, inputs, objective):
         trace = network.trace(inputs, objective.paths)
         return score(objective.structure, weights, numbers, trace)
 
-    return run(network, ("scores", objective.structure), body, *_asked(network, inputs, objective))
+    return run(network, ("scores", objective.structure), body, *asked(network, inputs, objective))
 
 
 def outputs(network, inputs, *, logits=True):
@@ -104,7 +104,7 @@ def gradient(network, inputs, objective, *, rule=None):
             return differentiated(network, objective, weights, inputs, numbers)
 
     _refuse_integers(network)
-    return run(network, ("gradient", objective.structure, rule), body, *_asked(network, inputs, objective))
+    return run(network, ("gradient", objective.structure, rule), body, *asked(network, inputs, objective))
 
 
 def layer_gradient(network, inputs, objective, path, rule, **options):
@@ -121,22 +121,46 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         slope = tf.gradients(score(objective.structure, weights, numbers, trace), activation)[0]
         if slope is None:
             raise ValueError(
-                f"A CAM needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+                f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
             )
         return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
 
     network.check(objective)
     key = ("layer", objective.structure, path, rule, tuple(sorted(options.items())))
-    return run(network, key, body, *_asked(network, inputs, objective))
+    return run(network, key, body, *asked(network, inputs, objective))
+
+
+def replaced(network, inputs, objective, path, activations, *, slope=False):
+    """The score of each sample when other activations [batch, ...] go on from a layer, float32 [batch]; with `slope` its gradient there.
+
+    What lies before the layer is not computed, unless something leads around it. Raises ValueError where the score does not
+    depend on the layer.
+    """
+
+    def body(batched, weights):
+        inputs, numbers, activation = batched
+        trace = network.trace(inputs, objective.paths, replaced={path: activation})
+        scores = score(objective.structure, weights, numbers, trace)
+        found = tf.gradients(scores, activation)[0]
+        if found is None:
+            raise ValueError(
+                f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+            )
+        return tf.cast(found if slope else scores, tf.float32)
+
+    (arrays, numbers), weights = asked(network, inputs, objective)
+    key = ("replaced", objective.structure, path, slope)
+    return run(network, key, body, (arrays, numbers, activations), weights)
 
 
 def sampled_gradient(network, inputs, objective, draw, options, samples, *, beside=None, squares=False):
     """Weighted sums, over samples drawn around each input, of the gradient (and of its square), the loop inside the graph.
 
     draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) -> ([batch, width, ...],
-    weights [width])`. Its numbers come in `options`, a dict of arrays, and in `beside`, one array per leaf and row (None: the
-    inputs again). A sample depends on its index alone, never on its place in a batch, so neither chunking nor company changes
-    a map. -> structure of the inputs, or a pair of them with `squares`.
+    weights [width], factors)`; each gradient is multiplied by its factors ([batch, width, ...], or None for one). Its numbers
+    come in `options`, a dict of arrays, and in `beside`, one array per leaf and row (None: the inputs again). A sample depends
+    on its index alone, never on its place in a batch, so neither chunking nor company changes a map. Leaves of whole numbers
+    stay as they are. -> structure of the inputs, or a pair of them with `squares`.
     """
 
     def body(batched, shared):
@@ -145,20 +169,21 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
         def step(start, sums):
             indices = start + tf.range(width)
-            drawn, shares = _drawn(draw, inputs, beside, options, indices, samples)
+            drawn, shares, factors = _drawn(draw, inputs, beside, options, indices, samples)
             repeated = tf.nest.map_structure(lambda each: tf.repeat(each, width, axis=0), numbers)
             _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
             slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
+            slopes = _times(slopes, factors)
             return start + width, tf.nest.map_structure(
                 lambda total, power: total + power, sums, _powers(slopes, shares, squares)
             )
 
-        sums = tuple(tf.nest.map_structure(tf.zeros_like, inputs) for _ in range(1 + squares))
+        sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
         _, sums = tf.while_loop(lambda start, _: start < samples, step, (tf.constant(0), sums), parallel_iterations=1)
         return sums
 
     _refuse_integers(network)
-    (arrays, numbers), weights = _asked(network, inputs, objective)
+    (arrays, numbers), weights = asked(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
     most = chunks.size(network)
     rows = min(len(tf.nest.flatten(arrays)[0]), most)
@@ -191,12 +216,15 @@ def differentiated(network, objective, weights, inputs, numbers):
     """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros where a leaf is not used)."""
     trace = network.trace(inputs, objective.paths)
     scores = score(objective.structure, weights, numbers, trace)
-    slopes = tf.gradients(scores, tf.nest.flatten(inputs))
+    leaves = tf.nest.flatten(inputs)
+    floating = [leaf for leaf in leaves if leaf.dtype.is_floating]
+    found = iter(tf.gradients(scores, floating))
+    slopes = [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
     if all(slope is None for slope in slopes):
         raise ValueError(
             f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
         )
-    slopes = [tf.zeros_like(leaf) if slope is None else slope for slope, leaf in zip(slopes, tf.nest.flatten(inputs))]
+    slopes = [_zeros(leaf) if slope is None else slope for slope, leaf in zip(slopes, leaves)]
     return tf.cast(scores, tf.float32), tf.nest.pack_sequence_as(inputs, slopes)
 
 
@@ -234,12 +262,12 @@ def _compiled(network, key, body, batched, shared):
 
 
 def _spec(array, rows=False):
-    """Rows are counted at run time, and so is a list of numbers that all rows share (a path's nodes, say)."""
+    """Rows are counted at run time, and so is a list that all rows share (a path's nodes, or references)."""
     array = np.asarray(array)
-    return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim == 1 else array.shape, array.dtype)
+    return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim else array.shape, array.dtype)
 
 
-def _asked(network, inputs, objective):
+def asked(network, inputs, objective):
     """-> (inputs, numbers) by row, and the objective's weights, all checked."""
     network.check(objective)
     arrays = network.inputs(inputs)
@@ -247,22 +275,33 @@ def _asked(network, inputs, objective):
 
 
 def _refuse_integers(network):
-    for leaf in tf.nest.flatten(network.spec):
-        if not leaf.dtype.is_floating:
-            raise ValueError(
-                f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {leaf.dtype.name}."
-            )
+    if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
+        raise ValueError(
+            f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name} and embeds it in no Embedding layer that the lab can see."
+        )
 
 
 def _drawn(draw, inputs, beside, options, indices, samples):
-    """-> structure of [batch, width, ...] and weights [width], zero beyond the last sample."""
-    pairs = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside))
-    leaves = [
-        draw(leaf, other, options, tf.minimum(indices, samples - 1), number)
-        for number, (leaf, other) in enumerate(pairs)
-    ]
-    shares = tf.where(indices < samples, leaves[0][1], 0.0)
-    return tf.nest.pack_sequence_as(inputs, [drawn for drawn, _ in leaves]), shares
+    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and factors or None of each leaf."""
+    kept, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
+    leaves, shares = [], None
+    for number, (leaf, other) in enumerate(zip(tf.nest.flatten(inputs), tf.nest.flatten(beside))):
+        if leaf.dtype.is_floating:
+            drawn, shares, factors = draw(leaf, other, options, kept, number)
+        else:
+            drawn, factors = tf.repeat(leaf[:, None], width, axis=1), None
+        leaves.append((drawn, factors))
+    structure = tf.nest.pack_sequence_as(inputs, [drawn for drawn, _ in leaves])
+    return structure, tf.where(indices < samples, shares, 0.0), [factors for _, factors in leaves]
+
+
+def _times(slopes, factors):
+    flat = [slope if each is None else slope * each for slope, each in zip(tf.nest.flatten(slopes), factors)]
+    return tf.nest.pack_sequence_as(slopes, flat)
+
+
+def _zeros(leaf):
+    return tf.zeros_like(leaf, leaf.dtype if leaf.dtype.is_floating else tf.float32)
 
 
 def _rows(leaf):

@@ -20,7 +20,7 @@ def jobs(number, asked, workshop):
     canvas(network)
     if asked.layer not in network.shapes:
         raise ValueError(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
-    network.spatial(asked.layer)
+    network.spatial(asked.layer, axes=2)
     maps.layouts.get(asked.layout)
     rows, columns = network.shapes[asked.layer][1:3]
     cells = rows * columns + asked.groups if asked.image else asked.side**2

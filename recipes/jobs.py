@@ -61,7 +61,7 @@ def _maps(chosen, workshop):
     for method in chosen.methods:
         function = workshop.method(method)
         options = dict(chosen.options.get(method, {}))
-        if chosen.layer is not None and explainers.tag(function, "resolution") == "layer":
+        if chosen.layer is not None and "layer" in known(function):
             options.setdefault("layer", chosen.layer)
         yield Job(
             f"explain/{slug(method)}",

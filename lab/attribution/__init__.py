@@ -1,7 +1,7 @@
 """Explainers: (network, inputs, objective, *, seed, options) -> maps, one family a file.
 
-Maps are signed float32 arrays in the structure and shape of the inputs, or [batch, rows, columns] at a layer's own
-resolution. No absolute values, no normalization, no colour.
+Maps are signed float32 arrays in the structure and shape of the inputs, or [batch, ...] over positions without channels (CAM,
+at a layer's own resolution), or in the shape of a layer's output. No absolute values, no normalization, no colour.
 """
 
 from lab.registry import Registry
@@ -9,4 +9,15 @@ from lab.registry import Registry
 explainers = Registry("method")
 
 from lab import adapters  # noqa: E402, F401  (registering)
-from lab.attribution import cam, controls, gradients  # noqa: E402, F401  (registering)
+from lab.attribution import (  # noqa: E402, F401  (registering)
+    cam,
+    controls,
+    eigen,
+    filters,
+    fullgrad,
+    gradients,
+    inside,
+    noise,
+    paths,
+    regions,
+)

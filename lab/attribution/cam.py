@@ -1,28 +1,174 @@
 """Class activation maps: one body, and a weight rule for each variant.
 
-A rule turns a layer's activation and the score's gradient there, both [batch, rows, columns, channels], into weights that
-broadcast against them; the map is their weighted sum over channels.
+A rule turns a layer's activation and the score's gradient there, both [batch, ..., channels], into weights that broadcast
+against them; the map is their weighted sum over channels. A layer is an address, or a list of them whose maps are fused: each
+divided by its own largest magnitude, resized to the finest, and averaged.
 """
 
-from lab import routines
-from lab.attribution import explainers
+import numpy as np
+
+from lab import chunks, routines
+from lab.attribution import copies, explainers
+from lab.attribution.noise import _drawing, copied
+from lab.attribution.options import plain, whole
 from lab.environment import tf
+from lab.maps import resized
 
 
 @explainers.register(resolution="layer")
 def gradcam(network, inputs, objective, *, layer=None, relu=True):
     """Grad-CAM (Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra 2016, https://arxiv.org/abs/1610.02391).
 
-    layer: address of a layer with rows and columns; None: the last such layer. relu: keep only what speaks for the score,
-    as in the paper; False gives the signed map. -> float32 [batch, rows, columns] at the layer's own resolution.
-    Raises ValueError for a layer without rows and columns, or one the score does not depend on.
+    layer: address of a layer with positions, or several to fuse; None: the last such layer. relu: keep only what speaks for the
+    score, as in the paper; False gives the signed map. -> float32 [batch, ...] at the layer's own resolution.
+    Raises ValueError for a layer without positions, or one the score does not depend on.
     """
     return _cam(network, inputs, objective, layer, relu, _mean_gradient)
 
 
+@explainers.register(resolution="layer")
+def gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True):
+    """Grad-CAM++ (Chattopadhyay, Sarkar, Howlader, Balasubramanian 2018, https://arxiv.org/abs/1710.11063).
+
+    Positive gradients, each with the paper's share of its channel (equation 19, where the score is an exponential). layer, relu
+    and result as of `gradcam`.
+    """
+    return _cam(network, inputs, objective, layer, relu, _plus_plus)
+
+
+@explainers.register(resolution="layer")
+def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True, samples=10, noise=0.15, seed):
+    """Smooth Grad-CAM++, its derivatives averaged over noisy copies (Omeiza, Speakman, Cintas, Weldermariam 2019, https://arxiv.org/abs/1908.01224).
+
+    samples: noisy copies. noise: standard deviation as a fraction of each input's own max - min. The activation is that of the
+    clean input. layer, relu and result as of `gradcam`.
+    """
+    drawing = _drawing(samples, noise, "mean", seed)
+    arrays = network.inputs(inputs)
+
+    def make(some, indices):
+        leaves = [copied(leaf, drawing, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
+        return tf.nest.pack_sequence_as(some, leaves), None
+
+    def at(address):
+        def ask(points, goal):
+            return routines.layer_gradient(network, points, goal, address, _slope)
+
+        means = copies.summed(network, arrays, objective, samples, make, ask, powers=(1, 2, 3))
+        activation = routines.activations(network, arrays, address)
+        return _mapped(activation, _shares(activation, *means), relu)
+
+    return _fused(network, layer, at)
+
+
+@explainers.register(resolution="layer")
+def layercam(network, inputs, objective, *, layer=None, relu=True):
+    """LayerCAM, each position weighed by its own positive gradient (Jiang, Zhang, Hou, Cheng, Wei 2021, https://doi.org/10.1109/TIP.2021.3089943).
+
+    layer, relu and result as of `gradcam`.
+    """
+    return _cam(network, inputs, objective, layer, relu, _positive)
+
+
+@explainers.register(resolution="layer")
+def hirescam(network, inputs, objective, *, layer=None, relu=True):
+    """HiResCAM, each position weighed by its own gradient (Draelos, Carin 2020, https://arxiv.org/abs/2011.08891).
+
+    layer, relu and result as of `gradcam`; without relu the map sums to gradient times activation.
+    """
+    return _cam(network, inputs, objective, layer, relu, _own)
+
+
+@explainers.register(resolution="layer")
+def elementwise_gradcam(network, inputs, objective, *, layer=None):
+    """Element-wise Grad-CAM, the positive part of gradient times activation, channel by channel (as in Gildenblat's pytorch-grad-cam, 2021, https://github.com/jacobgil/pytorch-grad-cam).
+
+    layer and result as of `gradcam`; it has no negative values.
+    """
+    return _cam(network, inputs, objective, layer, False, _where_positive)
+
+
+@explainers.register(resolution="layer")
+def xgradcam(network, inputs, objective, *, layer=None, relu=True):
+    """XGrad-CAM, gradients averaged by each position's share of its channel's activation (Fu, Hu, Dong, Guo, Gao, Li 2020, https://arxiv.org/abs/2008.02312).
+
+    layer, relu and result as of `gradcam`. A channel whose activations sum to zero has no weight.
+    """
+    return _cam(network, inputs, objective, layer, relu, _by_activation)
+
+
+@explainers.register(resolution="layer")
+def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None):
+    """Score-CAM, channels weighed by the score of the input seen through them (Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu 2019, https://arxiv.org/abs/1910.01279).
+
+    Each channel, resized to the input and scaled to 0..1, multiplies it; the weights are the softmax of the scores over channels
+    (algorithm 1). channels: only the so many of highest variance of each sample (Faster Score-CAM); None: all. A constant channel
+    is left out. layer, relu and result as of `gradcam`. Raises ValueError for several inputs, and for inputs without positions.
+    """
+    arrays = network.inputs(inputs)
+    _refuse_unmasked(arrays)
+
+    def at(address):
+        activation = routines.activations(network, arrays, address)
+        weights = [_seen_through(network, arrays, objective, activation, row, channels) for row in range(len(arrays))]
+        return _mapped(activation, np.stack(weights).reshape(_by_channel(activation)), relu)
+
+    return _fused(network, layer, at)
+
+
+@explainers.register(resolution="layer")
+def ablationcam(network, inputs, objective, *, layer=None, relu=True):
+    """Ablation-CAM, channels weighed by what the score loses without them (Desai, Ramaswamy 2020, https://doi.org/10.1109/WACV45572.2020.9093360).
+
+    The loss is a share of the score's magnitude: where the score is negative the paper's own division would turn the map round.
+    layer, relu and result as of `gradcam`.
+    """
+    arrays = network.inputs(inputs)
+    scores = routines.scores(network, arrays, objective)
+
+    def at(address):
+        activation = routines.activations(network, arrays, address)
+        without = np.stack(
+            [_without(network, arrays, objective, address, activation, row) for row in range(len(activation))]
+        )
+        weights = (scores[:, None] - without) / np.abs(scores)[:, None]
+        return _mapped(activation, weights.reshape(_by_channel(activation)), relu)
+
+    return _fused(network, layer, at)
+
+
 def _cam(network, inputs, objective, layer, relu, rule):
-    address = network.last_spatial() if layer is None else network.spatial(layer)
-    return routines.layer_gradient(network, inputs, objective, address, _weighted, weigh=rule, relu=bool(relu))
+    def at(address):
+        return routines.layer_gradient(network, inputs, objective, address, _weighted, weigh=rule, relu=bool(relu))
+
+    return _fused(network, layer, at)
+
+
+def _fused(network, layer, at):
+    """What `at(address)` makes of one layer, or of several, fused."""
+    maps = [plain(at(address)) for address in addresses(network, layer)]
+    if len(maps) == 1:
+        return maps[0]
+    finest = max((each.shape[1:] for each in maps), key=np.prod)
+    return np.mean([resized(each / _largest(each), *finest) for each in maps], axis=0)
+
+
+def addresses(network, layer):
+    """The layers that an option `layer` names, checked: the last with positions where it is None: list of str."""
+    if layer is None:
+        return [network.last_spatial()]
+    named = [layer] if isinstance(layer, str) else list(layer)
+    if not named:
+        raise ValueError("A CAM looks at one layer or several. Received: an empty list.")
+    return [network.spatial(each) for each in named]
+
+
+def _largest(maps):
+    largest = np.abs(maps).max(axis=tuple(range(1, maps.ndim)), keepdims=True)
+    return np.where(largest > 0, largest, 1)
+
+
+# The body and its rules, inside a graph -----------------------------------------------------------------------------------
 
 
 def _weighted(activation, gradient, weigh, relu):
@@ -30,6 +176,104 @@ def _weighted(activation, gradient, weigh, relu):
     return tf.nn.relu(maps) if relu else maps
 
 
+def _positions(tensor):
+    return list(range(1, len(tensor.shape) - 1))
+
+
 def _mean_gradient(activation, gradient):
     del activation  # Grad-CAM weighs by the gradient alone.
-    return tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
+    return tf.reduce_mean(gradient, axis=_positions(gradient), keepdims=True)
+
+
+def _plus_plus(activation, gradient):
+    return _shares(activation, gradient, gradient**2, gradient**3)
+
+
+def _shares(activation, slope, squares, cubes):
+    """Weights of Grad-CAM++ from the first three powers of the derivative, or their means: one a channel."""
+    axes = _positions(activation)
+    below = 2 * squares + tf.reduce_sum(activation, axis=axes, keepdims=True) * cubes
+    return tf.reduce_sum(tf.math.divide_no_nan(squares, below) * tf.nn.relu(slope), axis=axes, keepdims=True)
+
+
+def _positive(activation, gradient):
+    del activation  # LayerCAM weighs by the gradient alone.
+    return tf.nn.relu(gradient)
+
+
+def _own(activation, gradient):
+    del activation  # HiResCAM weighs by the gradient alone.
+    return gradient
+
+
+def _where_positive(activation, gradient):
+    return tf.where(activation * gradient > 0, gradient, 0.0)
+
+
+def _by_activation(activation, gradient):
+    axes = _positions(activation)
+    total = tf.reduce_sum(activation, axis=axes, keepdims=True)
+    return tf.math.divide_no_nan(tf.reduce_sum(activation * gradient, axis=axes, keepdims=True), total)
+
+
+def _slope(activation, gradient):
+    del activation  # Taken from the clean input.
+    return gradient
+
+
+# Weights that are asked of the network by trying --------------------------------------------------------------------------
+
+
+def _mapped(activation, weights, relu):
+    maps = np.sum(np.asarray(weights) * activation, axis=-1)
+    return np.maximum(maps, 0) if relu else maps
+
+
+def _by_channel(activation):
+    return (len(activation), *[1] * (activation.ndim - 2), activation.shape[-1])
+
+
+def _refuse_unmasked(arrays):
+    if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
+        shapes = tf.nest.map_structure(np.shape, arrays)
+        raise ValueError(f"Score-CAM masks one input with positions, [batch, ..., channels]. Received: {shapes}.")
+
+
+def _seen_through(network, arrays, objective, activation, row, channels):
+    """The weight of each channel for one sample: float32 [channels]."""
+    planes = np.moveaxis(activation[row], -1, 0)
+    variance = planes.reshape(len(planes), -1).var(axis=1)
+    order = np.argsort(-variance, kind="stable")[: None if channels is None else whole("channels", channels)]
+    kept = np.sort(order[variance[order] > 0])
+    scores = [
+        routines.scores(
+            network, _masks(planes[some], arrays.shape[1:-1]) * arrays[row], objective.rows([row] * len(some))
+        )
+        for some in np.array_split(kept, max(1, -(-len(kept) // chunks.size(network))))
+        if len(some)
+    ]
+    weights = np.zeros(len(planes), "float32")
+    if scores:
+        risen = np.exp(np.concatenate(scores) - max(each.max() for each in scores))
+        weights[kept] = risen / risen.sum()
+    return weights
+
+
+def _masks(planes, extent):
+    """Channels [channels, ...] at the input's resolution, each scaled to 0..1: float32 [channels, ..., 1]."""
+    large = resized(planes, *extent)
+    axes = tuple(range(1, large.ndim))
+    low, high = large.min(axes, keepdims=True), large.max(axes, keepdims=True)
+    return ((large - low) / np.where(high > low, high - low, 1))[..., None]
+
+
+def _without(network, arrays, objective, address, activation, row):
+    """The score of one sample without each channel of a layer: float32 [channels]."""
+    found = []
+    for part in chunks.slices(activation.shape[-1], chunks.size(network)):
+        some = np.arange(activation.shape[-1])[part]
+        rows = [row] * len(some)
+        ablated, repeated = chunks.picked((activation, arrays), rows)
+        ablated[np.arange(len(some)), ..., some] = 0
+        found.append(routines.replaced(network, repeated, objective.rows(rows), address, ablated))
+    return np.concatenate(found)

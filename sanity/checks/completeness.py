@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from lab import routines
 from lab.attribution import explainers
-from lab.attribution.gradients import baselines
-from lab.environment import tf
+from lab.explanation import risen, total
 from sanity import gates
 from sanity.checks import checks
 from sanity.viewer import Viewer, planes
@@ -18,13 +16,10 @@ def completeness(explainer, subject, *, seed, **options):
     The baseline is the explainer's own option of that name, zero where it has none. options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
-    maps, network = viewer.maps(), subject.network
-    start = baselines(network.inputs(subject.inputs), viewer.chosen.get("baseline", 0.0))
-    start = tf.nest.map_structure(np.ascontiguousarray, start)
-    goal = subject.objective
-    risen = routines.scores(network, subject.inputs, goal).astype("float64") - routines.scores(network, start, goal)
-    total = sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
-    samples = {"gap": np.abs(total - risen) / np.abs(risen).mean(), "total": total, "risen": risen}
+    maps, network, goal = viewer.maps(), subject.network, subject.objective
+    rise = risen(explainer, network, network.inputs(subject.inputs), goal, viewer.chosen)
+    added = total(maps)
+    samples = {"gap": np.abs(added - rise) / np.abs(rise).mean(), "total": added, "risen": rise}
     promised = bool(explainers.tag(explainer, "complete", False))
     passed = [gates.competent(subject), gates.usable(planes(maps))]
     return viewer.evidence("completeness", samples, passed, settings={"promised": promised})

@@ -6,7 +6,7 @@ import pytest
 
 import lab
 from lab import routines
-from lab.attribution.gradients import path_nodes
+from lab.attribution.paths import path_nodes
 from lab.environment import tf
 from tests import networks
 from tests.networks import distance

@@ -1,0 +1,48 @@
+"""Copies: every input several times over, explained in blocks that fit the network's memory, and summed as they come."""
+
+import numpy as np
+
+from lab import chunks
+from lab.environment import tf
+
+
+def summed(network, arrays, objective, samples, make, ask, *, weights=None, powers=(1,)):
+    """Weighted sums, over copies of each input, of what is asked of them: a list of structures of float32 arrays, one a power.
+
+    make: `(some inputs, indices) -> (copies [rows, width, ...], factors)`, in any structure of arrays; ask: `(copies [rows *
+    width, ...], objective) -> maps`, multiplied by the factors where these are not None. weights: [samples], 1 / samples each
+    where None. powers: of the maps, each summed by itself. A copy depends on its index alone.
+    """
+    weights = np.full(samples, 1 / samples) if weights is None else np.asarray(weights)
+    most, count = chunks.size(network), len(tf.nest.flatten(arrays)[0])
+    found = [
+        _rows(arrays, objective, np.arange(count)[part], most, weights.astype("float32"), make, ask, powers)
+        for part in chunks.slices(count, most)
+    ]
+    return [tf.nest.map_structure(lambda *parts: np.concatenate(parts), *each) for each in zip(*found)]
+
+
+def _rows(arrays, objective, rows, most, weights, make, ask, powers):
+    """The sums of some rows, as many copies at once as there is room for."""
+    some, totals = chunks.picked(arrays, rows), None
+    for part in chunks.slices(len(weights), max(1, most // len(rows))):
+        indices = np.arange(len(weights))[part]
+        copies, factors = make(some, indices)
+        maps = ask(tf.nest.map_structure(_flat, copies), objective.rows(np.repeat(rows, len(indices))))
+        maps = _apart(maps, len(rows), len(indices))
+        maps = maps if factors is None else tf.nest.map_structure(np.multiply, maps, factors)
+        sums = [_sum(maps, power, weights[indices]) for power in powers]
+        totals = sums if totals is None else tf.nest.map_structure(np.add, totals, sums)
+    return totals
+
+
+def _flat(leaf):
+    return np.asarray(leaf).reshape(-1, *leaf.shape[2:])
+
+
+def _apart(maps, rows, width):
+    return tf.nest.map_structure(lambda leaf: leaf.reshape(rows, width, *leaf.shape[1:]), maps)
+
+
+def _sum(maps, power, weights):
+    return tf.nest.map_structure(lambda leaf: np.einsum("ns...,s->n...", leaf**power, weights), maps)

@@ -1,0 +1,82 @@
+"""CAMs by principal components of a layer's positions: the class enters by the gradient, or not at all."""
+
+import numpy as np
+from sklearn.decomposition import KernelPCA
+
+from lab import routines
+from lab.attribution import explainers
+from lab.attribution.cam import _fused
+from lab.attribution.options import one_of
+
+KERNELS = ("sigmoid", "rbf", "poly", "cosine", "linear")
+
+
+@explainers.register(resolution="layer")
+def eigencam(network, inputs, objective, *, layer=None):
+    """Eigen-CAM, positions along the first principal component of the activation (Muhammad, Yeasin 2020, https://arxiv.org/abs/2008.00299).
+
+    It does not look at the objective: every class has the same map. The component has no sign of its own: it is turned so that
+    the map goes with the activation's sum over channels. layer as of `gradcam` -> signed float32 [batch, ...] at its resolution.
+    """
+    del objective  # By its definition.
+
+    def at(address):
+        return np.stack([_first(each) for each in routines.activations(network, inputs, address)])
+
+    return _fused(network, layer, at)
+
+
+@explainers.register(resolution="layer")
+def eigengradcam(network, inputs, objective, *, layer=None):
+    """Eigen-Grad-CAM, the first principal component of activation times gradient (as in Gildenblat's pytorch-grad-cam, 2021, https://github.com/jacobgil/pytorch-grad-cam).
+
+    layer, sign and result as of `eigencam`.
+    """
+
+    def at(address):
+        return np.stack(
+            [_first(each) for each in routines.layer_gradient(network, inputs, objective, address, _product)]
+        )
+
+    return _fused(network, layer, at)
+
+
+@explainers.register(resolution="layer")
+def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=None):
+    """KPCA-CAM, the first kernel principal component of the activation (Karmani, Sivakaran, Prasad, Ali, Yang, Tang 2024, https://arxiv.org/abs/2410.00267).
+
+    kernel: sigmoid, rbf, poly, cosine or linear. gamma: of the kernel; None: one over the channels. It does not look at the
+    objective. layer, sign and result as of `eigencam`.
+    """
+    del objective  # By its definition.
+    one_of("kernel", kernel, KERNELS)
+
+    def at(address):
+        return np.stack([_kernel(each, kernel, gamma) for each in routines.activations(network, inputs, address)])
+
+    return _fused(network, layer, at)
+
+
+def _product(activation, gradient):
+    return activation * gradient
+
+
+def _first(values):
+    """Positions [..., channels] along their first principal component: float32 [...]."""
+    flat = values.reshape(-1, values.shape[-1]).astype("float64")
+    centred = flat - flat.mean(axis=0)
+    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+    return _turned(flat @ axis, flat).reshape(values.shape[:-1])
+
+
+def _kernel(values, kernel, gamma):
+    flat = values.reshape(-1, values.shape[-1]).astype("float64")
+    # A fixed start and the dense solver: the component does not depend on a draw.
+    found = KernelPCA(n_components=1, kernel=kernel, gamma=gamma, eigen_solver="dense").fit_transform(flat)
+    along = found[:, 0] if found.shape[1] else np.zeros(len(flat))
+    return _turned(along, flat).reshape(values.shape[:-1])
+
+
+def _turned(along, flat):
+    together = (along - along.mean()) @ flat.sum(axis=1)
+    return (along if together >= 0 else -along).astype("float32")

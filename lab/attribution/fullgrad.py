@@ -1,0 +1,115 @@
+"""FullGrad: what the input and every bias add to a score, laid over the input."""
+
+import numpy as np
+
+from lab import routines
+from lab.attribution import explainers
+from lab.environment import keras, tf
+from lab.maps import resized
+from lab.scoring import score
+from lab.taps import affine
+
+
+@explainers.register
+def fullgrad(network, inputs, objective):
+    """FullGrad, gradient times input and gradient times bias of every layer with positions (Srinivas, Fleuret 2019, https://arxiv.org/abs/1905.00780).
+
+    As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input and
+    added. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
+    Raises ValueError for other inputs, and for a network without biases.
+    """
+    arrays = network.inputs(inputs)
+    if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
+        raise ValueError(
+            f"FullGrad lays layers over one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
+        )
+    parts, _ = decomposed(network, arrays, objective)
+    extent = arrays.shape[1:-1]
+    return np.sum([resized(_scaled(each), *extent) for each in parts.values() if each.ndim == len(extent) + 2], axis=0)
+
+
+def decomposed(network, inputs, objective):
+    """Gradient times input, and gradient times bias of each layer: dict of address ("" is the input) to float32 [batch, ..., channels],
+    and the scores less all of them, [batch]: nothing but rounding where every activation is piecewise linear.
+    """
+
+    def body(batched, weights):
+        inputs, numbers = batched
+        biases = Biases(network.tree)
+        trace = network.trace(inputs, objective.paths, interceptors=[biases])
+        scores = score(objective.structure, weights, numbers, trace)
+        met = biases.met
+        slopes = tf.gradients(scores, [inputs, *(tensor for tensor, _ in met.values())])
+        parts = {"": inputs * slopes[0]}
+        for (address, (_, bias)), slope in zip(met.items(), slopes[1:]):
+            if slope is not None:
+                parts[address] = tf.cast(slope * tf.cast(bias, slope.dtype), tf.float32)
+        total = tf.add_n([tf.reduce_sum(tf.reshape(each, [tf.shape(each)[0], -1]), axis=1) for each in parts.values()])
+        return parts, tf.cast(scores, tf.float32) - total
+
+    (arrays, numbers), weights = routines.asked(network, inputs, objective)
+    return routines.run(network, ("fullgrad", objective.structure), body, (arrays, numbers), weights)
+
+
+class Biases:
+    """Interceptor that keeps each sum with a bias as it was made, and the bias: `met`, dict of address to (tensor, bias)."""
+
+    def __init__(self, tree):
+        self.paths = {id(layer): path for path, layer in tree.items()}
+        self.met = {}
+
+    def __call__(self, layer, call, args, kwargs):
+        bias = _bias(layer)
+        if bias is None:
+            return call(*args, **kwargs)
+        made = _before(layer, call, args, kwargs)
+        path, calls = self.paths[id(layer)], 0
+        while (path if not calls else f"{path}@{calls}") in self.met:
+            calls += 1
+        self.met[path if not calls else f"{path}@{calls}"] = (made, bias)
+        activation = getattr(layer, "activation", None)
+        return made if activation is None else activation(made)
+
+
+def _bias(layer):
+    """What a layer adds to each channel whatever it is given: a tensor [channels], or None."""
+    if type(layer) is keras.layers.BatchNormalization:
+        return affine(layer)[1]
+    if type(layer) is keras.layers.LayerNormalization:
+        return layer.beta.value if layer.beta is not None else None
+    if isinstance(layer, _BIASED) and getattr(layer, "bias", None) is not None:
+        return layer.bias.value
+    return None
+
+
+def _before(layer, call, args, kwargs):
+    """A layer's output before its activation, which is taken off while it runs."""
+    if "activation" not in layer.__dict__:
+        return call(*args, **kwargs)
+    own = layer.__dict__["activation"]
+    layer.__dict__["activation"] = keras.activations.linear
+    try:
+        return call(*args, **kwargs)
+    finally:
+        layer.__dict__["activation"] = own
+
+
+def _scaled(part):
+    """Magnitudes of each sample scaled to 0..1, summed over channels: float32 [batch, ...]."""
+    sizes = np.abs(part)
+    axes = tuple(range(1, sizes.ndim))
+    low, high = sizes.min(axes, keepdims=True), sizes.max(axes, keepdims=True)
+    return ((sizes - low) / np.where(high > low, high - low, 1)).sum(axis=-1)
+
+
+_BIASED = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    *(
+        getattr(keras.layers, f"{kind}{axes}D")
+        for kind in ("Conv", "SeparableConv", "DepthwiseConv")
+        for axes in (1, 2)
+    ),
+    keras.layers.Conv3D,
+    *(getattr(keras.layers, f"Conv{axes}DTranspose") for axes in (1, 2, 3)),
+)

@@ -1,0 +1,143 @@
+"""Attribution at a layer: what its units, and not the inputs, do for a score. Maps have the shape of the layer's output."""
+
+import numpy as np
+
+from lab import chunks, routines
+from lab.attribution import copies, explainers
+from lab.attribution.options import plain, whole
+from lab.attribution.paths import filled, path_nodes, starts
+from lab.embeddings import lifted, lifted_options
+from lab.environment import tf
+
+
+@explainers.register(resolution="activation")
+def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
+    """Gradient times activation at a layer (Shrikumar, Greenside, Kundaje 2017, https://arxiv.org/abs/1704.02685, at a layer).
+
+    layer: an address; None: the last with positions. -> signed float32 in the shape of the layer's output, in units of the score.
+    """
+    return plain(routines.layer_gradient(network, inputs, objective, _address(network, layer), _product))
+
+
+@explainers.register(resolution="activation", complete=starts)
+def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
+    """Integrated gradients from a layer's activation at the baseline to that at the input (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, at a layer).
+
+    What goes on from the layer is moved; what lies before it, or leads around it, is that of the input. layer: as above. steps,
+    baseline: of the input, as of `integrated_gradients`. -> signed float32 in the shape of the layer's output; it sums to the
+    score's difference where nothing leads around the layer.
+    """
+    address = _address(network, layer)
+    seen, arrays, start = _ends(network, inputs, baseline)
+    here, there = (routines.activations(seen, each, address) for each in (start, arrays))
+    where, weights = path_nodes(whole("steps", steps), "gauss")
+
+    def make(some, indices):
+        places = where[indices].reshape(1, -1, *[1] * (here.ndim - 1))
+        points = some["from"][:, None] + places * (some["to"] - some["from"])[:, None]
+        repeated = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:, None], len(indices), axis=1), some["inputs"])
+        return {"inputs": repeated, "at": points}, None
+
+    def ask(points, goal):
+        return routines.replaced(seen, points["inputs"], goal, address, points["at"], slope=True)
+
+    given = {"inputs": arrays, "from": here, "to": there}
+    sums = copies.summed(seen, given, objective, steps, make, ask, weights=weights)[0]
+    return plain(sums * (there - here))
+
+
+@explainers.register(resolution="activation", complete=starts)
+def layer_conductance(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
+    """Conductance, how much of integrated gradients flows through each unit of a layer (Dhamdhere, Sundararajan, Yan 2018, https://arxiv.org/abs/1805.12233).
+
+    layer, baseline: as above. steps: parts of the straight path of the inputs, by the trapezoidal rule. -> signed float32 in the
+    shape of the layer's output; it sums to the score's difference where nothing leads around the layer.
+    """
+    address = _address(network, layer)
+    seen, arrays, start = _ends(network, inputs, baseline)
+    whole("steps", steps)
+    parts = []
+    for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(seen)):
+        some, base = chunks.picked((arrays, start), part)
+        goal = objective.rows(np.arange(part.start, part.stop))
+        parts.append(_conducted(seen, some, base, goal, address, steps))
+    return plain(np.concatenate(parts))
+
+
+@explainers.register(resolution="activation")
+def internal_influence(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
+    """Internal influence, the mean gradient at a layer along the straight path of the inputs (Leino, Sen, Datta, Fredrikson, Li 2018, https://arxiv.org/abs/1802.03788).
+
+    layer, steps, baseline: as above. -> signed float32 in the shape of the layer's output, in score per unit of activation.
+    """
+    address = _address(network, layer)
+    seen, arrays, start = _ends(network, inputs, baseline)
+    where, weights = path_nodes(whole("steps", steps), "gauss")
+
+    def make(some, indices):
+        return tf.nest.map_structure(
+            lambda leaf, base: _between(leaf, base, where[indices]), some["to"], some["from"]
+        ), None
+
+    def ask(points, goal):
+        return routines.layer_gradient(seen, points, goal, address, _slope)
+
+    given = {"to": arrays, "from": start}
+    return plain(copies.summed(seen, given, objective, steps, make, ask, weights=weights)[0])
+
+
+def _address(network, layer):
+    if layer is None:
+        return network.last_spatial()
+    network.refuse_unknown(layer)
+    return layer
+
+
+def _ends(network, inputs, baseline):
+    """-> the network behind its Embedding layers, its inputs, and its baseline in their shape."""
+    seen, arrays = lifted(network, inputs)
+    start = lifted_options(network, {"baseline": baseline})["baseline"]
+    return seen, arrays, tf.nest.map_structure(np.ascontiguousarray, filled(arrays, start))
+
+
+def _between(leaf, base, places):
+    """Points of the straight path: [batch, places, ...]; ids are repeated as they are."""
+    if leaf.dtype.kind != "f":
+        return np.repeat(leaf[:, None], len(places), axis=1)
+    shaped = places.reshape(1, -1, *[1] * (leaf.ndim - 1)).astype(leaf.dtype)
+    return base[:, None] + shaped * (leaf - base)[:, None]
+
+
+def _conducted(network, arrays, start, objective, address, steps):
+    """Sum over the path of the gradient at the layer times the change of its activation, step by step."""
+    rows, last, total = len(tf.nest.flatten(arrays)[0]), None, 0.0
+    places = np.linspace(0, 1, steps + 1, dtype="float32")
+    for some in np.array_split(places, -(-len(places) * rows // chunks.size(network))):
+        points = _points(arrays, start, some)
+        goal = objective.rows(np.repeat(np.arange(rows), len(some)))
+        both = routines.layer_gradient(network, points, goal, address, _both)
+        both = both.reshape(rows, len(some), *both.shape[1:])
+        both = both if last is None else np.concatenate([last, both], axis=1)
+        activation, slope = both[:, :, 0], both[:, :, 1]
+        total = total + (0.5 * (slope[:, 1:] + slope[:, :-1]) * np.diff(activation, axis=1)).sum(axis=1)
+        last = both[:, -1:]
+    return total
+
+
+def _points(arrays, start, places):
+    """Points of the straight path, one under the other: [batch * places, ...]."""
+    made = tf.nest.map_structure(lambda leaf, base: _between(leaf, base, places), arrays, start)
+    return tf.nest.map_structure(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), made)
+
+
+def _product(activation, gradient):
+    return activation * gradient
+
+
+def _slope(activation, gradient):
+    del activation  # Influence is the gradient alone.
+    return gradient
+
+
+def _both(activation, gradient):
+    return tf.stack([activation, gradient], axis=1)

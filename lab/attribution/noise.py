@@ -1,0 +1,97 @@
+"""Noise: methods averaged over noisy copies of the inputs."""
+
+import numpy as np
+
+from lab import routines
+from lab.attribution import copies, explainers
+from lab.attribution.options import at_least, one_of, plain, seed_of, whole
+from lab.embeddings import at_embeddings
+from lab.environment import tf
+
+VARIANTS = ("mean", "squared", "variance")
+
+
+@explainers.register
+@at_embeddings
+def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="mean", seed):
+    """SmoothGrad, the mean gradient over noisy copies (Smilkov, Thorat, Kim, Viegas, Wattenberg 2017, https://arxiv.org/abs/1706.03825).
+
+    samples: noisy copies. noise: standard deviation of the Gaussian noise as a fraction of each input's own max - min.
+    variant: "mean"; "squared", the mean of the squared gradients (Hooker et al. 2019, https://arxiv.org/abs/1806.10758); or "variance",
+    VarGrad, their variance (Adebayo et al. 2018, https://arxiv.org/abs/1810.03307). -> maps like the inputs, float32.
+    """
+    options = _drawing(samples, noise, variant, seed) | {"share": np.float32(1 / samples)}
+    if variant == "mean":
+        return plain(routines.sampled_gradient(network, inputs, objective, noisy, options, samples))
+    return _varied(
+        variant, *routines.sampled_gradient(network, inputs, objective, noisy, options, samples, squares=True)
+    )
+
+
+@explainers.register(wrapper=True)
+def noise_tunnel(
+    network, inputs, objective, *, method="gradient", samples=10, noise=0.15, variant="mean", seed, options=None
+):
+    """Any method averaged over noisy copies (the idea of SmoothGrad: Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
+
+    method: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
+    same draws. -> the method's maps, float32. Raises ValueError for an unknown method or option, and for inputs of ids.
+    """
+    from lab.explanation import attribute, settled
+
+    drawing = _drawing(samples, noise, variant, seed)
+    explainer = explainers.get(method)
+    chosen = settled(explainer, network, seed, options or {})
+
+    def make(some, indices):
+        leaves = [copied(leaf, drawing, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
+        return tf.nest.pack_sequence_as(some, leaves), None
+
+    def ask(points, goal):
+        return attribute(explainer, network, points, goal, **chosen)
+
+    arrays = network.inputs(inputs)
+    if not any(leaf.dtype.kind == "f" for leaf in tf.nest.flatten(arrays)):
+        raise ValueError("Noise is added to floating numbers. Received: ids; smoothgrad adds it to what embeds them.")
+    powers = (1,) if variant == "mean" else (1, 2)
+    sums = copies.summed(network, arrays, objective, samples, make, ask, powers=powers)
+    return plain(sums[0]) if variant == "mean" else _varied(variant, *sums)
+
+
+def noisy(leaf, _, options, indices, number):
+    """A kernel of `routines.sampled_gradient`: copies of each input with noise of its own spread, one draw a sample for all rows."""
+    shape, seed, fold = (
+        tf.shape(leaf)[1:],
+        tf.ensure_shape(options["seed"], [2]),
+        tf.random.experimental.stateless_fold_in,
+    )
+
+    def sample(index):
+        return tf.random.stateless_normal(shape, fold(fold(seed, index), number), dtype=leaf.dtype)
+
+    normal = tf.map_fn(sample, indices, fn_output_signature=leaf.dtype)
+    axes = list(range(1, len(leaf.shape)))
+    spread = tf.cast(options["noise"], leaf.dtype) * (
+        tf.reduce_max(leaf, axes, keepdims=True) - tf.reduce_min(leaf, axes, keepdims=True)
+    )
+    return leaf[:, None] + spread[:, None] * normal[None], tf.fill(tf.shape(indices), options["share"]), None
+
+
+def copied(leaf, options, indices, number):
+    """The same copies outside a graph: array [batch, width, ...]; whole numbers are repeated as they are."""
+    if leaf.dtype.kind != "f":
+        return np.repeat(leaf[:, None], len(indices), axis=1)
+    return noisy(tf.constant(leaf), None, {**options, "share": 1.0}, tf.constant(indices, tf.int32), number)[0].numpy()
+
+
+def _drawing(samples, noise, variant, seed):
+    whole("samples", samples)
+    at_least("noise", noise, 0)
+    one_of("variant", variant, VARIANTS)
+    return {"seed": seed_of(seed), "noise": np.float32(noise)}
+
+
+def _varied(variant, means, squares):
+    if variant == "squared":
+        return plain(squares)
+    return plain(tf.nest.map_structure(lambda mean, square: np.maximum(square - mean**2, 0), means, squares))

@@ -1,0 +1,40 @@
+"""Options of explainers: what may be asked for, refused in one way."""
+
+import numpy as np
+
+from lab.environment import tf
+
+
+def whole(name, number):
+    """A count, int. Raises ValueError unless it is a whole number of 1 or more."""
+    if not np.isscalar(number) or int(number) != number or number < 1:
+        raise ValueError(f"{name} is a whole number of 1 or more. Received: {number!r}.")
+    return int(number)
+
+
+def at_least(name, number, low):
+    """Raise ValueError unless a number is `low` or more, which NaN is not."""
+    if not number >= low:
+        raise ValueError(f"{name} is a number of {low} or more. Received: {number!r}.")
+
+
+def share(name, number):
+    """Raise ValueError unless a number is above 0 and at most 1."""
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} is a share, above 0 and at most 1. Received: {number!r}.")
+
+
+def one_of(name, value, choices):
+    """Raise ValueError unless a value is one of some names."""
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")
+
+
+def seed_of(seed):
+    """A seed as TensorFlow's stateless draws take it: int32 [2]."""
+    return np.array([int(seed) & 0x7FFFFFFF, int(seed) >> 31 & 0x7FFFFFFF], "int32")
+
+
+def plain(maps):
+    """Maps as they leave an explainer: float32 arrays in their structure."""
+    return tf.nest.map_structure(lambda leaf: np.asarray(leaf, "float32"), maps)

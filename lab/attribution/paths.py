@@ -1,0 +1,308 @@
+"""Path methods: gradients gathered on the way from a baseline to the input, so that they add up to the score's difference."""
+
+import numpy as np
+from scipy import fft
+
+from lab import chunks, routines
+from lab.attribution import copies, explainers
+from lab.attribution.noise import noisy
+from lab.attribution.options import at_least, one_of, plain, seed_of, share, whole
+from lab.embeddings import at_embeddings
+from lab.environment import tf
+
+
+def starts(arrays, chosen):
+    """The baselines of a straight path's options: list of structures like the inputs. What a method's map should add up to is
+    the score less the mean score of these.
+    """
+    several = chosen.get("baselines", chosen.get("references"))
+    if several is None:
+        return [tf.nest.map_structure(np.ascontiguousarray, filled(arrays, chosen.get("baseline", 0.0)))]
+    bases = gathered(arrays, several)
+    rows = len(tf.nest.flatten(arrays)[0])
+    return [chunks.picked(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
+
+
+def blurred_starts(arrays, chosen):
+    """The baseline of a path of blurs: the inputs, blurred most."""
+    return [tf.nest.map_structure(lambda leaf: _blurred(*_waves(leaf), chosen.get("max_sigma", MAX_SIGMA))[0], arrays)]
+
+
+@explainers.register(complete=starts)
+@at_embeddings
+def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, baselines=None, nodes="gauss"):
+    """Integrated gradients along the straight path from a baseline (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
+
+    steps: gradients along the path. baseline: a number in units of the input, or an array (structure) that broadcasts
+    against the inputs; for token ids, ids or the number in every vector. baselines: several in its place, a list of numbers or
+    arrays [baselines, ...], whose maps are averaged. nodes: "gauss" (Gauss-Legendre) or "midpoint". -> maps like the inputs,
+    signed float32, in units of the score; they sum to score(inputs) - score(baseline) up to the gap that `lab.explain` reports.
+    """
+    where, weights = path_nodes(whole("steps", steps), nodes)
+    arrays = network.inputs(inputs)
+    if baselines is not None:
+        bases = gathered(arrays, baselines)
+        count = len(tf.nest.flatten(bases)[0])
+        which, where = np.repeat(np.arange(count), steps), np.tile(where, count)
+        return _from(network, arrays, objective, bases, which, where, np.tile(weights, count) / count)
+    start = filled(arrays, baseline)
+    options = {"nodes": where, "weights": weights}
+    sums = routines.sampled_gradient(network, arrays, objective, _on_path, options, steps, beside=start)
+    return plain(tf.nest.map_structure(lambda total, leaf, base: total * (leaf - base), sums, arrays, start))
+
+
+@explainers.register(complete=starts)
+@at_embeddings
+def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noise=0.0, seed):
+    """Expected gradients, or GradientSHAP (Erion, Janizek, Sturmfels, Lundberg, Lee 2021, https://arxiv.org/abs/1906.10670; Lundberg, Lee 2017, https://arxiv.org/abs/1705.07874).
+
+    Each sample takes a reference at random and a point at random on the way from there. references: a number, a list of numbers,
+    or arrays [references, ...]. samples: gradients. noise: added to the inputs, a fraction of each one's max - min. -> maps like
+    the inputs, signed float32, in units of the score; their expected sum is score(inputs) - mean score(references).
+    """
+    arrays = network.inputs(inputs)
+    bases = gathered(arrays, references)
+    at_least("noise", noise, 0)
+    rng, count = np.random.default_rng(seed), len(tf.nest.flatten(bases)[0])
+    which = rng.integers(0, count, whole("samples", samples))
+    return _from(
+        network, arrays, objective, bases, which, rng.random(samples), np.full(samples, 1 / samples), noise, seed
+    )
+
+
+@explainers.register(complete=starts)
+@at_embeddings
+def guided_integrated_gradients(network, inputs, objective, *, steps=200, fraction=0.25, max_dist=0.02, baseline=0.0):
+    """Guided integrated gradients: at every step the features of the smallest gradients go first (Kapishnikov, Venugopalan, Avci, Wedin, Terry, Bolukbasi 2021, https://arxiv.org/abs/2106.09788).
+
+    steps: gradients along the path. fraction: of the features that are moved together. max_dist: how far a feature may be ahead
+    of or behind the straight path, as a share of its way. baseline: as of `integrated_gradients`. -> maps like the inputs, signed
+    float32, in units of the score.
+    """
+    share("fraction", fraction)
+    share("max_dist", max_dist)
+    arrays = network.inputs(inputs)
+    start = filled(arrays, baseline)
+    whole("steps", steps)
+    parts = []
+    for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(network)):
+        some, base = chunks.picked((arrays, start), part)
+        goal = objective.rows(np.arange(part.start, part.stop))
+        parts.append(_guided(network, some, base, goal, steps, fraction, max_dist))
+    return plain(tf.nest.map_structure(lambda *each: np.concatenate(each), *parts))
+
+
+MAX_SIGMA = 50.0
+
+
+@explainers.register(complete=blurred_starts)
+def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma=MAX_SIGMA):
+    """Blur integrated gradients, along a path that sharpens a blurred input (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383).
+
+    max_sigma: standard deviation of the strongest Gaussian blur, in positions. steps: gradients along the path, at Gauss-Legendre
+    nodes; the path's own derivative is exact. inputs: arrays with positions, [batch, ..., channels]. -> maps like the inputs,
+    signed float32; they sum to score(inputs) - score(inputs blurred most) up to the gap. Raises ValueError for inputs without positions.
+    """
+    at_least("max_sigma", max_sigma, 0)
+    where, weights = path_nodes(whole("steps", steps), "gauss")
+    arrays = network.inputs(inputs)
+    for leaf in tf.nest.flatten(arrays):
+        if leaf.ndim < 3 or leaf.dtype.kind != "f":
+            raise ValueError(
+                f"A blur needs inputs with positions, [batch, ..., channels]. Received: {leaf.dtype} {leaf.shape}."
+            )
+    waves = tf.nest.map_structure(lambda leaf: _waves(leaf)[0], arrays)
+
+    def make(some, indices):
+        sigmas = max_sigma * (1 - where[indices])
+        made = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(some)]
+        return tuple(tf.nest.pack_sequence_as(some, each) for each in zip(*made))
+
+    def ask(points, goal):
+        return routines.gradient(network, points, goal)[1]
+
+    return plain(copies.summed(network, waves, objective, steps, make, ask, weights=weights)[0])
+
+
+def path_nodes(steps, nodes):
+    """Where on [0, 1] to take a path integral's gradients and how to weigh them: float32 [steps] each, the weights summing to 1."""
+    one_of("nodes", nodes, ("gauss", "midpoint"))
+    if nodes == "midpoint":
+        return ((np.arange(steps) + 0.5) / steps).astype("float32"), np.full(steps, 1 / steps, "float32")
+    places, weights = np.polynomial.legendre.leggauss(steps)
+    return ((places + 1) / 2).astype("float32"), (weights / 2).astype("float32")
+
+
+def filled(arrays, baseline):
+    """A baseline in the structure and shape of the inputs; ids stay as they are. Raises ValueError where it does not broadcast."""
+    same = (
+        tf.nest.map_structure(lambda _: baseline, arrays)
+        if np.isscalar(baseline) or isinstance(baseline, np.ndarray)
+        else baseline
+    )
+    try:
+        return tf.nest.map_structure(_broadcast, arrays, same)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"A baseline broadcasts against the inputs, {tf.nest.map_structure(np.shape, arrays)}. Received: {tf.nest.map_structure(np.shape, baseline)}."
+        ) from error
+
+
+def gathered(arrays, given):
+    """Several baselines in the structure of the inputs: arrays [references, ...]. Raises ValueError where they do not fit.
+
+    given: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+    """
+    if np.isscalar(given) or (isinstance(given, (list, tuple)) and all(np.isscalar(each) for each in given)):
+        values = np.atleast_1d(np.asarray(given, "float32"))
+        if not len(values):
+            raise ValueError("References are one or more. Received: none.")
+        return tf.nest.map_structure(lambda leaf: _constant(leaf, values), arrays)
+    same = given if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(given)])
+    try:
+        tf.nest.assert_same_structure(arrays, same)
+        sizes = [
+            (np.shape(base)[1:], leaf.shape[1:], len(base))
+            for leaf, base in zip(tf.nest.flatten(arrays), tf.nest.flatten(same))
+        ]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "References are arrays [references, ...] in the structure of the inputs. Received: another."
+        ) from error
+    if any(mine != wanted for mine, wanted, _ in sizes) or len({count for *_, count in sizes}) > 1 or not sizes[0][2]:
+        raise ValueError(
+            f"References are arrays [references, ...] of the inputs' shape, {[wanted for _, wanted, _ in sizes]}. Received: {[mine for mine, *_ in sizes]}."
+        )
+    return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
+
+
+def _constant(leaf, values):
+    if leaf.dtype.kind != "f":
+        return np.repeat(np.zeros_like(leaf[:1]), len(values), axis=0)
+    return np.broadcast_to(values.reshape(-1, *[1] * (leaf.ndim - 1)), (len(values), *leaf.shape[1:])).astype(
+        leaf.dtype
+    )
+
+
+def _broadcast(leaf, base):
+    return leaf if leaf.dtype.kind != "f" else np.broadcast_to(np.asarray(base, leaf.dtype), leaf.shape)
+
+
+def _from(network, arrays, objective, bases, which, where, weights, noise=0.0, seed=0):
+    """Sums along straight paths from several bases: sample i starts at base `which[i]` and stands at `where[i]`."""
+    options = {"which": which.astype("int32"), "nodes": where.astype("float32"), "weights": weights.astype("float32")}
+    options |= {"seed": seed_of(seed), "noise": np.float32(noise), "share": np.float32(1)}
+    options |= {f"bases{number}": base for number, base in enumerate(tf.nest.flatten(bases))}
+    draw = _on_noisy_paths if noise else _on_paths
+    return plain(routines.sampled_gradient(network, arrays, objective, draw, options, len(which)))
+
+
+def _on_path(leaf, start, options, indices, number):
+    del number  # The nodes are the same for every input.
+    places = _shaped(options["nodes"], indices, leaf)
+    return start[:, None] + places * (leaf - start)[:, None], tf.gather(options["weights"], indices), None
+
+
+def _on_paths(leaf, _, options, indices, number):
+    return _between(leaf[:, None], options, indices, number)
+
+
+def _on_noisy_paths(leaf, _, options, indices, number):
+    return _between(noisy(leaf, None, options, indices, number)[0], options, indices, number)
+
+
+def _between(ends, options, indices, number):
+    start = tf.gather(options[f"bases{number}"], tf.gather(options["which"], indices))[None]
+    ways = ends - start
+    return start + _shaped(options["nodes"], indices, ends[:, 0]) * ways, tf.gather(options["weights"], indices), ways
+
+
+def _shaped(nodes, indices, leaf):
+    return tf.reshape(tf.cast(tf.gather(nodes, indices), leaf.dtype), [1, -1, *[1] * (len(leaf.shape) - 1)])
+
+
+# Guided paths -------------------------------------------------------------------------------------------------------------
+
+
+def _guided(network, arrays, start, objective, steps, fraction, max_dist):
+    goal, base, points = _together(arrays), _together(start), _together(start).copy()
+    found, whole_way = np.zeros_like(points), np.abs(goal - base).sum(axis=1)
+    for step in range(1, steps + 1):
+        slopes = _together(routines.gradient(network, _apart(points, arrays), objective)[1])
+        corridor = (max(step / steps - max_dist, 0.0), min(step / steps + max_dist, 1.0))
+        left = whole_way * (1 - step / steps)
+        for row in range(len(points)):
+            moved = _moved(points[row], slopes[row], base[row], goal[row], corridor, left[row], fraction)
+            found[row] += (moved - points[row]) * slopes[row]
+            points[row] = moved
+    return _apart(found, arrays)
+
+
+def _moved(point, slope, base, goal, corridor, left, fraction):
+    """Where the features are after a step: those of the lowest slopes first, until only `left` of the way remains."""
+    way, steep = goal - base, np.abs(slope)
+    behind = np.abs(point - base) < corridor[0] * np.abs(way)
+    point, edge = np.where(behind, base + corridor[0] * way, point), base + corridor[1] * way
+    while True:
+        need, free = np.abs(goal - point).sum() - left, point != edge
+        if need <= 1e-9 * max(left, np.abs(way).sum()) or not free.any():
+            return point
+        # The fraction is of all features, those already at the corridor's edge counted last.
+        bound = np.quantile(np.where(free, steep, np.inf), fraction, method="lower")
+        chosen = free & (steep <= bound)
+        reach = np.abs(edge - point)[chosen].sum()
+        if need < reach:
+            return np.where(chosen, point + need / reach * (edge - point), point)
+        point = np.where(chosen, edge, point)
+
+
+def _together(structure):
+    """All floating numbers of each sample in one row: float64 [batch, numbers]."""
+    leaves = [leaf for leaf in tf.nest.flatten(structure) if leaf.dtype.kind == "f"]
+    return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1).astype("float64")
+
+
+def _apart(rows, like):
+    """The inverse of `_together`; ids are those of `like`."""
+    leaves, place = [], 0
+    for leaf in tf.nest.flatten(like):
+        size = leaf[0].size if leaf.dtype.kind == "f" else 0
+        leaves.append(rows[:, place : place + size].reshape(leaf.shape).astype(leaf.dtype) if size else leaf)
+        place += size
+    return tf.nest.pack_sequence_as(like, leaves)
+
+
+# Blurs --------------------------------------------------------------------------------------------------------------------
+
+
+def _waves(leaf):
+    """Arrays [batch, ..., channels] as cosine waves over their positions, and the square of each wave's number per position.
+
+    A Gaussian blur with mirrored edges only damps these, which gives every blur and its derivative exactly.
+    """
+    axes = tuple(range(1, leaf.ndim - 1))
+    return fft.dctn(leaf.astype("float32"), axes=axes, norm="ortho"), _squares(leaf.shape)
+
+
+def _squares(shape):
+    found = np.zeros((1, *shape[1:-1], 1), "float32")
+    for axis, size in enumerate(shape[1:-1], start=1):
+        found = found + np.square(np.pi * np.arange(size) / size).reshape(
+            [-1 if each == axis else 1 for each in range(len(shape))]
+        )
+    return found.astype("float32")
+
+
+def _blurred(waves, squares, sigma):
+    """The blurred arrays, and how fast they sharpen as sigma falls."""
+    axes = tuple(range(1, waves.ndim - 1))
+    damped = waves * np.exp(-0.5 * sigma**2 * squares)
+    return fft.idctn(damped, axes=axes, norm="ortho"), fft.idctn(sigma * squares * damped, axes=axes, norm="ortho")
+
+
+def _stacked(waves, sigmas, max_sigma):
+    """Blurs of each of the sigmas and their derivatives along the path from max_sigma to 0: float32 [batch, sigmas, ...] each."""
+    squares = _squares(waves.shape)
+    made = [_blurred(waves, squares, sigma) for sigma in sigmas]
+    points, speeds = (np.stack(each, axis=1).astype("float32") for each in zip(*made))
+    return points, np.float32(max_sigma) * speeds

@@ -1,0 +1,120 @@
+"""Embeddings: a network of token ids seen from behind its Embedding layers, where there is something to differentiate.
+
+behind, inputs = lifted(network, ids)          the same network, taking {"ids": ..., "vectors": {address: ...}}
+summed(behind, maps)                           its maps, one number a token
+"""
+
+import functools
+
+import numpy as np
+
+from lab import routines, taps
+from lab.environment import keras, tf
+from lab.network import Network
+
+
+class Embedded(Network):
+    """A network whose inputs are its own ids and, beside them, what its Embedding layers make of them."""
+
+    def __init__(self, network, sources):
+        self.__dict__.update(network.__dict__)
+        self.plain, self.sources, self.compiled = network, sources, {}
+        vectors = {address: tf.TensorSpec([None, *network.shapes[address][1:]]) for address in sources}
+        self.spec = {"ids": network.spec, "vectors": vectors}
+
+    def trace(self, inputs, reads=(), interceptors=None, replaced=None):
+        """As `Network.trace`; the vectors go on in place of what the Embedding layers make of the ids."""
+        return super().trace(inputs["ids"], reads, interceptors, {**inputs["vectors"], **(replaced or {})})
+
+
+def behind(network):
+    """The network behind its Embedding layers, or the network itself where its ids are embedded by none: made once."""
+    if isinstance(network, Embedded) or all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
+        return network
+    if "embedded" not in network.compiled:
+        found = _sources(network)
+        network.compiled["embedded"] = Embedded(network, found) if found else network
+    return network.compiled["embedded"]
+
+
+def lifted(network, inputs):
+    """-> the network behind its Embedding layers, and what it takes for these inputs. Floating inputs come back as they are."""
+    seen = behind(network)
+    if seen is network:
+        return network, network.inputs(inputs)
+    arrays = network.inputs(inputs)
+    vectors = {address: routines.activations(network, arrays, address) for address in seen.sources}
+    return seen, {"ids": arrays, "vectors": vectors}
+
+
+def summed(network, maps):
+    """Maps of a network behind its Embedding layers -> in the structure and shape of the ids: vectors summed, token by token, float32."""
+    leaves = [
+        np.zeros(leaf.shape, "float32") if leaf.dtype.kind != "f" else leaf for leaf in tf.nest.flatten(maps["ids"])
+    ]
+    for address, place in network.sources.items():
+        leaves[place] = leaves[place] + maps["vectors"][address].sum(axis=-1)
+    return tf.nest.pack_sequence_as(maps["ids"], leaves)
+
+
+def at_embeddings(explainer):
+    """Decorator: an explainer of floating inputs that also explains token ids, at what embeds them, one number a token.
+
+    A baseline of ids is embedded as the inputs are; a number is a vector of that number.
+    """
+
+    @functools.wraps(explainer)
+    def explained(network, inputs, objective, **options):
+        seen, arrays = lifted(network, inputs)
+        if seen is network:
+            return explainer(network, arrays, objective, **options)
+        maps = explainer(seen, arrays, objective, **lifted_options(network, options))
+        return summed(seen, maps)
+
+    return explained
+
+
+def lifted_options(network, options):
+    """Options of an explainer with a baseline of ids, [tokens] or [batch, tokens], put behind the Embedding layers."""
+    given = options.get("baseline", 0.0)
+    if np.isscalar(given) or isinstance(network, Embedded) or behind(network) is network:
+        return options
+    rows = tf.nest.map_structure(
+        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf, given, network.spec
+    )
+    return {**options, "baseline": lifted(network, rows)[1]}
+
+
+def _sources(network):
+    """The Embedding layers that the ids go into: dict of address to the number of the input, in flattened order."""
+    found = {}
+
+    def look(inputs):
+        reader = taps.Reader()
+        leaves = tf.nest.flatten(inputs)
+        with taps.intercept(network.tree.values(), reader):
+            network.model(inputs, training=False)
+        for path, layer in network.tree.items():
+            for call, tensor in enumerate(
+                reader.outputs.get(id(layer), []) if isinstance(layer, keras.layers.Embedding) else []
+            ):
+                place = _origin(tensor, leaves) if reader.sees(tensor) else None
+                if place is not None:
+                    found[path if call == 0 else f"{path}@{call}"] = place
+
+    tf.function(look, autograph=False).get_concrete_function(network.spec)
+    return found
+
+
+def _origin(tensor, leaves):
+    """The number of the input of ids that a tensor is looked up by, or None: the ids' shape alone, as positions have it, is no look-up."""
+    waiting, seen = [tensor.op], set()
+    places = {leaf.op: number for number, leaf in enumerate(leaves) if not leaf.dtype.is_floating}
+    while waiting:
+        op = waiting.pop()
+        if op in places:
+            return places[op]
+        if op not in seen and op.type != "Shape":
+            seen.add(op)
+            waiting += [source.op for source in op.inputs]
+    return None
