@@ -83,11 +83,10 @@ def test_each_cam_is_its_formula(small, inside, method, layer):
 
 
 def test_cams_of_one_network_are_not_each_other(small):
-    """Before an activation, where values have both signs: behind a ReLU some are the same by their formulas."""
-    """Before an activation, where values have both signs: behind a ReLU some are the same by their formulas."""
+    """Before a GELU, where values of both signs matter: around a ReLU some are the same by their formulas."""
     inputs = networks.images()
     maps = {
-        name: explainers.get(name)(small, inputs, GOAL, layer="first_bn", **({"seed": 0} if "smooth" in name else {}))
+        name: explainers.get(name)(small, inputs, GOAL, layer="depthwise_bn", **({"seed": 0} if "smooth" in name else {}))
         for name in explainers.names(resolution="layer")
         if "tf_explain" not in name
     }
