@@ -12,6 +12,8 @@ _PLACES = {
     "lab.network": ("Network",),
     "lab.objectives": (
         "logit",
+        "region",
+        "token",
         "channel",
         "neuron",
         "layer",

@@ -69,7 +69,8 @@ def at_embeddings(explainer):
         if seen is network:
             return explainer(network, arrays, objective, **options)
         maps = explainer(seen, arrays, objective, **lifted_options(network, options))
-        return summed(seen, maps)
+        # A map at a layer is no map of the vectors.
+        return summed(seen, maps) if isinstance(maps, dict) else maps
 
     return explained
 

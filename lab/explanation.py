@@ -11,6 +11,7 @@ from lab.attribution.paths import starts
 from lab.embeddings import lifted, lifted_options
 from lab.environment import tf
 from lab.maps import pooled
+from lab.objectives import OUTPUTS
 from lab.registry import nearest, options
 
 
@@ -146,18 +147,19 @@ def doubts(explainer, network, inputs, objective):
     """What is doubtful about explaining this objective of this network, whatever the map: tuple over samples of tuples of words.
 
     "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
-    score leaves through an activation that is not taken off. "plain through ...": an activation that a gradient rule passes by.
+    score leaves through an activation that is not taken off. "a softmax that could not be taken off": outputs that add up to
+    one, of a model that is closed. "plain through ...": an activation that a gradient rule passes by.
     """
     always = tuple(_always(explainer, network, objective))
-    name = _output(network, objective)
-    batch = len(tf.nest.flatten(inputs)[0])
-    if name is None or network.heads[name] not in ("Softmax", "Sigmoid"):
+    name, batch = _output(network, objective), len(tf.nest.flatten(inputs)[0])
+    if name is None or len(network.outputs[name]) != 2:
         return (always,) * batch
-    probabilities = routines.outputs(network, inputs, logits=False)[name]
-    if probabilities.ndim != 2:
-        return (always,) * batch
-    place = next(number for number, (_, term) in enumerate(objective.terms) if term.kind == "logit")
-    seen = np.take_along_axis(probabilities, objective.numbers(batch)[place][0][:, None], axis=1)[:, 0]
+    given = routines.outputs(network, inputs, logits=False)[name]
+    if network.heads[name] is None:
+        hidden = given.shape[1] > 1 and (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)
+        return ((*always, *(["a softmax that could not be taken off"] if hidden else [])),) * batch
+    place = next(number for number, (_, term) in enumerate(objective.terms) if term.kind in OUTPUTS)
+    seen = np.take_along_axis(given, objective.numbers(batch)[place][0][:, None], axis=1)[:, 0]
     return tuple((*always, *(["saturated softmax"] if each > SATURATED else [])) for each in seen)
 
 
@@ -171,7 +173,7 @@ def _always(explainer, network, objective):
 
 def _output(network, objective):
     """The output that an objective's logits are of, or None where it has none."""
-    named = [term.where for _, term in objective.terms if term.kind in ("logit", "region")]
+    named = [term.where for _, term in objective.terms if term.kind in OUTPUTS]
     return (named[0] or next(iter(network.heads))) if named else None
 
 

@@ -38,7 +38,7 @@ def load(
 ):
     """A Keras model made observable -> `Network`.
 
-    source: a name of `names()`, a `.keras` or `.h5` path, or a Keras model. preprocess: function on RGB images in 0..255
+    source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model. preprocess: function on RGB images in 0..255
     [images, rows, columns, 3]. input_range: (low, high) instead. classes: list of names, or a text file with one a line.
     weights: "imagenet", None (random) or a path, for models by name. size: side in pixels, for models that take any.
     spec: TensorSpecs of the inputs, for models that do not say. allow_code: load files that carry Python code.
@@ -90,9 +90,7 @@ def _application(source, weights, size):
 
 def _file(path, allow_code):
     if path.is_dir():
-        raise ValueError(
-            f"A model file is a .keras or .h5 file. Received: the folder {path}; a SavedModel holds code and is not read: save it with model.save('name.keras')."
-        )
+        return _saved_model(path, allow_code)
     if not path.exists():
         raise ValueError(
             f"Unknown model: no such name and no such file. Received: {str(path)!r}. {nearest(str(path), names())}"
@@ -106,6 +104,32 @@ def _file(path, allow_code):
         unsafe = "unsafe" in str(error) or "Lambda" in str(error) or "safe_mode" in str(error)
         hint = " It carries Python code: --allow-code (allow_code=True) loads it all the same." if unsafe else ""
         raise ValueError(f"{path.name} could not be read: {reason}.{hint}") from error
+
+
+def _saved_model(path, allow_code):
+    """A SavedModel behind its serving signature, as a Keras model of one layer; what is inside stays closed."""
+    if not (path / "saved_model.pb").is_file():
+        raise ValueError(
+            f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is none."
+        )
+    if not allow_code:
+        raise ValueError(f"A SavedModel carries code: --allow-code (allow_code=True) runs it. Received: {path}.")
+    signatures = tf.saved_model.load(str(path)).signatures
+    if "serving_default" not in signatures:
+        raise ValueError(
+            f"A SavedModel is called by its signature serving_default. Received: {path} with {list(signatures) or 'none'}."
+        )
+    takes = signatures["serving_default"].structured_input_signature[1]
+    inputs = {
+        name: keras.Input(batch_shape=spec.shape, dtype=spec.dtype.name, name=name) for name, spec in takes.items()
+    }
+    if len(inputs) != 1:
+        raise ValueError(
+            f"A SavedModel's signature takes one array. Received: {path}, which takes {', '.join(inputs)}."
+        )
+    (only,) = inputs.values()
+    outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="signature")(only)
+    return keras.Model(only, outputs, name=path.name)
 
 
 def _channels(inputs):

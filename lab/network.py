@@ -169,14 +169,16 @@ class Network:
         """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises ValueError if none."""
         wanted = self._rank()
         for address in reversed(self._shapes):
-            if _has_extent(self._shapes[address], wanted) and not self._whole(address):
+            if _has_extent(self._shapes[address], wanted) and not self._passed_by(address):
                 return address
         raise ValueError(
             f"A CAM needs a layer with positions, such as rows and columns. Received: {self.name}, which has none."
         )
 
-    def _whole(self, address):
-        return isinstance(self.tree[address.split("@")[0]], keras.Model)
+    def _passed_by(self, address):
+        """Whether a CAM does not look here by itself: a model inside the model, or what makes its outputs."""
+        layer = self.tree[address.split("@")[0]]
+        return isinstance(layer, keras.Model) or id(layer) in self._given
 
     def _rank(self):
         """How many axes a layer's output has that lies over the first input as a picture lies over another: int, or None for any."""
@@ -282,6 +284,8 @@ class Network:
                 outputs = self._named(self.model(inputs, training=False))
             seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
             seen["order"] = reader.order
+            made = [id(tensor) for tensor in outputs.values()]
+            seen["given"] = {key for key, calls in reader.outputs.items() if any(id(each) in made for each in calls)}
             seen["outputs"] = {name: _shape(tensor) for name, tensor in outputs.items()}
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
             seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
@@ -290,6 +294,8 @@ class Network:
         tf.function(look, autograph=False).get_concrete_function(self.spec)
         # heads are taken off when a logit is asked for; ends is whatever activation made each output.
         self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
+        # Layers that make what the model gives out: a CAM looks before them.
+        self._given = seen["given"]
         self._layers = self._rows(seen["reader"], seen["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(

@@ -15,6 +15,10 @@ objectives = Registry("objective")
 register = objectives.register
 
 
+# Kinds that are read from an output of the model, before its softmax; all others are read from layers.
+OUTPUTS = ("logit", "region", "token")
+
+
 @dataclass(frozen=True)
 class Term:
     """One thing to score: its kind, the layer path or output name where it is read, and its numbers, one row a sample.
@@ -32,7 +36,7 @@ class Term:
     @property
     def paths(self):
         """The layers that the term reads: tuple of str."""
-        if self.kind == "logit":
+        if self.kind in OUTPUTS:
             return ()
         return self.where if isinstance(self.where, tuple) else (self.where,)
 
@@ -72,7 +76,7 @@ class Objective:
     @property
     def linear(self):
         """The same objective read before the activation functions of its layers, but where whole activations are compared or given."""
-        plain = ("logit", "likeness", "custom")
+        plain = (*OUTPUTS, "likeness", "custom")
         return Objective(tuple((weight, replace(term, linear=term.kind not in plain)) for weight, term in self.terms))
 
     @property
@@ -168,6 +172,28 @@ def _one(kind, where, *numbers):
 def logit(index, *, output=None):
     """The score of a class before softmax or sigmoid: an index, or one per sample; `output` names one of several outputs."""
     return _one("logit", output, _indices(index, "A class"))
+
+
+@register
+def region(index, mask=None, *, output=None):
+    """The mean score of a class over positions of an output [batch, ..., classes], such as a segmentation's
+    (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434): a class, or one per sample.
+
+    mask: bool or weights over the positions [...], or one per sample [batch, ...]; a list is one mask a sample; None: all alike.
+    """
+    rows = (
+        [[1.0]] if mask is None else [np.ravel(each) for each in (mask if isinstance(mask, (list, tuple)) else [mask])]
+    )
+    weights = tuple(tuple(np.asarray(row, "float64").tolist()) for row in rows)
+    if any(not np.isfinite(row).all() or min(row) < 0 or not any(row) for row in weights):
+        raise ValueError("A region holds at least one position, with weights of 0 or more. Received: none, or others.")
+    return _one("region", output, _indices(index, "A class"), weights)
+
+
+@register
+def token(index, position, *, output=None):
+    """The score of a class at one position of an output [batch, positions, classes]: an index and a position, or one of each per sample."""
+    return _one("token", output, _indices(index, "A class"), _indices(position, "A position"))
 
 
 @register
@@ -273,7 +299,7 @@ def check(objective, layers, outputs):
     `layers` maps path (with @call) to output shape, `outputs` output name to shape.
     """
     for _, term in objective.terms:
-        if term.kind == "logit":
+        if term.kind in OUTPUTS:
             _check_class(term, outputs)
             continue
         for path in term.paths:
@@ -291,11 +317,33 @@ def _check_class(term, outputs):
     if term.where is not None and term.where not in outputs:
         raise ValueError(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
     shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
+    _CHECKED[term.kind](term, shape)
+    _check_range("A class", term.numbers[0], shape[-1] if len(shape) > 1 else 1, term.kind)
+
+
+def _check_one_score(term, shape):
     if len(shape) not in (1, 2):
         raise ValueError(
-            f"logit(...) needs one score per class and sample, [batch, classes]. Received: an output of shape {shape}."
+            f"{term.kind}(...) needs one score per class and sample, [batch, classes]. Received: an output of shape {shape}; region(...) and token(...) explain scores at positions."
         )
-    _check_range("A class", term.numbers[0], shape[-1] if len(shape) == 2 else 1, "logit")
+
+
+def _check_region(term, shape):
+    if len(shape) < 3:
+        raise ValueError(f"region(...) needs an output with positions, [batch, ..., classes]. Received: {shape}.")
+    size = None if None in shape[1:-1] else int(np.prod(shape[1:-1]))
+    for row in term.numbers[1]:
+        if len(row) > 1 and size is not None and len(row) != size:
+            raise ValueError(f"A mask covers the output's positions, {shape[1:-1]}. Received: {len(row)} numbers.")
+
+
+def _check_token(term, shape):
+    if len(shape) != 3:
+        raise ValueError(f"token(...) needs an output [batch, positions, classes]. Received: {shape}.")
+    _check_range("A position", term.numbers[1], shape[1], "token")
+
+
+_CHECKED = {"logit": _check_one_score, "region": _check_region, "token": _check_token}
 
 
 def _check_channel(term, shape):

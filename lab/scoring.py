@@ -4,6 +4,7 @@
 """
 
 from lab.environment import tf
+from lab.objectives import OUTPUTS
 from lab.taps import preactivation
 
 
@@ -18,7 +19,7 @@ def score(structure, weights, numbers, trace):
             read = {path: _read(trace.activations[path], linear) for path in where}
             term = _one_score(function(read), where)
         else:
-            activation = trace.logits(where) if kind == "logit" else trace.activations[where]
+            activation = trace.logits(where) if kind in OUTPUTS else trace.activations[where]
             term = _KINDS[kind](_read(activation, linear), *numbers[position])
         total += tf.cast(weights[position], term.dtype) * term
     return total
@@ -53,6 +54,16 @@ def pooled(activation):
 def _logit(activation, index):
     scores = activation if len(activation.shape) == 2 else activation[:, None]
     return tf.gather(scores, index, axis=1, batch_dims=1)
+
+
+def _region(activation, index, weights):
+    values = tf.gather(_positions(activation), index, axis=2, batch_dims=1)
+    weights = tf.broadcast_to(tf.cast(weights, values.dtype), tf.shape(values))
+    return tf.reduce_sum(values * weights, axis=1) / tf.reduce_sum(weights, axis=1)
+
+
+def _token(activation, index, position):
+    return tf.gather_nd(activation, tf.stack([position, index], axis=1), batch_dims=1)
 
 
 def _channel(activation, index):
@@ -117,6 +128,8 @@ def _cosine(activation, vector):
 
 _KINDS = {
     "logit": _logit,
+    "region": _region,
+    "token": _token,
     "channel": _channel,
     "neuron": _neuron,
     "layer": _layer,

@@ -9,8 +9,9 @@ import numpy as np
 
 from lab import chunks, routines
 from lab.attribution import copies, explainers
-from lab.attribution.noise import _drawing, copied
+from lab.attribution.noise import copied, drawing
 from lab.attribution.options import plain, whole
+from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.maps import resized
 
@@ -37,17 +38,18 @@ def gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True):
 
 
 @explainers.register(resolution="layer")
+@at_embeddings
 def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True, samples=10, noise=0.15, seed):
     """Smooth Grad-CAM++, its derivatives averaged over noisy copies (Omeiza, Speakman, Cintas, Weldermariam 2019, https://arxiv.org/abs/1908.01224).
 
     samples: noisy copies. noise: standard deviation as a fraction of each input's own max - min. The activation is that of the
     clean input. layer, relu and result as of `gradcam`.
     """
-    drawing = _drawing(samples, noise, "mean", seed)
+    drawn = drawing(samples, noise, "mean", seed)
     arrays = network.inputs(inputs)
 
     def make(some, indices):
-        leaves = [copied(leaf, drawing, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
+        leaves = [copied(leaf, drawn, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
         return tf.nest.pack_sequence_as(some, leaves), None
 
     def at(address):

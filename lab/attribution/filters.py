@@ -49,8 +49,10 @@ def forgrad(network, inputs, objective, *, method="gradient", cutoff=15.0, optio
         )
     chosen = settled(explainer, network, None, given)
     maps = attribute(explainer, network, network.inputs(inputs), objective, **chosen)
-    channelled = tf.nest.map_structure(np.shape, maps) == tf.nest.map_structure(np.shape, network.inputs(inputs))
-    return tf.nest.map_structure(lambda leaf: low_passed(leaf, cutoff, channelled), maps)
+    arrays = network.inputs(inputs)
+    if isinstance(maps, np.ndarray) and np.shape(arrays) != maps.shape:
+        return low_passed(maps, cutoff, channelled=False)
+    return tf.nest.map_structure(lambda leaf, array: low_passed(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)
 
 
 def low_passed(maps, cutoff, channelled=True):

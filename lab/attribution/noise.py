@@ -20,7 +20,7 @@ def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="m
     variant: "mean"; "squared", the mean of the squared gradients (Hooker et al. 2019, https://arxiv.org/abs/1806.10758); or "variance",
     VarGrad, their variance (Adebayo et al. 2018, https://arxiv.org/abs/1810.03307). -> maps like the inputs, float32.
     """
-    options = _drawing(samples, noise, variant, seed) | {"share": np.float32(1 / samples)}
+    options = drawing(samples, noise, variant, seed) | {"share": np.float32(1 / samples)}
     if variant == "mean":
         return plain(routines.sampled_gradient(network, inputs, objective, noisy, options, samples))
     return _varied(
@@ -29,30 +29,29 @@ def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="m
 
 
 @explainers.register(wrapper=True)
+@at_embeddings
 def noise_tunnel(
     network, inputs, objective, *, method="gradient", samples=10, noise=0.15, variant="mean", seed, options=None
 ):
     """Any method averaged over noisy copies (the idea of SmoothGrad: Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 
     method: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
-    same draws. -> the method's maps, float32. Raises ValueError for an unknown method or option, and for inputs of ids.
+    same draws; on token ids, of what embeds them. -> the method's maps, float32. Raises ValueError for an unknown method or option.
     """
     from lab.explanation import attribute, settled
 
-    drawing = _drawing(samples, noise, variant, seed)
+    drawn = drawing(samples, noise, variant, seed)
     explainer = explainers.get(method)
     chosen = settled(explainer, network, seed, options or {})
 
     def make(some, indices):
-        leaves = [copied(leaf, drawing, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
+        leaves = [copied(leaf, drawn, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
         return tf.nest.pack_sequence_as(some, leaves), None
 
     def ask(points, goal):
         return attribute(explainer, network, points, goal, **chosen)
 
     arrays = network.inputs(inputs)
-    if not any(leaf.dtype.kind == "f" for leaf in tf.nest.flatten(arrays)):
-        raise ValueError("Noise is added to floating numbers. Received: ids; smoothgrad adds it to what embeds them.")
     powers = (1,) if variant == "mean" else (1, 2)
     sums = copies.summed(network, arrays, objective, samples, make, ask, powers=powers)
     return plain(sums[0]) if variant == "mean" else _varied(variant, *sums)
@@ -84,7 +83,7 @@ def copied(leaf, options, indices, number):
     return noisy(tf.constant(leaf), None, {**options, "share": 1.0}, tf.constant(indices, tf.int32), number)[0].numpy()
 
 
-def _drawing(samples, noise, variant, seed):
+def drawing(samples, noise, variant, seed):
     whole("samples", samples)
     at_least("noise", noise, 0)
     one_of("variant", variant, VARIANTS)

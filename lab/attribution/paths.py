@@ -225,10 +225,11 @@ def _shaped(nodes, indices, leaf):
 
 
 def _guided(network, arrays, start, objective, steps, fraction, max_dist):
-    goal, base, points = _together(arrays), _together(start), _together(start).copy()
+    goal, base = _together(arrays, arrays), _together(start, arrays)
+    points = base.copy()
     found, whole_way = np.zeros_like(points), np.abs(goal - base).sum(axis=1)
     for step in range(1, steps + 1):
-        slopes = _together(routines.gradient(network, _apart(points, arrays), objective)[1])
+        slopes = _together(routines.gradient(network, _apart(points, arrays), objective)[1], arrays)
         corridor = (max(step / steps - max_dist, 0.0), min(step / steps + max_dist, 1.0))
         left = whole_way * (1 - step / steps)
         for row in range(len(points)):
@@ -256,9 +257,10 @@ def _moved(point, slope, base, goal, corridor, left, fraction):
         point = np.where(chosen, edge, point)
 
 
-def _together(structure):
-    """All floating numbers of each sample in one row: float64 [batch, numbers]."""
-    leaves = [leaf for leaf in tf.nest.flatten(structure) if leaf.dtype.kind == "f"]
+def _together(structure, arrays):
+    """The numbers of each sample in one row, but where the inputs are ids: float64 [batch, numbers]."""
+    pairs = zip(tf.nest.flatten(structure), tf.nest.flatten(arrays))
+    leaves = [leaf for leaf, array in pairs if array.dtype.kind == "f"]
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1).astype("float64")
 
 

@@ -6,7 +6,6 @@ al. 2019, https://arxiv.org/abs/1711.00867). Exact and deterministic: no random 
 
 import numpy as np
 
-from lab.attribution import explainers
 from lab.environment import tf
 from lab.registry import options as known
 from sanity import gates
@@ -50,8 +49,9 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
 def _options(viewer, rewrite):
     """What the method must be told about the rewritten network: where its layer is now, and where its baseline."""
     found = {}
-    if rewrite.inside and explainers.tag(viewer.explainer, "resolution") == "layer":
-        found["layer"] = rewrite.inside + viewer.chosen["layer"]
+    if rewrite.inside and "layer" in viewer.chosen:
+        layer = viewer.chosen["layer"]
+        found["layer"] = rewrite.inside + layer if isinstance(layer, str) else [rewrite.inside + each for each in layer]
     if rewrite.shift and "baseline" in known(viewer.explainer):
         found["baseline"] = viewer.chosen.get("baseline", known(viewer.explainer)["baseline"]) + rewrite.shift
     return found

@@ -86,7 +86,9 @@ def test_cams_of_one_network_are_not_each_other(small):
     """Before a GELU, where values of both signs matter: around a ReLU some are the same by their formulas."""
     inputs = networks.images()
     maps = {
-        name: explainers.get(name)(small, inputs, GOAL, layer="depthwise_bn", **({"seed": 0} if "smooth" in name else {}))
+        name: explainers.get(name)(
+            small, inputs, GOAL, layer="depthwise_bn", **({"seed": 0} if "smooth" in name else {})
+        )
         for name in explainers.names(resolution="layer")
         if "tf_explain" not in name
     }

@@ -1,0 +1,347 @@
+"""Every kind of Keras model and input: a method explains it, or says why not; never something else in silence."""
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from lab.attribution import explainers
+from lab.environment import tf
+from lab.registry import options
+from tests import networks
+from tests.networks import distance, filled, network
+
+rng = np.random.default_rng(5)
+
+
+def series():
+    inputs = keras.Input((20, 2))
+    x = keras.layers.Conv1D(6, 3, padding="same", use_bias=False)(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Conv1D(5, 3, strides=2, activation="relu", name="last")(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+def volume():
+    inputs = keras.Input((6, 8, 8, 1))
+    x = keras.layers.Conv3D(4, 3, padding="same", activation="relu", name="last")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling3D()(x)))
+
+
+def recurrent():
+    inputs = keras.Input((7, 3))
+    x = keras.layers.LSTM(6, return_sequences=True, name="lstm")(inputs)
+    x = keras.layers.GRU(5)(x)
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+
+
+def attention():
+    inputs = keras.Input((9, 8))
+    x = keras.layers.LayerNormalization()(inputs)
+    x = inputs + keras.layers.MultiHeadAttention(2, 4, name="mha")(x, x)
+    x = x + keras.layers.Dense(8)(
+        keras.layers.Dense(16, activation="gelu", name="wide")(keras.layers.LayerNormalization()(x))
+    )
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+def table():
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(9, activation="relu", name="wide")(inputs)))
+
+
+class Placed(keras.layers.Layer):
+    """Adds to each token an embedding of its place, which no id is looked up by."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.places = keras.layers.Embedding(11, 6)
+
+    def call(self, x):
+        return x + self.places(keras.ops.arange(11))
+
+
+def tokens(mask=False):
+    inputs = keras.Input((11,), dtype="int32")
+    x = keras.layers.Embedding(30, 6, mask_zero=mask, name="words")(inputs)
+    x = Placed(name="placed")(x)
+    x = x + keras.layers.MultiHeadAttention(2, 3)(x, x)
+    x = keras.layers.Dense(8, activation="relu", name="wide")(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+def lines(model, *sizes):
+    return network(filled(model)), rng.normal(size=(3, *sizes)).astype("float32")
+
+
+KINDS = {
+    "image": lambda: (network(networks.flat()), networks.images(3)),
+    "series": lambda: lines(series(), 20, 2),
+    "volume": lambda: lines(volume(), 6, 8, 8, 1),
+    "recurrent": lambda: lines(recurrent(), 7, 3),
+    "attention": lambda: lines(attention(), 9, 8),
+    "table": lambda: lines(table(), 6),
+    "tokens": lambda: (network(filled(tokens())), rng.integers(1, 30, (3, 11))),
+    "two inputs": lambda: (
+        network(networks.shared()),
+        {"left": networks.images(3), "right": networks.images(3, seed=1)},
+    ),
+}
+
+# What each kind is refused by, in the words of the error; whatever is not here is explained.
+IMAGES_ONLY = {"xrai", "scorecam", "fullgrad", "guided_gradcam", "blur_integrated_gradients"}
+REFUSED = {
+    "series": {"xrai"},
+    "volume": {"xrai"},
+    "recurrent": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam"},
+    "attention": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam"},
+    "table": {*IMAGES_ONLY, "forgrad", *explainers.names(resolution="layer")},
+    "tokens": IMAGES_ONLY,
+    "two inputs": {"xrai", "scorecam", "fullgrad", "guided_gradcam"},
+}
+OWN = [name for name in explainers if "." not in name]
+
+
+@pytest.fixture(scope="module")
+def kinds():
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            made[kind] = KINDS[kind]()
+        return made[kind]
+
+    return get
+
+
+def given(name, kind):
+    known = options(explainers.get(name))
+    chosen = {key: 4 for key in ("steps", "samples") if key in known}
+    if "relu" in known:
+        chosen["relu"] = False
+    if kind == "table" and "layer" in known:
+        chosen["layer"] = "wide"
+    return chosen
+
+
+def goal(kind):
+    return lab.logit([0, 1, 2], output="kind") if kind == "two inputs" else lab.logit([0, 1, 1])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("name", OWN)
+def test_every_method_explains_every_kind_or_says_why_not(kinds, kind, name):
+    seen, inputs = kinds(kind)
+    try:
+        record = lab.explain(seen, inputs, goal(kind), method=name, **given(name, kind))
+    except ValueError as error:
+        assert name in REFUSED.get(kind, ()) and "Received" in str(error), error
+        return
+    assert name not in REFUSED.get(kind, ())
+    leaves = tf.nest.flatten(record.maps)
+    assert all(leaf.dtype == np.float32 and len(leaf) == 3 and np.isfinite(leaf).all() for leaf in leaves)
+    assert all(leaf.any() for leaf in leaves)
+
+
+# Against the plain gradient -----------------------------------------------------------------------------------------------
+
+
+def by_tape(model, inputs, index, output=None):
+    inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = model(inputs, training=False)
+        scores = tf.gather(outputs if output is None else outputs[output], index, axis=1, batch_dims=1)
+        scores = (
+            tf.math.log(scores) if output or "softmax" in str(getattr(model.layers[-1], "activation", "")) else scores
+        )
+    return tape.gradient(scores, inputs)
+
+
+@pytest.mark.parametrize("kind", ["series", "volume", "attention", "table"])
+def test_gradients_are_the_plain_ones(kinds, kind):
+    seen, inputs = kinds(kind)
+    assert distance(lab.gradient(seen, inputs, goal(kind)), by_tape(seen.model, inputs, [0, 1, 1])) < 1e-4
+
+
+def test_a_cam_of_a_series_is_the_formula(kinds):
+    seen, inputs = kinds("series")
+    cut = keras.Model(seen.model.inputs[0], [seen.model.get_layer("last").output, seen.model.output])
+    with tf.GradientTape() as tape:
+        activation, scores = cut(inputs)
+        picked = tf.gather(scores, [0, 1, 1], axis=1, batch_dims=1)
+    slope = tape.gradient(picked, activation).numpy()
+    slow = (slope.mean(1, keepdims=True) * activation.numpy()).sum(-1)
+    record = lab.explain(seen, inputs, goal("series"), method="gradcam", relu=False)
+    assert record.layer == "last" and record.maps.shape == (3, 9) and distance(record.maps, slow) < 1e-4
+
+
+def test_a_cam_of_a_volume_has_its_depth(kinds):
+    seen, inputs = kinds("volume")
+    assert lab.gradcam(seen, inputs, goal("volume")).shape == (3, 6, 8, 8)
+    assert lab.guided_gradcam(seen, inputs, goal("volume")).shape == inputs.shape
+
+
+# Tokens -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_ids_are_explained_at_what_embeds_them(mask):
+    seen = network(filled(tokens(mask)))
+    ids = rng.integers(0, 30, (3, 11))
+    words = seen.tree["words"].embeddings.numpy()
+
+    def scores(vectors):
+        """The rest of the model, on vectors in place of the looked-up ones."""
+        x = vectors + seen.tree["placed"].places.embeddings.value
+        hidden = [layer for layer in seen.model.layers if isinstance(layer, keras.layers.MultiHeadAttention)][0]
+        masked = {"attention_mask": (ids != 0)[:, None, :]} if mask else {}
+        x = x + hidden(x, x, **masked)
+        x = seen.tree["wide"](x)
+        weights = (ids != 0).astype("float32") if mask else np.ones((3, 11), "float32")
+        pooled = tf.reduce_sum(x * weights[..., None], 1) / weights.sum(1, keepdims=True)
+        return tf.gather(seen.model.layers[-1](pooled), [0, 1, 1], axis=1, batch_dims=1)
+
+    if not mask:
+        vectors = tf.constant(words[ids])
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            picked = scores(vectors)
+        slope = tape.gradient(picked, vectors).numpy()
+        np.testing.assert_allclose(routines.scores(seen, ids, goal("tokens")), picked, rtol=1e-4, atol=1e-5)
+        assert distance(lab.gradient(seen, ids, goal("tokens")), slope.sum(-1)) < 1e-4
+        assert distance(lab.gradient_x_input(seen, ids, goal("tokens")), (slope * words[ids]).sum(-1)) < 1e-4
+    record = lab.explain(seen, ids, goal("tokens"), method="integrated_gradients", steps=100)
+    assert record.maps.shape == (3, 11) and np.abs(record.gap).max() < 2e-2 * np.abs(record.scores).max()
+    of_ids = lab.explain(seen, ids, goal("tokens"), method="integrated_gradients", steps=100, baseline=np.full(11, 7))
+    assert np.abs(of_ids.gap).max() < 2e-2 * np.abs(of_ids.scores).max() and distance(of_ids.maps, record.maps) > 1e-3
+    assert np.abs(of_ids.maps[ids == 7]).max(initial=0) < 1e-6
+    if mask:
+        assert np.abs(record.maps[ids == 0]).max(initial=0) < 1e-6
+
+
+def test_ids_that_no_layer_embeds_are_refused():
+    inputs = keras.Input((4,), dtype="int32")
+    one_hot = keras.ops.one_hot(inputs, 5)
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(one_hot)))))
+    with pytest.raises(ValueError, match="floating numbers"):
+        lab.gradient(seen, np.ones((2, 4), "int32"), lab.logit(0))
+
+
+# One function, many models ------------------------------------------------------------------------------------------------
+
+SAME = [name for name in OWN if name not in explainers.names(control=True)]
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_nested_and_subclassed_models_give_the_flat_map(kinds, name):
+    flat, inputs = kinds("image")
+    chosen = given(name, "image")
+    expected = lab.explain(flat, inputs, goal("image"), method=name, **chosen).maps
+    for build, layer in ((networks.nested, "backbone/last"), (networks.subclassed, "blocks/6")):
+        other = kinds.__wrapped__(build) if hasattr(kinds, "__wrapped__") else network(build())
+        there = {"layer": layer} if "layer" in options(explainers.get(name)) else {}
+        maps = lab.explain(other, inputs, goal("image"), method=name, **{**chosen, **there}).maps
+        assert distance(maps, expected) < (0.05 if "guided_integrated" in name else 1e-3), build
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_comes_close(policy):
+    plain, inputs = network(networks.flat()), networks.images(3)
+    mixed = network(networks.flat(dtype=policy))
+    for name in (
+        "gradient",
+        "integrated_gradients",
+        "gradcam",
+        "layercam",
+        "gradient_shap",
+        "layer_conductance",
+        "fullgrad",
+    ):
+        chosen = given(name, "image")
+        maps = lab.explain(mixed, inputs, goal("image"), method=name, **chosen).maps
+        expected = lab.explain(plain, inputs, goal("image"), method=name, **chosen).maps
+        assert maps.dtype == np.float32 and distance(maps, expected) < (
+            0.02 if "16" in policy and "b" not in policy else 0.1
+        ), name
+
+
+# Objectives at outputs with positions -------------------------------------------------------------------------------------
+
+
+def segmenter():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 3, padding="same", activation="relu", name="last")(inputs)
+    return network(filled(keras.Model(inputs, keras.layers.Conv2D(4, 1, activation="softmax")(x))))
+
+
+def test_a_region_of_a_segmentation_is_explained():
+    seen, inputs = segmenter(), networks.images(2, side=8)
+    logits = routines.outputs(seen, inputs)[next(iter(seen.outputs))]
+    mask = np.zeros((8, 8), bool)
+    mask[2:4, 3:6] = True
+    np.testing.assert_allclose(
+        routines.scores(seen, inputs, lab.region([1, 2], mask)),
+        [logits[0, 2:4, 3:6, 1].mean(), logits[1, 2:4, 3:6, 2].mean()],
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(routines.scores(seen, inputs, lab.region(3)), logits[..., 3].mean((1, 2)), rtol=1e-4)
+    record = lab.explain(seen, inputs, lab.region(1, mask), method="gradient")
+    assert record.head == "Softmax" and not record.maps[:, 6:].any() and record.maps[:, 2:4, 3:6].any()
+    assert lab.gradcam(seen, inputs, lab.region(1, [mask, ~mask])).shape == (2, 8, 8)
+    for bad, words in (
+        (lambda: lab.gradient(seen, inputs, lab.logit(0)), "region"),
+        (lambda: lab.gradient(seen, inputs, lab.region(9)), "between 0 and 3"),
+        (lambda: lab.gradient(seen, inputs, lab.region(0, np.ones((3, 3)))), "covers"),
+        (lambda: lab.region(0, np.zeros((8, 8))), "at least one"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            bad()
+
+
+def test_one_token_of_a_sequence_is_explained():
+    inputs = keras.Input((5,), dtype="int32")
+    x = keras.layers.Embedding(12, 4)(inputs)
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(3)(x))))
+    ids = rng.integers(0, 12, (2, 5))
+    maps = lab.gradient_x_input(seen, ids, lab.token(1, [3, 0]))
+    assert np.flatnonzero(maps[0]).tolist() == [3] and np.flatnonzero(maps[1]).tolist() == [0]
+    with pytest.raises(ValueError, match="A position"):
+        lab.gradient(seen, ids, lab.token(1, 9))
+
+
+def test_contrasts_and_regression_are_objectives(kinds):
+    seen, inputs = kinds("two inputs")
+    size = lab.explain(seen, inputs, lab.logit(0, output="size"), method="gradient")
+    assert size.head is None and set(size.maps) == {"left", "right"}
+    a, b = (lab.gradient(seen, inputs, lab.logit(index, output="kind"))["left"] for index in (0, 2))
+    both = lab.gradient(seen, inputs, lab.logit(0, output="kind") - lab.logit(2, output="kind"))["left"]
+    assert distance(both, a - b) < 1e-5
+
+
+# Closed models ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_is_explained_through_its_signature(tmp_path):
+    model, inputs = networks.flat(), networks.images(3)
+    model.export(tmp_path / "saved", verbose=False)
+    with pytest.raises(ValueError, match="allow-code"):
+        lab.load(tmp_path / "saved")
+    closed = lab.load(tmp_path / "saved", allow_code=True)
+    for name in ("gradient", "integrated_gradients", "smoothgrad"):
+        chosen = given(name, "image")
+        theirs = lab.explain(network(model), inputs, goal("image"), method=name, **chosen).maps
+        assert distance(lab.explain(closed, inputs, goal("image"), method=name, **chosen).maps, theirs) < 1e-3
+    for name in ("gradcam", "guided_backprop", "layer_conductance"):
+        with pytest.raises(ValueError, match="Received"):
+            lab.explain(closed, inputs, goal("image"), method=name)
+    networks.flat(head="softmax").export(tmp_path / "softmax", verbose=False)
+    hidden = lab.load(tmp_path / "softmax", allow_code=True)
+    words = lab.explain(hidden, inputs, goal("image"), method="gradient").flags
+    assert words == (("a softmax that could not be taken off",),) * 3
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="which is none"):
+        lab.load(tmp_path / "empty")
