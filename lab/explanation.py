@@ -66,7 +66,7 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
         tuple((*seen, *doubted) for seen, doubted in found),
         network.heads[_output(network, objective)] if _output(network, objective) else None,
         explainers.name(explainer),
-        _plain(chosen),
+        _plain(chosen) | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
     )
 
 

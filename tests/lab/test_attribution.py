@@ -204,40 +204,6 @@ def test_explain_says_what_is_wrong(small):
     assert "all zero" in flagged._repr_html_()
 
 
-def test_tf_explain_agrees_where_it_should(small):
-    inputs = networks.images()
-    assert (
-        distance(
-            lab.explain(small, inputs, GOAL, method="tf_explain.vanilla_gradients").maps,
-            lab.gradient(small, inputs, GOAL),
-        )
-        < 1e-5
-    )
-    theirs = lab.explain(small, inputs, GOAL, method="tf_explain.gradcam", use_guided_grads=False).maps
-    assert distance(theirs, lab.gradcam(small, inputs, GOAL, relu=False)) < 1e-5
-    guided = lab.explain(small, inputs, GOAL, method="tf_explain.gradcam").maps
-    assert distance(guided, theirs) > 1e-2
-
-
-def test_tf_explain_is_refused_where_it_would_explain_something_else(small):
-    inputs = networks.images()
-    softmax = networks.network(
-        networks.filled(
-            keras.Sequential(
-                [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
-            )
-        )
-    )
-    with pytest.raises(ValueError, match="ends in Softmax"):
-        lab.explain(softmax, inputs, lab.logit(0), method="tf_explain.vanilla_gradients")
-    with pytest.raises(ValueError, match="one logit"):
-        lab.explain(small, inputs, lab.channel("last", 0), method="tf_explain.vanilla_gradients")
-    with pytest.raises(ValueError, match="Functional and Sequential"):
-        lab.explain(
-            networks.network(networks.subclassed()), inputs, lab.logit(0), method="tf_explain.gradcam", layer="blocks/6"
-        )
-
-
 def test_photographs_are_explained_sensibly(lite0, photos):
     """The cat's face and the cup hold more of Grad-CAM's mass than their area."""
     inputs, classes = photos

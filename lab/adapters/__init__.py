@@ -1,0 +1,15 @@
+"""Adapters: other libraries' explainers made into ours, by their raw arrays and never by their pictures.
+
+A library that is not installed has none registered; tf-explain always is. For callables of your own see `lab.adapters.strangers`.
+"""
+
+import importlib.util
+
+from lab.adapters import tf_explain  # noqa: F401  (registering)
+
+# Package that is imported -> the adapters' module.
+_OPTIONAL = {"saliency": "saliency", "tf_keras_vis": "tf_keras_vis", "xplique": "xplique"}
+
+for _package, _module in _OPTIONAL.items():
+    if importlib.util.find_spec(_package):
+        importlib.import_module(f"lab.adapters.{_module}")

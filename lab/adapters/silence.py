@@ -1,0 +1,13 @@
+"""Silence: what other libraries warn of and print is theirs, and no concern of the lab's users."""
+
+import contextlib
+import io
+import warnings
+
+
+@contextlib.contextmanager
+def silent():
+    """While open, Python warnings are dropped and nothing is printed, progress bars included."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

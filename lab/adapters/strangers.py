@@ -1,0 +1,71 @@
+"""Strangers: explainers that ask a model by callbacks, one sample at a time, made into ours.
+
+def shapley(question, sample):                       # sample: one input without its batch axis
+    explainer = shap.KernelExplainer(question.scores, background)
+    return explainer.shap_values(sample[None])[0]
+
+lab.explain(network, inputs, objective, method=one_by_one(shapley))
+"""
+
+import functools
+import inspect
+
+import numpy as np
+
+from lab import routines
+from lab.environment import tf
+
+
+class Question:
+    """What a network says of points near one sample: `scores(points) -> [n]`, `gradients(points) -> [n, ...]`, and at a layer."""
+
+    def __init__(self, network, objective, row):
+        self.network, self.objective, self.row = network, objective, row
+
+    def scores(self, points):
+        """The objective's score of each of n points, arrays [n, ...]: float32 [n]."""
+        return routines.scores(self.network, points, self._goal(points))
+
+    def gradients(self, points):
+        """The score's gradient at each point: float32, like the points."""
+        return routines.gradient(self.network, points, self._goal(points))[1]
+
+    def at(self, layer, points):
+        """A layer's activation at each point and the score's gradient there: float32 [n, ...] twice."""
+        both = routines.layer_gradient(self.network, points, self._goal(points), layer, _both)
+        return both[:, 0], both[:, 1]
+
+    def logits(self, points):
+        """All logits of each point, for libraries that choose a class themselves: float32 [n, classes]."""
+        return routines.logits(self.network, points)
+
+    def _goal(self, points):
+        return self.objective.rows([self.row] * len(tf.nest.flatten(points)[0]))
+
+
+def one_by_one(explain):
+    """A function `(question, sample, **options) -> map of the sample` as an explainer of ours, which asks it sample by sample.
+
+    The map has the sample's own shape, or lies over its positions. An option `seed` makes it one that draws; each sample is
+    asked with the same seed, so that its map does not depend on its company. Raises ValueError for several inputs.
+    """
+    known = [each for each in inspect.signature(explain).parameters.values() if each.kind is each.KEYWORD_ONLY]
+
+    @functools.wraps(explain)
+    def explainer(network, inputs, objective, **options):
+        arrays = network.inputs(inputs)
+        if not isinstance(arrays, np.ndarray):
+            raise ValueError(f"{explain.__name__} explains models of one input. Received: several.")
+        maps = [explain(Question(network, objective, row), arrays[row].copy(), **options) for row in range(len(arrays))]
+        return np.stack([np.asarray(each) for each in maps]).astype("float32")
+
+    first = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("network", "inputs", "objective")
+    ]
+    explainer.__signature__ = inspect.Signature([*first, *known])
+    explainer.looped = True
+    return explainer
+
+
+def _both(activation, gradient):
+    return tf.stack([activation, gradient], axis=1)

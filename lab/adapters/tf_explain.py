@@ -1,0 +1,255 @@
+"""tf-explain's seven explainers, by their own static methods: their raw arrays, and not their pictures.
+
+Where it would explain something else than it is asked for, as a probability for a logit, it is refused.
+"""
+
+import contextlib
+import importlib
+
+import numpy as np
+
+from lab.adapters.silence import silent
+from lab.attribution import explainers
+from lab.attribution.options import at_least, whole
+from lab.environment import keras, tf
+
+
+@explainers.register(library="tf_explain", same_as="gradient")
+def vanilla_gradients(network, inputs, objective):
+    """tf-explain's VanillaGradients: signed gradient of the score, shaped like the inputs, float32.
+
+    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises ValueError where tf-explain would explain something else.
+    """
+    method, model = _method("vanilla_gradients", "VanillaGradients"), _score_model(network)
+    return _by_class(
+        network, inputs, objective, lambda part, index: method.compute_gradients(part, model, index).numpy()
+    )
+
+
+@explainers.register(library="tf_explain", same_as="gradient_x_input")
+def gradients_inputs(network, inputs, objective):
+    """tf-explain's GradientsInputs: signed gradient times input, shaped like the inputs, float32.
+
+    Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713. Raises ValueError as above.
+    """
+    method, model = _method("gradients_inputs", "GradientsInputs"), _score_model(network)
+    return _by_class(
+        network, inputs, objective, lambda part, index: method.compute_gradients(part, model, index).numpy()
+    )
+
+
+@explainers.register(library="tf_explain")
+def integrated_gradients(network, inputs, objective, *, n_steps=10):
+    """tf-explain's IntegratedGradients: the mean gradient on the path from zero, *not* multiplied by the input, float32 like the inputs.
+
+    Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, whose last factor tf-explain leaves out, so that the maps do
+    not add up to the score. n_steps: points of the path, both ends among them. Given the model without its softmax.
+    """
+    method, model = _method("integrated_gradients", "IntegratedGradients"), _score_model(network)
+    if whole("n_steps", n_steps) < 2:
+        raise ValueError(f"n_steps counts both ends of the path: 2 or more. Received: {n_steps}.")
+
+    def maps(part, index):
+        points = method.generate_interpolations(part, n_steps)
+        return method.get_integrated_gradients(points, model, index, n_steps).numpy()
+
+    return _by_class(network, inputs, objective, maps, at_once=1)
+
+
+@explainers.register(library="tf_explain")
+def smoothgrad(network, inputs, objective, *, num_samples=5, noise=1.0, seed):
+    """tf-explain's SmoothGrad: the mean gradient of the *cross-entropy* over noisy copies, float32 like the inputs.
+
+    Smilkov et al. 2017, https://arxiv.org/abs/1706.03825, but of a loss: what speaks for the class is negative. noise: standard
+    deviation in units of the input. A model that ends in logits gets a softmax, which the cross-entropy needs.
+    """
+    method, model = _method("smoothgrad", "SmoothGrad"), _probability_model(network)
+    at_least("noise", noise, 0)
+    whole("num_samples", num_samples)
+
+    def maps(part, index):
+        with _drawn_from(seed):
+            noisy = method.generate_noisy_images(part, num_samples, noise)
+        return method.get_averaged_gradients(noisy, model, index, num_samples).numpy()
+
+    return _by_class(network, inputs, objective, maps, at_once=1)
+
+
+@explainers.register(
+    library="tf_explain", resolution="layer", same_as="gradcam", alike={"use_guided_grads": False}, ours={"relu": False}
+)
+def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
+    """tf-explain's GradCAM: float32 [batch, rows, columns] at the layer's resolution.
+
+    Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391; but as tf-explain has it: guided gradients unless
+    use_guided_grads=False, and no ReLU. layer: name of a top-level layer; None: the last with rows and columns.
+    """
+    _refuse_hidden_head(network, network.model)
+    method, address = _method("grad_cam", "GradCAM"), _top_level(network, layer)
+
+    def maps(part, index):
+        outputs, slopes = method.get_gradients_and_filters(network.model, part, address, index, use_guided_grads)
+        return np.stack([each.numpy() for each in method.generate_ponderated_output(outputs, slopes)])
+
+    return _by_class(network, inputs, objective, maps)
+
+
+@explainers.register(library="tf_explain")
+def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
+    """tf-explain's OcclusionSensitivity: one minus the class's probability behind a grey patch, float32 [batch, rows, columns].
+
+    Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901. Its grey is 127.5, so it is given images in 0..255 and the model with the
+    network's preprocessing in front. patch_size: in pixels; None: a seventh of the side. Raises ValueError for images that are
+    not square, which tf-explain would turn on their side.
+    """
+    method, model = _method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
+    arrays = network.inputs(inputs)
+    if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.shape[1] != arrays.shape[2]:
+        raise ValueError(
+            f"tf-explain's occlusion takes square images. Received: {tf.nest.map_structure(np.shape, arrays)}."
+        )
+    size = max(1, arrays.shape[1] // 7) if patch_size is None else whole("patch_size", patch_size)
+
+    def maps(part, index):
+        images = part if network.preprocessing is None else network.deprocess(part)
+        return np.stack([method.get_sensitivity_map(model, image, index, size) for image in images])
+
+    return _by_class(network, arrays, objective, maps)
+
+
+@explainers.register(library="tf_explain", resolution="activation")
+def extract_activations(network, inputs, objective, *, layer=None):
+    """tf-explain's ExtractActivations: a layer's output as it is, whatever the objective, float32 in the shape of the layer's output.
+
+    As in Yosinski et al. 2015, https://arxiv.org/abs/1506.06579. layer: name of a top-level layer; None: the last with rows and columns.
+    """
+    del objective  # It looks at no class.
+    _refuse_uncuttable(network)
+    address = _top_level(network, layer)
+    arrays = _one_array(network, inputs)
+    with silent():
+        model = _method("activations", "ExtractActivations").generate_activations_graph(network.model, [address])
+        return np.concatenate(
+            [np.asarray(model(arrays[row : row + 16], training=False)) for row in range(0, len(arrays), 16)]
+        ).astype("float32")
+
+
+def _method(module, name):
+    try:
+        with silent():
+            return getattr(importlib.import_module(f"tf_explain.core.{module}"), name)
+    except ImportError as error:
+        raise ValueError(
+            f"tf-explain's methods need tf-explain and OpenCV. Received: {error}; pip install tf-explain opencv-python-headless."
+        ) from error
+
+
+@contextlib.contextmanager
+def _drawn_from(seed):
+    """tf-explain draws from numpy's global state: seed it, and put it back."""
+    before = np.random.get_state()
+    np.random.seed(seed % (1 << 32))
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+
+
+# What tf-explain is given -------------------------------------------------------------------------------------------------
+
+
+def _score_model(network):
+    """The model without its softmax, as tf-explain's own VanillaGradients cuts it."""
+    method = _method("vanilla_gradients", "VanillaGradients")()
+    _refuse_uncuttable(network)
+    with silent():
+        model = method.get_score_model(network.model)
+    _refuse_hidden_head(network, model)
+    return model
+
+
+def _probability_model(network):
+    """The model with a softmax at its end, made once."""
+    _refuse_uncuttable(network)
+    if any(head == "Softmax" for head in network.heads.values()):
+        return network.model
+    if any(network.heads.values()):
+        raise ValueError(
+            f"tf-explain's loss needs a softmax or logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."
+        )
+    if "tf_explain/probabilities" not in network.compiled:
+        outputs = keras.layers.Softmax(dtype="float32")(network.model.outputs[0])
+        network.compiled["tf_explain/probabilities"] = keras.Model(network.model.inputs, outputs)
+    return network.compiled["tf_explain/probabilities"]
+
+
+def _picture_model(network):
+    """The model of probabilities that takes images in 0..255, made once."""
+    model = _probability_model(network)
+    if network.preprocessing is None:
+        return model
+    if "tf_explain/pictures" not in network.compiled:
+        images = keras.Input(model.inputs[0].shape[1:])
+        network.compiled["tf_explain/pictures"] = keras.Model(
+            images, model(_preprocessed(network.preprocessing, images))
+        )
+    return network.compiled["tf_explain/pictures"]
+
+
+def _preprocessed(preprocessing, images):
+    mixing = keras.layers.Dense(preprocessing.channels, name="lab_preprocessing", dtype="float32")
+    mixed = mixing(images)
+    mixing.set_weights([np.array(preprocessing.matrix), np.array(preprocessing.offset)])
+    return mixed
+
+
+def _top_level(network, layer):
+    address = network.last_spatial() if layer is None else network.spatial(layer, axes=2)
+    if "/" in address or "@" in address:
+        raise ValueError(f"tf-explain reads top-level layers only. Received: {address!r}.")
+    return address
+
+
+def _refuse_uncuttable(network):
+    if not isinstance(network.model, keras.src.models.Functional) and not isinstance(network.model, keras.Sequential):
+        raise ValueError(
+            f"tf-explain cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
+        )
+    if len(network.outputs) > 1 or len(tf.nest.flatten(network.spec)) > 1:
+        raise ValueError("tf-explain explains models of one input and one output. Received: several.")
+
+
+def _refuse_hidden_head(network, model):
+    """tf-explain removes a softmax only where it is a layer of its own; elsewhere it would explain probabilities."""
+    _refuse_uncuttable(network)
+    if any(network.heads.values()) and model is network.model:
+        raise ValueError(
+            f"tf-explain explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."
+        )
+
+
+def _one_array(network, inputs):
+    arrays = network.inputs(inputs)
+    if not isinstance(arrays, np.ndarray):
+        raise ValueError("tf-explain explains models of one input. Received: several.")
+    if arrays.dtype.kind != "f":
+        raise ValueError(f"tf-explain takes gradients at floating inputs. Received: {arrays.dtype}.")
+    return arrays
+
+
+def _by_class(network, inputs, objective, explain, at_once=16):
+    """tf-explain takes one class for all images: explain each class's images together, and put the maps back in order.
+
+    at_once: images in one batch; one where its samples of all of them would be in memory together, or draw together.
+    """
+    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
+        raise ValueError(f"tf-explain explains one logit. Received: {objective}.")
+    arrays = _one_array(network, inputs)
+    classes = objective.numbers(len(arrays))[0][0]
+    maps = {}
+    for index in np.unique(classes):
+        rows = np.flatnonzero(classes == index)
+        for some in np.array_split(rows, -(-len(rows) // at_once)):
+            with silent():
+                maps.update(zip(some, explain(arrays[some], int(index))))
+    return np.stack([maps[row] for row in range(len(arrays))]).astype("float32")

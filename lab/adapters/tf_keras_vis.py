@@ -1,0 +1,101 @@
+"""tf-keras-vis (`pip install tf-keras-vis`): raw maps, unscaled and signed, of the model without its softmax."""
+
+import importlib
+
+import numpy as np
+
+from lab.adapters.silence import silent
+from lab.attribution import explainers
+from lab.environment import keras, tf
+
+
+@explainers.register(library="tf_keras_vis", same_as="gradient")
+def saliency(network, inputs, objective):
+    """tf-keras-vis's Saliency with its absolute value taken off: signed gradient, float32, like the inputs.
+
+    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises ValueError where tf-keras-vis cannot follow.
+    """
+    arrays, score, model = _prepared(network, inputs, objective)
+    with silent():
+        from tf_keras_vis.saliency import Saliency
+
+        method = Saliency(model, clone=False)
+        return np.asarray(method(score, arrays, keepdims=True, gradient_modifier=None, normalize_map=False), "float32")
+
+
+@explainers.register(library="tf_keras_vis", resolution="layer", same_as="gradcam")
+def gradcam(network, inputs, objective, *, layer=None):
+    """tf-keras-vis's Gradcam at the layer's own resolution: float32 [batch, rows, columns].
+
+    Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391. layer: name of a top-level layer; None: the last with rows and columns.
+    """
+    return _cam("gradcam", "Gradcam", network, inputs, objective, layer)
+
+
+@explainers.register(library="tf_keras_vis", resolution="layer")
+def gradcam_plus_plus(network, inputs, objective, *, layer=None):
+    """tf-keras-vis's GradcamPlusPlus: float32 [batch, rows, columns]; layer as above.
+
+    Chattopadhyay et al. 2018, https://arxiv.org/abs/1710.11063.
+    """
+    return _cam("gradcam_plus_plus", "GradcamPlusPlus", network, inputs, objective, layer)
+
+
+@explainers.register(library="tf_keras_vis", resolution="layer", same_as="layercam")
+def layercam(network, inputs, objective, *, layer=None):
+    """tf-keras-vis's Layercam: float32 [batch, rows, columns]; layer as above.
+
+    Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943.
+    """
+    return _cam("layercam", "Layercam", network, inputs, objective, layer)
+
+
+def _cam(module, kind, network, inputs, objective, layer):
+    arrays, score, model = _prepared(network, inputs, objective)
+    address = network.last_spatial() if layer is None else network.spatial(layer, axes=2)
+    if "/" in address or "@" in address:
+        raise ValueError(f"tf-keras-vis reads top-level layers only. Received: {address!r}.")
+    given = {
+        "penultimate_layer": address,
+        "seek_penultimate_conv_layer": False,
+        "expand_cam": False,
+        "normalize_cam": False,
+    }
+    with silent():
+        method = getattr(importlib.import_module(f"tf_keras_vis.{module}"), kind)
+        return np.asarray(method(model, clone=False)(score, arrays, **given), "float32")
+
+
+def _prepared(network, inputs, objective):
+    """-> the one input, the score of each sample's class, and the model without its softmax."""
+    with silent():
+        from tf_keras_vis.utils.scores import CategoricalScore
+
+    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
+        raise ValueError(f"tf-keras-vis is asked for one logit. Received: {objective}.")
+    arrays = network.inputs(inputs)
+    if not isinstance(arrays, np.ndarray) or arrays.dtype.kind != "f" or len(network.outputs) > 1:
+        raise ValueError("tf-keras-vis is asked about models of one floating input and one output. Received: others.")
+    if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
+        raise ValueError(
+            f"tf-keras-vis cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
+        )
+    classes = objective.numbers(len(arrays))[0][0]
+    return arrays, CategoricalScore([int(each) for each in classes]), _linear(network)
+
+
+def _linear(network):
+    """The model without its softmax, by a clone whose last activation is linear, with the weights as they are now."""
+    if not any(network.heads.values()):
+        return network.model
+    last = network.model.layers[-1]
+    if not hasattr(last, "activation"):
+        raise ValueError(
+            f"tf-keras-vis makes the last layer linear. Received: {type(last).__name__}, which has no activation."
+        )
+    if "tf_keras_vis/linear" not in network.compiled:
+        clone = keras.models.clone_model(network.model)
+        clone.layers[-1].activation = tf.identity
+        network.compiled["tf_keras_vis/linear"] = clone
+    network.compiled["tf_keras_vis/linear"].set_weights(network.model.get_weights())
+    return network.compiled["tf_keras_vis/linear"]

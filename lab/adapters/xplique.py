@@ -1,0 +1,65 @@
+"""Xplique 2 (`pip install xplique`, which needs TensorFlow 2.20 or older): its gradient and CAM explainers."""
+
+import importlib
+
+import numpy as np
+
+from lab.adapters.silence import silent
+from lab.attribution import explainers
+from lab.environment import keras
+
+
+def _xplique(name, network, inputs, objective, **options):
+    """An explainer of Xplique's on each sample's class. Its `output_layer=` is ignored, so a softmax is refused."""
+    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
+        raise ValueError(f"Xplique is asked for one logit. Received: {objective}.")
+    arrays = network.inputs(inputs)
+    if not isinstance(arrays, np.ndarray) or arrays.dtype.kind != "f" or len(network.outputs) > 1:
+        raise ValueError("Xplique explains models of one floating input and one output. Received: others.")
+    if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
+        raise ValueError(
+            f"Xplique cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
+        )
+    if any(network.heads.values()):
+        raise ValueError(
+            f"Xplique explains what the model gives out, and the lab explains logits. Received: {network.name}."
+        )
+    if name in ("GuidedBackprop", "DeconvNet") and any(isinstance(each, keras.Model) for each in network.model.layers):
+        raise ValueError(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
+    classes = objective.numbers(len(arrays))[0][0]
+    targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
+    # A new object for every call: one that was kept would go on explaining the weights it was traced with.
+    with silent():
+        method = getattr(importlib.import_module("xplique.attributions"), name)
+        found = method(network.model, batch_size=16, **options)(arrays, targets)
+    return np.asarray(found, "float32")
+
+
+@explainers.register(library="xplique", same_as="gradient")
+def saliency(network, inputs, objective):
+    """Xplique's Saliency, its channels not reduced (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): float32, like the inputs."""
+    return _xplique("Saliency", network, inputs, objective, reducer=None)
+
+
+@explainers.register(library="xplique", same_as="gradient_x_input")
+def gradient_input(network, inputs, objective):
+    """Xplique's GradientInput (Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713): float32, like the inputs."""
+    return _xplique("GradientInput", network, inputs, objective, reducer=None)
+
+
+@explainers.register(library="xplique")
+def integrated_gradients(network, inputs, objective, *, steps=50):
+    """Xplique's IntegratedGradients, from zero, by the trapezoidal rule (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): float32, like the inputs."""
+    return _xplique("IntegratedGradients", network, inputs, objective, steps=steps, reducer=None)
+
+
+@explainers.register(library="xplique")
+def guided_backprop(network, inputs, objective):
+    """Xplique's GuidedBackprop (Springenberg et al. 2014, https://arxiv.org/abs/1412.6806): float32, like the inputs."""
+    return _xplique("GuidedBackprop", network, inputs, objective, reducer=None)
+
+
+@explainers.register(library="xplique")
+def deconvnet(network, inputs, objective):
+    """Xplique's DeconvNet (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901): float32, like the inputs."""
+    return _xplique("DeconvNet", network, inputs, objective, reducer=None)
