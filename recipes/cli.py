@@ -220,11 +220,27 @@ def _units(layer, units, default, top_for=None):
 @click.option(
     "--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class."
 )
-@click.option("--layer", help="Layer for the CAM methods.  [default: the last with rows and columns]")
+@click.option(
+    "--layer",
+    help="Layer for the CAM methods, or several to fuse, separated by commas.  [default: the last with rows and columns]",
+)
+@click.option(
+    "--option",
+    "settings",
+    multiple=True,
+    metavar="METHOD.NAME=VALUE",
+    help="An option of a method: --option smoothgrad.samples=20. May be repeated.",
+)
 @click.pass_context
-def explain(context, images, method, target, layer, **rest):
-    """Explain photographs: one map for each image and method."""
-    wanted = {"methods": _methods(method), "target": target, "layer": layer}
+def explain(context, images, method, target, layer, settings, **rest):
+    """Explain photographs: one map for each image and method, and how far the methods agree.
+
+    What a method cannot do on this model is told as a refusal, with the reason.
+    """
+    with plain_errors():
+        wanted = {"methods": _methods(method), "target": target, "options": _options(settings)}
+    layers = [each.strip() for each in (layer or "").split(",") if each.strip()]
+    wanted["layer"] = layers[0] if len(layers) == 1 else layers or None
     _go(context, "explain", rest, {"explain": wanted, "images": {"files": list(images), "most": max(1, len(images))}})
 
 
@@ -553,9 +569,12 @@ def _tell(done, as_json, changed):
             "failed": list(done.failed),
             "verdicts": verdicts,
             "flags": list(done.flags),
+            "maps": list(done.told),
         }
         click.echo(json.dumps(told if changed is None else {**told, "changed": changed}, indent=1))
         return
+    for line in done.told:
+        click.echo(line)
     for line in done.flags:
         click.echo(f"{line['network']}  {line['check']:<14} {line['word']:<13} {line['why']}")
     for family, each in cards:
@@ -593,12 +612,27 @@ def _gate(done, fail_on):
 
 
 def _methods(text):
-    """The methods of a --method option; "all" is every method that judges may be asked about, controls apart."""
+    """The methods of a --method option; "all" is every method but controls, and wrappers, which need a method of their own."""
     if text != "all":
         return [each.strip() for each in text.split(",") if each.strip()]
     from lab.attribution import explainers
 
-    return [name for name in explainers if name not in explainers.names(control=True)]
+    passed_by = {*explainers.names(control=True), *explainers.names(wrapper=True)}
+    return [name for name in explainers if name not in passed_by]
+
+
+def _options(settings):
+    """Options of methods, "method.name=value" each, as a recipe has them: dict of method to dict."""
+    from recipes import schema
+
+    found = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        method, dot, name = key.rpartition(".")
+        if not (equals and dot and method and name):
+            raise ValueError(f"An option of a method is METHOD.NAME=VALUE. Received: {setting!r}.")
+        found.setdefault(method, {})[name] = schema.value(value)
+    return found
 
 
 def _checks(text):

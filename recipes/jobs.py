@@ -12,10 +12,10 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.explanation import attribute, explain, refuse_options, settled
+from lab.explanation import attribute, refuse_options, settled
 from lab.registry import nearest
 from lab.registry import options as known
-from recipes import atlases, galleries, studies
+from recipes import atlases, explanations, galleries, studies
 from recipes.galleries import slug
 from recipes.job import Job
 from recipes.junit import junit
@@ -35,80 +35,18 @@ def jobs(recipe, workshop):
     pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, workshop)]
     laid = [job for number, each in enumerate(recipe.atlas) for job in atlases.jobs(number, each, workshop)]
     studied = [job for number, each in enumerate(recipe.features) for job in studies.jobs(number, each, workshop)]
-    maps = list(_maps(recipe.explain, workshop)) if recipe.explain else []
+    explained = explanations.jobs(recipe.explain, workshop) if recipe.explain else []
     if recipe.world:
         workshop.refuse_world()
     trained = [Job("networks", "networks", {})] if recipe.world else []
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
     judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
-    shown = [Job("photographs", "photographs", {})] if maps else []
-    return [*pictures, *laid, *studied, *shown, *maps, *trained, *evidence, *judged]
+    return [*pictures, *laid, *studied, *explained, *trained, *evidence, *judged]
 
 
 def work(job, workshop, store):
     """The files of a job: dict of name to bytes."""
     return _KINDS[job.kind](workshop, store, job)
-
-
-# Maps ---------------------------------------------------------------------------------------------------------------------
-
-
-def _maps(chosen, workshop):
-    network, images = workshop.network, len(workshop.images)
-    workshop.subject(chosen.target)
-    if chosen.layer is not None:
-        network.spatial(chosen.layer)
-    for method in chosen.methods:
-        function = workshop.method(method)
-        options = dict(chosen.options.get(method, {}))
-        if chosen.layer is not None and "layer" in known(function):
-            options.setdefault("layer", chosen.layer)
-        yield Job(
-            f"explain/{slug(method)}",
-            "maps",
-            {"method": method, "target": chosen.target, "options": options},
-            passes=images * _samples(function, options),
-        )
-
-
-def _do_photographs(workshop, *_):
-    """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
-    seen = workshop.network.deprocess(workshop.subject(workshop.recipe.explain.target).inputs)
-    return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
-
-
-def _samples(function, options):
-    """Gradients that a method takes per sample, as far as its options tell."""
-    return next(
-        (options.get(name, known(function)[name]) for name in ("samples", "steps") if name in known(function)), 1
-    )
-
-
-def _do_maps(workshop, _, job):
-    given, target = job.given, workshop.subject(job.given["target"])
-    record = explain(
-        workshop.network,
-        target.inputs,
-        target.objective,
-        method=workshop.method(given["method"]),
-        seed=workshop.recipe.seed,
-        **given["options"],
-    )
-    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
-    arrays |= {"scores": record.scores, "targets": np.array(target.objective.numbers(len(target.names))[0][0])}
-    arrays |= {} if record.gap is None else {"gap": record.gap}
-    about = {
-        "method": given["method"],
-        "target": record.target,
-        "layer": record.layer,
-        "head": record.head,
-        "flags": record.flags,
-        "options": record.options,
-        "names": target.names,
-        "classes": [workshop.network.class_name(index) for index in arrays["targets"]],
-        "correct": None if target.correct is None else target.correct.tolist(),
-    }
-    return {"maps.npz": pack(arrays), "about.json": encode(about)}
 
 
 # Evidence and verdicts ----------------------------------------------------------------------------------------------------
@@ -125,7 +63,9 @@ def _evidence(number, chosen, workshop):
         refuse_options(workshop.method(method), chosen.options.get(method, {}))
         given = {"check": chosen.check, "method": method, "target": chosen.target, "settings": chosen.settings}
         given["options"] = chosen.options.get(method, {})
-        looks = _samples(workshop.method(method), given["options"]) * _looks(chosen)
+        looks = explanations.passes(
+            workshop.method(method), given["options"], None if world else workshop.network
+        ) * _looks(chosen)
         yield Job(
             f"check/{number}-{chosen.check}/{slug(method)}",
             "evidence",
@@ -299,8 +239,9 @@ _KINDS = {
     "drawn": studies.do_drawn,
     "feature": studies.do_feature,
     "recovery": studies.do_recovery,
-    "photographs": _do_photographs,
-    "maps": _do_maps,
+    "photographs": explanations.do_photographs,
+    "maps": explanations.do_maps,
+    "agreement": explanations.do_agreement,
     "networks": _do_networks,
     "evidence": _do_evidence,
     "judge": _do_judge,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import lab
 from recipes import schema
+from recipes.explanations import told
 from recipes.jobs import jobs, work
 from recipes.report.page import page
 from recipes.store import Store, encode
@@ -19,8 +20,8 @@ from recipes.workshop import Workshop
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a run: its folder, its report, the jobs that failed (key, error), its verdicts as plain values, and what was
-    flagged, one dict a network and check of pictures.
+    """What came of a run: its folder, its report, the jobs that failed (key, error), its verdicts as plain values, what was
+    flagged, one dict a network and check of pictures, and what there is to say of its maps, in lines.
     """
 
     path: object
@@ -28,6 +29,7 @@ class Run:
     failed: tuple
     verdicts: dict
     flags: tuple = ()
+    told: tuple = ()
 
 
 def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
@@ -48,7 +50,14 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     failed = _work_through(listed, workshop, store, progress)
     _publish(store, *page(recipe, manifest, listed, store))
     judged = store.values("verdicts", "verdicts.json") if store.done("verdicts") else {}
-    return Run(store.path, store.path / "index.html", tuple(failed), judged, tuple(flagged(listed, store)))
+    return Run(
+        store.path,
+        store.path / "index.html",
+        tuple(failed),
+        judged,
+        tuple(flagged(listed, store)),
+        tuple(told(listed, store)),
+    )
 
 
 def _publish(store, text, beside):

@@ -150,7 +150,7 @@ class Explain(Table):
 
     methods: list[Method] = ["gradient", "gradcam"]
     target: str | int = "top"
-    layer: str | None = None
+    layer: str | list[str] | None = None
     options: dict[str, dict[str, Any]] = {}
 
 
@@ -255,14 +255,18 @@ def _set(table, setting):
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise ValueError(f"A setting is key=value. Received: {setting!r}.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
     *parents, last = key.split(".")
     for parent in parents:
         table = _child(table, parent, key)
-    table[_place(table, last, key)] = value
+    table[_place(table, last, key)] = value(text)
+
+
+def value(text):
+    """What a text stands for: a TOML value, or the text itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _child(table, name, key):

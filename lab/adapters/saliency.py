@@ -1,4 +1,7 @@
-"""PAIR's saliency library (`pip install saliency`), which asks a model by a callback, one image at a time."""
+"""PAIR's saliency library (`pip install saliency`), which asks a model by a callback, one image at a time.
+
+Its occlusion moves the patch by one pixel, some forty thousand passes an image of 224 pixels: it is left out.
+"""
 
 import inspect
 
@@ -58,7 +61,8 @@ if "interpolation" in inspect.signature(np.quantile).parameters:
     explainers.register(guided_ig, library="saliency")
 
 
-@explainers.register(library="saliency")
+# Its blurs cost more than its gradients.
+@explainers.register(library="saliency", cost=lambda network, options: 3 * options["steps"])
 @one_by_one
 def blur_ig(question, sample, *, steps=100, max_sigma=50):
     """PAIR saliency's BlurIG (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383): signed float32, like the inputs; images only."""
@@ -68,7 +72,7 @@ def blur_ig(question, sample, *, steps=100, max_sigma=50):
     return BlurIG().GetMask(sample, _asked(question), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32))
 
 
-@explainers.register(library="saliency")
+@explainers.register(library="saliency", cost=lambda network, options: 300)
 @one_by_one
 def xrai(question, sample):
     """PAIR saliency's XRAI (Kapishnikov et al. 2019, https://arxiv.org/abs/1906.02825): float32 [batch, rows, columns]; images only."""
@@ -76,16 +80,6 @@ def xrai(question, sample):
 
     _refuse_others(sample)
     return XRAI().GetMask(sample, _asked(question), batch_size=25)
-
-
-@explainers.register(library="saliency")
-@one_by_one
-def occlusion(question, sample, *, size=15, value=0.0):
-    """PAIR saliency's Occlusion (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901): score lost behind each patch, float32, like the inputs; images only."""
-    from saliency.core import Occlusion
-
-    _refuse_others(sample)
-    return Occlusion().GetMask(sample, _asked(question), size=size, value=value)
 
 
 def _refuse_others(sample):

@@ -94,7 +94,8 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     return _by_class(network, inputs, objective, maps)
 
 
-@explainers.register(library="tf_explain")
+# Forty-nine patches, forward only.
+@explainers.register(library="tf_explain", cost=lambda network, options: 20)
 def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
     """tf-explain's OcclusionSensitivity: one minus the class's probability behind a grey patch, float32 [batch, rows, columns].
 

@@ -99,7 +99,7 @@ def xgradcam(network, inputs, objective, *, layer=None, relu=True):
     return _cam(network, inputs, objective, layer, relu, _by_activation)
 
 
-@explainers.register(resolution="layer")
+@explainers.register(resolution="layer", cost=lambda network, options: _channels(network, options) * FORWARD)
 def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None):
     """Score-CAM, channels weighed by the score of the input seen through them (Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu 2019, https://arxiv.org/abs/1910.01279).
 
@@ -137,6 +137,18 @@ def ablationcam(network, inputs, objective, *, layer=None, relu=True):
         return _mapped(activation, weights.reshape(_by_channel(activation)), relu)
 
     return _fused(network, layer, at)
+
+
+# What a forward pass costs of a gradient, about.
+FORWARD = 0.4
+
+
+def _channels(network, options):
+    """How many channels Score-CAM looks through: int; 1 where that is not known yet."""
+    if network is None:
+        return 1
+    counts = [network.shapes[address][-1] for address in addresses(network, options["layer"])]
+    return sum(count if options["channels"] is None else min(count, options["channels"]) for count in counts)
 
 
 def _cam(network, inputs, objective, layer, relu, rule):

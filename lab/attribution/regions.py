@@ -14,7 +14,8 @@ from lab.maps import pooled
 SCALES, SIGMA, SMALLEST, WIDENED = (50, 100, 150, 250, 500, 1200), 0.8, 150, 5
 
 
-@explainers.register
+# Two paths; segmenting costs about as much as forty gradients.
+@explainers.register(cost=lambda network, options: 2 * options["steps"] + 40)
 def xrai(network, inputs, objective, *, steps=50):
     """XRAI, regions ranked by the integrated gradients inside them (Kapishnikov, Bolukbasi, Viegas, Terry 2019, https://arxiv.org/abs/1906.02825).
 

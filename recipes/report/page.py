@@ -6,12 +6,11 @@ import functools
 import jinja2
 import numpy as np
 
-from lab.maps import pooled
 from lab.registry import summary
 from recipes import studies
 from recipes.galleries import png
 from recipes.jobs import evidence
-from recipes.report import figures
+from recipes.report import figures, maps
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
 from sanity.metrics import metrics
@@ -19,7 +18,6 @@ from sanity.rules import MEASURE, rules
 from sanity.statistics import two_way
 from sanity.verdict import FOOTER
 
-SIDE = 224
 STRIP = 72
 
 
@@ -40,7 +38,7 @@ def _file(number, kind, values):
 
 
 def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
-    kinds = ("maps", "networks", "evidence", "judge")
+    kinds = ("networks", "evidence", "judge")
     groups = {kind: [job for job in done if job.kind == kind] for kind in kinds}
     families = _families(store, groups)
     return template().render(
@@ -52,7 +50,7 @@ def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
         beside="" if shards is not None else " file: 'self'",
         studies=studied,
         atlases=[_atlas(store, job) for job in done if job.kind in ("blocks", "atlas")],
-        photographs=_photographs(store, groups["maps"]),
+        maps=maps.shown(store, done),
         world=_world(store, groups),
         families=families,
         matrix=_matrix(families),
@@ -164,46 +162,6 @@ def _flags(recipe, studied):
             for flag in cell["units"] if cell else ():
                 found.setdefault((study["layer"], flag["unit"]), []).append([row["check"], flag["word"], flag["why"]])
     return found
-
-
-def _photographs(store, jobs):
-    """One entry a photograph, with the maps of all methods over it."""
-    found = {}
-    for job in jobs:
-        arrays, about = store.arrays(job.key, "maps.npz"), store.values(job.key, "about.json")
-        for place, name in enumerate(about["names"]):
-            entry = found.setdefault(
-                name,
-                {
-                    "name": name,
-                    "target": about["classes"][place],
-                    "score": float(arrays["scores"][place]),
-                    "head": about["head"],
-                    "maps": [],
-                },
-            )
-            entry["maps"].append(_map(arrays, about, place))
-    if found:
-        shown = store.arrays("photographs", "photographs.npz")["images"]
-        for entry, image in zip(found.values(), shown):
-            entry["image"] = uri(png(image))
-    return list(found.values())
-
-
-def _map(arrays, about, place):
-    plane = pooled(arrays["maps/0"])[place]
-    image = figures.coloured(plane, SIDE) if plane.ndim == 2 else figures.coloured(plane.reshape(1, -1))
-    gap = float(arrays["gap"][place]) if "gap" in arrays else None
-    return {
-        "method": about["method"],
-        "image": uri(png(image[0])),
-        "top": image[1],
-        "signed": image[2],
-        "layer": about["layer"],
-        "gap": gap,
-        "flags": about["flags"][place],
-        "options": about["options"],
-    }
 
 
 def _families(store, groups):

@@ -1,0 +1,214 @@
+"""Explanations: the [explain] table of a recipe as jobs: maps by every method, and how far methods and seeds agree."""
+
+import csv
+import io
+
+import numpy as np
+
+from lab.attribution import explainers
+from lab.environment import tf
+from lab.explanation import explain, refuse_options
+from lab.maps import pooled
+from lab.registry import options as known
+from recipes.galleries import slug
+from recipes.job import Job
+from recipes.store import encode, pack
+from sanity.agreement import agreement, between_seeds
+from sanity.overview import overview
+
+
+def jobs(chosen, workshop):
+    """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises ValueError for what does not exist."""
+    network, images = workshop.network, len(workshop.images)
+    workshop.subject(chosen.target)
+    for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
+        network.spatial(each)
+    maps = [_maps(chosen, method, workshop, images) for method in chosen.methods]
+    return [
+        Job("photographs", "photographs", {}),
+        *maps,
+        Job("agreement", "agreement", {}, tuple(job.key for job in maps)),
+    ]
+
+
+def _maps(chosen, method, workshop, images):
+    function, options = workshop.method(method), dict(chosen.options.get(method, {}))
+    refuse_options(function, options)
+    if chosen.layer is not None and "layer" in known(function):
+        options.setdefault("layer", chosen.layer)
+    given = {"method": method, "target": chosen.target, "options": options}
+    draws = 2 if "seed" in known(function) else 1
+    return Job(
+        f"explain/{slug(method)}", "maps", given, passes=images * draws * passes(function, options, workshop.network)
+    )
+
+
+# Options that count how many gradients a method takes of each sample.
+COUNTS = ("samples", "steps", "n_steps", "num_samples", "x_steps")
+
+
+def passes(function, options, network):
+    """About how many gradients a method takes of one sample: float."""
+    counted = next((options.get(name, known(function)[name]) for name in COUNTS if name in known(function)), 1)
+    cost = explainers.tag(function, "cost")
+    return counted if cost is None else cost(network, {**known(function), **options})
+
+
+def do_photographs(workshop, *_):
+    """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
+    seen = workshop.network.deprocess(workshop.subject(workshop.recipe.explain.target).inputs)
+    return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
+
+
+def do_maps(workshop, _, job):
+    """One method's maps of all images; of one that draws, a second draw beside them; or the words in which it was refused."""
+    target = workshop.subject(job.given["target"])
+    about = {"method": job.given["method"], "names": target.names, "options": job.given["options"]}
+    try:
+        record = _explained(workshop, target, job.given, workshop.recipe.seed)
+        again = _again(workshop, target, job.given)
+    except ValueError as error:
+        if "Received" not in str(error):
+            raise  # A fault, and not a rule of the lab's.
+        return {"about.json": encode({**about, "refused": " ".join(str(error).split())})}
+    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
+    arrays |= {f"again/{place}": leaf for place, leaf in enumerate(again)}
+    arrays |= {"scores": record.scores, "targets": np.array(target.objective.numbers(len(target.names))[0][0])}
+    arrays |= {} if record.gap is None else {"gap": record.gap}
+    about |= {
+        "target": record.target,
+        "layer": record.layer,
+        "head": record.head,
+        "flags": record.flags,
+        "options": record.options,
+        "classes": [workshop.network.class_name(index) for index in arrays["targets"]],
+        "correct": None if target.correct is None else target.correct.tolist(),
+        "refused": None,
+    }
+    return {"maps.npz": pack(arrays), "about.json": encode(about)}
+
+
+def _explained(workshop, target, given, seed):
+    method = workshop.method(given["method"])
+    return explain(workshop.network, target.inputs, target.objective, method=method, seed=seed, **given["options"])
+
+
+def _again(workshop, target, given):
+    """The maps under another seed, flattened; none of a method that does not draw."""
+    if "seed" not in known(workshop.method(given["method"])):
+        return []
+    return tf.nest.flatten(_explained(workshop, target, given, workshop.recipe.seed + 1).maps)
+
+
+def do_agreement(workshop, store, job):
+    """Rank agreement of every two methods with its null, of every drawing method with itself, overviews, and all of it as tables."""
+    made = [each for each in (_made(store, key) for key in job.needs) if each["about"]["refused"] is None]
+    planes = {
+        each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
+    }
+    seed = workshop.recipe.seed
+    found = agreement(planes, seed=seed) if len(planes) > 1 else None
+    seeds = {each["about"]["method"]: _seeds(each["arrays"]) for each in made if "again/0" in each["arrays"]}
+    views = [row for each in made for row in _views(each, seed)]
+    plain = {
+        "methods": found.methods if found else [],
+        "rank": found.rank if found else [],
+        "null": found.null if found else [],
+        "side": found.side if found else None,
+        "seeds": seeds,
+        "views": views,
+    }
+    return {
+        "agreement.json": encode(plain),
+        "maps.csv": _table(_map_rows(made, seeds)),
+        "agreement.csv": _table(_agreement_rows(found)),
+        "overview.csv": _table([("method", "class", "feature", "mean", "low", "high"), *views]),
+    }
+
+
+def _made(store, key):
+    about = store.values(key, "about.json")
+    return {"about": about, "arrays": {} if about["refused"] else store.arrays(key, "maps.npz")}
+
+
+def _is_picture(maps):
+    return maps.ndim in (3, 4)
+
+
+def _seeds(arrays):
+    return between_seeds(arrays["maps/0"], arrays["again/0"])
+
+
+def _views(made, seed):
+    """Mean absolute attribution by channel, over all images and by class: rows of (method, class, feature, mean, low, high).
+
+    Maps without channels have one feature. A layer has too many channels to list: it counts as one.
+    """
+    maps, about = made["arrays"]["maps/0"], made["about"]
+    wide = maps.ndim == 4 and maps.shape[-1] <= 4
+    shown = maps if wide else np.abs(pooled(maps, "l2"))[..., None]
+    if not np.isfinite(shown).all():
+        return []
+    names = (
+        (["red", "green", "blue"] if maps.shape[-1] == 3 else [f"channel {n}" for n in range(maps.shape[-1])])
+        if wide
+        else ["all"]
+    )
+    found = overview(shown, about["classes"], seed=seed)
+    return [
+        (about["method"], label or "all classes", name, span.mean, span.low, span.high)
+        for label, spans in found.items()
+        for name, span in zip(names, spans)
+    ]
+
+
+def _map_rows(made, seeds):
+    yield ("image", "class", "score", "method", "layer", "sum", "lowest", "highest", "gap", "flags", "seed_agreement")
+    for each in made:
+        about, arrays = each["about"], each["arrays"]
+        for place, name in enumerate(about["names"]):
+            values = arrays["maps/0"][place].astype("float64")
+            gap = f"{arrays['gap'][place]:.6g}" if "gap" in arrays else ""
+            numbers = [f"{number:.6g}" for number in (values.sum(), values.min(), values.max())]
+            layer = about["layer"] if isinstance(about["layer"], str) else " ".join(about["layer"] or [])
+            told = "; ".join(about["flags"][place])
+            again = seeds.get(about["method"])
+            seen = "" if again is None else f"{again:.4f}"
+            yield (
+                name,
+                about["classes"][place],
+                f"{arrays['scores'][place]:.6g}",
+                about["method"],
+                layer,
+                *numbers,
+                gap,
+                told,
+                seen,
+            )
+
+
+def _agreement_rows(found):
+    yield ("method", "other", "rank_correlation", "shifted_95")
+    for one, name in enumerate(found.methods if found else []):
+        for other in range(one):
+            yield (name, found.methods[other], f"{found.rank[one, other]:.4f}", f"{found.null[one, other]:.4f}")
+
+
+def _table(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def told(listed, store):
+    """What a user should hear of the maps of a run: lines of text, refusals first, then maps that are suspicious."""
+    abouts = [store.values(job.key, "about.json") for job in listed if job.kind == "maps" and store.done(job.key)]
+    refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
+    flagged = [
+        f"{about['method']}  {name}: {', '.join(words)}"
+        for about in abouts
+        if not about["refused"]
+        for name, words in zip(about["names"], about["flags"])
+        if words
+    ]
+    return [*refused, *flagged]

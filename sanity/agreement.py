@@ -1,0 +1,75 @@
+"""Agreement: how alike the maps of different methods are, beside what the same maps would reach if they lay elsewhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from skimage.transform import resize_local_mean
+
+from lab.maps import pooled
+from sanity.similarity import measures
+from sanity.viewer import planes
+
+# Cells along a side of the grid on which maps of different resolutions meet: as fine as the coarsest map, and no finer than this.
+FINEST = 14
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """methods: list of str. rank: mean rank correlation over images, float [methods, methods]. null: the 95th percentile of that
+    mean when the second map of each pair is shifted around at random. side: cells along a side. All nan where nothing can be compared.
+    """
+
+    methods: list
+    rank: np.ndarray
+    null: np.ndarray
+    side: int
+
+
+def agreement(named, *, seed, draws=500):
+    """Every method with every other: dict of method to maps [images, rows, columns] or [images, rows, columns, channels] -> `Agreement`.
+
+    Magnitudes are averaged over the cells of a grid that no map is coarser than. A shifted map keeps its own shape and
+    smoothness, so what it reaches is what agreement without a common place is worth.
+    """
+    flat = {name: np.abs(pooled(maps, "l2")) for name, maps in named.items()}
+    side = min([FINEST, *(min(each.shape[1:]) for each in flat.values())])
+    waves = {name: [_wave(plane, side) for plane in each] for name, each in flat.items()}
+    names, rng = list(waves), np.random.default_rng(seed)
+    rank, null = (np.full((len(names), len(names)), np.nan) for _ in range(2))
+    for one in range(len(names)):
+        for other in range(one + 1):
+            found = _shifted(waves[names[one]], waves[names[other]])
+            rank[one, other] = rank[other, one] = found[:, 0].mean() if len(found) else np.nan
+            null[one, other] = null[other, one] = _percentile(found, draws, rng)
+    return Agreement(names, rank, null, side)
+
+
+def between_seeds(maps, again):
+    """Agreement of a method with itself under another draw: mean rank correlation over images of joint magnitudes, float; nan where unusable."""
+    measure = measures.get("joint_abs_spearman")
+    pairs = [pair for pair in zip(planes(maps), planes(again)) if None not in pair]
+    return float(np.mean([measure(*pair) for pair in pairs])) if pairs else float("nan")
+
+
+def _wave(plane, side):
+    """The Fourier transform of the ranks on the grid, centred and of unit length; None where a rank correlation would say nothing."""
+    if not np.isfinite(plane).all():
+        return None
+    cells = resize_local_mean(plane.astype("float64"), (side, side))
+    ranks = stats.rankdata(cells).reshape(cells.shape) - (cells.size + 1) / 2
+    size = np.linalg.norm(ranks)
+    return None if size == 0 else np.fft.fft2(ranks / size)
+
+
+def _shifted(first, second):
+    """Rank correlation of each image's two maps under every shift of the second, unshifted first: float [images, shifts]."""
+    pairs = [(a, b) for a, b in zip(first, second) if a is not None and b is not None]
+    return np.array([np.fft.ifft2(a * np.conj(b)).real.ravel() for a, b in pairs])
+
+
+def _percentile(found, draws, rng):
+    if not len(found) or found.shape[1] < 2:
+        return np.nan
+    chosen = rng.integers(1, found.shape[1], (draws, len(found)))
+    return float(np.percentile(found[np.arange(len(found)), chosen].mean(axis=1), 95))
