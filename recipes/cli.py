@@ -111,7 +111,7 @@ def main(context, deterministic):
       lab gallery --layer block_5_add --units 0-15         draw what units answer to
       lab gallery --all-layers                             the whole network (hours; stop and go on at will)
       lab check --subject features --layer block_9_add     do the pictures show what the units do?
-      lab compare RUN RUN                                  two galleries side by side: which units changed
+      lab compare RUN RUN                                  two runs side by side: which units and maps changed
       lab explain photo.jpg --method gradcam,smoothgrad    maps over a photograph
       lab check --images photos/ --method gradient         does a method respond to the weights?
       lab check --world ruler --method all --check truth   does it find a planted shortcut?
@@ -414,7 +414,7 @@ def _refuse_pictures(context):
 @click.argument("second", metavar="RUN", type=click.Path())
 @click.option("--out", type=click.Path(), help="The page to write.  [default: compare.html in the second run's folder]")
 def compare(first, second, out):
-    """Set the galleries of two RUNs side by side: two networks, or two checkpoints of one, and which units changed."""
+    """Set two RUNs side by side, two networks or two checkpoints of one: which units and which maps changed."""
     from recipes.report.comparison import written
 
     with plain_errors(), full_disk():

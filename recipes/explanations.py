@@ -188,7 +188,7 @@ def _map_rows(made, seeds):
 
 
 def _agreement_rows(found):
-    yield ("method", "other", "rank_correlation", "shifted_95")
+    yield ("method", "other", "rank_correlation", "turned_95")
     for one, name in enumerate(found.methods if found else []):
         for other in range(one):
             yield (name, found.methods[other], f"{found.rank[one, other]:.4f}", f"{found.null[one, other]:.4f}")

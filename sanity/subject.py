@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lab import routines
-from lab.network import Network
 from lab.objectives import Objective, logit
 from sanity.worlds.training import Trainer, make_anew
 from sanity.worlds.world import uses
@@ -69,7 +68,7 @@ def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
     twins, misled: how many networks to train on the true labels, and on permuted ones. images: samples kept, those that
     every twin answers as the cue says. keep: see `Trainer.train`. Raises ValueError for twins of a world without training.
     """
-    network = Network(world.build(), name=world.name)
+    network = world.network()
     if world.training is None and (twins > 1 or misled):
         raise ValueError(f"Twins are trained from other seeds. Received: {world.name}, whose weights are set by hand.")
     states, wrong, memorized = _trained(world, network, seed, twins, misled, keep)

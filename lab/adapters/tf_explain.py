@@ -103,17 +103,21 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
     network's preprocessing in front. patch_size: in pixels; None: a seventh of the side. Raises ValueError for images that are
     not square, which tf-explain would turn on their side.
     """
-    method, model = _method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
+    _refuse_uncuttable(network)
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.shape[1] != arrays.shape[2]:
         raise ValueError(
             f"tf-explain's occlusion takes square images. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
+    if network.preprocessing is None:
+        raise ValueError(
+            f"tf-explain's grey patch is 127.5 of 0..255. Received: {network.name}, of which the lab does not know what it takes: give input_range= or preprocess=."
+        )
+    method, model = _method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
     size = max(1, arrays.shape[1] // 7) if patch_size is None else whole("patch_size", patch_size)
 
     def maps(part, index):
-        images = part if network.preprocessing is None else network.deprocess(part)
-        return np.stack([method.get_sensitivity_map(model, image, index, size) for image in images])
+        return np.stack([method.get_sensitivity_map(model, image, index, size) for image in network.deprocess(part)])
 
     return _by_class(network, arrays, objective, maps)
 
@@ -187,8 +191,6 @@ def _probability_model(network):
 def _picture_model(network):
     """The model of probabilities that takes images in 0..255, made once."""
     model = _probability_model(network)
-    if network.preprocessing is None:
-        return model
     if "tf_explain/pictures" not in network.compiled:
         images = keras.Input(model.inputs[0].shape[1:])
         network.compiled["tf_explain/pictures"] = keras.Model(

@@ -1,31 +1,86 @@
-"""Comparison: the galleries of two runs side by side, the units that changed most first."""
+"""Comparison: two runs side by side, unit by unit and map by map, what changed most first."""
 
 import json
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from lab.maps import pooled
 from recipes.galleries import picture_name
+from recipes.report import figures
 from recipes.report.page import template, uri
 from recipes.store import Store, durable
+from sanity.similarity import measures
+from sanity.viewer import planes
 
 
 def written(first, second, path):
-    """Write the page that compares the galleries of two run folders to `path` -> path. Raises ValueError where they share no unit."""
-    drawn = [_drawn(folder) for folder in (first, second)]
-    shared = [key for key in drawn[0] if key in drawn[1]]
-    if not shared:
-        raise ValueError(f"Two galleries are compared unit by unit. Received: {first} and {second}, which share none.")
-    rows = sorted((_row(key, *(each[key] for each in drawn)) for key in shared), key=lambda row: row["agree"])
+    """Write the page that compares the galleries and maps of two run folders to `path` -> path. Raises ValueError where they share none."""
+    rows, maps = _units(first, second), _maps(first, second)
+    if not rows and not maps:
+        raise ValueError(
+            f"Runs are compared by the units or the maps that both made. Received: {first} and {second}, which share none."
+        )
     runs = [json.loads((folder / "manifest.json").read_text()) for folder in (first, second)]
     names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]
-    durable(path, template("compare.html").render(rows=rows, names=names, same=_same_stock(runs)).encode())
+    text = template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_stock(runs))
+    durable(path, text.encode())
     return path
+
+
+def _units(first, second):
+    drawn = [_drawn(folder) for folder in (first, second)]
+    shared = [key for key in drawn[0] if key in drawn[1]]
+    return sorted(
+        (_row(key, *(each[key] for each in drawn)) for key in shared),
+        key=lambda row: (not row["known"], row["agree"] or 0),
+    )
+
+
+def _maps(first, second):
+    """Every image and method that both runs explained: a row each, the least alike first."""
+    made = [_explained(folder) for folder in (first, second)]
+    rows = [_pair(key, *(each[key] for each in made)) for key in made[0] if key in made[1]]
+    return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0))
+
+
+def _explained(folder):
+    """Every map of a run: dict of (method, image) to the array and the class explained."""
+    store, found = _store(folder), {}
+    for place in sorted((store.path / "jobs" / "explain").glob("*/maps.npz")):
+        key = f"explain/{place.parent.name}"
+        about, arrays = store.values(key, "about.json"), store.arrays(key, "maps.npz")
+        for number, name in enumerate(about["names"]):
+            found[about["method"], name] = (arrays["maps/0"][number : number + 1], about["classes"][number])
+    return found
+
+
+def _pair(key, first, second):
+    alike = first[0].shape == second[0].shape
+    planes_of = [planes(maps)[0] for maps, _ in (first, second)]
+    rank = measures.get("joint_abs_spearman")(*planes_of) if alike and None not in planes_of else float("nan")
+    return {
+        "method": key[0],
+        "image": key[1],
+        "classes": [first[1], second[1]],
+        "pictures": [_picture(maps) for maps, _ in (first, second)],
+        "rank": float(rank) if np.isfinite(rank) else None,
+    }
+
+
+def _picture(maps):
+    plane = pooled(maps)[0]
+    drawn = plane.ndim == 2 and np.isfinite(plane).all()
+    return uri(figures.painted(plane, 160)[0]) if drawn else None
+
+
+def _store(folder):
+    return Store(folder.parent.parent, folder.parent.name, folder.name)
 
 
 def _drawn(folder):
     """Every unit that a run drew: dict of (layer, unit) to its picture, score and natural scores."""
-    store = Store(folder.parent.parent, folder.parent.name, folder.name)
+    store = _store(folder)
     found, natural = {}, {}
     for path in sorted((store.path / "jobs" / "survey").glob("*")):
         arrays, about = (
@@ -59,7 +114,7 @@ def _row(key, first, second):
         "name": first["name"],
         "images": [uri(each["image"].read_bytes()) for each in (first, second)],
         "scores": [first["score"], second["score"]],
-        "agree": 2.0 if agree is None else agree,
+        "agree": agree,
         "known": agree is not None,
     }
 

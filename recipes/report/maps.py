@@ -67,7 +67,7 @@ def _map(arrays, about, place):
 
 
 def _matrix(agreed):
-    """Cells of the table of methods by methods: rank correlation, what shifted maps reach, and how dark to paint it."""
+    """Cells of the table of methods by methods: rank correlation, what turned maps reach, and how dark to paint it."""
     rows = []
     for one, name in enumerate(agreed["methods"]):
         pairs = zip(agreed["rank"][one], agreed["null"][one])

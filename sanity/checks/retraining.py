@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from lab.network import Network
 from lab.objectives import logit
 from sanity import gates
 from sanity.checks import checks
@@ -42,7 +41,7 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.3, 0.5), repeats=2, k
     sets = [world.lessons(subject.seed), world.draw(300, subject.seed + 1)[0]]
     found = {name: np.empty((len(shares), repeats)) for name in ("map", "random", "leak")}
     ranked = [_orders(viewer, samples, seed) for samples in sets]
-    trainer = Trainer(Network(world.build(), name=world.name), replace(world.training, passes=PASSES))
+    trainer = Trainer(world.network(), replace(world.training, passes=PASSES))
     for row, share in enumerate(shares):
         for turn in range(repeats):
             train = functools.partial(_trained, trainer, fold(seed, 31 * row + turn), subject.keep)

@@ -59,6 +59,7 @@ def mnist():
         causes=("row",),
         training=Training(samples=2500, goal=0.995, passes=15, batch=50, rate=1e-3),
         fit=lambda rng, count: _rows(rng, count, 0, pool - HELD_OUT),
+        values=(0.0, 1.0),
     )
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lab.network import Network
+from lab.preprocessing import ranged
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -47,7 +50,7 @@ class World:
     names of the factors that decide the answer together; idle: of those that must not matter. oracle: the truth in words.
     training: None where `build` gives a network whose weights are set by hand. fit: factors at training, where they differ.
     bare: factors -> `Samples` without the cue, and clean: factors at training in which the cue says nothing, for cues that a
-    tester does not know of.
+    tester does not know of. values: what stands for black and white where the inputs are images.
     """
 
     name: str
@@ -61,6 +64,14 @@ class World:
     fit: Callable | None = None
     bare: Callable | None = None
     clean: Callable | None = None
+    values: tuple = (-1.0, 1.0)
+
+    def network(self):
+        """The world's network as it is built, untrained: `Network`."""
+        model = self.build()
+        images = len(model.inputs) == 1 and len(model.inputs[0].shape) == 4
+        preprocessing = ranged(*self.values, model.inputs[0].shape[-1]) if images else None
+        return Network(model, name=self.name, preprocessing=preprocessing)
 
     def draw(self, count, seed):
         """Samples to explain and to judge on, and their factors."""

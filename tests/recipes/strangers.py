@@ -11,3 +11,9 @@ def good(network, inputs, objective):
 
 def blind(network, inputs, objective):
     return np.abs(inputs) + 0.5
+
+
+def broken(network, inputs, objective):
+    maps = lab.gradient(network, inputs, objective)
+    maps[0, 2, 3] = np.nan
+    return maps

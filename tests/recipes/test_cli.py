@@ -96,12 +96,12 @@ def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     assert "Not everything was made" in report.read_text() and (report.parent / "failed-explain+gradcam.txt").exists()
     monkeypatch.undo()
     code, _, error = command("run", quick)
-    assert code == 0 and "1 jobs to do" in error and "Not everything was made" not in report.read_text()
+    assert code == 0 and "2 jobs to do" in error and "Not everything was made" not in report.read_text()
     assert not (report.parent / "failed-explain+gradcam.txt").exists()
     code, _, error = command("run", quick)
     assert code == 0 and "jobs to do" not in error
     code, _, error = command("run", quick, "--fresh", "--set", "check=[]", "--set", "gallery=[]")
-    assert code == 0 and "6 jobs to do, 0 done" in error
+    assert code == 0 and "7 jobs to do, 0 done" in error
 
 
 def test_a_full_disk_costs_no_finished_job(command, quick, monkeypatch):
@@ -165,7 +165,7 @@ def refusals(tmp_path):
         "method": (["explain", "PHOTO", "--method", "grdcam"], "'grdcam'.*gradcam"),
         "stranger": (["explain", "PHOTO", "--method", "no.such:thing"], "module:function"),
         "target": (["explain", "PHOTO", "--target", "7"], "between 0 and 4"),
-        "cam layer": (["explain", "PHOTO", "--method", "gradcam", "--layer", "pool"], "rows and columns"),
+        "cam layer": (["explain", "PHOTO", "--method", "gradcam", "--layer", "pool"], "positions"),
         "image": (["explain", str(half)], "half.jpg"),
         "missing image": (["explain", str(tmp_path / "none.png")], "which is none"),
         "folder": (["check", "--images", str(tmp_path / "empty")], "holds none"),

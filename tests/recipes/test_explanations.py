@@ -1,0 +1,118 @@
+"""`lab explain`: grids, tables, refusals, agreement, and what a second run is compared by."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.explanations import passes
+from recipes.store import Store
+
+
+@pytest.fixture
+def photos(tmp_path):
+    paths = []
+    for number in range(2):
+        path = tmp_path / f"photo-{number}.png"
+        noise = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def explained(command, small_file, photos):
+    def run(*words):
+        code, said, error = command("explain", *photos, "--model", small_file, "--input-range", -1, 1, *words)
+        report = pathlib.Path(said.strip().splitlines()[-1]) if code == 0 and "--json" not in words else None
+        return code, said, error, report
+
+    return run
+
+
+def store_of(report):
+    return Store(report.parent.parent.parent, report.parent.parent.name, report.parent.name)
+
+
+def rows_of(report, name):
+    with open(report.parent / "jobs" / "agreement" / name) as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_grid_of_images_and_methods(explained):
+    methods = "gradient,gradcam,smoothgrad,integrated_gradients,layer_conductance"
+    code, _, error, report = explained("--method", methods, "--option", "smoothgrad.samples=4")
+    assert code == 0, error
+    text, store = report.read_text(), store_of(report)
+    assert text.count("data-method=") == 5 and text.count('class="over"') == 10
+    assert "Which methods agree?" in text and "another seed:" in text and "gap " in text
+    about = store.values("explain/smoothgrad", "about.json")
+    assert about["options"]["samples"] == 4 and "again/0" in store.arrays("explain/smoothgrad", "maps.npz")
+    lines = rows_of(report, "maps.csv")
+    assert len(lines) == 10 and {line["method"] for line in lines} == set(methods.split(","))
+    assert all(line["gap"] for line in lines if line["method"] == "integrated_gradients")
+    assert all(line["seed_agreement"] for line in lines if line["method"] == "smoothgrad")
+    agreed = rows_of(report, "agreement.csv")
+    assert len(agreed) == 10 and all(-1 <= float(line["rank_correlation"]) <= 1 for line in agreed)
+    views = rows_of(report, "overview.csv")
+    assert {"red", "green", "blue", "all"} == {line["feature"] for line in views}
+
+
+def test_a_refusal_is_told_and_costs_no_other_method(explained):
+    code, said, _, report = explained("--method", "gradient,tf_explain.vanilla_gradients,xplain:no")
+    assert code == 2
+    code, said, _, report = explained("--method", "gradient,xrai", "--option", "xrai.steps=-1")
+    assert code == 0 and "xrai  refused: steps is a whole number" in said
+    assert "refused: steps" in report.read_text() and report.read_text().count("data-method=") == 1
+
+
+def test_suspicious_maps_are_told(explained):
+    code, said, _, report = explained("--method", "tests.recipes.strangers:broken,gradient", "--allow-code")
+    assert code == 0 and "not finite" in said
+    assert np.isnan(store_of(report).arrays("explain/tests.recipes.strangers-broken", "maps.npz")["maps/0"]).any()
+    assert report.read_text().count('class="over"') == 3  # The map with a hole is not drawn.
+
+
+def test_options_of_methods_are_checked(explained):
+    for option, words in (
+        ("smoothgrad.sample=3", "Unknown option of smoothgrad"),
+        ("smoothgrad", "METHOD.NAME=VALUE"),
+    ):
+        code, _, error, _ = explained("--method", "smoothgrad", "--option", option)
+        assert code == 2 and words in error
+
+
+def test_several_layers_are_fused(explained):
+    code, _, error, report = explained("--method", "gradcam", "--layer", "last,first_relu")
+    assert code == 0, error
+    assert store_of(report).arrays("explain/gradcam", "maps.npz")["maps/0"].shape == (2, 16, 16)
+    assert "last, first_relu" in report.read_text()
+
+
+def test_two_runs_are_compared_map_by_map(explained, command, tmp_path):
+    first = explained("--method", "gradient,gradcam")[3]
+    second = explained("--method", "gradient,gradcam", "--target", 1)[3]
+    code, said, error = command("compare", first.parent, second.parent, out=False)
+    text = pathlib.Path(said.strip()).read_text()
+    assert code == 0 and text.count("<tr data-map") == 4, error
+    assert "rank correlation" in text
+    same = command("compare", first.parent, first.parent, "--out", tmp_path / "same.html", out=False)
+    assert same[0] == 0 and "1.00" in (tmp_path / "same.html").read_text()
+
+
+def test_costs_are_counted_before_anything_runs(small):
+    from lab.attribution import explainers
+
+    def cost(name, **options):
+        return passes(explainers.get(name), options, small)
+
+    assert cost("gradient") == 1 and cost("smoothgrad", samples=7) == 7 and cost("guided_integrated_gradients") == 200
+    assert cost("scorecam") == 0.4 * 12 and cost("scorecam", channels=5) == 2 and cost("xrai", steps=30) == 100
+
+
+def test_the_report_of_json(explained):
+    code, said, _, _ = explained("--method", "gradient", "--json")
+    assert code == 0 and json.loads(said)["maps"] == []
