@@ -1,15 +1,21 @@
 """Callbacks: the lab inside `model.fit`."""
 
+import csv
 import pathlib
 
 import numpy as np
 
-from lab.environment import keras
+from lab import routines
+from lab.environment import keras, tf
+from lab.explanation import explain
+from lab.maps import pooled
 from lab.models import load
+from lab.objectives import goal, logit
 from lab.visualization.maximize import maximize
-from recipes.galleries import animation, png
-from recipes.store import durable
-from sanity.features.study import goal
+from recipes.galleries import animation, png, slug
+from recipes.report import figures
+from recipes.store import durable, pack
+from sanity.agreement import between_seeds
 
 
 class Gallery(keras.callbacks.Callback):
@@ -34,6 +40,7 @@ class Gallery(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """The gallery of the network as it starts."""
         del logs
+        self.pictures = []
         # Routines are compiled once and read the model's own variables: each epoch's pictures are of that epoch's weights.
         self.network = load(self.model, **self.model_options)
         self.network.check(self.goal)
@@ -68,11 +75,110 @@ class Gallery(keras.callbacks.Callback):
             file.write(head + "".join(lines))
 
     def _natural(self):
-        from lab import routines
-
-        found = (
-            routines.activations(self.network, self.images, self.layer, pool=True)
-            if self.layer
-            else routines.logits(self.network, self.images)
-        )
+        found = routines.answers(self.network, self.images, self.layer)
         return [f"{each:.6g}" for each in found[:, self.units].max(axis=0)]
+
+
+class AttributionLogger(keras.callbacks.Callback):
+    """Maps of some samples by any method at the beginning of training and after every `every` epochs, to a folder and to TensorBoard.
+
+    method: a registered name such as "gradcam" or "tf_explain.gradcam", or a callable. data: inputs [n, ...] that the model takes,
+    or (inputs, classes); without classes, what the model answers when training begins is explained all along. folder: where
+    `epoch-00003.npz` (raw maps, scores), `epoch-00003-00.png` (sample 0) and `maps.csv` go. tensorboard: a log folder, or None for
+    none; writing it needs nothing installed. options: of the method. model_options: of `lab.load`. Raises ValueError, when
+    training begins, for whatever the method cannot do on this model.
+    """
+
+    def __init__(
+        self,
+        method,
+        data,
+        every=1,
+        *,
+        folder="artifacts/training",
+        tensorboard=None,
+        seed=0,
+        model_options=None,
+        **options,
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every= counts epochs from 1. Received: {every}.")
+        self.method, self.every, self.folder = method, every, pathlib.Path(folder)
+        self.inputs, self.classes = data if isinstance(data, tuple) else (data, None)
+        self.seed, self.options, self.model_options = seed, options, model_options or {}
+        self.writer = None if tensorboard is None else tf.summary.create_file_writer(str(tensorboard))
+
+    def on_train_begin(self, logs=None):
+        """The maps of the network as it starts."""
+        del logs
+        self.network, self.before = load(self.model, **self.model_options), None
+        top = routines.logits(self.network, self.inputs).argmax(axis=1) if self.classes is None else self.classes
+        self.objective = logit([int(each) for each in np.ravel(top)])
+        self._explain(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """The maps of the network as it is now."""
+        del logs
+        if (epoch + 1) % self.every == 0:
+            self._explain(epoch + 1)
+
+    def on_train_end(self, logs=None):
+        """Everything is in the log folder."""
+        del logs
+        if self.writer is not None:
+            self.writer.flush()
+
+    def _explain(self, epoch):
+        record = explain(self.network, self.inputs, self.objective, method=self.method, seed=self.seed, **self.options)
+        maps = tf.nest.flatten(record.maps)[0]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        durable(self.folder / f"epoch-{epoch:05d}.npz", pack({"maps": maps, "scores": record.scores}))
+        pictures = [_picture(plane) for plane in pooled(maps)]
+        for place, picture in enumerate(pictures):
+            if picture is not None:
+                durable(self.folder / f"epoch-{epoch:05d}-{place:02d}.png", picture)
+        self._note(epoch, record, maps)
+        if self.writer is not None:
+            self._log(epoch, record, pictures)
+
+    def _note(self, epoch, record, maps):
+        """A line a sample: its score, what is suspicious, and how far all maps agree with those of the last time."""
+        agree = "" if self.before is None else f"{between_seeds(self.before, maps):.4f}"
+        self.before = maps
+        with open(self.folder / "maps.csv", "a" if epoch else "w", newline="") as file:
+            lines = csv.writer(file)
+            if not epoch:
+                lines.writerow(("epoch", "sample", "score", "flags", "agreement_with_last"))
+            for place, (score, words) in enumerate(zip(record.scores, record.flags)):
+                lines.writerow((epoch, place, f"{score:.6g}", "; ".join(words), agree))
+
+    def _log(self, epoch, record, pictures):
+        """Pictures and scores as TensorBoard's own plugins read them, without TensorBoard."""
+        name = slug(record.method)
+        with self.writer.as_default(step=epoch):
+            drawn = [picture for picture in pictures if picture is not None]
+            if drawn:
+                side = tf.io.decode_png(drawn[0]).shape
+                tf.summary.write(
+                    f"{name}/maps", tf.constant([str(side[1]), str(side[0]), *drawn]), metadata=_plugin("images")
+                )
+            for place, score in enumerate(record.scores):
+                tf.summary.write(f"{name}/score/{place}", tf.constant(score), metadata=_plugin("scalars"))
+
+
+def _picture(plane):
+    """A map as PNG bytes; None where it has a hole."""
+    if not np.isfinite(plane).all():
+        return None
+    return figures.painted(plane, SIDE)[0] if plane.ndim == 2 else figures.painted(plane.reshape(1, -1))[0]
+
+
+SIDE = 160
+
+
+def _plugin(name):
+    kind = {"images": "DATA_CLASS_BLOB_SEQUENCE", "scalars": "DATA_CLASS_SCALAR"}[name]
+    metadata = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=name))
+    metadata.data_class = metadata.DESCRIPTOR.file.enum_types_by_name["DataClass"].values_by_name[kind].number
+    return metadata
