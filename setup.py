@@ -50,6 +50,8 @@ setup(
         "transfer": TRANSFER,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,
+        # Second opinions of captum on the torch original; a gigabyte or more.
+        "opinions": ["captum>=0.6", "torch>=1.13", "efficientnet-lite-pytorch>=0.1.0"],
         "bench": ["psutil>=5.9", *PEERS],
     },
     entry_points={"console_scripts": ["lab = recipes.cli:main"], "pytest11": ["lab = recipes.plugin"]},
