@@ -52,8 +52,9 @@ def _options(viewer, rewrite):
     if rewrite.inside and "layer" in viewer.chosen:
         layer = viewer.chosen["layer"]
         found["layer"] = rewrite.inside + layer if isinstance(layer, str) else [rewrite.inside + each for each in layer]
-    if rewrite.shift and "baseline" in known(viewer.explainer):
-        found["baseline"] = viewer.chosen.get("baseline", known(viewer.explainer)["baseline"]) + rewrite.shift
+    for name in ("baseline", "references"):
+        if rewrite.shift and name in known(viewer.explainer):
+            found[name] = viewer.chosen.get(name, known(viewer.explainer)[name]) + rewrite.shift
     return found
 
 

@@ -7,6 +7,7 @@ import pytest
 import lab
 from lab import routines
 from lab.attribution import explainers
+from lab.registry import options as known
 from sanity.checks import checks
 from sanity.rewrites import holds, rewrites
 from sanity.subject import Subject
@@ -87,6 +88,26 @@ def test_cam_finds_its_layer_in_a_network_that_was_wrapped_and_strangers_may_ref
     assert "input_shift" in verdict.also, verdict.sentence
     stranger = checks.get("invariance")(explainers.get("tf_explain.gradcam"), on(networks.flat()), seed=0)
     assert "input_shift refused" in stranger.gates[0].words and "distance/input_shift" not in stranger.samples
+
+
+# Which methods do not keep their map under which rewrite, and theory says so: they look at the size of activations or of inputs.
+NOT_KEPT = {
+    "relu_rescale": {"scorecam", "ablationcam", "eigencam", "kpca_cam", "internal_influence"},
+    "batchnorm_folding": set(),
+    "dense_as_convolution": set(),
+    "input_shift": {"gradient_x_input", "fullgrad", "scorecam"},
+}
+OWN = [name for name in explainers if "." not in name and name not in explainers.names(control=True)]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_method_keeps_its_map_or_stands_in_the_table(name):
+    options = {key: 6 for key in ("steps", "samples") if key in known(explainers.get(name))}
+    found = checks.get("invariance")(explainers.get(name), on(networks.flat()), seed=0, **options)
+    apart = {key.partition("/")[2]: np.median(values) for key, values in found.samples.items()}
+    assert set(apart) == set(NOT_KEPT)
+    for rewrite, distance in apart.items():
+        assert (distance > 1e-4) == (name in NOT_KEPT[rewrite]), (rewrite, distance)
 
 
 def test_a_method_that_reads_weights_is_caught():
