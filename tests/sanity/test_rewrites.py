@@ -9,6 +9,7 @@ from lab import routines
 from lab.attribution import explainers
 from lab.registry import options as known
 from sanity.checks import checks
+from sanity.checks.invariance import prepare
 from sanity.rewrites import holds, rewrites
 from sanity.subject import Subject
 from sanity.verdict import judge
@@ -100,14 +101,21 @@ NOT_KEPT = {
 OWN = [name for name in explainers if "." not in name and name not in explainers.names(control=True)]
 
 
+@pytest.fixture(scope="module")
+def rewritten():
+    subject = on(networks.flat())
+    return subject, prepare(subject, seed=0)
+
+
 @pytest.mark.parametrize("name", OWN)
-def test_every_method_keeps_its_map_or_stands_in_the_table(name):
+def test_every_method_keeps_its_map_or_stands_in_the_table(rewritten, name):
+    subject, prepared = rewritten
     options = {key: 6 for key in ("steps", "samples") if key in known(explainers.get(name))}
-    found = checks.get("invariance")(explainers.get(name), on(networks.flat()), seed=0, **options)
+    found = checks.get("invariance")(explainers.get(name), subject, seed=0, prepared=prepared, **options)
     apart = {key.partition("/")[2]: np.median(values) for key, values in found.samples.items()}
     assert set(apart) == set(NOT_KEPT)
-    for rewrite, distance in apart.items():
-        assert (distance > 1e-4) == (name in NOT_KEPT[rewrite]), (rewrite, distance)
+    for rewrite, moved in apart.items():
+        assert (moved > 1e-4) == (name in NOT_KEPT[rewrite]), (rewrite, moved)
 
 
 def test_a_method_that_reads_weights_is_caught():
