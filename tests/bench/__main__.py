@@ -17,7 +17,7 @@ from lab.environment import on_gpu, tf
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.subject import Subject
-from tests.bench import clock, peak
+from tests.bench import attribution, clock, peak
 from tests.bench import pictures as drawn
 
 SAMPLES, BATCH = 50, 16
@@ -180,9 +180,9 @@ def memory(network):
     clock.row("peak memory, cascade / gradient, 8 images", peak.of("cascade", 8) / peak.of("gradient", 8), 1.1)
 
 
-ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory, *drawn.ALL[:2])}
+ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory, *attribution.ALL, *drawn.ALL)}
 # Asked for by name: it takes the packages of the extra `transfer`, and minutes.
-BY_NAME = {each.__name__: each for each in drawn.ALL[2:]}
+BY_NAME = {each.__name__: each for each in drawn.BY_NAME}
 
 if __name__ == "__main__":
     named = ALL | BY_NAME

@@ -31,6 +31,14 @@ def main(work, count):
         drawn = lab.maximize(network, lab.channel("block_2_add", [0] * count), steps=1, seed=0)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - 4 * drawn.images.nbytes / (1 << 20))
         return
+    if work.startswith("row:"):
+        from tests.bench import attribution as rows
+
+        name = work.partition(":")[2]
+        inputs = network.preprocess(lab.photographs(rows.FOUR[:count]).images)
+        rows.work(name, network, inputs, lab.logit(3), rows.given_of(name))()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
     inputs = np.zeros((count, 224, 224, 3), "float32")
     inputs[:] = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3))
     if work == "cascade":

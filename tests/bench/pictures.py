@@ -4,7 +4,6 @@ python -m tests.bench pictures batches transfer
 """
 
 import contextlib
-import os
 import time
 
 import numpy as np
@@ -87,13 +86,8 @@ def batches(network):
 # What other networks see ----------------------------------------------------------------------------------------------------
 
 
-def transfer(network, classes=None, seeds=None, steps=256):
-    """Logit pictures of the default network shown to EfficientNet-Lite1 and -Lite2, as they are and distorted (the extra `transfer`).
-
-    LAB_TRANSFER="50,3" sets how many classes and seeds; 20 and 1 otherwise.
-    """
-    asked = os.environ.get("LAB_TRANSFER", "20,1").split(",")
-    classes, seeds = classes or int(asked[0]), seeds or int(asked[1])
+def transfer(network, classes=20, seeds=1, steps=256):
+    """Logit pictures of the default network shown to EfficientNet-Lite1 and -Lite2, as they are and distorted (the extra `transfer`)."""
     chosen = np.arange(classes) * (1000 // classes) + 7
     others = [lab.load(name) for name in ("efficientnet-lite1", "efficientnet-lite2")]
     start, images = time.perf_counter(), []
@@ -127,4 +121,5 @@ DISTORTIONS = {
     "noise .1": lambda images: np.clip(images + 25.5 * np.random.default_rng(0).normal(size=images.shape), 0, 255),
 }
 
-ALL = (pictures, batches, transfer)
+ALL = (pictures, batches)
+BY_NAME = (transfer,)
