@@ -22,6 +22,8 @@ def jobs(number, asked, workshop):
         raise ValueError(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
     network.spatial(asked.layer, axes=2)
     maps.layouts.get(asked.layout)
+    if asked.image:
+        read(asked.image)
     rows, columns = network.shapes[asked.layer][1:3]
     cells = rows * columns + asked.groups if asked.image else asked.side**2
     kind = "blocks" if asked.image else "atlas"

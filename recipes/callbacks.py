@@ -31,6 +31,8 @@ class Gallery(keras.callbacks.Callback):
         super().__init__()
         if every < 1:
             raise ValueError(f"every= counts epochs from 1. Received: {every}.")
+        if "facets" in options:
+            raise ValueError("A gallery of training has one picture a unit. Received: facets=.")
         self.folder, self.every, self.images = pathlib.Path(folder), every, images
         self.layer, self.units, self.goal = layer, list(units), goal(layer, list(units))
         self.options = {"steps": steps, "seed": seed, **options}

@@ -356,15 +356,12 @@ def check(
 
     A verdict says what was seen on this network and these images, and what cannot be concluded.
     """
-    picture = {
-        name: rest.pop(name)
-        for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
-    }
+    picture = {name: rest.pop(name) for name in OF_PICTURES}
     if subject == "features":
-        _refuse_maps(context)
+        _refuse(context, OF_MAPS, "is of maps. Received: --subject features.")
         _go(context, "features", rest, _feature_tables(picture, check_names, images), fail_on, baseline)
         return
-    _refuse_pictures(context)
+    _refuse(context, OF_PICTURES, "is of pictures: add --subject features. Received: --subject maps.")
     check_names = check_names or "parameters"
     given = {"mode": mode, "seeds": seeds}
     with plain_errors():
@@ -396,17 +393,15 @@ def _feature_tables(picture, names, images):
     return {"features": [chosen], "images": {"folder": images, "most": MANY} if images else {}}
 
 
-def _refuse_maps(context):
-    """Pictures of units are no maps: options of the one are refused for the other."""
-    for name in ("world", "twins", "misled", "samples", "method", "mode", "seeds", "target", "baseline"):
-        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} is of maps. Received: --subject features.")
+# Options of `lab check` that belong to one subject alone: pictures of units are no maps.
+OF_MAPS = ("world", "twins", "misled", "samples", "method", "mode", "seeds", "target", "baseline")
+OF_PICTURES = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
 
 
-def _refuse_pictures(context):
-    for name in ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others"):
+def _refuse(context, names, words):
+    for name in names:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} is of pictures: add --subject features. Received: --subject maps.")
+            raise click.UsageError(f"--{name} {words}")
 
 
 @main.command()

@@ -10,12 +10,13 @@ import numpy as np
 from PIL import Image
 from sklearn.cluster import AgglomerativeClustering
 
+import lab
 from lab.images import read
-from lab.objectives import channel, logit
+from lab.objectives import goal
 from lab.registry import nearest
 from lab.visualization import examples, spectrum
 from lab.visualization.canvas import canvas
-from lab.visualization.company import links, usage
+from lab.visualization.company import ancestors, links, usage
 from lab.visualization.maximize import maximize
 from lab.visualization.parameterizations import chosen, parameterizations
 from lab.visualization.regularizers import diversity
@@ -24,9 +25,12 @@ from recipes.job import Job
 from recipes.store import encode, pack
 from sanity.features.embedding import descriptors, whitened
 
-THUMBNAIL = 96
 # Crops of the stock's best images are kept at this side.
-NATURAL, BOTTOM, STRIP = 8, 4, 5
+THUMBNAIL = 96
+# Images that excite a unit least, beside those that do most.
+BOTTOM = 4
+# How many of the highest and lowest images a survey keeps of every unit.
+COUNT = 20
 
 
 def jobs(number, gallery, workshop):
@@ -36,7 +40,7 @@ def jobs(number, gallery, workshop):
     chosen(gallery.parameterization)
     transforms.get(gallery.transforms)
     for layer, units in _layers(gallery, network):
-        network.check(channel(layer, units) if layer else logit(units))
+        network.check(goal(layer, units))
         name = f"{number}-{slug(layer or 'logits')}"
         if gallery.natural:
             given = {
@@ -133,10 +137,13 @@ def do_survey(workshop, _, job):
 def surveyed(workshop, layer):
     """The survey of a layer over the run's stock, kept on the shelf for every run to share."""
     network, stock = workshop.network, workshop.stock
-    named = f"{network.fingerprint()}{workshop.stock_hash}{layer}{workshop.recipe.images.fit}{examples.KEPT}"
+    # What a survey finds depends on the network as it is built and fed, and not on its weights alone.
+    built = [(each.path, each.type, each.shape) for each in network.layers()]
+    seen = (network.fingerprint(), built, network.preprocessing, workshop.stock_hash, layer, workshop.recipe.images.fit)
+    named = f"{seen}{examples.KEPT}{COUNT}{lab.__version__}"
 
     def make():
-        return examples.survey(network, stock, layer=layer, count=20, fit=workshop.recipe.images.fit).as_arrays()
+        return examples.survey(network, stock, layer=layer, count=COUNT, fit=workshop.recipe.images.fit).as_arrays()
 
     arrays = workshop.surveys.keep(hashlib.sha256(named.encode()).hexdigest(), make)
     return examples.Survey(**{**arrays, "count": int(arrays["count"])})
@@ -156,7 +163,7 @@ def _links(network, layer, units):
 def _classes(workshop, layer, units):
     """The classes that draw most on each unit: dict of unit to list of [class, contribution]."""
     network = workshop.network
-    if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2:
+    if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2 or layer not in ancestors(network):
         return {}
     classes, drawn = usage(network, workshop.stock, layer, count=1, fit=workshop.recipe.images.fit)
     order = np.argsort(-drawn[:, units], axis=0, kind="stable")[:4]
@@ -168,12 +175,21 @@ def _classes(workshop, layer, units):
 
 def _crops(network, stock, layer, indices, places, box):
     """What drove the unit in each image: the window of its receptive field around the strongest position, or the whole: uint8."""
-    return np.stack(
-        [
-            np.stack([_crop(network, stock.images[int(i)], layer, place, box) for i, place in zip(row, spots)])
-            for row, spots in zip(indices, places)
-        ]
-    )
+    return _cut(stock, indices, lambda image, row, at: _crop(network, image, layer, places[row, at], box))
+
+
+def _thumbnails(stock, indices):
+    return _cut(stock, indices, lambda image, row, at: thumbnail(image))
+
+
+def _cut(stock, indices, make):
+    """`make(image, row, place)` of every image named in a table, each image read once: uint8 [rows, places, side, side, 3]."""
+    found = np.empty((*indices.shape, THUMBNAIL, THUMBNAIL, 3), "uint8")
+    for index in np.unique(indices):
+        image = stock.images[int(index)]
+        for row, at in np.argwhere(indices == index):
+            found[row, at] = make(image, row, at)
+    return found
 
 
 def _crop(network, image, layer, place, box):
@@ -185,10 +201,6 @@ def _crop(network, image, layer, place, box):
     rows = slice(int(top * down), max(int(top * down) + 1, int(np.ceil(bottom * down))))
     columns = slice(int(left * across), max(int(left * across) + 1, int(np.ceil(right * across))))
     return thumbnail(seen[rows, columns])
-
-
-def _thumbnails(stock, indices):
-    return np.stack([np.stack([thumbnail(stock.images[int(index)]) for index in row]) for row in indices])
 
 
 def square(image):
@@ -212,7 +224,7 @@ def do_pictures(workshop, _, job):
     gallery, units = workshop.recipe.gallery[given["gallery"]], given["units"]
     pictures = maximize(
         network,
-        channel(given["layer"], units) if given["layer"] else logit(units),
+        goal(given["layer"], units),
         steps=gallery.steps,
         size=gallery.size,
         seed=workshop.recipe.seed,

@@ -1,21 +1,22 @@
 """Studies: the jobs that ask whether pictures show what their units do."""
 
 import functools
+import pathlib
 from dataclasses import asdict
 
 import numpy as np
 
-from lab.models import load
-from lab.objectives import channel, logit
-from lab.registry import options
+from lab.models import load, names
+from lab.objectives import goal
+from lab.registry import nearest, options
 from lab.visualization.canvas import canvas
+from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
 from lab.visualization.parameterizations import chosen
 from lab.visualization.transforms import transforms
 from recipes.galleries import png, surveyed
 from recipes.job import Job
 from recipes.store import encode, pack
-from sanity.evidence import Evidence, Gate
 from sanity.features import features, recovery
 from sanity.features.flags import Flag, flags, summary
 from sanity.features.fooling import circuit
@@ -28,14 +29,19 @@ def jobs(number, asked, workshop):
     """The jobs of one study: pictures of every network under it, every check of them, and the words."""
     network = workshop.network
     units = [network.class_index(each) for each in asked.logits] or asked.units
-    network.check(channel(asked.layer, units) if asked.layer else logit(units))
+    network.check(goal(asked.layer, units))
     canvas(network)
     chosen(asked.parameterization)
     transforms.get(asked.transforms)
     for name in asked.checks:
         features.get(name)
+    for name in [*asked.others, *([asked.observer] if asked.observer else [])]:
+        _refuse_unknown_model(name)
     if asked.fooled:
         _refuse_detector(asked, workshop)
+    else:
+        for address in asked.path_layers:
+            network.refuse_unknown(address)
     given = {"study": number, "units": list(units)}
     drawn = []
     for kind in KINDS if asked.fooled else KINDS[:1]:
@@ -50,17 +56,23 @@ def jobs(number, asked, workshop):
         yield Job(f"study/{number}/recovery", "recovery", given, passes=20)
 
 
+def _refuse_unknown_model(name):
+    if name not in names() and not pathlib.Path(name).exists():
+        raise ValueError(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
+
+
 def _refuse_detector(asked, workshop):
     if asked.layer is None:
         raise ValueError("A fooling circuit is built around channels of a layer. Received: a study of logits.")
     layer = detector(asked, workshop.network)
-    workshop.network.check(channel(layer, 0))
+    workshop.network.check(goal(layer, [0]))
 
 
 def detector(asked, network):
     """The layer whose means tell natural from synthetic images: as asked, or the one at a third of the way to the unit's."""
     if asked.detector:
         return asked.detector
+    network.spatial(asked.layer, axes=2)
     spatial = [each for each, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
     return spatial[spatial.index(asked.layer) // 3]
 
@@ -132,23 +144,26 @@ def _build(workshop, number):
     stops = np.unique(np.geomspace(1, asked.steps, 6).astype(int)).tolist()
     climbed = maximize(
         network,
-        channel(asked.layer, units),
+        goal(asked.layer, units),
         steps=asked.steps,
         seed=workshop.recipe.seed + 1000,
         parameterization=asked.parameterization,
         transforms=asked.transforms,
         snapshots=stops,
     )
-    shown = climbed.snapshots.reshape(-1, *climbed.images.shape[1:])
-    # The circuit meets a picture as the transforms show it, and must know it then too.
-    seen = [shown]
-    for number in range(3):
-        views = shown
-        for place, each in enumerate(transforms.get(asked.transforms)(*network.size)):
-            views = np.asarray(each(views, np.array([number, place], "int32")))
-        seen.append(views)
-    synthetic = network.preprocessing.apply(255.0 * np.concatenate(seen)).astype("float32")
+    synthetic = _as_shown(network, climbed.snapshots.reshape(-1, *climbed.images.shape[1:]), asked.transforms)
     return circuit(network, asked.layer, units, natural, synthetic, detector(asked, network))
+
+
+def _as_shown(network, images, transforms_name):
+    """Pictures as they are and in three draws of the transforms, as inputs: the circuit meets them so, and must know them then too."""
+    seen = [images]
+    for turn in range(3):
+        views = images
+        for place, each in enumerate(transforms.get(transforms_name)(*network.size)):
+            views = np.asarray(each(views, np.array([turn, place], "int32")))
+        seen.append(views)
+    return network.preprocessing.apply(255.0 * np.concatenate(seen)).astype("float32")
 
 
 def study(workshop, store, given):
@@ -166,8 +181,6 @@ def study(workshop, store, given):
 
 
 def _surveyed(workshop, network):
-    from lab.visualization.examples import survey
-
     return survey(network, workshop.stock, count=20, fit=workshop.recipe.images.fit)
 
 
@@ -175,13 +188,14 @@ def do_feature(workshop, store, job):
     """One check of one network's pictures."""
     given, asked = job.given, workshop.recipe.features[job.given["study"]]
     check = features.get(given["check"])
+    # Made only for a check that takes them: other networks take memory and time.
     known = {
-        "networks": asked.networks,
-        "others": _others(workshop, asked),
-        "observer": _observer(workshop, asked),
-        "layers": tuple(asked.path_layers),
+        "networks": lambda: asked.networks,
+        "others": lambda: _others(workshop, asked),
+        "observer": lambda: _observer(workshop, asked),
+        "layers": lambda: tuple(asked.path_layers),
     }
-    chosen_options = {name: value for name, value in known.items() if name in options(check)}
+    chosen_options = {name: make() for name, make in known.items() if name in options(check)}
     made = check(study(workshop, store, given), seed=workshop.recipe.seed, **chosen_options)
     return _files(made, [asdict(each) for each in flags(made)], asdict(summary(made)), given["units"])
 
@@ -215,14 +229,6 @@ def flagged(jobs, store):
             fooled = job.given.get("kind") == "fooled"
             network = store.values(job.key, "evidence.json")["subject"]
             yield {"network": network, "fooled": fooled, **{name: said[name] for name in ("check", "word", "why")}}
-
-
-def evidence(store, key):
-    """The record that a feature check left: `Evidence`."""
-    plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
-    samples = {name.partition("/")[2].replace("|", "/"): value for name, value in arrays.items()}
-    gates = tuple(Gate(**gate) for gate in plain["gates"])
-    return Evidence(**{**plain, "samples": samples, "maps": {}, "gates": gates, "stages": ()})
 
 
 def _others(workshop, asked):

@@ -11,7 +11,8 @@ import numpy as np
 
 from lab import data, models, routines
 from lab.attribution import explainers
-from lab.environment import tf
+from lab.images import read
+from lab.objectives import layer, logit
 from lab.registry import options
 from recipes.shelf import Shelf
 from sanity.checks import checks, shared
@@ -79,9 +80,14 @@ class Workshop:
         return self.images if self.recipe.images.folder else data.crops(data.photographs())
 
     @functools.cached_property
+    def images_hash(self):
+        """SHA-256 of the recipe's photographs."""
+        return _digest(zip(self.images.names, self.images.images))
+
+    @functools.cached_property
     def stock_hash(self):
         """SHA-256 of the stock's images."""
-        return _digest(zip(self.stock.names, self.stock.images))
+        return self.images_hash if self.stock is self.images else _digest(zip(self.stock.names, self.stock.images))
 
     @functools.cached_property
     def world(self):
@@ -148,13 +154,19 @@ class Workshop:
                 "model": model.hexdigest(),
                 "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),
             }
-        return {"model": self.network.fingerprint(), "images": _digest(zip(self.images.names, self.images.images))}
+        looked = {
+            f"atlas/{number}": _digest([("image", read(each.image))])
+            for number, each in enumerate(self.recipe.atlas)
+            if each.image
+        }
+        return {"model": self.network.fingerprint(), "images": self.images_hash, **looked}
 
     def seconds_per_gradient(self):
-        """How long one sample's gradient takes here, measured once on a traced routine: float, or None for networks that take no images."""
-        target = self.subject("top")
-        some = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:1], 8, axis=0), target.inputs)
-        goal = target.objective.rows([0])
+        """How long one sample's gradient takes here, measured once on eight copies of the first image: float."""
+        first = self.network.preprocess(self.images.images[0], fit=self.recipe.images.fit)
+        name, shape = next(iter(self.network.outputs.items()))
+        some = np.repeat(first, 8, axis=0)
+        goal = logit(0, output=name) if len(shape) == 2 else layer(self.network.last_spatial())
         routines.gradient(self.network, some, goal)
         start = time.perf_counter()
         routines.gradient(self.network, some, goal)

@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+from PIL import Image
 from scipy.stats import spearmanr
 
 from lab.maps import pooled
 from recipes.galleries import picture_name
 from recipes.report import figures
 from recipes.report.page import template, uri
+from recipes.report.tiles import jpeg
 from recipes.store import Store, durable
 from sanity.similarity import measures
 from sanity.viewer import planes
@@ -112,7 +114,7 @@ def _row(key, first, second):
         "layer": key[0] or "logits",
         "unit": key[1],
         "name": first["name"],
-        "images": [uri(each["image"].read_bytes()) for each in (first, second)],
+        "images": [jpeg(Image.open(each["image"]), 160) for each in (first, second)],
         "scores": [first["score"], second["score"]],
         "agree": agree,
         "known": agree is not None,

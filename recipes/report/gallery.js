@@ -5,6 +5,7 @@ const gallery = (() => {
   const grid = pick("#tiles");
   if (!grid) return null;
   const units = JSON.parse(pick("#units").textContent);
+  units.forEach((unit, place) => { unit.place = place; });
   const byId = new Map(units.map((unit) => [unit.id, unit]));
   const byPlace = new Map(units.map((unit) => [`${unit.layer}/${unit.unit}`, unit]));
   const kept = { thumbs: new Map(), more: new Map() }, asked = new Set();
@@ -16,7 +17,7 @@ const gallery = (() => {
   for (const unit of units) unit.words = words(unit);
   const flagged = (unit) => unit.flags.filter((each) => each[1] === "FLAGGED").length;
   const orders = {
-    unit: (a, b) => units.indexOf(a) - units.indexOf(b),
+    unit: (a, b) => a.place - b.place,
     score: (a, b) => b.score - a.score,
     ratio: (a, b) => (b.ratio ?? -1) - (a.ratio ?? -1),
     flags: (a, b) => flagged(b) - flagged(a),

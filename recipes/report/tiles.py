@@ -17,18 +17,15 @@ INLINE = 400
 THUMB, BINS = 148, 24
 
 
-def tiles(store, jobs, flags, inline=None):
-    """(index, shards) of the pictures that `jobs` drew: index, a list of one dict a unit; shards, an iterator of (number, kind,
-    dict of unit id to values), kind "thumbs" or "more". flags: dict of (layer, unit) to a list of [check, word, why].
+def tiles(store, jobs, flags):
+    """(index, whole, shards) of the pictures that `jobs` drew: index, a list of one dict a unit; whole, whether all fits into the
+    page; shards, an iterator of (number, kind, dict of unit id to values), kind "thumbs" or "more". flags: dict of (layer, unit)
+    to a list of [check, word, why]. One survey is in memory at a time.
     """
     done = [job for job in jobs if job.kind == "pictures"]
-    surveys = _surveys(store, jobs)
-    index = [
-        entry
-        for shard, job in enumerate(done)
-        for entry in _entries(store, job, shard, surveys.get(_survey_key(job)), flags)
-    ]
-    whole = len(index) <= INLINE if inline is None else inline
+    surveys = Surveys(store, jobs)
+    index = [entry for shard, job in enumerate(done) for entry in _entries(store, job, shard, surveys.of(job), flags)]
+    whole = len(index) <= INLINE
     return index, whole, _shards(store, done, surveys, whole)
 
 
@@ -41,18 +38,23 @@ def _plain(value):
     return value.item() if isinstance(value, np.generic) else value.tolist()
 
 
-def _survey_key(job):
-    return "survey/" + job.key.split("/")[1]
+class Surveys:
+    """What the surveys found: (arrays, about, place of each unit) of the one asked for last, or None where there is none."""
 
+    def __init__(self, store, jobs):
+        self.store, self.keys = store, {job.key for job in jobs if job.kind == "survey"}
+        self.key, self.found = None, None
 
-def _surveys(store, jobs):
-    """What the surveys found, by key: (arrays, about, place of each unit)."""
-    found = {}
-    for job in jobs:
-        if job.kind == "survey":
-            arrays, about = store.arrays(job.key, "survey.npz"), store.values(job.key, "about.json")
-            found[job.key] = (arrays, about, {int(unit): place for place, unit in enumerate(arrays["units"])})
-    return found
+    def of(self, job):
+        """The survey beside a job's pictures."""
+        key = "survey/" + job.key.split("/")[1]
+        if key != self.key:
+            self.key, self.found = key, self._read(key) if key in self.keys else None
+        return self.found
+
+    def _read(self, key):
+        arrays, about = self.store.arrays(key, "survey.npz"), self.store.values(key, "about.json")
+        return arrays, about, {int(unit): place for place, unit in enumerate(arrays["units"])}
 
 
 def _entries(store, job, shard, survey, flags):
@@ -94,10 +96,10 @@ def _shards(store, done, surveys, whole):
     for number, job in enumerate(done):
         thumbs, more = {}, {}
         arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
-        survey = surveys.get(_survey_key(job))
+        survey = surveys.of(job)
         for place, unit in enumerate(arrays["units"]):
             key = f"unit-{_id(job)}-{unit}"
-            thumbs[key] = _jpeg(Image.open(store.folder(job.key) / picture_name(unit)), THUMB)
+            thumbs[key] = jpeg(Image.open(store.folder(job.key) / picture_name(unit)), THUMB)
             more[key] = _more(store, job, arrays, about, survey, place, int(unit), whole)
         yield number, "thumbs", thumbs
         yield number, "more", more
@@ -136,7 +138,7 @@ def _natural(survey, unit):
 
 def _strip(images, scores, names):
     return [
-        {"image": _jpeg(as_image(image)), "score": _rounded(score), "name": name}
+        {"image": jpeg(as_image(image)), "score": _rounded(score), "name": name}
         for image, score, name in zip(images, scores, names)
     ]
 
@@ -147,10 +149,10 @@ def _picture(store, path, whole, lossless=False):
         return path.relative_to(store.path.resolve()).as_posix()
     if lossless:
         return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    return _jpeg(Image.open(path), quality=92)
+    return jpeg(Image.open(path), quality=92)
 
 
-def _jpeg(image, side=None, quality=82):
+def jpeg(image, side=None, quality=82):
     """An image as a data URI, opacity laid on grey: JPEG, which is for the eye; the PNG beside it is the array."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128, 255)), image)

@@ -10,12 +10,12 @@ from lab.network import Network
 from lab.objectives import logit
 from lab.preprocessing import ranged
 from sanity.evidence import Evidence
+from sanity.features.flags import CLEAR, FLAGGED
 from sanity.statistics import Interval
 
 SIDE, TEMPLATE, COUNT = 32, 12, 4
 # Phases alone cannot make every template; what falls below this has not found it.
 FOUND = 0.6
-FLAGGED, CLEAR = "FLAGGED", "NOT FLAGGED"
 
 
 def hand_built(seed=0):
@@ -29,11 +29,9 @@ def hand_built(seed=0):
     inputs = keras.Input((SIDE, SIDE, 3))
     match = keras.layers.Conv2D(COUNT, TEMPLATE, use_bias=False, name="match")
     best = keras.layers.GlobalMaxPooling2D(name="best")(match(inputs))
-    either = keras.layers.Dense(COUNT, use_bias=False, name="apart")(best)
     pair = keras.layers.Lambda(lambda each: keras.ops.max(each[:, :2], axis=1, keepdims=True), name="either")(best)
-    model = keras.Model(inputs, keras.layers.Concatenate(name="units")([either, pair]), name="templates")
+    model = keras.Model(inputs, keras.layers.Concatenate(name="units")([best, pair]), name="templates")
     match.set_weights([templates.transpose(1, 2, 3, 0).astype("float32")])
-    model.get_layer("apart").set_weights([np.eye(COUNT, dtype="float32")])
     return Network(model, preprocessing=ranged(-1, 1)), templates.astype("float32")
 
 
