@@ -94,7 +94,7 @@ def _sources(network):
         reader = taps.Reader()
         leaves = tf.nest.flatten(inputs)
         with taps.intercept(network.tree.values(), reader):
-            network.model(inputs, training=False)
+            network.call(inputs)
         for path, layer in network.tree.items():
             for call, tensor in enumerate(
                 reader.outputs.get(id(layer), []) if isinstance(layer, keras.layers.Embedding) else []

@@ -9,6 +9,8 @@ import pathlib
 
 from lab import efficientnet
 from lab.environment import keras, tf
+from lab.layers import walk
+from lab.layout import channels_first
 from lab.network import Network
 from lab.preprocessing import probed, ranged
 from lab.registry import nearest
@@ -45,7 +47,8 @@ def load(
     options: `memory`, `fold`, `jit` of `Network`. Raises ValueError for what is unknown, unreadable or unsafe.
     """
     model, name, default, known = _model(source, weights, size, allow_code)
-    channels = _channels(spec if spec is not None else getattr(model, "inputs", None))
+    first = channels_first(walk(model).values())
+    channels = _channels(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
     preprocessing = (
         probed(preprocess, channels) if preprocess else ranged(*input_range, channels) if input_range else default
     )
@@ -132,10 +135,10 @@ def _saved_model(path, allow_code):
     return keras.Model(only, outputs, name=path.name)
 
 
-def _channels(inputs):
+def _channels(inputs, axis):
     flat = tf.nest.flatten(inputs) if inputs is not None else []
-    pictures = [each for each in flat if len(each.shape) in (3, 4, 5) and each.shape[-1]]
-    return pictures[0].shape[-1] if len(pictures) == 1 else 3
+    pictures = [each for each in flat if len(each.shape) in (3, 4, 5) and each.shape[axis]]
+    return pictures[0].shape[axis] if len(pictures) == 1 else 3
 
 
 def _sized(model, spec, size):

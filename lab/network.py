@@ -14,7 +14,7 @@ import itertools
 
 import numpy as np
 
-from lab import taps
+from lab import layout, taps
 from lab.environment import keras, on_gpu, tf
 from lab.layers import Layer, looped, variables, walk
 from lab.objectives import check
@@ -26,15 +26,17 @@ GIB = 1 << 30
 class Trace:
     """What one forward pass of a network computed, as graph tensors: `outputs` and `activations`, by name and by path."""
 
-    def __init__(self, outputs, activations, folded):
+    def __init__(self, outputs, activations, folded, turned=False):
         self.outputs = outputs
         self.activations = activations
         self.folded = folded
+        self.turned = turned
 
     def logits(self, name=None):
         """The pre-softmax (or pre-sigmoid) tensor of an output, [batch, classes]; the output itself where its head is linear."""
         output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
-        return taps.preactivation(output, heads_only=True)[0]
+        found = taps.preactivation(output, heads_only=True)[0]
+        return layout.last(found) if self.turned and len(found.shape) > 3 else found
 
 
 class Network:
@@ -43,7 +45,7 @@ class Network:
     model: any built Keras model. preprocessing: `lab.preprocessing.Preprocessing` or None (inputs are given ready-made).
     classes: list of class names or None. memory: bytes that one chunk of work may take. fold: whether BatchNormalization is
     folded into the convolution before it. jit: XLA on or off; None: on where there is a GPU. spec: TensorSpecs of the inputs
-    for a model that does not say what it takes.
+    for a model that does not say what it takes. A channels-first model is given images with channels last, and so are its maps.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class Network:
         self.memory = memory
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
-        self.spec = _input_spec(model) if spec is None else spec
         self.compiled = {}
         self.traces = 0
         self.halved = []
-        self._build()
+        taken = _input_spec(model) if spec is None else spec
+        self._build(taken)
         self.tree = walk(model)
+        self.channels_first = layout.channels_first(self.tree.values())
+        self.spec = tf.nest.map_structure(layout.spec_last, taken) if self.channels_first else taken
         self.variables = variables(self.tree)
         self._refuse_nan()
         self._survey()
@@ -131,18 +135,27 @@ class Network:
         interceptors: replaces the folding of BatchNormalization by others of `lab.taps`.
         replaced: dict of address to a tensor that goes on in place of what the layer there made.
         """
-        reader = taps.Reader()
+        reader = self._reader()
         for address in (*reads, *(replaced or ())):
             self.refuse_unknown(address)
         if interceptors is None:
             exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
             interceptors = [taps.Folder(exempt)] if self.fold else []
         if replaced:
-            interceptors = [taps.Replacer(self._by_layer(replaced)), *interceptors]
+            interceptors = [taps.Replacer(self._by_layer(replaced), self._turning), *interceptors]
         with taps.intercept(self.tree.values(), reader, *interceptors):
-            outputs = self._named(self.model(inputs, training=False))
+            outputs = self._named(self.call(inputs))
         folded = sum(getattr(each, "folded", 0) for each in interceptors)
-        return Trace(outputs, {address: self._read(address, reader) for address in reads}, folded)
+        read = {address: self._read(address, reader) for address in reads}
+        return Trace(outputs, read, folded, self.channels_first)
+
+    def _reader(self):
+        return taps.Reader(self._turning)
+
+    @property
+    def _turning(self):
+        """`(layer, tensor) -> bool`, whether a layer has put channels first there; None where none does."""
+        return layout.turned if self.channels_first else None
 
     def _by_layer(self, replaced):
         found = {}
@@ -265,9 +278,15 @@ class Network:
 
     # Making ready -------------------------------------------------------------------------------------------------------
 
-    def _build(self):
+    def _build(self, taken):
         if not self.model.built or not self.model.weights:
-            self.model(tf.nest.map_structure(_blank, self.spec), training=False)
+            self.model(tf.nest.map_structure(_blank, taken), training=False)
+
+    def call(self, inputs):
+        """What the Keras model gives for inputs as the lab has them, with channels last."""
+        if self.channels_first:
+            inputs = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, inputs)
+        return self.model(inputs, training=False)
 
     def _refuse_nan(self):
         for name, variable in self.variables.items():
@@ -279,14 +298,15 @@ class Network:
         seen = {}
 
         def look(inputs):
-            reader = taps.Reader()
+            reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
-                outputs = self._named(self.model(inputs, training=False))
+                outputs = self._named(self.call(inputs))
             seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
             seen["order"] = reader.order
             made = [id(tensor) for tensor in outputs.values()]
             seen["given"] = {key for key, calls in reader.outputs.items() if any(id(each) in made for each in calls)}
-            seen["outputs"] = {name: _shape(tensor) for name, tensor in outputs.items()}
+            made_of = Trace(outputs, {}, 0, self.channels_first)
+            seen["outputs"] = {name: _shape(made_of.logits(name)) for name in outputs}
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
             seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import threading
 
+from lab import layout
 from lab.environment import keras, tf
 
 _tracing = threading.RLock()
@@ -69,18 +70,25 @@ def _through(interceptor, layer, call, *args, **kwargs):
 
 
 class Reader:
-    """Interceptor that keeps the outputs of every call of every layer it sees: `outputs[id(layer)]`, a list by call."""
+    """Interceptor that keeps the outputs of every call of every layer it sees: `outputs[id(layer)]`, a list by call.
 
-    def __init__(self):
+    turned: `(layer, tensor) -> bool`, whether channels are first there: such an output is kept with channels last, and what goes
+    on is made of what is kept.
+    """
+
+    def __init__(self, turned=None):
+        self.turned = turned
         self.graph = tf.compat.v1.get_default_graph()
         self.outputs = {}
         self.order = []
 
     def __call__(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
-        self.outputs.setdefault(id(layer), []).append(outputs)
+        turned = self.turned is not None and self.turned(layer, outputs)
+        kept = layout.last(outputs) if turned else outputs
+        self.outputs.setdefault(id(layer), []).append(kept)
         self.order.append(id(layer))
-        return outputs
+        return layout.first(kept) if turned else outputs
 
     def sees(self, tensor):
         """Whether a tensor belongs to the graph being traced, and not to a loop or a scratch graph inside it."""
@@ -88,10 +96,12 @@ class Reader:
 
 
 class Replacer:
-    """Interceptor that lets other tensors go on in place of what layers made: dict of (id(layer), number of the call) to a tensor."""
+    """Interceptor that lets other tensors go on in place of what layers made: dict of (id(layer), number of the call) to a tensor,
+    with channels last; turned: as of `Reader`.
+    """
 
-    def __init__(self, replaced):
-        self.replaced = replaced
+    def __init__(self, replaced, turned=None):
+        self.replaced, self.turned = replaced, turned
         self.calls = collections.Counter()
 
     def __call__(self, layer, call, args, kwargs):
@@ -99,7 +109,10 @@ class Replacer:
         number = self.calls[id(layer)]
         self.calls[id(layer)] += 1
         other = self.replaced.get((id(layer), number))
-        return outputs if other is None else tf.cast(other, outputs.dtype)
+        if other is None:
+            return outputs
+        turned = self.turned is not None and self.turned(layer, outputs)
+        return tf.cast(layout.first(other) if turned else other, outputs.dtype)
 
 
 class Folder:

@@ -218,6 +218,8 @@ def _refuse_uncuttable(network):
         raise ValueError(
             f"tf-explain cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
         )
+    if network.channels_first:
+        raise ValueError(f"tf-explain reads channels-last models. Received: {network.name}, which is channels-first.")
     if len(network.outputs) > 1 or len(tf.nest.flatten(network.spec)) > 1:
         raise ValueError("tf-explain explains models of one input and one output. Received: several.")
 

@@ -74,8 +74,15 @@ def _prepared(network, inputs, objective):
     if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
         raise ValueError(f"tf-keras-vis is asked for one logit. Received: {objective}.")
     arrays = network.inputs(inputs)
-    if not isinstance(arrays, np.ndarray) or arrays.dtype.kind != "f" or len(network.outputs) > 1:
-        raise ValueError("tf-keras-vis is asked about models of one floating input and one output. Received: others.")
+    if (
+        not isinstance(arrays, np.ndarray)
+        or arrays.dtype.kind != "f"
+        or len(network.outputs) > 1
+        or network.channels_first
+    ):
+        raise ValueError(
+            "tf-keras-vis is asked about channels-last models of one floating input and one output. Received: another."
+        )
     if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
         raise ValueError(
             f"tf-keras-vis cuts Functional and Sequential models only. Received: {type(network.model).__name__}."

@@ -14,8 +14,15 @@ def _xplique(name, network, inputs, objective, **options):
     if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
         raise ValueError(f"Xplique is asked for one logit. Received: {objective}.")
     arrays = network.inputs(inputs)
-    if not isinstance(arrays, np.ndarray) or arrays.dtype.kind != "f" or len(network.outputs) > 1:
-        raise ValueError("Xplique explains models of one floating input and one output. Received: others.")
+    if (
+        not isinstance(arrays, np.ndarray)
+        or arrays.dtype.kind != "f"
+        or len(network.outputs) > 1
+        or network.channels_first
+    ):
+        raise ValueError(
+            "Xplique explains channels-last models of one floating input and one output. Received: another."
+        )
     if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
         raise ValueError(
             f"Xplique cuts Functional and Sequential models only. Received: {type(network.model).__name__}."

@@ -33,6 +33,11 @@ def decomposed(network, inputs, objective):
     and the scores less all of them, [batch]: nothing but rounding where every activation is piecewise linear.
     """
 
+    if network.channels_first:
+        raise ValueError(
+            f"FullGrad lays out biases of channels-last layers. Received: {network.name}, which is channels-first."
+        )
+
     def body(batched, weights):
         inputs, numbers = batched
         biases = Biases(network.tree)

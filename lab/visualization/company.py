@@ -92,7 +92,7 @@ def _ways(network):
     def look(inputs):
         reader = taps.Reader()
         with taps.intercept(network.tree.values(), reader):
-            outputs = tf.nest.flatten(network.model(inputs, training=False))
+            outputs = tf.nest.flatten(network.call(inputs))
         made = {}
         for path, layer in network.tree.items():
             if path and not isinstance(layer, keras.Model):

@@ -330,6 +330,51 @@ def test_contrasts_and_regression_are_objectives(kinds):
     assert distance(both, a - b) < 1e-5
 
 
+# Channels first -----------------------------------------------------------------------------------------------------------
+
+
+def channelled(first):
+    """One function, with its channels first or last."""
+    way = {"data_format": "channels_first"} if first else {}
+    inputs = keras.Input((3, 12, 10) if first else (12, 10, 3))
+    x = keras.layers.Conv2D(6, 3, padding="same", use_bias=False, **way)(inputs)
+    x = keras.layers.BatchNormalization(axis=1 if first else -1)(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="last", **way)(x)
+    x = keras.layers.GlobalAveragePooling2D(**way)(x)
+    return network(filled(keras.Model(inputs, keras.layers.Dense(4)(x))))
+
+
+@pytest.fixture(scope="module")
+def both_ways():
+    return channelled(first=False), channelled(first=True)
+
+
+@pytest.mark.parametrize("name", [name for name in SAME if name != "fullgrad"])
+def test_channels_first_gives_the_same_map_with_channels_last(both_ways, name):
+    inputs = rng.uniform(-1, 1, (3, 12, 10, 3)).astype("float32")
+    last, first = (
+        lab.explain(each, inputs, goal("image"), method=name, **given(name, "image")).maps for each in both_ways
+    )
+    assert distance(last, first) < (0.05 if "guided_integrated" in name else 1e-3)
+
+
+def test_channels_first_is_read_everywhere(both_ways):
+    inputs = rng.uniform(-1, 1, (3, 12, 10, 3)).astype("float32")
+    last, first = both_ways
+    assert first.size == (12, 10) and first.shapes["last"] == last.shapes["last"] == (None, 5, 4, 8)
+    assert distance(*(routines.activations(each, inputs, "last") for each in both_ways)) < 1e-5
+    for objective in (lab.channel("last", 3), lab.neuron("last", 2, 1, 3), lab.direction("last", np.arange(8.0))):
+        assert distance(*(routines.scores(each, inputs, objective) for each in both_ways)) < 1e-5
+    drawn = [lab.maximize(each, lab.channel("last", 3), steps=3, seed=0).images for each in both_ways]
+    assert distance(*drawn) < 0.05
+    loaded = lab.load(first.model, input_range=(-1, 1))
+    assert loaded.preprocess(np.zeros((20, 20, 3), "uint8")).shape == (1, 12, 10, 3)
+    for name in ("fullgrad", "tf_explain.vanilla_gradients"):
+        with pytest.raises(ValueError, match="channels-first"):
+            lab.explain(first, inputs, goal("image"), method=name)
+
+
 # Closed models ------------------------------------------------------------------------------------------------------------
 
 

@@ -325,14 +325,15 @@ def test_nan_weights_are_refused():
         networks.network(model)
 
 
-def test_integer_inputs_have_no_gradient():
+def test_ids_are_differentiated_where_they_are_embedded():
     tokens = keras.Input((5,), dtype="int32")
     network = networks.network(
         keras.Model(tokens, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(9, 3)(tokens))))
     )
     assert routines.scores(network, np.ones((2, 5), "int32"), lab.logit(0)).shape == (2,)
+    assert lab.gradient(network, np.ones((2, 5), "int32"), lab.logit(0)).shape == (2, 5)
     with pytest.raises(ValueError, match="floating"):
-        lab.gradient(network, np.ones((2, 5), "int32"), lab.logit(0))
+        routines.gradient(network, np.ones((2, 5), "int32"), lab.logit(0))
 
 
 def test_an_unbuilt_model_needs_a_spec():
