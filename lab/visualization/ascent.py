@@ -47,7 +47,8 @@ class OfKeras:
             raise ValueError(f"optimizer= is a Keras optimizer. Received: {optimizer!r}.")
         norms = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None
         self.kind, self.config = type(optimizer), optimizer.get_config()
-        self.rows = 1 if norms or self.kind.__name__ in self.together else rows
+        self.alone = norms or self.kind.__name__ in self.together
+        self.rows = 1 if self.alone else rows
         self.held = None
 
     def __hash__(self):

@@ -1,12 +1,13 @@
 """Maximize: the pictures that a network's units answer to most, many units at once, the whole climb in one graph."""
 
 import contextlib
-from dataclasses import dataclass, field
+import inspect
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lab import chunks, routines
-from lab.environment import tf
+from lab.environment import keras, tf
 from lab.overrides import override
 from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
@@ -87,9 +88,9 @@ class Climb:
         return {
             "size": list(self.canvas.shape[:-1]),
             "parameterization": repr(self.kind),
-            "transforms": [repr(each) for each in self.transforms],
+            "transforms": [_said(each) for each in self.transforms],
             "regularizers": [f"{type(each).__name__}({each.weight:g})" for each in self.regularizers],
-            "optimizer": repr(self.ascent),
+            "optimizer": _said(self.ascent),
             "normalize": self.normalize,
             "facets": self.facets,
             "views": self.views,
@@ -160,6 +161,13 @@ def maximize(
     return _pictures(network, objective, climb, made, others, settings)
 
 
+def _said(each):
+    """A part of a climb in words that are the same in every process: no address of memory."""
+    if isinstance(each, keras.optimizers.Optimizer):
+        return f"{type(each).__name__}({each.get_config()})"
+    return f"{each.__module__}:{each.__qualname__}" if inspect.isfunction(each) else repr(each)
+
+
 def _pictures(network, objective, climb, made, others, settings):
     """What a climb made, looked at once more as it is."""
     shown = climb.canvas.inputs(network, _opaque(climb.kind, made["images"]), _repeated(others, climb.facets))
@@ -187,8 +195,12 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
     part = chunks.even(units, _most(network, climb, units))
     if not isinstance(climb.ascent, Adam):
         ascent = OfKeras(climb.ascent, part * climb.facets)
-        part = part if ascent.rows > 1 else 1
-        climb = Climb(**{**vars(climb), "ascent": ascent})
+        if ascent.alone and climb.facets > 1:
+            raise ValueError(
+                f"An optimizer that looks at all parameters together climbs one picture a unit. Received: {ascent.kind.__name__} and facets={climb.facets}."
+            )
+        part = 1 if ascent.alone else part
+        climb = replace(climb, ascent=ascent)
     held = () if photographs is None else climb.kind.held(photographs)
     goals = tuple(each.given(units) for each in climb.regularizers)
     batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), held, goals)

@@ -244,16 +244,20 @@ def test_ids_that_no_layer_embeds_are_refused():
 SAME = [name for name in OWN if name not in explainers.names(control=True)]
 
 
+@pytest.fixture(scope="module")
+def builds():
+    return [(network(networks.nested()), "backbone/last"), (network(networks.subclassed()), "blocks/6")]
+
+
 @pytest.mark.parametrize("name", SAME)
-def test_nested_and_subclassed_models_give_the_flat_map(kinds, name):
+def test_nested_and_subclassed_models_give_the_flat_map(kinds, builds, name):
     flat, inputs = kinds("image")
     chosen = given(name, "image")
     expected = lab.explain(flat, inputs, goal("image"), method=name, **chosen).maps
-    for build, layer in ((networks.nested, "backbone/last"), (networks.subclassed, "blocks/6")):
-        other = kinds.__wrapped__(build) if hasattr(kinds, "__wrapped__") else network(build())
+    for other, layer in builds:
         there = {"layer": layer} if "layer" in options(explainers.get(name)) else {}
         maps = lab.explain(other, inputs, goal("image"), method=name, **{**chosen, **there}).maps
-        assert distance(maps, expected) < (0.05 if "guided_integrated" in name else 1e-3), build
+        assert distance(maps, expected) < (0.05 if "guided_integrated" in name else 1e-3), other.name
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

@@ -300,6 +300,10 @@ def test_any_keras_optimizer_climbs_and_no_picture_depends_on_its_company(small,
     alone = lab.maximize(small, lab.channel("last", 2), steps=30, seed=0, optimizer=optimizer, transforms="none")
     assert (made.curves[:, -1] > made.curves[:, 0]).all() and distance(made.images[1], alone.images[0]) < 1e-3
     assert not optimizer.built, "the caller's optimizer was touched"
+    assert " object at 0x" not in str(made.settings)
+    if isinstance(optimizer, keras.optimizers.Lamb) or optimizer.clipnorm:
+        with pytest.raises(ValueError, match="one picture a unit"):
+            lab.maximize(small, goal, steps=2, seed=0, optimizer=optimizer, facets=2)
 
 
 def test_our_adam_is_adam(small):
