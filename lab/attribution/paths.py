@@ -241,20 +241,27 @@ def _guided(network, arrays, start, objective, steps, fraction, max_dist):
 
 def _moved(point, slope, base, goal, corridor, left, fraction):
     """Where the features are after a step: those of the lowest slopes first, until only `left` of the way remains."""
-    way, steep = goal - base, np.abs(slope)
+    way = goal - base
     behind = np.abs(point - base) < corridor[0] * np.abs(way)
     point, edge = np.where(behind, base + corridor[0] * way, point), base + corridor[1] * way
-    while True:
-        need, free = np.abs(goal - point).sum() - left, point != edge
-        if need <= 1e-9 * max(left, np.abs(way).sum()) or not free.any():
-            return point
-        # The fraction is of all features, those already at the corridor's edge counted last.
-        bound = np.quantile(np.where(free, steep, np.inf), fraction, method="lower")
-        chosen = free & (steep <= bound)
-        reach = np.abs(edge - point)[chosen].sum()
-        if need < reach:
-            return np.where(chosen, point + need / reach * (edge - point), point)
-        point = np.where(chosen, edge, point)
+    need, free = np.abs(goal - point).sum() - left, np.flatnonzero(point != edge)
+    if need <= 1e-9 * max(left, np.abs(way).sum()) or not len(free):
+        return point
+    steep = np.abs(slope[free])
+    order = np.argsort(steep)
+    steep, order = steep[order], free[order]
+    reach = np.concatenate([[0.0], np.cumsum(np.abs(edge - point)[order])])
+    # The lowest fraction of all features, with those that tie, goes to the corridor's edge, then the next, as far as needed.
+    size, first = int(fraction * (len(point) - 1)) + 1, 0
+    while first < len(order):
+        last = int(np.searchsorted(steep, steep[min(first + size, len(order)) - 1], side="right"))
+        if need < reach[last]:
+            part = order[first:last]
+            point[part] += (need - reach[first]) / (reach[last] - reach[first]) * (edge[part] - point[part])
+            break
+        first = last
+    point[order[:first]] = edge[order[:first]]
+    return point
 
 
 def _together(structure, arrays):
