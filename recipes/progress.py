@@ -15,7 +15,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.bar = None
-        self.total = 0
+        self.total, self.made, self.began = 0, 0, 0.0
 
     def say(self, text):
         """One line, above the bar if there is one."""
@@ -28,7 +28,7 @@ class Progress:
 
     def begin(self, waiting, done, workshop):
         """Say what there is to do and about how long it will take."""
-        self.total = sum(job.passes for job in waiting)
+        self.total, self.made, self.began = sum(job.passes for job in waiting), 0, time.perf_counter()
         if self.quiet or not waiting:
             return
         self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(self.total, workshop)}")
@@ -42,10 +42,19 @@ class Progress:
         if self.bar is not None:
             self.bar.set_description(job.key)
         yield
+        self.made += job.passes
         if self.bar is not None:
             self.bar.update()
+            self.bar.set_postfix_str(self._left())
         else:
-            self.say(f"{job.key}  {time.perf_counter() - start:.1f} s")
+            self.say(f"{job.key}  {time.perf_counter() - start:.1f} s  {self._left()}".rstrip())
+
+    def _left(self):
+        """About how long the rest will take, by the gradients it counts; nothing where that is no minute or not known yet."""
+        if not self.made:
+            return ""
+        seconds = (time.perf_counter() - self.began) * (self.total - self.made) / self.made
+        return f"about {seconds / 60:.0f} min left" if seconds >= 60 else ""
 
     def end(self):
         """Take the bar away."""

@@ -8,10 +8,13 @@ import importlib
 
 import numpy as np
 
+from lab.adapters.limits import one_logit, refuse_head, refuse_uncuttable, top_level
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.attribution.options import at_least, whole
 from lab.environment import keras, tf
+
+NAME = "tf-explain"
 
 
 @explainers.register(library="tf_explain", same_as="gradient")
@@ -84,8 +87,9 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391; but as tf-explain has it: guided gradients unless
     use_guided_grads=False, and no ReLU. layer: name of a top-level layer; None: the last with rows and columns.
     """
-    _refuse_hidden_head(network, network.model)
-    method, address = _method("grad_cam", "GradCAM"), _top_level(network, layer)
+    refuse_uncuttable(network, NAME)
+    refuse_head(network, NAME)
+    method, address = _method("grad_cam", "GradCAM"), top_level(network, layer, NAME)
 
     def maps(part, index):
         outputs, slopes = method.get_gradients_and_filters(network.model, part, address, index, use_guided_grads)
@@ -103,7 +107,7 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
     network's preprocessing in front. patch_size: in pixels; None: a seventh of the side. Raises ValueError for images that are
     not square, which tf-explain would turn on their side.
     """
-    _refuse_uncuttable(network)
+    refuse_uncuttable(network, NAME)
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.shape[1] != arrays.shape[2]:
         raise ValueError(
@@ -129,9 +133,9 @@ def extract_activations(network, inputs, objective, *, layer=None):
     As in Yosinski et al. 2015, https://arxiv.org/abs/1506.06579. layer: name of a top-level layer; None: the last with rows and columns.
     """
     del objective  # It looks at no class.
-    _refuse_uncuttable(network)
-    address = _top_level(network, layer)
-    arrays = _one_array(network, inputs)
+    refuse_uncuttable(network, NAME)
+    address = top_level(network, layer, NAME)
+    arrays = network.inputs(inputs)
     with silent():
         model = _method("activations", "ExtractActivations").generate_activations_graph(network.model, [address])
         return np.concatenate(
@@ -166,16 +170,17 @@ def _drawn_from(seed):
 def _score_model(network):
     """The model without its softmax, as tf-explain's own VanillaGradients cuts it."""
     method = _method("vanilla_gradients", "VanillaGradients")()
-    _refuse_uncuttable(network)
+    refuse_uncuttable(network, NAME)
     with silent():
         model = method.get_score_model(network.model)
-    _refuse_hidden_head(network, model)
+    # It removes a softmax only where that is a layer of its own.
+    refuse_head(network, NAME, taken_off=model is not network.model)
     return model
 
 
 def _probability_model(network):
     """The model with a softmax at its end, made once."""
-    _refuse_uncuttable(network)
+    refuse_uncuttable(network, NAME)
     if any(head == "Softmax" for head in network.heads.values()):
         return network.model
     if any(network.heads.values()):
@@ -206,51 +211,12 @@ def _preprocessed(preprocessing, images):
     return mixed
 
 
-def _top_level(network, layer):
-    address = network.last_spatial() if layer is None else network.spatial(layer, axes=2)
-    if "/" in address or "@" in address:
-        raise ValueError(f"tf-explain reads top-level layers only. Received: {address!r}.")
-    return address
-
-
-def _refuse_uncuttable(network):
-    if not isinstance(network.model, keras.src.models.Functional) and not isinstance(network.model, keras.Sequential):
-        raise ValueError(
-            f"tf-explain cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
-        )
-    if network.channels_first:
-        raise ValueError(f"tf-explain reads channels-last models. Received: {network.name}, which is channels-first.")
-    if len(network.outputs) > 1 or len(tf.nest.flatten(network.spec)) > 1:
-        raise ValueError("tf-explain explains models of one input and one output. Received: several.")
-
-
-def _refuse_hidden_head(network, model):
-    """tf-explain removes a softmax only where it is a layer of its own; elsewhere it would explain probabilities."""
-    _refuse_uncuttable(network)
-    if any(network.heads.values()) and model is network.model:
-        raise ValueError(
-            f"tf-explain explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."
-        )
-
-
-def _one_array(network, inputs):
-    arrays = network.inputs(inputs)
-    if not isinstance(arrays, np.ndarray):
-        raise ValueError("tf-explain explains models of one input. Received: several.")
-    if arrays.dtype.kind != "f":
-        raise ValueError(f"tf-explain takes gradients at floating inputs. Received: {arrays.dtype}.")
-    return arrays
-
-
 def _by_class(network, inputs, objective, explain, at_once=16):
     """tf-explain takes one class for all images: explain each class's images together, and put the maps back in order.
 
     at_once: images in one batch; one where its samples of all of them would be in memory together, or draw together.
     """
-    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
-        raise ValueError(f"tf-explain explains one logit. Received: {objective}.")
-    arrays = _one_array(network, inputs)
-    classes = objective.numbers(len(arrays))[0][0]
+    arrays, classes = one_logit(network, inputs, objective, NAME)
     maps = {}
     for index in np.unique(classes):
         rows = np.flatnonzero(classes == index)

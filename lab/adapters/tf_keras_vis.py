@@ -4,9 +4,12 @@ import importlib
 
 import numpy as np
 
+from lab.adapters.limits import one_logit, top_level
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.environment import keras, tf
+
+NAME = "tf-keras-vis"
 
 
 @explainers.register(library="tf_keras_vis", same_as="gradient")
@@ -52,9 +55,7 @@ def layercam(network, inputs, objective, *, layer=None):
 
 def _cam(module, kind, network, inputs, objective, layer):
     arrays, score, model = _prepared(network, inputs, objective)
-    address = network.last_spatial() if layer is None else network.spatial(layer, axes=2)
-    if "/" in address or "@" in address:
-        raise ValueError(f"tf-keras-vis reads top-level layers only. Received: {address!r}.")
+    address = top_level(network, layer, NAME)
     given = {
         "penultimate_layer": address,
         "seek_penultimate_conv_layer": False,
@@ -71,23 +72,7 @@ def _prepared(network, inputs, objective):
     with silent():
         from tf_keras_vis.utils.scores import CategoricalScore
 
-    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
-        raise ValueError(f"tf-keras-vis is asked for one logit. Received: {objective}.")
-    arrays = network.inputs(inputs)
-    if (
-        not isinstance(arrays, np.ndarray)
-        or arrays.dtype.kind != "f"
-        or len(network.outputs) > 1
-        or network.channels_first
-    ):
-        raise ValueError(
-            "tf-keras-vis is asked about channels-last models of one floating input and one output. Received: another."
-        )
-    if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
-        raise ValueError(
-            f"tf-keras-vis cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
-        )
-    classes = objective.numbers(len(arrays))[0][0]
+    arrays, classes = one_logit(network, inputs, objective, NAME)
     return arrays, CategoricalScore([int(each) for each in classes]), _linear(network)
 
 

@@ -4,36 +4,20 @@ import importlib
 
 import numpy as np
 
+from lab.adapters.limits import one_logit, refuse_head
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.environment import keras
 
+NAME = "Xplique"
+
 
 def _xplique(name, network, inputs, objective, **options):
     """An explainer of Xplique's on each sample's class. Its `output_layer=` is ignored, so a softmax is refused."""
-    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
-        raise ValueError(f"Xplique is asked for one logit. Received: {objective}.")
-    arrays = network.inputs(inputs)
-    if (
-        not isinstance(arrays, np.ndarray)
-        or arrays.dtype.kind != "f"
-        or len(network.outputs) > 1
-        or network.channels_first
-    ):
-        raise ValueError(
-            "Xplique explains channels-last models of one floating input and one output. Received: another."
-        )
-    if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
-        raise ValueError(
-            f"Xplique cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
-        )
-    if any(network.heads.values()):
-        raise ValueError(
-            f"Xplique explains what the model gives out, and the lab explains logits. Received: {network.name}."
-        )
+    arrays, classes = one_logit(network, inputs, objective, NAME)
+    refuse_head(network, NAME)
     if name in ("GuidedBackprop", "DeconvNet") and any(isinstance(each, keras.Model) for each in network.model.layers):
         raise ValueError(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
-    classes = objective.numbers(len(arrays))[0][0]
     targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
     # A new object for every call: one that was kept would go on explaining the weights it was traced with.
     with silent():
