@@ -102,7 +102,10 @@ def _again(workshop, target, given):
 
 def do_agreement(workshop, store, job):
     """Rank agreement of every two methods with its null, of every drawing method with itself, overviews, and all of it as tables."""
-    made = [each for each in (_made(store, key) for key in job.needs) if each["about"]["refused"] is None]
+    asked = [_made(store, key) for key in job.needs]
+    made = [each for each in asked if each["about"]["refused"] is None]
+    if not made:
+        raise ValueError(f"Every method was refused. Received: {asked[0]['about']['refused']}")
     planes = {
         each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
     }

@@ -67,6 +67,8 @@ def test_a_refusal_is_told_and_costs_no_other_method(explained):
     code, said, _, report = explained("--method", "gradient,xrai", "--option", "xrai.steps=-1")
     assert code == 0 and "xrai  refused: steps is a whole number" in said
     assert "refused: steps" in report.read_text() and report.read_text().count("data-method=") == 1
+    code, said, error, _ = explained("--method", "xrai", "--option", "xrai.steps=-1")
+    assert code == 3 and "xrai  refused" in said and "Every method was refused" in error
 
 
 def test_suspicious_maps_are_told(explained):
