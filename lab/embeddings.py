@@ -18,7 +18,7 @@ class Embedded(Network):
 
     def __init__(self, network, sources):
         self.__dict__.update(network.__dict__)
-        self.plain, self.sources, self.compiled = network, sources, {}
+        self.sources, self.compiled = sources, {}
         vectors = {address: tf.TensorSpec([None, *network.shapes[address][1:]]) for address in sources}
         self.spec = {"ids": network.spec, "vectors": vectors}
 

@@ -18,7 +18,7 @@ from lab.registry import nearest, options
 @dataclass(frozen=True)
 class Explanation:
     """maps: float32 in the structure of the inputs, or [batch, rows, columns]. scores: float32 [batch], what was explained.
-    target: the objective in words. layer: the layer a CAM looked at, or None. gap: float32 [batch], sum of the map minus the
+    target: the objective in words. layer: the layer that was looked at, several as a list, or None. gap: float32 [batch], sum of the map minus the
     score's difference to the baseline, for methods that promise completeness; else None. flags: per sample, a tuple of words
     ("not finite", "all zero", "constant", and what `doubts` finds). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
     """
@@ -26,7 +26,7 @@ class Explanation:
     maps: object
     scores: np.ndarray
     target: str
-    layer: str | None
+    layer: str | list | None
     gap: np.ndarray | None
     flags: tuple
     head: str | None

@@ -118,11 +118,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         inputs, numbers = batched
         trace = network.trace(inputs, [*objective.paths, path])
         activation = trace.activations[path]
-        slope = tf.gradients(score(objective.structure, weights, numbers, trace), activation)[0]
-        if slope is None:
-            raise ValueError(
-                f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
-            )
+        slope = _reached(score(objective.structure, weights, numbers, trace), activation, path, objective)
         return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
 
     network.check(objective)
@@ -141,11 +137,7 @@ def replaced(network, inputs, objective, path, activations, *, slope=False):
         inputs, numbers, activation = batched
         trace = network.trace(inputs, objective.paths, replaced={path: activation})
         scores = score(objective.structure, weights, numbers, trace)
-        found = tf.gradients(scores, activation)[0]
-        if found is None:
-            raise ValueError(
-                f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
-            )
+        found = _reached(scores, activation, path, objective)
         return tf.cast(found if slope else scores, tf.float32)
 
     (arrays, numbers), weights = asked(network, inputs, objective)
@@ -262,9 +254,9 @@ def _compiled(network, key, body, batched, shared):
 
 
 def _spec(array, rows=False):
-    """Rows are counted at run time, and so is a list that all rows share (a path's nodes, or references)."""
+    """Rows are counted at run time, and so is a list of numbers that all rows share (a path's nodes, say)."""
     array = np.asarray(array)
-    return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim else array.shape, array.dtype)
+    return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim == 1 else array.shape, array.dtype)
 
 
 def asked(network, inputs, objective):
@@ -298,6 +290,16 @@ def _drawn(draw, inputs, beside, options, indices, samples):
 def _times(slopes, factors):
     flat = [slope if each is None else slope * each for slope, each in zip(tf.nest.flatten(slopes), factors)]
     return tf.nest.pack_sequence_as(slopes, flat)
+
+
+def _reached(scores, activation, path, objective):
+    """The gradient of scores at a layer's activation. Raises ValueError where there is none."""
+    slope = tf.gradients(scores, activation)[0]
+    if slope is None:
+        raise ValueError(
+            f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+        )
+    return slope
 
 
 def _zeros(leaf):

@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.explanation import explain, refuse_options
+from lab.explanation import attribute, explain, refuse_options, settled
 from lab.maps import pooled
 from lab.registry import options as known
 from recipes.galleries import slug
@@ -65,7 +65,13 @@ def do_maps(workshop, _, job):
     target = workshop.subject(job.given["target"])
     about = {"method": job.given["method"], "names": target.names, "options": job.given["options"]}
     try:
-        record = _explained(workshop, target, job.given, workshop.recipe.seed)
+        record = explain(
+            workshop.network,
+            target.inputs,
+            target.objective,
+            method=workshop.method(job.given["method"]),
+            **{"seed": workshop.recipe.seed, **job.given["options"]},
+        )
         again = _again(workshop, target, job.given)
     except ValueError as error:
         if "Received" not in str(error):
@@ -88,16 +94,14 @@ def do_maps(workshop, _, job):
     return {"maps.npz": pack(arrays), "about.json": encode(about)}
 
 
-def _explained(workshop, target, given, seed):
-    method = workshop.method(given["method"])
-    return explain(workshop.network, target.inputs, target.objective, method=method, seed=seed, **given["options"])
-
-
 def _again(workshop, target, given):
-    """The maps under another seed, flattened; none of a method that does not draw."""
-    if "seed" not in known(workshop.method(given["method"])):
+    """The maps under another seed than those shown, flattened; none of a method that does not draw."""
+    method = workshop.method(given["method"])
+    chosen = settled(method, workshop.network, workshop.recipe.seed, given["options"])
+    if "seed" not in chosen:
         return []
-    return tf.nest.flatten(_explained(workshop, target, given, workshop.recipe.seed + 1).maps)
+    chosen["seed"] += 1
+    return tf.nest.flatten(attribute(method, workshop.network, target.inputs, target.objective, **chosen))
 
 
 def do_agreement(workshop, store, job):
@@ -111,7 +115,11 @@ def do_agreement(workshop, store, job):
     }
     seed = workshop.recipe.seed
     found = agreement(planes, seed=seed) if len(planes) > 1 else None
-    seeds = {each["about"]["method"]: _seeds(each["arrays"]) for each in made if "again/0" in each["arrays"]}
+    drawn = [each for each in made if "again/0" in each["arrays"]]
+    seeds = {
+        each["about"]["method"]: between_seeds(*(each["arrays"][name] for name in ("maps/0", "again/0")))
+        for each in drawn
+    }
     views = [row for each in made for row in _views(each, seed)]
     plain = {
         "methods": found.methods if found else [],
@@ -136,10 +144,6 @@ def _made(store, key):
 
 def _is_picture(maps):
     return maps.ndim in (3, 4)
-
-
-def _seeds(arrays):
-    return between_seeds(arrays["maps/0"], arrays["again/0"])
 
 
 def _views(made, seed):

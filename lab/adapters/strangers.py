@@ -13,6 +13,7 @@ import inspect
 import numpy as np
 
 from lab import routines
+from lab.attribution import rules
 from lab.environment import tf
 
 
@@ -32,7 +33,7 @@ class Question:
 
     def at(self, layer, points):
         """A layer's activation at each point and the score's gradient there: float32 [n, ...] twice."""
-        both = routines.layer_gradient(self.network, points, self._goal(points), layer, _both)
+        both = routines.layer_gradient(self.network, points, self._goal(points), layer, rules.both)
         return both[:, 0], both[:, 1]
 
     def logits(self, points):
@@ -65,7 +66,3 @@ def one_by_one(explain):
     explainer.__signature__ = inspect.Signature([*first, *known])
     explainer.looped = True
     return explainer
-
-
-def _both(activation, gradient):
-    return tf.stack([activation, gradient], axis=1)

@@ -8,8 +8,8 @@ divided by its own largest magnitude, resized to the finest, and averaged.
 import numpy as np
 
 from lab import chunks, routines
-from lab.attribution import copies, explainers
-from lab.attribution.noise import copied, drawing
+from lab.attribution import copies, explainers, rules
+from lab.attribution.noise import copier, drawing
 from lab.attribution.options import plain, whole
 from lab.embeddings import at_embeddings
 from lab.environment import tf
@@ -48,15 +48,11 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
     drawn = drawing(samples, noise, "mean", seed)
     arrays = network.inputs(inputs)
 
-    def make(some, indices):
-        leaves = [copied(leaf, drawn, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
-        return tf.nest.pack_sequence_as(some, leaves), None
-
     def at(address):
         def ask(points, goal):
-            return routines.layer_gradient(network, points, goal, address, _slope)
+            return routines.layer_gradient(network, points, goal, address, rules.slope)
 
-        means = copies.summed(network, arrays, objective, samples, make, ask, powers=(1, 2, 3))
+        means = copies.summed(network, arrays, objective, samples, copier(drawn), ask, powers=(1, 2, 3))
         activation = routines.activations(network, arrays, address)
         return _mapped(activation, _shares(activation, *means), relu)
 
@@ -228,11 +224,6 @@ def _by_activation(activation, gradient):
     axes = _positions(activation)
     total = tf.reduce_sum(activation, axis=axes, keepdims=True)
     return tf.math.divide_no_nan(tf.reduce_sum(activation * gradient, axis=axes, keepdims=True), total)
-
-
-def _slope(activation, gradient):
-    del activation  # Taken from the clean input.
-    return gradient
 
 
 # Weights that are asked of the network by trying --------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.decomposition import KernelPCA
 
 from lab import routines
-from lab.attribution import explainers
+from lab.attribution import explainers, rules
 from lab.attribution.cam import _fused
 from lab.attribution.options import one_of
 
@@ -35,7 +35,7 @@ def eigengradcam(network, inputs, objective, *, layer=None):
 
     def at(address):
         return np.stack(
-            [_first(each) for each in routines.layer_gradient(network, inputs, objective, address, _product)]
+            [_first(each) for each in routines.layer_gradient(network, inputs, objective, address, rules.product)]
         )
 
     return _fused(network, layer, at)
@@ -55,10 +55,6 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
         return np.stack([_kernel(each, kernel, gamma) for each in routines.activations(network, inputs, address)])
 
     return _fused(network, layer, at)
-
-
-def _product(activation, gradient):
-    return activation * gradient
 
 
 def _first(values):

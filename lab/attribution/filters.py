@@ -25,10 +25,6 @@ def guided_gradcam(network, inputs, objective, *, layer=None):
         )
     fine = guided_backprop(network, arrays, objective)
     coarse = gradcam(network, arrays, objective, layer=layer)
-    if coarse.ndim != arrays.ndim - 1:
-        raise ValueError(
-            f"A map is resized to the input where both have as many axes. Received: {coarse.shape} at {layer!r} for {arrays.shape}."
-        )
     return fine * resized(coarse, *arrays.shape[1:-1])[..., None]
 
 
@@ -47,11 +43,10 @@ def forgrad(network, inputs, objective, *, method="gradient", cutoff=15.0, optio
         raise ValueError(
             f"A method that draws needs a seed. Received: {explainers.name(explainer)} without options={{'seed': ...}}."
         )
-    chosen = settled(explainer, network, None, given)
-    maps = attribute(explainer, network, network.inputs(inputs), objective, **chosen)
     arrays = network.inputs(inputs)
+    maps = attribute(explainer, network, arrays, objective, **settled(explainer, network, None, given))
     if isinstance(maps, np.ndarray) and np.shape(arrays) != maps.shape:
-        return low_passed(maps, cutoff, channelled=False)
+        return low_passed(maps, cutoff, channelled=explainers.tag(explainer, "resolution") == "activation")
     return tf.nest.map_structure(lambda leaf, array: low_passed(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)
 
 

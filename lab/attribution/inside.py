@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab import chunks, routines
-from lab.attribution import copies, explainers
+from lab.attribution import copies, explainers, rules
 from lab.attribution.options import plain, whole
 from lab.attribution.paths import filled, path_nodes, starts
 from lab.embeddings import lifted, lifted_options
@@ -16,7 +16,7 @@ def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
 
     layer: an address; None: the last with positions. -> signed float32 in the shape of the layer's output, in units of the score.
     """
-    return plain(routines.layer_gradient(network, inputs, objective, _address(network, layer), _product))
+    return plain(routines.layer_gradient(network, inputs, objective, _address(network, layer), rules.product))
 
 
 @explainers.register(resolution="activation", complete=starts)
@@ -80,7 +80,7 @@ def internal_influence(network, inputs, objective, *, layer=None, steps=50, base
         ), None
 
     def ask(points, goal):
-        return routines.layer_gradient(seen, points, goal, address, _slope)
+        return routines.layer_gradient(seen, points, goal, address, rules.slope)
 
     given = {"to": arrays, "from": start}
     return plain(copies.summed(seen, given, objective, steps, make, ask, weights=weights)[0])
@@ -115,7 +115,7 @@ def _conducted(network, arrays, start, objective, address, steps):
     for some in np.array_split(places, -(-len(places) * rows // chunks.size(network))):
         points = _points(arrays, start, some)
         goal = objective.rows(np.repeat(np.arange(rows), len(some)))
-        both = routines.layer_gradient(network, points, goal, address, _both)
+        both = routines.layer_gradient(network, points, goal, address, rules.both)
         both = both.reshape(rows, len(some), *both.shape[1:])
         both = both if last is None else np.concatenate([last, both], axis=1)
         activation, slope = both[:, :, 0], both[:, :, 1]
@@ -128,16 +128,3 @@ def _points(arrays, start, places):
     """Points of the straight path, one under the other: [batch * places, ...]."""
     made = tf.nest.map_structure(lambda leaf, base: _between(leaf, base, places), arrays, start)
     return tf.nest.map_structure(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), made)
-
-
-def _product(activation, gradient):
-    return activation * gradient
-
-
-def _slope(activation, gradient):
-    del activation  # Influence is the gradient alone.
-    return gradient
-
-
-def _both(activation, gradient):
-    return tf.stack([activation, gradient], axis=1)

@@ -44,16 +44,12 @@ def noise_tunnel(
     explainer = explainers.get(method)
     chosen = settled(explainer, network, seed, options or {})
 
-    def make(some, indices):
-        leaves = [copied(leaf, drawn, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
-        return tf.nest.pack_sequence_as(some, leaves), None
-
     def ask(points, goal):
         return attribute(explainer, network, points, goal, **chosen)
 
     arrays = network.inputs(inputs)
     powers = (1,) if variant == "mean" else (1, 2)
-    sums = copies.summed(network, arrays, objective, samples, make, ask, powers=powers)
+    sums = copies.summed(network, arrays, objective, samples, copier(drawn), ask, powers=powers)
     return plain(sums[0]) if variant == "mean" else _varied(variant, *sums)
 
 
@@ -76,14 +72,25 @@ def noisy(leaf, _, options, indices, number):
     return leaf[:, None] + spread[:, None] * normal[None], tf.fill(tf.shape(indices), options["share"]), None
 
 
-def copied(leaf, options, indices, number):
-    """The same copies outside a graph: array [batch, width, ...]; whole numbers are repeated as they are."""
+def copier(options):
+    """`make` of `copies.summed`: the same noisy copies outside a graph, drawn by the options of `drawing`."""
+
+    def make(some, indices):
+        leaves = [_copied(leaf, options, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
+        return tf.nest.pack_sequence_as(some, leaves), None
+
+    return make
+
+
+def _copied(leaf, options, indices, number):
+    """One input's copies: array [batch, width, ...]; whole numbers are repeated as they are."""
     if leaf.dtype.kind != "f":
         return np.repeat(leaf[:, None], len(indices), axis=1)
     return noisy(tf.constant(leaf), None, {**options, "share": 1.0}, tf.constant(indices, tf.int32), number)[0].numpy()
 
 
 def drawing(samples, noise, variant, seed):
+    """The options of `noisy`, checked: dict. Raises ValueError for what does not fit."""
     whole("samples", samples)
     at_least("noise", noise, 0)
     one_of("variant", variant, VARIANTS)

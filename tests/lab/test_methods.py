@@ -428,6 +428,10 @@ def test_forgrad_takes_high_frequencies_off(small):
     assert distance(maps, lab.gradient(small, inputs, GOAL)) > 0.1
     cams = lab.forgrad(small, inputs, GOAL, method="gradcam", cutoff=2, options={"layer": "first_relu"})
     assert cams.shape == (4, 16, 16)
+    given = {"layer": "first_relu", "steps": 4}
+    inside = lab.layer_conductance(small, inputs, GOAL, **given)
+    kept = lab.forgrad(small, inputs, GOAL, method="layer_conductance", cutoff=3, options=given)
+    assert distance(kept, np.stack([low_passed(inside[..., each], 3, False) for each in range(8)], axis=-1)) < 1e-6
     with pytest.raises(ValueError, match="needs a seed"):
         lab.forgrad(small, inputs, GOAL, method="smoothgrad")
 

@@ -87,6 +87,12 @@ def test_options_of_methods_are_checked(explained):
         assert code == 2 and words in error
 
 
+def test_the_second_draw_is_another_one_even_where_the_seed_is_given(explained):
+    code, _, error, report = explained("--method", "smoothgrad", "--option", "smoothgrad.seed=5")
+    arrays = store_of(report).arrays("explain/smoothgrad", "maps.npz")
+    assert code == 0 and not np.array_equal(arrays["maps/0"], arrays["again/0"]), error
+
+
 def test_several_layers_are_fused(explained):
     code, _, error, report = explained("--method", "gradcam", "--layer", "last,first_relu")
     assert code == 0, error

@@ -1,0 +1,22 @@
+"""Rules: what several families make, inside a graph, of a layer's activation and the score's gradient there.
+
+They are arguments of `routines.layer_gradient`, and part of its trace's key: methods that share a rule share a trace.
+"""
+
+from lab.environment import tf
+
+
+def slope(activation, gradient):
+    """The gradient as it is."""
+    del activation  # Not asked for.
+    return gradient
+
+
+def product(activation, gradient):
+    """Activation times gradient."""
+    return activation * gradient
+
+
+def both(activation, gradient):
+    """Activation and gradient beside each other: [batch, 2, ...]."""
+    return tf.stack([activation, gradient], axis=1)
