@@ -17,6 +17,9 @@ from recipes.report import figures
 from recipes.store import durable, pack
 from sanity.agreement import between_seeds
 
+# Side of a map's picture in pixels.
+SIDE = 160
+
 
 class Gallery(keras.callbacks.Callback):
     """A small gallery at the beginning of training and after every `every` epochs, and its animation when training ends.
@@ -136,7 +139,7 @@ class AttributionLogger(keras.callbacks.Callback):
         maps = tf.nest.flatten(record.maps)[0]
         self.folder.mkdir(parents=True, exist_ok=True)
         durable(self.folder / f"epoch-{epoch:05d}.npz", pack({"maps": maps, "scores": record.scores}))
-        pictures = [_picture(plane) for plane in pooled(maps)]
+        pictures = [figures.painted(plane, SIDE)[0] for plane in pooled(maps)]
         for place, picture in enumerate(pictures):
             if picture is not None:
                 durable(self.folder / f"epoch-{epoch:05d}-{place:02d}.png", picture)
@@ -167,16 +170,6 @@ class AttributionLogger(keras.callbacks.Callback):
                 )
             for place, score in enumerate(record.scores):
                 tf.summary.write(f"{name}/score/{place}", tf.constant(score), metadata=_plugin("scalars"))
-
-
-def _picture(plane):
-    """A map as PNG bytes; None where it has a hole."""
-    if not np.isfinite(plane).all():
-        return None
-    return figures.painted(plane, SIDE)[0] if plane.ndim == 2 else figures.painted(plane.reshape(1, -1))[0]
-
-
-SIDE = 160
 
 
 def _plugin(name):

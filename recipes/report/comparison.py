@@ -71,9 +71,8 @@ def _pair(key, first, second):
 
 
 def _picture(maps):
-    plane = pooled(maps)[0]
-    drawn = plane.ndim == 2 and np.isfinite(plane).all()
-    return uri(figures.painted(plane, 160)[0]) if drawn else None
+    content = figures.painted(pooled(maps)[0], 160)[0]
+    return None if content is None else uri(content)
 
 
 def _store(folder):

@@ -31,7 +31,13 @@ def coloured(plane, side=None):
 
 
 def painted(plane, side=None):
-    """The same colours as PNG bytes of a third the size, for they are at most 256; with the value and the sign as above."""
+    """The same colours as PNG bytes of a third the size, for they are at most 256; with the value and the sign as above.
+
+    A map that is not [rows, columns] becomes one row of its numbers. One with a hole in it is no map: None in place of the bytes.
+    """
+    if plane.ndim != 2:
+        plane, side = plane.reshape(1, -1), None
+    whole = np.isfinite(plane).all()
     values = np.nan_to_num((plane if side is None else resized(plane[None], side, side)[0]).astype("float64"))
     top = _top(values)
     signed = bool((values < 0).any())
@@ -41,7 +47,7 @@ def painted(plane, side=None):
     image.putpalette(np.round(255 * colours).astype("uint8").tobytes())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue(), top, signed
+    return buffer.getvalue() if whole else None, top, signed
 
 
 def _top(values):

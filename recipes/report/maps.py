@@ -2,8 +2,6 @@
 
 import base64
 
-import numpy as np
-
 from lab.maps import pooled
 from recipes.galleries import png
 from recipes.report import figures
@@ -53,12 +51,9 @@ def _row(about, arrays, seeds):
 
 
 def _map(arrays, about, place):
-    plane = pooled(arrays["maps/0"])[place]
-    drawn = np.isfinite(plane).all()
-    content, top, signed = figures.painted(plane, SIDE) if plane.ndim == 2 else figures.painted(plane.reshape(1, -1))
+    content, top, signed = figures.painted(pooled(arrays["maps/0"])[place], SIDE)
     return {
-        # A map with a hole in it is no map: no picture is made of it.
-        "image": _uri(content) if drawn else None,
+        "image": None if content is None else _uri(content),
         "top": top,
         "signed": signed,
         "gap": float(arrays["gap"][place]) if "gap" in arrays else None,
