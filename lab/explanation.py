@@ -12,6 +12,7 @@ from lab.embeddings import lifted, lifted_options
 from lab.environment import tf
 from lab.maps import pooled
 from lab.objectives import OUTPUTS
+from lab.refusal import Refused
 from lab.registry import nearest, options
 
 
@@ -45,7 +46,7 @@ class Explanation:
 def explain(network, inputs, objective, *, method, seed=0, **given):
     """Explain an objective on inputs by a registered method's name or any callable `(network, inputs, objective, ...)` -> `Explanation`.
 
-    given: options of the method. seed: for methods that draw; recorded. Raises ValueError for an unknown method or option,
+    given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option,
     and for maps that have neither the shape of the inputs nor that of a layer.
     """
     explainer = explainers.get(method)
@@ -88,17 +89,15 @@ def settled(explainer, network, seed, given):
 
 
 def refuse_options(explainer, given):
-    """Raise ValueError for options that an explainer does not have."""
+    """Raise Refused for options that an explainer does not have."""
     known = options(explainer)
     for name in given:
         if name not in known and not _takes_any(explainer):
-            raise ValueError(
-                f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}"
-            )
+            raise Refused(f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}")
 
 
 def checked(maps, arrays, explainer, places=()):
-    """The maps as they are. Raises ValueError unless they have the structure and shape of the inputs, or are [batch, rows, columns],
+    """The maps as they are. Raises Refused unless they have the structure and shape of the inputs, or are [batch, rows, columns],
     or lie over the one input without its channels, or over a layer: one of the shapes in `places`, a sample's.
     """
     batch, shapes = len(tf.nest.flatten(arrays)[0]), tf.nest.map_structure(np.shape, arrays)
@@ -110,7 +109,7 @@ def checked(maps, arrays, explainer, places=()):
     over = isinstance(arrays, np.ndarray) and arrays.ndim > 2 and lone == arrays.shape[:-1]
     if not (same or len(lone) == 3 or over or (lone and lone[1:] in places)):
         got = tf.nest.map_structure(np.shape, maps)
-        raise ValueError(
+        raise Refused(
             f"Maps have the structure and shape of the inputs, or lie over their positions or a layer's. Received: {got} from {explainers.name(explainer)} for {shapes}."
         )
     return maps

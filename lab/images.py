@@ -6,6 +6,8 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lab.refusal import Refused
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 MOST_PIXELS = 80_000_000
 
@@ -14,11 +16,11 @@ def read(path):
     """The image in a file, uint8 [rows, columns, 3]: turned upright by its EXIF, on white where transparent, 16 bit scaled to 8,
     CMYK and grey converted, the first frame of an animation.
 
-    Raises ValueError for a file that is missing, truncated, no image, or of more than 80 million pixels.
+    Raises Refused for a file that is missing, truncated, no image, or of more than 80 million pixels.
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"An image is a file. Received: {str(path)!r}, which is none.")
+        raise Refused(f"An image is a file. Received: {str(path)!r}, which is none.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -26,20 +28,18 @@ def read(path):
                 _refuse_huge(image, path)
                 return _rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError(
-            f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more."
-        ) from None
+        raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more.") from None
     except UnidentifiedImageError:
-        raise ValueError(
+        raise Refused(
             f"An image file holds an image. Received: {path.name}, which Pillow does not recognize."
         ) from None
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"An image file is whole. Received: {path.name}: {error}.") from error
+        raise Refused(f"An image file is whole. Received: {path.name}: {error}.") from error
 
 
 def _refuse_huge(image, path):
     if image.width * image.height > MOST_PIXELS:
-        raise ValueError(
+        raise Refused(
             f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {image.width} x {image.height}."
         )
 

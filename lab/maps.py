@@ -4,6 +4,7 @@ import numpy as np
 from skimage.transform import resize
 
 from lab.environment import tf
+from lab.refusal import Refused
 from lab.registry import Registry
 
 poolings = Registry("pooling")
@@ -38,7 +39,7 @@ def pooled(maps, pooling="total"):
 def resized(maps, *extent):
     """Maps [batch, ...] at another resolution, one number for each axis of positions, linear, signs kept: float32 [batch, *extent]."""
     if maps.ndim != len(extent) + 1:
-        raise ValueError(f"A map is resized to as many axes as it has. Received: {maps.shape[1:]} for {extent}.")
+        raise Refused(f"A map is resized to as many axes as it has. Received: {maps.shape[1:]} for {extent}.")
     if maps.shape[1:] == extent:
         return maps.astype("float32")
     if len(extent) == 2:

@@ -13,6 +13,7 @@ from lab.layers import walk
 from lab.layout import channels_first
 from lab.network import Network
 from lab.preprocessing import probed, ranged
+from lab.refusal import Refused
 from lab.registry import nearest
 
 DEFAULT = "efficientnet-lite0"
@@ -44,7 +45,7 @@ def load(
     [images, rows, columns, 3]. input_range: (low, high) instead. classes: list of names, or a text file with one a line.
     weights: "imagenet", None (random) or a path, for models by name. size: side in pixels, for models that take any.
     spec: TensorSpecs of the inputs, for models that do not say. allow_code: load files that carry Python code.
-    options: `memory`, `fold`, `jit` of `Network`. Raises ValueError for what is unknown, unreadable or unsafe.
+    options: `memory`, `fold`, `jit` of `Network`. Raises Refused for what is unknown, unreadable or unsafe.
     """
     model, name, default, known = _model(source, weights, size, allow_code)
     first = channels_first(walk(model).values())
@@ -67,7 +68,7 @@ def _model(source, weights, size, allow_code):
     if isinstance(source, keras.Model):
         return source, source.name, None, None
     if not isinstance(source, (str, pathlib.Path)):
-        raise ValueError(f"A model is a name, a path or a Keras model. Received: {type(source).__name__}.")
+        raise Refused(f"A model is a name, a path or a Keras model. Received: {type(source).__name__}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if pathlib.Path(source).suffix or pathlib.Path(source).exists():
@@ -78,13 +79,13 @@ def _model(source, weights, size, allow_code):
 def _application(source, weights, size):
     found = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
     if found is None:
-        raise ValueError(f"Unknown model. Received: {source!r}. {nearest(source, names())}")
+        raise Refused(f"Unknown model. Received: {source!r}. {nearest(source, names())}")
     function = _APPLICATIONS[found]
     shape = None if size is None else (size, size, 3)
     try:
         model = function(weights=weights, **({} if shape is None else {"input_shape": shape}))
     except Exception as error:
-        raise ValueError(
+        raise Refused(
             f"{found} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)"
         ) from error
     module = importlib.import_module(function.__module__)
@@ -95,31 +96,31 @@ def _file(path, allow_code):
     if path.is_dir():
         return _saved_model(path, allow_code)
     if not path.exists():
-        raise ValueError(
+        raise Refused(
             f"Unknown model: no such name and no such file. Received: {str(path)!r}. {nearest(str(path), names())}"
         )
     if path.suffix not in (".keras", ".h5"):
-        raise ValueError(f"A model file is a .keras or .h5 file. Received: {path.name!r}.")
+        raise Refused(f"A model file is a .keras or .h5 file. Received: {path.name!r}.")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=not allow_code)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         unsafe = "unsafe" in str(error) or "Lambda" in str(error) or "safe_mode" in str(error)
         hint = " It carries Python code: --allow-code (allow_code=True) loads it all the same." if unsafe else ""
-        raise ValueError(f"{path.name} could not be read: {reason}.{hint}") from error
+        raise Refused(f"{path.name} could not be read: {reason}.{hint}") from error
 
 
 def _saved_model(path, allow_code):
     """A SavedModel behind its serving signature, as a Keras model of one layer; what is inside stays closed."""
     if not (path / "saved_model.pb").is_file():
-        raise ValueError(
+        raise Refused(
             f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is none."
         )
     if not allow_code:
-        raise ValueError(f"A SavedModel carries code: --allow-code (allow_code=True) runs it. Received: {path}.")
+        raise Refused(f"A SavedModel carries code: --allow-code (allow_code=True) runs it. Received: {path}.")
     signatures = tf.saved_model.load(str(path)).signatures
     if "serving_default" not in signatures:
-        raise ValueError(
+        raise Refused(
             f"A SavedModel is called by its signature serving_default. Received: {path} with {list(signatures) or 'none'}."
         )
     takes = signatures["serving_default"].structured_input_signature[1]
@@ -127,9 +128,7 @@ def _saved_model(path, allow_code):
         name: keras.Input(batch_shape=spec.shape, dtype=spec.dtype.name, name=name) for name, spec in takes.items()
     }
     if len(inputs) != 1:
-        raise ValueError(
-            f"A SavedModel's signature takes one array. Received: {path}, which takes {', '.join(inputs)}."
-        )
+        raise Refused(f"A SavedModel's signature takes one array. Received: {path}, which takes {', '.join(inputs)}.")
     (only,) = inputs.values()
     outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="signature")(only)
     return keras.Model(only, outputs, name=path.name)
@@ -148,7 +147,7 @@ def _sized(model, spec, size):
         return spec
     sides = [size if side is None else side for side in inputs[0].shape[1:3]]
     if sides != [size, size]:
-        raise ValueError(
+        raise Refused(
             f"size= is for models that take images of any size. Received: {size} for one of {tuple(inputs[0].shape[1:3])}."
         )
     return tf.TensorSpec([None, size, size, inputs[0].shape[-1]], inputs[0].dtype)
@@ -159,7 +158,7 @@ def _classes(classes):
         return list(classes) if classes is not None else None
     path = pathlib.Path(classes)
     if not path.is_file():
-        raise ValueError(
+        raise Refused(
             f"classes= is a list of names or a text file with one a line. Received: {str(classes)!r}, which is no file."
         )
     return path.read_text().splitlines()

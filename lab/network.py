@@ -18,6 +18,7 @@ from lab import layout, taps
 from lab.environment import keras, on_gpu, tf
 from lab.layers import Layer, looped, variables, walk
 from lab.objectives import check
+from lab.refusal import Refused
 from lab.registry import nearest
 
 GIB = 1 << 30
@@ -99,12 +100,12 @@ class Network:
         return self._preprocessing().deprocess(inputs)
 
     def class_index(self, name):
-        """The index of a class given its name, its index, or its index as text: int. Raises ValueError with the nearest names."""
+        """The index of a class given its name, its index, or its index as text: int. Raises Refused with the nearest names."""
         if str(name).isdigit():
             return int(name)
         lowered = [each.lower() for each in self.classes or []]
         if str(name).lower() not in lowered:
-            raise ValueError(f"Unknown class of {self.name}. Received: {name!r}. {nearest(str(name).lower(), lowered)}")
+            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(str(name).lower(), lowered)}")
         return lowered.index(str(name).lower())
 
     def class_name(self, index):
@@ -112,18 +113,18 @@ class Network:
         return self.classes[index] if self.classes else str(index)
 
     def check(self, objective):
-        """Raise ValueError where an objective asks for a layer, class or channel that the network lacks."""
+        """Raise Refused where an objective asks for a layer, class or channel that the network lacks."""
         check(objective, self._shapes, self.outputs)
 
     def inputs(self, given):
         """Inputs as arrays of the network's own dtypes, in its own structure, checked.
 
-        Raises ValueError for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
+        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
         """
         flat = self._flatten(given)
         arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self.places())]
         if len({len(array) for array in arrays}) > 1:
-            raise ValueError(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
+            raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
 
     # Looking inside -----------------------------------------------------------------------------------------------------
@@ -175,16 +176,16 @@ class Network:
                 if loop
                 else "it does not run in this pass, runs inside a loop, or gives several arrays"
             )
-            raise ValueError(f"A layer is read where it gives one array per call. Received: {address!r}: {reason}.")
+            raise Refused(f"A layer is read where it gives one array per call. Received: {address!r}: {reason}.")
         return tensor
 
     def last_spatial(self):
-        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises ValueError if none."""
+        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises Refused if none."""
         wanted = self._rank()
         for address in reversed(self._shapes):
             if _has_extent(self._shapes[address], wanted) and not self._passed_by(address):
                 return address
-        raise ValueError(
+        raise Refused(
             f"A CAM needs a layer with positions, such as rows and columns. Received: {self.name}, which has none."
         )
 
@@ -204,16 +205,16 @@ class Network:
         return sorted({each.__name__ for each in names if each is not None} - _RULED)
 
     def refuse_unknown(self, address):
-        """Raise ValueError for the address of no layer, with the nearest ones."""
+        """Raise Refused for the address of no layer, with the nearest ones."""
         if address.split("@")[0] not in self.tree or not address:
-            raise ValueError(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
+            raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
 
     def spatial(self, address, axes=None):
-        """The address itself. Raises ValueError for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
+        """The address itself. Raises Refused for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
         self.refuse_unknown(address)
         if not _has_extent(self._shapes.get(address), None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
-            raise ValueError(
+            raise Refused(
                 f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}."
             )
         return address
@@ -228,7 +229,7 @@ class Network:
     def weights(self, state):
         """While open the named variables hold other values; on leaving, whatever happens, their own again (`intact` verifies it).
 
-        state: dict of variable name to array of the variable's shape. Raises ValueError for unknown names and wrong shapes.
+        state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
         """
         self._check_state(state)
         own = self.state(state)
@@ -249,7 +250,7 @@ class Network:
             )
 
     def adopt(self, state):
-        """Make these the network's own weights, for good. Raises ValueError for unknown names and wrong shapes."""
+        """Make these the network's own weights, for good. Raises Refused for unknown names and wrong shapes."""
         self._check_state(state)
         self._assign(state)
 
@@ -270,9 +271,9 @@ class Network:
     def _check_state(self, state):
         for name, value in state.items():
             if name not in self.variables:
-                raise ValueError(f"Unknown variable. Received: {name!r}. {nearest(name, self.variables)}")
+                raise Refused(f"Unknown variable. Received: {name!r}. {nearest(name, self.variables)}")
             if tuple(np.shape(value)) != tuple(self.variables[name].shape):
-                raise ValueError(
+                raise Refused(
                     f"A weight keeps its shape. Received: {np.shape(value)} for {name!r} of {tuple(self.variables[name].shape)}."
                 )
 
@@ -291,7 +292,7 @@ class Network:
     def _refuse_nan(self):
         for name, variable in self.variables.items():
             if not np.all(np.isfinite(variable.numpy().astype("float64"))):
-                raise ValueError(f"Weights are finite numbers. Received: NaN or infinity in {name!r} of {self.name}.")
+                raise Refused(f"Weights are finite numbers. Received: NaN or infinity in {name!r} of {self.name}.")
 
     def _survey(self):
         """One tapped trace of the whole model: layer shapes in the order of the calls, output names and heads."""
@@ -362,7 +363,7 @@ class Network:
             flat = tf.nest.flatten(self.spec)
             if len(flat) == 1 and not isinstance(given, (dict, list, tuple)):
                 return [given]
-            raise ValueError(
+            raise Refused(
                 f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}."
             ) from None
         return tf.nest.flatten(given)
@@ -375,7 +376,7 @@ class Network:
 
     def _preprocessing(self):
         if self.preprocessing is None:
-            raise ValueError(
+            raise Refused(
                 f"The lab does not know what {self.name} takes. Received: no preprocess= and no input_range=: give one of them to lab.load."
             )
         return self.preprocessing
@@ -395,7 +396,7 @@ def _input_spec(model):
     if given is None:
         shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
         if shape is None or not all(side is None or isinstance(side, int) for side in shape):
-            raise ValueError(
+            raise Refused(
                 f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
             )
         return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
@@ -429,18 +430,18 @@ def _flatten_with_path(structure):
 def _checked(array, spec, place):
     array = np.asarray(array)
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise ValueError(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
+        raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
     array = array.astype(spec.dtype.as_numpy_dtype, copy=False)
     if not spec.shape.is_compatible_with(array.shape):
-        raise ValueError(
+        raise Refused(
             f"Inputs have the shape that the model takes, {tuple(spec.shape)}. Received: {array.shape} for {place}."
         )
     if not len(array):
-        raise ValueError(f"A batch holds at least one sample. Received: none for {place}.")
+        raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
     if array.dtype.kind == "f":
         bad = [index for index, sample in enumerate(array) if not np.isfinite(sample).all()]
         if bad:
-            raise ValueError(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
+            raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
     return array
 
 

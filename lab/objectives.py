@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lab.refusal import Refused
 from lab.registry import Registry, nearest
 
 objectives = Registry("objective")
@@ -115,7 +116,7 @@ class Objective:
     def numbers(self, batch):
         """Every term's numbers, one row a sample: tuple over terms of tuples of arrays [batch, ...].
 
-        Raises ValueError where a list is neither 1 nor `batch` long.
+        Raises Refused where a list is neither 1 nor `batch` long.
         """
         return tuple(tuple(_rows(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
 
@@ -127,7 +128,7 @@ def _rows(rows, batch, term):
     values = np.asarray(rows)
     values = values.astype("int32" if values.dtype.kind in "iu" else "float32")
     if len(values) not in (1, batch):
-        raise ValueError(
+        raise Refused(
             f"An index list has one entry, or one per sample. Received: {len(values)} in {term.kind}(...) for {batch} samples."
         )
     return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
@@ -144,14 +145,14 @@ def _words(weight, term):
 def _indices(value, rule):
     listed = np.atleast_1d(np.asarray(list(value) if isinstance(value, range) else value))
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or (listed < 0).any() or not len(listed):
-        raise ValueError(f"{rule} is an index of 0 or more, or a list of them. Received: {value!r}.")
+        raise Refused(f"{rule} is an index of 0 or more, or a list of them. Received: {value!r}.")
     return tuple(int(each) for each in listed)
 
 
 def _vectors(value):
     listed = np.atleast_2d(np.asarray(value, "float64"))
     if listed.ndim != 2 or not np.isfinite(listed).all() or not listed.size:
-        raise ValueError(
+        raise Refused(
             f"A direction is a vector [channels] of finite numbers, or one per sample. Received: shape {np.shape(value)}."
         )
     return tuple(tuple(row) for row in listed.tolist())
@@ -160,7 +161,7 @@ def _vectors(value):
 def _window(pair, rule):
     first, last = _indices(pair, f"A window's {rule}") if np.size(pair) == 2 else (1, 0)
     if first > last:
-        raise ValueError(f"A window's {rule} are (first, last), first <= last. Received: {pair!r}.")
+        raise Refused(f"A window's {rule} are (first, last), first <= last. Received: {pair!r}.")
     return ((first, last),)
 
 
@@ -186,7 +187,7 @@ def region(index, mask=None, *, output=None):
     )
     weights = tuple(tuple(np.asarray(row, "float64").tolist()) for row in rows)
     if any(not np.isfinite(row).all() or min(row) < 0 or not any(row) for row in weights):
-        raise ValueError("A region holds at least one position, with weights of 0 or more. Received: none, or others.")
+        raise Refused("A region holds at least one position, with weights of 0 or more. Received: none, or others.")
     return _one("region", output, _indices(index, "A class"), weights)
 
 
@@ -232,7 +233,7 @@ def direction(layer, vector, row=None, column=None, power=0.0):
     length alone (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
     """
     if (row is None) != (column is None):
-        raise ValueError(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
+        raise Refused(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
     if row is None:
         return _one("direction", layer, _vectors(vector), (float(power),))
     place = (_indices(row, "A row"), _indices(column, "A column"))
@@ -251,7 +252,7 @@ def weighted(layer, indices, weights):
     chosen = np.atleast_2d(np.asarray(indices))
     shares = _vectors(weights)
     if chosen.shape != np.shape(shares):
-        raise ValueError(
+        raise Refused(
             f"Every channel has its weight. Received: {chosen.shape} channels and {np.shape(shares)} weights."
         )
     return _one("weighted", layer, tuple(_indices(row, "A channel") for row in chosen), shares)
@@ -284,7 +285,7 @@ def likeness(layer, activation, power=0.0):
 def custom(function, layers):
     """Any traceable function of activations: `function({path: tensor [batch, ...]}) -> score [batch]`, reading the layers named."""
     if not callable(function):
-        raise ValueError(f"custom(...) takes a function of activations. Received: {function!r}.")
+        raise Refused(f"custom(...) takes a function of activations. Received: {function!r}.")
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
     return Objective(((1.0, Term("custom", paths, (), function=function)),))
 
@@ -294,7 +295,7 @@ _CENTRE = (-1,)
 
 
 def check(objective, layers, outputs):
-    """Raise ValueError where an objective names a layer, output, class, channel or position that a network lacks.
+    """Raise Refused where an objective names a layer, output, class, channel or position that a network lacks.
 
     `layers` maps path (with @call) to output shape, `outputs` output name to shape.
     """
@@ -304,18 +305,16 @@ def check(objective, layers, outputs):
             continue
         for path in term.paths:
             if path not in layers:
-                raise ValueError(f"Unknown layer. Received: {path!r}. {nearest(path, layers)}")
+                raise Refused(f"Unknown layer. Received: {path!r}. {nearest(path, layers)}")
         if term.kind != "custom":
             _check_channel(term, layers[term.where])
 
 
 def _check_class(term, outputs):
     if term.where is None and len(outputs) > 1:
-        raise ValueError(
-            f"The network has several outputs: name one with output=. Received: none. {nearest('', outputs)}"
-        )
+        raise Refused(f"The network has several outputs: name one with output=. Received: none. {nearest('', outputs)}")
     if term.where is not None and term.where not in outputs:
-        raise ValueError(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
+        raise Refused(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
     shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
     _CHECKED[term.kind](term, shape)
     _check_range("A class", term.numbers[0], shape[-1] if len(shape) > 1 else 1, term.kind)
@@ -323,23 +322,23 @@ def _check_class(term, outputs):
 
 def _check_one_score(term, shape):
     if len(shape) not in (1, 2):
-        raise ValueError(
+        raise Refused(
             f"{term.kind}(...) needs one score per class and sample, [batch, classes]. Received: an output of shape {shape}; region(...) and token(...) explain scores at positions."
         )
 
 
 def _check_region(term, shape):
     if len(shape) < 3:
-        raise ValueError(f"region(...) needs an output with positions, [batch, ..., classes]. Received: {shape}.")
+        raise Refused(f"region(...) needs an output with positions, [batch, ..., classes]. Received: {shape}.")
     size = None if None in shape[1:-1] else int(np.prod(shape[1:-1]))
     for row in term.numbers[1]:
         if len(row) > 1 and size is not None and len(row) != size:
-            raise ValueError(f"A mask covers the output's positions, {shape[1:-1]}. Received: {len(row)} numbers.")
+            raise Refused(f"A mask covers the output's positions, {shape[1:-1]}. Received: {len(row)} numbers.")
 
 
 def _check_token(term, shape):
     if len(shape) != 3:
-        raise ValueError(f"token(...) needs an output [batch, positions, classes]. Received: {shape}.")
+        raise Refused(f"token(...) needs an output [batch, positions, classes]. Received: {shape}.")
     _check_range("A position", term.numbers[1], shape[1], "token")
 
 
@@ -348,15 +347,15 @@ _CHECKED = {"logit": _check_one_score, "region": _check_region, "token": _check_
 
 def _check_channel(term, shape):
     if not isinstance(shape, tuple) or len(shape) < 2:
-        raise ValueError(
+        raise Refused(
             f"{term.kind}(...) needs a layer with one array [batch, ..., channels]. Received: {term.where!r} with {shape}."
         )
     if term.kind in ("direction", "direction_at", "cosine") and len(term.numbers[0][0]) != shape[-1]:
-        raise ValueError(
+        raise Refused(
             f"A direction has one number per channel. Received: {len(term.numbers[0][0])} for {shape[-1]} channels of {term.where!r}."
         )
     if term.kind == "likeness" and None not in shape[1:] and len(term.numbers[0][0]) != int(np.prod(shape[1:])):
-        raise ValueError(
+        raise Refused(
             f"likeness(...) compares whole activations. Received: {len(term.numbers[0][0])} numbers for {term.where!r} of {shape}."
         )
     if term.kind in ("channel", "neuron", "group"):
@@ -374,7 +373,7 @@ _PLACED = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
 def _check_place(term, shape):
     if len(shape) != 4:
         if term.kind != "neuron":
-            raise ValueError(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
+            raise Refused(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
         return
     for name, place, size in zip(("A row", "A column"), _PLACED[term.kind], shape[1:3]):
         numbers = term.numbers[place]
@@ -384,4 +383,4 @@ def _check_place(term, shape):
 
 def _check_range(rule, numbers, size, place):
     if size is not None and max(numbers) >= size:
-        raise ValueError(f"{rule} of {place} is between 0 and {size - 1}. Received: {max(numbers)}.")
+        raise Refused(f"{rule} of {place} is between 0 and {size - 1}. Received: {max(numbers)}.")

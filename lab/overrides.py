@@ -10,6 +10,7 @@ An operation keeps the rule it was made under, in any layer, nested or not. Only
 import contextlib
 
 from lab.environment import tf
+from lab.refusal import Refused
 
 RULES = ("guided", "deconv", "redirected")
 
@@ -33,10 +34,10 @@ def override(rule):
 
     rule: "guided", the plain gradient of what is positive of the incoming one; "deconv", what is positive of it, whatever the
     forward pass did; "redirected", the plain gradient, but for a sample where that is zero everywhere: there, what would wake
-    the operation up (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization). Raises ValueError on leaving where no gradient went through such an operation.
+    the operation up (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization). Raises Refused on leaving where no gradient went through such an operation.
     """
     if rule not in RULES:
-        raise ValueError(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
+        raise Refused(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
     graph, names = tf.compat.v1.get_default_graph(), []
     _fired.append(names)
     try:
@@ -51,11 +52,11 @@ def _refuse_missed(graph, names, rule):
     """Every ReLU-like operation of the graph was made under the rule, and at least one of them was met by a gradient."""
     missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _ruled(op, rule)]
     if missed:
-        raise ValueError(
+        raise Refused(
             f"The {rule} rule holds for every ReLU-like activation. Received: {missed[0]!r}, made without it."
         )
     if not names:
-        raise ValueError(
+        raise Refused(
             f"The {rule} rule needs an activation such as ReLU between inputs and score ({', '.join(_PLAIN)}). Received: a network without one."
         )
 

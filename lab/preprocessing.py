@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.environment import tf
+from lab.refusal import Refused
 
 FITS = ("squash", "crop")
 
@@ -28,7 +29,7 @@ class Preprocessing:
     def preprocess(self, images, size, *, fit="squash"):
         """RGB images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop."""
         if fit not in FITS:
-            raise ValueError(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
+            raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
         batch = [_resized(_image(each), size, fit) for each in _each(images)]
         return self.apply(np.stack([_as_channels(each, self.channels) for each in batch]).astype("float32"))
 
@@ -49,7 +50,7 @@ class Preprocessing:
 def ranged(low, high, channels=3):
     """Preprocessing that maps 0..255 linearly to low..high."""
     if not high > low:
-        raise ValueError(f"input_range is (low, high) with low < high. Received: ({low}, {high}).")
+        raise Refused(f"input_range is (low, high) with low < high. Received: ({low}, {high}).")
     matrix = np.eye(channels) * (high - low) / 255.0
     return Preprocessing(tuple(map(tuple, matrix.tolist())), (float(low),) * channels)
 
@@ -57,7 +58,7 @@ def ranged(low, high, channels=3):
 def probed(function, channels=3):
     """The affine map of colours that a function on images [images, rows, columns, channels] in 0..255 amounts to.
 
-    Raises ValueError where the function is none, shown by trying it on random images.
+    Raises Refused where the function is none, shown by trying it on random images.
     """
     corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
     seen = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype(
@@ -71,7 +72,7 @@ def probed(function, channels=3):
         np.abs(_called(function, trial.copy()) - found.apply(trial)).max() > 1e-4 * scale
         or np.linalg.matrix_rank(matrix) < channels
     ):
-        raise ValueError(
+        raise Refused(
             f"preprocess= maps each colour by itself, invertibly. Received: {function!r}, which does not; give input_range= instead."
         )
     return found
@@ -80,7 +81,7 @@ def probed(function, channels=3):
 def _called(function, images):
     result = np.asarray(function(images))
     if result.shape != images.shape:
-        raise ValueError(f"preprocess= keeps the shape of the images. Received: {images.shape} -> {result.shape}.")
+        raise Refused(f"preprocess= keeps the shape of the images. Received: {images.shape} -> {result.shape}.")
     return result
 
 
@@ -95,17 +96,17 @@ def _image(image):
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape or image.dtype.kind not in "uif":
-        raise ValueError(
+        raise Refused(
             f"An image is an array [rows, columns, 3] or [rows, columns] of numbers in 0..255. Received: {image.dtype} {image.shape}."
         )
     if not np.isfinite(image).all() or image.min() < 0 or image.max() > 255:
-        raise ValueError(f"Image values lie in 0..255. Received: {image.min()} to {image.max()}.")
+        raise Refused(f"Image values lie in 0..255. Received: {image.min()} to {image.max()}.")
     return image.astype("float32")
 
 
 def _resized(image, size, fit):
     if size is None:
-        raise ValueError(
+        raise Refused(
             "Images are resized to the network's size. Received: a network without one; give size= to lab.load."
         )
     if fit == "crop":

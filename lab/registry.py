@@ -3,6 +3,8 @@
 import difflib
 import inspect
 
+from lab.refusal import Refused
+
 
 def nearest(name, choices):
     """The choices most like a name, as the end of an error sentence: str."""
@@ -14,7 +16,7 @@ def nearest(name, choices):
 class Registry:
     """Functions of one kind (`noun`), each under its own `__name__`; entries keep their tags.
 
-    Raises ValueError for an unknown name, with the nearest valid ones.
+    Raises Refused for an unknown name, with the nearest valid ones.
     """
 
     def __init__(self, noun):
@@ -31,7 +33,7 @@ class Registry:
             return lambda waiting: self.register(waiting, **tags)
         name = ".".join([*([tags["library"]] if "library" in tags else []), function.__name__])
         if name in self._functions:
-            raise ValueError(f"Each {self.noun} has a name of its own. Received: {name!r} twice.")
+            raise Refused(f"Each {self.noun} has a name of its own. Received: {name!r} twice.")
         self._functions[name] = function
         self._tags[name] = tags
         return function
@@ -41,7 +43,7 @@ class Registry:
         if callable(name):
             return name
         if name not in self._functions:
-            raise ValueError(f"Unknown {self.noun}. Received: {name!r}. {nearest(name, self._functions)}")
+            raise Refused(f"Unknown {self.noun}. Received: {name!r}. {nearest(name, self._functions)}")
         return self._functions[name]
 
     def names(self, **tags):

@@ -11,6 +11,7 @@ import numpy as np
 from lab import chunks, taps
 from lab.environment import keras, tf
 from lab.overrides import override
+from lab.refusal import Refused
 from lab.scoring import pooled, score
 
 
@@ -95,7 +96,7 @@ def reach(network, inputs, path):
 def gradient(network, inputs, objective, *, rule=None):
     """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype.
 
-    rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations. Raises ValueError where it finds none.
+    rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations. Raises Refused where it finds none.
     """
 
     def body(batched, weights):
@@ -110,7 +111,7 @@ def gradient(network, inputs, objective, *, rule=None):
 def layer_gradient(network, inputs, objective, path, rule, **options):
     """What `rule(activation, gradient, **options)` makes, in the graph, of a layer and the score's gradient there.
 
-    Activation and gradient are float32 [batch, ...]; the rule returns a tensor of one row a sample. Raises ValueError where
+    Activation and gradient are float32 [batch, ...]; the rule returns a tensor of one row a sample. Raises Refused where
     no gradient reaches the layer.
     """
 
@@ -129,7 +130,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
 def replaced(network, inputs, objective, path, activations, *, slope=False):
     """The score of each sample when other activations [batch, ...] go on from a layer, float32 [batch]; with `slope` its gradient there.
 
-    What lies before the layer is not computed, unless something leads around it. Raises ValueError where the score does not
+    What lies before the layer is not computed, unless something leads around it. Raises Refused where the score does not
     depend on the layer.
     """
 
@@ -213,7 +214,7 @@ def differentiated(network, objective, weights, inputs, numbers):
     found = iter(tf.gradients(scores, floating))
     slopes = [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
     if all(slope is None for slope in slopes):
-        raise ValueError(
+        raise Refused(
             f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
         )
     slopes = [_zeros(leaf) if slope is None else slope for slope, leaf in zip(slopes, leaves)]
@@ -268,7 +269,7 @@ def asked(network, inputs, objective):
 
 def _refuse_integers(network):
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
-        raise ValueError(
+        raise Refused(
             f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name} and embeds it in no Embedding layer that the lab can see."
         )
 
@@ -293,10 +294,10 @@ def _times(slopes, factors):
 
 
 def _reached(scores, activation, path, objective):
-    """The gradient of scores at a layer's activation. Raises ValueError where there is none."""
+    """The gradient of scores at a layer's activation. Raises Refused where there is none."""
     slope = tf.gradients(scores, activation)[0]
     if slope is None:
-        raise ValueError(
+        raise Refused(
             f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
         )
     return slope

@@ -5,6 +5,7 @@
 
 from lab.environment import tf
 from lab.objectives import OUTPUTS
+from lab.refusal import Refused
 from lab.taps import preactivation
 
 
@@ -34,7 +35,7 @@ def _read(activation, linear):
 def _one_score(scores, where):
     scores = tf.convert_to_tensor(scores)
     if scores.shape.rank != 1:
-        raise ValueError(
+        raise Refused(
             f"A custom objective gives one score a sample, [batch]. Received: {scores.shape} from {', '.join(where)}."
         )
     return scores

@@ -4,6 +4,7 @@ import numpy as np
 from skimage.transform import resize
 
 from lab.images import read
+from lab.refusal import Refused
 from lab.registry import nearest
 from lab.visualization import atlas as maps
 from lab.visualization.canvas import canvas
@@ -15,11 +16,11 @@ LARGEST, SHOWN = 112, 4
 
 
 def jobs(number, asked, workshop):
-    """One job for each atlas of a recipe; raises ValueError for a layer without positions."""
+    """One job for each atlas of a recipe; raises Refused for a layer without positions."""
     network = workshop.network
     canvas(network)
     if asked.layer not in network.shapes:
-        raise ValueError(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
+        raise Refused(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
     network.spatial(asked.layer, axes=2)
     maps.layouts.get(asked.layout)
     if asked.image:
@@ -54,7 +55,7 @@ def do_atlas(workshop, _, job):
     seed = workshop.recipe.seed
     found = maps.atlas(network, workshop.stock, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
     if not len(found.cells):
-        raise ValueError(
+        raise Refused(
             f"An atlas needs cells with two images or more. Received: {len(workshop.stock)} images on {asked.side} x {asked.side} cells."
         )
     drawn = maps.pictured(network, found.vectors, asked.layer, seed=seed, steps=asked.steps)

@@ -11,6 +11,7 @@ from lab.explanation import explain
 from lab.maps import pooled
 from lab.models import load
 from lab.objectives import goal, logit
+from lab.refusal import Refused
 from lab.visualization.maximize import maximize
 from recipes.galleries import animation, png, slug
 from recipes.report import figures
@@ -27,15 +28,15 @@ class Gallery(keras.callbacks.Callback):
     folder: where `epoch-00003/00007.png` (unit 7 after three epochs), `scores.csv` and `00007.anim.png` go. layer: an address
     (None: logits); units: channels or classes. images: [n, ...] what the model takes, whose scores for the units are noted as
     well, or None. options: of `lab.maximize`. model_options: of `lab.load`, such as input_range=(0, 1). The weights are read,
-    never changed. Raises ValueError, when training begins, for a layer or unit that the model lacks.
+    never changed. Raises Refused, when training begins, for a layer or unit that the model lacks.
     """
 
     def __init__(self, folder, layer, units, *, every=1, steps=64, seed=0, images=None, model_options=None, **options):
         super().__init__()
         if every < 1:
-            raise ValueError(f"every= counts epochs from 1. Received: {every}.")
+            raise Refused(f"every= counts epochs from 1. Received: {every}.")
         if "facets" in options:
-            raise ValueError("A gallery of training has one picture a unit. Received: facets=.")
+            raise Refused("A gallery of training has one picture a unit. Received: facets=.")
         self.folder, self.every, self.images = pathlib.Path(folder), every, images
         self.layer, self.units, self.goal = layer, list(units), goal(layer, list(units))
         self.options = {"steps": steps, "seed": seed, **options}
@@ -90,7 +91,7 @@ class AttributionLogger(keras.callbacks.Callback):
     method: a registered name such as "gradcam" or "tf_explain.gradcam", or a callable. data: inputs [n, ...] that the model takes,
     or (inputs, classes); without classes, what the model answers when training begins is explained all along. folder: where
     `epoch-00003.npz` (raw maps, scores), `epoch-00003-00.png` (sample 0) and `maps.csv` go. tensorboard: a log folder, or None for
-    none; writing it needs nothing installed. options: of the method. model_options: of `lab.load`. Raises ValueError, when
+    none; writing it needs nothing installed. options: of the method. model_options: of `lab.load`. Raises Refused, when
     training begins, for whatever the method cannot do on this model.
     """
 
@@ -108,7 +109,7 @@ class AttributionLogger(keras.callbacks.Callback):
     ):
         super().__init__()
         if every < 1:
-            raise ValueError(f"every= counts epochs from 1. Received: {every}.")
+            raise Refused(f"every= counts epochs from 1. Received: {every}.")
         self.method, self.every, self.folder = method, every, pathlib.Path(folder)
         self.inputs, self.classes = data if isinstance(data, tuple) else (data, None)
         self.seed, self.options, self.model_options = seed, options, model_options or {}

@@ -3,12 +3,14 @@
 import json
 import pathlib
 
+from lab.refusal import Refused
+
 
 def verdicts(report):
-    """The verdicts of a run by the path of its report: plain values. Raises ValueError where the run has none."""
+    """The verdicts of a run by the path of its report: plain values. Raises Refused where the run has none."""
     path = pathlib.Path(report).parent / "jobs" / "verdicts" / "verdicts.json"
     if not path.is_file():
-        raise ValueError(f"A baseline is a run with verdicts. Received: {report}, which has none.")
+        raise Refused(f"A baseline is a run with verdicts. Received: {report}, which has none.")
     return json.loads(path.read_text())
 
 

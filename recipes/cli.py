@@ -8,6 +8,7 @@ import sys
 import click
 
 import lab
+from lab.refusal import Refused
 
 
 class Failed(click.ClickException):
@@ -24,10 +25,10 @@ class Gated(click.ClickException):
 
 @contextlib.contextmanager
 def plain_errors():
-    """A ValueError, which is how the lab refuses bad input, as one line and exit code 2."""
+    """What the lab refuses as one line and exit code 2."""
     try:
         yield
-    except (ValueError, ImportError) as error:
+    except Refused as error:
         raise click.UsageError(" ".join(str(error).split())) from error
 
 
@@ -444,7 +445,7 @@ def run(context, recipe, settings, allow_code, fail_on, baseline, seed, **rest):
             method for table in [*read.check, *([read.explain] if read.explain else [])] for method in table.methods
         ]
         if not allow_code and any(":" in method for method in methods):
-            raise ValueError(
+            raise Refused(
                 f"A recipe that names code runs it: add --allow-code if you trust it. Received: {next(each for each in methods if ':' in each)!r}."
             )
     _carry_out(context, read, rest, allow_code, fail_on, baseline)
@@ -483,15 +484,15 @@ def init(path):
     target = pathlib.Path(path)
     with plain_errors():
         if target.suffix != ".toml":
-            raise ValueError(f"A recipe is a .toml file. Received: {path!r}.")
+            raise Refused(f"A recipe is a .toml file. Received: {path!r}.")
         if target.exists():
-            raise ValueError(f"init writes new files only. Received: {path!r}, which exists.")
+            raise Refused(f"init writes new files only. Received: {path!r}, which exists.")
         try:
             target.write_text(
                 (schema.HERE / "report" / "start.toml.txt").read_text().replace("NAME", _slug(target.stem))
             )
         except OSError as error:
-            raise ValueError(
+            raise Refused(
                 f"A recipe is written to a folder that can be written. Received: {path!r}: {error.strerror}."
             ) from error
     click.echo(target)
@@ -625,7 +626,7 @@ def _options(settings):
         key, equals, value = setting.partition("=")
         method, dot, name = key.rpartition(".")
         if not (equals and dot and method and name):
-            raise ValueError(f"An option of a method is METHOD.NAME=VALUE. Received: {setting!r}.")
+            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {setting!r}.")
         found.setdefault(method, {})[name] = schema.value(value)
     return found
 
@@ -678,7 +679,7 @@ def _report(run):
         from lab.registry import nearest
 
         names = sorted({name for each in reports for name in (each.parent.name, each.parent.parent.name)})
-        raise ValueError(
+        raise Refused(
             f"A run is a folder with a report, a digest, or a recipe's name. Received: {str(run)!r}. {nearest(run, names)}"
         )
     return found[-1]

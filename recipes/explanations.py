@@ -9,6 +9,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.explanation import attribute, explain, refuse_options, settled
 from lab.maps import pooled
+from lab.refusal import Refused
 from lab.registry import options as known
 from recipes.galleries import slug
 from recipes.job import Job
@@ -18,7 +19,7 @@ from sanity.overview import overview
 
 
 def jobs(chosen, workshop):
-    """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises ValueError for what does not exist."""
+    """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises Refused for what does not exist."""
     network, images = workshop.network, len(workshop.images)
     workshop.subject(chosen.target)
     for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
@@ -73,9 +74,7 @@ def do_maps(workshop, _, job):
             **{"seed": workshop.recipe.seed, **job.given["options"]},
         )
         again = _again(workshop, target, job.given)
-    except ValueError as error:
-        if "Received" not in str(error):
-            raise  # A fault, and not a rule of the lab's.
+    except Refused as error:
         return {"about.json": encode({**about, "refused": " ".join(str(error).split())})}
     arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(again)}
@@ -109,7 +108,7 @@ def do_agreement(workshop, store, job):
     asked = [_made(store, key) for key in job.needs]
     made = [each for each in asked if each["about"]["refused"] is None]
     if not made:
-        raise ValueError(f"Every method was refused. Received: {asked[0]['about']['refused']}")
+        raise Refused(f"Every method was refused. Received: {asked[0]['about']['refused']}")
     planes = {
         each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
     }

@@ -13,6 +13,7 @@ from sklearn.cluster import AgglomerativeClustering
 import lab
 from lab.images import read
 from lab.objectives import goal
+from lab.refusal import Refused
 from lab.registry import nearest
 from lab.visualization import examples, spectrum
 from lab.visualization.canvas import canvas
@@ -68,7 +69,7 @@ def _layers(gallery, network):
         return [(gallery.layer, gallery.units)]
     found = [each for each in block_outputs(network) if fnmatch.fnmatch(each, gallery.layers)]
     if not found:
-        raise ValueError(
+        raise Refused(
             f"layers= is a pattern of block outputs. Received: {gallery.layers!r}. {nearest(gallery.layers, block_outputs(network))}"
         )
     return [(each, list(range(network.shapes[each][-1]))) for each in found]
@@ -252,7 +253,7 @@ def _parameterization(workshop, gallery):
         return gallery.parameterization
     rows, columns, channels = canvas(workshop.network, gallery.size).shape
     if channels != 3:
-        raise ValueError(f"A spectrum of images is measured in colours. Received: a network of {channels} channels.")
+        raise Refused(f"A spectrum of images is measured in colours. Received: a network of {channels} channels.")
     measure = functools.partial(spectrum.magnitude, workshop.stock.images, rows, columns)
     return parameterizations.get("maco")(magnitude=workshop.once(("spectrum", rows, columns), measure))
 

@@ -13,6 +13,7 @@ import numpy as np
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.explanation import attribute, refuse_options, settled
+from lab.refusal import Refused
 from lab.registry import nearest
 from lab.registry import options as known
 from recipes import atlases, explanations, galleries, studies
@@ -30,7 +31,7 @@ from sanity.verdict import judge
 def jobs(recipe, workshop):
     """Every job of a recipe, checked against the network before anything runs: list of `Job`.
 
-    Raises ValueError for a layer, unit, class, method or check that does not exist.
+    Raises Refused for a layer, unit, class, method or check that does not exist.
     """
     pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, workshop)]
     laid = [job for number, each in enumerate(recipe.atlas) for job in atlases.jobs(number, each, workshop)]
@@ -85,7 +86,7 @@ def _refuse_settings(check, chosen):
     allowed = [name for name in known(check) if name not in ("seed", "prepared")]
     for name in chosen.settings:
         if name not in allowed:
-            raise ValueError(f"Unknown key of the check {chosen.check}. Received: {name!r}. {nearest(name, allowed)}")
+            raise Refused(f"Unknown key of the check {chosen.check}. Received: {name!r}. {nearest(name, allowed)}")
     refuse = checks.tag(check, "refuse")
     if refuse:
         refuse(**{name: value for name, value in chosen.settings.items() if name in known(refuse)})
@@ -147,7 +148,7 @@ def _refusal(explainer, subject, seed, given):
             subject.objective.rows([0]),
             **settled(explainer, subject.network, seed, given),
         )
-    except ValueError as error:
+    except Refused as error:
         return Gate("method can be asked", "not applicable", " ".join(str(error).split()))
     return None
 

@@ -35,7 +35,7 @@ class Run:
 def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     """Run a recipe under the folder `root` -> `Run`.
 
-    progress: a `recipes.progress.Progress`. fresh: start over instead of resuming. Raises ValueError, before anything is
+    progress: a `recipes.progress.Progress`. fresh: start over instead of resuming. Raises Refused, before anything is
     written, for whatever the recipe asks that cannot be had.
     """
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")

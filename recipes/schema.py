@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from lab.refusal import Refused
 from lab.registry import nearest
 
 HERE = pathlib.Path(__file__).parent
 
 
 def numbers(value):
-    """Whole numbers from a list, a number, or text such as "0-15,20": list of int. Raises ValueError for anything else."""
+    """Whole numbers from a list, a number, or text such as "0-15,20": list of int. Raises Refused for anything else."""
     if isinstance(value, int):
         return [value]
     if isinstance(value, list) and all(isinstance(each, int) for each in value):
@@ -22,17 +23,17 @@ def numbers(value):
     for part in str(value).split(","):
         ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if not ends:
-            raise ValueError(f'units are numbers and ranges, such as "0-15,20". Received: {value!r}.')
+            raise Refused(f'units are numbers and ranges, such as "0-15,20". Received: {value!r}.')
         first, last = int(ends[1]), int(ends[2] or ends[1])
         found += range(first, last + 1)
     if not found:
-        raise ValueError(f"units name at least one. Received: {value!r}, which is empty.")
+        raise Refused(f"units name at least one. Received: {value!r}, which is empty.")
     return found
 
 
 def _method(name):
     if not re.fullmatch(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", str(name)):
-        raise ValueError(f'a method is a name, or "module:function". Received: {name!r}.')
+        raise Refused(f'a method is a name, or "module:function". Received: {name!r}.')
     return name
 
 
@@ -69,7 +70,7 @@ class Images(Table):
     @model_validator(mode="after")
     def _one_source(self):
         if sum(map(bool, (self.folder, self.files, self.photographs))) > 1:
-            raise ValueError("images come from one of folder, files, photographs. Received: several")
+            raise Refused("images come from one of folder, files, photographs. Received: several")
         return self
 
 
@@ -96,15 +97,13 @@ class Gallery(Table):
     @model_validator(mode="after")
     def _one_kind(self):
         if sum(map(bool, (self.layer, self.layers, self.logits))) != 1:
-            raise ValueError(
-                "a gallery shows units of a layer, of layers, or logits. Received: none or several of them"
-            )
+            raise Refused("a gallery shows units of a layer, of layers, or logits. Received: none or several of them")
         if self.layer and bool(self.units) == bool(self.top_for):
-            raise ValueError("a gallery of a layer names units or top_for. Received: both or neither")
+            raise Refused("a gallery of a layer names units or top_for. Received: both or neither")
         if self.spectrum == "images" and self.parameterization != "maco":
-            raise ValueError("a spectrum is held by maco alone. Received: spectrum of another parameterization")
+            raise Refused("a spectrum is held by maco alone. Received: spectrum of another parameterization")
         if self.diversity and self.facets < 2:
-            raise ValueError("diversity sets facets apart: it asks for two or more. Received: one")
+            raise Refused("diversity sets facets apart: it asks for two or more. Received: one")
         return self
 
 
@@ -130,7 +129,7 @@ class Features(Table):
     @model_validator(mode="after")
     def _one_kind(self):
         if bool(self.layer) == bool(self.logits) or bool(self.layer) != bool(self.units):
-            raise ValueError("features are units of a layer, or logits. Received: both or neither")
+            raise Refused("features are units of a layer, or logits. Received: both or neither")
         return self
 
 
@@ -198,9 +197,9 @@ class Recipe(Table):
     @model_validator(mode="after")
     def _one_subject(self):
         if self.world and {"model", "images"} & self.model_fields_set - self._defaulted():
-            raise ValueError("a recipe is about a world, or about a model and images. Received: both")
+            raise Refused("a recipe is about a world, or about a model and images. Received: both")
         if self.world and (self.gallery or self.features or self.atlas or self.explain):
-            raise ValueError("a world is checked. Received: a gallery or explanations of one")
+            raise Refused("a world is checked. Received: a gallery or explanations of one")
         return self
 
     def _defaulted(self):
@@ -209,7 +208,7 @@ class Recipe(Table):
     @model_validator(mode="after")
     def _something_to_do(self):
         if not (self.gallery or self.features or self.atlas or self.explain or self.check):
-            raise ValueError(
+            raise Refused(
                 "a recipe holds at least one of [[gallery]], [[features]], [[atlas]], [explain], [[check]]. Received: none"
             )
         return self
@@ -223,26 +222,26 @@ def shipped():
 def read(source, settings=()):
     """A recipe by the name of a shipped one or the path of a TOML file, with "key=value" settings over it -> `Recipe`.
 
-    Raises ValueError for an unknown recipe, TOML that does not parse, and keys or values that a recipe does not have.
+    Raises Refused for an unknown recipe, TOML that does not parse, and keys or values that a recipe does not have.
     """
     path = HERE / f"{source}.toml" if source in shipped() else pathlib.Path(source)
     if not path.is_file():
-        raise ValueError(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped())}")
+        raise Refused(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped())}")
     try:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"A recipe is a TOML file. Received: {path.name}: {error}.") from error
+        raise Refused(f"A recipe is a TOML file. Received: {path.name}: {error}.") from error
     for setting in settings:
         _set(table, setting)
     return recipe(table)
 
 
 def recipe(table):
-    """A recipe from plain values -> `Recipe`. Raises ValueError in one line for what does not fit."""
+    """A recipe from plain values -> `Recipe`. Raises Refused in one line for what does not fit."""
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise ValueError(_one_line(error.errors()[0])) from error
+        raise Refused(_one_line(error.errors()[0])) from error
 
 
 def canonical(recipe):
@@ -254,7 +253,7 @@ def _set(table, setting):
     """Put one "a.b.0.c=value" into nested tables; the value is TOML, or text where it is none."""
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        raise ValueError(f"A setting is key=value. Received: {setting!r}.")
+        raise Refused(f"A setting is key=value. Received: {setting!r}.")
     *parents, last = key.split(".")
     for parent in parents:
         table = _child(table, parent, key)
@@ -275,7 +274,7 @@ def _child(table, name, key):
     else:
         table = table[_place(table, name, key)]
     if not isinstance(table, (dict, list)):
-        raise ValueError(f"A setting names a key of a table. Received: {key!r}, where {name!r} holds a value.")
+        raise Refused(f"A setting names a key of a table. Received: {key!r}, where {name!r} holds a value.")
     return table
 
 
@@ -283,7 +282,7 @@ def _place(table, name, key):
     if isinstance(table, dict):
         return name
     if not name.isdigit() or int(name) >= len(table):
-        raise ValueError(f"A setting inside a list names one of its entries, 0 to {len(table) - 1}. Received: {key!r}.")
+        raise Refused(f"A setting inside a list names one of its entries, 0 to {len(table) - 1}. Received: {key!r}.")
     return int(name)
 
 

@@ -9,6 +9,8 @@ import shutil
 
 import numpy as np
 
+from lab.refusal import Refused
+
 SEAL = "done.json"
 
 
@@ -19,14 +21,14 @@ class Store:
         self.path = pathlib.Path(root) / recipe / digest
 
     def open(self):
-        """Make the folder. Raises ValueError where it cannot be written."""
+        """Make the folder. Raises Refused where it cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".probe-{os.getpid()}"
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise ValueError(
+            raise Refused(
                 f"Artifacts go to a folder that can be written. Received: {self.path}: {error.strerror}."
             ) from error
         for left in self.path.glob(".part-*"):
@@ -70,10 +72,10 @@ class Store:
         os.replace(part, target)
 
     def folder(self, key):
-        """Where a job's files lie: Path. Raises ValueError for a key that climbs out of the run."""
+        """Where a job's files lie: Path. Raises Refused for a key that climbs out of the run."""
         folder = (self.path / "jobs" / key).resolve()
         if not folder.is_relative_to((self.path / "jobs").resolve()):
-            raise ValueError(f"A job's files lie inside its run. Received: {key!r}.")
+            raise Refused(f"A job's files lie inside its run. Received: {key!r}.")
         return folder
 
     def arrays(self, key, name):

@@ -8,6 +8,7 @@ import numpy as np
 
 from lab.models import load, names
 from lab.objectives import goal
+from lab.refusal import Refused
 from lab.registry import nearest, options
 from lab.visualization.canvas import canvas
 from lab.visualization.examples import survey
@@ -58,12 +59,12 @@ def jobs(number, asked, workshop):
 
 def _refuse_unknown_model(name):
     if name not in names() and not pathlib.Path(name).exists():
-        raise ValueError(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
+        raise Refused(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
 
 
 def _refuse_detector(asked, workshop):
     if asked.layer is None:
-        raise ValueError("A fooling circuit is built around channels of a layer. Received: a study of logits.")
+        raise Refused("A fooling circuit is built around channels of a layer. Received: a study of logits.")
     layer = detector(asked, workshop.network)
     workshop.network.check(goal(layer, [0]))
 

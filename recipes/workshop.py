@@ -13,6 +13,7 @@ from lab import data, models, routines
 from lab.attribution import explainers
 from lab.images import read
 from lab.objectives import layer, logit
+from lab.refusal import Refused
 from lab.registry import options
 from recipes.shelf import Shelf
 from sanity.checks import checks, shared
@@ -102,15 +103,15 @@ class Workshop:
         return self.once("planted", self._planted)
 
     def refuse_world(self):
-        """Raise ValueError for what a recipe asks of its world that it cannot have."""
+        """Raise Refused for what a recipe asks of its world that it cannot have."""
         by_hand = self.world.training is None
         if by_hand and (self.twins > 1 or self.recipe.world.misled):
-            raise ValueError(
+            raise Refused(
                 f"Twins are trained from other seeds. Received: {self.world.name}, whose weights are set by hand."
             )
         for check in self.recipe.check:
             if check.target != "top":
-                raise ValueError(
+                raise Refused(
                     f"In a world every sample has its own target, what the cue says. Received: target {check.target!r}."
                 )
 
@@ -182,11 +183,11 @@ def _digest(named):
 
 
 def stranger(name):
-    """The function named "module:function", from the installed packages or the current folder. Raises ValueError where there is none."""
+    """The function named "module:function", from the installed packages or the current folder. Raises Refused where there is none."""
     module, _, function = name.partition(":")
     if str(pathlib.Path.cwd()) not in sys.path:
         sys.path.insert(0, str(pathlib.Path.cwd()))
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f'A method of your own is "module:function". Received: {name!r}: {error}.') from error
+        raise Refused(f'A method of your own is "module:function". Received: {name!r}: {error}.') from error

@@ -4,6 +4,7 @@ import numpy as np
 
 from lab.environment import tf
 from lab.explanation import attribute, settled
+from lab.refusal import Refused
 
 # Relative L2: ReLU kinks may flip under another batch size, and break pointwise maxima.
 SAME = 1e-3
@@ -19,7 +20,7 @@ def violations(explainer, network, inputs, objective, *, seed=0, **options):
     before, own = network.fingerprint(), tf.nest.map_structure(np.copy, arrays)
     try:
         found = _broken(explainer, network, arrays, objective, seed, options)
-    except ValueError as error:
+    except Refused as error:
         found = [f"refused: {error}"]
     if network.fingerprint() != before:
         found.append("it changed the weights")

@@ -15,6 +15,7 @@ from scipy import special
 from lab import routines
 from lab.environment import keras, tf
 from lab.layers import variables
+from lab.refusal import Refused
 from lab.registry import Registry
 
 WAYS = ("redrawn", "reset", "permuted", "re-estimated")
@@ -57,7 +58,7 @@ def layers_in_order(network):
 def blocks(network, unit="block"):
     """Units of a cascade, input first: list of (name, paths). unit: "layer", or "block" for layers that share a block's name."""
     if unit not in ("block", "layer"):
-        raise ValueError(f"A cascade goes by 'block' or by 'layer'. Received: {unit!r}.")
+        raise Refused(f"A cascade goes by 'block' or by 'layer'. Received: {unit!r}.")
     grouped = {}
     for path in layers_in_order(network):
         grouped.setdefault(_block(path) if unit == "block" else path, []).append(path)

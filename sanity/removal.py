@@ -8,6 +8,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
 from lab import routines
+from lab.refusal import Refused
 from lab.registry import Registry
 
 fills = Registry("fill")
@@ -48,7 +49,7 @@ def uniform(inputs, removed, rng):
 def linear(inputs, removed, rng, noise=0.01):
     """Noisy linear imputation: each hole the weighted mean of its eight neighbours (ROAD: Rong et al. 2022, https://arxiv.org/abs/2202.00449)."""
     if inputs.ndim != 4:
-        raise ValueError(f"The fill 'linear' is for images. Received: inputs of shape {inputs.shape}.")
+        raise Refused(f"The fill 'linear' is for images. Received: inputs of shape {inputs.shape}.")
     filled = np.stack([_imputed(image, hole) for image, hole in zip(inputs, removed)])
     spread = inputs.std(axis=tuple(range(1, inputs.ndim)), keepdims=True)
     return _put(inputs, removed, filled + noise * spread * rng.standard_normal(inputs.shape))

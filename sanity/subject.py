@@ -6,6 +6,7 @@ import numpy as np
 
 from lab import routines
 from lab.objectives import Objective, logit
+from lab.refusal import Refused
 from sanity.worlds.training import Trainer, make_anew
 from sanity.worlds.world import uses
 
@@ -66,11 +67,11 @@ def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
     """A world's networks, trained, with samples of it to explain -> `Subject`.
 
     twins, misled: how many networks to train on the true labels, and on permuted ones. images: samples kept, those that
-    every twin answers as the cue says. keep: see `Trainer.train`. Raises ValueError for twins of a world without training.
+    every twin answers as the cue says. keep: see `Trainer.train`. Raises Refused for twins of a world without training.
     """
     network = world.network()
     if world.training is None and (twins > 1 or misled):
-        raise ValueError(f"Twins are trained from other seeds. Received: {world.name}, whose weights are set by hand.")
+        raise Refused(f"Twins are trained from other seeds. Received: {world.name}, whose weights are set by hand.")
     states, wrong, memorized = _trained(world, network, seed, twins, misled, keep)
     if states:
         network.adopt(states[0])

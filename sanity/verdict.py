@@ -8,6 +8,7 @@ The rules are in `sanity.rules`, the margins here, and nowhere else.
 import html
 from dataclasses import asdict, dataclass, replace
 
+from lab.refusal import Refused
 from sanity.statistics import Interval
 
 OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
@@ -95,13 +96,13 @@ class Verdict:
 def judge(family, *, margins=Margins(), seed=0):
     """Evidence of a family of methods under one check -> list of `Verdict`, in its order. seed: of the bootstrap.
 
-    Raises ValueError for evidence of several checks, and for a check whose numbers are not judged.
+    Raises Refused for evidence of several checks, and for a check whose numbers are not judged.
     """
     from sanity.rules import rules
 
     checks = {evidence.check for evidence in family}
     if len(checks) != 1:
-        raise ValueError(f"A family is judged under one check. Received: {', '.join(sorted(checks)) or 'nothing'}.")
+        raise Refused(f"A family is judged under one check. Received: {', '.join(sorted(checks)) or 'nothing'}.")
     rule = rules.get(checks.pop())
     sound = [evidence for evidence in family if not evidence.failed]
     ruled = dict(zip(map(id, sound), rule(sound, margins, seed))) if sound else {}

@@ -3,44 +3,43 @@
 import numpy as np
 
 from lab.environment import keras
+from lab.refusal import Refused
 
 
 def refuse_uncuttable(network, library):
-    """Raise ValueError unless a model is Functional or Sequential, channels-last, of one floating input and one output."""
+    """Raise Refused unless a model is Functional or Sequential, channels-last, of one floating input and one output."""
     if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
-        raise ValueError(
+        raise Refused(
             f"{library} cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
         )
     if len(network.places()) > 1 or len(network.outputs) > 1:
-        raise ValueError(f"{library} explains models of one input and one output. Received: several.")
+        raise Refused(f"{library} explains models of one input and one output. Received: several.")
     if network.channels_first:
-        raise ValueError(f"{library} reads channels-last models. Received: {network.name}, which is channels-first.")
+        raise Refused(f"{library} reads channels-last models. Received: {network.name}, which is channels-first.")
     if not network.places()[0][1].dtype.is_floating:
-        raise ValueError(
-            f"{library} takes gradients at floating inputs. Received: {network.places()[0][1].dtype.name}."
-        )
+        raise Refused(f"{library} takes gradients at floating inputs. Received: {network.places()[0][1].dtype.name}.")
 
 
 def refuse_head(network, library, taken_off=False):
-    """Raise ValueError where a model ends in a softmax or sigmoid that the library does not take off."""
+    """Raise Refused where a model ends in a softmax or sigmoid that the library does not take off."""
     if any(network.heads.values()) and not taken_off:
-        raise ValueError(
+        raise Refused(
             f"{library} explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {next(iter(network.heads.values()))}."
         )
 
 
 def one_logit(network, inputs, objective, library):
-    """The one input [batch, ...], and each sample's class, int [batch]. Raises ValueError for anything else that is asked."""
+    """The one input [batch, ...], and each sample's class, int [batch]. Raises Refused for anything else that is asked."""
     refuse_uncuttable(network, library)
     if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
-        raise ValueError(f"{library} explains one logit. Received: {objective}.")
+        raise Refused(f"{library} explains one logit. Received: {objective}.")
     arrays = network.inputs(inputs)
     return arrays, np.asarray(objective.numbers(len(arrays))[0][0])
 
 
 def top_level(network, layer, library):
-    """The name of a layer with rows and columns, the last where None is given. Raises ValueError for one inside another model."""
+    """The name of a layer with rows and columns, the last where None is given. Raises Refused for one inside another model."""
     address = network.last_spatial() if layer is None else network.spatial(layer, axes=2)
     if "/" in address or "@" in address:
-        raise ValueError(f"{library} reads top-level layers only. Received: {address!r}.")
+        raise Refused(f"{library} reads top-level layers only. Received: {address!r}.")
     return address

@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.adapters.strangers import one_by_one
 from lab.attribution import explainers
+from lab.refusal import Refused
 
 
 def _asked(question, layer=None):
@@ -84,4 +85,4 @@ def xrai(question, sample):
 
 def _refuse_others(sample):
     if sample.ndim != 3:
-        raise ValueError(f"This method of PAIR's saliency takes images. Received: inputs of shape {sample.shape}.")
+        raise Refused(f"This method of PAIR's saliency takes images. Received: inputs of shape {sample.shape}.")

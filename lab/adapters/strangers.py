@@ -15,6 +15,7 @@ import numpy as np
 from lab import routines
 from lab.attribution import rules
 from lab.environment import tf
+from lab.refusal import Refused
 
 
 class Question:
@@ -48,7 +49,7 @@ def one_by_one(explain):
     """A function `(question, sample, **options) -> map of the sample` as an explainer of ours, which asks it sample by sample.
 
     The map has the sample's own shape, or lies over its positions. An option `seed` makes it one that draws; each sample is
-    asked with the same seed, so that its map does not depend on its company. Raises ValueError for several inputs.
+    asked with the same seed, so that its map does not depend on its company. Raises Refused for several inputs.
     """
     known = [each for each in inspect.signature(explain).parameters.values() if each.kind is each.KEYWORD_ONLY]
 
@@ -56,7 +57,7 @@ def one_by_one(explain):
     def explainer(network, inputs, objective, **options):
         arrays = network.inputs(inputs)
         if not isinstance(arrays, np.ndarray):
-            raise ValueError(f"{explain.__name__} explains models of one input. Received: several.")
+            raise Refused(f"{explain.__name__} explains models of one input. Received: several.")
         maps = [explain(Question(network, objective, row), arrays[row].copy(), **options) for row in range(len(arrays))]
         return np.stack([np.asarray(each) for each in maps]).astype("float32")
 

@@ -13,6 +13,7 @@ from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.attribution.options import at_least, whole
 from lab.environment import keras, tf
+from lab.refusal import Refused
 
 NAME = "tf-explain"
 
@@ -21,7 +22,7 @@ NAME = "tf-explain"
 def vanilla_gradients(network, inputs, objective):
     """tf-explain's VanillaGradients: signed gradient of the score, shaped like the inputs, float32.
 
-    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises ValueError where tf-explain would explain something else.
+    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-explain would explain something else.
     """
     method, model = _method("vanilla_gradients", "VanillaGradients"), _score_model(network)
     return _by_class(
@@ -33,7 +34,7 @@ def vanilla_gradients(network, inputs, objective):
 def gradients_inputs(network, inputs, objective):
     """tf-explain's GradientsInputs: signed gradient times input, shaped like the inputs, float32.
 
-    Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713. Raises ValueError as above.
+    Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713. Raises Refused as above.
     """
     method, model = _method("gradients_inputs", "GradientsInputs"), _score_model(network)
     return _by_class(
@@ -50,7 +51,7 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
     """
     method, model = _method("integrated_gradients", "IntegratedGradients"), _score_model(network)
     if whole("n_steps", n_steps) < 2:
-        raise ValueError(f"n_steps counts both ends of the path: 2 or more. Received: {n_steps}.")
+        raise Refused(f"n_steps counts both ends of the path: 2 or more. Received: {n_steps}.")
 
     def maps(part, index):
         points = method.generate_interpolations(part, n_steps)
@@ -104,17 +105,17 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
     """tf-explain's OcclusionSensitivity: one minus the class's probability behind a grey patch, float32 [batch, rows, columns].
 
     Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901. Its grey is 127.5, so it is given images in 0..255 and the model with the
-    network's preprocessing in front. patch_size: in pixels; None: a seventh of the side. Raises ValueError for images that are
+    network's preprocessing in front. patch_size: in pixels; None: a seventh of the side. Raises Refused for images that are
     not square, which tf-explain would turn on their side.
     """
     refuse_uncuttable(network, NAME)
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.shape[1] != arrays.shape[2]:
-        raise ValueError(
+        raise Refused(
             f"tf-explain's occlusion takes square images. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
     if network.preprocessing is None:
-        raise ValueError(
+        raise Refused(
             f"tf-explain's grey patch is 127.5 of 0..255. Received: {network.name}, of which the lab does not know what it takes: give input_range= or preprocess=."
         )
     method, model = _method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
@@ -148,7 +149,7 @@ def _method(module, name):
         with silent():
             return getattr(importlib.import_module(f"tf_explain.core.{module}"), name)
     except ImportError as error:
-        raise ValueError(
+        raise Refused(
             f"tf-explain's methods need tf-explain and OpenCV. Received: {error}; pip install tf-explain opencv-python-headless."
         ) from error
 
@@ -184,7 +185,7 @@ def _probability_model(network):
     if any(head == "Softmax" for head in network.heads.values()):
         return network.model
     if any(network.heads.values()):
-        raise ValueError(
+        raise Refused(
             f"tf-explain's loss needs a softmax or logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."
         )
     if "tf_explain/probabilities" not in network.compiled:

@@ -8,6 +8,7 @@ from lab.adapters.limits import one_logit, top_level
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.environment import keras, tf
+from lab.refusal import Refused
 
 NAME = "tf-keras-vis"
 
@@ -16,7 +17,7 @@ NAME = "tf-keras-vis"
 def saliency(network, inputs, objective):
     """tf-keras-vis's Saliency with its absolute value taken off: signed gradient, float32, like the inputs.
 
-    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises ValueError where tf-keras-vis cannot follow.
+    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-keras-vis cannot follow.
     """
     arrays, score, model = _prepared(network, inputs, objective)
     with silent():
@@ -82,7 +83,7 @@ def _linear(network):
         return network.model
     last = network.model.layers[-1]
     if not hasattr(last, "activation"):
-        raise ValueError(
+        raise Refused(
             f"tf-keras-vis makes the last layer linear. Received: {type(last).__name__}, which has no activation."
         )
     if "tf_keras_vis/linear" not in network.compiled:

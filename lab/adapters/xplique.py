@@ -8,6 +8,7 @@ from lab.adapters.limits import one_logit, refuse_head
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.environment import keras
+from lab.refusal import Refused
 
 NAME = "Xplique"
 
@@ -17,7 +18,7 @@ def _xplique(name, network, inputs, objective, **options):
     arrays, classes = one_logit(network, inputs, objective, NAME)
     refuse_head(network, NAME)
     if name in ("GuidedBackprop", "DeconvNet") and any(isinstance(each, keras.Model) for each in network.model.layers):
-        raise ValueError(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
+        raise Refused(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
     targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
     # A new object for every call: one that was kept would go on explaining the weights it was traced with.
     with silent():

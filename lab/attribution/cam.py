@@ -14,6 +14,7 @@ from lab.attribution.options import plain, whole
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.maps import resized
+from lab.refusal import Refused
 
 
 @explainers.register(resolution="layer")
@@ -22,7 +23,7 @@ def gradcam(network, inputs, objective, *, layer=None, relu=True):
 
     layer: address of a layer with positions, or several to fuse; None: the last such layer. relu: keep only what speaks for the
     score, as in the paper; False gives the signed map. -> float32 [batch, ...] at the layer's own resolution.
-    Raises ValueError for a layer without positions, or one the score does not depend on.
+    Raises Refused for a layer without positions, or one the score does not depend on.
     """
     return _cam(network, inputs, objective, layer, relu, _mean_gradient)
 
@@ -101,7 +102,7 @@ def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None
 
     Each channel, resized to the input and scaled to 0..1, multiplies it; the weights are the softmax of the scores over channels
     (algorithm 1). channels: only the so many of highest variance of each sample (Faster Score-CAM); None: all. A constant channel
-    is left out. layer, relu and result as of `gradcam`. Raises ValueError for several inputs, and for inputs without positions.
+    is left out. layer, relu and result as of `gradcam`. Raises Refused for several inputs, and for inputs without positions.
     """
     arrays = network.inputs(inputs)
     _refuse_unmasked(arrays)
@@ -169,7 +170,7 @@ def addresses(network, layer):
         return [network.last_spatial()]
     named = [layer] if isinstance(layer, str) else list(layer)
     if not named:
-        raise ValueError("A CAM looks at one layer or several. Received: an empty list.")
+        raise Refused("A CAM looks at one layer or several. Received: an empty list.")
     return [network.spatial(each) for each in named]
 
 
@@ -241,7 +242,7 @@ def _by_channel(activation):
 def _refuse_unmasked(arrays):
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
         shapes = tf.nest.map_structure(np.shape, arrays)
-        raise ValueError(f"Score-CAM masks one input with positions, [batch, ..., channels]. Received: {shapes}.")
+        raise Refused(f"Score-CAM masks one input with positions, [batch, ..., channels]. Received: {shapes}.")
 
 
 def _seen_through(network, arrays, objective, activation, row, channels):

@@ -8,6 +8,7 @@ from lab.attribution.gradients import guided_backprop
 from lab.attribution.options import at_least
 from lab.environment import tf
 from lab.maps import resized
+from lab.refusal import Refused
 from lab.registry import options as known
 
 
@@ -15,12 +16,12 @@ from lab.registry import options as known
 def guided_gradcam(network, inputs, objective, *, layer=None):
     """Guided Grad-CAM, guided backpropagation times Grad-CAM resized to the input (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391).
 
-    layer: as of `gradcam`. -> signed float32 in the shape of the one input. Raises ValueError for several inputs, for ids, and
+    layer: as of `gradcam`. -> signed float32 in the shape of the one input. Raises Refused for several inputs, for ids, and
     where either method is refused.
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3:
-        raise ValueError(
+        raise Refused(
             f"Guided Grad-CAM explains one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
     fine = guided_backprop(network, arrays, objective)
@@ -33,14 +34,14 @@ def forgrad(network, inputs, objective, *, method="gradient", cutoff=15.0, optio
     """FORGrad, any method's maps without their high frequencies (Muzellec, Andeol, Fel, VanRullen, Serre 2024, https://arxiv.org/abs/2307.09591).
 
     method: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
-    stays, in cycles over the whole map. -> the method's maps, float32. Raises ValueError for maps without positions.
+    stays, in cycles over the whole map. -> the method's maps, float32. Raises Refused for maps without positions.
     """
     from lab.explanation import attribute, settled
 
     at_least("cutoff", cutoff, 0)
     explainer, given = explainers.get(method), options or {}
     if "seed" in known(explainer) and "seed" not in given:
-        raise ValueError(
+        raise Refused(
             f"A method that draws needs a seed. Received: {explainers.name(explainer)} without options={{'seed': ...}}."
         )
     arrays = network.inputs(inputs)
@@ -54,7 +55,7 @@ def low_passed(maps, cutoff, channelled=True):
     """Maps [batch, ..., channels], or [batch, ...], without frequencies above a cutoff in cycles over the map: float32, the same shape."""
     axes = tuple(range(1, maps.ndim - channelled))
     if not axes:
-        raise ValueError(f"Frequencies are over positions. Received: maps of {maps.shape}.")
+        raise Refused(f"Frequencies are over positions. Received: maps of {maps.shape}.")
     cycles = np.meshgrid(*(np.fft.fftfreq(maps.shape[axis]) * maps.shape[axis] for axis in axes), indexing="ij")
     kept = np.sqrt(sum(each**2 for each in cycles)) <= cutoff
     kept = kept[None, ..., None] if channelled else kept[None]

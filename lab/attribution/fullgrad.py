@@ -6,6 +6,7 @@ from lab import routines
 from lab.attribution import explainers
 from lab.environment import keras, tf
 from lab.maps import resized
+from lab.refusal import Refused
 from lab.scoring import score
 from lab.taps import affine
 
@@ -16,11 +17,11 @@ def fullgrad(network, inputs, objective):
 
     As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input and
     added. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
-    Raises ValueError for other inputs, and for a network without biases.
+    Raises Refused for other inputs, and for a network without biases.
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
-        raise ValueError(
+        raise Refused(
             f"FullGrad lays layers over one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
     parts, _ = decomposed(network, arrays, objective)
@@ -34,7 +35,7 @@ def decomposed(network, inputs, objective):
     """
 
     if network.channels_first:
-        raise ValueError(
+        raise Refused(
             f"FullGrad lays out biases of channels-last layers. Received: {network.name}, which is channels-first."
         )
 

@@ -38,7 +38,7 @@ def guided_backprop(network, inputs, objective):
     """Guided backpropagation (Springenberg, Dosovitskiy, Brox, Riedmiller 2014, https://arxiv.org/abs/1412.6806).
 
     The gradient, but at each ReLU (Relu, Relu6, LeakyRelu, Elu, Selu) only what is positive of it flows on. inputs: what the
-    model takes. -> maps of the same structure and shape, signed float32. Raises ValueError for a network without a ReLU.
+    model takes. -> maps of the same structure and shape, signed float32. Raises Refused for a network without a ReLU.
     """
     return plain(routines.gradient(network, inputs, objective, rule="guided")[1])
 
@@ -49,6 +49,6 @@ def deconvnet(network, inputs, objective):
     """Deconvolutional network (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901).
 
     The gradient, but each ReLU (Relu, Relu6, LeakyRelu, Elu, Selu) passes what is positive of it, whatever the unit's own
-    state. inputs: what the model takes. -> maps of the same structure and shape, signed float32. Raises ValueError as above.
+    state. inputs: what the model takes. -> maps of the same structure and shape, signed float32. Raises Refused as above.
     """
     return plain(routines.gradient(network, inputs, objective, rule="deconv")[1])

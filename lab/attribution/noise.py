@@ -36,7 +36,7 @@ def noise_tunnel(
     """Any method averaged over noisy copies (the idea of SmoothGrad: Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 
     method: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
-    same draws; on token ids, of what embeds them. -> the method's maps, float32. Raises ValueError for an unknown method or option.
+    same draws; on token ids, of what embeds them. -> the method's maps, float32. Raises Refused for an unknown method or option.
     """
     from lab.explanation import attribute, settled
 
@@ -90,7 +90,7 @@ def _copied(leaf, options, indices, number):
 
 
 def drawing(samples, noise, variant, seed):
-    """The options of `noisy`, checked: dict. Raises ValueError for what does not fit."""
+    """The options of `noisy`, checked: dict. Raises Refused for what does not fit."""
     whole("samples", samples)
     at_least("noise", noise, 0)
     one_of("variant", variant, VARIANTS)

@@ -3,31 +3,32 @@
 import numpy as np
 
 from lab.environment import tf
+from lab.refusal import Refused
 
 
 def whole(name, number):
-    """A count, int. Raises ValueError unless it is a whole number of 1 or more."""
+    """A count, int. Raises Refused unless it is a whole number of 1 or more."""
     if not np.isscalar(number) or int(number) != number or number < 1:
-        raise ValueError(f"{name} is a whole number of 1 or more. Received: {number!r}.")
+        raise Refused(f"{name} is a whole number of 1 or more. Received: {number!r}.")
     return int(number)
 
 
 def at_least(name, number, low):
-    """Raise ValueError unless a number is `low` or more, which NaN is not."""
+    """Raise Refused unless a number is `low` or more, which NaN is not."""
     if not number >= low:
-        raise ValueError(f"{name} is a number of {low} or more. Received: {number!r}.")
+        raise Refused(f"{name} is a number of {low} or more. Received: {number!r}.")
 
 
 def share(name, number):
-    """Raise ValueError unless a number is above 0 and at most 1."""
+    """Raise Refused unless a number is above 0 and at most 1."""
     if not 0 < number <= 1:
-        raise ValueError(f"{name} is a share, above 0 and at most 1. Received: {number!r}.")
+        raise Refused(f"{name} is a share, above 0 and at most 1. Received: {number!r}.")
 
 
 def one_of(name, value, choices):
-    """Raise ValueError unless a value is one of some names."""
+    """Raise Refused unless a value is one of some names."""
     if value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")
+        raise Refused(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")
 
 
 def seed_of(seed):

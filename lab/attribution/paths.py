@@ -9,6 +9,7 @@ from lab.attribution.noise import noisy
 from lab.attribution.options import at_least, one_of, plain, seed_of, share, whole
 from lab.embeddings import at_embeddings
 from lab.environment import tf
+from lab.refusal import Refused
 
 
 def starts(arrays, chosen):
@@ -101,14 +102,14 @@ def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma
 
     max_sigma: standard deviation of the strongest Gaussian blur, in positions. steps: gradients along the path, at Gauss-Legendre
     nodes; the path's own derivative is exact. inputs: arrays with positions, [batch, ..., channels]. -> maps like the inputs,
-    signed float32; they sum to score(inputs) - score(inputs blurred most) up to the gap. Raises ValueError for inputs without positions.
+    signed float32; they sum to score(inputs) - score(inputs blurred most) up to the gap. Raises Refused for inputs without positions.
     """
     at_least("max_sigma", max_sigma, 0)
     where, weights = path_nodes(whole("steps", steps), "gauss")
     arrays = network.inputs(inputs)
     for leaf in tf.nest.flatten(arrays):
         if leaf.ndim < 3 or leaf.dtype.kind != "f":
-            raise ValueError(
+            raise Refused(
                 f"A blur needs inputs with positions, [batch, ..., channels]. Received: {leaf.dtype} {leaf.shape}."
             )
     waves = tf.nest.map_structure(lambda leaf: _waves(leaf)[0], arrays)
@@ -134,7 +135,7 @@ def path_nodes(steps, nodes):
 
 
 def filled(arrays, baseline):
-    """A baseline in the structure and shape of the inputs; ids stay as they are. Raises ValueError where it does not broadcast."""
+    """A baseline in the structure and shape of the inputs; ids stay as they are. Raises Refused where it does not broadcast."""
     same = (
         tf.nest.map_structure(lambda _: baseline, arrays)
         if np.isscalar(baseline) or isinstance(baseline, np.ndarray)
@@ -143,20 +144,20 @@ def filled(arrays, baseline):
     try:
         return tf.nest.map_structure(_broadcast, arrays, same)
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise Refused(
             f"A baseline broadcasts against the inputs, {tf.nest.map_structure(np.shape, arrays)}. Received: {tf.nest.map_structure(np.shape, baseline)}."
         ) from error
 
 
 def gathered(arrays, given):
-    """Several baselines in the structure of the inputs: arrays [references, ...]. Raises ValueError where they do not fit.
+    """Several baselines in the structure of the inputs: arrays [references, ...]. Raises Refused where they do not fit.
 
     given: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
     """
     if np.isscalar(given) or (isinstance(given, (list, tuple)) and all(np.isscalar(each) for each in given)):
         values = np.atleast_1d(np.asarray(given, "float32"))
         if not len(values):
-            raise ValueError("References are one or more. Received: none.")
+            raise Refused("References are one or more. Received: none.")
         return tf.nest.map_structure(lambda leaf: _constant(leaf, values), arrays)
     same = given if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(given)])
     try:
@@ -166,11 +167,11 @@ def gathered(arrays, given):
             for leaf, base in zip(tf.nest.flatten(arrays), tf.nest.flatten(same))
         ]
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise Refused(
             "References are arrays [references, ...] in the structure of the inputs. Received: another."
         ) from error
     if any(mine != wanted for mine, wanted, _ in sizes) or len({count for *_, count in sizes}) > 1 or not sizes[0][2]:
-        raise ValueError(
+        raise Refused(
             f"References are arrays [references, ...] of the inputs' shape, {[wanted for _, wanted, _ in sizes]}. Received: {[mine for mine, *_ in sizes]}."
         )
     return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)

@@ -9,6 +9,7 @@ from lab.attribution.options import whole
 from lab.attribution.paths import integrated_gradients
 from lab.environment import tf
 from lab.maps import pooled
+from lab.refusal import Refused
 
 # Felzenszwalb's scales, smoothing and smallest segment, and how far segments are widened, as the paper's authors have them.
 SCALES, SIGMA, SMALLEST, WIDENED = (50, 100, 150, 250, 500, 1200), 0.8, 150, 5
@@ -25,7 +26,7 @@ def xrai(network, inputs, objective, *, steps=50):
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.dtype.kind != "f":
-        raise ValueError(
+        raise Refused(
             f"XRAI segments images, [batch, rows, columns, channels]. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
     whole("steps", steps)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.environment import fused, keras, tf
+from lab.refusal import Refused
 
 # Adam's usual constants.
 BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
@@ -44,7 +45,7 @@ class OfKeras:
 
     def __init__(self, optimizer, rows):
         if not isinstance(optimizer, keras.optimizers.Optimizer):
-            raise ValueError(f"optimizer= is a Keras optimizer. Received: {optimizer!r}.")
+            raise Refused(f"optimizer= is a Keras optimizer. Received: {optimizer!r}.")
         norms = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None
         self.kind, self.config = type(optimizer), optimizer.get_config()
         self.alone = norms or self.kind.__name__ in self.together

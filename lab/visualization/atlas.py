@@ -6,6 +6,7 @@ import numpy as np
 
 from lab import routines
 from lab.objectives import direction
+from lab.refusal import Refused
 from lab.registry import Registry
 from lab.visualization.maximize import maximize
 
@@ -47,10 +48,10 @@ def groups(network, inputs, layer, count=6, *, seed):
     found = np.maximum(routines.activations(network, inputs, layer), 0.0)
     flat = found.reshape(-1, found.shape[-1])
     if not flat.any():
-        raise ValueError(f"Groups need activations above zero. Received: none at {layer!r}.")
+        raise Refused(f"Groups need activations above zero. Received: none at {layer!r}.")
     most = min(flat.shape)
     if not 1 <= count <= most:
-        raise ValueError(f"Groups number between 1 and {most} at {layer!r}. Received: {count}.")
+        raise Refused(f"Groups number between 1 and {most} at {layer!r}. Received: {count}.")
     model = NMF(count, init="nndsvda", max_iter=1000, tol=1e-4, random_state=seed)
     shares = model.fit_transform(flat.astype("float64")).astype("float32")
     return Groups(model.components_.astype("float32"), shares.reshape(*found.shape[:-1], count))
@@ -73,7 +74,7 @@ def grid(network, inputs, layer, *, seed, **options):
     """
     activation = routines.activations(network, inputs, layer)[0]
     if activation.ndim != 3:
-        raise ValueError(f"A grid needs a layer with rows and columns. Received: {layer!r} of {activation.shape}.")
+        raise Refused(f"A grid needs a layer with rows and columns. Received: {layer!r} of {activation.shape}.")
     drawn = pictured(network, activation.reshape(-1, activation.shape[-1]), layer, seed=seed, **options)
     return drawn.images.reshape(*activation.shape[:2], *drawn.images.shape[1:])
 
@@ -86,7 +87,7 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
     """
     vectors = _sampled(network, data, layer, batch, fit, np.random.default_rng(seed))
     if len(vectors) < 8:
-        raise ValueError(f"An atlas needs at least 8 images. Received: {len(vectors)}.")
+        raise Refused(f"An atlas needs at least 8 images. Received: {len(vectors)}.")
     places = layouts.get(layout)(vectors, seed=seed)
     low, high = np.percentile(places, 1, axis=0), np.percentile(places, 99, axis=0)
     places = np.clip((places - low) / np.maximum(high - low, 1e-12), 0, 1)
@@ -117,7 +118,7 @@ def umap(vectors, *, seed):
     try:
         from umap import UMAP
     except ImportError as error:
-        raise ValueError(
+        raise Refused(
             "The layout umap needs the extra `umap`: pip install '.[umap]'. Received: it is not installed."
         ) from error
     return UMAP(n_components=2, random_state=seed, n_jobs=1).fit_transform(vectors)

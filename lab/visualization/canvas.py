@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.environment import tf
+from lab.refusal import Refused
 from lab.registry import nearest
 
 SMALLEST = 8
@@ -37,19 +38,19 @@ class Canvas:
 def canvas(network, size=None, of=None):
     """The canvas of a network's only picture-like input, or of the one named `of` -> `Canvas`.
 
-    size: the picture's, an int or one number an axis (None: the network's own). Raises ValueError where there is none.
+    size: the picture's, an int or one number an axis (None: the network's own). Raises Refused where there is none.
     """
     place, leaf = _drawn(network, of)
     own = tuple(leaf.shape[1:-1])
     if network.preprocessing is None or None in own:
-        raise ValueError(
+        raise Refused(
             f"maximize needs a network that takes images of a known size and range. Received: {network.name}; give preprocess= or input_range= (and size=) to lab.load."
         )
     extent = own if size is None else (int(size),) * len(own) if np.ndim(size) == 0 else tuple(map(int, size))
     if len(extent) != len(own) or (extent != own and len(own) != 2):
-        raise ValueError(f"size= gives rows and columns of an image. Received: {size!r} for an input of {own}.")
+        raise Refused(f"size= gives rows and columns of an image. Received: {size!r} for an input of {own}.")
     if min(extent) < SMALLEST:
-        raise ValueError(f"A picture has at least {SMALLEST} pixels a side. Received: size {extent}.")
+        raise Refused(f"A picture has at least {SMALLEST} pixels a side. Received: size {extent}.")
     return Canvas(place, own, (*extent, network.preprocessing.channels), network.preprocessing)
 
 
@@ -57,11 +58,11 @@ def _drawn(network, of):
     named = {name: (place, spec) for place, (name, spec) in enumerate(network.places())}
     if of is not None:
         if of not in named:
-            raise ValueError(f"Unknown input. Received: {of!r}. {nearest(of, named)}")
+            raise Refused(f"Unknown input. Received: {of!r}. {nearest(of, named)}")
         return named[of]
     found = [each for each in named.values() if each[1].shape.rank in (3, 4, 5) and each[1].dtype.is_floating]
     if len(found) != 1:
-        raise ValueError(
+        raise Refused(
             f"maximize draws one input that takes images (a series, a volume): name it with of=. Received: {network.name}, which takes {', '.join(named)}."
         )
     return found[0]

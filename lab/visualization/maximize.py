@@ -9,6 +9,7 @@ import numpy as np
 from lab import chunks, routines
 from lab.environment import keras, tf
 from lab.overrides import override
+from lab.refusal import Refused
 from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
 from lab.visualization.canvas import canvas
@@ -137,7 +138,7 @@ def maximize(
     picture is kept. transparency: also sum where the gradient fell. redirect: where a ReLU inside the network lets no gradient
     through at all, take what would wake it up, for climbs that start dead. linear: climb what goes into the layer's activation
     function, where a dead unit still has a gradient; scores are always those of the objective itself. of: the input to draw,
-    where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises ValueError for a network that
+    where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises Refused for a network that
     does not take images, and for options that do not fit.
     """
     network.check(objective)
@@ -196,7 +197,7 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
     if not isinstance(climb.ascent, Adam):
         ascent = OfKeras(climb.ascent, part * climb.facets)
         if ascent.alone and climb.facets > 1:
-            raise ValueError(
+            raise Refused(
                 f"An optimizer that looks at all parameters together climbs one picture a unit. Received: {ascent.kind.__name__} and facets={climb.facets}."
             )
         part = 1 if ascent.alone else part
@@ -220,14 +221,14 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
 
 
 def _most(network, climb, units):
-    """Units of one chunk. Raises ValueError where a batch that may not be split does not fit."""
+    """Units of one chunk. Raises Refused where a batch that may not be split does not fit."""
     most = max(1, chunks.size(network) // (climb.facets * climb.views))
     if climb.coupled and units > most:
-        raise ValueError(
+        raise Refused(
             f"Pictures that share something are climbed in one batch, at most {most} here. Received: {units}. Raise memory= of lab.load."
         )
     if climb.coupled and climb.facets > 1:
-        raise ValueError(f"Pictures that share something have one facet a unit. Received: facets={climb.facets}.")
+        raise Refused(f"Pictures that share something have one facet a unit. Received: facets={climb.facets}.")
     return most
 
 
@@ -367,7 +368,7 @@ def _arrays(structure):
 
 def _count(value, name):
     if int(value) != value or value < 1:
-        raise ValueError(f"{name} is a whole number of 1 or more. Received: {value!r}.")
+        raise Refused(f"{name} is a whole number of 1 or more. Received: {value!r}.")
     return int(value)
 
 
@@ -375,7 +376,7 @@ def _stops(snapshots, steps):
     """The steps after which a picture is kept, the last one among them: list of int."""
     stops = sorted({int(each) for each in snapshots} | {steps})
     if stops[0] < 1 or stops[-1] > steps:
-        raise ValueError(f"snapshots are steps between 1 and {steps}. Received: {list(snapshots)}.")
+        raise Refused(f"snapshots are steps between 1 and {steps}. Received: {list(snapshots)}.")
     return stops
 
 
@@ -389,11 +390,11 @@ def _start(photographs, board, units):
         return None
     found = np.asarray(photographs, "float32")
     if found.ndim != len(board.shape) + 1 or found.shape[1:] != board.shape or len(found) not in (1, units):
-        raise ValueError(
+        raise Refused(
             f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {found.shape}."
         )
     if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
-        raise ValueError(f"start= holds pictures in 0..1. Received: values from {found.min()} to {found.max()}.")
+        raise Refused(f"start= holds pictures in 0..1. Received: values from {found.min()} to {found.max()}.")
     return np.repeat(found, units, axis=0) if len(found) == 1 else found
 
 
@@ -402,12 +403,12 @@ def _others(network, board, beside, units):
     names = [name for place, (name, _) in enumerate(network.places()) if place != board.place]
     given = beside or {}
     if set(given) != set(names):
-        raise ValueError(f"beside= holds every input that is not drawn, {names}. Received: {sorted(given)}.")
+        raise Refused(f"beside= holds every input that is not drawn, {names}. Received: {sorted(given)}.")
     specs = dict(network.places())
     return [_rows(np.asarray(given[name], specs[name].dtype.as_numpy_dtype), units, name) for name in names]
 
 
 def _rows(array, units, name):
     if not array.ndim or len(array) not in (1, units):
-        raise ValueError(f"beside= has one row or {units} for each input. Received: {array.shape} for {name!r}.")
+        raise Refused(f"beside= has one row or {units} for each input. Received: {array.shape} for {name!r}.")
     return np.repeat(array, units, axis=0) if len(array) == 1 else array

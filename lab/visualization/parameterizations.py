@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lab.environment import tf
+from lab.refusal import Refused
 from lab.registry import Registry
 from lab.visualization import spectrum
 from lab.visualization.colour import coloured, uncoloured
@@ -47,7 +48,7 @@ class Parameterization:
         return (uncoloured(photographs, self.decorrelate),)
 
     def _refuse(self):
-        raise ValueError(
+        raise Refused(
             f"A climb from a photograph needs a parameterization that can hold one. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
         )
 
@@ -100,10 +101,10 @@ class Maco(Parameterization):
     def given(self, shape):
         """The magnitude."""
         if len(shape) != 3:
-            raise ValueError(f"MaCo needs pictures of rows and columns. Received: a picture of shape {tuple(shape)}.")
+            raise Refused(f"MaCo needs pictures of rows and columns. Received: a picture of shape {tuple(shape)}.")
         magnitude = _natural(shape, self.decorrelate) if self.magnitude is None else np.array(self.magnitude, "float32")
         if magnitude.shape != (shape[2], shape[0], shape[1] // 2 + 1):
-            raise ValueError(
+            raise Refused(
                 f"A magnitude has the shape [channels, rows, columns // 2 + 1] of its picture, {(shape[2], shape[0], shape[1] // 2 + 1)}. Received: {magnitude.shape}."
             )
         return (magnitude[None],)
@@ -154,7 +155,7 @@ class Shared(Parameterization):
     coupled = True
 
     def held(self, photographs):
-        """Raises ValueError: what is shared belongs to no photograph."""
+        """Raises Refused: what is shared belongs to no photograph."""
         self._refuse()
 
     def start(self, units, shape, seed, given, held):
@@ -186,7 +187,7 @@ class Cppn(Parameterization):
     deviation: float = 1.0
 
     def held(self, photographs):
-        """Raises ValueError: no weights are known that draw a photograph."""
+        """Raises Refused: no weights are known that draw a photograph."""
         self._refuse()
 
     def given(self, shape):

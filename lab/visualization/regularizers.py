@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lab.environment import tf
+from lab.refusal import Refused
 from lab.registry import Registry
 from lab.visualization.transforms import GREY, blurred
 
@@ -87,7 +88,7 @@ class Near(Regularizer):
         """The pictures or activations to stay near."""
         goal = np.asarray(self.goal[0])
         if len(goal) not in (1, rows):
-            raise ValueError(f"near(...) takes one goal, or one a picture. Received: {len(goal)} for {rows} pictures.")
+            raise Refused(f"near(...) takes one goal, or one a picture. Received: {len(goal)} for {rows} pictures.")
         return (np.repeat(goal, rows, axis=0) if len(goal) == 1 else goal,)
 
     def __call__(self, scene):
@@ -185,7 +186,7 @@ class _Array(np.ndarray):
     def __new__(cls, values):
         found = np.asarray(values, "float32").view(cls)
         if not np.isfinite(found).all() or found.ndim < 2:
-            raise ValueError(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {found.shape}.")
+            raise Refused(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {found.shape}.")
         return found
 
     def __hash__(self):
@@ -197,7 +198,7 @@ class _Array(np.ndarray):
 
 def _weight(value):
     if not np.isscalar(value) or not np.isreal(value) or not np.isfinite(value):
-        raise ValueError(f"A regularizer's weight is a number. Received: {value!r}.")
+        raise Refused(f"A regularizer's weight is a number. Received: {value!r}.")
     return float(value)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from skimage.transform import resize
 
 from lab import data
+from lab.refusal import Refused
 from lab.visualization.colour import uncoloured
 
 
@@ -18,7 +19,7 @@ def magnitude(images, rows, columns, decorrelate=True):
         coordinates = uncoloured(resize(_square(image) / 255.0, (rows, columns), anti_aliasing=True), decorrelate)
         total, count = total + np.abs(np.fft.rfft2(coordinates, axes=(0, 1))), count + 1
     if not count:
-        raise ValueError("A spectrum is measured on at least one photograph. Received: none.")
+        raise Refused("A spectrum is measured on at least one photograph. Received: none.")
     return np.transpose(total / count, (2, 0, 1)).astype("float32")
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from lab.maps import pooled
+from lab.refusal import Refused
 from recipes.galleries import picture_name
 from recipes.report import figures
 from recipes.report.page import template, uri
@@ -17,10 +18,10 @@ from sanity.viewer import planes
 
 
 def written(first, second, path):
-    """Write the page that compares the galleries and maps of two run folders to `path` -> path. Raises ValueError where they share none."""
+    """Write the page that compares the galleries and maps of two run folders to `path` -> path. Raises Refused where they share none."""
     rows, maps = _units(first, second), _maps(first, second)
     if not rows and not maps:
-        raise ValueError(
+        raise Refused(
             f"Runs are compared by the units or the maps that both made. Received: {first} and {second}, which share none."
         )
     runs = [json.loads((folder / "manifest.json").read_text()) for folder in (first, second)]

@@ -13,6 +13,7 @@ import numpy as np
 from skimage.segmentation import slic
 
 from lab.attribution import explainers
+from lab.refusal import Refused
 from lab.registry import nearest
 from sanity import gates
 from sanity.checks import checks
@@ -72,10 +73,10 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
 
 
 def refuse(*, metrics=USUAL):
-    """Raise ValueError for metrics that there are not."""
+    """Raise Refused for metrics that there are not."""
     for name in metrics:
         if name not in METRICS:
-            raise ValueError(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
+            raise Refused(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
 
 
 def _best(subject, blind, metric, segments, seed):
@@ -94,9 +95,7 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     prepared = prepared or prepare(subject, seed=seed, metrics=metrics, draws=draws)
     asked = {"metrics": tuple(metrics), "draws": draws}
     if prepared.settings != asked:
-        raise ValueError(
-            f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}."
-        )
+        raise Refused(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
     maps = viewer.maps()
     relevance = relevances(maps, (len(subject.names), *extent(subject.inputs)))
     samples = {}
@@ -136,6 +135,6 @@ def _by_segment(relevance, segments):
 
 def _segments(inputs):
     if inputs.ndim != 4:
-        raise ValueError(f"Segments are for images. Received: inputs of shape {inputs.shape}; choose other metrics.")
+        raise Refused(f"Segments are for images. Received: inputs of shape {inputs.shape}; choose other metrics.")
     cut = functools.partial(slic, n_segments=SEGMENTS, compactness=0.1, start_label=0, channel_axis=-1)
     return np.stack([cut((image - image.min()) / max(np.ptp(image), 1e-12)) for image in inputs])

@@ -7,6 +7,7 @@ al. 2019, https://arxiv.org/abs/1711.00867). Exact and deterministic: no random 
 import numpy as np
 
 from lab.environment import tf
+from lab.refusal import Refused
 from lab.registry import options as known
 from sanity import gates
 from sanity.checks import checks
@@ -35,7 +36,7 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
         try:
             with rewrite.network.weights(rewrite.state):
                 other = viewer.maps(rewrite.inputs, network=rewrite.network, **_options(viewer, rewrite))
-        except ValueError as error:
+        except Refused as error:
             # A method may refuse a network that is built otherwise; that is told, not judged.
             refused.append(f"{name} refused: {str(error)[:120]}")
             continue

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab.refusal import Refused
 from lab.registry import nearest
 from sanity import gates
 from sanity.checks import checks
@@ -17,7 +18,7 @@ def measurements(explainer, subject, *, seed, chosen=(), **options):
     """
     for name in chosen:
         if name not in metrics:
-            raise ValueError(f"Unknown metric. Received: {name!r}. {nearest(name, metrics)}")
+            raise Refused(f"Unknown metric. Received: {name!r}. {nearest(name, metrics)}")
     viewer = Viewer(explainer, subject, seed, options)
     maps = viewer.maps()
     samples = {name: np.asarray(metrics.get(name)(viewer, maps, seed), "float64") for name in chosen or metrics}

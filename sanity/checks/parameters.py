@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lab.refusal import Refused
 from sanity import gates
 from sanity.checks import checks
 from sanity.comparison import across, among, named, similar
@@ -42,7 +43,7 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
 
 
 def refuse(*, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
-    """Raise ValueError for options that this check does not know."""
+    """Raise Refused for options that this check does not know."""
     initializations.get(initialization)
     for name, value, allowed in (
         ("mode", mode, ORDERS),
@@ -50,9 +51,9 @@ def refuse(*, mode="full", seeds=None, unit="block", initialization="own", stati
         ("unit", unit, ("block", "layer")),
     ):
         if value not in allowed:
-            raise ValueError(f"{name} is one of {', '.join(allowed)}. Received: {value!r}.")
+            raise Refused(f"{name} is one of {', '.join(allowed)}. Received: {value!r}.")
     if seeds is not None and (int(seeds) != seeds or seeds < 2):
-        raise ValueError(
+        raise Refused(
             f"seeds is a whole number of 2 or more: random networks are compared with each other. Received: {seeds!r}."
         )
 
@@ -85,9 +86,7 @@ def parameters(
     asked = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.twins)), "unit": unit}
     asked |= {"initialization": initialization, "statistics": statistics}
     if prepared is not None and prepared.settings != asked:
-        raise ValueError(
-            f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}."
-        )
+        raise Refused(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
     viewer = Viewer(explainer, subject, seed, options)
 
     def look(state):

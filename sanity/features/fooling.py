@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from lab import routines, taps
 from lab.environment import keras, tf
 from lab.network import Network
+from lab.refusal import Refused
 from lab.scoring import pooled
 
 # Larger than any answer of a unit: what one path is silenced with while the other speaks.
@@ -69,12 +70,12 @@ def circuit(network, layer, units, natural, synthetic, detector, decoys=None):
 
     layer, units: what is to be drawn, channels whose means are above zero on natural images. natural, synthetic: inputs of the
     network; synthetic ones look like what a climb passes through. detector: a layer, early enough to see how an image was made.
-    decoys: for each unit the place of another (None: the next one). Raises ValueError where a unit is never above zero, and where
+    decoys: for each unit the place of another (None: the next one). Raises Refused where a unit is never above zero, and where
     the layer cannot tell all natural images from synthetic ones.
     """
     silent = np.array(units)[routines.activations(network, natural, layer, pool=True)[:, list(units)].max(axis=0) <= 0]
     if len(silent):
-        raise ValueError(
+        raise Refused(
             f"A fooling circuit rectifies its units: their means are above zero on some natural image. Received: {layer!r}, units {silent[:8].tolist()}, which never are; a layer after a ReLU has none such."
         )
     weights, bias, told = _detector(network, natural, synthetic, detector)
@@ -107,7 +108,7 @@ def _detector(network, natural, synthetic, layer):
     top, usual = scores[0].max(), np.median(scores[1])
     told = float((scores[1] > top).mean())
     if not usual > top or told < 0.9:
-        raise ValueError(
+        raise Refused(
             f"A fooling circuit needs a layer whose means tell natural from synthetic images. Received: {layer!r}, which tells {told:.0%}; try another."
         )
     zero = top + MARGIN * (np.quantile(scores[1], 0.1) - top)

