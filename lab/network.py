@@ -11,10 +11,11 @@ The only object of the lab with state: compiled routines and their trace count.
 import contextlib
 import hashlib
 import itertools
+import threading
 
 import numpy as np
 
-from lab import layout, taps
+from lab import layout, snapshot, taps
 from lab.environment import keras, on_gpu, tf
 from lab.layers import Layer, looped, variables, walk
 from lab.objectives import check
@@ -60,6 +61,8 @@ class Network:
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
         self.compiled = {}
+        # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
+        self.lock = threading.RLock()
         self.traces = 0
         self.halved = []
         taken = _input_spec(model) if spec is None else spec
@@ -68,6 +71,7 @@ class Network:
         self.channels_first = layout.channels_first(self.tree.values())
         self.spec = tf.nest.map_structure(layout.spec_last, taken) if self.channels_first else taken
         self.variables = variables(self.tree)
+        self._held = snapshot.held(self.tree)
         self._refuse_nan()
         self._survey()
 
@@ -232,12 +236,31 @@ class Network:
         state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
         """
         self._check_state(state)
-        own = self.state(state)
-        try:
-            self._assign(state)
-            yield self
-        finally:
-            self._assign(own)
+        with self.lock:
+            own = self.state(state)
+            try:
+                self._assign(state)
+                yield self
+            finally:
+                self._assign(own)
+
+    def snapshot(self):
+        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), activations, calls and what is trained.
+
+        Nothing is copied: it costs some milliseconds.
+        """
+        with self.lock:
+            return snapshot.taken(self.model, self.tree, self._held)
+
+    def restore(self, before):
+        """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
+        with self.lock:
+            return snapshot.restored(before)
+
+    @property
+    def wiring(self):
+        """What its layers compute with beside their variables: a part of the key of every trace."""
+        return snapshot.wiring(self.tree)
 
     @contextlib.contextmanager
     def intact(self):

@@ -199,7 +199,8 @@ def batch_statistics(network, inputs, paths):
         return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
     arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
-    found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
+    with network.lock:
+        found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
     return {
         path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)
     }, logits.numpy()
@@ -226,9 +227,12 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
 
     most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
     """
-    function = _compiled(network, key, body, batched, shared)
     most = chunks.size(network) if most is None else most
-    return chunks.over(function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved)
+    with network.lock:
+        function = _compiled(network, key, body, batched, shared)
+        return chunks.over(
+            function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
+        )
 
 
 def width_of(samples, most):
@@ -242,7 +246,8 @@ def _compiled(network, key, body, batched, shared):
         tf.nest.map_structure(lambda array: _spec(array, rows=True), batched),
         tf.nest.map_structure(_spec, shared),
     )
-    key = (key, network.fold, network.jit, str(signature))
+    wiring = network.wiring
+    key = (key, network.fold, network.jit, tuple(id(part) for part in wiring), str(signature))
     if key not in network.compiled:
 
         def traced(batched, shared):
@@ -250,6 +255,8 @@ def _compiled(network, key, body, batched, shared):
             return body(batched, shared)
 
         function = tf.function(traced, input_signature=signature, autograph=False, jit_compile=network.jit or None)
+        # Kept, so that the ids in the key can be given to nothing else.
+        function.wiring = wiring
         network.compiled[key] = function
     return network.compiled[key]
 
