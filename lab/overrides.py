@@ -26,7 +26,6 @@ _PLAIN = {
 }
 
 
-
 class _Fired(threading.local):
     """One list a trace that this thread has under way, the innermost last: rules note there which operations they served."""
 

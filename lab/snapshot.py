@@ -35,7 +35,9 @@ def taken(model, layers, variables):
     held = variables | _beside(model)
     values = {name: (variable, _value(variable)) for name, variable in held.items()}
     attributes = {
-        (path, name): (layer, layer.__dict__.get(name, _ABSENT)) for path, layer in layers.items() for name in _ATTRIBUTES
+        (path, name): (layer, layer.__dict__.get(name, _ABSENT))
+        for path, layer in layers.items()
+        for name in _ATTRIBUTES
     }
     trainable = {name: variable.trainable for name, variable in held.items() if isinstance(variable, keras.Variable)}
     return Snapshot(values, attributes, trainable)
