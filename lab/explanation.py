@@ -86,7 +86,7 @@ def settled(explainer, network, seed, given):
     if "seed" in known:
         chosen.setdefault("seed", seed)
     if "layer" in known and chosen.get("layer") is None:
-        chosen["layer"] = network.default_layer(explainers.tag(explainer, "resolution"))
+        chosen["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
     return chosen
 
 
