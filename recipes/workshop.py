@@ -62,15 +62,22 @@ class Workshop:
             network.variables[name].assign(value)
         return network
 
+    @property
+    def channels(self):
+        """How many channels images are read with: those of the network."""
+        return self.network.preprocessing.channels if self.network.preprocessing else 3
+
     @functools.cached_property
     def images(self):
         """The recipe's photographs."""
         chosen = self.recipe.images
         if chosen.folder:
-            found = data.folder(chosen.folder)
+            found = data.folder(chosen.folder, channels=self.channels)
         else:
             found = (
-                data.files(chosen.files) if chosen.files else data.photographs(chosen.photographs or data.PHOTOGRAPHS)
+                data.files(chosen.files, channels=self.channels)
+                if chosen.files
+                else data.photographs(chosen.photographs or data.PHOTOGRAPHS)
             )
         few = slice(chosen.most)
         return data.Data(found.names[few], found.images[few], found.labels[few] if found.labels else None)
