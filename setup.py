@@ -35,6 +35,7 @@ setup(
         "scipy>=1.11",
         "scikit-image>=0.24",
         "scikit-learn>=1.5",
+        "tifffile>=2024.1",
         "Pillow>=10.3",
         "pydantic>=2.7",
         "Jinja2>=3.1",

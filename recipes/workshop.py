@@ -66,22 +66,22 @@ class Workshop:
             network.variables[name].assign(value)
         return network
 
+    @property
+    def channels(self):
+        """How many channels images are read with: those of the network."""
+        return self.network.preprocessing.channels if self.network.preprocessing else 3
+
     @functools.cached_property
     def images(self):
         """The recipe's photographs."""
         chosen = self.recipe.images
         if chosen.folder or chosen.files:
-            form = {"channels": self._channels(), "levels": chosen.levels}
+            form = {"channels": self.channels, "levels": chosen.levels}
             named = data.folder(chosen.folder, **form) if chosen.folder else data.files(chosen.files, **form)
         else:
             named = data.photographs(chosen.photographs or data.PHOTOGRAPHS)
         few = slice(chosen.most)
         return data.Data(named.names[few], named.images[few], named.labels[few] if named.labels else None)
-
-    def _channels(self):
-        """How many channels the network's images have: int; colours where it is not known."""
-        preprocessing = self.network.preprocessing
-        return preprocessing.channels if preprocessing else 3
 
     @functools.cached_property
     def stock(self):

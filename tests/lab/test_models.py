@@ -132,7 +132,8 @@ def test_images_of_any_size_and_kind_are_preprocessed():
     wide[:, 16:32] = 255
     assert np.allclose(network.preprocess(wide, fit="crop"), 1) and network.preprocess(wide).mean() < 0
     grey = Preprocessing(((1 / 255,),), (0.0,))
-    assert grey.preprocess(images, (8, 8)).shape == (3, 8, 8, 1)
+    with pytest.warns(UserWarning, match="only their brightness"):
+        assert grey.preprocess(images, (8, 8)).shape == (3, 8, 8, 1)
     for bad in (np.zeros((4, 4, 4)), np.full((4, 4, 3), 300.0), np.full((4, 4, 3), np.nan)):
         with pytest.raises(ValueError, match="Received"):
             network.preprocess([bad])
