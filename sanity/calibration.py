@@ -16,10 +16,11 @@ from sanity.evidence import Evidence
 from sanity.localisation import lift, localisations
 from sanity.randomization import forget, stages
 from sanity.rules import MEASURE, SIGNED, rules
+from sanity.seeds import derive_seed
 from sanity.similarity import measures
 from sanity.statistics import wilson
 from sanity.verdict import Margins
-from sanity.viewer import Viewer, fold
+from sanity.viewer import Viewer
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,16 @@ class Rate:
 
 def pool(subject, methods, *, seed, random=12):
     """Maps of every network of a subject's twins and misled and of random ones, compared all with all -> `Pool`."""
-    runs = forget(subject, stages(subject.network), [fold(seed, turn) for turn in range(random)])
+    runs = forget(
+        subject, stages(subject.network), [derive_seed(seed, "random network", turn) for turn in range(random)]
+    )
     drawn = tuple(run[-1].state for run in runs)
     similarity = {}
     for name in methods:
         viewer, planes = Viewer(explainers.get(name), subject, seed, {}), []
         for turn, state in enumerate((*subject.twins, *subject.misled, *drawn)):
             with subject.network.weights(state):
-                planes.append(viewer.planes(state=turn))
+                planes.append(viewer.planes(state=("network", turn)))
         similarity[name] = {MEASURE: _alike(planes, "unsigned_ranks"), SIGNED: _alike(planes, "signed_ranks")}
     return Pool(subject, subject.twins, subject.misled, drawn, similarity)
 

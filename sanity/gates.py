@@ -27,9 +27,13 @@ def usable(*groups):
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
 
 
-def frozen(subject):
-    """The target was fixed before anything was changed."""
-    return Gate("target frozen", "passed", f"{subject.objective} on every network")
+def frozen(subject, viewer):
+    """Every question of a viewer was about the target that was fixed before anything was changed."""
+    others = [(state, goal) for state, goal in viewer.asked if goal != subject.objective]
+    if others:
+        state, goal = others[0]
+        return Gate("target frozen", "failed", f"{subject.objective} at first, {goal} on {state}")
+    return Gate("target frozen", "passed", f"{subject.objective} in all {len(viewer.asked)} questions")
 
 
 def restored():

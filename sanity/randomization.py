@@ -6,7 +6,6 @@ trained values are shuffled over the whole tensor. `ways` says which it was for 
 """
 
 import re
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from lab.environment import keras, tf
 from lab.layers import variables
 from lab.refusal import Refused
 from lab.registry import Registry
+from sanity.seeds import derive_seed
 
 WAYS = ("redrawn", "reset", "permuted", "re-estimated")
 ORDERS = ("full", "top_down", "bottom_up", "independent")
@@ -170,7 +170,7 @@ def own(network, path, seeds):
         return permutation(network, path, seeds)
     return [
         {
-            name: _drawn(initializer, variable, _seed(seed, path, position))
+            name: _drawn(initializer, variable, derive_seed(seed, path, position))
             for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))
         }
         for seed in seeds
@@ -203,7 +203,7 @@ def _each(network, path, seed, redraw, way):
     for position, (name, variable) in enumerate(_own(network, path).items()):
         trained = variable.numpy()
         constant = (trained == trained.flat[0]).all()
-        value = redraw(np.random.default_rng(_seed(seed, path, position)), trained)
+        value = redraw(np.random.default_rng(derive_seed(seed, path, position)), trained)
         found[name] = (_like(variable, value), "reset" if constant else way)
     return found
 
@@ -247,10 +247,6 @@ def _drawn(initializer, variable, seed):
 
 def _like(variable, value):
     return np.asarray(value).astype(keras.backend.standardize_dtype(variable.dtype))
-
-
-def _seed(seed, path, position):
-    return int(np.random.SeedSequence([seed, zlib.crc32(path.encode()), position]).generate_state(1)[0] >> 1)
 
 
 def _block(path):

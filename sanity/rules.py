@@ -12,6 +12,7 @@ from lab.attribution import explainers
 from lab.registry import Registry
 from sanity.checks.faithfulness import METRICS
 from sanity.statistics import (
+    FEWEST,
     Interval,
     between_groups,
     holm,
@@ -21,14 +22,13 @@ from sanity.statistics import (
     pairs,
     sign_test,
     two_way,
+    unmeasured,
     within_less_across,
 )
 from sanity.verdict import Ruling
 
 rules = Registry("rule")
 MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
-# The fewest pairs whose sign test can be significant at .05.
-ENOUGH = 6
 MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
 
 
@@ -592,7 +592,7 @@ def _perturbed(samples, alphas, margins, seed):
             "UNDECIDED": "{why}",
         },
         similarity="accuracy after removal in random order less accuracy after removal in the map's order (the other way round where positions are kept)",
-        counted={"images": "images", "repeats": "networks each"},
+        counted={"images": "images", "repeats": "repeats"},
     )
 )
 def retraining(family, margins, seed):
@@ -601,18 +601,22 @@ def retraining(family, margins, seed):
 
 
 def _retrained(evidence, margins, seed):
-    lost = evidence.samples["accuracy/random"] - evidence.samples["accuracy/map"]
+    """The unit is the repeat, its shares averaged: of one repeat they share data, order and draw."""
+    samples = {name: value.mean(axis=0) for name, value in evidence.samples.items()}
+    lost = samples["accuracy/random"] - samples["accuracy/map"]
     gained = -lost if evidence.settings["keep"] else lost
-    effect, p = two_way(gained, seed=seed), sign_test(gained.ravel())
+    p = sign_test(gained)
     also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
+    if len(gained) < FEWEST:
+        why = f"{len(gained)} repeats; fewer than {FEWEST} decide nothing"
+        return Ruling("INCONCLUSIVE", "UNDECIDED", unmeasured(gained.mean()), p=p, also=also, why=why)
+    effect = two_way(gained[None], seed=seed)
     numbers = {"effect": effect, "p": p, "also": also}
     if p < margins.alpha and effect.low > 0:
-        return Ruling(
-            "PASS", "BEATS RANDOM ORDER", **numbers, why=f"the sign test over {gained.size} pairs of networks"
-        )
-    if gained.size >= ENOUGH and effect.high <= 0:
+        return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"the sign test over {len(gained)} repeats")
+    if effect.high <= 0:
         return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why="the upper bound is not above zero")
-    why = f"the advantage {effect} of {gained.size} pairs of networks decides nothing"
+    why = f"the advantage {effect} of {len(gained)} repeats decides nothing"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
 
 

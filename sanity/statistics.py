@@ -7,6 +7,8 @@ import numpy as np
 from scipy import stats
 
 DRAWS = 2000
+# Fewer units allow no interval, and no sign test below .05.
+FEWEST = 6
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,14 @@ class Interval:
     high: float
 
     def __str__(self):
-        return "undefined" if np.isnan(self.mean) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        if np.isnan(self.mean):
+            return "undefined"
+        return f"{self.mean:.2f}" if np.isnan(self.low) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def unmeasured(mean=float("nan")):
+    """A mean that allows no interval: `Interval` with undefined bounds."""
+    return Interval(float(mean), float("nan"), float("nan"))
 
 
 def two_way(values, *, seed, draws=DRAWS, level=0.95):

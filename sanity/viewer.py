@@ -7,6 +7,7 @@ from lab.environment import tf
 from lab.explanation import attribute, flags, settled
 from lab.maps import pooled
 from sanity.evidence import Evidence
+from sanity.seeds import derive_seed
 from sanity.similarity import Plane
 
 # Half a grey level of 255, a share of each input's own range: about what rounding to eight bits did to every photograph.
@@ -14,26 +15,32 @@ ROUNDING = 0.5 / 255
 
 
 class Viewer:
-    """explainer with its options settled on a subject; `seed` is folded with an index of the state, so that one that draws draws afresh."""
+    """explainer with its options settled on a subject; a seed of its own for every state, so that one that draws draws afresh.
+
+    A state says what is looked at: a kind, such as "own" (the network as it is), or (kind, index), such as ("twin", 2). asked:
+    (state, objective) of every question so far, for the gate that wants one target on every network.
+    """
 
     def __init__(self, explainer, subject, seed, options):
         self.explainer, self.subject, self.seed, self.given = explainer, subject, seed, options
         self.chosen = settled(explainer, subject.network, seed, options)
+        self.asked = []
 
     @property
     def draws(self):
         """Whether the explainer takes a seed: bool."""
         return "seed" in self.chosen
 
-    def maps(self, inputs=None, *, state=0, objective=None, network=None, **given):
+    def maps(self, inputs=None, *, state="own", objective=None, network=None, **given):
         """Raw maps. inputs, objective, network: instead of the subject's own. given: options instead of those settled."""
         subject = self.subject
         chosen = {**self.chosen, **given}
         if self.draws:
-            chosen["seed"] = fold(self.seed, state)
-        network = network or subject.network
+            chosen["seed"] = self.seed_of(state)
+        network, objective = network or subject.network, objective or subject.objective
         inputs = network.inputs(subject.inputs if inputs is None else inputs)
-        return attribute(self.explainer, network, inputs, objective or subject.objective, **chosen)
+        self.asked.append((state, objective))
+        return attribute(self.explainer, network, inputs, objective, **chosen)
 
     def planes(self, inputs=None, **given):
         """One `Plane` a sample, None where its map is not finite, all zero or constant."""
@@ -54,14 +61,26 @@ class Viewer:
             **rest,
         )
 
-    def smoothed(self, samples, noise, *, state=0):
-        """Planes of the mean map over noisy inputs: noise as a share of each input's own range, the same for every method."""
-        total = None
+    def smoothed(self, samples, noise, inputs=None, *, state="own"):
+        """Planes of the mean map over noisy inputs, drawn afresh on every state: noise as a share of each input's own range.
+
+        The noise is the same for every method, and each copy has a draw of its own of a method that draws.
+        """
+        total, seed = None, self.seed_of(state)
         for turn in range(samples):
-            nudged = nudge(self.subject.inputs, self.seed, 1000 + turn, noise)
-            maps = self.maps(nudged, state=state * 1009 + turn)
+            copy = self.nudged(derive_seed(seed, "smoothing noise", turn), noise, inputs)
+            maps = self.maps(copy, state=(f"smoothing of {state}", turn))
             total = maps if total is None else tf.nest.map_structure(np.add, total, maps)
         return planes(tf.nest.map_structure(lambda leaf: leaf / samples, total))
+
+    def nudged(self, seed, noise=ROUNDING, inputs=None):
+        """The subject's inputs (or others) under a little noise: see `nudge`."""
+        return nudge(self.subject.inputs if inputs is None else inputs, seed, noise)
+
+    def seed_of(self, state):
+        """The seed of a state: int."""
+        kind, index = (state, 0) if isinstance(state, str) else state
+        return derive_seed(self.seed, kind, index)
 
 
 def planes(maps, inputs=None):
@@ -81,15 +100,16 @@ def _pooled(maps, pooling):
     return np.concatenate([_flat(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
 
 
-def nudge(inputs, seed, turn, noise=ROUNDING):
+def nudge(inputs, seed, noise=ROUNDING):
     """Inputs with a little noise, a share of each sample's own range, drawn once for all samples and all methods."""
-    rng = np.random.default_rng([seed, turn])
+    rng = np.random.default_rng(seed)
 
     def nudged(leaf):
         if leaf.dtype.kind != "f":
             return leaf
         axes = tuple(range(1, leaf.ndim))
         spread = leaf.max(axis=axes, keepdims=True) - leaf.min(axis=axes, keepdims=True)
+        # The one place where what a network masks is to be left alone.
         return (leaf + noise * spread * rng.standard_normal(leaf.shape[1:])).astype(leaf.dtype)
 
     return tf.nest.map_structure(nudged, inputs)
@@ -99,11 +119,6 @@ def stacked(listed):
     """Signed values of planes as one array for the eye: float32 [planes, rows, columns]; nan for an unusable map."""
     shape = next((plane.signed.shape for plane in listed if plane is not None), (1, 1))
     return np.stack([np.full(shape, np.nan, "float32") if plane is None else plane.signed for plane in listed])
-
-
-def fold(seed, state):
-    """A seed of its own for each state of the weights: int."""
-    return int(np.random.SeedSequence([seed, state + 1000]).generate_state(1)[0] >> 1)
 
 
 def _flat(maps, several):

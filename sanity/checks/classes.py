@@ -7,7 +7,8 @@ from sanity import gates
 from sanity.checks import checks
 from sanity.comparison import named, similar
 from sanity.evidence import Gate
-from sanity.viewer import Viewer, nudge, stacked
+from sanity.seeds import derive_seed
+from sanity.viewer import Viewer, stacked
 
 FEWEST = 3
 
@@ -25,8 +26,8 @@ def classes(explainer, subject, *, seed, draws=3, **options):
         return viewer.evidence("classes", {}, [enough])
     own = viewer.planes()
     drawn = _others(subject, seed, draws)
-    others = [viewer.planes(objective=logit(each), state=-2 - turn) for turn, each in enumerate(drawn)]
-    itself = similar(own, viewer.planes(nudge(subject.inputs, seed, 0), state=-1))
+    others = [viewer.planes(objective=logit(each), state=("other class", turn)) for turn, each in enumerate(drawn)]
+    itself = similar(own, viewer.planes(viewer.nudged(derive_seed(seed, "rounding noise")), state="itself"))
     between = [similar(own, planes) for planes in others]
     samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})
     samples |= named("itself", {name: row[None] for name, row in itself.items()})
@@ -43,6 +44,6 @@ def _enough(subject):
 def _others(subject, seed, draws):
     """Other classes for each sample: list of lists of int, one a draw."""
     own = np.array(subject.objective.numbers(len(subject.names))[0][0])
-    rng = np.random.default_rng([seed, 7])
+    rng = np.random.default_rng(derive_seed(seed, "other classes"))
     steps = rng.integers(1, subject.classes, (draws, len(own)))
     return [[int(each) for each in row] for row in (own + steps) % subject.classes]

@@ -14,7 +14,8 @@ from sanity import gates
 from sanity.checks import checks
 from sanity.comparison import across, among, named
 from sanity.evidence import Gate
-from sanity.viewer import Viewer, fold, stacked
+from sanity.seeds import derive_seed
+from sanity.viewer import Viewer, stacked
 from sanity.worlds.training import Trainer
 
 PASSES = 150
@@ -34,9 +35,16 @@ def prepare(subject, *, seed):
     if world is None or world.bare is None:
         return None
     trainer = Trainer(subject.network, replace(world.training, passes=PASSES))
-    lessons = world.render(world.clean(np.random.default_rng([subject.seed, 9]), world.training.samples))
+    lessons = world.render(
+        world.clean(
+            np.random.default_rng(derive_seed(subject.seed, "training data without the cue")), world.training.samples
+        )
+    )
     turns = range(max(3, len(subject.twins)))
-    clean = [trainer.train(lessons.inputs, lessons.labels, fold(seed, 500 + turn), subject.keep) for turn in turns]
+    clean = [
+        trainer.train(lessons.inputs, lessons.labels, derive_seed(seed, "network without the cue", turn), subject.keep)
+        for turn in turns
+    ]
     _, factors = world.draw(len(subject.names), subject.seed + 1)
     bare = world.bare(factors)
     goal = logit([int(each) for each in bare.labels])
@@ -60,14 +68,21 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
     if {enough.status, there.status} != {"passed"}:
         return viewer.evidence("cue", {}, [there, enough])
     with subject.network.intact():
-        cued = [_look(viewer, state, 1 + turn) for turn, state in enumerate(subject.twins)]
-        clean = [_look(viewer, state, 101 + turn) for turn, state in enumerate(prepared.clean)]
+        cued = [_look(viewer, state, ("twin", turn)) for turn, state in enumerate(subject.twins)]
+        clean = [_look(viewer, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.clean)]
     samples = {
         **named("ceiling", among(cued)),
         **named("between", across(cued, clean)),
         **named("random", among(clean)),
     }
-    passed = [there, enough, gates.planted(subject), gates.usable(*cued, *clean), gates.restored()]
+    passed = [
+        there,
+        enough,
+        gates.planted(subject),
+        gates.usable(*cued, *clean),
+        gates.frozen(viewer.subject, viewer),
+        gates.restored(),
+    ]
     sizes = {"twins": len(cued), "networks": len(clean)}
     return viewer.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
 

@@ -23,11 +23,11 @@ def entropy(explainer, subject, *, seed, prepared=None, **options):
         trained, others = viewer.planes(), []
         for turn, run in enumerate(prepared.runs):
             with subject.network.weights(run[-1].state):
-                others.append(viewer.planes(state=1 + turn))
+                others.append(viewer.planes(state=("random network", turn)))
     before = np.array([histogram(each) for each in trained])
     after = np.array([[histogram(each) for each in planes] for planes in others])
     samples = {"rise": (after - before) / before, "before": before, "after": after}
-    passed = [gates.competent(subject), gates.usable(trained, *others), gates.frozen(subject), gates.restored()]
+    passed = [gates.competent(subject), gates.usable(trained, *others), gates.frozen(subject, viewer), gates.restored()]
     return viewer.evidence("entropy", samples, passed, sizes={"networks": len(others)})
 
 

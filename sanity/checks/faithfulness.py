@@ -19,6 +19,7 @@ from sanity import gates
 from sanity.checks import checks
 from sanity.localisation import relevances
 from sanity.removal import extent, first, orders, scores
+from sanity.seeds import derive_seed
 from sanity.viewer import Viewer, planes
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
@@ -54,7 +55,7 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     refuse(metrics=metrics)
     shape = (len(subject.names), *extent(subject.inputs))
     segments = _segments(subject.inputs) if any(METRICS[name][2] for name in metrics) else None
-    rng = np.random.default_rng([seed, 11])
+    rng = np.random.default_rng(derive_seed(seed, "random orders"))
     null = {name: [] for name in metrics}
     for _ in range(draws):
         relevance = rng.random(shape)
@@ -116,7 +117,7 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
 def area(subject, relevance, name, segments, seed):
     """Mean fall of the score over SHARES (for insertion: mean rise), by sample: float64 [samples]."""
     fill, insert, grouped = METRICS[name]
-    rng = np.random.default_rng([seed, 12])
+    rng = np.random.default_rng(derive_seed(seed, "ties and fills"))
     order = orders(_by_segment(relevance, segments) if grouped else relevance, rng)
     reached = [scores(subject, first(order, share, relevance.shape) ^ insert, fill, rng) for share in SHARES]
     start = scores(subject, np.full(relevance.shape, insert), fill, rng)

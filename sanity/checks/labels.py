@@ -27,8 +27,8 @@ def labels(explainer, subject, *, seed, **options):
     if any(gate.status != "passed" for gate in enough):
         return viewer.evidence("labels", {}, enough)
     with subject.network.intact():
-        true = [_look(viewer, state, 1 + turn) for turn, state in enumerate(subject.twins)]
-        wrong = [_look(viewer, state, 101 + turn) for turn, state in enumerate(subject.misled)]
+        true = [_look(viewer, state, ("twin", turn)) for turn, state in enumerate(subject.twins)]
+        wrong = [_look(viewer, state, ("permuted labels", turn)) for turn, state in enumerate(subject.misled)]
     samples = {
         **named("ceiling", among(true)),
         **named("between", across(true, wrong)),
@@ -39,7 +39,7 @@ def labels(explainer, subject, *, seed, **options):
         _memorized(subject),
         *enough,
         gates.usable(*true, *wrong),
-        gates.frozen(subject),
+        gates.frozen(subject, viewer),
         gates.restored(),
     )
     maps = {"trained": stacked(true[0]), "misled": stacked(wrong[0])}

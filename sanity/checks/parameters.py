@@ -17,8 +17,9 @@ from sanity.checks import checks
 from sanity.comparison import across, among, named, similar
 from sanity.evidence import Gate
 from sanity.randomization import ORDERS, forget, initializations, stages
+from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
-from sanity.viewer import Viewer, fold, nudge, stacked
+from sanity.viewer import Viewer, stacked
 
 REPEATS = 2
 
@@ -35,7 +36,7 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
     """Draw the random networks of this check for a subject -> `Prepared`. Options as in `parameters`."""
     seeds = seeds or max(3, len(subject.twins))
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
-    drawn = [fold(seed, turn) for turn in range(seeds)]
+    drawn = [derive_seed(seed, "random network", turn) for turn in range(seeds)]
     steps = stages(subject.network, mode, unit)
     runs = forget(subject, steps, drawn, way=initialization, statistics=statistics)
     settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit}
@@ -89,21 +90,25 @@ def parameters(
         raise Refused(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
     viewer = Viewer(explainer, subject, seed, options)
 
-    def look(state):
-        return viewer.smoothed(smooth, smooth_noise, state=state) if smooth else viewer.planes(state=state)
+    def look(state, inputs=None):
+        if smooth:
+            return viewer.smoothed(smooth, smooth_noise, inputs, state=state)
+        return viewer.planes(inputs, state=state)
 
     with subject.network.intact():
         prepared = prepared or prepare(subject, **asked)
         trained = _trained(subject, look)
-        runs = [_run(look, subject, trained[0], run, 1 + turn) for turn, run in enumerate(prepared.runs)]
-        samples = _ceiling(viewer, trained)
+        runs = [
+            _run(look, subject, trained[0], run, ("random network", turn)) for turn, run in enumerate(prepared.runs)
+        ]
+        samples = _ceiling(viewer, look, trained)
     samples |= _samples(trained, runs)
     last = [planes for _, planes, _ in runs]
     passed = (
         gates.competent(subject),
         _took_effect(prepared.runs),
         gates.usable(*trained, *last),
-        gates.frozen(subject),
+        gates.frozen(subject, viewer),
         gates.restored(),
     )
     maps = {"trained": stacked(trained[0]), "random": np.stack([stacked(planes) for planes in last])}
@@ -112,7 +117,7 @@ def parameters(
         samples,
         passed,
         sizes={"networks": len(runs), "twins": len(trained), "repeats": REPEATS},
-        settings={**asked, "smooth": smooth},
+        settings={**asked, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
         stages=_stages(prepared.runs),
         maps=maps | {"stages": stacked(runs[0][2])},
     )
@@ -120,18 +125,17 @@ def parameters(
 
 def _trained(subject, look):
     """Planes on the trained network and on each of its twins: list by network."""
-    found = [look(0)]
+    found = [look("own")]
     for turn, state in enumerate(subject.twins[1:]):
         with subject.network.weights(state):
-            found.append(look(-100 - turn))
+            found.append(look(("twin", 1 + turn)))
     return found
 
 
-def _ceiling(viewer, trained):
+def _ceiling(viewer, look, trained):
     """How alike maps are that ought to be: of twins, and of one network with itself under noise and another seed."""
-    subject = viewer.subject
-    turns = [viewer.planes(nudge(subject.inputs, viewer.seed, turn), state=-1 - turn) for turn in range(REPEATS)]
-    itself = [similar(trained[0], planes) for planes in turns]
+    seeds = [derive_seed(viewer.seed, "rounding noise", turn) for turn in range(REPEATS)]
+    itself = [similar(trained[0], look(("itself", turn), viewer.nudged(each))) for turn, each in enumerate(seeds)]
     found = named("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
     return found | (named("ceiling", among(trained)) if len(trained) > 1 else {})
 

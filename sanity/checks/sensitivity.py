@@ -5,7 +5,8 @@ import numpy as np
 from sanity import gates
 from sanity.checks import checks
 from sanity.comparison import named, similar
-from sanity.viewer import Viewer, nudge, stacked
+from sanity.seeds import derive_seed
+from sanity.viewer import Viewer, stacked
 
 
 @checks.register
@@ -17,8 +18,8 @@ def sensitivity(explainer, subject, *, seed, noise=0.01, repeats=3, **options):
     """
     viewer = Viewer(explainer, subject, seed, options)
     own = viewer.planes()
-    nudged = [viewer.planes(nudge(subject.inputs, seed, turn, noise)) for turn in range(repeats)]
-    redrawn = [viewer.planes(state=-1 - turn) for turn in range(repeats)] if viewer.draws else []
+    nudged = [viewer.planes(viewer.nudged(derive_seed(seed, "small noise", turn), noise)) for turn in range(repeats)]
+    redrawn = [viewer.planes(state=("redrawn", turn)) for turn in range(repeats)] if viewer.draws else []
     samples = _stacked("noise", [similar(own, planes) for planes in nudged])
     samples |= _stacked("seed", [similar(own, planes) for planes in redrawn])
     passed = [gates.competent(subject), gates.usable(own, *nudged, *redrawn)]

@@ -8,6 +8,7 @@ from sanity.features.embedding import whitened
 from sanity.features.stability import look
 from sanity.features.study import pictures
 from sanity.randomization import alive, draw, layers_in_order
+from sanity.seeds import derive_seed
 
 
 @features.register(about="Beyond the prior")
@@ -37,9 +38,10 @@ def _random_pictures(study, seed, networks):
     """Pictures of the same units on random networks: uint8 [units, networks, ...]."""
     network = study.network
     some = study.natural(study.survey.kept[:16])
+    seeds = [derive_seed(seed, "random network", turn) for turn in range(networks)]
     found = []
     with network.intact():
-        for state in draw(network, layers_in_order(network), range(seed + 1, seed + 1 + networks)):
+        for state in draw(network, layers_in_order(network), seeds):
             with network.weights(alive(network, state, some, "estimate")[0]):
                 found.append(pictures(study.draw, network, study.layer, study.units, seed=seed, count=1)[:, 0])
     return np.stack(found, axis=1)

@@ -5,6 +5,7 @@ import numpy as np
 from sanity.localisation import relevances
 from sanity.metrics import metrics
 from sanity.removal import grid, places, scores, untouched
+from sanity.seeds import derive_seed
 
 
 @metrics.register(better="low")
@@ -13,7 +14,7 @@ def non_sensitivity(viewer, maps, seed):
 
     No relevance, no effect: below a hundredth of the sample's largest.
     """
-    subject, rng = viewer.subject, np.random.default_rng([seed, 50])
+    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "non-sensitivity"))
     found, before = relevances(maps, places(subject)), untouched(subject)
     values, falls = [], []
     for mask in grid(found.shape):

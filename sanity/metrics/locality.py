@@ -4,6 +4,7 @@ import numpy as np
 
 from sanity.localisation import localisations, relevances, signed
 from sanity.metrics import metrics
+from sanity.seeds import derive_seed
 
 
 def _registered(name):
@@ -49,4 +50,4 @@ def focus(viewer, maps, seed):
 
 def _unlike(targets, row, seed):
     unlike = np.flatnonzero(targets != targets[row])
-    return np.random.default_rng([seed, row]).choice(unlike) if len(unlike) else row
+    return np.random.default_rng(derive_seed(seed, "mosaic", row)).choice(unlike) if len(unlike) else row

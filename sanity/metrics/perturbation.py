@@ -6,6 +6,7 @@ from lab import routines
 from sanity.localisation import relevances, signed
 from sanity.metrics import metrics
 from sanity.removal import fills, first, grid, orders, places, scores, untouched
+from sanity.seeds import derive_seed
 
 SUBSETS = 40
 SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
@@ -41,7 +42,7 @@ def infidelity(viewer, maps, seed):
 
     For maps in the shape of the inputs; 0 is exact, 1 no better than saying nothing.
     """
-    subject, rng = viewer.subject, np.random.default_rng([seed, 41])
+    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "infidelity"))
     inputs, before = subject.inputs, untouched(subject)
     if maps.shape != inputs.shape:
         return np.full(len(inputs), np.nan)
@@ -79,7 +80,7 @@ def monotonicity_correlation(viewer, maps, seed):
 @metrics.register(better="low")
 def selectivity(viewer, maps, seed):
     """Selectivity: mean score left, relative to the start, while the most relevant positions go (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
-    subject, rng = viewer.subject, np.random.default_rng([seed, 44])
+    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "selectivity"))
     order = orders(relevances(maps, places(subject)), rng)
     left = [scores(subject, first(order, share, places(subject)), "mean", rng) for share in SHARES]
     return np.mean(left, axis=0) / np.maximum(np.abs(untouched(subject)), 1e-300)
@@ -140,14 +141,14 @@ def _probability(subject, inputs):
 
 def _added(viewer, maps, seed, shares):
     """Scores while positions come back from the least relevant on."""
-    subject, rng = viewer.subject, np.random.default_rng([seed, 42])
+    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "monotonicity"))
     order = orders(relevances(maps, places(subject)), rng)
     return [scores(subject, first(order, 1 - share, places(subject)), "mean", rng) for share in shares]
 
 
 def _correlations(viewer, maps, seed, share):
     """Pearson correlation over random subsets of one size: float64 [samples]."""
-    subject, rng = viewer.subject, np.random.default_rng([seed, 40, int(1000 * share)])
+    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "subsets", int(1000 * share)))
     found, before = signed(maps, places(subject)), untouched(subject)
     sums, falls = [], []
     for _ in range(SUBSETS):

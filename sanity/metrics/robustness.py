@@ -6,7 +6,7 @@ from lab import routines
 from sanity.localisation import signed
 from sanity.metrics import metrics
 from sanity.removal import extent
-from sanity.viewer import nudge
+from sanity.seeds import derive_seed
 
 NOISE, DRAWS = 0.02, 8
 
@@ -95,7 +95,7 @@ def _moves(viewer, maps, seed):
     """Noisy inputs, and the relative change of the map there: list of (inputs, float64 [samples]). The method's own seed stays."""
     found = []
     for turn in range(DRAWS):
-        inputs = nudge(viewer.subject.inputs, seed, 300 + turn, NOISE)
+        inputs = viewer.nudged(derive_seed(seed, "robustness noise", turn), NOISE)
         found.append((inputs, _norm(viewer.maps(inputs) - maps) / np.maximum(_norm(maps), 1e-300)))
     return found
 

@@ -1,20 +1,28 @@
 """The parameters check is itself checked: it must fail the blind, pass over the dead, and see those who look."""
 
+import dataclasses
+import zlib
+
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 import lab
 from lab import routines
 from lab.attribution import explainers
+from sanity import gates
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
+from sanity.comparison import similar
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.randomization import blocks, changes, draw, forget, layers_in_order, stages
 from sanity.rules import MEASURE, SIGNED, rules
+from sanity.seeds import derive_seed
 from sanity.subject import Subject, subject
 from sanity.verdict import FORBIDDEN, OUTCOMES, Margins, Ruling, judge
+from sanity.viewer import Viewer, nudge, planes
 from tests import networks
 
 PARAMETERS = checks.get("parameters")
@@ -254,19 +262,65 @@ def test_evidence_of_each_stage_says_what_moved(on):
     assert evidence.stages[0]["kl"] > 0 and evidence.stages[0]["changes"]["logits/kernel"] > 0.1
 
 
-def test_smoothing_averages_over_noisy_inputs(on):
-    """Smooth MPRT by its slow definition, at the trained network: the mean map over the same noisy inputs."""
-    from sanity.viewer import Viewer, nudge
+def smooth_mean(on, seed, inputs, turns=5):
+    """Smooth MPRT by its slow definition: the mean gradient over noisy copies."""
+    copies = [nudge(inputs, derive_seed(seed, "smoothing noise", turn), 0.1) for turn in range(turns)]
+    return np.mean([lab.gradient(on.network, copy, on.objective) for copy in copies], axis=0)
 
+
+def test_smoothing_averages_over_noisy_inputs(on):
     viewer = Viewer(explainers.get("gradient"), on, 0, {})
-    mean = np.mean(
-        [lab.gradient(on.network, nudge(on.inputs, 0, 1000 + turn, 0.1), on.objective) for turn in range(5)], axis=0
-    )
+    mean = smooth_mean(on, derive_seed(0, "own"), on.inputs)
     for plane, expected in zip(viewer.smoothed(5, 0.1), mean):
         np.testing.assert_allclose(plane.signed, expected.sum(-1), rtol=1e-4, atol=1e-7)
     smooth = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5)
     plain = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2)
     assert not np.allclose(smooth.samples[f"between/{SIGNED}"], plain.samples[f"between/{SIGNED}"])
+
+
+def test_the_ceiling_of_smoothed_maps_is_of_smoothed_maps(on):
+    """Both sides by the slow definition, each with noise of its own."""
+    found = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5).samples[f"itself/{SIGNED}"]
+    own = planes(smooth_mean(on, derive_seed(0, "own"), on.inputs))
+    for turn in range(2):
+        moved = nudge(on.inputs, derive_seed(0, "rounding noise", turn))
+        other = planes(smooth_mean(on, derive_seed(0, "itself", turn), moved))
+        np.testing.assert_allclose(found[turn], similar(own, other)[SIGNED], atol=1e-5)
+
+
+def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_twins_do_not_stop_it(on):
+    """Map = gradient's rank order plus three times as much noise: alone it agrees with itself at .1, the mean of fifty at .85."""
+
+    def loud(network, inputs, objective, *, seed):
+        signal = stats.zscore(lab.gradient(network, on.inputs, objective).reshape(len(inputs), -1), axis=1)
+        drawn = np.random.default_rng([seed, zlib.crc32(inputs.tobytes())]).standard_normal(signal.shape)
+        return (signal + 3 * drawn).reshape(inputs.shape).astype("float32")
+
+    twins = dataclasses.replace(on, twins=tuple(on.network.state() for _ in range(3)))
+    ceiling = {}
+    for smooth in (0, 50):
+        samples = PARAMETERS(loud, twins, seed=0, seeds=2, smooth=smooth).samples
+        ceiling[smooth] = np.nanmean(samples[f"itself/{SIGNED}"]), np.nanmean(samples[f"ceiling/{SIGNED}"])
+    np.testing.assert_allclose(ceiling[0], 1 / 10, atol=0.05)
+    np.testing.assert_allclose(ceiling[50], 1 / (1 + 9 / 50), atol=0.06)
+
+
+def test_seeds_of_different_purposes_never_meet():
+    drawn = {derive_seed(seed, kind, index) for seed in range(3) for kind in "ab" for index in range(200)}
+    assert len(drawn) == 1200 and all(0 <= each < 2**31 for each in drawn)
+
+
+def test_a_check_that_asks_for_another_target_on_another_network_fails_its_gate(on):
+    """What Adebayo's own code does: each network is asked about the class that it prefers itself."""
+    viewer = Viewer(explainers.get("gradient"), on, 0, {})
+    viewer.maps()
+    assert gates.frozen(on, viewer).status == "passed"
+    for turn, drawn in enumerate(draw(on.network, layers_in_order(on.network), [1, 2, 3])):
+        with on.network.weights(drawn.state):
+            top = routines.logits(on.network, on.inputs).argmax(axis=1)
+            viewer.maps(state=("random network", turn), objective=lab.logit([int(each) for each in top]))
+    gate = gates.frozen(on, viewer)
+    assert gate.status == "failed" and "random network" in gate.words
 
 
 def samples_of(between, ceiling, null, signed=0.0, twins=False, networks=4, images=12):
