@@ -102,7 +102,7 @@ def checked(maps, arrays, explainer, places=()):
     """The maps as arrays. Raises MethodFault unless they have the structure and shape of the inputs, or lie over the positions of an
     input at its own or a coarser resolution of the same proportions, or over a layer: one of the shapes in `places`, a sample's.
     """
-    shapes = tf.nest.map_structure(np.shape, arrays)
+    shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
         maps = tf.nest.map_structure(np.asarray, maps)
         same = tf.nest.map_structure(np.shape, maps) == shapes
@@ -113,7 +113,7 @@ def checked(maps, arrays, explainer, places=()):
     over = lone and (lone[1:] in places or any(_lies_over(lone[1:], extent) for extent in extents))
     if not (same or over) or any(leaf.dtype.kind not in "fiub" for leaf in tf.nest.flatten(maps)):
         raise MethodFault(
-            f"Maps are numbers in the structure and shape of the inputs, or over their positions or a layer's. Received: {_told_shape(maps)} from {explainers.name(explainer)} for {shapes}."
+            f"Maps are numbers in the structure and shape of the inputs, or over their positions or a layer's. Received: {_told_shape(returned)} from {explainers.name(explainer)} for {shapes}."
         )
     return maps
 
@@ -133,10 +133,10 @@ def _lies_over(sides, extent):
 
 def _told_shape(maps):
     """What a method gave instead of maps, in words: shapes where it gave arrays, else its type."""
-    leaves = tf.nest.flatten(maps) if isinstance(maps, (dict, list, tuple, np.ndarray)) else []
-    if not leaves or not all(isinstance(leaf, np.ndarray) for leaf in leaves):
+    leaves = [leaf for leaf in tf.nest.flatten(maps) if hasattr(leaf, "shape")]
+    if not leaves:
         return type(maps).__name__
-    kinds = {leaf.dtype.name for leaf in leaves if leaf.dtype.kind not in "fiub"}
+    kinds = {np.asarray(leaf).dtype.name for leaf in leaves if np.asarray(leaf).dtype.kind not in "fiub"}
     return f"{tf.nest.map_structure(np.shape, maps)}{' of ' + ', '.join(kinds) if kinds else ''}"
 
 

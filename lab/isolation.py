@@ -1,6 +1,7 @@
 """Isolation: a method is called, and network, inputs and process are afterwards what they were before, whatever it did."""
 
 import contextlib
+import copy
 import os
 import random
 import sys
@@ -64,28 +65,29 @@ def process_kept():
 
 def _random_states():
     """Every global random state of the process: Python's, numpy's, TensorFlow's and Keras's."""
-    context, attributes = _eager(), keras.src.backend.common.global_state
+    attributes = keras.src.backend.common.global_state
     kept = {name: attributes.get_global_attribute(name) for name in _KERAS_SEEDS}
-    generator = context._rng.getstate() if context._rng is not None else None
-    return random.getstate(), np.random.get_state(), (context._seed, context._rng, generator), kept
+    # TensorFlow's public functions only set a seed: that there was none before can be said in no other way.
+    eager = {name: copy.copy(vars(_eager()).get(name, _ABSENT)) for name in _EAGER_SEEDS}
+    return random.getstate(), np.random.get_state(), eager, kept
 
 
 def _put_back(states):
-    python, numpy, (seed, generator, generator_state), kept = states
+    python, numpy, eager, kept = states
     random.setstate(python)
     np.random.set_state(numpy)
-    context = _eager()
-    if context._seed != seed:
-        # Public functions only set a seed; that there was none before can be said in no other way.
-        context._seed = seed
-    context._rng = generator
-    if generator is not None:
-        generator.setstate(generator_state)
+    for name, value in eager.items():
+        if value is not _ABSENT:
+            setattr(_eager(), name, value)
+        elif hasattr(_eager(), name):
+            delattr(_eager(), name)
     for name, value in kept.items():
         keras.src.backend.common.global_state.set_global_attribute(name, value)
 
 
 _KERAS_SEEDS = ("global_random_seed", "global_seed_generator")
+_EAGER_SEEDS = ("_seed", "_rng")
+_ABSENT = type("Absent", (), {})
 
 
 def _eager():

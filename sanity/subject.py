@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lab import routines
+from lab.environment import tf
 from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -76,7 +77,7 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     right = None if data.labels is None else _right(network, data.labels, means.shape[1])
     correct = None if right is None or placed else right[np.arange(len(top)), top]
     labels = None if correct is None or (right.sum(axis=1) != 1).any() else right.argmax(axis=1)
-    _warn_collapsed(network, means)
+    _warn_collapsed(network, inputs, means)
     return Subject(
         network,
         inputs,
@@ -138,8 +139,12 @@ def _right(network, labels, classes):
     return np.arange(classes) == np.array([network.class_index(label) for label in labels])[:, None]
 
 
-def _warn_collapsed(network, means):
-    if len(means) > 1 and np.ptp(means, axis=0).max() <= 1e-6 * max(np.abs(means).max(), 1e-30):
+def _warn_collapsed(network, inputs, means):
+    """Warn of a network that gives the same answer to different inputs, up to rounding."""
+    alike = np.ptp(means, axis=0).max() <= 1e-6 * np.abs(means).max()
+    if alike and any(
+        not np.array_equal(leaf[:1], other) for leaf in tf.nest.flatten(inputs) for other in leaf[1:, None]
+    ):
         warnings.warn(
             f"{network.name} has collapsed: it answers all {len(means)} inputs alike. Nothing that is asked of it depends on them.",
             stacklevel=3,

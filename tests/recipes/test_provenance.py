@@ -29,6 +29,8 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "pack" / "inner.py").write_text("from . import leaf\nfrom .leaf import other as k\n")
     (tmp_path / "pack" / "leaf.py").write_text("other = 1\n")
     (tmp_path / "unrelated.py").write_text("x = 1\n")
+    for name in ("mine", "helper", "pack", "pack.inner", "pack.leaf"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     return tmp_path
