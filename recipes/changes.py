@@ -11,7 +11,7 @@ def verdicts(report):
     path = pathlib.Path(report).parent / "jobs" / "verdicts" / "verdicts.json"
     if not path.is_file():
         raise Refused(f"A baseline is a run with verdicts. Received: {report}, which has none.")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def changes(before, after):

@@ -113,7 +113,7 @@ def _attempt(job, workshop, store):
 def _keep_times(store, seconds):
     """The one file that may differ between two runs of the same recipe."""
     path = store.path / "timings.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     store.write(
         "timings.json",
         encode(

@@ -228,7 +228,7 @@ def read(source, settings=()):
     if not path.is_file():
         raise Refused(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped())}")
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Refused(f"A recipe is a TOML file. Received: {path.name}: {error}.") from error
     for setting in settings:

@@ -44,7 +44,7 @@ class Store:
         seal = folder / SEAL
         if not seal.is_file():
             return False
-        sums = json.loads(seal.read_text())
+        sums = json.loads(seal.read_text(encoding="utf-8"))
         return all(
             (folder / name).is_file() and _sum((folder / name).read_bytes()) == value for name, value in sums.items()
         )
@@ -85,7 +85,7 @@ class Store:
 
     def values(self, key, name):
         """A job's .json file as plain values."""
-        return json.loads((self.folder(key) / name).read_text())
+        return json.loads((self.folder(key) / name).read_text(encoding="utf-8"))
 
 
 def encode(values):

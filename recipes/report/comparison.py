@@ -24,7 +24,7 @@ def written(first, second, path):
         raise Refused(
             f"Runs are compared by the units or the maps that both made. Received: {first} and {second}, which share none."
         )
-    runs = [json.loads((folder / "manifest.json").read_text()) for folder in (first, second)]
+    runs = [json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (first, second)]
     names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]
     text = template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_stock(runs))
     durable(path, text.encode())
