@@ -22,6 +22,7 @@ from lab.layers import Layer, looped, variables, walk
 from lab.objectives import check
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.text import refuse_text
 
 GIB = 1 << 30
 
@@ -157,6 +158,7 @@ class Network:
 
         Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
         """
+        refuse_text(self)
         flat = self._flatten(given)
         arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self.places())]
         if len({len(array) for array in arrays}) > 1:

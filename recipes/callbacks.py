@@ -77,7 +77,7 @@ class Gallery(keras.callbacks.Callback):
         natural = [""] * len(self.units) if self.images is None else self._natural()
         lines = [f"{epoch},{unit},{score:.6g},{best}\n" for unit, score, best in zip(self.units, scores, natural)]
         head = "" if epoch else "epoch,unit,picture,highest_natural\n"
-        with open(self.folder / "scores.csv", "a" if epoch else "w") as file:
+        with open(self.folder / "scores.csv", "a" if epoch else "w", encoding="utf-8") as file:
             file.write(head + "".join(lines))
 
     def _natural(self):
@@ -152,7 +152,7 @@ class AttributionLogger(keras.callbacks.Callback):
         """A line a sample: its score, what is suspicious, and how far all maps agree with those of the last time."""
         agree = "" if self.before is None else f"{between_seeds(self.before, maps):.4f}"
         self.before = maps
-        with open(self.folder / "maps.csv", "a" if epoch else "w", newline="") as file:
+        with open(self.folder / "maps.csv", "a" if epoch else "w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file)
             if not epoch:
                 lines.writerow(("epoch", "sample", "score", "flags", "agreement_with_last"))

@@ -484,7 +484,10 @@ def init(path):
             raise Refused(f"init writes new files only. Received: {path!r}, which exists.")
         try:
             target.write_text(
-                (schema.HERE / "report" / "start.toml.txt").read_text().replace("NAME", _slug(target.stem))
+                (schema.HERE / "report" / "start.toml.txt")
+                .read_text(encoding="utf-8")
+                .replace("NAME", _slug(target.stem)),
+                encoding="utf-8",
             )
         except OSError as error:
             raise Refused(
