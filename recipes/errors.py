@@ -91,6 +91,7 @@ def _plain_warnings():
         click.echo(f"Warning: {as_options(' '.join(str(message).split()))}", err=True)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
         yield
 

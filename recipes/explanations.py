@@ -3,6 +3,7 @@
 import csv
 import io
 import traceback
+import warnings
 
 import numpy as np
 
@@ -36,11 +37,15 @@ def jobs(chosen, workshop):
 
 
 def refuse_strangers(table):
-    """Raise Refused for options of a method that a table does not name: a misspelt name would be passed over."""
+    """Raise Refused for options of a method that there is not, a misspelt one above all; warn of one that is not asked."""
     for name in table.options:
-        if name not in table.methods:
+        if name not in table.methods and name not in explainers:
             raise Refused(
                 f"Options are of a method that is asked. Received: options of {name!r}. {nearest(name, table.methods)}"
+            )
+        if name not in table.methods:
+            warnings.warn(
+                f"the options of {name} are not used: it is not among the methods that are asked", stacklevel=2
             )
 
 
@@ -124,7 +129,7 @@ def do_agreement(workshop, store, job):
     asked = [_made(store, key) for key in job.needs if store.there(key)]
     made = [each for each in asked if each["arrays"]]
     if not made:
-        raise Refused(f"Maps of at least one method are needed. Received: {_none_made(asked)}")
+        raise Refused(f"Every method was refused or failed. Received: {_none_made(asked)}")
     planes = {
         each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
     }
@@ -155,7 +160,7 @@ def do_agreement(workshop, store, job):
 def _none_made(asked):
     """Why there are no maps: the words of the first method."""
     about = asked[0]["about"] if asked else {"refused": "none was asked", "fault": None}
-    return f"every method was refused or failed: {about['refused'] or about['fault']}"
+    return about["refused"] or about["fault"]
 
 
 def _made(store, key):

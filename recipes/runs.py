@@ -95,11 +95,12 @@ def _manifest(recipe, workshop):
 
 def _work_through(listed, workshop, store, progress):
     """Do what is not done; go on past a job that fails, and leave out those that cannot do without it. -> list of (key, error)."""
-    waiting = [job for job in listed if not store.done(job.key)]
+    waiting = _waiting(listed, store)
     progress.begin(waiting, len(listed) - len(waiting), workshop)
     failed, seconds = [], {}
-    for job in listed:
+    for job in waiting:
         if store.done(job.key):
+            # What it was made from was done again and came out the same.
             continue
         missing = [] if job.gathers else [key for key in job.needs if not store.done(key)]
         start = time.perf_counter()
@@ -111,6 +112,15 @@ def _work_through(listed, workshop, store, progress):
             progress.say(f"failed: {job.key}: {error}")
     _keep_times(store, seconds)
     return failed
+
+
+def _waiting(listed, store):
+    """The jobs that are not done, or are made from one that is not: list of `Job`."""
+    waiting = {}
+    for job in listed:
+        if not store.done(job.key) or any(need in waiting for need in job.needs):
+            waiting[job.key] = job
+    return list(waiting.values())
 
 
 def _attempt(job, workshop, store):

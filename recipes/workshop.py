@@ -55,7 +55,7 @@ class Workshop:
             classes=model.classes,
             size=model.size,
             allow_code=self.allow_code,
-            **({"modules": tuple(model.modules)} if model.modules else {}),
+            modules=tuple(model.modules),
             memory=int(model.memory_gib * (1 << 30)),
         )
 

@@ -72,7 +72,7 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
     top = _predicted(scores) if placed else scores.argmax(axis=1)
     targets = top if target == "top" else np.full(len(top), network.class_index(target))
-    objective = _regional(targets, scores, region, name) if placed else _of_class(targets, scores, name)
+    objective = _regional(targets, scores, region, name) if placed else _of_class(network, targets, scores, name)
     network.check(objective)
     right = None if data.labels is None else _right(network, data.labels, means.shape[1])
     correct = None if right is None or placed else right[np.arange(len(top)), top]
@@ -104,10 +104,11 @@ def _output(network, output):
     return output
 
 
-def _of_class(targets, scores, output):
-    """Each sample's score for its class; of one number that is no class, a regression's, that number."""
-    score = logit if scores.shape[1] == 1 else class_score
-    return score(targets.tolist(), output=output)
+def _of_class(network, targets, scores, output):
+    """Each sample's score for its class: its own logit, or of one unit that stands for two classes, that unit with either sign."""
+    one_unit = scores.shape[1] == 2 and network.outputs[output][-1] == 1
+    score = class_score if one_unit else logit
+    return score(targets.tolist(), output=output if len(network.outputs) > 1 else None)
 
 
 def _refuse_region(network, name, shape, region):
@@ -131,7 +132,7 @@ def _regional(targets, scores, region_name, output):
     """The mean score of each sample's target over all positions, or where it is predicted: all of them where it is nowhere."""
     chosen = scores.argmax(axis=-1) == targets.reshape(-1, *[1] * (scores.ndim - 2))
     masks = [mask if region_name == "predicted" and mask.any() else np.ones_like(mask) for mask in chosen]
-    return region(targets.tolist(), masks, output=output)
+    return region(targets.tolist(), list(masks), output=output)
 
 
 def _right(network, labels, classes):
@@ -170,7 +171,7 @@ def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
     return Subject(
         network,
         samples.inputs[chosen],
-        class_score([int(each) for each in told]),
+        logit([int(each) for each in told]),
         tuple(f"{world.name}[{index}]" for index in chosen),
         correct,
         told,
