@@ -12,6 +12,7 @@ from lab.embeddings import lifted, lifted_options
 from lab.environment import tf
 from lab.isolation import MethodFault, isolated
 from lab.maps import pooled
+from lab.network import refuse_other
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
 from lab.registry import nearest, options
@@ -50,6 +51,7 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option and for
     what the method refuses, MethodFault for a method that misbehaves (`lab.isolation`) or gives what is no map.
     """
+    refuse_other(network, objective)
     explainer = explainers.get(method)
     chosen = settled(explainer, network, seed, given)
     arrays = network.inputs(inputs)
