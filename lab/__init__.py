@@ -13,6 +13,7 @@ _PLACES = {
     "lab.network": ("Network",),
     "lab.objectives": (
         "logit",
+        "class_score",
         "region",
         "token",
         "channel",

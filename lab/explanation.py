@@ -84,7 +84,7 @@ def settled(explainer, network, seed, given):
     if "seed" in known:
         chosen.setdefault("seed", seed)
     if "layer" in known and chosen.get("layer") is None:
-        chosen["layer"] = network.last_spatial()
+        chosen["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
     return chosen
 
 
@@ -157,8 +157,7 @@ def doubts(explainer, network, inputs, objective):
     if network.heads[name] is None:
         hidden = given.shape[1] > 1 and (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)
         return ((*always, *(["a softmax that could not be taken off"] if hidden else [])),) * batch
-    place = next(number for number, (_, term) in enumerate(objective.terms) if term.kind in OUTPUTS)
-    seen = np.take_along_axis(given, objective.numbers(batch)[place][0][:, None], axis=1)[:, 0]
+    seen = routines.class_probability(network, inputs, objective)
     return tuple((*always, *(["saturated softmax"] if each > SATURATED else [])) for each in seen)
 
 

@@ -11,10 +11,12 @@ The only object of the lab with state: compiled routines and their trace count.
 import contextlib
 import hashlib
 import itertools
+import numbers
+import threading
 
 import numpy as np
 
-from lab import layout, taps
+from lab import defaults, layout, snapshot, taps
 from lab.environment import keras, on_gpu, tf
 from lab.layers import Layer, looped, variables, walk
 from lab.objectives import check
@@ -61,6 +63,8 @@ class Network:
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
         self.compiled = {}
+        # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
+        self.lock = threading.RLock()
         self.traces = 0
         self.halved = []
         taken = _input_spec(model) if spec is None else spec
@@ -69,6 +73,7 @@ class Network:
         self.channels_first = layout.channels_first(self.tree.values())
         self.spec = tf.nest.map_structure(layout.spec_last, taken) if self.channels_first else taken
         self.variables = variables(self.tree)
+        self._held = snapshot.held(self.tree)
         self._refuse_nan()
         self._survey()
 
@@ -100,18 +105,49 @@ class Network:
         """Inputs of the network -> RGB images in 0..255, float32 of the same shape."""
         return self._preprocessing().deprocess(inputs)
 
+    def output_name(self, name=None):
+        """The name of an output: str; the first where None is given. Raises Refused for an unknown one."""
+        if name is not None and name not in self.outputs:
+            raise Refused(f"Unknown output of {self.name}. Received: {name!r}. {nearest(name, self.outputs)}")
+        return next(iter(self.outputs)) if name is None else name
+
+    @property
+    def binary(self):
+        """Whether the first output is one unit that tells two classes apart, a sigmoid or one with two class names: bool."""
+        name, shape = next(iter(self.outputs.items()))
+        one_unit = len(shape) == 1 or (len(shape) == 2 and shape[-1] == 1)
+        return one_unit and (self.heads[name] == "Sigmoid" or len(self.classes or ()) == 2)
+
+    @property
+    def class_count(self):
+        """How many classes the first output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
+        shape = next(iter(self.outputs.values()))
+        return 2 if self.binary else (shape[-1] if len(shape) > 1 else 1)
+
     def class_index(self, name):
-        """The index of a class given its name, its index, or its index as text: int. Raises Refused with the nearest names."""
-        if str(name).isdigit():
-            return int(name)
-        lowered = [each.lower() for each in self.classes or []]
-        if str(name).lower() not in lowered:
-            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(str(name).lower(), lowered)}")
-        return lowered.index(str(name).lower())
+        """The index of a class given its name, its index, or its index as text: int.
+
+        Raises Refused with the nearest names for an unknown one, for a name that several classes have, and out of range.
+        """
+        places = self._called(name) if isinstance(name, str) else []
+        if len(places) > 1:
+            raise Refused(f"A class is named without doubt. Received: {name!r}, the name of {places}: give the index.")
+        index = places[0] if places else _index(name)
+        if index is None:
+            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, self.classes or [])}")
+        if self.class_count is not None and not 0 <= index < self.class_count:
+            raise Refused(f"A class of {self.name} is between 0 and {self.class_count - 1}. Received: {name!r}.")
+        return index
+
+    def _called(self, name):
+        """The indices of the classes of a name, as it is written or else whatever its capitals."""
+        names = list(self.classes or [])
+        exact = [index for index, other in enumerate(names) if other == name]
+        return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
 
     def class_name(self, index):
-        """The name of a class: str; its index where the network has no names."""
-        return self.classes[index] if self.classes else str(index)
+        """The name of a class: str; its index where it has none."""
+        return self.classes[index] if index < len(self.classes or ()) else str(index)
 
     def check(self, objective):
         """Raise Refused where an objective asks for a layer, class or channel that the network lacks."""
@@ -174,7 +210,7 @@ class Network:
         loop = looped(path, self.tree)
         if loop or not reader.sees(tensor):
             reason = (
-                f"it runs inside the loop of {loop!r}"
+                f"it runs inside the loop of {loop!r}, whose own output can be read"
                 if loop
                 else "it does not run in this pass, runs inside a loop, or gives several arrays"
             )
@@ -183,23 +219,22 @@ class Network:
 
     def last_spatial(self):
         """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises Refused if none."""
-        wanted = self._rank()
-        for address in reversed(self._shapes):
-            if _has_extent(self._shapes[address], wanted) and not self._passed_by(address):
-                return address
-        raise Refused(
-            f"A CAM needs a layer with positions, such as rows and columns. Received: {self.name}, which has none."
-        )
+        return defaults.spatial(self)
 
-    def _passed_by(self, address):
-        """Whether a CAM does not look here by itself: a model inside the model, or what makes its outputs."""
-        layer = self.tree[address.split("@")[0]]
-        return isinstance(layer, keras.Model) or id(layer) in self._given
+    def last_hidden(self):
+        """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""
+        return defaults.hidden(self)
 
-    def _rank(self):
-        """How many axes a layer's output has that lies over the first input as a picture lies over another: int, or None for any."""
-        places = [len(leaf.shape) + (not leaf.dtype.is_floating) for leaf in tf.nest.flatten(self.spec)]
-        return next((rank for rank in places if rank > 2), None)
+    def default_layer(self, resolution):
+        """The layer that a method looks at by itself: str. resolution: the method's tag, "layer" (a CAM needs positions) or
+        "activation" (the last layer with positions, or the last hidden one of a network without any).
+        """
+        try:
+            return self.last_spatial()
+        except Refused:
+            if resolution != "activation":
+                raise
+        return self.last_hidden()
 
     def smooth_activations(self):
         """Names of activation functions inside that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
@@ -209,15 +244,15 @@ class Network:
     def refuse_unknown(self, address):
         """Raise Refused for the address of no layer, with the nearest ones."""
         if address.split("@")[0] not in self.tree or not address:
-            raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
+            raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
 
     def spatial(self, address, axes=None):
         """The address itself. Raises Refused for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
         self.refuse_unknown(address)
-        if not _has_extent(self._shapes.get(address), None if axes is None else axes + 2):
+        if not defaults.has_extent(self._shapes.get(address), None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
             raise Refused(
-                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}."
+                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.offered(self)}"
             )
         return address
 
@@ -234,12 +269,31 @@ class Network:
         state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
         """
         self._check_state(state)
-        own = self.state(state)
-        try:
-            self._assign(state)
-            yield self
-        finally:
-            self._assign(own)
+        with self.lock:
+            own = self.state(state)
+            try:
+                self._assign(state)
+                yield self
+            finally:
+                self._assign(own)
+
+    def snapshot(self):
+        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), activations, calls and what is trained.
+
+        Nothing is copied: it costs some milliseconds.
+        """
+        with self.lock:
+            return snapshot.taken(self.model, self.tree, self._held)
+
+    def restore(self, before):
+        """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
+        with self.lock:
+            return snapshot.restored(before)
+
+    @property
+    def wiring(self):
+        """What its layers compute with beside their variables: a part of the key of every trace."""
+        return snapshot.wiring(self.tree)
 
     @contextlib.contextmanager
     def intact(self):
@@ -306,25 +360,39 @@ class Network:
                 outputs = self._named(self.call(inputs))
             seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
             seen["order"] = reader.order
-            made = [id(tensor) for tensor in outputs.values()]
-            seen["given"] = {key for key, calls in reader.outputs.items() if any(id(each) in made for each in calls)}
             made_of = Trace(outputs, {}, 0, self.channels_first)
-            seen["outputs"] = {name: _shape(made_of.logits(name)) for name in outputs}
+            logits = {name: made_of.logits(name) for name in outputs}
+            seen["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
+            seen["readable"], seen["leading"] = self._reached(reader, list(logits.values()))
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
+            seen["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
             seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs
 
         tf.function(look, autograph=False).get_concrete_function(self.spec)
         # heads are taken off when a logit is asked for; ends is whatever activation made each output.
         self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
-        # Layers that make what the model gives out: a CAM looks before them.
-        self._given = seen["given"]
+        # Outputs of a function that was saved without its layers, behind which nothing can be seen.
+        self.closed = seen["closed"]
         self._layers = self._rows(seen["reader"], seen["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
                 _addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers
             )
         )
+
+        # Addresses that can be read, and those of them that lead to what the model gives out.
+        self.readable = [address for address in self._shapes if address in seen["readable"]]
+        self.leading = seen["leading"]
+
+    def _reached(self, reader, outputs):
+        tensors = {
+            address: tensor
+            for path, layer in self.tree.items()
+            for address, tensor in _addresses(path, reader.outputs.get(id(layer), []) if path else [])
+            if defaults.readable(path, tensor, reader, self.tree)
+        }
+        return set(tensors), defaults.leading(tensors, outputs)
 
     def _rows(self, shapes, order):
         last = {key: position for position, key in enumerate(order)}
@@ -413,16 +481,9 @@ def _shape(tensor):
     return tuple(tensor.shape.as_list()) if tf.is_tensor(tensor) and tensor.shape.rank is not None else None
 
 
-def _has_extent(shape, rank=None):
-    """Whether an output has positions between its batch and its channels, free or more than one."""
-    if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
-        return False
-    return None in shape[1:-1] or int(np.prod(shape[1:-1])) > 1
-
-
 def _addresses(path, calls):
-    for call, shape in enumerate(calls):
-        yield (path if call == 0 else f"{path}@{call}"), shape
+    for call, output in enumerate(calls):
+        yield (path if call == 0 else f"{path}@{call}"), output
 
 
 def _flatten_with_path(structure):
@@ -445,6 +506,13 @@ def _checked(array, spec, place):
         if bad:
             raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
     return array
+
+
+def _index(name):
+    """A class's index given as a whole number or its text: int, or None."""
+    if isinstance(name, (numbers.Real, np.bool_)) and float(name).is_integer():
+        return int(name)
+    return int(name) if isinstance(name, str) and name.isdecimal() else None
 
 
 def _words(structure):
