@@ -95,7 +95,8 @@ def _opened(path, channels):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            # A file and not its name: by name Pillow maps grey TIFFs into memory, and scrambles those that lie on their side.
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 _refuse_huge(image.height, image.width, path)
                 return _bands(image, path, channels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -123,14 +124,33 @@ def _unidentified(path, channels):
 
 
 def _bands(image, path, channels):
-    if image.mode.startswith("I") or image.mode == "F":
-        return np.asarray(ImageOps.exif_transpose(image))[..., None], False
-    if image.format == "PNG" and ";16" in str(image.tile[0][3] if image.tile else ""):
+    if image.format == "PNG" and ";16" in str(image.tile[0][3] if image.tile else "") and len(image.getbands()) > 1:
         return _png(path, image.getexif().get(0x0112, 1))
-    if image.format == "TIFF" and _beyond_pillow(image, channels):
-        return _tiff(path, channels)
+    if image.format == "TIFF":
+        _look_at_tags(image, path)
+        if _beyond_pillow(image, channels):
+            return _tiff(path, channels)
+    return from_pillow(image, channels), False
+
+
+def from_pillow(image, channels=3):
+    """A Pillow image upright, as an array [rows, columns, bands]: RGB on white for 1 or 3 channels, or else its own bands, and
+    those of more than 8 bits, as they are.
+    """
     upright = ImageOps.exif_transpose(image)
-    return (_rgb(upright) if channels in (1, 3) else np.atleast_3d(np.asarray(upright))), False
+    plain = channels in (1, 3) and not upright.mode.startswith("I") and upright.mode != "F"
+    return _rgb(upright) if plain else np.atleast_3d(np.asarray(upright))
+
+
+def _look_at_tags(image, path):
+    """What a TIFF says of itself that Pillow passes over."""
+    if image.tag_v2.get(262) == 0 and max(image.tag_v2.get(258, (1,))) > 8:
+        raise Refused(
+            f"Black is the smallest value of an image. Received: {path.name}, whose white is (MINISWHITE): save it the other way "
+            "round."
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        warnings.warn(f"{path.name} holds {image.n_frames} images: the first of them is read.", stacklevel=6)
 
 
 def _beyond_pillow(image, channels):

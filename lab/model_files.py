@@ -35,7 +35,7 @@ def _refuse_no_model(path):
     if not os.path.isfile(path):
         raise Refused(f"A model is a file or a folder. Received: {str(path)!r}, which is none.")
     if path.suffix not in SUFFIXES:
-        raise Refused(f"A model file is a .keras or .h5 file. Received: {path.name!r}.")
+        raise Refused(f"A model file is a .keras or .h5 file, in small letters. Received: {path.name!r}.")
     archive, tree = zipfile.is_zipfile(path), h5py.is_hdf5(path)
     if path.suffix == ".keras" and not archive:
         other = "it holds HDF5: rename it to end in .h5" if tree else "it is no .keras archive, or not whole"

@@ -55,7 +55,7 @@ def load(
     Raises Refused for what is unknown, unreadable or unsafe. Warns where the input range contradicts the model's own scaling.
     """
     listed = class_names.read(classes)
-    objects = {**_imported(modules, allow_code), **(custom_objects or {})}
+    objects = {**_imported(modules, allow_code), **_named(custom_objects)}
     model, name, default, known = _model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
     first = channels_first(walk(model).values())
@@ -81,6 +81,14 @@ def _settle_range(network, channels):
         entrance.warn_of_contradiction(network.name, network.preprocessing, *own)
     elif entrance.implied_range(*own) is not None:
         network.preprocessing = ranged(*entrance.implied_range(*own), channels)
+
+
+def _named(custom_objects):
+    if custom_objects is not None and not isinstance(custom_objects, dict):
+        raise Refused(
+            f"custom_objects= is a dict of name to class or function, {{'Scale': Scale}}. Received: {custom_objects!r}."
+        )
+    return custom_objects or {}
 
 
 def _imported(modules, allow_code):
@@ -130,7 +138,7 @@ def _model(source, weights, size, allow_code, objects):
         return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None
     if pathlib.Path(source).suffix:
         raise Refused(
-            f"Unknown model: no such name and no such file. Received: {str(source)!r}. {nearest(source, names())}"
+            f"Unknown model: no such name and no such file. Received: {str(source)[-200:]!r}. {nearest(source, names())}"
         )
     return _application(str(source), weights, size)
 
@@ -159,7 +167,7 @@ def _kind(source):
 def _application(source, weights, size):
     found = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
     if found is None:
-        raise Refused(f"Unknown model. Received: {source!r}. {nearest(source, names())}")
+        raise Refused(f"Unknown model. Received: {source[:200]!r}. {nearest(source, names())}")
     function = _APPLICATIONS[found]
     shape = None if size is None else (size, size, 3)
     try:

@@ -8,9 +8,10 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from lab.environment import tf
-from lab.images import as_channels
+from lab.images import as_channels, from_pillow
 from lab.refusal import Refused
 
 FITS = ("squash", "crop")
@@ -31,7 +32,7 @@ class Preprocessing:
     def preprocess(self, images, size, *, fit="squash"):
         """Images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop.
 
-        images: one, a list or a batch, [rows, columns] or [rows, columns, n] with n the network's channels; grey is repeated
+        images: one, a list or a batch, Pillow's or arrays [rows, columns] or [rows, columns, n] with n the network's channels; grey is repeated
         for three channels, and RGB becomes its luma for one, with a warning where there were colours.
         """
         if fit not in FITS:
@@ -99,15 +100,19 @@ def _called(function, images):
 
 
 def _listed(images, channels):
-    lone = isinstance(images, np.ndarray) and (
-        images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, channels))
-    )
-    return [images] if lone else images
+    """The images of a list, of a batch, or of one."""
+    if isinstance(images, Image.Image):
+        return [images]
+    # A tensor's rows are no images either.
+    images = np.asarray(images) if hasattr(images, "__array__") else images
+    if not isinstance(images, np.ndarray):
+        return images
+    return [images] if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, channels)) else images
 
 
 def _image(image, channels):
     """An image as an array [rows, columns, channels], checked."""
-    image = np.asarray(image)
+    image = from_pillow(image, channels) if isinstance(image, Image.Image) else np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or 0 in image.shape or image.dtype.kind not in "uif":

@@ -7,6 +7,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tifffile
 from PIL import Image
 
@@ -195,13 +196,39 @@ def test_one_channel_from_colours_is_said_and_from_grey_is_silent(save):
     assert np.array_equal(grey[..., 0], np.asarray(Image.open(path).convert("L")))
 
 
+# Where the upper left corner of what is stored lies, and whether it is stored column by column: EXIF's table, by hand.
+TURNED = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_deep_images_are_turned_as_pillow_turns_shallow_ones(tmp_path, orientation):
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_scans_of_every_kind_are_turned_upright(tmp_path, orientation, dtype, bands):
+    stored = FOUR[..., :bands]
     tag = [(274, "H", 1, orientation, True)]
-    shallow = FOUR[..., :3]
-    for name, values in (("shallow.tif", shallow), ("deep.tif", shallow.astype("uint16"))):
-        tifffile.imwrite(tmp_path / name, values, photometric="rgb", extratags=tag)
-    assert np.array_equal(read(tmp_path / "deep.tif", levels=255), read(tmp_path / "shallow.tif"))
+    kind = "rgb" if bands == 3 else "minisblack"
+    tifffile.imwrite(
+        tmp_path / "scan.tif", stored.astype(dtype).squeeze(), photometric=kind, extratags=tag, metadata=None
+    )
+    assert np.array_equal(read(tmp_path / "scan.tif", channels=bands, levels=255), TURNED[orientation](stored))
+
+
+def test_scans_whose_white_is_small_and_stacks_are_noticed(tmp_path):
+    tifffile.imwrite(tmp_path / "film.tif", TWELVE, photometric="miniswhite")
+    with pytest.raises(lab.Refused, match="film.tif.*MINISWHITE"):
+        read(tmp_path / "film.tif", levels=4095)
+    tifffile.imwrite(tmp_path / "stack.tif", FOUR, photometric="minisblack")
+    with pytest.warns(UserWarning, match="stack.tif holds 6 images"):
+        read(tmp_path / "stack.tif")
 
 
 def test_folders_carry_channels_and_levels(tmp_path, save):
@@ -247,11 +274,22 @@ def test_arrays_have_the_channels_of_the_network():
     )
     for images in (FOUR, [FOUR], FOUR[None], FOUR.astype("float64")):
         np.testing.assert_allclose(net.preprocess(images), FOUR[None] / 255, atol=1e-6)
+    np.testing.assert_allclose(net.preprocess(Image.fromarray(FOUR)), FOUR[None] / 255, atol=1e-6)
     for bad in (FOUR[..., :3], FOUR[..., 0], FOUR[..., :1]):
         with pytest.raises(lab.Refused, match="4 channels"):
             net.preprocess([bad])
     with pytest.raises(lab.Refused, match="3 channels"):
         ranged(0, 1).preprocess([FOUR], (6, 9))
+
+
+def test_one_image_is_one_image_in_every_container():
+    rgb = Image.fromarray(FOUR[..., :3])
+    palette = rgb.convert("P")
+    expected = FOUR[None, ..., :3] / 255
+    for image in (FOUR[..., :3], rgb, [rgb], tf.constant(FOUR[..., :3]), [tf.constant(FOUR[..., :3])]):
+        np.testing.assert_allclose(ranged(0, 1).preprocess(image, (6, 9)), expected, atol=1e-6)
+    colours = np.asarray(palette.convert("RGB"))[None] / 255
+    np.testing.assert_allclose(ranged(0, 1).preprocess(palette, (6, 9)), colours, atol=1e-6)
 
 
 def test_images_in_0_to_1_are_noticed_and_black_is_not():
