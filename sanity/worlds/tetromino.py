@@ -17,7 +17,7 @@ SIDE = 8
 SHAPES = np.array([[[1, 0, 0], [1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]], float)
 FIXED = np.array([[1, 1], [4, 4]])
 # Signal against noise, by scenario, for white and for correlated background.
-ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.75, 0.5), "xor": (0.4, 0.3)}
+ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.5, 0.35), "xor": (0.4, 0.3)}
 
 
 def factors(scenario, correlated, rng, count):
@@ -84,7 +84,7 @@ def _register(scenario, correlated):
             build,
             causes=("label", "bit"),
             idle=() if scenario == "multiplicative" else ("noise",),
-            training=Training(samples=4000, goal=0.99, passes=40, batch=64, rate=2e-3),
+            training=Training(samples=8000 if scenario == "rigid" else 4000, goal=0.99, passes=40, batch=64, rate=2e-3),
         )
 
     make.__name__ = f"tetromino_{scenario}" + ("_correlated" if correlated else "")
