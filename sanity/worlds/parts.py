@@ -9,17 +9,17 @@ from sanity.worlds.world import Samples, Training, World
 PARTS = ("head", "left", "right", "tail")
 CORNERS = np.array([[2, 11], [11, 2], [11, 20], [20, 11]])
 EXTENT = 6
-# Stones lie where no part does: as large and as bright, and they say nothing.
+# Stones lie where no part does: as large and brighter, and they say nothing.
 STONES = np.array([[2, 2], [2, 20], [20, 2], [20, 20]])
 # Each class is a tuple of variants; two classes never share more than two parts.
 CLASSES = np.array([[0, 0, 0, 0], [0, 1, 1, 1], [1, 0, 1, 2], [1, 1, 0, 0], [2, 2, 2, 0], [2, 0, 0, 1]])
 
 
 def variants():
-    """Disc, square frame and cross, 6 by 6: float64 [3, 6, 6]."""
+    """Disc, square frame and cross, 6 by 6, fainter than the stones: float64 [3, 6, 6]."""
     row, column = np.mgrid[:EXTENT, :EXTENT] - 2.5
     reach = np.maximum(abs(row), abs(column))
-    return np.stack([np.hypot(row, column) <= 2.6, reach >= 1.6, np.minimum(abs(row), abs(column)) <= 0.6]) * 1.8 - 0.9
+    return np.stack([np.hypot(row, column) <= 2.6, reach >= 1.6, np.minimum(abs(row), abs(column)) <= 0.6]) * 1.2 - 0.6
 
 
 def factors(rng, count):
