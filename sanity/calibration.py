@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from lab.attribution import explainers
-from sanity.checks import checks, truth
+from sanity.checks import checks, faithfulness, truth
 from sanity.evidence import Evidence
 from sanity.localisation import lift, localisations
 from sanity.randomization import forget, stages
@@ -147,7 +147,7 @@ def perturbed(areas, null, best, *, runs, seed):
         count = next(iter(null.values())).shape[1]
         images = rng.integers(0, count, count)
         for name in areas:
-            spread = np.maximum(null[name].std(axis=0), 1e-12)
+            spread = faithfulness.deviation(null[name])
             area = areas[name][chosen]
             samples[f"z/{name}"] = ((area - null[name].mean(axis=0)) / spread)[images]
             samples[f"above/{name}"] = ((area - best[name][1]) / spread)[images]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab.environment import tf
 from sanity.similarity import measures
 
 
@@ -33,3 +34,29 @@ def across(first, second):
 def named(prefix, found):
     """The same dict under "prefix/measure"."""
     return {f"{prefix}/{name}": value for name, value in found.items()}
+
+
+def distances(first, second):
+    """How far raw maps are from others of their structure, relative to their own size, L2: float64 [samples]."""
+    first, second = _rows(first), _rows(second)
+    return np.linalg.norm(first - second, axis=1) / np.maximum(np.linalg.norm(first, axis=1), 1e-300)
+
+
+def scales(first, second):
+    """The factor that brings the second maps nearest to the first, least squares: float64 [samples]; nan for a map of zeros."""
+    first, second = _rows(first), _rows(second)
+    size = (second**2).sum(axis=1)
+    return (first * second).sum(axis=1) / np.where(size > 0, size, np.nan)
+
+
+def scaled(maps, factors):
+    """Maps times a factor a sample, float64; a factor that is undefined leaves them as they are."""
+    factors = np.where(np.isfinite(factors), factors, 1.0)
+    return tf.nest.map_structure(lambda leaf: leaf * factors.reshape(-1, *[1] * (leaf.ndim - 1)), maps)
+
+
+def _rows(maps):
+    """All of each sample's map: float64 [samples, values]."""
+    return np.concatenate(
+        [np.asarray(leaf, "float64").reshape(len(leaf), -1) for leaf in tf.nest.flatten(maps)], axis=1
+    )

@@ -12,7 +12,9 @@ EXPECTED = {
     "labels": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "cue": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "classes": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
-    "truth": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE")),
+    "truth": dict.fromkeys(
+        ("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE", "CONTROLS AT CEILING")
+    ),
     "decoy": {"edges": ("FAIL",), "input_magnitude": ("FAIL",)},
     "sensitivity": {"centre": ("STABLE",), "noise": ("FAIL",)},
     "invariance": {"centre": ("INVARIANT",)},

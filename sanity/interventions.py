@@ -8,10 +8,11 @@ from sanity import removal
 from sanity.removal import extent
 
 
-def occlusion(subject, *, share=0.18, overlap=2):
-    """Mean change of the score when windows over a place are replaced by the sample's mean: float64 [samples, ...], without channels.
+def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
+    """Mean change of the score when windows over a place are filled: float64 [samples, ...], without channels.
 
-    share: a window's side as a share of the input's; overlap: windows over each place along an axis.
+    share: a window's side as a share of the input's; overlap: windows over each place along an axis. fill: a name of
+    `removal.fills` that draws nothing.
     """
     shape = (len(subject.inputs), *extent(subject.inputs))
     before = removal.untouched(subject)
@@ -19,7 +20,7 @@ def occlusion(subject, *, share=0.18, overlap=2):
     for window in _windows(shape[1:], share, overlap):
         removed = np.zeros(shape, bool)
         removed[(slice(None), *window)] = True
-        fall = before - removal.scores(subject, removed, "mean", None)
+        fall = before - removal.scores(subject, removed, fill, None)
         total[(slice(None), *window)] += fall.reshape(-1, *[1] * len(shape[1:]))
         count[window] += 1
     return total / count

@@ -310,6 +310,7 @@ def _asked(samples, margins, seed):
         {
             "BEATS CONTROLS": "more of its highest values lie on the planted cue than the best blind control's",
             "NO BETTER THAN CONTROLS": "a control that never looks at the network does as well",
+            "CONTROLS AT CEILING": "{why}",
             "UNDECIDED": "{why}",
         },
         similarity="skill = (m - best control) / (1 - best control), m the share of as many highest values as the mask has that lie in it",
@@ -335,6 +336,9 @@ def _found(samples, seed):
     ]
     also.append(("mask against interventions", str(two_way(samples["agreement"][None], seed=seed))))
     numbers = {"effect": effect, "null": null, "also": tuple(also)}
+    if not null.high < 1:
+        why = f"the best blind control reaches {null}: no map can beat it, and skill is undefined"
+        return Ruling("INVALID", "CONTROLS AT CEILING", **{**numbers, "effect": unmeasured()}, why=why)
     if effect.low > 0:
         return Ruling("PASS", "BEATS CONTROLS", **numbers, why="the lower bound of skill is above zero")
     if effect.high <= 0:
@@ -343,7 +347,8 @@ def _found(samples, seed):
 
 
 def _skill(own, best):
-    return (own - best) / (1 - best)
+    """Undefined where the best control leaves nothing to be better at."""
+    return np.where(best < 1, (own - best) / np.where(best < 1, 1 - best, 1), np.nan)
 
 
 @rules.register(
@@ -388,7 +393,7 @@ def _lifted(effect):
 )
 def invariance(family, margins, seed):
     """The worst rewrite decides."""
-    return [_rewritten(evidence.samples, margins, seed) for evidence in family]
+    return [_rewritten(evidence, margins, seed) for evidence in family]
 
 
 def _distances(samples, seed):
@@ -397,13 +402,15 @@ def _distances(samples, seed):
     return {name: two_way(values[None], seed=seed) for name, values in named.items()}
 
 
-def _rewritten(samples, margins, seed):
-    found = _distances(samples, seed)
+def _rewritten(evidence, margins, seed):
+    found, untold = _distances(evidence.samples, seed), evidence.settings.get("untold", [])
     worst = max(found, key=lambda name: found[name].mean)
     also = tuple((name, f"{each.mean:.1e} [{each.low:.1e}, {each.high:.1e}]") for name, each in found.items())
     moved = [name for name, each in found.items() if each.low > margins.same]
     if moved:
-        why = f"they change under {', '.join(moved)}"
+        without = [name for name in moved if name in untold]
+        told = f"; of {', '.join(without)} it could not be told: it has no option for a baseline" if without else ""
+        why = f"they change under {', '.join(moved)}{told}"
         return Ruling("FAIL", "NOT INVARIANT", found[worst], why=why, also=also)
     if all(each.high <= margins.same for each in found.values()):
         return Ruling("PASS", "INVARIANT", found[worst], why=f"every distance is below {margins.same}", also=also)
@@ -460,18 +467,23 @@ def _steady(samples, margins, seed):
     )
 )
 def completeness(family, margins, seed):
-    """The gap, for methods that promise completeness; for others it is reported and not held against them."""
+    """The gap, for methods that promise completeness; for others it is reported and not held against them.
+
+    Of a method that draws, the gap of its mean map has an error of its own, which must lie on the same side of the margin.
+    """
     return [_added_up(evidence, margins, seed) for evidence in family]
 
 
 def _added_up(evidence, margins, seed):
     effect, promised = two_way(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
-    if effect.high <= margins.gap:
-        return Ruling("PASS", "COMPLETE", effect, why=f"the gap is at most {margins.gap}")
-    if effect.low > margins.gap:
-        why = f"the gap is above {margins.gap}" + ("" if promised else "; the method does not promise otherwise")
+    error = float(np.mean(evidence.samples["error"]))
+    known = f"the gap {effect}" + (f", known to {error:.2f} from {evidence.sizes['draws']} draws," if error else "")
+    if effect.high + error <= margins.gap:
+        return Ruling("PASS", "COMPLETE", effect, why=f"{known} is at most {margins.gap}")
+    if effect.low - error > margins.gap:
+        why = f"{known} is above {margins.gap}" + ("" if promised else "; the method does not promise otherwise")
         return Ruling("FAIL" if promised else "INCONCLUSIVE", "NOT COMPLETE", effect, why=why)
-    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"the gap {effect} holds {margins.gap}")
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"{known} holds {margins.gap}")
 
 
 @rules.register(
@@ -499,11 +511,12 @@ def contract(family, margins, seed):
         "Agrees with its namesakes",
         "distance",
         {
-            "AGREES": "the same map as the other implementation's",
-            "DISAGREES": "{why}",
+            "AGREES": "the same map as the other implementation's, {why}",
+            "OTHER SIGN": "the other implementation's map with the sign turned, {why}",
+            "DISAGREES": "another map than the other implementation's, {why}",
             "UNDECIDED": "{why}",
         },
-        similarity="relative L2 of raw maps, the worst counterpart",
+        similarity="relative L2 of raw maps, after the factor that brings each nearest where they differ without; the worst counterpart",
         counted={"images": "images"},
     )
 )
@@ -513,14 +526,37 @@ def implementation(family, margins, seed):
 
 
 def _alike(samples, margins, seed):
-    found = _distances(samples, seed)
-    worst = max(found, key=lambda name: found[name].mean)
-    also = tuple((name, f"{each.mean:.1e}") for name, each in found.items())
-    if found[worst].high <= margins.same:
-        return Ruling("PASS", "AGREES", found[worst], why=f"with {', '.join(found)}", also=also)
-    if found[worst].low > margins.same:
-        return Ruling("FAIL", "DISAGREES", found[worst], why=f"with {worst}", also=also)
-    return Ruling("INCONCLUSIVE", "UNDECIDED", found[worst], why=f"{worst} is near {margins.same}", also=also)
+    """The worst counterpart decides."""
+    found = {name: _compared(samples, name, margins, seed) for name in _distances(samples, seed)}
+    worst = max(found, key=lambda name: (_AGREEMENTS.index(found[name][0]), found[name][1].mean))
+    finding, distance, _ = found[worst]
+    outcome = {"AGREES": "PASS", "DISAGREES": "FAIL"}.get(finding, "INCONCLUSIVE")
+    why = "; ".join(words for _, _, words in found.values()) if finding == "AGREES" else found[worst][2]
+    also = tuple((name, f"{words}, {each.mean:.1e}") for name, (_, each, words) in found.items())
+    return Ruling(outcome, finding, distance, why=why, also=also)
+
+
+# From best to worst.
+_AGREEMENTS = ("AGREES", "UNDECIDED", "OTHER SIGN", "DISAGREES")
+
+
+def _compared(samples, name, margins, seed):
+    """One counterpart: finding, the distance that decided, and words. A factor above zero for each map is no difference of kind."""
+    plain, free = (two_way(samples[f"{kind}/{name}"][None], seed=seed) for kind in ("distance", "scaled"))
+    factors = samples[f"scale/{name}"]
+    if plain.high <= margins.same:
+        return "AGREES", plain, f"with {name}"
+    if free.low > margins.same:
+        return "DISAGREES", free, f"with {name}, whatever the factor"
+    if free.high > margins.same:
+        return "UNDECIDED", free, f"{name} is near {margins.same}"
+    low, high = np.nanmin(factors), np.nanmax(factors)
+    said = (
+        f"a factor of {low:.3g}" if np.isclose(low, high, rtol=margins.same) else f"factors of {low:.3g} to {high:.3g}"
+    )
+    if low < 0:
+        return "OTHER SIGN", free, f"with {name} up to {said}"
+    return "AGREES", free, f"with {name} up to {said}"
 
 
 # Perturbation -------------------------------------------------------------------------------------------------------------
@@ -533,7 +569,7 @@ def _alike(samples, margins, seed):
         {
             "BEATS RANDOM ORDER": "the score moves faster in the map's order than in random order and in that of the best blind control",
             "NO BETTER THAN RANDOM ORDER": "the score moves no faster in the map's order than in random order",
-            "METRIC UNRELIABLE": "images do not agree on which order is better; nothing is ranked",
+            "METRIC UNRELIABLE": "images do not agree on which order is better, or one baseline alone was read; nothing is ranked",
             "UNDECIDED": "{why}",
         },
         similarity="z = (area - mean of random orders) / their deviation, by image",
@@ -541,45 +577,48 @@ def _alike(samples, margins, seed):
     )
 )
 def faithfulness(family, margins, seed):
-    """Every reliable metric decides; a metric on which images disagree is not read."""
+    """Every reliable metric decides; a metric on which images disagree is not read.
+
+    Of one method there is no order for images to agree on: its reliability is not measured, and it is judged by its own
+    intervals alone, against random order and the best blind control.
+    """
     names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
     alphas = {name: _reliability(family, name) for name in names}
     return [_perturbed(evidence.samples, alphas, margins, seed) for evidence in family]
 
 
 def _reliability(family, name):
-    """Krippendorff's alpha with images as raters; methods, the best control and random order as what they rate."""
-    columns = [evidence.samples[f"z/{name}"] for evidence in family]
-    first = family[0].samples
-    columns += [first[f"z/{name}"] - first[f"above/{name}"], np.zeros(len(columns[0]))]
-    return krippendorff(np.nan_to_num(np.stack(columns, axis=1)))
+    """Krippendorff's alpha with images as raters of the judged methods, controls left out; nan for fewer than two methods."""
+    controls = explainers.names(control=True)
+    columns = [evidence.samples[f"z/{name}"] for evidence in family if evidence.method not in controls]
+    return krippendorff(np.nan_to_num(np.stack(columns, axis=1))) if len(columns) > 1 else float("nan")
 
 
 def _perturbed(samples, alphas, margins, seed):
     found = {name: two_way(samples[f"z/{name}"][None], seed=seed) for name in alphas}
     above = {name: two_way(samples[f"above/{name}"][None], seed=seed) for name in alphas}
-    also = tuple(
-        (name, f"z {found[name]}, above the best control {above[name]}, alpha {alphas[name]:.2f}") for name in alphas
-    )
-    read = [name for name, alpha in alphas.items() if alpha >= margins.reliable]
-    weakest = min(read or alphas, key=lambda name: found[name].mean)
+    said = {
+        name: f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured" for name, alpha in alphas.items()
+    }
+    also = tuple((name, f"z {found[name]}, above the best control {above[name]}, {said[name]}") for name in alphas)
+    read = [name for name, alpha in alphas.items() if not alpha < margins.reliable]
+    weakest = min(read or alphas, key=lambda name: np.nan_to_num(found[name].mean, nan=-np.inf))
     numbers = {"effect": found[weakest], "also": also}
     if len({METRICS[name][0] for name in read}) < 2:
         words = ", ".join(f"{name} {alpha:.2f}" for name, alpha in alphas.items())
-        return Ruling(
-            "INCONCLUSIVE",
-            "METRIC UNRELIABLE",
-            **numbers,
-            why=f"alpha by metric: {words}; needed: {margins.reliable} under two baselines",
-        )
+        why = f"alpha by metric: {words}; needed: {margins.reliable} under two baselines"
+        return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=why)
+    unrated = "" if any(np.isfinite(alphas[name]) for name in read) else ONE_METHOD
     if all(found[name].low > 0 and above[name].low > 0 for name in read):
-        return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}")
+        return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}")
     if all(found[name].high <= 0 for name in read):
-        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why=f"in {', '.join(read)}")
+        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}")
     short = [name for name in read if not (found[name].low > 0 and above[name].low > 0)]
-    return Ruling(
-        "INCONCLUSIVE", "UNDECIDED", **numbers, why=f"not above random order and the best control in {', '.join(short)}"
-    )
+    why = f"not above random order and the best control in {', '.join(short)}{unrated}"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+
+
+ONE_METHOD = "; reliability not measured: it takes two judged methods that differ"
 
 
 @rules.register(
@@ -645,8 +684,8 @@ def by_image(values):
 
 
 def _rose(rise, p, margins, seed):
-    effect = two_way(rise, seed=seed)
-    finding = (
-        "UNCHANGED" if p >= margins.alpha or np.isnan(effect.mean) else "ROSE" if np.nanmedian(rise) > 0 else "FELL"
-    )
+    """Direction and test are of the same image means: the sign that more of them have."""
+    effect, means = two_way(rise, seed=seed), by_image(rise)
+    higher = np.sum(means > 0) > np.sum(means < 0)
+    finding = "UNCHANGED" if p >= margins.alpha else "ROSE" if higher else "FELL"
     return Ruling("INCONCLUSIVE", finding, effect, p=float(p), why="sign test over images, Holm over methods")

@@ -36,6 +36,19 @@ def two_way(values, *, seed, draws=DRAWS, level=0.95):
     return _interval(*_means(values, _counts(values.shape, seed, draws)), level)
 
 
+def over_units(values, *, level=0.95):
+    """Interval of the mean of values [units], by Student's t: a bootstrap over a handful is too narrow.
+
+    Its bounds are undefined for fewer than `FEWEST` finite values, which allow no interval.
+    """
+    values = np.asarray(values, "float64")
+    values = values[np.isfinite(values)]
+    if len(values) < FEWEST:
+        return unmeasured(values.mean() if len(values) else float("nan"))
+    mean, half = values.mean(), stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return Interval(float(mean), float(mean - half), float(mean + half))
+
+
 def pairs(values, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs of networks: values [networks, networks, images], symmetric, the diagonal unused.
 

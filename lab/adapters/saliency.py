@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.adapters.strangers import one_by_one
 from lab.attribution import explainers
+from lab.attribution.paths import starts
 from lab.refusal import Refused
 
 
@@ -38,7 +39,7 @@ def gradient(question, sample):
     return GradientSaliency().GetMask(sample, _asked(question))
 
 
-@explainers.register(library="saliency")
+@explainers.register(library="saliency", complete=starts)
 @one_by_one
 def integrated_gradients(question, sample, *, x_steps=25):
     """PAIR saliency's IntegratedGradients, from zero (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): signed float32, like the inputs."""

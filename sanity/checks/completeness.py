@@ -1,6 +1,7 @@
 """Completeness: does a map add up to what it explains? (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, axiom of completeness.)"""
 
 import numpy as np
+from scipy import stats
 
 from lab.attribution import explainers
 from lab.explanation import risen, total
@@ -10,16 +11,32 @@ from sanity.viewer import Viewer, planes
 
 
 @checks.register
-def completeness(explainer, subject, *, seed, **options):
+def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options):
     """How far is the sum of the map from score(input) - score(baseline), in units of the mean difference? -> `Evidence`.
 
-    The baseline is the explainer's own option of that name, zero where it has none. options: the explainer's own.
+    The baseline is the explainer's own option of that name, zero where it has none. draws: of a method that draws, which may add
+    up in expectation only: the gap is that of the mean over draws, and comes with its error. claimed: hold the explainer to
+    completeness though it does not claim it by an attribute `complete`. options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
-    maps, network, goal = viewer.maps(), subject.network, subject.objective
+    network, goal, count = subject.network, subject.objective, draws if viewer.draws else 1
+    drawn = [viewer.maps(state=("draw", turn)) for turn in range(count)]
     rise = risen(explainer, network, network.inputs(subject.inputs), goal, viewer.chosen)
-    added = total(maps)
-    samples = {"gap": np.abs(added - rise) / np.abs(rise).mean(), "total": added, "risen": rise}
-    promised = bool(explainers.tag(explainer, "complete", False))
-    passed = [gates.competent(subject), gates.usable(planes(maps))]
-    return viewer.evidence("completeness", samples, passed, settings={"promised": promised})
+    added = np.stack([total(maps) for maps in drawn])
+    scale = np.abs(rise).mean()
+    samples = {"gap": np.abs(added.mean(axis=0) - rise) / scale, "error": _error(added) / scale}
+    samples |= {"total": added.mean(axis=0), "risen": rise}
+    promised = claimed or bool(explainers.tag(explainer, "complete") or getattr(explainer, "complete", False))
+    passed = [gates.competent(subject), gates.usable(planes(drawn[0]))]
+    sizes = {"draws": count}
+    return viewer.evidence(
+        "completeness", samples, passed, sizes=sizes, settings={"promised": promised, "draws": draws}
+    )
+
+
+def _error(added):
+    """Half width of the 95% t interval of the mean over draws [draws, samples]: float64 [samples]; zero for a single one."""
+    count = len(added)
+    if count < 2:
+        return np.zeros(added.shape[1])
+    return stats.t.ppf(0.975, count - 1) * added.std(axis=0, ddof=1) / np.sqrt(count)

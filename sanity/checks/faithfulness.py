@@ -102,7 +102,7 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     samples = {}
     for name in metrics:
         reached, null = area(subject, relevance, name, prepared.segments, seed), prepared.null[name]
-        spread = np.maximum(null.std(axis=0), 1e-12)
+        spread = deviation(null)
         samples[f"area/{name}"] = reached
         samples[f"z/{name}"] = (reached - null.mean(axis=0)) / spread
         samples[f"above/{name}"] = (reached - prepared.best[name][1]) / spread
@@ -112,6 +112,12 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     best = {name: control for name, (control, _) in prepared.best.items()}
     settings = {"metrics": list(metrics), "draws": draws, "best_controls": best}
     return viewer.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
+
+
+def deviation(null):
+    """Deviation of random orders [draws, samples] by sample; nan where no order changes anything: float64 [samples]."""
+    spread = null.std(axis=0)
+    return np.where(spread > 0, spread, np.nan)
 
 
 def area(subject, relevance, name, segments, seed):

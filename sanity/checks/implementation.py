@@ -1,11 +1,9 @@
 """Implementation: do two libraries' methods of one name give one map on one network?"""
 
-import numpy as np
-
 from lab.attribution import explainers
 from sanity import gates
 from sanity.checks import checks
-from sanity.comparison import named, similar
+from sanity.comparison import distances, named, scaled, scales, similar
 from sanity.evidence import Gate
 from sanity.viewer import Viewer, planes
 
@@ -14,8 +12,9 @@ from sanity.viewer import Viewer, planes
 def implementation(explainer, subject, *, seed, against=None, **options):
     """Does the map agree with that of other libraries' method of the same name, on the same network and target? -> `Evidence`.
 
-    Each counterpart says in its tags which of our methods it is (`same_as`) and with which options of both (`alike`, `ours`). against: a registered method to compare with, for a method that
-    ought to be the same and says nothing of itself. options: the explainer's own.
+    Each counterpart says in its tags which of our methods it is (`same_as`) and with which options of both (`alike`, `ours`).
+    Measured as maps are, and after the factor that brings a sample's other map nearest. against: a registered method to compare
+    with, for a method that ought to be the same and says nothing of itself. options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
     others = counterparts(explainer) if against is None else {against: ({}, {})}
@@ -27,7 +26,10 @@ def implementation(explainer, subject, *, seed, against=None, **options):
     for name, (theirs, ours) in others.items():
         own = Viewer(explainer, subject, seed, {**options, **ours}).maps()
         other = Viewer(explainers.get(name), subject, seed, theirs).maps()
-        samples[f"distance/{name}"] = _distances(own, other)
+        factors = scales(own, other)
+        samples[f"distance/{name}"] = distances(own, other)
+        samples[f"scale/{name}"] = factors
+        samples[f"scaled/{name}"] = distances(own, scaled(other, factors))
         samples |= named(f"similar/{name}", similar(planes(own), planes(other)))
         seen += [planes(own), planes(other)]
     return viewer.evidence("implementation", samples, [enough, gates.competent(subject), gates.usable(*seen)])
@@ -48,9 +50,3 @@ def counterparts(explainer):
             explainers.tag(explainer, "alike", {}),
         )
     return found
-
-
-def _distances(first, second):
-    """Relative L2 by sample: float64 [samples]."""
-    first, second = (np.asarray(each, "float64").reshape(len(each), -1) for each in (first, second))
-    return np.linalg.norm(first - second, axis=1) / np.maximum(np.linalg.norm(first, axis=1), 1e-300)

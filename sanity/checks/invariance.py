@@ -4,16 +4,21 @@ Implementation invariance (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1
 al. 2019, https://arxiv.org/abs/1711.00867). Exact and deterministic: no random network is needed.
 """
 
+import inspect
+
 import numpy as np
 
 from lab.environment import tf
 from lab.refusal import Refused
-from lab.registry import options as known
 from sanity import gates
 from sanity.checks import checks
+from sanity.comparison import distances
 from sanity.evidence import Gate
 from sanity.rewrites import holds, rewrites
 from sanity.viewer import Viewer, planes
+
+# Names under which methods, ours and others', take baselines: points of the input space, which move when the inputs do.
+POINTS = ("baseline", "baselines", "reference", "references", "background")
 
 
 def prepare(subject, *, seed):
@@ -27,7 +32,8 @@ def prepare(subject, *, seed):
 def invariance(explainer, subject, *, seed, prepared=None, **options):
     """Does the map stay when the function is rewritten and computes the same? -> `Evidence`.
 
-    The seed stays too. Under a shift of the inputs a baseline shifts with them. options: the explainer's own.
+    The seed stays too. Under a shift of the inputs the method's baselines (options of the names `POINTS`) shift with them; a method
+    that has none is judged without, and the words say so. options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
     prepared = prepare(subject, seed=seed) if prepared is None else prepared
@@ -40,30 +46,51 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
             # A method may refuse a network that is built otherwise; that is told, not judged.
             refused.append(f"{name} refused: {str(error)[:120]}")
             continue
-        samples[f"distance/{name}"] = _distances(own, other)
+        samples[f"distance/{name}"] = distances(own, other)
     seen = [f"{name} (outputs differ by {holds(subject, each):.0e})" for name, each in prepared.items()]
-    words = "; ".join([*seen, *refused]) or "no rewrite applies to this network"
+    untold = [f"{name}: no option {', '.join(POINTS)} to tell it of the shift" for name in _untold(viewer, prepared)]
+    words = "; ".join([*seen, *refused, *untold]) or "no rewrite applies to this network"
     enough = Gate("function preserved", "passed" if samples else "not applicable", words)
-    return viewer.evidence("invariance", samples, [enough, gates.competent(subject), gates.usable(planes(own))])
+    passed = [enough, gates.competent(subject), gates.usable(planes(own))]
+    return viewer.evidence("invariance", samples, passed, settings={"untold": _untold(viewer, prepared)})
+
+
+def _untold(viewer, prepared):
+    """The rewrites that move the inputs and of which the method has no option to be told: list of str."""
+    return [name for name, rewrite in prepared.items() if rewrite.shift and not _shifted(viewer, rewrite.shift)]
 
 
 def _options(viewer, rewrite):
-    """What the method must be told about the rewritten network: where its layer is now, and where its baseline."""
-    found = {}
-    if rewrite.inside and "layer" in viewer.chosen:
+    """What the method must be told about the rewritten network: where its layer is now, and where its baselines."""
+    found = _shifted(viewer, rewrite.shift) if rewrite.shift else {}
+    if rewrite.inside and viewer.chosen.get("layer"):
         layer = viewer.chosen["layer"]
         found["layer"] = rewrite.inside + layer if isinstance(layer, str) else [rewrite.inside + each for each in layer]
-    for name in ("baseline", "references"):
-        if rewrite.shift and name in known(viewer.explainer):
-            found[name] = viewer.chosen.get(name, known(viewer.explainer)[name]) + rewrite.shift
     return found
 
 
-def _distances(own, other):
-    """Relative L2 by sample: float64 [samples]."""
-    pairs = list(zip(tf.nest.flatten(own), tf.nest.flatten(other)))
-    apart, size = (
-        sum((each.astype("float64").reshape(len(each), -1) ** 2).sum(axis=1) for each in leaves)
-        for leaves in ([a - b for a, b in pairs], [a for a, _ in pairs])
-    )
-    return np.sqrt(apart / np.maximum(size, 1e-300))
+def _shifted(viewer, shift):
+    """The method's options that are points of the input space, shifted: dict; where all are None, which is zero, the first of them."""
+    points = _points(viewer)
+    if not all(_movable(value) for value in points.values()):
+        return {}
+    chosen = {name: value for name, value in points.items() if value is not None} or dict(list(points.items())[:1])
+    return {name: _moved(value, shift) for name, value in chosen.items()}
+
+
+def _points(viewer):
+    """Options of the method that say where its baselines lie, as they will be: dict of name to value."""
+    parameters = list(inspect.signature(viewer.explainer).parameters.values())[3:]
+    defaults = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
+    return {
+        name: viewer.chosen.get(name, defaults.get(name)) for name in POINTS if name in {**defaults, **viewer.chosen}
+    }
+
+
+def _movable(value):
+    """Whether a value is numbers, or None: one that is named, such as "blur", is made of the inputs themselves."""
+    return all(leaf is None or np.asarray(leaf).dtype.kind in "fiu" for leaf in tf.nest.flatten(value))
+
+
+def _moved(value, shift):
+    return tf.nest.map_structure(lambda leaf: (0.0 if leaf is None else leaf) + np.float32(shift), value)

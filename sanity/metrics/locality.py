@@ -31,23 +31,25 @@ for _name in localisations:
 def focus(viewer, maps, seed):
     """Focus: share of positive relevance on one's own half of a mosaic of two samples (Arias-Duart et al. 2022, https://arxiv.org/abs/2109.15035).
 
-    Two samples of different targets are laid above each other at half the rows each; for inputs of rows and columns only.
+    Two samples of different targets are laid above each other at half the rows each; for inputs of rows and columns only. nan for
+    a sample that has no other of another target beside it.
     """
     del maps  # The mosaics are explained anew.
     subject = viewer.subject
     if subject.inputs.ndim != 4:
         return np.full(len(subject.names), np.nan)
     targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
-    other = np.array([_unlike(targets, row, seed) for row in range(len(targets))])
+    paired = np.array([(targets != target).any() for target in targets])
+    other = np.array([_unlike(targets, row, seed) if paired[row] else row for row in range(len(targets))])
     half = subject.inputs.shape[1] // 2
     mosaics = subject.inputs.copy()
     mosaics[:, :half] = subject.inputs[:, ::2][:, :half]
     mosaics[:, half : 2 * half] = subject.inputs[other][:, ::2][:, :half]
     found = np.maximum(signed(viewer.maps(mosaics), mosaics.shape[:-1]), 0)
     total = found[:, : 2 * half].sum(axis=(1, 2))
-    return found[:, :half].sum(axis=(1, 2)) / np.where(total > 0, total, np.nan)
+    return found[:, :half].sum(axis=(1, 2)) / np.where(paired & (total > 0), total, np.nan)
 
 
 def _unlike(targets, row, seed):
     unlike = np.flatnonzero(targets != targets[row])
-    return np.random.default_rng(derive_seed(seed, "mosaic", row)).choice(unlike) if len(unlike) else row
+    return np.random.default_rng(derive_seed(seed, "mosaic", row)).choice(unlike)

@@ -1,6 +1,7 @@
 """Perturbation: how well a map foretells what the score does when positions are taken away (filled with the sample's mean)."""
 
 import numpy as np
+from scipy import stats
 
 from lab import routines
 from sanity.localisation import relevances, signed
@@ -66,15 +67,15 @@ def monotonicity(viewer, maps, seed):
 
 @metrics.register(better="high")
 def monotonicity_correlation(viewer, maps, seed):
-    """Monotonicity of variance: rank correlation of each cell's relevance with the variance of the score when it is filled with noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
-    subject, rng = viewer.subject, np.random.default_rng([seed, 43])
-    found = relevances(maps, places(subject))
-    values, spreads = [], []
+    """Monotonicity correlation: rank correlation, by mid-ranks, of each cell's relevance with the mean squared change of the score when it is filled with noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
+    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "monotonicity correlation"))
+    found, before = relevances(maps, places(subject)), untouched(subject)
+    values, changes = [], []
     for mask in grid(found.shape):
         values.append(found[:, mask].sum(axis=1))
         drawn = [scores(subject, np.broadcast_to(mask, found.shape), "uniform", rng) for _ in range(4)]
-        spreads.append(np.var(drawn, axis=0))
-    return _correlation(_ranked(values), _ranked(spreads))
+        changes.append(np.mean((np.array(drawn) - before) ** 2, axis=0))
+    return _correlation(_ranked(values), _ranked(changes))
 
 
 @metrics.register(better="low")
@@ -166,4 +167,5 @@ def _correlation(first, second):
 
 
 def _ranked(rows):
-    return np.argsort(np.argsort(np.array(rows), axis=0), axis=0).astype("float64")
+    """Mid-ranks over the first axis: float64."""
+    return stats.rankdata(np.array(rows), axis=0)

@@ -3,12 +3,15 @@
 import numpy as np
 
 from lab import routines
+from lab.environment import keras
 from sanity.localisation import signed
 from sanity.metrics import metrics
 from sanity.removal import extent
 from sanity.seeds import derive_seed
 
 NOISE, DRAWS = 0.02, 8
+# The paper's smallest denominator.
+SMALLEST = 1e-12
 
 
 @metrics.register(better="low")
@@ -34,28 +37,28 @@ def local_lipschitz(viewer, maps, seed):
 
 @metrics.register(better="low")
 def relative_input_stability(viewer, maps, seed):
-    """RIS: largest relative change of the map per relative change of the input (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    """RIS: largest relative change of the map per relative change of the input, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877).
+
+    Relative by norms, not value by value, where zeros would rule; nan for a sample whose prediction never stays.
+    """
     return _relative(viewer, maps, seed, lambda inputs: inputs)
 
 
 @metrics.register(better="low")
 def relative_output_stability(viewer, maps, seed):
-    """ROS: largest relative change of the map per change of the logits (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    """ROS: largest relative change of the map per absolute change of the logits, L2, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network = viewer.subject.network
-    return _relative(viewer, maps, seed, lambda inputs: routines.logits(network, inputs))
+    return _relative(viewer, maps, seed, lambda inputs: routines.logits(network, inputs), absolute=True)
 
 
 @metrics.register(better="low")
 def relative_representation_stability(viewer, maps, seed):
-    """RRS: largest relative change of the map per relative change of the last layer before the logits (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    """RRS: largest relative change of the map per relative change of the layer that feeds the logits, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network = viewer.subject.network
-    paths = [path for path, shape in network.shapes.items() if isinstance(shape, tuple)]
-    return _relative(
-        viewer,
-        maps,
-        seed,
-        lambda inputs: routines.activations(network, inputs, paths[-2] if len(paths) > 1 else paths[-1]),
-    )
+    layer = last_hidden(network, viewer.subject.inputs)
+    if layer is None:
+        return np.full(len(viewer.subject.names), np.nan)
+    return _relative(viewer, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
 
 
 @metrics.register(better="low")
@@ -100,13 +103,46 @@ def _moves(viewer, maps, seed):
     return found
 
 
-def _relative(viewer, maps, seed, representation):
-    before = representation(viewer.subject.inputs)
+def _relative(viewer, maps, seed, representation, absolute=False):
+    """Largest ratio of the map's relative change to the representation's over the noisy inputs whose prediction stays: float64 [samples]."""
+    network, inputs = viewer.subject.network, viewer.subject.inputs
+    before, own = representation(inputs), _predicted(network, inputs)
+    size = 1.0 if absolute else np.maximum(_norm(before), 1e-300)
     found = []
-    for inputs, moved in _moves(viewer, maps, seed):
-        change = _norm(representation(inputs) - before) / np.maximum(_norm(before), 1e-300)
-        found.append(moved / np.maximum(change, 1e-12))
-    return np.max(found, axis=0)
+    for noisy, moved in _moves(viewer, maps, seed):
+        change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
+        stays = (_predicted(network, noisy) == own).reshape(len(own), -1).all(axis=1)
+        found.append(np.where(stays, moved / change, -np.inf))
+    largest = np.max(found, axis=0)
+    return np.where(largest >= 0, largest, np.nan)
+
+
+def _predicted(network, inputs):
+    """The class of highest logit, or of one logit whether it is above zero: int [samples, ...]."""
+    logits = routines.logits(network, inputs)
+    return logits.argmax(axis=-1) if logits.shape[-1] > 1 else logits > 0
+
+
+def last_hidden(network, inputs):
+    """The address of the last layer before what makes the logits, or None where there is none.
+
+    A layer whose output is the logits themselves, before a softmax that is a layer of its own, makes them too.
+    """
+    logits, makers = routines.logits(network, inputs), []
+    for address in reversed([name for name, shape in network.shapes.items() if isinstance(shape, tuple)]):
+        if any(address.startswith(f"{maker}/") for maker in makers) or isinstance(
+            network.tree[_path(address)], keras.Model
+        ):
+            continue
+        found = None if network._passed_by(address) else routines.activations(network, inputs, address)
+        if found is not None and not (found.shape == logits.shape and np.allclose(found, logits, rtol=1e-4)):
+            return address
+        makers.append(_path(address))
+    return None
+
+
+def _path(address):
+    return address.partition("@")[0]
 
 
 def _norm(values):

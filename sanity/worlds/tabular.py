@@ -36,6 +36,6 @@ def build():
 @worlds.register
 def tabular():
     """A table of twelve columns, three of which decide among three classes."""
-    training = Training(samples=3000, passes=60, batch=60)
+    training = Training(samples=8000, passes=60, batch=80)
     oracle = f"columns {DECIDE} decide; the others, though larger, do not"
     return World("tabular", oracle, factors, render, build, ("deciding",), ("others",), training)

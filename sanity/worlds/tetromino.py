@@ -16,12 +16,14 @@ from sanity.worlds.world import Samples, Training, World
 SIDE = 8
 SHAPES = np.array([[[1, 0, 0], [1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]], float)
 FIXED = np.array([[1, 1], [4, 4]])
+# Where the shape may lie anywhere, so does a square of four pixels, which says nothing: without it the brightest pixels would be the shape.
+SQUARE = 2
 # Signal against noise, by scenario, for white and for correlated background.
 ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.75, 0.5), "xor": (0.4, 0.3)}
 
 
 def factors(scenario, correlated, rng, count):
-    """label; second bit (xor); turn and place (rigid); noise."""
+    """label; second bit (xor); turn, place, and where the square lies (rigid); noise."""
     noise = rng.normal(size=(count, SIDE, SIDE))
     if correlated:
         noise = gaussian_filter(noise, (0, 1.0, 1.0), mode="wrap")
@@ -31,6 +33,7 @@ def factors(scenario, correlated, rng, count):
         "bit": rng.integers(0, 2, count),
         "turn": rng.integers(0, 4, count) if scenario == "rigid" else np.zeros(count, int),
         "place": rng.integers(0, SIDE - 2, (count, 2)),
+        "square": rng.integers(0, 1000, (count, 2)),
         "noise": noise,
     }
 
@@ -41,12 +44,24 @@ def render(drawn, scenario, alpha):
         *(_pattern(scenario, *each) for each in zip(*(drawn[name] for name in ("label", "bit", "turn", "place"))))
     )
     patterns, masks, noise = np.stack(patterns), np.stack(masks), drawn["noise"]
+    decoys = _squares(drawn["place"], drawn["square"]) if scenario == "rigid" else None
+    patterns = patterns if decoys is None else patterns + decoys
     if scenario == "multiplicative":
         values = (1 - alpha * (patterns > 0)) * noise
     else:
         values = alpha * patterns / np.linalg.norm(patterns, axis=(1, 2), keepdims=True) + (1 - alpha) * noise
     scale = np.abs(values).max((1, 2), keepdims=True)
-    return Samples((values / scale).astype("float32")[..., None], drawn["label"], masks)
+    return Samples((values / scale).astype("float32")[..., None], drawn["label"], masks, decoys)
+
+
+def _squares(places, drawn):
+    """A square above or below each shape, a row between them: bool [count, side, side]."""
+    found = np.zeros((len(places), SIDE, SIDE), bool)
+    for sheet, (row, _), (down, right) in zip(found, places, drawn):
+        free = [*range(row - SQUARE), *range(row + 4, SIDE - SQUARE + 1)]
+        top, left = free[down % len(free)], right % (SIDE - SQUARE + 1)
+        sheet[top : top + SQUARE, left : left + SQUARE] = True
+    return found
 
 
 def _pattern(scenario, label, bit, turn, place):
@@ -83,7 +98,7 @@ def _register(scenario, correlated):
             functools.partial(render, scenario=scenario, alpha=ALPHA[scenario][correlated]),
             build,
             causes=("label", "bit"),
-            idle=() if scenario == "multiplicative" else ("noise",),
+            idle={"multiplicative": (), "rigid": ("noise", "square")}.get(scenario, ("noise",)),
             training=Training(samples=4000, goal=0.99, passes=40, batch=64, rate=2e-3),
         )
 

@@ -1,0 +1,219 @@
+"""Rules on numbers alone: what is the unit, what is the family, what is allowed to decide; nothing is trained here."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sanity.checks.faithfulness import USUAL
+from sanity.evidence import Evidence
+from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.statistics import krippendorff, over_units, sign_test, wilson
+from sanity.verdict import judge
+
+
+def ruled(check, samples, method="any", **rest):
+    return judge([Evidence(check, method, "net", {"images": 24, **rest.pop("sizes", {})}, samples, (), **rest)])[0]
+
+
+# Retraining ---------------------------------------------------------------------------------------------------------------
+
+
+def retrained(gained, keep=False):
+    """A verdict on advantages [shares, repeats]."""
+    samples = {"accuracy/random": 0.5 + gained, "accuracy/map": np.full(gained.shape, 0.5)}
+    samples["accuracy/leak"] = np.full((len(gained), 1), 0.3)
+    return ruled("retraining", samples, settings={"keep": keep}, sizes={"repeats": gained.shape[1]})
+
+
+def nested(rng, shares, repeats):
+    """Advantages of an order that is worth nothing: what a repeat's order gives by chance is in all of its shares."""
+    return 0.05 * rng.standard_normal(repeats) + 0.005 * rng.standard_normal((shares, repeats))
+
+
+def test_shares_of_one_repeat_are_no_repeats_and_chance_passes_no_oftener_than_it_may():
+    outcomes = [retrained(nested(np.random.default_rng(seed), 3, 6)).outcome for seed in range(400)]
+    assert wilson(outcomes.count("PASS"), 400).high <= 0.05
+    # What went before: six numbers of two orders, tested as six.
+    before = [sign_test(nested(np.random.default_rng(seed), 3, 2).ravel()) < 0.05 for seed in range(400)]
+    assert wilson(np.sum(before), 400).low > 0.2
+
+
+def test_six_repeats_may_pass_and_five_never():
+    clear = 0.2 + nested(np.random.default_rng(0), 2, 8) / 10
+    assert retrained(clear[:, :6]).outcome == "PASS" and retrained(-clear[:, :6], keep=True).outcome == "PASS"
+    assert retrained(-clear[:, :6]).outcome == "FAIL"
+    few = retrained(clear[:, :5])
+    assert few.outcome == "INCONCLUSIVE" and "5 repeats; fewer than 6" in few.why
+    assert few.effect.mean == pytest.approx(0.2, abs=0.02) and np.isnan(few.effect.low)
+
+
+# Faithfulness -------------------------------------------------------------------------------------------------------------
+
+
+def perturbed(strength, seed, images=24, method="any", names=USUAL):
+    """Evidence of a method whose order moves the score by `strength` deviations more than random order does."""
+    rng = np.random.default_rng(seed)
+    samples = {}
+    for name in names:
+        samples[f"z/{name}"] = strength + rng.standard_normal(images)
+        samples[f"above/{name}"] = samples[f"z/{name}"] - 1
+    return Evidence("faithfulness", method, "net", {"images": images}, samples, ())
+
+
+BLIND = [perturbed(0, 90 + turn, method=name) for turn, name in enumerate(("edges", "noise", "centre"))]
+
+
+def test_controls_and_zeros_are_no_methods_that_images_could_agree_on():
+    """Four methods of which images do not know which is better; beside blind controls they would all look well told apart."""
+    alike = [perturbed(4, turn) for turn in range(4)]
+    columns = [each.samples["z/deletion_mean"] for each in [*alike, *BLIND]]
+    assert krippendorff(np.stack([*columns, np.zeros(24)], axis=1)) > 0.5 > 0.2 > krippendorff(np.stack(columns[:4], 1))
+    for family in (alike, [*alike, *BLIND]):
+        verdicts = judge(family)[:4]
+        assert {each.finding for each in verdicts} == {"METRIC UNRELIABLE"}, verdicts[0].why
+        assert {each.also["deletion_mean"].rpartition(" ")[2] for each in verdicts} == {
+            f"{krippendorff(np.stack(columns[:4], 1)):.2f}"
+        }
+
+
+def test_methods_that_images_tell_apart_are_judged():
+    good, bad = judge([perturbed(6, 0), perturbed(-3, 1), *BLIND])[:2]
+    assert good.outcome == "PASS" and bad.outcome == "FAIL" and "not measured" not in good.why
+
+
+@pytest.mark.parametrize("beside", [[], BLIND])
+def test_one_method_is_judged_by_its_own_intervals_and_the_reliability_is_said_to_be_unmeasured(beside):
+    oracle = judge([perturbed(6, 0), *beside])[0]
+    assert oracle.outcome == "PASS" and "reliability not measured" in oracle.why
+    assert judge([perturbed(0, 0), *beside])[0].outcome in ("FAIL", "INCONCLUSIVE")
+    lone = perturbed(6, 0, names=("deletion_mean", "insertion_mean"))
+    assert judge([lone, *beside])[0].outcome == "INCONCLUSIVE", "one baseline alone decides nothing"
+
+
+# Truth --------------------------------------------------------------------------------------------------------------------
+
+
+def found(rank, control):
+    return ruled("truth", {"data/rank": np.full(24, rank), "control/edges": control, "agreement": np.ones(24)})
+
+
+@pytest.mark.parametrize("rank", [1.0, 0.4])
+def test_where_a_blind_control_finds_everything_no_skill_is_divided_by_nothing(rank):
+    with np.errstate(all="raise"):
+        verdict = found(rank, np.ones(24))
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "CONTROLS AT CEILING") and np.isnan(verdict.effect.mean)
+    assert "best blind control" in verdict.why
+    assert found(1.0, np.full(24, 0.9)).outcome == "PASS" and found(rank, np.full(24, 0.3)).outcome == "PASS"
+
+
+# Completeness -------------------------------------------------------------------------------------------------------------
+
+
+def added(gap, error, promised=True):
+    samples = {"gap": np.full(24, gap), "error": np.full(24, error)}
+    return ruled("completeness", samples, settings={"promised": promised}, sizes={"draws": 8})
+
+
+@pytest.mark.parametrize(
+    "gap, error, outcome",
+    [
+        (0.01, 0.0, "PASS"),
+        (0.01, 0.03, "PASS"),
+        (0.01, 0.05, "INCONCLUSIVE"),
+        (0.3, 0.1, "FAIL"),
+        (0.3, 0.28, "INCONCLUSIVE"),
+    ],
+)
+def test_a_gap_decides_only_beyond_its_own_error(gap, error, outcome):
+    assert added(gap, error).outcome == outcome
+    assert added(gap, error, promised=False).outcome == ("INCONCLUSIVE" if outcome == "FAIL" else outcome)
+
+
+# Entropy ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_direction_of_entropy_is_that_of_the_test():
+    """One network of three falls far, two rise a little: by image the mean falls everywhere, though most numbers rise."""
+    rise = np.stack([np.full(24, -0.5), np.full(24, 0.1), np.full(24, 0.1)])
+    verdict = ruled("entropy", {"rise": rise}, sizes={"networks": 3})
+    assert verdict.finding == "FELL" and verdict.p < 0.05
+    assert ruled("entropy", {"rise": -rise}).finding == "ROSE"
+    assert ruled("entropy", {"rise": np.tile([1.0, -1.0], (3, 12))}).finding == "UNCHANGED"
+
+
+# Implementation -----------------------------------------------------------------------------------------------------------
+
+
+def compared(*counterparts):
+    samples = {}
+    for turn, (distance, scaled, factor) in enumerate(counterparts):
+        samples[f"distance/other_{turn}"] = np.full(24, distance)
+        samples[f"scaled/other_{turn}"] = np.full(24, scaled)
+        samples[f"scale/other_{turn}"] = np.broadcast_to(factor, 24)
+    return ruled("implementation", samples)
+
+
+def test_a_factor_is_no_other_implementation_and_a_sign_is_said():
+    same, other, turned = (0.0, 0.0, 1.0), (0.9, 0.8, 0.3), (2.0, 0.0, -1.0)
+    assert compared(same).outcome == "PASS" and compared(same).why == "with other_0"
+    free = compared(same, (0.9, 0.0, np.linspace(2, 10, 24)))
+    assert (free.outcome, free.finding) == ("PASS", "AGREES") and "factors of 2 to 10" in free.sentence
+    sign = compared(same, turned)
+    assert (sign.outcome, sign.finding) == ("INCONCLUSIVE", "OTHER SIGN") and "-1" in sign.why
+    assert compared(turned, other).finding == "DISAGREES" and compared(same, other).outcome == "FAIL"
+    assert compared((0.9, 0.0, np.resize([1.0, -1.0], 24))).finding == "OTHER SIGN"
+
+
+# Flags --------------------------------------------------------------------------------------------------------------------
+
+
+def pictured(check, name, values):
+    samples = {name: np.asarray(values), "units": np.arange(len(values))}
+    return Evidence(check, "maximize", "net", {}, samples, ())
+
+
+@pytest.mark.parametrize("check, name", [("stability", "silhouette"), ("prior", "excess")])
+def test_no_word_rests_on_a_bootstrap_over_two(check, name):
+    """Two pictures give one of three means, never an interval: units are judged together, of six or more."""
+    rng = np.random.default_rng(0)
+    honest, blind = 0.4 + 0.1 * rng.standard_normal((8, 2)), 0.2 * rng.standard_normal((8, 2))
+    for values, word in ((honest, CLEAR), (blind, FLAGGED)):
+        evidence = pictured(check, name, values)
+        assert {flag.word for flag in flags(evidence)} == {OPEN}
+        assert f"{values[0].mean():.2f} over 2" in flags(evidence)[0].why
+        assert summary(evidence).word == word
+        assert summary(pictured(check, name, values[:5])).word == OPEN
+    many = 0.4 + 0.1 * rng.standard_normal((3, 6))
+    assert {flag.word for flag in flags(pictured(check, name, many))} == {CLEAR}
+    assert summary(pictured(check, name, rng.standard_normal((6, 2)))).word == FLAGGED
+
+
+def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
+    blind = [np.random.default_rng(seed).standard_normal((6, 2)) for seed in range(400)]
+    cleared = sum(summary(pictured("stability", "silhouette", each)).word == CLEAR for each in blind)
+    assert wilson(cleared, 400).low <= 0.025 and wilson(cleared, 400).high < 0.06
+
+
+def test_pictures_dealt_among_few_units_test_nothing():
+    """Of three units there are six ways to deal: whatever the pictures, p is never below .05, and no flag follows from that."""
+    null = np.array([0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])
+    samples = {"choices": np.eye(3), "gain": np.full(3, 0.4), "null": null, "units": np.arange(3)}
+    evidence = Evidence("predictivity", "maximize", "net", {}, samples, ())
+    assert summary(evidence).word == OPEN
+    six = {
+        "choices": np.eye(6),
+        "gain": np.full(6, 0.4),
+        "null": np.array([0.5, *np.zeros(600)]),
+        "units": np.arange(6),
+    }
+    assert summary(dataclasses.replace(evidence, samples=six)).word == CLEAR
+
+
+def test_an_interval_over_fewer_than_six_units_is_refused():
+    five = over_units([1.0, 2, 3, 4, 5, np.nan])
+    assert five.mean == 3 and np.isnan(five.low) and str(five) == "3.00"
+    six = over_units([1.0, 2, 3, 4, 5, 6])
+    expected = stats.ttest_1samp([1, 2, 3, 4, 5, 6], 0).confidence_interval()
+    assert (six.mean, six.low, six.high) == pytest.approx((3.5, expected.low, expected.high))
