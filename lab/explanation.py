@@ -184,9 +184,8 @@ def doubts(explainer, network, inputs, objective):
     if network.heads[name] is None:
         hidden = given.shape[1] > 1 and (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)
         return ((*always, *(["a softmax that could not be taken off"] if hidden else [])),) * batch
-    place = next(number for number, (_, term) in enumerate(objective.terms) if term.kind in OUTPUTS)
-    seen = np.take_along_axis(given, objective.numbers(batch)[place][0][:, None], axis=1)[:, 0]
-    return tuple((*always, *(["saturated softmax"] if each > SATURATED else [])) for each in seen)
+    sure = routines.class_probability(network, inputs, objective) > SATURATED
+    return tuple((*always, *(["saturated softmax"] if each else [])) for each in sure)
 
 
 def _always(explainer, network, objective):

@@ -14,4 +14,9 @@ def describe(error):
         text = " ".join(str(error).split())
     except Exception as other:
         text = f"its text raises {type(other).__name__}"
-    return f"{type(error).__name__}: {text or 'no message'}"
+    return printable(f"{type(error).__name__}: {text or 'no message'}")
+
+
+def printable(text):
+    """Text in which every character that no file or terminal can show is written by its number: str."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

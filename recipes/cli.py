@@ -237,7 +237,7 @@ def explain(context, images, method, target, output, region, levels, layer, sett
 def _images(paths, levels):
     """Files, or one folder of them, as a recipe's table of images."""
     if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
-        return {"folder": paths[0], "most": MANY, "levels": levels}
+        return {"folder": paths[0], "most": MANY, "levels": levels, "labels": "where known"}
     return {"files": list(paths), "most": max(1, len(paths)), "levels": levels}
 
 

@@ -230,7 +230,7 @@ def _agreement_rows(found):
 def _table(rows):
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def lines(listed, store):

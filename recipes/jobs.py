@@ -197,7 +197,7 @@ def _table(judged):
     rows.writerow(COLUMNS)
     for family, verdicts in judged.items():
         rows.writerows(_line(family, each) for each in verdicts)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _line(family, verdict):

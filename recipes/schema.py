@@ -1,5 +1,6 @@
 """Recipe: what to run, as a TOML file; parsed and validated, never executed."""
 
+import math
 import pathlib
 import re
 import tomllib
@@ -79,6 +80,7 @@ class Images(Table):
     photographs: list[str] = []
     most: int = Field(48, ge=1)
     levels: int | None = Field(None, ge=1)
+    labels: Literal["folders", "where known"] = "folders"
     fit: Literal["squash", "crop"] = "squash"
 
     @model_validator(mode="after")
@@ -275,7 +277,16 @@ def recipe(table):
 
 def canonical(recipe):
     """The recipe as plain values with every default filled in, for digests and manifests: dict."""
-    return recipe.model_dump(mode="json")
+    return _told_apart(recipe.model_dump())
+
+
+def _told_apart(value):
+    """Plain values in which nan, inf and -inf, which JSON does not know, are words of their own."""
+    if isinstance(value, dict):
+        return {key: _told_apart(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_told_apart(each) for each in value]
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def method_names(recipe):

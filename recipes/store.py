@@ -211,18 +211,8 @@ def encode(values):
 
 
 def digest(values):
-    """SHA-256 of plain values, in which nan, inf and -inf are three different ones: str."""
-    return hashlib.sha256(
-        json.dumps(_numbers(values), sort_keys=True, ensure_ascii=True, default=str).encode()
-    ).hexdigest()
-
-
-def _numbers(value):
-    if isinstance(value, dict):
-        return {str(key): _numbers(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_numbers(each) for each in value]
-    return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
+    """SHA-256 of plain values: str."""
+    return hashlib.sha256(encode(values)).hexdigest()
 
 
 def pack(arrays):

@@ -7,12 +7,14 @@ import pathlib
 import re
 import sys
 import time
+import warnings
 
 import numpy as np
 
 from lab import data, models, routines
 from lab.attribution import explainers
 from lab.images import read
+from lab.labels import correct_classes
 from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
@@ -81,7 +83,18 @@ class Workshop:
         else:
             named = data.photographs(chosen.photographs or data.PHOTOGRAPHS)
         few = slice(chosen.most)
-        return data.Data(named.names[few], named.images[few], named.labels[few] if named.labels else None)
+        return data.Data(named.names[few], named.images[few], self._labels(named.labels[few] if named.labels else None))
+
+    def _labels(self, labels):
+        """The labels, but where folders need not be classes: none, with a warning, where they are not."""
+        if labels is None or self.recipe.images.labels == "folders":
+            return labels
+        try:
+            correct_classes(sorted(set(labels)), self.network.class_count, self.network.classes)
+        except Refused as error:
+            warnings.warn(f"the folders are not taken for labels: {error}", stacklevel=2)
+            return None
+        return labels
 
     @functools.cached_property
     def stock(self):

@@ -7,6 +7,7 @@ import numpy as np
 
 from lab import routines
 from lab.environment import tf
+from lab.labels import correct_classes
 from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -66,15 +67,15 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     """
     inputs = network.preprocess(data.images, fit=fit)
     name = _output(network, output)
-    scores = routines.class_logits(network, inputs, output=name)
-    placed = scores.ndim > 2
-    _refuse_region(network, name, scores.shape, region)
+    placed = len(network.outputs[name]) > 2
+    _refuse_region(network, name, region)
+    scores = routines.outputs(network, inputs)[name] if placed else routines.class_logits(network, inputs, output=name)
     means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
     top = _predicted(scores) if placed else scores.argmax(axis=1)
     targets = top if target == "top" else np.full(len(top), network.class_index(target))
     objective = _regional(targets, scores, region, name) if placed else _of_class(network, targets, scores, name)
     network.check(objective)
-    right = None if data.labels is None else _right(network, data.labels, means.shape[1])
+    right = None if data.labels is None else correct_classes(data.labels, means.shape[1], network.classes)
     correct = None if right is None or placed else right[np.arange(len(top)), top]
     labels = None if correct is None or (right.sum(axis=1) != 1).any() else right.argmax(axis=1)
     _warn_collapsed(network, inputs, means)
@@ -111,7 +112,8 @@ def _of_class(network, targets, scores, output):
     return score(targets.tolist(), output=output if len(network.outputs) > 1 else None)
 
 
-def _refuse_region(network, name, shape, region):
+def _refuse_region(network, name, region):
+    shape = network.outputs[name]
     if len(shape) > 2 and region is None:
         raise Refused(
             f"An output with positions is asked over a region: region='all' or 'predicted'. Received: {name!r} of {network.name}, of shape {shape}, and no region=."
@@ -133,11 +135,6 @@ def _regional(targets, scores, region_name, output):
     chosen = scores.argmax(axis=-1) == targets.reshape(-1, *[1] * (scores.ndim - 2))
     masks = [mask if region_name == "predicted" and mask.any() else np.ones_like(mask) for mask in chosen]
     return region(targets.tolist(), list(masks), output=output)
-
-
-def _right(network, labels, classes):
-    """Which classes are right for each sample: bool [samples, classes]."""
-    return np.arange(classes) == np.array([network.class_index(label) for label in labels])[:, None]
 
 
 def _warn_collapsed(network, inputs, means):

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from recipes.store import Store, digest, encode, pack, sweep
+from recipes.store import Store, encode, pack, sweep
 
 
 @pytest.fixture
@@ -130,11 +130,6 @@ def test_shared_folders_are_swept_of_the_dead_alone(tmp_path):
         (tmp_path / name).write_text("")
     sweep(tmp_path)
     assert {name: (tmp_path / name).exists() for name in names} == names
-
-
-def test_numbers_that_are_none_are_told_apart_by_a_digest():
-    values = [{"x": number} for number in (float("nan"), float("inf"), float("-inf"), None, 0.0)]
-    assert len({digest(value) for value in values}) == 5 and digest(values[0]) == digest({"x": float("nan")})
 
 
 def test_text_that_is_no_unicode_is_written_and_read(store):
