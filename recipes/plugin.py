@@ -43,7 +43,7 @@ def _verdict(
     from sanity.verdict import judge
 
     network = model if isinstance(model, lab.Network) else lab.load(model, **loading)
-    on = subject(network, _data(images, labels), target=target, fit=fit)
+    on = subject(network, _data(images, labels, network), target=target, fit=fit)
     ask, own = checks.get(check), dict(settings or {})
     common = shared(ask, on, seed, own)
     family = [ask(explainers.get(method), on, seed=seed, **common, **own, **(options or {}))]
@@ -57,13 +57,13 @@ def _verdict(
     return verdicts[0]
 
 
-def _data(images, labels):
+def _data(images, labels, network):
     import numpy as np
 
     import lab
 
     if isinstance(images, str) or hasattr(images, "joinpath"):
-        return lab.folder(images)
+        return lab.folder(images, channels=network.preprocessing.channels if network.preprocessing else 3)
     arrays = tuple(np.asarray(each) for each in images)
     return lab.Data(
         tuple(str(place) for place in range(len(arrays))), arrays, None if labels is None else tuple(map(str, labels))

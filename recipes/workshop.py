@@ -163,7 +163,7 @@ class Workshop:
                 "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),
             }
         looked = {
-            f"atlas/{number}": _digest([("image", read(each.image))])
+            f"atlas/{number}": _digest([("image", read(each.image, channels=self.channels))])
             for number, each in enumerate(self.recipe.atlas)
             if each.image
         }
