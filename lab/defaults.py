@@ -93,6 +93,7 @@ def offered(network):
 
 def rank(network):
     """How many axes a layer's output has that lies over the first input: int, or None where no input has positions."""
+    # Ids gain an axis when they are embedded.
     ranks = [len(leaf.shape) + (not leaf.dtype.is_floating and len(leaf.shape) < 3) for _, leaf in network.places()]
     return next((rank for rank in ranks if rank > 2), None)
 

@@ -11,6 +11,7 @@ from lab.attribution.paths import starts
 from lab.embeddings import lifted, lifted_options
 from lab.environment import tf
 from lab.maps import pooled
+from lab.network import refuse_other
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
 from lab.registry import nearest, options
@@ -49,6 +50,7 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option,
     and for maps that have neither the shape of the inputs nor that of a layer.
     """
+    refuse_other(network, objective)
     explainer = explainers.get(method)
     chosen = settled(explainer, network, seed, given)
     arrays = network.inputs(inputs)

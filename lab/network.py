@@ -18,8 +18,10 @@ import numpy as np
 
 from lab import defaults, layout, snapshot, taps
 from lab.environment import keras, on_gpu, tf
+from lab.inputs import blank, checked, declared, floats_let_through, taken
 from lab.layers import Layer, looped, variables, walk
-from lab.objectives import check
+from lab.objectives import OUTPUTS, check, refuse_no_objective
+from lab.outputs import named
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.text import refuse_text
@@ -67,11 +69,13 @@ class Network:
         self.lock = threading.RLock()
         self.traces = 0
         self.halved = []
-        taken = _input_spec(model) if spec is None else spec
-        self._build(taken)
+        # What the model says it takes; `spec` is what the lab takes in its place.
+        self.declared = declared(model) if spec is None else spec
+        self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
-        self.spec = tf.nest.map_structure(layout.spec_last, taken) if self.channels_first else taken
+        accepted, self._known = taken(self._run, self.tree.values(), self.declared)
+        self.spec = tf.nest.map_structure(layout.spec_last, accepted) if self.channels_first else accepted
         self.variables = variables(self.tree)
         self._held = snapshot.held(self.tree)
         self._refuse_nan()
@@ -150,17 +154,31 @@ class Network:
         return self.classes[index] if index < len(self.classes or ()) else str(index)
 
     def check(self, objective):
-        """Raise Refused where an objective asks for a layer, class or channel that the network lacks."""
+        """Raise Refused for what is no objective, or one that asks for a layer, class or channel that the network lacks."""
+        refuse_other(self, objective)
+        self._refuse_whole(objective)
         check(objective, self._shapes, self.outputs)
 
-    def inputs(self, given):
-        """Inputs as arrays of the network's own dtypes, in its own structure, checked.
+    def _refuse_whole(self, objective):
+        """Raise Refused for an objective of an output of whole numbers, such as the number of the class that was chosen."""
+        for _, term in objective.terms:
+            name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
+            if name in self.whole:
+                raise Refused(
+                    f"A score that can be explained is a floating number. Received: {term.kind}(...) of {name!r}, {self.whole[name]}. Explain what it is chosen from, the layer {self.last_hidden()!r}: lab.neuron({self.last_hidden()!r}, index)."
+                )
 
-        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
+    def inputs(self, given):
+        """Inputs as arrays of the dtypes that the lab takes, in the network's own structure, checked.
+
+        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity, and ids that do not fit.
         """
         refuse_text(self)
-        flat = self._flatten(given)
-        arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self.places())]
+        flat, own = self._flatten(given), tf.nest.flatten(self.declared)
+        arrays = [
+            checked(array, spec, name, said, self._known.get(place))
+            for place, (array, (name, spec), said) in enumerate(zip(flat, self.places(), own))
+        ]
         if len({len(array) for array in arrays}) > 1:
             raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
@@ -335,15 +353,23 @@ class Network:
 
     # Making ready -------------------------------------------------------------------------------------------------------
 
-    def _build(self, taken):
+    def _build(self):
         if not self.model.built or not self.model.weights:
-            self.model(tf.nest.map_structure(_blank, taken), training=False)
+            self.model(tf.nest.map_structure(blank, self.declared), training=False)
 
-    def call(self, inputs):
-        """What the Keras model gives for inputs as the lab has them, with channels last."""
+    def call(self, given):
+        """What the Keras model gives for inputs as the lab has them, with channels last. Only inside a tf.function.
+
+        Every call starts from reset states, and none is kept.
+        """
         if self.channels_first:
-            inputs = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, inputs)
-        return self.model(inputs, training=False)
+            given = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, given)
+        return self._run(tf.nest.map_structure(_as_declared, given, self.declared))
+
+    def _run(self, given):
+        layers = self.tree.values()
+        with floats_let_through(layers), taps.stateless(layers):
+            return self.model(given, training=False)
 
     def _refuse_nan(self):
         for name, variable in self.variables.items():
@@ -358,10 +384,12 @@ class Network:
             reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._named(self.call(inputs))
+            _refuse_writes(reader.graph)
             seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
             seen["order"] = reader.order
             made_of = Trace(outputs, {}, 0, self.channels_first)
             logits = {name: made_of.logits(name) for name in outputs}
+            seen["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
             seen["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
             seen["readable"], seen["leading"] = self._reached(reader, list(logits.values()))
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
@@ -372,6 +400,7 @@ class Network:
         tf.function(look, autograph=False).get_concrete_function(self.spec)
         # heads are taken off when a logit is asked for; ends is whatever activation made each output.
         self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
+        self.whole = {name: dtype.name for name, dtype in seen["dtypes"].items() if not dtype.is_floating}
         # Outputs of a function that was saved without its layers, behind which nothing can be seen.
         self.closed = seen["closed"]
         self._layers = self._rows(seen["reader"], seen["order"])
@@ -417,14 +446,8 @@ class Network:
         ]
         return 2 * max(1, sum(sizes))
 
-    def _named(self, outputs):
-        if isinstance(outputs, dict):
-            return dict(outputs)
-        listed = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-        names = list(getattr(self.model, "output_names", None) or [])
-        if len(names) != len(listed) or len(set(names)) != len(names):
-            names = ["output"] if len(listed) == 1 else [str(position) for position in range(len(listed))]
-        return dict(zip(names, listed))
+    def _named(self, given):
+        return named(given, list(getattr(self.model, "output_names", None) or []))
 
     def _flatten(self, given):
         try:
@@ -456,25 +479,26 @@ class Network:
 _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
 
 
-def _input_spec(model):
-    """TensorSpecs of what a model takes, in its own structure, batch free."""
-    given = (
-        getattr(model, "_inputs_struct", None)
-        if not isinstance(model, keras.Sequential)
-        else (model.inputs or [None])[0]
-    )
-    if given is None:
-        shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
-        if shape is None or not all(side is None or isinstance(side, int) for side in shape):
-            raise Refused(
-                f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
-            )
-        return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
-    return tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), given)
+def refuse_other(network, objective):
+    """Raise Refused for what is no Network, and for what is no objective, with what to type instead."""
+    if not isinstance(network, Network):
+        way = "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
+        raise Refused(f"The lab asks a Network. Received: {type(network).__name__}: {way}.")
+    refuse_no_objective(objective)
 
 
-def _blank(spec):
-    return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
+def _refuse_writes(graph):
+    """Raise Refused where a call of the model writes to a variable of TensorFlow's, past the lab."""
+    writes = [op.name for op in graph.get_operations() if op.type.startswith("Assign") and "Variable" in op.type]
+    if writes:
+        raise Refused(
+            f"A question leaves a model as it was. Received: one that writes to a tf.Variable when it is called ({writes[0]}): let the layer hold it by self.add_weight(..., trainable=False)."
+        )
+
+
+def _as_declared(leaf, spec):
+    """Ids in the dtype that the model takes; pictures stay floats."""
+    return leaf if leaf.dtype.is_floating else tf.cast(leaf, spec.dtype)
 
 
 def _shape(tensor):
@@ -488,24 +512,6 @@ def _addresses(path, calls):
 
 def _flatten_with_path(structure):
     return keras.tree.flatten_with_path(structure) if isinstance(structure, (dict, list, tuple)) else [((), structure)]
-
-
-def _checked(array, spec, place):
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
-    array = array.astype(spec.dtype.as_numpy_dtype, copy=False)
-    if not spec.shape.is_compatible_with(array.shape):
-        raise Refused(
-            f"Inputs have the shape that the model takes, {tuple(spec.shape)}. Received: {array.shape} for {place}."
-        )
-    if not len(array):
-        raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
-    if array.dtype.kind == "f":
-        bad = [index for index, sample in enumerate(array) if not np.isfinite(sample).all()]
-        if bad:
-            raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
-    return array
 
 
 def _index(name):

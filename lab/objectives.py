@@ -306,6 +306,20 @@ def custom(function, layers):
 _CENTRE = (-1,)
 
 
+def refuse_no_objective(given):
+    """Raise Refused for what is no objective, with what to type instead."""
+    if isinstance(given, Objective):
+        return
+    way = "lab.class_score(index)"
+    if callable(given):
+        way = "lab.custom(function, layers)"
+    elif isinstance(given, str):
+        way = f"lab.class_score(network.class_index({given!r}))"
+    elif np.ndim(given) < 2 and np.asarray(given).dtype.kind in "iu":
+        way = f"lab.class_score({np.asarray(given).tolist()})"
+    raise Refused(f"What is explained is an objective. Received: {type(given).__name__}: {way} makes one.")
+
+
 def check(objective, layers, outputs):
     """Raise Refused where an objective names a layer, output, class, channel or position that a network lacks.
 

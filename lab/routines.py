@@ -150,7 +150,7 @@ def gradient(network, inputs, objective, *, rule=None):
         with contextlib.nullcontext() if rule is None else override(rule):
             return differentiated(network, objective, weights, inputs, numbers)
 
-    _refuse_integers(network)
+    refuse_integers(network)
     return run(network, ("gradient", objective.structure, rule), body, *asked(network, inputs, objective))
 
 
@@ -221,7 +221,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         _, sums = tf.while_loop(lambda start, _: start < samples, step, (tf.constant(0), sums), parallel_iterations=1)
         return sums
 
-    _refuse_integers(network)
+    refuse_integers(network)
     (arrays, numbers), weights = asked(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
     most = chunks.size(network)
@@ -320,7 +320,8 @@ def asked(network, inputs, objective):
     return (arrays, objective.numbers(len(tf.nest.flatten(arrays)[0]))), objective.weights
 
 
-def _refuse_integers(network):
+def refuse_integers(network):
+    """Raise Refused for a network that takes whole numbers alone, at which there is no gradient."""
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         raise Refused(
             f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name} and embeds it in no Embedding layer that the lab can see."

@@ -113,7 +113,8 @@ def _projected(values, vector, power):
 
 
 def _weighted(activation, indices, weights):
-    return tf.reduce_sum(tf.gather(pooled(activation), indices, axis=1, batch_dims=1) * weights, axis=1)
+    values = tf.gather(pooled(activation), indices, axis=1, batch_dims=1)
+    return tf.reduce_sum(values * tf.cast(weights, values.dtype), axis=1)
 
 
 def _group(activation, index, rows, columns):

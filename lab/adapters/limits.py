@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab.environment import keras
+from lab.environment import keras, tf
 from lab.refusal import Refused
 
 
@@ -16,8 +16,14 @@ def refuse_uncuttable(network, library):
         raise Refused(f"{library} explains models of one input and one output. Received: several.")
     if network.channels_first:
         raise Refused(f"{library} reads channels-last models. Received: {network.name}, which is channels-first.")
-    if not network.places()[0][1].dtype.is_floating:
-        raise Refused(f"{library} takes gradients at floating inputs. Received: {network.places()[0][1].dtype.name}.")
+    declared = tf.nest.flatten(network.declared)[0].dtype
+    if not declared.is_floating or not network.places()[0][1].dtype.is_floating:
+        raise Refused(
+            f"{library} takes gradients at floating inputs. Received: {network.name}, which takes {declared.name}."
+        )
+    stateful = [path for path, layer in network.tree.items() if getattr(layer, "stateful", False)]
+    if stateful:
+        raise Refused(f"{library} would move the state of a network. Received: {stateful[0]!r}, which is stateful.")
 
 
 def refuse_head(network, library, taken_off=False):
@@ -31,7 +37,9 @@ def refuse_head(network, library, taken_off=False):
 def one_logit(network, inputs, objective, library):
     """The one input [batch, ...], and each sample's class, int [batch]. Raises Refused for anything else that is asked."""
     refuse_uncuttable(network, library)
-    if objective.structure != (("logit", None, False, None),) or objective.weights[0] != 1:
+    (kind, where, *_), units = objective.structure[0], next(iter(network.outputs.values()))[-1]
+    classes = kind == "logit" or (kind == "class_score" and units != 1)
+    if len(objective.terms) > 1 or not classes or where is not None or objective.weights[0] != 1:
         raise Refused(f"{library} explains one logit. Received: {objective}.")
     arrays = network.inputs(inputs)
     return arrays, np.asarray(objective.numbers(len(arrays))[0][0])

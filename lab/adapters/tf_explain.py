@@ -90,10 +90,10 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     """
     refuse_uncuttable(network, NAME)
     refuse_head(network, NAME)
-    method, address = _method("grad_cam", "GradCAM"), top_level(network, layer, NAME)
+    method, address, model = _method("grad_cam", "GradCAM"), top_level(network, layer, NAME), _functional(network)
 
     def maps(part, index):
-        outputs, slopes = method.get_gradients_and_filters(network.model, part, address, index, use_guided_grads)
+        outputs, slopes = method.get_gradients_and_filters(model, part, address, index, use_guided_grads)
         return np.stack([each.numpy() for each in method.generate_ponderated_output(outputs, slopes)])
 
     return _by_class(network, inputs, objective, maps)
@@ -138,7 +138,7 @@ def extract_activations(network, inputs, objective, *, layer=None):
     address = top_level(network, layer, NAME)
     arrays = network.inputs(inputs)
     with silent():
-        model = _method("activations", "ExtractActivations").generate_activations_graph(network.model, [address])
+        model = _method("activations", "ExtractActivations").generate_activations_graph(_functional(network), [address])
         return np.concatenate(
             [np.asarray(model(arrays[row : row + 16], training=False)) for row in range(0, len(arrays), 16)]
         ).astype("float32")
@@ -168,14 +168,24 @@ def _drawn_from(seed):
 # What tf-explain is given -------------------------------------------------------------------------------------------------
 
 
+def _functional(network):
+    """The model as it is, or a Sequential as a Functional one of the same layers, made once: it has no `output` of its own."""
+    if not isinstance(network.model, keras.Sequential):
+        return network.model
+    if "tf_explain/functional" not in network.compiled:
+        network.compiled["tf_explain/functional"] = keras.Model(network.model.inputs[0], network.model.outputs[0])
+    return network.compiled["tf_explain/functional"]
+
+
 def _score_model(network):
     """The model without its softmax, as tf-explain's own VanillaGradients cuts it."""
     method = _method("vanilla_gradients", "VanillaGradients")()
     refuse_uncuttable(network, NAME)
+    whole = _functional(network)
     with silent():
-        model = method.get_score_model(network.model)
+        model = method.get_score_model(whole)
     # It removes a softmax only where that is a layer of its own.
-    refuse_head(network, NAME, taken_off=model is not network.model)
+    refuse_head(network, NAME, taken_off=model is not whole)
     return model
 
 
@@ -183,7 +193,7 @@ def _probability_model(network):
     """The model with a softmax at its end, made once."""
     refuse_uncuttable(network, NAME)
     if any(head == "Softmax" for head in network.heads.values()):
-        return network.model
+        return _functional(network)
     if any(network.heads.values()):
         raise Refused(
             f"tf-explain's loss needs a softmax or logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."

@@ -46,7 +46,7 @@ def decomposed(network, inputs, objective):
         scores = score(objective.structure, weights, numbers, trace)
         met = biases.met
         slopes = tf.gradients(scores, [inputs, *(tensor for tensor, _ in met.values())])
-        parts = {"": inputs * slopes[0]}
+        parts = {"": tf.cast(inputs * slopes[0], tf.float32)}
         for (address, (_, bias)), slope in zip(met.items(), slopes[1:]):
             if slope is not None:
                 parts[address] = tf.cast(slope * tf.cast(bias, slope.dtype), tf.float32)

@@ -62,7 +62,8 @@ def noisy(leaf, _, options, indices, number):
     )
 
     def sample(index):
-        return tf.random.stateless_normal(shape, fold(fold(seed, index), number), dtype=leaf.dtype)
+        # One stream for all precisions.
+        return tf.cast(tf.random.stateless_normal(shape, fold(fold(seed, index), number)), leaf.dtype)
 
     normal = tf.map_fn(sample, indices, fn_output_signature=leaf.dtype)
     axes = list(range(1, len(leaf.shape)))

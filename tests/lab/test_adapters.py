@@ -202,3 +202,38 @@ def test_a_callable_that_asks_for_gradients_may_draw(small):
     assert distance(maps_of(small, explainer, scale=0.0), lab.gradient(small, networks.images(), GOAL)) < 1e-4
     with pytest.raises(ValueError, match="Unknown option"):
         maps_of(small, explainer, size=3)
+
+
+def test_tf_explain_explains_a_sequential_model_as_the_functional_one():
+    def layers():
+        return [
+            keras.layers.Conv2D(4, 3, activation="relu", name="last"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(5),
+        ]
+
+    inputs = keras.Input((16, 16, 3))
+    builds = [keras.Sequential([keras.Input((16, 16, 3)), *layers()])]
+    builds.append(keras.Model(inputs, networks.through(layers(), inputs)))
+    sequential, functional = (networks.network(networks.filled(model)) for model in builds)
+    for name in (name for name in ADAPTED if name.startswith("tf_explain.")):
+        assert distance(maps_of(sequential, name), maps_of(functional, name)) < 1e-5, name
+
+
+def test_adapters_take_the_score_of_a_class_for_its_logit(small):
+    for name in ("tf_explain.vanilla_gradients", "tf_keras_vis.saliency"):
+        maps = lab.explain(small, networks.images(), lab.class_score(INDEX), method=name).maps
+        assert np.array_equal(maps, maps_of(small, name))
+
+
+def test_adapters_refuse_what_they_would_move_or_cast():
+    inputs = keras.Input(batch_shape=(2, 6, 3))
+    states = keras.layers.LSTM(4, stateful=True, return_sequences=True)(inputs)
+    stateful = networks.network(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalMaxPooling1D()(states))))
+    whole = keras.Input((16, 16, 3), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(whole))
+    bytes_ = networks.network(keras.Model(whole, keras.layers.Dense(2)(pooled)))
+    for seen, shape, words in ((stateful, (2, 6, 3), "state"), (bytes_, (2, 16, 16, 3), "uint8")):
+        for name in ("tf_explain.vanilla_gradients", "tf_keras_vis.saliency"):
+            with pytest.raises(lab.Refused, match=words):
+                lab.explain(seen, np.ones(shape, "float32"), lab.logit(0), method=name)

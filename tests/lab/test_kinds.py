@@ -402,3 +402,42 @@ def test_a_saved_model_is_explained_through_its_signature(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="which is none"):
         lab.load(tmp_path / "empty")
+
+
+# Double precision -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def doubles():
+    """One function in single precision, and in double where that is what Keras computes in."""
+    single = network(networks.flat())
+    keras.config.set_floatx("float64")
+    yield single, network(networks.flat(dtype="float64"))
+    keras.config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_network_in_double_precision_gives_the_same_map(doubles, name):
+    chosen, inputs = given(name, "image"), networks.images(3)
+    one, two = (lab.explain(seen, inputs, goal("image"), method=name, **chosen).maps for seen in doubles)
+    assert distance(one, two) < (0.05 if "guided_integrated" in name else 1e-3)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        lab.class_score(1),
+        lab.channel("last", 3),
+        lab.neuron("last", 2),
+        lab.layer("last"),
+        lab.direction("last", np.ones(12)),
+        lab.cosine("last", np.ones(12)),
+        lab.weighted("last", [0, 3], [0.5, 2]),
+        lab.group("last", 3, (1, 2), (0, 3)),
+        lab.logit(1) + 0.5 * lab.channel("last", 3),
+    ],
+    ids=str,
+)
+def test_every_objective_is_scored_in_double_precision(doubles, objective):
+    one, two = (routines.scores(seen, networks.images(3), objective) for seen in doubles)
+    assert distance(one, two) < 1e-4
