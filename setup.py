@@ -36,6 +36,7 @@ setup(
         "scikit-image>=0.24",
         "scikit-learn>=1.5",
         "tifffile>=2024.1",
+        "h5py>=3.11",
         "Pillow>=10.3",
         "pydantic>=2.7",
         "Jinja2>=3.1",

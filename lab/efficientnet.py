@@ -67,9 +67,10 @@ PREPROCESSING = Preprocessing(tuple(map(tuple, (np.eye(3) / 128.0).tolist())), (
 
 
 def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
-    """A network of the family as a Keras model: float32 [batch, side, side, 3] -> logits [batch, 1000]; `weights` is "imagenet" or None.
+    """A network of the family as a Keras model: float32 [batch, side, side, 3] -> logits [batch, 1000].
 
-    Raises Refused where the package with its weights is missing.
+    weights: "imagenet", None (random), or the path of weights that such a model saved. Raises Refused where the package with
+    its weights is missing, and for a file of other weights.
     """
     variant = VARIANTS[name]
     inputs = keras.Input((variant.size, variant.size, 3), name="image")
@@ -83,9 +84,21 @@ def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
         outputs
     )
     model = keras.Model(inputs, outputs, name=name)
-    if weights is not None:
+    if weights == "imagenet":
         _assign(model, variant, checkpoint.read(weights_file(name), variant.sha256))
+    elif weights is not None:
+        _load(model, weights)
     return model
+
+
+def _load(model, path):
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise Refused(
+            f'weights= is "imagenet", None (random) or a file that {model.name} saved with save_weights. Received: {str(path)!r}: {reason}'
+        ) from error
 
 
 def weights_file(name="efficientnet-lite0"):

@@ -161,6 +161,8 @@ def _beyond_pillow(image, channels):
 
 
 def _rgb(image):
+    if image.mode in ("LAB", "HSV"):
+        raise Refused(f"Images are RGB, grey or CMYK. Received: one in {image.mode}; convert it to RGB.")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layered = image.convert("RGBA")
         return np.asarray(Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB"))
@@ -181,7 +183,8 @@ def _tiff(path, channels):
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
-            _refuse_huge(page.imagelength, page.imagewidth, path)
+            _refuse_huge(page.imagelength, page.imagewidth * -(-page.samplesperpixel // 4), path)
+            _refuse_colours(path, page.photometric, channels)
             values, axes = page.asarray(), page.axes
             alpha = any(int(kind) in (1, 2) for kind in page.extrasamples)
             colours = int(page.photometric) == 2 and not alpha
@@ -203,6 +206,13 @@ def _tiff(path, channels):
         )
         values = values[..., :3]
     return _upright(values, orientation), alpha
+
+
+def _refuse_colours(path, kind, channels):
+    if channels in (1, 3) and int(kind) not in (1, 2):
+        raise Refused(
+            f"Colours of more than 8 bits are read as RGB or grey. Received: {path.name} of {kind.name}; convert it."
+        )
 
 
 def _upright(values, orientation):

@@ -128,6 +128,11 @@ def _refuse_unbuilt(model, spec):
 
 def _model(source, weights, size, allow_code, objects):
     """-> Keras model, its name, its preprocessing or None, its class names or None."""
+    by_name = isinstance(source, (str, os.PathLike)) and not os.path.exists(source)
+    if not by_name and weights not in ("imagenet", None):
+        raise Refused(
+            f"weights= is for models by name; others bring their own (model.load_weights). Received: {str(weights)!r}."
+        )
     if isinstance(source, keras.Model):
         return source, source.name, None, None
     if not isinstance(source, (str, os.PathLike)):

@@ -9,8 +9,10 @@ from PIL import Image
 
 
 def uri(image):
-    """An image [rows, columns, 3 or 1] in 0..1, or uint8, as a PNG data URI: str."""
+    """An image [rows, columns, 3 or 1] in 0..1, or uint8, as a PNG data URI: str. Other numbers of channels are shown as their mean."""
     array = np.asarray(image)
+    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4):
+        array = array.mean(axis=-1, keepdims=True).astype(array.dtype)
     if array.dtype != np.uint8:
         array = np.round(255 * np.clip(array, 0, 1)).astype("uint8")
     buffer = io.BytesIO()

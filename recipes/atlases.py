@@ -24,7 +24,7 @@ def jobs(number, asked, workshop):
     network.spatial(asked.layer, axes=2)
     maps.layouts.get(asked.layout)
     if asked.image:
-        read(asked.image)
+        read(asked.image, channels=workshop.channels)
     rows, columns = network.shapes[asked.layer][1:3]
     cells = rows * columns + asked.groups if asked.image else asked.side**2
     kind = "blocks" if asked.image else "atlas"
@@ -34,7 +34,7 @@ def jobs(number, asked, workshop):
 def do_blocks(workshop, _, job):
     """Building blocks of one photograph: a picture at every position, groups of neurons, and the strongest channels at each."""
     asked, network = workshop.recipe.atlas[job.given["atlas"]], workshop.network
-    image = read(asked.image)
+    image = read(asked.image, channels=workshop.channels)
     inputs = network.preprocess(image, fit="crop")
     seed = workshop.recipe.seed
     cells = maps.grid(network, inputs, asked.layer, seed=seed, steps=asked.steps)

@@ -62,7 +62,14 @@ def jobs(number, gallery, workshop):
 def _layers(gallery, network):
     """The layers of a gallery with their units: (address, or None for logits; list of int)."""
     if gallery.top_for:
-        return [(gallery.layer, examples.strongest(network, read(gallery.top_for), gallery.layer))]
+        return [
+            (
+                gallery.layer,
+                examples.strongest(
+                    network, read(gallery.top_for, channels=network.preprocessing.channels), gallery.layer
+                ),
+            )
+        ]
     if gallery.logits:
         return [(None, [network.class_index(each) for each in gallery.logits])]
     if gallery.layer:

@@ -45,7 +45,7 @@ def _verdict(
     network = model if isinstance(model, lab.Network) else lab.load(model, **loading)
     explainer, options = explainers.get(method), options or {}
     refuse_options(explainer, options)
-    on = subject(network, _data(images, labels), target=target, fit=fit)
+    on = subject(network, _data(images, labels, network), target=target, fit=fit)
     name = explainers.name(explainer)
     judged = examine(check, {name: explainer}, on, seed=seed, settings=settings, options={name: options})
     verdict = judged.verdicts[0]
@@ -59,13 +59,13 @@ def _verdict(
     return verdict
 
 
-def _data(images, labels):
+def _data(images, labels, network):
     import numpy as np
 
     import lab
 
     if isinstance(images, str) or hasattr(images, "joinpath"):
-        return lab.folder(images)
+        return lab.folder(images, channels=network.preprocessing.channels if network.preprocessing else 3)
     arrays = tuple(np.asarray(each) for each in images)
     return lab.Data(
         tuple(str(place) for place in range(len(arrays))), arrays, None if labels is None else tuple(map(str, labels))

@@ -175,7 +175,9 @@ class Workshop:
             return self._world_hashes()
         pictures = {f"atlas/{number}": each.image for number, each in enumerate(self.recipe.atlas)}
         pictures |= {f"gallery/{number}": each.top_for for number, each in enumerate(self.recipe.gallery)}
-        looked = {key: _digest([("image", read(path))]) for key, path in pictures.items() if path}
+        looked = {
+            key: _digest([("image", read(path, channels=self.channels))]) for key, path in pictures.items() if path
+        }
         others = {f"model/{name}": self._other_hash(name) for name in self._other_models()}
         return {"model": self._model_hash(), "images": self.images_hash, **looked, **others}
 

@@ -1,5 +1,8 @@
 """Options of explainers: what may be asked for, refused in one way."""
 
+import math
+import numbers
+
 import numpy as np
 
 from lab.environment import tf
@@ -8,20 +11,25 @@ from lab.refusal import Refused
 
 def whole(name, number):
     """A count, int. Raises Refused unless it is a whole number of 1 or more."""
-    if not np.isscalar(number) or int(number) != number or number < 1:
+    if not _real(number) or not number >= 1 or int(number) != number:
         raise Refused(f"{name} is a whole number of 1 or more. Received: {number!r}.")
     return int(number)
 
 
+def _real(number):
+    """Whether a value is one finite real number, and not True, a text or an array: bool."""
+    return isinstance(number, numbers.Real) and not isinstance(number, bool) and math.isfinite(number)
+
+
 def at_least(name, number, low):
     """Raise Refused unless a number is `low` or more, which NaN is not."""
-    if not number >= low:
+    if not _real(number) or not number >= low:
         raise Refused(f"{name} is a number of {low} or more. Received: {number!r}.")
 
 
 def share(name, number):
     """Raise Refused unless a number is above 0 and at most 1."""
-    if not 0 < number <= 1:
+    if not _real(number) or not 0 < number <= 1:
         raise Refused(f"{name} is a share, above 0 and at most 1. Received: {number!r}.")
 
 

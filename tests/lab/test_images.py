@@ -231,6 +231,15 @@ def test_scans_whose_white_is_small_and_stacks_are_noticed(tmp_path):
         read(tmp_path / "stack.tif")
 
 
+def test_colours_that_are_no_rgb_are_not_taken_for_it(tmp_path):
+    Image.new("LAB", (4, 4)).save(tmp_path / "lab.tif")
+    tifffile.imwrite(tmp_path / "deep.tif", FOUR.astype("uint16"), photometric="separated")
+    for name, words in (("lab.tif", "in LAB"), ("deep.tif", "of SEPARATED")):
+        with pytest.raises(lab.Refused, match=words):
+            read(tmp_path / name)
+    assert np.array_equal(read(tmp_path / "deep.tif", channels=4, levels=255), FOUR)
+
+
 def test_folders_carry_channels_and_levels(tmp_path, save):
     save(FOUR, "a.png"), save(FOUR, "b.PNG")
     data = lab.folder(tmp_path, channels=4)

@@ -13,6 +13,7 @@ import tensorflow as tf
 import lab
 from lab import checkpoint, efficientnet, models, routines
 from lab.preprocessing import Preprocessing, probed, ranged
+from lab.thumbnails import uri
 from tests import networks
 
 
@@ -311,3 +312,23 @@ def test_text_is_refused_with_the_layer_to_cut_behind():
     ):
         with pytest.raises(lab.Refused, match="takes strings.*behind 'words'.*ids"):
             ask(np.array([["the cat"]], dtype=object))
+
+
+@pytest.mark.timeout(120)
+def test_weights_of_a_file_are_those_of_the_file(tmp_path, small_file):
+    random = efficientnet.efficientnet_lite("efficientnet-lite0", None)
+    random.save_weights(tmp_path / "own.weights.h5")
+    network = lab.load("efficientnet-lite0", weights=str(tmp_path / "own.weights.h5"))
+    assert np.array_equal(network.model.get_weights()[0], random.get_weights()[0])
+    networks.flat().save_weights(tmp_path / "other.weights.h5")
+    for path in (tmp_path / "other.weights.h5", tmp_path / "none.weights.h5"):
+        with pytest.raises(lab.Refused, match="save_weights"):
+            lab.load("efficientnet-lite0", weights=str(path))
+    for source in (small_file, networks.flat()):
+        with pytest.raises(lab.Refused, match="models by name"):
+            lab.load(source, weights=str(tmp_path / "own.weights.h5"))
+
+
+def test_thumbnails_of_any_channels():
+    for channels in (1, 2, 3, 4, 5):
+        assert uri(np.full((4, 4, channels), 0.5)).startswith("data:image/png")
