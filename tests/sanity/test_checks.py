@@ -13,8 +13,9 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.refusal import Refused
 from sanity.checks import checks
-from sanity.checks.faithfulness import METRICS
+from sanity.checks.faithfulness import METRICS, _by_segment
 from sanity.controls import EXPECTED, audit
+from sanity.removal import orders
 from sanity.rules import rules
 from sanity.subject import Subject, planted
 from sanity.verdict import judge
@@ -389,6 +390,21 @@ def test_every_perturbation_metric_runs_and_unreliable_ones_rank_nothing(patch):
     assert judge([dataclasses.replace(evidence, samples=kept)])[0].finding == "METRIC UNRELIABLE"
     with pytest.raises(ValueError, match="Unknown metric.*deletion_mean"):
         check(explainers.get("gradient"), patch, seed=0, metrics=("deletion_men",))
+
+
+def test_segments_go_whole_and_tied_ones_in_any_order():
+    segments = np.repeat(np.arange(6), 4).reshape(1, 4, 6)
+    relevance = np.where(segments == 2, 1.0, 0.0) + 0.1 * np.random.default_rng(0).random(segments.shape) * (
+        segments == 2
+    )
+    firsts = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        places = orders(_by_segment(relevance, segments, rng), rng)[0]
+        went = segments.ravel()[places].reshape(6, 4)
+        assert (went == went[:, :1]).all() and went[0, 0] == 2
+        firsts.add(int(went[1, 0]))
+    assert firsts == {0, 1, 3, 4, 5}
 
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
