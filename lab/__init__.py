@@ -13,6 +13,7 @@ _PLACES = {
     "lab.network": ("Network",),
     "lab.objectives": (
         "logit",
+        "class_score",
         "region",
         "token",
         "channel",
@@ -60,6 +61,7 @@ _PLACES = {
     ),
     "lab.attribution.controls": ("edges", "input_magnitude", "noise", "constant"),
     "lab.explanation": ("explain", "Explanation"),
+    "lab.isolation": ("MethodFault",),
     "lab.visualization.maximize": ("maximize", "Pictures"),
     "lab.data": ("photographs", "folder", "Data"),
 }

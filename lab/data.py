@@ -1,5 +1,6 @@
 """Data: named images, with labels and masks where there are any."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB)
 
 @dataclass(frozen=True)
 class Data:
-    """names: tuple of str. images: sequence of uint8 [rows, columns, 3], each of its own size. labels: tuple of class names, or None.
+    """names: tuple of str. images: sequence of uint8 [rows, columns, 3], each of its own size; other channels and float32 in
+    0..255 where `read` was asked for them. labels: tuple of class names, or None.
     masks: bool [images, rows, columns] where the truth is planted, or None.
     """
 
@@ -40,16 +42,18 @@ class Data:
 
 
 class Files(Sequence):
-    """Images that stay in their files until one is asked for: any number of them takes no memory."""
+    """Images that stay in their files until one is asked for: any number of them takes no memory. channels, levels: of `lab.images.read`."""
 
-    def __init__(self, paths):
+    def __init__(self, paths, *, channels=3, levels=None):
         self.paths = tuple(paths)
+        self.channels, self.levels = channels, levels
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, index):
-        return Files(self.paths[index]) if isinstance(index, slice) else read(self.paths[index])
+        options = {"channels": self.channels, "levels": self.levels}
+        return Files(self.paths[index], **options) if isinstance(index, slice) else read(self.paths[index], **options)
 
 
 def photographs(names=PHOTOGRAPHS):
@@ -65,27 +69,52 @@ def _photograph(name):
     raise Refused(f"Unknown photograph. Received: {name!r}. {nearest(name, PHOTOGRAPHS)}")
 
 
-def folder(path):
+def folder(path, *, channels=3, levels=None):
     """The images of a folder in order of their names -> `Data`; where they lie in subfolders, these are the labels.
 
-    A file is read when its image is asked for. Raises Refused for a missing or empty folder, and then for a file that
-    cannot be read.
+    A file is read when its image is asked for. Links to folders are followed, but not back into themselves. channels,
+    levels: of `lab.images.read`. Raises Refused for a missing or empty folder, and then for a file that cannot be read.
     """
     root = pathlib.Path(path)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is none.")
-    files = sorted(each for each in root.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
-    if not files:
+    paths = sorted(file for file in _below(root) if file.suffix.lower() in SUFFIXES)
+    if not paths:
         raise Refused(
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
-    labels = tuple(each.parent.name for each in files) if all(each.parent != root for each in files) else None
-    return Data(tuple(each.relative_to(root).as_posix() for each in files), Files(files), labels)
+    labels = tuple(_text(file.parent.name) for file in paths) if all(file.parent != root for file in paths) else None
+    names = tuple(_text(file.relative_to(root).as_posix()) for file in paths)
+    return Data(names, Files(paths, channels=channels, levels=levels), labels)
 
 
-def files(paths):
-    """Image files -> `Data`, named by their file names."""
-    return Data(tuple(pathlib.Path(path).name for path in paths), tuple(read(path) for path in paths))
+def _below(place, above=frozenset()):
+    """Every file below a folder; a link to a folder that it lies in is passed by."""
+    real = os.path.realpath(place)
+    if real in above:
+        return
+    try:
+        entries = list(os.scandir(place))
+    except OSError as error:
+        raise Refused(f"A folder of images can be read. Received: {str(place)!r}: {error}.") from error
+    for entry in entries:
+        if os.path.isdir(entry.path):
+            yield from _below(entry.path, above | {real})
+        else:
+            yield pathlib.Path(entry.path)
+
+
+def _text(name):
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8 as question marks in a diamond."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def files(paths, *, channels=3, levels=None):
+    """Image files -> `Data`, named by their file names. channels, levels: of `lab.images.read`."""
+    return Data(
+        tuple(_text(pathlib.Path(path).name) for path in paths),
+        tuple(read(path, channels=channels, levels=levels) for path in paths),
+    )
 
 
 def crops(data, parts=(1, 2, 3)):

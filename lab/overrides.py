@@ -8,6 +8,7 @@ An operation keeps the rule it was made under, in any layer, nested or not. Only
 """
 
 import contextlib
+import threading
 
 from lab.environment import tf
 from lab.refusal import Refused
@@ -24,8 +25,15 @@ _PLAIN = {
     "Selu": lambda op, slope: tf.raw_ops.SeluGrad(gradients=slope, outputs=op.outputs[0]),
 }
 
-# One list a trace that is under way, the innermost last: rules note there which operations they served.
-_fired = []
+
+class _Fired(threading.local):
+    """One list a trace that this thread has under way, the innermost last: rules note there which operations they served."""
+
+    def __init__(self):
+        self.lists = []
+
+
+_fired = _Fired()
 
 
 @contextlib.contextmanager
@@ -39,12 +47,12 @@ def override(rule):
     if rule not in RULES:
         raise Refused(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
     graph, names = tf.compat.v1.get_default_graph(), []
-    _fired.append(names)
+    _fired.lists.append(names)
     try:
         with graph.gradient_override_map({kind: f"lab_{rule}_{kind}" for kind in _PLAIN}):
             yield names
     finally:
-        _fired.remove(names)
+        _fired.lists.pop()
     _refuse_missed(graph, names, rule)
 
 
@@ -70,7 +78,7 @@ def _ruled(op, rule):
 
 def _guided(kind):
     def gradient(op, slope):
-        _fired[-1].append(op.name)
+        _fired.lists[-1].append(op.name)
         return _PLAIN[kind](op, tf.nn.relu(slope))
 
     return gradient
@@ -80,7 +88,7 @@ def _deconv(kind):
     del kind  # What the forward pass did does not matter.
 
     def gradient(op, slope):
-        _fired[-1].append(op.name)
+        _fired.lists[-1].append(op.name)
         return tf.nn.relu(slope)
 
     return gradient
@@ -88,7 +96,7 @@ def _deconv(kind):
 
 def _redirected(kind):
     def gradient(op, slope):
-        _fired[-1].append(op.name)
+        _fired.lists[-1].append(op.name)
         plain = _PLAIN[kind](op, slope)
         dead = tf.reduce_all(tf.equal(plain, 0.0), axis=range(1, len(plain.shape)), keepdims=True)
         return tf.where(dead, tf.nn.relu(slope), plain)

@@ -4,11 +4,14 @@ Whatever function a network came with, the lab needs it as an affine map of colo
 inside a graph: inputs = images @ matrix + offset. `probed` finds that map for a function, and refuses one that has none.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from lab.environment import tf
+from lab.images import as_channels, from_pillow
 from lab.refusal import Refused
 
 FITS = ("squash", "crop")
@@ -27,11 +30,22 @@ class Preprocessing:
         return len(self.offset)
 
     def preprocess(self, images, size, *, fit="squash"):
-        """RGB images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop."""
+        """Images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop.
+
+        images: one, a list or a batch, Pillow's or arrays [rows, columns] or [rows, columns, n] with n the network's channels; grey is repeated
+        for three channels, and RGB becomes its luma for one, with a warning where there were colours.
+        """
         if fit not in FITS:
             raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
-        batch = [_resized(_image(each), size, fit) for each in _each(images)]
-        return self.apply(np.stack([_as_channels(each, self.channels) for each in batch]).astype("float32"))
+        batch, tops = [], []
+        for image in _listed(images, self.channels):
+            image = _image(image, self.channels)
+            tops.append(float(image.max()) if image.dtype.kind == "f" else 255.0)
+            batch.append(_resized(image, size, fit))
+        if not batch:
+            raise Refused("A batch holds at least one image. Received: none.")
+        _warn_of_shares(max(tops))
+        return self.apply(np.stack(batch))
 
     def apply(self, images):
         """Images in 0..255 [..., channels] -> inputs, array or tensor; no resizing."""
@@ -85,23 +99,38 @@ def _called(function, images):
     return result
 
 
-def _each(images):
-    if isinstance(images, np.ndarray) and images.ndim in (2, 3) and (images.ndim == 2 or images.shape[-1] in (1, 3)):
+def _listed(images, channels):
+    """The images of a list, of a batch, or of one."""
+    if isinstance(images, Image.Image):
         return [images]
-    return list(images)
+    # A tensor's rows are no images either.
+    images = np.asarray(images) if hasattr(images, "__array__") else images
+    if not isinstance(images, np.ndarray):
+        return images
+    return [images] if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, channels)) else images
 
 
-def _image(image):
-    image = np.asarray(image)
+def _image(image, channels):
+    """An image as an array [rows, columns, channels], checked."""
+    image = from_pillow(image, channels) if isinstance(image, Image.Image) else np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape or image.dtype.kind not in "uif":
+    if image.ndim != 3 or 0 in image.shape or image.dtype.kind not in "uif":
         raise Refused(
-            f"An image is an array [rows, columns, 3] or [rows, columns] of numbers in 0..255. Received: {image.dtype} {image.shape}."
+            f"An image is an array [rows, columns, {channels}] or [rows, columns] of numbers in 0..255. Received: {image.dtype} {image.shape}."
         )
     if not np.isfinite(image).all() or image.min() < 0 or image.max() > 255:
         raise Refused(f"Image values lie in 0..255. Received: {image.min()} to {image.max()}.")
-    return image.astype("float32")
+    return as_channels(image, channels)
+
+
+def _warn_of_shares(top):
+    """top: the largest value of all images. Between black and 1 they are most likely given in 0..1."""
+    if 0 < top <= 1:
+        warnings.warn(
+            f"Images are given in 0..255. The largest value of these is {top:g}, as in images in 0..1: multiply such by 255.",
+            stacklevel=4,
+        )
 
 
 def _resized(image, size, fit):
@@ -114,15 +143,7 @@ def _resized(image, size, fit):
         rows, columns = round(side * size[0]), round(side * size[1])
         top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
         image = image[top : top + rows, left : left + columns]
+    image = image.astype("float32")
     if image.shape[:2] == tuple(size):
         return image
     return np.clip(tf.image.resize(image, size, method="bicubic", antialias=True).numpy(), 0, 255)
-
-
-def _as_channels(image, channels):
-    if image.shape[-1] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=-1)
-    # ITU-R 601 luma, what Pillow's own conversion to grey uses.
-    return image @ np.array([[0.299], [0.587], [0.114]], "float32")

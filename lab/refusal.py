@@ -6,3 +6,12 @@ class Refused(ValueError):
 
     Everything else that is raised (by a method, a model or a library, ValueErrors of theirs included) is a fault.
     """
+
+
+def describe(error):
+    """An exception in one line, its type and its text, whatever its text does: str."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception as other:
+        text = f"its text raises {type(other).__name__}"
+    return f"{type(error).__name__}: {text or 'no message'}"

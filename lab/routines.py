@@ -7,9 +7,11 @@ seeds and counts are tensors. Gradients flow to inputs and activations, never to
 import contextlib
 
 import numpy as np
+from scipy import special
 
 from lab import chunks, taps
 from lab.environment import keras, tf
+from lab.objectives import CLASSES
 from lab.overrides import override
 from lab.refusal import Refused
 from lab.scoring import pooled, score
@@ -41,6 +43,50 @@ def outputs(network, inputs, *, logits=True):
 def logits(network, inputs):
     """The first output before softmax and sigmoid: float32 [batch, classes]."""
     return next(iter(outputs(network, inputs).values()))
+
+
+def class_logits(network, inputs, output=None):
+    """What an output says of every class: float32 [batch, classes]; of one unit, which tells two classes apart, (0, unit).
+
+    output: its name; None: the first. So argmax is the predicted class, and of exclusive classes softmax the probabilities.
+    Raises Refused for an output of another shape.
+    """
+    name = network.output_name(output)
+    if len(network.outputs[name]) not in (1, 2):
+        raise Refused(f"Classes have one score each, [batch, classes]. Received: {name!r} of {network.outputs[name]}.")
+    values = outputs(network, inputs)[name]
+    values = values.reshape(len(values), -1)
+    probable = network.closed[name] and _probable(values)
+    if values.shape[1] == 1:
+        values = np.concatenate([1 - values if probable else np.zeros_like(values), values], axis=1)
+    return np.log(np.maximum(values, np.finfo("float32").tiny)) if probable else values
+
+
+def _probable(values):
+    """Whether outputs read as probabilities, of a closed model, whose softmax or sigmoid no one can take off: bool."""
+    summed = values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1, atol=1e-3)
+    return bool(((values >= 0) & (values <= 1)).all() and summed)
+
+
+def probabilities(network, inputs, output=None):
+    """The probability of every class of an output: float32 [batch, classes], two columns for one unit.
+
+    They add up to one, but where a sigmoid answers for each of several classes by itself. output and refusals as of `class_logits`.
+    """
+    name = network.output_name(output)
+    values = class_logits(network, inputs, name)
+    alone = network.heads[name] == "Sigmoid" and network.outputs[name][-1] != 1 and len(network.outputs[name]) > 1
+    return special.expit(values) if alone else special.softmax(values, axis=1)
+
+
+def class_probability(network, inputs, objective):
+    """The probability of the class that an objective's first logit or class score asks for: float32 [batch]."""
+    batch = len(tf.nest.flatten(inputs)[0])
+    place, term = next((place, term) for place, (_, term) in enumerate(objective.terms) if term.kind in CLASSES)
+    values, index = probabilities(network, inputs, term.where), objective.numbers(batch)[place][0]
+    one_unit = values.shape[1] == 2 and network.outputs[network.output_name(term.where)][1:] in ((), (1,))
+    # logit(0) of one unit is the unit itself, and speaks for the second class.
+    return values[np.arange(batch), np.ones(batch, int) if one_unit and term.kind == "logit" else index]
 
 
 def answers(network, inputs, path=None):
@@ -104,7 +150,7 @@ def gradient(network, inputs, objective, *, rule=None):
         with contextlib.nullcontext() if rule is None else override(rule):
             return differentiated(network, objective, weights, inputs, numbers)
 
-    _refuse_integers(network)
+    refuse_integers(network)
     return run(network, ("gradient", objective.structure, rule), body, *asked(network, inputs, objective))
 
 
@@ -175,7 +221,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         _, sums = tf.while_loop(lambda start, _: start < samples, step, (tf.constant(0), sums), parallel_iterations=1)
         return sums
 
-    _refuse_integers(network)
+    refuse_integers(network)
     (arrays, numbers), weights = asked(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
     most = chunks.size(network)
@@ -199,7 +245,8 @@ def batch_statistics(network, inputs, paths):
         return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
     arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
-    found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
+    with network.lock:
+        found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
     return {
         path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)
     }, logits.numpy()
@@ -226,9 +273,12 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
 
     most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
     """
-    function = _compiled(network, key, body, batched, shared)
     most = chunks.size(network) if most is None else most
-    return chunks.over(function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved)
+    with network.lock:
+        function = _compiled(network, key, body, batched, shared)
+        return chunks.over(
+            function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
+        )
 
 
 def width_of(samples, most):
@@ -242,7 +292,8 @@ def _compiled(network, key, body, batched, shared):
         tf.nest.map_structure(lambda array: _spec(array, rows=True), batched),
         tf.nest.map_structure(_spec, shared),
     )
-    key = (key, network.fold, network.jit, str(signature))
+    wiring = network.wiring
+    key = (key, network.fold, network.jit, tuple(id(part) for part in wiring), str(signature))
     if key not in network.compiled:
 
         def traced(batched, shared):
@@ -250,6 +301,8 @@ def _compiled(network, key, body, batched, shared):
             return body(batched, shared)
 
         function = tf.function(traced, input_signature=signature, autograph=False, jit_compile=network.jit or None)
+        # Kept, so that the ids in the key can be given to nothing else.
+        function.wiring = wiring
         network.compiled[key] = function
     return network.compiled[key]
 
@@ -267,7 +320,8 @@ def asked(network, inputs, objective):
     return (arrays, objective.numbers(len(tf.nest.flatten(arrays)[0]))), objective.weights
 
 
-def _refuse_integers(network):
+def refuse_integers(network):
+    """Raise Refused for a network that takes whole numbers alone, at which there is no gradient."""
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         raise Refused(
             f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name} and embeds it in no Embedding layer that the lab can see."

@@ -57,6 +57,12 @@ def _logit(activation, index):
     return tf.gather(scores, index, axis=1, batch_dims=1)
 
 
+def _class_score(activation, index):
+    if activation.shape.rank == 2 and activation.shape[-1] != 1:
+        return _logit(activation, index)
+    return tf.reshape(activation, [-1]) * tf.cast(2 * index - 1, activation.dtype)
+
+
 def _region(activation, index, weights):
     values = tf.gather(_positions(activation), index, axis=2, batch_dims=1)
     weights = tf.broadcast_to(tf.cast(weights, values.dtype), tf.shape(values))
@@ -129,6 +135,7 @@ def _cosine(activation, vector):
 
 _KINDS = {
     "logit": _logit,
+    "class_score": _class_score,
     "region": _region,
     "token": _token,
     "channel": _channel,

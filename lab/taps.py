@@ -69,6 +69,23 @@ def _through(interceptor, layer, call, *args, **kwargs):
     return interceptor(layer, call, args, kwargs)
 
 
+@contextlib.contextmanager
+def stateless(layers):
+    """While open, recurrent layers start from reset states, for any number of samples, and nothing that a call assigns is kept."""
+    recurrent = [layer for layer in layers if isinstance(layer, _RECURRENT) and layer.stateful]
+    with _tracing, keras.StatelessScope():
+        for layer in recurrent:
+            layer.__dict__["stateful"] = False
+        try:
+            yield
+        finally:
+            for layer in recurrent:
+                layer.__dict__["stateful"] = True
+
+
+_RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
+
+
 class Reader:
     """Interceptor that keeps the outputs of every call of every layer it sees: `outputs[id(layer)]`, a list by call.
 

@@ -1,9 +1,11 @@
 """Changes: what is different between the verdicts of two runs."""
 
+import contextlib
 import json
 import pathlib
+import zipfile
 
-from lab.refusal import Refused
+from lab.refusal import Refused, describe
 
 
 def verdicts(report):
@@ -11,7 +13,23 @@ def verdicts(report):
     path = pathlib.Path(report).parent / "jobs" / "verdicts" / "verdicts.json"
     if not path.is_file():
         raise Refused(f"A baseline is a run with verdicts. Received: {report}, which has none.")
-    return json.loads(path.read_text())
+    with undamaged(path):
+        judged = json.loads(path.read_text(encoding="utf-8"))
+        _rows(judged)
+        return judged
+
+
+@contextlib.contextmanager
+def undamaged(path):
+    """Raise Refused where what a run has left cannot be read as what it was written as."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(
+            f"A run is read as it was written. Received: {path}, which is damaged ({describe(error)}); run it again."
+        ) from error
 
 
 def changes(before, after):
@@ -28,7 +46,10 @@ def changes(before, after):
 
 
 def _rows(judged):
-    return {(family, each["method"]): each for family, found in judged.items() for each in found["verdicts"]}
+    rows = {(family, each["method"]): each for family, found in judged.items() for each in found["verdicts"]}
+    for row in rows.values():
+        _words(row)
+    return rows
 
 
 def _words(verdict):

@@ -1,6 +1,5 @@
 """The `lab` command. Each command turns its words into a Recipe and hands it to the same engine; heavy imports wait until then."""
 
-import contextlib
 import json
 import pathlib
 import sys
@@ -9,38 +8,7 @@ import click
 
 import lab
 from lab.refusal import Refused
-
-
-class Failed(click.ClickException):
-    """Some jobs failed; the others are kept."""
-
-    exit_code = 3
-
-
-class Gated(click.ClickException):
-    """A verdict fell short of the gate that was asked for."""
-
-    exit_code = 1
-
-
-@contextlib.contextmanager
-def plain_errors():
-    """What the lab refuses as one line and exit code 2."""
-    try:
-        yield
-    except Refused as error:
-        raise click.UsageError(" ".join(str(error).split())) from error
-
-
-@contextlib.contextmanager
-def full_disk():
-    """An OSError while a run writes, a full disk above all, as one line and exit code 3: what was finished stays."""
-    try:
-        yield
-    except OSError as error:
-        raise Failed(
-            f"The run could not be written: {error}. What was finished is kept: run it again to go on."
-        ) from error
+from recipes.errors import Failed, Gated, Group, full_disk, plain_errors
 
 
 def together(*decorators):
@@ -81,7 +49,28 @@ model_options = together(
     ),
     click.option("--classes", type=click.Path(), help="Text file of class names, one a line, for your own models."),
     click.option("--model-size", type=int, help="Side in pixels, for models that take images of any size."),
-    click.option("--allow-code", is_flag=True, help="Load model files and methods that run Python code of their own."),
+    click.option(
+        "--import",
+        "modules",
+        multiple=True,
+        metavar="MODULE",
+        help="Import this first, for model files with custom layers; needs --allow-code. May be repeated.",
+    ),
+    click.option("--allow-code", is_flag=True, help="Load model files that run Python code of their own."),
+)
+asking = together(
+    click.option(
+        "--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class."
+    ),
+    click.option("--output", metavar="NAME", help="Which output of a model that has several."),
+    click.option(
+        "--region",
+        type=click.Choice(["all", "predicted"]),
+        help="Of a segmentation, or another output with positions: where the target's score is averaged.",
+    ),
+    click.option(
+        "--levels", type=click.IntRange(1), metavar="N", help="The white of deep images, such as 4095 for 12 bits."
+    ),
 )
 run_options = together(
     click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder for the run."),
@@ -98,7 +87,7 @@ run_options = together(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(lab.__version__, prog_name="lab")
 @click.option("--deterministic", is_flag=True, help="Bit-equal results on a GPU too, slower.")
 @click.pass_context
@@ -216,11 +205,9 @@ def _units(layer, units, default, top_for=None):
     "--method",
     default="gradcam,smoothgrad",
     show_default=True,
-    help="Names of `lab list methods`, separated by commas; all; module:function.",
+    help="Names of `lab list methods`, separated by commas; all; module:function, which is imported and run.",
 )
-@click.option(
-    "--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class."
-)
+@asking
 @click.option(
     "--layer",
     help="Layer for the CAM methods, or several to fuse, separated by commas.  [default: the last with rows and columns]",
@@ -233,16 +220,25 @@ def _units(layer, units, default, top_for=None):
     help="An option of a method: --option smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def explain(context, images, method, target, layer, settings, **rest):
+def explain(context, images, method, target, output, region, levels, layer, settings, **rest):
     """Explain photographs: one map for each image and method, and how far the methods agree.
 
     What a method cannot do on this model is told as a refusal, with the reason.
     """
     with plain_errors():
-        wanted = {"methods": _methods(method), "target": target, "options": _options(settings)}
+        wanted = {"methods": _methods(method), "target": target, "output": output, "region": region}
+        wanted["options"] = _options(settings)
     layers = [each.strip() for each in (layer or "").split(",") if each.strip()]
     wanted["layer"] = layers[0] if len(layers) == 1 else layers or None
-    _go(context, "explain", rest, {"explain": wanted, "images": {"files": list(images), "most": max(1, len(images))}})
+    shown = _images(images, levels)
+    _go(context, "explain", rest, {"explain": wanted, "images": shown})
+
+
+def _images(paths, levels):
+    """Files, or one folder of them, as a recipe's table of images."""
+    if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
+        return {"folder": paths[0], "most": MANY, "levels": levels}
+    return {"files": list(paths), "most": max(1, len(paths)), "levels": levels}
 
 
 @main.command()
@@ -331,7 +327,7 @@ judging = together(
 @click.option(
     "--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as twins, or 3]"
 )
-@click.option("--target", default="top", show_default=True)
+@asking
 @judging
 @click.pass_context
 def check(
@@ -347,6 +343,9 @@ def check(
     mode,
     seeds,
     target,
+    output,
+    region,
+    levels,
     fail_on,
     baseline,
     **rest,
@@ -366,7 +365,7 @@ def check(
     check_names = check_names or "parameters"
     given = {"mode": mode, "seeds": seeds}
     with plain_errors():
-        asked = {"methods": _methods(method), "target": target}
+        asked = {"methods": _methods(method), "target": target, "output": output, "region": region}
         tables = {"check": [{"check": name, **asked, **_known(name, given)} for name in _checks(check_names)]}
     if world:
         _refuse_model(context)
@@ -377,8 +376,8 @@ def check(
         tables["world"] = {"name": world, **{name: value for name, value in chosen.items() if value is not None}}
     elif any(value is not None for value in (twins, misled, samples)):
         raise click.UsageError("--twins, --misled and --samples are of a world. Received: no --world.")
-    elif images:
-        tables["images"] = {"folder": images}
+    elif images or levels:
+        tables["images"] = {"folder": images, "levels": levels}
     _go(context, "check", rest, tables, fail_on, baseline)
 
 
@@ -395,7 +394,7 @@ def _feature_tables(picture, names, images):
 
 
 # Options of `lab check` that belong to one subject alone: pictures of units are no maps.
-OF_MAPS = ("world", "twins", "misled", "samples", "method", "mode", "seeds", "target", "baseline")
+OF_MAPS = ("world", "twins", "misled", "samples", "method", "mode", "seeds", "target", "output", "region", "baseline")
 OF_PICTURES = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
 
 
@@ -441,13 +440,9 @@ def run(context, recipe, settings, allow_code, fail_on, baseline, seed, **rest):
         settings = (*settings, f"seed={seed}")
     with plain_errors():
         read = schema.read(recipe, settings)
-        methods = [
-            method for table in [*read.check, *([read.explain] if read.explain else [])] for method in table.methods
-        ]
-        if not allow_code and any(":" in method for method in methods):
-            raise Refused(
-                f"A recipe that names code runs it: add --allow-code if you trust it. Received: {next(each for each in methods if ':' in each)!r}."
-            )
+        code = [*(name for name in schema.method_names(read) if ":" in name), *read.model.modules]
+        if code and not allow_code:
+            raise Refused(f"A recipe that names code runs it: add --allow-code if you trust it. Received: {code[0]!r}.")
     _carry_out(context, read, rest, allow_code, fail_on, baseline)
 
 
@@ -489,7 +484,10 @@ def init(path):
             raise Refused(f"init writes new files only. Received: {path!r}, which exists.")
         try:
             target.write_text(
-                (schema.HERE / "report" / "start.toml.txt").read_text().replace("NAME", _slug(target.stem))
+                (schema.HERE / "report" / "start.toml.txt")
+                .read_text(encoding="utf-8")
+                .replace("NAME", _slug(target.stem)),
+                encoding="utf-8",
             )
         except OSError as error:
             raise Refused(
@@ -510,6 +508,7 @@ def _go(context, name, rest, tables, fail_on=None, baseline=None):
         "weights": rest["weights"],
         "classes": rest["classes"],
         "size": rest["model_size"],
+        "modules": list(rest["modules"]),
     }
     if rest["input_range"]:
         model["input_range"] = list(rest["input_range"])
@@ -605,12 +604,29 @@ def _gate(done, fail_on):
             raise Gated(
                 f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}"
             )
+    unasked = _never_asked(done.verdicts)
+    if unasked:
+        raise Gated(f"{', '.join(unasked)}: refused by every check, so that nothing was learned of it")
+
+
+def _never_asked(families):
+    """Methods that refused to be asked under every check: no verdict on them may pass for a good one."""
+    verdicts = [verdict for family in families.values() for verdict in family["verdicts"]]
+    refused = {each["method"] for each in verdicts if any(_refusal(gate) for gate in each["gates"])}
+    return sorted(refused - {each["method"] for each in verdicts if not any(_refusal(gate) for gate in each["gates"])})
+
+
+def _refusal(gate):
+    return gate["name"] == "method can be asked" and gate["status"] == "not applicable"
 
 
 def _methods(text):
     """The methods of a --method option; "all" is every method but controls, and wrappers, which need a method of their own."""
     if text != "all":
-        return [each.strip() for each in text.split(",") if each.strip()]
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if not names:
+            raise Refused(f"--method names at least one method. Received: {text!r}; `lab list methods` says which.")
+        return names
     from lab.attribution import explainers
 
     passed_by = {*explainers.names(control=True), *explainers.names(wrapper=True)}
@@ -637,7 +653,9 @@ def _checks(text):
 
     if text == "all":
         return [name for name in checks if name != "retraining"]
-    names = [each.strip() for each in text.split(",") if each.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise Refused(f"--check names at least one check. Received: {text!r}; `lab list checks` says which.")
     for name in names:
         checks.get(name)
     return names

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import traceback
+import warnings
 
 import numpy as np
 
@@ -9,10 +11,11 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.explanation import attribute, explain, refuse_options, settled
 from lab.maps import pooled
-from lab.refusal import Refused
+from lab.refusal import Refused, describe
+from lab.registry import nearest
 from lab.registry import options as known
 from recipes.galleries import slug
-from recipes.job import Job
+from recipes.job import Job, Outcome
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
@@ -20,16 +23,30 @@ from sanity.overview import overview
 
 def jobs(chosen, workshop):
     """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises Refused for what does not exist."""
+    refuse_strangers(chosen)
     network, images = workshop.network, len(workshop.images)
-    workshop.subject(chosen.target)
+    workshop.subject(chosen.question)
     for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
         network.spatial(each)
     maps = [_maps(chosen, method, workshop, images) for method in chosen.methods]
     return [
         Job("photographs", "photographs", {}),
         *maps,
-        Job("agreement", "agreement", {}, tuple(job.key for job in maps)),
+        Job("agreement", "agreement", {}, tuple(job.key for job in maps), gathers=True),
     ]
+
+
+def refuse_strangers(table):
+    """Raise Refused for options of a method that there is not, a misspelt one above all; warn of one that is not asked."""
+    for name in table.options:
+        if name not in table.methods and name not in explainers:
+            raise Refused(
+                f"Options are of a method that is asked. Received: options of {name!r}. {nearest(name, table.methods)}"
+            )
+        if name not in table.methods:
+            warnings.warn(
+                f"the options of {name} are not used: it is not among the methods that are asked", stacklevel=2
+            )
 
 
 def _maps(chosen, method, workshop, images):
@@ -37,7 +54,7 @@ def _maps(chosen, method, workshop, images):
     refuse_options(function, options)
     if chosen.layer is not None and "layer" in known(function):
         options.setdefault("layer", chosen.layer)
-    given = {"method": method, "target": chosen.target, "options": options}
+    given = {"method": method, "question": chosen.question, "options": options}
     draws = 2 if "seed" in known(function) else 1
     return Job(
         f"explain/{slug(method)}", "maps", given, passes=images * draws * passes(function, options, workshop.network)
@@ -57,28 +74,27 @@ def passes(function, options, network):
 
 def do_photographs(workshop, *_):
     """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
-    seen = workshop.network.deprocess(workshop.subject(workshop.recipe.explain.target).inputs)
+    seen = workshop.network.deprocess(workshop.subject(workshop.recipe.explain.question).inputs)
     return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
 
 
 def do_maps(workshop, _, job):
-    """One method's maps of all images; of one that draws, a second draw beside them; or the words in which it was refused."""
-    target = workshop.subject(job.given["target"])
+    """One method's maps of all images; of one that draws, a second draw beside them; or the words of its refusal, or of its fault."""
+    target = workshop.subject(job.given["question"])
     about = {"method": job.given["method"], "names": target.names, "options": job.given["options"]}
+    about |= {"refused": None, "fault": None}
     try:
-        record = explain(
-            workshop.network,
-            target.inputs,
-            target.objective,
-            method=workshop.method(job.given["method"]),
-            **{"seed": workshop.recipe.seed, **job.given["options"]},
-        )
+        record = _explained(workshop, target, job.given)
         again = _again(workshop, target, job.given)
     except Refused as error:
-        return {"about.json": encode({**about, "refused": " ".join(str(error).split())})}
+        return Outcome({"about.json": encode({**about, "refused": " ".join(str(error).split())})})
+    except Exception as error:
+        # Whatever a method raises costs its own maps, and is told there.
+        fault = describe(error)
+        return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
     arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(again)}
-    arrays |= {"scores": record.scores, "targets": np.array(target.objective.numbers(len(target.names))[0][0])}
+    arrays |= {"scores": record.scores, "targets": target.targets}
     arrays |= {} if record.gap is None else {"gap": record.gap}
     about |= {
         "target": record.target,
@@ -88,9 +104,14 @@ def do_maps(workshop, _, job):
         "options": record.options,
         "classes": [workshop.network.class_name(index) for index in arrays["targets"]],
         "correct": None if target.correct is None else target.correct.tolist(),
-        "refused": None,
     }
-    return {"maps.npz": pack(arrays), "about.json": encode(about)}
+    return Outcome({"maps.npz": pack(arrays), "about.json": encode(about)})
+
+
+def _explained(workshop, target, given):
+    options = {"seed": workshop.recipe.seed, **given["options"]}
+    method = workshop.method(given["method"])
+    return explain(workshop.network, target.inputs, target.objective, method=method, **options)
 
 
 def _again(workshop, target, given):
@@ -105,10 +126,10 @@ def _again(workshop, target, given):
 
 def do_agreement(workshop, store, job):
     """Rank agreement of every two methods with its null, of every drawing method with itself, overviews, and all of it as tables."""
-    asked = [_made(store, key) for key in job.needs]
-    made = [each for each in asked if each["about"]["refused"] is None]
+    asked = [_made(store, key) for key in job.needs if store.there(key)]
+    made = [each for each in asked if each["arrays"]]
     if not made:
-        raise Refused(f"Every method was refused. Received: {asked[0]['about']['refused']}")
+        raise Refused(f"Every method was refused or failed. Received: {_none_made(asked)}")
     planes = {
         each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
     }
@@ -136,9 +157,15 @@ def do_agreement(workshop, store, job):
     }
 
 
+def _none_made(asked):
+    """Why there are no maps: the words of the first method."""
+    about = asked[0]["about"] if asked else {"refused": "none was asked", "fault": None}
+    return about["refused"] or about["fault"]
+
+
 def _made(store, key):
     about = store.values(key, "about.json")
-    return {"about": about, "arrays": {} if about["refused"] else store.arrays(key, "maps.npz")}
+    return {"about": about, "arrays": {} if about["refused"] or about["fault"] else store.arrays(key, "maps.npz")}
 
 
 def _is_picture(maps):
@@ -206,15 +233,15 @@ def _table(rows):
     return text.getvalue().encode()
 
 
-def told(listed, store):
-    """What a user should hear of the maps of a run: lines of text, refusals first, then maps that are suspicious."""
-    abouts = [store.values(job.key, "about.json") for job in listed if job.kind == "maps" and store.done(job.key)]
+def lines(listed, store):
+    """What a user should hear of the maps of a run: lines of text, faults and refusals first, then maps that are suspicious."""
+    abouts = [store.values(job.key, "about.json") for job in listed if job.kind == "maps" and store.there(job.key)]
+    faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [
         f"{about['method']}  {name}: {', '.join(words)}"
         for about in abouts
-        if not about["refused"]
-        for name, words in zip(about["names"], about["flags"])
+        for name, words in zip(about["names"], about.get("flags", ()))
         if words
     ]
-    return [*refused, *flagged]
+    return [*faults, *refused, *flagged]

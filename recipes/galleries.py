@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.cluster import AgglomerativeClustering
 
 import lab
-from lab.images import read
+from lab.images import read, viewable
 from lab.objectives import goal
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -213,7 +213,7 @@ def square(image):
 
 def thumbnail(image, side=THUMBNAIL):
     """The centre square of an image at a small size: uint8 [side, side, 3]."""
-    return np.asarray(Image.fromarray(square(image)).resize((side, side), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(viewable(square(image))).resize((side, side), Image.Resampling.BICUBIC))
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------------

@@ -1,31 +1,27 @@
 """Jobs: a recipe expanded to small, picklable descriptions, each turned into files by a pure function.
 
 jobs(recipe, workshop) -> [Job]          what there is to do, gathering steps last
-work(job, workshop, store) -> {name: bytes}
+work(job, workshop, store) -> Outcome        its files, and the fault that they tell of
 """
 
 import csv
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from lab.attribution import explainers
-from lab.environment import tf
-from lab.explanation import attribute, refuse_options, settled
-from lab.refusal import Refused
-from lab.registry import nearest
-from lab.registry import options as known
+from lab.explanation import refuse_options
 from recipes import atlases, explanations, galleries, studies
+from recipes.explanations import refuse_strangers
 from recipes.galleries import slug
-from recipes.job import Job
+from recipes.job import Job, Outcome
 from recipes.junit import junit
 from recipes.store import encode, pack
-from sanity import controls
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
+from sanity.examination import judged, measure, refuse_settings, stand_in
 from sanity.statistics import two_way
-from sanity.verdict import judge
 
 
 def jobs(recipe, workshop):
@@ -41,28 +37,29 @@ def jobs(recipe, workshop):
         workshop.refuse_world()
     trained = [Job("networks", "networks", {})] if recipe.world else []
     evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
-    judged = [Job("verdicts", "judge", {}, tuple(job.key for job in evidence))] if evidence else []
-    return [*pictures, *laid, *studied, *explained, *trained, *evidence, *judged]
+    verdicts = [_judging(evidence)] if evidence else []
+    return [*pictures, *laid, *studied, *explained, *trained, *evidence, *verdicts]
 
 
 def work(job, workshop, store):
-    """The files of a job: dict of name to bytes."""
-    return _KINDS[job.kind](workshop, store, job)
+    """What came of a job -> `Outcome`."""
+    made = _KINDS[job.kind](workshop, store, job)
+    return made if isinstance(made, Outcome) else Outcome(made)
 
 
 # Evidence and verdicts ----------------------------------------------------------------------------------------------------
 
 
 def _evidence(number, chosen, workshop):
-    check = checks.get(chosen.check)
-    _refuse_settings(check, chosen)
+    refuse_settings(chosen.check, chosen.settings)
+    refuse_strangers(chosen)
     extra = [name for name in explainers.names(control=True) if name not in chosen.methods] if chosen.controls else []
     world = workshop.recipe.world
     if world is None:
-        workshop.subject(chosen.target)
+        workshop.subject(chosen.question)
     for method in [*chosen.methods, *extra]:
         refuse_options(workshop.method(method), chosen.options.get(method, {}))
-        given = {"check": chosen.check, "method": method, "target": chosen.target, "settings": chosen.settings}
+        given = {"check": chosen.check, "method": method, "question": chosen.question, "settings": chosen.settings}
         given["options"] = chosen.options.get(method, {})
         looks = explanations.passes(
             workshop.method(method), given["options"], None if world else workshop.network
@@ -76,25 +73,21 @@ def _evidence(number, chosen, workshop):
         )
 
 
+def _judging(evidence):
+    """The job that judges what the others measured, whatever became of them."""
+    rows = [[job.key, job.given["check"], job.given["method"]] for job in evidence]
+    return Job("verdicts", "judge", {"rows": rows}, tuple(job.key for job in evidence), gathers=True)
+
+
 def _looks(chosen):
     """How often a check looks at each image, roughly."""
     seeds = chosen.settings.get("seeds") or 3
     return 3 + seeds * (1 if chosen.settings.get("mode", "full") == "full" else 20)
 
 
-def _refuse_settings(check, chosen):
-    allowed = [name for name in known(check) if name not in ("seed", "prepared")]
-    for name in chosen.settings:
-        if name not in allowed:
-            raise Refused(f"Unknown key of the check {chosen.check}. Received: {name!r}. {nearest(name, allowed)}")
-    refuse = checks.tag(check, "refuse")
-    if refuse:
-        refuse(**{name: value for name, value in chosen.settings.items() if name in known(refuse)})
-
-
 def _do_networks(workshop, *_):
     """Train a world's networks, or take them from the shelf, and say what they are."""
-    subject = workshop.subject("top")
+    subject = workshop.subject()
     about = {
         "world": workshop.world.name,
         "oracle": workshop.world.oracle,
@@ -113,44 +106,26 @@ def _do_networks(workshop, *_):
 
 def _do_evidence(workshop, _, job):
     given = job.given
-    check, explainer, on = (
-        checks.get(given["check"]),
+    made, trace = measure(
+        given["check"],
         workshop.method(given["method"]),
-        workshop.subject(given["target"]),
+        workshop.subject(given["question"]),
+        seed=workshop.recipe.seed,
+        name=given["method"],
+        settings=given["settings"],
+        options=given["options"],
+        prepare=lambda: workshop.shared(given["check"], given["question"], given["settings"]),
     )
-    shared = workshop.shared(given["check"], given["target"], given["settings"])
-    settings = {**given["settings"], **given["options"]}
-    refusal = _refusal(explainer, on, workshop.recipe.seed, given["options"])
-    if refusal:
-        sizes = {"images": len(on.names)}
-        made = Evidence(given["check"], given["method"], on.network.name, sizes, {}, (refusal,), settings=settings)
-    else:
-        made = check(explainer, on, seed=workshop.recipe.seed, **shared, **settings)
-    plain = {**asdict(made), "samples": None, "maps": None, "method": given["method"]}
+    fault = made.failed[0].words if trace else None
+    return Outcome(_as_files(replace(made, method=given["method"])), fault, trace)
+
+
+def _as_files(made):
+    plain = {**asdict(replace(made, samples={}, maps={})), "samples": None, "maps": None}
     arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {
         f"maps/{name}": value for name, value in made.maps.items()
     }
     return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
-
-
-def _refusal(explainer, subject, seed, given):
-    """A gate with the words in which a method refuses one sample of a subject, or None where it does not.
-
-    What a method cannot do on a model is an answer, and must not cost the other methods theirs. Only the method is asked
-    here: an error inside a check is a fault, and fails its job.
-    """
-    inputs = tf.nest.map_structure(lambda leaf: leaf[:1], subject.inputs)
-    try:
-        attribute(
-            explainer,
-            subject.network,
-            inputs,
-            subject.objective.rows([0]),
-            **settled(explainer, subject.network, seed, given),
-        )
-    except Refused as error:
-        return Gate("method can be asked", "not applicable", " ".join(str(error).split()))
-    return None
 
 
 def evidence(store, key):
@@ -167,26 +142,35 @@ def evidence(store, key):
 
 def _do_judge(workshop, store, job):
     """One family per check of the recipe, so that every method is judged beside the others and its controls."""
-    families = {}
-    for key in job.needs:
-        families.setdefault(key.split("/")[1], []).append(evidence(store, key))
-    judged = {name: judge(family, seed=workshop.recipe.seed) for name, family in families.items() if _judged(family)}
-    plain = {
-        name: {
-            "check": verdicts[0].check,
-            "verdicts": [verdict.as_dict() for verdict in verdicts],
-            "controls": [asdict(each) for each in controls.audit(verdicts)],
-            "blind": [each.method for each in verdicts if each.method in explainers.names(control=True)],
-        }
-        for name, verdicts in judged.items()
-    }
+    families, seed = {}, workshop.recipe.seed
+    for key, check, method in job.given["rows"]:
+        families.setdefault(key.split("/")[1], []).append(_measured(store, key, check, method))
+    rulings = {name: judged(family, seed=seed) for name, family in families.items() if _judged(family)}
+    plain = {name: _plain(ruling) for name, ruling in rulings.items()}
     measured = {name: _means(family) for name, family in families.items() if not _judged(family)}
     files = {
         "verdicts.json": encode(plain),
-        "verdicts.csv": _table(judged),
+        "verdicts.csv": _table({name: ruling.verdicts for name, ruling in rulings.items()}),
         "junit.xml": junit(workshop.recipe.name, plain),
     }
     return {**files, "measurements.json": encode(measured)}
+
+
+def _measured(store, key, check, method):
+    """The evidence of a job, or where that failed before it measured anything, a stand-in that says so."""
+    if store.there(key):
+        return evidence(store, key)
+    gate = Gate("evidence was measured", "fault", f"the job {key} failed")
+    return stand_in(check, method, None, gate)
+
+
+def _plain(ruling):
+    return {
+        "check": ruling.verdicts[0].check,
+        "verdicts": [verdict.as_dict() for verdict in ruling.verdicts],
+        "controls": [asdict(each) for each in ruling.controls],
+        "blind": ruling.blind,
+    }
 
 
 def _judged(family):

@@ -7,6 +7,9 @@ import time
 import click
 from tqdm import tqdm
 
+# Seconds that compiling the first job of a kind takes at the least: a trace of even a small network.
+COMPILING = 2.0
+
 
 class Progress:
     """How a run talks to its user, on the error stream. quiet: not at all. A terminal gets a bar, anything else a line a job."""
@@ -15,7 +18,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.bar = None
-        self.total, self.made, self.began = 0, 0, 0.0
+        self.expected, self.compiled, self.done, self.began = {}, set(), 0.0, 0.0
 
     def say(self, text):
         """One line, above the bar if there is one."""
@@ -27,11 +30,16 @@ class Progress:
             click.echo(text, file=self.stream)
 
     def begin(self, waiting, done, workshop):
-        """Say what there is to do and about how long it will take."""
-        self.total, self.made, self.began = sum(job.passes for job in waiting), 0, time.perf_counter()
+        """Say what there is to do and about how long it will take, compiling included."""
+        self.began, self.done, self.compiled = time.perf_counter(), 0.0, set()
         if self.quiet or not waiting:
+            self.expected = {}
             return
-        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(self.total, workshop)}")
+        gradient, compiling = _measured(sum(job.passes for job in waiting), workshop)
+        self.expected = _expected(waiting, gradient, compiling)
+        # What was measured is no part of the work.
+        self.began = time.perf_counter()
+        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient)}")
         if self.stream.isatty():
             self.bar = tqdm(total=len(waiting), unit="job", file=self.stream, dynamic_ncols=True)
 
@@ -40,9 +48,11 @@ class Progress:
         """While a job runs."""
         start = time.perf_counter()
         if self.bar is not None:
-            self.bar.set_description(job.key)
+            first = job.kind not in self.compiled
+            self.bar.set_description(f"{job.key}{' (compiling)' if first else ''}")
+        self.compiled.add(job.kind)
         yield
-        self.made += job.passes
+        self.done += self.expected.get(job.key, 0.0)
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix_str(self._left())
@@ -50,10 +60,11 @@ class Progress:
             self.say(f"{job.key}  {time.perf_counter() - start:.1f} s  {self._left()}".rstrip())
 
     def _left(self):
-        """About how long the rest will take, by the gradients it counts; nothing where that is no minute or not known yet."""
-        if not self.made:
+        """About how long the rest will take: what was expected of it, times how far off expectation has been so far."""
+        rest = sum(self.expected.values()) - self.done
+        if not self.done or rest <= 0:
             return ""
-        seconds = (time.perf_counter() - self.began) * (self.total - self.made) / self.made
+        seconds = rest * (time.perf_counter() - self.began) / self.done
         return f"about {seconds / 60:.0f} min left" if seconds >= 60 else ""
 
     def end(self):
@@ -63,12 +74,28 @@ class Progress:
             self.bar = None
 
 
-def _estimate(passes, workshop):
+def _measured(passes, workshop):
+    """Seconds of one sample's gradient and of compiling it: float, float; the first is None where it is not worth measuring."""
     if passes < 200 or workshop.recipe.world or workshop.network.size is None:
+        return None, COMPILING
+    gradient, compiling = workshop.seconds_per_gradient()
+    return gradient, max(COMPILING, compiling)
+
+
+def _expected(waiting, gradient, compiling):
+    """Seconds, or in a world parts of the whole, that each job is expected to take: dict of key to float."""
+    seen, expected = set(), {}
+    for job in waiting:
+        # A method, a layer or a check is compiled once: the first job of its folder pays.
+        family = (job.kind, job.key.rpartition("/")[0] if job.kind == "pictures" else job.key)
+        expected[job.key] = job.passes * (gradient or 0.002) + (0.0 if family in seen else compiling) + 0.05
+        seen.add(family)
+    return expected
+
+
+def _estimate(waiting, expected, gradient):
+    if gradient is None:
         return ""
-    seconds = passes * workshop.seconds_per_gradient()
-    return (
-        f"; about {passes:,.0f} gradients, roughly {seconds / 60:.0f} min"
-        if seconds >= 60
-        else f"; about {passes:,.0f} gradients, under a minute or so"
-    )
+    seconds, passes = sum(expected.values()), sum(job.passes for job in waiting)
+    about = f"; about {passes:,.0f} gradients and compiling"
+    return f"{about}, roughly {seconds / 60:.0f} min" if seconds >= 60 else f"{about}, under a minute or so"

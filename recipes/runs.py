@@ -1,19 +1,18 @@
 """Runs: a recipe carried out job by job into its folder; killed at any moment, it goes on where it was."""
 
 import contextlib
-import hashlib
 import json
 import os
 import time
 import traceback
 from dataclasses import dataclass
 
-import lab
-from recipes import schema
-from recipes.explanations import told
+from lab.refusal import describe
+from recipes import provenance, schema
+from recipes.explanations import lines
 from recipes.jobs import jobs, work
 from recipes.report.page import page
-from recipes.store import Store, encode
+from recipes.store import Store, digest, encode
 from recipes.studies import flagged
 from recipes.workshop import Workshop
 
@@ -32,31 +31,46 @@ class Run:
     told: tuple = ()
 
 
+class Stopped(KeyboardInterrupt):
+    """A run was interrupted: `path`, its folder, and how many of its jobs are done."""
+
+    def __init__(self, path, done, total):
+        super().__init__(f"{path}: {done} of {total} jobs are done and kept")
+        self.path, self.done, self.total = path, done, total
+
+
 def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     """Run a recipe under the folder `root` -> `Run`.
 
     progress: a `recipes.progress.Progress`. fresh: start over instead of resuming. Raises Refused, before anything is
-    written, for whatever the recipe asks that cannot be had.
+    written, for whatever the recipe asks that cannot be had; Stopped when it is interrupted.
     """
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
     workshop = Workshop(recipe, root, allow_code=allow_code)
     listed = jobs(recipe, workshop)
     manifest = _manifest(recipe, workshop)
     store = Store(root, recipe.name, manifest["digest"])
-    if fresh:
-        store.clear()
-    store.open()
-    store.write("manifest.json", encode(manifest))
-    failed = _work_through(listed, workshop, store, progress)
-    _publish(store, *page(recipe, manifest, listed, store))
-    judged = store.values("verdicts", "verdicts.json") if store.done("verdicts") else {}
+    with store.open(fresh=fresh, wait=progress.say):
+        store.write("manifest.json", encode(manifest))
+        try:
+            failed = _work_through(listed, workshop, store, progress)
+            _publish(store, *page(recipe, manifest, listed, store))
+        except KeyboardInterrupt as error:
+            raise Stopped(store.path, sum(store.done(job.key) for job in listed), len(listed)) from error
+        finally:
+            progress.end()
+        return _result(listed, store, failed)
+
+
+def _result(listed, store, failed):
+    verdicts = store.values("verdicts", "verdicts.json") if store.there("verdicts") else {}
     return Run(
         store.path,
         store.path / "index.html",
         tuple(failed),
-        judged,
+        verdicts,
         tuple(flagged(listed, store)),
-        tuple(told(listed, store)),
+        tuple(lines(listed, store)),
     )
 
 
@@ -64,26 +78,31 @@ def _publish(store, text, beside):
     """Write the report: what lies beside it first, so that a page never asks for what is not there yet."""
     for name, content in beside:
         store.write(name, content)
-    store.write("index.html", text.encode())
+    store.write("index.html", text.encode("utf-8", "backslashreplace"))
 
 
 def _manifest(recipe, workshop):
+    methods = schema.method_names(recipe)
     known = {
         "recipe": schema.canonical(recipe),
         "hashes": workshop.hashes(),
+        "code": {"lab": provenance.own_source(), **workshop.sources()},
+        "versions": provenance.versions(methods),
         "seed": recipe.seed,
-        "lab": lab.__version__,
     }
-    return {**known, "digest": hashlib.sha256(encode(known)).hexdigest()[:12]}
+    return {**known, "digest": digest(known)[:12]}
 
 
 def _work_through(listed, workshop, store, progress):
-    """Do what is not done; go on past a job that fails, and leave out those that wait for it. -> list of (key, error)."""
-    waiting = [job for job in listed if not store.done(job.key)]
+    """Do what is not done; go on past a job that fails, and leave out those that cannot do without it. -> list of (key, error)."""
+    waiting = _waiting(listed, store)
     progress.begin(waiting, len(listed) - len(waiting), workshop)
     failed, seconds = [], {}
     for job in waiting:
-        missing = [key for key in job.needs if not store.done(key)]
+        if store.done(job.key):
+            # What it was made from was done again and came out the same.
+            continue
+        missing = [] if job.gathers else [key for key in job.needs if not store.done(key)]
         start = time.perf_counter()
         with progress.doing(job):
             error = f"waits for {missing[0]}, which failed" if missing else _attempt(job, workshop, store)
@@ -91,37 +110,53 @@ def _work_through(listed, workshop, store, progress):
         if error:
             failed.append((job.key, error))
             progress.say(f"failed: {job.key}: {error}")
-    progress.end()
     _keep_times(store, seconds)
     return failed
+
+
+def _waiting(listed, store):
+    """The jobs that are not done, or are made from one that is not: list of `Job`."""
+    waiting = {}
+    for job in listed:
+        if not store.done(job.key) or any(need in waiting for need in job.needs):
+            waiting[job.key] = job
+    return list(waiting.values())
 
 
 def _attempt(job, workshop, store):
     """One job; the error in one line if it fails, its traceback beside the run."""
     try:
-        store.put(job.key, work(job, workshop, store))
+        outcome = work(job, workshop, store)
+        store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
     except Exception as error:
         # One job's failure must not cost the others: it is told, kept, and turned into exit code 3. On a full disk the
         # traceback finds no room either; the line that is told remains.
-        with contextlib.suppress(OSError):
-            store.write(f"failed-{job.key.replace('/', '+')}.txt", traceback.format_exc().encode())
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
-    (store.path / f"failed-{job.key.replace('/', '+')}.txt").unlink(missing_ok=True)
-    return None
+        _keep_trace(job, store, traceback.format_exc())
+        return describe(error)
+    _keep_trace(job, store, outcome.trace)
+    return outcome.fault
+
+
+def _keep_trace(job, store, trace):
+    name = f"failed-{job.key.replace('/', '+')}.txt"
+    if trace is None:
+        (store.path / name).unlink(missing_ok=True)
+        return
+    with contextlib.suppress(OSError):
+        store.write(name, trace.encode("utf-8", "backslashreplace"))
 
 
 def _keep_times(store, seconds):
     """The one file that may differ between two runs of the same recipe."""
-    path = store.path / "timings.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    store.write(
-        "timings.json",
-        encode(
-            {
-                **before,
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "host": os.uname().nodename,
-                "seconds": {**before.get("seconds", {}), **seconds},
-            }
-        ),
-    )
+    before = _times(store.path / "timings.json")
+    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    times = {"finished": finished, "host": os.uname().nodename, "seconds": {**before.get("seconds", {}), **seconds}}
+    store.write("timings.json", encode({**before, **times}))
+
+
+def _times(path):
+    """What the last run noted; nothing where there was none or its note is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

@@ -5,12 +5,14 @@ import re
 import tomllib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
 
 HERE = pathlib.Path(__file__).parent
+# More channels than any layer has: what is beyond is a slip of the finger, and would fill the memory.
+MOST_UNITS = 1_000_000
 
 
 def numbers(value):
@@ -25,6 +27,8 @@ def numbers(value):
         if not ends:
             raise Refused(f'units are numbers and ranges, such as "0-15,20". Received: {value!r}.')
         first, last = int(ends[1]), int(ends[2] or ends[1])
+        if last - first + len(found) >= MOST_UNITS:
+            raise Refused(f"units are at most {MOST_UNITS:,} of a layer. Received: {value!r}.")
         found += range(first, last + 1)
     if not found:
         raise Refused(f"units name at least one. Received: {value!r}, which is empty.")
@@ -37,8 +41,16 @@ def _method(name):
     return name
 
 
+def _distinct(names):
+    """Names, each once, in their order. Raises Refused where there is none."""
+    if not names:
+        raise Refused("methods name at least one. Received: none.")
+    return list(dict.fromkeys(names))
+
+
 Units = Annotated[list[int], BeforeValidator(numbers)]
 Method = Annotated[str, BeforeValidator(_method)]
+Methods = Annotated[list[Method], AfterValidator(_distinct)]
 
 
 class Table(BaseModel):
@@ -55,7 +67,8 @@ class Model(Table):
     input_range: tuple[float, float] | None = None
     classes: str | None = None
     size: int | None = Field(None, ge=8)
-    memory_gib: float = Field(2.0, gt=0)
+    modules: list[str] = []
+    memory_gib: float = Field(2.0, gt=0, le=1_000_000, allow_inf_nan=False)
 
 
 class Images(Table):
@@ -65,6 +78,7 @@ class Images(Table):
     files: list[str] = []
     photographs: list[str] = []
     most: int = Field(48, ge=1)
+    levels: int | None = Field(None, ge=1)
     fit: Literal["squash", "crop"] = "squash"
 
     @model_validator(mode="after")
@@ -144,11 +158,23 @@ class Atlas(Table):
     layout: str = "tsne"
 
 
-class Explain(Table):
+class Asking(Table):
+    """What is asked of the network: a class, of which output, and over which positions where the output has some."""
+
+    target: str | int = "top"
+    output: str | None = None
+    region: Literal["all", "predicted"] | None = None
+
+    @property
+    def question(self):
+        """Target, output and region: dict, the arguments of `sanity.subject.subject`."""
+        return {"target": self.target, "output": self.output, "region": self.region}
+
+
+class Explain(Asking):
     """Maps of every image by every method; options by method."""
 
-    methods: list[Method] = ["gradient", "gradcam"]
-    target: str | int = "top"
+    methods: Methods = ["gradient", "gradcam"]
     layer: str | list[str] | None = None
     options: dict[str, dict[str, Any]] = {}
 
@@ -162,14 +188,13 @@ class World(Table):
     images: int = Field(48, ge=8)
 
 
-class Check(Table):
+class Check(Asking):
     """One check of some methods; controls are always added. Any other key is an option of the check itself."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     check: str = "parameters"
-    methods: list[Method] = ["gradient", "gradcam"]
-    target: str | int = "top"
+    methods: Methods = ["gradient", "gradcam"]
     controls: bool = True
     options: dict[str, dict[str, Any]] = {}
 
@@ -228,9 +253,13 @@ def read(source, settings=()):
     if not path.is_file():
         raise Refused(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped())}")
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"A recipe is a TOML file. Received: {path.name}: {error}.") from error
+        raise Refused(f"A recipe is a TOML file in UTF-8. Received: {path.name}: {error}.") from error
+    except RecursionError as error:
+        raise Refused(
+            f"A recipe's tables lie a few levels deep. Received: {path.name}, which is nested too deep."
+        ) from error
     for setting in settings:
         _set(table, setting)
     return recipe(table)
@@ -249,6 +278,12 @@ def canonical(recipe):
     return recipe.model_dump(mode="json")
 
 
+def method_names(recipe):
+    """Every method that a recipe names, "module:function" included: list of str."""
+    tables = [*recipe.check, *([recipe.explain] if recipe.explain else [])]
+    return list(dict.fromkeys(name for table in tables for name in table.methods))
+
+
 def _set(table, setting):
     """Put one "a.b.0.c=value" into nested tables; the value is TOML, or text where it is none."""
     key, equals, text = setting.partition("=")
@@ -264,7 +299,7 @@ def value(text):
     """What a text stands for: a TOML value, or the text itself where it is none."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

@@ -1,11 +1,10 @@
 """Shelf: what is dear to make (trained networks, surveys of many images), kept by the hash of all it depends on, for every run to share."""
 
-import os
 import pathlib
 
 import numpy as np
 
-from recipes.store import durable, pack
+from recipes.store import pack, replace, sweep
 
 
 class Shelf:
@@ -18,11 +17,10 @@ class Shelf:
         """The arrays under a key, made and put there if they are not: dict of name to array."""
         file = self.path / f"{key[:32]}.npz"
         if file.is_file():
-            with np.load(file, allow_pickle=False) as found:
-                return {name.replace("|", "/"): found[name] for name in found.files}
-        made = make()
+            with np.load(file, allow_pickle=False) as kept:
+                return {name.replace("|", "/"): kept[name] for name in kept.files}
+        arrays = make()
         self.path.mkdir(parents=True, exist_ok=True)
-        part = self.path / f".{file.name}-{os.getpid()}"
-        durable(part, pack({name.replace("/", "|"): value for name, value in made.items()}))
-        os.replace(part, file)
-        return made
+        sweep(self.path)
+        replace(file, pack({name.replace("/", "|"): value for name, value in arrays.items()}))
+        return arrays

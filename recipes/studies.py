@@ -225,7 +225,7 @@ def _files(made, found, whole, named):
 def flagged(jobs, store):
     """What every check of pictures said of every network under it: yields dicts of network, fooled, check, word, why."""
     for job in jobs:
-        if job.kind in ("feature", "recovery") and store.done(job.key):
+        if job.kind in ("feature", "recovery") and store.there(job.key):
             said = store.values(job.key, "flags.json")["summary"]
             fooled = job.given.get("kind") == "fooled"
             network = store.values(job.key, "evidence.json")["subject"]

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib
 import pathlib
+import re
 import sys
 import time
 
@@ -15,6 +16,8 @@ from lab.images import read
 from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
+from recipes import provenance
+from recipes.schema import method_names
 from recipes.shelf import Shelf
 from sanity.checks import checks, shared
 from sanity.randomization import draw, layers_in_order
@@ -36,7 +39,7 @@ class Workshop:
     def network(self):
         """The recipe's network; a world's is its first one, trained."""
         if self.recipe.world:
-            return self.subject("top").network
+            return self.subject().network
         model = self.recipe.model
         weights = None if model.weights == "random" else model.weights
         if weights is None:
@@ -52,6 +55,7 @@ class Workshop:
             classes=model.classes,
             size=model.size,
             allow_code=self.allow_code,
+            modules=tuple(model.modules),
             memory=int(model.memory_gib * (1 << 30)),
         )
 
@@ -62,18 +66,22 @@ class Workshop:
             network.variables[name].assign(value)
         return network
 
+    @property
+    def channels(self):
+        """How many channels images are read with: those of the network."""
+        return self.network.preprocessing.channels if self.network.preprocessing else 3
+
     @functools.cached_property
     def images(self):
         """The recipe's photographs."""
         chosen = self.recipe.images
-        if chosen.folder:
-            found = data.folder(chosen.folder)
+        if chosen.folder or chosen.files:
+            form = {"channels": self.channels, "levels": chosen.levels}
+            named = data.folder(chosen.folder, **form) if chosen.folder else data.files(chosen.files, **form)
         else:
-            found = (
-                data.files(chosen.files) if chosen.files else data.photographs(chosen.photographs or data.PHOTOGRAPHS)
-            )
+            named = data.photographs(chosen.photographs or data.PHOTOGRAPHS)
         few = slice(chosen.most)
-        return data.Data(found.names[few], found.images[few], found.labels[few] if found.labels else None)
+        return data.Data(named.names[few], named.images[few], named.labels[few] if named.labels else None)
 
     @functools.cached_property
     def stock(self):
@@ -95,12 +103,15 @@ class Workshop:
         """The recipe's world."""
         return worlds.get(self.recipe.world.name)()
 
-    def subject(self, target):
-        """The network with the photographs, explained for a target, or a world's network with its samples: `sanity.subject.Subject`."""
-        if self.recipe.world is None:
-            make = functools.partial(subject, self.network, self.images, target=target, fit=self.recipe.images.fit)
-            return self.once(("subject", target), make)
-        return self.once("planted", self._planted)
+    def subject(self, question=None):
+        """The network with the photographs, asked a question (`schema.Asking.question`), or a world's network with its samples:
+        `sanity.subject.Subject`.
+        """
+        if self.recipe.world:
+            return self.once("planted", self._planted)
+        question = question or {}
+        make = functools.partial(subject, self.network, self.images, fit=self.recipe.images.fit, **question)
+        return self.once(("subject", str(sorted(question.items(), key=str))), make)
 
     def refuse_world(self):
         """Raise Refused for what a recipe asks of its world that it cannot have."""
@@ -110,10 +121,9 @@ class Workshop:
                 f"Twins are trained from other seeds. Received: {self.world.name}, whose weights are set by hand."
             )
         for check in self.recipe.check:
-            if check.target != "top":
-                raise Refused(
-                    f"In a world every sample has its own target, what the cue says. Received: target {check.target!r}."
-                )
+            asked = {name: value for name, value in check.question.items() if value not in (None, "top")}
+            if asked:
+                raise Refused(f"In a world every sample has its own target, what the cue says. Received: {asked}.")
 
     @property
     def twins(self):
@@ -126,13 +136,13 @@ class Workshop:
         numbers = {"twins": self.twins, "misled": chosen.misled, "images": chosen.images}
         return planted(self.world, seed=self.recipe.seed, keep=self.shelf.keep, **numbers)
 
-    def shared(self, check, target, settings):
+    def shared(self, check, question, settings):
         """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
         check = checks.get(check)
-        make = functools.partial(shared, check, self.subject(target), self.recipe.seed, settings)
+        make = functools.partial(shared, check, self.subject(question), self.recipe.seed, settings)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         given = sorted((name, value) for name, value in settings.items() if name in known)
-        return self.once((check, target, str(given)), make)
+        return self.once((check, str(question), str(given)), make)
 
     def once(self, key, make):
         """What `make()` makes, made once in this process."""
@@ -145,33 +155,59 @@ class Workshop:
         return stranger(name) if ":" in name else explainers.get(name)
 
     def hashes(self):
-        """What the digest of a run depends on besides its recipe: dict of name to SHA-256. A world is hashed before anything is trained."""
+        """What the digest of a run depends on besides its recipe and the code: dict of name to SHA-256. A world is hashed before
+        anything is trained.
+        """
         if self.recipe.world:
-            lessons = (
-                self.world.lessons(self.recipe.seed) if self.world.training else self.world.draw(8, self.recipe.seed)[0]
-            )
-            model = hashlib.sha256(f"{self.world.build().to_json()}{self.world.training}".encode())
-            return {
-                "model": model.hexdigest(),
-                "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),
-            }
-        looked = {
-            f"atlas/{number}": _digest([("image", read(each.image))])
-            for number, each in enumerate(self.recipe.atlas)
-            if each.image
+            return self._world_hashes()
+        pictures = {f"atlas/{number}": each.image for number, each in enumerate(self.recipe.atlas)}
+        pictures |= {f"gallery/{number}": each.top_for for number, each in enumerate(self.recipe.gallery)}
+        looked = {key: _digest([("image", read(path))]) for key, path in pictures.items() if path}
+        others = {f"model/{name}": self._other_hash(name) for name in self._other_models()}
+        return {"model": self._model_hash(), "images": self.images_hash, **looked, **others}
+
+    def _world_hashes(self):
+        world, seed = self.world, self.recipe.seed
+        lessons = world.lessons(seed) if world.training else world.draw(8, seed)[0]
+        built = hashlib.sha256(f"{world.build().to_json()}{world.training}".encode())
+        return {
+            "model": built.hexdigest(),
+            "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),
         }
-        return {"model": self.network.fingerprint(), "images": self.images_hash, **looked}
+
+    def _model_hash(self):
+        """SHA-256 of the network: its weights, how its layers are built, what it is fed, and the names of its classes."""
+        network = self.network
+        built = [(each.path, each.type, each.shape, _config(network.tree[each.path])) for each in network.layers()]
+        told = (network.fingerprint(), built, network.preprocessing, network.classes, network.fold)
+        return hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).hexdigest()
+
+    def _other_models(self):
+        """Networks that a recipe names beside its own: observers, and those that pictures are shown to."""
+        named = [[*each.others, *([each.observer] if each.observer else [])] for each in self.recipe.features]
+        return sorted({name for names in named for name in names})
+
+    def _other_hash(self, name):
+        """SHA-256 of another model's file; a model that is known by name is what the installed packages make of it."""
+        return provenance.file(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
+
+    def sources(self):
+        """SHA-256 of the code of every method "module:function", and of what it imports: dict of name to str."""
+        strangers = {name for name in method_names(self.recipe) if ":" in name}
+        return {name: provenance.source(name.partition(":")[0]) for name in sorted(strangers)}
 
     def seconds_per_gradient(self):
-        """How long one sample's gradient takes here, measured once on eight copies of the first image: float."""
+        """How long one sample's gradient takes here, and compiling it, measured once on eight copies of the first image: float, float."""
         first = self.network.preprocess(self.images.images[0], fit=self.recipe.images.fit)
         name, shape = next(iter(self.network.outputs.items()))
         some = np.repeat(first, 8, axis=0)
         goal = logit(0, output=name) if len(shape) == 2 else layer(self.network.last_spatial())
+        first = time.perf_counter()
         routines.gradient(self.network, some, goal)
         start = time.perf_counter()
         routines.gradient(self.network, some, goal)
-        return (time.perf_counter() - start) / 8
+        taken = time.perf_counter() - start
+        return taken / 8, max(0.0, start - first - taken)
 
 
 def _digest(named):
@@ -182,12 +218,39 @@ def _digest(named):
     return digest.hexdigest()
 
 
+def _config(layer):
+    """How a layer is built, in words; its type's name where it does not say."""
+    try:
+        # Objects that tell where they lie in memory would make every process another one.
+        return re.sub(r"0x[0-9a-f]+", "", repr(layer.get_config()))
+    except Exception:
+        # A layer without a config of its own raises whatever its author has chosen to.
+        return type(layer).__qualname__
+
+
 def stranger(name):
     """The function named "module:function", from the installed packages or the current folder. Raises Refused where there is none."""
     module, _, function = name.partition(":")
     if str(pathlib.Path.cwd()) not in sys.path:
         sys.path.insert(0, str(pathlib.Path.cwd()))
+    method = getattr(_imported(module, name), function, None)
+    if not callable(method):
+        kind = (
+            "has no such name" if method is None else f"holds {type(method).__name__} under it, which cannot be called"
+        )
+        raise Refused(f'A method of your own is a function, "module:function". Received: {name!r}: {module} {kind}.')
+    return method
+
+
+def _imported(module, name):
+    """A module of the user's. Compiled copies are not written: of a file edited twice in a second they would be the first one."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise Refused(f'A method of your own is "module:function". Received: {name!r}: {error}.') from error
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        # A module that cannot be imported may raise anything: it is told, and where.
+        raise Refused(
+            f'A method of your own is "module:function". Received: {name!r}: {type(error).__name__}: {error}.'
+        ) from error
+    finally:
+        sys.dont_write_bytecode = before

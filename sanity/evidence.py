@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-STATUSES = ("passed", "failed", "not measured", "not applicable")
+STATUSES = ("passed", "failed", "not measured", "not applicable", "fault")
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class Evidence:
 
     @property
     def failed(self):
-        """The gates that were not passed, those that do not apply to the subject included: list of `Gate`."""
-        return [gate for gate in self.gates if gate.status in ("failed", "not applicable")]
+        """The gates that were not passed, those that do not apply to the subject and faults included: list of `Gate`."""
+        return [gate for gate in self.gates if gate.status in ("failed", "not applicable", "fault")]

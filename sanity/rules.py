@@ -55,7 +55,7 @@ class About:
         """The verdict in one sentence, numbers and sizes included."""
         words = self.said.get(ruling.finding, "").format(why=ruling.why)
         start = f"{ruling.finding} on {evidence.subject}" + (f": {words}" if words else "")
-        if ruling.finding in ("GATE FAILED", "NOT APPLICABLE"):
+        if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
             return f"{start}{ruling.why}." if words else f"{start}: {ruling.why}."
         named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
         numbers = ", ".join(f"{name} {interval}" for name, interval in named if name)

@@ -1,12 +1,15 @@
 """Subject: a network with the data it is to be explained on, the target frozen before anything is touched."""
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lab import routines
-from lab.objectives import Objective, logit
+from lab.environment import tf
+from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
+from lab.registry import nearest
 from sanity.worlds.training import Trainer, make_anew
 from sanity.worlds.world import uses
 
@@ -32,7 +35,8 @@ class Subject:
     a held-out set, whether the network was right, or None where there are no labels; labels: int [samples] or None; classes:
     how many there are. twins: weights of networks trained alike from other seeds, the network's own first; misled: of those
     trained on permuted labels, and `memorized`, their training accuracies. truth: where it is planted. world: where it comes
-    from, for checks that train anew.
+    from, for checks that train anew. targets: int [samples], the class each sample is asked about. output: the name of the output
+    that is asked, or None for the only one.
     """
 
     network: object
@@ -49,18 +53,103 @@ class Subject:
     world: object = None
     seed: int = 0
     keep: object = field(default=make_anew, compare=False)
+    targets: np.ndarray | None = None
+    output: str | None = None
 
 
-def subject(network, data, *, target="top", fit="squash"):
-    """A network and images -> `Subject`. target: "top", each image's own highest class on the network as it is, or a class name or index."""
+def subject(network, data, *, target="top", output=None, region=None, fit="squash"):
+    """A network and images -> `Subject`.
+
+    target: "top", each image's own highest class on the network as it is, or a class name or index. output: the name of one of
+    several outputs. region: for an output with positions, whether the target's score is averaged over "all" of them or over those
+    where it is "predicted". Raises Refused for labels that are no classes, and for an output that cannot be asked so.
+    """
     inputs = network.preprocess(data.images, fit=fit)
-    scores = routines.logits(network, inputs)
-    top = [int(each) for each in scores.argmax(axis=1)]
-    index = top if target == "top" else network.class_index(target)
-    network.check(logit(index))
-    labels = None if data.labels is None else np.array([network.class_index(label) for label in data.labels])
-    correct = None if labels is None else labels == top
-    return Subject(network, inputs, logit(index), tuple(data.names), correct, labels, scores.shape[1])
+    name = _output(network, output)
+    scores = routines.class_logits(network, inputs, output=name)
+    placed = scores.ndim > 2
+    _refuse_region(network, name, scores.shape, region)
+    means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
+    top = _predicted(scores) if placed else scores.argmax(axis=1)
+    targets = top if target == "top" else np.full(len(top), network.class_index(target))
+    objective = _regional(targets, scores, region, name) if placed else _of_class(network, targets, scores, name)
+    network.check(objective)
+    right = None if data.labels is None else _right(network, data.labels, means.shape[1])
+    correct = None if right is None or placed else right[np.arange(len(top)), top]
+    labels = None if correct is None or (right.sum(axis=1) != 1).any() else right.argmax(axis=1)
+    _warn_collapsed(network, inputs, means)
+    return Subject(
+        network,
+        inputs,
+        objective,
+        tuple(data.names),
+        correct=correct,
+        labels=labels,
+        classes=means.shape[1],
+        targets=targets,
+        output=name,
+    )
+
+
+def _output(network, output):
+    """The output that is asked, by name: the only one, where none is named."""
+    if output is None and len(network.outputs) == 1:
+        return next(iter(network.outputs))
+    if output is None:
+        raise Refused(
+            f"The network has several outputs: name one with output=. Received: none. {nearest('', network.outputs)}"
+        )
+    if output not in network.outputs:
+        raise Refused(f"Unknown output. Received: {output!r}. {nearest(output, network.outputs)}")
+    return output
+
+
+def _of_class(network, targets, scores, output):
+    """Each sample's score for its class: its own logit, or of one unit that stands for two classes, that unit with either sign."""
+    one_unit = scores.shape[1] == 2 and network.outputs[output][-1] == 1
+    score = class_score if one_unit else logit
+    return score(targets.tolist(), output=output if len(network.outputs) > 1 else None)
+
+
+def _refuse_region(network, name, shape, region):
+    if len(shape) > 2 and region is None:
+        raise Refused(
+            f"An output with positions is asked over a region: region='all' or 'predicted'. Received: {name!r} of {network.name}, of shape {shape}, and no region=."
+        )
+    if len(shape) < 3 and region is not None:
+        raise Refused(
+            f"A region is of an output with positions. Received: region={region!r} for {name!r} of shape {shape}."
+        )
+
+
+def _predicted(scores):
+    """The class that most positions of each sample are given: int [samples]."""
+    flat = scores.reshape(len(scores), -1, scores.shape[-1]).argmax(axis=-1)
+    return np.array([np.bincount(row).argmax() for row in flat])
+
+
+def _regional(targets, scores, region_name, output):
+    """The mean score of each sample's target over all positions, or where it is predicted: all of them where it is nowhere."""
+    chosen = scores.argmax(axis=-1) == targets.reshape(-1, *[1] * (scores.ndim - 2))
+    masks = [mask if region_name == "predicted" and mask.any() else np.ones_like(mask) for mask in chosen]
+    return region(targets.tolist(), list(masks), output=output)
+
+
+def _right(network, labels, classes):
+    """Which classes are right for each sample: bool [samples, classes]."""
+    return np.arange(classes) == np.array([network.class_index(label) for label in labels])[:, None]
+
+
+def _warn_collapsed(network, inputs, means):
+    """Warn of a network that gives the same answer to different inputs, up to rounding."""
+    alike = np.ptp(means, axis=0).max() <= 1e-6 * np.abs(means).max()
+    if alike and any(
+        not np.array_equal(leaf[:1], other) for leaf in tf.nest.flatten(inputs) for other in leaf[1:, None]
+    ):
+        warnings.warn(
+            f"{network.name} has collapsed: it answers all {len(means)} inputs alike. Nothing that is asked of it depends on them.",
+            stacklevel=3,
+        )
 
 
 def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
@@ -94,6 +183,7 @@ def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
         world,
         seed,
         keep,
+        targets=told,
     )
 
 
@@ -132,7 +222,7 @@ def _trained(world, network, seed, twins, misled, keep):
 
 
 def _logits(network, inputs):
-    return routines.logits(network, inputs)
+    return routines.class_logits(network, inputs)
 
 
 def _seed(seed, kind, turn):

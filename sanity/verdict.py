@@ -84,6 +84,11 @@ class Verdict:
     settings: dict
     also: dict
 
+    @property
+    def passed(self):
+        """Whether the outcome is PASS, and not FAIL, INVALID or INCONCLUSIVE: bool."""
+        return self.outcome == "PASS"
+
     def as_dict(self):
         """The record as plain values, for JSON."""
         return asdict(self)
@@ -124,7 +129,7 @@ def _of_enough(ruling, evidence, margins):
 
 def _refused(evidence):
     gate = evidence.failed[0]
-    finding = "NOT APPLICABLE" if gate.status == "not applicable" else "GATE FAILED"
+    finding = {"not applicable": "NOT APPLICABLE", "fault": "FAULT"}.get(gate.status, "GATE FAILED")
     return Ruling("INVALID", finding, why=f"gate {gate.status}: {gate.name} ({gate.words})")
 
 

@@ -14,7 +14,7 @@ from lab.environment import tf
 def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
     """Gradient times activation at a layer (Shrikumar, Greenside, Kundaje 2017, https://arxiv.org/abs/1704.02685, at a layer).
 
-    layer: an address; None: the last with positions. -> signed float32 in the shape of the layer's output, in units of the score.
+    layer: an address; None: the last with positions, or the last hidden one of a network without any. -> signed float32 in the shape of the layer's output, in units of the score.
     """
     return plain(routines.layer_gradient(network, inputs, objective, _address(network, layer), rules.product))
 
@@ -88,7 +88,7 @@ def internal_influence(network, inputs, objective, *, layer=None, steps=50, base
 
 def _address(network, layer):
     if layer is None:
-        return network.last_spatial()
+        return network.default_layer("activation")
     network.refuse_unknown(layer)
     return layer
 

@@ -82,6 +82,7 @@ def guided_integrated_gradients(network, inputs, objective, *, steps=200, fracti
     """
     share("fraction", fraction)
     share("max_dist", max_dist)
+    routines.refuse_integers(network)
     arrays = network.inputs(inputs)
     start = filled(arrays, baseline)
     whole("steps", steps)
@@ -228,16 +229,19 @@ def _shaped(nodes, indices, leaf):
 def _guided(network, arrays, start, objective, steps, fraction, max_dist):
     goal, base = _together(arrays, arrays), _together(start, arrays)
     points = base.copy()
-    found, whole_way = np.zeros_like(points), np.abs(goal - base).sum(axis=1)
+    sums, whole_way = np.zeros_like(points), np.abs(goal - base).sum(axis=1)
     for step in range(1, steps + 1):
         slopes = _together(routines.gradient(network, _apart(points, arrays), objective)[1], arrays)
         corridor = (max(step / steps - max_dist, 0.0), min(step / steps + max_dist, 1.0))
         left = whole_way * (1 - step / steps)
         for row in range(len(points)):
             moved = _moved(points[row], slopes[row], base[row], goal[row], corridor, left[row], fraction)
-            found[row] += (moved - points[row]) * slopes[row]
+            sums[row] += (moved - points[row]) * slopes[row]
             points[row] = moved
-    return _apart(found, arrays)
+    # Of ids, which stay where they are, there is nothing to tell.
+    return _apart(
+        sums, tf.nest.map_structure(lambda leaf: leaf if leaf.dtype.kind == "f" else np.zeros_like(leaf), arrays)
+    )
 
 
 def _moved(point, slope, base, goal, corridor, left, fraction):
@@ -273,7 +277,7 @@ def _together(structure, arrays):
 
 
 def _apart(rows, like):
-    """The inverse of `_together`; ids are those of `like`."""
+    """The inverse of `_together`; whole numbers are those of `like`."""
     leaves, place = [], 0
     for leaf in tf.nest.flatten(like):
         size = leaf[0].size if leaf.dtype.kind == "f" else 0

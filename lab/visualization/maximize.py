@@ -8,6 +8,7 @@ import numpy as np
 
 from lab import chunks, routines
 from lab.environment import keras, tf
+from lab.network import refuse_other
 from lab.overrides import override
 from lab.refusal import Refused
 from lab.scoring import score
@@ -141,6 +142,7 @@ def maximize(
     where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises Refused for a network that
     does not take images, and for options that do not fit.
     """
+    refuse_other(network, objective)
     network.check(objective)
     board, count, units = canvas(network, size, of), _count(steps, "steps"), objective.length
     climb = Climb(

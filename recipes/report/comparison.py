@@ -8,9 +8,11 @@ from scipy.stats import spearmanr
 
 from lab.maps import pooled
 from lab.refusal import Refused
+from recipes.changes import undamaged
 from recipes.galleries import picture_name
 from recipes.report import figures
 from recipes.report.page import template, uri
+from recipes.report.policy import restricted
 from recipes.report.tiles import jpeg
 from recipes.store import Store, durable
 from sanity.similarity import measures
@@ -19,14 +21,15 @@ from sanity.viewer import planes
 
 def written(first, second, path):
     """Write the page that compares the galleries and maps of two run folders to `path` -> path. Raises Refused where they share none."""
-    rows, maps = _units(first, second), _maps(first, second)
+    with undamaged(f"{first} or {second}"):
+        rows, maps = _units(first, second), _maps(first, second)
+        runs = [json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (first, second)]
+        names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]
     if not rows and not maps:
         raise Refused(
             f"Runs are compared by the units or the maps that both made. Received: {first} and {second}, which share none."
         )
-    runs = [json.loads((folder / "manifest.json").read_text()) for folder in (first, second)]
-    names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]
-    text = template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_stock(runs))
+    text = restricted(template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_stock(runs)))
     durable(path, text.encode())
     return path
 
@@ -53,6 +56,8 @@ def _explained(folder):
     for place in sorted((store.path / "jobs" / "explain").glob("*/maps.npz")):
         key = f"explain/{place.parent.name}"
         about, arrays = store.values(key, "about.json"), store.arrays(key, "maps.npz")
+        if about.get("refused") or about.get("fault"):
+            continue
         for number, name in enumerate(about["names"]):
             found[about["method"], name] = (arrays["maps/0"][number : number + 1], about["classes"][number])
     return found

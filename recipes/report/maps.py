@@ -12,16 +12,17 @@ SIDE = 192
 def shown(store, done):
     """Everything the page says of a run's maps: dict, or None where it made none."""
     jobs = [job for job in done if job.kind == "maps"]
-    if not jobs or not store.done("photographs"):
+    if not jobs or not store.there("photographs"):
         return None
-    agreed = store.values("agreement", "agreement.json") if store.done("agreement") else None
+    agreed = store.values("agreement", "agreement.json") if store.there("agreement") else None
     seeds = agreed["seeds"] if agreed else {}
     abouts = [(job, store.values(job.key, "about.json")) for job in jobs]
-    given = [(job, about) for job, about in abouts if not about["refused"]]
+    given = [(job, about) for job, about in abouts if not about["refused"] and not about["fault"]]
     return {
         "photographs": _photographs(store, given),
         "rows": [_row(about, store.arrays(job.key, "maps.npz"), seeds.get(about["method"])) for job, about in given],
         "refused": [(about["method"], about["refused"]) for _, about in abouts if about["refused"]],
+        "faults": [(about["method"], about["fault"]) for _, about in abouts if about["fault"]],
         "agreement": _matrix(agreed) if agreed and agreed["methods"] else None,
         "views": _views(agreed["views"]) if agreed else [],
     }

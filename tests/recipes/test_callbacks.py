@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import lab
-from recipes.callbacks import AttributionLogger
+from recipes.callbacks import AttributionLogger, Gallery, samples
 from tests import networks
 
 
@@ -68,3 +68,99 @@ def test_what_cannot_be_logged_is_refused_when_training_begins(tmp_path):
         fitted(AttributionLogger("gradcm", networks.images(1), folder=tmp_path))
     with pytest.raises(ValueError, match="counts epochs"):
         AttributionLogger("gradcam", networks.images(1), every=0)
+
+
+class Batches(keras.utils.PyDataset):
+    """Two batches with labels."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        rows = slice(3 * index, 3 * index + 3)
+        return INPUTS[rows], LABELS[rows]
+
+
+INPUTS, LABELS = networks.images(6), np.array([0, 1, 4, 2, 3, 1])
+
+
+def maps_of(data, model, **options):
+    """The classes and the first maps that a logger has of data, the weights standing still."""
+    logger = AttributionLogger("gradient", data, folder=options.pop("folder"), **options)
+    logger.set_model(model)
+    logger.on_train_begin()
+    return logger.objective, np.load(logger.folder / "epoch-00000.npz")["maps"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (INPUTS, np.eye(5)[LABELS]),
+        (INPUTS, LABELS[:, None]),
+        (INPUTS, LABELS, np.ones(6)),
+        tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(4),
+        tf.data.Dataset.from_tensor_slices((INPUTS, np.eye(5)[LABELS], np.ones(6))).batch(2),
+        Batches(),
+    ],
+)
+def test_data_as_fit_takes_it(tmp_path, data):
+    model = networks.flat()
+    objective, maps = maps_of(data, model, folder=tmp_path)
+    assert list(objective.numbers(6)[0][0]) == list(LABELS)
+    expected = lab.explain(lab.load(model), INPUTS, lab.logit(LABELS.tolist()), method="gradient").maps
+    assert networks.distance(maps, expected) < 1e-6
+
+
+def test_a_dataset_without_labels_is_explained_by_its_first_answers(tmp_path):
+    model = networks.flat()
+    objective, _ = maps_of(tf.data.Dataset.from_tensor_slices(INPUTS).batch(4), model, folder=tmp_path)
+    assert list(objective.numbers(6)[0][0]) == list(np.asarray(model(INPUTS)).argmax(1))
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 1, 0], [[0], [1], [1], [0]], [0.0, 1.0, 1.0, 0.0], ["no", "yes", "yes", "no"]]
+)
+def test_both_classes_of_one_sigmoid_unit(tmp_path, labels):
+    rng = np.random.default_rng(0)
+    model = networks.linear(rng.normal(size=(3, 1)), np.zeros(1))
+    model = keras.Sequential([model, keras.layers.Activation("sigmoid")])
+    inputs = rng.normal(size=(4, 3)).astype("float32")
+    _, maps = maps_of((inputs, labels), model, folder=tmp_path, model_options={"classes": ["no", "yes"]})
+    weights = model.get_weights()[0][:, 0]
+    # The gradient of class 1 is the unit's, that of class 0 its opposite.
+    np.testing.assert_allclose(maps, np.stack([-weights, weights, weights, -weights]), rtol=1e-5)
+
+
+def test_of_several_right_classes_the_strongest_answer_and_of_none_the_answer(tmp_path):
+    model = networks.flat()
+    answers = np.asarray(model(INPUTS))
+    rows = np.zeros((6, 5))
+    rows[:, [1, 3]] = 1
+    rows[5] = 0
+    objective, _ = maps_of((INPUTS, rows), model, folder=tmp_path)
+    expected = [1 if answer[1] > answer[3] else 3 for answer in answers[:5]] + [int(answers[5].argmax())]
+    assert list(objective.numbers(6)[0][0]) == expected
+
+
+def test_data_that_is_refused(tmp_path):
+    endless = tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(2).repeat()
+    for data, words in (
+        (endless, r"take\(batches\)"),
+        ((INPUTS, LABELS[:3]), "3 labels for 6"),
+        ((INPUTS, LABELS + 4), "0 to 4"),
+    ):
+        with pytest.raises(lab.Refused, match=words):
+            maps_of(data, networks.flat(), folder=tmp_path)
+
+
+def test_a_gallery_notes_the_scores_of_a_dataset(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(4)
+    assert np.array_equal(samples(data)[0], INPUTS)
+    gallery = Gallery(tmp_path, None, [0, 2], steps=1, images=data, model_options={"input_range": (-1, 1)})
+    model = networks.flat()
+    gallery.set_model(model)
+    gallery.on_train_begin()
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    np.testing.assert_allclose(
+        [float(row["highest_natural"]) for row in rows], np.asarray(model(INPUTS))[:, [0, 2]].max(0), rtol=1e-3
+    )

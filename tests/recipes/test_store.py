@@ -1,18 +1,23 @@
 """The store: whole files or none, checksums, no way out of the run's folder."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
-from recipes.store import Store, encode, pack
+from recipes.store import Store, digest, encode, pack, sweep
 
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path, "recipe", "digest")
-    made.open()
-    return made
+    with Store(tmp_path, "recipe", "digest").open() as opened:
+        yield opened
 
 
 def test_a_job_is_done_only_whole_and_unchanged(store):
@@ -27,11 +32,114 @@ def test_a_job_is_done_only_whole_and_unchanged(store):
     assert not store.done("a/b")
 
 
-def test_left_parts_are_swept(store):
-    part = store.path / ".part-1-a"
-    part.mkdir()
-    store.open()
-    assert not part.exists()
+def test_left_parts_are_swept(tmp_path):
+    path = tmp_path / "recipe" / "digest"
+    for part in (path / ".part-1-a", path / "jobs" / "a" / ".part-2"):
+        part.mkdir(parents=True)
+    with Store(tmp_path, "recipe", "digest").open():
+        assert list(path.rglob(".part-*")) == []
+
+
+def test_a_job_is_done_again_when_what_it_was_made_from_changes(store):
+    store.put("a", {"x": b"1"})
+    store.put("sum", {"y": b"1"}, needs=["a", "missing"])
+    assert store.done("sum")
+    store.put("a", {"x": b"2"})
+    assert not store.done("sum") and store.there("sum")
+    store.put("sum", {"y": b"2"}, needs=["a", "missing"])
+    store.put("missing", {"z": b"3"})
+    assert not store.done("sum")
+
+
+def test_a_job_with_a_fault_is_there_and_never_done(store):
+    store.put("a", {"x": b"1"}, fault="ValueError: no")
+    assert store.there("a") and not store.done("a") and store.fault("a") == "ValueError: no"
+    store.put("a", {"x": b"1"})
+    assert store.done("a") and store.fault("a") is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"files": 3}', b"\xff\xfe"])
+def test_a_damaged_seal_means_not_done(store, damage):
+    store.put("a", {"x": b"1"})
+    (store.folder("a") / "done.json").write_bytes(damage)
+    assert not store.done("a") and not store.there("a")
+
+
+def test_a_reader_never_meets_a_gap_while_a_finished_job_is_written_again(store):
+    """Read as fast as can be while the same job is put a hundred times: its file is always there, and always whole."""
+    store.put("a", {"x": b"0" * 1000})
+    gaps, over = [], threading.Event()
+
+    def read():
+        while not over.is_set():
+            try:
+                content = (store.folder("a") / "x").read_bytes()
+            except OSError as error:
+                gaps.append(error)
+            else:
+                gaps.extend([content] if len(content) != 1000 or len(set(content)) != 1 else [])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for turn in range(100):
+        store.put("a", {"x": str(turn % 10).encode() * 1000})
+    over.set()
+    reader.join()
+    assert gaps == [] and store.done("a")
+
+
+def test_a_second_process_waits_for_a_run_and_says_who_has_it(tmp_path):
+    held = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open() as store:\n    (store.path / '.part-here').write_text(''); print('open', flush=True); time.sleep(3); assert (store.path / '.part-here').exists(); store.put('a', {'x': b'1'})"
+    first = subprocess.Popen([sys.executable, "-c", held, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "open\n"
+    told, start = [], time.monotonic()
+    with Store(tmp_path, "recipe", "digest").open(wait=told.append) as store:
+        assert store.done("a") and time.monotonic() - start > 1
+    assert first.wait() == 0
+    assert len(told) == 1 and f"process {first.pid} on {socket.gethostname()}" in told[0]
+
+
+def test_a_run_whose_process_was_killed_is_free(tmp_path):
+    held = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open():\n    print('open', flush=True); time.sleep(60)"
+    first = subprocess.Popen([sys.executable, "-c", held, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "open\n"
+    first.kill()
+    first.wait()
+    told = []
+    with Store(tmp_path, "recipe", "digest").open(wait=told.append):
+        assert told == []
+
+
+def test_fresh_forgets_what_was_made(tmp_path):
+    with Store(tmp_path, "recipe", "digest").open() as store:
+        store.put("a", {"x": b"1"})
+    with Store(tmp_path, "recipe", "digest").open(fresh=True) as store:
+        assert not store.there("a") and store.path.is_dir()
+
+
+def test_shared_folders_are_swept_of_the_dead_alone(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here = socket.gethostname()
+    names = {
+        f".part-{here}-{dead.pid}-a.npz": False,
+        f".part-{here}-{os.getpid()}-a.npz": True,
+        ".part-elsewhere-1-a.npz": True,
+    }
+    for name in names:
+        (tmp_path / name).write_text("")
+    sweep(tmp_path)
+    assert {name: (tmp_path / name).exists() for name in names} == names
+
+
+def test_numbers_that_are_none_are_told_apart_by_a_digest():
+    values = [{"x": number} for number in (float("nan"), float("inf"), float("-inf"), None, 0.0)]
+    assert len({digest(value) for value in values}) == 5 and digest(values[0]) == digest({"x": float("nan")})
+
+
+def test_text_that_is_no_unicode_is_written_and_read(store):
+    store.put("a", {"x.json": encode({"name": "caf\udce9.png"})})
+    assert store.values("a", "x.json") == {"name": "caf\udce9.png"}
 
 
 @pytest.mark.parametrize("key", ["../../up", "/etc", "a/../../../x"])
@@ -53,5 +161,5 @@ def test_bytes_are_the_same_for_the_same_values():
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", "/proc/nowhere"):
-        with pytest.raises(ValueError, match="can be written"):
-            Store(root, "recipe", "digest").open()
+        with pytest.raises(ValueError, match="can be written"), Store(root, "recipe", "digest").open():
+            pass

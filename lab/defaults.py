@@ -1,0 +1,107 @@
+"""Defaults: the layer that a method looks at where none is named.
+
+A candidate leads to every output, runs once where it can be read, and is no part of another layer: what an attention, a wrapper
+or a block of the user's own does inside is its own affair, and only what it puts out is looked at.
+"""
+
+import math
+
+from lab.environment import keras
+from lab.layers import looped
+from lab.refusal import Refused
+
+# Operations that only lay out anew what a layer made: what goes into them is still an output.
+_SHAPING = {"Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Transpose", "StopGradient"}
+
+
+def has_extent(shape, rank=None):
+    """Whether an output has positions between its batch and its channels, free or more than one: bool."""
+    if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
+        return False
+    return None in shape[1:-1] or math.prod(shape[1:-1]) > 1
+
+
+def leading(tensors, outputs):
+    """The addresses whose tensor every output is made of, or the first output where none leads to all: set of str.
+
+    tensors: dict of address to graph tensor. outputs: list of graph tensors.
+    """
+    ways = [_before(tensor) for tensor in outputs]
+    for names in (set.intersection(*ways), ways[0]):
+        addresses = {address for address, tensor in tensors.items() if tensor.name in names}
+        if addresses:
+            return addresses
+    return set()
+
+
+def _before(output):
+    """The names of all tensors that an output is made of, without itself."""
+    while output.op.type in _SHAPING and output.op.inputs:
+        output = output.op.inputs[0]
+    names, waiting = set(), list(output.op.inputs)
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.name not in names:
+            names.add(tensor.name)
+            waiting += tensor.op.inputs
+    return names
+
+
+def public(path, tree):
+    """Whether a layer belongs to the model itself, and is neither a model inside it nor a part of another layer: bool."""
+    parts = path.split("/")
+    parents = [tree.get("/".join(parts[:length])) for length in range(1, len(parts))]
+    inside = any(parent is not None and not isinstance(parent, keras.Model) for parent in parents)
+    return not inside and not isinstance(tree[path], keras.Model)
+
+
+def candidates(network):
+    """Where a method may look by itself, in the order of the calls: list of addresses."""
+    return [
+        address for address in network.shapes if address in network.leading and public(_path(address), network.tree)
+    ]
+
+
+def spatial(network):
+    """The last candidate that lies over the input as a picture lies over another. Raises Refused if there is none."""
+    wanted = rank(network)
+    for address in reversed(candidates(network)):
+        if has_extent(network.shapes[address], wanted):
+            return address
+    axes = "rows and columns" if wanted == 4 else "positions"
+    raise Refused(
+        f"A CAM needs a layer with {axes} of its own. Received: {network.name}, which has none. {offered(network)}"
+    )
+
+
+def hidden(network):
+    """The last candidate, whatever its axes. Raises Refused if there is none."""
+    for address in reversed(candidates(network)):
+        if len(network.shapes[address]) > 1:
+            return address
+    raise Refused(f"A layer is looked at before the outputs. Received: {network.name}, which has none there.")
+
+
+def offered(network):
+    """The candidates that have positions of any kind, as the end of an error sentence: str."""
+    names = [address for address in candidates(network) if has_extent(network.shapes[address])]
+    if not names:
+        return "No layer has positions: layer_gradient_x_activation and its like look at any layer."
+    shown = ", ".join(f"{name!r} {network.shapes[name]}" for name in names[:-5:-1])
+    return f"Layers with positions, for layer=: {shown}."
+
+
+def rank(network):
+    """How many axes a layer's output has that lies over the first input: int, or None where no input has positions."""
+    # Ids gain an axis when they are embedded.
+    ranks = [len(leaf.shape) + (not leaf.dtype.is_floating and len(leaf.shape) < 3) for _, leaf in network.places()]
+    return next((rank for rank in ranks if rank > 2), None)
+
+
+def readable(path, tensor, reader, tree):
+    """Whether a layer gives one array a call that can be read: bool."""
+    return reader.sees(tensor) and looped(path, tree) is None
+
+
+def _path(address):
+    return address.split("@")[0]

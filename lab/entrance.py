@@ -1,0 +1,110 @@
+"""Entrance: the Rescaling or Normalization that a network's images go through first, and what range of inputs it is made for."""
+
+import warnings
+
+import numpy as np
+
+from lab import taps
+from lab.environment import keras, tf
+
+SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
+# What images are given in, the most usual first, and what networks compute with.
+RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+SCALED = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))
+# Operations that leave the values of an image as they are, but for where they lie.
+_CARRIERS = {
+    "Identity",
+    "Cast",
+    "Transpose",
+    "Reshape",
+    "StridedSlice",
+    "Pad",
+    "ResizeBilinear",
+    "ResizeNearestNeighbor",
+    "ResizeBicubic",
+    "ResizeArea",
+    "ScaleAndTranslate",
+}
+
+
+def scaling(network):
+    """What a network does to its images before anything else -> scale and offset, arrays [channels] or [1], or None for nothing.
+
+    Only a Rescaling or Normalization that is applied to the network's one image input is seen, at any depth of nesting.
+    """
+    if not any(isinstance(layer, SCALERS) for layer in network.tree.values()):
+        return None
+    first = []
+
+    def look(inputs):
+        images = [leaf for leaf in tf.nest.flatten(inputs) if len(leaf.shape) == 4]
+        with taps.intercept(network.tree.values(), lambda *called: _watch(images, first, *called)):
+            return network.call(inputs)
+
+    tf.function(look, autograph=False).get_concrete_function(network.spec)
+    return _affine(first[0]) if first else None
+
+
+def _watch(images, first, layer, call, args, kwargs):
+    if isinstance(layer, SCALERS) and len(images) == 1 and args and _source(args[0]) is images[0]:
+        first.append(layer)
+    return call(*args, **kwargs)
+
+
+def _source(tensor):
+    """Where a tensor comes from, through operations that keep values."""
+    while getattr(tensor, "op", None) is not None and tensor.op.type in _CARRIERS:
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _affine(layer):
+    if isinstance(layer, keras.layers.Rescaling):
+        scale, offset = _by_channel(layer.scale), _by_channel(layer.offset)
+    else:
+        mean = _by_channel(layer.mean)
+        deviation = np.sqrt(np.maximum(_by_channel(layer.variance), keras.config.epsilon() ** 2))
+        scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    scale, offset = np.broadcast_arrays(scale, offset)
+    return None if np.allclose(scale, 1) and np.allclose(offset, 0) else (scale, offset)
+
+
+def _by_channel(value):
+    """A layer's number, or numbers whose last axis is the channels', as their means over positions: float64 [channels] or [1]."""
+    array = np.atleast_1d(keras.ops.convert_to_numpy(value)).astype("float64")
+    return array.reshape(-1, array.shape[-1]).mean(axis=0)
+
+
+def implied_range(scale, offset):
+    """The range of inputs that becomes what networks compute with: (low, high) of `RANGES`, or None where none does."""
+    return next((ends for ends in RANGES if _usual(*(scale * end + offset for end in ends))), None)
+
+
+def _usual(black, white):
+    """Whether images end up in a usual range, standardized, or less their mean colour in 0..255."""
+    low, high = np.minimum(black, white), np.maximum(black, white)
+    if any(np.allclose([low, high], [[a], [b]], atol=0.02 * (b - a)) for a, b in SCALED):
+        return True
+    standardized = (low > -12) & (low < -0.2) & (high > 0.2) & (high < 12) & (high - low > 1)
+    return bool(standardized.all() or _less_their_mean(low, high))
+
+
+def _less_their_mean(low, high):
+    return bool((np.isclose(high - low, 255, rtol=0.02) & (low <= 0) & (high >= 0)).all())
+
+
+def warn_of_contradiction(name, preprocessing, scale, offset):
+    """Warn where images, after their preprocessing, leave a network's own scaling far too narrow, too wide or off."""
+    ends = preprocessing.apply(np.array([[0.0], [255.0]]) * np.ones(preprocessing.channels))
+    low, high = np.sort(ends * scale + offset, axis=0)
+    width, centre = high - low, (high + low) / 2
+    wide = width.max() > 24 and not _less_their_mean(low, high)
+    if width.max() > 0.1 and not wide and np.abs(centre).min() < 5 * width.max():
+        return
+    better = implied_range(scale, offset)
+    hint = f" It is made for input_range=({better[0]:g}, {better[1]:g})." if better else ""
+    warnings.warn(
+        f"{name} scales its images by itself. After the input range that was given and its own scaling, images lie in "
+        f"{low.min():.3g}..{high.max():.3g}: is the range right?{hint}",
+        stacklevel=3,
+    )

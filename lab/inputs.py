@@ -1,0 +1,214 @@
+"""Inputs: what a model takes, and what the lab takes in its place.
+
+Token ids are whole numbers, also where a model declares them as floats; pictures are floats, also where a model declares them
+as whole numbers, because only then is there a gradient.
+"""
+
+import contextlib
+
+import numpy as np
+
+from lab import taps
+from lab.environment import keras, tf
+from lab.refusal import Refused
+
+# Sides that a model leaves free, where it is tried.
+_SIDE = 32
+
+
+def declared(model):
+    """TensorSpecs of what a model says it takes, in its own structure, batch free. Raises Refused where it does not say."""
+    given = (
+        getattr(model, "_inputs_struct", None)
+        if not isinstance(model, keras.Sequential)
+        else (model.inputs or [None])[0]
+    )
+    if given is None:
+        shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
+        if shape is None or not all(side is None or isinstance(side, int) for side in shape):
+            raise Refused(
+                f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
+            )
+        return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
+    return tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), given)
+
+
+def taken(run, layers, spec):
+    """What the lab takes in place of what a model declares: TensorSpecs in its structure, and the number of ids that are known
+    to each input of them, dict of its place to int.
+
+    run: `inputs -> outputs` of the model in its own layout, floats let through. layers: the model's. spec: what it declares.
+    """
+    leaves = tf.nest.flatten(spec)
+    if all(leaf.dtype.is_floating for leaf in leaves) and not _embeds(layers):
+        return spec, {}
+    embedded, moved = _traced(run, layers, spec, [leaf.dtype for leaf in leaves])
+    known = {place: count for place, count in embedded.items() if place not in moved}
+    spec = _retyped(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
+    whole = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
+    return (_pictured(run, layers, spec, whole) if whole else spec), known
+
+
+def _pictured(run, layers, spec, whole):
+    """The spec with those whole-number inputs as floats that the model is as good as a function of, on which it answers alike."""
+    floats = {place: tf.as_dtype(keras.config.floatx()) for place in whole}
+    dtypes = [leaf.dtype for leaf in tf.nest.flatten(_retyped(spec, floats))]
+    try:
+        _, moved = _traced(run, layers, spec, dtypes)
+    except (TypeError, ValueError, tf.errors.OpError):
+        # It does with whole numbers what cannot be done with others.
+        return spec
+    pictured = _retyped(spec, {place: floats[place] for place in whole if place in moved})
+    return pictured if pictured != spec and _alike(run, spec, pictured) else spec
+
+
+def _traced(run, layers, spec, dtypes):
+    """One trace with inputs of these dtypes -> how many ids the Embeddings know that look up an input as it is, dict of its
+    place, and the places of the inputs that a gradient of the outputs reaches, a set.
+    """
+    embedded, moved = {}, set()
+
+    def look(*leaves):
+        def note(layer, call, args, kwargs):
+            place = _same(args[0], leaves) if args and isinstance(layer, keras.layers.Embedding) else None
+            if place is not None:
+                embedded[place] = min(layer.input_dim, embedded.get(place, layer.input_dim))
+            return call(*args, **kwargs)
+
+        with taps.intercept(layers, note):
+            outputs = run(tf.nest.pack_sequence_as(spec, leaves))
+        outputs = [each for each in tf.nest.flatten(outputs) if tf.is_tensor(each) and each.dtype.is_floating]
+        floating = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_floating]
+        slopes = tf.gradients(outputs, [leaves[place] for place in floating]) if outputs and floating else []
+        moved.update(place for place, slope in zip(floating, slopes) if slope is not None)
+        return ()
+
+    wanted = [tf.TensorSpec(leaf.shape, dtype) for leaf, dtype in zip(tf.nest.flatten(spec), dtypes)]
+    tf.function(look, autograph=False).get_concrete_function(*wanted)
+    return embedded, moved
+
+
+def _same(tensor, leaves):
+    """The place of the input that a tensor is, but for its dtype: int, or None."""
+    while tf.is_tensor(tensor) and tensor.op.type in ("Cast", "Identity", "Round"):
+        tensor = tensor.op.inputs[0]
+    return next((place for place, leaf in enumerate(leaves) if leaf is tensor or leaf.name == tensor.name), None)
+
+
+def _alike(run, spec, other):
+    """Whether a model answers alike when drawn whole numbers are given as they are and as floats."""
+    if any(not (leaf.dtype.is_integer or leaf.dtype.is_floating) for leaf in tf.nest.flatten(spec)):
+        return False
+    rng = np.random.default_rng(0)
+    drawn = [_drawn(leaf, rng) for leaf in tf.nest.flatten(spec)]
+    answers = []
+    for wanted in (spec, other):
+        leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(wanted))]
+        outputs = tf.function(lambda given: run(given), autograph=False)(tf.nest.pack_sequence_as(spec, leaves))
+        answers.append([np.asarray(each, "float64") for each in tf.nest.flatten(outputs) if tf.is_tensor(each)])
+    return all(np.allclose(one, two, rtol=1e-3, atol=1e-5) for one, two in zip(*answers))
+
+
+def _drawn(leaf, rng):
+    shape = [2, *(side or _SIDE for side in leaf.shape[1:])]
+    return rng.integers(0, min(256, leaf.dtype.max), shape) if leaf.dtype.is_integer else rng.normal(size=shape)
+
+
+def _retyped(spec, dtypes):
+    leaves = [
+        tf.TensorSpec(leaf.shape, dtypes.get(place, leaf.dtype)) for place, leaf in enumerate(tf.nest.flatten(spec))
+    ]
+    return tf.nest.pack_sequence_as(spec, leaves)
+
+
+def _embeds(layers):
+    return any(isinstance(layer, keras.layers.Embedding) for layer in layers)
+
+
+@contextlib.contextmanager
+def floats_let_through(layers):
+    """While open, models do not turn floats into the whole numbers that they declare."""
+    models = [getattr(layer, "_functional", None) or layer for layer in layers]
+    own = [(model, "_convert_inputs_to_tensors", _letting_through(model)) for model in models if _converts(model)]
+    # A Sequential casts floats, and floats alone, to the dtype of its InputLayer, before it is called.
+    firsts = [layer._layers[0] for layer in layers if isinstance(layer, keras.Sequential) and layer._layers]
+    own += [(first, "_dtype", keras.config.floatx()) for first in firsts if isinstance(first, keras.layers.InputLayer)]
+    before = [(part, name, part.__dict__.get(name)) for part, name, _ in own]
+    for part, name, value in own:
+        part.__dict__[name] = value
+    try:
+        yield
+    finally:
+        for part, name, value in before:
+            part.__dict__.pop(name) if value is None else part.__dict__.update({name: value})
+
+
+def _converts(model):
+    return hasattr(model, "_convert_inputs_to_tensors")
+
+
+def _letting_through(model):
+    convert = type(model)._convert_inputs_to_tensors
+
+    def converted(flat):
+        pairs = zip(flat, convert(model, flat))
+        return [own if _floating(own) and not _floating(whole) else whole for own, whole in pairs]
+
+    return converted
+
+
+def _floating(tensor):
+    return tf.is_tensor(tensor) and tensor.dtype.is_floating
+
+
+def blank(spec):
+    """One sample of zeros."""
+    return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
+
+
+def checked(array, spec, place, own, known=None):
+    """An input as an array of the dtype that the lab takes.
+
+    own: the spec that the model declares. known: how many ids its Embedding knows. Raises Refused for a wrong shape or dtype, ids that are no whole numbers or do not
+    fit, an empty batch, NaN and infinity.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
+    if not spec.shape.is_compatible_with(array.shape):
+        raise Refused(
+            f"Inputs have the shape that the {'lab' if own.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_turned(array, spec, own)}"
+        )
+    if not len(array):
+        raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
+    bad = (
+        [] if array.dtype.kind in "iub" else [row for row, sample in enumerate(array) if not np.isfinite(sample).all()]
+    )
+    if bad:
+        raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
+    # Pictures that the model takes as whole numbers may be anything between, on a path or in noise.
+    if spec.dtype.is_integer or (own.dtype.is_integer and array.dtype.kind in "iu"):
+        _refuse_unfit(array, own.dtype if own.dtype.is_integer else spec.dtype, place, known)
+    return array.astype(spec.dtype.as_numpy_dtype, copy=False)
+
+
+def _turned(array, spec, own):
+    """The way out for a picture in a channels-first model's own layout."""
+    if own.shape == spec.shape or not own.shape.is_compatible_with(array.shape):
+        return ""
+    axes = ", ".join(str(axis) for axis in (0, *range(2, array.ndim), 1))
+    return (
+        f" That is the model's own layout, channels first; the lab takes channels last: np.transpose(inputs, ({axes}))."
+    )
+
+
+def _refuse_unfit(array, dtype, place, known):
+    """Raise Refused for numbers that a whole-number dtype would cut or wrap, and for ids that no Embedding knows."""
+    if array.dtype.kind not in "iub" and (array != np.round(array)).any():
+        raise Refused(
+            f"The model takes whole numbers, {dtype.name}. Received: {array[array != np.round(array)].flat[0]} in {place}."
+        )
+    low, high = (dtype.min, dtype.max) if known is None else (0, known - 1)
+    if array.min() < low or array.max() > high:
+        kind = dtype.name if known is None else "ids that the Embedding knows"
+        raise Refused(f"{place} are {kind}, {low} to {high}. Received: {array.min()} to {array.max()}.")

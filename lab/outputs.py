@@ -1,0 +1,33 @@
+"""Outputs: what a model gives out, each tensor under a name."""
+
+from lab.environment import tf
+from lab.refusal import Refused
+
+
+def named(outputs, names):
+    """Every tensor of a structure of outputs under a name: dict. Raises Refused where there is none.
+
+    names: what the model calls the parts of a list. Those of dicts are their keys, with parts of parts as "box/xy"; what is no
+    tensor is left out.
+    """
+    leaves = [(path, leaf) for path, leaf in _leaves(outputs) if isinstance(leaf, tf.Tensor)]
+    if not leaves:
+        raise Refused(f"A model gives out at least one array. Received: {type(outputs).__name__}.")
+    flat = not isinstance(outputs, dict) and all(len(path) < 2 for path, _ in leaves)
+    if flat and len(leaves) == len(names) == len(set(names)):
+        return dict(zip(names, (leaf for _, leaf in leaves)))
+    if flat and len(leaves) == 1:
+        return {"output": leaves[0][1]}
+    return {"/".join(path): leaf for path, leaf in leaves}
+
+
+def _leaves(structure, path=()):
+    if isinstance(structure, dict):
+        parts = structure.items()
+    elif isinstance(structure, (list, tuple)):
+        parts = enumerate(structure)
+    else:
+        yield path, structure
+        return
+    for name, part in parts:
+        yield from _leaves(part, (*path, str(name)))

@@ -1,0 +1,160 @@
+"""Classes: one sigmoid unit is two of them, and each is found by its name, its index or its text."""
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from tests import networks
+from tests.networks import distance, filled, network
+
+
+def classifier(units, activation=None, axes=(6,), **options):
+    inputs = keras.Input(axes)
+    hidden = keras.layers.Dense(9, activation="tanh", name="hidden")(inputs)
+    return network(filled(keras.Model(inputs, keras.layers.Dense(units, activation)(hidden))), **options)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(1).normal(size=(7, 6)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def pets():
+    return classifier(1, "sigmoid", classes=["cat", "dog"])
+
+
+def test_one_sigmoid_unit_is_two_classes(pets):
+    assert pets.binary and pets.class_count == 2
+    for name, index in (
+        ("cat", 0),
+        ("DOG", 1),
+        (0, 0),
+        (1, 1),
+        ("0", 0),
+        ("1", 1),
+        (np.int64(1), 1),
+        (1.0, 1),
+        (True, 1),
+    ):
+        assert pets.class_index(name) == index, name
+    assert [pets.class_name(index) for index in (0, 1)] == ["cat", "dog"]
+    assert classifier(1, classes=["cat", "dog"]).class_count == classifier(1, "sigmoid").class_count == 2
+    assert not classifier(1).binary and classifier(1).class_count == 1
+
+
+@pytest.mark.parametrize("bad", [2, "2", -1, "bird", 0.5, float("nan"), "²", None])
+def test_what_is_no_class_is_refused(pets, bad):
+    with pytest.raises(lab.Refused, match="Received"):
+        pets.class_index(bad)
+
+
+def test_names_are_found_as_they_are_written_and_never_guessed():
+    seen = classifier(4, classes=["10", "crane", "Crane", "crane"])
+    assert seen.class_index("10") == 0 and seen.class_index("Crane") == 2 and seen.class_index("3") == 3
+    with pytest.raises(lab.Refused, match=r"\[1, 3\]"):
+        seen.class_index("crane")
+    few = classifier(3, classes=["only"])
+    assert few.class_name(0) == "only" and few.class_name(2) == "2"
+
+
+def test_scores_of_the_two_classes_are_the_unit_and_its_opposite(pets, x):
+    p = np.asarray(pets.model(x))[:, 0].astype("float64")
+    z = np.log(p / (1 - p))
+    np.testing.assert_allclose(routines.scores(pets, x, lab.class_score(1)), z, rtol=1e-3, atol=1e-4)
+    mixed = lab.class_score([0, 1, 1, 0, 1, 0, 0])
+    np.testing.assert_allclose(
+        routines.scores(pets, x, mixed), np.where(mixed.terms[0][1].numbers[0], z, -z), rtol=1e-3, atol=1e-4
+    )
+    assert np.array_equal(lab.gradient(pets, x, lab.class_score(0)), -lab.gradient(pets, x, lab.logit(0)))
+    np.testing.assert_allclose(routines.probabilities(pets, x), np.stack([1 - p, p], 1), rtol=1e-4)
+    assert np.array_equal(routines.class_logits(pets, x).argmax(1), p > 0.5)
+    for objective, expected in ((lab.class_score(0), 1 - p), (lab.class_score(1), p), (lab.logit(0), p)):
+        np.testing.assert_allclose(routines.class_probability(pets, x, objective), expected, rtol=1e-4)
+    traces = pets.traces
+    routines.scores(pets, x, lab.class_score(0))
+    assert pets.traces == traces
+    for bad in (lab.class_score(2), lab.logit(1)):
+        with pytest.raises(lab.Refused, match="class_score"):
+            lab.gradient(pets, x, bad)
+
+
+def test_an_explanation_of_either_class_is_told_of_its_own_saturation(x):
+    pets = classifier(1, "sigmoid")
+    pets.model.layers[-1].bias.assign([40.0])
+    said = [lab.explain(pets, x, lab.class_score(index), method="gradient").flags[0] for index in (0, 1)]
+    assert said == [(), ("saturated softmax",)]
+
+
+def test_scores_of_many_classes_are_the_logits(x):
+    several, exclusive = classifier(4, "sigmoid"), classifier(4, "softmax")
+    for seen in (several, exclusive, classifier(4)):
+        assert np.array_equal(routines.scores(seen, x, lab.class_score(2)), routines.scores(seen, x, lab.logit(2)))
+        assert np.array_equal(routines.class_logits(seen, x), routines.logits(seen, x))
+    for seen in (several, exclusive):
+        np.testing.assert_allclose(routines.probabilities(seen, x), seen.model(x), rtol=1e-3, atol=1e-6)
+
+
+def test_a_unit_without_an_axis_is_a_unit(x):
+    inputs = keras.Input((6,))
+    unit = keras.layers.Activation("sigmoid")(keras.ops.squeeze(keras.layers.Dense(1)(inputs), -1))
+    seen = network(filled(keras.Model(inputs, unit)))
+    assert seen.binary and routines.class_logits(seen, x).shape == (7, 2)
+    np.testing.assert_allclose(routines.probabilities(seen, x)[:, 1], seen.model(x), rtol=1e-4)
+
+
+def test_probabilities_of_a_closed_model_are_its_own(x, tmp_path):
+    for units, head in ((1, "sigmoid"), (3, "softmax")):
+        model = classifier(units, head).model
+        model.export(tmp_path / head, verbose=False)
+        closed, p = lab.load(tmp_path / head, allow_code=True), np.asarray(model(x))
+        expected = np.concatenate([1 - p, p], 1) if units == 1 else p
+        np.testing.assert_allclose(routines.probabilities(closed, x), expected, rtol=1e-3, atol=1e-6)
+
+
+# Where a method looks by itself --------------------------------------------------------------------------------------------
+
+
+def test_a_method_at_a_layer_takes_the_last_hidden_one_of_a_table(x):
+    for head in (None, "softmax"):
+        seen = classifier(3, head)
+        assert seen.last_hidden() == "hidden"
+        slow = np.asarray(seen.tree["hidden"](x)) * np.asarray(seen.model.layers[-1].kernel)[:, 1]
+        record = lab.explain(seen, x, lab.logit(1), method="layer_gradient_x_activation")
+        assert record.layer == "hidden" and distance(record.maps, slow) < 1e-5
+        for method in ("layer_conductance", "internal_influence", "layer_integrated_gradients"):
+            record = lab.explain(seen, x, lab.logit(1), method=method)
+            assert record.layer == "hidden" and record.maps.shape == (7, 9)
+            assert record.gap is None or np.abs(record.gap).max() < 1e-2
+        with pytest.raises(lab.Refused, match="No layer has positions"):
+            lab.explain(seen, x, lab.logit(1), method="gradcam")
+
+
+def test_a_softmax_that_is_a_layer_is_no_part_of_what_is_hidden(x):
+    inputs = keras.Input((6,))
+    hidden = keras.layers.Dense(4, activation="relu", name="hidden")(inputs)
+    logits = keras.layers.Dropout(0.5)(keras.layers.Dense(3, name="logits")(hidden))
+    model = keras.Model(inputs, keras.layers.Activation("softmax", dtype="float32")(logits))
+    assert network(filled(model)).last_hidden() == "hidden"
+
+
+def test_a_hidden_layer_leads_to_every_output(x):
+    inputs = keras.Input((6,))
+    trunk = keras.layers.Dense(5, activation="relu", name="trunk")(inputs)
+    heads = [
+        keras.layers.Dense(2, name=name)(keras.layers.Dense(4, activation="relu", name=f"{name}_hidden")(trunk))
+        for name in ("kind", "age")
+    ]
+    seen = network(filled(keras.Model(inputs, heads)))
+    assert seen.last_hidden() == "trunk"
+    for name in ("kind", "age"):
+        record = lab.explain(seen, x, lab.logit(0, output=name), method="layer_conductance")
+        assert record.layer == "trunk" and record.maps.any()
+
+
+def test_a_cam_of_images_takes_what_it_took():
+    seen = network(networks.flat())
+    assert seen.default_layer("layer") == seen.default_layer("activation") == "last"
+    assert seen.last_hidden() == "pool"

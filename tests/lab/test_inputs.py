@@ -1,0 +1,271 @@
+"""Inputs as people have them: states, ids as floats, pictures as bytes, and outputs of every structure."""
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from lab.environment import tf
+from tests import networks
+from tests.networks import distance, filled, network
+
+rng = np.random.default_rng(3)
+OTHER = {"steps": 4, "samples": 3}
+
+
+# States ---------------------------------------------------------------------------------------------------------------------
+
+
+def recurrent(stateful, kind="LSTM"):
+    inputs = keras.Input(batch_shape=(2, 6, 3))
+    if kind == "Bidirectional":
+        layer = keras.layers.Bidirectional(keras.layers.GRU(4, stateful=stateful), name="recurrent")
+    else:
+        layer = getattr(keras.layers, kind)(5, stateful=stateful, name="recurrent")
+    return filled(keras.Model(inputs, keras.layers.Dense(2)(layer(inputs))))
+
+
+def states(layer):
+    parts = [layer.forward_layer, layer.backward_layer] if hasattr(layer, "forward_layer") else [layer]
+    return np.concatenate([np.ravel(state) for part in parts for state in part.states])
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "Bidirectional"])
+def test_a_stateful_network_answers_from_reset_states_and_keeps_its_own(kind):
+    stateful, fresh = network(recurrent(True, kind)), network(recurrent(False, kind))
+    x, goal = rng.normal(size=(5, 6, 3)).astype("float32"), lab.logit(1)
+    stateful.model(x[:2])
+    before = states(stateful.tree["recurrent"])
+    assert before.any()
+    for method in ("gradient", "integrated_gradients", "smoothgrad", "layer_conductance", "gradient_shap"):
+        one, two = (lab.explain(seen, x, goal, method=method) for seen in (stateful, fresh))
+        assert distance(one.maps, two.maps) < 1e-5 and distance(one.scores, two.scores) < 1e-5
+    assert np.array_equal(states(stateful.tree["recurrent"]), before)
+    assert stateful.tree["recurrent"].stateful and not stateful.restore(stateful.snapshot())
+
+
+class Counting(keras.layers.Layer):
+    """Adds how often it was called."""
+
+    def build(self, shape):
+        self.calls = self.add_weight(shape=(), trainable=False, initializer="zeros", name="calls")
+
+    def call(self, x):
+        self.calls.assign(self.calls + 1)
+        return x * self.calls
+
+
+class Writing(keras.layers.Layer):
+    """As `Counting`, with a variable of TensorFlow's own."""
+
+    def build(self, shape):
+        self.calls = tf.Variable(0.0, trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        return x * self.calls
+
+
+def test_what_a_custom_layer_assigns_is_dropped():
+    inputs = keras.Input((4,))
+    counting = Counting()
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(counting(inputs)))))
+    counting.calls.assign(0.0)
+    x = rng.normal(size=(3, 4)).astype("float32")
+    first = lab.gradient(seen, x, lab.logit(0))
+    lab.smoothgrad(seen, x, lab.logit(0), samples=3, seed=0)
+    np.testing.assert_allclose(first, np.broadcast_to(seen.model.layers[-1].kernel[:, 0], (3, 4)), rtol=1e-5)
+    assert np.array_equal(lab.gradient(seen, x, lab.logit(0)), first) and float(counting.calls) == 0
+
+
+def test_a_layer_that_writes_past_keras_is_refused():
+    inputs = keras.Input((4,))
+    with pytest.raises(lab.Refused, match="add_weight"):
+        network(keras.Model(inputs, Writing()(inputs)))
+
+
+# Ids ------------------------------------------------------------------------------------------------------------------------
+
+
+def reader(dtype):
+    inputs = keras.Input((7,), dtype=dtype)
+    vectors = keras.layers.Embedding(20, 4, name="words")(inputs)
+    return network(filled(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(vectors)))))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "uint8"])
+def test_ids_are_ids_however_they_are_declared_and_given(dtype):
+    seen, ids, goal = reader(dtype), rng.integers(0, 20, (3, 7)), lab.logit([0, 1, 2])
+    words, kernel = (np.asarray(weights) for weights in (seen.tree["words"].embeddings, seen.model.layers[-1].kernel))
+    slow = np.einsum("ntk,kn->nt", words[ids], kernel) / 7
+    for given in (ids, ids.astype("float32"), ids.astype("uint8")):
+        assert distance(lab.gradient_x_input(seen, given, goal), slow) < 1e-5
+        assert distance(lab.explain(seen, given, goal, method="integrated_gradients").maps, slow) < 1e-5
+    for bad in (ids + 0.5, ids - 20, ids + 20, np.full((3, 7), np.nan)):
+        with pytest.raises(lab.Refused, match="Received"):
+            lab.gradient(seen, bad, goal)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_guided_paths_tell_nothing_of_ids_themselves(dtype):
+    seen, ids = reader(dtype), rng.integers(0, 20, (2, 7))
+    record = lab.explain(seen, ids, lab.logit(1), method="guided_integrated_gradients")
+    plain = lab.explain(seen, ids, lab.logit(1), method="integrated_gradients")
+    assert distance(record.maps, plain.maps) < 1e-3 and np.abs(record.gap).max() < 1e-4
+
+
+def test_floats_that_an_embedding_sees_a_column_of_stay_floats():
+    inputs = keras.Input((3,))
+    code = keras.layers.Flatten()(keras.layers.Embedding(9, 2)(inputs[:, :1]))
+    seen = network(
+        filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()([code, inputs[:, 1:]]))))
+    )
+    maps = lab.gradient(seen, np.array([[3, 0.25, -1.5]], "float32"), lab.logit(0))
+    np.testing.assert_allclose(maps, [[0, *np.asarray(seen.model.layers[-1].kernel)[2:, 0]]], rtol=1e-5)
+
+
+# Pictures of whole numbers ----------------------------------------------------------------------------------------------------
+
+
+def pictured(dtype, build="functional"):
+    layers = [
+        keras.layers.Rescaling(1 / 127.5, -1),
+        keras.layers.Conv2D(6, 3, activation="relu", name="last"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3),
+    ]
+    inputs = keras.Input((12, 12, 3), dtype=dtype)
+    if build == "sequential":
+        return network(filled(keras.Sequential([inputs, *layers])))
+    if build == "nested":
+        inside = keras.Input((12, 12, 3), dtype=dtype)
+        layers = [keras.Model(inside, networks.through(layers[:2], inside), name="backbone"), *layers[2:]]
+    return network(filled(keras.Model(inputs, networks.through(layers, inputs))))
+
+
+@pytest.mark.parametrize("build", ["functional", "sequential", "nested"])
+def test_pictures_of_bytes_are_explained_as_those_of_floats(build):
+    x = rng.integers(0, 256, (3, 12, 12, 3))
+    whole, floating = pictured("uint8", build), pictured("float32", build)
+    np.testing.assert_allclose(routines.logits(whole, x), whole.model(x.astype("uint8")), rtol=1e-4, atol=1e-4)
+    assert whole.last_spatial().endswith("last")
+    for method in (
+        "gradient",
+        "gradcam",
+        "integrated_gradients",
+        "guided_integrated_gradients",
+        "smoothgrad",
+        "layer_integrated_gradients",
+        "scorecam",
+        "fullgrad",
+    ):
+        chosen = {key: OTHER[key] for key in lab.registry.options(lab.explainers.get(method)) if key in OTHER}
+        one = lab.explain(whole, x.astype("uint8"), lab.logit([0, 1, 2]), method=method, **chosen)
+        two = lab.explain(floating, x.astype("float32"), lab.logit([0, 1, 2]), method=method, **chosen)
+        assert distance(one.maps, two.maps) < 1e-4, method
+        assert one.maps.any()
+    with pytest.raises(lab.Refused, match="0 to 255"):
+        lab.gradient(whole, x - 300, lab.logit(0))
+
+
+def test_whole_numbers_that_are_no_quantity_stay_what_they_are():
+    inputs = keras.Input((5,), dtype="int32")
+    codes = keras.ops.one_hot(inputs, 4)
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(codes)))))
+    assert seen.spec.dtype == tf.int32
+    for method in ("gradient", "guided_integrated_gradients"):
+        with pytest.raises(lab.Refused, match="floating numbers"):
+            lab.explain(seen, np.ones((2, 5), "int32"), lab.logit(0), method=method)
+
+
+def test_whole_numbers_that_wrap_are_not_taken_for_floats():
+    inputs = keras.Input((5,), dtype="uint8")
+    doubled = keras.ops.cast(inputs + inputs, "float32")
+    assert network(filled(keras.Model(inputs, keras.layers.Dense(2)(doubled)))).spec.dtype == tf.uint8
+
+
+def test_a_channels_first_network_says_how_to_give_it_its_picture():
+    inputs = keras.Input((3, 12, 10))
+    x = keras.layers.Conv2D(4, 3, data_format="channels_first")(inputs)
+    x = keras.layers.GlobalAveragePooling2D(data_format="channels_first")(x)
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(x))))
+    picture = rng.normal(size=(2, 3, 12, 10)).astype("float32")
+    with pytest.raises(lab.Refused, match=r"channels last: np.transpose\(inputs, \(0, 2, 3, 1\)\)"):
+        lab.gradient(seen, picture, lab.logit(0))
+    assert lab.gradient(seen, np.transpose(picture, (0, 2, 3, 1)), lab.logit(0)).any()
+
+
+# Outputs ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_parts_of_outputs_are_named_by_their_paths():
+    inputs = keras.Input((4,))
+    dense = {name: keras.layers.Dense(2, name=name) for name in ("cls", "xy", "wh")}
+    outputs = {"cls": dense["cls"](inputs), "box": {"xy": dense["xy"](inputs), "wh": dense["wh"](inputs)}}
+    seen = network(filled(keras.Model(inputs, outputs)))
+    assert list(seen.outputs) == ["cls", "box/xy", "box/wh"]
+    x = rng.normal(size=(3, 4)).astype("float32")
+    for name, part in (("cls", "cls"), ("box/xy", "xy")):
+        kernel = np.asarray(dense[part].kernel)[:, 1]
+        assert distance(lab.gradient(seen, x, lab.logit(1, output=name)), np.broadcast_to(kernel, x.shape)) < 1e-5
+
+
+class Attending(keras.Model):
+    """Scores, and beside them a list of what it looked at, and nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.scores = keras.layers.Dense(4, name="wide"), keras.layers.Dense(2, name="scores")
+
+    def call(self, x):
+        hidden = self.wide(x)
+        return self.scores(hidden), [hidden, 2 * hidden], None
+
+
+def test_scores_with_lists_beside_them_are_explained():
+    model = Attending()
+    model(np.zeros((1, 3), "float32"))
+    seen = network(filled(model))
+    assert list(seen.outputs) == ["0", "1/0", "1/1"]
+    kernel = np.asarray(model.wide.kernel) @ np.asarray(model.scores.kernel)[:, 1]
+    maps = lab.gradient(seen, np.ones((2, 3), "float32"), lab.logit(1, output="0"))
+    assert distance(maps, np.broadcast_to(kernel, (2, 3))) < 1e-5
+    with pytest.raises(lab.Refused, match="1/0"):
+        lab.gradient(seen, np.ones((2, 3), "float32"), lab.logit(1))
+
+
+@pytest.mark.parametrize("choice", [keras.ops.argmax, lambda scores: scores[:, 0] > 0])
+def test_a_number_of_a_class_is_refused_and_the_layer_before_it_explained(choice):
+    inputs = keras.Input((4,))
+    scores = keras.layers.Dense(3, name="scores")(inputs)
+    outputs = choice(scores, axis=-1) if choice is keras.ops.argmax else choice(scores)
+    seen, x = network(filled(keras.Model(inputs, outputs))), np.ones((2, 4), "float32")
+    for method in ("gradient", "integrated_gradients", "layer_conductance"):
+        with pytest.raises(lab.Refused, match=r"lab.neuron\('scores', index\)"):
+            lab.explain(seen, x, lab.logit(0), method=method)
+    maps = lab.gradient(seen, x, lab.neuron("scores", 2))
+    assert distance(maps, np.broadcast_to(np.asarray(seen.tree["scores"].kernel)[:, 2], (2, 4))) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "given, way",
+    [
+        (1, r"class_score\(1\)"),
+        ([0, 2], r"class_score\(\[0, 2\]\)"),
+        ("cat", "class_index"),
+        (np.sum, "custom"),
+        (None, "class_score"),
+    ],
+)
+def test_what_people_pass_first_is_answered_with_what_to_type(small, given, way):
+    for ask in (
+        lambda: lab.explain(small, networks.images(2), given, method="gradient"),
+        lambda: lab.maximize(small, given, seed=0),
+    ):
+        with pytest.raises(lab.Refused, match=way):
+            ask()
+    with pytest.raises(lab.Refused, match="lab.load"):
+        lab.explain(small.model, networks.images(2), lab.logit(0), method="gradcam")
+    with pytest.raises(lab.Refused, match="lab.load"):
+        lab.maximize(small.model, lab.logit(0), seed=0)

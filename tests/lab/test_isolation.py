@@ -1,0 +1,97 @@
+"""Whatever a method does, the network, the inputs and the process are afterwards what they were."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+
+import lab
+from lab.environment import tf
+from lab.explanation import attribute
+from lab.isolation import MethodFault
+from tests import networks
+from tests.recipes import strangers
+
+GOAL = lab.logit(1)
+
+MISBEHAVING = {
+    "writes": "wrote into them",
+    "assigns": "which changed",
+    "trains": "moving_",
+    "swaps_activations": "activation",
+    "leaves": "sys.exit",
+    "transposed": "Maps are numbers",
+    "empty": "Maps are numbers",
+    "words": "Maps are numbers.*str",
+    "nothing": "Maps are numbers.*NoneType",
+}
+
+
+@pytest.fixture
+def network():
+    return networks.network(networks.flat())
+
+
+@pytest.mark.parametrize("name", MISBEHAVING)
+def test_a_method_that_misbehaves_is_a_fault_and_leaves_nothing_behind(network, name):
+    inputs, before = networks.images(), network.fingerprint()
+    given, reference = inputs.copy(), lab.gradient(network, inputs, GOAL)
+    activations = [getattr(layer, "activation", None) for layer in network.tree.values()]
+    with pytest.raises(MethodFault, match=MISBEHAVING[name]):
+        lab.explain(network, given, GOAL, method=getattr(strangers, name))
+    assert network.fingerprint() == before and np.array_equal(given, inputs)
+    assert [getattr(layer, "activation", None) for layer in network.tree.values()] == activations
+    assert np.array_equal(lab.gradient(network, inputs, GOAL), reference)
+
+
+@pytest.mark.parametrize("name", ["raises", "raises_without_words", "assigns_and_raises"])
+def test_what_a_method_raises_is_its_own_and_no_refusal(network, name):
+    before = network.fingerprint()
+    with pytest.raises(Exception) as error:  # noqa: PT011
+        lab.explain(network, networks.images(), GOAL, method=getattr(strangers, name))
+    assert not isinstance(error.value, lab.Refused) and network.fingerprint() == before
+
+
+def test_global_random_states_folder_and_output_are_kept_from_a_method(network, capsys):
+    def draws():
+        return random.random(), np.random.rand(), float(tf.random.uniform([])), os.getcwd()
+
+    random.seed(5), np.random.seed(5), tf.random.set_seed(5)
+    expected = draws()
+    random.seed(5), np.random.seed(5), tf.random.set_seed(5)
+    lab.explain(network, networks.images(), GOAL, method=strangers.seeds)
+    lab.explain(network, networks.images(), GOAL, method=strangers.prints)
+    assert draws() == expected
+    assert capsys.readouterr().out == ""
+
+
+def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network):
+    other = {name: value + 1 for name, value in network.state().items()}
+    own = network.fingerprint()
+    with network.weights(other):
+        with pytest.raises(MethodFault):
+            attribute(strangers.assigns, network, networks.images(), GOAL)
+        assert all(np.array_equal(value, other[name]) for name, value in network.state().items())
+    assert network.fingerprint() == own
+
+
+@pytest.mark.parametrize(
+    "sides, extent, fits",
+    [
+        ((7, 7), (224, 224), True),
+        ((4, 5), (16, 20), True),
+        ((5, 4), (16, 20), False),
+        ((16, 20), (16, 20), True),
+        ((20, 16), (16, 20), False),
+        ((0, 0), (16, 20), False),
+        ((3,), (12,), True),
+        ((24,), (12,), False),
+        ((4, 8, 8), (8, 16, 16), True),
+        ((8, 4, 8), (8, 16, 16), False),
+    ],
+)
+def test_a_map_lies_over_the_positions_in_their_own_proportions(sides, extent, fits):
+    from lab.explanation import _lies_over
+
+    assert _lies_over(sides, extent) == fits

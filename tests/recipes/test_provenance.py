@@ -1,0 +1,171 @@
+"""What is shown is what was asked: a run's digest holds everything that decides its bytes."""
+
+import importlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes import provenance
+from tests import networks
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A user's folder with an explainer in a module that imports another, and a package with relative imports."""
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nimport helper\nfrom pack.inner import k\ndef f(n, x, o):\n    return np.abs(x)\n"
+    )
+    (tmp_path / "helper.py").write_text("SCALE = 1\n")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("")
+    (tmp_path / "pack" / "inner.py").write_text("from . import leaf\nfrom .leaf import other as k\n")
+    (tmp_path / "pack" / "leaf.py").write_text("other = 1\n")
+    (tmp_path / "unrelated.py").write_text("x = 1\n")
+    for name in ("mine", "helper", "pack", "pack.inner", "pack.leaf"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mine.py", "helper.py", "pack/__init__.py", "pack/inner.py", "pack/leaf.py"])
+def test_editing_anything_that_a_method_imports_changes_its_hash(project, name):
+    before = provenance.source("mine")
+    (project / name).write_text((project / name).read_text() + "# edited\n")
+    assert provenance.source("mine") != before
+
+
+def test_what_a_method_does_not_import_and_what_is_installed_do_not_count(project):
+    before = provenance.source("mine")
+    (project / "unrelated.py").write_text("x = 2\n")
+    assert provenance.source("mine") == before
+    assert set(provenance._closure("mine")) == {"mine", "helper", "pack", "pack.inner", "pack.leaf"}
+
+
+def test_versions_name_the_libraries_behind_adapters():
+    assert "tf-explain" in provenance.versions(["tf_explain.gradcam"]) and "tf-explain" not in provenance.versions(
+        ["gradcam"]
+    )
+    assert {"tensorflow", "keras", "interpretability-lab"} <= set(provenance.versions())
+
+
+def lab(folder, *words):
+    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_same_command_after_an_edit_shows_the_new_verdict(tmp_path):
+    """Edited within a second, to the same length: neither a kept verdict nor a compiled copy of the old source may answer."""
+    networks.flat().save(tmp_path / "m.keras")
+    source = "import lab\ndef f(network, inputs, objective):\n    return {}\n"
+    (tmp_path / "mine.py").write_text(source.format("abs(inputs) + 0"))
+    words = ["check", "--model", "m.keras", "--input-range", -1, 1, "--method", "mine:f", "--seeds", 2, "--json"]
+    first = lab(tmp_path, *words)
+    (tmp_path / "mine.py").write_text(source.format("0 * inputs + 1."))
+    second = lab(tmp_path, *words)
+    findings = [next(each for each in said["verdicts"] if each["method"] == "mine:f") for said in (first, second)]
+    assert findings[0]["outcome"] == "FAIL" and findings[1]["outcome"] == "INVALID"
+
+
+@pytest.fixture
+def digest(command, tmp_path):
+    """The digest of a small explanation of a model file, by what is changed about it."""
+    images = tmp_path / "photos"
+    images.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(images / "a.png")
+
+    def of(*words):
+        model = tmp_path / "m.keras"
+        given = [
+            "explain",
+            images / "a.png",
+            "--model",
+            model,
+            "--input-range",
+            -1,
+            1,
+            "--method",
+            "gradient",
+            "--json",
+        ]
+        code, said, error = command(*given, *words)
+        assert code == 0, error
+        return pathlib.Path(json.loads(said)["run"]).name
+
+    return of
+
+
+def test_the_same_weights_in_another_network_are_another_run(digest, tmp_path):
+    model = networks.flat()
+    model.save(tmp_path / "m.keras")
+    first = digest()
+    assert digest() == first
+    model.get_layer("last").activation = keras.activations.linear
+    model.save(tmp_path / "m.keras")
+    assert digest() != first
+
+
+def test_other_class_names_and_other_options_are_other_runs(digest, tmp_path):
+    networks.flat().save(tmp_path / "m.keras")
+    names = tmp_path / "names.txt"
+    names.write_text("a\nb\nc\nd\ne\n")
+    digests = [digest(), digest("--classes", names)]
+    names.write_text("a\nb\nc\nd\nf\n")
+    digests.append(digest("--classes", names))
+    methods = ["--method", "integrated_gradients", "--option"]
+    digests += [
+        digest(*methods, "integrated_gradients.baseline=0.0"),
+        digest(*methods, "integrated_gradients.baseline=0.5"),
+    ]
+    assert len(set(digests)) == 5
+
+
+def test_pictures_are_checked_as_they_are_shown(command, small_file, tmp_path):
+    """The picture of a tile is the first of those that the checks looked at, and where it is not no flag stands on it."""
+    recipe = tmp_path / "shown.toml"
+
+    def written(steps):
+        recipe.write_text(f"""
+name = "shown"
+[model]
+source = "{small_file}"
+input_range = [-1, 1]
+[[gallery]]
+layer = "last"
+units = "0-2"
+steps = 3
+[[features]]
+layer = "last"
+units = "0-2"
+steps = {steps}
+pictures = 2
+checks = ["reach"]
+recovery = false
+""")
+        code, said, error = command("run", recipe)
+        assert code == 0, error
+        return pathlib.Path(said.strip().splitlines()[-1]).parent
+
+    folder = written(3)
+    for unit in range(3):
+        shown = (folder / "jobs/gallery/0-last/00000" / f"{unit:05d}.png").read_bytes()
+        assert shown == (folder / "jobs/study/0/honest/pictures" / f"{unit:05d}-0.png").read_bytes()
+    assert '["reach","REPORTED"' in (folder / "index.html").read_text()
+    assert '["reach","REPORTED"' not in (written(2) / "index.html").read_text()
