@@ -305,7 +305,7 @@ judging = together(
 @click.option(
     "--check",
     "check_names",
-    help="Names of `lab list checks`, separated by commas, or all (but retraining, which trains 18 networks a method).  [default: parameters; for features all]",
+    help="Names of `lab list checks`, separated by commas, or all (but retraining, which trains 28 networks a method).  [default: parameters; for features all]",
 )
 @picturing
 @click.option(

@@ -1,6 +1,6 @@
 """Localisation: how much of a map lies where the truth is, (relevance, mask) -> float, of one sample.
 
-relevance: float [...], not negative; mask: bool of the same shape. All are 1 for a map that is the mask.
+relevance: float [...], not negative; mask: bool of the same shape. All are 1 for a map that is the mask, and nan for an empty mask.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ localisations = Registry("localisation")
 @localisations.register
 def mass(relevance, mask):
     """Relevance mass accuracy, the share of relevance inside (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258)."""
-    return float(relevance[mask].sum() / relevance.sum()) if relevance.sum() > 0 else float("nan")
+    return float(relevance[mask].sum() / relevance.sum()) if mask.any() and relevance.sum() > 0 else float("nan")
 
 
 @localisations.register
@@ -30,8 +30,8 @@ def rank(relevance, mask):
 
 @localisations.register
 def pointing(relevance, mask):
-    """Pointing game, whether the highest value lies inside (Zhang et al. 2018, https://arxiv.org/abs/1608.00507); ties give the expected hit."""
-    return float(mask[relevance == relevance.max()].mean())
+    """Pointing game, whether the highest value lies inside (Zhang et al. 2018, https://arxiv.org/abs/1608.00507); ties give the expected hit; nan for an empty mask."""
+    return float(mask[relevance == relevance.max()].mean()) if mask.any() else float("nan")
 
 
 @localisations.register
@@ -79,7 +79,7 @@ def lift(relevance, mask):
 
 
 def _precision(relevance, mask, count):
-    if not count:
+    if not count or not mask.any():
         return float("nan")
     edge = np.sort(relevance)[-count]
     above, tied = relevance > edge, relevance == edge

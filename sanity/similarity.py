@@ -119,5 +119,6 @@ def _correlation(a, b):
 
 
 def _scaled(a):
+    """Clipped at the 99th percentile, 0..1; None for a map that is constant, or all zero but for its last hundredth."""
     top = np.percentile(a, 99)
-    return np.clip(a.astype("float64") / top, 0, 1) if top > 0 else None
+    return np.clip(a.astype("float64") / top, 0, 1) if top > 0 and a.min() < a.max() else None

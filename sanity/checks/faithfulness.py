@@ -124,19 +124,21 @@ def area(subject, relevance, name, segments, seed):
     """Mean fall of the score over SHARES (for insertion: mean rise), by sample: float64 [samples]."""
     fill, insert, grouped = METRICS[name]
     rng = np.random.default_rng(derive_seed(seed, "ties and fills"))
-    order = orders(_by_segment(relevance, segments) if grouped else relevance, rng)
+    order = orders(_by_segment(relevance, segments, rng) if grouped else relevance, rng)
     reached = [scores(subject, first(order, share, relevance.shape) ^ insert, fill, rng) for share in SHARES]
     start = scores(subject, np.full(relevance.shape, insert), fill, rng)
     return (np.mean(reached, axis=0) - start) * (1 if insert else -1)
 
 
-def _by_segment(relevance, segments):
-    """Every position with the mean relevance of its segment, and a hair by segment so that segments go whole."""
+def _by_segment(relevance, segments, rng):
+    """Every position with the rank of its segment's mean relevance, so that segments go whole; tied ones in random order."""
     found = np.empty_like(relevance)
     for row, labels, out in zip(relevance, segments, found):
         sizes = np.bincount(labels.ravel())
         means = np.bincount(labels.ravel(), row.ravel()) / np.maximum(sizes, 1)
-        out[...] = means[labels] + 1e-12 * labels * np.abs(means).max()
+        ranks = np.empty(len(means))
+        ranks[np.lexsort((rng.random(len(means)), means))] = np.arange(len(means))
+        out[...] = ranks[labels]
     return found
 
 

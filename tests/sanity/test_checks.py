@@ -1,6 +1,7 @@
 """The checks are checked: each fails the blind and the broken, passes the seeing, and refuses what it cannot judge."""
 
 import dataclasses
+import inspect
 
 import keras
 import numpy as np
@@ -10,14 +11,17 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from lab.environment import tf
+from lab.refusal import Refused
 from sanity.checks import checks
-from sanity.checks.faithfulness import METRICS
+from sanity.checks.faithfulness import METRICS, _by_segment
 from sanity.controls import EXPECTED, audit
+from sanity.removal import orders
 from sanity.rules import rules
 from sanity.subject import Subject, planted
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.canvas import SIDE
+from sanity.worlds.training import Trainer
 from tests import networks
 
 JUDGED = [name for name in checks if checks.tag(checks.get(name), "judged", True)]
@@ -168,9 +172,126 @@ def test_a_transposed_map_is_caught_by_truth(verdict):
     assert verdict("truth", lab.gradient_x_input).outcome == "PASS" and verdict("truth", transposed).outcome == "FAIL"
 
 
-def test_softmax_instead_of_logit_is_caught_by_implementation(verdict):
+def halved_by_sample(network, inputs, objective):
+    maps = lab.gradient(network, inputs, objective)
+    return maps * np.linspace(0.5, 3, len(maps), dtype="float32").reshape(-1, 1, 1, 1)
+
+
+def turned(network, inputs, objective):
+    """The gradient of a loss: what speaks for the class is negative."""
+    return -2 * lab.gradient(network, inputs, objective)
+
+
+def test_softmax_instead_of_logit_is_caught_by_implementation_and_a_factor_is_not(verdict):
+    assert verdict("implementation", of_softmax, against="gradient").outcome == "FAIL"
     assert verdict("implementation", of_softmax, against="gradient").finding == "DISAGREES"
-    assert verdict("implementation", batch_scaled, against="gradient").finding == "DISAGREES"
+    for explainer, factor in ((batch_scaled, "up to a factor of"), (halved_by_sample, "factors of 0.5 to 3")):
+        scaled = verdict("implementation", explainer, against="gradient")
+        assert (scaled.outcome, scaled.finding) == ("PASS", "AGREES") and factor in scaled.sentence
+    sign = verdict("implementation", turned, against="gradient")
+    assert (sign.outcome, sign.finding) == ("INCONCLUSIVE", "OTHER SIGN") and "factor of -2" in sign.sentence
+
+
+# Completeness and invariance of strangers ---------------------------------------------------------------------------------
+
+
+def without_the_input(network, inputs, objective):
+    """Integrated gradients whose last factor was forgotten, as in a library that we know."""
+    return lab.gradient(network, inputs, objective)
+
+
+def claims(network, inputs, objective):
+    return lab.gradient(network, inputs, objective)
+
+
+claims.complete = True
+
+
+def test_completeness_fails_whoever_claims_it(verdict):
+    assert verdict("completeness", without_the_input).outcome == "INCONCLUSIVE"
+    assert verdict("completeness", without_the_input, claimed=True).outcome == "FAIL"
+    assert verdict("completeness", claims).outcome == "FAIL"
+    assert verdict("completeness", "tf_explain.integrated_gradients").outcome == "FAIL"
+    assert verdict("completeness", lab.integrated_gradients, claimed=True, steps=8).outcome == "PASS"
+
+
+def test_what_adds_up_in_expectation_is_judged_within_its_own_error(verdict, patch):
+    """Integrated gradients and noise of mean zero: few draws cannot tell, many can, and a bias of a third fails."""
+
+    def noisy(bias, noise):
+        def explain(network, inputs, objective, *, seed):
+            maps = lab.integrated_gradients(network, inputs, objective, steps=8)
+            rng = np.random.default_rng(seed)
+            drawn = noise * np.abs(maps).mean() * np.sqrt(maps[0].size) * rng.standard_normal((len(maps), 1, 1, 1))
+            return (maps * (1 + bias) + drawn / maps[0].size).astype("float32")
+
+        explain.complete = True
+        return explain
+
+    assert verdict("completeness", noisy(0, 0)).outcome == "PASS"
+    assert verdict("completeness", noisy(0, 5), draws=3).outcome == "INCONCLUSIVE"
+    assert verdict("completeness", noisy(0, 5), draws=3).finding == "UNDECIDED"
+    assert verdict("completeness", noisy(-1 / 3, 0)).outcome == "FAIL"
+    shap = checks.get("completeness")(explainers.get("gradient_shap"), patch, seed=0, samples=5)
+    assert shap.sizes["draws"] == 8 and (shap.samples["error"] > 0).all()
+    assert judge([shap])[0].outcome != "FAIL", "which draws, and so has no gap that one draw could show"
+
+
+def relative_to(name, default):
+    """Gradient times the distance from a baseline, under whatever name a stranger gives it: invariant where it is told."""
+
+    def explain(network, inputs, objective, **options):
+        start = options.get(name, default)
+        start = 0.0 if start is None else np.mean(start, axis=0) if isinstance(start, list) else start
+        return (lab.gradient(network, inputs, objective) * (inputs - start)).astype("float32")
+
+    parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+    first = [
+        inspect.Parameter(each, inspect.Parameter.POSITIONAL_OR_KEYWORD) for each in ("network", "inputs", "objective")
+    ]
+    explain.__signature__ = inspect.Signature([*first, parameter])
+    return explain
+
+
+@pytest.mark.parametrize(
+    "name, default",
+    [
+        ("baseline", 0.0),
+        ("baselines", [0.0, 0.5]),
+        ("reference", None),
+        ("references", np.zeros((SIDE, SIDE, 1), "float32")),
+        ("background", [np.zeros((SIDE, SIDE, 1)), np.ones((SIDE, SIDE, 1))]),
+    ],
+)
+def test_a_stranger_is_told_of_the_shift_by_the_option_it_has(verdict, name, default):
+    found = verdict("invariance", relative_to(name, default))
+    assert (found.finding, found.outcome) == ("INVARIANT", "PASS"), found.sentence
+
+
+def test_a_stranger_that_cannot_be_told_is_judged_and_the_words_say_so(verdict):
+    for explainer in (relative_to("start", 0.0), lab.gradient_x_input):
+        found = verdict("invariance", explainer)
+        assert found.outcome == "FAIL" and "could not be told" in found.sentence
+    assert verdict("invariance", "integrated_gradients", steps=8, baselines=[0.0, 0.5]).outcome == "PASS"
+
+
+def test_a_fault_is_no_refusal(verdict):
+    """A rewritten network may be refused; a ValueError of the method's own is a fault and is not passed over."""
+
+    def breaks(network, inputs, objective):
+        if network.name and network.model.name == "shifted":
+            raise ValueError("broken inside. Received: nothing that the lab refuses")
+        return lab.gradient(network, inputs, objective)
+
+    def refuses(network, inputs, objective):
+        if network.model.name == "shifted":
+            raise Refused("No shifted networks. Received: one.")
+        return lab.gradient(network, inputs, objective)
+
+    with pytest.raises(ValueError, match="broken inside"):
+        verdict("invariance", breaks)
+    found = verdict("invariance", refuses)
+    assert found.outcome == "PASS" and "input_shift refused" in found.gates[0]["words"]
 
 
 def test_batch_dependent_normalization_is_caught_by_contract(verdict):
@@ -262,12 +383,28 @@ def test_every_perturbation_metric_runs_and_unreliable_ones_rank_nothing(patch):
     noisy = dataclasses.replace(
         evidence, samples={name: value * np.resize([1, -1], len(value)) for name, value in scrambled.items()}
     )
-    assert judge([noisy])[0].finding == "METRIC UNRELIABLE"
+    assert judge([noisy])[0].outcome != "PASS"
+    assert judge([noisy, dataclasses.replace(noisy, method="other", samples=scrambled)])[0].outcome != "PASS"
     one_fill = [name for name in METRICS if METRICS[name][0] != "mean"]
     kept = {name: value for name, value in evidence.samples.items() if name.partition("/")[2] not in one_fill}
     assert judge([dataclasses.replace(evidence, samples=kept)])[0].finding == "METRIC UNRELIABLE"
     with pytest.raises(ValueError, match="Unknown metric.*deletion_mean"):
         check(explainers.get("gradient"), patch, seed=0, metrics=("deletion_men",))
+
+
+def test_segments_go_whole_and_tied_ones_in_any_order():
+    segments = np.repeat(np.arange(6), 4).reshape(1, 4, 6)
+    relevance = np.where(segments == 2, 1.0, 0.0) + 0.1 * np.random.default_rng(0).random(segments.shape) * (
+        segments == 2
+    )
+    firsts = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        places = orders(_by_segment(relevance, segments, rng), rng)[0]
+        went = segments.ravel()[places].reshape(6, 4)
+        assert (went == went[:, :1]).all() and went[0, 0] == 2
+        firsts.add(int(went[1, 0]))
+    assert firsts == {0, 1, 3, 4, 5}
 
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
@@ -278,10 +415,33 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
     assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
     # One pair of networks decides nothing, however large its difference.
     assert judge([kept])[0].finding in ("UNDECIDED", "GATE FAILED")
+    assert kept.samples["accuracy/map"].shape == (1, 1)
     six = {name: np.repeat(value, 6, axis=1) for name, value in kept.samples.items()}
     gates = tuple(gate for gate in kept.gates if gate.status == "passed")
     assert judge([dataclasses.replace(kept, samples=six, gates=gates)])[0].outcome == "PASS"
     assert audit(judge([check(explainers.get("noise"), found, seed=0, **few)]))[0].held
+
+
+def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypatch):
+    """Nothing is trained: the inputs that would have been are looked at."""
+    found = planted(worlds.get("series")(), seed=0, twins=1, images=16)
+    asked, trained = [], []
+
+    def spy(network, inputs, objective, *, seed):
+        asked.append((seed, inputs.tobytes()))
+        return np.ones_like(inputs)
+
+    def note(trainer, inputs, labels, seed, keep):
+        trained.append((seed, inputs.tobytes()))
+        return {}
+
+    monkeypatch.setattr(Trainer, "train", note)
+    checks.get("retraining")(spy, found, seed=0, shares=(0.2, 0.4), repeats=3)
+    del asked[-1]  # The subject's own samples, for the gate.
+    assert len({seed for seed, _ in asked}) == len({data for _, data in asked}) == 6
+    # Two shares of two orders in each of three repeats, and the masks alone in two of these; tied maps fall anew each time.
+    assert len(trained) == 3 * 2 * 2 + 2 * 2 and len({data for _, data in trained}) == len(trained)
+    assert len({seed for seed, _ in trained}) == 6
 
 
 def test_maps_weights_and_subject_are_left_alone(patch):

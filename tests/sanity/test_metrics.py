@@ -1,17 +1,25 @@
 """Metrics, removals and localisations against definitions and closed forms."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 import lab
+from lab import routines
 from lab.attribution import explainers
 from sanity.checks import checks
 from sanity.localisation import lift, localisations, relevances, signed
 from sanity.metrics import metrics
-from sanity.removal import extent, fills, first, orders, scores
-from sanity.subject import planted
-from sanity.viewer import Viewer
+from sanity.metrics.robustness import last_hidden
+from sanity.removal import extent, fills, first, grid, orders, scores, untouched
+from sanity.seeds import derive_seed
+from sanity.subject import Subject, planted
+from sanity.viewer import Viewer, nudge
 from sanity.worlds import worlds
+from tests import networks
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +75,91 @@ def test_sensitivities_are_those_of_their_definition(linear):
     np.testing.assert_allclose(measured(linear, itself, "local_lipschitz"), 1, rtol=1e-5)
     np.testing.assert_allclose(measured(linear, itself, "relative_input_stability"), 1, rtol=1e-5)
     assert np.all(measured(linear, itself, "average_sensitivity") <= measured(linear, itself, "max_sensitivity"))
+
+
+def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_score_itself(linear):
+    """The slow definition, on a map with ties: noise in place of a cell changes the mean score too, not its scatter alone."""
+
+    def coarse(network, inputs, objective):
+        return np.round(np.abs(exact(network, inputs, objective)), 1)
+
+    found, maps = (
+        measured(linear, coarse, "monotonicity_correlation"),
+        coarse(linear.network, linear.inputs, linear.objective),
+    )
+    rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), untouched(linear)
+    values, squares, scatter = [], [], []
+    for mask in grid(maps.shape[:-1]):
+        drawn = np.array([scores(linear, np.broadcast_to(mask, maps.shape[:-1]), "uniform", rng) for _ in range(4)])
+        values.append(maps[:, mask].sum(axis=(1, 2)))
+        squares.append(((drawn - before) ** 2).mean(axis=0))
+        scatter.append(drawn.var(axis=0))
+    values, squares, scatter = np.array(values), np.array(squares), np.array(scatter)
+    assert len(np.unique(values[:, 0])) < len(values)
+    np.testing.assert_allclose(found, [spearmanr(a, b).statistic for a, b in zip(values.T, squares.T)], atol=1e-6)
+    assert not np.allclose(found, [spearmanr(a, b).statistic for a, b in zip(values.T, scatter.T)], atol=0.01)
+
+
+def branched(head=None):
+    """Two hidden layers of unlike size before the logits, a branch beside them, and at will a softmax as a layer of its own."""
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(9, activation="relu", name="first")(inputs)
+    x = keras.layers.Dense(5, activation="tanh", name="second")(x)
+    x = keras.layers.Dense(3, name="logits")(keras.layers.Dropout(0.5, name="dropout")(x))
+    return keras.Model(inputs, keras.layers.Softmax(name="probabilities")(x) if head else x, name="branched")
+
+
+@pytest.mark.parametrize("head", [None, "softmax"])
+def test_representations_are_those_that_feed_the_logits_whatever_comes_after(head):
+    network = networks.network(networks.filled(branched(head)))
+    inputs = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    feeding = routines.activations(network, inputs, last_hidden(network, inputs))
+    kernel, bias = network.model.get_layer("logits").get_weights()
+    np.testing.assert_allclose(feeding @ kernel + bias, routines.logits(network, inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, represented, absolute",
+    [
+        ("relative_input_stability", lambda network, x: x, False),
+        ("relative_output_stability", routines.logits, True),
+        ("relative_representation_stability", lambda network, x: routines.activations(network, x, "second"), False),
+    ],
+)
+def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stays(name, represented, absolute):
+    network = networks.network(networks.filled(branched()))
+    rng = np.random.default_rng(1)
+    # From samples well inside a class to samples on the border of two.
+    inputs = rng.normal(size=(40, 6)).astype("float32")
+    logits = np.sort(routines.logits(network, inputs), axis=1)
+    order = np.argsort(logits[:, -1] - logits[:, -2])
+    inputs = inputs[[*order[:6], *order[-6:]]]
+    top = routines.logits(network, inputs).argmax(axis=1)
+    subject = Subject(network, inputs, lab.logit(top.tolist()), tuple("abcdefghijkl"), classes=3)
+    found, maps = measured(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
+    expected, left = np.full(12, -np.inf), 0
+    for turn in range(8):
+        noisy = nudge(inputs, derive_seed(0, "robustness noise", turn), 0.02)
+        stays = routines.logits(network, noisy).argmax(axis=1) == top
+        left += (~stays).sum()
+        moved = np.linalg.norm(lab.gradient(network, noisy, subject.objective) - maps, axis=1) / np.linalg.norm(
+            maps, axis=1
+        )
+        before = represented(network, inputs)
+        change = np.linalg.norm(represented(network, noisy) - before, axis=1)
+        change = change if absolute else change / np.linalg.norm(before, axis=1)
+        expected = np.where(stays, np.maximum(expected, moved / change), expected)
+    assert left > 0, "a test in which every prediction stays could not fail"
+    np.testing.assert_allclose(found, np.where(np.isfinite(expected), expected, np.nan), rtol=1e-3)
+
+
+def test_focus_needs_another_class_beside_the_sample(linear):
+    some = measured(linear, explainers.get("input_magnitude"), "focus")
+    assert np.isfinite(some).all()
+    alone = dataclasses.replace(linear, objective=lab.logit([0] * 16))
+    assert np.isnan(measured(alone, lab.gradient_x_input, "focus")).all()
+    one = dataclasses.replace(linear, inputs=linear.inputs[:1], names=("a",), objective=lab.logit([0]))
+    assert np.isnan(measured(one, lab.gradient_x_input, "focus")).all()
 
 
 def test_complexity_of_one_and_of_all(linear):
@@ -143,7 +236,8 @@ def test_a_constant_map_gets_the_share_of_the_area_and_never_a_hit(name, expecte
 
 def test_an_empty_mask_and_an_empty_map_have_no_answer():
     empty = np.zeros((6, 6), bool)
-    assert np.isnan(localisations.get("auc")(np.ones((6, 6)), empty))
+    for name in localisations:
+        assert np.isnan(localisations.get(name)(np.random.default_rng(0).random((6, 6)), empty)), name
     assert np.isnan(localisations.get("mass")(np.zeros((6, 6)), MASK))
 
 

@@ -43,8 +43,8 @@ def test_a_map_equals_itself(maps, name):
 
 @pytest.mark.parametrize("name", list(measures))
 def test_a_constant_map_is_undefined_and_not_one(maps, name):
-    flat = plane(np.zeros((20, 20)))
-    assert np.isnan(measures.get(name)(flat, flat)) and np.isnan(measures.get(name)(maps[0], flat))
+    for flat in (plane(np.zeros((20, 20))), plane(np.ones((20, 20)))):
+        assert np.isnan(measures.get(name)(flat, flat)) and np.isnan(measures.get(name)(maps[0], flat))
 
 
 def test_independent_maps_that_share_zeros_reach_the_tie_null():
