@@ -19,6 +19,7 @@ def layers(model):
         weights=None if model["weights"] == "random" else model["weights"],
         classes=model["classes"],
         size=model["model_size"],
+        modules=tuple(model["modules"]),
         allow_code=model["allow_code"],
     )
     rows = [

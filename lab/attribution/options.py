@@ -40,7 +40,9 @@ def one_of(name, value, choices):
 
 
 def seed_of(seed):
-    """A seed as TensorFlow's stateless draws take it: int32 [2]."""
+    """A seed as TensorFlow's stateless draws take it: int32 [2]. Raises Refused unless it is a whole number of 0 or more."""
+    if not _real(seed) or seed < 0 or int(seed) != seed:
+        raise Refused(f"seed is a whole number of 0 or more. Received: {seed!r}.")
     return np.array([int(seed) & 0x7FFFFFFF, int(seed) >> 31 & 0x7FFFFFFF], "int32")
 
 
