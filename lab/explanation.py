@@ -73,7 +73,7 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     )
 
 
-def attribute(explainer, network, inputs, objective, **chosen):
+def attribute(explainer, network, inputs, objective, /, **chosen):
     """An explainer's maps with its options settled, checked for structure and shape."""
     return checked(explainer(network, inputs, objective, **chosen), inputs, explainer, _places(network, chosen))
 
