@@ -74,7 +74,7 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     )
 
 
-def attribute(explainer, network, inputs, objective, **chosen):
+def attribute(explainer, network, inputs, objective, /, **chosen):
     """An explainer's maps with its options settled, checked for structure and shape; the network is as before, whatever happens."""
     maps = isolated(explainer, network, inputs, objective, chosen)
     return checked(maps, inputs, explainer, _places(network, chosen))

@@ -17,7 +17,10 @@ _SIDE = 32
 
 
 def declared(model):
-    """TensorSpecs of what a model says it takes, in its own structure, batch free. Raises Refused where it does not say."""
+    """TensorSpecs of what a model says it takes, in its own structure, batch free; a list of one input is that input.
+
+    Raises Refused where it does not say.
+    """
     given = (
         getattr(model, "_inputs_struct", None)
         if not isinstance(model, keras.Sequential)
@@ -30,7 +33,8 @@ def declared(model):
                 f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
             )
         return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
-    return tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), given)
+    given = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
+    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), given)
 
 
 def taken(run, layers, spec):

@@ -454,8 +454,9 @@ class Network:
             tf.nest.assert_same_structure(self.spec, tf.nest.map_structure(lambda _: 0, given, expand_composites=False))
         except (TypeError, ValueError):
             flat = tf.nest.flatten(self.spec)
-            if len(flat) == 1 and not isinstance(given, (dict, list, tuple)):
-                return [given]
+            alone = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
+            if len(flat) == 1 and not isinstance(alone, (dict, list, tuple)):
+                return [alone]
             raise Refused(
                 f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}."
             ) from None

@@ -15,7 +15,8 @@ KERNELS = ("sigmoid", "rbf", "poly", "cosine", "linear")
 def eigencam(network, inputs, objective, *, layer=None):
     """Eigen-CAM, positions along the first principal component of the activation (Muhammad, Yeasin 2020, https://arxiv.org/abs/2008.00299).
 
-    It does not look at the objective: every class has the same map. The component has no sign of its own: it is turned so that
+    The channels are centred over the positions, before the component is sought and where they are laid along it, as in
+    Gildenblat's pytorch-grad-cam. It does not look at the objective: every class has the same map. The component has no sign of its own: it is turned so that
     the map goes with the activation's sum over channels. layer as of `gradcam` -> signed float32 [batch, ...] at its resolution.
     """
     del objective  # By its definition.
@@ -30,7 +31,7 @@ def eigencam(network, inputs, objective, *, layer=None):
 def eigengradcam(network, inputs, objective, *, layer=None):
     """Eigen-Grad-CAM, the first principal component of activation times gradient (as in Gildenblat's pytorch-grad-cam, 2021, https://github.com/jacobgil/pytorch-grad-cam).
 
-    layer, sign and result as of `eigencam`.
+    Centring, layer, sign and result as of `eigencam`.
     """
 
     def at(address):
@@ -58,11 +59,11 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
 
 
 def _first(values):
-    """Positions [..., channels] along their first principal component: float32 [...]."""
+    """Positions [..., channels], centred, along their first principal component: float32 [...]."""
     flat = values.reshape(-1, values.shape[-1]).astype("float64")
     centred = flat - flat.mean(axis=0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    return _turned(flat @ axis, flat).reshape(values.shape[:-1])
+    return _turned(centred @ axis, flat).reshape(values.shape[:-1])
 
 
 def _kernel(values, kernel, gamma):

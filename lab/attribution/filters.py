@@ -30,24 +30,24 @@ def guided_gradcam(network, inputs, objective, *, layer=None):
 
 
 @explainers.register(wrapper=True)
-def forgrad(network, inputs, objective, *, method="gradient", cutoff=15.0, options=None):
+def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, options=None):
     """FORGrad, any method's maps without their high frequencies (Muzellec, Andeol, Fel, VanRullen, Serre 2024, https://arxiv.org/abs/2307.09591).
 
-    method: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
-    stays, in cycles over the whole map. -> the method's maps, float32. Raises Refused for maps without positions.
+    explainer: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
+    stays, in cycles over the whole map. -> the explainer's maps, float32. Raises Refused for maps without positions.
     """
     from lab.explanation import attribute, settled
 
     at_least("cutoff", cutoff, 0)
-    explainer, given = explainers.get(method), options or {}
-    if "seed" in known(explainer) and "seed" not in given:
+    inner, given = explainers.get(explainer), options or {}
+    if "seed" in known(inner) and "seed" not in given:
         raise Refused(
-            f"A method that draws needs a seed. Received: {explainers.name(explainer)} without options={{'seed': ...}}."
+            f"A method that draws needs a seed. Received: {explainers.name(inner)} without options={{'seed': ...}}."
         )
     arrays = network.inputs(inputs)
-    maps = attribute(explainer, network, arrays, objective, **settled(explainer, network, None, given))
+    maps = attribute(inner, network, arrays, objective, **settled(inner, network, None, given))
     if isinstance(maps, np.ndarray) and np.shape(arrays) != maps.shape:
-        return low_passed(maps, cutoff, channelled=explainers.tag(explainer, "resolution") == "activation")
+        return low_passed(maps, cutoff, channelled=explainers.tag(inner, "resolution") == "activation")
     return tf.nest.map_structure(lambda leaf, array: low_passed(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)
 
 

@@ -10,13 +10,36 @@ from lab.refusal import Refused
 from lab.scoring import score
 from lab.taps import affine
 
+# A share of the score above this is told.
+TOLD = 0.01
 
-@explainers.register
+
+def left_out(network, inputs, objective):
+    """The share of the score that no part of FullGrad speaks of: float32 [batch], of the sum of the parts or the score, the larger.
+
+    It is rounding where every activation is piecewise linear and every bias is found; what is smooth (GELU, softmax) and what a
+    layer of the user's own adds stands for no part.
+    """
+    parts, rest = decomposed(network, network.inputs(inputs), objective)
+    total = np.sum([part.reshape(len(part), -1).sum(axis=1, dtype="float64") for part in parts.values()], axis=0)
+    size = np.maximum(np.abs(total), np.abs(total + rest))
+    return (np.abs(rest) / np.where(size > 0, size, 1)).astype("float32")
+
+
+def doubts(network, inputs, objective):
+    """Words for what FullGrad left out: tuple over samples of tuples of words, empty where that is next to nothing."""
+    return tuple(
+        (f"{share:.0%} of the score left out",) if share > TOLD else ()
+        for share in left_out(network, inputs, objective)
+    )
+
+
+@explainers.register(doubts=doubts)
 def fullgrad(network, inputs, objective):
     """FullGrad, gradient times input and gradient times bias of every layer with positions (Srinivas, Fleuret 2019, https://arxiv.org/abs/1905.00780).
 
     As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input and
-    added. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
+    added; Dense biases have no place on it, and `left_out` says what no part speaks of. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
     Raises Refused for other inputs, and for a network without biases.
     """
     arrays = network.inputs(inputs)

@@ -31,21 +31,21 @@ def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="m
 @explainers.register(wrapper=True)
 @at_embeddings
 def noise_tunnel(
-    network, inputs, objective, *, method="gradient", samples=10, noise=0.15, variant="mean", seed, options=None
+    network, inputs, objective, *, explainer="gradient", samples=10, noise=0.15, variant="mean", seed, options=None
 ):
     """Any method averaged over noisy copies (the idea of SmoothGrad: Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 
-    method: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
-    same draws; on token ids, of what embeds them. -> the method's maps, float32. Raises Refused for an unknown method or option.
+    explainer: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
+    same draws; on token ids, of what embeds them. -> the explainer's maps, float32. Raises Refused for an unknown one or option.
     """
     from lab.explanation import attribute, settled
 
     drawn = drawing(samples, noise, variant, seed)
-    explainer = explainers.get(method)
-    chosen = settled(explainer, network, seed, options or {})
+    inner = explainers.get(explainer)
+    chosen = settled(inner, network, seed, options or {})
 
     def ask(points, goal):
-        return attribute(explainer, network, points, goal, **chosen)
+        return attribute(inner, network, points, goal, **chosen)
 
     arrays = network.inputs(inputs)
     powers = (1,) if variant == "mean" else (1, 2)

@@ -269,3 +269,13 @@ def test_what_people_pass_first_is_answered_with_what_to_type(small, given, way)
         lab.explain(small.model, networks.images(2), lab.logit(0), method="gradcam")
     with pytest.raises(lab.Refused, match="lab.load"):
         lab.maximize(small.model, lab.logit(0), seed=0)
+
+
+@pytest.mark.parametrize("method", ["gradient", "fullgrad", "scorecam", "guided_gradcam", "xrai"])
+def test_a_model_of_a_list_of_one_input_is_a_model_of_that_input(small, method):
+    listed = network(keras.Model(small.model.inputs, small.model.outputs))
+    inputs, goal = networks.images(2), lab.logit([0, 1])
+    if method == "guided_gradcam" or method == "gradient":
+        assert np.array_equal(*(lab.explain(listed, x, goal, method=method).maps for x in (inputs, [inputs])))
+    one, two = (lab.explain(seen, inputs, goal, method=method).maps for seen in (small, listed))
+    assert distance(one, two) < 1e-5
