@@ -95,7 +95,7 @@ def sufficiency(viewer, maps, seed):
     flat = signed(maps, places(subject)).reshape(len(maps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     alike = flat @ flat.T - 2 * np.eye(len(flat))
-    top = routines.logits(subject.network, subject.inputs).argmax(axis=1)
+    top = routines.class_logits(subject.network, subject.inputs).argmax(axis=1)
     return np.mean(top[np.argsort(-alike, axis=1)[:, :3]] == top[:, None], axis=1)
 
 
@@ -134,7 +134,7 @@ def _shown(viewer, maps, seed):
 
 
 def _probability(subject, inputs):
-    logits = routines.logits(subject.network, inputs).astype("float64")
+    logits = routines.class_logits(subject.network, inputs).astype("float64")
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     targets = np.array(subject.objective.numbers(len(inputs))[0][0])
     return (shares / shares.sum(axis=1, keepdims=True))[np.arange(len(inputs)), targets]
