@@ -6,7 +6,7 @@ from scipy import stats
 from lab import routines
 from sanity.localisation import relevances, signed
 from sanity.metrics import metrics
-from sanity.removal import fills, first, grid, orders, places, scores, untouched
+from sanity.removal import filled, first, grid, orders, places, scores, untouched
 from sanity.seeds import derive_seed
 
 SUBSETS = 40
@@ -50,7 +50,7 @@ def infidelity(viewer, maps, seed):
     told, falls = [], []
     for _ in range(SUBSETS):
         removed = rng.random(places(subject)) < rng.uniform(0.05, 0.4)
-        after = fills.get("mean")(inputs, removed, rng).astype(inputs.dtype)
+        after = filled(subject, removed, "mean", rng)
         told.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
         falls.append(before - routines.scores(subject.network, after, subject.objective))
     told, falls = np.array(told), np.array(falls)
@@ -128,7 +128,7 @@ def _shown(viewer, maps, seed):
     low, high = found.min(axes, keepdims=True), found.max(axes, keepdims=True)
     weight = (found - low) / np.maximum(high - low, 1e-300)
     weight = weight[..., None] if subject.inputs.ndim > 2 else weight
-    empty = fills.get("mean")(subject.inputs, np.ones(places(subject), bool), np.random.default_rng(seed))
+    empty = filled(subject, np.ones(places(subject), bool), "mean", None)
     mixed = (weight * subject.inputs + (1 - weight) * empty).astype(subject.inputs.dtype)
     return _probability(subject, subject.inputs), _probability(subject, mixed)
 
