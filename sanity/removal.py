@@ -57,8 +57,13 @@ def linear(inputs, removed, rng, noise=0.01):
 
 def scores(subject, removed, fill, rng):
     """The objective's score of each sample without the positions `removed` (bool [samples, ...]): float64 [samples]."""
-    inputs = fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
-    return routines.scores(subject.network, inputs, subject.objective).astype("float64")
+    return routines.scores(subject.network, filled(subject, removed, fill, rng), subject.objective).astype("float64")
+
+
+def filled(subject, removed, fill, rng):
+    """The subject's inputs with the positions `removed` (bool [samples, ...] or one for all) filled: the inputs' shape and dtype."""
+    # The one place where what a network masks is to be left alone.
+    return fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
 
 
 def grid(shape, side=8):

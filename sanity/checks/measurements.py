@@ -14,12 +14,20 @@ from sanity.viewer import Viewer, planes
 def measurements(explainer, subject, *, seed, chosen=(), **options):
     """Metrics of localisation, complexity, robustness, perturbation and axioms, by sample -> `Evidence`. None of them is judged.
 
-    chosen: names of `sanity.metrics`; none for all. options: the explainer's own.
+    chosen: names of `sanity.metrics`; none for all. options: the explainer's own. A metric that these inputs or outputs do not
+    allow is nan for every sample, and the settings say why.
     """
     for name in chosen:
         if name not in metrics:
             raise Refused(f"Unknown metric. Received: {name!r}. {nearest(name, metrics)}")
     viewer = Viewer(explainer, subject, seed, options)
     maps = viewer.maps()
-    samples = {name: np.asarray(metrics.get(name)(viewer, maps, seed), "float64") for name in chosen or metrics}
-    return viewer.evidence("measurements", samples, [gates.usable(planes(maps))], settings={"chosen": list(chosen)})
+    samples, refused = {}, {}
+    for name in chosen or metrics:
+        try:
+            samples[name] = np.asarray(metrics.get(name)(viewer, maps, seed), "float64")
+        except Refused as error:
+            # One metric without an answer for these inputs or outputs costs the others nothing.
+            samples[name], refused[name] = np.full(len(subject.names), np.nan), str(error)
+    settings = {"chosen": list(chosen), "refused": refused}
+    return viewer.evidence("measurements", samples, [gates.usable(planes(maps))], settings=settings)

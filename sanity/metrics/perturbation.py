@@ -6,7 +6,7 @@ from scipy import stats
 from lab import routines
 from sanity.localisation import relevances, signed
 from sanity.metrics import metrics
-from sanity.removal import fills, first, grid, orders, places, scores, untouched
+from sanity.removal import filled, first, grid, orders, places, scores, untouched
 from sanity.seeds import derive_seed
 
 SUBSETS = 40
@@ -50,7 +50,7 @@ def infidelity(viewer, maps, seed):
     told, falls = [], []
     for _ in range(SUBSETS):
         removed = rng.random(places(subject)) < rng.uniform(0.05, 0.4)
-        after = fills.get("mean")(inputs, removed, rng).astype(inputs.dtype)
+        after = filled(subject, removed, "mean", rng)
         told.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
         falls.append(before - routines.scores(subject.network, after, subject.objective))
     told, falls = np.array(told), np.array(falls)
@@ -95,7 +95,7 @@ def sufficiency(viewer, maps, seed):
     flat = signed(maps, places(subject)).reshape(len(maps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     alike = flat @ flat.T - 2 * np.eye(len(flat))
-    top = routines.logits(subject.network, subject.inputs).argmax(axis=1)
+    top = routines.class_logits(subject.network, subject.inputs).argmax(axis=1)
     return np.mean(top[np.argsort(-alike, axis=1)[:, :3]] == top[:, None], axis=1)
 
 
@@ -128,13 +128,13 @@ def _shown(viewer, maps, seed):
     low, high = found.min(axes, keepdims=True), found.max(axes, keepdims=True)
     weight = (found - low) / np.maximum(high - low, 1e-300)
     weight = weight[..., None] if subject.inputs.ndim > 2 else weight
-    empty = fills.get("mean")(subject.inputs, np.ones(places(subject), bool), np.random.default_rng(seed))
+    empty = filled(subject, np.ones(places(subject), bool), "mean", None)
     mixed = (weight * subject.inputs + (1 - weight) * empty).astype(subject.inputs.dtype)
     return _probability(subject, subject.inputs), _probability(subject, mixed)
 
 
 def _probability(subject, inputs):
-    logits = routines.logits(subject.network, inputs).astype("float64")
+    logits = routines.class_logits(subject.network, inputs).astype("float64")
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     targets = np.array(subject.objective.numbers(len(inputs))[0][0])
     return (shares / shares.sum(axis=1, keepdims=True))[np.arange(len(inputs)), targets]

@@ -3,7 +3,6 @@
 import numpy as np
 
 from lab import routines
-from lab.environment import keras
 from sanity.localisation import signed
 from sanity.metrics import metrics
 from sanity.removal import extent
@@ -55,9 +54,7 @@ def relative_output_stability(viewer, maps, seed):
 def relative_representation_stability(viewer, maps, seed):
     """RRS: largest relative change of the map per relative change of the layer that feeds the logits, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network = viewer.subject.network
-    layer = last_hidden(network, viewer.subject.inputs)
-    if layer is None:
-        return np.full(len(viewer.subject.names), np.nan)
+    layer = network.last_hidden()
     return _relative(viewer, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
 
 
@@ -111,38 +108,14 @@ def _relative(viewer, maps, seed, representation, absolute=False):
     found = []
     for noisy, moved in _moves(viewer, maps, seed):
         change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
-        stays = (_predicted(network, noisy) == own).reshape(len(own), -1).all(axis=1)
-        found.append(np.where(stays, moved / change, -np.inf))
+        found.append(np.where(_predicted(network, noisy) == own, moved / change, -np.inf))
     largest = np.max(found, axis=0)
     return np.where(largest >= 0, largest, np.nan)
 
 
 def _predicted(network, inputs):
-    """The class of highest logit, or of one logit whether it is above zero: int [samples, ...]."""
-    logits = routines.logits(network, inputs)
-    return logits.argmax(axis=-1) if logits.shape[-1] > 1 else logits > 0
-
-
-def last_hidden(network, inputs):
-    """The address of the last layer before what makes the logits, or None where there is none.
-
-    A layer whose output is the logits themselves, before a softmax that is a layer of its own, makes them too.
-    """
-    logits, makers = routines.logits(network, inputs), []
-    for address in reversed([name for name, shape in network.shapes.items() if isinstance(shape, tuple)]):
-        if any(address.startswith(f"{maker}/") for maker in makers) or isinstance(
-            network.tree[_path(address)], keras.Model
-        ):
-            continue
-        found = None if network._passed_by(address) else routines.activations(network, inputs, address)
-        if found is not None and not (found.shape == logits.shape and np.allclose(found, logits, rtol=1e-4)):
-            return address
-        makers.append(_path(address))
-    return None
-
-
-def _path(address):
-    return address.partition("@")[0]
+    """The class of highest score: int [samples]."""
+    return routines.class_logits(network, inputs).argmax(axis=1)
 
 
 def _norm(values):

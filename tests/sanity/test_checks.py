@@ -15,6 +15,7 @@ from lab.refusal import Refused
 from sanity.checks import checks
 from sanity.checks.faithfulness import METRICS, _by_segment
 from sanity.controls import EXPECTED, audit
+from sanity.metrics import metrics
 from sanity.removal import orders
 from sanity.rules import rules
 from sanity.subject import Subject, planted
@@ -350,6 +351,45 @@ def test_competence_is_above_chance_by_its_lower_bound(patch):
     by_chance = dataclasses.replace(patch, correct=np.arange(40) % 4 == 0)
     found = judge([checks.get("classes")(explainers.get("gradient"), by_chance, seed=0)])[0]
     assert found.finding == "GATE FAILED" and "network competent" in found.why
+
+
+def test_another_class_is_asked_of_the_same_output(patch):
+    """A network of two heads, asked about its second: what is asked about other classes is asked there too."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3, activation="relu")(inputs))
+    heads = {"kind": keras.layers.Dense(3, name="kind")(x), "make": keras.layers.Dense(4, name="make")(x)}
+    network = networks.network(networks.filled(keras.Model(inputs, heads)))
+    asked = []
+
+    def spy(network, inputs, objective):
+        asked.append(objective)
+        return lab.gradient(network, inputs, objective)
+
+    on = Subject(network, networks.images(6), lab.logit([0, 1, 2, 3, 0, 1], output="make"), tuple("abcdef"), classes=4)
+    checks.get("classes")(spy, on, seed=0, draws=2)
+    assert {goal.terms[0][1].where for goal in asked} == {"make"}
+    classes = np.array([goal.numbers(6)[0][0] for goal in asked])
+    assert (classes[0] == classes[-1]).all() and (classes[1:-1] != classes[0]).all() and classes.max() == 3
+
+
+def test_a_metric_that_cannot_be_had_costs_the_others_nothing():
+    """An output with positions has no predicted class: the metrics that need one are nan, and it is said why."""
+    inputs = keras.Input((8, 8, 1))
+    model = networks.filled(keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same", activation=None)(inputs)))
+    network = networks.network(model)
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype("float32")
+    on = Subject(network, images, lab.region([0, 1, 2, 0]), tuple("abcd"), classes=3)
+    names = ("sparseness", "relative_input_stability")
+    found = checks.get("measurements")(lab.gradient, on, seed=0, chosen=names)
+    assert np.isfinite(found.samples["sparseness"]).all() and np.isnan(found.samples["relative_input_stability"]).all()
+    assert list(found.settings["refused"]) == ["relative_input_stability"]
+
+    def broken(viewer, maps, seed):
+        raise ValueError("a fault. Received: nothing")
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(ValueError, match="a fault"):
+        patched.setitem(metrics._functions, "sparseness", broken)
+        checks.get("measurements")(lab.gradient, on, seed=0, chosen=names)
 
 
 # Options do something -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from lab.attribution import explainers
 from sanity.checks import checks
 from sanity.localisation import lift, localisations, relevances, signed
 from sanity.metrics import metrics
-from sanity.metrics.robustness import last_hidden
 from sanity.removal import extent, fills, first, grid, orders, scores, untouched
 from sanity.seeds import derive_seed
 from sanity.subject import Subject, planted
@@ -113,7 +112,7 @@ def branched(head=None):
 def test_representations_are_those_that_feed_the_logits_whatever_comes_after(head):
     network = networks.network(networks.filled(branched(head)))
     inputs = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
-    feeding = routines.activations(network, inputs, last_hidden(network, inputs))
+    feeding = routines.activations(network, inputs, network.last_hidden())
     kernel, bias = network.model.get_layer("logits").get_weights()
     np.testing.assert_allclose(feeding @ kernel + bias, routines.logits(network, inputs), rtol=1e-4, atol=1e-5)
 
