@@ -29,13 +29,16 @@ PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB)
 class Data:
     """names: tuple of str. images: sequence of uint8 [rows, columns, 3], each of its own size; other channels and float32 in
     0..255 where `read` was asked for them. labels: tuple of class names, or None.
-    masks: bool [images, rows, columns] where the truth is planted, or None.
+    masks: bool [images, rows, columns] where the truth is planted, or None. table: float32 [images, columns], what a network
+    takes beside each image, or None; columns: their names.
     """
 
     names: tuple
     images: Sequence
     labels: tuple | None = None
     masks: np.ndarray | None = None
+    table: np.ndarray | None = None
+    columns: tuple = ()
 
     def __len__(self):
         return len(self.images)

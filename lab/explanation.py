@@ -1,6 +1,7 @@
 """Explanation: an explainer's maps with what was decided on the way, and what is suspicious about them."""
 
 import inspect
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -174,8 +175,17 @@ def doubts(explainer, network, inputs, objective):
 
     "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
     score leaves through an activation that is not taken off. "a softmax that could not be taken off": outputs that add up to
-    one, of a model that is closed. "plain through ...": an activation that a gradient rule passes by.
+    one, of a model that is closed. "plain through ...": an activation that a gradient rule passes by. And what a method says of
+    itself, in the tag `doubts`: (network, inputs, objective) -> tuple over samples of tuples of words.
     """
+    own = explainers.tag(explainer, "doubts")
+    general = _of_the_network(explainer, network, inputs, objective)
+    return (
+        general if own is None else tuple(map(sum, zip(general, own(network, inputs, objective)), itertools.repeat(())))
+    )
+
+
+def _of_the_network(explainer, network, inputs, objective):
     always = tuple(_always(explainer, network, objective))
     name, batch = _output(network, objective), len(tf.nest.flatten(inputs)[0])
     if name is None or len(network.outputs[name]) != 2:

@@ -92,9 +92,31 @@ class Network:
 
     @property
     def size(self):
-        """Rows and columns of the image that the network takes: (int, int), or None for other inputs."""
-        shape = getattr(self.spec, "shape", ())
-        return tuple(shape[1:3]) if len(shape) == 4 and None not in shape[1:3] else None
+        """Rows and columns of the one image that the network takes, alone or beside other inputs: (int, int), or None."""
+        if self.picture is None:
+            return None
+        rows, columns = self.places()[self.picture][1].shape[1:3]
+        return None if None in (rows, columns) else (rows, columns)
+
+    @property
+    def picture(self):
+        """Which input, in flattened order, is the one image [batch, rows, columns, channels] that the network takes: int, or None."""
+        images = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 4]
+        return images[0] if len(images) == 1 else None
+
+    def beside(self, pictures, table):
+        """Inputs of a network that takes one image and one table: images as `preprocess` gives them and rows [images, columns].
+
+        Raises Refused for a network of other inputs.
+        """
+        tables = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 2]
+        if len(self.places()) != 2 or self.picture is None or len(tables) != 1:
+            raise Refused(
+                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {', '.join(f'{name} {tuple(spec.shape)}' for name, spec in self.places())}."
+            )
+        leaves = [table, table]
+        leaves[self.picture] = pictures
+        return self.inputs(tf.nest.pack_sequence_as(self.spec, leaves))
 
     @property
     def shapes(self):

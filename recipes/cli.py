@@ -208,6 +208,7 @@ def _units(layer, units, default, top_for=None):
     help="Names of `lab list methods`, separated by commas; all; module:function, which is imported and run.",
 )
 @asking
+@click.option("--table", type=click.Path(), help="CSV file of what a network takes beside each image, a row an image.")
 @click.option(
     "--layer",
     help="Layer for the CAM methods, or several to fuse, separated by commas.  [default: the last with rows and columns]",
@@ -220,7 +221,7 @@ def _units(layer, units, default, top_for=None):
     help="An option of a method: --option smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def explain(context, images, method, target, output, region, levels, layer, settings, **rest):
+def explain(context, images, method, target, output, region, levels, table, layer, settings, **rest):
     """Explain photographs: one map for each image and method, and how far the methods agree.
 
     What a method cannot do on this model is told as a refusal, with the reason.
@@ -230,7 +231,7 @@ def explain(context, images, method, target, output, region, levels, layer, sett
         wanted["options"] = _options(settings)
     layers = [each.strip() for each in (layer or "").split(",") if each.strip()]
     wanted["layer"] = layers[0] if len(layers) == 1 else layers or None
-    shown = _images(images, levels)
+    shown = {**_images(images, levels), "table": table}
     _go(context, "explain", rest, {"explain": wanted, "images": shown})
 
 

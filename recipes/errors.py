@@ -125,6 +125,7 @@ _OPTIONS = {
     "region": "--region",
     "layer": "--layer",
     "levels": "--levels",
+    "table": "--table FILE",
     "modules": "--import",
     "weights": "--weights",
     "method": "--method",

@@ -68,13 +68,17 @@ COUNTS = ("samples", "steps", "n_steps", "num_samples", "x_steps")
 def passes(function, options, network):
     """About how many gradients a method takes of one sample: float."""
     counted = next((options.get(name, known(function)[name]) for name in COUNTS if name in known(function)), 1)
+    if not isinstance(counted, (int, float)) or not np.isfinite(counted):
+        # The method itself will refuse it.
+        return 1
     cost = explainers.tag(function, "cost")
     return counted if cost is None else cost(network, {**known(function), **options})
 
 
 def do_photographs(workshop, *_):
     """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
-    seen = workshop.network.deprocess(workshop.subject(workshop.recipe.explain.question).inputs)
+    network = workshop.network
+    seen = network.deprocess(_leaves(network, workshop.subject(workshop.recipe.explain.question).inputs)[0])
     return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
 
 
@@ -92,11 +96,12 @@ def do_maps(workshop, _, job):
         # Whatever a method raises costs its own maps, and is told there.
         fault = describe(error)
         return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
-    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(tf.nest.flatten(record.maps))}
+    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(_leaves(workshop.network, record.maps))}
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(again)}
     arrays |= {"scores": record.scores, "targets": target.targets}
     arrays |= {} if record.gap is None else {"gap": record.gap}
     about |= {
+        "columns": workshop.images.columns if "maps/1" in arrays else (),
         "target": record.target,
         "layer": record.layer,
         "head": record.head,
@@ -106,6 +111,13 @@ def do_maps(workshop, _, job):
         "correct": None if target.correct is None else target.correct.tolist(),
     }
     return Outcome({"maps.npz": pack(arrays), "about.json": encode(about)})
+
+
+def _leaves(network, structure):
+    """The arrays of maps or inputs, the picture's first: list."""
+    leaves = tf.nest.flatten(structure)
+    place = network.picture if len(leaves) > 1 else 0
+    return [leaves[place], *(leaf for number, leaf in enumerate(leaves) if number != place)]
 
 
 def _explained(workshop, target, given):
@@ -121,7 +133,7 @@ def _again(workshop, target, given):
     if "seed" not in chosen:
         return []
     chosen["seed"] += 1
-    return tf.nest.flatten(attribute(method, workshop.network, target.inputs, target.objective, **chosen))
+    return _leaves(workshop.network, attribute(method, workshop.network, target.inputs, target.objective, **chosen))
 
 
 def do_agreement(workshop, store, job):
@@ -154,6 +166,7 @@ def do_agreement(workshop, store, job):
         "maps.csv": _table(_map_rows(made, seeds)),
         "agreement.csv": _table(_agreement_rows(found)),
         "overview.csv": _table([("method", "class", "feature", "mean", "low", "high"), *views]),
+        "columns.csv": _table(_column_rows(made)),
     }
 
 
@@ -218,6 +231,15 @@ def _map_rows(made, seeds):
                 told,
                 seen,
             )
+
+
+def _column_rows(made):
+    """What each method gives to every column that lies beside an image."""
+    yield ("image", "method", "column", "attribution")
+    for each in made:
+        for name, row in zip(each["about"]["names"], each["arrays"].get("maps/1", ())):
+            for column, value in zip(each["about"]["columns"], row):
+                yield (name, each["about"]["method"], column, f"{value:.6g}")
 
 
 def _agreement_rows(found):

@@ -76,7 +76,7 @@ class Progress:
 
 def _measured(passes, workshop):
     """Seconds of one sample's gradient and of compiling it: float, float; the first is None where it is not worth measuring."""
-    if passes < 200 or workshop.recipe.world or workshop.network.size is None:
+    if passes < 200 or workshop.recipe.world or workshop.network.size is None or len(workshop.network.places()) > 1:
         return None, COMPILING
     gradient, compiling = workshop.seconds_per_gradient()
     return gradient, max(COMPILING, compiling)

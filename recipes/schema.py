@@ -81,6 +81,7 @@ class Images(Table):
     most: int = Field(48, ge=1)
     levels: int | None = Field(None, ge=1)
     labels: Literal["folders", "where known"] = "folders"
+    table: str | None = None
     fit: Literal["squash", "crop"] = "squash"
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib
+import itertools
 import pathlib
 import re
 import sys
@@ -18,7 +19,7 @@ from lab.labels import correct_classes
 from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
-from recipes import provenance
+from recipes import provenance, tables
 from recipes.schema import method_names
 from recipes.shelf import Shelf
 from sanity.checks import checks, shared
@@ -83,7 +84,9 @@ class Workshop:
         else:
             named = data.photographs(chosen.photographs or data.PHOTOGRAPHS)
         few = slice(chosen.most)
-        return data.Data(named.names[few], named.images[few], self._labels(named.labels[few] if named.labels else None))
+        names, labels = named.names[few], self._labels(named.labels[few] if named.labels else None)
+        table, columns = (None, ()) if chosen.table is None else tables.read(chosen.table, names)
+        return data.Data(names, named.images[few], labels, table=table, columns=columns)
 
     def _labels(self, labels):
         """The labels, but where folders need not be classes: none, with a warning, where they are not."""
@@ -103,8 +106,14 @@ class Workshop:
 
     @functools.cached_property
     def images_hash(self):
-        """SHA-256 of the recipe's photographs."""
-        return _digest(zip(self.images.names, self.images.images))
+        """SHA-256 of the recipe's photographs, their labels and what lies beside them."""
+        beside = [
+            (
+                str((self.images.labels, self.images.columns)),
+                np.array(0 if self.images.table is None else self.images.table),
+            )
+        ]
+        return _digest(itertools.chain(zip(self.images.names, self.images.images), beside))
 
     @functools.cached_property
     def stock_hash(self):

@@ -65,7 +65,7 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     several outputs. region: for an output with positions, whether the target's score is averaged over "all" of them or over those
     where it is "predicted". Raises Refused for labels that are no classes, and for an output that cannot be asked so.
     """
-    inputs = network.preprocess(data.images, fit=fit)
+    inputs = _inputs(network, data, fit)
     name = _output(network, output)
     placed = len(network.outputs[name]) > 2
     _refuse_region(network, name, region)
@@ -90,6 +90,18 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
         targets=targets,
         output=name,
     )
+
+
+def _inputs(network, data, fit):
+    """What the network takes for each image, with what lies beside it where it takes more than one input."""
+    pictures = network.preprocess(data.images, fit=fit)
+    if data.table is not None:
+        return network.beside(pictures, data.table)
+    if len(network.places()) > 1:
+        raise Refused(
+            f"A network of several inputs is given all of them: what it takes beside images with table=. Received: {network.name}, which takes {', '.join(name for name, _ in network.places())}, and images alone."
+        )
+    return pictures
 
 
 def _output(network, output):

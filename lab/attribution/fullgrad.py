@@ -15,15 +15,19 @@ TOLD = 0.01
 
 
 def left_out(network, inputs, objective):
-    """The share of the score that no part of FullGrad speaks of: float32 [batch], of the sum of the parts or the score, the larger.
+    """The share of the score that does not lie on FullGrad's map: float32 [batch], of the score or of what lies there, the larger.
 
-    It is rounding where every activation is piecewise linear and every bias is found; what is smooth (GELU, softmax) and what a
-    layer of the user's own adds stands for no part.
+    Biases of layers without positions have no place on it; what is smooth (GELU, softmax) and what a layer of the user's own adds
+    stands for no part at all.
     """
-    parts, rest = decomposed(network, network.inputs(inputs), objective)
-    total = np.sum([part.reshape(len(part), -1).sum(axis=1, dtype="float64") for part in parts.values()], axis=0)
-    size = np.maximum(np.abs(total), np.abs(total + rest))
-    return (np.abs(rest) / np.where(size > 0, size, 1)).astype("float32")
+    arrays = network.inputs(inputs)
+    parts, _ = decomposed(network, arrays, objective)
+    laid = [
+        part.reshape(len(part), -1).sum(axis=1, dtype="float64") for part in parts.values() if part.ndim == arrays.ndim
+    ]
+    scores, total = routines.scores(network, arrays, objective), np.sum(laid, axis=0)
+    size = np.maximum(np.abs(total), np.abs(scores))
+    return (np.abs(scores - total) / np.where(size > 0, size, 1)).astype("float32")
 
 
 def doubts(network, inputs, objective):

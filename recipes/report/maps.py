@@ -2,6 +2,8 @@
 
 import base64
 
+import numpy as np
+
 from lab.maps import pooled
 from recipes.galleries import png
 from recipes.report import figures
@@ -59,7 +61,17 @@ def _map(arrays, about, place):
         "signed": signed,
         "gap": float(arrays["gap"][place]) if "gap" in arrays else None,
         "flags": about["flags"][place],
+        "columns": _strongest(arrays, about, place),
     }
+
+
+def _strongest(arrays, about, place, count=3):
+    """The columns beside an image to which a method gives most, in either direction: list of (name, value)."""
+    if "maps/1" not in arrays:
+        return []
+    values = arrays["maps/1"][place]
+    order = np.argsort(-np.abs(values), kind="stable")[:count]
+    return [(about["columns"][column], float(values[column])) for column in order]
 
 
 def _matrix(agreed):

@@ -295,3 +295,57 @@ def test_settings_of_recipes_reach_their_digest_apart():
         for value in (float("nan"), float("inf"), -float("inf"), 1.0)
     ]
     assert len({digest(schema.canonical(schema.recipe(table))) for table in tables}) == 4
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A network of an image and two columns, linear in both: the score of class 1 is mean(image) + 2 age - 3 income."""
+    image, table = keras.Input((8, 8, 1), name="image"), keras.Input((2,), name="about")
+    joined = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(image), table])
+    dense = keras.layers.Dense(2, name="kind")
+    keras.Model({"image": image, "about": table}, dense(joined)).save(tmp_path / "m.keras")
+    model = keras.saving.load_model(tmp_path / "m.keras")
+    model.get_layer("kind").set_weights([np.array([[0, 1], [0, 2], [0, -3]], "float32"), np.zeros(2, "float32")])
+    model.save(tmp_path / "m.keras")
+    for name, level in (("a", 60), ("b", 200)):
+        Image.fromarray(np.full((8, 8), level, "uint8")).save(tmp_path / f"{name}.png")
+    (tmp_path / "t.csv").write_text("image,age,income\nb.png,1,2\na.png,5,7\n")
+    return tmp_path
+
+
+def test_an_image_and_a_table_are_explained_together(command, beside):
+    given = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
+    given += ["--target", 1, "--method", "gradient_x_input,integrated_gradients"]
+    code, said, error = command(*given, "--table", beside / "t.csv", "--json")
+    assert code == 0, error
+    run = pathlib.Path(json.loads(said)["run"])
+    for method in ("gradient_x_input", "integrated_gradients"):
+        with np.load(run / "jobs/explain" / method / "maps.npz") as arrays:
+            assert arrays["maps/0"].shape == (2, 8, 8, 1)
+            np.testing.assert_allclose(arrays["maps/1"], [[10, -21], [2, -6]], rtol=1e-5)
+    assert (
+        "income -21" in (run / "index.html").read_text()
+        and "a.png,gradient_x_input,income,-21" in (run / "jobs/agreement/columns.csv").read_text()
+    )
+    code, _, error = command(*given)
+    assert code == 2 and "--table" in error
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("age,income\n1,2\n", "1 rows for 2 images"),
+        ("age,income\n1,2\n3\n", "another length"),
+        ("age,income\n1,2\n3,high\n", "'high' in the column 'income'"),
+        ("age,income\n1,2\n3,nan\n", "'nan' in the column 'income'"),
+        ("", "a header and rows"),
+        ("age\n1\n2\n", "shape|Received"),
+    ],
+)
+def test_tables_that_are_none(command, beside, text, expected):
+    import re
+
+    (beside / "t.csv").write_text(text)
+    given = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
+    code, _, error = command(*given, "--table", beside / "t.csv", "--target", 1)
+    assert code == 2 and re.search(expected, error), error
