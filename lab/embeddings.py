@@ -27,9 +27,24 @@ class Embedded(Network):
         """As `Network.call`, of the ids alone."""
         return self.network.call(given)
 
+    def masks(self, given):
+        """As `Network.masks`; vectors are masked where the ids are that they were looked up by."""
+        ids = self.network.masks(given["ids"])
+        of_vectors = [
+            _masked_vectors(self, ids, address, vectors) for address, vectors in sorted(given["vectors"].items())
+        ]
+        return [*ids, *of_vectors]
+
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
         """As `Network.trace`; the vectors go on in place of what the Embedding layers make of the ids."""
         return super().trace(inputs["ids"], reads, interceptors, {**inputs["vectors"], **(replaced or {})})
+
+
+def _masked_vectors(network, masks, address, vectors):
+    mask = masks[network.sources[address]]
+    if mask is None or not network.tree[address.split("@")[0]].mask_zero:
+        return None
+    return mask[..., None] & tf.ones_like(vectors, tf.bool)
 
 
 def behind(network):

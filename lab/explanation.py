@@ -157,7 +157,9 @@ def risen(explainer, network, inputs, objective, chosen):
     """
     seen, arrays = lifted(network, inputs)
     begun = explainers.tag(explainer, "complete", starts)(arrays, lifted_options(network, chosen))
-    below = np.mean([routines.scores(seen, each, objective).astype("float64") for each in begun], axis=0)
+    below = np.mean(
+        [routines.scores(seen, seen.keep(arrays, each), objective).astype("float64") for each in begun], axis=0
+    )
     return routines.scores(seen, arrays, objective) - below
 
 

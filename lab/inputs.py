@@ -5,6 +5,7 @@ as whole numbers, because only then is there a gradient.
 """
 
 import contextlib
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,20 +38,37 @@ def declared(model):
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), given)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What the lab takes of a model: TensorSpecs in the structure that the model declares; known, how many ids an Embedding knows
+    that looks an input up; padding, the value of the steps of an input that are masked, both by the input's place.
+    """
+
+    spec: object
+    known: dict = field(default_factory=dict)
+    padding: dict = field(default_factory=dict)
+
+
 def taken(run, layers, spec):
-    """What the lab takes in place of what a model declares: TensorSpecs in its structure, and the number of ids that are known
-    to each input of them, dict of its place to int.
+    """What the lab takes in place of what a model declares -> `Taken`.
 
     run: `inputs -> outputs` of the model in its own layout, floats let through. layers: the model's. spec: what it declares.
     """
     leaves = tf.nest.flatten(spec)
-    if all(leaf.dtype.is_floating for leaf in leaves) and not _embeds(layers):
-        return spec, {}
-    embedded, moved = _traced(run, layers, spec, [leaf.dtype for leaf in leaves])
-    known = {place: count for place, count in embedded.items() if place not in moved}
+    if all(leaf.dtype.is_floating for leaf in leaves) and not any(isinstance(layer, _LOOKING) for layer in layers):
+        return Taken(spec)
+    looks, moved = _traced(run, layers, spec, [leaf.dtype for leaf in leaves])
+    embedded = [(place, layer) for place, layer in looks if isinstance(layer, keras.layers.Embedding)]
+    known = {place: layer.input_dim for place, layer in embedded if place not in moved}
+    padding = {place: 0 for place, layer in embedded if layer.mask_zero}
+    padding |= {place: layer.mask_value for place, layer in looks if isinstance(layer, keras.layers.Masking)}
     spec = _retyped(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
     whole = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
-    return (_pictured(run, layers, spec, whole) if whole else spec), known
+    return Taken(_pictured(run, layers, spec, whole) if whole else spec, known, padding)
+
+
+# Layers that look at the inputs' own numbers.
+_LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
 def _pictured(run, layers, spec, whole):
@@ -67,16 +85,15 @@ def _pictured(run, layers, spec, whole):
 
 
 def _traced(run, layers, spec, dtypes):
-    """One trace with inputs of these dtypes -> how many ids the Embeddings know that look up an input as it is, dict of its
-    place, and the places of the inputs that a gradient of the outputs reaches, a set.
+    """One trace with inputs of these dtypes -> which Embedding and Masking layers are given an input as it is, a list of (place of
+    the input, layer), and the places of the inputs that a gradient of the outputs reaches, a set.
     """
-    embedded, moved = {}, set()
+    looks, moved = [], set()
 
     def look(*leaves):
         def note(layer, call, args, kwargs):
-            place = _same(args[0], leaves) if args and isinstance(layer, keras.layers.Embedding) else None
-            if place is not None:
-                embedded[place] = min(layer.input_dim, embedded.get(place, layer.input_dim))
+            place = _same(args[0], leaves) if args and isinstance(layer, _LOOKING) else None
+            looks.extend([] if place is None else [(place, layer)])
             return call(*args, **kwargs)
 
         with taps.intercept(layers, note):
@@ -89,7 +106,7 @@ def _traced(run, layers, spec, dtypes):
 
     wanted = [tf.TensorSpec(leaf.shape, dtype) for leaf, dtype in zip(tf.nest.flatten(spec), dtypes)]
     tf.function(look, autograph=False).get_concrete_function(*wanted)
-    return embedded, moved
+    return looks, moved
 
 
 def _same(tensor, leaves):
@@ -125,8 +142,12 @@ def _retyped(spec, dtypes):
     return tf.nest.pack_sequence_as(spec, leaves)
 
 
-def _embeds(layers):
-    return any(isinstance(layer, keras.layers.Embedding) for layer in layers)
+def masked(leaf, value):
+    """Which numbers of an input belong to masked steps: bool, in its shape. ids: those that are the value; floats: the steps all
+    of whose numbers are.
+    """
+    equal = tf.equal(leaf, tf.cast(value, leaf.dtype))
+    return tf.reduce_all(equal, axis=-1, keepdims=True) & tf.ones_like(equal) if leaf.dtype.is_floating else equal
 
 
 @contextlib.contextmanager

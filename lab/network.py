@@ -18,7 +18,7 @@ import numpy as np
 
 from lab import defaults, layout, snapshot, taps
 from lab.environment import keras, on_gpu, tf
-from lab.inputs import blank, checked, declared, floats_let_through, taken
+from lab.inputs import blank, checked, declared, floats_let_through, masked, taken
 from lab.layers import Layer, looped, variables, walk
 from lab.objectives import OUTPUTS, check, refuse_no_objective
 from lab.outputs import named
@@ -74,7 +74,8 @@ class Network:
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
-        accepted, self._known = taken(self._run, self.tree.values(), self.declared)
+        self.taken = taken(self._run, self.tree.values(), self.declared)
+        accepted = self.taken.spec
         self.spec = tf.nest.map_structure(layout.spec_last, accepted) if self.channels_first else accepted
         self.variables = variables(self.tree)
         self._held = snapshot.held(self.tree)
@@ -198,12 +199,37 @@ class Network:
         refuse_text(self)
         flat, own = self._flatten(given), tf.nest.flatten(self.declared)
         arrays = [
-            checked(array, spec, name, said, self._known.get(place))
+            checked(array, spec, name, said, self.taken.known.get(place))
             for place, (array, (name, spec), said) in enumerate(zip(flat, self.places(), own))
         ]
         if len({len(array) for array in arrays}) > 1:
             raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
+
+    def masks(self, given):
+        """Inside a trace or out: which numbers of each input are of masked steps, list over flattened inputs of bool tensors or None."""
+        padding = self.taken.padding
+        return [
+            masked(leaf, padding[place]) if place in padding else None
+            for place, leaf in enumerate(tf.nest.flatten(given))
+        ]
+
+    def kept(self, given):
+        """Which numbers of the inputs stay as they are, whatever is changed: those of padding and masked steps.
+
+        -> bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
+        """
+        if not self.taken.padding:
+            return None
+        given = tf.nest.map_structure(tf.convert_to_tensor, given)
+        pairs = zip(self.masks(given), tf.nest.flatten(given))
+        leaves = [np.zeros(leaf.shape, bool) if mask is None else mask.numpy() for mask, leaf in pairs]
+        return tf.nest.pack_sequence_as(given, leaves)
+
+    def keep(self, given, changed):
+        """Changed inputs, but with the masked steps of the given ones as they were: arrays in their structure."""
+        kept = self.kept(given)
+        return changed if kept is None else tf.nest.map_structure(np.where, kept, given, changed)
 
     # Looking inside -----------------------------------------------------------------------------------------------------
 

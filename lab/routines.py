@@ -208,7 +208,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
         def step(start, sums):
             indices = start + tf.range(width)
-            drawn, shares, factors = _drawn(draw, inputs, beside, options, indices, samples)
+            drawn, shares, factors = _drawn(network, draw, inputs, beside, options, indices, samples)
             repeated = tf.nest.map_structure(lambda each: tf.repeat(each, width, axis=0), numbers)
             _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
             slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
@@ -328,18 +328,37 @@ def refuse_integers(network):
         )
 
 
-def _drawn(draw, inputs, beside, options, indices, samples):
-    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and factors or None of each leaf."""
-    kept, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
+def _drawn(network, draw, inputs, beside, options, indices, samples):
+    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and factors or None of each leaf.
+
+    Masked steps are as they were in every sample, and count for nothing in what is drawn for the others.
+    """
+    chosen, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
     leaves, shares = [], None
-    for number, (leaf, other) in enumerate(zip(tf.nest.flatten(inputs), tf.nest.flatten(beside))):
+    flat = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside), network.masks(inputs))
+    for number, (leaf, other, mask) in enumerate(flat):
         if leaf.dtype.is_floating:
-            drawn, shares, factors = draw(leaf, other, options, kept, number)
+            drawn, shares, factors = draw(levelled(leaf, mask), other, options, chosen, number)
+            if mask is not None:
+                drawn = tf.where(mask[:, None], leaf[:, None], drawn)
+                factors = None if factors is None else tf.where(mask[:, None], tf.zeros_like(factors), factors)
         else:
             drawn, factors = tf.repeat(leaf[:, None], width, axis=1), None
         leaves.append((drawn, factors))
     structure = tf.nest.pack_sequence_as(inputs, [drawn for drawn, _ in leaves])
     return structure, tf.where(indices < samples, shares, 0.0), [factors for _, factors in leaves]
+
+
+def levelled(leaf, mask):
+    """An input with the mean of each sample's other numbers in place of masked ones: so its lowest and highest are its own."""
+    if mask is None:
+        return leaf
+    axes = list(range(1, len(leaf.shape)))
+    open_ = tf.cast(~mask, leaf.dtype)
+    mean = tf.math.divide_no_nan(
+        tf.reduce_sum(leaf * open_, axes, keepdims=True), tf.reduce_sum(open_, axes, keepdims=True)
+    )
+    return tf.where(mask, mean, leaf)
 
 
 def _times(slopes, factors):

@@ -53,7 +53,7 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
         def ask(points, goal):
             return routines.layer_gradient(network, points, goal, address, rules.slope)
 
-        means = copies.summed(network, arrays, objective, samples, copier(drawn), ask, powers=(1, 2, 3))
+        means = copies.summed(network, arrays, objective, samples, copier(network, drawn), ask, powers=(1, 2, 3))
         activation = routines.activations(network, arrays, address)
         return _mapped(activation, _shares(activation, *means), relu)
 
@@ -253,7 +253,9 @@ def _seen_through(network, arrays, objective, activation, row, channels):
     kept = np.sort(order[variance[order] > 0])
     scores = [
         routines.scores(
-            network, _masks(planes[some], arrays.shape[1:-1]) * arrays[row], objective.rows([row] * len(some))
+            network,
+            _behind(network, arrays[row], _masks(planes[some], arrays.shape[1:-1])),
+            objective.rows([row] * len(some)),
         )
         for some in np.array_split(kept, max(1, -(-len(kept) // chunks.size(network))))
         if len(some)
@@ -263,6 +265,12 @@ def _seen_through(network, arrays, objective, activation, row, channels):
         risen = np.exp(np.concatenate(scores) - max(each.max() for each in scores))
         weights[kept] = risen / risen.sum()
     return weights
+
+
+def _behind(network, sample, masks):
+    """A sample seen through each of the masks, padding and masked steps as they are: [masks, ...]."""
+    repeated = np.repeat(sample[None], len(masks), axis=0)
+    return network.keep(repeated, (masks * repeated).astype(sample.dtype))
 
 
 def _masks(planes, extent):

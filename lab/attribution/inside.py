@@ -97,7 +97,7 @@ def _ends(network, inputs, baseline):
     """-> the network behind its Embedding layers, its inputs, and its baseline in their shape."""
     seen, arrays = lifted(network, inputs)
     start = lifted_options(network, {"baseline": baseline})["baseline"]
-    return seen, arrays, tf.nest.map_structure(np.ascontiguousarray, filled(arrays, start))
+    return seen, arrays, tf.nest.map_structure(np.ascontiguousarray, seen.keep(arrays, filled(arrays, start)))
 
 
 def _between(leaf, base, places):

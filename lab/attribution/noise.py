@@ -49,7 +49,7 @@ def noise_tunnel(
 
     arrays = network.inputs(inputs)
     powers = (1,) if variant == "mean" else (1, 2)
-    sums = copies.summed(network, arrays, objective, samples, copier(drawn), ask, powers=powers)
+    sums = copies.summed(network, arrays, objective, samples, copier(network, drawn), ask, powers=powers)
     return plain(sums[0]) if variant == "mean" else _varied(variant, *sums)
 
 
@@ -73,21 +73,24 @@ def noisy(leaf, _, options, indices, number):
     return leaf[:, None] + spread[:, None] * normal[None], tf.fill(tf.shape(indices), options["share"]), None
 
 
-def copier(options):
-    """`make` of `copies.summed`: the same noisy copies outside a graph, drawn by the options of `drawing`."""
+def copier(network, options):
+    """`make` of `copies.summed`: the same noisy copies outside a graph, drawn by the options of `drawing`, masked steps as they are."""
 
     def make(some, indices):
-        leaves = [_copied(leaf, options, indices, number) for number, leaf in enumerate(tf.nest.flatten(some))]
+        pairs = zip(tf.nest.flatten(some), network.masks(tf.nest.map_structure(tf.constant, some)))
+        leaves = [_copied(leaf, mask, options, indices, number) for number, (leaf, mask) in enumerate(pairs)]
         return tf.nest.pack_sequence_as(some, leaves), None
 
     return make
 
 
-def _copied(leaf, options, indices, number):
+def _copied(leaf, mask, options, indices, number):
     """One input's copies: array [batch, width, ...]; whole numbers are repeated as they are."""
     if leaf.dtype.kind != "f":
         return np.repeat(leaf[:, None], len(indices), axis=1)
-    return noisy(tf.constant(leaf), None, {**options, "share": 1.0}, tf.constant(indices, tf.int32), number)[0].numpy()
+    open_, chosen = routines.levelled(tf.constant(leaf), mask), tf.constant(indices, tf.int32)
+    drawn = noisy(open_, None, {**options, "share": 1.0}, chosen, number)[0].numpy()
+    return drawn if mask is None else np.where(mask[:, None], leaf[:, None], drawn)
 
 
 def drawing(samples, noise, variant, seed):

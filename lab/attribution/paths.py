@@ -46,7 +46,7 @@ def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, 
         count = len(tf.nest.flatten(bases)[0])
         which, where = np.repeat(np.arange(count), steps), np.tile(where, count)
         return _from(network, arrays, objective, bases, which, where, np.tile(weights, count) / count)
-    start = filled(arrays, baseline)
+    start = network.keep(arrays, filled(arrays, baseline))
     options = {"nodes": where, "weights": weights}
     sums = routines.sampled_gradient(network, arrays, objective, _on_path, options, steps, beside=start)
     return plain(tf.nest.map_structure(lambda total, leaf, base: total * (leaf - base), sums, arrays, start))
@@ -84,7 +84,7 @@ def guided_integrated_gradients(network, inputs, objective, *, steps=200, fracti
     share("max_dist", max_dist)
     routines.refuse_integers(network)
     arrays = network.inputs(inputs)
-    start = filled(arrays, baseline)
+    start = network.keep(arrays, filled(arrays, baseline))
     whole("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(network)):
@@ -115,15 +115,33 @@ def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma
             )
     waves = tf.nest.map_structure(lambda leaf: _waves(leaf)[0], arrays)
 
+    kept = network.kept(arrays)
+    given = waves if kept is None else {"waves": waves, "inputs": arrays, "kept": kept}
+
     def make(some, indices):
         sigmas = max_sigma * (1 - where[indices])
-        made = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(some)]
-        return tuple(tf.nest.pack_sequence_as(some, each) for each in zip(*made))
+        some_waves = some if kept is None else some["waves"]
+        made = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(some_waves)]
+        points, speeds = (tf.nest.pack_sequence_as(some_waves, parts) for parts in zip(*made))
+        return (points, speeds) if kept is None else _still(points, speeds, some)
 
     def ask(points, goal):
         return routines.gradient(network, points, goal)[1]
 
-    return plain(copies.summed(network, waves, objective, steps, make, ask, weights=weights)[0])
+    return plain(copies.summed(network, given, objective, steps, make, ask, weights=weights)[0])
+
+
+def _still(points, speeds, some):
+    """Points of a path and their speeds, but with what is kept where it was."""
+
+    def at(kept, leaf, other):
+        return np.where(kept[:, None], leaf[:, None], other).astype(other.dtype)
+
+    zeros = tf.nest.map_structure(np.zeros_like, some["inputs"])
+    return (
+        tf.nest.map_structure(at, some["kept"], some["inputs"], points),
+        tf.nest.map_structure(at, some["kept"], zeros, speeds),
+    )
 
 
 def path_nodes(steps, nodes):

@@ -279,3 +279,99 @@ def test_a_model_of_a_list_of_one_input_is_a_model_of_that_input(small, method):
         assert np.array_equal(*(lab.explain(listed, x, goal, method=method).maps for x in (inputs, [inputs])))
     one, two = (lab.explain(seen, inputs, goal, method=method).maps for seen in (small, listed))
     assert distance(one, two) < 1e-5
+
+
+# Padding and masks ----------------------------------------------------------------------------------------------------------
+
+PAD = -50.0
+
+
+def padded(count=3):
+    """Series of eight steps of which the last three are padding."""
+    x = rng.normal(size=(count, 8, 2)).astype("float32")
+    x[:, 5:] = PAD
+    return x
+
+
+def masking(length=8, pad=PAD):
+    inputs = keras.Input((length, 2))
+    steps = keras.layers.Masking(pad)(inputs)
+    hidden = keras.layers.GRU(4, return_sequences=True, name="hidden")(steps)
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(5)(hidden)))
+
+
+@pytest.fixture(scope="module")
+def masked_and_short():
+    """One network on series with padding, and on what they hold without it."""
+    whole = network(filled(masking()))
+    short = network(masking(5))
+    short.model.set_weights(whole.model.get_weights())
+    return whole, short
+
+
+def test_what_is_kept_is_padding(masked_and_short):
+    kept = masked_and_short[0].kept(padded())
+    assert kept.shape == (3, 8, 2) and kept[:, 5:].all() and not kept[:, :5].any()
+    assert network(networks.flat()).kept(networks.images(1)) is None
+
+
+@pytest.mark.parametrize(
+    "method, options",
+    [
+        ("gradient", {}),
+        ("integrated_gradients", {"baseline": 0.5}),
+        ("integrated_gradients", {"baselines": [0.5, 1.0]}),
+        ("gradient_shap", {"references": [0.5, 1.0], "samples": 5}),
+        ("guided_integrated_gradients", {"baseline": 0.5, "steps": 20}),
+    ],
+)
+def test_a_padded_series_has_the_map_of_the_series(masked_and_short, method, options):
+    whole, short = masked_and_short
+    x, goal = padded(), lab.logit([0, 1, 1])
+    one = lab.explain(whole, x, goal, method=method, **options)
+    two = lab.explain(short, x[:, :5], goal, method=method, **options)
+    # A guided step takes a share of all features, padding included.
+    assert distance(one.maps[:, :5], two.maps) < (0.05 if "guided" in method else 1e-4) and not one.maps[:, 5:].any()
+    assert one.gap is None or np.allclose(one.gap, two.gap, atol=1e-2 if "guided" in method else 1e-4)
+
+
+@pytest.mark.parametrize("method", ["smoothgrad", "noise_tunnel"])
+def test_noise_leaves_padding_alone_and_is_as_wide_as_what_is_seen(masked_and_short, method):
+    whole, x, goal = masked_and_short[0], padded(), lab.logit(1)
+    other = np.where(x == PAD, 3 * PAD, x)
+    changed = network(masking(pad=3 * PAD))
+    changed.model.set_weights(whole.model.get_weights())
+    given = {"samples": 6, "noise": 0.3, "seed": 1}
+    one, two = (lab.explain(seen, y, goal, method=method, **given).maps for seen, y in ((whole, x), (changed, other)))
+    assert one[:, :5].any() and not one[:, 5:].any() and distance(one, two) < 1e-5
+    clean = lab.gradient(whole, x, goal)
+    assert 1e-3 < distance(one, clean) < 1
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["blur_integrated_gradients", "layer_conductance", "layer_integrated_gradients", "internal_influence", "scorecam"],
+)
+def test_padding_stays_padding_on_every_way(masked_and_short, monkeypatch, method):
+    whole, x = masked_and_short[0], padded()
+    points, own = [], whole.inputs
+    monkeypatch.setattr(whole, "inputs", lambda given: points.append(own(given)) or points[-1])
+    lab.explain(whole, x, lab.logit(1), method=method)
+    assert len(points) > 1 and all((batch[:, 5:] == PAD).all() and (batch[:, :5] != PAD).all() for batch in points)
+
+
+def test_padding_ids_keep_their_vectors():
+    inputs = keras.Input((7,), dtype="int32")
+    vectors = keras.layers.Embedding(20, 4, mask_zero=True, name="words")(inputs)
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(5)(vectors)))))
+    ids = rng.integers(1, 20, (2, 7))
+    ids[:, 4:] = 0
+    assert np.array_equal(seen.kept(ids), ids == 0)
+    embedded, arrays = lab.embeddings.lifted(seen, ids)
+    kept = embedded.kept(arrays)["vectors"]["words"]
+    assert kept.shape == (2, 7, 4) and kept[:, 4:].all() and not kept[:, :4].any()
+    spread = lab.explain(seen, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps
+    seen.tree["words"].embeddings.assign(
+        np.concatenate([np.full((1, 4), 90.0), np.asarray(seen.tree["words"].embeddings)[1:]])
+    )
+    assert np.array_equal(lab.explain(seen, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps, spread)
