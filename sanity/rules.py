@@ -527,12 +527,12 @@ def implementation(family, margins, seed):
 
 def _alike(samples, margins, seed):
     """The worst counterpart decides."""
-    found = {name: _compared(samples, name, margins, seed) for name in _distances(samples, seed)}
-    worst = max(found, key=lambda name: (_AGREEMENTS.index(found[name][0]), found[name][1].mean))
-    finding, distance, _ = found[worst]
+    compared = {name: _compared(samples, name, margins, seed) for name in _distances(samples, seed)}
+    worst = max(compared, key=lambda name: (_AGREEMENTS.index(compared[name][0]), compared[name][1].mean))
+    finding, distance, _ = compared[worst]
     outcome = {"AGREES": "PASS", "DISAGREES": "FAIL"}.get(finding, "INCONCLUSIVE")
-    why = "; ".join(words for _, _, words in found.values()) if finding == "AGREES" else found[worst][2]
-    also = tuple((name, f"{words}, {each.mean:.1e}") for name, (_, each, words) in found.items())
+    why = "; ".join(words for _, _, words in compared.values()) if finding == "AGREES" else compared[worst][2]
+    also = tuple((name, f"{words}, {each.mean:.1e}") for name, (_, each, words) in compared.items())
     return Ruling(outcome, finding, distance, why=why, also=also)
 
 

@@ -65,20 +65,21 @@ def _repeat(viewer, trainer, turn, shares, keep):
     """Accuracies of one repeat: dict of name to list of float, one a share."""
     subject, seed = viewer.subject, derive_seed(viewer.seed, "repeat", turn)
     world, data_seed = subject.world, derive_seed(subject.seed, "repeat", turn)
-    sets = [world.lessons(data_seed), world.draw(HELD_OUT, data_seed)[0]]
+    sets = {"training": world.lessons(data_seed), "held out": world.draw(HELD_OUT, data_seed)[0]}
     ranked = [
-        _orders(viewer, samples, ("repeat", 2 * turn + place), derive_seed(seed, "order", place))
-        for place, samples in enumerate(sets)
+        _orders(viewer, samples, (f"{name} data", turn), derive_seed(seed, f"order of {name} data"))
+        for name, samples in sets.items()
     ]
+    sets = list(sets.values())
     names = ("map", "random", *(["leak"] if turn < LEAK_REPEATS else []))
-    found = {name: [] for name in names}
+    accuracies = {name: [] for name in names}
     for place, share in enumerate(shares):
         network_seed = derive_seed(seed, "network", place)
         for name in names:
-            given = _holed(sets, ranked, share, keep, name)
-            state = trainer.train(given[0], sets[0].labels, network_seed, subject.keep)
-            found[name].append(_accuracy(trainer.network, state, given[1], sets[1].told))
-    return found
+            inputs = _holed(sets, ranked, share, keep, name)
+            state = trainer.train(inputs[0], sets[0].labels, network_seed, subject.keep)
+            accuracies[name].append(_accuracy(trainer.network, state, inputs[1], sets[1].told))
+    return accuracies
 
 
 def _orders(viewer, samples, state, seed):

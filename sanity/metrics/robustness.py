@@ -105,11 +105,11 @@ def _relative(viewer, maps, seed, representation, absolute=False):
     network, inputs = viewer.subject.network, viewer.subject.inputs
     before, own = representation(inputs), _predicted(network, inputs)
     size = 1.0 if absolute else np.maximum(_norm(before), 1e-300)
-    found = []
+    ratios = []
     for noisy, moved in _moves(viewer, maps, seed):
         change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
-        found.append(np.where(_predicted(network, noisy) == own, moved / change, -np.inf))
-    largest = np.max(found, axis=0)
+        ratios.append(np.where(_predicted(network, noisy) == own, moved / change, -np.inf))
+    largest = np.max(ratios, axis=0)
     return np.where(largest >= 0, largest, np.nan)
 
 
