@@ -41,14 +41,14 @@ def isolated(explainer, network, inputs, objective, options):
 
 
 def _refuse_changes(explainer, changed, inputs, passed):
-    name = explainers.name(explainer)
-    if changed:
-        raise MethodFault(
-            f"A method leaves its network as it was. Received: {name}, which changed {', '.join(changed[:4])}; it was put back."
-        )
     pairs = zip(tf.nest.flatten(inputs), tf.nest.flatten(passed))
-    if passed is not inputs and not all(np.array_equal(one, other) for one, other in pairs):
-        raise MethodFault(f"A method leaves its inputs as they were. Received: {name}, which wrote into them.")
+    wrote = passed is not inputs and not all(np.array_equal(one, other) for one, other in pairs)
+    deeds = [f"changed {', '.join(changed[:4])} (put back)"] if changed else []
+    deeds += ["wrote into its inputs"] if wrote else []
+    if deeds:
+        raise MethodFault(
+            f"A method leaves network and inputs as they were. Received: {explainers.name(explainer)}, which {' and '.join(deeds)}."
+        )
 
 
 @contextlib.contextmanager

@@ -145,7 +145,8 @@ def _channels(network, options):
     if network is None:
         return 1
     counts = [network.shapes[address][-1] for address in addresses(network, options["layer"])]
-    return sum(count if options["channels"] is None else min(count, options["channels"]) for count in counts)
+    most = None if options["channels"] is None else whole("channels", options["channels"])
+    return sum(count if most is None else min(count, most) for count in counts)
 
 
 def _cam(network, inputs, objective, layer, relu, rule):

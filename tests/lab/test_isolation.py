@@ -16,7 +16,7 @@ from tests.recipes import strangers
 GOAL = lab.logit(1)
 
 MISBEHAVING = {
-    "writes": "wrote into them",
+    "writes": "wrote into its inputs",
     "assigns": "which changed",
     "trains": "moving_",
     "swaps_activations": "activation",

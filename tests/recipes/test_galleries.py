@@ -94,7 +94,7 @@ def studied(stripes, tmp_path_factory):
             "name": "study",
             "model": {"source": str(stripes[1]), "input_range": [-1, 1]},
             "images": {"folder": str(stripes[-1]), "most": 90},
-            "gallery": [{"layer": "units", "units": "0-5", "steps": 2}],
+            "gallery": [{"layer": "units", "units": "0-5", "steps": 120, "transforms": "textbook"}],
             "features": [
                 {
                     "layer": "units",
