@@ -309,7 +309,10 @@ class Network:
 
     def refuse_unknown(self, address):
         """Raise Refused for the address of no layer, with the nearest ones."""
-        if address.split("@")[0] not in self.tree or not address:
+        if not isinstance(address, str):
+            raise Refused(f"A layer is named by its address. Received: {address!r}. {nearest('', self.readable)}")
+        path, at, call = address.partition("@")
+        if path not in self.tree or not path or (at and not call.isdecimal()):
             raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
 
     def spatial(self, address, axes=None):

@@ -119,7 +119,8 @@ def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None
 def ablationcam(network, inputs, objective, *, layer=None, relu=True):
     """Ablation-CAM, channels weighed by what the score loses without them (Desai, Ramaswamy 2020, https://doi.org/10.1109/WACV45572.2020.9093360).
 
-    The loss is a share of the score's magnitude: where the score is negative the paper's own division would turn the map round.
+    The loss is a share of the score's magnitude: where the score is negative the paper's own division would turn the map round,
+    and of a score of zero it is the loss itself.
     layer, relu and result as of `gradcam`.
     """
     arrays = network.inputs(inputs)
@@ -130,7 +131,8 @@ def ablationcam(network, inputs, objective, *, layer=None, relu=True):
         without = np.stack(
             [_without(network, arrays, objective, address, activation, row) for row in range(len(activation))]
         )
-        weights = (scores[:, None] - without) / np.abs(scores)[:, None]
+        size = np.where(scores != 0, np.abs(scores), 1)
+        weights = (scores[:, None] - without) / size[:, None]
         return _mapped(activation, weights.reshape(_by_channel(activation)), relu)
 
     return _fused(network, layer, at)
@@ -169,7 +171,7 @@ def addresses(network, layer):
     """The layers that an option `layer` names, checked: the last with positions where it is None: list of str."""
     if layer is None:
         return [network.last_spatial()]
-    named = [layer] if isinstance(layer, str) else list(layer)
+    named = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     if not named:
         raise Refused("A CAM looks at one layer or several. Received: an empty list.")
     return [network.spatial(each) for each in named]

@@ -42,6 +42,13 @@ class Pictures:
     snapshots: np.ndarray | None = None
     transparency: np.ndarray | None = None
 
+    @property
+    def flags(self):
+        """What is suspicious about each picture: tuple over rows of tuples of words, "not finite" and "flat" (nothing that was
+        drawn changed the objective, as where a unit is dead).
+        """
+        return tuple(tuple(_suspicions(*row)) for row in zip(self.images, self.curves))
+
     def _repr_html_(self):
         from lab.thumbnails import strip
 
@@ -162,6 +169,13 @@ def maximize(
     made = _climb(network, climb, stops, float(rate), seed, _start(start, board, units), others)
     settings = {**climb.settings, "steps": count, "stops": stops, "seed": seed, "rate": rate, "linear": linear}
     return _pictures(network, objective, climb, made, others, settings)
+
+
+def _suspicions(image, curve):
+    if not (np.isfinite(image).all() and np.isfinite(curve).all()):
+        yield "not finite"
+    elif len(curve) > 1 and curve.min() == curve.max():
+        yield "flat"
 
 
 def _said(each):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lab
+import lab.defaults
 from lab import routines
 from tests import networks
 from tests.networks import distance, filled, network
@@ -158,3 +159,51 @@ def test_a_cam_of_images_takes_what_it_took():
     seen = network(networks.flat())
     assert seen.default_layer("layer") == seen.default_layer("activation") == "last"
     assert seen.last_hidden() == "pool"
+
+
+class Block(keras.layers.Layer):
+    """A block of a user's own: what its parts do is its own affair."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = keras.layers.Conv2D(4, 3, padding="same", name="inner")
+
+    def call(self, x):
+        return keras.ops.relu(self.inner(x))
+
+
+def images_through(*layers, axes=(12, 12, 3)):
+    inputs = keras.Input(axes)
+    return network(filled(keras.Model(inputs, keras.layers.Dense(2)(networks.through(layers, inputs)))))
+
+
+def test_a_cam_looks_at_what_a_block_puts_out_and_never_inside():
+    pooled = keras.layers.GlobalAveragePooling2D()
+    seen = images_through(Block(name="block"), pooled)
+    assert seen.last_spatial() == "block"
+    attention = keras.layers.MultiHeadAttention(2, 4, attention_axes=(1, 2), name="attention")
+    inputs = keras.Input((6, 6, 3))
+    mixed = attention(keras.layers.Conv2D(4, 3, name="first")(inputs), keras.layers.Conv2D(4, 3, name="second")(inputs))
+    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(pooled(mixed)))))
+    assert seen.last_spatial() == "attention" and not any("/" in address for address in lab.defaults.candidates(seen))
+
+
+@pytest.mark.parametrize("kind", ["ConvLSTM", "TimeDistributed", "inside"])
+def test_layers_of_another_rank_are_offered_and_can_be_looked_at(kind):
+    if kind == "ConvLSTM":
+        axes, layers = (3, 8, 8, 1), [keras.layers.ConvLSTM2D(3, 3, name="there"), keras.layers.Flatten()]
+    elif kind == "TimeDistributed":
+        frame = keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 3), keras.layers.GlobalAveragePooling2D()]
+        )
+        axes, layers = (3, 8, 8, 1), [keras.layers.TimeDistributed(frame, name="there"), keras.layers.Flatten()]
+    else:
+        axes = (40, 1)
+        layers = [keras.layers.Reshape((8, 5, 1)), keras.layers.Conv2D(3, 3, name="there"), keras.layers.Flatten()]
+    seen = images_through(*layers, axes=axes)
+    x = np.random.default_rng(0).normal(size=(2, *axes)).astype("float32")
+    with pytest.raises(lab.Refused, match="'there'"):
+        lab.explain(seen, x, lab.logit(1), method="gradcam")
+    for address in lab.defaults.candidates(seen):
+        if len(seen.shapes[address]) > 2:
+            assert len(lab.explain(seen, x, lab.logit(1), method="gradcam", layer=address).maps) == 2

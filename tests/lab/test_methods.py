@@ -560,3 +560,34 @@ def test_doubts_are_told():
         lab.explain(networks.network(networks.flat()), inputs, lab.logit(0), method="guided_backprop").flags
         == (("plain through gelu",),) * 2
     )
+
+
+def test_a_network_of_zeros_has_maps_of_zeros_and_flat_pictures():
+    model = networks.flat()
+    for variable in model.weights:
+        variable.assign(variable * 0)
+    network, inputs = networks.network(model), networks.images(2)
+    for method in (
+        "gradient",
+        "ablationcam",
+        "scorecam",
+        "eigencam",
+        "kpca_cam",
+        "fullgrad",
+        "xrai",
+        "gradcam_plus_plus",
+    ):
+        record = lab.explain(network, inputs, lab.logit(1), method=method)
+        assert not record.maps.any() and record.flags == (("all zero",),) * 2, method
+    assert lab.maximize(network, lab.logit([0, 1]), steps=3, seed=0).flags == (("flat",),) * 2
+
+
+def test_a_picture_that_climbs_is_not_flat(small):
+    assert lab.maximize(small, lab.logit(1), steps=3, seed=0).flags == ((),)
+
+
+@pytest.mark.parametrize("layer", [[], 3, "", "last@x", "last@4", "@1"])
+def test_what_names_no_layer_is_refused(small, layer):
+    for method in ("gradcam", "layer_conductance"):
+        with pytest.raises(lab.Refused, match="Received"):
+            lab.explain(small, networks.images(2), GOAL, method=method, layer=layer)
