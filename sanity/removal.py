@@ -61,9 +61,13 @@ def scores(subject, removed, fill, rng):
 
 
 def filled(subject, removed, fill, rng):
-    """The subject's inputs with the positions `removed` (bool [samples, ...] or one for all) filled: the inputs' shape and dtype."""
-    # The one place where what a network masks is to be left alone.
-    return fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
+    """The subject's inputs with the positions `removed` (bool [samples, ...] or one for all) filled: the inputs' shape and dtype.
+
+    What the network masks stays as it is.
+    """
+    return subject.network.keep(
+        subject.inputs, fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
+    )
 
 
 def grid(shape, side=8):

@@ -74,8 +74,9 @@ class Viewer:
         return planes(tf.nest.map_structure(lambda leaf: leaf / samples, total))
 
     def nudged(self, seed, noise=ROUNDING, inputs=None):
-        """The subject's inputs (or others) under a little noise: see `nudge`."""
-        return nudge(self.subject.inputs if inputs is None else inputs, seed, noise)
+        """The subject's inputs (or others) under a little noise, what the network masks left as it is: see `nudge`."""
+        inputs = self.subject.inputs if inputs is None else inputs
+        return self.subject.network.keep(inputs, nudge(inputs, seed, noise))
 
     def seed_of(self, state):
         """The seed of a state: int."""
@@ -109,7 +110,6 @@ def nudge(inputs, seed, noise=ROUNDING):
             return leaf
         axes = tuple(range(1, leaf.ndim))
         spread = leaf.max(axis=axes, keepdims=True) - leaf.min(axis=axes, keepdims=True)
-        # The one place where what a network masks is to be left alone.
         return (leaf + noise * spread * rng.standard_normal(leaf.shape[1:])).astype(leaf.dtype)
 
     return tf.nest.map_structure(nudged, inputs)
