@@ -5,7 +5,7 @@ Names are imported when they are first used, so that importing the package does 
 
 import importlib
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 _PLACES = {
     "lab.refusal": ("Refused",),

@@ -1,7 +1,23 @@
 import click.testing
+import numpy as np
 import pytest
+from PIL import Image
 
 from recipes.cli import main
+
+
+@pytest.fixture
+def user(small_file):
+    """The words that name a small user's model."""
+    return ["--model", small_file, "--input-range", -1, 1]
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photograph on disk, of no particular size."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
+    return path
 
 
 @pytest.fixture

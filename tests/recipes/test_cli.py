@@ -3,25 +3,11 @@
 import json
 import pathlib
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from lab.images import read
 from recipes.cli import main
 from recipes.store import Store
-
-
-@pytest.fixture
-def user(small_file):
-    return ["--model", small_file, "--input-range", -1, 1]
-
-
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
-    return path
 
 
 def test_the_lists(command, small_file):

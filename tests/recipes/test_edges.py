@@ -19,18 +19,6 @@ from recipes.errors import as_options
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-@pytest.fixture
-def user(small_file):
-    return ["--model", small_file, "--input-range", -1, 1]
-
-
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
-    return path
-
-
 REFUSED = {
     "no method": (["--method", ""], "--method names at least one"),
     "only commas": (["--method", ", ,"], "--method names at least one"),

@@ -6,23 +6,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from recipes.store import Store
 
 FAULTS = ["raises", "raises_without_words", "writes", "assigns_and_raises", "trains", "leaves", "empty", "nothing"]
-
-
-@pytest.fixture
-def user(small_file):
-    return ["--model", small_file, "--input-range", -1, 1]
-
-
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
-    return path
 
 
 def named(name):
