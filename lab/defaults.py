@@ -6,6 +6,7 @@ or a block of the user's own does inside is its own affair, and only what it put
 
 import math
 
+from lab import tokens
 from lab.environment import keras
 from lab.layers import looped
 from lab.refusal import Refused
@@ -63,10 +64,11 @@ def candidates(network):
 
 
 def spatial(network):
-    """The last candidate that lies over the input as a picture lies over another. Raises Refused if there is none."""
+    """The last candidate that lies over the input as a picture lies over another, or whose tokens do. Raises Refused if there is none."""
     wanted = rank(network)
+    patches = set(tokens.moving(network, network.grids)) if network.grids else set()
     for address in reversed(candidates(network)):
-        if has_extent(network.shapes[address], wanted):
+        if address in patches or has_extent(network.shapes[address], wanted):
             return address
     axes = "rows and columns" if wanted == 4 else "positions"
     raise Refused(

@@ -198,6 +198,10 @@ def checked(array, spec, place, own, known=None):
     fit, an empty batch, NaN and infinity.
     """
     array = np.asarray(array)
+    if own.dtype == tf.string or array.dtype.kind in "US":
+        raise Refused(
+            f"Text is explained behind its lookup. Received: strings for {place}: make a model of what follows the TextVectorization or StringLookup, and give it the ids that this makes of the strings."
+        )
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
     if not spec.shape.is_compatible_with(array.shape):

@@ -16,7 +16,7 @@ import threading
 
 import numpy as np
 
-from lab import defaults, layout, snapshot, taps
+from lab import defaults, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
 from lab.inputs import blank, checked, declared, floats_let_through, masked, taken
 from lab.layers import Layer, looped, variables, walk
@@ -65,6 +65,7 @@ class Network:
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
         self.compiled = {}
+        self._found = {}
         # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
         self.lock = threading.RLock()
         self.traces = 0
@@ -284,8 +285,19 @@ class Network:
         return tensor
 
     def last_spatial(self):
-        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has. Raises Refused if none."""
-        return defaults.spatial(self)
+        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has, or of the last
+        tokens that hold the patches of a picture and move the outputs. Raises Refused if none.
+        """
+        if "spatial" not in self._found:
+            self._found["spatial"] = defaults.spatial(self)
+        return self._found["spatial"]
+
+    @property
+    def grids(self):
+        """The layers whose tokens hold the patches of a picture: dict of address to `lab.tokens.Grid`."""
+        if "grids" not in self._found:
+            self._found["grids"] = tokens.grids(self, defaults.candidates(self))
+        return self._found["grids"]
 
     def last_hidden(self):
         """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""

@@ -21,7 +21,8 @@ from lab.refusal import Refused
 def gradcam(network, inputs, objective, *, layer=None, relu=True):
     """Grad-CAM (Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra 2016, https://arxiv.org/abs/1610.02391).
 
-    layer: address of a layer with positions, or several to fuse; None: the last such layer. relu: keep only what speaks for the
+    layer: address of a layer with positions, or several to fuse; None: the last such layer. Tokens that hold the patches of a
+    picture are its rows and columns, without those of the class. relu: keep only what speaks for the
     score, as in the paper; False gives the signed map. -> float32 [batch, ...] at the layer's own resolution.
     Raises Refused for a layer without positions, or one the score does not depend on.
     """
@@ -54,7 +55,9 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
             return routines.layer_gradient(network, points, goal, address, rules.slope)
 
         means = copies.summed(network, arrays, objective, samples, copier(network, drawn), ask, powers=(1, 2, 3))
-        activation = routines.activations(network, arrays, address)
+        activation, *means = (
+            laid(network, address, each) for each in (routines.activations(network, arrays, address), *means)
+        )
         return _mapped(activation, _shares(activation, *means), relu)
 
     return _fused(network, layer, at)
@@ -108,7 +111,7 @@ def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None
     _refuse_unmasked(arrays)
 
     def at(address):
-        activation = routines.activations(network, arrays, address)
+        activation = laid(network, address, routines.activations(network, arrays, address))
         weights = [_seen_through(network, arrays, objective, activation, row, channels) for row in range(len(arrays))]
         return _mapped(activation, np.stack(weights).reshape(_by_channel(activation)), relu)
 
@@ -133,6 +136,7 @@ def ablationcam(network, inputs, objective, *, layer=None, relu=True):
         )
         size = np.where(scores != 0, np.abs(scores), 1)
         weights = (scores[:, None] - without) / size[:, None]
+        activation = laid(network, address, activation)
         return _mapped(activation, weights.reshape(_by_channel(activation)), relu)
 
     return _fused(network, layer, at)
@@ -153,7 +157,8 @@ def _channels(network, options):
 
 def _cam(network, inputs, objective, layer, relu, rule):
     def at(address):
-        return routines.layer_gradient(network, inputs, objective, address, _weighted, weigh=rule, relu=bool(relu))
+        given = {"weigh": rule, "relu": bool(relu), "grid": network.grids.get(address)}
+        return routines.layer_gradient(network, inputs, objective, address, _weighted, **given)
 
     return _fused(network, layer, at)
 
@@ -165,6 +170,12 @@ def _fused(network, layer, at):
         return maps[0]
     finest = max((each.shape[1:] for each in maps), key=np.prod)
     return np.mean([resized(each / _largest(each), *finest) for each in maps], axis=0)
+
+
+def laid(network, address, values):
+    """A layer's array [batch, ..., channels] over its positions; tokens that hold the patches of a picture as its rows and columns."""
+    grid = network.grids.get(address)
+    return values if grid is None else grid.laid(values)
 
 
 def addresses(network, layer):
@@ -185,7 +196,9 @@ def _largest(maps):
 # The body and its rules, inside a graph -----------------------------------------------------------------------------------
 
 
-def _weighted(activation, gradient, weigh, relu):
+def _weighted(activation, gradient, weigh, relu, grid):
+    if grid is not None:
+        activation, gradient = grid.laid(activation), grid.laid(gradient)
     maps = tf.reduce_sum(weigh(activation, gradient) * activation, axis=-1)
     return tf.nn.relu(maps) if relu else maps
 

@@ -5,7 +5,7 @@ from sklearn.decomposition import KernelPCA
 
 from lab import routines
 from lab.attribution import explainers, rules
-from lab.attribution.cam import _fused
+from lab.attribution.cam import _fused, laid
 from lab.attribution.options import one_of
 
 KERNELS = ("sigmoid", "rbf", "poly", "cosine", "linear")
@@ -22,7 +22,9 @@ def eigencam(network, inputs, objective, *, layer=None):
     del objective  # By its definition.
 
     def at(address):
-        return np.stack([_first(each) for each in routines.activations(network, inputs, address)])
+        return np.stack(
+            [_first(each) for each in laid(network, address, routines.activations(network, inputs, address))]
+        )
 
     return _fused(network, layer, at)
 
@@ -35,9 +37,8 @@ def eigengradcam(network, inputs, objective, *, layer=None):
     """
 
     def at(address):
-        return np.stack(
-            [_first(each) for each in routines.layer_gradient(network, inputs, objective, address, rules.product)]
-        )
+        values = routines.layer_gradient(network, inputs, objective, address, rules.product)
+        return np.stack([_first(each) for each in laid(network, address, values)])
 
     return _fused(network, layer, at)
 
@@ -53,7 +54,8 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
     one_of("kernel", kernel, KERNELS)
 
     def at(address):
-        return np.stack([_kernel(each, kernel, gamma) for each in routines.activations(network, inputs, address)])
+        values = laid(network, address, routines.activations(network, inputs, address))
+        return np.stack([_kernel(each, kernel, gamma) for each in values])
 
     return _fused(network, layer, at)
 

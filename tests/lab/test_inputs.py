@@ -375,3 +375,14 @@ def test_padding_ids_keep_their_vectors():
         np.concatenate([np.full((1, 4), 90.0), np.asarray(seen.tree["words"].embeddings)[1:]])
     )
     assert np.array_equal(lab.explain(seen, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps, spread)
+
+
+def test_strings_are_refused_with_what_to_give_instead():
+    words = keras.layers.TextVectorization(max_tokens=9, output_sequence_length=4)
+    words.adapt(["the cat sat"])
+    inputs = keras.Input((1,), dtype="string")
+    pooled = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(9, 2)(words(inputs)))
+    seen = network(keras.Model(inputs, keras.layers.Dense(2)(pooled)))
+    for given in (np.array([["the cat"]], dtype=object), np.array([["the cat"]])):
+        with pytest.raises(lab.Refused, match="give it the ids"):
+            lab.gradient(seen, given, lab.logit(0))
