@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 from sklearn.cluster import AgglomerativeClustering
 
-import lab
 from lab.images import read, viewable
 from lab.objectives import goal
 from lab.refusal import Refused
@@ -22,6 +21,7 @@ from lab.visualization.maximize import maximize
 from lab.visualization.parameterizations import chosen, parameterizations
 from lab.visualization.regularizers import diversity
 from lab.visualization.transforms import transforms
+from recipes import provenance
 from recipes.job import Job
 from recipes.store import encode, pack
 from sanity.features.embedding import descriptors, whitened
@@ -148,7 +148,7 @@ def surveyed(workshop, layer):
     # What a survey finds depends on the network as it is built and fed, and not on its weights alone.
     built = [(each.path, each.type, each.shape) for each in network.layers()]
     seen = (network.fingerprint(), built, network.preprocessing, workshop.stock_hash, layer, workshop.recipe.images.fit)
-    named = f"{seen}{examples.KEPT}{COUNT}{lab.__version__}"
+    named = f"{seen}{examples.KEPT}{COUNT}{provenance.own_source()}"
 
     def make():
         return examples.survey(network, stock, layer=layer, count=COUNT, fit=workshop.recipe.images.fit).as_arrays()

@@ -26,6 +26,7 @@ from sanity.checks import checks, shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import planted, subject
 from sanity.worlds import worlds
+from sanity.worlds.training import architecture
 
 
 class Workshop:
@@ -193,7 +194,7 @@ class Workshop:
     def _world_hashes(self):
         world, seed = self.world, self.recipe.seed
         lessons = world.lessons(seed) if world.training else world.draw(8, seed)[0]
-        built = hashlib.sha256(f"{world.build().to_json()}{world.training}".encode())
+        built = hashlib.sha256(f"{architecture(world.build())}{world.training}".encode())
         return {
             "model": built.hexdigest(),
             "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),

@@ -1,10 +1,14 @@
 """Training: small networks from seeds, deterministic on one machine, without touching any global seed."""
 
+import functools
 import hashlib
+import pathlib
+import re
 
 import numpy as np
 
 from lab.environment import keras, tf
+from sanity import randomization
 from sanity.randomization import draw, layers_in_order
 
 # Passes over the data between two looks at the accuracy.
@@ -75,9 +79,21 @@ class Trainer:
         return float(np.mean(np.concatenate(right)))
 
     def _key(self, start, inputs, labels, seed):
-        digest = hashlib.sha256(f"{self.training}{seed}{STRIDE}{self.network.model.to_json()}".encode())
+        digest = hashlib.sha256(f"{self.training}{seed}{architecture(self.network.model)}{_maker()}".encode())
         for name, value in start.items():
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
         for array in (inputs, labels):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def architecture(model):
+    """How a model is built: str. Keras numbers unnamed inputs over the whole process, and the number decides nothing."""
+    return re.sub(r'"input_layer(_\d+)?"', '"input_layer"', model.to_json())
+
+
+@functools.cache
+def _maker():
+    """What else decides trained weights: this code, the drawing of their starts, and the libraries beneath: str."""
+    code = [hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in (__file__, randomization.__file__)]
+    return f"{code}{tf.__version__}{keras.__version__}"

@@ -212,3 +212,24 @@ def test_twins_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkey
     with pytest.raises(Refused, match=r"\[worlds\]"):
         worlds.get("mnist")().lessons(0)
     digits._mnist.cache_clear()
+
+
+def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
+    """Weights are looked up by all that they depend on, the code that trains them and the libraries beneath it included."""
+    from sanity.worlds import training, worlds
+    from sanity.worlds.training import Trainer
+
+    world, keys = worlds.get("tabular")(), []
+
+    def keep(key, make):
+        keys.append(key)
+        return {}
+
+    def train():
+        lessons = world.lessons(0)
+        Trainer(world.network(), world.training).train(lessons.inputs, lessons.labels, 0, keep)
+
+    train(), train()
+    monkeypatch.setattr(training, "_maker", lambda: "other code")
+    train()
+    assert keys[0] == keys[1] != keys[2]
