@@ -201,10 +201,11 @@ class Workshop:
         }
 
     def _model_hash(self):
-        """SHA-256 of the network: its weights, how its layers are built, what it is fed, and the names of its classes."""
-        network = self.network
+        """SHA-256 of the network: its file, its weights, how its layers are built, what it is fed, and the names of its classes."""
+        network, source = self.network, self.recipe.model.source
+        file = provenance.file(source) if pathlib.Path(source).exists() else source
         built = [(each.path, each.type, each.shape, _config(network.tree[each.path])) for each in network.layers()]
-        told = (network.fingerprint(), built, network.preprocessing, network.classes, network.fold)
+        told = (file, network.fingerprint(), built, network.preprocessing, network.classes, network.fold)
         return hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _other_models(self):
@@ -217,9 +218,11 @@ class Workshop:
         return provenance.file(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
 
     def sources(self):
-        """SHA-256 of the code of every method "module:function", and of what it imports: dict of name to str."""
-        strangers = {name for name in method_names(self.recipe) if ":" in name}
-        return {name: provenance.source(name.partition(":")[0]) for name in sorted(strangers)}
+        """SHA-256 of the code of every method "module:function" and every module of custom layers, and of what they import: dict of
+        name to str.
+        """
+        named = {name for name in method_names(self.recipe) if ":" in name} | set(self.recipe.model.modules)
+        return {name: provenance.source(name.partition(":")[0]) for name in sorted(named)}
 
     def seconds_per_gradient(self):
         """How long one sample's gradient takes here, and compiling it, measured once on eight copies of the first image: float, float."""
