@@ -1,0 +1,70 @@
+"""What a run says of the time that is left is within ten times of it, compiling counted, however wrong the first guess was."""
+
+import io
+import re
+
+import pytest
+
+from recipes import progress
+from recipes.job import Job
+from recipes.progress import Progress
+
+
+class Workshop:
+    """A run whose gradient was measured, on a machine whose clock the test turns."""
+
+    class recipe:
+        world = None
+
+    class network:
+        size = (8, 8)
+
+        @staticmethod
+        def places():
+            return [("inputs", None)]
+
+    def __init__(self, gradient, compiling):
+        self.measured = gradient, compiling
+
+    def seconds_per_gradient(self):
+        return self.measured
+
+
+def run(monkeypatch, jobs, seconds, workshop):
+    """Do the jobs, each taking its seconds -> after each, what was said to be left and what was, in minutes."""
+    clock, stream = [0.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    bar, pairs = Progress(stream=stream), []
+    bar.begin(jobs, 0, workshop)
+    for place, (job, taken) in enumerate(zip(jobs, seconds), start=1):
+        with bar.doing(job):
+            clock[0] += taken
+        said = re.search(r"about (\d+) min left", stream.getvalue().splitlines()[-1])
+        pairs.append((float(said[1]) if said else 0.0, sum(seconds[place:]) / 60))
+    return pairs, stream.getvalue()
+
+
+MAPS = [
+    Job(f"explain/{name}", "maps", {}, passes=passes)
+    for name, passes in zip("abcdefgh", (4, 4, 200, 4, 4, 200, 4, 200))
+]
+PICTURES = [Job(f"gallery/0-layer/{start:05d}", "pictures", {}, passes=4000) for start in range(12)]
+CASES = {
+    "compiling weighs most": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Workshop(0.1, 40.0)),
+    "compiling was not measured": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Workshop(0.1, 0.0)),
+    "one trace for many batches": (PICTURES, [160, *[120] * 11], Workshop(0.03, 40.0)),
+    "the gradient was ten times too cheap": (PICTURES, [160, *[120] * 11], Workshop(0.003, 4.0)),
+    "the gradient was ten times too dear": (PICTURES, [160, *[120] * 11], Workshop(0.3, 400.0)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_time_left_is_never_ten_times_off(monkeypatch, case):
+    pairs, _ = run(monkeypatch, *CASES[case])
+    for said, left in pairs[:-1]:
+        assert left < 1.5 or left / 10 < said < 10 * left, (case, pairs)
+
+
+def test_compiling_is_announced_and_counted(monkeypatch):
+    _, said = run(monkeypatch, MAPS, [1] * 8, Workshop(0.1, 40.0))
+    assert "gradients and compiling, roughly 6 min" in said.splitlines()[0]
