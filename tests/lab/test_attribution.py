@@ -195,7 +195,7 @@ def test_explain_says_what_is_wrong(small):
         lab.explain(small, inputs, GOAL, method="gradcm")
     with pytest.raises(ValueError, match="Unknown option of smoothgrad.*'sample'.*samples"):
         lab.explain(small, inputs, GOAL, method="smoothgrad", sample=3)
-    with pytest.raises(ValueError, match="structure and shape"):
+    with pytest.raises(lab.MethodFault, match="structure and shape"):
         lab.explain(small, inputs, GOAL, method=lambda network, inputs, objective: inputs[0])
     flagged = lab.explain(
         small, inputs, GOAL, method=lambda network, inputs, objective: np.zeros(inputs.shape, "float32")

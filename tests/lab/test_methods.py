@@ -225,11 +225,15 @@ class Shifted(keras.layers.Layer):
 
 def test_fullgrad_says_what_it_leaves_out():
     network, inputs = relu_network(), networks.images()
+    scores, bias = routines.scores(network, inputs, GOAL), np.asarray(network.tree["logits"].bias)[INDEX]
+    expected = np.abs(bias) / np.maximum(np.abs(scores), np.abs(scores - bias))
+    np.testing.assert_allclose(left_out(network, inputs, GOAL), expected, rtol=1e-3, atol=1e-4)
+    network.tree["logits"].bias.assign(np.zeros(5))
     assert left_out(network, inputs, GOAL).max() < 1e-3 and doubts(network, inputs, GOAL) == ((),) * 4
     hidden = keras.layers.GlobalAveragePooling2D()(Shifted()(network.model.inputs[0]))
     seen = networks.network(networks.filled(keras.Model(network.model.inputs, keras.layers.Dense(5)(hidden))))
-    scores, kernel = routines.scores(seen, inputs, GOAL), np.asarray(seen.model.layers[-1].kernel)
-    rest = 3 * kernel.sum(0)[INDEX]
+    scores, dense = routines.scores(seen, inputs, GOAL), seen.model.layers[-1]
+    rest = 3 * np.asarray(dense.kernel).sum(0)[INDEX] + np.asarray(dense.bias)[INDEX]
     expected = np.abs(rest) / np.maximum(np.abs(scores), np.abs(scores - rest))
     np.testing.assert_allclose(left_out(seen, inputs, GOAL), expected, rtol=1e-3)
     assert doubts(seen, inputs, GOAL)[0] == (f"{expected[0]:.0%} of the score left out",)
