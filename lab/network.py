@@ -114,7 +114,7 @@ class Network:
         tables = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 2]
         if len(self.places()) != 2 or self.picture is None or len(tables) != 1:
             raise Refused(
-                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {', '.join(f'{name} {tuple(spec.shape)}' for name, spec in self.places())}."
+                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {self._taken_words()}."
             )
         leaves = [table, table]
         leaves[self.picture] = pictures
@@ -127,6 +127,10 @@ class Network:
 
     def preprocess(self, images, *, fit="squash"):
         """RGB images in 0..255 (any size; one, a list or a batch) -> inputs of the network, float32 [images, rows, columns, channels]."""
+        if self.picture is None:
+            raise Refused(
+                f"Images are given to a network that takes one image. Received: {self.name}, which takes {self._taken_words()}. Give such arrays themselves, in Python: lab.explain(network, arrays, ...)."
+            )
         return self._preprocessing().preprocess(images, self.size, fit=fit)
 
     def deprocess(self, inputs):
@@ -530,6 +534,9 @@ class Network:
         return [
             ("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)
         ]
+
+    def _taken_words(self):
+        return ", ".join(f"{name} {tuple(spec.shape)}" for name, spec in self.places())
 
     def _preprocessing(self):
         if self.preprocessing is None:

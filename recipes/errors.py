@@ -134,7 +134,9 @@ _OPTIONS = {
 
 def as_options(text):
     """An error's words as the command line has them: its options in the place of Python's arguments: str."""
-    text = text.replace("--allow-code (allow_code=True)", "--allow-code").replace(" (modules= needs allow_code=True)", "")
+    text = text.replace("--allow-code (allow_code=True)", "--allow-code").replace(
+        " (modules= needs allow_code=True)", ""
+    )
     text = re.sub(
         r"no preprocess= and no input_range=: give one of them to lab\.load", "no --input-range LOW HIGH", text
     )

@@ -41,6 +41,7 @@ def jobs(number, gallery, workshop):
     chosen(gallery.parameterization)
     transforms.get(gallery.transforms)
     for layer, units in _layers(gallery, network):
+        refuse_several_outputs(network, layer)
         network.check(goal(layer, units))
         name = f"{number}-{slug(layer or 'logits')}"
         if gallery.natural:
@@ -57,6 +58,14 @@ def jobs(number, gallery, workshop):
             given = {"gallery": number, "layer": layer, "units": part}
             cost = len(part) * gallery.steps * gallery.facets * _depth(network, layer)
             yield Job(f"gallery/{name}/{start:05d}", "pictures", given, passes=cost)
+
+
+def refuse_several_outputs(network, layer):
+    """Raise Refused for logits of a network that has several outputs: the layer that makes one says which."""
+    if layer is None and len(network.outputs) > 1:
+        raise Refused(
+            f"Classes are drawn of a network with one output. Received: {network.name} with {', '.join(network.outputs)}. Name the layer that makes the output, and its channels, in the place of logits; the last layers are {', '.join(list(network.shapes)[-4:])}."
+        )
 
 
 def _layers(gallery, network):

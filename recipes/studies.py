@@ -15,7 +15,7 @@ from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
 from lab.visualization.parameterizations import chosen
 from lab.visualization.transforms import transforms
-from recipes.galleries import png, surveyed
+from recipes.galleries import png, refuse_several_outputs, surveyed
 from recipes.job import Job
 from recipes.store import encode, pack
 from sanity.features import features, recovery
@@ -30,6 +30,7 @@ def jobs(number, asked, workshop):
     """The jobs of one study: pictures of every network under it, every check of them, and the words."""
     network = workshop.network
     units = [network.class_index(each) for each in asked.logits] or asked.units
+    refuse_several_outputs(network, asked.layer)
     network.check(goal(asked.layer, units))
     canvas(network)
     chosen(asked.parameterization)

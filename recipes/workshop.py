@@ -73,7 +73,8 @@ class Workshop:
     @property
     def channels(self):
         """How many channels images are read with: those of the network."""
-        return self.network.preprocessing.channels if self.network.preprocessing else 3
+        network = self.network
+        return network.preprocessing.channels if network.preprocessing and network.picture is not None else 3
 
     @functools.cached_property
     def images(self):
