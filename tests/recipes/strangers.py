@@ -1,13 +1,17 @@
 """Explainers of a stranger, known to the lab by "module:function" alone: two that are sound, and others that misbehave in one way each."""
 
+import functools
 import os
 import random
+import signal
 import sys
+import warnings
 
 import keras
 import numpy as np
 
 import lab
+from lab.environment import tf
 
 
 def good(network, inputs, objective):
@@ -70,6 +74,65 @@ def swaps_activations(network, inputs, objective):
         if getattr(layer, "activation", None) is keras.activations.relu:
             layer.activation = keras.activations.linear
     return lab.gradient(network, inputs, objective)
+
+
+def softens(network, inputs, objective):
+    """Sets a number that a layer computes with, and has what it needs compiled so."""
+    for layer in network.tree.values():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 5.0
+    return lab.integrated_gradients(network, inputs, objective, steps=3)
+
+
+def patches(network, inputs, objective):
+    network.trace = None
+    return np.abs(inputs)
+
+
+def renames(network, inputs, objective):
+    network.classes = ["another"] * 5
+    return np.abs(inputs)
+
+
+@functools.wraps(lab.gradient)
+def wraps_ours(network, inputs, objective):
+    maps = lab.gradient(network, inputs, objective)
+    inputs[...] = 0
+    return maps
+
+
+_BUFFER = np.zeros((99, 99, 99, 9), "float32")
+
+
+def reuses(network, inputs, objective):
+    """Random maps, each written over the last."""
+    maps = _BUFFER[tuple(slice(size) for size in inputs.shape)]
+    maps[...] = np.random.default_rng().normal(size=inputs.shape)
+    return maps
+
+
+class Abandoned(BaseException):
+    pass
+
+
+def abandons(network, inputs, objective):
+    raise Abandoned("half way")
+
+
+def meddles(network, inputs, objective):
+    """Changes what all of the process share."""
+    sys.stdout.close()
+    sys.stderr.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    np.seterr(all="raise")
+    warnings.simplefilter("error")
+    os.environ.pop("PATH")
+    sys.path.clear()
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_float16")
+    tf.config.run_functions_eagerly(True)
+    return np.abs(inputs)
 
 
 def seeds(network, inputs, objective):
