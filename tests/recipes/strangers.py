@@ -148,6 +148,18 @@ def prints(network, inputs, objective):
     return lab.gradient(network, inputs, objective)
 
 
+def shouts(network, inputs, objective):
+    os.system("echo loud")
+    print("loud", file=sys.__stdout__)
+    return lab.gradient(network, inputs, objective)
+
+
+def refuses_many(network, inputs, objective):
+    if len(inputs) > 1:
+        raise lab.Refused("one image at a time")
+    return lab.gradient(network, inputs, objective)
+
+
 def leaves(network, inputs, objective):
     sys.exit(0)
 
