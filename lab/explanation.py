@@ -107,7 +107,8 @@ def checked(maps, arrays, explainer, places=()):
     """
     shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
-        maps = tf.nest.map_structure(np.asarray, maps)
+        # A copy: a method may write its next maps where it wrote these.
+        maps = tf.nest.map_structure(np.array, maps)
         same = tf.nest.map_structure(np.shape, maps) == shapes
     except (TypeError, ValueError):
         same = False

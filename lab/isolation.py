@@ -4,12 +4,16 @@ import contextlib
 import copy
 import os
 import random
+import signal
 import sys
+import threading
+import warnings
 
 import numpy as np
 
 from lab.attribution import explainers
 from lab.environment import keras, tf
+from lab.refusal import describe
 
 # Where our own families live: they are pure, which the tests prove for each, and are not watched for what they cannot do.
 _OWN = "lab.attribution."
@@ -22,22 +26,36 @@ class MethodFault(RuntimeError):
 def isolated(explainer, network, inputs, objective, options):
     """What an explainer returns, its network compared and put back after the call, on an exception too.
 
-    A method from elsewhere is given copies of the inputs; random states, working directory and standard output are kept from it.
-    Raises MethodFault where it changed the weights or its inputs, or called sys.exit; and whatever it raises itself.
+    A method from elsewhere is given copies of the inputs, and what all of the process share is kept from it (`process_kept`). Raises
+    MethodFault where it changed the network or its inputs, or left without maps by sys.exit or another exception that is no
+    Exception; and whatever it raises itself.
     """
-    own = getattr(explainer, "__module__", "").startswith(_OWN)
-    before, passed = network.snapshot(), inputs if own else tf.nest.map_structure(np.array, inputs)
+    own = _is_own(explainer)
+    passed = inputs if own else tf.nest.map_structure(np.array, inputs)
+    before = network.snapshot()
     try:
         with contextlib.nullcontext() if own else process_kept():
             maps = explainer(network, passed, objective, **options)
-    except SystemExit as error:
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         raise MethodFault(
-            f"A method returns maps. Received: {explainers.name(explainer)}, which called sys.exit({error.code!r})."
+            f"A method returns maps. Received: {explainers.name(explainer)}, which {_told_leave(error)}."
         ) from error
     finally:
         changed = network.restore(before)
     _refuse_changes(explainer, changed, inputs, passed)
     return maps
+
+
+def _is_own(explainer):
+    """Whether an explainer is one of our own families, itself: a stranger's that wraps one carries its module's name too."""
+    registered = any(explainers.get(name) is explainer for name in explainers)
+    return registered and explainer.__module__.startswith(_OWN)
+
+
+def _told_leave(error):
+    return f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {describe(error)}"
 
 
 def _refuse_changes(explainer, changed, inputs, passed):
@@ -51,16 +69,61 @@ def _refuse_changes(explainer, changed, inputs, passed):
         )
 
 
+class _Kept:
+    """What all of a process share, saved when the first of its threads enters and put back when the last one leaves."""
+
+    def __init__(self):
+        self.lock, self.inside, self.saved = threading.Lock(), 0, None
+
+    def enter(self):
+        with self.lock:
+            if not self.inside:
+                self.saved = [(put, read()) for read, put in _SHARED]
+                sys.stdout = sys.stderr = _Aside(sys.stderr)
+            self.inside += 1
+
+    def leave(self):
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                for put, value in self.saved:
+                    put(value)
+
+
+_kept = _Kept()
+
+
 @contextlib.contextmanager
 def process_kept():
-    """While open, what is printed goes to the error stream; afterwards random states and working directory are as before."""
-    states, folder = _random_states(), os.getcwd()
+    """While open, what is printed goes to the error stream; afterwards what all of the process share is as before: streams, random
+    states, working directory and environment, signal handlers, warnings, numpy's error state, and Keras's and TensorFlow's settings.
+    """
+    _kept.enter()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
-        _put_back(states)
-        os.chdir(folder)
+        _kept.leave()
+
+
+class _Aside:
+    """A stream that writes to another and that nobody can close."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def close(self):
+        """Leave the stream open."""
+
+
+def _streams():
+    return sys.stdout, sys.stderr
+
+
+def _put_streams(streams):
+    sys.stdout, sys.stderr = streams
 
 
 def _random_states():
@@ -72,7 +135,7 @@ def _random_states():
     return random.getstate(), np.random.get_state(), eager, kept
 
 
-def _put_back(states):
+def _put_random_states(states):
     python, numpy, eager, kept = states
     random.setstate(python)
     np.random.set_state(numpy)
@@ -85,6 +148,56 @@ def _put_back(states):
         keras.src.backend.common.global_state.set_global_attribute(name, value)
 
 
+def _put_environment(variables):
+    if variables != dict(os.environ):
+        os.environ.clear()
+        os.environ.update(variables)
+
+
+def _warnings():
+    return warnings.showwarning, list(warnings.filters)
+
+
+def _put_warnings(state):
+    warnings.showwarning, filters = state
+    if filters != warnings.filters:
+        # By `resetwarnings`, which alone tells Python that what it remembers of them is old.
+        warnings.resetwarnings()
+        warnings.filters[:] = filters
+
+
+def _handlers():
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def _put_handlers(handlers):
+    """Signal handlers, where this thread may set them, and where Python knows what they were."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+def _put_eagerness(eager):
+    if tf.config.functions_run_eagerly() != eager:
+        tf.config.run_functions_eagerly(eager)
+
+
+# Whatever a process shares: how it is read, and how it is put back.
+_SHARED = (
+    (_streams, _put_streams),
+    (_random_states, _put_random_states),
+    (os.getcwd, os.chdir),
+    (lambda: dict(os.environ), _put_environment),
+    (lambda: list(sys.path), lambda paths: sys.path.__setitem__(slice(None), paths)),
+    (_warnings, _put_warnings),
+    (_handlers, _put_handlers),
+    (np.geterr, lambda state: np.seterr(**state)),
+    (keras.config.floatx, keras.config.set_floatx),
+    (keras.config.image_data_format, keras.config.set_image_data_format),
+    (keras.config.dtype_policy, keras.config.set_dtype_policy),
+    (tf.config.functions_run_eagerly, _put_eagerness),
+)
 _KERAS_SEEDS = ("global_random_seed", "global_seed_generator")
 _EAGER_SEEDS = ("_seed", "_rng")
 _ABSENT = type("Absent", (), {})

@@ -363,17 +363,18 @@ class Network:
                 self._assign(own)
 
     def snapshot(self):
-        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), activations, calls and what is trained.
+        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), how its layers compute, what is
+        trained, and what the lab knows of it.
 
         Nothing is copied: it costs some milliseconds.
         """
         with self.lock:
-            return snapshot.taken(self.model, self.tree, self._held)
+            return snapshot.taken(self, self._held)
 
     def restore(self, before):
         """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
         with self.lock:
-            return snapshot.restored(before)
+            return snapshot.restored(self, before)
 
     @property
     def wiring(self):

@@ -4,6 +4,8 @@ A buffer that was not written to is known by its place in memory, without readin
 """
 
 import ctypes
+import functools
+import inspect
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,34 +15,55 @@ from lab.environment import keras, tf
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
-# Attributes of a layer that decide what it computes or learns; written to `__dict__`, past Keras's own setters.
-_ATTRIBUTES = ("activation", "call", "_trainable")
+# Attributes of any layer that decide what it computes or learns; written to `__dict__`, past Keras's own setters.
+_ATTRIBUTES = ("activation", "call", "_trainable", "_dtype_policy")
+# What a network counts while it is asked.
+_COUNTED = ("traces",)
 _ABSENT = object()
 _VARIABLES = (keras.Variable, tf.Variable)
+_PLAIN = (bool, int, float, str, bytes)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """values: dict of name to (variable, tensor). attributes: dict of (path, attribute) to (layer, value). trainable: dict of
-    name to whether a variable is trained.
+    """values: dict of name to (variable, tensor). attributes: dict of (path, attribute) to (layer or network, value). trainable:
+    dict of name to whether a variable is trained. compiled: the keys of the routines that were compiled.
     """
 
     values: dict
     attributes: dict
     trainable: dict
+    compiled: frozenset
 
 
-def taken(model, layers, variables):
-    """The snapshot of a model: layers, dict of path to layer; variables: what is `held` by them."""
-    held = variables | _beside(model)
+def taken(network, variables):
+    """The snapshot of a network; variables: what is `held` by its layers."""
+    held = variables | _beside(network.model)
     values = {name: (variable, _value(variable)) for name, variable in held.items()}
     attributes = {
         (path, name): (layer, layer.__dict__.get(name, _ABSENT))
-        for path, layer in layers.items()
-        for name in _ATTRIBUTES
+        for path, layer in network.tree.items()
+        for name in (*_ATTRIBUTES, *(name for name in _arguments(type(layer)) if name in layer.__dict__))
     }
+    attributes |= {("network", name): (network, network.__dict__.get(name, _ABSENT)) for name in _of_network(network)}
     trainable = {name: variable.trainable for name, variable in held.items() if isinstance(variable, keras.Variable)}
-    return Snapshot(values, attributes, trainable)
+    return Snapshot(values, attributes, trainable, frozenset(network.compiled))
+
+
+@functools.cache
+def _arguments(kind):
+    """What layers of a type are made with: the names of the arguments that its class and those above it take, a tuple of str.
+
+    Under these names a layer keeps how it computes (an epsilon, a slope, a stride); what it notes elsewhere while it runs is its own.
+    """
+    makers = [vars(each)["__init__"] for each in kind.__mro__ if inspect.isfunction(vars(each).get("__init__"))]
+    return tuple(sorted({name for maker in makers for name in inspect.signature(maker).parameters} - {"self"}))
+
+
+def _of_network(network):
+    """The attributes and methods of a network, any of which could be another one afterwards."""
+    methods = {name for name, each in vars(type(network)).items() if inspect.isfunction(each)}
+    return {*vars(network), *methods} - {*_COUNTED}
 
 
 def wiring(layers):
@@ -48,19 +71,31 @@ def wiring(layers):
     return tuple(layer.__dict__.get(name) for layer in layers.values() for name in ("activation", "call"))
 
 
-def restored(snapshot):
-    """Put back whatever differs -> the names of what did, list of str."""
+def restored(network, snapshot):
+    """Put back whatever differs -> the names of what did, list of str.
+
+    Where layers computed in another way meanwhile, the routines that were compiled meanwhile are compiled again.
+    """
     changed = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
-    for (path, name), (layer, before) in snapshot.attributes.items():
-        if layer.__dict__.get(name, _ABSENT) is not before:
-            layer.__dict__.pop(name) if before is _ABSENT else layer.__dict__.update({name: before})
-            changed.append(f"{path}.{name.lstrip('_')}".lstrip("."))
+    rewired = [place for place, (owner, before) in snapshot.attributes.items() if _rewire(owner, place[1], before)]
+    for key in set(network.compiled) - snapshot.compiled if rewired else ():
+        del network.compiled[key]
+    changed += [f"{path}.{name.lstrip('_')}".lstrip(".") for path, name in rewired]
     for name, before in snapshot.trainable.items():
         variable = snapshot.values[name][0]
         if variable.trainable != before:
             variable.trainable = before
             changed.append(f"{name}.trainable")
     return changed
+
+
+def _rewire(owner, name, before):
+    """Put back one attribute -> whether it was another: bool."""
+    now = owner.__dict__.get(name, _ABSENT)
+    if now is before or (isinstance(now, _PLAIN) and type(now) is type(before) and now == before):
+        return False
+    owner.__dict__.pop(name) if before is _ABSENT else owner.__dict__.update({name: before})
+    return True
 
 
 def _put_back(variable, before):

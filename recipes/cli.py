@@ -8,7 +8,7 @@ import click
 
 import lab
 from lab.refusal import Refused
-from recipes.errors import Failed, Gated, Group, full_disk, plain_errors
+from recipes.errors import Failed, Gated, Group, full_disk, own_output, plain_errors
 
 
 def together(*decorators):
@@ -524,9 +524,10 @@ def _carry_out(context, recipe, rest, allow_code, fail_on, baseline=None):
     from recipes.progress import Progress
 
     with plain_errors():
+        _refuse_idle(recipe, fail_on)
         before = None if baseline is None else verdicts(_report(pathlib.Path(baseline)))
 
-    with plain_errors(), full_disk():
+    with plain_errors(), full_disk(), own_output():
         from recipes.runs import carry_out
 
         if context.obj["deterministic"]:
@@ -605,20 +606,29 @@ def _gate(done, fail_on):
             raise Gated(
                 f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}"
             )
-    unasked = _never_asked(done.verdicts)
-    if unasked:
-        raise Gated(f"{', '.join(unasked)}: refused by every check, so that nothing was learned of it")
+    unjudged = _never_judged(done.verdicts)
+    if unjudged:
+        raise Gated(f"{', '.join(unjudged)}: no check applied or all were refused, so that nothing was learned of it")
 
 
-def _never_asked(families):
-    """Methods that refused to be asked under every check: no verdict on them may pass for a good one."""
-    verdicts = [verdict for family in families.values() for verdict in family["verdicts"]]
-    refused = {each["method"] for each in verdicts if any(_refusal(gate) for gate in each["gates"])}
-    return sorted(refused - {each["method"] for each in verdicts if not any(_refusal(gate) for gate in each["gates"])})
+def _never_judged(families):
+    """Methods, controls apart, that no check applied to or that refused every one: no verdict on them may pass for a good one."""
+    rows = [
+        (verdict["method"], verdict["finding"])
+        for family in families.values()
+        for verdict in family["verdicts"]
+        if verdict["method"] not in family["blind"]
+    ]
+    return sorted({method for method, _ in rows} - {method for method, found in rows if found != "NOT APPLICABLE"})
 
 
-def _refusal(gate):
-    return gate["name"] == "method can be asked" and gate["status"] == "not applicable"
+def _refuse_idle(recipe, fail_on):
+    """Raise Refused for a gate that nothing could fail."""
+    from recipes.jobs import is_judged
+
+    if fail_on and not recipe.features and not any(is_judged(each.check) for each in recipe.check):
+        asked = ", ".join(each.check for each in recipe.check) or "no check"
+        raise Refused(f"--fail-on is of what is judged. Received: {asked}, of which there is no verdict.")
 
 
 def _methods(text):

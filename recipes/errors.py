@@ -106,6 +106,24 @@ def plain_errors():
 
 
 @contextlib.contextmanager
+def own_output():
+    """While open, what methods, libraries and their processes write to standard output, past Python too, goes to the error stream."""
+    if sys.__stdout__ is None or sys.__stderr__ is None:
+        # The process was started without them, and their numbers may be those of other files.
+        yield
+        return
+    kept = os.dup(1)
+    try:
+        sys.__stdout__.flush()
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.__stdout__.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def full_disk():
     """An OSError while a run writes, a full disk above all, as one line and exit code 3: what was finished stays."""
     try:

@@ -174,7 +174,25 @@ def _plain(ruling):
 
 
 def _judged(family):
-    return checks.tag(checks.get(family[0].check), "judged", True)
+    return is_judged(family[0].check)
+
+
+def is_judged(check):
+    """Whether there are verdicts under a check, and not numbers alone: bool."""
+    return checks.tag(checks.get(check), "judged", True)
+
+
+def unmeasured(listed, store):
+    """Methods that refused a check without verdicts, which would say so nowhere else: lines of text."""
+    asked = [
+        job for job in listed if job.kind == "evidence" and not is_judged(job.given["check"]) and store.there(job.key)
+    ]
+    gates = [(job, gate) for job in asked for gate in store.values(job.key, "evidence.json")["gates"]]
+    return [
+        f"{job.given['method']}  {job.given['check']}: {gate['status']}: {gate['words']}"
+        for job, gate in gates
+        if gate["status"] in ("failed", "not applicable", "fault")
+    ]
 
 
 def _means(family):

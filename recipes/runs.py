@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lab.refusal import describe
 from recipes import provenance, schema
 from recipes.explanations import lines
-from recipes.jobs import jobs, work
+from recipes.jobs import jobs, unmeasured, work
 from recipes.report.page import page
 from recipes.store import Store, digest, encode
 from recipes.studies import flagged
@@ -70,7 +70,7 @@ def _result(listed, store, failed):
         tuple(failed),
         verdicts,
         tuple(flagged(listed, store)),
-        tuple(lines(listed, store)),
+        (*lines(listed, store), *unmeasured(listed, store)),
     )
 
 

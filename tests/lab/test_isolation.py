@@ -2,14 +2,19 @@
 
 import os
 import random
+import signal
+import sys
+import threading
+import warnings
 
+import keras
 import numpy as np
 import pytest
 
 import lab
 from lab.environment import tf
 from lab.explanation import attribute
-from lab.isolation import MethodFault
+from lab.isolation import MethodFault, process_kept
 from tests import networks
 from tests.recipes import strangers
 
@@ -20,7 +25,12 @@ MISBEHAVING = {
     "assigns": "which changed",
     "trains": "moving_",
     "swaps_activations": "activation",
+    "softens": "first_bn.epsilon",
+    "patches": "network.trace",
+    "renames": "network.classes",
+    "wraps_ours": "wrote into its inputs",
     "leaves": "sys.exit",
+    "abandons": "raised Abandoned: half way",
     "transposed": "Maps are numbers",
     "empty": "Maps are numbers",
     "words": "Maps are numbers.*str",
@@ -43,6 +53,52 @@ def test_a_method_that_misbehaves_is_a_fault_and_leaves_nothing_behind(network, 
     assert network.fingerprint() == before and np.array_equal(given, inputs)
     assert [getattr(layer, "activation", None) for layer in network.tree.values()] == activations
     assert np.array_equal(lab.gradient(network, inputs, GOAL), reference)
+
+
+def test_what_was_compiled_while_layers_computed_otherwise_answers_nobody_later(network):
+    inputs = networks.images()
+    expected = lab.integrated_gradients(networks.network(network.model), inputs, GOAL, steps=3)
+    with pytest.raises(MethodFault):
+        lab.explain(network, inputs, GOAL, method=strangers.softens)
+    assert np.array_equal(lab.integrated_gradients(network, inputs, GOAL, steps=3), expected)
+
+
+def test_maps_are_those_of_their_own_call(network):
+    first, second = (attribute(strangers.reuses, network, networks.images(), GOAL) for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_what_all_of_a_process_share_is_kept_from_a_method(network):
+    def shared():
+        handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        settings = (keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)
+        process = (sys.stdout, sys.stderr, dict(os.environ), list(sys.path), list(warnings.filters), np.geterr())
+        return handlers, settings, process, tf.config.functions_run_eagerly()
+
+    before = shared()
+    lab.explain(network, networks.images(), GOAL, method=strangers.meddles)
+    assert shared() == before and not sys.stdout.closed and not sys.stderr.closed
+    assert lab.gradient(network, networks.images(), GOAL).dtype == "float32"
+
+
+def test_two_threads_leave_the_process_as_it_was():
+    """One goes in before the other, and comes out before it."""
+    entered, inside, outside, before = threading.Event(), threading.Event(), threading.Event(), sys.stdout
+
+    def first():
+        with process_kept():
+            entered.set()
+            inside.wait()
+        outside.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with process_kept():
+        inside.set()
+        outside.wait()
+    thread.join()
+    assert sys.stdout is before
 
 
 @pytest.mark.parametrize("name", ["raises", "raises_without_words", "assigns_and_raises"])

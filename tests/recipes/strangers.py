@@ -1,13 +1,17 @@
 """Explainers of a stranger, known to the lab by "module:function" alone: two that are sound, and others that misbehave in one way each."""
 
+import functools
 import os
 import random
+import signal
 import sys
+import warnings
 
 import keras
 import numpy as np
 
 import lab
+from lab.environment import tf
 
 
 def good(network, inputs, objective):
@@ -72,6 +76,65 @@ def swaps_activations(network, inputs, objective):
     return lab.gradient(network, inputs, objective)
 
 
+def softens(network, inputs, objective):
+    """Sets a number that a layer computes with, and has what it needs compiled so."""
+    for layer in network.tree.values():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 5.0
+    return lab.integrated_gradients(network, inputs, objective, steps=3)
+
+
+def patches(network, inputs, objective):
+    network.trace = None
+    return np.abs(inputs)
+
+
+def renames(network, inputs, objective):
+    network.classes = ["another"] * 5
+    return np.abs(inputs)
+
+
+@functools.wraps(lab.gradient)
+def wraps_ours(network, inputs, objective):
+    maps = lab.gradient(network, inputs, objective)
+    inputs[...] = 0
+    return maps
+
+
+_BUFFER = np.zeros((99, 99, 99, 9), "float32")
+
+
+def reuses(network, inputs, objective):
+    """Random maps, each written over the last."""
+    maps = _BUFFER[tuple(slice(size) for size in inputs.shape)]
+    maps[...] = np.random.default_rng().normal(size=inputs.shape)
+    return maps
+
+
+class Abandoned(BaseException):
+    pass
+
+
+def abandons(network, inputs, objective):
+    raise Abandoned("half way")
+
+
+def meddles(network, inputs, objective):
+    """Changes what all of the process share."""
+    sys.stdout.close()
+    sys.stderr.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    np.seterr(all="raise")
+    warnings.simplefilter("error")
+    os.environ.pop("PATH")
+    sys.path.clear()
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_float16")
+    tf.config.run_functions_eagerly(True)
+    return np.abs(inputs)
+
+
 def seeds(network, inputs, objective):
     random.seed(1)
     np.random.seed(1)
@@ -82,6 +145,18 @@ def seeds(network, inputs, objective):
 
 def prints(network, inputs, objective):
     print("progress: 100%")
+    return lab.gradient(network, inputs, objective)
+
+
+def shouts(network, inputs, objective):
+    os.system("echo loud")
+    print("loud", file=sys.__stdout__)
+    return lab.gradient(network, inputs, objective)
+
+
+def refuses_many(network, inputs, objective):
+    if len(inputs) > 1:
+        raise lab.Refused("one image at a time")
     return lab.gradient(network, inputs, objective)
 
 

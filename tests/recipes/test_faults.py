@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -86,6 +88,34 @@ def test_a_method_that_every_check_is_refused_by_is_not_green(command, user):
     assert command(*words)[0] == 2
     words = ["check", *user, "--method", "gradient,blur_integrated_gradients", "--check", "contract"]
     assert command(*words, "--fail-on", "fail")[0] == 0
+
+
+def test_a_method_that_refuses_after_its_first_answer_is_not_green(command, user):
+    words = ["check", *user, "--method", named("refuses_many"), "--seeds", 2]
+    assert command(*words)[0] == 0
+    code, said, error = command(*words, "--fail-on", "fail")
+    assert code == 1 and "nothing was learned" in error and "NOT APPLICABLE" in said
+    assert command(*words, "--check", "parameters,contract", "--fail-on", "fail")[0] == 1
+
+
+def test_a_gate_that_nothing_could_fail_is_refused_and_refused_measurements_are_told(command, user):
+    words = ["check", *user, "--method", named("refuses_many"), "--check", "measurements", "--quiet"]
+    code, _, error = command(*words, "--fail-on", "fail")
+    assert code == 2 and "measurements, of which there is no verdict" in error
+    code, said, _ = command(*words)
+    assert code == 0 and "one image at a time" in said
+    code, _, error = command("check", *user, "--method", "gradient", "--check", "labels", "--fail-on", "inconclusive")
+    assert code == 1 and "gradient: no check applied" in error
+
+
+def test_what_is_written_past_python_does_not_spoil_the_result(small_file, tmp_path):
+    Image.fromarray(np.zeros((20, 20, 3), "uint8")).save(tmp_path / "photo.png")
+    words = ["explain", tmp_path / "photo.png", "--model", small_file, "--input-range", -1, 1, "--json"]
+    words += ["--method", named("shouts"), "--out", tmp_path]
+    code = "from recipes.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0 and "loud" in done.stderr
+    assert json.loads(done.stdout)["failed"] == []
 
 
 def test_the_fixture_breaks_the_users_test_at_a_fault(lab_check, small_file):
