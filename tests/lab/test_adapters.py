@@ -237,3 +237,17 @@ def test_adapters_refuse_what_they_would_move_or_cast():
         for name in ("tf_explain.vanilla_gradients", "tf_keras_vis.saliency"):
             with pytest.raises(lab.Refused, match=words):
                 lab.explain(seen, np.ones(shape, "float32"), lab.logit(0), method=name)
+
+
+def test_ids_given_as_floats_are_refused_for_what_they_are():
+    inputs = keras.Input((6,))
+    vectors = keras.layers.Embedding(9, 4)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(vectors)))
+    network, ids = networks.network(model), np.arange(12.0).reshape(2, 6) % 9
+    for name, words in (
+        ("tf_explain.vanilla_gradients", "takes ids"),
+        ("saliency.gradient", "in front of its Embedding"),
+    ):
+        with pytest.raises(lab.Refused, match=words):
+            lab.explain(network, ids, lab.logit(1), method=name)
+    assert lab.explain(network, ids, lab.logit(1), method="gradient").maps.any()
