@@ -251,3 +251,12 @@ def test_ids_given_as_floats_are_refused_for_what_they_are():
         with pytest.raises(lab.Refused, match=words):
             lab.explain(network, ids, lab.logit(1), method=name)
     assert lab.explain(network, ids, lab.logit(1), method="gradient").maps.any()
+
+
+def test_a_model_that_keras_does_not_copy_is_refused_and_no_fault():
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.Lambda(lambda each: 2 * each)(keras.layers.Conv2D(3, 3, activation="relu")(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = networks.network(keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x)))
+    with pytest.raises(lab.Refused, match="copies no layer"):
+        lab.explain(network, np.ones((1, 12, 12, 3)), lab.logit(1), method="tf_keras_vis.gradcam")
