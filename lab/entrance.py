@@ -83,10 +83,14 @@ def implied_range(scale, offset):
 def _usual(black, white):
     """Whether images end up in a usual range, standardized, or less their mean colour in 0..255."""
     low, high = np.minimum(black, white), np.maximum(black, white)
-    if any(np.allclose([low, high], [[a], [b]], atol=0.02 * (b - a)) for a, b in SCALED):
+    if _in_a_scale(low, high):
         return True
     standardized = (low > -12) & (low < -0.2) & (high > 0.2) & (high < 12) & (high - low > 1)
     return bool(standardized.all() or _less_their_mean(low, high))
+
+
+def _in_a_scale(low, high):
+    return any(np.allclose([low, high], [[a], [b]], atol=0.02 * (b - a)) for a, b in SCALED)
 
 
 def _less_their_mean(low, high):
@@ -94,14 +98,18 @@ def _less_their_mean(low, high):
 
 
 def warn_of_contradiction(name, preprocessing, scale, offset):
-    """Warn where images, after their preprocessing, leave a network's own scaling far too narrow, too wide or off."""
+    """Warn where images, after their preprocessing, leave a network's own scaling far too narrow, too wide or off, or in none of
+    `SCALED` though another range of `RANGES` would end there.
+    """
     ends = preprocessing.apply(np.array([[0.0], [255.0]]) * np.ones(preprocessing.channels))
     low, high = np.sort(ends * scale + offset, axis=0)
     width, centre = high - low, (high + low) / 2
     wide = width.max() > 24 and not _less_their_mean(low, high)
-    if width.max() > 0.1 and not wide and np.abs(centre).min() < 5 * width.max():
-        return
     better = implied_range(scale, offset)
+    meant = better is not None and _in_a_scale(*(scale * end + offset for end in better))
+    beside = meant and not _in_a_scale(low, high)
+    if width.max() > 0.1 and not wide and not beside and np.abs(centre).min() < 5 * width.max():
+        return
     hint = f" It is made for input_range=({better[0]:g}, {better[1]:g})." if better else ""
     warnings.warn(
         f"{name} scales its images by itself. After the input range that was given and its own scaling, images lie in "

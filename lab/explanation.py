@@ -177,8 +177,9 @@ def doubts(explainer, network, inputs, objective):
     """What is doubtful about explaining this objective of this network, whatever the map: tuple over samples of tuples of words.
 
     "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
-    score leaves through an activation that is not taken off. "a softmax that could not be taken off": outputs that add up to
-    one, of a model that is closed. "plain through ...": an activation that a gradient rule passes by. And what a method says of
+    score leaves through an activation that is not taken off. "a softmax that could not be taken off": scores that add up to
+    one, of a model that is closed or has another softmax behind. "a sigmoid that could not be taken off": scores in 0..1 of a
+    closed model. "plain through ...": an activation that a gradient rule passes by. And what a method says of
     itself, in the tag `doubts`: (network, inputs, objective) -> tuple over samples of tuples of words.
     """
     own = explainers.tag(explainer, "doubts")
@@ -191,14 +192,22 @@ def doubts(explainer, network, inputs, objective):
 def _of_the_network(explainer, network, inputs, objective):
     always = tuple(_always(explainer, network, objective))
     name, batch = _output(network, objective), len(tf.nest.flatten(inputs)[0])
-    if name is None or len(network.outputs[name]) != 2:
+    if name is None or len(network.outputs[name]) > 2:
         return (always,) * batch
-    given = routines.outputs(network, inputs, logits=False)[name]
+    always += _left_on(routines.outputs(network, inputs)[name].reshape(batch, -1), network.closed[name])
     if network.heads[name] is None:
-        hidden = given.shape[1] > 1 and (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)
-        return ((*always, *(["a softmax that could not be taken off"] if hidden else [])),) * batch
+        return (always,) * batch
     sure = routines.class_probability(network, inputs, objective) > SATURATED
     return tuple((*always, *(["saturated softmax"] if each else [])) for each in sure)
+
+
+def _left_on(scores, closed):
+    """Words for a softmax or a sigmoid that is still on scores [batch, classes], as far as they show it: tuple of str."""
+    if not ((scores >= 0) & (scores <= 1)).all():
+        return ()
+    if scores.shape[1] > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+        return ("a softmax that could not be taken off",)
+    return ("a sigmoid that could not be taken off",) if closed else ()
 
 
 def _always(explainer, network, objective):

@@ -149,6 +149,11 @@ def _look_at_tags(image, path):
             f"Black is the smallest value of an image. Received: {path.name}, whose white is (MINISWHITE): save it the other way "
             "round."
         )
+    if 2 in image.tag_v2.get(339, ()) and max(image.tag_v2.get(258, (1,))) <= 8:
+        raise Refused(
+            f"Image values are 0 or more. Received: {path.name} of signed bytes, -128 to 127: shift them (values + 128) and save the "
+            "image again as unsigned ones."
+        )
     if getattr(image, "n_frames", 1) > 1:
         warnings.warn(f"{path.name} holds {image.n_frames} images: the first of them is read.", stacklevel=6)
 

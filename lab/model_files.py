@@ -80,6 +80,14 @@ def _way_out(path, reason):
             " Name the module that defines it: --import my_layers --allow-code. In Python: import that module before loading, "
             "with @keras.saving.register_keras_serializable() above the class, or give custom_objects={name: class}."
         )
+    dropped = re.search(r"Unrecognized keyword arguments passed to (\w+): \{'(\w+)'", reason)
+    if dropped and path.suffix != ".keras":
+        name, option = dropped.groups()
+        return (
+            f" Keras 2 saved it with an option that {name} no longer has. Leave it out in a class of that name, in my_layers.py: "
+            f"class {name}(keras.layers.{name}): def __init__(self, *args, {option}=None, **options): super().__init__(*args, **options). "
+            f"Then --import my_layers --allow-code; in Python, custom_objects={{'{name}': {name}}}."
+        )
     if path.suffix == ".keras" and _keras_version(path).startswith("2."):
         return " It was saved by Keras 2: save it there with model.save('model.h5'), and load that."
     return ""

@@ -323,8 +323,13 @@ def asked(network, inputs, objective):
 def refuse_integers(network):
     """Raise Refused for a network that takes whole numbers alone, at which there is no gradient."""
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
+        behind = (
+            "it was asked in front of its Embedding layer; the lab's own methods, such as gradient, ask behind it"
+            if network.taken.known
+            else "it embeds them in no Embedding layer that the lab can see"
+        )
         raise Refused(
-            f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name} and embeds it in no Embedding layer that the lab can see."
+            f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name}: {behind}."
         )
 
 

@@ -43,10 +43,11 @@ def distances(first, second):
 
 
 def scales(first, second):
-    """The factor that brings the second maps nearest to the first, least squares: float64 [samples]; nan for a map of zeros."""
+    """The factor that brings the second maps nearest to the first, least squares: float64 [samples]; nan where either is all zeros."""
     first, second = _rows(first), _rows(second)
     size = (second**2).sum(axis=1)
-    return (first * second).sum(axis=1) / np.where(size > 0, size, np.nan)
+    # No factor but zero makes a map of zeros of another, and that would make one of any.
+    return (first * second).sum(axis=1) / np.where((size > 0) & first.any(axis=1), size, np.nan)
 
 
 def scaled(maps, factors):

@@ -15,7 +15,8 @@ def competent(subject):
     if subject.correct is None:
         return Gate("network competent", "not measured", "no labels given")
     share = wilson(np.sum(subject.correct), len(subject.correct))
-    bar = 1 / subject.classes + ABOVE_CHANCE
+    # Where several classes are right for a sample, one that is drawn at random is right more often.
+    bar = (1 / subject.classes if subject.chance is None else subject.chance) + ABOVE_CHANCE
     words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"
     return Gate("network competent", "passed" if share.low > bar else "failed", words)
 

@@ -588,10 +588,17 @@ def faithfulness(family, margins, seed):
 
 
 def _reliability(family, name):
-    """Krippendorff's alpha with images as raters of the judged methods, controls left out; nan for fewer than two methods."""
+    """Krippendorff's alpha with images as raters of the judged methods, controls left out; nan for fewer than two methods.
+
+    A method without any number is none, and an image on which a method has none rates nothing.
+    """
     controls = explainers.names(control=True)
     columns = [evidence.samples[f"z/{name}"] for evidence in family if evidence.method not in controls]
-    return krippendorff(np.nan_to_num(np.stack(columns, axis=1))) if len(columns) > 1 else float("nan")
+    columns = [values for values in columns if np.isfinite(values).any()]
+    if len(columns) < 2:
+        return float("nan")
+    ratings = np.stack(columns, axis=1)
+    return krippendorff(ratings[np.isfinite(ratings).all(axis=1)])
 
 
 def _perturbed(samples, alphas, margins, seed):
@@ -610,7 +617,10 @@ def _perturbed(samples, alphas, margins, seed):
         return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=why)
     unrated = "" if any(np.isfinite(alphas[name]) for name in read) else ONE_METHOD
     if all(found[name].low > 0 and above[name].low > 0 for name in read):
-        return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}")
+        told = min(int(np.isfinite(samples[f"z/{name}"]).sum()) for name in read)
+        few = "" if told >= margins.images else f"; it moves on {told} images alone, and {margins.images} are needed"
+        outcome = "INCONCLUSIVE" if few else "PASS"
+        return Ruling(outcome, "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}{few}")
     if all(found[name].high <= 0 for name in read):
         return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}")
     short = [name for name in read if not (found[name].low > 0 and above[name].low > 0)]
@@ -653,7 +663,7 @@ def _retrained(evidence, margins, seed):
     numbers = {"effect": effect, "p": p, "also": also}
     if p < margins.alpha and effect.low > 0:
         return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"the sign test over {len(gained)} repeats")
-    if effect.high <= 0:
+    if effect.high <= 0 and gained.any():
         return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why="the upper bound is not above zero")
     why = f"the advantage {effect} of {len(gained)} repeats decides nothing"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)

@@ -34,7 +34,7 @@ class Truth:
 class Subject:
     """network; inputs as the model takes them; objective, one target per sample, frozen; names of the samples; correct: bool of
     a held-out set, whether the network was right, or None where there are no labels; labels: int [samples] or None; classes:
-    how many there are. twins: weights of networks trained alike from other seeds, the network's own first; misled: of those
+    how many there are; chance: the share of them that is right for a sample, None: one of all. twins: weights of networks trained alike from other seeds, the network's own first; misled: of those
     trained on permuted labels, and `memorized`, their training accuracies. truth: where it is planted. world: where it comes
     from, for checks that train anew. targets: int [samples], the class each sample is asked about. output: the name of the output
     that is asked, or None for the only one.
@@ -56,6 +56,7 @@ class Subject:
     keep: object = field(default=make_anew, compare=False)
     targets: np.ndarray | None = None
     output: str | None = None
+    chance: float | None = None
 
 
 def subject(network, data, *, target="top", output=None, region=None, fit="squash"):
@@ -69,11 +70,18 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     name = _output(network, output)
     placed = len(network.outputs[name]) > 2
     _refuse_region(network, name, region)
-    scores = routines.outputs(network, inputs)[name] if placed else routines.class_logits(network, inputs, output=name)
+    scores = _scores(network, inputs, name, data.labels is not None)
+    if region == "predicted" and scores.shape[-1] == 1:
+        raise Refused(
+            f"A class is predicted where an output tells classes apart. Received: region='predicted' for the one number of {name!r} at each position; region='all' explains its mean."
+        )
     means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
     top = _predicted(scores) if placed else scores.argmax(axis=1)
+    if placed and scores.shape[-1] != network.outputs[name][-1]:
+        # Of one unit at each position, a map of its own class: the other is what is left, most of most images.
+        top = np.ones_like(top)
     targets = top if target == "top" else np.full(len(top), network.class_index(target))
-    objective = _regional(targets, scores, region, name) if placed else _of_class(network, targets, scores, name)
+    objective = (_regional if placed else _of_class)(network, targets, scores, name, region)
     network.check(objective)
     right = None if data.labels is None else correct_classes(data.labels, means.shape[1], network.classes)
     correct = None if right is None or placed else right[np.arange(len(top)), top]
@@ -87,6 +95,7 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
         correct=correct,
         labels=labels,
         classes=means.shape[1],
+        chance=None if correct is None else float(right.mean()),
         targets=targets,
         output=name,
     )
@@ -117,10 +126,33 @@ def _output(network, output):
     return output
 
 
-def _of_class(network, targets, scores, output):
+def _scores(network, inputs, name, labelled):
+    """What an output says of every class: float32 [samples, ..., classes]; (0, unit) of one unit that tells two classes apart.
+
+    One unit does where it is a sigmoid, has two class names or is given labels, and where a closed model's answers read as
+    probabilities; any other is a number, such as a regression's, and no class.
+    """
+    if len(network.outputs[name]) < 3:
+        scores = routines.class_logits(network, inputs, output=name)
+        # Of a closed model's probability both columns say something.
+        number = _one_unit(network, name) and not (_two_classes(network, name) or labelled or scores[:, 0].any())
+        return scores[:, 1:] if number else scores
+    scores = routines.outputs(network, inputs)[name]
+    two = scores.shape[-1] == 1 and _two_classes(network, name)
+    return np.concatenate([np.zeros_like(scores), scores], axis=-1) if two else scores
+
+
+def _one_unit(network, name):
+    return network.outputs[name][1:] in ((), (1,))
+
+
+def _two_classes(network, name):
+    return network.heads[name] == "Sigmoid" or len(network.classes or ()) == 2
+
+
+def _of_class(network, targets, scores, output, _):
     """Each sample's score for its class: its own logit, or of one unit that stands for two classes, that unit with either sign."""
-    one_unit = scores.shape[1] == 2 and network.outputs[output][-1] == 1
-    score = class_score if one_unit else logit
+    score = class_score if _one_unit(network, output) and scores.shape[1] == 2 else logit
     return score(targets.tolist(), output=output if len(network.outputs) > 1 else None)
 
 
@@ -142,11 +174,17 @@ def _predicted(scores):
     return np.array([np.bincount(row).argmax() for row in flat])
 
 
-def _regional(targets, scores, region_name, output):
-    """The mean score of each sample's target over all positions, or where it is predicted: all of them where it is nowhere."""
+def _regional(network, targets, scores, output, place):
+    """The mean score of each sample's target over all positions, or where it is predicted: all of them where it is nowhere.
+
+    Of one unit at each position, which tells two classes apart, that unit for class 1 and minus it for class 0.
+    """
     chosen = scores.argmax(axis=-1) == targets.reshape(-1, *[1] * (scores.ndim - 2))
-    masks = [mask if region_name == "predicted" and mask.any() else np.ones_like(mask) for mask in chosen]
-    return region(targets.tolist(), list(masks), output=output)
+    masks = [mask if place == "predicted" and mask.any() else np.ones_like(mask) for mask in chosen]
+    if scores.shape[-1] == network.outputs[output][-1]:
+        return region(targets.tolist(), masks, output=output)
+    # All samples have one target: the first, or the one that was named.
+    return region(0, masks, output=output) * (1 if targets.all() else -1)
 
 
 def _warn_collapsed(network, inputs, means):

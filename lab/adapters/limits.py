@@ -16,11 +16,10 @@ def refuse_uncuttable(network, library):
         raise Refused(f"{library} explains models of one input and one output. Received: several.")
     if network.channels_first:
         raise Refused(f"{library} reads channels-last models. Received: {network.name}, which is channels-first.")
-    declared = tf.nest.flatten(network.declared)[0].dtype
-    if not declared.is_floating or not network.places()[0][1].dtype.is_floating:
-        raise Refused(
-            f"{library} takes gradients at floating inputs. Received: {network.name}, which takes {declared.name}."
-        )
+    declared, accepted = tf.nest.flatten(network.declared)[0].dtype, network.places()[0][1].dtype
+    if not declared.is_floating or not accepted.is_floating:
+        takes = f"ids, given as {declared.name}" if declared.is_floating else declared.name
+        raise Refused(f"{library} takes gradients at floating inputs. Received: {network.name}, which takes {takes}.")
     stateful = [path for path, layer in network.tree.items() if getattr(layer, "stateful", False)]
     if stateful:
         raise Refused(f"{library} would move the state of a network. Received: {stateful[0]!r}, which is stateful.")

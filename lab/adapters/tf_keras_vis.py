@@ -87,8 +87,17 @@ def _linear(network):
             f"tf-keras-vis makes the last layer linear. Received: {type(last).__name__}, which has no activation."
         )
     if "tf_keras_vis/linear" not in network.compiled:
-        clone = keras.models.clone_model(network.model)
+        clone = _cloned(network)
         clone.layers[-1].activation = tf.identity
         network.compiled["tf_keras_vis/linear"] = clone
     network.compiled["tf_keras_vis/linear"].set_weights(network.model.get_weights())
     return network.compiled["tf_keras_vis/linear"]
+
+
+def _cloned(network):
+    try:
+        return keras.models.clone_model(network.model)
+    except Exception as error:
+        raise Refused(
+            f"tf-keras-vis makes the last layer linear in a copy, and Keras copies no layer without its configuration. Received: {network.name}: {str(error).splitlines()[0]} A model that ends in logits needs no copy."
+        ) from error

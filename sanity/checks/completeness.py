@@ -5,12 +5,19 @@ from scipy import stats
 
 from lab.attribution import explainers
 from lab.explanation import risen, total
+from lab.refusal import Refused
 from sanity import gates
 from sanity.checks import checks
 from sanity.viewer import Viewer, planes
 
 
-@checks.register
+def refuse(*, draws=8):
+    """Raise Refused for draws that allow no error of their mean."""
+    if int(draws) != draws or draws < 2:
+        raise Refused(f"draws is a whole number of 2 or more: one draw says nothing of its error. Received: {draws!r}.")
+
+
+@checks.register(refuse=refuse)
 def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options):
     """How far is the sum of the map from score(input) - score(baseline), in units of the mean difference? -> `Evidence`.
 
@@ -18,6 +25,7 @@ def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options)
     up in expectation only: the gap is that of the mean over draws, and comes with its error. claimed: hold the explainer to
     completeness though it does not claim it by an attribute `complete`. options: the explainer's own.
     """
+    refuse(draws=draws)
     viewer = Viewer(explainer, subject, seed, options)
     network, goal, count = subject.network, subject.objective, draws if viewer.draws else 1
     drawn = [viewer.maps(state=("draw", turn)) for turn in range(count)]

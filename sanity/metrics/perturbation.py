@@ -4,6 +4,8 @@ import numpy as np
 from scipy import stats
 
 from lab import routines
+from lab.objectives import CLASSES
+from lab.refusal import Refused
 from sanity.localisation import relevances, signed
 from sanity.metrics import metrics
 from sanity.removal import filled, first, grid, orders, places, scores, untouched
@@ -95,7 +97,7 @@ def sufficiency(viewer, maps, seed):
     flat = signed(maps, places(subject)).reshape(len(maps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     alike = flat @ flat.T - 2 * np.eye(len(flat))
-    top = routines.class_logits(subject.network, subject.inputs).argmax(axis=1)
+    top = routines.class_logits(subject.network, subject.inputs, subject.output).argmax(axis=1)
     return np.mean(top[np.argsort(-alike, axis=1)[:, :3]] == top[:, None], axis=1)
 
 
@@ -134,10 +136,10 @@ def _shown(viewer, maps, seed):
 
 
 def _probability(subject, inputs):
-    logits = routines.class_logits(subject.network, inputs).astype("float64")
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    targets = np.array(subject.objective.numbers(len(inputs))[0][0])
-    return (shares / shares.sum(axis=1, keepdims=True))[np.arange(len(inputs)), targets]
+    """The target's probability, a softmax's or, of a head of several sigmoids, its own: float64 [samples]."""
+    if not any(term.kind in CLASSES for _, term in subject.objective.terms):
+        raise Refused(f"A probability is a class's. Received: {subject.objective}.")
+    return routines.class_probability(subject.network, inputs, subject.objective).astype("float64")
 
 
 def _added(viewer, maps, seed, shares):

@@ -46,8 +46,8 @@ def relative_input_stability(viewer, maps, seed):
 @metrics.register(better="low")
 def relative_output_stability(viewer, maps, seed):
     """ROS: largest relative change of the map per absolute change of the logits, L2, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
-    network = viewer.subject.network
-    return _relative(viewer, maps, seed, lambda inputs: routines.logits(network, inputs), absolute=True)
+    network, name = viewer.subject.network, viewer.subject.network.output_name(viewer.subject.output)
+    return _relative(viewer, maps, seed, lambda inputs: routines.outputs(network, inputs)[name], absolute=True)
 
 
 @metrics.register(better="low")
@@ -102,20 +102,20 @@ def _moves(viewer, maps, seed):
 
 def _relative(viewer, maps, seed, representation, absolute=False):
     """Largest ratio of the map's relative change to the representation's over the noisy inputs whose prediction stays: float64 [samples]."""
-    network, inputs = viewer.subject.network, viewer.subject.inputs
-    before, own = representation(inputs), _predicted(network, inputs)
+    subject, inputs = viewer.subject, viewer.subject.inputs
+    before, own = representation(inputs), _predicted(subject, inputs)
     size = 1.0 if absolute else np.maximum(_norm(before), 1e-300)
     ratios = []
     for noisy, moved in _moves(viewer, maps, seed):
         change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
-        ratios.append(np.where(_predicted(network, noisy) == own, moved / change, -np.inf))
+        ratios.append(np.where(_predicted(subject, noisy) == own, moved / change, -np.inf))
     largest = np.max(ratios, axis=0)
     return np.where(largest >= 0, largest, np.nan)
 
 
-def _predicted(network, inputs):
-    """The class of highest score: int [samples]."""
-    return routines.class_logits(network, inputs).argmax(axis=1)
+def _predicted(subject, inputs):
+    """The class of highest score of the output that is asked: int [samples]."""
+    return routines.class_logits(subject.network, inputs, subject.output).argmax(axis=1)
 
 
 def _norm(values):

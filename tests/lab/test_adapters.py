@@ -237,3 +237,26 @@ def test_adapters_refuse_what_they_would_move_or_cast():
         for name in ("tf_explain.vanilla_gradients", "tf_keras_vis.saliency"):
             with pytest.raises(lab.Refused, match=words):
                 lab.explain(seen, np.ones(shape, "float32"), lab.logit(0), method=name)
+
+
+def test_ids_given_as_floats_are_refused_for_what_they_are():
+    inputs = keras.Input((6,))
+    vectors = keras.layers.Embedding(9, 4)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(vectors)))
+    network, ids = networks.network(model), np.arange(12.0).reshape(2, 6) % 9
+    for name, words in (
+        ("tf_explain.vanilla_gradients", "takes ids"),
+        ("saliency.gradient", "in front of its Embedding"),
+    ):
+        with pytest.raises(lab.Refused, match=words):
+            lab.explain(network, ids, lab.logit(1), method=name)
+    assert lab.explain(network, ids, lab.logit(1), method="gradient").maps.any()
+
+
+def test_a_model_that_keras_does_not_copy_is_refused_and_no_fault():
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.Lambda(lambda each: 2 * each)(keras.layers.Conv2D(3, 3, activation="relu")(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = networks.network(keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x)))
+    with pytest.raises(lab.Refused, match="copies no layer"):
+        lab.explain(network, np.ones((1, 12, 12, 3)), lab.logit(1), method="tf_keras_vis.gradcam")

@@ -207,3 +207,23 @@ def test_layers_of_another_rank_are_offered_and_can_be_looked_at(kind):
     for address in lab.defaults.candidates(seen):
         if len(seen.shapes[address]) > 2:
             assert len(lab.explain(seen, x, lab.logit(1), method="gradcam", layer=address).maps) == 2
+
+
+def test_what_is_still_on_a_score_is_told(x, tmp_path):
+    """A sigmoid inside a closed model, and a softmax behind a softmax."""
+    inputs = keras.Input((6,))
+    twice = keras.layers.Softmax()(keras.layers.Dense(3, activation="softmax")(inputs))
+    classifier(1, "sigmoid").model.export(str(tmp_path / "closed"), verbose=False)
+    closed = lab.load(tmp_path / "closed", allow_code=True)
+    for seen, words in ((network(filled(keras.Model(inputs, twice))), "a softmax"), (closed, "a sigmoid")):
+        flags = lab.explain(seen, x, lab.class_score(0), method="gradient").flags
+        assert all(f"{words} that could not be taken off" in each for each in flags)
+    for plain in (classifier(3, "softmax"), classifier(1, "sigmoid"), classifier(3)):
+        assert not any(lab.explain(plain, x, lab.class_score(0), method="gradient").flags)
+
+
+def test_a_unit_without_an_axis_is_told_of_its_saturation(x):
+    inputs = keras.Input((6,))
+    unit = keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(40.0))(inputs)
+    seen = network(keras.Model(inputs, keras.layers.Activation("sigmoid")(keras.ops.squeeze(unit, -1))))
+    assert lab.explain(seen, x, lab.class_score(1), method="gradient").flags[0] == ("saturated softmax",)

@@ -97,6 +97,8 @@ def test_what_says_nothing_decides_nothing(first):
         (lambda: L.Rescaling(1 / 255), (0, 1), "0, 255"),
         (lambda: L.Rescaling(1 / 127.5, -1), (-1, 1), "0, 255"),
         (lambda: L.Rescaling(2, -1), (0, 255), "0, 1"),
+        (lambda: L.Rescaling(2, -1), (-1, 1), "0, 1"),
+        (lambda: L.Rescaling(0.5, 0.5), (0, 1), "-1, 1"),
         (lambda: L.Rescaling(255.0), (0, 255), "0, 1"),
         (lambda: L.Normalization(**IMAGENET), (0, 1), "0, 255"),
         (lambda: L.Normalization(mean=[0.48, 0.45, 0.4], variance=[0.05] * 3), (0, 255), "0, 1"),

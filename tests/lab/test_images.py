@@ -310,3 +310,10 @@ def test_images_in_0_to_1_are_noticed_and_black_is_not():
         rgb.preprocess([np.zeros((6, 9, 3))], (6, 9))
         rgb.preprocess([np.ones((6, 9, 3), "uint8")], (6, 9))
         rgb.preprocess([np.full((6, 9, 3), 0.5), np.full((6, 9, 3), 200.0)], (6, 9))
+
+
+def test_signed_bytes_are_never_wrapped(tmp_path):
+    """Pillow reads -1 as 255."""
+    tifffile.imwrite(tmp_path / "signed.tif", np.arange(-8, 8, dtype="int8").reshape(4, 4))
+    with pytest.raises(lab.Refused, match="signed bytes"):
+        read(tmp_path / "signed.tif", channels=1)

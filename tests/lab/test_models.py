@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -177,6 +178,7 @@ def test_a_network_whose_package_is_missing_names_the_extra(monkeypatch):
 
 
 MINE = """
+import h5py
 import keras
 
 class Scale(keras.layers.Layer):
@@ -332,3 +334,21 @@ def test_weights_of_a_file_are_those_of_the_file(tmp_path, small_file):
 def test_thumbnails_of_any_channels():
     for channels in (1, 2, 3, 4, 5):
         assert uri(np.full((4, 4, channels), 0.5)).startswith("data:image/png")
+
+
+def test_options_that_layers_no_longer_have_are_left_out_as_it_is_said(tmp_path):
+    path = tmp_path / "old.h5"
+    keras.Sequential([keras.Input((5, 2)), keras.layers.LSTM(3), keras.layers.Dense(2)]).save(path)
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["model_config"]
+        text = text if isinstance(text, str) else text.decode()
+        # As Keras 2 wrote it.
+        file.attrs["model_config"] = text.replace('"units": 3,', '"units": 3, "time_major": false,')
+    with pytest.raises(lab.Refused, match=r"class LSTM\(keras.layers.LSTM\).*time_major=None.*--import") as caught:
+        lab.load(path)
+    said = str(caught.value).partition("my_layers.py: ")[2].partition(" Then")[0]
+    head, method, call = said.removesuffix(".").split(": ")
+    source = f"import keras\n{head}:\n    {method}:\n        {call}"
+    made = {}
+    exec(source, made)
+    assert lab.load(path, custom_objects={"LSTM": made["LSTM"]}).outputs

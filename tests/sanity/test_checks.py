@@ -183,6 +183,16 @@ def turned(network, inputs, objective):
     return -2 * lab.gradient(network, inputs, objective)
 
 
+def test_no_factor_makes_a_map_of_zeros_the_others(verdict):
+    def emptied(network, inputs, objective):
+        maps = lab.gradient(network, inputs, objective)
+        maps[: len(maps) // 6] = 0
+        return maps
+
+    found = verdict("implementation", emptied, against="gradient")
+    assert found.outcome != "PASS" and found.finding != "AGREES"
+
+
 def test_softmax_instead_of_logit_is_caught_by_implementation_and_a_factor_is_not(verdict):
     assert verdict("implementation", of_softmax, against="gradient").outcome == "FAIL"
     assert verdict("implementation", of_softmax, against="gradient").finding == "DISAGREES"
@@ -214,6 +224,12 @@ def test_completeness_fails_whoever_claims_it(verdict):
     assert verdict("completeness", claims).outcome == "FAIL"
     assert verdict("completeness", "tf_explain.integrated_gradients").outcome == "FAIL"
     assert verdict("completeness", lab.integrated_gradients, claimed=True, steps=8).outcome == "PASS"
+
+
+@pytest.mark.parametrize("draws", [1, 0, 2.5])
+def test_one_draw_has_no_error_and_is_no_estimate(patch, draws):
+    with pytest.raises(lab.Refused, match="draws"):
+        checks.get("completeness")(explainers.get("gradient_shap"), patch, seed=0, draws=draws, samples=2)
 
 
 def test_what_adds_up_in_expectation_is_judged_within_its_own_error(verdict, patch):

@@ -292,3 +292,38 @@ def test_scores_after_removal_are_those_of_the_filled_inputs(linear):
     fall = before - scores(linear, removed, "mean", rng)
     expected = exact(linear.network, linear.inputs, linear.objective)[:, 0, 1, 0]
     np.testing.assert_allclose(fall, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["average_drop", "average_gain"])
+def test_a_sigmoid_for_each_class_has_probabilities_of_its_own(name):
+    inputs = keras.Input((6,))
+    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Dense(4, "sigmoid")(inputs))))
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    target = [0, 1, 2, 3, 1]
+    subject = Subject(network, x, lab.class_score(target), tuple("abcde"), classes=4)
+    shown = np.abs(lab.gradient(network, x, subject.objective))
+    weight = (shown - shown.min(1, keepdims=True)) / np.ptp(shown, axis=1, keepdims=True)
+    mixed = weight * x + (1 - weight) * x.mean(axis=1, keepdims=True)
+    before, after = (np.asarray(network.model(each))[np.arange(5), target] for each in (x, mixed))
+    expected = {"average_drop": (before - after) / before, "average_gain": (after - before) / (1 - before)}[name]
+    np.testing.assert_allclose(measured(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
+
+
+def test_metrics_ask_the_output_that_is_explained():
+    """Of two outputs, the first of which never changes: what another predicts is not what decides."""
+    inputs = keras.Input((6,))
+    still = keras.layers.Dense(3, kernel_initializer="zeros", name="still")(inputs)
+    model = keras.Model(inputs, {"still": still, "asked": keras.layers.Dense(3, name="asked")(inputs)})
+    network = networks.network(model)
+    model.get_layer("asked").set_weights([10 * np.random.default_rng(0).normal(size=(6, 3)), np.zeros(3)])
+    model.get_layer("still").set_weights([np.zeros((6, 3)), np.arange(3.0)])
+    assert next(iter(network.outputs)) != "asked"
+    x = np.random.default_rng(1).normal(size=(8, 6)).astype("float32")
+    top = routines.outputs(network, x)["asked"].argmax(axis=1).tolist()
+    subject = Subject(network, x, lab.logit(top, output="asked"), tuple("abcdefgh"), classes=3, output="asked")
+    alone = networks.network(keras.Model(inputs, model.get_layer("asked").output))
+    single = Subject(alone, x, lab.logit(top), tuple("abcdefgh"), classes=3)
+    for name in ("relative_output_stability", "relative_input_stability", "sufficiency", "average_drop"):
+        expected = measured(single, lab.gradient_x_input, name)
+        np.testing.assert_allclose(measured(subject, lab.gradient_x_input, name), expected, rtol=1e-3, err_msg=name)
+        assert np.ptp(expected) > 0

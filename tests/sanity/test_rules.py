@@ -49,6 +49,11 @@ def test_six_repeats_may_pass_and_five_never():
     assert few.effect.mean == pytest.approx(0.2, abs=0.02) and np.isnan(few.effect.low)
 
 
+def test_accuracies_that_nothing_moves_decide_nothing():
+    """Holes too small to cost anything, or so large that nothing is left: the right order loses no more than any other."""
+    assert retrained(np.zeros((2, 6))).outcome == "INCONCLUSIVE"
+
+
 # Faithfulness -------------------------------------------------------------------------------------------------------------
 
 
@@ -81,6 +86,25 @@ def test_controls_and_zeros_are_no_methods_that_images_could_agree_on():
 def test_methods_that_images_tell_apart_are_judged():
     good, bad = judge([perturbed(6, 0), perturbed(-3, 1), *BLIND])[:2]
     assert good.outcome == "PASS" and bad.outcome == "FAIL" and "not measured" not in good.why
+
+
+def test_images_on_which_no_order_moves_the_score_count_for_nothing():
+    def told(count):
+        evidence = perturbed(4, 0)
+        for values in evidence.samples.values():
+            values[count:] = np.nan
+        return judge([evidence])[0]
+
+    assert told(8).outcome == "PASS"
+    for count in (1, 2, 7):
+        assert told(count).outcome == "INCONCLUSIVE" and f"moves on {count} images" in told(count).why
+
+
+def test_a_method_without_numbers_is_none_that_images_could_agree_on():
+    alone, empty = perturbed(4, 0), perturbed(4, 1, method="empty")
+    for values in empty.samples.values():
+        values[:] = np.nan
+    assert "reliability not measured" in judge([alone, empty])[0].why
 
 
 @pytest.mark.parametrize("beside", [[], BLIND])
