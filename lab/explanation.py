@@ -114,7 +114,9 @@ def checked(maps, arrays, explainer, places=()):
         same = False
     lone = maps.shape if isinstance(maps, np.ndarray) and maps.ndim > 1 and len(maps) == _rows(arrays) else ()
     extents = [leaf.shape[1:-1] for leaf in tf.nest.flatten(arrays) if leaf.ndim > 2]
-    over = lone and (lone[1:] in places or any(_lies_over(lone[1:], extent) for extent in extents))
+    over = lone and (
+        any(_fits(lone[1:], place) for place in places) or any(_lies_over(lone[1:], extent) for extent in extents)
+    )
     if not (same or over) or any(leaf.dtype.kind not in "fiub" for leaf in tf.nest.flatten(maps)):
         raise MethodFault(
             f"Maps are numbers in the structure and shape of the inputs, or over their positions or a layer's. Received: {_told_shape(returned)} from {explainers.name(explainer)} for {shapes}."
@@ -124,6 +126,11 @@ def checked(maps, arrays, explainer, places=()):
 
 def _rows(arrays):
     return len(tf.nest.flatten(arrays)[0])
+
+
+def _fits(shape, place):
+    """Whether a sample's shape is that of a place, whose free sides are None."""
+    return len(shape) == len(place) and 0 not in shape and all(free in (None, side) for side, free in zip(shape, place))
 
 
 def _lies_over(sides, extent):

@@ -27,13 +27,15 @@ _PLAIN = (bool, int, float, str, bytes)
 @dataclass(frozen=True)
 class Snapshot:
     """values: dict of name to (variable, tensor). attributes: dict of (path, attribute) to (layer or network, value). trainable:
-    dict of name to whether a variable is trained. compiled: the keys of the routines that were compiled.
+    dict of name to whether a variable is trained. compiled: the keys of the routines that were compiled. passing: names of the
+    variables that any call of a model moves, seeds and recurrent states: put back, and no change that anybody made.
     """
 
     values: dict
     attributes: dict
     trainable: dict
     compiled: frozenset
+    passing: frozenset
 
 
 def taken(network, variables):
@@ -47,7 +49,7 @@ def taken(network, variables):
     }
     attributes |= {("network", name): (network, network.__dict__.get(name, _ABSENT)) for name in _of_network(network)}
     trainable = {name: variable.trainable for name, variable in held.items() if isinstance(variable, keras.Variable)}
-    return Snapshot(values, attributes, trainable, frozenset(network.compiled))
+    return Snapshot(values, attributes, trainable, frozenset(network.compiled), _passing(network.tree, held))
 
 
 @functools.cache
@@ -76,7 +78,8 @@ def restored(network, snapshot):
 
     Where layers computed in another way meanwhile, the routines that were compiled meanwhile are compiled again.
     """
-    changed = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
+    moved = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
+    changed = [name for name in moved if name not in snapshot.passing]
     rewired = [place for place, (owner, before) in snapshot.attributes.items() if _rewire(owner, place[1], before)]
     for key in set(network.compiled) - snapshot.compiled if rewired else ():
         del network.compiled[key]
@@ -127,6 +130,14 @@ def _attached(layer):
     attributes = [value for value in vars(layer).values() if isinstance(value, (list, tuple, *_VARIABLES))]
     leaves = [leaf for value in attributes for leaf in keras.tree.flatten(value) if isinstance(leaf, _VARIABLES)]
     return [*leaves, *(generator.state for generator in layer._seed_generators)]
+
+
+def _passing(layers, variables):
+    """The names of the seeds and recurrent states among variables: frozenset of str."""
+    states = [keras.tree.flatten(getattr(layer, "states", None) or []) for layer in layers.values()]
+    seeds = [generator.state for layer in layers.values() for generator in layer._seed_generators]
+    places = {id(state) for state in [*seeds, *(state for some in states for state in some)]}
+    return frozenset(name for name, variable in variables.items() if id(variable) in places)
 
 
 def _named(pairs):

@@ -151,3 +151,34 @@ def test_a_map_lies_over_the_positions_in_their_own_proportions(sides, extent, f
     from lab.explanation import _lies_over
 
     assert _lies_over(sides, extent) == fits
+
+
+def test_seeds_and_states_that_any_call_moves_are_put_back_and_no_fault():
+    """A stranger who calls a model that draws, or one that remembers, has changed nothing that is anybody's."""
+    import keras
+
+    drawing = keras.Sequential([keras.Input((6,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+    inputs = keras.Input(batch_shape=(4, 5, 2))
+    remembering = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.LSTM(4, stateful=True)(inputs)))
+
+    def calls(network, inputs, objective):
+        network.model(inputs, training=True)
+        return np.abs(inputs)
+
+    for model, shape in ((drawing, (4, 6)), (remembering, (4, 5, 2))):
+        network, x = lab.load(model), np.random.default_rng(0).normal(size=shape).astype("float32")
+        before = [variable.numpy() for variable in model.variables]
+        maps = lab.explain(network, x, lab.logit(0), method=calls).maps
+        assert np.array_equal(maps, np.abs(x))
+        assert all(np.array_equal(one, other.numpy()) for one, other in zip(before, model.variables))
+
+
+def test_a_layer_of_free_sides_takes_maps_of_any_sides():
+    import keras
+
+    inputs = keras.Input((None, None, 3))
+    hidden = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu", name="c")(inputs))
+    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Dense(3)(hidden))))
+    for method in ("layer_gradient_x_activation", "internal_influence", "layer_conductance", "gradcam"):
+        maps = lab.explain(network, networks.images(2), GOAL, method=method, layer="c").maps
+        assert maps.shape[:3] == (2, 14, 14)
