@@ -204,17 +204,20 @@ def _joined(batches, endless):
 
 
 def explained(network, inputs, labels):
-    """The score of each sample's class: of the right ones, or of all without labels, that which the network answers most."""
+    """The score of each sample's class: of the right ones, or of all without labels, that which the network answers most.
+
+    Of one unit that is no class, as a regression's, the unit.
+    """
     name = network.output_name()
     output = name if len(network.outputs) > 1 else None
     one_unit = network.outputs[name][1:] in ((), (1,))
-    if labels is None and one_unit and not network.binary:
+    labels = labels[name] if isinstance(labels, dict) and name in labels else labels
+    if one_unit and not network.binary and (labels is None or _numbers(labels)):
         return logit(0, output=output)
     logits = routines.class_logits(network, inputs, name)
     if labels is None:
         correct = np.ones_like(logits, bool)
     else:
-        labels = labels[name] if isinstance(labels, dict) and name in labels else labels
         correct = correct_classes(labels, logits.shape[1], network.classes)
     if len(correct) not in (1, len(logits)):
         raise Refused(f"Each sample has its label. Received: {len(correct)} labels for {len(logits)} samples.")
@@ -222,6 +225,12 @@ def explained(network, inputs, labels):
     right = np.where(correct.any(axis=1, keepdims=True), correct, True)
     classes = np.where(right, logits, -np.inf).argmax(axis=1).tolist()
     return (class_score if one_unit else logit)(classes, output=output)
+
+
+def _numbers(labels):
+    """Whether labels are numbers that no class has, such as a regression's: bool."""
+    labels = np.asarray(labels)
+    return labels.dtype.kind in "fiu" and not np.isin(labels, (0, 1)).all()
 
 
 def _plugin(name):

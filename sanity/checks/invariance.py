@@ -33,7 +33,8 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
     """Does the map stay when the function is rewritten and computes the same? -> `Evidence`.
 
     The seed stays too. Under a shift of the inputs the method's baselines (options of the names `POINTS`) shift with them; a method
-    that has none is judged without, and the words say so. options: the explainer's own.
+    that has none is judged without, and the words say so. One that is None, which may be zero or made of the inputs, is judged
+    by the reading that keeps its map. options: the explainer's own.
     """
     viewer = Viewer(explainer, subject, seed, options)
     prepared = prepare(subject, seed=seed) if prepared is None else prepared
@@ -41,12 +42,14 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
     for name, rewrite in prepared.items():
         try:
             with rewrite.network.weights(rewrite.state):
-                other = viewer.maps(rewrite.inputs, network=rewrite.network, **_options(viewer, rewrite))
+                others = [
+                    viewer.maps(rewrite.inputs, network=rewrite.network, **given) for given in _options(viewer, rewrite)
+                ]
         except Refused as error:
             # A method may refuse a network that is built otherwise; that is told, not judged.
             refused.append(f"{name} refused: {str(error)[:120]}")
             continue
-        samples[f"distance/{name}"] = distances(own, other)
+        samples[f"distance/{name}"] = min((distances(own, other) for other in others), key=np.nanmean)
     seen = [f"{name} (outputs differ by {holds(subject, each):.0e})" for name, each in prepared.items()]
     untold = [f"{name}: no option {', '.join(POINTS)} to tell it of the shift" for name in _untold(viewer, prepared)]
     words = "; ".join([*seen, *refused, *untold]) or "no rewrite applies to this network"
@@ -61,12 +64,14 @@ def _untold(viewer, prepared):
 
 
 def _options(viewer, rewrite):
-    """What the method must be told about the rewritten network: where its layer is now, and where its baselines."""
-    found = _shifted(viewer, rewrite.shift) if rewrite.shift else {}
-    if rewrite.inside and viewer.chosen.get("layer"):
-        layer = viewer.chosen["layer"]
-        found["layer"] = rewrite.inside + layer if isinstance(layer, str) else [rewrite.inside + each for each in layer]
-    return found
+    """What the method may be told about the rewritten network, where its layer is now and where its baselines: list of dicts."""
+    placed, layer = {}, viewer.chosen.get("layer")
+    if rewrite.inside and layer:
+        inside = rewrite.inside
+        placed["layer"] = inside + layer if isinstance(layer, str) else [inside + each for each in layer]
+    shifted = _shifted(viewer, rewrite.shift) if rewrite.shift else {}
+    unsaid = shifted and all(value is None for value in _points(viewer).values())
+    return [{**placed, **shifted}, *([placed] if unsaid else [])]
 
 
 def _shifted(viewer, shift):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import lab
-from recipes.callbacks import AttributionLogger, Gallery, samples
+from recipes.callbacks import AttributionLogger, Gallery, explained, samples
 from tests import networks
 
 
@@ -164,3 +164,12 @@ def test_a_gallery_notes_the_scores_of_a_dataset(tmp_path):
     np.testing.assert_allclose(
         [float(row["highest_natural"]) for row in rows], np.asarray(model(INPUTS))[:, [0, 2]].max(0), rtol=1e-3
     )
+
+
+def test_what_a_regression_is_trained_on_are_no_classes():
+    inputs = keras.Input((4,))
+    network = lab.load(keras.Model(inputs, keras.layers.Dense(1)(inputs)))
+    x = np.ones((3, 4), "float32")
+    assert explained(network, x, np.array([[3.7], [-1.0], [0.0]])) == lab.logit(0)
+    assert explained(network, x, np.array([0, 1, 1])) == lab.class_score([0, 1, 1])
+    assert explained(network, x, None) == lab.logit(0)

@@ -226,6 +226,22 @@ def test_completeness_fails_whoever_claims_it(verdict):
     assert verdict("completeness", lab.integrated_gradients, claimed=True, steps=8).outcome == "PASS"
 
 
+def test_a_baseline_of_none_may_be_made_of_the_inputs(verdict):
+    def from_the_mean(network, inputs, objective, *, baseline=None):
+        start = inputs.mean(axis=(1, 2, 3), keepdims=True) if baseline is None else baseline
+        return lab.gradient(network, inputs, objective) * (inputs - start)
+
+    def from_zero(network, inputs, objective, *, baseline=None):
+        return lab.gradient(network, inputs, objective) * (inputs - (0.0 if baseline is None else baseline))
+
+    def from_zero_all_the_same(network, inputs, objective, *, baseline=None):
+        return lab.gradient(network, inputs, objective) * inputs
+
+    assert verdict("invariance", from_the_mean).outcome == "PASS"
+    assert verdict("invariance", from_zero).outcome == "PASS"
+    assert verdict("invariance", from_zero_all_the_same).outcome == "FAIL"
+
+
 @pytest.mark.parametrize("draws", [1, 0, 2.5])
 def test_one_draw_has_no_error_and_is_no_estimate(patch, draws):
     with pytest.raises(lab.Refused, match="draws"):
