@@ -143,43 +143,56 @@ class Network:
             raise Refused(f"Unknown output of {self.name}. Received: {name!r}. {nearest(name, self.outputs)}")
         return next(iter(self.outputs)) if name is None else name
 
+    def two_classes(self, output=None):
+        """Whether an output is one unit (at each position) that tells two classes apart: a sigmoid, or one with two class names."""
+        name = self.output_name(output)
+        return _units(self.outputs[name]) == 1 and (self.heads[name] == "Sigmoid" or self._names_fit(name, 2))
+
+    def _names_fit(self, output, count):
+        """Whether the class names are so many and of this output, and not of another that has as many units: bool."""
+        others = [_units(shape) for name, shape in self.outputs.items() if name != output]
+        return len(self.classes or ()) == count and (_units(self.outputs[output]) == count or count not in others)
+
     @property
     def binary(self):
         """Whether the first output is one unit that tells two classes apart, a sigmoid or one with two class names: bool."""
-        name, shape = next(iter(self.outputs.items()))
-        one_unit = len(shape) == 1 or (len(shape) == 2 and shape[-1] == 1)
-        return one_unit and (self.heads[name] == "Sigmoid" or len(self.classes or ()) == 2)
+        return len(next(iter(self.outputs.values()))) < 3 and self.two_classes()
+
+    def classes_in(self, output=None):
+        """How many classes an output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
+        return 2 if self.two_classes(output) else _units(self.outputs[self.output_name(output)])
 
     @property
     def class_count(self):
-        """How many classes the first output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
-        shape = next(iter(self.outputs.values()))
-        return 2 if self.binary else (shape[-1] if len(shape) > 1 else 1)
+        """How many classes the first output tells apart: int, or None where the model leaves it free."""
+        return self.classes_in()
 
-    def class_index(self, name):
-        """The index of a class given its name, its index, or its index as text: int.
+    def names_in(self, output=None):
+        """The names of an output's classes: list of str, or None where the names are of another output, or none are known."""
+        count = self.classes_in(output)
+        fit = len(self.outputs) == 1 or count is None or self._names_fit(self.output_name(output), count)
+        return self.classes if fit else None
+
+    def class_index(self, name, output=None):
+        """The index of a class of an output given its name, its index, or its index as text: int.
 
         Raises Refused with the nearest names for an unknown one, for a name that several classes have, and out of range.
         """
-        places = self._called(name) if isinstance(name, str) else []
+        names, count = self.names_in(output) or [], self.classes_in(output)
+        places = _called(names, name) if isinstance(name, str) else []
         if len(places) > 1:
             raise Refused(f"A class is named without doubt. Received: {name!r}, the name of {places}: give the index.")
         index = places[0] if places else _index(name)
         if index is None:
-            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, self.classes or [])}")
-        if self.class_count is not None and not 0 <= index < self.class_count:
-            raise Refused(f"A class of {self.name} is between 0 and {self.class_count - 1}. Received: {name!r}.")
+            raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, names)}")
+        if count is not None and not 0 <= index < count:
+            raise Refused(f"A class of {self.name} is between 0 and {count - 1}. Received: {name!r}.")
         return index
 
-    def _called(self, name):
-        """The indices of the classes of a name, as it is written or else whatever its capitals."""
-        names = list(self.classes or [])
-        exact = [index for index, other in enumerate(names) if other == name]
-        return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
-
-    def class_name(self, index):
-        """The name of a class: str; its index where it has none."""
-        return self.classes[index] if index < len(self.classes or ()) else str(index)
+    def class_name(self, index, output=None):
+        """The name of a class of an output: str; its index where it has none."""
+        names = self.names_in(output) or ()
+        return names[index] if index < len(names) else str(index)
 
     def check(self, objective):
         """Raise Refused for what is no objective, or one that asks for a layer, class or channel that the network lacks."""
@@ -584,6 +597,17 @@ def _addresses(path, calls):
 
 def _flatten_with_path(structure):
     return keras.tree.flatten_with_path(structure) if isinstance(structure, (dict, list, tuple)) else [((), structure)]
+
+
+def _units(shape):
+    """How many units an output of a shape has (at each position): int, 1 for [batch]; None where that is free."""
+    return shape[-1] if len(shape) > 1 else 1
+
+
+def _called(names, name):
+    """The indices of the classes of a name, as it is written or else whatever its capitals."""
+    exact = [index for index, other in enumerate(names) if other == name]
+    return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
 
 
 def _index(name):

@@ -316,7 +316,8 @@ def refuse_no_objective(given):
     elif isinstance(given, str):
         way = f"lab.class_score(network.class_index({given!r}))"
     elif np.ndim(given) < 2 and np.asarray(given).dtype.kind in "iu":
-        way = f"lab.class_score({np.asarray(given).tolist()})"
+        index = np.asarray(given).tolist()
+        way = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
     raise Refused(f"What is explained is an objective. Received: {type(given).__name__}: {way} makes one.")
 
 

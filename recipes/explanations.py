@@ -107,7 +107,7 @@ def do_maps(workshop, _, job):
         "head": record.head,
         "flags": record.flags,
         "options": record.options,
-        "classes": [workshop.network.class_name(index) for index in arrays["targets"]],
+        "classes": [workshop.network.class_name(index, target.output) for index in arrays["targets"]],
         "correct": None if target.correct is None else target.correct.tolist(),
     }
     return Outcome({"maps.npz": pack(arrays), "about.json": encode(about)})

@@ -95,7 +95,8 @@ class Workshop:
         if labels is None or self.recipe.images.labels == "folders":
             return labels
         try:
-            correct_classes(sorted(set(labels)), self.network.class_count, self.network.classes)
+            output = self.recipe.explain.output if self.recipe.explain else None
+            correct_classes(sorted(set(labels)), self.network.classes_in(output), self.network.names_in(output))
         except Refused as error:
             warnings.warn(f"the folders are not taken for labels: {error}", stacklevel=2)
             return None

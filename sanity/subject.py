@@ -80,10 +80,10 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     if placed and scores.shape[-1] != network.outputs[name][-1]:
         # Of one unit at each position, a map of its own class: the other is what is left, most of most images.
         top = np.ones_like(top)
-    targets = top if target == "top" else np.full(len(top), network.class_index(target))
+    targets = top if target == "top" else np.full(len(top), network.class_index(target, name))
     objective = (_regional if placed else _of_class)(network, targets, scores, name, region)
     network.check(objective)
-    right = None if data.labels is None else correct_classes(data.labels, means.shape[1], network.classes)
+    right = None if data.labels is None else correct_classes(data.labels, means.shape[1], network.names_in(name))
     correct = None if right is None or placed else right[np.arange(len(top)), top]
     labels = None if correct is None or (right.sum(axis=1) != 1).any() else right.argmax(axis=1)
     _warn_collapsed(network, inputs, means)
@@ -135,19 +135,15 @@ def _scores(network, inputs, name, labelled):
     if len(network.outputs[name]) < 3:
         scores = routines.class_logits(network, inputs, output=name)
         # Of a closed model's probability both columns say something.
-        number = _one_unit(network, name) and not (_two_classes(network, name) or labelled or scores[:, 0].any())
+        number = _one_unit(network, name) and not (network.two_classes(name) or labelled or scores[:, 0].any())
         return scores[:, 1:] if number else scores
     scores = routines.outputs(network, inputs)[name]
-    two = scores.shape[-1] == 1 and _two_classes(network, name)
+    two = scores.shape[-1] == 1 and network.two_classes(name)
     return np.concatenate([np.zeros_like(scores), scores], axis=-1) if two else scores
 
 
 def _one_unit(network, name):
     return network.outputs[name][1:] in ((), (1,))
-
-
-def _two_classes(network, name):
-    return network.heads[name] == "Sigmoid" or len(network.classes or ()) == 2
 
 
 def _of_class(network, targets, scores, output, _):

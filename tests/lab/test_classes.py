@@ -227,3 +227,30 @@ def test_a_unit_without_an_axis_is_told_of_its_saturation(x):
     unit = keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(40.0))(inputs)
     seen = network(keras.Model(inputs, keras.layers.Activation("sigmoid")(keras.ops.squeeze(unit, -1))))
     assert lab.explain(seen, x, lab.class_score(1), method="gradient").flags[0] == ("saturated softmax",)
+
+
+def test_names_are_of_the_output_that_has_as_many_classes():
+    inputs = keras.Input((4,))
+    outputs = {"kind": keras.layers.Dense(3, name="kind")(inputs), "age": keras.layers.Dense(5, name="age")(inputs)}
+    outputs["seen"] = keras.layers.Dense(1, name="seen")(inputs)
+    model = keras.Model(inputs, outputs)
+    kinds, ages = lab.load(model, classes=["a", "b", "c"]), lab.load(model, classes=list("pqrst"))
+    assert kinds.class_name(1, "kind") == "b" and kinds.class_name(1, "age") == "1" and kinds.names_in("age") is None
+    assert ages.class_index("t", "age") == ages.class_index(4, "age") == 4 and ages.class_name(0, "kind") == "0"
+    for seen, name, output in ((kinds, "b", "age"), (ages, "p", "kind"), (ages, 4, "kind")):
+        with pytest.raises(lab.Refused):
+            seen.class_index(name, output)
+
+
+def test_two_names_of_another_output_make_no_two_classes_of_one_unit():
+    inputs = keras.Input((4,))
+    sex, age = keras.layers.Dense(2, name="sex")(inputs), keras.layers.Dense(1, name="age")(inputs)
+    seen = lab.load(keras.Model(inputs, {"sex": sex, "age": age}), classes=["f", "m"])
+    assert not seen.two_classes("age") and seen.classes_in("age") == 1 and seen.classes_in("sex") == 2
+
+
+def test_one_sigmoid_at_each_position_tells_two_classes_apart():
+    inputs = keras.Input((8, 8, 3))
+    mask = keras.layers.Conv2D(1, 1, activation="sigmoid")(inputs)
+    seen = lab.load(keras.Model(inputs, mask), classes=["ground", "crop"])
+    assert seen.two_classes() and seen.class_index("crop") == 1 and seen.class_index("ground") == 0
