@@ -68,6 +68,14 @@ def test_maps_are_those_of_their_own_call(network):
     assert not np.array_equal(first, second)
 
 
+def test_what_a_method_masked_is_no_number(network):
+    def masks(network, inputs, objective):
+        return np.ma.masked_array(np.abs(inputs), mask=np.arange(inputs.size).reshape(inputs.shape) == 5)
+
+    maps = lab.explain(network, networks.images(), GOAL, method=masks)
+    assert np.isnan(maps.maps).sum() == 1 and maps.flags[0] == ("not finite",)
+
+
 def test_what_all_of_a_process_share_is_kept_from_a_method(network):
     def shared():
         handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
