@@ -150,7 +150,7 @@ def test_a_network_without_a_range_names_the_option(command, small_file, photo):
 
 # Damaged runs -------------------------------------------------------------------------------------------------------------
 
-DAMAGE = [b"", b"{", b"[]", b'{"0-parameters": {"verdicts": [{"method": "x"}]}}', b"\xff\xfe\x00"]
+DAMAGE = [b"", b"{", b"{}", b"[]", b'{"0-parameters": {"verdicts": [{"method": "x"}]}}', b"\xff\xfe\x00"]
 
 
 def test_damaged_runs_are_said_to_be(command, user, photo, tmp_path):
@@ -161,6 +161,10 @@ def test_damaged_runs_are_said_to_be(command, user, photo, tmp_path):
         code, _, error = command("check", *user, "--method", "gradient", "--seeds", 3, "--baseline", run)
         assert code == 2 and "damaged" in error, (damage, error)
     explained = pathlib.Path(json.loads(command("explain", photo, *user, "--method", "gradient", "--json")[1])["run"])
+    for damage in (*DAMAGE, b'{"seconds": 3}'):
+        # What only tells how long it took stops nothing.
+        (explained / "timings.json").write_bytes(damage)
+        assert command("explain", photo, *user, "--method", "gradient", "--quiet")[0] == 0, damage
     for name in ("manifest.json", "jobs/explain/gradient/maps.npz", "jobs/explain/gradient/about.json"):
         kept = (explained / name).read_bytes()
         (explained / name).write_bytes(kept[: len(kept) // 2])
