@@ -353,3 +353,14 @@ def test_tables_that_are_none(command, beside, text, expected):
     given = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
     code, _, error = command(*given, "--table", beside / "t.csv", "--target", 1)
     assert code == 2 and re.search(expected, error), error
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_process_without_a_stream_of_its_own_works(small_file, photo, tmp_path, closed):
+    words = ["explain", photo, "--model", small_file, "--input-range", -1, 1, "--method", "gradient", "--json"]
+    command = [sys.executable, "-c", "from recipes.cli import main; main()", *words, "--out", tmp_path / "artifacts"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert closed == "1" or json.loads(done.stdout)["failed"] == []
