@@ -24,13 +24,12 @@ def _quiet():
 
     TensorFlow's libraries write their greetings before they read any log level, so only the stream itself can be held.
     """
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except OSError:
-        # No error stream at all (a service, pythonw): nothing to hold back.
+    if sys.__stderr__ is None:
+        # No error stream at all (a service, pythonw): nothing to hold back, and its number may be that of another file.
         yield
         return
+    sys.__stderr__.flush()
+    kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:

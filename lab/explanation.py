@@ -107,8 +107,8 @@ def checked(maps, arrays, explainer, places=()):
     """
     shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
-        # A copy: a method may write its next maps where it wrote these.
-        maps = tf.nest.map_structure(np.array, maps)
+        # A copy: a method may write its next maps where it wrote these. What it masked is no number.
+        maps = tf.nest.map_structure(lambda leaf: np.array(np.ma.filled(leaf, np.nan)), maps)
         same = tf.nest.map_structure(np.shape, maps) == shapes
     except (TypeError, ValueError):
         same = False

@@ -108,9 +108,18 @@ def _imported(modules, allow_code):
     }
 
 
-def _module(name):
+def imported(name):
+    """A module of the user's. Compiled copies are not written: of a file edited twice in a second they would be the first one."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(name)
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _module(name):
+    try:
+        return imported(name)
     except (Exception, SystemExit) as error:
         raise Refused(
             f"A module is named as `import` takes it, such as my_layers, and lies in the current folder or is installed. "

@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import numbers
 import threading
+import time
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from lab.registry import nearest
 from lab.text import refuse_text
 
 GIB = 1 << 30
+# Seconds that a thread waits for another one's swapped weights: a check swaps for less at a time.
+PATIENCE = 20
 
 
 class Trace:
@@ -67,7 +70,8 @@ class Network:
         self.compiled = {}
         self._found = {}
         # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
-        self.lock = threading.RLock()
+        # Shared with what sees this network from elsewhere: the lock, and the threads that keep other weights in it.
+        self.lock, self._swapping = threading.RLock(), []
         self.traces = 0
         self.halved = []
         # What the model says it takes; `spec` is what the lab takes in its place.
@@ -367,13 +371,32 @@ class Network:
         state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
         """
         self._check_state(state)
-        with self.lock:
+        with self.alone():
             own = self.state(state)
+            self._swapping.append(threading.get_ident())
             try:
                 self._assign(state)
                 yield self
             finally:
                 self._assign(own)
+                self._swapping.pop()
+
+    @contextlib.contextmanager
+    def alone(self):
+        """While open, no other thread asks the network or changes its weights.
+
+        Raises Refused where another thread keeps other weights in it for long: it may be waiting for this one.
+        """
+        started = time.monotonic()
+        while not self.lock.acquire(timeout=0.1):
+            if self._swapping and time.monotonic() - started > PATIENCE:
+                raise Refused(
+                    f"A network that holds other weights is asked by the thread that swapped them. Received: a question to {self.name} from another thread, for {PATIENCE} seconds: ask in one thread."
+                )
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     def snapshot(self):
         """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), how its layers compute, what is
@@ -381,12 +404,12 @@ class Network:
 
         Nothing is copied: it costs some milliseconds.
         """
-        with self.lock:
+        with self.alone():
             return snapshot.taken(self, self._held)
 
     def restore(self, before):
         """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
-        with self.lock:
+        with self.alone():
             return snapshot.restored(self, before)
 
     @property

@@ -245,7 +245,7 @@ def batch_statistics(network, inputs, paths):
         return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
     arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
-    with network.lock:
+    with network.alone():
         found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
     return {
         path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)
@@ -274,7 +274,7 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
     most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
     """
     most = chunks.size(network) if most is None else most
-    with network.lock:
+    with network.alone():
         function = _compiled(network, key, body, batched, shared)
         return chunks.over(
             function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved

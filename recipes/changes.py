@@ -6,6 +6,7 @@ import pathlib
 import zipfile
 
 from lab.refusal import Refused, describe
+from recipes.store import Store
 
 
 def verdicts(report):
@@ -14,6 +15,9 @@ def verdicts(report):
     if not path.is_file():
         raise Refused(f"A baseline is a run with verdicts. Received: {report}, which has none.")
     with undamaged(path):
+        folder = pathlib.Path(report).resolve().parent
+        if not Store(folder.parent.parent, folder.parent.name, folder.name).there("verdicts"):
+            raise ValueError("its verdicts are not those that were sealed")
         judged = json.loads(path.read_text(encoding="utf-8"))
         _rows(judged)
         return judged

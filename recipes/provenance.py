@@ -33,8 +33,29 @@ def own_source():
 
 
 def source(module):
-    """SHA-256 of a module's file and of all modules that it imports, directly or not, from outside the installed packages: str."""
+    """SHA-256 of a module's file and of all modules that it imports, directly or not, from its own package and from outside the
+    installed ones: str.
+    """
     return _digest(sorted(_closure(module).items()))
+
+
+# Module -> the SHA-256 of what this process last imported it from.
+_imported = {}
+
+
+def renewed(module):
+    """Have the next import of a module read its files again where they have changed since it was imported here; note their SHA-256."""
+    found = source(module)
+    if _imported.get(module, found) != found:
+        for name in _closure(module):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+    _imported[module] = found
+
+
+def imported(module):
+    """SHA-256 of what a module was imported from (`source`), whatever its files have become since: str."""
+    return _imported.get(module) or source(module)
 
 
 def file(path):
@@ -59,11 +80,14 @@ def _digest(named):
 
 
 def _closure(module):
-    """Files of a module and of what it imports, outside the standard library and the installed packages: dict of module name to path."""
-    waiting, files = [module], {}
+    """Files of a module and of what it imports from its own package and from outside the standard library and the installed packages:
+    dict of module name to path.
+    """
+    waiting, files, own = [module], {}, module.partition(".")[0]
     while waiting:
         name = waiting.pop()
-        path = _own_file(name) if name not in files and _followed(name.partition(".")[0]) else None
+        package = name.partition(".")[0]
+        path = _own_file(name) if name not in files and (package == own or _followed(package)) else None
         if path is not None:
             files[name] = path
             waiting += _imports(path, name)
@@ -83,15 +107,17 @@ def _followed(package):
 def _spec(name):
     try:
         return importlib.util.find_spec(name)
-    except (ImportError, AttributeError, ValueError):
-        # A name that is imported and is no module: an attribute of one, or something that is not installed here.
+    except (Exception, SystemExit):
+        # A name that is imported and is no module: an attribute of one, or something that is not installed here. To find a module its
+        # package is imported, which may raise anything.
         return None
 
 
 def _own_file(name):
-    """The Python file of a module, or None where it has none."""
+    """The Python file of a module, or None where it has none; of a script that runs, the script's."""
     spec = _spec(name)
-    return pathlib.Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+    place = spec.origin if spec else getattr(sys.modules.get(name), "__file__", None)
+    return pathlib.Path(place) if place and place.endswith(".py") and pathlib.Path(place).is_file() else None
 
 
 def _is_installed(place):
@@ -112,7 +138,7 @@ def _imports(path, name):
     """Every module that a file's import statements may mean, the packages around it included: list of str."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     modules = [name.rpartition(".")[0]]
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -120,6 +146,14 @@ def _imports(path, name):
             base = importlib.util.resolve_name(base, package) if node.level else base
             modules += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return [part for module in modules if module for part in _prefixes(module)]
+
+
+def _parsed(path):
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        # What cannot be read imports nothing; that it cannot is told by whoever imports it.
+        return ast.Module([], [])
 
 
 def _prefixes(module):

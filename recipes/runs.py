@@ -157,6 +157,7 @@ def _keep_times(store, seconds):
 def _times(path):
     """What the last run noted; nothing where there was none or its note is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        return {**noted, "seconds": dict(noted["seconds"])}
+    except (OSError, ValueError, TypeError, KeyError):
         return {}

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import itertools
 import pathlib
 import re
@@ -52,6 +51,9 @@ class Workshop:
         return self._loaded(model, weights)
 
     def _loaded(self, model, weights):
+        # To find a module may run code of its package.
+        for module in model.modules if self.allow_code else ():
+            renew(module)
         return models.load(
             model.source,
             weights=weights,
@@ -220,11 +222,12 @@ class Workshop:
         return provenance.file(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
 
     def sources(self):
-        """SHA-256 of the code of every method "module:function" and every module of custom layers, and of what they import: dict of
-        name to str.
+        """SHA-256 of the code of every method "module:function", of every module that a model's layers come from, and of what these
+        import: dict of name to str.
         """
-        named = {name for name in method_names(self.recipe) if ":" in name} | set(self.recipe.model.modules)
-        return {name: provenance.source(name.partition(":")[0]) for name in sorted(named)}
+        strangers = {name: name.partition(":")[0] for name in method_names(self.recipe) if ":" in name}
+        modules = {} if self.recipe.world else {name: name for name in self.recipe.model.modules}
+        return {name: provenance.imported(module) for name, module in sorted((strangers | modules).items())}
 
     def seconds_per_gradient(self):
         """How long one sample's gradient takes here, and compiling it, measured once on eight copies of the first image: float, float."""
@@ -258,11 +261,16 @@ def _config(layer):
         return type(layer).__qualname__
 
 
+def renew(module):
+    """Have a user's module, of the current folder or installed, imported as its files are now."""
+    if str(pathlib.Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(pathlib.Path.cwd()))
+    provenance.renewed(module)
+
+
 def stranger(name):
     """The function named "module:function", from the installed packages or the current folder. Raises Refused where there is none."""
     module, _, function = name.partition(":")
-    if str(pathlib.Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(pathlib.Path.cwd()))
     method = getattr(_imported(module, name), function, None)
     if not callable(method):
         kind = (
@@ -273,14 +281,12 @@ def stranger(name):
 
 
 def _imported(module, name):
-    """A module of the user's. Compiled copies are not written: of a file edited twice in a second they would be the first one."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    """A module of the user's, as its files are now."""
     try:
-        return importlib.import_module(module)
+        renew(module)
+        return models.imported(module)
     except (Exception, SystemExit) as error:
         # A module that cannot be imported may raise anything: it is told, and where.
         raise Refused(
             f'A method of your own is "module:function". Received: {name!r}: {type(error).__name__}: {error}.'
         ) from error
-    finally:
-        sys.dont_write_bytecode = before

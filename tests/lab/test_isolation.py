@@ -68,6 +68,14 @@ def test_maps_are_those_of_their_own_call(network):
     assert not np.array_equal(first, second)
 
 
+def test_what_a_method_masked_is_no_number(network):
+    def masks(network, inputs, objective):
+        return np.ma.masked_array(np.abs(inputs), mask=np.arange(inputs.size).reshape(inputs.shape) == 5)
+
+    maps = lab.explain(network, networks.images(), GOAL, method=masks)
+    assert np.isnan(maps.maps).sum() == 1 and maps.flags[0] == ("not finite",)
+
+
 def test_what_all_of_a_process_share_is_kept_from_a_method(network):
     def shared():
         handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
@@ -182,3 +190,25 @@ def test_a_layer_of_free_sides_takes_maps_of_any_sides():
     for method in ("layer_gradient_x_activation", "internal_influence", "layer_conductance", "gradcam"):
         maps = lab.explain(network, networks.images(2), GOAL, method=method, layer="c").maps
         assert maps.shape[:3] == (2, 14, 14)
+
+
+def test_a_method_that_asks_in_threads_works_alone_and_is_refused_under_swapped_weights(network, monkeypatch):
+    """Its threads wait for the weights of the thread that waits for them: refused, and never a hang."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import lab.network
+
+    def threaded(network, inputs, objective):
+        def one(row):
+            return lab.gradient(network, inputs[row : row + 1], objective.rows([row]))
+
+        with ThreadPoolExecutor(2) as pool:
+            return np.concatenate(list(pool.map(one, range(len(inputs)))))
+
+    inputs = networks.images()
+    maps = lab.explain(network, inputs, GOAL, method=threaded).maps
+    assert networks.distance(maps, lab.gradient(network, inputs, GOAL)) < 1e-3
+    monkeypatch.setattr(lab.network, "PATIENCE", 0.5)
+    with network.weights(network.state()), pytest.raises(lab.Refused, match="ask in one thread"):
+        lab.explain(network, inputs, GOAL, method=threaded)
+    assert networks.distance(lab.explain(network, inputs, GOAL, method=threaded).maps, maps) < 1e-3

@@ -138,7 +138,7 @@ def test_a_network_without_a_range_names_the_option(command, small_file, photo):
 
 # Damaged runs -------------------------------------------------------------------------------------------------------------
 
-DAMAGE = [b"", b"{", b"[]", b'{"0-parameters": {"verdicts": [{"method": "x"}]}}', b"\xff\xfe\x00"]
+DAMAGE = [b"", b"{", b"{}", b"[]", b'{"0-parameters": {"verdicts": [{"method": "x"}]}}', b"\xff\xfe\x00"]
 
 
 def test_damaged_runs_are_said_to_be(command, user, photo, tmp_path):
@@ -149,6 +149,10 @@ def test_damaged_runs_are_said_to_be(command, user, photo, tmp_path):
         code, _, error = command("check", *user, "--method", "gradient", "--seeds", 3, "--baseline", run)
         assert code == 2 and "damaged" in error, (damage, error)
     explained = pathlib.Path(json.loads(command("explain", photo, *user, "--method", "gradient", "--json")[1])["run"])
+    for damage in (*DAMAGE, b'{"seconds": 3}'):
+        # What only tells how long it took stops nothing.
+        (explained / "timings.json").write_bytes(damage)
+        assert command("explain", photo, *user, "--method", "gradient", "--quiet")[0] == 0, damage
     for name in ("manifest.json", "jobs/explain/gradient/maps.npz", "jobs/explain/gradient/about.json"):
         kept = (explained / name).read_bytes()
         (explained / name).write_bytes(kept[: len(kept) // 2])
@@ -337,3 +341,14 @@ def test_tables_that_are_none(command, beside, text, expected):
     given = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
     code, _, error = command(*given, "--table", beside / "t.csv", "--target", 1)
     assert code == 2 and re.search(expected, error), error
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_process_without_a_stream_of_its_own_works(small_file, photo, tmp_path, closed):
+    words = ["explain", photo, "--model", small_file, "--input-range", -1, 1, "--method", "gradient", "--json"]
+    command = [sys.executable, "-c", "from recipes.cli import main; main()", *words, "--out", tmp_path / "artifacts"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert closed == "1" or json.loads(done.stdout)["failed"] == []

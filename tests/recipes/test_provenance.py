@@ -29,7 +29,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "pack" / "inner.py").write_text("from . import leaf\nfrom .leaf import other as k\n")
     (tmp_path / "pack" / "leaf.py").write_text("other = 1\n")
     (tmp_path / "unrelated.py").write_text("x = 1\n")
-    for name in ("mine", "helper", "pack", "pack.inner", "pack.leaf"):
+    for name in ("mine", "helper", "my_layers", "pack", "pack.inner", "pack.leaf"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
@@ -48,6 +48,55 @@ def test_what_a_method_does_not_import_and_what_is_installed_do_not_count(projec
     (project / "unrelated.py").write_text("x = 2\n")
     assert provenance.source("mine") == before
     assert set(provenance._closure("mine")) == {"mine", "helper", "pack", "pack.inner", "pack.leaf"}
+
+
+def test_a_module_is_imported_anew_where_anything_that_it_imports_was_edited(project):
+    from recipes.workshop import stranger
+
+    ones = np.ones(3)
+    assert stranger("mine:f")(None, ones, None).sum() == 3
+    first, same = provenance.imported("mine"), sys.modules["mine"]
+    assert stranger("mine:f") is same.f
+    (project / "helper.py").write_text("SCALE = 7\n")
+    (project / "mine.py").write_text((project / "mine.py").read_text().replace("np.abs(x)", "helper.SCALE * x"))
+    assert provenance.imported("mine") == first
+    assert stranger("mine:f")(None, ones, None).sum() == 21 and provenance.imported("mine") != first
+
+
+def test_a_module_that_cannot_be_read_is_refused_and_a_script_has_a_source(project, monkeypatch):
+    from lab.refusal import Refused
+    from recipes.workshop import stranger
+
+    (project / "unread.py").write_text("def f(:\n")
+    with pytest.raises(Refused, match="SyntaxError"):
+        stranger("unread:f")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(project / "mine.py"), raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert "__main__" in provenance._closure("__main__") and "helper" in provenance._closure("__main__")
+
+
+def test_the_code_of_a_models_layers_counts(command, project, tmp_path):
+    source = """import keras
+@keras.saving.register_keras_serializable("provenance")
+class Scale(keras.layers.Layer):
+    def call(self, inputs):
+        return 1.0 * inputs
+"""
+    (tmp_path / "my_layers.py").write_text(source)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    layers = importlib.import_module("my_layers")
+    tail = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    keras.Sequential([keras.Input((16, 16, 3)), layers.Scale(), *tail]).save(tmp_path / "m.keras")
+    words = ["explain", tmp_path / "a.png", "--model", tmp_path / "m.keras", "--input-range", -1, 1, "--json"]
+    words += ["--import", "my_layers", "--allow-code", "--method", "gradient"]
+    sums = []
+    for scale in ("1.0", "0.5"):
+        (tmp_path / "my_layers.py").write_text(source.replace("1.0", scale))
+        code, said, error = command(*words)
+        assert code == 0, error
+        with np.load(pathlib.Path(json.loads(said)["run"]) / "jobs/explain/gradient/maps.npz") as maps:
+            sums.append(np.abs(maps["maps/0"]).sum())
+    assert np.isclose(sums[1], 0.5 * sums[0])
 
 
 def test_versions_name_the_libraries_behind_adapters():
