@@ -22,6 +22,7 @@ EXPECTED = {
     "faithfulness": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE")),
     "retraining": {"noise": ("FAIL", "INCONCLUSIVE")},
     "implementation": {},
+    "derivative": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL",)),
     "contract": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("PASS",)),
     "entropy": dict.fromkeys(("edges", "noise"), ("INCONCLUSIVE",)),
 }

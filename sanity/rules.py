@@ -488,6 +488,41 @@ def _added_up(evidence, margins, seed):
 
 @rules.register(
     about=About(
+        "Is the derivative it claims to be",
+        "error",
+        {
+            "FORETELLS": "the map foretells how the score moves when the input moves a little",
+            "FORETELLS ANOTHER SCORE": "the score moves otherwise than the map says when the input moves a little",
+            "SCORE TOO ROUGH": "the score moves otherwise under one step and under two: no map could foretell it",
+            "UNDECIDED": "{why}",
+        },
+        similarity="|what the map foretells - what the score does| / |what the score does|, L2 over random directions",
+        null="the measurement's own error",
+        cannot="Cannot conclude: that a gradient is what one wants to know. It says what a small change would do, and not what the network would lose.",
+        counted={"images": "images", "directions": "directions each"},
+    )
+)
+def derivative(family, margins, seed):
+    """What was foretold against what was measured, beside what measuring with twice the step makes of itself."""
+    return [_foretold(evidence.samples, margins, seed) for evidence in family]
+
+
+def _foretold(samples, margins, seed):
+    effect, own = (two_way(samples[name][None], seed=seed) for name in ("error", "rounding"))
+    bound = max(margins.gap, margins.rough * own.mean)
+    if not own.high < margins.unstable:
+        return Ruling(
+            "INVALID", "SCORE TOO ROUGH", effect, null=own, why=f"its own error {own} is not below {margins.unstable}"
+        )
+    if effect.high <= bound:
+        return Ruling("PASS", "FORETELLS", effect, null=own, why=f"the error is at most {bound:.2f}")
+    if effect.low > bound:
+        return Ruling("FAIL", "FORETELLS ANOTHER SCORE", effect, null=own, why=f"the error is above {bound:.2f}")
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, null=own, why=f"the error {effect} holds {bound:.2f}")
+
+
+@rules.register(
+    about=About(
         "Keeps the contract",
         "",
         {"KEPT": "every promise of an explainer was kept", "BROKEN": "{why}"},

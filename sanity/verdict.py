@@ -25,7 +25,7 @@ class Margins:
     not, at or below which they did respond. alpha: of adjusted p. label: share of the ceiling below which permuted labels
     show; equal: half width of the equivalence interval there. blind, other: shares of the ceiling for maps of another class.
     gap: of completeness, in mean differences. stable, unstable: similarity under small noise. same: relative L2 of maps that
-    ought to be equal. reliable: Krippendorff's alpha. images: fewer allow no PASS, since an interval over them knows too little
+    ought to be equal. rough: how many times the measurement's own error a derivative may be off. reliable: Krippendorff's alpha. images: fewer allow no PASS, since an interval over them knows too little
     of others.
     """
 
@@ -40,6 +40,7 @@ class Margins:
     gap: float = 0.05
     stable: float = 0.9
     unstable: float = 0.5
+    rough: float = 3.0
     same: float = 0.02
     reliable: float = 0.4
     images: int = 8

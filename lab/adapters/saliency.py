@@ -30,7 +30,7 @@ def _asked(question, layer=None):
     return call
 
 
-@explainers.register(library="saliency", same_as="gradient")
+@explainers.register(library="saliency", same_as="gradient", derivative="slope")
 @one_by_one
 def gradient(question, sample):
     """PAIR saliency's GradientSaliency (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): signed float32, like the inputs."""

@@ -19,7 +19,7 @@ from lab.refusal import Refused
 NAME = "tf-explain"
 
 
-@explainers.register(library="tf_explain", same_as="gradient")
+@explainers.register(library="tf_explain", same_as="gradient", derivative="slope")
 def vanilla_gradients(network, inputs, objective):
     """tf-explain's VanillaGradients: signed gradient of the score, shaped like the inputs, float32.
 
@@ -31,7 +31,7 @@ def vanilla_gradients(network, inputs, objective):
     )
 
 
-@explainers.register(library="tf_explain", same_as="gradient_x_input")
+@explainers.register(library="tf_explain", same_as="gradient_x_input", derivative="slope times input")
 def gradients_inputs(network, inputs, objective):
     """tf-explain's GradientsInputs: signed gradient times input, shaped like the inputs, float32.
 

@@ -13,7 +13,7 @@ from lab.refusal import Refused
 NAME = "tf-keras-vis"
 
 
-@explainers.register(library="tf_keras_vis", same_as="gradient")
+@explainers.register(library="tf_keras_vis", same_as="gradient", derivative="slope")
 def saliency(network, inputs, objective):
     """tf-keras-vis's Saliency with its absolute value taken off: signed gradient, float32, like the inputs.
 

@@ -34,7 +34,7 @@ def saliency(network, inputs, objective):
     return _xplique("Saliency", network, inputs, objective, reducer=None)
 
 
-@explainers.register(library="xplique", same_as="gradient_x_input")
+@explainers.register(library="xplique", same_as="gradient_x_input", derivative="slope times input")
 def gradient_input(network, inputs, objective):
     """Xplique's GradientInput (Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713): float32, like the inputs."""
     return _xplique("GradientInput", network, inputs, objective, reducer=None)

@@ -9,7 +9,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 
 
-@explainers.register(control=True)
+@explainers.register(control=True, derivative="slope")
 def edges(network, inputs, objective):
     """Edge strength of the input itself, by the Sobel filter (a control: it ignores the network).
 
@@ -22,14 +22,14 @@ def edges(network, inputs, objective):
     )
 
 
-@explainers.register(control=True)
+@explainers.register(control=True, derivative="slope")
 def input_magnitude(network, inputs, objective):
     """The absolute value of the input itself (a control: it ignores the network); structure and shape of the inputs, float32."""
     del objective
     return tf.nest.map_structure(lambda leaf: np.abs(leaf).astype("float32"), network.inputs(inputs))
 
 
-@explainers.register(control=True)
+@explainers.register(control=True, derivative="slope")
 def centre(network, inputs, objective):
     """A Gaussian bump in the middle, a quarter of each side wide (a control: photographs are taken with the thing in the middle).
 
@@ -41,14 +41,14 @@ def centre(network, inputs, objective):
     )
 
 
-@explainers.register(control=True)
+@explainers.register(control=True, derivative="slope")
 def noise(network, inputs, objective, *, seed):
     """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and what is seen)."""
     del objective
     return tf.nest.map_structure(lambda leaf: np.stack([_noise(each, seed) for each in leaf]), network.inputs(inputs))
 
 
-@explainers.register(control=True)
+@explainers.register(control=True, derivative="slope")
 def constant(network, inputs, objective):
     """One everywhere (a control: it says nothing); structure and shape of the inputs, float32."""
     del objective

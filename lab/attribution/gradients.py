@@ -9,7 +9,7 @@ from lab.embeddings import at_embeddings
 from lab.environment import tf
 
 
-@explainers.register
+@explainers.register(derivative="slope")
 @at_embeddings
 def gradient(network, inputs, objective):
     """Gradient of the score at the inputs (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
@@ -20,7 +20,7 @@ def gradient(network, inputs, objective):
     return plain(routines.gradient(network, inputs, objective)[1])
 
 
-@explainers.register
+@explainers.register(derivative="slope times input")
 @at_embeddings
 def gradient_x_input(network, inputs, objective):
     """Gradient times input (Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713).

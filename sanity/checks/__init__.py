@@ -23,6 +23,7 @@ from sanity.checks import (  # noqa: E402, F401  (registering)
     contract,
     cue,
     decoy,
+    derivative,
     entropy,
     faithfulness,
     implementation,

@@ -96,6 +96,9 @@ SEEN = [
     ("implementation", "smoothgrad", "NOT APPLICABLE", "INVALID"),
     ("faithfulness", "gradcam", "BEATS RANDOM ORDER", "PASS"),
     ("contract", "smoothgrad", "KEPT", "PASS"),
+    ("derivative", "gradient", "FORETELLS", "PASS"),
+    ("derivative", "gradient_x_input", "FORETELLS", "PASS"),
+    ("derivative", "smoothgrad", "NOT APPLICABLE", "INVALID"),
 ]
 
 

@@ -1,0 +1,116 @@
+"""Derivative: does a map that claims to be a gradient say how the score moves when the input moves a little?
+
+Along random directions the score is measured at two points, and the difference is compared with what the map foretells: no other
+network, no control and no margin but the measurement's own error is needed. The map of another class, of a loss, with its sign
+turned or of weights that are no longer there foretells something else.
+"""
+
+import numpy as np
+
+from lab import routines
+from lab.attribution import explainers
+from lab.environment import tf
+from lab.refusal import Refused
+from sanity import gates
+from sanity.checks import checks
+from sanity.evidence import Gate
+from sanity.seeds import derive_seed
+from sanity.viewer import Viewer, planes
+
+# What a map may claim to be, and whether it is to be divided by the input to be the score's slope.
+CLAIMS = {"slope": False, "slope times input": True}
+# Steps as shares of each sample's own range, tried from large to small: few kinks ought to lie between the ends, and float32 must tell
+# their scores apart. A deep network of ReLUs needs a smaller one than a small network.
+STEPS = (2e-3, 5e-4, 1.2e-4, 3e-5, 8e-6)
+
+
+def refuse(*, directions=16, claimed=None):
+    """Raise Refused for options that this check does not know."""
+    if int(directions) != directions or directions < 6:
+        raise Refused(f"directions is a whole number of 6 or more. Received: {directions!r}.")
+    if claimed is not None and claimed not in CLAIMS:
+        raise Refused(f"claimed is one of {', '.join(CLAIMS)}. Received: {claimed!r}.")
+
+
+def prepare(subject, *, seed):
+    """The step under which the score's own differences agree best with those of twice the step, for all methods to share: float, or
+    None where there is nothing to move. It is chosen by the measurement alone, before any map is seen.
+    """
+    if not _floating(subject):
+        return None
+    still = np.zeros(subject.inputs.shape)
+    rough = [np.nanmean(_compared(subject, still, step, 4, seed)["rounding"]) for step in STEPS]
+    return STEPS[int(np.nanargmin(rough))] if np.isfinite(rough).any() else STEPS[0]
+
+
+@checks.register(prepare=prepare, refuse=refuse)
+def derivative(explainer, subject, *, seed, directions=16, claimed=None, prepared=None, **options):
+    """How far is what the map foretells from differences of the score along random directions? -> `Evidence`.
+
+    directions: for each sample. claimed: what to divide the map by though the explainer does not say it by an attribute
+    `derivative` (one of CLAIMS). prepared: the step, what `prepare` gives. options: the explainer's own. Samples: `error`, the relative L2 distance of the
+    foretold from the measured differences over the directions, and `rounding`, that of the measured ones with twice the step.
+    """
+    refuse(directions=directions, claimed=claimed)
+    viewer = Viewer(explainer, subject, seed, options)
+    claim = claimed or explainers.tag(explainer, "derivative") or getattr(explainer, "derivative", None)
+    stated = Gate(
+        "claims a derivative",
+        "passed" if claim else "not applicable",
+        claim or "the method says of itself no such thing",
+    )
+    possible = Gate(
+        "one floating input",
+        "passed" if _floating(subject) else "not applicable",
+        f"{tf.nest.map_structure(np.shape, subject.inputs)}",
+    )
+    if not claim or not _floating(subject):
+        return viewer.evidence("derivative", {}, [stated, possible])
+    maps = viewer.maps()
+    if maps.shape != subject.inputs.shape:
+        shaped = Gate("map has the inputs' shape", "failed", f"{maps.shape} for {subject.inputs.shape}")
+        return viewer.evidence("derivative", {}, [stated, possible, shaped])
+    step = prepared or prepare(subject, seed=seed)
+    samples = _compared(subject, _slopes(maps, subject.inputs, claim), step, directions, seed)
+    passed = [stated, possible, gates.usable(planes(maps)), gates.frozen(subject, viewer)]
+    sizes, settings = {"directions": directions}, {"directions": directions, "claim": claim, "step": step}
+    return viewer.evidence("derivative", samples, passed, sizes=sizes, settings=settings)
+
+
+def _floating(subject):
+    return isinstance(subject.inputs, np.ndarray) and subject.inputs.dtype.kind == "f"
+
+
+def _slopes(maps, inputs, claim):
+    """The gradient that a map claims to hold, float64; nan where an input of zero has taken it away."""
+    maps = maps.astype("float64")
+    if not CLAIMS[claim]:
+        return maps
+    return np.divide(maps, inputs, out=np.full(maps.shape, np.nan), where=inputs != 0)
+
+
+def _compared(subject, slopes, step, directions, seed):
+    """The two relative distances of each sample: dict of name to float64 [samples]."""
+    axes = tuple(range(1, subject.inputs.ndim))
+    step = step * (subject.inputs.max(axes, keepdims=True) - subject.inputs.min(axes, keepdims=True))
+    known, rows = np.isfinite(slopes), []
+    for turn in range(directions):
+        rng = np.random.default_rng(derive_seed(seed, "direction", turn))
+        # What the network masks, and where the map cannot say anything, stays as it is.
+        move = np.where(known, step * rng.standard_normal(subject.inputs.shape[1:]), 0).astype(subject.inputs.dtype)
+        foretold = np.where(known, slopes * move, 0).sum(axes)
+        rows.append((foretold, _difference(subject, move, 1), _difference(subject, move, 2)))
+    foretold, measured, doubled = (np.stack(each) for each in zip(*rows))
+    size = np.linalg.norm(measured, axis=0)
+    size = np.where(size > 0, size, np.nan)
+    return {
+        "error": np.linalg.norm(foretold - measured, axis=0) / size,
+        "rounding": np.linalg.norm(doubled - measured, axis=0) / size,
+    }
+
+
+def _difference(subject, move, times):
+    """Half the difference of the scores at both ends of a move, for one move: float64 [samples]."""
+    ends = [subject.network.keep(subject.inputs, subject.inputs + sign * times * move) for sign in (1, -1)]
+    above, below = (routines.scores(subject.network, end, subject.objective).astype("float64") for end in ends)
+    return (above - below) / (2 * times)
