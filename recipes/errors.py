@@ -9,13 +9,13 @@ import os
 import re
 import signal
 import sys
-import threading
 import traceback
 import warnings
 
 import click
 
 from lab.refusal import Refused, describe
+from recipes import signals
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -32,23 +32,25 @@ class Gated(click.ClickException):
     exit_code = 1
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which stops a run as Ctrl-C does."""
-
-
 class Group(click.Group):
     """Commands whose every end has its own words and exit code: an interruption, and what nobody expected."""
 
     def invoke(self, context):
         """Run the command that was named."""
-        with _terminable(), _plain_warnings():
+        with signals.heard(), _plain_warnings():
             try:
                 return super().invoke(context)
             except KeyboardInterrupt as error:
-                _stop(error)
+                _stop(
+                    f": {error}. Give the same command again to go on"
+                    if str(error)
+                    else ", before anything was written"
+                )
             except (click.ClickException, click.exceptions.Exit, click.Abort):
                 raise
             except Exception as error:
+                if signals.arrived():
+                    _stop("; what was finished is kept")
                 # Exit code 1 belongs to verdicts: whatever nobody has thought of ends with 3, in one line.
                 if os.environ.get("LAB_TRACEBACK"):
                     traceback.print_exc()
@@ -57,30 +59,9 @@ class Group(click.Group):
                 ) from error
 
 
-def _stop(error):
-    number = (
-        signal.SIGTERM if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated) else signal.SIGINT
-    )
-    kept = f": {error}. Give the same command again to go on" if str(error) else ", before anything was written"
+def _stop(kept):
     click.echo(f"Stopped{kept}.", err=True)
-    sys.exit(STOPPED[number])
-
-
-@contextlib.contextmanager
-def _terminable():
-    """While open, SIGTERM raises Terminated, where this thread may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(*_):
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    sys.exit(STOPPED[signals.arrived() or signal.SIGINT])
 
 
 @contextlib.contextmanager

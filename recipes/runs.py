@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass
 
 from lab.refusal import describe
-from recipes import provenance, schema
+from recipes import provenance, schema, signals
 from recipes.explanations import lines
 from recipes.jobs import jobs, unmeasured, work
 from recipes.report.page import page
@@ -127,8 +127,10 @@ def _attempt(job, workshop, store):
     """One job; the error in one line if it fails, its traceback beside the run."""
     try:
         outcome = work(job, workshop, store)
+        signals.stop_if_arrived()
         store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
     except Exception as error:
+        signals.stop_if_arrived()
         # One job's failure must not cost the others: it is told, kept, and turned into exit code 3. On a full disk the
         # traceback finds no room either; the line that is told remains.
         _keep_trace(job, store, traceback.format_exc())

@@ -279,6 +279,15 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, co
     assert again.returncode == 0 and "0 done before" not in again.stderr
 
 
+@pytest.mark.parametrize("method, code", [("swallows_a_stop", 143), ("ignores_a_stop", 130)])
+def test_a_stop_that_a_library_swallowed_is_still_a_stop(command, user, photo, tmp_path, method, code):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    words = ["--method", f"tests.recipes.strangers:{method},gradient"]
+    stopped, _, error = command("explain", photo, *user, *words)
+    assert stopped == code and "1 of 4 jobs are done and kept" in error, error
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
 def test_settings_of_recipes_reach_their_digest_apart():
     from recipes.store import digest
 
