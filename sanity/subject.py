@@ -66,39 +66,51 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     several outputs. region: for an output with positions, whether the target's score is averaged over "all" of them or over those
     where it is "predicted". Raises Refused for labels that are no classes, and for an output that cannot be asked so.
     """
-    inputs = _inputs(network, data, fit)
-    name = _output(network, output)
-    placed = len(network.outputs[name]) > 2
+    inputs, name = _inputs(network, data, fit), _output(network, output)
     _refuse_region(network, name, region)
     scores = _scores(network, inputs, name, data.labels is not None)
-    if region == "predicted" and scores.shape[-1] == 1:
-        raise Refused(
-            f"A class is predicted where an output tells classes apart. Received: region='predicted' for the one number of {name!r} at each position; region='all' explains its mean."
-        )
+    _refuse_prediction(scores, name, region)
     means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
-    top = _predicted(scores) if placed else scores.argmax(axis=1)
-    if placed and scores.shape[-1] != network.outputs[name][-1]:
-        # Of one unit at each position, a map of its own class: the other is what is left, most of most images.
-        top = np.ones_like(top)
+    top = _top(network, scores, name)
     targets = top if target == "top" else np.full(len(top), network.class_index(target, name))
-    objective = (_regional if placed else _of_class)(network, targets, scores, name, region)
+    objective = (_of_class if scores.ndim == 2 else _regional)(network, targets, scores, name, region)
     network.check(objective)
-    right = None if data.labels is None else correct_classes(data.labels, means.shape[1], network.names_in(name))
-    correct = None if right is None or placed else right[np.arange(len(top)), top]
-    labels = None if correct is None or (right.sum(axis=1) != 1).any() else right.argmax(axis=1)
     _warn_collapsed(network, inputs, means)
     return Subject(
         network,
         inputs,
         objective,
         tuple(data.names),
-        correct=correct,
-        labels=labels,
         classes=means.shape[1],
-        chance=None if correct is None else float(right.mean()),
         targets=targets,
         output=name,
+        **_graded(network, data.labels, scores, name, top),
     )
+
+
+def _top(network, scores, name):
+    """Each sample's own highest class, of an output with positions the one that most of them are given: int [samples]."""
+    if scores.ndim == 2:
+        return scores.argmax(axis=1)
+    if scores.shape[-1] != network.outputs[name][-1]:
+        # Of one unit at each position, a map of its own class: the other is what is left, most of most images.
+        return np.ones(len(scores), int)
+    return _predicted(scores)
+
+
+def _graded(network, labels, scores, name, top):
+    """What labels say of the answers: dict of `correct`, `labels` and `chance` of a `Subject`; empty where there are none to ask."""
+    if labels is None:
+        return {}
+    right = correct_classes(labels, scores.shape[-1], network.names_in(name))
+    if scores.ndim > 2:
+        return {}
+    one_each = (right.sum(axis=1) == 1).all()
+    return {
+        "correct": right[np.arange(len(top)), top],
+        "labels": right.argmax(axis=1) if one_each else None,
+        "chance": float(right.mean()),
+    }
 
 
 def _inputs(network, data, fit):
@@ -161,6 +173,13 @@ def _refuse_region(network, name, region):
     if len(shape) < 3 and region is not None:
         raise Refused(
             f"A region is of an output with positions. Received: region={region!r} for {name!r} of shape {shape}."
+        )
+
+
+def _refuse_prediction(scores, name, region):
+    if region == "predicted" and scores.shape[-1] == 1:
+        raise Refused(
+            f"A class is predicted where an output tells classes apart. Received: region='predicted' for the one number of {name!r} at each position; region='all' explains its mean."
         )
 
 
