@@ -12,7 +12,7 @@ from captum import attr
 
 
 def channels_first(array):
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1)).astype("float32"))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1)))
 
 
 def channels_last(tensor):
@@ -22,7 +22,7 @@ def channels_last(tensor):
 def lite0(path):
     from efficientnet_lite_pytorch import EfficientNet
 
-    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).double().eval()
 
 
 def of_lite0(given):
