@@ -15,11 +15,10 @@ from sanity.checks import checks, faithfulness, truth
 from sanity.evidence import Evidence
 from sanity.localisation import lift, localisations
 from sanity.randomization import forget, stages
-from sanity.rules import MEASURE, SIGNED, rules
+from sanity.ruling import MEASURE, SIGNED, Margins, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
 from sanity.statistics import wilson
-from sanity.verdict import Margins
 from sanity.viewer import Viewer
 
 

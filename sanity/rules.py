@@ -4,13 +4,12 @@ A rule is registered under its check's name with the tag `about`: the words of i
 """
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from lab.attribution import explainers
-from lab.registry import Registry
 from sanity.checks.faithfulness import METRICS
+from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.statistics import (
     FEWEST,
     Interval,
@@ -25,46 +24,6 @@ from sanity.statistics import (
     unmeasured,
     within_less_across,
 )
-from sanity.verdict import Ruling
-
-rules = Registry("rule")
-MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
-MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
-
-
-@dataclass(frozen=True)
-class About:
-    """question: the column of the report card. effect, ceiling, null: what the three numbers are called. said: finding to words.
-
-    sampled: whether the verdict is about more images than those it saw, so that a handful allows no PASS.
-    """
-
-    question: str
-    effect: str
-    said: dict
-    similarity: str = MAPS
-    ceiling: str = ""
-    null: str = ""
-    sampled: bool = True
-    cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
-    counted: dict = field(
-        default_factory=lambda: {"images": "images", "twins": "trained networks", "networks": "random networks"}
-    )
-
-    def sentence(self, evidence, ruling):
-        """The verdict in one sentence, numbers and sizes included."""
-        words = self.said.get(ruling.finding, "").format(why=ruling.why)
-        start = f"{ruling.finding} on {evidence.subject}" + (f": {words}" if words else "")
-        if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
-            return f"{start}{ruling.why}." if words else f"{start}: {ruling.why}."
-        named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
-        numbers = ", ".join(f"{name} {interval}" for name, interval in named if name)
-        tested = f", p = {ruling.p:.2g}" if ruling.p is not None else ""
-        sizes = ", ".join(
-            f"{evidence.sizes[key]} {name}" for key, name in self.counted.items() if key in evidence.sizes
-        )
-        return f"{start} ({'; '.join(filter(None, [numbers + tested, sizes]))})."
-
 
 # Networks against networks ------------------------------------------------------------------------------------------------
 

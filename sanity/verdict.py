@@ -2,64 +2,20 @@
 
     judge(family) -> [Verdict]      evidence of several methods under one check, judged beside each other
 
-The rules are in `sanity.rules`, the margins here, and nowhere else.
+The rules are in `sanity.rules` or beside their check, the margins in `sanity.ruling`, and nowhere else.
 """
 
 import html
 from dataclasses import asdict, dataclass, replace
 
 from lab.refusal import Refused
+from sanity.rules import rules
+from sanity.ruling import Margins, Ruling
 from sanity.statistics import Interval
 
-OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
 # Words that promise more than a check can give; no sentence of a verdict holds one.
 FORBIDDEN = ("faithful", "trustworthy", "correct", "explains", "proves")
 FOOTER = "Passing is necessary, not sufficient: noise passes some checks too. Verdicts do not transfer across architecture, data or target class."
-
-
-@dataclass(frozen=True)
-class Margins:
-    """Every threshold of every rule, calibrated in `sanity/CALIBRATION.md`.
-
-    floor: a ceiling whose lower bound is not above it is no signal. high, low: shares of the ceiling at or above which maps did
-    not, at or below which they did respond. alpha: of adjusted p. label: share of the ceiling below which permuted labels
-    show; equal: half width of the equivalence interval there. blind, other: shares of the ceiling for maps of another class.
-    gap: of completeness, in mean differences. stable, unstable: similarity under small noise. same: relative L2 of maps that
-    ought to be equal. rough: how many times the measurement's own error a derivative may be off. reliable: Krippendorff's alpha. images: fewer allow no PASS, since an interval over them knows too little
-    of others.
-    """
-
-    floor: float = 0.1
-    high: float = 0.7
-    low: float = 0.5
-    alpha: float = 0.05
-    label: float = 0.8
-    equal: float = 0.05
-    blind: float = 0.9
-    other: float = 0.7
-    gap: float = 0.05
-    stable: float = 0.9
-    unstable: float = 0.5
-    rough: float = 3.0
-    same: float = 0.02
-    reliable: float = 0.4
-    images: int = 8
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """outcome, one of OUTCOMES; finding, in capitals; effect, ceiling, null: `Interval`s, undefined where there is none; p, adjusted,
-    or None; why: the clause that decided; numbers: the effect in words; also: other intervals by name.
-    """
-
-    outcome: str
-    finding: str
-    effect: Interval = Interval(float("nan"), float("nan"), float("nan"))
-    ceiling: Interval = Interval(float("nan"), float("nan"), float("nan"))
-    null: Interval = Interval(float("nan"), float("nan"), float("nan"))
-    p: float | None = None
-    why: str = ""
-    also: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -104,8 +60,6 @@ def judge(family, *, margins=Margins(), seed=0):
 
     Raises Refused for evidence of several checks, and for a check whose numbers are not judged.
     """
-    from sanity.rules import rules
-
     checks = {evidence.check for evidence in family}
     if len(checks) != 1:
         raise Refused(f"A family is judged under one check. Received: {', '.join(sorted(checks)) or 'nothing'}.")

@@ -16,7 +16,7 @@ from recipes.report.policy import restricted
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
 from sanity.metrics import metrics
-from sanity.rules import MEASURE, rules
+from sanity.ruling import MEASURE, rules
 from sanity.statistics import two_way
 from sanity.verdict import FOOTER
 

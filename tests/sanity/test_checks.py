@@ -17,7 +17,7 @@ from sanity.checks.faithfulness import METRICS, _by_segment
 from sanity.controls import EXPECTED, audit
 from sanity.metrics import metrics
 from sanity.removal import orders
-from sanity.rules import rules
+from sanity.ruling import rules
 from sanity.subject import Subject, planted
 from sanity.verdict import judge
 from sanity.worlds import worlds

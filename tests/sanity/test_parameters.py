@@ -18,10 +18,10 @@ from sanity.comparison import similar
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.randomization import blocks, changes, draw, forget, layers_in_order, stages
-from sanity.rules import MEASURE, SIGNED, rules
+from sanity.ruling import MEASURE, OUTCOMES, SIGNED, Margins, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.subject import Subject, subject
-from sanity.verdict import FORBIDDEN, OUTCOMES, Margins, Ruling, judge
+from sanity.verdict import FORBIDDEN, judge
 from sanity.viewer import Viewer, nudge, planes
 from tests import networks
 
