@@ -110,6 +110,11 @@ class Objective:
             )
         )
 
+    def about(self, classes):
+        """The same question about other classes, one a sample, of the same output and over the same region; for an objective of one term."""
+        ((weight, term),) = self.terms
+        return Objective(((weight, replace(term, numbers=(tuple(classes), *term.numbers[1:]))),))
+
     @property
     def weights(self):
         """The weight of each term: float32 [terms]."""

@@ -27,11 +27,11 @@ class Registry:
     def register(self, function=None, **tags):
         """Decorator that adds a function under its own name, with optional tags; returns the function.
 
-        The tag `library` puts the name of another library before it: "tf_explain.gradcam".
+        The tag `library` puts the name of another library before it: "tf_explain.gradcam". The tag `name` stands in place of its own.
         """
         if function is None:
             return lambda waiting: self.register(waiting, **tags)
-        name = ".".join([*([tags["library"]] if "library" in tags else []), function.__name__])
+        name = ".".join([*([tags["library"]] if "library" in tags else []), tags.get("name", function.__name__)])
         if name in self._functions:
             raise Refused(f"Each {self.noun} has a name of its own. Received: {name!r} twice.")
         self._functions[name] = function

@@ -20,6 +20,15 @@ EXPECTED = {
     "invariance": {"centre": ("INVARIANT",)},
     "completeness": {"edges": ("INCONCLUSIVE",), "centre": ("INCONCLUSIVE",)},
     "faithfulness": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE")),
+    # Where an input is one-hot, its magnitude is the same in every cell.
+    "class_crossing": dict.fromkeys(
+        ("edges", "input_magnitude", "centre", "noise"), ("FAIL", "ORACLE DOES NOT PASS", "GATE FAILED")
+    ),
+    "image_crossing": {
+        "centre": ("FAIL", "ORACLE DOES NOT PASS"),
+        "noise": ("FAIL", "INCONCLUSIVE", "ORACLE DOES NOT PASS"),
+    },
+    "place": dict.fromkeys(("centre", "noise"), ("FAIL", "INCONCLUSIVE", "ORACLE DOES NOT PASS")),
     "retraining": {"noise": ("FAIL", "INCONCLUSIVE")},
     "implementation": {},
     "derivative": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL",)),

@@ -30,6 +30,20 @@ def blur(inputs, removed, rng):
 
 
 @fills.register
+def typical(inputs, removed, rng):
+    """The mean over all samples at the same place: of a table, the column's own mean."""
+    del rng  # Nothing is drawn.
+    return _put(inputs, removed, inputs.mean(axis=0, keepdims=True))
+
+
+@fills.register
+def donor(inputs, removed, rng):
+    """What another sample, drawn at random, has at the same place."""
+    steps = rng.integers(1, max(2, len(inputs)), len(inputs))
+    return _put(inputs, removed, inputs[(np.arange(len(inputs)) + steps) % len(inputs)])
+
+
+@fills.register
 def flip(inputs, removed, rng):
     """The opposite value in the sample's own range (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140)."""
     del rng  # Nothing is drawn.

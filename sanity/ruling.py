@@ -24,7 +24,8 @@ class Margins:
     show; equal: half width of the equivalence interval there. blind, other: shares of the ceiling for maps of another class.
     gap: of completeness, in mean differences. stable, unstable: similarity under small noise. same: relative L2 of maps that
     ought to be equal. rough: how many times the measurement's own error a derivative may be off. reliable: Krippendorff's alpha. images: fewer allow no PASS, since an interval over them knows too little
-    of others.
+    of others. small: share of the oracle's crossing below which a crossing is none. known: an oracle's crossing below it says
+    too little.
     """
 
     floor: float = 0.1
@@ -42,6 +43,8 @@ class Margins:
     same: float = 0.02
     reliable: float = 0.4
     images: int = 8
+    small: float = 0.05
+    known: float = 0.2
 
 
 @dataclass(frozen=True)

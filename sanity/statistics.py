@@ -113,6 +113,44 @@ def max_t(similarities, size):
     return np.where(moved[:, 0], beyond.mean(axis=1), 1.0)
 
 
+def sign_flips(differences, *, seed, draws=DRAWS * 5):
+    """p of each member of a family that its mean is not above zero, adjusted by the largest statistic over the family: float64 [members].
+
+    differences: [members, units]; nan counts as nothing. The signs of a unit are flipped for all members at once, exactly for up to
+    12 units, else by `draws` random flips (the observed ones among them). Each member is in units of its own root sum of squares,
+    which no flip changes. A member that is zero everywhere gets 1.
+    """
+    values = np.nan_to_num(np.asarray(differences, "float64"))
+    size = np.sqrt((values**2).sum(axis=1, keepdims=True))
+    values = np.divide(values, size, out=np.zeros_like(values), where=size > 0)
+    units = values.shape[1]
+    if units <= 12:
+        flips = np.array(list(itertools.product((1.0, -1.0), repeat=units)))
+    else:
+        flips = np.random.default_rng(seed).choice((1.0, -1.0), (draws, units))
+        flips[0] = 1
+    largest = (flips @ values.T).max(axis=1)
+    beyond = (largest[None] >= values.sum(axis=1, keepdims=True) - 1e-9).mean(axis=1)
+    return np.where(size[:, 0] > 0, beyond, 1.0)
+
+
+def rotations(agreements, *, seed, draws=DRAWS * 5):
+    """p of each member of a family that its first way is no better than any other, adjusted as in `sign_flips`: float64 [members].
+
+    agreements: [members, ways, units], the way as it is first; each unit is turned at random, for all members alike.
+    """
+    values = np.nan_to_num(np.asarray(agreements, "float64"))
+    values = values - values.mean(axis=1, keepdims=True)
+    size = np.sqrt((values**2).mean(axis=1).sum(axis=1))
+    ways, units = values.shape[1:]
+    turns = np.random.default_rng(seed).integers(0, ways, (draws, units))
+    turns[0] = 0
+    totals = values[:, turns, np.arange(units)].sum(axis=-1)
+    totals = np.divide(totals, size[:, None], out=np.zeros_like(totals), where=size[:, None] > 0)
+    beyond = (totals.max(axis=0)[None] >= totals[:, :1] - 1e-9).mean(axis=1)
+    return np.where(size > 0, beyond, 1.0)
+
+
 def holm(values):
     """p values adjusted for families that share nothing (Holm 1979, https://www.jstor.org/stable/4615733): float64 [tests]."""
     values = np.asarray(values, "float64")

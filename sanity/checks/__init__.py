@@ -18,6 +18,7 @@ def shared(check, subject, seed, settings):
 
 
 from sanity.checks import (  # noqa: E402, F401  (registering)
+    class_crossing,
     classes,
     completeness,
     contract,
@@ -26,11 +27,13 @@ from sanity.checks import (  # noqa: E402, F401  (registering)
     derivative,
     entropy,
     faithfulness,
+    image_crossing,
     implementation,
     invariance,
     labels,
     measurements,
     parameters,
+    place,
     retraining,
     sensitivity,
     truth,

@@ -1,10 +1,7 @@
 """Classes: does a map change when it is asked about another class? (Random Logit: Sixt, Granz, Landgraf 2020, https://arxiv.org/abs/1912.09818.)"""
 
-from dataclasses import replace
-
 import numpy as np
 
-from lab.objectives import Objective
 from sanity import gates
 from sanity.checks import checks
 from sanity.comparison import named, similar
@@ -29,7 +26,7 @@ def classes(explainer, subject, *, seed, draws=3, **options):
     own = viewer.planes()
     drawn = _others(subject, seed, draws)
     others = [
-        viewer.planes(objective=_about(subject.objective, each), state=("other class", turn))
+        viewer.planes(objective=subject.objective.about(each), state=("other class", turn))
         for turn, each in enumerate(drawn)
     ]
     itself = similar(own, viewer.planes(viewer.nudged(derive_seed(seed, "rounding noise")), state="itself"))
@@ -44,12 +41,6 @@ def classes(explainer, subject, *, seed, draws=3, **options):
 def _enough(subject):
     words = f"{subject.classes} outputs; needed: {FEWEST}"
     return Gate("more than two classes", "passed" if subject.classes >= FEWEST else "not applicable", words)
-
-
-def _about(objective, classes):
-    """The same question about other classes, one a sample: of the same output, and over the same region."""
-    ((weight, term),) = objective.terms
-    return Objective(((weight, replace(term, numbers=(tuple(classes), *term.numbers[1:]))),))
 
 
 def _others(subject, seed, draws):

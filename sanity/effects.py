@@ -1,0 +1,133 @@
+"""Effects: what a network's own score does when one cell of an input is filled, or changed a little; the answer that maps are held against."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lab import routines
+from sanity.localisation import relevances, signed
+from sanity.removal import extent, fills
+from sanity.seeds import derive_seed
+
+# Cells along each axis, by how many axes of positions there are.
+SIDES = {1: 16, 2: 7, 3: 4}
+COLUMNS = 64
+# What fills a cell. Two fills, so that each can say how well an answer could be known. A table has no neighbours to blend.
+FILLS = {True: ("typical", "donor"), False: ("mean", "blur")}
+DRAWS, NOISE = 4, 0.05
+REMOVAL, CHANGE = "removal", "small change"
+
+
+@dataclass(frozen=True)
+class Effects:
+    """cells: int [positions], the cell of every position. halves: dict of effect to float64 [2, questions, samples, cells], measured
+    twice: under two fills, or from two sets of draws.
+    """
+
+    cells: np.ndarray
+    halves: dict
+
+    def whole(self, name):
+        """An effect from both halves: float64 [questions, samples, cells]."""
+        first, second = self.halves[name]
+        return (first + second) / 2 if name == REMOVAL else np.sqrt((first**2 + second**2) / 2)
+
+
+def effects(subject, objectives, *, seed):
+    """How the scores of some questions depend on every cell of the inputs -> `Effects`.
+
+    removal: the score less the score with the cell filled. small change: root mean square of the score's change under noise in the
+    cell, .05 of the sample's own range.
+    """
+    cells = cells_of(subject.inputs)
+    halves = {
+        REMOVAL: np.stack(
+            [_removal(subject, objectives, cells, fill, seed) for fill in FILLS[subject.inputs.ndim == 2]]
+        ),
+        CHANGE: np.stack([_change(subject, objectives, cells, half, seed) for half in (0, 1)]),
+    }
+    return Effects(cells, halves)
+
+
+def cells_of(inputs):
+    """The cell of every position of a sample, a grid over images and windows over series; of a table, columns: int [positions]."""
+    shape = extent(inputs)
+    most = COLUMNS if inputs.ndim == 2 else SIDES[len(shape)]
+    cells = np.zeros(shape, int)
+    for axis, size in enumerate(shape):
+        side = min(most, size)
+        along = side * np.arange(size) // size
+        cells = cells * side + along.reshape([-1 if place == axis else 1 for place in range(len(shape))])
+    return cells
+
+
+def by_cell(maps, cells, name):
+    """What maps say of every cell about an effect: float64 [samples, cells]; nan for a map that is not finite.
+
+    removal: the mean of the signed map, channels summed. small change: the root mean square of the map over channels and positions.
+    """
+    shape = (len(maps), *cells.shape)
+    values = signed(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
+    sizes = np.bincount(cells.ravel())
+    means = np.stack([np.bincount(cells.ravel(), row.ravel()) / sizes for row in values])
+    return means if name == REMOVAL else np.sqrt(means)
+
+
+def agreement(first, second):
+    """Spearman rank correlation of rows, mid-ranks for ties: [..., cells] twice -> float64 [...]; nan where a row is constant or not finite."""
+    return (_standardized(first) * _standardized(second)).mean(axis=-1)
+
+
+def _standardized(values):
+    ranks = stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
+    size = np.sqrt((ranks**2).mean(axis=-1, keepdims=True))
+    usable = (size > 0) & np.isfinite(values).all(axis=-1, keepdims=True)
+    return np.where(usable, ranks / np.where(size > 0, size, 1), np.nan)
+
+
+def _removal(subject, objectives, cells, fill, seed):
+    """Fall of every score when a cell is filled: float64 [questions, samples, cells]."""
+    draws = DRAWS if fill == "donor" else 1
+    falls = []
+    for draw in range(draws):
+        rng = np.random.default_rng(derive_seed(seed, "donors", draw))
+        everywhere = np.ones(subject.inputs.shape[: cells.ndim + 1], bool)
+        filled = fills.get(fill)(subject.inputs, everywhere, rng).astype(subject.inputs.dtype)
+        falls.append(-_changes(subject, objectives, cells, filled))
+    return np.mean(falls, axis=0)
+
+
+def _change(subject, objectives, cells, half, seed):
+    """Root mean square of the change of every score under noise in a cell: float64 [questions, samples, cells]."""
+    inputs, axes, squares = subject.inputs, tuple(range(1, subject.inputs.ndim)), []
+    spread = inputs.max(axes, keepdims=True) - inputs.min(axes, keepdims=True)
+    for draw in range(half, DRAWS, 2):
+        rng = np.random.default_rng(derive_seed(seed, "noise in a cell", draw))
+        moved = inputs + NOISE * spread * rng.standard_normal(inputs.shape[1:])
+        squares.append(_changes(subject, objectives, cells, moved.astype(inputs.dtype)) ** 2)
+    return np.sqrt(np.mean(squares, axis=0))
+
+
+def _changes(subject, objectives, cells, others):
+    """Change of every score when one cell after another is that of other inputs: float64 [questions, samples, cells]."""
+    before = scores(subject.network, subject.inputs, objectives)
+    changes = []
+    for cell in range(cells.max() + 1):
+        here = (cells == cell)[None]
+        changed = np.where(here if subject.inputs.ndim == 2 else here[..., None], others, subject.inputs)
+        changed = subject.network.keep(subject.inputs, changed)
+        changes.append(scores(subject.network, changed, objectives) - before)
+    return np.stack(changes, axis=-1)
+
+
+def scores(network, inputs, objectives):
+    """The scores of several questions, of one pass where all ask for logits of one output: float64 [questions, samples]."""
+    terms = [objective.terms[0] for objective in objectives if len(objective.terms) == 1]
+    where = {(weight, term.kind, term.where) for weight, term in terms}
+    if len(terms) < len(objectives) or len(where) > 1 or terms[0][1].kind != "logit":
+        return np.stack([routines.scores(network, inputs, objective) for objective in objectives]).astype("float64")
+    ((weight, _, output),) = where
+    values = routines.outputs(network, inputs)[network.output_name(output)].reshape(len(inputs), -1)
+    asked = np.stack([objective.numbers(len(inputs))[0][0] for objective in objectives])
+    return weight * np.take_along_axis(values.T.astype("float64"), asked, axis=0)

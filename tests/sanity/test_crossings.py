@@ -1,0 +1,266 @@
+"""Crossings: classes, images and places, on explainers that the checks have never met, and against answers in closed form."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab import routines
+from lab.attribution import explainers
+from sanity.checks import checks
+from sanity.checks.place import turned
+from sanity.crossing import crossed, four, other_classes, partners
+from sanity.effects import CHANGE, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.examination import judged, measure
+from sanity.statistics import rotations, sign_flips
+from sanity.subject import Subject, planted
+from sanity.verdict import judge
+from sanity.worlds import worlds
+from tests import networks
+from tests.sanity import bank
+
+CROSSINGS = ("class_crossing", "image_crossing", "place")
+# What a class-specific map of the wrong image, or of the weights alone, is caught by.
+CLASS_PRIORS = (
+    "bump_of_the_class",
+    "smooth_noise_of_the_class",
+    "smooth_noise_of_image_and_class",
+    "white_noise_of_image_and_class",
+    "contrast_under_the_bump_of_the_class",
+    "filter_of_the_class",
+)
+
+
+@pytest.fixture(scope="module")
+def patch():
+    return planted(worlds.get("patch")(), seed=0, images=32)
+
+
+@pytest.fixture(scope="module")
+def verdicts(patch):
+    """Verdicts on the whole bank: dict of (check, name) to `Verdict`."""
+    listed = {**bank.BLIND, **bank.WRONG, **bank.RIGHT}
+    return {
+        (check, name): verdict for check in CROSSINGS for name, verdict in zip(listed, _examined(check, listed, patch))
+    }
+
+
+def _examined(check, methods, subject):
+    prepared = {"prepared": checks.tag(checks.get(check), "prepare")(subject, seed=0)}
+    family = [
+        measure(check, method, subject, seed=0, name=name, prepare=lambda: prepared)[0]
+        for name, method in methods.items()
+    ]
+    return judged(family, seed=0).verdicts
+
+
+def of(check, method, subject, **options):
+    return judge([checks.get(check)(explainers.get(method), subject, seed=0, **options)])[0]
+
+
+@pytest.mark.parametrize("name", [name for name in bank.BLIND if name not in CLASS_PRIORS])
+def test_what_does_not_know_the_class_is_exactly_zero(verdicts, name):
+    verdict = verdicts["class_crossing", name]
+    assert (verdict.outcome, verdict.finding) == ("FAIL", "NOT CLASS-SPECIFIC"), verdict.sentence
+    assert (verdict.effect.mean, verdict.effect.low, verdict.effect.high, verdict.p) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("name", CLASS_PRIORS)
+def test_what_knows_the_class_and_not_the_network_does_not_pass(verdicts, name):
+    assert verdicts["class_crossing", name].outcome != "PASS", verdicts["class_crossing", name].sentence
+
+
+@pytest.mark.parametrize("name", [*bank.BLIND, *bank.WRONG])
+def test_nothing_wrong_passes_all_three(verdicts, name):
+    assert not all(verdicts[check, name].passed for check in CROSSINGS)
+
+
+@pytest.mark.parametrize("name", bank.RIGHT)
+def test_what_is_right_and_unusual_never_fails_and_is_seen(verdicts, name):
+    outcomes = [verdicts[check, name].outcome for check in CROSSINGS]
+    assert "FAIL" not in outcomes and "PASS" in outcomes, [verdicts[check, name].sentence for check in CROSSINGS]
+
+
+@pytest.mark.parametrize("name", ["batch_mean", "upper_third", "gradient_at_zero", "of_the_previous_image"])
+def test_maps_that_are_not_of_this_image_fail_by_the_image(verdicts, name):
+    assert verdicts["image_crossing", name].outcome == "FAIL", verdicts["image_crossing", name].sentence
+
+
+@pytest.mark.parametrize("name", ["mirrored", "upside_down", "shifted_by_a_quarter", "transposed", "pixels_shuffled"])
+def test_maps_that_lie_elsewhere_do_not_pass_by_their_place(verdicts, name):
+    assert verdicts["place", name].outcome != "PASS", verdicts["place", name].sentence
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("world", ["tabular", "series", "tokens"])
+def test_tables_series_and_tokens_are_crossed_too(world, seed):
+    subject = planted(worlds.get(world)(), seed=seed, images=24)
+    for check in CROSSINGS[:2] if world == "tabular" else CROSSINGS:
+        assert of(check, "gradient_x_input", subject).outcome == "PASS"
+    assert of("class_crossing", "edges", subject).outcome == "FAIL"
+
+
+# The evidence -------------------------------------------------------------------------------------------------------------
+
+
+def linear(columns=6, classes=3):
+    inputs = keras.Input((columns,))
+    model = keras.Model(inputs, keras.layers.Dense(classes, use_bias=False, name="logits")(inputs))
+    weights = np.random.default_rng(0).normal(size=(columns, classes)).astype("float32")
+    model.set_weights([weights])
+    table = np.random.default_rng(1).normal(size=(12, columns)).astype("float32") * np.arange(1, columns + 1)
+    own = [n % classes for n in range(12)]
+    return Subject(lab.load(model), table, lab.logit(own), tuple(map(str, range(12))), classes=classes), weights, own
+
+
+def test_effects_of_a_linear_network_are_known_in_closed_form():
+    subject, weights, own = linear()
+    evidence = effects(subject, [subject.objective], seed=0)
+    typical = weights.T[own] * (subject.inputs - subject.inputs.mean(axis=0))
+    assert np.allclose(evidence.halves[REMOVAL][0, 0], typical, atol=1e-4)
+    spread = np.ptp(subject.inputs, axis=1, keepdims=True)
+    size = evidence.whole(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[own]))
+    assert np.allclose(size, size[0], rtol=1e-2), (
+        "the same draws for every sample, so that only weights and ranges differ"
+    )
+
+
+def test_a_linear_network_is_answered_by_the_input_times_its_weights():
+    subject, weights, own = linear()
+    evidence = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0)
+    assert judge([evidence])[0].outcome == "PASS"
+
+    def turned_sign(network, inputs, objective):
+        return -lab.gradient_x_input(network, inputs, objective)
+
+    other = checks.get("class_crossing")(turned_sign, subject, seed=0).samples
+    assert np.allclose(crossed(other[f"maps/{REMOVAL}"]), -crossed(evidence.samples[f"maps/{REMOVAL}"]))
+    assert np.allclose(other[f"maps/{CHANGE}"], evidence.samples[f"maps/{CHANGE}"]), "a small change has no sign"
+
+
+def test_scores_of_several_questions_are_those_of_each():
+    network, inputs = networks.network(networks.flat(head="softmax")), networks.images(4)
+    asked = [lab.logit([0, 1, 2, 3]), lab.logit([4, 3, 2, 1])]
+    expected = np.stack([routines.scores(network, inputs, objective) for objective in asked])
+    assert np.allclose(scores(network, inputs, asked), expected, atol=1e-6)
+
+
+def test_cells_cover_every_position_and_maps_are_read_by_cell():
+    cells = cells_of(np.zeros((2, 28, 28, 1)))
+    assert sorted(np.bincount(cells.ravel())) == [16] * 49
+    maps = np.random.default_rng(0).normal(size=(2, 28, 28, 3)).astype("float32")
+    first = maps[:, :4, :4]
+    assert np.allclose(by_cell(maps, cells, REMOVAL)[:, 0], first.sum(-1).mean((1, 2)), atol=1e-6)
+    assert np.allclose(by_cell(maps, cells, CHANGE)[:, 0], np.sqrt((first**2).sum(-1).mean((1, 2))), atol=1e-5)
+
+
+# The statistic ------------------------------------------------------------------------------------------------------------
+
+
+def test_equal_maps_give_exactly_zero_and_the_own_answer_the_most():
+    rng = np.random.default_rng(0)
+    evidence, maps = rng.normal(size=(2, 5, 49)), rng.normal(size=(5, 49))
+    assert (crossed(four([maps, maps], evidence)) == 0).all()
+    assert (crossed(four(evidence, evidence)) > crossed(four(rng.normal(size=(2, 5, 49)), evidence))).all()
+    assert np.isnan(agreement(np.ones((1, 4)), np.arange(4.0)[None]))
+
+
+def test_sign_flips_are_those_of_all_flips():
+    values = np.random.default_rng(1).normal(0.4, 1, (3, 8))
+    size = np.sqrt((values**2).sum(1, keepdims=True))
+    totals = np.array([(values / size * flip).sum(1) for flip in itertools.product((1, -1), repeat=8)])
+    expected = [(totals.max(1) >= total - 1e-9).mean() for total in totals[0]]
+    assert np.allclose(sign_flips(values, seed=0), expected)
+
+
+def test_no_more_false_alarms_than_the_level_over_a_family():
+    """Forty simulated methods without an effect that share their images, judged together, 200 times."""
+    alarms = {"flips": 0, "ways": 0}
+    for run in range(200):
+        rng = np.random.default_rng([3, run])
+        alarms["flips"] += (
+            sign_flips(rng.normal(size=(8, 20)) + rng.normal(size=(1, 20)), seed=run, draws=400).min() < 0.05
+        )
+        alarms["ways"] += rotations(rng.normal(size=(8, 8, 20)), seed=run, draws=400).min() < 0.05
+    assert max(alarms.values()) <= 19, alarms  # .05 of 200, and what sampling allows.
+
+
+def test_the_eight_copies_of_a_grid_are_distinct_and_a_row_has_shifts():
+    square = turned(cells_of(np.zeros((1, 28, 28, 1))))
+    assert len({tuple(way) for way in square}) == 8 and (square[0] == np.arange(49)).all()
+    assert len(turned(cells_of(np.zeros((1, 28, 3, 1))))) == 4
+    assert len({tuple(way) for way in turned(cells_of(np.zeros((1, 64, 1))))}) == 8
+
+
+# Who can be asked ---------------------------------------------------------------------------------------------------------
+
+
+def test_partners_give_each_other_their_class_and_no_image_is_its_own():
+    subject, _, own = linear()
+    others = other_classes(subject)
+    assert (partners(subject) == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]).all()
+    assert (others != own).all() and (others == np.array(own)[partners(subject)]).all()
+
+
+def test_images_of_one_class_are_asked_about_their_own_second():
+    subject, _, _ = linear()
+    alike = Subject(subject.network, subject.inputs, lab.logit([0] * 12), subject.names, classes=3)
+    assert (other_classes(alike) != 0).all()
+    assert of("class_crossing", "gradient_x_input", alike).outcome == "PASS"
+    assert of("image_crossing", "gradient_x_input", alike).outcome != "INVALID"
+
+
+def test_a_network_of_one_class_is_not_asked_about_another():
+    subject, _, _ = linear(classes=1)
+    assert of("class_crossing", "gradient", subject).finding == "NOT APPLICABLE"
+
+
+def sigmoid():
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3, activation="relu")(inputs))
+    return networks.filled(keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x)))
+
+
+def test_one_sigmoid_tells_two_classes_apart():
+    network = networks.network(sigmoid())
+    subject = Subject(
+        network, networks.images(16), lab.class_score([n % 2 for n in range(16)]), tuple(map(str, range(16)))
+    )
+    verdict = of("class_crossing", "gradient_x_input", subject)
+    assert verdict.finding not in ("FAULT", "NOT APPLICABLE"), verdict.sentence
+    assert of("class_crossing", "edges", subject).outcome in ("FAIL", "INVALID")
+
+
+def test_a_table_has_no_places_and_a_handful_does_not_pass():
+    subject, _, _ = linear()
+    assert of("place", "gradient", subject).finding == "NOT APPLICABLE"
+    few = Subject(subject.network, subject.inputs[:6], subject.objective.rows(range(6)), subject.names[:6], classes=3)
+    assert of("class_crossing", "gradient_x_input", few).outcome != "PASS"
+
+
+def test_maps_that_are_not_finite_or_flat_over_cells_are_gated(patch):
+    def broken(network, inputs, objective):
+        return np.full(inputs.shape, np.nan, "float32")
+
+    def flat(network, inputs, objective):
+        return np.tile(np.eye(2, dtype="float32"), (14, 14))[None, ..., None].repeat(len(inputs), axis=0)
+
+    for check in CROSSINGS:
+        assert of(check, broken, patch).finding == "GATE FAILED"
+        assert of(check, flat, patch).finding == "GATE FAILED"
+
+
+def test_where_the_network_answers_nothing_the_check_is_invalid():
+    """A network that says the same of everything: its own answer cannot be told apart either."""
+    inputs = keras.Input((28, 28, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(pooled))
+    model.layers[-1].set_weights([np.zeros((4, 3)), np.arange(3.0)])
+    samples = np.random.default_rng(0).normal(size=(12, 28, 28, 1)).astype("float32")
+    subject = Subject(
+        lab.load(model), samples, lab.logit([n % 3 for n in range(12)]), tuple(map(str, range(12))), classes=3
+    )
+    for check in CROSSINGS:
+        assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
