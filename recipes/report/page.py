@@ -15,6 +15,7 @@ from recipes.report import figures, maps
 from recipes.report.policy import restricted
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
+from sanity.crossing import EFFECTS, crossed
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
 from sanity.statistics import two_way
@@ -236,7 +237,7 @@ def _card(family, verdict, found, controls):
         "id": f"{family}-{verdict['method']}",
         "is_control": verdict["method"] in controls,
         "curve": _curve(found, verdict),
-        "spans": _spans(verdict),
+        "spans": _crossing(found, verdict) or _spans(verdict),
         "strip": _strip(found),
         "stages": found.stages,
     }
@@ -246,13 +247,25 @@ def _spans(verdict):
     """Effect, ceiling and null as dots with whiskers, where there is no curve to show them."""
     about = _about(verdict["check"])
     named = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
-    return figures.spans(
-        [
-            (name, *(each[key] for key in ("mean", "low", "high")))
-            for name, each in named
-            if name and each["mean"] is not None
-        ]
-    )
+    return figures.spans([(name, *_bounds(number)) for name, number in named if name and number["mean"] is not None])
+
+
+def _bounds(number):
+    """Mean, low and high of an interval as it is stored; of one without bounds the mean alone."""
+    return [number["mean"] if number[key] is None else number[key] for key in ("mean", "low", "high")]
+
+
+def _crossing(evidence, verdict):
+    """The four numbers of a crossing, of the effect that decided: each map with each piece of evidence, as dots with whiskers."""
+    crossings = {name: evidence.samples.get(f"maps/{name}") for name in EFFECTS}
+    crossings = {name: numbers for name, numbers in crossings.items() if numbers is not None and numbers.ndim == 3}
+    if not crossings or verdict["effect"]["mean"] is None:
+        return ""
+    means = {name: np.nanmean(crossed(numbers)) for name, numbers in crossings.items()}
+    decided = min(means, key=lambda name: abs(means[name] - verdict["effect"]["mean"]))
+    rows = [("AB"[first], "AB"[second], crossings[decided][first, second]) for first in (0, 1) for second in (0, 1)]
+    intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
+    return figures.spans([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
 
 
 def _curve(found, verdict):

@@ -61,7 +61,7 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
         "Shows the class asked for",
         "crossing",
         {
-            "CLASS-SPECIFIC": "the map for a class agrees with the evidence for that class, and not with another's",
+            "CLASS-SPECIFIC": "the map for a class agrees with the evidence for that class more than with another's, {why}",
             "NOT CLASS-SPECIFIC": "the map for a class agrees no more with the evidence for that class than with another's",
             "BARELY": "{why}",
             "UNDECIDED": "{why}",

@@ -86,7 +86,7 @@ def paired(maps, evidence, subject):
         "Shows the image asked about",
         "crossing",
         {
-            "IMAGE-SPECIFIC": "the map of an image agrees with that image's evidence more than with another image's",
+            "IMAGE-SPECIFIC": "the map of an image agrees with that image's evidence more than with another image's, {why}",
             "NOT IMAGE-SPECIFIC": "the map of an image agrees no more with that image's evidence than with another image's",
             "BARELY": "{why}",
             "UNDECIDED": "{why}",

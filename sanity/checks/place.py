@@ -83,7 +83,7 @@ def advantage(agreements):
         "Lies where its evidence lies",
         "advantage",
         {
-            "IN PLACE": "the map agrees with the evidence as it lies more than mirrored or turned",
+            "IN PLACE": "the map agrees with the evidence as it lies more than mirrored or turned, {why}",
             "NOT IN PLACE": "the map agrees with the evidence no more than its own mirrored and turned copies do",
             "BARELY": "{why}",
             "UNDECIDED": "{why}",
