@@ -145,7 +145,7 @@ def rotations(agreements, *, seed, draws=DRAWS * 5):
     ways, units = values.shape[1:]
     turns = np.random.default_rng(seed).integers(0, ways, (draws, units))
     turns[0] = 0
-    totals = values[:, turns, np.arange(units)].sum(axis=-1)
+    totals = np.stack([member[turns, np.arange(units)].sum(axis=-1) for member in values])
     totals = np.divide(totals, size[:, None], out=np.zeros_like(totals), where=size[:, None] > 0)
     beyond = (totals.max(axis=0)[None] >= totals[:, :1] - 1e-9).mean(axis=1)
     return np.where(size > 0, beyond, 1.0)
