@@ -50,8 +50,8 @@ def other_classes(subject):
 def other_question(subject, classes):
     """The subject's question about other classes; of one unit that tells two classes apart, the same with the sign turned: `Objective`."""
     ((_, term),) = subject.objective.terms
-    one_unit = subject.network.outputs[subject.network.output_name(subject.output)][1:] in ((), (1,))
-    if one_unit and term.kind != "class_score":
+    shape = subject.network.outputs[subject.network.output_name(subject.output)]
+    if (len(shape) < 2 or shape[-1] == 1) and term.kind != "class_score":
         return -subject.objective
     return subject.objective.about([int(index) for index in classes])
 

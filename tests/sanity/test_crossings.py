@@ -9,6 +9,7 @@ import pytest
 import lab
 from lab import routines
 from lab.attribution import explainers
+from lab.data import Data
 from sanity.checks import checks
 from sanity.checks.place import turned
 from sanity.crossing import crossed, four, other_classes, partners
@@ -16,6 +17,7 @@ from sanity.effects import CHANGE, REMOVAL, agreement, by_cell, cells_of, effect
 from sanity.examination import judged, measure
 from sanity.statistics import rotations, sign_flips
 from sanity.subject import Subject, planted
+from sanity.subject import subject as photographed
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from tests import networks
@@ -231,6 +233,21 @@ def test_one_sigmoid_tells_two_classes_apart():
     verdict = of("class_crossing", "gradient_x_input", subject)
     assert verdict.finding not in ("FAULT", "NOT APPLICABLE"), verdict.sentence
     assert of("class_crossing", "edges", subject).outcome in ("FAIL", "INVALID")
+
+
+@pytest.mark.parametrize("region", ["all", "predicted"])
+@pytest.mark.parametrize("classes", [1, 4])
+def test_an_output_with_positions_is_crossed_over_its_region(classes, region):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    outputs = keras.layers.Conv2D(classes, 1, activation="sigmoid" if classes == 1 else None)(x)
+    network = lab.load(networks.filled(keras.Model(inputs, outputs)), input_range=(-1, 1))
+    images = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype("uint8")
+    asked = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
+    samples = checks.get("class_crossing")(lab.gradient_x_input, asked, seed=0).samples
+    assert crossed(samples[f"maps/{REMOVAL}"]).mean() > 0.05 and crossed(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
+    blind = checks.get("class_crossing")(explainers.get("edges"), asked, seed=0).samples
+    assert all((crossed(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
 
 
 def test_a_table_has_no_places_and_a_handful_does_not_pass():
