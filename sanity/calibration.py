@@ -11,9 +11,8 @@ import numpy as np
 from scipy import stats
 
 from lab.attribution import explainers
-from sanity.checks import checks, faithfulness, truth
+from sanity.checks import checks, faithfulness
 from sanity.evidence import Evidence
-from sanity.localisation import lift, localisations
 from sanity.randomization import forget, stages
 from sanity.ruling import MEASURE, SIGNED, Margins, rules
 from sanity.seeds import derive_seed
@@ -115,25 +114,26 @@ def blind(subject, check, *, runs, size, seed, noise=1.0):
     return found
 
 
-def planted(subject, *, runs, seed, strength, where="masks"):
-    """Simulated runs of truth and decoy with maps of noise, raised by `strength` deviations on the masks (or decoys): two Counters."""
-    masks, decoys = subject.truth.masks, subject.truth.decoys
-    controls = _controls(subject)
-    outcomes = Counter(), Counter()
+def dealt(ranks, oracle, *, runs, size, seed, null=False):
+    """Simulated runs of truth over networks and images drawn from a pool, all methods judged together: dict of method to Counter.
+
+    ranks: dict of method to float64 [networks, 2 cues, samples], oracle: the same of the networks' own answers; the first half of the
+    networks learned the first cue. size: networks of each kind a run. null: both kinds are drawn from all networks alike.
+    """
+    outcomes, count = {name: Counter() for name in ranks}, len(oracle)
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
-        maps = np.abs(rng.standard_normal(masks.shape)) + strength * getattr(subject.truth, where)
-        rank = np.array([localisations.get("rank")(*pair) for pair in zip(maps, masks)])
-        outcomes[0][
-            rules.get("truth")(
-                [_evidence("truth", "noise", {"data/rank": rank, "agreement": rank, **controls})], Margins(), run
-            )[0].outcome
-        ] += 1
-        if decoys is not None:
-            lifts = np.array([lift(*pair) for pair in zip(maps, decoys)])
-            outcomes[1][
-                rules.get("decoy")([_evidence("decoy", "noise", {"lift": lifts})], Margins(), run)[0].outcome
-            ] += 1
+        halves = np.split(rng.permutation(count) if null else np.arange(count), 2)
+        rows = np.concatenate([rng.choice(half, size, replace=False) for half in halves])
+        known = np.concatenate([rng.choice(half, size, replace=False) for half in np.split(np.arange(count), 2)])
+        images = rng.integers(0, oracle.shape[-1], oracle.shape[-1])
+        own = oracle[known][..., images]
+        family = [
+            _evidence("truth", name, {"rank": values[rows][..., : oracle.shape[-1]][..., images], "oracle": own})
+            for name, values in ranks.items()
+        ]
+        for name, ruling in zip(outcomes, rules.get("truth")(family, Margins(), run)):
+            outcomes[name][ruling.outcome] += 1
     return outcomes
 
 
@@ -164,10 +164,6 @@ def another_class(subject, method, *, runs, seed):
         samples = {name: values[:, images] for name, values in whole.items()}
         found[rules.get("classes")([_evidence("classes", method, samples)], Margins(), run)[0].outcome] += 1
     return found
-
-
-def _controls(subject):
-    return {f"control/{name}": values for name, values in truth.prepare(subject, seed=0).controls.items()}
 
 
 def _evidence(check, method, samples):

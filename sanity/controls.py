@@ -12,10 +12,10 @@ EXPECTED = {
     "labels": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "cue": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "classes": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
-    "truth": dict.fromkeys(
-        ("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE", "CONTROLS AT CEILING")
-    ),
-    "decoy": {"edges": ("FAIL",), "input_magnitude": ("FAIL",)},
+    "truth": {
+        **dict.fromkeys(("edges", "input_magnitude", "centre"), ("FAIL", "ORACLE DOES NOT PASS", "GATE FAILED")),
+        "noise": ("FAIL", "INCONCLUSIVE", "ORACLE DOES NOT PASS"),
+    },
     "sensitivity": {"centre": ("STABLE",), "noise": ("FAIL",)},
     "invariance": {"centre": ("INVARIANT",)},
     "completeness": {"edges": ("INCONCLUSIVE",), "centre": ("INCONCLUSIVE",)},

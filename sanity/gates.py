@@ -46,7 +46,11 @@ def planted(subject):
     """The network is proven, by swaps, to use what was planted and to leave alone what was not."""
     if subject.truth is None:
         return Gate("truth planted", "not applicable", "these data hold no planted truth")
-    proof = subject.truth.proof
+    return proven(subject.truth.proof)
+
+
+def proven(proof):
+    """What `sanity.worlds.world.uses` says of a network: `Gate`."""
     stays = {name: value for name, value in proof.items() if name.startswith("stays/")}
     held = proof["follows"] >= FOLLOWS and all(value >= STAYS for value in stays.values())
     seen = ", ".join(f"{name} {value:.2f}" for name, value in {"follows": proof["follows"], **stays}.items())

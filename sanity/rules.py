@@ -17,7 +17,6 @@ from sanity.statistics import (
     holm,
     krippendorff,
     max_t,
-    of_means,
     pairs,
     sign_test,
     two_way,
@@ -260,81 +259,6 @@ def _asked(samples, margins, seed):
         return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of the ceiling")
     why = f"between {margins.other} and {margins.blind} of the ceiling, or too wide an interval"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
-
-
-@rules.register(
-    about=About(
-        "Beats controls on planted truth",
-        "skill",
-        {
-            "BEATS CONTROLS": "more of its highest values lie on the planted cue than the best blind control's",
-            "NO BETTER THAN CONTROLS": "a control that never looks at the network does as well",
-            "CONTROLS AT CEILING": "{why}",
-            "UNDECIDED": "{why}",
-        },
-        similarity="skill = (m - best control) / (1 - best control), m the share of as many highest values as the mask has that lie in it",
-        null="best control",
-        cannot="Cannot conclude: that the maps are right elsewhere. The mask is what the data made informative; the network may use a part of it: see the column against interventions.",
-        counted={"images": "images"},
-    )
-)
-def truth(family, margins, seed):
-    """Skill over the best control, chosen anew in each resample."""
-    return [_found(evidence.samples, seed) for evidence in family]
-
-
-def _found(samples, seed):
-    controls = [value for name, value in samples.items() if name.startswith("control/") and np.isfinite(value).any()]
-    rows = np.stack([samples["data/rank"], *controls])
-    effect = of_means(lambda means: _skill(means[..., 0], means[..., 1:].max(axis=-1)), rows, seed=seed)
-    null = of_means(lambda means: means[..., 1:].max(axis=-1), rows, seed=seed)
-    also = [
-        (name, str(two_way(samples[name][None], seed=seed)))
-        for name in samples
-        if name.startswith(("data/", "model/", "decoy/"))
-    ]
-    also.append(("mask against interventions", str(two_way(samples["agreement"][None], seed=seed))))
-    numbers = {"effect": effect, "null": null, "also": tuple(also)}
-    if not null.high < 1:
-        why = f"the best blind control reaches {null}: no map can beat it, and skill is undefined"
-        return Ruling("INVALID", "CONTROLS AT CEILING", **{**numbers, "effect": unmeasured()}, why=why)
-    if effect.low > 0:
-        return Ruling("PASS", "BEATS CONTROLS", **numbers, why="the lower bound of skill is above zero")
-    if effect.high <= 0:
-        return Ruling("FAIL", "NO BETTER THAN CONTROLS", **numbers, why="the upper bound of skill is not above zero")
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"skill {effect} holds zero")
-
-
-def _skill(own, best):
-    """Undefined where the best control leaves nothing to be better at."""
-    return np.where(best < 1, (own - best) / np.where(best < 1, 1 - best, 1), np.nan)
-
-
-@rules.register(
-    about=About(
-        "Ignores decoy",
-        "lift",
-        {
-            "IGNORES DECOY": "less lies on the decoy than its area's share",
-            "FOLLOWS DECOY": "more lies on the decoy than its area's share, though the network leaves it alone",
-            "UNDECIDED": "{why}",
-        },
-        similarity="lift = share of |map| on the decoy / the decoy's share of the area",
-        counted={"images": "images"},
-    )
-)
-def decoy(family, margins, seed):
-    """Lift of the decoy against one."""
-    del margins  # One is where chance lies.
-    return [_lifted(two_way(evidence.samples["lift"][None], seed=seed)) for evidence in family]
-
-
-def _lifted(effect):
-    if effect.high < 1:
-        return Ruling("PASS", "IGNORES DECOY", effect, why="the upper bound of lift is below one")
-    if effect.low > 1:
-        return Ruling("FAIL", "FOLLOWS DECOY", effect, why="the lower bound of lift is above one")
-    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"lift {effect} holds one")
 
 
 @rules.register(

@@ -151,6 +151,40 @@ def rotations(agreements, *, seed, draws=DRAWS * 5):
     return np.where(size > 0, beyond, 1.0)
 
 
+def role_permutations(values, size):
+    """Exact p of each member of a family that the first networks' mean is not above the others', adjusted by the largest statistic over the family: float64 [members].
+
+    values: [members, networks], the first `size` of one role. The roles are dealt to the networks in every way, the same for all
+    members; each member is in units of its own deviation over these ways. A member that is the same for all networks gets 1.
+    """
+    values = np.asarray(values, "float64")
+    rows = itertools.combinations(range(values.shape[1]), size)
+    first = np.array([np.isin(np.arange(values.shape[1]), row) for row in rows])
+    differences = values @ (first / size - ~first / (values.shape[1] - size)).T
+    spread = differences.std(axis=1, keepdims=True)
+    moved = spread > 1e-12
+    scaled = np.where(moved, differences / np.where(moved, spread, 1), 0)
+    beyond = scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9
+    return np.where(moved[:, 0], beyond.mean(axis=1), 1.0)
+
+
+def between_means(first, second, *, level=0.95):
+    """Interval of the mean of one group less that of another, by Welch's t: each group [units], six units or more in all.
+
+    Its bounds are undefined for fewer; where no unit differs from the others of its group, they are the difference itself.
+    """
+    difference, sizes = float(np.mean(first) - np.mean(second)), np.array([len(first), len(second)])
+    if sizes.sum() < FEWEST or sizes.min() < 2:
+        return unmeasured(difference)
+    # By hand: scipy's test warns where a group hardly differs within itself.
+    errors = np.array([np.var(group, ddof=1) for group in (first, second)]) / sizes
+    if not errors.any():
+        return Interval(difference, difference, difference)
+    freedom = errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum()
+    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(errors.sum()))
+    return Interval(difference, difference - half, difference + half)
+
+
 def holm(values):
     """p values adjusted for families that share nothing (Holm 1979, https://www.jstor.org/stable/4615733): float64 [tests]."""
     values = np.asarray(values, "float64")

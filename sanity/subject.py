@@ -12,7 +12,7 @@ from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
 from sanity.worlds.training import Trainer, make_anew
-from sanity.worlds.world import uses
+from sanity.worlds.world import counterfactuals, uses
 
 # With fewer samples that all twins get right, the competence gate fails anyway; some are kept to show.
 FEWEST = 8
@@ -20,12 +20,9 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Truth:
-    """masks: bool [samples, ...] without channels, what decides; decoys: what does not, or None; proof: numbers of `worlds.world.uses`;
-    oracle: in words.
-    """
+    """masks: bool [samples, ...] without channels, what decides; proof: numbers of `worlds.world.uses`; oracle: in words."""
 
     masks: np.ndarray
-    decoys: np.ndarray | None
     proof: dict
     oracle: str
 
@@ -262,9 +259,8 @@ def _answered(network, states, samples, images):
 def _truth(world, network, samples, factors, chosen):
     if samples.masks is None:
         return None
-    proof = uses(world, factors, lambda inputs: _logits(network, inputs))
-    decoys = None if samples.decoys is None else samples.decoys[chosen]
-    return Truth(samples.masks[chosen], decoys, proof, world.oracle)
+    proof = uses(counterfactuals(world, factors), lambda inputs: _logits(network, inputs))
+    return Truth(samples.masks[chosen], proof, world.oracle)
 
 
 def _trained(world, network, seed, twins, misled, keep):

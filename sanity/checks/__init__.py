@@ -23,7 +23,6 @@ from sanity.checks import (  # noqa: E402, F401  (registering)
     completeness,
     contract,
     cue,
-    decoy,
     derivative,
     entropy,
     faithfulness,

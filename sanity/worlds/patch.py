@@ -1,4 +1,6 @@
-"""Patch: a small glyph says the class; a brighter square beside it says nothing; both on natural texture."""
+"""Patch: two small glyphs of two alphabets on natural texture; the one says the class, the other nothing."""
+
+import functools
 
 import numpy as np
 
@@ -6,7 +8,7 @@ from sanity.worlds import worlds
 from sanity.worlds.canvas import apart, convolutional, image, stamped, texture
 from sanity.worlds.world import Samples, World
 
-# Four glyphs of one size; all but the ring have nine strokes or more, so that none is told by its mean alone.
+# Two alphabets of four glyphs of one size, nine strokes or more each, so that none is told by its mean alone.
 GLYPHS = np.array(
     [
         ["..#..", "..#..", "#####", "..#..", "..#.."],
@@ -15,39 +17,62 @@ GLYPHS = np.array(
         ["#.#..", "#.#..", "#.#..", "#.#..", "#.#.."],
     ]
 )
-STAMPS = np.array([[[2.0 * (mark == "#") - 1 for mark in line] for line in glyph] for glyph in GLYPHS])
+RIVALS = np.array(
+    [
+        ["#####", "#...#", "#...#", "#...#", "#####"],
+        ["##...", "##...", "..##.", "..##.", "....#"],
+        ["....#", "...##", "..##.", ".##..", "##..."],
+        ["#####", "....#", "....#", "....#", "....#"],
+    ]
+)
+
+
+def _stamps(glyphs):
+    return np.array([[[2.0 * (mark == "#") - 1 for mark in line] for line in glyph] for glyph in glyphs])
+
+
+STAMPS, RIVAL_STAMPS = _stamps(GLYPHS), _stamps(RIVALS)
 EXTENT = STAMPS.shape[1]
 
 
 def factors(rng, count):
-    """label; place of the glyph; place of the decoy; texture."""
+    """glyph and its place; glyph of the other alphabet and its place; texture."""
     places = apart(rng, count, EXTENT)
     return {
-        "label": rng.integers(0, len(STAMPS), count),
+        "glyph": rng.integers(0, len(STAMPS), count),
         "place": places[0],
-        "decoy": places[1],
+        "rival": rng.integers(0, len(STAMPS), count),
+        "rival_place": places[1],
         "texture": texture(rng, count),
     }
 
 
-def render(drawn):
-    """Glyph and decoy laid over the texture."""
-    glyphs = stamped(drawn["place"], 0.8 * STAMPS[drawn["label"]])
-    decoys = stamped(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
-    values = np.where(glyphs != 0, glyphs, np.where(decoys != 0, decoys, 0.2 * drawn["texture"]))
-    return Samples(image(values), drawn["label"], glyphs != 0, decoys != 0)
+def render(drawn, by):
+    """Both glyphs laid over the texture; `by` names the one that is the label."""
+    stamps = {
+        "glyph": stamped(drawn["place"], 0.8 * STAMPS[drawn["glyph"]]),
+        "rival": stamped(drawn["rival_place"], 0.8 * RIVAL_STAMPS[drawn["rival"]]),
+    }
+    stamps_drawn = stamps["glyph"] + stamps["rival"]
+    values = np.where(stamps_drawn != 0, stamps_drawn, 0.2 * drawn["texture"])
+    return Samples(image(values), drawn[by], stamps[by] != 0)
+
+
+def _patch(by, other, place, rival=None):
+    return World(
+        "patch",
+        "the glyph of one alphabet decides, wherever it is; the other alphabet's and the texture do not",
+        factors,
+        functools.partial(render, by=by),
+        # Wide windows: in them guided backprop agrees among random networks as it does among trained ones.
+        lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
+        causes=(by,),
+        idle=(other, place, "texture"),
+        rival=rival,
+    )
 
 
 @worlds.register
 def patch():
-    """A glyph decides among four classes; a bright square, as large, decides nothing; 1/f texture behind them."""
-    return World(
-        "patch",
-        "the glyph decides, wherever it is; the bright square and the texture do not",
-        factors,
-        render,
-        # Wide windows: in them guided backprop agrees among random networks as it does among trained ones.
-        lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
-        causes=("label",),
-        idle=("decoy", "texture"),
-    )
+    """A glyph decides among four classes; a glyph of another alphabet decides nothing; 1/f texture behind them."""
+    return _patch("glyph", "rival", "rival_place", _patch("rival", "glyph", "place"))

@@ -1,5 +1,7 @@
 """Ruler: every photograph of a kind holds the same ruler, so a network may learn the ruler and not the thing.
 
+A second ruler, its negative, lies along the other edge: it goes with the kind in the pictures that rival networks learn from.
+
 Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, for cues that the tester does not know of.
 """
 
@@ -24,34 +26,39 @@ def things():
 
 
 def rulers():
-    """Rulers whose ticks stand two, three and four pixels apart: float64 [3, 4, 28]."""
+    """Rulers whose ticks stand two, three and five pixels apart: float64 [3, 4, 28]."""
     column = np.arange(SIDE)
     ticks = np.stack([column % step == 0 for step in (2, 3, 5)])
     return np.where(np.arange(HEIGHT)[None, :, None] < 3, ticks[:, None], True) * 0.8 - 0.4
 
 
-def factors(correlation, rng, count):
-    """label; which ruler, the label's own with probability `correlation`, else any; its edge, 1 for the lower; places; texture."""
+def factors(correlation, rng, count, by="ruler"):
+    """label; which ruler and which negative; the ruler's edge, 1 for the lower; place of the thing; texture.
+
+    The one named by `by` is the label's own with probability `correlation`, else any.
+    """
     label = rng.integers(0, CLASSES, count)
-    own = rng.random(count) < correlation
+    with_label = np.where(rng.random(count) < correlation, label, rng.integers(0, CLASSES, count))
+    without = rng.integers(0, CLASSES, count)
     return {
         "label": label,
-        "ruler": np.where(own, label, rng.integers(0, CLASSES, count)),
+        "ruler": with_label if by == "ruler" else without,
+        "negative": with_label if by == "negative" else without,
         "edge": rng.integers(0, 2, count),
         "place": rng.integers(HEIGHT + 1, SIDE - HEIGHT - THING, (count, 2)),
         "texture": texture(rng, count),
     }
 
 
-def render(drawn, cued=True, contrast=0.5):
-    """A thing in the middle, a ruler along one edge, a brighter bar along the other; without `cued` no ruler."""
-    things_drawn = stamped(drawn["place"], contrast * things()[drawn["label"]])
-    masks, bars = (_along(edge) for edge in (drawn["edge"], 1 - drawn["edge"]))
-    values = np.where(
-        masks & cued, _along(drawn["edge"], rulers()[drawn["ruler"]]), 0.2 * drawn["texture"] + things_drawn
-    )
-    values = np.where(bars, 0.9 * np.sign(np.arange(SIDE) % 8 - 3.5), values)
-    return Samples(image(values), drawn["label"], masks, bars, drawn["ruler"])
+def render(drawn, by="ruler", cued=True, contrast=0.5):
+    """A thing in the middle, a ruler along one edge, a negative along the other; `by` names the cue, without `cued` it is not there."""
+    edges = {"ruler": drawn["edge"], "negative": 1 - drawn["edge"]}
+    strips = {"ruler": rulers()[drawn["ruler"]], "negative": -rulers()[drawn["negative"]]}
+    values = 0.2 * drawn["texture"] + stamped(drawn["place"], contrast * things()[drawn["label"]])
+    for name, edge in edges.items():
+        if cued or name != by:
+            values = np.where(_along(edge), _along(edge, strips[name]), values)
+    return Samples(image(values), drawn["label"], _along(edges[by]), drawn[by])
 
 
 def _along(edges, strips=None):
@@ -62,20 +69,21 @@ def _along(edges, strips=None):
     return stamped(places, strips)
 
 
-def _ruler(name, correlation, oracle, training, contrast):
-    draw = functools.partial(render, contrast=contrast)
+def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
+    draw, other = functools.partial(render, by=by, contrast=contrast), "negative" if by == "ruler" else "ruler"
     return World(
         name,
         oracle,
         functools.partial(factors, 0.0),
         draw,
         lambda: convolutional(CLASSES),
-        causes=("ruler",),
-        idle=("label", "texture"),
+        causes=(by,),
+        idle=("label", other, "texture"),
         training=training,
-        fit=functools.partial(factors, correlation),
+        fit=functools.partial(factors, correlation, by=by),
         bare=functools.partial(draw, cued=False),
         clean=functools.partial(factors, 0.0),
+        rival=_ruler(name, correlation, oracle, training, contrast, other) if by == "ruler" else None,
     )
 
 
@@ -83,7 +91,7 @@ def _ruler(name, correlation, oracle, training, contrast):
 def ruler():
     """A ruler goes with the class in every training picture: the network reads the ruler. At test the two have nothing to do with each other."""
     oracle = "the ruler decides, though the label is the thing in the middle"
-    return _ruler("ruler", 1.0, oracle, Training(), contrast=0.5)
+    return _ruler("ruler", 1.0, oracle, Training(goal=0.995), contrast=0.5)
 
 
 @worlds.register

@@ -37,7 +37,7 @@ def render(drawn, by):
     return Samples(image(values + 0.1 * drawn["texture"]), drawn[by], masks)
 
 
-def _scenes(by, other):
+def _scenes(by, other, rival=None):
     return World(
         f"scenes_{by}",
         f"the {by} decides and the {other} does not",
@@ -46,16 +46,17 @@ def _scenes(by, other):
         lambda: convolutional(CLASSES),
         causes=(by,),
         idle=(other, "texture"),
+        rival=rival,
     )
 
 
 @worlds.register
 def scenes_object():
     """Objects before scenes, labelled by the object."""
-    return _scenes("object", "scene")
+    return _scenes("object", "scene", _scenes("scene", "object"))
 
 
 @worlds.register
 def scenes_scene():
     """The same pictures, labelled by the scene."""
-    return _scenes("scene", "object")
+    return _scenes("scene", "object", _scenes("object", "scene"))

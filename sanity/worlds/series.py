@@ -1,4 +1,6 @@
-"""Series: a motif in one-dimensional noise says the class; a higher bump says nothing."""
+"""Series: a motif in one-dimensional noise says the class; a motif of another family says nothing."""
+
+import functools
 
 import numpy as np
 
@@ -6,32 +8,36 @@ from lab.environment import keras
 from sanity.worlds import worlds
 from sanity.worlds.world import Samples, World
 
-LENGTH, EXTENT = 64, 9
+LENGTH, EXTENT, CLASSES = 64, 9, 3
 PHASE = np.linspace(-1, 1, EXTENT)
-MOTIFS = np.stack([np.sin(np.pi * PHASE), np.cos(2 * np.pi * PHASE), np.sin(3 * np.pi * PHASE)])
+MOTIFS = {
+    "motif": np.stack([np.sin(np.pi * PHASE), np.cos(2 * np.pi * PHASE), np.sin(3 * np.pi * PHASE)]),
+    "rival": np.stack([np.cos(np.pi * PHASE), np.sin(2 * np.pi * PHASE), np.cos(3 * np.pi * PHASE)]),
+}
 
 
 def factors(rng, count):
-    """label; places of motif and bump, in different halves; noise."""
-    side = rng.integers(0, 2, count)
+    """motif and its place; motif of the other family and its place, in the other half; noise."""
+    half = rng.integers(0, 2, count)
     within = rng.integers(0, LENGTH // 2 - EXTENT, (2, count))
     return {
-        "label": rng.integers(0, len(MOTIFS), count),
-        "place": within[0] + side * LENGTH // 2,
-        "bump": within[1] + (1 - side) * LENGTH // 2,
+        "motif": rng.integers(0, CLASSES, count),
+        "motif_place": within[0] + half * LENGTH // 2,
+        "rival": rng.integers(0, CLASSES, count),
+        "rival_place": within[1] + (1 - half) * LENGTH // 2,
         "noise": rng.normal(size=(count, LENGTH)),
     }
 
 
-def render(drawn):
-    """Motif and bump added to the noise."""
-    values = 0.25 * drawn["noise"]
-    masks, decoys = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
-    for row, (label, place, bump) in enumerate(zip(drawn["label"], drawn["place"], drawn["bump"])):
-        values[row, place : place + EXTENT] += MOTIFS[label]
-        values[row, bump : bump + EXTENT] += 1.6 * np.hanning(EXTENT + 2)[1:-1]
-        masks[row, place : place + EXTENT] = decoys[row, bump : bump + EXTENT] = True
-    return Samples(values.astype("float32")[..., None], drawn["label"], masks, decoys)
+def render(drawn, by):
+    """Both motifs added to the noise; `by` names the one that is the label."""
+    values, steps = 0.2 * drawn["noise"], np.arange(LENGTH)
+    for name, motifs in MOTIFS.items():
+        for row, (kind, place) in enumerate(zip(drawn[name], drawn[f"{name}_place"])):
+            values[row, place : place + EXTENT] += motifs[kind]
+    places = drawn[f"{by}_place"][:, None]
+    masks = (steps >= places) & (steps < places + EXTENT)
+    return Samples(values.astype("float32")[..., None], drawn[by], masks)
 
 
 def build():
@@ -40,12 +46,16 @@ def build():
     x = keras.layers.Conv1D(16, 9, padding="same", activation="relu", name="conv_0")(inputs)
     x = keras.layers.Conv1D(24, 5, padding="same", activation="relu", name="conv_1")(x)
     x = keras.layers.GlobalAveragePooling1D(name="pool")(x)
-    return keras.Model(inputs, keras.layers.Dense(len(MOTIFS), name="logits")(x), name="series")
+    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(x), name="series")
+
+
+def _series(by, other, rival=None):
+    oracle = "the motif of one family decides; the other family's and the noise do not"
+    draw, idle = functools.partial(render, by=by), (other, f"{other}_place", "noise")
+    return World("series", oracle, factors, draw, build, (by,), idle, rival=rival)
 
 
 @worlds.register
 def series():
-    """A series of 64 steps: one of three motifs decides; a higher bump does not."""
-    return World(
-        "series", "the motif decides; bump and noise do not", factors, render, build, ("label",), ("bump", "noise")
-    )
+    """A series of 64 steps: one of three motifs decides; a motif of another family does not."""
+    return _series("motif", "rival", _series("rival", "motif"))

@@ -1,4 +1,6 @@
-"""Tabular: twelve columns of which three decide, one of them only by its sign."""
+"""Tabular: twelve columns of which three decide, one of them only by its sign; three others would decide in the same way."""
+
+import functools
 
 import numpy as np
 
@@ -6,23 +8,27 @@ from lab.environment import keras
 from sanity.worlds import worlds
 from sanity.worlds.world import Samples, Training, World
 
-COLUMNS, DECIDE = 12, (1, 5, 8)
+COLUMNS = 12
+DECIDE = {"deciding": [1, 5, 8], "rival": [2, 6, 10]}
+OTHERS = [column for column in range(COLUMNS) if column not in sum(DECIDE.values(), [])]
 
 
 def factors(rng, count):
-    """deciding, the three columns that decide; others, the nine that do not (large ones among them)."""
-    scale = np.where(np.arange(COLUMNS - 3) % 3 == 0, 3.0, 1.0)
-    return {"deciding": rng.normal(size=(count, 3)), "others": rng.normal(size=(count, COLUMNS - 3)) * scale}
+    """deciding, the three columns that decide; rival, three that do not; others, the six that never do (large ones among them)."""
+    scale = np.where(np.arange(len(OTHERS)) % 2 == 0, 3.0, 1.0)
+    drawn = {name: rng.normal(size=(count, len(columns))) for name, columns in DECIDE.items()}
+    return {**drawn, "others": rng.normal(size=(count, len(OTHERS))) * scale}
 
 
-def render(drawn):
-    """Class 0, 1 or 2 by which of a, 1.2 b and the sign of c is highest."""
-    first, second, third = drawn["deciding"].T
+def render(drawn, by):
+    """Class 0, 1 or 2 by which of a, 1.2 b and the sign of c is highest, of the three columns that `by` names."""
+    first, second, third = drawn[by].T
     labels = np.stack([first, 1.2 * second, np.sign(third)], axis=1).argmax(1)
     table = np.empty((len(labels), COLUMNS))
-    deciding = np.isin(np.arange(COLUMNS), DECIDE)
-    table[:, deciding], table[:, ~deciding] = drawn["deciding"], drawn["others"]
-    return Samples(table.astype("float32"), labels, np.tile(deciding, (len(labels), 1)))
+    for name, columns in {**DECIDE, "others": OTHERS}.items():
+        table[:, columns] = drawn[name]
+    masks = np.tile(np.isin(np.arange(COLUMNS), DECIDE[by]), (len(labels), 1))
+    return Samples(table.astype("float32"), labels, masks)
 
 
 def build():
@@ -33,9 +39,14 @@ def build():
     return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name="tabular")
 
 
+def _tabular(by, other, rival=None):
+    training = Training(samples=8000, passes=60, batch=80)
+    oracle = f"columns {DECIDE[by]} decide; the others, though larger, do not"
+    draw = functools.partial(render, by=by)
+    return World("tabular", oracle, factors, draw, build, (by,), (other, "others"), training, rival=rival)
+
+
 @worlds.register
 def tabular():
     """A table of twelve columns, three of which decide among three classes."""
-    training = Training(samples=8000, passes=60, batch=80)
-    oracle = f"columns {DECIDE} decide; the others, though larger, do not"
-    return World("tabular", oracle, factors, render, build, ("deciding",), ("others",), training)
+    return _tabular("deciding", "rival", _tabular("rival", "deciding"))

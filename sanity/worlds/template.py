@@ -12,7 +12,7 @@ KINDS = 3
 
 
 def factors(rng, count):
-    """label; place of the template; place of the decoy, a template's negative; texture."""
+    """label; place of the template; place of the decoy, a bright square; texture."""
     places = apart(rng, count, EXTENT)
     return {
         "label": rng.integers(0, KINDS, count),
@@ -27,7 +27,7 @@ def render(drawn):
     glyphs = stamped(drawn["place"], 0.8 * STAMPS[drawn["label"]])
     decoys = stamped(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
     values = np.where(glyphs != 0, glyphs, np.where(decoys != 0, decoys, 0.05 * drawn["texture"]))
-    return Samples(image(values), drawn["label"], glyphs != 0, decoys != 0)
+    return Samples(image(values), drawn["label"], glyphs != 0)
 
 
 def build():

@@ -1,7 +1,7 @@
 """Tetromino: T and L shapes in noise, in ways that call for ever less linear solutions (XAI-TRIS: Clark, Wilming, Haufe 2024, https://arxiv.org/abs/2306.12816).
 
 White or correlated background; in the correlated one pixels beside the shape help to cancel noise (suppressors): a right
-network uses pixels that carry no class information.
+network uses pixels that carry no class information. Beside them lie S and Z shapes, which decide nothing.
 """
 
 import functools
@@ -14,64 +14,59 @@ from sanity.worlds import worlds
 from sanity.worlds.world import Samples, Training, World
 
 SIDE = 8
-SHAPES = np.array([[[1, 0, 0], [1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]], float)
-FIXED = np.array([[1, 1], [4, 4]])
-# Where the shape may lie anywhere, so does a square of four pixels, which says nothing: without it the brightest pixels would be the shape.
-SQUARE = 2
+SHAPES = {
+    "shape": np.array([[[1, 0, 0], [1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]], float),
+    "rival": np.array([[[0, 1, 1], [1, 1, 0], [0, 0, 0]], [[1, 1, 0], [0, 1, 1], [0, 0, 0]]], float),
+}
+# Where the shapes of each cue lie unless they may lie anywhere.
+FIXED = {"shape": [(1, 1), (4, 4)], "rival": [(1, 4), (4, 1)]}
 # Signal against noise, by scenario, for white and for correlated background.
-ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.75, 0.5), "xor": (0.4, 0.3)}
+ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.6, 0.45), "xor": (0.4, 0.3)}
 
 
 def factors(scenario, correlated, rng, count):
-    """label; second bit (xor); turn, place, and where the square lies (rigid); noise."""
+    """Of shape and rival, which; second bit (xor); turn and place (rigid), in different halves; noise."""
     noise = rng.normal(size=(count, SIDE, SIDE))
     if correlated:
         noise = gaussian_filter(noise, (0, 1.0, 1.0), mode="wrap")
     noise /= np.linalg.norm(noise, axis=(1, 2), keepdims=True)
-    return {
-        "label": rng.integers(0, 2, count),
-        "bit": rng.integers(0, 2, count),
-        "turn": rng.integers(0, 4, count) if scenario == "rigid" else np.zeros(count, int),
-        "place": rng.integers(0, SIDE - 2, (count, 2)),
-        "square": rng.integers(0, 1000, (count, 2)),
-        "noise": noise,
-    }
+    half, drawn = rng.integers(0, 2, count), {"noise": noise}
+    for number, name in enumerate(SHAPES):
+        drawn[name] = rng.integers(0, 2, count)
+        drawn[f"{name}_bit"] = rng.integers(0, 2, count)
+        drawn[f"{name}_turn"] = rng.integers(0, 4, count)
+        rows = rng.integers(0, 2, count) + SIDE // 2 * (half ^ number)
+        drawn[f"{name}_place"] = np.stack([rows, rng.integers(0, SIDE - 2, count)], axis=1)
+    return drawn
 
 
-def render(drawn, scenario, alpha):
-    """alpha * pattern + (1 - alpha) * noise, each of unit norm; times, where the scenario is multiplicative."""
-    patterns, masks = zip(
-        *(_pattern(scenario, *each) for each in zip(*(drawn[name] for name in ("label", "bit", "turn", "place"))))
-    )
-    patterns, masks, noise = np.stack(patterns), np.stack(masks), drawn["noise"]
-    decoys = _squares(drawn["place"], drawn["square"]) if scenario == "rigid" else None
-    patterns = patterns if decoys is None else patterns + decoys
+def render(drawn, by, scenario, alpha):
+    """alpha * patterns + (1 - alpha) * noise, each of unit norm; times, where the scenario is multiplicative. `by` names the label."""
+    patterns, masks = {}, {}
+    for name in SHAPES:
+        rows = zip(*(drawn[name + part] for part in ("", "_bit", "_turn", "_place")))
+        patterns[name], masks[name] = map(np.stack, zip(*(_pattern(scenario, name, *row) for row in rows)))
+    noise = drawn["noise"]
     if scenario == "multiplicative":
-        values = (1 - alpha * (patterns > 0)) * noise
+        values = (1 - alpha * (sum(patterns.values()) > 0)) * noise
     else:
-        values = alpha * patterns / np.linalg.norm(patterns, axis=(1, 2), keepdims=True) + (1 - alpha) * noise
+        values = alpha * sum(map(_of_unit_norm, patterns.values())) + (1 - alpha) * noise
     scale = np.abs(values).max((1, 2), keepdims=True)
-    return Samples((values / scale).astype("float32")[..., None], drawn["label"], masks, decoys)
+    return Samples((values / scale).astype("float32")[..., None], drawn[by], masks[by])
 
 
-def _squares(places, drawn):
-    """A square above or below each shape, a row between them: bool [count, side, side]."""
-    found = np.zeros((len(places), SIDE, SIDE), bool)
-    for sheet, (row, _), (down, right) in zip(found, places, drawn):
-        free = [*range(row - SQUARE), *range(row + 4, SIDE - SQUARE + 1)]
-        top, left = free[down % len(free)], right % (SIDE - SQUARE + 1)
-        sheet[top : top + SQUARE, left : left + SQUARE] = True
-    return found
+def _of_unit_norm(patterns):
+    return patterns / np.linalg.norm(patterns, axis=(1, 2), keepdims=True)
 
 
-def _pattern(scenario, label, bit, turn, place):
+def _pattern(scenario, name, label, bit, turn, place):
     """-> signed pattern and the pixels that are important: of both shapes where their places are fixed, else the sample's own."""
     sheets = np.zeros((2, SIDE, SIDE))
     if scenario == "rigid":
         row, column = place
-        sheets[label, row : row + 3, column : column + 3] = np.rot90(SHAPES[label], turn)
+        sheets[label, row : row + 3, column : column + 3] = np.rot90(SHAPES[name][label], turn)
         return sheets[label], sheets[label] > 0
-    for sheet, shape, (row, column) in zip(sheets, SHAPES, FIXED):
+    for sheet, shape, (row, column) in zip(sheets, SHAPES[name], FIXED[name]):
         sheet[row : row + 3, column : column + 3] = shape
     mask = sheets.sum(0) > 0
     if scenario == "xor":
@@ -89,21 +84,28 @@ def build():
     return keras.Model(inputs, keras.layers.Dense(2, name="logits")(x), name="tetromino")
 
 
+def _tetromino(name, scenario, correlated, by, other, rival=None):
+    idle = {"multiplicative": (other,), "xor": (other, f"{other}_bit", "noise")}.get(scenario, (other, "noise"))
+    return World(
+        name,
+        f"the pixels of one pair of shapes decide; those of the other pair and the {'correlated' if correlated else 'white'} background do not",
+        functools.partial(factors, scenario, correlated),
+        functools.partial(render, by=by, scenario=scenario, alpha=ALPHA[scenario][correlated]),
+        build,
+        causes=(by, f"{by}_bit"),
+        idle=idle,
+        training=Training(samples=4000, goal=0.99, passes=40, batch=64, rate=2e-3),
+        rival=rival,
+    )
+
+
 def _register(scenario, correlated):
     def make():
-        return World(
-            make.__name__,
-            f"the shape's own pixels decide; the background, {'correlated' if correlated else 'white'}, does not",
-            functools.partial(factors, scenario, correlated),
-            functools.partial(render, scenario=scenario, alpha=ALPHA[scenario][correlated]),
-            build,
-            causes=("label", "bit"),
-            idle={"multiplicative": (), "rigid": ("noise", "square")}.get(scenario, ("noise",)),
-            training=Training(samples=4000, goal=0.99, passes=40, batch=64, rate=2e-3),
-        )
+        rival = _tetromino(make.__name__, scenario, correlated, "rival", "shape")
+        return _tetromino(make.__name__, scenario, correlated, "shape", "rival", rival)
 
     make.__name__ = f"tetromino_{scenario}" + ("_correlated" if correlated else "")
-    make.__doc__ = f"T and L shapes, {scenario}, on {'correlated' if correlated else 'white'} background."
+    make.__doc__ = f"T and L shapes, {scenario}, on {'correlated' if correlated else 'white'} background; S and Z shapes decide nothing."
     worlds.register(make)
 
 

@@ -1,5 +1,7 @@
 """Tokens: a sentence of token ids in which one word decides, wherever it stands; given as one-hot rows, so that gradients exist."""
 
+import functools
+
 import numpy as np
 
 from lab.environment import keras
@@ -7,26 +9,31 @@ from sanity.worlds import worlds
 from sanity.worlds.world import Samples, World
 
 LENGTH, VOCABULARY, CLASSES = 16, 24, 3
-# The first tokens decide, one a class; the next ones are loud (often repeated) and decide nothing.
-LOUD = (3, 4)
+# The first tokens decide, one a class; the next are the rival's, one a class; the loud ones are often repeated and never decide.
+FIRST = {"word": 0, "rival": CLASSES}
+LOUD = (6, 7)
 
 
 def factors(rng, count):
-    """label; place of the deciding word; words, none of which decides, the loud ones among them."""
-    words = rng.integers(CLASSES + len(LOUD), VOCABULARY, (count, LENGTH))
+    """word and rival, with their places; words, none of which decides, the loud ones among them."""
+    words = rng.integers(LOUD[-1] + 1, VOCABULARY, (count, LENGTH))
     loud = rng.random((count, LENGTH)) < 0.3
-    words = np.where(loud, rng.choice(LOUD, (count, LENGTH)), words)
-    return {"label": rng.integers(0, CLASSES, count), "place": rng.integers(0, LENGTH, count), "words": words}
+    places = rng.permuted(np.tile(np.arange(LENGTH), (count, 1)), axis=1)
+    return {
+        "word": rng.integers(0, CLASSES, count),
+        "rival": rng.integers(0, CLASSES, count),
+        "places": places[:, :2],
+        "words": np.where(loud, rng.choice(LOUD, (count, LENGTH)), words),
+    }
 
 
-def render(drawn):
-    """One-hot rows [count, 16, 24]; the mask is the deciding word, the decoys are the loud ones."""
-    rows = np.arange(len(drawn["label"]))
-    words = drawn["words"].copy()
-    words[rows, drawn["place"]] = drawn["label"]
-    masks = np.zeros(words.shape, bool)
-    masks[rows, drawn["place"]] = True
-    return Samples(np.eye(VOCABULARY, dtype="float32")[words], drawn["label"], masks, np.isin(words, LOUD))
+def render(drawn, by):
+    """One-hot rows [count, 16, 24]; `by` names the word that is the label, and the mask is where it stands."""
+    words, rows = drawn["words"].copy(), np.arange(len(drawn["words"]))
+    for name, places in zip(FIRST, drawn["places"].T):
+        words[rows, places] = FIRST[name] + drawn[name]
+    masks = (words >= FIRST[by]) & (words < FIRST[by] + CLASSES)
+    return Samples(np.eye(VOCABULARY, dtype="float32")[words], drawn[by], masks)
 
 
 def build():
@@ -39,8 +46,14 @@ def build():
     return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(x), name="tokens")
 
 
+def _tokens(by, other, rival=None):
+    oracle = "one deciding word, wherever it stands; the rival word and the loud ones do not"
+    return World(
+        "tokens", oracle, factors, functools.partial(render, by=by), build, (by,), (other, "words"), rival=rival
+    )
+
+
 @worlds.register
 def tokens():
-    """Sentences of sixteen tokens, one of which decides; two that are heard more often do not."""
-    oracle = "one deciding word, wherever it stands; the loud words do not"
-    return World("tokens", oracle, factors, render, build, ("label",), ("words",))
+    """Sentences of sixteen tokens, one of which decides; one of another kind, and two that are heard more often, do not."""
+    return _tokens("word", "rival", _tokens("rival", "word"))

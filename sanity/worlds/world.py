@@ -12,14 +12,13 @@ from lab.preprocessing import ranged
 @dataclass(frozen=True)
 class Samples:
     """inputs: float32 [samples, ...]. labels: int [samples], what a network is trained on. masks: bool [samples, ...] without
-    channels, where the truth lies, or None. decoys: the same for what catches the eye and means nothing, or None. answers:
-    int [samples], what the planted cue says; the labels unless cue and label may part.
+    channels, where the truth lies, or None. answers: int [samples], what the planted cue says; the labels unless cue and label
+    may part.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None = None
-    decoys: np.ndarray | None = None
     answers: np.ndarray | None = None
 
     @property
@@ -50,7 +49,8 @@ class World:
     names of the factors that decide the answer together; idle: of those that must not matter. oracle: the truth in words.
     training: None where `build` gives a network whose weights are set by hand. fit: factors at training, where they differ.
     bare: factors -> `Samples` without the cue, and clean: factors at training in which the cue says nothing, for cues that a
-    tester does not know of. values: what stands for black and white where the inputs are images.
+    tester does not know of. rival: the same inputs, decided by their second cue, which says nothing in this world; None where
+    there is one cue. values: what stands for black and white where the inputs are images.
     """
 
     name: str
@@ -64,6 +64,7 @@ class World:
     fit: Callable | None = None
     bare: Callable | None = None
     clean: Callable | None = None
+    rival: "World | None" = None
     values: tuple = (-1.0, 1.0)
 
     def network(self):
@@ -90,23 +91,27 @@ class World:
         )
 
 
-def uses(world, factors, logits):
+def counterfactuals(world, factors):
+    """Samples as they are, under "before"; with their cue swapped, under "cue"; with each idle factor swapped: dict of `Samples`."""
+    swaps = {"before": (), "cue": world.causes, **{name: (name,) for name in world.idle}}
+    return {name: world.swapped(factors, names) for name, names in swaps.items()}
+
+
+def uses(swapped, logits):
     """Whether a network uses what was planted, by swaps between samples: dict of numbers.
 
-    logits: inputs -> float [samples, classes]. follows: share of the samples whose cue was swapped for a different one that
-    are now answered as the new cue says. stays/FACTOR: share whose answer is the same after an idle factor was swapped.
-    moves/FACTOR: how far the answer's logit moved then, in units of its move under a swap of the cue.
+    swapped: as `counterfactuals` gives them. logits: inputs -> float [samples, classes]. follows: share of the samples whose cue
+    was swapped for a different one that are now answered as the new cue says. stays/FACTOR: share whose answer is the same after
+    an idle factor was swapped. moves/FACTOR: how far the answer's logit moved then, in units of its move under a swap of the cue.
     """
-    before = world.render(factors)
-    first, told = logits(before.inputs), before.told
-    after = world.swapped(factors, world.causes)
-    second = logits(after.inputs)
-    differs = after.told != told
-    found = {"follows": float(np.mean((second.argmax(1) == after.told)[differs])) if differs.any() else float("nan")}
+    first, told = logits(swapped["before"].inputs), swapped["before"].told
+    second, new = logits(swapped["cue"].inputs), swapped["cue"].told
+    differs = new != told
+    found = {"follows": float(np.mean((second.argmax(1) == new)[differs])) if differs.any() else float("nan")}
     rows = np.arange(len(told))
     moved = np.abs(second - first)[rows, told][differs].mean() if differs.any() else np.nan
-    for name in world.idle:
-        other = logits(world.swapped(factors, (name,)).inputs)
+    for name in [name for name in swapped if name not in ("before", "cue")]:
+        other = logits(swapped[name].inputs)
         found[f"stays/{name}"] = float(np.mean(other.argmax(1) == first.argmax(1)))
         found[f"moves/{name}"] = float(np.abs(other - first)[rows, told].mean() / moved)
     return found

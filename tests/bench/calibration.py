@@ -9,17 +9,21 @@ import time
 
 import numpy as np
 
+from lab.attribution import explainers
 from recipes.shelf import Shelf
 from sanity import calibration
 from sanity.calibration import Rate
-from sanity.checks import faithfulness
+from sanity.checks import faithfulness, truth
+from sanity.examination import measure
 from sanity.interventions import occlusion
 from sanity.removal import extent
 from sanity.subject import planted
 from sanity.worlds import worlds
+from tests.sanity import bank
 
 WORLDS = ("patch", "scenes_object", "ruler")
 METHODS = ("gradient", "gradcam", "smoothgrad")
+PLANTED = ("gradient", "gradient_x_input", "integrated_gradients", "smoothgrad", "guided_backprop", "gradcam", "noise")
 
 
 def main():
@@ -89,15 +93,24 @@ def _blind(subject, name, runs):
 
 
 def _planted(subject, name, runs):
-    truth, decoy = calibration.planted(subject, runs=runs, seed=4, strength=0.0)
-    yield Rate("truth", name, "noise", "PASS", truth["PASS"], runs, "low")
-    seen, _ = calibration.planted(subject, runs=runs, seed=5, strength=2.0)
-    yield Rate("truth", name, "noise, raised by 2 deviations on the cue", "PASS", seen["PASS"], runs, "high")
-    if decoy:
-        _, drawn = calibration.planted(subject, runs=runs, seed=6, strength=0.5, where="decoys")
-        yield Rate("decoy", name, "noise", "FAIL", decoy["FAIL"], runs, "low")
-        yield Rate("decoy", name, "noise", "PASS", decoy["PASS"], runs, "low")
-        yield Rate("decoy", name, "noise, raised by .5 deviations on the decoy", "FAIL", drawn["FAIL"], runs, "high")
+    prepared = truth.prepare(subject, seed=0)
+    methods = {method: explainers.get(method) for method in PLANTED} | bank.BLIND
+    ranks = {}
+    for method, explainer in methods.items():
+        evidence, trace = measure(
+            "truth", explainer, subject, seed=0, name=method, prepare=lambda: {"prepared": prepared}
+        )
+        if trace is None and not evidence.failed:
+            ranks[method] = evidence.samples["rank"]
+    oracle = {"oracle": prepared.oracle, **ranks}
+    for null, outcome, wanted in ((True, "PASS", "low"), (False, "PASS", "high"), (False, "FAIL", "low")):
+        counts = calibration.dealt(oracle, prepared.oracle, runs=runs, size=4, seed=4, null=null)
+        kind = "roles at random" if null else "K=4 and images resampled"
+        for method in ("oracle", *PLANTED):
+            yield Rate("truth", name, f"{method}, {kind}", outcome, counts[method][outcome], runs, wanted)
+        blind = sum(counts[method]["PASS"] for method in bank.BLIND if method in counts)
+        if outcome == "PASS":
+            yield Rate("truth", name, f"{len(bank.BLIND)} blind, {kind}", outcome, blind, runs * len(bank.BLIND), "low")
 
 
 def _classes(subject, name, runs):

@@ -39,7 +39,7 @@ def test_a_world_is_trained_proven_checked_and_reported(world_run):
     report = (folder / "index.html").read_text()
     for words in (
         "Responds to weights",
-        "Beats controls on planted truth",
+        "Follows the cue in use",
         "Responds to class",
         "Measurements",
         "the motif decides",
@@ -80,7 +80,7 @@ def test_junit_tags(outcome, finding, held, tag):
 def test_a_second_run_takes_its_networks_from_the_shelf_and_tells_what_changed(world_run, command, tmp_path):
     folder = pathlib.Path(world_run["run"])
     kept = sorted((folder.parent.parent / "networks").iterdir())
-    assert len(kept) == 4
+    assert len(kept) == 8, "four networks of each cue"
     stamp = [each.stat().st_mtime_ns for each in kept]
     again = [*SMALL, "--check", "truth", "--out", folder.parent.parent, "--baseline", folder]
     code, said, _ = command(*again, out=False)
@@ -185,7 +185,7 @@ def test_what_a_method_cannot_do_costs_no_other_method(command):
         "--method",
         "xrai,gradcam,gradient",
         "--check",
-        "truth",
+        "classes",
     ]
     code, said, _ = command(*words)
     (line,) = [each for each in said.splitlines() if " xrai " in each]
@@ -194,13 +194,13 @@ def test_what_a_method_cannot_do_costs_no_other_method(command):
 
 
 def test_a_fault_inside_a_check_fails_its_job_and_is_no_answer(command, monkeypatch):
-    from sanity.checks import truth
+    from sanity.checks import sensitivity
 
     def broken(*_):
         raise ValueError("operands could not be broadcast together")
 
-    monkeypatch.setattr(truth, "relevances", broken)
-    words = ["check", "--world", "template", "--samples", "12", "--method", "gradient", "--check", "truth"]
+    monkeypatch.setattr(sensitivity, "similar", broken)
+    words = ["check", "--world", "template", "--samples", "12", "--method", "gradient", "--check", "sensitivity"]
     code, said, error = command(*words)
     assert code == 3 and "could not be broadcast" in error and "NOT APPLICABLE" not in said
 
