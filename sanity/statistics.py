@@ -151,6 +151,14 @@ def rotations(agreements, *, seed, draws=DRAWS * 5):
     return np.where(size > 0, beyond, 1.0)
 
 
+def finite_mean(values, axis):
+    """Mean of the finite values along an axis, nan where there are none: float64."""
+    values = np.asarray(values, "float64")
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=axis)
+    return np.where(counts > 0, np.where(finite, values, 0).sum(axis=axis) / np.maximum(counts, 1), np.nan)
+
+
 def role_permutations(values, size):
     """Exact p of each member of a family that the first networks' mean is not above the others', adjusted by the largest statistic over the family: float64 [members].
 

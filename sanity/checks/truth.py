@@ -19,7 +19,7 @@ from sanity.interventions import occlusion
 from sanity.localisation import localisations, relevances
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import between_means, role_permutations, sign_flips, two_way
+from sanity.statistics import between_means, finite_mean, role_permutations, sign_flips, two_way
 from sanity.subject import FEWEST
 from sanity.viewer import Viewer
 from sanity.worlds.training import Trainer
@@ -271,21 +271,21 @@ def _groups(family):
 def preferences(rank):
     """How much more a map lies on the first cue than on the second: [networks, 2, samples] -> float64 [networks, samples].
 
-    The first network's are subtracted from all, which changes no difference between networks and leaves exactly zero where none is.
+    The lowest of an image is subtracted from all, which changes no difference between networks and leaves exactly zero where none is.
     """
     values = rank[:, 0] - rank[:, 1]
-    return values - values[:1]
+    return values - np.fmin.reduce(values, axis=0)
 
 
 def crossed(rank):
     """The crossing of each sample, mean over networks: [networks, 2, samples] -> float64 [samples]."""
     values, half = preferences(rank), len(rank) // 2
-    return np.nanmean(values[:half], axis=0) - np.nanmean(values[half:], axis=0)
+    return finite_mean(values[:half], 0) - finite_mean(values[half:], 0)
 
 
 def _by_networks(rank):
     """The crossing with networks for units: `Interval`."""
-    values, half = np.nanmean(preferences(rank), axis=1), len(rank) // 2
+    values, half = finite_mean(preferences(rank), 1), len(rank) // 2
     return between_means(values[:half], values[half:])
 
 
@@ -295,7 +295,7 @@ def _adjusted(ranks, half, seed):
     Maps that do not come from the network's evidence can still differ between the groups by the luck of the images, the same for
     all networks of a group; maps of one lucky network can differ in all images.
     """
-    networks = role_permutations([np.nanmean(preferences(rank), axis=1) for rank in ranks], half)
+    networks = role_permutations([finite_mean(preferences(rank), 1) for rank in ranks], half)
     return np.maximum(networks, sign_flips([crossed(rank) for rank in ranks], seed=seed))
 
 
@@ -318,7 +318,7 @@ def _ruled(samples, p, ceiling, margins, seed):
 
 def four(rank):
     """The four numbers of the crossing, mean over images: [networks, 2, samples] -> float64 [2 groups, 2 cues, networks of a group]."""
-    means = np.nanmean(rank, axis=2)
+    means = finite_mean(rank, 2)
     return np.stack(np.split(means, 2)).transpose(0, 2, 1)
 
 

@@ -218,6 +218,14 @@ def test_an_oracle_that_does_not_pass_judges_the_check_and_not_the_methods():
     assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
 
 
+def test_maps_that_are_missing_cost_their_images_and_no_more():
+    rng = np.random.default_rng(8)
+    rank = ranks(rng, effect=0.5, noise=0.05)
+    rank[0, :, 0], rank[:K, :, 1] = np.nan, np.nan
+    assert ruling(rank, rng).outcome == "PASS" and np.isnan(crossed(rank)).tolist() == [False, True, *[False] * 22]
+    assert not crossed(np.tile(rng.random((1, 2, 12)), (2 * K, 1, 1))).any(), "equal maps are exactly zero"
+
+
 def test_the_crossing_is_the_sum_of_the_four_numbers():
     rank = np.random.default_rng(4).random((2 * K, 2, 12))
     (a, b), (c, d) = four(rank).mean(axis=2)

@@ -1,0 +1,92 @@
+"""Verdicts over seeds of everything: `python -m tests.bench.verdicts --worlds patch,ruler --seeds 5` prints the table explainer x check.
+
+A cell counts PASS, FAIL, INCONCLUSIVE and INVALID over the seeds, of networks, samples and draws alike. Both PASS and FAIL of one
+method under one check in one world is an error of the check, and is printed below the table.
+"""
+
+import argparse
+from collections import Counter
+
+from lab.attribution import explainers
+from recipes.shelf import Shelf
+from sanity.checks import checks, shared
+from sanity.examination import judged, measure
+from sanity.subject import planted
+from sanity.worlds import worlds
+from tests.sanity import bank
+
+USUAL = (
+    "gradient",
+    "gradient_x_input",
+    "integrated_gradients",
+    "smoothgrad",
+    "guided_backprop",
+    "deconvnet",
+    "gradcam",
+)
+CHECKS = ("truth", "class_crossing", "image_crossing", "place", "parameters", "labels", "classes", "derivative")
+OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
+
+
+def main():
+    given = argparse.ArgumentParser()
+    given.add_argument("--worlds", default="patch,ruler")
+    given.add_argument("--seeds", type=int, default=5)
+    given.add_argument("--images", type=int, default=32)
+    given.add_argument("--checks", default=",".join(CHECKS))
+    given.add_argument("--sets", default="usual,controls,blind,wrong,right")
+    chosen = given.parse_args()
+    methods, asked = listed(chosen.sets.split(",")), chosen.checks.split(",")
+    for name in chosen.worlds.split(","):
+        counts = {}
+        for seed in range(chosen.seeds):
+            for method, check, outcome in verdicts(name, seed, chosen.images, methods, asked):
+                counts.setdefault((method, check), Counter())[outcome] += 1
+            print(f"<!-- {name}, seed {seed} done -->", flush=True)
+        show(name, methods, asked, counts)
+
+
+def listed(sets):
+    """Explainers by name: dict."""
+    members = {
+        "usual": {name: explainers.get(name) for name in USUAL},
+        "controls": {name: explainers.get(name) for name in explainers.names(control=True)},
+        "blind": bank.BLIND,
+        "wrong": bank.WRONG,
+        "right": bank.RIGHT,
+    }
+    return {name: method for key in sets for name, method in members[key].items()}
+
+
+def verdicts(name, seed, images, methods, asked):
+    """Every verdict of one seed: tuples of method, check, outcome."""
+    misled = 4 if "labels" in asked else 0
+    subject = planted(
+        worlds.get(name)(), seed=seed, twins=4, misled=misled, images=images, keep=Shelf("artifacts").keep
+    )
+    for check in asked:
+        common = shared(checks.get(check), subject, seed, {})
+        family = [
+            measure(check, method, subject, seed=seed, name=label, prepare=lambda common=common: common)[0]
+            for label, method in methods.items()
+        ]
+        for verdict in judged(family, seed=seed).verdicts:
+            yield verdict.method, check, verdict.outcome
+
+
+def show(name, methods, asked, counts):
+    """The table of one world, and what came out both ways."""
+    print(f"\n| {name} | {' | '.join(asked)} |\n|---|{'---|' * len(asked)}")
+    for method in methods:
+        cells = [_cell(counts.get((method, check), Counter())) for check in asked]
+        print(f"| {method} | {' | '.join(cells)} |")
+    both = [f"{method} under {check}" for (method, check), count in counts.items() if count["PASS"] and count["FAIL"]]
+    print(f"\nBoth PASS and FAIL: {', '.join(both) or 'none'}.", flush=True)
+
+
+def _cell(count):
+    return " ".join(f"{count[outcome]} {outcome}" for outcome in OUTCOMES if count[outcome]) or "-"
+
+
+if __name__ == "__main__":
+    main()
