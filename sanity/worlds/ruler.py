@@ -91,7 +91,7 @@ def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
 def ruler():
     """A ruler goes with the class in every training picture: the network reads the ruler. At test the two have nothing to do with each other."""
     oracle = "the ruler decides, though the label is the thing in the middle"
-    return _ruler("ruler", 1.0, oracle, Training(goal=0.995), contrast=0.5)
+    return _ruler("ruler", 1.0, oracle, Training(samples=600, goal=0.995), contrast=0.5)
 
 
 @worlds.register

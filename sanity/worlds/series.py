@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.environment import keras
 from sanity.worlds import worlds
-from sanity.worlds.world import Samples, World
+from sanity.worlds.world import Samples, Training, World
 
 LENGTH, EXTENT, CLASSES = 64, 9, 3
 PHASE = np.linspace(-1, 1, EXTENT)
@@ -52,7 +52,7 @@ def build():
 def _series(by, other, rival=None):
     oracle = "the motif of one family decides; the other family's and the noise do not"
     draw, idle = functools.partial(render, by=by), (other, f"{other}_place", "noise")
-    return World("series", oracle, factors, draw, build, (by,), idle, rival=rival)
+    return World("series", oracle, factors, draw, build, (by,), idle, Training(samples=800), rival=rival)
 
 
 @worlds.register

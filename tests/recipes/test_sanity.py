@@ -34,7 +34,8 @@ def test_a_world_is_trained_proven_checked_and_reported(world_run):
     about = json.loads((folder / "jobs/networks/networks.json").read_text())
     assert about["twins"] == 4 and about["proof"]["follows"] > 0.9 and not world_run["failed"]
     found = {(each["family"], each["method"]): each for each in world_run["verdicts"]}
-    assert found["1-truth", "noise"]["outcome"] == "FAIL" and found["2-classes", "gradient"]["outcome"] == "PASS"
+    assert found["1-truth", "edges"]["outcome"] == "FAIL" and found["2-classes", "gradient"]["outcome"] == "PASS"
+    assert found["1-truth", "noise"]["outcome"] in ("FAIL", "INCONCLUSIVE")
     assert found["0-parameters", "edges"]["outcome"] == "FAIL"
     report = (folder / "index.html").read_text()
     for words in (
