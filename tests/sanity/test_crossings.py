@@ -11,10 +11,14 @@ from lab import routines
 from lab.attribution import explainers
 from lab.data import Data
 from sanity.checks import checks
+from sanity.checks.class_crossing import CLASSES
+from sanity.checks.image_crossing import IMAGES
 from sanity.checks.place import turned
-from sanity.crossing import crossed, four, other_classes, partners
-from sanity.effects import CHANGE, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.crossing import crossed, four
+from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.evidence import Evidence
 from sanity.examination import judged, measure
+from sanity.questions import other_classes, partners
 from sanity.statistics import rotations, sign_flips
 from sanity.subject import Subject, planted
 from sanity.subject import subject as photographed
@@ -281,3 +285,28 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
     )
     for check in CROSSINGS:
         assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
+
+
+# The verdict --------------------------------------------------------------------------------------------------------------
+
+
+def simulated(crossing, maps, oracle, units=16):
+    """A verdict on crossings of both effects whose means are given, under noise of deviation .1 that leaves the means alone."""
+    noise = 0.1 * np.resize([1.0, -1.0], units)
+    samples = {}
+    for kind, means in (("maps", maps), ("oracle", oracle)):
+        for name, mean in zip(EFFECTS, means):
+            samples[f"{kind}/{name}"] = np.zeros((2, 2, units))
+            samples[f"{kind}/{name}"][0, 0] = mean + noise
+    sizes = {"images": 2 * units, "pairs": units} if crossing.unit == "pairs" else {"images": units}
+    return judge([Evidence(crossing.check, "any", "net", sizes, samples, ())])[0]
+
+
+@pytest.mark.parametrize("crossing", [CLASSES, IMAGES], ids=lambda crossing: crossing.check)
+def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing(crossing):
+    passed = simulated(crossing, (0.0, 0.5), (1.0, 1.0))
+    assert passed.outcome == "PASS" and passed.also["effect"] == CHANGE and f"by {CHANGE}" in passed.why
+    assert simulated(crossing, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
+    missing = simulated(crossing, (0.02, 0.0), (0.3, 0.1))
+    assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
+    assert f"about 280 {crossing.unit} in place of 16 would settle it" in missing.sentence, missing.sentence

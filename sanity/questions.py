@@ -1,0 +1,75 @@
+"""Questions: what a subject can be asked beside its own: another class for every sample, and a partner that gives it."""
+
+import numpy as np
+
+from lab import routines
+from sanity.evidence import Gate
+
+
+def class_scores(subject):
+    """Every class's score of the asked output, mean over positions, two columns for one unit: float64 [samples, classes]."""
+    values = routines.outputs(subject.network, subject.inputs)[subject.network.output_name(subject.output)]
+    values = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1)
+    return np.concatenate([-values, values], axis=1) if values.shape[1] == 1 else values
+
+
+def own_classes(subject):
+    """The class that each sample is asked about: int [samples]."""
+    return np.broadcast_to(subject.objective.numbers(len(subject.names))[0][0], len(subject.names))
+
+
+def partners(subject):
+    """Each sample's partner, two by two in order, the last of an odd number without one (-1): int [samples]."""
+    rows = np.arange(len(subject.names)) ^ 1
+    return np.where(rows < len(rows), rows, -1)
+
+
+def other_classes(subject):
+    """Another class for each sample: its partner's, or where that is the same, the highest of its other ones: int [samples]."""
+    own, mates, values = own_classes(subject), partners(subject), class_scores(subject).copy()
+    values[np.arange(len(own)), own] = -np.inf
+    return np.where(differ(own, mates), own[mates], values.argmax(axis=1))
+
+
+def differ(own, mates):
+    """Whether partners are asked about different classes: bool [samples]."""
+    return (mates >= 0) & (own[mates] != own)
+
+
+def other_question(subject, classes):
+    """The subject's question about other classes; of one unit that tells two classes apart, the same with the sign turned: `Objective`."""
+    ((_, term),) = subject.objective.terms
+    shape = subject.network.outputs[subject.network.output_name(subject.output)]
+    if (len(shape) < 2 or shape[-1] == 1) and term.kind != "class_score":
+        return -subject.objective
+    return subject.objective.about([int(index) for index in classes])
+
+
+def questions(subject):
+    """The subject's own question, and where there are two classes, the one about another class: list of `Objective`."""
+    own = [subject.objective]
+    return own if subject.classes < 2 else [*own, other_question(subject, other_classes(subject))]
+
+
+def conditions(subject):
+    """Whether a subject can be asked about cells of its inputs: list of `Gate`."""
+    floating = isinstance(subject.inputs, np.ndarray) and subject.inputs.dtype.kind == "f"
+    single = len(subject.objective.terms) == 1
+    return [
+        Gate(
+            "one floating input",
+            status(floating),
+            "an array of floats" if floating else "several inputs, or whole numbers",
+        ),
+        Gate("one class is asked about", status(single), str(subject.objective)),
+    ]
+
+
+def two_classes(subject):
+    """Whether there is another class to ask about: `Gate`."""
+    return Gate("more than one class", status(subject.classes > 1), f"{subject.classes} outputs; needed: 2")
+
+
+def status(holds):
+    """The status of a gate about the subject: str."""
+    return "passed" if holds else "not applicable"
