@@ -4,6 +4,7 @@ What does not depend on the thing that was crossed gives exactly zero, whatever 
 right answer is the network's own, by interventions: measured twice, the one against the other, it is the oracle of the check.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,9 +50,19 @@ def said(words, unknown):
     return {**words, "BARELY": "{why}", "UNDECIDED": "{why}", "ORACLE DOES NOT PASS": unknown + "; {why}"}
 
 
-def prepare(crossing, subject, *, seed):
-    """What the network itself answers, for all methods to share -> `sanity.effects.Effects`, or None where it cannot be had."""
-    return None if crossing.unmet(subject) else effects(subject, questions(subject), seed=seed)
+def prepare(crossing, subject, *, seed, once=None):
+    """What the network itself answers, for all methods to share -> `sanity.effects.Effects`, or None where it cannot be had.
+
+    once: as of `sanity.checks.shared`; every crossing of a subject asks the same, so that it is measured once.
+    """
+    if crossing.unmet(subject):
+        return None
+    make = functools.partial(_answers, subject, seed)
+    return once("effects", make) if once else make()
+
+
+def _answers(subject, seed):
+    return effects(subject, questions(subject), seed=seed)
 
 
 def measure(crossing, explainer, subject, *, seed, prepared, options):

@@ -33,9 +33,9 @@ CLASSES = Crossing(
 )
 
 
-def prepare(subject, *, seed):
+def prepare(subject, *, seed, once=None):
     """The evidence of both classes, for all methods to share -> `sanity.effects.Effects`, or None where it cannot be had."""
-    return crossing.prepare(CLASSES, subject, seed=seed)
+    return crossing.prepare(CLASSES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)

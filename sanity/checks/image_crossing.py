@@ -51,9 +51,9 @@ IMAGES = Crossing(
 )
 
 
-def prepare(subject, *, seed):
+def prepare(subject, *, seed, once=None):
     """The evidence of both images of a pair for the class of either, for all methods to share -> `Effects`, or None."""
-    return crossing.prepare(IMAGES, subject, seed=seed)
+    return crossing.prepare(IMAGES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)

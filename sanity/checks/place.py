@@ -69,9 +69,9 @@ PLACES = Crossing(
 )
 
 
-def prepare(subject, *, seed):
+def prepare(subject, *, seed, once=None):
     """The evidence of the class that is asked about, for all methods to share -> `Effects`, or None."""
-    return crossing.prepare(PLACES, subject, seed=seed)
+    return crossing.prepare(PLACES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)

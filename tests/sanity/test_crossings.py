@@ -10,6 +10,9 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from lab.data import Data
+from recipes import schema
+from recipes.workshop import Workshop
+from sanity import crossing
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
 from sanity.checks.image_crossing import IMAGES
@@ -144,6 +147,26 @@ def test_a_linear_network_is_answered_by_the_input_times_its_weights():
     other = checks.get("class_crossing")(turned_sign, subject, seed=0).samples
     assert np.allclose(crossed(other[f"maps/{REMOVAL}"]), -crossed(evidence.samples[f"maps/{REMOVAL}"]))
     assert np.allclose(other[f"maps/{CHANGE}"], evidence.samples[f"maps/{CHANGE}"]), "a small change has no sign"
+
+
+def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeypatch):
+    """A series, since a table has no places; what is shared is what each check would have measured by itself."""
+    inputs = keras.Input((24, 2))
+    outputs = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(inputs))
+    samples = np.random.default_rng(0).normal(size=(8, 24, 2)).astype("float32")
+    network = lab.load(networks.filled(keras.Model(inputs, outputs)))
+    subject = Subject(network, samples, lab.logit([0, 1, 2, 0, 1, 2, 0, 1]), tuple("abcdefgh"), classes=3)
+    measured = []
+    monkeypatch.setattr(crossing, "effects", lambda *args, **rest: measured.append(rest) or effects(*args, **rest))
+    monkeypatch.setattr(Workshop, "subject", lambda workshop, question=None: subject)
+    workshop = Workshop(schema.recipe({"name": "any", "world": {"name": "series"}, "check": [{}]}), tmp_path)
+    shared = [workshop.shared(check, {}, {})["prepared"] for check in CROSSINGS]
+    assert len(measured) == 1 and all(one is shared[0] for one in shared)
+    other = workshop.shared("place", {"target": "another"}, {})["prepared"]
+    assert len(measured) == 2 and other is not shared[0], "another question is another subject"
+    for check in CROSSINGS:
+        alone = checks.tag(checks.get(check), "prepare")(subject, seed=0)
+        assert all(np.array_equal(alone.halves[name], shared[0].halves[name]) for name in EFFECTS)
 
 
 def test_scores_of_several_questions_are_those_of_each():
@@ -290,23 +313,23 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
 # The verdict --------------------------------------------------------------------------------------------------------------
 
 
-def simulated(crossing, maps, oracle, units=16):
+def simulated(kind, maps, oracle, units=16):
     """A verdict on crossings of both effects whose means are given, under noise of deviation .1 that leaves the means alone."""
     noise = 0.1 * np.resize([1.0, -1.0], units)
     samples = {}
-    for kind, means in (("maps", maps), ("oracle", oracle)):
+    for place, means in (("maps", maps), ("oracle", oracle)):
         for name, mean in zip(EFFECTS, means):
-            samples[f"{kind}/{name}"] = np.zeros((2, 2, units))
-            samples[f"{kind}/{name}"][0, 0] = mean + noise
-    sizes = {"images": 2 * units, "pairs": units} if crossing.unit == "pairs" else {"images": units}
-    return judge([Evidence(crossing.check, "any", "net", sizes, samples, ())])[0]
+            samples[f"{place}/{name}"] = np.zeros((2, 2, units))
+            samples[f"{place}/{name}"][0, 0] = mean + noise
+    sizes = {"images": 2 * units, "pairs": units} if kind.unit == "pairs" else {"images": units}
+    return judge([Evidence(kind.check, "any", "net", sizes, samples, ())])[0]
 
 
-@pytest.mark.parametrize("crossing", [CLASSES, IMAGES], ids=lambda crossing: crossing.check)
-def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing(crossing):
-    passed = simulated(crossing, (0.0, 0.5), (1.0, 1.0))
+@pytest.mark.parametrize("kind", [CLASSES, IMAGES], ids=lambda kind: kind.check)
+def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing(kind):
+    passed = simulated(kind, (0.0, 0.5), (1.0, 1.0))
     assert passed.outcome == "PASS" and passed.also["effect"] == CHANGE and f"by {CHANGE}" in passed.why
-    assert simulated(crossing, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
-    missing = simulated(crossing, (0.02, 0.0), (0.3, 0.1))
+    assert simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
+    missing = simulated(kind, (0.02, 0.0), (0.3, 0.1))
     assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
-    assert f"about 280 {crossing.unit} in place of 16 would settle it" in missing.sentence, missing.sentence
+    assert f"about 280 {kind.unit} in place of 16 would settle it" in missing.sentence, missing.sentence
