@@ -24,7 +24,8 @@ class Crossing:
 
     numbers: (maps, evidence [questions, samples, cells], subject) -> samples of one effect. statistic: those -> float64 [units].
     test: (list of them, seed) -> p of each, adjusted. passed, failed: findings. counted: sizes in words, as of `About`; unit: the
-    one that is resampled. sizes, settings: subject -> what the evidence says beside its samples.
+    one that is resampled. sizes, settings: subject -> what the evidence says beside its samples. advice: (crossing, evidence,
+    margins) -> what to do where the oracle does not pass, or None.
     """
 
     check: str
@@ -39,6 +40,7 @@ class Crossing:
     unit: str = "images"
     sizes: Callable = lambda subject: {}
     settings: Callable = lambda subject: {}
+    advice: Callable | None = None
 
     def unmet(self, subject):
         """Whether the subject cannot be asked: bool."""

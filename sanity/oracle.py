@@ -37,7 +37,7 @@ def ruled(crossing, family, margins, seed):
     oracle = {name: _own_answer(crossing, family[0], name, seed) for name in EFFECTS}
     known = {name: own for name, own in oracle.items() if _passes(own, margins)}
     if not known:
-        return [_unknown(crossing, oracle, margins) for _ in family]
+        return [_unknown(crossing, evidence, oracle, margins) for evidence in family]
     adjusted = _adjusted(crossing, family, known, seed)
     return [
         _ruling(crossing, _readings(crossing, evidence, adjusted[place], seed), known, margins)
@@ -55,10 +55,19 @@ def _passes(own, margins):
     return own.p < margins.alpha and own.interval.mean >= margins.known
 
 
-def _unknown(crossing, oracle, margins):
+def _unknown(crossing, evidence, oracle, margins):
     answers = "; ".join(f"{name} {own}" for name, own in oracle.items())
-    why = f"the network's own answer, measured twice: {answers}"
-    return Ruling("INVALID", "ORACLE DOES NOT PASS", why=why)
+    words = [f"the network's own answer, measured twice: {answers}{_missing(crossing, oracle, margins)}"]
+    words += [crossing.advice(crossing, evidence, margins)] if crossing.advice else []
+    return Ruling("INVALID", "ORACLE DOES NOT PASS", why="; ".join(words))
+
+
+def _missing(crossing, oracle, margins):
+    """About how many units the oracle would need, where it is large enough and its p is not small: str."""
+    if min(len(own.values) for own in oracle.values()) < FEWEST:
+        return f"; {FEWEST} {crossing.counted[crossing.unit]} are needed at the least"
+    large = {name: own for name, own in oracle.items() if own.interval.mean >= margins.known}
+    return _more(crossing, {name: (own.values, own.interval.mean) for name, own in large.items()}, "let it pass")
 
 
 def _adjusted(crossing, family, known, seed):

@@ -19,9 +19,20 @@ def own_classes(subject):
 
 
 def partners(subject):
-    """Each sample's partner, two by two in order, the last of an odd number without one (-1): int [samples]."""
-    rows = np.arange(len(subject.names)) ^ 1
-    return np.where(rows < len(rows), rows, -1)
+    """Each sample's partner, -1 for the one that is left of an odd number: int [samples].
+
+    Two by two in order where these are asked about different classes; the others among themselves, of different classes as far as
+    there are any, so that images sorted by class have partners of another class too.
+    """
+    own, rows = own_classes(subject), np.arange(len(subject.names))
+    mates = np.where(rows ^ 1 < len(rows), rows ^ 1, -1)
+    alike = rows[~differ(own, mates)]
+    mates[alike] = -1
+    alike = alike[np.argsort(own[alike], kind="stable")]
+    half = len(alike) // 2
+    first, second = alike[:half], alike[half : 2 * half]
+    mates[first], mates[second] = second, first
+    return mates
 
 
 def other_classes(subject):

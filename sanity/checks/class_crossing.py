@@ -8,8 +8,9 @@ import numpy as np
 
 from sanity import crossing, oracle
 from sanity.checks import checks
+from sanity.class_pairs import advice, class_pairs
 from sanity.crossing import Crossing, crossed, four
-from sanity.questions import conditions, other_classes, questions, two_classes
+from sanity.questions import conditions, questions, two_classes
 from sanity.ruling import About, rules
 from sanity.statistics import sign_flips
 
@@ -29,7 +30,8 @@ CLASSES = Crossing(
     passed="CLASS-SPECIFIC",
     failed="NOT CLASS-SPECIFIC",
     counted={"images": "images"},
-    settings=lambda subject: {"other_classes": other_classes(subject).tolist()},
+    settings=lambda subject: {"class_pairs": class_pairs(subject)},
+    advice=advice,
 )
 
 

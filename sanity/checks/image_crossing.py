@@ -24,14 +24,15 @@ def both_ways(subject):
 def paired(maps, evidence, subject):
     """The four numbers of every pair, mean over the classes of both: [questions, samples, cells] twice -> float64 [2, 2, pairs]."""
     own, mates = own_classes(subject), partners(subject)
-    first = np.arange(0, len(own) - 1, 2)
+    first = np.flatnonzero(mates > np.arange(len(own)))
+    second = mates[first]
     # A question of the second image about the class of the first is its other question, where the classes differ.
     other = differ(own, mates)[first].astype(int)
     turns = [(np.zeros(len(first), int), other), (other, np.zeros(len(first), int))]
     numbers = []
     for own_turn, mate_turn in turns:
-        shown = [maps[own_turn, first], maps[mate_turn, first + 1]]
-        known = [evidence[own_turn, first], evidence[mate_turn, first + 1]]
+        shown = [maps[own_turn, first], maps[mate_turn, second]]
+        known = [evidence[own_turn, first], evidence[mate_turn, second]]
         numbers.append(four(shown, known))
     return np.mean(numbers, axis=0)
 

@@ -233,6 +233,19 @@ def test_partners_give_each_other_their_class_and_no_image_is_its_own():
     assert (others != own).all() and (others == np.array(own)[partners(subject)]).all()
 
 
+def test_images_sorted_by_class_have_partners_of_another_class():
+    subject, _, _ = linear()
+
+    def of_classes(*own):
+        rows = len(own)
+        return Subject(subject.network, subject.inputs[:rows], lab.logit(list(own)), subject.names[:rows], classes=3)
+
+    assert (partners(of_classes(0, 0, 0, 1, 1, 1)) == [4, 5, 3, 2, 0, 1]).all()
+    assert (partners(of_classes(0, 1, 2, 2, 1, 1)) == [1, 0, 4, 5, 2, 3]).all(), "those that differ stay together"
+    odd = partners(of_classes(0, 0, 0))
+    assert sorted(odd) == [-1, 0, 1] and all(odd[mate] == row for row, mate in enumerate(odd) if mate >= 0)
+
+
 def test_images_of_one_class_are_asked_about_their_own_second():
     subject, _, _ = linear()
     alike = Subject(subject.network, subject.inputs, lab.logit([0] * 12), subject.names, classes=3)
@@ -308,6 +321,27 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
     )
     for check in CROSSINGS:
         assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
+
+
+def of_alike_classes(own, alike):
+    """A linear network of named classes, of which some have the same weights."""
+    subject, weights, _ = linear(classes=4)
+    model = subject.network.model
+    model.set_weights([weights[:, alike]])
+    inputs = np.resize(subject.inputs, (len(own), 6)) + np.random.default_rng(2).normal(size=(len(own), 6))
+    network = lab.load(model, classes=["tabby", "tiger", "espresso", "mug"])
+    names = tuple(map(str, range(len(own))))
+    return Subject(network, inputs.astype("float32"), lab.logit(own), names, classes=4)
+
+
+def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():
+    verdict = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
+    assert "largest between espresso and tabby (" in verdict.sentence and "tiger" not in verdict.sentence
+    assert "--images" in verdict.sentence and "--target" in verdict.sentence
+    assert "images in place of 12 would let it pass" in verdict.sentence, verdict.sentence
+    none = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
+    assert "of 2 pairs of classes crossed here none reaches 0.2" in none.sentence and "would let" not in none.sentence
 
 
 # The verdict --------------------------------------------------------------------------------------------------------------
