@@ -40,7 +40,7 @@ def ruled(crossing, family, margins, seed):
         return [_unknown(crossing, evidence, oracle, margins) for evidence in family]
     adjusted = _adjusted(crossing, family, known, seed)
     return [
-        _ruling(crossing, _readings(crossing, evidence, adjusted[place], seed), known, margins)
+        _ruling(crossing, evidence, _readings(crossing, evidence, adjusted[place], seed), known, margins)
         for place, evidence in enumerate(family)
     ]
 
@@ -90,14 +90,25 @@ def _readings(crossing, evidence, adjusted, seed):
     return {name: Reading(rows, _interval(rows, seed), adjusted.get(name)) for name, rows in values.items()}
 
 
-def _ruling(crossing, readings, known, margins):
+def _ruling(crossing, evidence, readings, known, margins):
     """A method's ruling. The numbers shown are those of the effect with the smallest p, the larger share of the oracle's among equals."""
     bars = {name: margins.small * own.interval.mean for name, own in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decided(crossing, readings, best, bars, margins)
+    if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
+        outcome, why = "INCONCLUSIVE", f"{why}; {few}"
     also = (("effect", best), *((name, _beside(readings[name], known.get(name))) for name in EFFECTS))
     shown = readings[best]
     return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
+
+
+def _few(crossing, evidence, reading, margins):
+    """That there are too few samples to fail a method by, or nothing: str. Too few to pass one: `sanity.verdict`."""
+    units = len(reading.values)
+    if units < FEWEST:
+        return f"fewer than {FEWEST} {crossing.counted[crossing.unit]} decide nothing"
+    few = evidence.sizes.get("images", margins.images) < margins.images
+    return f"fewer than {margins.images} images decide nothing" if few else ""
 
 
 def _decided(crossing, readings, best, bars, margins):

@@ -64,21 +64,27 @@ def questions(subject):
 
 def conditions(subject):
     """Whether a subject can be asked about cells of its inputs: list of `Gate`."""
-    floating = isinstance(subject.inputs, np.ndarray) and subject.inputs.dtype.kind == "f"
     single = len(subject.objective.terms) == 1
-    return [
-        Gate(
-            "one floating input",
-            status(floating),
-            "an array of floats" if floating else "several inputs, or whole numbers",
-        ),
-        Gate("one class is asked about", status(single), str(subject.objective)),
-    ]
+    words = f"{subject.objective}{'' if single else ': ask about one class at a time'}"
+    return [_one_floating_input(subject.inputs), Gate("one class is asked about", status(single), words)]
+
+
+def _one_floating_input(inputs):
+    floating = isinstance(inputs, np.ndarray) and inputs.dtype.kind == "f"
+    words = "an array of floats"
+    if not isinstance(inputs, np.ndarray):
+        words = "several inputs: wrap the model into one that takes a single input and holds the others fixed"
+    elif not floating:
+        words = "whole numbers, which cannot move a little: give a model that starts behind its Embedding layer"
+    return Gate("one floating input", status(floating), words)
 
 
 def two_classes(subject):
     """Whether there is another class to ask about: `Gate`."""
-    return Gate("more than one class", status(subject.classes > 1), f"{subject.classes} outputs; needed: 2")
+    words = f"{subject.classes} outputs; needed: 2"
+    if subject.classes < 2:
+        words = "one output, so that there is no other class: image_crossing and place need no other"
+    return Gate("more than one class", status(subject.classes > 1), words)
 
 
 def status(holds):

@@ -18,7 +18,8 @@ from sanity.statistics import rotations
 def has_places(subject):
     """Whether the inputs have places that can be turned: `Gate`."""
     ndim = np.ndim(subject.inputs) if isinstance(subject.inputs, np.ndarray) else 0
-    return Gate("inputs have places", status(ndim in (3, 4)), f"inputs with {max(0, ndim - 1)} axes")
+    words = f"inputs with {max(0, ndim - 1)} axes; needed: a series or an image with channels"
+    return Gate("inputs have places", status(ndim in (3, 4)), words)
 
 
 def turned(cells):

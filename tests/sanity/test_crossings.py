@@ -256,7 +256,86 @@ def test_images_of_one_class_are_asked_about_their_own_second():
 
 def test_a_network_of_one_class_is_not_asked_about_another():
     subject, _, _ = linear(classes=1)
-    assert of("class_crossing", "gradient", subject).finding == "NOT APPLICABLE"
+    verdict = of("class_crossing", "gradient", subject)
+    assert verdict.finding == "NOT APPLICABLE" and "image_crossing and place" in verdict.sentence
+
+
+def seeing(classes=3, count=16, side=21, own=None):
+    """A linear network of images: every class has weights in places of its own."""
+    inputs = keras.Input((side, side, 1))
+    flat = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(classes, use_bias=False, name="logits")(flat))
+    rng = np.random.default_rng(0)
+    places = np.kron(rng.normal(size=(classes, 7, 7)), np.ones((side // 7, side // 7)))
+    model.set_weights([places.reshape(classes, -1).T])
+    cells = np.kron(rng.normal(size=(count, 7, 7)), np.ones((side // 7, side // 7)))
+    images = (cells + 0.1 * rng.normal(size=cells.shape))[..., None].astype("float32")
+    own = [n % classes for n in range(count)] if own is None else own
+    return Subject(lab.load(model), images, lab.logit(own), tuple(map(str, range(count))), classes=classes)
+
+
+def test_a_network_of_one_class_is_crossed_by_image_and_place():
+    for check in ("image_crossing", "place"):
+        assert of(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
+    assert of("image_crossing", "centre", seeing(classes=1)).outcome == "FAIL"
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_images_of_one_class_are_crossed(check):
+    assert of(check, "gradient_x_input", seeing(own=[1] * 16)).outcome == "PASS"
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_maps_at_the_resolution_of_a_layer_are_crossed(check):
+    def coarse(network, inputs, objective):
+        maps = lab.gradient_x_input(network, inputs, objective)[..., 0]
+        return maps.reshape(len(maps), 7, 3, 7, 3).mean(axis=(2, 4))
+
+    assert of(check, coarse, seeing()).outcome == "PASS"
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(check):
+    def broken(share):
+        def explain(network, inputs, objective):
+            maps = lab.gradient_x_input(network, inputs, objective)
+            maps[: int(share * len(maps))] = np.nan
+            return maps
+
+        return explain
+
+    few = of(check, broken(1 / 16), seeing())
+    assert few.outcome == "PASS" and np.isfinite([few.effect.mean, few.effect.low, few.p]).all()
+    many = of(check, broken(0.5), seeing())
+    assert (many.outcome, many.finding) == ("INVALID", "GATE FAILED") and "not finite" in many.sentence
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_fewer_than_eight_images_decide_nothing(check, count):
+    for method in ("gradient_x_input", "edges", "centre"):
+        verdict = of(check, method, seeing(count=count))
+        assert verdict.outcome in ("INCONCLUSIVE", "INVALID"), verdict.sentence
+        assert verdict.finding != "FAULT" and (
+            "fewer than" in verdict.why or "at the least" in verdict.why or "neither" in verdict.why
+        ), verdict.why
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_whole_numbers_and_several_inputs_do_not_apply_and_it_is_said_what_to_do(check):
+    ids = keras.Input((6,), dtype="int32")
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(ids)))
+    names, goal = tuple("abcdefgh"), lab.logit([0, 1] * 4)
+    tokens = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
+    whole = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
+    pair = [keras.Input((4,), name="left"), keras.Input((4,), name="right")]
+    both = keras.Model(pair, keras.layers.Dense(3)(keras.layers.Concatenate()(pair)))
+    tables = [np.ones((8, 4), "float32"), np.ones((8, 4), "float32")]
+    several = Subject(lab.load(networks.filled(both)), tables, goal, names, classes=3)
+    for subject, words in ((whole, "Embedding"), (several, "holds the others fixed")):
+        prepared = checks.tag(checks.get(check), "prepare")(subject, seed=0)
+        verdict = of(check, "gradient", subject)
+        assert prepared is None and verdict.finding == "NOT APPLICABLE" and words in verdict.sentence, verdict.sentence
 
 
 def sigmoid():
