@@ -15,7 +15,8 @@ from sanity.checks import checks, faithfulness, truth
 from sanity.evidence import Evidence
 from sanity.localisation import lift, localisations
 from sanity.randomization import forget, stages
-from sanity.ruling import MEASURE, SIGNED, Margins, rules
+from sanity.rules import rules
+from sanity.ruling import MEASURE, SIGNED, Margins
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
 from sanity.statistics import wilson

@@ -11,7 +11,8 @@ EXPECTED = {
     "parameters": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "labels": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "cue": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
-    "classes": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
+    "classes": dict.fromkeys(("edges", "input_magnitude", "centre"), ("FAIL", "ORACLE DOES NOT PASS"))
+    | {"noise": ("INVALID",)},
     "truth": dict.fromkeys(
         ("edges", "input_magnitude", "centre", "noise"), ("FAIL", "INCONCLUSIVE", "CONTROLS AT CEILING")
     ),

@@ -8,9 +8,15 @@ from sanity.evidence import Gate
 
 def class_scores(subject):
     """Every class's score of the asked output, mean over positions, two columns for one unit: float64 [samples, classes]."""
-    values = routines.outputs(subject.network, subject.inputs)[subject.network.output_name(subject.output)]
+    values = routines.outputs(subject.network, subject.inputs)[_output(subject)]
     values = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1)
     return np.concatenate([-values, values], axis=1) if values.shape[1] == 1 else values
+
+
+def _output(subject):
+    """The output that is asked, by name."""
+    where = subject.objective.terms[0][1].where
+    return subject.network.output_name(where if where in subject.network.outputs else subject.output)
 
 
 def own_classes(subject):
@@ -50,7 +56,7 @@ def differ(own, mates):
 def other_question(subject, classes):
     """The subject's question about other classes; of one unit that tells two classes apart, the same with the sign turned: `Objective`."""
     ((_, term),) = subject.objective.terms
-    shape = subject.network.outputs[subject.network.output_name(subject.output)]
+    shape = subject.network.outputs[_output(subject)]
     if (len(shape) < 2 or shape[-1] == 1) and term.kind != "class_score":
         return -subject.objective
     return subject.objective.about([int(index) for index in classes])

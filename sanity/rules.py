@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from sanity.checks.faithfulness import METRICS
+from sanity.effects import EFFECTS, REMOVAL
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.statistics import (
     FEWEST,
@@ -233,6 +234,7 @@ def cue(family, margins, seed):
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
             "UNDECIDED": "{why}",
+            "ORACLE DOES NOT PASS": "the network's own evidence for these classes is much the same; {why}",
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
         similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
@@ -241,7 +243,7 @@ def cue(family, margins, seed):
     )
 )
 def classes(family, margins, seed):
-    """Maps of another class against those of the same, signed."""
+    """Maps of another class against those of the same, signed; nothing where the network's own evidence does not tell classes apart."""
     return [_asked(evidence.samples, margins, seed) for evidence in family]
 
 
@@ -254,12 +256,25 @@ def _asked(samples, margins, seed):
     }
     if not ceiling.low > margins.floor:
         return _no_signal(numbers, margins)
+    if alike := _classes_alike(samples, margins, seed):
+        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=alike)
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
     if effect.high <= margins.other * ceiling.mean:
         return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of the ceiling")
     why = f"between {margins.other} and {margins.blind} of the ceiling, or too wide an interval"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+
+
+def _classes_alike(samples, margins, seed):
+    """That the network's own answers about two classes agree too well under either effect, in words; nothing where one tells them apart."""
+    words = []
+    for name in EFFECTS if f"oracle between/{REMOVAL}" in samples else ():
+        between, itself = (two_way(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself"))
+        if itself.low > margins.floor and between.high <= margins.other * itself.mean:
+            return ""
+        words.append(f"by {name} two classes agree at {between}, one measured twice at {itself}")
+    return "; ".join(words)
 
 
 @rules.register(

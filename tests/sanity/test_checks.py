@@ -13,6 +13,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.refusal import Refused
 from sanity.checks import checks
+from sanity.checks import shared as shared_by_methods
 from sanity.checks.faithfulness import METRICS, _by_segment
 from sanity.controls import EXPECTED, audit
 from sanity.metrics import metrics
@@ -46,8 +47,14 @@ def patch():
 @pytest.fixture(scope="module")
 def shared(patch):
     """What each check shares among methods, made once."""
-    made = {name: checks.tag(checks.get(name), "prepare") for name in checks}
-    return {name: prepare(patch, seed=0) for name, prepare in made.items() if prepare}
+    kept = {}
+
+    def once(key, make):
+        if key not in kept:
+            kept[key] = make()
+        return kept[key]
+
+    return {name: shared_by_methods(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
 
 
 @pytest.fixture(scope="module")
@@ -390,6 +397,20 @@ def test_competence_is_above_chance_by_its_lower_bound(patch):
     by_chance = dataclasses.replace(patch, correct=np.arange(40) % 4 == 0)
     found = judge([checks.get("classes")(explainers.get("gradient"), by_chance, seed=0)])[0]
     assert found.finding == "GATE FAILED" and "network competent" in found.why
+
+
+def test_classes_of_the_same_evidence_fail_no_method():
+    """The last layer tells classes apart by a factor alone: the right map of another class is this one's, times a number."""
+    inputs = keras.Input((14, 14, 1))
+    hidden = keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(hidden))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=(196, 1)), np.array([[1.0, 2.0, 3.0]]), np.zeros(3)])
+    samples = rng.normal(size=(12, 14, 14, 1)).astype("float32")
+    on = Subject(lab.load(model), samples, lab.logit([0, 1, 2] * 4), tuple(map(str, range(12))), classes=3)
+    found = judge([checks.get("classes")(explainers.get("gradient"), on, seed=0)])[0]
+    assert (found.outcome, found.finding) == ("INVALID", "ORACLE DOES NOT PASS"), found.sentence
+    assert "two classes agree at 1.00" in found.sentence
 
 
 def test_another_class_is_asked_of_the_same_output(patch):
