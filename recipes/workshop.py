@@ -166,10 +166,15 @@ class Workshop:
     def shared(self, check, question, settings):
         """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
         check = checks.get(check)
-        make = functools.partial(shared, check, self.subject(question), self.recipe.seed, settings)
+        once = functools.partial(self._once_of, question)
+        make = functools.partial(shared, check, self.subject(question), self.recipe.seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         given = sorted((name, value) for name, value in settings.items() if name in known)
         return self.once((check, str(question), str(given)), make)
+
+    def _once_of(self, question, key, make):
+        """What several checks of one question share, made once."""
+        return self.once((key, str(sorted((question or {}).items(), key=str))), make)
 
     def once(self, key, make):
         """What `make()` makes, made once in this process."""

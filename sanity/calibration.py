@@ -14,7 +14,8 @@ from lab.attribution import explainers
 from sanity.checks import checks, faithfulness
 from sanity.evidence import Evidence
 from sanity.randomization import forget, stages
-from sanity.ruling import MEASURE, SIGNED, Margins, rules
+from sanity.rules import rules
+from sanity.ruling import MEASURE, SIGNED, Margins
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
 from sanity.statistics import wilson
@@ -137,21 +138,21 @@ def dealt(ranks, oracle, *, runs, size, seed, null=False):
     return outcomes
 
 
-def perturbed(areas, null, best, *, runs, seed):
-    """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of outcomes."""
-    found = Counter()
+def perturbed(prepared, areas, *, runs, seed):
+    """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of findings."""
+    findings = Counter()
     for run in range(runs):
         rng, samples = np.random.default_rng([seed, run]), {}
-        chosen = rng.integers(0, len(next(iter(areas.values()))))
-        count = next(iter(null.values())).shape[1]
+        draw = rng.integers(0, len(next(iter(areas.values()))))
+        count = next(iter(prepared.null.values())).shape[1]
         images = rng.integers(0, count, count)
         for name in areas:
-            spread = faithfulness.deviation(null[name])
-            area = areas[name][chosen]
-            samples[f"z/{name}"] = ((area - null[name].mean(axis=0)) / spread)[images]
-            samples[f"above/{name}"] = ((area - best[name][1]) / spread)[images]
-        found[rules.get("faithfulness")([_evidence("faithfulness", "any", samples)], Margins(), run)[0].outcome] += 1
-    return found
+            for kind, reached in (("", areas[name][draw]), ("oracle ", prepared.oracle[name])):
+                z, above = faithfulness.beside(reached, prepared, name)
+                samples[f"{kind}z/{name}"], samples[f"{kind}above/{name}"] = z[images], above[images]
+        ruling = rules.get("faithfulness")([_evidence("faithfulness", "any", samples)], Margins(), run)[0]
+        findings[ruling.finding] += 1
+    return findings
 
 
 def another_class(subject, method, *, runs, seed):

@@ -7,7 +7,7 @@ from scipy import stats
 
 from lab import routines
 from sanity.localisation import relevances, signed
-from sanity.removal import extent, fills
+from sanity.removal import extent, fills, grid
 from sanity.seeds import derive_seed
 
 # Cells along each axis, by how many axes of positions there are.
@@ -16,7 +16,7 @@ COLUMNS = 64
 # What fills a cell. Two fills, so that each can say how well an answer could be known. A table has no neighbours to blend.
 FILLS = {True: ("typical", "donor"), False: ("mean", "blur")}
 DRAWS, NOISE = 4, 0.05
-REMOVAL, CHANGE = "removal", "small change"
+EFFECTS = REMOVAL, CHANGE = "removal", "small change"
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,7 @@ def effects(subject, objectives, *, seed):
 def cells_of(inputs):
     """The cell of every position of a sample, a grid over images and windows over series; of a table, columns: int [positions]."""
     shape = extent(inputs)
-    most = COLUMNS if inputs.ndim == 2 else SIDES[len(shape)]
-    cells = np.zeros(shape, int)
-    for axis, size in enumerate(shape):
-        side = min(most, size)
-        along = side * np.arange(size) // size
-        cells = cells * side + along.reshape([-1 if place == axis else 1 for place in range(len(shape))])
-    return cells
+    return grid(shape, COLUMNS if inputs.ndim == 2 else SIDES[len(shape)])
 
 
 def by_cell(maps, cells, name):

@@ -85,12 +85,18 @@ def filled(subject, removed, fill, rng):
 
 
 def grid(shape, side=8):
-    """Masks of a grid over the positions: list of bool [...]."""
-    axes = [side * np.arange(size) // size for size in shape[1:]]
-    labels = np.zeros(shape[1:], int)
-    for axis, cells in enumerate(axes):
-        labels = labels * side + cells.reshape([-1 if place == axis else 1 for place in range(len(axes))])
-    return [labels == each for each in np.unique(labels)]
+    """The cell of every position, of a grid of at most `side` cells along each axis: int of the shape, counted from 0."""
+    cells = np.zeros(shape, int)
+    for axis, size in enumerate(shape):
+        most = min(side, size)
+        along = most * np.arange(size) // size
+        cells = cells * most + along.reshape([-1 if place == axis else 1 for place in range(len(shape))])
+    return cells
+
+
+def cell_masks(cells):
+    """Where each cell of a grid lies: list of bool of its shape."""
+    return [cells == cell for cell in range(cells.max() + 1)]
 
 
 def untouched(subject):

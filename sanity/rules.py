@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from sanity.checks.faithfulness import METRICS
+from sanity.effects import EFFECTS, REMOVAL
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.statistics import (
     FEWEST,
@@ -232,6 +233,7 @@ def cue(family, margins, seed):
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
             "UNDECIDED": "{why}",
+            "ORACLE DOES NOT PASS": "the network's own evidence for these classes is much the same; {why}",
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
         similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
@@ -240,7 +242,7 @@ def cue(family, margins, seed):
     )
 )
 def classes(family, margins, seed):
-    """Maps of another class against those of the same, signed."""
+    """Maps of another class against those of the same, signed; nothing where the network's own evidence does not tell classes apart."""
     return [_asked(evidence.samples, margins, seed) for evidence in family]
 
 
@@ -253,12 +255,25 @@ def _asked(samples, margins, seed):
     }
     if not ceiling.low > margins.floor:
         return _no_signal(numbers, margins)
+    if alike := _classes_alike(samples, margins, seed):
+        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=alike)
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
     if effect.high <= margins.other * ceiling.mean:
         return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of the ceiling")
     why = f"between {margins.other} and {margins.blind} of the ceiling, or too wide an interval"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+
+
+def _classes_alike(samples, margins, seed):
+    """That the network's own answers about two classes agree too well under either effect, in words; nothing where one tells them apart."""
+    words = []
+    for name in EFFECTS if f"oracle between/{REMOVAL}" in samples else ():
+        between, itself = (two_way(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself"))
+        if itself.low > margins.floor and between.high <= margins.other * itself.mean:
+            return ""
+        words.append(f"by {name} two classes agree at {between}, one measured twice at {itself}")
+    return "; ".join(words)
 
 
 @rules.register(
@@ -485,24 +500,47 @@ def _compared(samples, name, margins, seed):
         "Perturbation beats random order",
         "weakest z",
         {
-            "BEATS RANDOM ORDER": "the score moves faster in the map's order than in random order and in that of the best blind control",
-            "NO BETTER THAN RANDOM ORDER": "the score moves no faster in the map's order than in random order",
-            "METRIC UNRELIABLE": "images do not agree on which order is better, or one baseline alone was read; nothing is ranked",
-            "UNDECIDED": "{why}",
+            "BEATS RANDOM ORDER": "measured, not judged: the score moves faster in the map's order than in random order and in that of the best blind control, {why}",
+            "NO BETTER THAN RANDOM ORDER": "measured, not judged: the score moves no faster in the map's order than in random order, {why}",
+            "METRIC UNRELIABLE": "images do not agree on which order is better, or one fill alone was read; nothing is ranked",
+            "UNDECIDED": "measured, not judged: {why}",
+            "ORACLE DOES NOT PASS": "these metrics cannot tell the network's own order from others; {why}",
         },
         similarity="z = (area - mean of random orders) / their deviation, by image",
+        ceiling="the network's own answer",
+        cannot="Cannot conclude: that the map is right or wrong. Filled inputs are new to the network, and another fill may rank otherwise. On your own network class_crossing, image_crossing and place decide.",
         counted={"images": "images", "draws": "random orders"},
     )
 )
 def faithfulness(family, margins, seed):
-    """Every reliable metric decides; a metric on which images disagree is not read.
+    """What was measured, never more than inconclusive: by every metric that the network's own answer passes and that is reliable.
 
-    Of one method there is no order for images to agree on: its reliability is not measured, and it is judged by its own
-    intervals alone, against random order and the best blind control.
+    Of one method there is no order for images to agree on: its reliability is not measured, and it is read by its own intervals
+    alone, against random order and the best blind control.
     """
     names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
+    oracle = {name: _moved(family[0].samples, "oracle ", name, seed) for name in names}
+    passing = [name for name in names if _beats(oracle[name])]
+    if not passing:
+        return [_no_order(oracle) for _ in family]
     alphas = {name: _reliability(family, name) for name in names}
-    return [_perturbed(evidence.samples, alphas, margins, seed) for evidence in family]
+    read = [name for name in passing if not alphas[name] < margins.reliable]
+    return [_perturbed(evidence.samples, oracle, alphas, read, margins, seed) for evidence in family]
+
+
+def _moved(samples, kind, name, seed):
+    """-> z and what is above the best control, each `Interval`. kind: "" of the method, "oracle " of the network's own answer."""
+    return tuple(two_way(samples[f"{kind}{number}/{name}"][None], seed=seed) for number in ("z", "above"))
+
+
+def _beats(moved):
+    return all(interval.low > 0 for interval in moved)
+
+
+def _no_order(oracle):
+    words = "; ".join(f"{name} z {z}, above the best control {above}" for name, (z, above) in oracle.items())
+    why = f"the network's own answer by occlusion, under another fill: {words}"
+    return Ruling("INVALID", "ORACLE DOES NOT PASS", why=why)
 
 
 def _reliability(family, name):
@@ -519,31 +557,41 @@ def _reliability(family, name):
     return krippendorff(ratings[np.isfinite(ratings).all(axis=1)])
 
 
-def _perturbed(samples, alphas, margins, seed):
-    found = {name: two_way(samples[f"z/{name}"][None], seed=seed) for name in alphas}
-    above = {name: two_way(samples[f"above/{name}"][None], seed=seed) for name in alphas}
-    said = {
-        name: f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured" for name, alpha in alphas.items()
-    }
-    also = tuple((name, f"z {found[name]}, above the best control {above[name]}, {said[name]}") for name in alphas)
-    read = [name for name, alpha in alphas.items() if not alpha < margins.reliable]
-    weakest = min(read or alphas, key=lambda name: np.nan_to_num(found[name].mean, nan=-np.inf))
-    numbers = {"effect": found[weakest], "also": also}
+def _perturbed(samples, oracle, alphas, read, margins, seed):
+    moved = {name: _moved(samples, "", name, seed) for name in alphas}
+    weakest = min(read or alphas, key=lambda name: np.nan_to_num(moved[name][0].mean, nan=-np.inf))
+    also = tuple((name, _by_metric(moved[name], oracle[name], alphas[name])) for name in alphas)
+    numbers = {"effect": moved[weakest][0], "ceiling": oracle[weakest][0], "also": also}
     if len({METRICS[name][0] for name in read}) < 2:
         words = ", ".join(f"{name} {alpha:.2f}" for name, alpha in alphas.items())
-        why = f"alpha by metric: {words}; needed: {margins.reliable} under two baselines"
+        why = (
+            f"alpha by metric: {words}; needed: {margins.reliable} under two fills that the network's own answer passes"
+        )
         return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=why)
     unrated = "" if any(np.isfinite(alphas[name]) for name in read) else ONE_METHOD
-    if all(found[name].low > 0 and above[name].low > 0 for name in read):
-        told = min(int(np.isfinite(samples[f"z/{name}"]).sum()) for name in read)
-        few = "" if told >= margins.images else f"; it moves on {told} images alone, and {margins.images} are needed"
-        outcome = "INCONCLUSIVE" if few else "PASS"
-        return Ruling(outcome, "BEATS RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}{few}")
-    if all(found[name].high <= 0 for name in read):
-        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why=f"in {', '.join(read)}{unrated}")
-    short = [name for name in read if not (found[name].low > 0 and above[name].low > 0)]
-    why = f"not above random order and the best control in {', '.join(short)}{unrated}"
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+    finding, why = _order(samples, moved, read, margins)
+    return Ruling("INCONCLUSIVE", finding, **numbers, why=why + unrated)
+
+
+def _by_metric(moved, oracle, alpha):
+    rated = f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured"
+    z, above = moved
+    passed = "" if _beats(oracle) else ", does not pass"
+    own = f"the network's own answer z {oracle[0]}, above the best control {oracle[1]}{passed}"
+    return f"z {z}, above the best control {above}; {own}; {rated}"
+
+
+def _order(samples, moved, read, margins):
+    """Finding and why, by the metrics that are read."""
+    if all(_beats(moved[name]) for name in read):
+        count = min(int(np.isfinite(samples[f"z/{name}"]).sum()) for name in read)
+        if count >= margins.images:
+            return "BEATS RANDOM ORDER", f"in {', '.join(read)}"
+        return "UNDECIDED", f"it moves on {count} images alone, and {margins.images} are needed"
+    if all(moved[name][0].high <= 0 for name in read):
+        return "NO BETTER THAN RANDOM ORDER", f"in {', '.join(read)}"
+    short = [name for name in read if not _beats(moved[name])]
+    return "UNDECIDED", f"not above random order and the best control in {', '.join(short)}"
 
 
 ONE_METHOD = "; reliability not measured: it takes two judged methods that differ"

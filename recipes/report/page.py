@@ -15,7 +15,6 @@ from recipes.report import figures, maps
 from recipes.report.policy import restricted
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
-from sanity.crossing import EFFECTS, crossed
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
 from sanity.statistics import two_way
@@ -257,13 +256,10 @@ def _bounds(number):
 
 def _crossing(evidence, verdict):
     """The four numbers of a crossing, of the effect that decided: each map with each piece of evidence, as dots with whiskers."""
-    crossings = {name: evidence.samples.get(f"maps/{name}") for name in EFFECTS}
-    crossings = {name: numbers for name, numbers in crossings.items() if numbers is not None and numbers.ndim == 3}
-    if not crossings or verdict["effect"]["mean"] is None:
+    numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
+    if numbers is None or numbers.ndim != 3:
         return ""
-    means = {name: np.nanmean(crossed(numbers)) for name, numbers in crossings.items()}
-    decided = min(means, key=lambda name: abs(means[name] - verdict["effect"]["mean"]))
-    rows = [("AB"[first], "AB"[second], crossings[decided][first, second]) for first in (0, 1) for second in (0, 1)]
+    rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
     intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
     return figures.spans([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
 

@@ -6,30 +6,38 @@ A map that would be the same whatever class is asked for gives exactly zero. No 
 
 import numpy as np
 
-from sanity import gates
+from sanity import crossing, oracle
 from sanity.checks import checks
-from sanity.crossing import (
-    cells_of_maps,
-    crossed,
-    differs,
-    four,
-    other_classes,
-    other_question,
-    ruled,
-    two_classes,
-)
-from sanity.crossing import gates as applicable
-from sanity.effects import effects
+from sanity.class_pairs import advice, class_pairs
+from sanity.crossing import Crossing, crossed, four
+from sanity.questions import conditions, questions, two_classes
 from sanity.ruling import About, rules
 from sanity.statistics import sign_flips
-from sanity.viewer import Viewer, planes
 
 
-def prepare(subject, *, seed):
+def flips(numbers, seed):
+    """p of crossings [2, 2, units] of a family, adjusted: float64 [members]."""
+    return sign_flips(np.stack([crossed(one) for one in numbers]), seed=seed)
+
+
+CLASSES = Crossing(
+    "class_crossing",
+    conditions=lambda subject: [*conditions(subject), two_classes(subject)],
+    questions=questions,
+    numbers=lambda maps, evidence, subject: four(maps, evidence),
+    statistic=crossed,
+    test=flips,
+    passed="CLASS-SPECIFIC",
+    failed="NOT CLASS-SPECIFIC",
+    counted={"images": "images"},
+    settings=lambda subject: {"class_pairs": class_pairs(subject)},
+    advice=advice,
+)
+
+
+def prepare(subject, *, seed, once=None):
     """The evidence of both classes, for all methods to share -> `sanity.effects.Effects`, or None where it cannot be had."""
-    if any(gate.status != "passed" for gate in (*applicable(subject), two_classes(subject))):
-        return None
-    return effects(subject, [subject.objective, other_question(subject, other_classes(subject))], seed=seed)
+    return crossing.prepare(CLASSES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)
@@ -39,20 +47,7 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
     Samples: `maps/EFFECT` and `oracle/EFFECT`, float64 [2 maps, 2 evidence, samples], for the effects removal and small change.
     options: the explainer's own.
     """
-    passed = [*applicable(subject), two_classes(subject)]
-    viewer = Viewer(explainer, subject, seed, options)
-    if any(gate.status != "passed" for gate in passed):
-        return viewer.evidence("class_crossing", {}, passed)
-    prepared = prepared or prepare(subject, seed=seed)
-    other = other_question(subject, other_classes(subject))
-    maps = [viewer.maps(), viewer.maps(objective=other)]
-    read = cells_of_maps(maps, prepared)
-    samples = {f"maps/{name}": four(read[name], prepared.whole(name)) for name in read}
-    samples |= {f"oracle/{name}": four(*halves) for name, halves in prepared.halves.items()}
-    passed += [gates.usable(*(planes(values) for values in maps)), differs(read)]
-    return viewer.evidence(
-        "class_crossing", samples, passed, settings={"other_classes": other_classes(subject).tolist()}
-    )
+    return crossing.measure(CLASSES, explainer, subject, seed=seed, prepared=prepared, options=options)
 
 
 @rules.register(
@@ -60,24 +55,19 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
     about=About(
         "Shows the class asked for",
         "crossing",
-        {
-            "CLASS-SPECIFIC": "the map for a class agrees with the evidence for that class more than with another's, {why}",
-            "NOT CLASS-SPECIFIC": "the map for a class agrees no more with the evidence for that class than with another's",
-            "BARELY": "{why}",
-            "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "these classes or cells cannot be told apart; {why}",
-        },
+        crossing.said(
+            {
+                CLASSES.passed: "the map for a class agrees with the evidence for that class more than with another's, {why}",
+                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's",
+            },
+            "these classes or cells cannot be told apart",
+        ),
         similarity="rank correlation of map and evidence over cells of the image: own class with own evidence, less own with other, both ways",
         ceiling="the network's own answer",
         cannot="Cannot conclude: that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for.",
-        counted={"images": "images"},
+        counted=CLASSES.counted,
     ),
 )
 def judge_class_crossing(family, margins, seed):
     """Sign flips of images, max-T over methods and effects."""
-    return ruled(family, crossed, flips, margins, seed, "CLASS-SPECIFIC", "NOT CLASS-SPECIFIC")
-
-
-def flips(numbers, seed):
-    """p of crossings [2, 2, units] of a family, adjusted: float64 [members]."""
-    return sign_flips(np.stack([crossed(one) for one in numbers]), seed=seed)
+    return oracle.ruled(CLASSES, family, margins, seed)

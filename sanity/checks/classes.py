@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from sanity import gates
+from sanity import crossing, gates
 from sanity.checks import checks
+from sanity.checks.class_crossing import CLASSES
 from sanity.comparison import named, similar
+from sanity.effects import EFFECTS, agreement
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
 from sanity.viewer import Viewer, stacked
@@ -12,12 +14,19 @@ from sanity.viewer import Viewer, stacked
 FEWEST = 3
 
 
-@checks.register
-def classes(explainer, subject, *, seed, draws=3, **options):
+def prepare(subject, *, seed, once=None):
+    """The network's own answers about two classes, as of `class_crossing` -> `sanity.effects.Effects`, or None where they cannot be had."""
+    return crossing.prepare(CLASSES, subject, seed=seed, once=once) if subject.classes >= FEWEST else None
+
+
+@checks.register(prepare=prepare)
+def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
     """Do maps for another class, drawn uniformly, differ from those for the class at hand? -> `Evidence`.
 
     draws: other classes for each sample. Signed maps decide. Two classes are refused: there one class's gradient is the
-    other's with the sign turned, and absolute maps agree for any right method. options: the explainer's own.
+    other's with the sign turned, and absolute maps agree for any right method. options: the explainer's own. Where the inputs have
+    cells, samples `oracle between/EFFECT` and `oracle itself/EFFECT` say how alike the network's own answers about two classes
+    are, and one answer measured twice.
     """
     viewer = Viewer(explainer, subject, seed, options)
     enough = _enough(subject)
@@ -33,9 +42,20 @@ def classes(explainer, subject, *, seed, draws=3, **options):
     between = [similar(own, planes) for planes in others]
     samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})
     samples |= named("itself", {name: row[None] for name, row in itself.items()})
+    samples |= _own_answers(prepared or prepare(subject, seed=seed))
     passed = [enough, gates.competent(subject), gates.usable(own, *others)]
     maps = {"trained": stacked(own), "other": stacked(others[0])}
     return viewer.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
+
+
+def _own_answers(prepared):
+    """Agreement of the network's own answers: dict of name to float64 [1, samples]; nothing where they cannot be had."""
+    samples = {}
+    for name in EFFECTS if prepared else ():
+        whole, halves = prepared.whole(name), prepared.halves[name]
+        samples[f"oracle between/{name}"] = agreement(whole[0], whole[1])[None]
+        samples[f"oracle itself/{name}"] = agreement(halves[0][0], halves[1][0])[None]
+    return samples
 
 
 def _enough(subject):

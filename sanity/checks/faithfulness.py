@@ -4,6 +4,9 @@ Deletion and insertion (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07
 https://doi.org/10.1371/journal.pone.0130140), ROAD (Rong et al. 2022, https://arxiv.org/abs/2202.00449), IROF (Rieger, Hansen
 2020, https://arxiv.org/abs/2003.08747). Such metrics disagree between images (Tomsett et al. 2020,
 https://arxiv.org/abs/1912.01451): their reliability is measured, and where it is low nothing is ranked.
+
+It is a measurement: no verdict here passes or fails a map. The network's own answer, by occlusion, goes through the same metrics; a
+metric that it does not pass is not read.
 """
 
 import functools
@@ -17,6 +20,7 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from sanity import gates
 from sanity.checks import checks
+from sanity.interventions import occlusion
 from sanity.localisation import relevances
 from sanity.removal import extent, first, orders, scores
 from sanity.seeds import derive_seed
@@ -41,17 +45,18 @@ SEGMENTS = 40
 @dataclass(frozen=True)
 class Prepared:
     """null: metric to float64 [draws, samples], of random orders; best: metric to (name, float64 [samples]) of the blind control
-    that does best; segments: int [samples, ...] or None.
+    that does best; oracle: metric to float64 [samples], of the network's own answer; segments: int [samples, ...] or None.
     """
 
     null: dict
     best: dict
+    oracle: dict
     segments: np.ndarray | None
     settings: dict
 
 
 def prepare(subject, *, seed, metrics=USUAL, draws=20):
-    """What random orders and blind controls reach, for all methods to share -> `Prepared`."""
+    """What random orders, blind controls and the network's own answer reach, for all methods to share -> `Prepared`."""
     refuse(metrics=metrics)
     shape = (len(subject.names), *extent(subject.inputs))
     segments = _segments(subject.inputs) if any(METRICS[name][2] for name in metrics) else None
@@ -68,6 +73,7 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     return Prepared(
         {name: np.stack(rows) for name, rows in null.items()},
         {name: _best(subject, blind, name, segments, seed) for name in metrics},
+        own_answer(subject, metrics, segments, seed),
         segments,
         {"metrics": tuple(metrics), "draws": draws},
     )
@@ -86,11 +92,20 @@ def _best(subject, blind, metric, segments, seed):
     return name, reached[name]
 
 
+def own_answer(subject, metrics, segments, seed):
+    """What the network's own occlusion map reaches, found by another fill than the metric's: dict of metric to float64 [samples]."""
+    fills = {name: "blur" if METRICS[name][0] == "mean" else "mean" for name in metrics}
+    answers = {fill: occlusion(subject, fill=fill) for fill in sorted({*fills.values()})}
+    return {name: area(subject, answers[fill], name, segments, seed) for name, fill in fills.items()}
+
+
 @checks.register(prepare=prepare, refuse=refuse)
 def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=None, **options):
     """Does the score fall faster in the map's order than in random order, and than in that of the best blind control? -> `Evidence`.
 
-    metrics: names of METRICS, two baselines at least if a verdict is wanted. draws: random orders. options: the explainer's own.
+    metrics: names of METRICS, of two fills at least, or nothing is read. draws: random orders. options: the explainer's own.
+    -> samples, by metric: `area/`; `z/` and `above/`, the area less that of random orders and of the best blind control, in deviations
+    of random orders; `oracle z/` and `oracle above/`, the same of the network's own answer.
     """
     viewer = Viewer(explainer, subject, seed, options)
     prepared = prepared or prepare(subject, seed=seed, metrics=metrics, draws=draws)
@@ -101,17 +116,22 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     relevance = relevances(maps, (len(subject.names), *extent(subject.inputs)))
     samples = {}
     for name in metrics:
-        reached, null = area(subject, relevance, name, prepared.segments, seed), prepared.null[name]
-        spread = deviation(null)
+        reached = area(subject, relevance, name, prepared.segments, seed)
         samples[f"area/{name}"] = reached
-        samples[f"z/{name}"] = (reached - null.mean(axis=0)) / spread
-        samples[f"above/{name}"] = (reached - prepared.best[name][1]) / spread
+        samples[f"z/{name}"], samples[f"above/{name}"] = beside(reached, prepared, name)
+        samples[f"oracle z/{name}"], samples[f"oracle above/{name}"] = beside(prepared.oracle[name], prepared, name)
     seen = planes(maps)
     samples["usable"] = np.array([plane is not None for plane in seen])
     passed = [gates.competent(subject), gates.usable(seen)]
     best = {name: control for name, (control, _) in prepared.best.items()}
     settings = {"metrics": list(metrics), "draws": draws, "best_controls": best}
     return viewer.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
+
+
+def beside(reached, prepared, name):
+    """Areas less those of random orders, and of the best blind control, in deviations of random orders: float64 [samples] twice."""
+    null, spread = prepared.null[name], deviation(prepared.null[name])
+    return (reached - null.mean(axis=0)) / spread, (reached - prepared.best[name][1]) / spread
 
 
 def deviation(null):

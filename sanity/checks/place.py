@@ -5,47 +5,21 @@ It catches maps that are flipped, transposed or shifted on the way. A filter of 
 
 import numpy as np
 
-from sanity import gates
+from sanity import crossing, oracle
 from sanity.checks import checks
-from sanity.crossing import cells_of_maps, differs, ruled
-from sanity.crossing import gates as applicable
-from sanity.effects import agreement, effects
+from sanity.crossing import Crossing
+from sanity.effects import agreement, cells_of
 from sanity.evidence import Gate
+from sanity.questions import conditions, status
 from sanity.ruling import About, rules
 from sanity.statistics import rotations
-from sanity.viewer import Viewer, planes
 
 
 def has_places(subject):
     """Whether the inputs have places that can be turned: `Gate`."""
     ndim = np.ndim(subject.inputs) if isinstance(subject.inputs, np.ndarray) else 0
-    there = ndim in (3, 4)
-    return Gate("inputs have places", "passed" if there else "not applicable", f"inputs with {max(0, ndim - 1)} axes")
-
-
-def prepare(subject, *, seed):
-    """The evidence of the class that is asked about, for all methods to share -> `Effects`, or None."""
-    if any(gate.status != "passed" for gate in (*applicable(subject), has_places(subject))):
-        return None
-    return effects(subject, [subject.objective], seed=seed)
-
-
-@checks.register(prepare=prepare)
-def place(explainer, subject, *, seed, prepared=None, **options):
-    """Does the map agree with its evidence as it lies, more than mirrored and turned? -> `Evidence`.
-
-    Samples: `maps/EFFECT` and `oracle/EFFECT`, float64 [ways, samples], the way as it lies first. options: the explainer's own.
-    """
-    viewer, passed = Viewer(explainer, subject, seed, options), [*applicable(subject), has_places(subject)]
-    if any(gate.status != "passed" for gate in passed):
-        return viewer.evidence("place", {}, passed)
-    prepared = prepared or prepare(subject, seed=seed)
-    maps, copies = viewer.maps(), turned(prepared.cells)
-    read = cells_of_maps([maps], prepared)
-    samples = {f"maps/{name}": along(read[name][0], prepared.whole(name)[0], copies) for name in read}
-    samples |= {f"oracle/{name}": along(halves[0, 0], halves[1, 0], copies) for name, halves in prepared.halves.items()}
-    passed += [gates.usable(planes(maps)), differs(read)]
-    return viewer.evidence("place", samples, passed, sizes={"ways": len(copies)})
+    words = f"inputs with {max(0, ndim - 1)} axes; needed: a series or an image with channels"
+    return Gate("inputs have places", status(ndim in (3, 4)), words)
 
 
 def turned(cells):
@@ -77,29 +51,57 @@ def advantage(agreements):
     return (agreements[0] - agreements).mean(axis=0)
 
 
+def turns(agreements, seed):
+    """p of agreements [ways, units] of a family, adjusted: float64 [members]."""
+    return rotations(np.stack(agreements), seed=seed)
+
+
+PLACES = Crossing(
+    "place",
+    conditions=lambda subject: [*conditions(subject), has_places(subject)],
+    questions=lambda subject: [subject.objective],
+    numbers=lambda maps, evidence, subject: along(maps[0], evidence[0], turned(cells_of(subject.inputs))),
+    statistic=advantage,
+    test=turns,
+    passed="IN PLACE",
+    failed="NOT IN PLACE",
+    counted={"images": "images", "ways": "ways to lay it"},
+    sizes=lambda subject: {"ways": len(turned(cells_of(subject.inputs)))},
+)
+
+
+def prepare(subject, *, seed, once=None):
+    """The evidence of the class that is asked about, for all methods to share -> `Effects`, or None."""
+    return crossing.prepare(PLACES, subject, seed=seed, once=once)
+
+
+@checks.register(prepare=prepare)
+def place(explainer, subject, *, seed, prepared=None, **options):
+    """Does the map agree with its evidence as it lies, more than mirrored and turned? -> `Evidence`.
+
+    Samples: `maps/EFFECT` and `oracle/EFFECT`, float64 [ways, samples], the way as it lies first. options: the explainer's own.
+    """
+    return crossing.measure(PLACES, explainer, subject, seed=seed, prepared=prepared, options=options)
+
+
 @rules.register(
     name="place",
     about=About(
         "Lies where its evidence lies",
         "advantage",
-        {
-            "IN PLACE": "the map agrees with the evidence as it lies more than mirrored or turned, {why}",
-            "NOT IN PLACE": "the map agrees with the evidence no more than its own mirrored and turned copies do",
-            "BARELY": "{why}",
-            "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "the evidence has no place of its own; {why}",
-        },
+        crossing.said(
+            {
+                PLACES.passed: "the map agrees with the evidence as it lies more than mirrored or turned, {why}",
+                PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do",
+            },
+            "the evidence has no place of its own",
+        ),
         similarity="rank correlation of map and evidence over cells, as it lies, less the mean over its mirrored and turned copies",
         ceiling="the network's own answer",
         cannot="Cannot conclude: that the network was looked at. It is crossed: the place; a filter of the image may pass.",
-        counted={"images": "images", "ways": "ways to lay it"},
+        counted=PLACES.counted,
     ),
 )
 def judge_place(family, margins, seed):
     """Random ways for every image, max-T over methods and effects."""
-    return ruled(family, advantage, turns, margins, seed, "IN PLACE", "NOT IN PLACE")
-
-
-def turns(agreements, seed):
-    """p of agreements [ways, units] of a family, adjusted: float64 [members]."""
-    return rotations(np.stack(agreements), seed=seed)
+    return oracle.ruled(PLACES, family, margins, seed)

@@ -4,7 +4,7 @@ import numpy as np
 
 from sanity.localisation import relevances
 from sanity.metrics import metrics
-from sanity.removal import grid, places, scores, untouched
+from sanity.removal import cell_masks, grid, places, scores, untouched
 from sanity.seeds import derive_seed
 
 
@@ -17,7 +17,7 @@ def non_sensitivity(viewer, maps, seed):
     subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "non-sensitivity"))
     found, before = relevances(maps, places(subject)), untouched(subject)
     values, falls = [], []
-    for mask in grid(found.shape):
+    for mask in cell_masks(grid(found.shape[1:])):
         values.append(found[:, mask].sum(axis=1))
         falls.append(np.abs(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", rng)))
     values, falls = np.array(values), np.array(falls)

@@ -8,7 +8,7 @@ from lab.objectives import CLASSES
 from lab.refusal import Refused
 from sanity.localisation import relevances, signed
 from sanity.metrics import metrics
-from sanity.removal import filled, first, grid, orders, places, scores, untouched
+from sanity.removal import cell_masks, filled, first, grid, orders, places, scores, untouched
 from sanity.seeds import derive_seed
 
 SUBSETS = 40
@@ -33,7 +33,7 @@ def faithfulness_estimate(viewer, maps, seed):
     subject = viewer.subject
     values, falls = [], []
     found, before = signed(maps, places(subject)), untouched(subject)
-    for mask in grid(found.shape):
+    for mask in cell_masks(grid(found.shape[1:])):
         values.append(found[:, mask].sum(axis=1))
         falls.append(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", np.random.default_rng(seed)))
     return _correlation(np.array(values), np.array(falls))
@@ -73,7 +73,7 @@ def monotonicity_correlation(viewer, maps, seed):
     subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "monotonicity correlation"))
     found, before = relevances(maps, places(subject)), untouched(subject)
     values, changes = [], []
-    for mask in grid(found.shape):
+    for mask in cell_masks(grid(found.shape[1:])):
         values.append(found[:, mask].sum(axis=1))
         drawn = [scores(subject, np.broadcast_to(mask, found.shape), "uniform", rng) for _ in range(4)]
         changes.append(np.mean((np.array(drawn) - before) ** 2, axis=0))

@@ -5,12 +5,14 @@ import os
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 
 from recipes import schema
 from recipes.progress import Progress
-from recipes.report import figures
+from recipes.report import figures, page
 from recipes.runs import carry_out
+from sanity.evidence import Evidence
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
 
@@ -108,3 +110,12 @@ def test_signed_maps_diverge_from_zero_and_others_start_there():
     assert signed and top == pytest.approx(2, rel=0.02) and np.abs(image[0, 1] - middle).max() <= 2
     image, _, signed = figures.coloured(np.array([[0.0, 1.0]]))
     assert not signed and image[0, 0].sum() < 20
+
+
+def test_a_crossing_is_drawn_by_the_effect_that_its_verdict_names():
+    """Both effects have the same crossing, so that nothing but the name tells them apart."""
+    samples = {"maps/removal": np.full((2, 2, 8), 0.25), "maps/small change": np.full((2, 2, 8), 0.75)}
+    evidence = Evidence("class_crossing", "any", "net", {"images": 8}, samples, ())
+    assert "map A, effects B: 0.750" in page._crossing(evidence, {"also": {"effect": "small change"}})
+    assert "map A, effects B: 0.250" in page._crossing(evidence, {"also": {"effect": "removal"}})
+    assert page._crossing(evidence, {"also": {}}) == ""

@@ -13,6 +13,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.refusal import Refused
 from sanity.checks import checks
+from sanity.checks import shared as shared_by_methods
 from sanity.checks.faithfulness import METRICS, _by_segment
 from sanity.controls import EXPECTED, audit
 from sanity.metrics import metrics
@@ -46,8 +47,14 @@ def patch():
 @pytest.fixture(scope="module")
 def shared(patch):
     """What each check shares among methods, made once."""
-    made = {name: checks.tag(checks.get(name), "prepare") for name in checks}
-    return {name: prepare(patch, seed=0) for name, prepare in made.items() if prepare}
+    kept = {}
+
+    def once(key, make):
+        if key not in kept:
+            kept[key] = make()
+        return kept[key]
+
+    return {name: shared_by_methods(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +105,7 @@ SEEN = [
     ("implementation", "gradient", "AGREES", "PASS"),
     ("implementation", "tf_explain.gradcam", "AGREES", "PASS"),
     ("implementation", "smoothgrad", "NOT APPLICABLE", "INVALID"),
-    ("faithfulness", "gradcam", "BEATS RANDOM ORDER", "PASS"),
+    ("faithfulness", "gradcam", "BEATS RANDOM ORDER", "INCONCLUSIVE"),
     ("contract", "smoothgrad", "KEPT", "PASS"),
     ("derivative", "gradient", "FORETELLS", "PASS"),
     ("derivative", "gradient_x_input", "FORETELLS", "PASS"),
@@ -375,6 +382,20 @@ def test_competence_is_above_chance_by_its_lower_bound(patch):
     assert found.finding == "GATE FAILED" and "network competent" in found.why
 
 
+def test_classes_of_the_same_evidence_fail_no_method():
+    """The last layer tells classes apart by a factor alone: the right map of another class is this one's, times a number."""
+    inputs = keras.Input((14, 14, 1))
+    hidden = keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(hidden))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=(196, 1)), np.array([[1.0, 2.0, 3.0]]), np.zeros(3)])
+    samples = rng.normal(size=(12, 14, 14, 1)).astype("float32")
+    on = Subject(lab.load(model), samples, lab.logit([0, 1, 2] * 4), tuple(map(str, range(12))), classes=3)
+    found = judge([checks.get("classes")(explainers.get("gradient"), on, seed=0)])[0]
+    assert (found.outcome, found.finding) == ("INVALID", "ORACLE DOES NOT PASS"), found.sentence
+    assert "two classes agree at 1.00" in found.sentence
+
+
 def test_another_class_is_asked_of_the_same_output(patch):
     """A network of two heads, asked about its second: what is asked about other classes is asked there too."""
     inputs = keras.Input((16, 16, 3))
@@ -442,16 +463,38 @@ def test_every_perturbation_metric_runs_and_unreliable_ones_rank_nothing(patch):
     assert len({tuple(np.round(area, 5)) for area in areas}) == len(METRICS)
     assert judge([evidence])[0].finding != "METRIC UNRELIABLE"
     scrambled = {name: np.random.default_rng(len(name)).permutation(value) for name, value in evidence.samples.items()}
-    noisy = dataclasses.replace(
-        evidence, samples={name: value * np.resize([1, -1], len(value)) for name, value in scrambled.items()}
-    )
-    assert judge([noisy])[0].outcome != "PASS"
-    assert judge([noisy, dataclasses.replace(noisy, method="other", samples=scrambled)])[0].outcome != "PASS"
+    turned = {name: value * np.resize([1, -1], len(value)) for name, value in scrambled.items()}
+    oracle = {name: value for name, value in evidence.samples.items() if name.startswith("oracle")}
+    noisy = dataclasses.replace(evidence, samples=turned | oracle)
+    assert judge([noisy])[0].finding != "BEATS RANDOM ORDER"
+    other = dataclasses.replace(noisy, method="other", samples=scrambled)
+    assert judge([noisy, other])[0].finding != "BEATS RANDOM ORDER"
     one_fill = [name for name in METRICS if METRICS[name][0] != "mean"]
     kept = {name: value for name, value in evidence.samples.items() if name.partition("/")[2] not in one_fill}
     assert judge([dataclasses.replace(evidence, samples=kept)])[0].finding == "METRIC UNRELIABLE"
     with pytest.raises(ValueError, match="Unknown metric.*deletion_mean"):
         check(explainers.get("gradient"), patch, seed=0, metrics=("deletion_men",))
+
+
+def test_where_the_brightest_order_is_the_networks_own_perturbation_is_invalid():
+    """The score is the sum of the input: the input's magnitude is as good an order as the network's own answer."""
+    inputs = keras.Input((12, 12, 1))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(inputs)))
+    model.set_weights([np.tile([[1.0, -1.0]], (144, 1)), np.zeros(2)])
+    bright = np.random.default_rng(0).random((12, 12, 12, 1)).astype("float32")
+    subject = Subject(lab.load(model), bright, lab.logit([0] * 12), tuple(map(str, range(12))), classes=2)
+    found = judge([checks.get("faithfulness")(explainers.get("gradient_x_input"), subject, seed=0, draws=4)])[0]
+    assert (found.outcome, found.finding) == ("INVALID", "ORACLE DOES NOT PASS"), found.sentence
+
+
+def test_the_networks_own_answer_is_found_by_another_fill_than_the_metrics(patch, monkeypatch):
+    from sanity.checks import faithfulness
+
+    fills = {}
+    monkeypatch.setattr(faithfulness, "occlusion", lambda subject, fill: fill)
+    monkeypatch.setattr(faithfulness, "area", lambda subject, answer, name, *rest: fills.setdefault(name, answer))
+    faithfulness.own_answer(patch, tuple(METRICS), None, 0)
+    assert set(fills) == set(METRICS) and all(METRICS[name][0] != fill for name, fill in fills.items())
 
 
 def test_segments_go_whole_and_tied_ones_in_any_order():

@@ -10,11 +10,18 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from lab.data import Data
+from recipes import schema
+from recipes.workshop import Workshop
+from sanity import crossing
 from sanity.checks import checks
+from sanity.checks.class_crossing import CLASSES
+from sanity.checks.image_crossing import IMAGES
 from sanity.checks.place import turned
-from sanity.crossing import crossed, four, other_classes, partners
-from sanity.effects import CHANGE, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.crossing import crossed, four
+from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.evidence import Evidence
 from sanity.examination import judged, measure
+from sanity.questions import other_classes, partners
 from sanity.statistics import rotations, sign_flips
 from sanity.subject import Subject, planted
 from sanity.subject import subject as photographed
@@ -142,6 +149,26 @@ def test_a_linear_network_is_answered_by_the_input_times_its_weights():
     assert np.allclose(other[f"maps/{CHANGE}"], evidence.samples[f"maps/{CHANGE}"]), "a small change has no sign"
 
 
+def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeypatch):
+    """A series, since a table has no places; what is shared is what each check would have measured by itself."""
+    inputs = keras.Input((24, 2))
+    outputs = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(inputs))
+    samples = np.random.default_rng(0).normal(size=(8, 24, 2)).astype("float32")
+    network = lab.load(networks.filled(keras.Model(inputs, outputs)))
+    subject = Subject(network, samples, lab.logit([0, 1, 2, 0, 1, 2, 0, 1]), tuple("abcdefgh"), classes=3)
+    measured = []
+    monkeypatch.setattr(crossing, "effects", lambda *args, **rest: measured.append(rest) or effects(*args, **rest))
+    monkeypatch.setattr(Workshop, "subject", lambda workshop, question=None: subject)
+    workshop = Workshop(schema.recipe({"name": "any", "world": {"name": "series"}, "check": [{}]}), tmp_path)
+    shared = [workshop.shared(check, {}, {})["prepared"] for check in CROSSINGS]
+    assert len(measured) == 1 and all(one is shared[0] for one in shared)
+    other = workshop.shared("place", {"target": "another"}, {})["prepared"]
+    assert len(measured) == 2 and other is not shared[0], "another question is another subject"
+    for check in CROSSINGS:
+        alone = checks.tag(checks.get(check), "prepare")(subject, seed=0)
+        assert all(np.array_equal(alone.halves[name], shared[0].halves[name]) for name in EFFECTS)
+
+
 def test_scores_of_several_questions_are_those_of_each():
     network, inputs = networks.network(networks.flat(head="softmax")), networks.images(4)
     asked = [lab.logit([0, 1, 2, 3]), lab.logit([4, 3, 2, 1])]
@@ -206,6 +233,19 @@ def test_partners_give_each_other_their_class_and_no_image_is_its_own():
     assert (others != own).all() and (others == np.array(own)[partners(subject)]).all()
 
 
+def test_images_sorted_by_class_have_partners_of_another_class():
+    subject, _, _ = linear()
+
+    def of_classes(*own):
+        rows = len(own)
+        return Subject(subject.network, subject.inputs[:rows], lab.logit(list(own)), subject.names[:rows], classes=3)
+
+    assert (partners(of_classes(0, 0, 0, 1, 1, 1)) == [4, 5, 3, 2, 0, 1]).all()
+    assert (partners(of_classes(0, 1, 2, 2, 1, 1)) == [1, 0, 4, 5, 2, 3]).all(), "those that differ stay together"
+    odd = partners(of_classes(0, 0, 0))
+    assert sorted(odd) == [-1, 0, 1] and all(odd[mate] == row for row, mate in enumerate(odd) if mate >= 0)
+
+
 def test_images_of_one_class_are_asked_about_their_own_second():
     subject, _, _ = linear()
     alike = Subject(subject.network, subject.inputs, lab.logit([0] * 12), subject.names, classes=3)
@@ -216,7 +256,86 @@ def test_images_of_one_class_are_asked_about_their_own_second():
 
 def test_a_network_of_one_class_is_not_asked_about_another():
     subject, _, _ = linear(classes=1)
-    assert of("class_crossing", "gradient", subject).finding == "NOT APPLICABLE"
+    verdict = of("class_crossing", "gradient", subject)
+    assert verdict.finding == "NOT APPLICABLE" and "image_crossing and place" in verdict.sentence
+
+
+def seeing(classes=3, count=16, side=21, own=None):
+    """A linear network of images: every class has weights in places of its own."""
+    inputs = keras.Input((side, side, 1))
+    flat = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(classes, use_bias=False, name="logits")(flat))
+    rng = np.random.default_rng(0)
+    places = np.kron(rng.normal(size=(classes, 7, 7)), np.ones((side // 7, side // 7)))
+    model.set_weights([places.reshape(classes, -1).T])
+    cells = np.kron(rng.normal(size=(count, 7, 7)), np.ones((side // 7, side // 7)))
+    images = (cells + 0.1 * rng.normal(size=cells.shape))[..., None].astype("float32")
+    own = [n % classes for n in range(count)] if own is None else own
+    return Subject(lab.load(model), images, lab.logit(own), tuple(map(str, range(count))), classes=classes)
+
+
+def test_a_network_of_one_class_is_crossed_by_image_and_place():
+    for check in ("image_crossing", "place"):
+        assert of(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
+    assert of("image_crossing", "centre", seeing(classes=1)).outcome == "FAIL"
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_images_of_one_class_are_crossed(check):
+    assert of(check, "gradient_x_input", seeing(own=[1] * 16)).outcome == "PASS"
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_maps_at_the_resolution_of_a_layer_are_crossed(check):
+    def coarse(network, inputs, objective):
+        maps = lab.gradient_x_input(network, inputs, objective)[..., 0]
+        return maps.reshape(len(maps), 7, 3, 7, 3).mean(axis=(2, 4))
+
+    assert of(check, coarse, seeing()).outcome == "PASS"
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(check):
+    def broken(share):
+        def explain(network, inputs, objective):
+            maps = lab.gradient_x_input(network, inputs, objective)
+            maps[: int(share * len(maps))] = np.nan
+            return maps
+
+        return explain
+
+    few = of(check, broken(1 / 16), seeing())
+    assert few.outcome == "PASS" and np.isfinite([few.effect.mean, few.effect.low, few.p]).all()
+    many = of(check, broken(0.5), seeing())
+    assert (many.outcome, many.finding) == ("INVALID", "GATE FAILED") and "not finite" in many.sentence
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_fewer_than_eight_images_decide_nothing(check, count):
+    for method in ("gradient_x_input", "edges", "centre"):
+        verdict = of(check, method, seeing(count=count))
+        assert verdict.outcome in ("INCONCLUSIVE", "INVALID"), verdict.sentence
+        assert verdict.finding != "FAULT" and (
+            "fewer than" in verdict.why or "at the least" in verdict.why or "neither" in verdict.why
+        ), verdict.why
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_whole_numbers_and_several_inputs_do_not_apply_and_it_is_said_what_to_do(check):
+    ids = keras.Input((6,), dtype="int32")
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(ids)))
+    names, goal = tuple("abcdefgh"), lab.logit([0, 1] * 4)
+    tokens = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
+    whole = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
+    pair = [keras.Input((4,), name="left"), keras.Input((4,), name="right")]
+    both = keras.Model(pair, keras.layers.Dense(3)(keras.layers.Concatenate()(pair)))
+    tables = [np.ones((8, 4), "float32"), np.ones((8, 4), "float32")]
+    several = Subject(lab.load(networks.filled(both)), tables, goal, names, classes=3)
+    for subject, words in ((whole, "Embedding"), (several, "holds the others fixed")):
+        prepared = checks.tag(checks.get(check), "prepare")(subject, seed=0)
+        verdict = of(check, "gradient", subject)
+        assert prepared is None and verdict.finding == "NOT APPLICABLE" and words in verdict.sentence, verdict.sentence
 
 
 def sigmoid():
@@ -281,3 +400,49 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
     )
     for check in CROSSINGS:
         assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
+
+
+def of_alike_classes(own, alike):
+    """A linear network of named classes, of which some have the same weights."""
+    subject, weights, _ = linear(classes=4)
+    model = subject.network.model
+    model.set_weights([weights[:, alike]])
+    inputs = np.resize(subject.inputs, (len(own), 6)) + np.random.default_rng(2).normal(size=(len(own), 6))
+    network = lab.load(model, classes=["tabby", "tiger", "espresso", "mug"])
+    names = tuple(map(str, range(len(own))))
+    return Subject(network, inputs.astype("float32"), lab.logit(own), names, classes=4)
+
+
+def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():
+    verdict = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
+    assert "largest between espresso and tabby (" in verdict.sentence and "tiger" not in verdict.sentence
+    assert "--images" in verdict.sentence and "--target" in verdict.sentence
+    assert "images in place of 12 would let it pass" in verdict.sentence, verdict.sentence
+    none = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
+    assert "of 2 pairs of classes crossed here none reaches 0.2" in none.sentence and "would let" not in none.sentence
+
+
+# The verdict --------------------------------------------------------------------------------------------------------------
+
+
+def simulated(kind, maps, oracle, units=16):
+    """A verdict on crossings of both effects whose means are given, under noise of deviation .1 that leaves the means alone."""
+    noise = 0.1 * np.resize([1.0, -1.0], units)
+    samples = {}
+    for place, means in (("maps", maps), ("oracle", oracle)):
+        for name, mean in zip(EFFECTS, means):
+            samples[f"{place}/{name}"] = np.zeros((2, 2, units))
+            samples[f"{place}/{name}"][0, 0] = mean + noise
+    sizes = {"images": 2 * units, "pairs": units} if kind.unit == "pairs" else {"images": units}
+    return judge([Evidence(kind.check, "any", "net", sizes, samples, ())])[0]
+
+
+@pytest.mark.parametrize("kind", [CLASSES, IMAGES], ids=lambda kind: kind.check)
+def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing(kind):
+    passed = simulated(kind, (0.0, 0.5), (1.0, 1.0))
+    assert passed.outcome == "PASS" and passed.also["effect"] == CHANGE and f"by {CHANGE}" in passed.why
+    assert simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
+    missing = simulated(kind, (0.02, 0.0), (0.3, 0.1))
+    assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
+    assert f"about 280 {kind.unit} in place of 16 would settle it" in missing.sentence, missing.sentence

@@ -13,7 +13,7 @@ from lab.attribution import explainers
 from sanity.checks import checks
 from sanity.localisation import lift, localisations, relevances, signed
 from sanity.metrics import metrics
-from sanity.removal import extent, fills, first, grid, orders, scores, untouched
+from sanity.removal import cell_masks, extent, fills, first, grid, orders, scores, untouched
 from sanity.seeds import derive_seed
 from sanity.subject import Subject, planted
 from sanity.viewer import Viewer, nudge
@@ -88,7 +88,7 @@ def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_sc
     )
     rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), untouched(linear)
     values, squares, scatter = [], [], []
-    for mask in grid(maps.shape[:-1]):
+    for mask in cell_masks(grid(maps.shape[1:-1])):
         drawn = np.array([scores(linear, np.broadcast_to(mask, maps.shape[:-1]), "uniform", rng) for _ in range(4)])
         values.append(maps[:, mask].sum(axis=(1, 2)))
         squares.append(((drawn - before) ** 2).mean(axis=0))

@@ -57,63 +57,89 @@ def test_accuracies_that_nothing_moves_decide_nothing():
 # Faithfulness -------------------------------------------------------------------------------------------------------------
 
 
-def perturbed(strength, seed, images=24, method="any", names=USUAL):
-    """Evidence of a method whose order moves the score by `strength` deviations more than random order does."""
+def perturbed(strength, seed, images=24, method="any", names=USUAL, oracle=8.0):
+    """Evidence of a method whose order moves the score by `strength` deviations more than random order does, the network's own by `oracle`."""
     rng = np.random.default_rng(seed)
     samples = {}
-    for name in names:
-        samples[f"z/{name}"] = strength + rng.standard_normal(images)
-        samples[f"above/{name}"] = samples[f"z/{name}"] - 1
+    for kind, size in (("", strength), ("oracle ", oracle)):
+        for name in names:
+            samples[f"{kind}z/{name}"] = size + rng.standard_normal(images)
+            samples[f"{kind}above/{name}"] = samples[f"{kind}z/{name}"] - 1
     return Evidence("faithfulness", method, "net", {"images": images}, samples, ())
 
 
 BLIND = [perturbed(0, 90 + turn, method=name) for turn, name in enumerate(("edges", "noise", "centre"))]
+BEATS, NO_BETTER = "BEATS RANDOM ORDER", "NO BETTER THAN RANDOM ORDER"
 
 
 def test_controls_and_zeros_are_no_methods_that_images_could_agree_on():
     """Four methods of which images do not know which is better; beside blind controls they would all look well told apart."""
     alike = [perturbed(4, turn) for turn in range(4)]
-    columns = [each.samples["z/deletion_mean"] for each in [*alike, *BLIND]]
+    columns = [evidence.samples["z/deletion_mean"] for evidence in [*alike, *BLIND]]
     assert krippendorff(np.stack([*columns, np.zeros(24)], axis=1)) > 0.5 > 0.2 > krippendorff(np.stack(columns[:4], 1))
     for family in (alike, [*alike, *BLIND]):
         verdicts = judge(family)[:4]
-        assert {each.finding for each in verdicts} == {"METRIC UNRELIABLE"}, verdicts[0].why
-        assert {each.also["deletion_mean"].rpartition(" ")[2] for each in verdicts} == {
+        assert {verdict.finding for verdict in verdicts} == {"METRIC UNRELIABLE"}, verdicts[0].why
+        assert {verdict.also["deletion_mean"].rpartition(" ")[2] for verdict in verdicts} == {
             f"{krippendorff(np.stack(columns[:4], 1)):.2f}"
         }
 
 
-def test_methods_that_images_tell_apart_are_judged():
+def test_methods_that_images_tell_apart_are_read():
     good, bad = judge([perturbed(6, 0), perturbed(-3, 1), *BLIND])[:2]
-    assert good.outcome == "PASS" and bad.outcome == "FAIL" and "not measured" not in good.why
+    assert good.finding == BEATS and bad.finding == NO_BETTER and "not measured" not in good.why
+    assert good.ceiling.mean == pytest.approx(8, abs=0.5) and "measured, not judged" in good.sentence
+
+
+@pytest.mark.parametrize("oracle", [8.0, 0.0])
+@pytest.mark.parametrize("strength", [6, 1, 0, -6])
+def test_perturbation_is_a_measurement_and_passes_or_fails_nothing(strength, oracle):
+    for family in ([perturbed(strength, 0, oracle=oracle)], [perturbed(strength, 0, oracle=oracle), perturbed(3, 1)]):
+        verdicts = judge(family)
+        assert {verdict.outcome for verdict in verdicts} == {"INCONCLUSIVE" if oracle else "INVALID"}, verdicts[0].why
+
+
+def test_metrics_that_the_networks_own_answer_does_not_pass_are_not_read():
+    blind = judge([perturbed(6, 0, oracle=0.5)])[0]
+    assert (blind.outcome, blind.finding) == ("INVALID", "ORACLE DOES NOT PASS")
+    assert "the network's own answer" in blind.sentence and "deletion_mean z 0." in blind.sentence
+    half = perturbed(6, 0)
+    for name in ("deletion_mean", "insertion_mean"):
+        half.samples[f"oracle above/{name}"][:] -= 9
+    verdict = judge([half])[0]
+    assert verdict.finding == "METRIC UNRELIABLE", "one fill alone is left"
+    assert "does not pass" in verdict.also["deletion_mean"] and "does not pass" not in verdict.also["deletion_blur"]
+    half.samples["oracle above/insertion_mean"][:] += 9
+    assert judge([half])[0].finding == BEATS and "deletion_mean" not in judge([half])[0].why
 
 
 def test_images_on_which_no_order_moves_the_score_count_for_nothing():
     def told(count):
         evidence = perturbed(4, 0)
-        for values in evidence.samples.values():
-            values[count:] = np.nan
+        for name in USUAL:
+            evidence.samples[f"z/{name}"][count:] = np.nan
+            evidence.samples[f"above/{name}"][count:] = np.nan
         return judge([evidence])[0]
 
-    assert told(8).outcome == "PASS"
+    assert told(8).finding == BEATS
     for count in (1, 2, 7):
-        assert told(count).outcome == "INCONCLUSIVE" and f"moves on {count} images" in told(count).why
+        assert told(count).finding == "UNDECIDED" and f"moves on {count} images" in told(count).why
 
 
 def test_a_method_without_numbers_is_none_that_images_could_agree_on():
     alone, empty = perturbed(4, 0), perturbed(4, 1, method="empty")
-    for values in empty.samples.values():
-        values[:] = np.nan
+    for name in USUAL:
+        empty.samples[f"z/{name}"][:] = np.nan
     assert "reliability not measured" in judge([alone, empty])[0].why
 
 
 @pytest.mark.parametrize("beside", [[], BLIND])
-def test_one_method_is_judged_by_its_own_intervals_and_the_reliability_is_said_to_be_unmeasured(beside):
-    oracle = judge([perturbed(6, 0), *beside])[0]
-    assert oracle.outcome == "PASS" and "reliability not measured" in oracle.why
-    assert judge([perturbed(0, 0), *beside])[0].outcome in ("FAIL", "INCONCLUSIVE")
-    lone = perturbed(6, 0, names=("deletion_mean", "insertion_mean"))
-    assert judge([lone, *beside])[0].outcome == "INCONCLUSIVE", "one baseline alone decides nothing"
+def test_one_method_is_read_by_its_own_intervals_and_the_reliability_is_said_to_be_unmeasured(beside):
+    good = judge([perturbed(6, 0), *beside])[0]
+    assert good.finding == BEATS and "reliability not measured" in good.why
+    assert judge([perturbed(0, 0), *beside])[0].finding in (NO_BETTER, "UNDECIDED")
+    one_fill = perturbed(6, 0, names=("deletion_mean", "insertion_mean"))
+    assert judge([one_fill, *beside])[0].finding == "METRIC UNRELIABLE"
 
 
 # Completeness -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,55 @@
+"""Class pairs: which two classes the network's own answer tells apart, for someone who has to choose others."""
+
+import numpy as np
+
+from sanity.effects import EFFECTS
+from sanity.questions import other_classes, own_classes
+
+SHOWN = 3
+
+
+def class_pairs(subject):
+    """The two classes that each sample is crossed by, by name where the network has one for it: list of (own, other)."""
+    names = subject.network.names_in(subject.output) or []
+    classes = zip(own_classes(subject).tolist(), other_classes(subject).tolist())
+    return [(_label(names, own), _label(names, other)) for own, other in classes]
+
+
+def advice(crossing, evidence, margins):
+    """Which pairs of classes the oracle's crossing is largest for, and how to ask about these: str."""
+    pairs = _by_pair(crossing, evidence)
+    apart = sorted((pair for pair in pairs if pair[1] >= margins.known), key=lambda pair: -pair[1])[:SHOWN]
+    if not apart:
+        return (
+            f"of {len(pairs)} pairs of classes crossed here none reaches {margins.known}: "
+            "give --images of classes that show in different places"
+        )
+    words = ", ".join(
+        f"{' and '.join(pair)} ({mean:.2f} by {effect}, {count} images)" for pair, mean, effect, count in apart
+    )
+    return (
+        f"its crossing is largest between {words}: give a folder of other images of two such classes with --images, "
+        "and leave --target at top"
+    )
+
+
+def _by_pair(crossing, evidence):
+    """The oracle's crossing of every pair of classes: list of (pair, mean, effect, images), of the effect that is larger."""
+    values = {name: crossing.statistic(evidence.samples[f"oracle/{name}"]) for name in EFFECTS}
+    groups = {}
+    for row, pair in enumerate(evidence.settings["class_pairs"]):
+        groups.setdefault(tuple(sorted(pair)), []).append(row)
+    return [(pair, *_largest(values, rows), len(rows)) for pair, rows in groups.items()]
+
+
+def _largest(values, rows):
+    """-> mean, effect; a sample whose crossing is undefined counts as nothing."""
+    means = {name: float(np.nan_to_num(numbers[rows]).mean()) for name, numbers in values.items()}
+    effect = max(means, key=means.get)
+    return means[effect], effect
+
+
+def _label(names, index):
+    """A class as `--target` takes it: its name, or where there is none or several have it, its index."""
+    name = names[index] if index < len(names) else ""
+    return name if name and names.count(name) == 1 else str(index)

@@ -1,0 +1,174 @@
+"""Oracle: the network's own answer, measured twice; a method is judged beside it, under the effects that it passes under itself."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.attribution import explainers
+from sanity.effects import CHANGE, EFFECTS, REMOVAL
+from sanity.ruling import Ruling
+from sanity.statistics import FEWEST, Interval, two_way, unmeasured
+
+# A sum of two normal quantiles: power .9 for a two-sided test at .05.
+POWER = 1.96 + 1.28
+MOST_UNITS = 10_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A crossing under one effect: values [units], their interval, p (None where it was not tested)."""
+
+    values: np.ndarray
+    interval: Interval
+    p: float | None
+
+    def __str__(self):
+        return f"{self.interval}, p = {self.p:.2g}"
+
+
+def ruled(crossing, family, margins, seed):
+    """Rulings on a family of `Evidence` under a `sanity.crossing.Crossing` -> list of `Ruling`.
+
+    A method passes under one of the effects that the oracle passes under. It fails where it is exactly zero, and where the oracle
+    passes under both effects and it is less than a twentieth of the oracle's under either: a method that answers one of the two
+    questions is not held to the other.
+    """
+    oracle = {name: _own_answer(crossing, family[0], name, seed) for name in EFFECTS}
+    known = {name: own for name, own in oracle.items() if _passes(own, margins)}
+    if not known:
+        return [_unknown(crossing, evidence, oracle, margins) for evidence in family]
+    adjusted = _adjusted(crossing, family, known, seed)
+    return [
+        _ruling(crossing, evidence, _readings(crossing, evidence, adjusted[place], seed), known, margins)
+        for place, evidence in enumerate(family)
+    ]
+
+
+def _own_answer(crossing, evidence, name, seed):
+    numbers = evidence.samples[f"oracle/{name}"]
+    values = crossing.statistic(numbers)
+    return Reading(values, _interval(values, seed), float(crossing.test([numbers], seed)[0]))
+
+
+def _passes(own, margins):
+    return own.p < margins.alpha and own.interval.mean >= margins.known
+
+
+def _unknown(crossing, evidence, oracle, margins):
+    answers = "; ".join(f"{name} {own}" for name, own in oracle.items())
+    words = [f"the network's own answer, measured twice: {answers}{_missing(crossing, oracle, margins)}"]
+    words += [crossing.advice(crossing, evidence, margins)] if crossing.advice else []
+    return Ruling("INVALID", "ORACLE DOES NOT PASS", why="; ".join(words))
+
+
+def _missing(crossing, oracle, margins):
+    """About how many units the oracle would need, where it is large enough and its p is not small: str."""
+    if min(len(own.values) for own in oracle.values()) < FEWEST:
+        return f"; {FEWEST} {crossing.counted[crossing.unit]} are needed at the least"
+    large = {name: own for name, own in oracle.items() if own.interval.mean >= margins.known}
+    return _more(crossing, {name: (own.values, own.interval.mean) for name, own in large.items()}, "let it pass")
+
+
+def _adjusted(crossing, family, known, seed):
+    """p of every method under every known effect, the judged ones one family, each control by itself: list of dict of effect to float."""
+    blind = set(explainers.names(control=True))
+    judged = [place for place, evidence in enumerate(family) if evidence.method not in blind]
+    groups = ([judged] if judged else []) + [[place] for place in range(len(family)) if place not in judged]
+    adjusted = [{} for _ in family]
+    for places in groups:
+        keys = [(place, name) for place in places for name in known]
+        values = crossing.test([family[place].samples[f"maps/{name}"] for place, name in keys], seed)
+        for (place, name), p in zip(keys, values):
+            adjusted[place][name] = float(p)
+    return adjusted
+
+
+def _readings(crossing, evidence, adjusted, seed):
+    """A method under both effects: dict of effect to `Reading`."""
+    values = {name: crossing.statistic(evidence.samples[f"maps/{name}"]) for name in EFFECTS}
+    return {name: Reading(rows, _interval(rows, seed), adjusted.get(name)) for name, rows in values.items()}
+
+
+def _ruling(crossing, evidence, readings, known, margins):
+    """A method's ruling. The numbers shown are those of the effect with the smallest p, the larger share of the oracle's among equals."""
+    bars = {name: margins.small * own.interval.mean for name, own in known.items()}
+    best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
+    outcome, finding, why = _decided(crossing, readings, best, bars, margins)
+    if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
+        outcome, why = "INCONCLUSIVE", f"{why}; {few}"
+    also = (("effect", best), *((name, _beside(readings[name], known.get(name))) for name in EFFECTS))
+    shown = readings[best]
+    return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
+
+
+def _few(crossing, evidence, reading, margins):
+    """That there are too few samples to fail a method by, or nothing: str. Too few to pass one: `sanity.verdict`."""
+    units = len(reading.values)
+    if units < FEWEST:
+        return f"fewer than {FEWEST} {crossing.counted[crossing.unit]} decide nothing"
+    few = evidence.sizes.get("images", margins.images) < margins.images
+    return f"fewer than {margins.images} images decide nothing" if few else ""
+
+
+def _decided(crossing, readings, best, bars, margins):
+    """Outcome, finding and why."""
+    shown = readings[best].p < margins.alpha
+    small = readings[best].interval.high <= bars[best]
+    share = f"less than {margins.small} of what the network's own answer reaches"
+    if shown and readings[best].interval.high > bars[best]:
+        return "PASS", crossing.passed, f"by {best}: p is below {margins.alpha}"
+    if not any(np.nan_to_num(reading.values).any() for reading in readings.values()):
+        return "FAIL", crossing.failed, "exactly zero for every one of them"
+    if shown and small:
+        return "INCONCLUSIVE", "BARELY", f"by {best} it shows, but by {share}"
+    if len(bars) == len(EFFECTS) and _none(readings, bars):
+        return "FAIL", crossing.failed, f"by {' and by '.join(EFFECTS)}, {share}"
+    return "INCONCLUSIVE", "UNDECIDED", _open(crossing, readings, bars, margins)
+
+
+def _beside(reading, own):
+    if own is None:
+        return "not measured: the network's own answer does not pass"
+    return f"{reading}; the network's own answer {own.interval}"
+
+
+def _interval(values, seed):
+    """Interval of the mean over units, its bounds undefined for fewer than six: `Interval`."""
+    finite = values[np.isfinite(values)]
+    if len(finite) < FEWEST:
+        return unmeasured(finite.mean() if len(finite) else float("nan"))
+    return two_way(values[None], seed=seed)
+
+
+def _none(readings, bars):
+    """Whether both crossings are none. Of removal alone the sign may be turned; not where small changes, which have none, say the same."""
+    removal, change = readings[REMOVAL].interval, readings[CHANGE].interval
+    small = removal.high <= bars[REMOVAL] and change.high <= bars[CHANGE]
+    return bool(small and (removal.low >= -bars[REMOVAL] or change.high < 0))
+
+
+def _open(crossing, readings, bars, margins):
+    """What is missing for a verdict: about how many units would settle it, as the deviation of these foretells."""
+    rooms = {name: max(readings[name].interval.mean, bar - readings[name].interval.mean) for name, bar in bars.items()}
+    more = _more(crossing, {name: (readings[name].values, room) for name, room in rooms.items()}, "settle it")
+    return f"neither above zero at {margins.alpha} nor below a twentieth of the network's own answer{more}"
+
+
+def _more(crossing, needs, purpose):
+    """About how many units would do, as the deviation of these foretells; nothing where that is not known: str. needs: values and
+    how far their mean is from what it must be told from, by effect.
+    """
+    counts = [count for values, room in needs.values() if (count := _needed(values, room)) is not None]
+    if not counts:
+        return ""
+    units = len(next(iter(needs.values()))[0])
+    return f"; about {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}"
+
+
+def _needed(values, room):
+    finite = values[np.isfinite(values)]
+    if len(finite) < 2 or not room > 0:
+        return None
+    count = math.ceil((POWER * finite.std(ddof=1) / room) ** 2)
+    return count if len(values) < count <= MOST_UNITS else None
