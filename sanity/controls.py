@@ -5,6 +5,8 @@ A run whose controls come out otherwise has a broken check, and its other verdic
 
 from dataclasses import dataclass
 
+from lab.attribution import explainers
+
 # Outcomes, or findings, that blind explainers must come out as; a check that says otherwise of one of them cannot be believed about others.
 # Stability and invariance are no virtues by themselves: a filter of the input has both.
 EXPECTED = {
@@ -42,6 +44,13 @@ EXPECTED = {
 }
 for _name, _check in EXPECTED.items():
     _check["constant"] = ("PASS",) if _name == "contract" else ("INVALID",)
+
+
+def families(family):
+    """Places in a list of evidence whose p values are adjusted together, the judged methods' first, each control by itself: list of lists."""
+    blind = set(explainers.names(control=True))
+    judged = [place for place, evidence in enumerate(family) if evidence.method not in blind]
+    return ([judged] if judged else []) + [[place] for place in range(len(family)) if place not in judged]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.attribution import explainers
+from sanity.controls import families
 from sanity.effects import CHANGE, EFFECTS, REMOVAL
 from sanity.ruling import Ruling
 from sanity.statistics import FEWEST, Interval, two_way, unmeasured
@@ -72,11 +72,8 @@ def _missing(crossing, oracle, margins):
 
 def _adjusted(crossing, family, known, seed):
     """p of every method under every known effect, the judged ones one family, each control by itself: list of dict of effect to float."""
-    blind = set(explainers.names(control=True))
-    judged = [place for place, evidence in enumerate(family) if evidence.method not in blind]
-    groups = ([judged] if judged else []) + [[place] for place in range(len(family)) if place not in judged]
     adjusted = [{} for _ in family]
-    for places in groups:
+    for places in families(family):
         keys = [(place, name) for place in places for name in known]
         values = crossing.test([family[place].samples[f"maps/{name}"] for place, name in keys], seed)
         for (place, name), p in zip(keys, values):

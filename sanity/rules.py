@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from sanity.checks.faithfulness import METRICS
+from sanity.controls import families
 from sanity.effects import EFFECTS, REMOVAL
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.statistics import (
@@ -126,10 +127,9 @@ def _needed(count, width, room):
 
 def _adjusted(family):
     """Exact p by max-T over the methods, controls each by themselves: list of float, None where there are no twins."""
-    found, blind = [None] * len(family), set(explainers.names(control=True))
+    found = [None] * len(family)
     tested = [place for place, each in enumerate(family) if f"ceiling/{MEASURE}" in each.samples]
-    judged = [place for place in tested if family[place].method not in blind]
-    for group in ([judged] if judged else []) + [[place] for place in tested if place not in judged]:
+    for group in [[tested[place] for place in places] for places in families([family[place] for place in tested])]:
         matrices = [_matrix(family[place].samples) for place in group]
         for place, p in zip(group, max_t(matrices, len(family[group[0]].samples[f"ceiling/{MEASURE}"]))):
             found[place] = float(p)

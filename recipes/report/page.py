@@ -15,6 +15,7 @@ from recipes.report import figures, maps
 from recipes.report.policy import restricted
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
+from sanity.checks.truth import FOUR, four
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
 from sanity.statistics import two_way
@@ -255,7 +256,12 @@ def _bounds(number):
 
 
 def _crossing(evidence, verdict):
-    """The four numbers of a crossing, of the effect that decided: each map with each piece of evidence, as dots with whiskers."""
+    """The four numbers of a crossing as dots with whiskers: each map with each piece of evidence, of the effect that decided; of
+    networks, the ranks on each cue with their lowest and highest network.
+    """
+    if verdict["check"] == "truth" and "rank" in evidence.samples:
+        networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
+        return figures.spans([(name, values.mean(), values.min(), values.max()) for name, values in networks])
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
     if numbers is None or numbers.ndim != 3:
         return ""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lab import routines
-from lab.attribution import explainers
 from lab.objectives import logit
 from sanity import gates
 from sanity.checks import checks
+from sanity.controls import families
 from sanity.evidence import Gate
 from sanity.interventions import occlusion
 from sanity.localisation import localisations, relevances
@@ -255,17 +255,10 @@ def judge_truth(family, margins, seed):
         why = f"the networks' own answer by occlusion: {ceiling}, p = {p:.2g}"
         return [Ruling("INVALID", "ORACLE DOES NOT PASS", why=why) for _ in family]
     adjusted = {}
-    for group in _groups(family):
-        values = _adjusted([evidence.samples["rank"] for evidence in group], len(oracle) // 2, seed)
-        adjusted |= dict(zip(map(id, group), map(float, values)))
-    return [_ruled(evidence.samples, adjusted[id(evidence)], ceiling, margins, seed) for evidence in family]
-
-
-def _groups(family):
-    """The judged methods together, each control by itself: list of lists of `Evidence`."""
-    blind = set(explainers.names(control=True))
-    judged = [evidence for evidence in family if evidence.method not in blind]
-    return ([judged] if judged else []) + [[evidence] for evidence in family if evidence.method in blind]
+    for places in families(family):
+        values = _adjusted([family[place].samples["rank"] for place in places], len(oracle) // 2, seed)
+        adjusted |= dict(zip(places, map(float, values)))
+    return [_ruled(evidence.samples, adjusted[place], ceiling, margins, seed) for place, evidence in enumerate(family)]
 
 
 def preferences(rank):
@@ -322,17 +315,15 @@ def four(rank):
     return np.stack(np.split(means, 2)).transpose(0, 2, 1)
 
 
+FOUR = tuple(f"{cue} cue, networks of the {learned}" for learned in ("first", "second") for cue in ("first", "second"))
+
+
 def _also(samples, images, seed):
     """The four numbers, the interval over images, and the measurements, in words: tuple of pairs."""
-    names = [
-        f"{cue}, networks that learned {learned}"
-        for learned in ("the first", "the second")
-        for cue in ("first cue", "second cue")
-    ]
     means = four(samples["rank"]).mean(axis=2).ravel()
     measured = [(name, values) for name, values in samples.items() if name.startswith(("data/", "rival/", "model/"))]
     return (
         ("crossing over images", str(images)),
-        *((name, f"{mean:.2f}") for name, mean in zip(names, means)),
+        *((name, f"{mean:.2f}") for name, mean in zip(FOUR, means)),
         *((name, str(two_way(values[None], seed=seed))) for name, values in measured),
     )

@@ -8,7 +8,7 @@ from scipy import stats
 
 import lab
 from sanity.checks import checks
-from sanity.checks.truth import crossed, four, judge_truth, prepare
+from sanity.checks.truth import FOUR, crossed, four, judge_truth, prepare
 from sanity.evidence import Evidence
 from sanity.examination import judged, measure
 from sanity.interventions import occlusion
@@ -130,7 +130,7 @@ def test_the_networks_own_answer_by_another_fill_passes(series, prepared):
 
 def test_the_card_holds_the_four_numbers_and_the_columns_beside_them(series, prepared):
     verdict = judge([checks.get("truth")(lab.gradient, series, seed=0, prepared=prepared)])[0]
-    for name in ("first cue, networks that learned the first", "second cue, networks that learned the first"):
+    for name in FOUR:
         assert 0 <= float(verdict.also[name]) <= 1
     assert {"data/rank", "rival/rank", "model/rank", "rival/mass", "crossing over images"} <= set(verdict.also)
     assert verdict.sizes == {"images": 16, "twins": K, "rivals": K}
