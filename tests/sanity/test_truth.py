@@ -24,7 +24,7 @@ K = 4
 
 @pytest.fixture(scope="module")
 def series():
-    return planted(worlds.get("series")(), seed=0, twins=K, images=16)
+    return planted(worlds.get("series")(), seed=0, twins=K, images=24)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_the_card_holds_the_four_numbers_and_the_columns_beside_them(series, pre
     for name in FOUR:
         assert 0 <= float(verdict.also[name]) <= 1
     assert {"data/rank", "rival/rank", "model/rank", "rival/mass", "crossing over images"} <= set(verdict.also)
-    assert verdict.sizes == {"images": 16, "twins": K, "rivals": K}
+    assert verdict.sizes == {"images": 24, "twins": K, "rivals": K}
 
 
 # What cannot be judged ----------------------------------------------------------------------------------------------------
