@@ -588,11 +588,7 @@ def _gate(done, fail_on):
     flagged = [line for line in done.flags if line["word"] == "FLAGGED" and not line["fooled"]]
     if flagged:
         raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
-    spared = [
-        line for line in done.flags if line["word"] == "NOT FLAGGED" and line["fooled"] and line["check"] == "path"
-    ]
-    if spared:
-        raise Gated("path: the check is broken, the network built to fool it is NOT FLAGGED")
+    _gate_control(done.flags)
     bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
     for family, judged in done.verdicts.items():
         controls = {each["control"]: each["held"] for each in judged["controls"]}
@@ -609,6 +605,18 @@ def _gate(done, fail_on):
     unjudged = _never_judged(done.verdicts)
     if unjudged:
         raise Gated(f"{', '.join(unjudged)}: no check applied or all were refused, so that nothing was learned of it")
+
+
+def _gate_control(flags):
+    """Raise Gated where the path does not flag the network built to fool it, and where no check of pictures decided anything."""
+    for line in flags:
+        if line["fooled"] and line["check"] == "path" and line["word"] != "FLAGGED":
+            broken = "the check is broken, the network built to fool it is NOT FLAGGED"
+            unmeasured = f"NOT MEASURED on the network built to fool it: {line['why']}"
+            raise Gated(f"path: {broken if line['word'] == 'NOT FLAGGED' else unmeasured}")
+    words = {line["word"] for line in flags if not line["fooled"]}
+    if words and not words & {"FLAGGED", "NOT FLAGGED"}:
+        raise Gated(f"{', '.join(sorted({line['check'] for line in flags}))}: no check of pictures decided anything")
 
 
 def _never_judged(families):

@@ -95,12 +95,12 @@ def _crossed(samples, place):
     if np.isnan(share.low):
         return OPEN, share, "this unit's own natural images, held out, do not go with it more than with other units"
     why = f"the pictures go with the unit's natural images by {share} of what these do themselves, held out"
+    if share.low > NATURAL:
+        return CLEAR, share, why
     if lead.high < 0:
         return FLAGGED, share, f"{why}; they go better with those of unit {rival}"
     if share.high < NATURAL:
         return FLAGGED, share, f"{why}; below {NATURAL}"
-    if share.low > NATURAL:
-        return CLEAR, share, why
     return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"
 
 
