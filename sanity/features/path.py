@@ -67,7 +67,12 @@ def crossed_paths(natural, drawn, weights, numbered, *, seed):
     means = [weights @ images / weights.sum(axis=1, keepdims=True) for images in natural]
     likeness = sum(column.mean() * rows @ mean.T for column, rows, mean in zip(factors.T, drawn, means))
     samples = dict(zip(("share", "low", "high"), by_layer))
-    return samples | {"decided": share, "rival": rival, "lead": lead, "null": crossing.dealt(likeness, seed, PERMUTATIONS)}
+    return samples | {
+        "decided": share,
+        "rival": rival,
+        "lead": lead,
+        "null": crossing.dealt(likeness, seed, PERMUTATIONS),
+    }
 
 
 def _replicated(natural, drawn, weights, numbered):
