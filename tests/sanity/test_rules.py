@@ -1,6 +1,5 @@
 """Rules on numbers alone: what is the unit, what is the family, what is allowed to decide; nothing is trained here."""
 
-
 import numpy as np
 import pytest
 from scipy import stats
