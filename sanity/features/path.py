@@ -41,7 +41,7 @@ def path(study, *, seed, layers=(), images=20):
         samples |= crossed_paths(*_paths(study, chosen, images), seed=seed)
         samples["rival"] = samples["units"][samples["rival"]]
         gates = (*gates, _told(samples["share"]))
-    return Evidence("path", study.name, study.subject, study.sizes, samples, gates, settings=settings)
+    return Evidence("path", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
 
 
 def crossed_paths(natural, drawn, weights, numbered, *, seed):
@@ -60,8 +60,8 @@ def crossed_paths(natural, drawn, weights, numbered, *, seed):
     measured = [_replicated(*rows, weights, numbered) for rows in zip(natural, drawn)]
     count = int(weights.sum(axis=1).min())
     by_layer = np.stack([crossing.judged(*numbers, count)[0] for numbers in measured], axis=-1)
-    scales = np.array([max(np.nanmean(whole[1]), 1e-12) for whole, _ in measured])
-    factors = _deciding(np.isfinite(by_layer[0])) / scales
+    scales = np.array([np.nanmean(whole[1]) for whole, _ in measured])
+    factors = _deciding(np.isfinite(by_layer[0]) & (scales > 0)) / np.where(scales > 0, scales, 1)
     joined = [_joined(kinds, factors) for kinds in zip(*measured)]
     share, rival, lead = crossing.judged(*joined, count)
     means = [weights @ images / weights.sum(axis=1, keepdims=True) for images in natural]
@@ -113,7 +113,7 @@ def _told(share):
 
 def _paths(study, layers, images):
     """The activations that `crossed_paths` takes, of a study."""
-    count = max(FEWEST, min(images, len(set(study.data.groups)) // 4))
+    count = max(FEWEST, min(images, sources.count(study) // 4))
     top = [sources.strongest(study, unit, count) for unit in study.units]
     indices = np.unique(np.concatenate(top))
     natural = _ranks(study, layers, indices)

@@ -28,12 +28,13 @@ def predictivity(study, *, seed, share=0.1, most=40, observer=None):
         [units], how often contrast or brightness alone do; decided [3, units], rival, lead, null as of `path`.
     """
     gates = crossing.gates(study)
-    count = int(np.clip(round(share * len(set(study.data.groups))), FEWEST, most))
+    number = sources.count(study)
+    count = int(np.clip(round(share * number), FEWEST, max(FEWEST, min(most, number // 2))))
     samples = {"units": np.array(study.units)}
     if all(gate.status == "passed" for gate in gates):
         samples |= _chosen_by_pictures(study, count, observer, seed)
     settings = {"ends": count, "observer": observer.name if observer else "texture and colour", **study.settings}
-    return Evidence("predictivity", study.name, study.subject, study.sizes, samples, gates, settings=settings)
+    return Evidence("predictivity", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
 
 
 def _chosen_by_pictures(study, count, observer, seed):

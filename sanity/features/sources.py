@@ -8,11 +8,21 @@ from sanity.evidence import Gate
 FEWEST_SOURCES = 12
 
 
+def count(study):
+    """How many sources the natural images of a study come from: int."""
+    return len(set(study.data.groups))
+
+
+def sizes(study):
+    """The sizes of a study, its sources among them: dict of name to int."""
+    return {**study.sizes, "sources": count(study)}
+
+
 def gate(study):
     """Whether the natural images come from enough sources: `Gate`."""
-    count = len(set(study.data.groups))
-    words = f"{count} {'source' if count == 1 else 'sources'} of natural images"
-    if count >= FEWEST_SOURCES:
+    number = count(study)
+    words = f"{number} {'source' if number == 1 else 'sources'} of natural images"
+    if number >= FEWEST_SOURCES:
         return Gate("sources of natural images", "passed", words)
     return Gate(
         "sources of natural images",
@@ -28,20 +38,20 @@ def numbers(data):
     return np.array([places.setdefault(group, len(places)) for group in data.groups])
 
 
-def strongest(study, unit, count):
-    """The images that a unit answers to most, one of each source, best first: int [at most count]."""
+def strongest(study, unit, most):
+    """The images that a unit answers to most, one of each source, best first: int [at most `most`]."""
     survey = study.survey
     kept = survey.kept[np.argsort(-survey.kept_scores[:, unit], kind="stable")]
-    return _first_of_each(np.concatenate([survey.top[unit], kept]), numbers(study.data))[:count]
+    return _first_of_each(np.concatenate([survey.top[unit], kept]), numbers(study.data))[:most]
 
 
-def ends(study, unit, count):
-    """The images kept that a unit answers to most and to least, one of each source, no source at both ends: two int [at most count]."""
+def ends(study, unit, most):
+    """The images kept that a unit answers to most and to least, one of each source, no source at both ends: two int [at most `most`]."""
     numbered = numbers(study.data)
     kept = study.survey.kept[np.argsort(-study.survey.kept_scores[:, unit], kind="stable")]
-    high = _first_of_each(kept, numbered)[:count]
+    high = _first_of_each(kept, numbered)[:most]
     rest = kept[~np.isin(numbered[kept], numbered[high])]
-    return high, _first_of_each(rest[::-1], numbered)[:count]
+    return high, _first_of_each(rest[::-1], numbered)[:most]
 
 
 def _first_of_each(indices, numbered):
