@@ -33,8 +33,8 @@ def path(study, *, seed, layers=(), images=20):
         [units], the unit whose natural images the pictures go with best beside their own; lead [3, units], over that unit; null
         [permutations], mean likeness under pictures dealt to units at random. nan where a layer does not tell units apart.
     """
-    gates = crossing.gates(study)
     chosen = tuple(layers) or followed(study)
+    gates = (*crossing.gates(study), _wide(chosen))
     settings = {"layers": list(chosen), "images": images, **study.settings}
     samples = {"units": np.array(study.units)}
     if all(gate.status == "passed" for gate in gates):
@@ -103,6 +103,11 @@ def _deciding(told):
     """The last DECIDING layers that tell each unit from the others: bool [units, layers] -> bool [units, layers]."""
     later = np.cumsum(told[:, ::-1], axis=1)[:, ::-1]
     return told & (later <= DECIDING)
+
+
+def _wide(layers):
+    words = f"{len(layers)} layers of {NARROWEST} channels or more before the units"
+    return Gate("layers to compare", "passed" if layers else "failed", words)
 
 
 def _told(share):

@@ -231,3 +231,11 @@ def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
 
 class Named:
     name = "net"
+
+
+def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
+    from sanity.features import path
+
+    monkeypatch.setattr(path, "followed", lambda study: ())
+    study = dataclasses.replace(stocked(tuple(range(12))), network=Named(), units=(0, 1) * 3)
+    assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}
