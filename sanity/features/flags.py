@@ -93,12 +93,12 @@ def _crossed(samples, place):
     share, lead = (Interval(*map(float, samples[name][:, place])) for name in ("decided", "lead"))
     rival = int(samples["rival"][place])
     if np.isnan(share.low):
-        return OPEN, share, "this unit's own natural images, held out, do not go with it more than with other units"
-    why = f"the pictures go with the unit's natural images by {share} of what these do themselves, held out"
+        return OPEN, share, "the unit's held-out natural images do not match its others better than other units' do"
+    why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
     if share.low > NATURAL:
         return CLEAR, share, why
     if lead.high < 0:
-        return FLAGGED, share, f"{why}; they go better with those of unit {rival}"
+        return FLAGGED, share, f"{why}; they match those of unit {rival} better"
     if share.high < NATURAL:
         return FLAGGED, share, f"{why}; below {NATURAL}"
     return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"
