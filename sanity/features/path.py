@@ -40,6 +40,7 @@ def path(study, *, seed, layers=(), images=20):
     if all(gate.status == "passed" for gate in gates):
         samples |= crossed_paths(*_paths(study, chosen, images), seed=seed)
         samples["rival"] = samples["units"][samples["rival"]]
+        samples["decided"][:, sources.silent(study)] = np.nan
         gates = (*gates, _told(samples["share"]))
     return Evidence("path", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
 

@@ -47,6 +47,7 @@ def _chosen_by_pictures(study, count, observer, seed):
     drawn = drawn.reshape(*study.pictures.shape[:2], -1).mean(axis=1)
     samples = crossed_choices(natural, drawn, places, sources.numbers(study.data)[indices], seed=seed)
     samples["rival"] = np.array(study.units)[samples["rival"]]
+    samples["decided"][:, sources.silent(study)] = np.nan
     return samples | {"contrast": _simple(places, images, study.pictures), "units": np.array(study.units)}
 
 

@@ -54,6 +54,11 @@ def ends(study, unit, most):
     return high, _first_of_each(rest[::-1], numbered)[:most]
 
 
+def silent(study):
+    """Units that answer alike to all natural images, so that none of these are their own: bool [units]."""
+    return np.ptp(study.survey.kept_scores[:, list(study.units)], axis=0) == 0
+
+
 def _first_of_each(indices, numbered):
     """The first image of each source, in the order given."""
     _, first = np.unique(numbered[indices], return_index=True)

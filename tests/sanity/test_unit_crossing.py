@@ -218,6 +218,12 @@ def test_twelve_sources_are_needed_however_many_crops(count, status):
     assert ("--images" in gate.words) == (status == "failed")
 
 
+def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
+    study = stocked(tuple(range(12)))
+    study.survey.kept_scores[:, 1] = 0.5
+    assert sources.silent(study).tolist() == [False, True]
+
+
 @pytest.mark.parametrize("check", ["path", "predictivity"])
 def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
     from sanity.features import features
