@@ -30,7 +30,8 @@ class Data:
     """names: tuple of str. images: sequence of uint8 [rows, columns, 3], each of its own size; other channels and float32 in
     0..255 where `read` was asked for them. labels: tuple of class names, or None.
     masks: bool [images, rows, columns] where the truth is planted, or None. table: float32 [images, columns], what a network
-    takes beside each image, or None; columns: their names.
+    takes beside each image, or None; columns: their names. groups: what each image was taken from, tuple of str or int, equal for
+    crops of one photograph; None: every image is its own. Raises Refused for another number of groups than of images.
     """
 
     names: tuple
@@ -39,6 +40,15 @@ class Data:
     masks: np.ndarray | None = None
     table: np.ndarray | None = None
     columns: tuple = ()
+    groups: tuple | None = None
+
+    def __post_init__(self):
+        groups = tuple(range(len(self.images))) if self.groups is None else tuple(self.groups)
+        if len(groups) != len(self.images):
+            raise Refused(
+                f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images; leave groups out where every image is its own."
+            )
+        object.__setattr__(self, "groups", groups)
 
     def __len__(self):
         return len(self.images)
@@ -61,7 +71,7 @@ class Files(Sequence):
 
 def photographs(names=PHOTOGRAPHS):
     """Photographs that come with the installed packages -> `Data`. Raises Refused for an unknown name."""
-    return Data(tuple(names), tuple(read(_photograph(name)) for name in names))
+    return Data(tuple(names), tuple(read(_photograph(name)) for name in names), groups=tuple(names))
 
 
 def _photograph(name):
@@ -123,15 +133,16 @@ def files(paths, *, channels=3, levels=None):
 def crops(data, parts=(1, 2, 3)):
     """Square windows of every image at several scales, half overlapping: a small stock of natural images -> `Data`.
 
-    parts: how many windows fit side by side along the shorter side; 1 is the largest square.
+    parts: how many windows fit side by side along the shorter side; 1 is the largest square. The windows of one image have its group.
     """
     named = [
-        (f"{name}[{top}:{top + side},{left}:{left + side}]", image[top : top + side, left : left + side])
-        for name, image in zip(data.names, data.images)
+        (f"{name}[{top}:{top + side},{left}:{left + side}]", image[top : top + side, left : left + side], group)
+        for name, image, group in zip(data.names, data.images, data.groups)
         for part in parts
         for top, left, side in _windows(image.shape, part)
     ]
-    return Data(tuple(name for name, _ in named), tuple(crop for _, crop in named))
+    names, windows, groups = zip(*named) if named else ((), (), ())
+    return Data(names, windows, groups=groups)
 
 
 def _windows(shape, part):

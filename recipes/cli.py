@@ -588,11 +588,7 @@ def _gate(done, fail_on):
     flagged = [line for line in done.flags if line["word"] == "FLAGGED" and not line["fooled"]]
     if flagged:
         raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
-    spared = [
-        line for line in done.flags if line["word"] == "NOT FLAGGED" and line["fooled"] and line["check"] == "path"
-    ]
-    if spared:
-        raise Gated("path: the check is broken, the network built to fool it is NOT FLAGGED")
+    _gate_unmeasured(done.flags, fail_on)
     bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
     for family, judged in done.verdicts.items():
         controls = {each["control"]: each["held"] for each in judged["controls"]}
@@ -609,6 +605,25 @@ def _gate(done, fail_on):
     unjudged = _never_judged(done.verdicts)
     if unjudged:
         raise Gated(f"{', '.join(unjudged)}: no check applied or all were refused, so that nothing was learned of it")
+
+
+# Checks of pictures that any units of a layer can be asked about.
+OF_ANY_UNITS = ("path", "predictivity", "stability", "prior")
+
+
+def _gate_unmeasured(flags, fail_on):
+    """Raise Gated where the path does not flag the network built to fool it, and where pictures were not measured."""
+    for line in flags:
+        if line["fooled"] and line["check"] == "path" and line["word"] != "FLAGGED":
+            broken = "the check is broken, the network built to fool it is NOT FLAGGED"
+            unmeasured = f"NOT MEASURED on the network built to fool it: {line['why']}"
+            raise Gated(f"path: {broken if line['word'] == 'NOT FLAGGED' else unmeasured}")
+    pictured = [line for line in flags if not line["fooled"] and line["check"] != "recovery"]
+    if pictured and not any(line["word"] in ("FLAGGED", "NOT FLAGGED") for line in pictured):
+        raise Gated(f"{', '.join(line['check'] for line in pictured)}: no check of pictures decided anything")
+    for line in pictured if fail_on == "inconclusive" else ():
+        if line["word"] == "NOT MEASURED" and line["check"] in OF_ANY_UNITS:
+            raise Gated(f"{line['check']}: NOT MEASURED: {line['why']}")
 
 
 def _never_judged(families):

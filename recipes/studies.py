@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -198,8 +198,18 @@ def do_feature(workshop, store, job):
         "layers": lambda: tuple(asked.path_layers),
     }
     chosen_options = {name: make() for name, make in known.items() if name in options(check)}
-    made = check(study(workshop, store, given), seed=workshop.recipe.seed, **chosen_options)
+    pictured = study(workshop, store, given)
+    made = _named(check(pictured, seed=workshop.recipe.seed, **chosen_options), pictured.units, given["units"])
     return _files(made, [asdict(each) for each in flags(made)], asdict(summary(made)), given["units"])
+
+
+def _named(evidence, units, named):
+    """Evidence whose words name other units as the user does: behind a fooling circuit they have other numbers."""
+    if "rival" not in evidence.samples:
+        return evidence
+    names = dict(zip(units, named))
+    rivals = np.array([names[int(unit)] for unit in evidence.samples["rival"]])
+    return replace(evidence, samples={**evidence.samples, "rival": rivals})
 
 
 def do_recovery(workshop, _, job):

@@ -90,7 +90,7 @@ class Workshop:
         few = slice(chosen.most)
         names, labels = named.names[few], self._labels(named.labels[few] if named.labels else None)
         table, columns = (None, ()) if chosen.table is None else tables.read(chosen.table, names)
-        return data.Data(names, named.images[few], labels, table=table, columns=columns)
+        return data.Data(names, named.images[few], labels, table=table, columns=columns, groups=named.groups[few])
 
     def _labels(self, labels):
         """The labels, but where folders need not be classes: none, with a warning, where they are not."""

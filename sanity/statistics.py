@@ -49,6 +49,24 @@ def over_units(values, *, level=0.95):
     return Interval(float(mean), float(mean - half), float(mean + half))
 
 
+def jackknife(values, replicates, freedom, *, level=0.95):
+    """Interval of statistics from what they are without one unit at a time (Tukey 1958, https://doi.org/10.1214/aoms/1177706647).
+
+    Args:
+        values: float [...], the statistics of all units.
+        replicates: float [units, ...], the same without one unit.
+        freedom: int, degrees of freedom of Student's t; below `FEWEST` - 1 there is no interval.
+
+    Returns:
+        float64 [3, ...]: values, low, high; the bounds nan where there is no interval.
+    """
+    values, replicates = np.asarray(values, "float64"), np.asarray(replicates, "float64")
+    if freedom < FEWEST - 1:
+        return np.stack([values, np.full_like(values, np.nan), np.full_like(values, np.nan)])
+    half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt((len(replicates) - 1) * replicates.var(axis=0))
+    return np.stack([values, values - half, values + half])
+
+
 def pairs(values, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs of networks: values [networks, networks, images], symmetric, the diagonal unused.
 

@@ -7,8 +7,8 @@ import numpy as np
 from sanity.statistics import FEWEST, Interval, over_units, unmeasured, wilson
 
 FLAGGED, CLEAR, TOLD, OPEN = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
-# Below this share of the natural path, in more than half of the deciding layers, a picture went another way.
-NATURAL, DECIDING = 0.25, 2
+# Below this share of what a unit's own held-out natural images reach, its pictures do not go with them.
+NATURAL = 0.25
 # A picture that fewer networks recognize than this was made for one network alone.
 RECOGNIZED = 0.5
 ALPHA = 0.05
@@ -40,8 +40,9 @@ def summary(evidence):
     """One `Flag` for a visualizer, decided over its units.
 
     Where a number is expected above zero (`stability`, `prior`): FLAGGED unless the interval of its mean over units is. Where
-    there is a null: FLAGGED where pictures dealt to units at random would do as well (p above .05). Both are NOT MEASURED for
-    fewer than six units. Else FLAGGED where half or more of the units that could be judged are.
+    there is a null (`path`, `predictivity`): FLAGGED where pictures dealt to units at random would do as well (p above .05), and
+    where half or more of the units are. Both are NOT MEASURED for fewer than six units. Else FLAGGED where half or more of the
+    units that could be judged are.
     """
     units = flags(evidence)
     if evidence.failed:
@@ -62,31 +63,45 @@ def _above_zero(evidence):
 
 
 def _counted(evidence, units):
+    if "null" in evidence.samples:
+        return Flag(evidence.check, -1, *_permuted(evidence.samples["null"], units))
     judged = [flag for flag in units if flag.word in (FLAGGED, CLEAR)]
     if not judged:
         return Flag(evidence.check, -1, units[0].word, unmeasured(), units[0].why)
     flagged = sum(flag.word == FLAGGED for flag in judged)
     share, counted = wilson(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
-    null = evidence.samples.get("null")
-    if null is None:
-        return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
-    if len(judged) < FEWEST:
-        return Flag(evidence.check, -1, OPEN, share, f"{counted}; fewer than {FEWEST} allow no test")
+    return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
+
+
+def _permuted(null, units):
+    """Word, share of units flagged, and words, from means under pictures dealt to units; those of the units as they are come first."""
+    words = [flag.word for flag in units]
+    flagged = words.count(FLAGGED)
+    share = wilson(flagged, len(units))
+    counted = f"{flagged} of {len(units)} units flagged, {words.count(CLEAR)} not, {words.count(OPEN)} undecided"
+    if len(units) < FEWEST:
+        return OPEN, share, f"{counted}; fewer than {FEWEST} allow no test"
+    if not np.isfinite(null).all():
+        return OPEN, share, counted
     p = float(np.mean(null >= null[0] - 1e-12))
-    tested = f"{counted}; p = {p:.2g} of {len(null)} ways to deal pictures to units"
-    return Flag(evidence.check, -1, FLAGGED if p > ALPHA else CLEAR, share, tested)
+    why = f"{counted}; p = {p:.2g} of {len(null)} ways to deal pictures to units"
+    return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else CLEAR, share, why
 
 
-def _path(samples, place):
-    """The last DECIDING layers that tell the unit's natural images from others decide."""
-    told = np.flatnonzero(np.isfinite(samples["share"][place]))[-DECIDING:]
-    if not len(told):
-        return OPEN, unmeasured(), "no layer tells this unit's natural images from others"
-    share, low, high = (samples[name][place][told] for name in ("share", "low", "high"))
-    away = int((high < NATURAL).sum())
-    value = Interval(float(share.mean()), float(low.mean()), float(high.mean()))
-    why = f"share of the natural path {value}; upper bound below {NATURAL} in {away} of {len(told)} deciding layers"
-    return FLAGGED if away > len(told) / 2 else CLEAR, value, why
+def _crossed(samples, place):
+    """By the crossing of units: the share of what held-out natural images reach, and the lead over the unit that comes nearest."""
+    share, lead = (Interval(*map(float, samples[name][:, place])) for name in ("decided", "lead"))
+    rival = int(samples["rival"][place])
+    if np.isnan(share.low):
+        return OPEN, share, "the unit's held-out natural images do not match its others better than other units' do"
+    why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
+    if share.low > NATURAL:
+        return CLEAR, share, why
+    if lead.high < 0:
+        return FLAGGED, share, f"{why}; they match those of unit {rival} better"
+    if share.high < NATURAL:
+        return FLAGGED, share, f"{why}; below {NATURAL}"
+    return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"
 
 
 def _reach(samples, place):
@@ -113,13 +128,6 @@ def _one_unit(values, words, counted):
     return (CLEAR if value.low > 0 else FLAGGED), value, why
 
 
-def _predictivity(samples, place):
-    own, gain = samples["choices"][place, place], samples["gain"][place]
-    value = Interval(float(gain), float("nan"), float("nan"))
-    why = f"chooses right {own:.2f} of the time, {gain:+.2f} against other pictures, contrast and brightness"
-    return FLAGGED if not gain > 0 else CLEAR, value, why
-
-
 def _transfer(samples, place):
     """By picture, since looks of several networks at one picture are no samples of their own."""
     seen = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
@@ -135,10 +143,10 @@ def _spread(values):
 # What a mean over units must lie above zero of.
 _ABOVE_ZERO = {"stability": "silhouette", "prior": "excess"}
 _RULES = {
-    "path": _path,
+    "path": _crossed,
     "reach": _reach,
     "stability": _stability,
     "prior": _prior,
-    "predictivity": _predictivity,
+    "predictivity": _crossed,
     "transfer": _transfer,
 }

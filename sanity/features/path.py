@@ -6,91 +6,135 @@ from scipy.stats import rankdata
 from lab import routines
 from lab.visualization.company import ancestors, ways
 from sanity.evidence import Evidence, Gate
-from sanity.features import features
+from sanity.features import crossing, features, sources
+from sanity.statistics import FEWEST
 
-# A layer where a unit's natural images are no more alike than this, above other units' images, cannot tell paths apart.
-APART = 0.02
 # A layer of fewer channels has too few ranks to compare.
-FEWEST = 6
+NARROWEST = 6
+# The last layers that tell a unit's natural images from those of other units decide: this many.
+DECIDING = 2
+PERMUTATIONS = 9999
 
 
 @features.register(about="Natural path")
-def path(study, *, seed, layers=(), images=20, draws=500):
+def path(study, *, seed, layers=(), images=20):
     """Do pictures travel through the layers before a unit as its natural images do (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719)?
 
-    Per layer: s(natural, picture) less s(natural, others), over s(natural, natural) less s(natural, others), s the mean
-    Spearman correlation of the channels' means over positions: 1, the path of natural images; 0, that of an unrelated image. (By
-    means, because a picture is full of what a photograph has in one place.) layers: addresses (empty:
-    the layers of `followed`). images: natural images a unit. draws: of the bootstrap over images and pictures. -> Evidence
-    with samples share, low, high [units, layers], nan where a layer cannot tell.
+    Per layer, how much better a unit's pictures go with its own natural images than with another unit's (`vector_crossings`), by
+    Spearman's correlation of the channels' means over positions, over the same of its own natural images, each held out: 1, the
+    path of natural images; 0, that of any picture. (By means, because a picture is full of what a photograph has in one place.)
+
+    Args:
+        layers: addresses; empty: the layers of `followed`.
+        images: int, natural images a unit, one of each source, and at most a quarter of the sources where these are many.
+
+    Returns:
+        Evidence with samples share, low, high [units, layers]; decided [3, units], share and interval in the layers that decide; rival
+        [units], the unit whose natural images the pictures go with best beside their own; lead [3, units], over that unit; null
+        [permutations], mean likeness under pictures dealt to units at random. nan where a layer does not tell units apart.
     """
     chosen = tuple(layers) or followed(study)
-    top = study.survey.top[list(study.units), :images]
-    others = _others(study, top, images, np.random.default_rng(seed))
-    ranked = _ranks(study, chosen, np.unique([top, others]))
-    shown = study.shown()
-    drawn = _ranked(routines.means(study.network, shown.reshape(-1, *shown.shape[2:]), chosen))
-    seeds = study.pictures.shape[1]
-    found = np.full((3, len(study.units), len(chosen)), np.nan)
-    for place in range(len(study.units)):
-        for column, layer in enumerate(chosen):
-            natural, other = (np.stack([ranked[layer][index] for index in row[place]]) for row in (top, others))
-            made = drawn[layer][place * seeds : (place + 1) * seeds]
-            rng = np.random.default_rng([seed, place, column])
-            found[:, place, column] = share(natural, made, other, rng, draws)
-    told = np.isfinite(found[0]).mean()
-    gate = Gate(
-        "layers tell units' images apart", "passed" if told > 0 else "failed", f"{told:.0%} of units and layers do"
-    )
-    samples = {"share": found[0], "low": found[1], "high": found[2], "units": np.array(study.units)}
+    gates = (*crossing.gates(study), _wide(chosen))
     settings = {"layers": list(chosen), "images": images, **study.settings}
-    return Evidence("path", study.name, study.subject, study.sizes, samples, (gate,), settings=settings)
+    samples = {"units": np.array(study.units)}
+    if all(gate.status == "passed" for gate in gates):
+        samples |= crossed_paths(*_paths(study, chosen, images), seed=seed)
+        samples["rival"] = samples["units"][samples["rival"]]
+        samples["decided"][:, sources.silent(study)] = np.nan
+        gates = (*gates, _told(samples["share"]))
+    return Evidence("path", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
 
 
-def share(natural, made, other, rng, draws):
-    """The share of the natural path, and its 95% interval: (float, float, float); nan where the layer cannot tell.
+def crossed_paths(natural, drawn, weights, numbered, *, seed):
+    """The samples of `path` from activations.
 
-    natural, made, other: ranked activations [images, entries], each of length one.
+    Args:
+        natural: list of float [images, channels], one array a layer, rows of length one.
+        drawn: list of float [units, channels], the means of such rows of each unit's pictures.
+        weights: float [units, images], 1 for a unit's natural images, else 0.
+        numbered: int [images], the source of each image.
+        seed: int, of the permutations.
+
+    Returns:
+        Dict of name to array; rival: places of units.
     """
-    within, to_made, to_other = natural @ natural.T, natural @ made.T, natural @ other.T
-    apart = _mean_apart(within) - to_other.mean()
-    if not apart > APART:
-        return np.nan, np.nan, np.nan
-    drawn = [_drawn(within, to_made, to_other, rng) for _ in range(draws)]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-    return float((to_made.mean() - to_other.mean()) / apart), float(low), float(high)
+    measured = [_replicated(*rows, weights, numbered) for rows in zip(natural, drawn)]
+    count = int(weights.sum(axis=1).min())
+    by_layer = np.stack([crossing.judged(*numbers, count)[0] for numbers in measured], axis=-1)
+    scales = np.array([np.nanmean(whole[1]) for whole, _ in measured])
+    factors = _deciding(np.isfinite(by_layer[0]) & (scales > 0)) / np.where(scales > 0, scales, 1)
+    joined = [_joined(kinds, factors) for kinds in zip(*measured)]
+    share, rival, lead = crossing.judged(*joined, count)
+    means = [weights @ images / weights.sum(axis=1, keepdims=True) for images in natural]
+    likeness = sum(column.mean() * rows @ mean.T for column, rows, mean in zip(factors.T, drawn, means))
+    samples = dict(zip(("share", "low", "high"), by_layer))
+    return samples | {
+        "decided": share,
+        "rival": rival,
+        "lead": lead,
+        "null": crossing.dealt(likeness, seed, PERMUTATIONS),
+    }
 
 
-def _drawn(within, to_made, to_other, rng):
-    """One resample of natural images, pictures and others."""
-    rows, made, other = (rng.integers(0, size, size) for size in (len(within), to_made.shape[1], to_other.shape[1]))
-    base = to_other[np.ix_(rows, other)].mean()
-    apart = _mean_apart(within[np.ix_(rows, rows)], rows) - base
-    return (to_made[np.ix_(rows, made)].mean() - base) / apart if apart > APART / 4 else np.nan
+def _replicated(natural, drawn, weights, numbered):
+    """One layer's crossings of pictures and of held-out natural images: whole, and without each source."""
+    different = (numbered[:, None] != numbered[None]).astype("float64")
+    products = (natural @ natural.T) * different
+    sums = [weights @ each for each in (natural, products, different)]
+
+    def measure(dropped):
+        part = weights * ~dropped
+        mean, likeness, count = (
+            total - weights[:, dropped] @ each[dropped] for total, each in zip(sums, (natural, products, different))
+        )
+        mean = mean / part.sum(axis=1, keepdims=True)
+        held_out = part / part.sum(axis=1, keepdims=True) @ (likeness / np.maximum(count, 1)).T
+        crossed = crossing.vector_crossings(drawn, drawn, mean)
+        return np.stack([crossed, crossing.vector_crossings(mean, drawn, mean, held_out)])
+
+    return measure(numbered < 0), np.stack([measure(numbered == source) for source in np.unique(numbered)])
 
 
-def _mean_apart(square, drawn=None):
-    """The mean over pairs of two different images."""
-    drawn = np.arange(len(square)) if drawn is None else drawn
-    different = drawn[:, None] != drawn[None]
-    return square[different].mean() if different.any() else np.nan
+def _joined(kinds, factors):
+    """The layers' crossings, added with a factor for each unit and layer: float [..., units, units]."""
+    return sum(values * column[:, None] for values, column in zip(kinds, factors.T))
 
 
-def _others(study, top, images, rng):
-    """For every unit, natural images that are the strongest of other units and not of its own: int [units, images]."""
-    pool = np.unique(study.survey.top[:, :images])
-    return np.stack([rng.choice(np.setdiff1d(pool, row), images, replace=True) for row in top])
+def _deciding(told):
+    """The last DECIDING layers that tell each unit from the others: bool [units, layers] -> bool [units, layers]."""
+    later = np.cumsum(told[:, ::-1], axis=1)[:, ::-1]
+    return told & (later <= DECIDING)
+
+
+def _wide(layers):
+    words = f"{len(layers)} layers of {NARROWEST} channels or more before the units"
+    return Gate("layers to compare", "passed" if layers else "failed", words)
+
+
+def _told(share):
+    told = np.isfinite(share).mean()
+    status = "passed" if told > 0 else "failed"
+    return Gate("layers tell units' images apart", status, f"{told:.0%} of units and layers do")
+
+
+def _paths(study, layers, images):
+    """The activations that `crossed_paths` takes, of a study."""
+    count = max(FEWEST, min(images, sources.count(study) // 4))
+    top = [sources.strongest(study, unit, count) for unit in study.units]
+    indices = np.unique(np.concatenate(top))
+    natural = _ranks(study, layers, indices)
+    shown = study.shown()
+    drawn = _ranked(routines.means(study.network, shown.reshape(-1, *shown.shape[2:]), layers))
+    pictures = [drawn[layer].reshape(*shown.shape[:2], -1).mean(axis=1) for layer in layers]
+    weights = np.stack([np.isin(indices, row) for row in top]).astype("float64")
+    return natural, pictures, weights, sources.numbers(study.data)[indices]
 
 
 def _ranks(study, layers, indices, batch=64):
-    """Ranked activations of natural images: dict of layer to dict of image to row."""
-    found = {layer: {} for layer in layers}
-    for start in range(0, len(indices), batch):
-        part = indices[start : start + batch]
-        these = _ranked(routines.means(study.network, study.natural(part), layers))
-        for layer in layers:
-            found[layer].update(zip(part, these[layer]))
-    return found
+    """Ranked activations of natural images: list of float [images, channels], one array a layer."""
+    parts = [indices[start : start + batch] for start in range(0, len(indices), batch)]
+    ranked = [_ranked(routines.means(study.network, study.natural(part), layers)) for part in parts]
+    return [np.concatenate([rows[layer] for rows in ranked]) for layer in layers]
 
 
 def _ranked(means):
@@ -112,7 +156,7 @@ def followed(study, count=4):
     before = ways(network)
     for address in ancestors(network, study.layer):
         width = network.shapes[address][-1]
-        if width is None or width < FEWEST:
+        if width is None or width < NARROWEST:
             continue
         if last and before.get(address) == [last[-1]] and network.shapes[last[-1]][-1] == width:
             last.pop()

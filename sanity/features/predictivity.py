@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from sanity.evidence import Evidence, Gate
-from sanity.features import features
+from sanity.evidence import Evidence
+from sanity.features import crossing, features, sources
 from sanity.features.embedding import whitened
 from sanity.features.stability import look
+from sanity.statistics import FEWEST
 
 PERMUTATIONS = 9999
 
@@ -14,54 +15,95 @@ PERMUTATIONS = 9999
 def predictivity(study, *, seed, share=0.1, most=40, observer=None):
     """Can strong natural images be told from weak ones by a unit's pictures (Borowski et al. 2021, https://arxiv.org/abs/2010.12606)?
 
-    Two-alternative choices, with a machine for an observer, by likeness to the pictures.
+    Two-alternative choices, with a machine for an observer, by likeness to the pictures. Every unit's pictures choose for every
+    unit; the crossing of units (`crossings`) decides, over the same of its own strong images, each held out.
 
-    share: of the natural images at each end; most: at most so many. observer: a `Network` that did not make the pictures (None:
-    texture and colour). The same choices are made from other units' pictures, by contrast and by brightness, because these alone
-    predict something. -> Evidence with samples choices [units, units]: how often the pictures of the second unit choose right
-    for the first; contrast [units]; gain [units]; null [permutations], mean gains under pictures dealt to units at random.
+    Args:
+        share: float, of the sources of natural images at each end; the two ends share no source.
+        most: int, at most so many at each end.
+        observer: a `Network` that did not make the pictures, or None: texture and colour.
+
+    Returns:
+        Evidence with samples choices [units, units], how often the pictures of the second unit choose right for the first; contrast
+        [units], how often contrast or brightness alone do; decided [3, units], rival, lead, null as of `path`.
     """
-    count = int(np.clip(round(share * study.survey.count), 2, most))
-    ends = [_ends(study, unit, count) for unit in study.units]
-    indices = np.unique(np.concatenate([np.concatenate(pair) for pair in ends]))
-    images = _thumbnails(study, indices)
-    flat = study.pictures.reshape(-1, *study.pictures.shape[2:])
-    natural, made = whitened([look(images, observer), look(flat, observer)])
-    made = made.reshape(*study.pictures.shape[:2], -1).mean(axis=1)
-    likeness = dict(zip(indices, natural @ made.T))
-    choices = np.array([_chosen([likeness[i] for i in high], [likeness[i] for i in low]) for high, low in ends])
-    contrast = _simple(ends, dict(zip(indices, images)), study.pictures)
-    units = len(study.units)
-    enough = units > 1 and study.survey.count >= 8
-    gate = Gate(
-        "units and images to choose from",
-        "passed" if enough else "not applicable",
-        f"{units} units, {study.survey.count} images",
-    )
-    samples = {"choices": choices, "contrast": contrast, "units": np.array(study.units)}
-    samples |= {"gain": gains(choices, contrast), "null": _null(choices, seed)} if enough else {}
+    gates = crossing.gates(study)
+    number = sources.count(study)
+    count = int(np.clip(round(share * number), FEWEST, max(FEWEST, min(most, number // 2))))
+    samples = {"units": np.array(study.units)}
+    if all(gate.status == "passed" for gate in gates):
+        samples |= _chosen_by_pictures(study, count, observer, seed)
     settings = {"ends": count, "observer": observer.name if observer else "texture and colour", **study.settings}
-    return Evidence("predictivity", study.name, study.subject, study.sizes, samples, (gate,), settings=settings)
+    return Evidence("predictivity", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
 
 
-def gains(choices, contrast):
-    """How much more often a unit's own pictures choose right than other units' pictures, or contrast or brightness alone: float [units]."""
-    own = np.diag(choices)
-    other = (choices.sum(axis=1) - own) / (len(choices) - 1)
-    return own - np.maximum(other, contrast)
+def _chosen_by_pictures(study, count, observer, seed):
+    """The samples of a study whose units can be crossed."""
+    ends = np.array([sources.ends(study, unit, count) for unit in study.units])
+    indices, places = np.unique(ends, return_inverse=True)
+    places = places.reshape(ends.shape)
+    images, flat = _thumbnails(study, indices), study.pictures.reshape(-1, *study.pictures.shape[2:])
+    natural, drawn = _alike(*whitened([look(images, observer), look(flat, observer)]))
+    drawn = drawn.reshape(*study.pictures.shape[:2], -1).mean(axis=1)
+    samples = crossed_choices(natural, drawn, places, sources.numbers(study.data)[indices], seed=seed)
+    samples["rival"] = np.array(study.units)[samples["rival"]]
+    samples["decided"][:, sources.silent(study)] = np.nan
+    return samples | {"contrast": _simple(places, images, study.pictures), "units": np.array(study.units)}
 
 
-def _null(choices, seed):
-    """Mean own choice less the others', under pictures dealt to the units at random; the first entry is as they are: float [1 + draws]."""
-    rng = np.random.default_rng(seed)
-    orders = [np.arange(len(choices)), *(rng.permutation(len(choices)) for _ in range(PERMUTATIONS))]
-    return np.array([choices[np.arange(len(choices)), order].mean() for order in orders]) - choices.mean()
+def _alike(natural, drawn):
+    """Both without the direction from the mean of the one to that of the other: by it alone pictures are no photographs."""
+    apart = drawn.mean(axis=0) - natural.mean(axis=0)
+    apart = apart / max(np.linalg.norm(apart), 1e-12)
+    return tuple(rows - np.outer(rows @ apart, apart) for rows in (natural, drawn))
 
 
-def _ends(study, unit, count):
-    """The natural images that the unit answers to most and least, among those kept: two int [count]."""
-    order = np.argsort(-study.survey.kept_scores[:, unit], kind="stable")
-    return study.survey.kept[order[:count]], study.survey.kept[order[-count:]]
+def crossed_choices(natural, drawn, ends, numbered, *, seed):
+    """The samples of `predictivity` from what an observer sees.
+
+    Args:
+        natural: float [images, numbers].
+        drawn: float [units, numbers], the mean of each unit's pictures.
+        ends: int [units, 2, images at an end], places of each unit's strong and weak images.
+        numbered: int [images], the source of each image.
+        seed: int, of the permutations.
+
+    Returns:
+        Dict of name to array; rival: places of units.
+    """
+    by_pictures, held_out = (drawn @ natural.T)[:, ends], _held_out(natural, ends, numbered)
+    both = np.stack([by_pictures, held_out])
+    pairs = (both[..., 0, :, None] > both[..., 1, None, :]) + 0.5 * (both[..., 0, :, None] == both[..., 1, None, :])
+    owners = numbered[ends]
+
+    # What each image of either end adds, so that a source is left out without choosing anew.
+    parts = np.stack([pairs.sum(axis=-1), pairs.sum(axis=-2)], axis=-2)
+    by_source = np.stack([_crossed(parts, owners == source) for source in np.unique(owners)])
+    share, rival, lead = crossing.judged(_crossed(parts, owners < 0), by_source, ends.shape[-1])
+    choices = pairs[0].mean(axis=(-1, -2)).T
+    null = crossing.dealt(choices.T, seed, PERMUTATIONS)
+    return {"choices": choices, "decided": share, "rival": rival, "lead": lead, "null": null}
+
+
+def _held_out(natural, ends, numbered):
+    """Likeness of a unit's other strong images to the images at both ends of every unit: float [units, units, 2, images]."""
+    likeness = []
+    for strong in ends[:, 0]:
+        different = numbered[strong][:, None] != numbered[None]
+        products = np.where(different, natural[strong] @ natural.T, 0).sum(axis=0)
+        likeness.append((products / np.maximum(different.sum(axis=0), 1))[ends])
+    return np.stack(likeness)
+
+
+def _crossed(parts, dropped):
+    """Crossings of choices, of the pictures and of held-out images, without some images.
+
+    parts: [2, units that choose, units, 2 ends, images], sums of choices; dropped: bool [units, 2 ends, images], at one end of a unit.
+    """
+    count = parts.shape[-1]
+    right = parts[..., 0, :].sum(axis=-1) - (parts * dropped).sum(axis=(-1, -2))
+    choices = right / (count * (count - dropped.sum(axis=(-1, -2))))
+    return np.stack([crossing.crossings(choices[0]), crossing.crossings(choices[0], choices[1])])
 
 
 def _chosen(high, low):
@@ -72,12 +114,10 @@ def _chosen(high, low):
 
 def _simple(ends, images, pictures):
     """How often contrast alone, or brightness alone, chooses right: the image whose contrast is nearer to the pictures': float [units]."""
-    found = []
-    for (high, low), own in zip(ends, pictures):
-        goal = np.mean([_plain(each) for each in own], axis=0)
-        near = [[-np.abs(_plain(images[index]) - goal) for index in end] for end in (high, low)]
-        found.append(_chosen(*near).max())
-    return np.array(found)
+    plain = np.array([_plain(image) for image in images])
+    goals = np.array([np.mean([_plain(picture) for picture in row], axis=0) for row in pictures])
+    near = [-np.abs(plain[unit] - goal) for unit, goal in zip(ends, goals)]
+    return np.array([_chosen(*both).max() for both in near])
 
 
 def _plain(image):

@@ -87,6 +87,15 @@ def test_photographs_and_crops():
     stock = crops(found, parts=(1, 2))
     assert len(stock) > 10 and all(image.shape[0] == image.shape[1] for image in stock.images)
     assert len(set(stock.names)) == len(stock)
+    assert set(stock.groups) == {"chelsea", "grace_hopper"} and set(crops(stock).groups) == set(stock.groups)
+    assert all(name.startswith(group) for name, group in zip(stock.names, stock.groups))
+
+
+def test_an_image_is_its_own_source_unless_groups_say_otherwise():
+    images = (np.zeros((2, 2, 3), "uint8"),) * 3
+    assert lab.Data(("a", "a", "b"), images).groups == (0, 1, 2)
+    with pytest.raises(ValueError, match="2 groups for 3 images"):
+        lab.Data(tuple("abc"), images, groups=("x", "y"))
 
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"

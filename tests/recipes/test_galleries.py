@@ -1,7 +1,9 @@
 """Galleries and studies as a user runs them: pictures, what stands beside them, flags, comparisons, and pages of any size."""
 
+import contextlib
 import json
 import pathlib
+import types
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 
 import lab
 from lab.images import read
-from recipes import schema
+from recipes import cli, schema
 from recipes.callbacks import Gallery
 from recipes.galleries import block_outputs
 from recipes.progress import Progress
@@ -165,7 +167,32 @@ def test_features_are_checked_from_the_command_line(command, stripes):
     code, _, error = command(
         *words, "--fail-on", "fail", "--transforms", "none", "--parameterization", "pixels", "--steps", 1
     )
-    assert code in (0, 1) and ("FLAGGED" in error) == (code == 1)
+    assert code == 1 and ("FLAGGED" in error or "decided anything" in error), "three units are too few to be crossed"
+
+
+@pytest.mark.parametrize(
+    "word, others, message",
+    [
+        ("FLAGGED", "NOT FLAGGED", None),
+        ("NOT FLAGGED", "NOT FLAGGED", "the check is broken"),
+        ("NOT MEASURED", "NOT FLAGGED", "path: NOT MEASURED on the network built to fool it: 6 sources"),
+        ("FLAGGED", "NOT MEASURED", "no check of pictures decided anything"),
+    ],
+)
+def test_a_gate_passes_over_no_path_that_was_not_measured(word, others, message):
+    line = {"check": "path", "network": "net", "why": "6 sources of natural images"}
+    flags = ({**line, "fooled": False, "word": others}, {**line, "fooled": True, "word": word})
+    done = types.SimpleNamespace(flags=flags, verdicts={})
+    with contextlib.nullcontext() if message is None else pytest.raises(cli.Gated, match=message):
+        cli._gate(done, "fail")
+    beside = types.SimpleNamespace(
+        flags=({**line, "check": "stability", "fooled": False, "word": "NOT FLAGGED"}, *flags)
+    )
+    beside.verdicts = {}
+    if others == "NOT MEASURED":
+        cli._gate(beside, "fail")
+        with pytest.raises(cli.Gated, match="path: NOT MEASURED: 6 sources"):
+            cli._gate(beside, "inconclusive")
 
 
 def test_two_galleries_are_compared_and_changed_units_come_first(command, stripes, tmp_path):

@@ -111,9 +111,8 @@ def dealt(honest):
 
 
 @pytest.mark.parametrize(
-    # The path's control is the fooling circuit below: ranks of these few channels are too coarse to tell dealt pictures.
     "name, control",
-    [("predictivity", "dealt"), ("stability", "noise"), ("prior", "noise")],
+    [("path", "dealt"), ("path", "noise"), ("predictivity", "dealt"), ("stability", "noise"), ("prior", "noise")],
 )
 def test_every_check_flags_blind_pictures_and_not_seeing_ones(honest, request, name, control):
     check = features.get(name)
@@ -158,33 +157,10 @@ def test_a_circuit_needs_a_layer_that_tells(small, stock):
         circuit(small, "units", range(UNITS), natural[:60], natural[60:], "early")
 
 
-def test_shares_of_the_natural_path_are_spearmans(honest):
-    found = features.get("path")(honest, seed=0)
-    layer = found.settings["layers"][0]
-    column = found.settings["layers"].index(layer)
-    natural = routines.means(honest.network, honest.natural(honest.survey.top[2, :20]), [layer])[layer]
-    drawn = routines.means(honest.network, honest.shown()[2], [layer])[layer]
-    others = path._others(honest, honest.survey.top[:, :20], 20, np.random.default_rng(0))[2]
-    other = routines.means(honest.network, honest.natural(others), [layer])[layer]
-
-    def mean(first, second, same=False):
-        pairs = [(a, b) for i, a in enumerate(first) for j, b in enumerate(second) if not (same and i == j)]
-        return np.mean([spearmanr(a, b)[0] for a, b in pairs])
-
-    base = mean(natural, other)
-    slow = (mean(natural, drawn) - base) / (mean(natural, natural, same=True) - base)
-    assert found.samples["share"][2, column] == pytest.approx(slow, abs=1e-4)
-    assert found.samples["low"][2, column] < slow < found.samples["high"][2, column]
-
-
-def test_a_natural_image_travels_the_whole_path(honest):
-    natural = path._ranked({"x": np.random.default_rng(0).normal(size=(20, 50)) + np.linspace(0, 3, 50)})["x"]
-    other = path._ranked({"x": np.random.default_rng(1).normal(size=(20, 50))})["x"]
-    rng = np.random.default_rng(0)
-    assert path.share(natural[:10], natural[10:], other, rng, 200)[0] == pytest.approx(1, abs=0.15)
-    assert abs(path.share(natural[:10], other[:10], other[10:], rng, 200)[0]) < 0.15
-    unlike = path._ranked({"x": np.random.default_rng(5).normal(size=(20, 4000))})["x"]
-    assert np.isnan(path.share(unlike[:10], unlike[10:], unlike[5:15], rng, 10)[0])
+def test_rows_of_ranks_multiply_to_spearmans_correlation():
+    first, second = np.random.default_rng(0).integers(0, 9, (2, 3, 40)).astype("float32")
+    products = path._ranked({"x": first})["x"] @ path._ranked({"x": second})["x"].T
+    assert np.allclose(products, [[spearmanr(one, other)[0] for other in second] for one in first])
 
 
 def test_silhouettes_of_two_units_are_rousseeuws():
@@ -198,10 +174,8 @@ def test_silhouettes_of_two_units_are_rousseeuws():
     assert np.allclose(stability.silhouettes(apart.reshape(2, 5, 2, 5)).ravel(), expected)
 
 
-def test_choices_and_gains_by_hand():
+def test_ties_are_half_a_right_choice():
     assert predictivity._chosen([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
-    choices = np.array([[0.9, 0.5, 0.6], [0.4, 0.8, 0.5], [0.5, 0.5, 0.7]])
-    assert np.allclose(predictivity.gains(choices, np.array([0.5, 0.75, 0.2])), [0.35, 0.05, 0.2])
 
 
 def test_reach_is_reported_and_never_flagged(honest):
@@ -264,7 +238,7 @@ def test_too_few_units_or_seeds_are_not_measured(small, stock):
         draw,
         made(small, stock, draw, seeds=1).pictures[:1],
     )
-    for name in ("stability", "prior", "predictivity"):
+    for name in ("stability", "prior", "predictivity", "path"):
         assert flags(features.get(name)(one, seed=0))[0].word == OPEN
 
 

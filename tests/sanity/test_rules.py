@@ -1,7 +1,5 @@
 """Rules on numbers alone: what is the unit, what is the family, what is allowed to decide; nothing is trained here."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -230,19 +228,40 @@ def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
     assert wilson(cleared, 400).low <= 0.025 and wilson(cleared, 400).high < 0.06
 
 
+def crossed(units, null):
+    """Evidence of `predictivity` where every unit's pictures go with its own natural images."""
+    decided, lead = (np.stack([np.full(units, 1.0) + shift for shift in (0, -0.2, 0.2)]) for _ in range(2))
+    samples = {"decided": decided, "lead": lead, "rival": np.zeros(units), "null": np.array(null)}
+    return Evidence("predictivity", "maximize", "net", {}, samples | {"units": np.arange(units)}, ())
+
+
 def test_pictures_dealt_among_few_units_test_nothing():
     """Of three units there are six ways to deal: whatever the pictures, p is never below .05, and no flag follows from that."""
-    null = np.array([0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])
-    samples = {"choices": np.eye(3), "gain": np.full(3, 0.4), "null": null, "units": np.arange(3)}
-    evidence = Evidence("predictivity", "maximize", "net", {}, samples, ())
-    assert summary(evidence).word == OPEN
-    six = {
-        "choices": np.eye(6),
-        "gain": np.full(6, 0.4),
-        "null": np.array([0.5, *np.zeros(600)]),
-        "units": np.arange(6),
-    }
-    assert summary(dataclasses.replace(evidence, samples=six)).word == CLEAR
+    assert summary(crossed(3, [0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])).word == OPEN
+    assert summary(crossed(6, [0.5, *np.zeros(600)])).word == CLEAR
+    assert summary(crossed(6, [0.5, *np.resize([0.5, *np.zeros(9)], 600)])).word == FLAGGED
+
+
+@pytest.mark.parametrize(
+    "share, lead, word",
+    [
+        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), CLEAR),
+        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), OPEN),
+        ((0.1, 0, 0.2), (0.1, -0.2, 0.4), FLAGGED),
+        ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), FLAGGED),
+        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), OPEN),
+    ],
+)
+def test_a_unit_gets_a_word_where_its_interval_allows(share, lead, word):
+    evidence = crossed(6, [0.5, *np.zeros(600)])
+    evidence.samples["decided"][:, 2], evidence.samples["lead"][:, 2] = share, lead
+    assert [flag.word for flag in flags(evidence)] == [CLEAR, CLEAR, word, CLEAR, CLEAR, CLEAR]
+
+
+def test_a_summary_is_flagged_where_half_of_its_units_are_however_small_p():
+    evidence = crossed(6, [0.5, *np.zeros(600)])
+    evidence.samples["decided"][:, :3] = np.array([0.1, 0, 0.2])[:, None]
+    assert summary(evidence).word == FLAGGED
 
 
 def test_an_interval_over_fewer_than_six_units_is_refused():

@@ -1,0 +1,247 @@
+"""Crossings of units against loops by hand, planted pictures, and natural images that come from too few sources."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import lab
+from lab.visualization.examples import Survey
+from sanity.evidence import Evidence
+from sanity.features import crossing, sources
+from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.features.path import crossed_paths
+from sanity.features.predictivity import crossed_choices
+from sanity.features.study import Study
+from sanity.statistics import jackknife, over_units
+
+UNITS, IMAGES, CHANNELS = 12, 16, 120
+
+
+def lengths_one(rows):
+    rows = rows - rows.mean(axis=-1, keepdims=True)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+class World:
+    """Units with a direction each; natural images lie along their unit's, pictures also along one that no photograph has."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.directions = self.rng.normal(size=(UNITS, CHANNELS))
+        self.picture = 3 * self.rng.normal(size=CHANNELS)
+
+    def images(self, owners, picture=0.0):
+        noise = 2 * self.rng.normal(size=(len(owners), CHANNELS))
+        return lengths_one(self.directions[owners] + noise + picture * self.picture)
+
+    def stock(self):
+        owners = np.repeat(np.arange(UNITS), IMAGES)
+        return self.images(owners), (owners[None] == np.arange(UNITS)[:, None]).astype("float64")
+
+    def drawn(self, owners, picture=1.0):
+        rows = self.images(np.repeat(owners, 3), picture)
+        return rows.reshape(len(owners), 3, -1).mean(axis=1)
+
+
+def evidence(samples, check="path"):
+    return Evidence(check, "maximize", "net", {}, {"units": np.arange(UNITS), **samples}, ())
+
+
+def path_words(world, drawn, natural=None):
+    images, weights = world.stock() if natural is None else natural
+    samples = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
+    return flags(evidence(samples)), summary(evidence(samples))
+
+
+def by_hand(rows, pictures, natural, line):
+    """Crossings by loops over pairs of units: the row less a point that stands for other units' pictures, by the natural images' gap."""
+    crossed = np.full((len(rows), len(rows)), np.nan)
+    for first, second in np.ndindex(crossed.shape):
+        if first != second:
+            rest = [unit for unit in range(len(rows)) if unit not in (first, second)]
+            point, base = pictures[rest].mean(axis=0), natural[rest].mean(axis=0)
+            if line:
+                along = point - base
+                point = base + (rows[first] - base) @ along / (along @ along) * along
+            crossed[first, second] = (rows[first] - point) @ (natural[first] - natural[second])
+    return crossed
+
+
+def test_crossings_are_the_sums_over_other_units():
+    rows, pictures, natural = np.random.default_rng(0).normal(size=(3, 7, 11))
+    plain = crossing.crossings(pictures @ natural.T, rows @ natural.T)
+    assert np.allclose(plain, by_hand(rows, pictures, natural, line=False), equal_nan=True)
+    crossed = crossing.vector_crossings(rows, pictures, natural)
+    assert np.allclose(crossed, by_hand(rows, pictures, natural, line=True), equal_nan=True)
+
+
+def test_what_a_picture_or_an_image_does_for_every_unit_alike_is_exactly_zero():
+    rng = np.random.default_rng(1)
+    effects = rng.integers(0, 9, (8, 1)) + rng.integers(0, 9, (1, 8))
+    assert np.nanmax(np.abs(crossing.crossings(effects))) < 1e-12
+    one = np.tile(rng.normal(size=20), (8, 1))
+    assert np.nanmax(np.abs(crossing.vector_crossings(one, one, rng.normal(size=(8, 20))))) < 1e-9
+
+
+def test_a_wrong_picture_gains_nothing_from_the_right_ones_of_other_units():
+    """The plain double dissociation would give it half of what a right one gets."""
+    likeness = np.eye(6)
+    wrong = likeness * (np.arange(6) != 2)[:, None]
+    assert np.allclose(np.nanmean(crossing.crossings(wrong)[2]), 0)
+    assert np.allclose(np.nanmean(crossing.crossings(likeness)[2]), 1)
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    values = np.random.default_rng(0).normal(size=(9, 2))
+    replicates = np.stack([np.delete(values, row, axis=0).mean(axis=0) for row in range(9)])
+    mean, low, high = jackknife(values.mean(axis=0), replicates, 8)
+    for column in range(2):
+        expected = over_units(values[:, column])
+        assert (mean[column], low[column], high[column]) == pytest.approx((expected.mean, expected.low, expected.high))
+    assert np.isnan(jackknife(values.mean(axis=0), replicates, 4)[1:]).all()
+
+
+def test_own_pictures_and_held_out_images_are_not_flagged_and_those_of_another_unit_are():
+    world, order = World(0), np.arange(UNITS)
+    for picture in (1.0, 0.0):
+        words, whole = path_words(world, world.drawn(order, picture))
+        assert {flag.word for flag in words} <= {CLEAR, OPEN} and whole.word == CLEAR, picture
+        words, whole = path_words(world, world.drawn(np.roll(order, 1), picture))
+        assert {flag.word for flag in words} == {FLAGGED} and whole.word == FLAGGED, picture
+
+
+def test_one_units_wrong_picture_is_flagged_alone():
+    """Natural images of another unit among honest pictures: what all pictures have is taken out, whichever they are."""
+    world, wrong = World(1), 4
+    drawn = world.drawn(np.arange(UNITS))
+    for picture in (1.0, 0.0):
+        drawn[wrong] = world.drawn([5], picture)[0]
+        words, whole = path_words(world, drawn)
+        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and whole.word == CLEAR
+        assert "unit 5" in words[wrong].why
+        drawn[wrong] = world.drawn([wrong], picture)[0]
+        assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+
+
+def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
+    world = World(2)
+    noise = lengths_one(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
+    words, whole = path_words(world, noise)
+    assert CLEAR not in {flag.word for flag in words} and whole.word == FLAGGED
+
+
+def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
+    world = World(3)
+    world.directions[:] = world.directions[0]
+    words, _ = path_words(world, world.drawn(np.arange(UNITS)))
+    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1
+
+
+def test_crops_of_one_photograph_do_not_narrow_an_interval():
+    """Every image five times, as crops of it would be: told of their sources, the check says what it says of each once."""
+    world = World(4)
+    images, weights = world.stock()
+    drawn = world.drawn(np.arange(UNITS))
+    once = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
+    copies = [np.repeat(images, 5, axis=0)], [drawn], np.repeat(weights, 5, axis=1)
+    numbered = np.repeat(np.arange(len(images)), 5)
+    grouped = crossed_paths(*copies, numbered, seed=0)
+    blind = crossed_paths(*copies, np.arange(5 * len(images)), seed=0)
+    widths = [np.ptp(samples["lead"][1:], axis=0).mean() for samples in (once, grouped, blind)]
+    assert np.allclose(once["share"], grouped["share"]) and np.allclose(once["decided"][0], grouped["decided"][0])
+    assert widths[1] > 0.9 * widths[0] and widths[2] < 0.6 * widths[0]
+
+
+def chosen(world, drawn):
+    """Choices between the natural images of each unit and as many of no unit."""
+    images = np.concatenate([world.stock()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
+    ends = np.arange(len(images)).reshape(2, UNITS, IMAGES).swapaxes(0, 1)
+    return images, ends, crossed_choices(images, drawn, ends, np.arange(len(images)), seed=0)
+
+
+def test_choices_are_how_often_strong_images_are_nearer():
+    world = World(5)
+    drawn = world.drawn(np.arange(UNITS), 0.0)
+    images, ends, samples = chosen(world, drawn)
+    near = [[images[place] @ drawn[3] for place in end] for end in ends[7]]
+    expected = np.mean([(strong > weak) + 0.5 * (strong == weak) for strong in near[0] for weak in near[1]])
+    assert samples["choices"][7, 3] == pytest.approx(expected)
+    right, wrong = (evidence(each, "predictivity") for each in (samples, chosen(world, np.roll(drawn, 1, axis=0))[2]))
+    assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == CLEAR
+    assert not any(flag.word == CLEAR for flag in flags(wrong)) and summary(wrong).word == FLAGGED
+
+
+def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
+    """The jackknife's shortcut against choices among the images that are left."""
+    from sanity.features.predictivity import _crossed
+
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, 3, (2, 6, 6, 8, 8)) / 2
+    parts = np.stack([pairs.sum(axis=-1), pairs.sum(axis=-2)], axis=-2)
+    dropped = np.zeros((6, 2, 8), dtype=bool)
+    dropped[1, 0, 3] = dropped[4, 1, 5] = True
+    choices = pairs.mean(axis=(-1, -2))
+    choices[:, :, 1] = np.delete(pairs[:, :, 1], 3, axis=-2).mean(axis=(-1, -2))
+    choices[:, :, 4] = np.delete(pairs[:, :, 4], 5, axis=-1).mean(axis=(-1, -2))
+    slow = [crossing.crossings(choices[0]), crossing.crossings(choices[0], choices[1])]
+    assert np.allclose(_crossed(parts, dropped), slow, equal_nan=True)
+
+
+# Sources ------------------------------------------------------------------------------------------------------------------
+
+
+def stocked(groups):
+    """A study of two units over images of these groups, the first unit's scores falling from image to image, the second's rising."""
+    count = len(groups)
+    images = tuple(np.zeros((4, 4, 3), "uint8") for _ in range(count))
+    scores = np.stack([-np.arange(count), np.arange(count)], axis=1).astype("float32")
+    order = np.argsort(-scores, axis=0)[:4].T
+    none = np.zeros((2, 4))
+    survey = Survey(order, none, none, order, none, np.arange(count), scores, count)
+    data = lab.Data(tuple(map(str, range(count))), images, groups=groups)
+    return Study(None, "units", (0, 1), data, survey, None, np.zeros((2, 1, 4, 4, 3), "uint8"))
+
+
+def test_the_strongest_image_of_each_source_stands_for_it():
+    study = stocked(("a", "a", "b", "a", "c", "b", "d"))
+    assert sources.strongest(study, 0, 3).tolist() == [0, 2, 4]
+    assert sources.strongest(study, 1, 9).tolist() == [6, 5, 4, 3]
+    high, low = sources.ends(study, 0, 2)
+    assert high.tolist() == [0, 2] and low.tolist() == [6, 4]
+
+
+@pytest.mark.parametrize("count, status", [(6, "failed"), (11, "failed"), (12, "passed")])
+def test_twelve_sources_are_needed_however_many_crops(count, status):
+    gate = sources.gate(stocked(tuple(index % count for index in range(60))))
+    assert gate.status == status and f"{count} sources" in gate.words
+    assert ("--images" in gate.words) == (status == "failed")
+
+
+def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
+    study = stocked(tuple(range(12)))
+    study.survey.kept_scores[:, 1] = 0.5
+    assert sources.silent(study).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("check", ["path", "predictivity"])
+def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
+    from sanity.features import features
+
+    study = dataclasses.replace(stocked(tuple(range(6)) * 4), network=Named())
+    options = {"layers": ("units",)} if check == "path" else {}
+    measured = features.get(check)(study, seed=0, **options)
+    for flag in [*flags(measured), summary(measured)]:
+        assert flag.word == OPEN and "too few" in flag.why and "--images" in flag.why
+
+
+class Named:
+    name = "net"
+
+
+def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
+    from sanity.features import path
+
+    monkeypatch.setattr(path, "followed", lambda study: ())
+    study = dataclasses.replace(stocked(tuple(range(12))), network=Named(), units=(0, 1) * 3)
+    assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}
