@@ -32,7 +32,9 @@ NETWORKS = 4
 # How far apart the accuracies of the two kinds of networks may lie.
 ALIKE = 0.1
 # The network's own answer is measured on so many samples at most, and what fills its windows says nothing of one sample.
-ANSWERED, FILL = 24, "typical"
+ANSWERED, FILL = 16, "typical"
+# Swaps are looked at on so many samples at most.
+SWAPPED = 200
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _used(subject, networks, factors, pair):
     """Each network uses its own cue and leaves the rest alone, the other cue first of all: list of `Gate`."""
     names, lowest = ("networks use the cue", "networks use the rival cue"), []
     for name, world, states in zip(names, pair, np.array_split(np.array(networks, object), 2)):
-        swapped = counterfactuals(world, factors)
+        swapped = counterfactuals(world, {key: values[:SWAPPED] for key, values in factors.items()})
         proofs = []
         for state in states:
             with subject.network.weights(state):
