@@ -138,6 +138,26 @@ def dealt(ranks, oracle, *, runs, size, seed, null=False):
     return outcomes
 
 
+def resampled(family, *, runs, size, seed):
+    """Simulated runs of a crossing over images drawn with replacement, all methods judged together: dict of method to Counter.
+
+    family: list of `Evidence` of one check, whose samples end in an axis of images. size: images a run.
+    """
+    outcomes = {evidence.method: Counter() for evidence in family}
+    for run in range(runs):
+        count = next(iter(family[0].samples.values())).shape[-1]
+        images = np.random.default_rng([seed, run]).integers(0, count, size)
+        drawn = [
+            _evidence(
+                evidence.check, evidence.method, {name: rows[..., images] for name, rows in evidence.samples.items()}
+            )
+            for evidence in family
+        ]
+        for name, ruling in zip(outcomes, rules.get(family[0].check)(drawn, Margins(), run)):
+            outcomes[name][ruling.outcome] += 1
+    return outcomes
+
+
 def perturbed(prepared, areas, *, runs, seed):
     """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of findings."""
     findings = Counter()
