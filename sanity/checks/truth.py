@@ -209,14 +209,22 @@ def truth(explainer, subject, *, seed, prepared=None, **options):
 
 
 def _of_all(viewer, prepared):
-    """Relevance of every network at the same samples: list of float64 [samples, ...]."""
-    half, relevance = len(prepared.networks) // 2, []
+    """Relevance of every network at the same samples: list of float64 [samples, ...].
+
+    The two kinds take turns: what an explainer keeps from its last call is of the other kind, and what drifts is shared by both.
+    """
+    half, relevance = len(prepared.networks) // 2, [None] * len(prepared.networks)
     with viewer.subject.network.intact():
-        for turn, weights in enumerate(prepared.networks):
+        for turn in alternating(half):
             state = ("twin", turn) if turn < half else ("network of the rival cue", turn - half)
-            with viewer.subject.network.weights(weights):
-                relevance.append(relevances(viewer.maps(state=state), prepared.masks[0].shape))
+            with viewer.subject.network.weights(prepared.networks[turn]):
+                relevance[turn] = relevances(viewer.maps(state=state), prepared.masks[0].shape)
     return relevance
+
+
+def alternating(half):
+    """Places of networks, one of either kind in turn: list of int."""
+    return np.arange(2 * half).reshape(2, half).T.ravel().tolist()
 
 
 def _measured(relevance, prepared):
@@ -236,7 +244,7 @@ def _measured(relevance, prepared):
         "crossing",
         {
             "FOLLOWS THE CUE": "maps lie on the cue that the network learned, more than maps of networks that learned the other cue",
-            "DOES NOT FOLLOW THE CUE": "maps lie no more on the cue that the network learned than maps of networks that did not learn it",
+            "DOES NOT FOLLOW THE CUE": "maps lie no more on the cue that the network learned than maps of networks that did not learn it; {why}",
             "BARELY": "{why}",
             "UNDECIDED": "{why}",
             "ORACLE DOES NOT PASS": "these networks cannot be told apart; {why}",
