@@ -58,7 +58,7 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.said(
             {
                 CLASSES.passed: "the map for a class agrees with the evidence for that class more than with another's, {why}",
-                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's",
+                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's; {why}",
             },
             "these classes or cells cannot be told apart",
         ),

@@ -74,7 +74,7 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.said(
             {
                 IMAGES.passed: "the map of an image agrees with that image's evidence more than with another image's, {why}",
-                IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's",
+                IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's; {why}",
             },
             "these images cannot be told apart by their evidence",
         ),
