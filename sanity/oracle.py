@@ -13,6 +13,8 @@ from sanity.statistics import FEWEST, Interval, two_way, unmeasured
 # A sum of two normal quantiles: power .9 for a two-sided test at .05.
 POWER = 1.96 + 1.28
 MOST_UNITS = 10_000
+# What rounding leaves of a crossing of answers that are the same; one that is not known well is larger.
+SAME = 0.005
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     outcome, finding, why = _decided(crossing, readings, best, bars, margins)
     if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
         outcome, why = "INCONCLUSIVE", f"{why}; {few}"
-    elif outcome == "FAIL" and (alike := _alike(oracle, margins)):
-        outcome, finding, why = "INCONCLUSIVE", "UNDECIDED", f"{why}, and so is the network's own answer by {alike}"
+    elif outcome == "FAIL" and (alike := _alike(oracle)):
+        outcome, finding = "INCONCLUSIVE", "UNDECIDED"
+        why = f"{why}; by {alike} the network's own answer is the same for both, too"
     also = (("effect", best), *((name, _beside(readings[name], known.get(name))) for name in EFFECTS))
     shown = readings[best]
     return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
@@ -111,11 +114,11 @@ def _few(crossing, evidence, reading, margins):
     return f"fewer than {margins.images} images decide nothing" if few else ""
 
 
-def _alike(oracle, margins):
+def _alike(oracle):
     """The effect by which the network's own answer is the same for both that are crossed, or nothing: str. Of one unit that tells two
     classes apart, small changes say the same of both; of a linear network, the same of every image.
     """
-    return " and by ".join(name for name, own in oracle.items() if own.interval.high <= margins.small)
+    return " and by ".join(name for name, own in oracle.items() if max(-own.interval.low, own.interval.high) <= SAME)
 
 
 def _decided(crossing, readings, best, bars, margins):

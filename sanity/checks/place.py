@@ -100,7 +100,7 @@ def place(explainer, subject, *, seed, prepared=None, **options):
                 PLACES.passed: "the map agrees with the evidence as it lies more than under any other way to lay it, {why}",
                 PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do; {why}",
             },
-            "the evidence has no place of its own",
+            "it is not shown that the evidence has a place of its own",
         ),
         similarity="rank correlation of map and evidence over cells, as it lies, less the mean over its mirrored and turned copies",
         ceiling="the network's own answer",

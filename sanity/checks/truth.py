@@ -247,11 +247,11 @@ def _measured(relevance, prepared):
             "DOES NOT FOLLOW THE CUE": "maps lie no more on the cue that the network learned than maps of networks that did not learn it; {why}",
             "BARELY": "{why}",
             "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "these networks cannot be told apart; {why}",
+            "ORACLE DOES NOT PASS": "it is not shown that the networks' own answers tell the two cues apart; {why}",
         },
         similarity="rank = share of as many highest values as a cue has pixels that lie in it; on the cue in use less on the other, both ways",
         ceiling="the networks' own answer",
-        cannot="Cannot conclude: that the maps are right elsewhere, or anything about other networks or data. It is crossed: which of two cues the network learned.",
+        cannot="Cannot conclude: that the maps are right elsewhere, that they are of this very sample where a cue lies in the same places always (tables, scenes), or anything about other networks or data. It is crossed: which of two cues the network learned.",
         counted={"images": "images", "twins": "networks that learned the cue", "rivals": "that learned the other"},
     ),
 )

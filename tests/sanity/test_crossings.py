@@ -296,7 +296,10 @@ def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_faul
     for subject in (seeing(classes=1), linear()[0]):
         verdict = of("image_crossing", method, subject)
         assert (verdict.outcome, verdict.finding, verdict.effect.mean) == ("INCONCLUSIVE", "UNDECIDED", 0.0)
-        assert "exactly zero for all pairs, and so is the network's own answer by small change" in verdict.sentence
+        assert (
+            "exactly zero for all pairs; by small change the network's own answer is the same for both, too"
+            in verdict.sentence
+        )
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -382,7 +385,7 @@ def test_magnitudes_are_the_same_for_both_classes_of_one_unit_and_do_not_fail(me
     subject = Subject(lab.load(model), table, goal, tuple(map(str, range(16))))
     magnitude = of("class_crossing", lambda *asked: np.abs(method(*asked)), subject)
     assert (magnitude.outcome, magnitude.effect.mean) == ("INCONCLUSIVE", 0.0), magnitude.sentence
-    assert "the network's own answer by small change" in magnitude.sentence
+    assert "by small change the network's own answer is the same for both" in magnitude.sentence
     assert of("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
     assert of("class_crossing", "edges", subject).outcome != "PASS"
 
