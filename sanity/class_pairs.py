@@ -25,7 +25,8 @@ def advice(crossing, evidence, margins):
             "give --images of classes that show in different places"
         )
     words = ", ".join(
-        f"{' and '.join(pair)} ({mean:.2f} by {effect}, {count} images)" for pair, mean, effect, count in apart
+        f"{' and '.join(pair)} ({mean:.2f} by {effect}, {count} image{'s' * (count > 1)})"
+        for pair, mean, effect, count in apart
     )
     return (
         f"its crossing is largest between {words}: give a folder of other images of two such classes with --images, "

@@ -11,10 +11,11 @@ from sanity.removal import extent
 def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
     """Mean change of the score when windows over a place are filled: float64 [samples, ...], without channels.
 
-    share: a window's side as a share of the input's; overlap: windows over each place along an axis. fill: a name of
-    `removal.fills` that draws nothing.
+    share: a window's side as a share of the input's, of a table one column, since its columns are no neighbours; overlap: windows
+    over each place along an axis. fill: a name of `removal.fills` that draws nothing.
     """
     shape = (len(subject.inputs), *extent(subject.inputs))
+    share = 0 if subject.inputs.ndim == 2 else share
     before = removal.untouched(subject)
     total, count = np.zeros(shape), np.zeros(shape[1:])
     for window in _windows(shape[1:], share, overlap):

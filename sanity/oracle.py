@@ -13,6 +13,8 @@ from sanity.statistics import FEWEST, Interval, two_way, unmeasured
 # A sum of two normal quantiles: power .9 for a two-sided test at .05.
 POWER = 1.96 + 1.28
 MOST_UNITS = 10_000
+# What rounding leaves of a crossing of answers that are the same; one that is not known well is larger.
+SAME = 0.005
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def ruled(crossing, family, margins, seed):
 
     A method passes under one of the effects that the oracle passes under. It fails where it is exactly zero, and where the oracle
     passes under both effects and it is less than a twentieth of the oracle's under either: a method that answers one of the two
-    questions is not held to the other.
+    questions is not held to the other. Where the right answer to one of them is known to be the same for both that are crossed, a
+    map that is the same for both may answer that one, and is not failed.
     """
     oracle = {name: _own_answer(crossing, family[0], name, seed) for name in EFFECTS}
     known = {name: own for name, own in oracle.items() if _passes(own, margins)}
@@ -40,7 +43,7 @@ def ruled(crossing, family, margins, seed):
         return [_unknown(crossing, evidence, oracle, margins) for evidence in family]
     adjusted = _adjusted(crossing, family, known, seed)
     return [
-        _ruling(crossing, evidence, _readings(crossing, evidence, adjusted[place], seed), known, margins)
+        _ruling(crossing, evidence, _readings(crossing, evidence, adjusted[place], seed), oracle, known, margins)
         for place, evidence in enumerate(family)
     ]
 
@@ -87,13 +90,16 @@ def _readings(crossing, evidence, adjusted, seed):
     return {name: Reading(rows, _interval(rows, seed), adjusted.get(name)) for name, rows in values.items()}
 
 
-def _ruling(crossing, evidence, readings, known, margins):
+def _ruling(crossing, evidence, readings, oracle, known, margins):
     """A method's ruling. The numbers shown are those of the effect with the smallest p, the larger share of the oracle's among equals."""
     bars = {name: margins.small * own.interval.mean for name, own in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decided(crossing, readings, best, bars, margins)
     if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
         outcome, why = "INCONCLUSIVE", f"{why}; {few}"
+    elif outcome == "FAIL" and (alike := _alike(oracle)):
+        outcome, finding = "INCONCLUSIVE", "UNDECIDED"
+        why = f"{why}; by {alike} the network's own answer is the same for both, too"
     also = (("effect", best), *((name, _beside(readings[name], known.get(name))) for name in EFFECTS))
     shown = readings[best]
     return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
@@ -108,6 +114,13 @@ def _few(crossing, evidence, reading, margins):
     return f"fewer than {margins.images} images decide nothing" if few else ""
 
 
+def _alike(oracle):
+    """The effect by which the network's own answer is the same for both that are crossed, or nothing: str. Of one unit that tells two
+    classes apart, small changes say the same of both; of a linear network, the same of every image.
+    """
+    return " and by ".join(name for name, own in oracle.items() if max(-own.interval.low, own.interval.high) <= SAME)
+
+
 def _decided(crossing, readings, best, bars, margins):
     """Outcome, finding and why."""
     shown = readings[best].p < margins.alpha
@@ -116,7 +129,7 @@ def _decided(crossing, readings, best, bars, margins):
     if shown and readings[best].interval.high > bars[best]:
         return "PASS", crossing.passed, f"by {best}: p is below {margins.alpha}"
     if not any(np.nan_to_num(reading.values).any() for reading in readings.values()):
-        return "FAIL", crossing.failed, "exactly zero for every one of them"
+        return "FAIL", crossing.failed, f"exactly zero for all {crossing.counted[crossing.unit]}"
     if shown and small:
         return "INCONCLUSIVE", "BARELY", f"by {best} it shows, but by {share}"
     if len(bars) == len(EFFECTS) and _none(readings, bars):
@@ -147,9 +160,23 @@ def _none(readings, bars):
 
 def _open(crossing, readings, bars, margins):
     """What is missing for a verdict: about how many units would settle it, as the deviation of these foretells."""
-    rooms = {name: max(readings[name].interval.mean, bar - readings[name].interval.mean) for name, bar in bars.items()}
+    below = all(readings[name].interval.high <= bar for name, bar in bars.items())
+    if below and len(bars) < len(EFFECTS):
+        (known,) = bars
+        return (
+            f"by {known} it is below {margins.small} of the network's own answer; by the other effect that answer does not pass, "
+            "so that a map of the other effect alone cannot be told from none"
+        )
+    if below:
+        return f"below zero by {REMOVAL}, as a map of the other sign is, and below {margins.small} of the network's own answer by {CHANGE}"
+    rooms = {name: _room(readings[name].interval.mean, bar, len(bars) == len(EFFECTS)) for name, bar in bars.items()}
     more = _more(crossing, {name: (readings[name].values, room) for name, room in rooms.items()}, "settle it")
-    return f"neither above zero at {margins.alpha} nor below a twentieth of the network's own answer{more}"
+    return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer{more}"
+
+
+def _room(mean, bar, both):
+    """How far a mean is from what it must be told from: zero, or where the oracle passes under both effects, its twentieth."""
+    return max(mean, bar - mean) if both else mean
 
 
 def _more(crossing, needs, purpose):

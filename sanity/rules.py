@@ -502,7 +502,7 @@ def _compared(samples, name, margins, seed):
         {
             "BEATS RANDOM ORDER": "measured, not judged: the score moves faster in the map's order than in random order and in that of the best blind control, {why}",
             "NO BETTER THAN RANDOM ORDER": "measured, not judged: the score moves no faster in the map's order than in random order, {why}",
-            "METRIC UNRELIABLE": "images do not agree on which order is better, or one fill alone was read; nothing is ranked",
+            "METRIC UNRELIABLE": "nothing is ranked, since metrics of two fills are needed that the network's own answer passes and whose images agree; {why}",
             "UNDECIDED": "measured, not judged: {why}",
             "ORACLE DOES NOT PASS": "these metrics cannot tell the network's own order from others; {why}",
         },
@@ -563,14 +563,17 @@ def _perturbed(samples, oracle, alphas, read, margins, seed):
     also = tuple((name, _by_metric(moved[name], oracle[name], alphas[name])) for name in alphas)
     numbers = {"effect": moved[weakest][0], "ceiling": oracle[weakest][0], "also": also}
     if len({METRICS[name][0] for name in read}) < 2:
-        words = ", ".join(f"{name} {alpha:.2f}" for name, alpha in alphas.items())
-        why = (
-            f"alpha by metric: {words}; needed: {margins.reliable} under two fills that the network's own answer passes"
-        )
+        why = f"{_rated(alphas)}; metrics that can be read: {', '.join(read) or 'none'}"
         return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=why)
     unrated = "" if any(np.isfinite(alphas[name]) for name in read) else ONE_METHOD
     finding, why = _order(samples, moved, read, margins)
     return Ruling("INCONCLUSIVE", finding, **numbers, why=why + unrated)
+
+
+def _rated(alphas):
+    """How well images agree by each metric, in words: str."""
+    rated = [f"{name} {alpha:.2f}" for name, alpha in alphas.items() if np.isfinite(alpha)]
+    return f"alpha by metric: {', '.join(rated)}" if rated else "agreement not measured: one method alone was judged"
 
 
 def _by_metric(moved, oracle, alpha):

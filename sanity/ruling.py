@@ -89,6 +89,8 @@ class About:
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
             return f"{start}{ruling.why}." if words else f"{start}: {ruling.why}."
         named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
+        if ruling.finding == "ORACLE DOES NOT PASS":  # What was not read is not shown as a number beside what was.
+            named = [(name, interval) for name, interval in named if interval.mean == interval.mean]
         numbers = ", ".join(f"{name} {interval}" for name, interval in named if name)
         tested = f", p = {ruling.p:.2g}" if ruling.p is not None else ""
         sizes = ", ".join(

@@ -58,13 +58,13 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.said(
             {
                 CLASSES.passed: "the map for a class agrees with the evidence for that class more than with another's, {why}",
-                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's",
+                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's; {why}",
             },
-            "these classes or cells cannot be told apart",
+            "it is not shown that the network's own answer tells these classes apart",
         ),
         similarity="rank correlation of map and evidence over cells of the image: own class with own evidence, less own with other, both ways",
         ceiling="the network's own answer",
-        cannot="Cannot conclude: that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for.",
+        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for; where evidence of a class lies in the same places always, as in a table, a prior of the class may pass by luck.",
         counted=CLASSES.counted,
     ),
 )

@@ -74,9 +74,9 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.said(
             {
                 IMAGES.passed: "the map of an image agrees with that image's evidence more than with another image's, {why}",
-                IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's",
+                IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's; {why}",
             },
-            "these images cannot be told apart by their evidence",
+            "it is not shown that the network's own answer tells these images apart",
         ),
         similarity="rank correlation of map and evidence over cells: own image with own evidence, less own with the other's, both ways",
         ceiling="the network's own answer",

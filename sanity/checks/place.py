@@ -12,7 +12,7 @@ from sanity.effects import agreement, cells_of
 from sanity.evidence import Gate
 from sanity.questions import conditions, status
 from sanity.ruling import About, rules
-from sanity.statistics import rotations
+from sanity.statistics import rotations, sign_flips
 
 
 def has_places(subject):
@@ -52,8 +52,14 @@ def advantage(agreements):
 
 
 def turns(agreements, seed):
-    """p of agreements [ways, units] of a family, adjusted: float64 [members]."""
-    return rotations(np.stack(agreements), seed=seed)
+    """p of agreements [ways, units] of a family, adjusted, the largest of several tests: float64 [members].
+
+    Better than a way drawn at random, and than every single one: where evidence lies much alike mirrored, in the upper half of all
+    photographs say, a mirrored map is better than most of its copies, and worse than one.
+    """
+    agreements = np.stack(agreements)
+    singly = [sign_flips(agreements[:, 0] - agreements[:, way], seed=seed) for way in range(1, agreements.shape[1])]
+    return np.max([rotations(agreements, seed=seed), *singly], axis=0)
 
 
 PLACES = Crossing(
@@ -91,10 +97,10 @@ def place(explainer, subject, *, seed, prepared=None, **options):
         "advantage",
         crossing.said(
             {
-                PLACES.passed: "the map agrees with the evidence as it lies more than mirrored or turned, {why}",
-                PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do",
+                PLACES.passed: "the map agrees with the evidence as it lies more than under any other way to lay it, {why}",
+                PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do; {why}",
             },
-            "the evidence has no place of its own",
+            "it is not shown that the evidence has a place of its own",
         ),
         similarity="rank correlation of map and evidence over cells, as it lies, less the mean over its mirrored and turned copies",
         ceiling="the network's own answer",
@@ -103,5 +109,5 @@ def place(explainer, subject, *, seed, prepared=None, **options):
     ),
 )
 def judge_place(family, margins, seed):
-    """Random ways for every image, max-T over methods and effects."""
+    """Random ways for every image, and sign flips against every single way; the larger p counts; max-T over methods and effects."""
     return oracle.ruled(PLACES, family, margins, seed)

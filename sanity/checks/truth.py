@@ -211,14 +211,22 @@ def truth(explainer, subject, *, seed, prepared=None, **options):
 
 
 def _of_all(viewer, prepared):
-    """Relevance of every network at the same samples: list of float64 [samples, ...]."""
-    half, relevance = len(prepared.networks) // 2, []
+    """Relevance of every network at the same samples: list of float64 [samples, ...].
+
+    The two kinds take turns: what an explainer keeps from its last call is of the other kind, and what drifts is shared by both.
+    """
+    half, relevance = len(prepared.networks) // 2, [None] * len(prepared.networks)
     with viewer.subject.network.intact():
-        for turn, weights in enumerate(prepared.networks):
+        for turn in alternating(half):
             state = ("twin", turn) if turn < half else ("network of the rival cue", turn - half)
-            with viewer.subject.network.weights(weights):
-                relevance.append(relevances(viewer.maps(state=state), prepared.masks[0].shape))
+            with viewer.subject.network.weights(prepared.networks[turn]):
+                relevance[turn] = relevances(viewer.maps(state=state), prepared.masks[0].shape)
     return relevance
+
+
+def alternating(half):
+    """Places of networks, one of either kind in turn: list of int."""
+    return np.arange(2 * half).reshape(2, half).T.ravel().tolist()
 
 
 def _measured(relevance, prepared):
@@ -238,14 +246,14 @@ def _measured(relevance, prepared):
         "crossing",
         {
             "FOLLOWS THE CUE": "maps lie on the cue that the network learned, more than maps of networks that learned the other cue",
-            "DOES NOT FOLLOW THE CUE": "maps lie no more on the cue that the network learned than maps of networks that did not learn it",
+            "DOES NOT FOLLOW THE CUE": "maps lie no more on the cue that the network learned than maps of networks that did not learn it; {why}",
             "BARELY": "{why}",
             "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "these networks cannot be told apart; {why}",
+            "ORACLE DOES NOT PASS": "it is not shown that the networks' own answers tell the two cues apart; {why}",
         },
         similarity="rank = share of as many highest values as a cue has pixels that lie in it; on the cue in use less on the other, both ways",
         ceiling="the networks' own answer",
-        cannot="Cannot conclude: that the maps are right elsewhere, or anything about other networks or data. It is crossed: which of two cues the network learned.",
+        cannot="Cannot conclude: that the maps are right elsewhere, that they are of this very sample where a cue lies in the same places always (tables, scenes), or anything about other networks or data. It is crossed: which of two cues the network learned.",
         counted={"images": "images", "twins": "networks that learned the cue", "rivals": "that learned the other"},
     ),
 )

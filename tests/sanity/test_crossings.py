@@ -16,7 +16,7 @@ from sanity import crossing
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
 from sanity.checks.image_crossing import IMAGES
-from sanity.checks.place import turned
+from sanity.checks.place import along, turned, turns
 from sanity.crossing import crossed, four
 from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
 from sanity.evidence import Evidence
@@ -223,6 +223,17 @@ def test_the_eight_copies_of_a_grid_are_distinct_and_a_row_has_shifts():
     assert len({tuple(way) for way in turned(cells_of(np.zeros((1, 64, 1))))}) == 8
 
 
+def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
+    """Evidence in the upper half of all images: a map mirrored left to right is better than most of its copies, and worse than one."""
+    rng, cells = np.random.default_rng(4), cells_of(np.zeros((1, 28, 28, 1)))
+    evidence = (np.repeat(np.arange(7.0)[::-1], 7) + rng.normal(0, 1.5, (24, 49))).reshape(24, 7, 7)
+    right, mirrored = (maps.reshape(24, 49) for maps in (evidence, evidence[:, :, ::-1]))
+    agreements = [along(maps, right, turned(cells)) for maps in (right + rng.normal(0, 1, right.shape), mirrored)]
+    assert (rotations(np.stack(agreements), seed=0) < 0.01).all(), "against a way drawn at random both are better"
+    own, other = turns(agreements, seed=0)
+    assert own < 0.01 and other > 0.5
+
+
 # Who can be asked ---------------------------------------------------------------------------------------------------------
 
 
@@ -277,7 +288,18 @@ def seeing(classes=3, count=16, side=21, own=None):
 def test_a_network_of_one_class_is_crossed_by_image_and_place():
     for check in ("image_crossing", "place"):
         assert of(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
-    assert of("image_crossing", "centre", seeing(classes=1)).outcome == "FAIL"
+
+
+@pytest.mark.parametrize("method", [lab.gradient, explainers.get("centre")], ids=["gradient", "centre"])
+def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_fault(method):
+    """So is whatever is the same: where small changes say the same of all images, a map that says so is not failed."""
+    for subject in (seeing(classes=1), linear()[0]):
+        verdict = of("image_crossing", method, subject)
+        assert (verdict.outcome, verdict.finding, verdict.effect.mean) == ("INCONCLUSIVE", "UNDECIDED", 0.0)
+        assert (
+            "exactly zero for all pairs; by small change the network's own answer is the same for both, too"
+            in verdict.sentence
+        )
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -351,7 +373,21 @@ def test_one_sigmoid_tells_two_classes_apart():
     )
     verdict = of("class_crossing", "gradient_x_input", subject)
     assert verdict.finding not in ("FAULT", "NOT APPLICABLE"), verdict.sentence
-    assert of("class_crossing", "edges", subject).outcome in ("FAIL", "INVALID")
+
+
+@pytest.mark.parametrize("method", [lab.gradient, lab.gradient_x_input])
+def test_magnitudes_are_the_same_for_both_classes_of_one_unit_and_do_not_fail(method):
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", use_bias=False)(inputs))
+    model.set_weights([np.random.default_rng(0).normal(size=(6, 1))])
+    table = np.random.default_rng(1).normal(size=(16, 6)).astype("float32")
+    goal = lab.class_score([n % 2 for n in range(16)])
+    subject = Subject(lab.load(model), table, goal, tuple(map(str, range(16))))
+    magnitude = of("class_crossing", lambda *asked: np.abs(method(*asked)), subject)
+    assert (magnitude.outcome, magnitude.effect.mean) == ("INCONCLUSIVE", 0.0), magnitude.sentence
+    assert "by small change the network's own answer is the same for both" in magnitude.sentence
+    assert of("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
+    assert of("class_crossing", "edges", subject).outcome != "PASS"
 
 
 @pytest.mark.parametrize("region", ["all", "predicted"])
@@ -446,3 +482,12 @@ def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing
     missing = simulated(kind, (0.02, 0.0), (0.3, 0.1))
     assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
     assert f"about 280 {kind.unit} in place of 16 would settle it" in missing.sentence, missing.sentence
+
+
+def test_what_is_below_the_bar_is_not_said_to_be_above_it():
+    """Below zero under the one effect that is known: no number of images would settle it."""
+    one = simulated(CLASSES, (-0.3, 0.0), (1.0, 0.1))
+    assert (one.outcome, one.finding) == ("INCONCLUSIVE", "UNDECIDED")
+    assert "by removal it is below 0.05" in one.sentence and "settle" not in one.sentence, one.sentence
+    turned_sign = simulated(CLASSES, (-0.3, -0.02), (1.0, 1.0))
+    assert turned_sign.finding == "UNDECIDED" and "below zero by removal" in turned_sign.sentence, turned_sign.sentence

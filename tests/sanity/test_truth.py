@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 import lab
+from lab import routines
 from sanity.checks import checks
-from sanity.checks.truth import FOUR, crossed, four, judge_truth, prepare
+from sanity.checks.truth import FOUR, alternating, crossed, four, judge_truth, prepare
 from sanity.evidence import Evidence
 from sanity.examination import judged, measure
 from sanity.interventions import occlusion
@@ -25,6 +26,11 @@ K = 4
 @pytest.fixture(scope="module")
 def series():
     return planted(worlds.get("series")(), seed=0, twins=K, images=24)
+
+
+@pytest.fixture(scope="module")
+def tabular():
+    return planted(worlds.get("tabular")(), seed=0, images=12)
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +102,38 @@ def test_maps_of_other_samples_pass_no_oftener_than_chance(series, prepared):
             maps.append(lab.gradient_x_input(series.network, prepared.on.inputs, prepared.on.objective))
     passes = 0
     for steps in range(1, 16):
-        rolled = iter([np.roll(one, steps, axis=0) for one in maps])
+        rolled = iter([np.roll(maps[turn], steps, axis=0) for turn in alternating(K)])
         evidence = checks.get("truth")(lambda *_, rolled=rolled: next(rolled), series, seed=0, prepared=prepared)
         passes += judge([evidence])[0].outcome == "PASS"
     assert passes <= 3, "of fifteen at .05, more than three come once in two hundred"
+
+
+def stale():
+    """The gradient of the network of the call before."""
+    kept = []
+
+    def explainer(network, inputs, objective):
+        kept.append(lab.gradient(network, inputs, objective))
+        return kept[-2] if len(kept) > 1 else kept[-1]
+
+    return explainer
+
+
+def changing():
+    """Never looks at the network: another filter from the fifth call on."""
+    calls = []
+
+    def explainer(network, inputs, objective):
+        calls.append(None)
+        return np.abs(inputs - inputs.mean(axis=0)) if len(calls) <= K else np.abs(inputs)
+
+    return explainer
+
+
+@pytest.mark.parametrize("make", [stale, changing])
+def test_what_is_kept_between_calls_does_not_pass(series, prepared, make):
+    verdict = judge([checks.get("truth")(make(), series, seed=0, prepared=prepared)])[0]
+    assert verdict.outcome != "PASS", verdict.sentence
 
 
 def test_the_mask_of_the_cue_that_the_network_learned_gives_two_and_the_same_mask_for_all_nothing(series, prepared):
@@ -134,6 +168,16 @@ def test_the_card_holds_the_four_numbers_and_the_columns_beside_them(series, pre
         assert 0 <= float(verdict.also[name]) <= 1
     assert {"data/rank", "rival/rank", "model/rank", "rival/mass", "crossing over images"} <= set(verdict.also)
     assert verdict.sizes == {"images": 24, "twins": K, "rivals": K}
+
+
+def test_columns_of_a_table_are_no_neighbours(tabular):
+    """Each column is filled by itself: what a network says of one says nothing of the next."""
+    falls = occlusion(tabular, fill="typical")
+    before = routines.scores(tabular.network, tabular.inputs, tabular.objective)
+    changed = tabular.inputs.copy()
+    changed[:, 3] = tabular.inputs[:, 3].mean()
+    after = routines.scores(tabular.network, changed, tabular.objective)
+    assert np.allclose(falls[:, 3], before - after, atol=1e-5)
 
 
 # What cannot be judged ----------------------------------------------------------------------------------------------------
