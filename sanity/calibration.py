@@ -149,7 +149,14 @@ def resampled(family, *, runs, size, seed):
         images = np.random.default_rng([seed, run]).integers(0, count, size)
         drawn = [
             _evidence(
-                evidence.check, evidence.method, {name: rows[..., images] for name, rows in evidence.samples.items()}
+                evidence.check,
+                evidence.method,
+                {name: rows[..., images] for name, rows in evidence.samples.items()},
+                {
+                    name: [rows[row] for row in images]
+                    for name, rows in evidence.settings.items()
+                    if name == "class_pairs"
+                },
             )
             for evidence in family
         ]
@@ -187,8 +194,8 @@ def another_class(subject, method, *, runs, seed):
     return found
 
 
-def _evidence(check, method, samples):
-    return Evidence(check, method, "simulated", {}, samples, ())
+def _evidence(check, method, samples, settings=None):
+    return Evidence(check, method, "simulated", {}, samples, (), settings=settings or {})
 
 
 def _between(similarity, rows, others, images):

@@ -1,6 +1,7 @@
 """Class pairs: which two classes the network's own answer tells apart, for someone who has to choose others."""
 
 import numpy as np
+from scipy import sparse
 
 from sanity.effects import EFFECTS
 from sanity.questions import other_classes, own_classes
@@ -13,6 +14,15 @@ def class_pairs(subject):
     names = subject.network.names_in(subject.output) or []
     classes = zip(own_classes(subject).tolist(), other_classes(subject).tolist())
     return [(_label(names, own), _label(names, other)) for own, other in classes]
+
+
+def class_groups(pairs):
+    """Classes that are crossed with each other, directly or through others, are one group: the group of each pair, int [samples]."""
+    places = {}
+    ends = np.array([[places.setdefault(label, len(places)) for label in pair] for pair in pairs]).T
+    graph = sparse.coo_matrix((np.ones(len(pairs)), ends), (len(places),) * 2)
+    _, groups = sparse.csgraph.connected_components(graph, directed=False)
+    return groups[ends[0]]
 
 
 def advice(crossing, evidence, margins):

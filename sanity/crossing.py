@@ -23,7 +23,7 @@ class Crossing:
     """check, its name. conditions: subject -> gates. questions: subject -> the objectives that maps are made for.
 
     numbers: (maps, evidence [questions, samples, cells], subject) -> samples of one effect. statistic: those -> float64 [units].
-    test: (list of them, seed) -> p of each, adjusted. passed, failed: findings. counted: sizes in words, as of `About`; unit: the
+    test: (list of them, settings of the evidence, seed) -> p of each, adjusted. passed, failed: findings. counted: sizes in words, as of `About`; unit: the
     one that is resampled. sizes, settings: subject -> what the evidence says beside its samples. advice: (crossing, evidence,
     margins) -> what to do where the oracle does not pass, or None.
     """

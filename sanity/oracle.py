@@ -51,7 +51,7 @@ def ruled(crossing, family, margins, seed):
 def _own_answer(crossing, evidence, name, seed):
     numbers = evidence.samples[f"oracle/{name}"]
     values = crossing.statistic(numbers)
-    return Reading(values, _interval(values, seed), float(crossing.test([numbers], seed)[0]))
+    return Reading(values, _interval(values, seed), float(crossing.test([numbers], evidence.settings, seed)[0]))
 
 
 def _passes(own, margins):
@@ -78,7 +78,8 @@ def _adjusted(crossing, family, known, seed):
     adjusted = [{} for _ in family]
     for places in families(family):
         keys = [(place, name) for place in places for name in known]
-        values = crossing.test([family[place].samples[f"maps/{name}"] for place, name in keys], seed)
+        numbers = [family[place].samples[f"maps/{name}"] for place, name in keys]
+        values = crossing.test(numbers, family[places[0]].settings, seed)
         for (place, name), p in zip(keys, values):
             adjusted[place][name] = float(p)
     return adjusted

@@ -257,6 +257,9 @@ def _asked(samples, margins, seed):
         return _no_signal(numbers, margins)
     if alike := _classes_alike(samples, margins, seed):
         return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=alike)
+    few = samples[f"between/{SIGNED}"].shape[-1] < FEWEST
+    if effect.low >= margins.blind * ceiling.mean and few:
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"fewer than {FEWEST} images decide nothing")
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
     if effect.high <= margins.other * ceiling.mean:

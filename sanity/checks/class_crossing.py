@@ -8,16 +8,25 @@ import numpy as np
 
 from sanity import crossing, oracle
 from sanity.checks import checks
-from sanity.class_pairs import advice, class_pairs
+from sanity.class_pairs import advice, class_groups, class_pairs
 from sanity.crossing import Crossing, crossed, four
 from sanity.questions import conditions, questions, two_classes
 from sanity.ruling import About, rules
-from sanity.statistics import sign_flips
+from sanity.statistics import FEWEST, sign_flips
 
 
-def flips(numbers, seed):
-    """p of crossings [2, 2, units] of a family, adjusted: float64 [members]."""
-    return sign_flips(np.stack([crossed(one) for one in numbers]), seed=seed)
+def flips(numbers, settings, seed):
+    """p of crossings [2, 2, images] of a family, adjusted, the larger of two tests: float64 [members].
+
+    Images are the one unit, groups of classes that share none the other, where there are six or more: a map of the class that never
+    looks at the network goes with the evidence of some classes by luck, in all of their images alike.
+    """
+    values = np.stack([crossed(one) for one in numbers])
+    by_image, groups = sign_flips(values, seed=seed), class_groups(settings.get("class_pairs") or [(0, 1)])
+    if groups.max() + 1 < FEWEST:
+        return by_image
+    sums = np.nan_to_num(values) @ (groups[:, None] == np.arange(groups.max() + 1))
+    return np.maximum(by_image, sign_flips(sums, seed=seed))
 
 
 CLASSES = Crossing(
@@ -29,7 +38,8 @@ CLASSES = Crossing(
     test=flips,
     passed="CLASS-SPECIFIC",
     failed="NOT CLASS-SPECIFIC",
-    counted={"images": "images"},
+    counted={"images": "images", "groups": "groups of classes"},
+    sizes=lambda subject: {"groups": int(class_groups(class_pairs(subject)).max() + 1)},
     settings=lambda subject: {"class_pairs": class_pairs(subject)},
     advice=advice,
 )
@@ -64,7 +74,7 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
         ),
         similarity="rank correlation of map and evidence over cells of the image: own class with own evidence, less own with other, both ways",
         ceiling="the network's own answer",
-        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for; where evidence of a class lies in the same places always, as in a table, a prior of the class may pass by luck.",
+        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for; where classes form fewer than six groups that share none, a map of the class alone, which never looks at the network, may pass by luck.",
         counted=CLASSES.counted,
     ),
 )

@@ -51,7 +51,7 @@ def advantage(agreements):
     return (agreements[0] - agreements).mean(axis=0)
 
 
-def turns(agreements, seed):
+def turns(agreements, _, seed):
     """p of agreements [ways, units] of a family, adjusted, the largest of several tests: float64 [members].
 
     Better than a way drawn at random, and than every single one: where evidence lies much alike mirrored, in the upper half of all

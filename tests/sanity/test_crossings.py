@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 import lab
 from lab import routines
@@ -14,9 +15,10 @@ from recipes import schema
 from recipes.workshop import Workshop
 from sanity import crossing
 from sanity.checks import checks
-from sanity.checks.class_crossing import CLASSES
+from sanity.checks.class_crossing import CLASSES, flips
 from sanity.checks.image_crossing import IMAGES
 from sanity.checks.place import along, turned, turns
+from sanity.class_pairs import class_groups
 from sanity.crossing import crossed, four
 from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
 from sanity.evidence import Evidence
@@ -82,8 +84,17 @@ def test_what_knows_the_class_and_not_the_network_does_not_pass(verdicts, name):
 
 
 @pytest.mark.parametrize("name", [*bank.BLIND, *bank.WRONG])
-def test_nothing_wrong_passes_all_three(verdicts, name):
-    assert not all(verdicts[check, name].passed for check in CROSSINGS)
+def test_nothing_wrong_passes_all_three(verdicts, patch, name):
+    if not all(verdicts[check, name].passed for check in CROSSINGS):
+        return
+
+    def claimed(network, inputs, objective):
+        return bank.WRONG[name](network, inputs, objective)
+
+    # The loss of a class tells it from others as its score does; that it is no slope of the score shows where it is said to be one.
+    claimed.derivative = "slope"
+    evidence, _ = measure("derivative", claimed, patch, seed=0)
+    assert name == "of_the_loss" and judge([evidence])[0].outcome == "FAIL"
 
 
 @pytest.mark.parametrize("name", bank.RIGHT)
@@ -230,7 +241,7 @@ def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
     right, mirrored = (maps.reshape(24, 49) for maps in (evidence, evidence[:, :, ::-1]))
     agreements = [along(maps, right, turned(cells)) for maps in (right + rng.normal(0, 1, right.shape), mirrored)]
     assert (rotations(np.stack(agreements), seed=0) < 0.01).all(), "against a way drawn at random both are better"
-    own, other = turns(agreements, seed=0)
+    own, other = turns(agreements, {}, 0)
     assert own < 0.01 and other > 0.5
 
 
@@ -491,3 +502,32 @@ def test_what_is_below_the_bar_is_not_said_to_be_above_it():
     assert "by removal it is below 0.05" in one.sentence and "settle" not in one.sentence, one.sentence
     turned_sign = simulated(CLASSES, (-0.3, -0.02), (1.0, 1.0))
     assert turned_sign.finding == "UNDECIDED" and "below zero by removal" in turned_sign.sentence, turned_sign.sentence
+
+
+# The luck of classes ------------------------------------------------------------------------------------------------------
+
+
+def test_maps_of_the_class_alone_pass_no_oftener_than_they_may():
+    """A map of the class goes with its evidence by luck, in all of its images alike: images alone would call that an effect."""
+    alarms, naive = 0, 0
+    for run in range(200):
+        rng = np.random.default_rng([9, run])
+        luck, pairs = rng.normal(size=(24, 24)), rng.permutation(24).reshape(12, 2).repeat(4, axis=0)
+        numbers = np.zeros((2, 2, 48))
+        numbers[0, 0] = [luck[a, a] + luck[b, b] - luck[a, b] - luck[b, a] for a, b in pairs] + rng.normal(size=48)
+        alarms += flips([numbers], {"class_pairs": pairs.tolist()}, run)[0] < 0.05
+        naive += flips([numbers], {}, run)[0] < 0.05
+    assert stats.binomtest(alarms, 200, 0.05, alternative="greater").pvalue > 0.01, alarms
+    assert naive > 20
+
+
+def test_classes_that_are_crossed_through_others_are_one_group():
+    assert class_groups([("a", "b"), ("c", "d"), ("b", "e"), ("d", "c")]).tolist() == [0, 1, 0, 1]
+
+
+def test_too_few_groups_of_classes_to_test_their_luck_are_said(verdicts):
+    numbers = np.zeros((2, 2, 24))
+    numbers[0, 0] = np.random.default_rng(0).normal(1, 0.5, 24)
+    assert flips([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flips([numbers], {}, 0)
+    verdict = verdicts["class_crossing", "gradient_x_input_in_blocks"]
+    assert "fewer than six groups" in verdict.cannot and "1 groups of classes" in verdict.sentence
