@@ -259,7 +259,7 @@ def _crossing(evidence, verdict):
     """The four numbers of a crossing as dots with whiskers: each map with each piece of evidence, of the effect that decided; of
     networks, the ranks on each cue with their lowest and highest network.
     """
-    if verdict["check"] == "truth" and "rank" in evidence.samples:
+    if "rank" in evidence.samples:
         networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
         return figures.spans([(name, values.mean(), values.min(), values.max()) for name, values in networks])
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")

@@ -43,7 +43,7 @@ def test_a_world_is_trained_proven_checked_and_reported(world_run):
         "Follows the cue in use",
         "Responds to class",
         "Measurements",
-        "the motif decides",
+        "the motif of one family decides",
         "sparseness",
     ):
         assert words in report, words

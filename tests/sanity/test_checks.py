@@ -105,7 +105,7 @@ SEEN = [
     ("implementation", "gradient", "AGREES", "PASS"),
     ("implementation", "tf_explain.gradcam", "AGREES", "PASS"),
     ("implementation", "smoothgrad", "NOT APPLICABLE", "INVALID"),
-    ("faithfulness", "gradcam", "BEATS RANDOM ORDER", "INCONCLUSIVE"),
+    ("faithfulness", "integrated_gradients", "BEATS RANDOM ORDER", "INCONCLUSIVE"),
     ("contract", "smoothgrad", "KEPT", "PASS"),
     ("derivative", "gradient", "FORETELLS", "PASS"),
     ("derivative", "gradient_x_input", "FORETELLS", "PASS"),
