@@ -326,3 +326,14 @@ def four(rank):
 
 
 FOUR = ("first cue, used", "second cue, unused", "first cue, unused", "second cue, used")
+
+
+def _also(samples, images, seed):
+    """The four numbers, the interval over images, and the measurements, in words: tuple of pairs."""
+    means = four(samples["rank"]).mean(axis=2).ravel()
+    measured = [(name, values) for name, values in samples.items() if name.startswith(("data/", "rival/", "model/"))]
+    return (
+        ("crossing over images", str(images)),
+        *((name, f"{mean:.2f}") for name, mean in zip(FOUR, means)),
+        *((name, str(two_way(values[None], seed=seed))) for name, values in measured),
+    )
