@@ -193,6 +193,7 @@ def test_whole_numbers_that_wrap_are_not_taken_for_floats():
 
 
 def test_a_channels_first_network_says_how_to_give_it_its_picture():
+    networks.needs_channels_first()
     inputs = keras.Input((3, 12, 10))
     x = keras.layers.Conv2D(4, 3, data_format="channels_first")(inputs)
     x = keras.layers.GlobalAveragePooling2D(data_format="channels_first")(x)

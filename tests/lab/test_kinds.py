@@ -10,7 +10,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.registry import options
 from tests import networks
-from tests.networks import distance, filled, network
+from tests.networks import distance, filled, needs_channels_first, network
 
 rng = np.random.default_rng(5)
 
@@ -351,6 +351,7 @@ def channelled(first):
 
 @pytest.fixture(scope="module")
 def both_ways():
+    needs_channels_first()
     return channelled(first=False), channelled(first=True)
 
 
