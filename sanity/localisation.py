@@ -73,11 +73,6 @@ def signed(maps, shape, pooling="total"):
     return (leaf if leaf.shape == tuple(shape) else resized(leaf, *shape[1:])).astype("float64")
 
 
-def lift(relevance, mask):
-    """Mass inside as a multiple of the area's share: 1 for a map that does not care: float."""
-    return mass(relevance, mask) / float(mask.mean())
-
-
 def _precision(relevance, mask, count):
     if not count or not mask.any():
         return float("nan")

@@ -89,15 +89,6 @@ def within_less_across(within, across, *, seed, draws=DRAWS, level=0.95):
     return _difference(_means(_apart(within), [own, own, images]), across, level)
 
 
-def of_means(statistic, rows, *, seed, draws=DRAWS, level=0.95):
-    """Interval of a statistic of means: rows [kinds, images], resampled by image together; statistic: means [..., kinds] -> [...]."""
-    rows = np.asarray(rows, "float64")
-    (images,) = _counts(rows.shape[1:], seed, draws)
-    found = [_means(row, [images]) for row in rows]
-    point, drawn = np.array([mean for mean, _ in found]), np.stack([means for _, means in found], axis=-1)
-    return _interval(float(statistic(point)), statistic(drawn), level)
-
-
 def separations(similarity, size):
     """How much more alike networks are inside two groups than across, for every way to form the groups: float64 [splits].
 

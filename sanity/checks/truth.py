@@ -39,7 +39,7 @@ SWAPPED = 200
 
 @dataclass(frozen=True)
 class Prepared:
-    """on: the subject at samples whose cues agree. networks: weights, first those that learned the cue, then those that learned the
+    """on: the subject at samples whose cues agree, or as it is where a gate failed. networks: weights, first those that learned the cue, then those that learned the
     rival. masks: bool [2 cues, samples, ...]. gates: of the networks. oracle: float64 [networks, 2 cues, samples], or None where a
     gate failed. used: bool [samples, ...], where filling lowers the first network's score most.
     """
@@ -66,10 +66,10 @@ def prepare(subject, *, seed):
     right = _right(subject.network, networks, samples, count)
     chosen = np.flatnonzero(right.all(axis=0) & (samples[0].told == samples[1].told))[: len(subject.names)]
     passed = (*_learned(subject, right, count), *_used(subject, networks, factors, pair), _enough(chosen))
-    on = _at(subject, samples[0], chosen)
     masks = np.stack([sample.masks[chosen] for sample in samples])
-    prepared = Prepared(on, networks, masks, passed)
-    return prepared if any(gate.status != "passed" for gate in passed) else _answered(prepared)
+    if any(gate.status != "passed" for gate in passed):
+        return Prepared(subject, networks, masks, passed)
+    return _answered(Prepared(_at(subject, samples[0], chosen), networks, masks, passed))
 
 
 def _possible(subject):

@@ -11,7 +11,7 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from sanity.checks import checks
-from sanity.localisation import lift, localisations, relevances, signed
+from sanity.localisation import localisations, relevances, signed
 from sanity.metrics import metrics
 from sanity.removal import cell_masks, extent, fills, first, grid, orders, scores, untouched
 from sanity.seeds import derive_seed
@@ -230,7 +230,6 @@ def test_a_constant_map_gets_the_share_of_the_area_and_never_a_hit(name, expecte
     moved = np.roll(MASK, 2, axis=0)
     for mask in (MASK, moved):
         assert localisations.get(name)(np.ones((6, 6)), mask) == pytest.approx(expected)
-    assert lift(np.ones((6, 6)), MASK) == pytest.approx(1)
 
 
 def test_an_empty_mask_and_an_empty_map_have_no_answer():

@@ -10,7 +10,6 @@ from sanity.statistics import (
     holm,
     krippendorff,
     max_t,
-    of_means,
     pairs,
     separations,
     sign_test,
@@ -165,13 +164,6 @@ def test_an_interval_covers_the_mean_it_estimates():
         found = two_way(values, seed=seed, draws=300)
         hits += found.low <= 0 <= found.high
     assert hits / 200 > 0.87
-
-
-def test_a_statistic_of_means_is_resampled_by_image():
-    rows = np.random.default_rng(0).normal(size=(3, 50))
-    found = of_means(lambda means: means[..., 0] - means[..., 1:].max(axis=-1), rows, seed=0)
-    assert found.mean == pytest.approx(rows[0].mean() - rows[1:].mean(axis=1).max())
-    assert found.low < found.mean < found.high
 
 
 def test_holm_by_hand():

@@ -195,6 +195,17 @@ def test_cues_that_are_not_equally_learnable_are_invalid_with_both_accuracies(se
     )
 
 
+def test_where_nothing_was_learned_and_no_sample_is_left_the_accuracies_are_told(series):
+    untrained = dataclasses.replace(
+        series.world.rival, training=dataclasses.replace(series.world.rival.training, passes=0)
+    )
+    subject = dataclasses.replace(series, world=dataclasses.replace(series.world, rival=untrained))
+    evidence, trace = measure("truth", lab.gradient, subject, seed=0)
+    verdict = judge([evidence])[0]
+    assert trace is None and (verdict.outcome, verdict.finding) == ("INVALID", "GATE FAILED"), verdict.why
+    assert "both cues learned" in verdict.why and "the lowest for the rival cue" in verdict.why
+
+
 def test_a_network_of_the_rival_cue_in_the_place_of_a_twin_is_noticed(series, prepared):
     mixed = (*series.twins[: K - 1], prepared.networks[K])
     verdict = judge([checks.get("truth")(lab.gradient, dataclasses.replace(series, twins=mixed), seed=0)])[0]
