@@ -1,7 +1,7 @@
 """Embeddings: a network of token ids seen from behind its Embedding layers, where there is something to differentiate.
 
-behind, inputs = lifted(network, ids)          the same network, taking {"ids": ..., "vectors": {address: ...}}
-summed(behind, maps)                           its maps, one number a token
+embedded, inputs = to_embeddings(network, ids)  the same network, taking {"ids": ..., "vectors": {address: ...}}
+sum_vectors(embedded, maps)                    its maps, one number a token
 """
 
 import functools
@@ -47,7 +47,7 @@ def _masked_vectors(network, masks, address, vectors):
     return mask[..., None] & tf.ones_like(vectors, tf.bool)
 
 
-def behind(network):
+def embedding_network(network):
     """The network behind its Embedding layers, or the network itself where its ids are embedded by none: made once."""
     if isinstance(network, Embedded) or all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         return network
@@ -57,9 +57,9 @@ def behind(network):
     return network.compiled["embedded"]
 
 
-def lifted(network, inputs):
+def to_embeddings(network, inputs):
     """-> the network behind its Embedding layers, and what it takes for these inputs. Floating inputs come back as they are."""
-    seen = behind(network)
+    seen = embedding_network(network)
     if seen is network:
         return network, network.inputs(inputs)
     arrays = network.inputs(inputs)
@@ -67,7 +67,7 @@ def lifted(network, inputs):
     return seen, {"ids": arrays, "vectors": vectors}
 
 
-def summed(network, maps):
+def sum_vectors(network, maps):
     """Maps of a network behind its Embedding layers -> in the structure and shape of the ids: vectors summed, token by token, float32."""
     leaves = [
         np.zeros(leaf.shape, "float32") if leaf.dtype.kind != "f" else leaf for leaf in tf.nest.flatten(maps["ids"])
@@ -85,25 +85,25 @@ def at_embeddings(explainer):
 
     @functools.wraps(explainer)
     def explained(network, inputs, objective, **options):
-        seen, arrays = lifted(network, inputs)
+        seen, arrays = to_embeddings(network, inputs)
         if seen is network:
             return explainer(network, arrays, objective, **options)
-        maps = explainer(seen, arrays, objective, **lifted_options(network, options))
+        maps = explainer(seen, arrays, objective, **options_to_embeddings(network, options))
         # A map at a layer is no map of the vectors.
-        return summed(seen, maps) if isinstance(maps, dict) else maps
+        return sum_vectors(seen, maps) if isinstance(maps, dict) else maps
 
     return explained
 
 
-def lifted_options(network, options):
+def options_to_embeddings(network, options):
     """Options of an explainer with a baseline of ids, [tokens] or [batch, tokens], put behind the Embedding layers."""
     given = options.get("baseline", 0.0)
-    if np.isscalar(given) or isinstance(network, Embedded) or behind(network) is network:
+    if np.isscalar(given) or isinstance(network, Embedded) or embedding_network(network) is network:
         return options
     rows = tf.nest.map_structure(
         lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf, given, network.spec
     )
-    return {**options, "baseline": lifted(network, rows)[1]}
+    return {**options, "baseline": to_embeddings(network, rows)[1]}
 
 
 def _sources(network):

@@ -8,8 +8,8 @@ import numpy as np
 
 from lab import routines
 from lab.attribution import explainers
-from lab.attribution.paths import starts
-from lab.embeddings import lifted, lifted_options
+from lab.attribution.paths import baselines
+from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
 from lab.isolation import MethodFault, isolated
 from lab.maps import pooled
@@ -24,7 +24,7 @@ class Explanation:
     """maps: float32 in the structure of the inputs, or [batch, rows, columns]. scores: float32 [batch], what was explained.
     target: the objective in words. layer: the layer that was looked at, several as a list, or None. gap: float32 [batch], sum of the map minus the
     score's difference to the baseline, for methods that promise completeness; else None. flags: per sample, a tuple of words
-    ("not finite", "all zero", "constant", and what `doubts` finds). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
+    ("not finite", "all zero", "constant", and what `map_warnings` finds). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
     """
 
     maps: object
@@ -54,14 +54,14 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     """
     refuse_other(network, objective)
     explainer = explainers.get(method)
-    chosen = settled(explainer, network, seed, given)
+    chosen = resolve_options(explainer, network, seed, given)
     arrays = network.inputs(inputs)
     maps = attribute(explainer, network, arrays, objective, **chosen)
     scores = routines.scores(network, arrays, objective)
     gap = None
     if explainers.tag(explainer, "complete"):
-        gap = (total(maps) - risen(explainer, network, arrays, objective, chosen)).astype("float32")
-    found = zip(flags(maps), doubts(explainer, network, arrays, objective))
+        gap = (total(maps) - completeness_target(explainer, network, arrays, objective, chosen)).astype("float32")
+    found = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
     return Explanation(
         maps,
         scores,
@@ -81,7 +81,7 @@ def attribute(explainer, network, inputs, objective, /, **chosen):
     return checked(maps, inputs, explainer, _places(network, chosen))
 
 
-def settled(explainer, network, seed, given):
+def resolve_options(explainer, network, seed, given):
     """The options an explainer will be called with: those given, the seed where it draws, the layer where it needs one."""
     refuse_options(explainer, given)
     known = options(explainer)
@@ -158,13 +158,13 @@ def _places(network, chosen):
     return [place for shape in shapes if isinstance(shape, tuple) for place in (shape[1:], shape[1:-1])]
 
 
-def risen(explainer, network, inputs, objective, chosen):
+def completeness_target(explainer, network, inputs, objective, chosen):
     """What a complete method's map should add up to: the score less the mean score of its baselines, float64 [batch].
 
     For a method that promises nothing, of the baseline that it names, or zero.
     """
-    seen, arrays = lifted(network, inputs)
-    begun = explainers.tag(explainer, "complete", starts)(arrays, lifted_options(network, chosen))
+    seen, arrays = to_embeddings(network, inputs)
+    begun = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, chosen))
     below = np.mean(
         [routines.scores(seen, seen.keep(arrays, each), objective).astype("float64") for each in begun], axis=0
     )
@@ -180,16 +180,16 @@ def total(maps):
 SATURATED = 0.999
 
 
-def doubts(explainer, network, inputs, objective):
+def map_warnings(explainer, network, inputs, objective):
     """What is doubtful about explaining this objective of this network, whatever the map: tuple over samples of tuples of words.
 
     "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
     score leaves through an activation that is not taken off. "a softmax that could not be taken off": scores that add up to
     one, of a model that is closed or has another softmax behind. "a sigmoid that could not be taken off": scores in 0..1 of a
     closed model. "plain through ...": an activation that a gradient rule passes by. And what a method says of
-    itself, in the tag `doubts`: (network, inputs, objective) -> tuple over samples of tuples of words.
+    itself, in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples of tuples of words.
     """
-    own = explainers.tag(explainer, "doubts")
+    own = explainers.tag(explainer, "map_warnings")
     general = _of_the_network(explainer, network, inputs, objective)
     return (
         general if own is None else tuple(map(sum, zip(general, own(network, inputs, objective)), itertools.repeat(())))

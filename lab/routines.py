@@ -25,7 +25,7 @@ def scores(network, inputs, objective):
         trace = network.trace(inputs, objective.paths)
         return score(objective.structure, weights, numbers, trace)
 
-    return run(network, ("scores", objective.structure), body, *asked(network, inputs, objective))
+    return run(network, ("scores", objective.structure), body, *prepare(network, inputs, objective))
 
 
 def outputs(network, inputs, *, logits=True):
@@ -89,7 +89,7 @@ def class_probability(network, inputs, objective):
     return values[np.arange(batch), np.ones(batch, int) if one_unit and term.kind == "logit" else index]
 
 
-def answers(network, inputs, path=None):
+def mean_activations(network, inputs, path=None):
     """What every unit of a layer answers to each sample: its mean over positions, or with no path the logits: float32 [batch, units]."""
     return logits(network, inputs) if path is None else activations(network, inputs, path, pool=True)
 
@@ -128,7 +128,7 @@ def peaks(network, inputs, path):
     return run(network, ("peaks", path), body, (network.inputs(inputs),), ())
 
 
-def reach(network, inputs, path):
+def receptive_field(network, inputs, path):
     """How strongly every input position moves the centre of a layer: mean magnitude of the gradient, float32 [batch, rows, columns]."""
 
     def body(batched, _):
@@ -136,7 +136,7 @@ def reach(network, inputs, path):
         centre = activation[:, activation.shape[1] // 2, activation.shape[2] // 2]
         return tf.reduce_sum(tf.abs(tf.cast(tf.gradients(centre, batched[0])[0], tf.float32)), axis=-1)
 
-    return run(network, ("reach", path), body, (network.inputs(inputs),), ())
+    return run(network, ("receptive_field", path), body, (network.inputs(inputs),), ())
 
 
 def gradient(network, inputs, objective, *, rule=None):
@@ -151,7 +151,7 @@ def gradient(network, inputs, objective, *, rule=None):
             return differentiated(network, objective, weights, inputs, numbers)
 
     refuse_integers(network)
-    return run(network, ("gradient", objective.structure, rule), body, *asked(network, inputs, objective))
+    return run(network, ("gradient", objective.structure, rule), body, *prepare(network, inputs, objective))
 
 
 def layer_gradient(network, inputs, objective, path, rule, **options):
@@ -170,7 +170,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
 
     network.check(objective)
     key = ("layer", objective.structure, path, rule, tuple(sorted(options.items())))
-    return run(network, key, body, *asked(network, inputs, objective))
+    return run(network, key, body, *prepare(network, inputs, objective))
 
 
 def replaced(network, inputs, objective, path, activations, *, slope=False):
@@ -187,7 +187,7 @@ def replaced(network, inputs, objective, path, activations, *, slope=False):
         found = _reached(scores, activation, path, objective)
         return tf.cast(found if slope else scores, tf.float32)
 
-    (arrays, numbers), weights = asked(network, inputs, objective)
+    (arrays, numbers), weights = prepare(network, inputs, objective)
     key = ("replaced", objective.structure, path, slope)
     return run(network, key, body, (arrays, numbers, activations), weights)
 
@@ -222,7 +222,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         return sums
 
     refuse_integers(network)
-    (arrays, numbers), weights = asked(network, inputs, objective)
+    (arrays, numbers), weights = prepare(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
     most = chunks.size(network)
     rows = min(len(tf.nest.flatten(arrays)[0]), most)
@@ -313,7 +313,7 @@ def _spec(array, rows=False):
     return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim == 1 else array.shape, array.dtype)
 
 
-def asked(network, inputs, objective):
+def prepare(network, inputs, objective):
     """-> (inputs, numbers) by row, and the objective's weights, all checked."""
     network.check(objective)
     arrays = network.inputs(inputs)

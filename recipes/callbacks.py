@@ -83,7 +83,7 @@ class Gallery(keras.callbacks.Callback):
             file.write(head + "".join(lines))
 
     def _natural(self):
-        found = routines.answers(self.network, self.inputs, self.layer)
+        found = routines.mean_activations(self.network, self.inputs, self.layer)
         return [f"{each:.6g}" for each in found[:, self.units].max(axis=0)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.explanation import attribute, explain, refuse_options, settled
+from lab.explanation import attribute, explain, refuse_options, resolve_options
 from lab.maps import pooled
 from lab.refusal import Refused, describe
 from lab.registry import nearest
@@ -129,7 +129,7 @@ def _explained(workshop, target, given):
 def _again(workshop, target, given):
     """The maps under another seed than those shown, flattened; none of a method that does not draw."""
     method = workshop.method(given["method"])
-    chosen = settled(method, workshop.network, workshop.recipe.seed, given["options"])
+    chosen = resolve_options(method, workshop.network, workshop.recipe.seed, given["options"])
     if "seed" not in chosen:
         return []
     chosen["seed"] += 1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.environment import tf
-from lab.explanation import attribute, settled
+from lab.explanation import attribute, resolve_options
 from lab.isolation import MethodFault
 from lab.refusal import Refused, describe
 
@@ -31,7 +31,7 @@ def violations(explainer, network, inputs, objective, *, seed=0, **options):
 
 def _broken(explainer, network, arrays, objective, seed, options):
     def ask(inputs, goal):
-        return attribute(explainer, network, inputs, goal, **settled(explainer, network, seed, options))
+        return attribute(explainer, network, inputs, goal, **resolve_options(explainer, network, seed, options))
 
     maps = ask(arrays, objective)
     broken = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.explanation import attribute, settled
+from lab.explanation import attribute, resolve_options
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known
@@ -56,7 +56,7 @@ def measure(check, explainer, subject, *, seed, name=None, settings=None, option
 def refuse(explainer, subject, seed, options):
     """Raise what a method raises when it is asked about the first sample, so that a refusal costs no more than that."""
     inputs = tf.nest.map_structure(lambda leaf: leaf[:1], subject.inputs)
-    chosen = settled(explainer, subject.network, seed, options)
+    chosen = resolve_options(explainer, subject.network, seed, options)
     attribute(explainer, subject.network, inputs, subject.objective.rows([0]), **chosen)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.explanation import attribute, flags, settled
+from lab.explanation import attribute, flags, resolve_options
 from lab.maps import pooled
 from sanity.evidence import Evidence
 from sanity.seeds import derive_seed
@@ -23,7 +23,7 @@ class Viewer:
 
     def __init__(self, explainer, subject, seed, options):
         self.explainer, self.subject, self.seed, self.given = explainer, subject, seed, options
-        self.chosen = settled(explainer, subject.network, seed, options)
+        self.chosen = resolve_options(explainer, subject.network, seed, options)
         self.asked = []
 
     @property

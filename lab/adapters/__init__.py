@@ -1,6 +1,6 @@
 """Adapters: other libraries' explainers made into ours, by their raw arrays and never by their pictures.
 
-A library that is not installed has none registered; tf-explain always is. For callables of your own see `lab.adapters.strangers`.
+A library that is not installed has none registered; tf-explain always is. For callables of your own see `lab.adapters.external`.
 """
 
 import importlib.util

@@ -7,55 +7,55 @@ import inspect
 
 import numpy as np
 
-from lab.adapters.strangers import one_by_one
+from lab.adapters.external import per_sample
 from lab.attribution import explainers
-from lab.attribution.paths import starts
+from lab.attribution.paths import baselines
 from lab.refusal import Refused
 
 
-def _asked(question, layer=None):
+def _asked(score_function, layer=None):
     """What the library calls: `(points, arguments, keys) -> dict`."""
     from saliency.core import base
 
     def call(points, call_model_args=None, expected_keys=None):
-        del call_model_args  # The question knows its own.
+        del call_model_args  # The score function knows its own objective.
         points = np.asarray(points, "float32")
         if base.INPUT_OUTPUT_GRADIENTS in expected_keys:
-            return {base.INPUT_OUTPUT_GRADIENTS: question.gradients(points)}
+            return {base.INPUT_OUTPUT_GRADIENTS: score_function.gradients(points)}
         if base.OUTPUT_LAYER_VALUES in expected_keys:
-            return {base.OUTPUT_LAYER_VALUES: question.scores(points)}
-        values, slopes = question.at(layer, points)
+            return {base.OUTPUT_LAYER_VALUES: score_function.scores(points)}
+        values, slopes = score_function.at(layer, points)
         return {base.CONVOLUTION_LAYER_VALUES: values, base.CONVOLUTION_OUTPUT_GRADIENTS: slopes}
 
     return call
 
 
 @explainers.register(library="saliency", same_as="gradient", derivative="slope")
-@one_by_one
-def gradient(question, sample):
+@per_sample
+def gradient(score_function, sample):
     """PAIR saliency's GradientSaliency (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): signed float32, like the inputs."""
     from saliency.core import GradientSaliency
 
-    return GradientSaliency().GetMask(sample, _asked(question))
+    return GradientSaliency().GetMask(sample, _asked(score_function))
 
 
-@explainers.register(library="saliency", complete=starts)
-@one_by_one
-def integrated_gradients(question, sample, *, x_steps=25):
+@explainers.register(library="saliency", complete=baselines)
+@per_sample
+def integrated_gradients(score_function, sample, *, x_steps=25):
     """PAIR saliency's IntegratedGradients, from zero (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): signed float32, like the inputs."""
     from saliency.core import IntegratedGradients
 
-    return IntegratedGradients().GetMask(sample, _asked(question), x_steps=x_steps, batch_size=x_steps)
+    return IntegratedGradients().GetMask(sample, _asked(score_function), x_steps=x_steps, batch_size=x_steps)
 
 
-@one_by_one
-def guided_ig(question, sample, *, x_steps=200, fraction=0.25, max_dist=0.02):
+@per_sample
+def guided_ig(score_function, sample, *, x_steps=200, fraction=0.25, max_dist=0.02):
     """PAIR saliency's GuidedIG, from zero (Kapishnikov et al. 2021, https://arxiv.org/abs/2106.09788): signed float32, like the inputs."""
     from saliency.core import GuidedIG
 
     start = np.zeros_like(sample)
     given = {"x_steps": x_steps, "fraction": fraction, "max_dist": max_dist}
-    return GuidedIG().GetMask(sample, _asked(question), x_baseline=start, **given)
+    return GuidedIG().GetMask(sample, _asked(score_function), x_baseline=start, **given)
 
 
 # It calls np.quantile(interpolation=...), which newer versions of numpy no longer have.
@@ -65,23 +65,23 @@ if "interpolation" in inspect.signature(np.quantile).parameters:
 
 # Its blurs cost more than its gradients.
 @explainers.register(library="saliency", cost=lambda network, options: 3 * options["steps"])
-@one_by_one
-def blur_ig(question, sample, *, steps=100, max_sigma=50):
+@per_sample
+def blur_ig(score_function, sample, *, steps=100, max_sigma=50):
     """PAIR saliency's BlurIG (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383): signed float32, like the inputs; images only."""
     from saliency.core import BlurIG
 
     _refuse_others(sample)
-    return BlurIG().GetMask(sample, _asked(question), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32))
+    return BlurIG().GetMask(sample, _asked(score_function), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32))
 
 
 @explainers.register(library="saliency", cost=lambda network, options: 300)
-@one_by_one
-def xrai(question, sample):
+@per_sample
+def xrai(score_function, sample):
     """PAIR saliency's XRAI (Kapishnikov et al. 2019, https://arxiv.org/abs/1906.02825): float32 [batch, rows, columns]; images only."""
     from saliency.core import XRAI
 
     _refuse_others(sample)
-    return XRAI().GetMask(sample, _asked(question), batch_size=25)
+    return XRAI().GetMask(sample, _asked(score_function), batch_size=25)
 
 
 def _refuse_others(sample):

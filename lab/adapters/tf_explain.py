@@ -12,7 +12,7 @@ from lab.adapters.limits import one_logit, refuse_head, refuse_uncuttable, top_l
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.attribution.options import at_least, whole
-from lab.attribution.paths import starts
+from lab.attribution.paths import baselines
 from lab.environment import keras, tf
 from lab.refusal import Refused
 
@@ -43,7 +43,7 @@ def gradients_inputs(network, inputs, objective):
     )
 
 
-@explainers.register(library="tf_explain", complete=starts)
+@explainers.register(library="tf_explain", complete=baselines)
 def integrated_gradients(network, inputs, objective, *, n_steps=10):
     """tf-explain's IntegratedGradients: the mean gradient on the path from zero, *not* multiplied by the input, float32 like the inputs.
 

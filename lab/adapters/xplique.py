@@ -7,7 +7,7 @@ import numpy as np
 from lab.adapters.limits import one_logit, refuse_head
 from lab.adapters.silence import silent
 from lab.attribution import explainers
-from lab.attribution.paths import starts
+from lab.attribution.paths import baselines
 from lab.environment import keras
 from lab.refusal import Refused
 
@@ -40,7 +40,7 @@ def gradient_input(network, inputs, objective):
     return _xplique("GradientInput", network, inputs, objective, reducer=None)
 
 
-@explainers.register(library="xplique", complete=starts)
+@explainers.register(library="xplique", complete=baselines)
 def integrated_gradients(network, inputs, objective, *, steps=50):
     """Xplique's IntegratedGradients, from zero, by the trapezoidal rule (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): float32, like the inputs."""
     return _xplique("IntegratedGradients", network, inputs, objective, steps=steps, reducer=None)

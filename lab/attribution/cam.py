@@ -8,7 +8,7 @@ divided by its own largest magnitude, resized to the finest, and averaged.
 import numpy as np
 
 from lab import chunks, routines
-from lab.attribution import copies, explainers, rules
+from lab.attribution import explainers, monte_carlo, rules
 from lab.attribution.noise import copier, drawing
 from lab.attribution.options import plain, whole
 from lab.embeddings import at_embeddings
@@ -51,10 +51,12 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
     arrays = network.inputs(inputs)
 
     def at(address):
-        def ask(points, goal):
+        def explain(points, goal):
             return routines.layer_gradient(network, points, goal, address, rules.slope)
 
-        means = copies.summed(network, arrays, objective, samples, copier(network, drawn), ask, powers=(1, 2, 3))
+        means = monte_carlo.accumulate(
+            network, arrays, objective, samples, copier(network, drawn), explain, powers=(1, 2, 3)
+        )
         activation, *means = (
             laid(network, address, each) for each in (routines.activations(network, arrays, address), *means)
         )

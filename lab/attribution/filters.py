@@ -36,7 +36,7 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
     explainer: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
     stays, in cycles over the whole map. -> the explainer's maps, float32. Raises Refused for maps without positions.
     """
-    from lab.explanation import attribute, settled
+    from lab.explanation import attribute, resolve_options
 
     at_least("cutoff", cutoff, 0)
     inner, given = explainers.get(explainer), options or {}
@@ -45,7 +45,7 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
             f"A method that draws needs a seed. Received: {explainers.name(inner)} without options={{'seed': ...}}."
         )
     arrays = network.inputs(inputs)
-    maps = attribute(inner, network, arrays, objective, **settled(inner, network, None, given))
+    maps = attribute(inner, network, arrays, objective, **resolve_options(inner, network, None, given))
     if isinstance(maps, np.ndarray) and np.shape(arrays) != maps.shape:
         return low_passed(maps, cutoff, channelled=explainers.tag(inner, "resolution") == "activation")
     return tf.nest.map_structure(lambda leaf, array: low_passed(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)

@@ -30,7 +30,7 @@ def left_out(network, inputs, objective):
     return (np.abs(scores - total) / np.where(size > 0, size, 1)).astype("float32")
 
 
-def doubts(network, inputs, objective):
+def map_warnings(network, inputs, objective):
     """Words for what FullGrad left out: tuple over samples of tuples of words, empty where that is next to nothing."""
     return tuple(
         (f"{share:.0%} of the score left out",) if share > TOLD else ()
@@ -38,7 +38,7 @@ def doubts(network, inputs, objective):
     )
 
 
-@explainers.register(doubts=doubts)
+@explainers.register(map_warnings=map_warnings)
 def fullgrad(network, inputs, objective):
     """FullGrad, gradient times input and gradient times bias of every layer with positions (Srinivas, Fleuret 2019, https://arxiv.org/abs/1905.00780).
 
@@ -80,7 +80,7 @@ def decomposed(network, inputs, objective):
         total = tf.add_n([tf.reduce_sum(tf.reshape(each, [tf.shape(each)[0], -1]), axis=1) for each in parts.values()])
         return parts, tf.cast(scores, tf.float32) - total
 
-    (arrays, numbers), weights = routines.asked(network, inputs, objective)
+    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     return routines.run(network, ("fullgrad", objective.structure), body, (arrays, numbers), weights)
 
 

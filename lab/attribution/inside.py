@@ -3,10 +3,10 @@
 import numpy as np
 
 from lab import chunks, routines
-from lab.attribution import copies, explainers, rules
+from lab.attribution import explainers, monte_carlo, rules
 from lab.attribution.options import plain, whole
-from lab.attribution.paths import filled, path_nodes, starts
-from lab.embeddings import lifted, lifted_options
+from lab.attribution.paths import baselines, broadcast_baseline, path_nodes
+from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
 
 
@@ -19,7 +19,7 @@ def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
     return plain(routines.layer_gradient(network, inputs, objective, _address(network, layer), rules.product))
 
 
-@explainers.register(resolution="activation", complete=starts)
+@explainers.register(resolution="activation", complete=baselines)
 def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
     """Integrated gradients from a layer's activation at the baseline to that at the input (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, at a layer).
 
@@ -32,21 +32,21 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
     here, there = (routines.activations(seen, each, address) for each in (start, arrays))
     where, weights = path_nodes(whole("steps", steps), "gauss")
 
-    def make(some, indices):
+    def sample(some, indices):
         places = where[indices].reshape(1, -1, *[1] * (here.ndim - 1))
         points = some["from"][:, None] + places * (some["to"] - some["from"])[:, None]
         repeated = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:, None], len(indices), axis=1), some["inputs"])
         return {"inputs": repeated, "at": points}, None
 
-    def ask(points, goal):
+    def explain(points, goal):
         return routines.replaced(seen, points["inputs"], goal, address, points["at"], slope=True)
 
     given = {"inputs": arrays, "from": here, "to": there}
-    sums = copies.summed(seen, given, objective, steps, make, ask, weights=weights)[0]
+    sums = monte_carlo.accumulate(seen, given, objective, steps, sample, explain, weights=weights)[0]
     return plain(sums * (there - here))
 
 
-@explainers.register(resolution="activation", complete=starts)
+@explainers.register(resolution="activation", complete=baselines)
 def layer_conductance(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
     """Conductance, how much of integrated gradients flows through each unit of a layer (Dhamdhere, Sundararajan, Yan 2018, https://arxiv.org/abs/1805.12233).
 
@@ -74,16 +74,16 @@ def internal_influence(network, inputs, objective, *, layer=None, steps=50, base
     seen, arrays, start = _ends(network, inputs, baseline)
     where, weights = path_nodes(whole("steps", steps), "gauss")
 
-    def make(some, indices):
+    def sample(some, indices):
         return tf.nest.map_structure(
             lambda leaf, base: _between(leaf, base, where[indices]), some["to"], some["from"]
         ), None
 
-    def ask(points, goal):
+    def explain(points, goal):
         return routines.layer_gradient(seen, points, goal, address, rules.slope)
 
     given = {"to": arrays, "from": start}
-    return plain(copies.summed(seen, given, objective, steps, make, ask, weights=weights)[0])
+    return plain(monte_carlo.accumulate(seen, given, objective, steps, sample, explain, weights=weights)[0])
 
 
 def _address(network, layer):
@@ -95,9 +95,13 @@ def _address(network, layer):
 
 def _ends(network, inputs, baseline):
     """-> the network behind its Embedding layers, its inputs, and its baseline in their shape."""
-    seen, arrays = lifted(network, inputs)
-    start = lifted_options(network, {"baseline": baseline})["baseline"]
-    return seen, arrays, tf.nest.map_structure(np.ascontiguousarray, seen.keep(arrays, filled(arrays, start)))
+    seen, arrays = to_embeddings(network, inputs)
+    start = options_to_embeddings(network, {"baseline": baseline})["baseline"]
+    return (
+        seen,
+        arrays,
+        tf.nest.map_structure(np.ascontiguousarray, seen.keep(arrays, broadcast_baseline(arrays, start))),
+    )
 
 
 def _between(leaf, base, places):

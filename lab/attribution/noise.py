@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab import routines
-from lab.attribution import copies, explainers
+from lab.attribution import explainers, monte_carlo
 from lab.attribution.options import at_least, one_of, plain, seed_of, whole
 from lab.embeddings import at_embeddings
 from lab.environment import tf
@@ -38,18 +38,18 @@ def noise_tunnel(
     explainer: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
     same draws; on token ids, of what embeds them. -> the explainer's maps, float32. Raises Refused for an unknown one or option.
     """
-    from lab.explanation import attribute, settled
+    from lab.explanation import attribute, resolve_options
 
     drawn = drawing(samples, noise, variant, seed)
     inner = explainers.get(explainer)
-    chosen = settled(inner, network, seed, options or {})
+    chosen = resolve_options(inner, network, seed, options or {})
 
-    def ask(points, goal):
+    def explain(points, goal):
         return attribute(inner, network, points, goal, **chosen)
 
     arrays = network.inputs(inputs)
     powers = (1,) if variant == "mean" else (1, 2)
-    sums = copies.summed(network, arrays, objective, samples, copier(network, drawn), ask, powers=powers)
+    sums = monte_carlo.accumulate(network, arrays, objective, samples, copier(network, drawn), explain, powers=powers)
     return plain(sums[0]) if variant == "mean" else _varied(variant, *sums)
 
 
@@ -74,14 +74,14 @@ def noisy(leaf, _, options, indices, number):
 
 
 def copier(network, options):
-    """`make` of `copies.summed`: the same noisy copies outside a graph, drawn by the options of `drawing`, masked steps as they are."""
+    """`sample` of `monte_carlo.accumulate`: the same noisy copies outside a graph, drawn by the options of `drawing`, masked steps as they are."""
 
-    def make(some, indices):
+    def sample(some, indices):
         pairs = zip(tf.nest.flatten(some), network.masks(tf.nest.map_structure(tf.constant, some)))
         leaves = [_copied(leaf, mask, options, indices, number) for number, (leaf, mask) in enumerate(pairs)]
         return tf.nest.pack_sequence_as(some, leaves), None
 
-    return make
+    return sample
 
 
 def _copied(leaf, mask, options, indices, number):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import fft
 
 from lab import chunks, routines
-from lab.attribution import copies, explainers
+from lab.attribution import explainers, monte_carlo
 from lab.attribution.noise import noisy
 from lab.attribution.options import at_least, one_of, plain, seed_of, share, whole
 from lab.embeddings import at_embeddings
@@ -12,14 +12,14 @@ from lab.environment import tf
 from lab.refusal import Refused
 
 
-def starts(arrays, chosen):
+def baselines(arrays, chosen):
     """The baselines of a straight path's options: list of structures like the inputs. What a method's map should add up to is
     the score less the mean score of these.
     """
     several = chosen.get("baselines", chosen.get("references"))
     if several is None:
-        return [tf.nest.map_structure(np.ascontiguousarray, filled(arrays, chosen.get("baseline", 0.0)))]
-    bases = gathered(arrays, several)
+        return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, chosen.get("baseline", 0.0)))]
+    bases = stack_baselines(arrays, several)
     rows = len(tf.nest.flatten(arrays)[0])
     return [chunks.picked(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
 
@@ -29,7 +29,7 @@ def blurred_starts(arrays, chosen):
     return [tf.nest.map_structure(lambda leaf: _blurred(*_waves(leaf), chosen.get("max_sigma", MAX_SIGMA))[0], arrays)]
 
 
-@explainers.register(complete=starts)
+@explainers.register(complete=baselines)
 @at_embeddings
 def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, baselines=None, nodes="gauss"):
     """Integrated gradients along the straight path from a baseline (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
@@ -42,17 +42,17 @@ def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, 
     where, weights = path_nodes(whole("steps", steps), nodes)
     arrays = network.inputs(inputs)
     if baselines is not None:
-        bases = gathered(arrays, baselines)
+        bases = stack_baselines(arrays, baselines)
         count = len(tf.nest.flatten(bases)[0])
         which, where = np.repeat(np.arange(count), steps), np.tile(where, count)
         return _from(network, arrays, objective, bases, which, where, np.tile(weights, count) / count)
-    start = network.keep(arrays, filled(arrays, baseline))
+    start = network.keep(arrays, broadcast_baseline(arrays, baseline))
     options = {"nodes": where, "weights": weights}
     sums = routines.sampled_gradient(network, arrays, objective, _on_path, options, steps, beside=start)
     return plain(tf.nest.map_structure(lambda total, leaf, base: total * (leaf - base), sums, arrays, start))
 
 
-@explainers.register(complete=starts)
+@explainers.register(complete=baselines)
 @at_embeddings
 def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noise=0.0, seed):
     """Expected gradients, or GradientSHAP (Erion, Janizek, Sturmfels, Lundberg, Lee 2021, https://arxiv.org/abs/1906.10670; Lundberg, Lee 2017, https://arxiv.org/abs/1705.07874).
@@ -62,7 +62,7 @@ def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noi
     the inputs, signed float32, in units of the score; their expected sum is score(inputs) - mean score(references).
     """
     arrays = network.inputs(inputs)
-    bases = gathered(arrays, references)
+    bases = stack_baselines(arrays, references)
     at_least("noise", noise, 0)
     rng, count = np.random.default_rng(seed), len(tf.nest.flatten(bases)[0])
     which = rng.integers(0, count, whole("samples", samples))
@@ -71,7 +71,7 @@ def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noi
     )
 
 
-@explainers.register(complete=starts)
+@explainers.register(complete=baselines)
 @at_embeddings
 def guided_integrated_gradients(network, inputs, objective, *, steps=200, fraction=0.25, max_dist=0.02, baseline=0.0):
     """Guided integrated gradients: at every step the features of the smallest gradients go first (Kapishnikov, Venugopalan, Avci, Wedin, Terry, Bolukbasi 2021, https://arxiv.org/abs/2106.09788).
@@ -84,7 +84,7 @@ def guided_integrated_gradients(network, inputs, objective, *, steps=200, fracti
     share("max_dist", max_dist)
     routines.refuse_integers(network)
     arrays = network.inputs(inputs)
-    start = network.keep(arrays, filled(arrays, baseline))
+    start = network.keep(arrays, broadcast_baseline(arrays, baseline))
     whole("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(network)):
@@ -118,17 +118,17 @@ def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma
     kept = network.kept(arrays)
     given = waves if kept is None else {"waves": waves, "inputs": arrays, "kept": kept}
 
-    def make(some, indices):
+    def sample(some, indices):
         sigmas = max_sigma * (1 - where[indices])
         some_waves = some if kept is None else some["waves"]
         made = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(some_waves)]
         points, speeds = (tf.nest.pack_sequence_as(some_waves, parts) for parts in zip(*made))
         return (points, speeds) if kept is None else _still(points, speeds, some)
 
-    def ask(points, goal):
+    def explain(points, goal):
         return routines.gradient(network, points, goal)[1]
 
-    return plain(copies.summed(network, given, objective, steps, make, ask, weights=weights)[0])
+    return plain(monte_carlo.accumulate(network, given, objective, steps, sample, explain, weights=weights)[0])
 
 
 def _still(points, speeds, some):
@@ -153,7 +153,7 @@ def path_nodes(steps, nodes):
     return ((places + 1) / 2).astype("float32"), (weights / 2).astype("float32")
 
 
-def filled(arrays, baseline):
+def broadcast_baseline(arrays, baseline):
     """A baseline in the structure and shape of the inputs; ids stay as they are. Raises Refused where it does not broadcast."""
     same = (
         tf.nest.map_structure(lambda _: baseline, arrays)
@@ -168,7 +168,7 @@ def filled(arrays, baseline):
         ) from error
 
 
-def gathered(arrays, given):
+def stack_baselines(arrays, given):
     """Several baselines in the structure of the inputs: arrays [references, ...]. Raises Refused where they do not fit.
 
     given: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].

@@ -96,7 +96,7 @@ def field(network, layer, seed=0):
     if layer is None or not isinstance(shape, tuple) or len(shape) != 4 or network.size is None:
         return None
     noise = np.random.default_rng(seed).uniform(0, 255, (4, *network.size, network.preprocessing.channels))
-    felt = routines.reach(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(axis=0)
+    felt = routines.receptive_field(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(axis=0)
     strong = felt > FELT * felt.max()
     return tuple(int(np.ptp(np.flatnonzero(strong.any(axis=axis))) + 1) for axis in (1, 0))
 
@@ -114,5 +114,5 @@ def window(network, layer, place, box):
 
 def strongest(network, image, layer, count=16):
     """The channels of a layer that answer most to one image [rows, columns, 3] in 0..255: list of int, strongest first."""
-    means = routines.answers(network, network.preprocess(image), layer)[0]
+    means = routines.mean_activations(network, network.preprocess(image), layer)[0]
     return [int(each) for each in np.argsort(-means, kind="stable")[:count]]

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from lab.attribution import explainers
-from lab.explanation import risen, total
+from lab.explanation import completeness_target, total
 from lab.refusal import Refused
 from sanity import gates
 from sanity.checks import checks
@@ -29,7 +29,7 @@ def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options)
     viewer = Viewer(explainer, subject, seed, options)
     network, goal, count = subject.network, subject.objective, draws if viewer.draws else 1
     drawn = [viewer.maps(state=("draw", turn)) for turn in range(count)]
-    rise = risen(explainer, network, network.inputs(subject.inputs), goal, viewer.chosen)
+    rise = completeness_target(explainer, network, network.inputs(subject.inputs), goal, viewer.chosen)
     added = np.stack([total(maps) for maps in drawn])
     scale = np.abs(rise).mean()
     samples = {"gap": np.abs(added.mean(axis=0) - rise) / scale, "error": _error(added) / scale}

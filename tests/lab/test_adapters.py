@@ -5,11 +5,11 @@ import math
 import keras
 import numpy as np
 import pytest
+from lab.adapters.strangers import per_sample
 
 import lab
 from lab import routines
 from lab.adapters.silence import silent
-from lab.adapters.strangers import one_by_one
 from lab.attribution import explainers
 from lab.environment import tf
 from sanity.contract import violations
@@ -185,7 +185,7 @@ def test_a_callable_that_asks_for_scores_is_an_explainer():
     rng = np.random.default_rng(0)
     w, b = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=3).astype("float32")
     network, points = networks.network(networks.linear(w, b)), rng.normal(size=(4, 5)).astype("float32")
-    explainer = one_by_one(shapley)
+    explainer = per_sample(shapley)
     record = lab.explain(network, points, lab.logit([0, 1, 2, 0]), method=explainer)
     np.testing.assert_allclose(record.maps, w[:, [0, 1, 2, 0]].T * points, rtol=1e-3, atol=1e-5)
     assert record.options["asked"] == "one sample at a time" and record.method.endswith("shapley")
@@ -197,7 +197,7 @@ def test_a_callable_that_asks_for_gradients_may_draw(small):
         points = sample + scale * np.random.default_rng(seed).normal(size=(5, *sample.shape))
         return question.gradients(points.astype("float32")).mean(axis=0)
 
-    explainer = one_by_one(noisy)
+    explainer = per_sample(noisy)
     assert violations(explainer, small, networks.images(), GOAL) == []
     assert distance(maps_of(small, explainer, scale=0.0), lab.gradient(small, networks.images(), GOAL)) < 1e-4
     with pytest.raises(ValueError, match="Unknown option"):

@@ -375,7 +375,7 @@ def test_padding_ids_keep_their_vectors():
     ids = rng.integers(1, 20, (2, 7))
     ids[:, 4:] = 0
     assert np.array_equal(seen.kept(ids), ids == 0)
-    embedded, arrays = lab.embeddings.lifted(seen, ids)
+    embedded, arrays = lab.embeddings.to_embeddings(seen, ids)
     kept = embedded.kept(arrays)["vectors"]["words"]
     assert kept.shape == (2, 7, 4) and kept[:, 4:].all() and not kept[:, :4].any()
     spread = lab.explain(seen, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps

@@ -10,7 +10,7 @@ import lab
 from lab import routines
 from lab.attribution import explainers, regions
 from lab.attribution.filters import low_passed
-from lab.attribution.fullgrad import decomposed, doubts, left_out
+from lab.attribution.fullgrad import decomposed, left_out, map_warnings
 from lab.attribution.paths import path_nodes
 from lab.environment import tf
 from lab.maps import resized
@@ -236,15 +236,15 @@ def test_fullgrad_says_what_it_leaves_out():
     np.testing.assert_allclose(left_out(network, inputs, GOAL), expected, rtol=1e-3, atol=1e-4)
     for dense in (hidden, last):
         dense.bias.assign(np.zeros(dense.bias.shape))
-    assert left_out(network, inputs, GOAL).max() < 1e-3 and doubts(network, inputs, GOAL) == ((),) * 4
+    assert left_out(network, inputs, GOAL).max() < 1e-3 and map_warnings(network, inputs, GOAL) == ((),) * 4
     hidden = keras.layers.GlobalAveragePooling2D()(Shifted()(network.model.inputs[0]))
     seen = networks.network(networks.filled(keras.Model(network.model.inputs, keras.layers.Dense(5)(hidden))))
     scores, dense = routines.scores(seen, inputs, GOAL), seen.model.layers[-1]
     rest = 3 * np.asarray(dense.kernel).sum(0)[INDEX] + np.asarray(dense.bias)[INDEX]
     expected = np.abs(rest) / np.maximum(np.abs(scores), np.abs(scores - rest))
     np.testing.assert_allclose(left_out(seen, inputs, GOAL), expected, rtol=1e-3)
-    assert doubts(seen, inputs, GOAL)[0] == (f"{expected[0]:.0%} of the score left out",)
-    assert explainers.tag(lab.fullgrad, "doubts") is doubts
+    assert map_warnings(seen, inputs, GOAL)[0] == (f"{expected[0]:.0%} of the score left out",)
+    assert explainers.tag(lab.fullgrad, "map_warnings") is map_warnings
 
 
 def test_wrappers_are_explained_by_name(small):

@@ -1,10 +1,10 @@
-"""Strangers: explainers that ask a model by callbacks, one sample at a time, made into ours.
+"""External: explainers that ask a model for scores, one sample at a time, made into explainers of ours.
 
-def shapley(question, sample):                       # sample: one input without its batch axis
-    explainer = shap.KernelExplainer(question.scores, background)
+def shapley(score_function, sample):                 # sample: one input without its batch axis
+    explainer = shap.KernelExplainer(score_function.scores, background)
     return explainer.shap_values(sample[None])[0]
 
-lab.explain(network, inputs, objective, method=one_by_one(shapley))
+lab.explain(network, inputs, objective, method=per_sample(shapley))
 """
 
 import functools
@@ -18,7 +18,7 @@ from lab.environment import tf
 from lab.refusal import Refused
 
 
-class Question:
+class ScoreFunction:
     """What a network says of points near one sample: `scores(points) -> [n]`, `gradients(points) -> [n, ...]`, and at a layer."""
 
     def __init__(self, network, objective, row):
@@ -45,8 +45,8 @@ class Question:
         return self.objective.rows([self.row] * len(tf.nest.flatten(points)[0]))
 
 
-def one_by_one(explain):
-    """A function `(question, sample, **options) -> map of the sample` as an explainer of ours, which asks it sample by sample.
+def per_sample(explain):
+    """A function `(score_function, sample, **options) -> map of the sample` as an explainer of ours, which asks it sample by sample.
 
     The map has the sample's own shape, or lies over its positions. An option `seed` makes it one that draws; each sample is
     asked with the same seed, so that its map does not depend on its company. Raises Refused for several inputs.
@@ -58,7 +58,9 @@ def one_by_one(explain):
         arrays = network.inputs(inputs)
         if not isinstance(arrays, np.ndarray):
             raise Refused(f"{explain.__name__} explains models of one input. Received: several.")
-        maps = [explain(Question(network, objective, row), arrays[row].copy(), **options) for row in range(len(arrays))]
+        maps = [
+            explain(ScoreFunction(network, objective, row), arrays[row].copy(), **options) for row in range(len(arrays))
+        ]
         return np.stack([np.asarray(each) for each in maps]).astype("float32")
 
     first = [

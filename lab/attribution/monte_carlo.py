@@ -1,4 +1,4 @@
-"""Copies: every input several times over, explained in blocks that fit the network's memory, and summed as they come."""
+"""Monte Carlo: weighted sums of maps over copies of each input, computed in blocks that fit the network's memory."""
 
 import numpy as np
 
@@ -6,29 +6,29 @@ from lab import chunks
 from lab.environment import tf
 
 
-def summed(network, arrays, objective, samples, make, ask, *, weights=None, powers=(1,)):
+def accumulate(network, arrays, objective, samples, sample, explain, *, weights=None, powers=(1,)):
     """Weighted sums, over copies of each input, of what is asked of them: a list of structures of float32 arrays, one a power.
 
-    make: `(some inputs, indices) -> (copies [rows, width, ...], factors)`, in any structure of arrays; ask: `(copies [rows *
+    sample: `(some inputs, indices) -> (copies [rows, width, ...], factors)`, in any structure of arrays; explain: `(copies [rows *
     width, ...], objective) -> maps`, multiplied by the factors where these are not None. weights: [samples], 1 / samples each
     where None. powers: of the maps, each summed by itself. A copy depends on its index alone.
     """
     weights = np.full(samples, 1 / samples) if weights is None else np.asarray(weights)
     most, count = chunks.size(network), len(tf.nest.flatten(arrays)[0])
     found = [
-        _rows(arrays, objective, np.arange(count)[part], most, weights.astype("float32"), make, ask, powers)
+        _rows(arrays, objective, np.arange(count)[part], most, weights.astype("float32"), sample, explain, powers)
         for part in chunks.slices(count, most)
     ]
     return [tf.nest.map_structure(lambda *parts: np.concatenate(parts), *each) for each in zip(*found)]
 
 
-def _rows(arrays, objective, rows, most, weights, make, ask, powers):
+def _rows(arrays, objective, rows, most, weights, sample, explain, powers):
     """The sums of some rows, as many copies at once as there is room for."""
     some, totals = chunks.picked(arrays, rows), None
     for part in chunks.slices(len(weights), max(1, most // len(rows))):
         indices = np.arange(len(weights))[part]
-        copies, factors = make(some, indices)
-        maps = ask(tf.nest.map_structure(_flat, copies), objective.rows(np.repeat(rows, len(indices))))
+        copies, factors = sample(some, indices)
+        maps = explain(tf.nest.map_structure(_flat, copies), objective.rows(np.repeat(rows, len(indices))))
         maps = _apart(maps, len(rows), len(indices))
         maps = maps if factors is None else tf.nest.map_structure(np.multiply, maps, factors)
         sums = [_sum(maps, power, weights[indices]) for power in powers]
