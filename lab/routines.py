@@ -198,7 +198,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) -> ([batch, width, ...],
     weights [width], factors)`; each gradient is multiplied by its factors ([batch, width, ...], or None for one). Its numbers
     come in `options`, a dict of arrays, and in `beside`, one array per leaf and row (None: the inputs again). A sample depends
-    on its index alone, never on its place in a batch, so neither chunking nor company changes a map. Leaves of whole numbers
+    on its index alone, never on its place in a batch, so neither chunking nor the rest of the batch changes a map. Leaves of whole numbers
     stay as they are. -> structure of the inputs, or a pair of them with `squares`.
     """
 

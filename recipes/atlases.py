@@ -15,28 +15,28 @@ from recipes.store import encode, pack
 LARGEST, SHOWN = 112, 4
 
 
-def jobs(number, asked, workshop):
+def jobs(number, asked, session):
     """One job for each atlas of a recipe; raises Refused for a layer without positions."""
-    network = workshop.network
+    network = session.network
     canvas(network)
     if asked.layer not in network.shapes:
         raise Refused(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
     network.spatial(asked.layer, axes=2)
     maps.layouts.get(asked.layout)
     if asked.image:
-        read(asked.image, channels=workshop.channels)
+        read(asked.image, channels=session.channels)
     rows, columns = network.shapes[asked.layer][1:3]
     cells = rows * columns + asked.groups if asked.image else asked.side**2
     kind = "blocks" if asked.image else "atlas"
     yield Job(f"atlas/{number}", kind, {"atlas": number}, passes=cells * asked.steps)
 
 
-def do_blocks(workshop, _, job):
+def draw_blocks(session, _, job):
     """Building blocks of one photograph: a picture at every position, groups of neurons, and the strongest channels at each."""
-    asked, network = workshop.recipe.atlas[job.given["atlas"]], workshop.network
-    image = read(asked.image, channels=workshop.channels)
+    asked, network = session.recipe.atlas[job.given["atlas"]], session.network
+    image = read(asked.image, channels=session.channels)
     inputs = network.preprocess(image, fit="crop")
-    seed = workshop.recipe.seed
+    seed = session.recipe.seed
     cells = maps.grid(network, inputs, asked.layer, seed=seed, steps=asked.steps)
     grouped = maps.groups(network, inputs, asked.layer, asked.groups, seed=seed)
     drawn = maps.pictured(network, grouped.directions, asked.layer, seed=seed, steps=asked.steps)
@@ -49,14 +49,14 @@ def do_blocks(workshop, _, job):
     return {"atlas.npz": pack(arrays), "about.json": encode(about), **files}
 
 
-def do_atlas(workshop, _, job):
+def lay_out_atlas(session, _, job):
     """A map of what a layer holds over all images."""
-    asked, network = workshop.recipe.atlas[job.given["atlas"]], workshop.network
-    seed = workshop.recipe.seed
-    found = maps.atlas(network, workshop.stock, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
+    asked, network = session.recipe.atlas[job.given["atlas"]], session.network
+    seed = session.recipe.seed
+    found = maps.atlas(network, session.stock, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
     if not len(found.cells):
         raise Refused(
-            f"An atlas needs cells with two images or more. Received: {len(workshop.stock)} images on {asked.side} x {asked.side} cells."
+            f"An atlas needs cells with two images or more. Received: {len(session.stock)} images on {asked.side} x {asked.side} cells."
         )
     drawn = maps.pictured(network, found.vectors, asked.layer, seed=seed, steps=asked.steps)
     whole = np.full((asked.side, asked.side, *drawn.images.shape[1:]), 0.5, "float32")
@@ -67,7 +67,7 @@ def do_atlas(workshop, _, job):
         "image": None,
         "rows": asked.side,
         "columns": asked.side,
-        "images": len(workshop.stock),
+        "images": len(session.stock),
     }
     arrays = {"cells": found.cells, "counts": found.counts, "vectors": found.vectors, "places": found.places}
     return {"atlas.npz": pack(arrays), "about.json": encode(about), "grid.png": png(_joined(whole))}

@@ -11,7 +11,7 @@ from lab.refusal import Refused
 from recipes.errors import Failed, Gated, Group, full_disk, own_output, plain_errors
 
 
-def together(*decorators):
+def compose_options(*decorators):
     """Several click options as one decorator."""
 
     def decorate(function):
@@ -25,7 +25,7 @@ def together(*decorators):
 # Natural images of a gallery are streamed: any number of them may be looked at.
 MANY = 1_000_000_000
 
-model_options = together(
+model_options = compose_options(
     click.option(
         "--model",
         "source",
@@ -58,7 +58,7 @@ model_options = together(
     ),
     click.option("--allow-code", is_flag=True, help="Load model files that run Python code of their own."),
 )
-asking = together(
+asking = compose_options(
     click.option(
         "--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class."
     ),
@@ -72,7 +72,7 @@ asking = together(
         "--levels", type=click.IntRange(1), metavar="N", help="The white of deep images, such as 4095 for 12 bits."
     ),
 )
-run_options = together(
+run_options = compose_options(
     click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder for the run."),
     click.option(
         "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn; recorded."
@@ -124,7 +124,7 @@ def list_(what, **model):
         click.echo(_listing(what, model))
 
 
-picturing = together(
+picturing = compose_options(
     click.option("--layer", help="Path of a layer (`lab list layers`), or logits."),
     click.option(
         "--units", help='Channels such as "0-63,80"; for logits, class names or indices, separated by commas.'
@@ -187,7 +187,7 @@ def gallery(
         shown["layers"] = layers or "*"
     else:
         shown |= _units(layer, units, "0-15", top_for)
-    _go(context, "gallery", rest, {"gallery": [shown], "images": {"folder": images, "most": MANY} if images else {}})
+    _run(context, "gallery", rest, {"gallery": [shown], "images": {"folder": images, "most": MANY} if images else {}})
 
 
 def _units(layer, units, default, top_for=None):
@@ -232,7 +232,7 @@ def explain(context, images, method, target, output, region, levels, table, laye
     layers = [each.strip() for each in (layer or "").split(",") if each.strip()]
     wanted["layer"] = layers[0] if len(layers) == 1 else layers or None
     shown = {**_images(images, levels), "table": table}
-    _go(context, "explain", rest, {"explain": wanted, "images": shown})
+    _run(context, "explain", rest, {"explain": wanted, "images": shown})
 
 
 def _images(paths, levels):
@@ -261,10 +261,10 @@ def atlas(context, layer, image, images, steps, side, groups, layout, **rest):
         raise click.UsageError("An atlas is of one --image or of a folder of --images. Received: both.")
     asked = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
     given = {"folder": images, "most": MANY} if images else {}
-    _go(context, "atlas", rest, {"atlas": [asked], "images": given})
+    _run(context, "atlas", rest, {"atlas": [asked], "images": given})
 
 
-judging = together(
+judging = compose_options(
     click.option(
         "--fail-on",
         type=click.Choice(["fail", "inconclusive"]),
@@ -360,7 +360,7 @@ def check(
     picture = {name: rest.pop(name) for name in OF_PICTURES}
     if subject == "features":
         _refuse(context, OF_MAPS, "is of maps. Received: --subject features.")
-        _go(context, "features", rest, _feature_tables(picture, check_names, images), fail_on, baseline)
+        _run(context, "features", rest, _feature_tables(picture, check_names, images), fail_on, baseline)
         return
     _refuse(context, OF_PICTURES, "is of pictures: add --subject features. Received: --subject maps.")
     check_names = check_names or "parameters"
@@ -379,7 +379,7 @@ def check(
         raise click.UsageError("--twins, --misled and --samples are of a world. Received: no --world.")
     elif images or levels:
         tables["images"] = {"folder": images, "levels": levels}
-    _go(context, "check", rest, tables, fail_on, baseline)
+    _run(context, "check", rest, tables, fail_on, baseline)
 
 
 def _feature_tables(picture, names, images):
@@ -500,7 +500,7 @@ def init(path):
 # What the commands share --------------------------------------------------------------------------------------------------
 
 
-def _go(context, name, rest, tables, fail_on=None, baseline=None):
+def _run(context, name, rest, tables, fail_on=None, baseline=None):
     """Build a recipe from a command's words and carry it out."""
     from recipes import schema
 
@@ -541,13 +541,13 @@ def _carry_out(context, recipe, rest, allow_code, fail_on, baseline=None):
             fresh=not rest["resume"],
             allow_code=allow_code,
         )
-    _tell(done, rest["as_json"], None if before is None else changes(before, done.verdicts))
+    _print_result(done, rest["as_json"], None if before is None else changes(before, done.verdicts))
     if done.failed:
         raise Failed(f"{len(done.failed)} of the jobs failed: {done.failed[0][0]}: {done.failed[0][1]}")
     _gate(done, fail_on)
 
 
-def _tell(done, as_json, changed):
+def _print_result(done, as_json, changed):
     cards = [(family, each) for family, judged in done.verdicts.items() for each in judged["verdicts"]]
     if as_json:
         verdicts = [

@@ -73,6 +73,7 @@ def _plain_warnings():
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
+        warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
         warnings.showwarning = show
         yield
 

@@ -21,14 +21,14 @@ from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
 
 
-def jobs(chosen, workshop):
+def jobs(chosen, session):
     """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises Refused for what does not exist."""
     refuse_strangers(chosen)
-    network, images = workshop.network, len(workshop.images)
-    workshop.subject(chosen.question)
+    network, images = session.network, len(session.images)
+    session.subject(chosen.question)
     for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
         network.spatial(each)
-    maps = [_maps(chosen, method, workshop, images) for method in chosen.methods]
+    maps = [_maps(chosen, method, session, images) for method in chosen.methods]
     return [
         Job("photographs", "photographs", {}),
         *maps,
@@ -49,15 +49,15 @@ def refuse_strangers(table):
             )
 
 
-def _maps(chosen, method, workshop, images):
-    function, options = workshop.method(method), dict(chosen.options.get(method, {}))
+def _maps(chosen, method, session, images):
+    function, options = session.method(method), dict(chosen.options.get(method, {}))
     refuse_options(function, options)
     if chosen.layer is not None and "layer" in known(function):
         options.setdefault("layer", chosen.layer)
     given = {"method": method, "question": chosen.question, "options": options}
     draws = 2 if "seed" in known(function) else 1
     return Job(
-        f"explain/{slug(method)}", "maps", given, passes=images * draws * passes(function, options, workshop.network)
+        f"explain/{slug(method)}", "maps", given, passes=images * draws * passes(function, options, session.network)
     )
 
 
@@ -75,39 +75,39 @@ def passes(function, options, network):
     return counted if cost is None else cost(network, {**known(function), **options})
 
 
-def do_photographs(workshop, *_):
+def show_photographs(session, *_):
     """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
-    network = workshop.network
-    seen = network.deprocess(_leaves(network, workshop.subject(workshop.recipe.explain.question).inputs)[0])
+    network = session.network
+    seen = network.deprocess(_leaves(network, session.subject(session.recipe.explain.question).inputs)[0])
     return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
 
 
-def do_maps(workshop, _, job):
+def compute_maps(session, _, job):
     """One method's maps of all images; of one that draws, a second draw beside them; or the words of its refusal, or of its fault."""
-    target = workshop.subject(job.given["question"])
+    target = session.subject(job.given["question"])
     about = {"method": job.given["method"], "names": target.names, "options": job.given["options"]}
     about |= {"refused": None, "fault": None}
     try:
-        record = _explained(workshop, target, job.given)
-        again = _again(workshop, target, job.given)
+        record = _explained(session, target, job.given)
+        again = _again(session, target, job.given)
     except Refused as error:
         return Outcome({"about.json": encode({**about, "refused": " ".join(str(error).split())})})
     except Exception as error:
         # Whatever a method raises costs its own maps, and is told there.
         fault = describe(error)
         return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
-    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(_leaves(workshop.network, record.maps))}
+    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(_leaves(session.network, record.maps))}
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(again)}
     arrays |= {"scores": record.scores, "targets": target.targets}
     arrays |= {} if record.gap is None else {"gap": record.gap}
     about |= {
-        "columns": workshop.images.columns if "maps/1" in arrays else (),
+        "columns": session.images.columns if "maps/1" in arrays else (),
         "target": record.target,
         "layer": record.layer,
         "head": record.head,
         "flags": record.flags,
         "options": record.options,
-        "classes": [workshop.network.class_name(index, target.output) for index in arrays["targets"]],
+        "classes": [session.network.class_name(index, target.output) for index in arrays["targets"]],
         "correct": None if target.correct is None else target.correct.tolist(),
     }
     return Outcome({"maps.npz": pack(arrays), "about.json": encode(about)})
@@ -120,23 +120,23 @@ def _leaves(network, structure):
     return [leaves[place], *(leaf for number, leaf in enumerate(leaves) if number != place)]
 
 
-def _explained(workshop, target, given):
-    options = {"seed": workshop.recipe.seed, **given["options"]}
-    method = workshop.method(given["method"])
-    return explain(workshop.network, target.inputs, target.objective, method=method, **options)
+def _explained(session, target, given):
+    options = {"seed": session.recipe.seed, **given["options"]}
+    method = session.method(given["method"])
+    return explain(session.network, target.inputs, target.objective, method=method, **options)
 
 
-def _again(workshop, target, given):
+def _again(session, target, given):
     """The maps under another seed than those shown, flattened; none of a method that does not draw."""
-    method = workshop.method(given["method"])
-    chosen = resolve_options(method, workshop.network, workshop.recipe.seed, given["options"])
+    method = session.method(given["method"])
+    chosen = resolve_options(method, session.network, session.recipe.seed, given["options"])
     if "seed" not in chosen:
         return []
     chosen["seed"] += 1
-    return _leaves(workshop.network, attribute(method, workshop.network, target.inputs, target.objective, **chosen))
+    return _leaves(session.network, attribute(method, session.network, target.inputs, target.objective, **chosen))
 
 
-def do_agreement(workshop, store, job):
+def measure_agreement(session, store, job):
     """Rank agreement of every two methods with its null, of every drawing method with itself, overviews, and all of it as tables."""
     asked = [_made(store, key) for key in job.needs if store.there(key)]
     made = [each for each in asked if each["arrays"]]
@@ -145,7 +145,7 @@ def do_agreement(workshop, store, job):
     planes = {
         each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
     }
-    seed = workshop.recipe.seed
+    seed = session.recipe.seed
     found = agreement(planes, seed=seed) if len(planes) > 1 else None
     drawn = [each for each in made if "again/0" in each["arrays"]]
     seeds = {

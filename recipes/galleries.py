@@ -16,7 +16,7 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from lab.visualization import examples, spectrum
 from lab.visualization.canvas import canvas
-from lab.visualization.company import ancestors, links, usage
+from lab.visualization.connections import ancestors, links, usage
 from lab.visualization.maximize import maximize
 from lab.visualization.parameterizations import chosen, parameterizations
 from lab.visualization.regularizers import diversity
@@ -34,9 +34,9 @@ BOTTOM = 4
 COUNT = 20
 
 
-def jobs(number, gallery, workshop):
+def jobs(number, gallery, session):
     """The jobs of one gallery: for every layer a survey of natural images, and its units in batches."""
-    network = workshop.network
+    network = session.network
     canvas(network, gallery.size)
     chosen(gallery.parameterization)
     transforms.get(gallery.transforms)
@@ -50,9 +50,9 @@ def jobs(number, gallery, workshop):
                 "layer": layer,
                 "units": units,
                 "natural": gallery.natural,
-                "company": gallery.company,
+                "connections": gallery.connections,
             }
-            yield Job(f"survey/{name}", "survey", given, passes=len(workshop.stock) * (0.4 + 2 * gallery.company))
+            yield Job(f"survey/{name}", "survey", given, passes=len(session.stock) * (0.4 + 2 * gallery.connections))
         for start in range(0, len(units), gallery.batch):
             part = units[start : start + gallery.batch]
             given = {"gallery": number, "layer": layer, "units": part}
@@ -121,10 +121,10 @@ def _depth(network, layer):
 # Natural images -----------------------------------------------------------------------------------------------------------
 
 
-def do_survey(workshop, _, job):
+def survey(session, _, job):
     """One pass over the stock: the natural images of each unit asked for, its neighbours, and the classes that use it."""
-    given, network, stock = job.given, workshop.network, workshop.stock
-    found = surveyed(workshop, given["layer"])
+    given, network, stock = job.given, session.network, session.stock
+    found = surveyed(session, given["layer"])
     units = np.array(given["units"])
     shown = [found.top[units, : given["natural"]], found.bottom[units, :BOTTOM], found.strip()[0][units]]
     box = examples.field(network, given["layer"])
@@ -146,23 +146,23 @@ def do_survey(workshop, _, job):
         "top": [[stock.names[index] for index in row] for row in shown[0]],
         "bottom": [[stock.names[index] for index in row] for row in shown[1]],
         "links": _links(network, given["layer"], units) if given["layer"] else {},
-        "classes": _classes(workshop, given["layer"], units) if given["layer"] and given["company"] else {},
+        "classes": _classes(session, given["layer"], units) if given["layer"] and given["connections"] else {},
     }
     return {"survey.npz": pack(arrays), "about.json": encode(about)}
 
 
-def surveyed(workshop, layer):
-    """The survey of a layer over the run's stock, kept on the shelf for every run to share."""
-    network, stock = workshop.network, workshop.stock
+def surveyed(session, layer):
+    """The survey of a layer over the run's natural images, kept in the cache for every run to share."""
+    network, stock = session.network, session.stock
     # What a survey finds depends on the network as it is built and fed, and not on its weights alone.
     built = [(each.path, each.type, each.shape) for each in network.layers()]
-    seen = (network.fingerprint(), built, network.preprocessing, workshop.stock_hash, layer, workshop.recipe.images.fit)
+    seen = (network.fingerprint(), built, network.preprocessing, session.stock_hash, layer, session.recipe.images.fit)
     named = f"{seen}{examples.KEPT}{COUNT}{provenance.own_source()}"
 
     def make():
-        return examples.survey(network, stock, layer=layer, count=COUNT, fit=workshop.recipe.images.fit).as_arrays()
+        return examples.survey(network, stock, layer=layer, count=COUNT, fit=session.recipe.images.fit).as_arrays()
 
-    arrays = workshop.surveys.keep(hashlib.sha256(named.encode()).hexdigest(), make)
+    arrays = session.surveys.keep(hashlib.sha256(named.encode()).hexdigest(), make)
     return examples.Survey(**{**arrays, "count": int(arrays["count"])})
 
 
@@ -177,12 +177,12 @@ def _links(network, layer, units):
     return {int(unit): [row(unit, before), row(unit, after)] for unit in units}
 
 
-def _classes(workshop, layer, units):
+def _classes(session, layer, units):
     """The classes that draw most on each unit: dict of unit to list of [class, contribution]."""
-    network = workshop.network
+    network = session.network
     if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2 or layer not in ancestors(network):
         return {}
-    classes, drawn = usage(network, workshop.stock, layer, count=1, fit=workshop.recipe.images.fit)
+    classes, drawn = usage(network, session.stock, layer, count=1, fit=session.recipe.images.fit)
     order = np.argsort(-drawn[:, units], axis=0, kind="stable")[:4]
     return {
         int(unit): [[network.class_name(int(classes[row])), float(drawn[row, unit])] for row in order[:, place]]
@@ -235,17 +235,17 @@ def thumbnail(image, side=THUMBNAIL):
 # Pictures -----------------------------------------------------------------------------------------------------------------
 
 
-def do_pictures(workshop, _, job):
+def draw_pictures(session, _, job):
     """A batch of units drawn: their pictures as PNG, which are the arrays in eight bits, and what is known of the climb."""
-    given, network = job.given, workshop.network
-    gallery, units = workshop.recipe.gallery[given["gallery"]], given["units"]
+    given, network = job.given, session.network
+    gallery, units = session.recipe.gallery[given["gallery"]], given["units"]
     pictures = maximize(
         network,
         goal(given["layer"], units),
         steps=gallery.steps,
         size=gallery.size,
-        seed=workshop.recipe.seed,
-        parameterization=_parameterization(workshop, gallery),
+        seed=session.recipe.seed,
+        parameterization=_parameterization(session, gallery),
         regularizers=_regularizers(network, gallery, given["layer"]),
         transforms=gallery.transforms,
         facets=gallery.facets,
@@ -263,15 +263,15 @@ def do_pictures(workshop, _, job):
     return {"pictures.npz": pack(arrays), "about.json": encode(about), **_image_files(gallery, units, pictures)}
 
 
-def _parameterization(workshop, gallery):
+def _parameterization(session, gallery):
     """The parameterization as it is named; with `spectrum = "images"` MaCo's is measured on the run's own images."""
     if gallery.spectrum == "packages":
         return gallery.parameterization
-    rows, columns, channels = canvas(workshop.network, gallery.size).shape
+    rows, columns, channels = canvas(session.network, gallery.size).shape
     if channels != 3:
         raise Refused(f"A spectrum of images is measured in colours. Received: a network of {channels} channels.")
-    measure = functools.partial(spectrum.magnitude, workshop.stock.images, rows, columns)
-    return parameterizations.get("maco")(magnitude=workshop.once(("spectrum", rows, columns), measure))
+    measure = functools.partial(spectrum.magnitude, session.stock.images, rows, columns)
+    return parameterizations.get("maco")(magnitude=session.once(("spectrum", rows, columns), measure))
 
 
 def _regularizers(network, gallery, layer):

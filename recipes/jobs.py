@@ -1,7 +1,7 @@
 """Jobs: a recipe expanded to small, picklable descriptions, each turned into files by a pure function.
 
-jobs(recipe, workshop) -> [Job]          what there is to do, gathering steps last
-work(job, workshop, store) -> Outcome        its files, and the fault that they tell of
+jobs(recipe, session)  -> [Job]          what there is to do, gathering steps last
+work(job, session, store)  -> Outcome        its files, and the fault that they tell of
 """
 
 import csv
@@ -24,52 +24,52 @@ from sanity.examination import judged, measure, refuse_settings, stand_in
 from sanity.statistics import two_way
 
 
-def jobs(recipe, workshop):
+def jobs(recipe, session):
     """Every job of a recipe, checked against the network before anything runs: list of `Job`.
 
     Raises Refused for a layer, unit, class, method or check that does not exist.
     """
-    pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, workshop)]
-    laid = [job for number, each in enumerate(recipe.atlas) for job in atlases.jobs(number, each, workshop)]
-    studied = [job for number, each in enumerate(recipe.features) for job in studies.jobs(number, each, workshop)]
-    explained = explanations.jobs(recipe.explain, workshop) if recipe.explain else []
+    pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, session)]
+    laid = [job for number, each in enumerate(recipe.atlas) for job in atlases.jobs(number, each, session)]
+    studied = [job for number, each in enumerate(recipe.features) for job in studies.jobs(number, each, session)]
+    explained = explanations.jobs(recipe.explain, session) if recipe.explain else []
     if recipe.world:
-        workshop.refuse_world()
+        session.refuse_world()
     trained = [Job("networks", "networks", {})] if recipe.world else []
-    evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, workshop)]
+    evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, session)]
     verdicts = [_judging(evidence)] if evidence else []
     return [*pictures, *laid, *studied, *explained, *trained, *evidence, *verdicts]
 
 
-def work(job, workshop, store):
+def work(job, session, store):
     """What came of a job -> `Outcome`."""
-    made = _KINDS[job.kind](workshop, store, job)
+    made = _KINDS[job.kind](session, store, job)
     return made if isinstance(made, Outcome) else Outcome(made)
 
 
 # Evidence and verdicts ----------------------------------------------------------------------------------------------------
 
 
-def _evidence(number, chosen, workshop):
+def _evidence(number, chosen, session):
     refuse_settings(chosen.check, chosen.settings)
     refuse_strangers(chosen)
     extra = [name for name in explainers.names(control=True) if name not in chosen.methods] if chosen.controls else []
-    world = workshop.recipe.world
+    world = session.recipe.world
     if world is None:
-        workshop.subject(chosen.question)
+        session.subject(chosen.question)
     for method in [*chosen.methods, *extra]:
-        refuse_options(workshop.method(method), chosen.options.get(method, {}))
+        refuse_options(session.method(method), chosen.options.get(method, {}))
         given = {"check": chosen.check, "method": method, "question": chosen.question, "settings": chosen.settings}
         given["options"] = chosen.options.get(method, {})
         looks = explanations.passes(
-            workshop.method(method), given["options"], None if world else workshop.network
+            session.method(method), given["options"], None if world else session.network
         ) * _looks(chosen)
         yield Job(
             f"check/{number}-{chosen.check}/{slug(method)}",
             "evidence",
             given,
             ("networks",) if world else (),
-            passes=(world.images if world else len(workshop.images)) * looks,
+            passes=(world.images if world else len(session.images)) * looks,
         )
 
 
@@ -85,12 +85,12 @@ def _looks(chosen):
     return 3 + seeds * (1 if chosen.settings.get("mode", "full") == "full" else 20)
 
 
-def _do_networks(workshop, *_):
-    """Train a world's networks, or take them from the shelf, and say what they are."""
-    subject = workshop.subject()
+def train_networks(session, *_):
+    """Train a world's networks, or take them from the cache, and say what they are."""
+    subject = session.subject()
     about = {
-        "world": workshop.world.name,
-        "oracle": workshop.world.oracle,
+        "world": session.world.name,
+        "oracle": session.world.oracle,
         "right": None if subject.correct is None else float(np.mean(subject.correct)),
         "proof": subject.truth.proof if subject.truth else None,
         "memorized": list(subject.memorized),
@@ -104,17 +104,17 @@ def _do_networks(workshop, *_):
     return {"networks.json": encode(about), "samples.npz": pack(shown)}
 
 
-def _do_evidence(workshop, _, job):
+def measure_evidence(session, _, job):
     given = job.given
     made, trace = measure(
         given["check"],
-        workshop.method(given["method"]),
-        workshop.subject(given["question"]),
-        seed=workshop.recipe.seed,
+        session.method(given["method"]),
+        session.subject(given["question"]),
+        seed=session.recipe.seed,
         name=given["method"],
         settings=given["settings"],
         options=given["options"],
-        prepare=lambda: workshop.shared(given["check"], given["question"], given["settings"]),
+        prepare=lambda: session.shared(given["check"], given["question"], given["settings"]),
     )
     fault = made.failed[0].words if trace else None
     return Outcome(_as_files(replace(made, method=given["method"])), fault, trace)
@@ -140,9 +140,9 @@ def evidence(store, key):
     )
 
 
-def _do_judge(workshop, store, job):
+def judge_family(session, store, job):
     """One family per check of the recipe, so that every method is judged beside the others and its controls."""
-    families, seed = {}, workshop.recipe.seed
+    families, seed = {}, session.recipe.seed
     for key, check, method in job.given["rows"]:
         families.setdefault(key.split("/")[1], []).append(_measured(store, key, check, method))
     rulings = {name: judged(family, seed=seed) for name, family in families.items() if _judged(family)}
@@ -151,7 +151,7 @@ def _do_judge(workshop, store, job):
     files = {
         "verdicts.json": encode(plain),
         "verdicts.csv": _table({name: ruling.verdicts for name, ruling in rulings.items()}),
-        "junit.xml": junit(workshop.recipe.name, plain),
+        "junit.xml": junit(session.recipe.name, plain),
     }
     return {**files, "measurements.json": encode(measured)}
 
@@ -235,17 +235,17 @@ def _line(family, verdict):
 
 
 _KINDS = {
-    "survey": galleries.do_survey,
-    "pictures": galleries.do_pictures,
-    "blocks": atlases.do_blocks,
-    "atlas": atlases.do_atlas,
-    "drawn": studies.do_drawn,
-    "feature": studies.do_feature,
-    "recovery": studies.do_recovery,
-    "photographs": explanations.do_photographs,
-    "maps": explanations.do_maps,
-    "agreement": explanations.do_agreement,
-    "networks": _do_networks,
-    "evidence": _do_evidence,
-    "judge": _do_judge,
+    "survey": galleries.survey,
+    "pictures": galleries.draw_pictures,
+    "blocks": atlases.draw_blocks,
+    "atlas": atlases.lay_out_atlas,
+    "drawn": studies.draw_features,
+    "feature": studies.measure_feature,
+    "recovery": studies.measure_recovery,
+    "photographs": explanations.show_photographs,
+    "maps": explanations.compute_maps,
+    "agreement": explanations.measure_agreement,
+    "networks": train_networks,
+    "evidence": measure_evidence,
+    "judge": judge_family,
 }

@@ -29,13 +29,13 @@ class Progress:
         else:
             click.echo(text, file=self.stream)
 
-    def begin(self, waiting, done, workshop):
+    def begin(self, waiting, done, session):
         """Say what there is to do and about how long it will take, compiling included."""
         self.began, self.done, self.compiled = time.perf_counter(), 0.0, set()
         if self.quiet or not waiting:
             self.expected = {}
             return
-        gradient, compiling = _measured(sum(job.passes for job in waiting), workshop)
+        gradient, compiling = _measured(sum(job.passes for job in waiting), session)
         self.expected = _expected(waiting, gradient, compiling)
         # What was measured is no part of the work.
         self.began = time.perf_counter()
@@ -74,11 +74,11 @@ class Progress:
             self.bar = None
 
 
-def _measured(passes, workshop):
+def _measured(passes, session):
     """Seconds of one sample's gradient and of compiling it: float, float; the first is None where it is not worth measuring."""
-    if passes < 200 or workshop.recipe.world or workshop.network.size is None or len(workshop.network.places()) > 1:
+    if passes < 200 or session.recipe.world or session.network.size is None or len(session.network.places()) > 1:
         return None, COMPILING
-    gradient, compiling = workshop.seconds_per_gradient()
+    gradient, compiling = session.seconds_per_gradient()
     return gradient, max(COMPILING, compiling)
 
 

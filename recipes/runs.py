@@ -12,9 +12,9 @@ from recipes import provenance, schema, signals
 from recipes.explanations import lines
 from recipes.jobs import jobs, unmeasured, work
 from recipes.report.page import page
+from recipes.session import Session
 from recipes.store import Store, digest, encode
 from recipes.studies import flagged
-from recipes.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     written, for whatever the recipe asks that cannot be had; Stopped when it is interrupted.
     """
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
-    workshop = Workshop(recipe, root, allow_code=allow_code)
-    listed = jobs(recipe, workshop)
-    manifest = _manifest(recipe, workshop)
+    session = Session(recipe, root, allow_code=allow_code)
+    listed = jobs(recipe, session)
+    manifest = _manifest(recipe, session)
     store = Store(root, recipe.name, manifest["digest"])
     with store.open(fresh=fresh, wait=progress.say):
         store.write("manifest.json", encode(manifest))
         try:
-            failed = _work_through(listed, workshop, store, progress)
+            failed = _work_through(listed, session, store, progress)
             _publish(store, *page(recipe, manifest, listed, store))
         except KeyboardInterrupt as error:
             raise Stopped(store.path, sum(store.done(job.key) for job in listed), len(listed)) from error
@@ -81,22 +81,22 @@ def _publish(store, text, beside):
     store.write("index.html", text.encode("utf-8", "backslashreplace"))
 
 
-def _manifest(recipe, workshop):
+def _manifest(recipe, session):
     methods = schema.method_names(recipe)
     known = {
         "recipe": schema.canonical(recipe),
-        "hashes": workshop.hashes(),
-        "code": {"lab": provenance.own_source(), **workshop.sources()},
+        "hashes": session.hashes(),
+        "code": {"lab": provenance.own_source(), **session.sources()},
         "versions": provenance.versions(methods),
         "seed": recipe.seed,
     }
     return {**known, "digest": digest(known)[:12]}
 
 
-def _work_through(listed, workshop, store, progress):
+def _work_through(listed, session, store, progress):
     """Do what is not done; go on past a job that fails, and leave out those that cannot do without it. -> list of (key, error)."""
     waiting = _waiting(listed, store)
-    progress.begin(waiting, len(listed) - len(waiting), workshop)
+    progress.begin(waiting, len(listed) - len(waiting), session)
     failed, seconds = [], {}
     for job in waiting:
         if store.done(job.key):
@@ -105,7 +105,7 @@ def _work_through(listed, workshop, store, progress):
         missing = [] if job.gathers else [key for key in job.needs if not store.done(key)]
         start = time.perf_counter()
         with progress.doing(job):
-            error = f"waits for {missing[0]}, which failed" if missing else _attempt(job, workshop, store)
+            error = f"waits for {missing[0]}, which failed" if missing else _attempt(job, session, store)
         seconds[job.key] = round(time.perf_counter() - start, 3)
         if error:
             failed.append((job.key, error))
@@ -123,10 +123,10 @@ def _waiting(listed, store):
     return list(waiting.values())
 
 
-def _attempt(job, workshop, store):
+def _attempt(job, session, store):
     """One job; the error in one line if it fails, its traceback beside the run."""
     try:
-        outcome = work(job, workshop, store)
+        outcome = work(job, session, store)
         signals.stop_if_arrived()
         store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
     except Exception as error:

@@ -4,7 +4,8 @@ import math
 import pathlib
 import re
 import tomllib
-from typing import Annotated, Any, Literal
+import warnings
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -55,9 +56,22 @@ Methods = Annotated[list[Method], AfterValidator(_distinct)]
 
 
 class Table(BaseModel):
-    """A table of a recipe: unknown keys are errors."""
+    """A table of a recipe: unknown keys are errors, and a key by its former name is a warning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    former_names: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_keys(cls, values):
+        if not isinstance(values, dict):
+            return values
+        former = {key: cls.former_names[key] for key in values if key in cls.former_names}
+        for old, new in former.items():
+            if new in values:
+                raise Refused(f"{new!r} was called {old!r}: give it once. Received: both")
+            warnings.warn(f"the key {old!r} of a recipe is now called {new!r}", DeprecationWarning, stacklevel=2)
+        return {former.get(key, key): value for key, value in values.items()}
 
 
 class Model(Table):
@@ -94,6 +108,7 @@ class Images(Table):
 class Gallery(Table):
     """Pictures of units: channels of a layer, of every block output that fits a pattern, or classes by name or index."""
 
+    former_names: ClassVar[dict[str, str]] = {"company": "connections"}
     layer: str | None = None
     layers: str | None = None
     units: Units = []
@@ -108,7 +123,7 @@ class Gallery(Table):
     diversity: float = Field(0.0, ge=0)
     animate: bool = False
     natural: int = Field(8, ge=0, le=20)
-    company: bool = True
+    connections: bool = True
     batch: int = Field(16, ge=1)
 
     @model_validator(mode="after")

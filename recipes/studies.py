@@ -26,9 +26,9 @@ from sanity.features.study import Study, pictures
 KINDS = ("honest", "fooled")
 
 
-def jobs(number, asked, workshop):
+def jobs(number, asked, session):
     """The jobs of one study: pictures of every network under it, every check of them, and the words."""
-    network = workshop.network
+    network = session.network
     units = [network.class_index(each) for each in asked.logits] or asked.units
     refuse_several_outputs(network, asked.layer)
     network.check(goal(asked.layer, units))
@@ -40,7 +40,7 @@ def jobs(number, asked, workshop):
     for name in [*asked.others, *([asked.observer] if asked.observer else [])]:
         _refuse_unknown_model(name)
     if asked.fooled:
-        _refuse_detector(asked, workshop)
+        _refuse_detector(asked, session)
     else:
         for address in asked.path_layers:
             network.refuse_unknown(address)
@@ -63,11 +63,11 @@ def _refuse_unknown_model(name):
         raise Refused(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
 
 
-def _refuse_detector(asked, workshop):
+def _refuse_detector(asked, session):
     if asked.layer is None:
         raise Refused("A fooling circuit is built around channels of a layer. Received: a study of logits.")
-    layer = detector(asked, workshop.network)
-    workshop.network.check(goal(layer, [0]))
+    layer = detector(asked, session.network)
+    session.network.check(goal(layer, [0]))
 
 
 def detector(asked, network):
@@ -101,11 +101,11 @@ def name_of(asked):
     return asked.parameterization if asked.transforms == "robust" else f"{asked.parameterization}, {asked.transforms}"
 
 
-def do_drawn(workshop, _, job):
+def draw_features(session, _, job):
     """Several pictures of every unit."""
-    given, asked = job.given, workshop.recipe.features[job.given["study"]]
-    network, layer, units = _under(workshop, given)
-    drawn = pictures(visualizer(asked), network, layer, units, seed=workshop.recipe.seed, count=asked.pictures)
+    given, asked = job.given, session.recipe.features[job.given["study"]]
+    network, layer, units = _under(session, given)
+    drawn = pictures(visualizer(asked), network, layer, units, seed=session.recipe.seed, count=asked.pictures)
     about = {
         "kind": given["kind"],
         "network": network.name,
@@ -114,7 +114,7 @@ def do_drawn(workshop, _, job):
         "named": given["units"],
     }
     if given["kind"] == "fooled":
-        made = _fooled(workshop, given["study"])
+        made = _fooled(session, given["study"])
         about |= {"gap": made.gap, "detector": made.detector, "told": made.told, "decoys": made.decoys}
     files = {
         f"{named:05d}-{seed}.png": png(each)
@@ -124,31 +124,31 @@ def do_drawn(workshop, _, job):
     return {"pictures.npz": pack({"images": drawn}), "about.json": encode(about), **files}
 
 
-def _under(workshop, given):
+def _under(session, given):
     """The network under study, the layer and the units as it knows them."""
-    asked = workshop.recipe.features[given["study"]]
+    asked = session.recipe.features[given["study"]]
     if not asked.fooled:
-        return workshop.network, asked.layer, tuple(given["units"])
-    made = _fooled(workshop, given["study"])
+        return session.network, asked.layer, tuple(given["units"])
+    made = _fooled(session, given["study"])
     return (made.honest if given["kind"] == "honest" else made.fooled), None, tuple(range(len(given["units"])))
 
 
-def _fooled(workshop, number):
+def _fooled(session, number):
     """The fooling circuit of a study, built once in a process."""
-    return workshop.once(("fooled", number), functools.partial(_build, workshop, number))
+    return session.once(("fooled", number), functools.partial(_build, session, number))
 
 
-def _build(workshop, number):
-    asked, network = workshop.recipe.features[number], workshop.network
+def _build(session, number):
+    asked, network = session.recipe.features[number], session.network
     units = asked.units
-    fit = workshop.recipe.images.fit
-    natural = network.preprocess(list(workshop.stock.images), fit=fit)
+    fit = session.recipe.images.fit
+    natural = network.preprocess(list(session.stock.images), fit=fit)
     stops = np.unique(np.geomspace(1, asked.steps, 6).astype(int)).tolist()
     climbed = maximize(
         network,
         goal(asked.layer, units),
         steps=asked.steps,
-        seed=workshop.recipe.seed + 1000,
+        seed=session.recipe.seed + 1000,
         parameterization=asked.parameterization,
         transforms=asked.transforms,
         snapshots=stops,
@@ -168,38 +168,38 @@ def _as_shown(network, images, transforms_name):
     return network.preprocessing.apply(255.0 * np.concatenate(seen)).astype("float32")
 
 
-def study(workshop, store, given):
+def study(session, store, given):
     """The `Study` that a study's checks look at."""
-    asked = workshop.recipe.features[given["study"]]
-    network, layer, units = _under(workshop, given)
+    asked = session.recipe.features[given["study"]]
+    network, layer, units = _under(session, given)
     drawn = store.arrays(f"study/{given['study']}/{given['kind']}/pictures", "pictures.npz")["images"]
     if asked.fooled:
-        made = workshop.once(("survey", given["study"], given["kind"]), lambda: _surveyed(workshop, network))
+        made = session.once(("survey", given["study"], given["kind"]), lambda: _surveyed(session, network))
     else:
-        made = surveyed(workshop, layer)
+        made = surveyed(session, layer)
     settings = {"steps": asked.steps, "parameterization": asked.parameterization, "transforms": asked.transforms}
-    fit = workshop.recipe.images.fit
-    return Study(network, layer, units, workshop.stock, made, visualizer(asked), drawn, name_of(asked), fit, settings)
+    fit = session.recipe.images.fit
+    return Study(network, layer, units, session.stock, made, visualizer(asked), drawn, name_of(asked), fit, settings)
 
 
-def _surveyed(workshop, network):
-    return survey(network, workshop.stock, count=20, fit=workshop.recipe.images.fit)
+def _surveyed(session, network):
+    return survey(network, session.stock, count=20, fit=session.recipe.images.fit)
 
 
-def do_feature(workshop, store, job):
+def measure_feature(session, store, job):
     """One check of one network's pictures."""
-    given, asked = job.given, workshop.recipe.features[job.given["study"]]
+    given, asked = job.given, session.recipe.features[job.given["study"]]
     check = features.get(given["check"])
     # Made only for a check that takes them: other networks take memory and time.
     known = {
         "networks": lambda: asked.networks,
-        "others": lambda: _others(workshop, asked),
-        "observer": lambda: _observer(workshop, asked),
+        "others": lambda: _others(session, asked),
+        "observer": lambda: _observer(session, asked),
         "layers": lambda: tuple(asked.path_layers),
     }
     chosen_options = {name: make() for name, make in known.items() if name in options(check)}
-    pictured = study(workshop, store, given)
-    made = _named(check(pictured, seed=workshop.recipe.seed, **chosen_options), pictured.units, given["units"])
+    pictured = study(session, store, given)
+    made = _named(check(pictured, seed=session.recipe.seed, **chosen_options), pictured.units, given["units"])
     return _files(made, [asdict(each) for each in flags(made)], asdict(summary(made)), given["units"])
 
 
@@ -212,10 +212,10 @@ def _named(evidence, units, named):
     return replace(evidence, samples={**evidence.samples, "rival": rivals})
 
 
-def do_recovery(workshop, _, job):
+def measure_recovery(session, _, job):
     """Templates set by hand, drawn by the same visualizer."""
-    asked = workshop.recipe.features[job.given["study"]]
-    made = recovery.recovery(visualizer(asked), seed=workshop.recipe.seed, name=name_of(asked))
+    asked = session.recipe.features[job.given["study"]]
+    made = recovery.recovery(visualizer(asked), seed=session.recipe.seed, name=name_of(asked))
     word, value, why = recovery.judged(made)
     return _files(made, [], asdict(Flag("recovery", -1, word, value, why)), [])
 
@@ -243,13 +243,13 @@ def flagged(jobs, store):
             yield {"network": network, "fooled": fooled, **{name: said[name] for name in ("check", "word", "why")}}
 
 
-def _others(workshop, asked):
-    return [_loaded(workshop, each) for each in asked.others]
+def _others(session, asked):
+    return [_loaded(session, each) for each in asked.others]
 
 
-def _observer(workshop, asked):
-    return None if asked.observer is None else _loaded(workshop, asked.observer)
+def _observer(session, asked):
+    return None if asked.observer is None else _loaded(session, asked.observer)
 
 
-def _loaded(workshop, name):
-    return workshop.once(("network", name), lambda: load(name, allow_code=workshop.allow_code))
+def _loaded(session, name):
+    return session.once(("network", name), lambda: load(name, allow_code=session.allow_code))

@@ -14,7 +14,7 @@ SAME = 1e-3
 def violations(explainer, network, inputs, objective, *, seed=0, **options):
     """Every promise that an explainer breaks on these inputs: list of str, empty if none.
 
-    Maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the same alone as in company;
+    Maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the same alone as in a batch;
     nothing raised; weights and inputs left as they were.
     """
     arrays = network.inputs(inputs)
@@ -42,7 +42,7 @@ def _broken(explainer, network, arrays, objective, seed, options):
     if not _equal(maps, ask(arrays, objective)):
         broken.append("the same seed gives the same bytes")
     if not all(_near(_one(maps, index), ask(_one(arrays, index), objective.rows([index]))) for index in (0, -1)):
-        broken.append("an image's map is the same alone as in company")
+        broken.append("an image's map is the same alone as in a batch")
     return broken
 
 

@@ -427,7 +427,7 @@ def _foretold(samples, margins, seed):
         "Keeps the contract",
         "",
         {"KEPT": "every promise of an explainer was kept", "BROKEN": "{why}"},
-        similarity="promises broken: shape, dtype, finite values, seeds, company, weights, inputs",
+        similarity="promises broken: shape, dtype, finite values, seeds, batches, weights, inputs",
         sampled=False,
         counted={"images": "images"},
     )

@@ -49,7 +49,7 @@ def test_the_contract_catches_those_who_break_it(small):
     expected = {
         transposed: "structure and shape",
         restless: "same seed",
-        batch_scaled: "alone as in company",
+        batch_scaled: "alone as in a batch",
         picture: "float32",
     }
     for explainer, words in expected.items():

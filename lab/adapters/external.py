@@ -49,7 +49,7 @@ def per_sample(explain):
     """A function `(score_function, sample, **options) -> map of the sample` as an explainer of ours, which asks it sample by sample.
 
     The map has the sample's own shape, or lies over its positions. An option `seed` makes it one that draws; each sample is
-    asked with the same seed, so that its map does not depend on its company. Raises Refused for several inputs.
+    asked with the same seed, so that its map does not depend on the others in its batch. Raises Refused for several inputs.
     """
     known = [each for each in inspect.signature(explain).parameters.values() if each.kind is each.KEYWORD_ONLY]
 

@@ -38,7 +38,7 @@ class OfKeras:
     """A copy of a Keras optimizer, with its own rate or schedule, on variables of its own that hold `rows` pictures at once.
 
     Optimizers that look at all parameters together (Lamb, Adafactor, Muon, clipping by norms) are given one picture at a time,
-    so that no picture depends on its company.
+    so that no picture depends on the others in its batch.
     """
 
     together = ("Lamb", "Adafactor", "Muon")

@@ -8,7 +8,7 @@ held(photographs) -> tuple of one array, the photographs [units, *shape] in the 
 start(units, shape, seed, given, held) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
 picture(parameters, shape, given) -> images [units, *shape] in 0..1
 
-All units start from the same draw, so that a unit's picture does not depend on its company; where `coupled` is true the
+All units start from the same draw, so that a unit's picture does not depend on the others in its batch; where `coupled` is true the
 units of a batch share parameters on purpose, and a batch is never split.
 """
 

@@ -151,7 +151,7 @@ class Noise:
 
     def __call__(self, images, seed):
         deviation = self.low + (self.high - self.low) * tf.random.stateless_uniform([], seed)
-        # The same for every unit, so that a unit's picture does not depend on its company.
+        # The same for every unit, so that a unit's picture does not depend on the others in its batch.
         drawn = tf.random.stateless_normal(images.shape[1:], tf.random.experimental.stateless_fold_in(seed, 1))
         return images + deviation * drawn[None]
 

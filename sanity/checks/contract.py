@@ -12,7 +12,7 @@ IMAGES = 4
 
 @checks.register
 def contract(explainer, subject, *, seed, **options):
-    """Shape and dtype, finite maps, the same seed the same bytes, an image alone as in company, weights and inputs untouched -> `Evidence`.
+    """Shape and dtype, finite maps, the same seed the same bytes, an image alone as in a batch, weights and inputs untouched -> `Evidence`.
 
     Asked of the first four samples. options: the explainer's own.
     """

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lab import routines
-from lab.visualization.company import ancestors, ways
+from lab.visualization.connections import ancestors, ways
 from sanity.evidence import Evidence, Gate
 from sanity.features import crossing, features, sources
 from sanity.statistics import FEWEST

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from lab.attribution import explainers
-from recipes.shelf import Shelf
+from recipes.cache import Cache
 from sanity import calibration
 from sanity.calibration import Rate
 from sanity.checks import faithfulness, truth
@@ -45,7 +45,7 @@ def main():
 def rates(name, runs, parts):
     """The simulated rates in one world."""
     start = time.perf_counter()
-    subject = planted(worlds.get(name)(), seed=0, twins=12, misled=6, images=32, keep=Shelf("artifacts").keep)
+    subject = planted(worlds.get(name)(), seed=0, twins=12, misled=6, images=32, keep=Cache("artifacts").keep)
     print(f"<!-- {name}: networks after {time.perf_counter() - start:.0f} s -->", flush=True)
     for part in parts:
         yield from PARTS[part](subject, name, runs)

@@ -8,7 +8,7 @@ import argparse
 from collections import Counter
 
 from lab.attribution import explainers
-from recipes.shelf import Shelf
+from recipes.cache import Cache
 from sanity.checks import checks, shared
 from sanity.examination import judged, measure
 from sanity.subject import planted
@@ -62,7 +62,7 @@ def verdicts(name, seed, images, methods, asked):
     """Every verdict of one seed: tuples of method, check, outcome."""
     misled = 4 if "labels" in asked else 0
     subject = planted(
-        worlds.get(name)(), seed=seed, twins=4, misled=misled, images=images, keep=Shelf("artifacts").keep
+        worlds.get(name)(), seed=seed, twins=4, misled=misled, images=images, keep=Cache("artifacts").keep
     )
     for check in asked:
         common = shared(checks.get(check), subject, seed, {})

@@ -260,3 +260,9 @@ def test_a_model_that_keras_does_not_copy_is_refused_and_no_fault():
     network = networks.network(keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x)))
     with pytest.raises(lab.Refused, match="copies no layer"):
         lab.explain(network, np.ones((1, 12, 12, 3)), lab.logit(1), method="tf_keras_vis.gradcam")
+
+
+def test_external_explainers_are_found_under_their_former_name():
+    with pytest.warns(DeprecationWarning, match="is now called lab.adapters.external.per_sample"):
+        from lab.adapters.strangers import one_by_one
+    assert one_by_one is per_sample

@@ -70,10 +70,10 @@ def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
 
     whole = jobs._KINDS["maps"]
 
-    def breaks(workshop, store, job):
+    def breaks(session, store, job):
         if job.given["method"] == "gradcam":
             raise RuntimeError("no room")
-        return whole(workshop, store, job)
+        return whole(session, store, job)
 
     monkeypatch.setitem(jobs._KINDS, "maps", breaks)
     code, said, error = command("run", quick)

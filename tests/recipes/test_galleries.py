@@ -232,7 +232,9 @@ def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  #
             "name": "wide",
             "model": {"source": str(tmp_path / "wide.keras"), "input_range": [-1, 1]},
             "images": {"photographs": ["chelsea"]},
-            "gallery": [{"layer": "wide", "units": "0-999", "steps": 1, "batch": 64, "natural": 1, "company": False}],
+            "gallery": [
+                {"layer": "wide", "units": "0-999", "steps": 1, "batch": 64, "natural": 1, "connections": False}
+            ],
         }
     )
     run = carry_out(recipe, tmp_path / "artifacts", Progress(quiet=True))

@@ -10,7 +10,7 @@ from recipes.job import Job
 from recipes.progress import Progress
 
 
-class Workshop:
+class Session:
     """A run whose gradient was measured, on a machine whose clock the test turns."""
 
     class recipe:
@@ -30,12 +30,12 @@ class Workshop:
         return self.measured
 
 
-def run(monkeypatch, jobs, seconds, workshop):
+def run(monkeypatch, jobs, seconds, session):
     """Do the jobs, each taking its seconds -> after each, what was said to be left and what was, in minutes."""
     clock, stream = [0.0], io.StringIO()
     monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
     bar, pairs = Progress(stream=stream), []
-    bar.begin(jobs, 0, workshop)
+    bar.begin(jobs, 0, session)
     for place, (job, taken) in enumerate(zip(jobs, seconds), start=1):
         with bar.doing(job):
             clock[0] += taken
@@ -50,11 +50,11 @@ MAPS = [
 ]
 PICTURES = [Job(f"gallery/0-layer/{start:05d}", "pictures", {}, passes=4000) for start in range(12)]
 CASES = {
-    "compiling weighs most": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Workshop(0.1, 40.0)),
-    "compiling was not measured": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Workshop(0.1, 0.0)),
-    "one trace for many batches": (PICTURES, [160, *[120] * 11], Workshop(0.03, 40.0)),
-    "the gradient was ten times too cheap": (PICTURES, [160, *[120] * 11], Workshop(0.003, 4.0)),
-    "the gradient was ten times too dear": (PICTURES, [160, *[120] * 11], Workshop(0.3, 400.0)),
+    "compiling weighs most": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Session(0.1, 40.0)),
+    "compiling was not measured": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Session(0.1, 0.0)),
+    "one trace for many batches": (PICTURES, [160, *[120] * 11], Session(0.03, 40.0)),
+    "the gradient was ten times too cheap": (PICTURES, [160, *[120] * 11], Session(0.003, 4.0)),
+    "the gradient was ten times too dear": (PICTURES, [160, *[120] * 11], Session(0.3, 400.0)),
 }
 
 
@@ -66,5 +66,5 @@ def test_time_left_is_never_ten_times_off(monkeypatch, case):
 
 
 def test_compiling_is_announced_and_counted(monkeypatch):
-    _, said = run(monkeypatch, MAPS, [1] * 8, Workshop(0.1, 40.0))
+    _, said = run(monkeypatch, MAPS, [1] * 8, Session(0.1, 40.0))
     assert "gradients and compiling, roughly 6 min" in said.splitlines()[0]

@@ -51,7 +51,7 @@ def test_what_a_method_does_not_import_and_what_is_installed_do_not_count(projec
 
 
 def test_a_module_is_imported_anew_where_anything_that_it_imports_was_edited(project):
-    from recipes.workshop import stranger
+    from recipes.session import stranger
 
     ones = np.ones(3)
     assert stranger("mine:f")(None, ones, None).sum() == 3
@@ -65,7 +65,7 @@ def test_a_module_is_imported_anew_where_anything_that_it_imports_was_edited(pro
 
 def test_a_module_that_cannot_be_read_is_refused_and_a_script_has_a_source(project, monkeypatch):
     from lab.refusal import Refused
-    from recipes.workshop import stranger
+    from recipes.session import stranger
 
     (project / "unread.py").write_text("def f(:\n")
     with pytest.raises(Refused, match="SyntaxError"):

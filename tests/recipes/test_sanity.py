@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from recipes import schema
+from recipes.cache import Cache
 from recipes.changes import changes
 from recipes.junit import junit
-from recipes.shelf import Shelf
 
 SMALL = ["check", "--world", "series", "--twins", "4", "--samples", "12", "--method", "gradient,gradient_x_input"]
 
@@ -78,7 +78,7 @@ def test_junit_tags(outcome, finding, held, tag):
     assert [each.tag for each in case] == [tag or "system-out"] and case[0].text == "said <so>"
 
 
-def test_a_second_run_takes_its_networks_from_the_shelf_and_tells_what_changed(world_run, command, tmp_path):
+def test_a_second_run_takes_its_networks_from_the_cache_and_tells_what_changed(world_run, command, tmp_path):
     folder = pathlib.Path(world_run["run"])
     kept = sorted((folder.parent.parent / "networks").iterdir())
     assert len(kept) == 8, "four networks of each cue"
@@ -105,18 +105,18 @@ def test_changes_name_what_is_new_gone_and_other():
     assert changes(judged(a="PASS"), judged(a="PASS")) == []
 
 
-def test_the_shelf_gives_back_what_was_put_and_survives_its_own_loss(tmp_path):
-    shelf, made = Shelf(tmp_path), []
+def test_the_cache_gives_back_what_was_put_and_survives_its_own_loss(tmp_path):
+    cache, made = Cache(tmp_path), []
 
     def make():
         made.append(1)
         return {"a/kernel": np.arange(6.0).reshape(2, 3), "bias": np.zeros(2, "float32")}
 
-    first, second = shelf.keep("k" * 64, make), shelf.keep("k" * 64, make)
+    first, second = cache.keep("k" * 64, make), cache.keep("k" * 64, make)
     assert len(made) == 1 and set(first) == set(second) == {"a/kernel", "bias"}
     assert all(np.array_equal(first[name], second[name]) and first[name].dtype == second[name].dtype for name in first)
     next((tmp_path / "networks").glob("*.npz")).unlink()
-    shelf.keep("k" * 64, make)
+    cache.keep("k" * 64, make)
     assert len(made) == 2
 
 
@@ -166,11 +166,11 @@ def test_bad_words_are_one_line(command, tmp_path, words, expected):
 )
 def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tmp_path):
     from recipes.jobs import jobs
-    from recipes.workshop import Workshop
+    from recipes.session import Session
 
     recipe = schema.recipe({"name": "x", "world": {"name": "template", "twins": 1}, "check": [table]})
     with pytest.raises(ValueError, match=expected):
-        jobs(recipe, Workshop(recipe, tmp_path))
+        jobs(recipe, Session(recipe, tmp_path))
 
 
 def test_what_a_method_cannot_do_costs_no_other_method(command):

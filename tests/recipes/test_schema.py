@@ -74,3 +74,12 @@ def test_settings(tmp_path):
     bad.write_text("name = ")
     with pytest.raises(ValueError, match="TOML file.*bad.toml"):
         schema.read(bad)
+
+
+def test_a_key_by_its_former_name_is_read_with_a_warning_that_names_the_new_one():
+    table = {"name": "a", "gallery": [{"layer": "relu", "units": [0], "company": False}]}
+    with pytest.warns(DeprecationWarning, match="'company' of a recipe is now called 'connections'"):
+        assert schema.recipe(table).gallery[0].connections is False
+    table["gallery"][0]["connections"] = True
+    with pytest.raises(ValueError, match="give it once. Received: both"):
+        schema.recipe(table)

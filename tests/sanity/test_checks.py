@@ -335,7 +335,7 @@ def test_a_fault_is_no_refusal(verdict):
 
 def test_batch_dependent_normalization_is_caught_by_contract(verdict):
     found = verdict("contract", batch_scaled)
-    assert found.outcome == "FAIL" and "alone as in company" in found.why
+    assert found.outcome == "FAIL" and "alone as in a batch" in found.why
 
 
 # What cannot be judged ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from lab import routines
 from lab.attribution import explainers
 from lab.data import Data
 from recipes import schema
-from recipes.workshop import Workshop
+from recipes.session import Session
 from sanity import crossing
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES, flips
@@ -192,11 +192,11 @@ def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeyp
     subject = Subject(network, samples, lab.logit([0, 1, 2, 0, 1, 2, 0, 1]), tuple("abcdefgh"), classes=3)
     measured = []
     monkeypatch.setattr(crossing, "effects", lambda *args, **rest: measured.append(rest) or effects(*args, **rest))
-    monkeypatch.setattr(Workshop, "subject", lambda workshop, question=None: subject)
-    workshop = Workshop(schema.recipe({"name": "any", "world": {"name": "series"}, "check": [{}]}), tmp_path)
-    shared = [workshop.shared(check, {}, {})["prepared"] for check in CROSSINGS]
+    monkeypatch.setattr(Session, "subject", lambda session, question=None: subject)
+    session = Session(schema.recipe({"name": "any", "world": {"name": "series"}, "check": [{}]}), tmp_path)
+    shared = [session.shared(check, {}, {})["prepared"] for check in CROSSINGS]
     assert len(measured) == 1 and all(one is shared[0] for one in shared)
-    other = workshop.shared("place", {"target": "another"}, {})["prepared"]
+    other = session.shared("place", {"target": "another"}, {})["prepared"]
     assert len(measured) == 2 and other is not shared[0], "another question is another subject"
     for check in CROSSINGS:
         alone = checks.tag(checks.get(check), "prepare")(subject, seed=0)

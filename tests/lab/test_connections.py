@@ -8,7 +8,7 @@ from PIL import Image
 import lab
 from lab import routines
 from lab.environment import tf
-from lab.visualization import atlas, company, examples
+from lab.visualization import atlas, connections, examples
 from tests import networks
 from tests.networks import distance
 
@@ -103,7 +103,7 @@ def test_links_follow_weights_past_what_keeps_channels_apart():
     outputs = keras.layers.Dense(5, name="dense")(keras.layers.Flatten(name="flatten")(x))
     network = networks.network(networks.filled(keras.Model(inputs, outputs)))
     weights = {path: network.tree[path].kernel.numpy() for path in ("one", "two", "dense")}
-    before, after = company.links(network, "relu")
+    before, after = connections.links(network, "relu")
     # Nothing comes before the first convolution but the input, which is no layer.
     assert not before
     assert {each.through for each in after} == {"two", "dense"}
@@ -111,7 +111,7 @@ def test_links_follow_weights_past_what_keeps_channels_apart():
     assert two.layer == "two" and distance(two.strength, weights["two"].sum((0, 1))) < 1e-6
     dense = next(each for each in after if each.through == "dense")
     assert distance(dense.strength, weights["dense"].reshape(4, 4, 5).sum(0)) < 1e-6
-    before, _ = company.links(network, "add")
+    before, _ = connections.links(network, "add")
     assert [(each.layer, each.through) for each in before] == [("deep", "two")]
     assert distance(before[0].strength, weights["two"].sum((0, 1)).T) < 1e-6
     best = before[0].strongest(2, 2)
@@ -119,14 +119,14 @@ def test_links_follow_weights_past_what_keeps_channels_apart():
 
 
 def test_links_of_the_default_network(lite0):
-    before, after = company.links(lite0, "block_2_expand_relu")
+    before, after = connections.links(lite0, "block_2_expand_relu")
     assert [each.through for each in before] == ["block_2_expand_conv"] and before[0].layer == "block_1_project_bn"
     assert [each.through for each in after] == ["block_2_project_conv"]
     assert before[0].strength.shape == (144, 24) and after[0].strength.shape == (144, 24)
 
 
 def test_usage_is_the_mean_of_gradient_times_activation(small, stock):
-    classes, drawn = company.usage(small, stock, "last", count=1, batch=6)
+    classes, drawn = connections.usage(small, stock, "last", count=1, batch=6)
     inputs = small.preprocess(stock.images)
     activation = tf.constant(routines.activations(small, inputs, "last"))
     kernel, bias = small.tree["logits"].kernel.numpy(), small.tree["logits"].bias.numpy()

@@ -1,4 +1,4 @@
-"""Shelf: what is dear to make (trained networks, surveys of many images), kept by the hash of all it depends on, for every run to share."""
+"""Cache: expensive results (trained networks, surveys of many images), kept by the hash of all they depend on, shared by every run."""
 
 import pathlib
 
@@ -7,7 +7,7 @@ import numpy as np
 from recipes.store import pack, replace, sweep
 
 
-class Shelf:
+class Cache:
     """`root/<noun>/<hash>.npz`; safe to delete: what is missing is made again, to the same bytes."""
 
     def __init__(self, root, noun="networks"):

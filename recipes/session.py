@@ -1,4 +1,4 @@
-"""Workshop: what the jobs of one process share: the network, the images, the frozen targets and the random networks."""
+"""Session: what the jobs of one process share: the network, the images, the frozen targets and the random networks."""
 
 import functools
 import hashlib
@@ -19,8 +19,8 @@ from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
 from recipes import provenance, tables
+from recipes.cache import Cache
 from recipes.schema import method_names
-from recipes.shelf import Shelf
 from sanity.checks import checks, shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import planted, subject
@@ -28,13 +28,13 @@ from sanity.worlds import worlds
 from sanity.worlds.training import architecture
 
 
-class Workshop:
+class Session:
     """Everything a recipe's jobs need, made when first asked for; jobs read it and never change it."""
 
     def __init__(self, recipe, root, *, allow_code=False):
         self.recipe = recipe
-        self.shelf = Shelf(root)
-        self.surveys = Shelf(root, "surveys")
+        self.cache = Cache(root)
+        self.surveys = Cache(root, "surveys")
         self.allow_code = allow_code
         self._made = {}
 
@@ -161,7 +161,7 @@ class Workshop:
     def _planted(self):
         chosen = self.recipe.world
         numbers = {"twins": self.twins, "misled": chosen.misled, "images": chosen.images}
-        return planted(self.world, seed=self.recipe.seed, keep=self.shelf.keep, **numbers)
+        return planted(self.world, seed=self.recipe.seed, keep=self.cache.keep, **numbers)
 
     def shared(self, check, question, settings):
         """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""

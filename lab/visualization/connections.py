@@ -1,4 +1,4 @@
-"""Company: what a unit hangs together with: units before and after it by weights, and the classes that use it."""
+"""Connections: what a unit is connected with: units before and after it by weights, and the classes that use it."""
 
 from dataclasses import dataclass
 
