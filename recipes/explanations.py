@@ -8,8 +8,9 @@ import warnings
 import numpy as np
 
 from lab.attribution import explainers
+from lab.attribution.calls import attribute, refuse_options, resolve_options
 from lab.environment import tf
-from lab.explanation import attribute, explain, refuse_options, resolve_options
+from lab.explanation import explain
 from lab.maps import pooled
 from lab.refusal import Refused, describe
 from lab.registry import nearest

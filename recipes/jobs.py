@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from lab.attribution import explainers
-from lab.explanation import refuse_options
+from lab.attribution.calls import refuse_options
 from recipes import atlases, explanations, galleries, studies
 from recipes.explanations import refuse_strangers
 from recipes.galleries import slug

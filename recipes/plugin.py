@@ -38,7 +38,7 @@ def _verdict(
 ):
     import lab
     from lab.attribution import explainers
-    from lab.explanation import refuse_options
+    from lab.attribution.calls import refuse_options
     from sanity.examination import examine
     from sanity.subject import subject
 

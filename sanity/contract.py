@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
-from lab.explanation import attribute, resolve_options
 from lab.isolation import MethodFault
 from lab.refusal import Refused, describe
 

@@ -9,8 +9,8 @@ import traceback
 from dataclasses import dataclass
 
 from lab.attribution import explainers
+from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
-from lab.explanation import attribute, resolve_options
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known

@@ -3,8 +3,9 @@
 import numpy as np
 
 from lab.attribution import explainers
+from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
-from lab.explanation import attribute, flags, resolve_options
+from lab.explanation import flags
 from lab.maps import pooled
 from sanity.evidence import Evidence
 from sanity.seeds import derive_seed

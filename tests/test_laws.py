@@ -1,5 +1,9 @@
 """The laws of the house, on small networks and on the real one."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -12,6 +16,7 @@ from sanity.contract import violations
 from tests import networks
 from tests.networks import distance
 
+ROOT = pathlib.Path(__file__).parent.parent
 GOAL = lab.logit([0, 3, 4, 1])
 QUICK = {name: {"steps": 6} for name in explainers if "steps" in options(explainers.get(name))}
 QUICK |= {name: {"samples": 6} for name in explainers if "samples" in options(explainers.get(name))}
@@ -200,3 +205,22 @@ def test_a_gpu_agrees_with_itself(lite0, photos):
     assert lite0.jit
     first, again = (lab.smoothgrad(lite0, inputs, lab.logit(classes), samples=8, seed=1) for _ in range(2))
     assert distance(first, again) < 1e-2
+
+
+def test_a_method_is_added_by_one_file(tmp_path):
+    family = tmp_path / "brightness.py"
+    family.write_text(
+        "from lab.attribution import explainers\n"
+        "@explainers.register\n"
+        "def brightness(network, inputs, objective):\n"
+        "    'The input itself.'\n"
+        "    return network.inputs(inputs)\n"
+    )
+    code = (
+        "import pkgutil, importlib.machinery as machinery, importlib.util as util, sys\n"
+        f"found = util.find_spec('lab.attribution'); found.submodule_search_locations.append({str(tmp_path)!r})\n"
+        "module = util.module_from_spec(found); sys.modules['lab.attribution'] = module; found.loader.exec_module(module)\n"
+        "import lab; print(lab.brightness.__module__, 'brightness' in dir(lab))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "lab.attribution.brightness True"

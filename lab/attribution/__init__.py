@@ -5,13 +5,14 @@ at a layer's own resolution), or in the shape of a layer's output. No absolute v
 """
 
 import importlib
+import pkgutil
 
 from lab.registry import Registry
 
 explainers = Registry("method")
 
-# Imported to register, in the order in which methods are listed: other libraries' after ours, controls last.
-_FAMILIES = ("gradients", "paths", "noise", "regions", "cam", "eigen", "fullgrad", "filters", "inside")
+# Imported to register: other libraries' after ours, controls last.
+_OURS = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "controls")
 
-for _module in (*(f"lab.attribution.{each}" for each in _FAMILIES), "lab.adapters", "lab.attribution.controls"):
+for _module in (*(f"lab.attribution.{name}" for name in _OURS), "lab.adapters", "lab.attribution.controls"):
     importlib.import_module(_module)

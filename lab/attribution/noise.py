@@ -4,6 +4,7 @@ import numpy as np
 
 from lab import routines
 from lab.attribution import explainers, monte_carlo
+from lab.attribution.calls import attribute, resolve_options
 from lab.attribution.options import at_least, one_of, plain, seed_of, whole
 from lab.embeddings import at_embeddings
 from lab.environment import tf
@@ -38,8 +39,6 @@ def noise_tunnel(
     explainer: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
     same draws; on token ids, of what embeds them. -> the explainer's maps, float32. Raises Refused for an unknown one or option.
     """
-    from lab.explanation import attribute, resolve_options
-
     drawn = drawing(samples, noise, variant, seed)
     inner = explainers.get(explainer)
     chosen = resolve_options(inner, network, seed, options or {})

@@ -5,10 +5,10 @@ import math
 import keras
 import numpy as np
 import pytest
-from lab.adapters.strangers import per_sample
 
 import lab
 from lab import routines
+from lab.adapters.external import per_sample
 from lab.adapters.silence import silent
 from lab.attribution import explainers
 from lab.environment import tf

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import lab
+from lab.attribution.calls import attribute
 from lab.environment import tf
-from lab.explanation import attribute
 from lab.isolation import MethodFault, process_kept
 from tests import networks
 from tests.recipes import strangers
@@ -156,7 +156,7 @@ def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network
     ],
 )
 def test_a_map_lies_over_the_positions_in_their_own_proportions(sides, extent, fits):
-    from lab.explanation import _lies_over
+    from lab.attribution.calls import _lies_over
 
     assert _lies_over(sides, extent) == fits
 

@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 
 import lab
 from lab import routines
-from lab.attribution import explainers, regions
-from lab.attribution.filters import low_passed
+from lab.attribution import explainers, xrai
+from lab.attribution.forgrad import low_passed
 from lab.attribution.fullgrad import decomposed, left_out, map_warnings
 from lab.attribution.paths import path_nodes
 from lab.environment import tf
@@ -434,7 +434,7 @@ def test_xrai_adds_the_best_region_over_and_over():
             break
         slow[masks[best] & left] = gains[best]
         left &= ~masks[best]
-    np.testing.assert_allclose(regions._ranked(plane, masks).ravel(), slow, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(xrai._ranked(plane, masks).ravel(), slow, rtol=1e-4, atol=1e-6)
 
 
 def test_xrai_shows_the_half_that_counts():
@@ -446,7 +446,7 @@ def test_xrai_shows_the_half_that_counts():
     image[0, :, :20] += np.random.default_rng(0).uniform(0, 0.1, (40, 20, 1))
     maps = lab.xrai(network, image, lab.logit(0), steps=4)
     assert maps.shape == (1, 40, 40) and maps[0, :, :14].min() > maps[0, :, 26:].max()
-    assert regions.segments(image[0]).shape[1] == 1600
+    assert xrai.segments(image[0]).shape[1] == 1600
 
 
 def test_guided_gradcam_is_the_product(small):

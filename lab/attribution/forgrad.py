@@ -1,32 +1,13 @@
-"""Methods made of another's maps: products and filters."""
+"""FORGrad: any method's maps without their high frequencies."""
 
 import numpy as np
 
 from lab.attribution import explainers
-from lab.attribution.cam import gradcam
-from lab.attribution.gradients import guided_backprop
+from lab.attribution.calls import attribute, resolve_options
 from lab.attribution.options import at_least
 from lab.environment import tf
-from lab.maps import resized
 from lab.refusal import Refused
 from lab.registry import options as known
-
-
-@explainers.register(rule="guided")
-def guided_gradcam(network, inputs, objective, *, layer=None):
-    """Guided Grad-CAM, guided backpropagation times Grad-CAM resized to the input (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391).
-
-    layer: as of `gradcam`. -> signed float32 in the shape of the one input. Raises Refused for several inputs, for ids, and
-    where either method is refused.
-    """
-    arrays = network.inputs(inputs)
-    if not isinstance(arrays, np.ndarray) or arrays.ndim < 3:
-        raise Refused(
-            f"Guided Grad-CAM explains one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
-        )
-    fine = guided_backprop(network, arrays, objective)
-    coarse = gradcam(network, arrays, objective, layer=layer)
-    return fine * resized(coarse, *arrays.shape[1:-1])[..., None]
 
 
 @explainers.register(wrapper=True)
@@ -36,8 +17,6 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
     explainer: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
     stays, in cycles over the whole map. -> the explainer's maps, float32. Raises Refused for maps without positions.
     """
-    from lab.explanation import attribute, resolve_options
-
     at_least("cutoff", cutoff, 0)
     inner, given = explainers.get(explainer), options or {}
     if "seed" in known(inner) and "seed" not in given:

@@ -1,4 +1,4 @@
-"""Region methods: attributions gathered over the segments of an image."""
+"""XRAI: the segments of an image, ranked by the attributions inside them."""
 
 import numpy as np
 from skimage.morphology import dilation, disk

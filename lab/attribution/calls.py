@@ -1,0 +1,98 @@
+"""Calls: an explainer called on a network, with its options resolved, the network kept as it was, and its maps checked."""
+
+import inspect
+
+import numpy as np
+
+from lab.attribution import explainers
+from lab.environment import tf
+from lab.isolation import MethodFault, isolated
+from lab.refusal import Refused
+from lab.registry import nearest, options
+
+
+def attribute(explainer, network, inputs, objective, /, **chosen):
+    """An explainer's maps with its options settled, checked for structure and shape; the network is as before, whatever happens."""
+    maps = isolated(explainer, network, inputs, objective, chosen)
+    return checked(maps, inputs, explainer, _places(network, chosen))
+
+
+def resolve_options(explainer, network, seed, given):
+    """The options an explainer will be called with: those given, the seed where it draws, the layer where it needs one."""
+    refuse_options(explainer, given)
+    known = options(explainer)
+    chosen = dict(given)
+    if "seed" in known:
+        chosen.setdefault("seed", seed)
+    if "layer" in known and chosen.get("layer") is None:
+        chosen["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
+    return chosen
+
+
+def refuse_options(explainer, given):
+    """Raise Refused for options that an explainer does not have."""
+    known = options(explainer)
+    for name in given:
+        if name not in known and not _takes_any(explainer):
+            raise Refused(f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}")
+
+
+def checked(maps, arrays, explainer, places=()):
+    """The maps as arrays. Raises MethodFault unless they have the structure and shape of the inputs, or lie over the positions of an
+    input at its own or a coarser resolution of the same proportions, or over a layer: one of the shapes in `places`, a sample's.
+    """
+    shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
+    try:
+        # A copy: a method may write its next maps where it wrote these. What it masked is no number.
+        maps = tf.nest.map_structure(lambda leaf: np.array(np.ma.filled(leaf, np.nan)), maps)
+        same = tf.nest.map_structure(np.shape, maps) == shapes
+    except (TypeError, ValueError):
+        same = False
+    lone = maps.shape if isinstance(maps, np.ndarray) and maps.ndim > 1 and len(maps) == _rows(arrays) else ()
+    extents = [leaf.shape[1:-1] for leaf in tf.nest.flatten(arrays) if leaf.ndim > 2]
+    over = lone and (
+        any(_fits(lone[1:], place) for place in places) or any(_lies_over(lone[1:], extent) for extent in extents)
+    )
+    if not (same or over) or any(leaf.dtype.kind not in "fiub" for leaf in tf.nest.flatten(maps)):
+        raise MethodFault(
+            f"Maps are numbers in the structure and shape of the inputs, or over their positions or a layer's. Received: {_told_shape(returned)} from {explainers.name(explainer)} for {shapes}."
+        )
+    return maps
+
+
+def _rows(arrays):
+    return len(tf.nest.flatten(arrays)[0])
+
+
+def _fits(shape, place):
+    """Whether a sample's shape is that of a place, whose free sides are None."""
+    return len(shape) == len(place) and 0 not in shape and all(free in (None, side) for side, free in zip(shape, place))
+
+
+def _lies_over(sides, extent):
+    """Whether a map [...] lies over positions [...]: as many axes, each at most as fine, in the same proportions up to a cell."""
+    if len(sides) != len(extent) or 0 in sides or any(side > size for side, size in zip(sides, extent)):
+        return False
+    scales = [size / side for side, size in zip(sides, extent)]
+    # A map of seven cells over a side of 224 or of 230 is the same map; one that is turned on its side is not.
+    return all(abs(size / max(scales) - side) <= 1 for side, size in zip(sides, extent))
+
+
+def _told_shape(maps):
+    """What a method gave instead of maps, in words: shapes where it gave arrays, else its type."""
+    leaves = [leaf for leaf in tf.nest.flatten(maps) if hasattr(leaf, "shape")]
+    if not leaves:
+        return type(maps).__name__
+    kinds = {np.asarray(leaf).dtype.name for leaf in leaves if np.asarray(leaf).dtype.kind not in "fiub"}
+    return f"{tf.nest.map_structure(np.shape, maps)}{' of ' + ', '.join(kinds) if kinds else ''}"
+
+
+def _places(network, chosen):
+    """What shapes a sample's map may have at the layers that were chosen: with channels and without."""
+    named = chosen.get("layer") or ()
+    shapes = [network.shapes.get(each) for each in ([named] if isinstance(named, str) else named)]
+    return [place for shape in shapes if isinstance(shape, tuple) for place in (shape[1:], shape[1:-1])]
+
+
+def _takes_any(function):
+    return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(function).parameters.values())
