@@ -131,7 +131,7 @@ def files(paths, *, channels=3, levels=None):
 
 
 def crops(data, parts=(1, 2, 3)):
-    """Square windows of every image at several scales, half overlapping: a small stock of natural images -> `Data`.
+    """Square windows of every image at several scales, half overlapping: a small set of natural images -> `Data`.
 
     parts: how many windows fit side by side along the shorter side; 1 is the largest square. The windows of one image have its group.
     """

@@ -53,10 +53,10 @@ def lay_out_atlas(session, _, job):
     """A map of what a layer holds over all images."""
     asked, network = session.recipe.atlas[job.given["atlas"]], session.network
     seed = session.recipe.seed
-    found = maps.atlas(network, session.stock, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
+    found = maps.atlas(network, session.natural_images, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
     if not len(found.cells):
         raise Refused(
-            f"An atlas needs cells with two images or more. Received: {len(session.stock)} images on {asked.side} x {asked.side} cells."
+            f"An atlas needs cells with two images or more. Received: {len(session.natural_images)} images on {asked.side} x {asked.side} cells."
         )
     drawn = maps.pictured(network, found.vectors, asked.layer, seed=seed, steps=asked.steps)
     whole = np.full((asked.side, asked.side, *drawn.images.shape[1:]), 0.5, "float32")
@@ -67,7 +67,7 @@ def lay_out_atlas(session, _, job):
         "image": None,
         "rows": asked.side,
         "columns": asked.side,
-        "images": len(session.stock),
+        "images": len(session.natural_images),
     }
     arrays = {"cells": found.cells, "counts": found.counts, "vectors": found.vectors, "places": found.places}
     return {"atlas.npz": pack(arrays), "about.json": encode(about), "grid.png": png(_joined(whole))}

@@ -13,7 +13,7 @@ class Cache:
     def __init__(self, root, noun="networks"):
         self.path = pathlib.Path(root) / noun
 
-    def keep(self, key, make):
+    def get(self, key, make):
         """The arrays under a key, made and put there if they are not: dict of name to array."""
         file = self.path / f"{key[:32]}.npz"
         if file.is_file():

@@ -283,11 +283,13 @@ judging = compose_options(
     help="Folder of photographs; subfolders are labels.  [default: those of the installed packages]",
 )
 @click.option("--world", help="A world with planted truth (`lab list worlds`) instead of a model and images.")
-@click.option("--twins", type=click.IntRange(1), help="Networks to train in a world, from as many seeds.  [default: 4]")
 @click.option(
-    "--misled",
+    "--replicates", type=click.IntRange(1), help="Networks to train in a world, from as many seeds.  [default: 4]"
+)
+@click.option(
+    "--permuted-label-networks",
     type=click.IntRange(0),
-    help="Networks to train on permuted labels.  [default: as many as twins for the check labels]",
+    help="Networks to train on permuted labels.  [default: as many as replicates for the check labels]",
 )
 @click.option("--samples", type=click.IntRange(8), help="Samples of a world to explain.  [default: 48]")
 @click.option(
@@ -326,7 +328,7 @@ judging = compose_options(
     help="For parameters: all weights at once, or block by block.  [default: full]",
 )
 @click.option(
-    "--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as twins, or 3]"
+    "--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as replicates, or 3]"
 )
 @asking
 @judging
@@ -335,8 +337,8 @@ def check(
     context,
     images,
     world,
-    twins,
-    misled,
+    replicates,
+    permuted_label_networks,
     samples,
     method,
     subject,
@@ -371,12 +373,16 @@ def check(
     if world:
         _refuse_model(context)
         permuted = (
-            (twins or 4) if misled is None and any(each["check"] == "labels" for each in tables["check"]) else misled
+            (replicates or 4)
+            if permuted_label_networks is None and any(each["check"] == "labels" for each in tables["check"])
+            else permuted_label_networks
         )
-        chosen = {"twins": twins, "misled": permuted, "images": samples}
+        chosen = {"replicates": replicates, "permuted_label_networks": permuted, "images": samples}
         tables["world"] = {"name": world, **{name: value for name, value in chosen.items() if value is not None}}
-    elif any(value is not None for value in (twins, misled, samples)):
-        raise click.UsageError("--twins, --misled and --samples are of a world. Received: no --world.")
+    elif any(value is not None for value in (replicates, permuted_label_networks, samples)):
+        raise click.UsageError(
+            "--replicates, --permuted-label-networks and --samples are of a world. Received: no --world."
+        )
     elif images or levels:
         tables["images"] = {"folder": images, "levels": levels}
     _run(context, "check", rest, tables, fail_on, baseline)
@@ -395,7 +401,19 @@ def _feature_tables(picture, names, images):
 
 
 # Options of `lab check` that belong to one subject alone: pictures of units are no maps.
-OF_MAPS = ("world", "twins", "misled", "samples", "method", "mode", "seeds", "target", "output", "region", "baseline")
+OF_MAPS = (
+    "world",
+    "replicates",
+    "permuted_label_networks",
+    "samples",
+    "method",
+    "mode",
+    "seeds",
+    "target",
+    "output",
+    "region",
+    "baseline",
+)
 OF_PICTURES = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
 
 

@@ -18,6 +18,8 @@ from lab.refusal import Refused, describe
 from recipes import signals
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+# Options by their former names, for one release.
+FORMER_OPTIONS = {"--twins": "--replicates", "--misled": "--permuted-label-networks"}
 
 
 class Failed(click.ClickException):
@@ -34,6 +36,10 @@ class Gated(click.ClickException):
 
 class Group(click.Group):
     """Commands whose every end has its own words and exit code: an interruption, and what nobody expected."""
+
+    def parse_args(self, context, args):
+        """Read the command's words, options by their former names among them."""
+        return super().parse_args(context, [_renamed(word) for word in args])
 
     def invoke(self, context):
         """Run the command that was named."""
@@ -57,6 +63,14 @@ class Group(click.Group):
                 raise Failed(
                     f"The lab itself failed: {describe(error)}. What was finished is kept; LAB_TRACEBACK=1 shows where."
                 ) from error
+
+
+def _renamed(word):
+    name, equals, value = word.partition("=")
+    if name not in FORMER_OPTIONS:
+        return word
+    click.echo(f"Warning: {name} is now called {FORMER_OPTIONS[name]}.", err=True)
+    return FORMER_OPTIONS[name] + equals + value
 
 
 def _stop(kept):

@@ -143,11 +143,11 @@ def measure_agreement(session, store, job):
     made = [each for each in asked if each["arrays"]]
     if not made:
         raise Refused(f"Every method was refused or failed. Received: {_none_made(asked)}")
-    planes = {
+    pooled_maps = {
         each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
     }
     seed = session.recipe.seed
-    found = agreement(planes, seed=seed) if len(planes) > 1 else None
+    found = agreement(pooled_maps, seed=seed) if len(pooled_maps) > 1 else None
     drawn = [each for each in made if "again/0" in each["arrays"]]
     seeds = {
         each["about"]["method"]: between_seeds(*(each["arrays"][name] for name in ("maps/0", "again/0")))

@@ -26,7 +26,7 @@ from recipes.job import Job
 from recipes.store import encode, pack
 from sanity.features.embedding import descriptors, whitened
 
-# Crops of the stock's best images are kept at this side.
+# Crops of the best natural images are kept at this side.
 THUMBNAIL = 96
 # Images that excite a unit least, beside those that do most.
 BOTTOM = 4
@@ -52,7 +52,9 @@ def jobs(number, gallery, session):
                 "natural": gallery.natural,
                 "connections": gallery.connections,
             }
-            yield Job(f"survey/{name}", "survey", given, passes=len(session.stock) * (0.4 + 2 * gallery.connections))
+            yield Job(
+                f"survey/{name}", "survey", given, passes=len(session.natural_images) * (0.4 + 2 * gallery.connections)
+            )
         for start in range(0, len(units), gallery.batch):
             part = units[start : start + gallery.batch]
             given = {"gallery": number, "layer": layer, "units": part}
@@ -122,8 +124,8 @@ def _depth(network, layer):
 
 
 def survey(session, _, job):
-    """One pass over the stock: the natural images of each unit asked for, its neighbours, and the classes that use it."""
-    given, network, stock = job.given, session.network, session.stock
+    """One pass over the natural images: the natural images of each unit asked for, its neighbours, and the classes that use it."""
+    given, network, natural_images = job.given, session.network, session.natural_images
     found = surveyed(session, given["layer"])
     units = np.array(given["units"])
     shown = [found.top[units, : given["natural"]], found.bottom[units, :BOTTOM], found.strip()[0][units]]
@@ -131,9 +133,9 @@ def survey(session, _, job):
     places = found.top_places[units, : given["natural"]]
     arrays = {
         "units": units,
-        "top": _crops(network, stock, given["layer"], shown[0], places, box),
-        "bottom": _thumbnails(stock, shown[1]),
-        "strip": _thumbnails(stock, shown[2]),
+        "top": _crops(network, natural_images, given["layer"], shown[0], places, box),
+        "bottom": _thumbnails(natural_images, shown[1]),
+        "strip": _thumbnails(natural_images, shown[2]),
         "top_scores": found.top_scores[units, : given["natural"]],
         "bottom_scores": found.bottom_scores[units, :BOTTOM],
         "strip_scores": found.strip()[1][units],
@@ -143,8 +145,8 @@ def survey(session, _, job):
         "layer": given["layer"],
         "count": found.count,
         "field": box,
-        "top": [[stock.names[index] for index in row] for row in shown[0]],
-        "bottom": [[stock.names[index] for index in row] for row in shown[1]],
+        "top": [[natural_images.names[index] for index in row] for row in shown[0]],
+        "bottom": [[natural_images.names[index] for index in row] for row in shown[1]],
         "links": _links(network, given["layer"], units) if given["layer"] else {},
         "classes": _classes(session, given["layer"], units) if given["layer"] and given["connections"] else {},
     }
@@ -153,16 +155,25 @@ def survey(session, _, job):
 
 def surveyed(session, layer):
     """The survey of a layer over the run's natural images, kept in the cache for every run to share."""
-    network, stock = session.network, session.stock
+    network, natural_images = session.network, session.natural_images
     # What a survey finds depends on the network as it is built and fed, and not on its weights alone.
     built = [(each.path, each.type, each.shape) for each in network.layers()]
-    seen = (network.fingerprint(), built, network.preprocessing, session.stock_hash, layer, session.recipe.images.fit)
+    seen = (
+        network.fingerprint(),
+        built,
+        network.preprocessing,
+        session.natural_images_hash,
+        layer,
+        session.recipe.images.fit,
+    )
     named = f"{seen}{examples.KEPT}{COUNT}{provenance.own_source()}"
 
     def make():
-        return examples.survey(network, stock, layer=layer, count=COUNT, fit=session.recipe.images.fit).as_arrays()
+        return examples.survey(
+            network, natural_images, layer=layer, count=COUNT, fit=session.recipe.images.fit
+        ).as_arrays()
 
-    arrays = session.surveys.keep(hashlib.sha256(named.encode()).hexdigest(), make)
+    arrays = session.surveys.get(hashlib.sha256(named.encode()).hexdigest(), make)
     return examples.Survey(**{**arrays, "count": int(arrays["count"])})
 
 
@@ -182,7 +193,7 @@ def _classes(session, layer, units):
     network = session.network
     if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2 or layer not in ancestors(network):
         return {}
-    classes, drawn = usage(network, session.stock, layer, count=1, fit=session.recipe.images.fit)
+    classes, drawn = usage(network, session.natural_images, layer, count=1, fit=session.recipe.images.fit)
     order = np.argsort(-drawn[:, units], axis=0, kind="stable")[:4]
     return {
         int(unit): [[network.class_name(int(classes[row])), float(drawn[row, unit])] for row in order[:, place]]
@@ -190,20 +201,20 @@ def _classes(session, layer, units):
     }
 
 
-def _crops(network, stock, layer, indices, places, box):
+def _crops(network, natural_images, layer, indices, places, box):
     """What drove the unit in each image: the window of its receptive field around the strongest position, or the whole: uint8."""
-    return _cut(stock, indices, lambda image, row, at: _crop(network, image, layer, places[row, at], box))
+    return _cut(natural_images, indices, lambda image, row, at: _crop(network, image, layer, places[row, at], box))
 
 
-def _thumbnails(stock, indices):
-    return _cut(stock, indices, lambda image, row, at: thumbnail(image))
+def _thumbnails(natural_images, indices):
+    return _cut(natural_images, indices, lambda image, row, at: thumbnail(image))
 
 
-def _cut(stock, indices, make):
+def _cut(natural_images, indices, make):
     """`make(image, row, place)` of every image named in a table, each image read once: uint8 [rows, places, side, side, 3]."""
     found = np.empty((*indices.shape, THUMBNAIL, THUMBNAIL, 3), "uint8")
     for index in np.unique(indices):
-        image = stock.images[int(index)]
+        image = natural_images.images[int(index)]
         for row, at in np.argwhere(indices == index):
             found[row, at] = make(image, row, at)
     return found
@@ -270,7 +281,7 @@ def _parameterization(session, gallery):
     rows, columns, channels = canvas(session.network, gallery.size).shape
     if channels != 3:
         raise Refused(f"A spectrum of images is measured in colours. Received: a network of {channels} channels.")
-    measure = functools.partial(spectrum.magnitude, session.stock.images, rows, columns)
+    measure = functools.partial(spectrum.magnitude, session.natural_images.images, rows, columns)
     return parameterizations.get("maco")(magnitude=session.once(("spectrum", rows, columns), measure))
 
 

@@ -93,8 +93,8 @@ def train_networks(session, *_):
         "oracle": session.world.oracle,
         "right": None if subject.correct is None else float(np.mean(subject.correct)),
         "proof": subject.truth.proof if subject.truth else None,
-        "memorized": list(subject.memorized),
-        "twins": len(subject.twins),
+        "train_accuracy": list(subject.train_accuracy),
+        "replicates": len(subject.replicates),
         "samples": len(subject.names),
         "fingerprint": subject.network.fingerprint(),
     }
@@ -205,7 +205,7 @@ def _means(family):
 
 
 COLUMNS = ["family", "method", "check", "outcome", "finding", "effect", "low", "high", "ceiling", "null", "p"]
-COLUMNS += ["images", "twins", "networks", "sentence"]
+COLUMNS += ["images", "replicates", "networks", "sentence"]
 
 
 def _table(judged):
@@ -229,7 +229,7 @@ def _line(family, verdict):
         *words,
         *written,
         p,
-        *(sizes.get(key, "") for key in ("images", "twins", "networks")),
+        *(sizes.get(key, "") for key in ("images", "replicates", "networks")),
         verdict.sentence,
     ]
 

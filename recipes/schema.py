@@ -200,9 +200,11 @@ class Explain(Asking):
 class World(Table):
     """A world with planted truth, instead of a model and images; its networks are trained here."""
 
+    former_names: ClassVar[dict[str, str]] = {"twins": "replicates", "misled": "permuted_label_networks"}
+
     name: str
-    twins: int = Field(4, ge=1)
-    misled: int = Field(0, ge=0)
+    replicates: int = Field(4, ge=1)
+    permuted_label_networks: int = Field(0, ge=0)
     images: int = Field(48, ge=8)
 
 

@@ -105,7 +105,7 @@ class Session:
         return labels
 
     @functools.cached_property
-    def stock(self):
+    def natural_images(self):
         """Natural images to set beside pictures: a folder's own, or crops of the packages' photographs."""
         return self.images if self.recipe.images.folder else data.crops(data.photographs())
 
@@ -121,9 +121,13 @@ class Session:
         return _digest(itertools.chain(zip(self.images.names, self.images.images), beside))
 
     @functools.cached_property
-    def stock_hash(self):
-        """SHA-256 of the stock's images."""
-        return self.images_hash if self.stock is self.images else _digest(zip(self.stock.names, self.stock.images))
+    def natural_images_hash(self):
+        """SHA-256 of the natural images."""
+        return (
+            self.images_hash
+            if self.natural_images is self.images
+            else _digest(zip(self.natural_images.names, self.natural_images.images))
+        )
 
     @functools.cached_property
     def world(self):
@@ -143,9 +147,9 @@ class Session:
     def refuse_world(self):
         """Raise Refused for what a recipe asks of its world that it cannot have."""
         by_hand = self.world.training is None
-        if by_hand and (self.twins > 1 or self.recipe.world.misled):
+        if by_hand and (self.replicates > 1 or self.recipe.world.permuted_label_networks):
             raise Refused(
-                f"Twins are trained from other seeds. Received: {self.world.name}, whose weights are set by hand."
+                f"Replicates are trained from other seeds. Received: {self.world.name}, whose weights are set by hand."
             )
         for check in self.recipe.check:
             asked = {name: value for name, value in check.question.items() if value not in (None, "top")}
@@ -153,15 +157,19 @@ class Session:
                 raise Refused(f"In a world every sample has its own target, what the cue says. Received: {asked}.")
 
     @property
-    def twins(self):
+    def replicates(self):
         """How many networks of a world are trained; one where its weights are set by hand and nothing else was asked."""
         chosen = self.recipe.world
-        return 1 if self.world.training is None and "twins" not in chosen.model_fields_set else chosen.twins
+        return 1 if self.world.training is None and "replicates" not in chosen.model_fields_set else chosen.replicates
 
     def _planted(self):
         chosen = self.recipe.world
-        numbers = {"twins": self.twins, "misled": chosen.misled, "images": chosen.images}
-        return planted(self.world, seed=self.recipe.seed, keep=self.cache.keep, **numbers)
+        numbers = {
+            "replicates": self.replicates,
+            "permuted_label_networks": chosen.permuted_label_networks,
+            "images": chosen.images,
+        }
+        return planted(self.world, seed=self.recipe.seed, cache=self.cache.get, **numbers)
 
     def shared(self, check, question, settings):
         """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
@@ -202,11 +210,11 @@ class Session:
 
     def _world_hashes(self):
         world, seed = self.world, self.recipe.seed
-        lessons = world.lessons(seed) if world.training else world.draw(8, seed)[0]
+        training_data = world.training_data(seed) if world.training else world.draw(8, seed)[0]
         built = hashlib.sha256(f"{architecture(world.build())}{world.training}".encode())
         return {
             "model": built.hexdigest(),
-            "images": _digest([("lessons", lessons.inputs), ("labels", lessons.labels)]),
+            "images": _digest([("training data", training_data.inputs), ("labels", training_data.labels)]),
         }
 
     def _model_hash(self):

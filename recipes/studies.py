@@ -142,7 +142,7 @@ def _build(session, number):
     asked, network = session.recipe.features[number], session.network
     units = asked.units
     fit = session.recipe.images.fit
-    natural = network.preprocess(list(session.stock.images), fit=fit)
+    natural = network.preprocess(list(session.natural_images.images), fit=fit)
     stops = np.unique(np.geomspace(1, asked.steps, 6).astype(int)).tolist()
     climbed = maximize(
         network,
@@ -179,11 +179,13 @@ def study(session, store, given):
         made = surveyed(session, layer)
     settings = {"steps": asked.steps, "parameterization": asked.parameterization, "transforms": asked.transforms}
     fit = session.recipe.images.fit
-    return Study(network, layer, units, session.stock, made, visualizer(asked), drawn, name_of(asked), fit, settings)
+    return Study(
+        network, layer, units, session.natural_images, made, visualizer(asked), drawn, name_of(asked), fit, settings
+    )
 
 
 def _surveyed(session, network):
-    return survey(network, session.stock, count=20, fit=session.recipe.images.fit)
+    return survey(network, session.natural_images, count=20, fit=session.recipe.images.fit)
 
 
 def measure_feature(session, store, job):

@@ -7,8 +7,8 @@ from scipy import stats
 from skimage.transform import resize_local_mean
 
 from lab.maps import pooled
+from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
-from sanity.viewer import planes
 
 # Cells along a side of the grid on which maps of different resolutions meet: as fine as the coarsest map, and no finer than this.
 FINEST = 14
@@ -34,7 +34,7 @@ def agreement(named, *, seed, draws=500):
     """
     flat = {name: np.abs(pooled(maps, "l2")) for name, maps in named.items()}
     side = min([FINEST, *(min(each.shape[1:]) for each in flat.values())])
-    ranks = {name: [_ranks(plane, side) for plane in each] for name, each in flat.items()}
+    ranks = {name: [_ranks(pooled_map, side) for pooled_map in each] for name, each in flat.items()}
     names, rng = list(ranks), np.random.default_rng(seed)
     rank, null = (np.full((len(names), len(names)), np.nan) for _ in range(2))
     for one in range(len(names)):
@@ -48,15 +48,15 @@ def agreement(named, *, seed, draws=500):
 def between_seeds(maps, again):
     """Agreement of a method with itself under another draw: mean rank correlation over images of joint magnitudes, float; nan where unusable."""
     measure = measures.get("joint_abs_spearman")
-    pairs = [pair for pair in zip(planes(maps), planes(again)) if None not in pair]
+    pairs = [pair for pair in zip(pooled_maps(maps), pooled_maps(again)) if None not in pair]
     return float(np.mean([measure(*pair) for pair in pairs])) if pairs else float("nan")
 
 
-def _ranks(plane, side):
+def _ranks(pooled_map, side):
     """Ranks on the grid, centred and of unit length; None where a rank correlation would say nothing."""
-    if not np.isfinite(plane).all():
+    if not np.isfinite(pooled_map).all():
         return None
-    cells = resize_local_mean(plane.astype("float64"), (side, side))
+    cells = resize_local_mean(pooled_map.astype("float64"), (side, side))
     ranks = stats.rankdata(cells).reshape(cells.shape) - (cells.size + 1) / 2
     size = np.linalg.norm(ranks)
     return None if size == 0 else ranks / size

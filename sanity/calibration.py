@@ -11,32 +11,36 @@ import numpy as np
 from scipy import stats
 
 from lab.attribution import explainers
+from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks, faithfulness
 from sanity.evidence import Evidence
-from sanity.randomization import forget, stages
+from sanity.randomization import randomize, stages
 from sanity.rules import rules
 from sanity.ruling import MEASURE, SIGNED, Margins
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
 from sanity.statistics import wilson
-from sanity.viewer import Viewer
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Networks of one world: subject; trained, misled, random: weights. similarity: by method and measure, [networks, networks,
+    """Networks of one world: subject; trained, permuted_label_networks, random: weights. similarity: by method and measure, [networks, networks,
     samples] in that order.
     """
 
     subject: object
     trained: tuple
-    misled: tuple
+    permuted_label_networks: tuple
     random: tuple
     similarity: dict
 
     def group(self, name):
         """Rows of a group of networks in `similarity`: int array."""
-        sizes = {"trained": len(self.trained), "misled": len(self.misled), "random": len(self.random)}
+        sizes = {
+            "trained": len(self.trained),
+            "permuted_label_networks": len(self.permuted_label_networks),
+            "random": len(self.random),
+        }
         starts = dict(zip(sizes, np.cumsum([0, *sizes.values()])))
         return np.arange(starts[name], starts[name] + sizes[name])
 
@@ -60,19 +64,19 @@ class Rate:
 
 
 def pool(subject, methods, *, seed, random=12):
-    """Maps of every network of a subject's twins and misled and of random ones, compared all with all -> `Pool`."""
-    runs = forget(
+    """Maps of every network of a subject's replicates, of networks on permuted labels and of random ones, compared all with all -> `Pool`."""
+    runs = randomize(
         subject, stages(subject.network), [derive_seed(seed, "random network", turn) for turn in range(random)]
     )
     drawn = tuple(run[-1].state for run in runs)
     similarity = {}
     for name in methods:
-        viewer, planes = Viewer(explainers.get(name), subject, seed, {}), []
-        for turn, state in enumerate((*subject.twins, *subject.misled, *drawn)):
+        bound, pooled_maps = BoundExplainer(explainers.get(name), subject, seed, {}), []
+        for turn, state in enumerate((*subject.replicates, *subject.permuted_label_networks, *drawn)):
             with subject.network.weights(state):
-                planes.append(viewer.planes(state=("network", turn)))
-        similarity[name] = {MEASURE: _alike(planes, "unsigned_ranks"), SIGNED: _alike(planes, "signed_ranks")}
-    return Pool(subject, subject.twins, subject.misled, drawn, similarity)
+                pooled_maps.append(bound.pooled_maps(state=("network", turn)))
+        similarity[name] = {MEASURE: _alike(pooled_maps, "unsigned_ranks"), SIGNED: _alike(pooled_maps, "signed_ranks")}
+    return Pool(subject, subject.replicates, subject.permuted_label_networks, drawn, similarity)
 
 
 def networks(found, check, first, second, *, runs, size, seed):
@@ -101,7 +105,12 @@ def networks(found, check, first, second, *, runs, size, seed):
 
 def blind(subject, check, *, runs, size, seed, noise=1.0):
     """Simulated runs with an explainer that shows the input's edges under fresh noise, whatever the network: Counter of outcomes."""
-    edges = np.stack([plane.unsigned.ravel() for plane in Viewer(explainers.get("edges"), subject, 0, {}).planes()])
+    edges = np.stack(
+        [
+            pooled_map.unsigned.ravel()
+            for pooled_map in BoundExplainer(explainers.get("edges"), subject, 0, {}).pooled_maps()
+        ]
+    )
     edges = stats.zscore(edges, axis=1)
     found = Counter()
     for run in range(runs):
@@ -206,13 +215,13 @@ def _between(similarity, rows, others, images):
     return found
 
 
-def _alike(planes, ranks):
+def _alike(pooled_maps, ranks):
     """Rank correlation of all networks with all: float64 [networks, networks, samples]; on the joint support where maps hold zeros."""
     measure = measures.get(MEASURE if ranks == "unsigned_ranks" else SIGNED)
-    count, images = len(planes), len(planes[0])
+    count, images = len(pooled_maps), len(pooled_maps[0])
     found = np.full((count, count, images), np.nan)
     for a in range(count):
         for b in range(a):
-            row = [np.nan if None in pair else measure(*pair) for pair in zip(planes[a], planes[b])]
+            row = [np.nan if None in pair else measure(*pair) for pair in zip(pooled_maps[a], pooled_maps[b])]
             found[a, b] = found[b, a] = row
     return found

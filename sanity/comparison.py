@@ -15,7 +15,7 @@ def similar(first, second):
 
 
 def among(group):
-    """Networks with each other: dict of measure to float64 [networks, networks, samples], the diagonal nan. group: planes by network."""
+    """Networks with each other: dict of measure to float64 [networks, networks, samples], the diagonal nan. group: pooled maps by network."""
     count = len(group)
     found = {name: np.full((count, count, len(group[0])), np.nan) for name in measures}
     for a in range(count):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.effects import agreement, by_cell, effects
 from sanity.evidence import Gate
 from sanity.gates import MOST_DROPPED
 from sanity.questions import questions
-from sanity.viewer import Viewer, planes
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ def _answers(subject, seed):
 
 def measure(crossing, explainer, subject, *, seed, prepared, options):
     """`Evidence` of a crossing about one method: `maps/EFFECT`, maps against effects, and `oracle/EFFECT`, the effects' two halves."""
-    viewer, conditions = Viewer(explainer, subject, seed, options), crossing.conditions(subject)
+    bound, conditions = BoundExplainer(explainer, subject, seed, options), crossing.conditions(subject)
     if crossing.unmet(subject):
-        return viewer.evidence(crossing.check, {}, conditions)
+        return bound.evidence(crossing.check, {}, conditions)
     prepared = prepared or prepare(crossing, subject, seed=seed)
-    maps = [viewer.maps(objective=question) for question in crossing.questions(subject)]
+    maps = [bound.maps(objective=question) for question in crossing.questions(subject)]
     read = cells_of_maps(maps, prepared)
     samples = {f"maps/{name}": crossing.numbers(read[name], prepared.whole(name), subject) for name in read}
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
-    conditions += [gates.usable(*(planes(values) for values in maps)), differs(read)]
+    conditions += [gates.usable(*(pooled_maps(values) for values in maps)), differs(read)]
     sizes, settings = crossing.sizes(subject), crossing.settings(subject)
-    return viewer.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
+    return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
 
 
 def four(maps, evidence):

@@ -22,19 +22,19 @@ def competent(subject):
 
 
 def usable(*groups):
-    """At most a fifth of the maps are not finite, all zero or constant. groups: lists of planes, None where unusable."""
-    dropped = float(np.mean([plane is None for planes in groups for plane in planes]))
+    """At most a fifth of the maps are not finite, all zero or constant. groups: lists of pooled maps, None where unusable."""
+    dropped = float(np.mean([pooled_map is None for pooled_maps in groups for pooled_map in pooled_maps]))
     words = f"{dropped:.0%} of maps not finite, all zero or constant"
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
 
 
-def frozen(subject, viewer):
-    """Every question of a viewer was about the target that was fixed before anything was changed."""
-    others = [(state, goal) for state, goal in viewer.asked if goal != subject.objective]
+def frozen(subject, bound):
+    """Every question of a bound explainer was about the target that was fixed before anything was changed."""
+    others = [(state, goal) for state, goal in bound.asked if goal != subject.objective]
     if others:
         state, goal = others[0]
         return Gate("target frozen", "failed", f"{subject.objective} at first, {goal} on {state}")
-    return Gate("target frozen", "passed", f"{subject.objective} in all {len(viewer.asked)} questions")
+    return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.asked)} questions")
 
 
 def restored():
@@ -51,9 +51,11 @@ def planted(subject):
 
 def proven(proof):
     """What `sanity.worlds.world.uses` says of a network: `Gate`."""
-    stays = {name: value for name, value in proof.items() if name.startswith("stays/")}
-    held = proof["follows"] >= FOLLOWS and all(value >= STAYS for value in stays.values())
-    seen = ", ".join(f"{name} {value:.2f}" for name, value in {"follows": proof["follows"], **stays}.items())
+    stays = {name: value for name, value in proof.items() if name.startswith("unchanged/")}
+    held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in stays.values())
+    seen = ", ".join(
+        f"{name} {value:.2f}" for name, value in {"cue_flip_rate": proof["cue_flip_rate"], **stays}.items()
+    )
     return Gate("network uses the plant", "passed" if held else "failed", f"{seen}; needed: {FOLLOWS} and {STAYS}")
 
 

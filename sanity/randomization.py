@@ -1,7 +1,7 @@
 """Randomization: what a network's weights would be had they been drawn and never trained.
 
 Every tensor is drawn again by the initializer that its layer gave it, re-seeded from (seed, path, position). An
-initializer is found by building the layer's twin from its config and watching `add_weight`. Where that cannot be done the
+initializer is found by building the layer's like from its config and watching `add_weight`. Where that cannot be done the
 trained values are shuffled over the whole tensor. `ways` says which it was for every tensor.
 """
 
@@ -82,7 +82,7 @@ def stages(network, mode="full", unit="block"):
     return found
 
 
-def forget(subject, steps, seeds, *, way="own", statistics="estimate"):
+def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
     """Random networks reached step by step: for each seed a list of `Stage`, one per step of `stages`.
 
     Each tensor is drawn once per seed and stays what it is. statistics: "estimate" those of BatchNormalization again on the
@@ -95,7 +95,7 @@ def forget(subject, steps, seeds, *, way="own", statistics="estimate"):
     moved = [changes(network, each.state) for each in whole]
 
     def stage(name, drawn, change):
-        state, ways, logits = alive(network, drawn, some, statistics)
+        state, ways, logits = reestimate_batchnorm(network, drawn, some, statistics)
         return Stage(name, state, _done(network, state, ways, change, (before, _probabilities(logits)), labels))
 
     return [[stage(name, each.part(paths), change) for name, paths in steps] for each, change in zip(whole, moved)]
@@ -118,7 +118,7 @@ def changes(network, state):
     return {name: _relative(own[name], value) for name, value in state.items()}
 
 
-def alive(network, drawn, inputs, statistics):
+def reestimate_batchnorm(network, drawn, inputs, statistics):
     """A draw with the BatchNormalization statistics that it makes on the inputs -> state, ways, logits."""
     state, ways = dict(drawn.state), dict(drawn.ways)
     with network.weights(state):
@@ -213,11 +213,11 @@ def _own(network, path):
 
 
 def _initializers(layer):
-    """The initializer of each of a layer's own variables, in their order; None where its twin cannot be built."""
+    """The initializer of each of a layer's own variables, in their order; None where its like cannot be built."""
     try:
-        twin = type(layer).from_config(layer.get_config())
+        replicate = type(layer).from_config(layer.get_config())
         watched = []
-        plain = twin.add_weight
+        plain = replicate.add_weight
 
         def watch(*args, **kwargs):
             variable = plain(*args, **kwargs)
@@ -225,13 +225,15 @@ def _initializers(layer):
             watched.append((variable, initializer if initializer is not None else "glorot_uniform"))
             return variable
 
-        twin.__dict__["add_weight"] = watch
-        twin.build_from_config(layer.get_build_config())
+        replicate.__dict__["add_weight"] = watch
+        replicate.build_from_config(layer.get_build_config())
     except Exception:
         # Any layer may refuse to be rebuilt, for reasons of its own; the caller then shuffles, and says so.
         return None
     known = {id(variable): keras.initializers.get(initializer) for variable, initializer in watched}
-    found = [known.get(id(variable)) for variable in (*twin._trainable_variables, *twin._non_trainable_variables)]
+    found = [
+        known.get(id(variable)) for variable in (*replicate._trainable_variables, *replicate._non_trainable_variables)
+    ]
     return None if None in found else found
 
 

@@ -72,15 +72,15 @@ def dense_as_convolution(subject):
     if not replaced:
         return None
     names = {layer.name for layer in replaced}
-    twin = keras.models.clone_model(
+    replicate = keras.models.clone_model(
         model, clone_function=lambda layer: _as_convolution(layer) if layer.name in names else _copy(layer)
     )
     for layer in (each for each in model.layers if each.weights):
         weights = layer.get_weights()
         if layer.name in names:
             weights = [weights[0][None], *weights[1:]]
-        twin.get_layer(layer.name).set_weights(weights)
-    return _verified(subject, Rewrite(_network(subject, twin), subject.inputs))
+        replicate.get_layer(layer.name).set_weights(weights)
+    return _verified(subject, Rewrite(_network(subject, replicate), subject.inputs))
 
 
 @rewrites.register

@@ -47,7 +47,7 @@ from sanity.statistics import (
     )
 )
 def parameters(family, margins, seed):
-    """Trained against random networks: with twins an exact permutation decides, with one network nothing but failure."""
+    """Trained against random networks: with replicates an exact permutation decides, with one network nothing but failure."""
     adjusted = _adjusted(family)
     return [_respond(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
 
@@ -126,7 +126,7 @@ def _needed(count, width, room):
 
 
 def _adjusted(family):
-    """Exact p by max-T over the methods, controls each by themselves: list of float, None where there are no twins."""
+    """Exact p by max-T over the methods, controls each by themselves: list of float, None where there are no replicates."""
     found = [None] * len(family)
     tested = [place for place, each in enumerate(family) if f"ceiling/{MEASURE}" in each.samples]
     for group in [[tested[place] for place in places] for places in families([family[place] for place in tested])]:
@@ -161,7 +161,7 @@ def _over_images(values):
         },
         ceiling="ceiling",
         null="within permuted",
-        counted={"images": "images", "twins": "networks on true labels", "networks": "on permuted ones"},
+        counted={"images": "images", "replicates": "networks on true labels", "networks": "on permuted ones"},
     )
 )
 def labels(family, margins, seed):
@@ -214,7 +214,7 @@ def _learned(evidence, margins, seed, p):
         ceiling="ceiling",
         null="among those without",
         cannot="Cannot conclude: that a person who looks at the maps would notice. That groups of networks differ does not say how one of them would look suspicious.",
-        counted={"images": "images", "twins": "networks with the shortcut", "networks": "without"},
+        counted={"images": "images", "replicates": "networks with the shortcut", "networks": "without"},
     )
 )
 def cue(family, margins, seed):

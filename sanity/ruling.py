@@ -79,7 +79,7 @@ class About:
     sampled: bool = True
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
     counted: dict = field(
-        default_factory=lambda: {"images": "images", "twins": "trained networks", "networks": "random networks"}
+        default_factory=lambda: {"images": "images", "replicates": "trained networks", "networks": "random networks"}
     )
 
     def sentence(self, evidence, ruling):

@@ -1,4 +1,4 @@
-"""Similarity: how alike two maps of one image are, (Plane, Plane) -> float; nan where the question has no answer.
+"""Similarity: how alike two maps of one image are, (PooledMap, PooledMap) -> float; nan where the question has no answer.
 
 Every measure is to be read against its own null: what ties alone would give, and what two random networks give.
 """
@@ -19,7 +19,7 @@ FEWEST = 8
 
 
 @dataclass(frozen=True)
-class Plane:
+class PooledMap:
     """One map as measures take it: signed and unsigned [rows, columns], with the normalized mid-ranks of both, None where constant.
 
     input: the magnitude of the input that was explained, where it has the map's resolution.

@@ -11,16 +11,16 @@ from lab.labels import correct_classes
 from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
-from sanity.worlds.training import Trainer, make_anew
-from sanity.worlds.world import counterfactuals, uses
+from sanity.worlds.training import Trainer, no_cache
+from sanity.worlds.world import counterfactual_use, counterfactuals
 
-# With fewer samples that all twins get right, the competence gate fails anyway; some are kept to show.
+# With fewer samples that all replicates get right, the competence gate fails anyway; some are kept to show.
 FEWEST = 8
 
 
 @dataclass(frozen=True)
 class Truth:
-    """masks: bool [samples, ...] without channels, what decides; proof: numbers of `worlds.world.uses`; oracle: in words."""
+    """masks: bool [samples, ...] without channels, what decides; proof: numbers of `worlds.world.counterfactual_use`; oracle: in words."""
 
     masks: np.ndarray
     proof: dict
@@ -31,8 +31,8 @@ class Truth:
 class Subject:
     """network; inputs as the model takes them; objective, one target per sample, frozen; names of the samples; correct: bool of
     a held-out set, whether the network was right, or None where there are no labels; labels: int [samples] or None; classes:
-    how many there are; chance: the share of them that is right for a sample, None: one of all. twins: weights of networks trained alike from other seeds, the network's own first; misled: of those
-    trained on permuted labels, and `memorized`, their training accuracies. truth: where it is planted. world: where it comes
+    how many there are; chance: the share of them that is right for a sample, None: one of all. replicates: weights of networks trained alike from other seeds, the network's own first; permuted_label_networks: of those
+    trained on permuted labels, and `train_accuracy`, how well they remember them. truth: where it is planted. world: where it comes
     from, for checks that train anew. targets: int [samples], the class each sample is asked about. output: the name of the output
     that is asked, or None for the only one.
     """
@@ -44,13 +44,13 @@ class Subject:
     correct: np.ndarray | None = None
     labels: np.ndarray | None = None
     classes: int = 2
-    twins: tuple = ()
-    misled: tuple = ()
-    memorized: tuple = ()
+    replicates: tuple = ()
+    permuted_label_networks: tuple = ()
+    train_accuracy: tuple = ()
     truth: Truth | None = None
     world: object = None
     seed: int = 0
-    keep: object = field(default=make_anew, compare=False)
+    cache: object = field(default=no_cache, compare=False)
     targets: np.ndarray | None = None
     output: str | None = None
     chance: float | None = None
@@ -211,47 +211,49 @@ def _warn_collapsed(network, inputs, means):
         )
 
 
-def planted(world, *, seed, twins=1, misled=0, images=48, keep=make_anew):
+def planted(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache):
     """A world's networks, trained, with samples of it to explain -> `Subject`.
 
-    twins, misled: how many networks to train on the true labels, and on permuted ones. images: samples kept, those that
-    every twin answers as the cue says. keep: see `Trainer.train`. Raises Refused for twins of a world without training.
+    replicates, permuted_label_networks: how many networks to train on the true labels, and on permuted ones. images: samples kept, those that
+    every replicate answers as the cue says. cache: see `Trainer.train`. Raises Refused for replicates of a world without training.
     """
     network = world.network()
-    if world.training is None and (twins > 1 or misled):
-        raise Refused(f"Twins are trained from other seeds. Received: {world.name}, whose weights are set by hand.")
-    states, wrong, memorized = _trained(world, network, seed, twins, misled, keep)
+    if world.training is None and (replicates > 1 or permuted_label_networks):
+        raise Refused(
+            f"Replicates are trained from other seeds. Received: {world.name}, whose weights are set by hand."
+        )
+    states, wrong, train_accuracy = _trained(world, network, seed, replicates, permuted_label_networks, cache)
     if states:
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
-    correct = _logits(network, samples.inputs).argmax(1) == samples.told
+    correct = _logits(network, samples.inputs).argmax(1) == samples.cue_labels
     chosen = _answered(network, states, samples, images)
-    told = samples.told[chosen]
+    cue_labels = samples.cue_labels[chosen]
     return Subject(
         network,
         samples.inputs[chosen],
-        logit([int(each) for each in told]),
+        logit([int(each) for each in cue_labels]),
         tuple(f"{world.name}[{index}]" for index in chosen),
         correct,
-        told,
+        cue_labels,
         network.outputs[next(iter(network.outputs))][-1],
         tuple(states),
         tuple(wrong),
-        tuple(memorized),
+        tuple(train_accuracy),
         _truth(world, network, samples, factors, chosen),
         world,
         seed,
-        keep,
-        targets=told,
+        cache,
+        targets=cue_labels,
     )
 
 
 def _answered(network, states, samples, images):
-    """Rows of samples that every twin answers as the cue says; the first ones where there are too few of these to look at."""
+    """Rows of samples that every replicate answers as the cue says; the first ones where there are too few of these to look at."""
     right = np.ones(len(samples), bool)
     for state in states or ({},):
         with network.weights(state):
-            right &= _logits(network, samples.inputs).argmax(1) == samples.told
+            right &= _logits(network, samples.inputs).argmax(1) == samples.cue_labels
     found = np.flatnonzero(right)[:images]
     return found if len(found) >= FEWEST else np.arange(min(images, len(samples)))
 
@@ -259,24 +261,27 @@ def _answered(network, states, samples, images):
 def _truth(world, network, samples, factors, chosen):
     if samples.masks is None:
         return None
-    proof = uses(counterfactuals(world, factors), lambda inputs: _logits(network, inputs))
+    proof = counterfactual_use(counterfactuals(world, factors), lambda inputs: _logits(network, inputs))
     return Truth(samples.masks[chosen], proof, world.oracle)
 
 
-def _trained(world, network, seed, twins, misled, keep):
+def _trained(world, network, seed, replicates, permuted_label_networks, cache):
     """-> weights on true labels, weights on permuted ones, and how well these remember them."""
     if world.training is None:
         return [], [], []
-    trainer, lessons = Trainer(network, world.training), world.lessons(seed)
-    states = [trainer.train(lessons.inputs, lessons.labels, _seed(seed, "twin", turn), keep) for turn in range(twins)]
-    wrong, memorized = [], []
-    for turn in range(misled):
+    trainer, training_data = Trainer(network, world.training), world.training_data(seed)
+    states = [
+        trainer.train(training_data.inputs, training_data.labels, _seed(seed, "replicate", turn), cache)
+        for turn in range(replicates)
+    ]
+    wrong, train_accuracy = [], []
+    for turn in range(permuted_label_networks):
         # A permutation for each network: what they had in common would otherwise pass for what they learned.
-        labels = np.random.default_rng([seed, 4, turn]).permutation(lessons.labels)
-        wrong.append(trainer.train(lessons.inputs, labels, _seed(seed, "misled", turn), keep))
+        labels = np.random.default_rng([seed, 4, turn]).permutation(training_data.labels)
+        wrong.append(trainer.train(training_data.inputs, labels, _seed(seed, "permuted_label_networks", turn), cache))
         with network.weights(wrong[-1]):
-            memorized.append(float(np.mean(_logits(network, lessons.inputs).argmax(1) == labels)))
-    return states, wrong, memorized
+            train_accuracy.append(float(np.mean(_logits(network, training_data.inputs).argmax(1) == labels)))
+    return states, wrong, train_accuracy
 
 
 def _logits(network, inputs):
@@ -284,4 +289,7 @@ def _logits(network, inputs):
 
 
 def _seed(seed, kind, turn):
-    return int(np.random.SeedSequence([seed, {"twin": 5, "misled": 6}[kind], turn]).generate_state(1)[0] >> 1)
+    return int(
+        np.random.SeedSequence([seed, {"replicate": 5, "permuted_label_networks": 6}[kind], turn]).generate_state(1)[0]
+        >> 1
+    )

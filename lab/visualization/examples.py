@@ -14,7 +14,7 @@ FELT = 0.02
 
 @dataclass(frozen=True)
 class Survey:
-    """What a layer's units answered to a stock of images: a unit's score is its mean over positions (or the logit).
+    """What a layer's units answered to many natural images: a unit's score is its mean over positions (or the logit).
 
     top, bottom: int [units, count], indices of the images with the highest and the lowest scores, best first; top_scores,
     bottom_scores, float32, and top_places, the flat position of the highest activation there, int. kept: int [kept], evenly

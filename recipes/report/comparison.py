@@ -15,8 +15,8 @@ from recipes.report.page import template, uri
 from recipes.report.policy import restricted
 from recipes.report.tiles import jpeg
 from recipes.store import Store, durable
+from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
-from sanity.viewer import planes
 
 
 def written(first, second, path):
@@ -29,7 +29,9 @@ def written(first, second, path):
         raise Refused(
             f"Runs are compared by the units or the maps that both made. Received: {first} and {second}, which share none."
         )
-    text = restricted(template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_stock(runs)))
+    text = restricted(
+        template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_natural_images(runs))
+    )
     durable(path, text.encode())
     return path
 
@@ -65,7 +67,7 @@ def _explained(folder):
 
 def _pair(key, first, second):
     alike = first[0].shape == second[0].shape
-    planes_of = [planes(maps)[0] for maps, _ in (first, second)]
+    planes_of = [pooled_maps(maps)[0] for maps, _ in (first, second)]
     rank = measures.get("joint_abs_spearman")(*planes_of) if alike and None not in planes_of else float("nan")
     return {
         "method": key[0],
@@ -126,5 +128,5 @@ def _row(key, first, second):
     }
 
 
-def _same_stock(runs):
+def _same_natural_images(runs):
     return runs[0]["hashes"]["images"] == runs[1]["hashes"]["images"]

@@ -307,7 +307,11 @@ def _strip(found):
         shown += [(found.stages[index]["stage"] + " random", maps["stages"][index]) for index in chosen]
     if "random" in maps:
         shown.append(("another random network", maps["random"][-1][0]))
-    named = (("misled", "on permuted labels"), ("other", "another class"), ("nudged", "under noise"))
+    named = (
+        ("permuted_label_networks", "on permuted labels"),
+        ("other", "another class"),
+        ("under noise", "under noise"),
+    )
     shown += [(words, maps[name][0]) for name, words in named if name in maps]
     return [
         {"name": name, "image": uri(png(figures.shape_of(plane, STRIP)))}

@@ -3,13 +3,13 @@
 import numpy as np
 
 from sanity import crossing, gates
+from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
 from sanity.comparison import named, similar
 from sanity.effects import EFFECTS, agreement
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
-from sanity.viewer import Viewer, stacked
 
 FEWEST = 3
 
@@ -28,24 +28,24 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
     cells, samples `oracle between/EFFECT` and `oracle itself/EFFECT` say how alike the network's own answers about two classes
     are, and one answer measured twice.
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     enough = _enough(subject)
     if enough.status != "passed":
-        return viewer.evidence("classes", {}, [enough])
-    own = viewer.planes()
+        return bound.evidence("classes", {}, [enough])
+    own = bound.pooled_maps()
     drawn = _others(subject, seed, draws)
     others = [
-        viewer.planes(objective=subject.objective.about(each), state=("other class", turn))
+        bound.pooled_maps(objective=subject.objective.about(each), state=("other class", turn))
         for turn, each in enumerate(drawn)
     ]
-    itself = similar(own, viewer.planes(viewer.nudged(derive_seed(seed, "rounding noise")), state="itself"))
-    between = [similar(own, planes) for planes in others]
+    itself = similar(own, bound.pooled_maps(bound.with_noise(derive_seed(seed, "rounding noise")), state="itself"))
+    between = [similar(own, pooled_maps) for pooled_maps in others]
     samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})
     samples |= named("itself", {name: row[None] for name, row in itself.items()})
     samples |= _own_answers(prepared or prepare(subject, seed=seed))
     passed = [enough, gates.competent(subject), gates.usable(own, *others)]
     maps = {"trained": stacked(own), "other": stacked(others[0])}
-    return viewer.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
+    return bound.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
 
 
 def _own_answers(prepared):

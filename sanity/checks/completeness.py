@@ -7,8 +7,8 @@ from lab.attribution import explainers
 from lab.explanation import completeness_target, total
 from lab.refusal import Refused
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
-from sanity.viewer import Viewer, planes
 
 
 def refuse(*, draws=8):
@@ -26,20 +26,18 @@ def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options)
     completeness though it does not claim it by an attribute `complete`. options: the explainer's own.
     """
     refuse(draws=draws)
-    viewer = Viewer(explainer, subject, seed, options)
-    network, goal, count = subject.network, subject.objective, draws if viewer.draws else 1
-    drawn = [viewer.maps(state=("draw", turn)) for turn in range(count)]
-    rise = completeness_target(explainer, network, network.inputs(subject.inputs), goal, viewer.chosen)
+    bound = BoundExplainer(explainer, subject, seed, options)
+    network, goal, count = subject.network, subject.objective, draws if bound.draws else 1
+    drawn = [bound.maps(state=("draw", turn)) for turn in range(count)]
+    rise = completeness_target(explainer, network, network.inputs(subject.inputs), goal, bound.chosen)
     added = np.stack([total(maps) for maps in drawn])
     scale = np.abs(rise).mean()
     samples = {"gap": np.abs(added.mean(axis=0) - rise) / scale, "error": _error(added) / scale}
     samples |= {"total": added.mean(axis=0), "risen": rise}
     promised = claimed or bool(explainers.tag(explainer, "complete") or getattr(explainer, "complete", False))
-    passed = [gates.competent(subject), gates.usable(planes(drawn[0]))]
+    passed = [gates.competent(subject), gates.usable(pooled_maps(drawn[0]))]
     sizes = {"draws": count}
-    return viewer.evidence(
-        "completeness", samples, passed, sizes=sizes, settings={"promised": promised, "draws": draws}
-    )
+    return bound.evidence("completeness", samples, passed, sizes=sizes, settings={"promised": promised, "draws": draws})
 
 
 def _error(added):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from lab.environment import tf
+from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.contract import violations
-from sanity.viewer import Viewer
 
 IMAGES = 4
 
@@ -16,11 +16,11 @@ def contract(explainer, subject, *, seed, **options):
 
     Asked of the first four samples. options: the explainer's own.
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     count = min(IMAGES, len(subject.names))
     inputs = tf.nest.map_structure(lambda leaf: leaf[:count], subject.inputs)
     goal = subject.objective.rows(list(range(count)))
     broken = violations(explainer, subject.network, inputs, goal, seed=seed, **options)
-    return viewer.evidence(
+    return bound.evidence(
         "contract", {"broken": np.array([float(len(broken))])}, [], sizes={"images": count}, settings={"broken": broken}
     )

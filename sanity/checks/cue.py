@@ -11,11 +11,11 @@ import numpy as np
 
 from lab.objectives import logit
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.comparison import across, among, named
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
-from sanity.viewer import Viewer, stacked
 from sanity.worlds.training import Trainer
 
 PASSES = 150
@@ -23,70 +23,75 @@ PASSES = 150
 
 @dataclass(frozen=True)
 class Prepared:
-    """clean: weights of networks that had no shortcut to learn. on: the subject at inputs without the cue, asked about the label."""
+    """uncued: weights of networks that had no shortcut to learn. on: the subject at inputs without the cue, asked about the label."""
 
-    clean: list
+    uncued: list
     on: object
 
 
 def prepare(subject, *, seed):
     """Train the networks without a shortcut, for all methods to share -> `Prepared`, or None where a world has no such arm."""
     world = subject.world
-    if world is None or world.bare is None:
+    if world is None or world.without_cue is None:
         return None
     trainer = Trainer(subject.network, replace(world.training, passes=PASSES))
-    lessons = world.render(
-        world.clean(
+    training_data = world.render(
+        world.uninformative_cue(
             np.random.default_rng(derive_seed(subject.seed, "training data without the cue")), world.training.samples
         )
     )
-    turns = range(max(3, len(subject.twins)))
-    clean = [
-        trainer.train(lessons.inputs, lessons.labels, derive_seed(seed, "network without the cue", turn), subject.keep)
+    turns = range(max(3, len(subject.replicates)))
+    uncued = [
+        trainer.train(
+            training_data.inputs,
+            training_data.labels,
+            derive_seed(seed, "network without the cue", turn),
+            subject.cache,
+        )
         for turn in turns
     ]
     _, factors = world.draw(len(subject.names), subject.seed + 1)
-    bare = world.bare(factors)
-    goal = logit([int(each) for each in bare.labels])
-    return Prepared(clean, replace(subject, inputs=bare.inputs, objective=goal, correct=None, truth=None))
+    without_cue = world.without_cue(factors)
+    goal = logit([int(each) for each in without_cue.labels])
+    return Prepared(uncued, replace(subject, inputs=without_cue.inputs, objective=goal, correct=None, truth=None))
 
 
 @checks.register(prepare=prepare)
 def cue(explainer, subject, *, seed, prepared=None, **options):
     """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not? -> `Evidence`.
 
-    Needs a world with an arm without the shortcut (`ruler`) and twins. options: the explainer's own.
+    Needs a world with an arm without the shortcut (`ruler`) and replicates. options: the explainer's own.
     """
-    enough = gates.several("twins", subject.twins)
+    enough = gates.several("replicates", subject.replicates)
     prepared = prepared or prepare(subject, seed=seed)
     there = Gate(
         "arm without the shortcut",
         "passed" if prepared else "not applicable",
         "trained anew" if prepared else "none in this world",
     )
-    viewer = Viewer(explainer, prepared.on if prepared else subject, seed, options)
+    bound = BoundExplainer(explainer, prepared.on if prepared else subject, seed, options)
     if {enough.status, there.status} != {"passed"}:
-        return viewer.evidence("cue", {}, [there, enough])
+        return bound.evidence("cue", {}, [there, enough])
     with subject.network.intact():
-        cued = [_look(viewer, state, ("twin", turn)) for turn, state in enumerate(subject.twins)]
-        clean = [_look(viewer, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.clean)]
+        cued = [_look(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
+        uncued = [_look(bound, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.uncued)]
     samples = {
         **named("ceiling", among(cued)),
-        **named("between", across(cued, clean)),
-        **named("random", among(clean)),
+        **named("between", across(cued, uncued)),
+        **named("random", among(uncued)),
     }
     passed = [
         there,
         enough,
         gates.planted(subject),
-        gates.usable(*cued, *clean),
-        gates.frozen(viewer.subject, viewer),
+        gates.usable(*cued, *uncued),
+        gates.frozen(bound.subject, bound),
         gates.restored(),
     ]
-    sizes = {"twins": len(cued), "networks": len(clean)}
-    return viewer.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
+    sizes = {"replicates": len(cued), "networks": len(uncued)}
+    return bound.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
 
 
-def _look(viewer, weights, state):
-    with viewer.subject.network.weights(weights):
-        return viewer.planes(state=state)
+def _look(bound, weights, state):
+    with bound.subject.network.weights(weights):
+        return bound.pooled_maps(state=state)

@@ -12,10 +12,10 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.refusal import Refused
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
-from sanity.viewer import Viewer, planes
 
 # What a map may claim to be, and whether it is to be divided by the input to be the score's slope.
 CLAIMS = {"slope": False, "slope times input": True}
@@ -52,7 +52,7 @@ def derivative(explainer, subject, *, seed, directions=16, claimed=None, prepare
     foretold from the measured differences over the directions, and `rounding`, that of the measured ones with twice the step.
     """
     refuse(directions=directions, claimed=claimed)
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     claim = claimed or explainers.tag(explainer, "derivative") or getattr(explainer, "derivative", None)
     stated = Gate(
         "claims a derivative",
@@ -65,16 +65,16 @@ def derivative(explainer, subject, *, seed, directions=16, claimed=None, prepare
         f"{tf.nest.map_structure(np.shape, subject.inputs)}",
     )
     if not claim or not _floating(subject):
-        return viewer.evidence("derivative", {}, [stated, possible])
-    maps = viewer.maps()
+        return bound.evidence("derivative", {}, [stated, possible])
+    maps = bound.maps()
     if maps.shape != subject.inputs.shape:
         shaped = Gate("map has the inputs' shape", "failed", f"{maps.shape} for {subject.inputs.shape}")
-        return viewer.evidence("derivative", {}, [stated, possible, shaped])
+        return bound.evidence("derivative", {}, [stated, possible, shaped])
     step = prepared or prepare(subject, seed=seed)
     samples = _compared(subject, _slopes(maps, subject.inputs, claim), step, directions, seed)
-    passed = [stated, possible, gates.usable(planes(maps)), gates.frozen(subject, viewer)]
+    passed = [stated, possible, gates.usable(pooled_maps(maps)), gates.frozen(subject, bound)]
     sizes, settings = {"directions": directions}, {"directions": directions, "claim": claim, "step": step}
-    return viewer.evidence("derivative", samples, passed, sizes=sizes, settings=settings)
+    return bound.evidence("derivative", samples, passed, sizes=sizes, settings=settings)
 
 
 def _floating(subject):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
-from sanity.viewer import Viewer
 
 BINS = 100
 
@@ -17,24 +17,24 @@ def entropy(explainer, subject, *, seed, prepared=None, **options):
     Only the two ends are compared. Reported as rose, fell or unchanged; for maps of few values a fall is no fault. options:
     the explainer's own.
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     with subject.network.intact():
         prepared = prepared or prepare(subject, seed=seed)
-        trained, others = viewer.planes(), []
+        trained, others = bound.pooled_maps(), []
         for turn, run in enumerate(prepared.runs):
             with subject.network.weights(run[-1].state):
-                others.append(viewer.planes(state=("random network", turn)))
+                others.append(bound.pooled_maps(state=("random network", turn)))
     before = np.array([histogram(each) for each in trained])
-    after = np.array([[histogram(each) for each in planes] for planes in others])
+    after = np.array([[histogram(each) for each in pooled_maps] for pooled_maps in others])
     samples = {"rise": (after - before) / before, "before": before, "after": after}
-    passed = [gates.competent(subject), gates.usable(trained, *others), gates.frozen(subject, viewer), gates.restored()]
-    return viewer.evidence("entropy", samples, passed, sizes={"networks": len(others)})
+    passed = [gates.competent(subject), gates.usable(trained, *others), gates.frozen(subject, bound), gates.restored()]
+    return bound.evidence("entropy", samples, passed, sizes={"networks": len(others)})
 
 
-def histogram(plane):
-    """Entropy in nats of the histogram, of 100 bins between its own extremes, of a plane's absolute values: float; nan for None."""
-    if plane is None:
+def histogram(pooled_map):
+    """Entropy in nats of the histogram, of 100 bins between its own extremes, of a pooled map's absolute values: float; nan for None."""
+    if pooled_map is None:
         return np.nan
-    counts = np.histogram(plane.unsigned, bins=BINS)[0]
+    counts = np.histogram(pooled_map.unsigned, bins=BINS)[0]
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

@@ -19,12 +19,12 @@ from lab.attribution import explainers
 from lab.refusal import Refused
 from lab.registry import nearest
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.interventions import occlusion
 from sanity.localisation import relevances
 from sanity.removal import extent, first, orders, scores
 from sanity.seeds import derive_seed
-from sanity.viewer import Viewer, planes
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
 # name: (what fills the holes, whether the map's best are put in instead of taken away, whether whole segments go).
@@ -67,7 +67,7 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
         for name in metrics:
             null[name].append(area(subject, relevance, name, segments, seed))
     blind = {
-        name: relevances(Viewer(explainers.get(name), subject, seed, {}).maps(), shape)
+        name: relevances(BoundExplainer(explainers.get(name), subject, seed, {}).maps(), shape)
         for name in explainers.names(control=True)
     }
     return Prepared(
@@ -107,12 +107,12 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     -> samples, by metric: `area/`; `z/` and `above/`, the area less that of random orders and of the best blind control, in deviations
     of random orders; `oracle z/` and `oracle above/`, the same of the network's own answer.
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     prepared = prepared or prepare(subject, seed=seed, metrics=metrics, draws=draws)
     asked = {"metrics": tuple(metrics), "draws": draws}
     if prepared.settings != asked:
         raise Refused(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
-    maps = viewer.maps()
+    maps = bound.maps()
     relevance = relevances(maps, (len(subject.names), *extent(subject.inputs)))
     samples = {}
     for name in metrics:
@@ -120,12 +120,12 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
         samples[f"area/{name}"] = reached
         samples[f"z/{name}"], samples[f"above/{name}"] = beside(reached, prepared, name)
         samples[f"oracle z/{name}"], samples[f"oracle above/{name}"] = beside(prepared.oracle[name], prepared, name)
-    seen = planes(maps)
-    samples["usable"] = np.array([plane is not None for plane in seen])
+    seen = pooled_maps(maps)
+    samples["usable"] = np.array([pooled_map is not None for pooled_map in seen])
     passed = [gates.competent(subject), gates.usable(seen)]
     best = {name: control for name, (control, _) in prepared.best.items()}
     settings = {"metrics": list(metrics), "draws": draws, "best_controls": best}
-    return viewer.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
+    return bound.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
 
 
 def beside(reached, prepared, name):

@@ -2,10 +2,10 @@
 
 from lab.attribution import explainers
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.comparison import distances, named, scaled, scales, similar
 from sanity.evidence import Gate
-from sanity.viewer import Viewer, planes
 
 
 @checks.register
@@ -16,23 +16,23 @@ def implementation(explainer, subject, *, seed, against=None, **options):
     Measured as maps are, and after the factor that brings a sample's other map nearest. against: a registered method to compare
     with, for a method that ought to be the same and says nothing of itself. options: the explainer's own.
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     others = counterparts(explainer) if against is None else {against: ({}, {})}
     words = ", ".join(others) or "no other implementation of this name is at hand"
     enough = Gate("counterpart found", "passed" if others else "not applicable", words)
     if not others:
-        return viewer.evidence("implementation", {}, [enough])
+        return bound.evidence("implementation", {}, [enough])
     samples, seen = {}, []
     for name, (theirs, ours) in others.items():
-        own = Viewer(explainer, subject, seed, {**options, **ours}).maps()
-        other = Viewer(explainers.get(name), subject, seed, theirs).maps()
+        own = BoundExplainer(explainer, subject, seed, {**options, **ours}).maps()
+        other = BoundExplainer(explainers.get(name), subject, seed, theirs).maps()
         factors = scales(own, other)
         samples[f"distance/{name}"] = distances(own, other)
         samples[f"scale/{name}"] = factors
         samples[f"scaled/{name}"] = distances(own, scaled(other, factors))
-        samples |= named(f"similar/{name}", similar(planes(own), planes(other)))
-        seen += [planes(own), planes(other)]
-    return viewer.evidence("implementation", samples, [enough, gates.competent(subject), gates.usable(*seen)])
+        samples |= named(f"similar/{name}", similar(pooled_maps(own), pooled_maps(other)))
+        seen += [pooled_maps(own), pooled_maps(other)]
+    return bound.evidence("implementation", samples, [enough, gates.competent(subject), gates.usable(*seen)])
 
 
 def counterparts(explainer):

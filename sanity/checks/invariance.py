@@ -11,11 +11,11 @@ import numpy as np
 from lab.environment import tf
 from lab.refusal import Refused
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.comparison import distances
 from sanity.evidence import Gate
 from sanity.rewrites import holds, rewrites
-from sanity.viewer import Viewer, planes
 
 # Names under which methods, ours and others', take baselines: points of the input space, which move when the inputs do.
 POINTS = ("baseline", "baselines", "reference", "references", "background")
@@ -36,14 +36,14 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
     that has none is judged without, and the words say so. One that is None, which may be zero or made of the inputs, is judged
     by the reading that keeps its map. options: the explainer's own.
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     prepared = prepare(subject, seed=seed) if prepared is None else prepared
-    own, samples, refused = viewer.maps(), {}, []
+    own, samples, refused = bound.maps(), {}, []
     for name, rewrite in prepared.items():
         try:
             with rewrite.network.weights(rewrite.state):
                 others = [
-                    viewer.maps(rewrite.inputs, network=rewrite.network, **given) for given in _options(viewer, rewrite)
+                    bound.maps(rewrite.inputs, network=rewrite.network, **given) for given in _options(bound, rewrite)
                 ]
         except Refused as error:
             # A method may refuse a network that is built otherwise; that is told, not judged.
@@ -51,45 +51,43 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
             continue
         samples[f"distance/{name}"] = min((distances(own, other) for other in others), key=np.nanmean)
     seen = [f"{name} (outputs differ by {holds(subject, each):.0e})" for name, each in prepared.items()]
-    untold = [f"{name}: no option {', '.join(POINTS)} to tell it of the shift" for name in _untold(viewer, prepared)]
+    untold = [f"{name}: no option {', '.join(POINTS)} to tell it of the shift" for name in _untold(bound, prepared)]
     words = "; ".join([*seen, *refused, *untold]) or "no rewrite applies to this network"
     enough = Gate("function preserved", "passed" if samples else "not applicable", words)
-    passed = [enough, gates.competent(subject), gates.usable(planes(own))]
-    return viewer.evidence("invariance", samples, passed, settings={"untold": _untold(viewer, prepared)})
+    passed = [enough, gates.competent(subject), gates.usable(pooled_maps(own))]
+    return bound.evidence("invariance", samples, passed, settings={"untold": _untold(bound, prepared)})
 
 
-def _untold(viewer, prepared):
+def _untold(bound, prepared):
     """The rewrites that move the inputs and of which the method has no option to be told: list of str."""
-    return [name for name, rewrite in prepared.items() if rewrite.shift and not _shifted(viewer, rewrite.shift)]
+    return [name for name, rewrite in prepared.items() if rewrite.shift and not _shifted(bound, rewrite.shift)]
 
 
-def _options(viewer, rewrite):
+def _options(bound, rewrite):
     """What the method may be told about the rewritten network, where its layer is now and where its baselines: list of dicts."""
-    placed, layer = {}, viewer.chosen.get("layer")
+    placed, layer = {}, bound.chosen.get("layer")
     if rewrite.inside and layer:
         inside = rewrite.inside
         placed["layer"] = inside + layer if isinstance(layer, str) else [inside + each for each in layer]
-    shifted = _shifted(viewer, rewrite.shift) if rewrite.shift else {}
-    unsaid = shifted and all(value is None for value in _points(viewer).values())
+    shifted = _shifted(bound, rewrite.shift) if rewrite.shift else {}
+    unsaid = shifted and all(value is None for value in _points(bound).values())
     return [{**placed, **shifted}, *([placed] if unsaid else [])]
 
 
-def _shifted(viewer, shift):
+def _shifted(bound, shift):
     """The method's options that are points of the input space, shifted: dict; where all are None, which is zero, the first of them."""
-    points = _points(viewer)
+    points = _points(bound)
     if not all(_movable(value) for value in points.values()):
         return {}
     chosen = {name: value for name, value in points.items() if value is not None} or dict(list(points.items())[:1])
     return {name: _moved(value, shift) for name, value in chosen.items()}
 
 
-def _points(viewer):
+def _points(bound):
     """Options of the method that say where its baselines lie, as they will be: dict of name to value."""
-    parameters = list(inspect.signature(viewer.explainer).parameters.values())[3:]
+    parameters = list(inspect.signature(bound.explainer).parameters.values())[3:]
     defaults = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
-    return {
-        name: viewer.chosen.get(name, defaults.get(name)) for name in POINTS if name in {**defaults, **viewer.chosen}
-    }
+    return {name: bound.chosen.get(name, defaults.get(name)) for name in POINTS if name in {**defaults, **bound.chosen}}
 
 
 def _movable(value):

@@ -8,10 +8,10 @@ only, and four pairs could never decide.
 import numpy as np
 
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.comparison import across, among, named
 from sanity.evidence import Gate
-from sanity.viewer import Viewer, stacked
 
 MEMORIZED = 0.95
 
@@ -20,15 +20,20 @@ MEMORIZED = 0.95
 def labels(explainer, subject, *, seed, **options):
     """Do maps of networks trained on permuted labels differ from those of networks trained on true ones? -> `Evidence`.
 
-    Needs a subject with twins and misled networks (`--world`). options: the explainer's own.
+    Needs a subject with replicates and networks trained on permuted labels (`--world`). options: the explainer's own.
     """
-    viewer = Viewer(explainer, subject, seed, options)
-    enough = [gates.several("twins", subject.twins), gates.several("misled networks", subject.misled)]
+    bound = BoundExplainer(explainer, subject, seed, options)
+    enough = [
+        gates.several("replicates", subject.replicates),
+        gates.several("networks trained on permuted labels", subject.permuted_label_networks),
+    ]
     if any(gate.status != "passed" for gate in enough):
-        return viewer.evidence("labels", {}, enough)
+        return bound.evidence("labels", {}, enough)
     with subject.network.intact():
-        true = [_look(viewer, state, ("twin", turn)) for turn, state in enumerate(subject.twins)]
-        wrong = [_look(viewer, state, ("permuted labels", turn)) for turn, state in enumerate(subject.misled)]
+        true = [_look(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
+        wrong = [
+            _look(bound, state, ("permuted labels", turn)) for turn, state in enumerate(subject.permuted_label_networks)
+        ]
     samples = {
         **named("ceiling", among(true)),
         **named("between", across(true, wrong)),
@@ -39,19 +44,19 @@ def labels(explainer, subject, *, seed, **options):
         _memorized(subject),
         *enough,
         gates.usable(*true, *wrong),
-        gates.frozen(subject, viewer),
+        gates.frozen(subject, bound),
         gates.restored(),
     )
-    maps = {"trained": stacked(true[0]), "misled": stacked(wrong[0])}
-    return viewer.evidence("labels", samples, passed, sizes={"networks": len(wrong), "twins": len(true)}, maps=maps)
+    maps = {"trained": stacked(true[0]), "permuted_label_networks": stacked(wrong[0])}
+    return bound.evidence("labels", samples, passed, sizes={"networks": len(wrong), "replicates": len(true)}, maps=maps)
 
 
-def _look(viewer, weights, state):
-    with viewer.subject.network.weights(weights):
-        return viewer.planes(state=state)
+def _look(bound, weights, state):
+    with bound.subject.network.weights(weights):
+        return bound.pooled_maps(state=state)
 
 
 def _memorized(subject):
-    worst = float(np.min(subject.memorized))
+    worst = float(np.min(subject.train_accuracy))
     words = f"permuted labels remembered: {worst:.0%} at the least; needed: {MEMORIZED:.0%}"
     return Gate("permuted labels memorized", "passed" if worst >= MEMORIZED else "failed", words)

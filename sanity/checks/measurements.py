@@ -5,9 +5,9 @@ import numpy as np
 from lab.refusal import Refused
 from lab.registry import nearest
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.metrics import metrics
-from sanity.viewer import Viewer, planes
 
 
 @checks.register(judged=False)
@@ -20,14 +20,14 @@ def measurements(explainer, subject, *, seed, chosen=(), **options):
     for name in chosen:
         if name not in metrics:
             raise Refused(f"Unknown metric. Received: {name!r}. {nearest(name, metrics)}")
-    viewer = Viewer(explainer, subject, seed, options)
-    maps = viewer.maps()
+    bound = BoundExplainer(explainer, subject, seed, options)
+    maps = bound.maps()
     samples, refused = {}, {}
     for name in chosen or metrics:
         try:
-            samples[name] = np.asarray(metrics.get(name)(viewer, maps, seed), "float64")
+            samples[name] = np.asarray(metrics.get(name)(bound, maps, seed), "float64")
         except Refused as error:
             # One metric without an answer for these inputs or outputs costs the others nothing.
             samples[name], refused[name] = np.full(len(subject.names), np.nan), str(error)
     settings = {"chosen": list(chosen), "refused": refused}
-    return viewer.evidence("measurements", samples, [gates.usable(planes(maps))], settings=settings)
+    return bound.evidence("measurements", samples, [gates.usable(pooled_maps(maps))], settings=settings)

@@ -2,7 +2,7 @@
 
 Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim 2018, https://arxiv.org/abs/1810.03292. The weights are replaced stage by
 stage or all at once. Three numbers are needed to read the result: `between`, trained against random; `ceiling`, what can be
-hoped for; `random`, random networks among themselves. With twins (networks trained alike from other seeds) the ceiling is
+hoped for; `random`, random networks among themselves. With replicates (networks trained alike from other seeds) the ceiling is
 their agreement, and an exact permutation decides; with one network it is the agreement with itself under half a grey level
 of noise and another seed, and nothing is decided but failure.
 """
@@ -13,13 +13,13 @@ import numpy as np
 
 from lab.refusal import Refused
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.comparison import across, among, named, similar
 from sanity.evidence import Gate
-from sanity.randomization import ORDERS, forget, initializations, stages
+from sanity.randomization import ORDERS, initializations, randomize, stages
 from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
-from sanity.viewer import Viewer, stacked
 
 REPEATS = 2
 
@@ -34,11 +34,11 @@ class Prepared:
 
 def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
     """Draw the random networks of this check for a subject -> `Prepared`. Options as in `parameters`."""
-    seeds = seeds or max(3, len(subject.twins))
+    seeds = seeds or max(3, len(subject.replicates))
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
     drawn = [derive_seed(seed, "random network", turn) for turn in range(seeds)]
     steps = stages(subject.network, mode, unit)
-    runs = forget(subject, steps, drawn, way=initialization, statistics=statistics)
+    runs = randomize(subject, steps, drawn, way=initialization, statistics=statistics)
     settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit}
     return Prepared(runs, {**settings, "initialization": initialization, "statistics": statistics})
 
@@ -78,22 +78,22 @@ def parameters(
     """Do the maps respond when the weights are replaced by untrained ones? -> `Evidence`.
 
     mode: "full" (all weights at once), "top_down" (from the output, cumulative), "bottom_up" (from the input), "independent"
-    (one stage at a time, then all). seeds: random networks; None: as many as twins, or 3. unit: stages by "block" or "layer".
+    (one stage at a time, then all). seeds: random networks; None: as many as replicates, or 3. unit: stages by "block" or "layer".
     initialization: "own", "normal" or "permutation". statistics: "estimate" BatchNormalization statistics again, or "reset"
     them. smooth: 0, or how many noisy inputs each map is averaged over (Smooth MPRT: Hedstrom et al. 2024,
     https://arxiv.org/abs/2401.06465), their noise being smooth_noise of each input's range. prepared: what `prepare` made with
     the same options, to share among methods. options: the explainer's own.
     """
-    asked = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.twins)), "unit": unit}
+    asked = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.replicates)), "unit": unit}
     asked |= {"initialization": initialization, "statistics": statistics}
     if prepared is not None and prepared.settings != asked:
         raise Refused(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
 
     def look(state, inputs=None):
         if smooth:
-            return viewer.smoothed(smooth, smooth_noise, inputs, state=state)
-        return viewer.planes(inputs, state=state)
+            return bound.smoothed(smooth, smooth_noise, inputs, state=state)
+        return bound.pooled_maps(inputs, state=state)
 
     with subject.network.intact():
         prepared = prepared or prepare(subject, **asked)
@@ -101,22 +101,22 @@ def parameters(
         runs = [
             _run(look, subject, trained[0], run, ("random network", turn)) for turn, run in enumerate(prepared.runs)
         ]
-        samples = _ceiling(viewer, look, trained)
+        samples = _ceiling(bound, look, trained)
     samples |= _samples(trained, runs)
-    last = [planes for _, planes, _ in runs]
+    last = [pooled_maps for _, pooled_maps, _ in runs]
     passed = (
         gates.competent(subject),
         _took_effect(prepared.runs),
         gates.usable(*trained, *last),
-        gates.frozen(subject, viewer),
+        gates.frozen(subject, bound),
         gates.restored(),
     )
-    maps = {"trained": stacked(trained[0]), "random": np.stack([stacked(planes) for planes in last])}
-    return viewer.evidence(
+    maps = {"trained": stacked(trained[0]), "random": np.stack([stacked(pooled_maps) for pooled_maps in last])}
+    return bound.evidence(
         "parameters",
         samples,
         passed,
-        sizes={"networks": len(runs), "twins": len(trained), "repeats": REPEATS},
+        sizes={"networks": len(runs), "replicates": len(trained), "repeats": REPEATS},
         settings={**asked, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
         stages=_stages(prepared.runs),
         maps=maps | {"stages": stacked(runs[0][2])},
@@ -124,18 +124,18 @@ def parameters(
 
 
 def _trained(subject, look):
-    """Planes on the trained network and on each of its twins: list by network."""
+    """Pooled maps on the trained network and on each of its replicates: list by network."""
     found = [look("own")]
-    for turn, state in enumerate(subject.twins[1:]):
+    for turn, state in enumerate(subject.replicates[1:]):
         with subject.network.weights(state):
-            found.append(look(("twin", 1 + turn)))
+            found.append(look(("replicate", 1 + turn)))
     return found
 
 
-def _ceiling(viewer, look, trained):
-    """How alike maps are that ought to be: of twins, and of one network with itself under noise and another seed."""
-    seeds = [derive_seed(viewer.seed, "rounding noise", turn) for turn in range(REPEATS)]
-    itself = [similar(trained[0], look(("itself", turn), viewer.nudged(each))) for turn, each in enumerate(seeds)]
+def _ceiling(bound, look, trained):
+    """How alike maps are that ought to be: of replicates, and of one network with itself under noise and another seed."""
+    seeds = [derive_seed(bound.seed, "rounding noise", turn) for turn in range(REPEATS)]
+    itself = [similar(trained[0], look(("itself", turn), bound.with_noise(each))) for turn, each in enumerate(seeds)]
     found = named("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
     return found | (named("ceiling", among(trained)) if len(trained) > 1 else {})
 
@@ -145,19 +145,19 @@ def _run(look, subject, trained, run, state):
     rows, path = [], []
     for stage in run:
         with subject.network.weights(stage.state):
-            planes = look(state)
-        rows.append(similar(trained, planes))
-        path.append(planes[0])
-    return rows, planes, path
+            pooled_maps = look(state)
+        rows.append(similar(trained, pooled_maps))
+        path.append(pooled_maps[0])
+    return rows, pooled_maps, path
 
 
 def _samples(trained, runs):
-    last = [planes for _, planes, _ in runs]
+    last = [pooled_maps for _, pooled_maps, _ in runs]
     found = {**named("random", among(last)), **named("between", across(trained, last))}
     rows = [rows for rows, _, _ in runs]
     found |= {f"cascade/{name}": np.array([[stage[name] for stage in run] for run in rows]) for name in rows[0][0]}
     found["ties"] = np.array([np.nan if each is None else tie_fraction(each.unsigned) for each in trained[0]])
-    pairs = [zip(trained[0], planes) for planes in last]
+    pairs = [zip(trained[0], pooled_maps) for pooled_maps in last]
     found["tie_null"] = np.array(
         [[np.nan if None in pair else tie_null(pair[0].unsigned, pair[1].unsigned) for pair in row] for row in pairs]
     )

@@ -10,12 +10,12 @@ import numpy as np
 
 from lab.objectives import logit
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.localisation import relevances
 from sanity.removal import extent, fills, first, orders
 from sanity.seeds import derive_seed
-from sanity.viewer import Viewer, planes
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
@@ -34,7 +34,7 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.4), repeats=6, keep=F
     of its own, so that repeats are independent; fewer than six allow no PASS. Needs a world. options: the explainer's own.
     -> samples accuracy/map and accuracy/random [shares, repeats], accuracy/leak [shares, at most two repeats].
     """
-    viewer = Viewer(explainer, subject, seed, options)
+    bound = BoundExplainer(explainer, subject, seed, options)
     world = subject.world
     trainable = Gate(
         "world to retrain in",
@@ -42,16 +42,16 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.4), repeats=6, keep=F
         getattr(world, "name", "none"),
     )
     if trainable.status != "passed":
-        return viewer.evidence("retraining", {}, [trainable])
+        return bound.evidence("retraining", {}, [trainable])
     trainer = Trainer(world.network(), replace(world.training, passes=PASSES))
-    rows = [_repeat(viewer, trainer, turn, shares, keep) for turn in range(repeats)]
+    rows = [_repeat(bound, trainer, turn, shares, keep) for turn in range(repeats)]
     samples = {
         f"accuracy/{name}": np.array([row[name] for row in rows if name in row]).T for name in ("map", "random", "leak")
     }
     settings = {"shares": list(shares), "repeats": repeats, "keep": keep}
-    whole = gates.usable(planes(viewer.maps()))
+    whole = gates.usable(pooled_maps(bound.maps()))
     passed = [trainable, whole, gates.competent(subject), _closed(samples["accuracy/leak"], subject.classes)]
-    return viewer.evidence("retraining", samples, passed, sizes={"repeats": repeats}, settings=settings)
+    return bound.evidence("retraining", samples, passed, sizes={"repeats": repeats}, settings=settings)
 
 
 def _closed(leaks, classes):
@@ -61,13 +61,13 @@ def _closed(leaks, classes):
     return Gate("masks do not leak", "passed" if worst <= chance + LEAK else "failed", words)
 
 
-def _repeat(viewer, trainer, turn, shares, keep):
+def _repeat(bound, trainer, turn, shares, keep):
     """Accuracies of one repeat: dict of name to list of float, one a share."""
-    subject, seed = viewer.subject, derive_seed(viewer.seed, "repeat", turn)
+    subject, seed = bound.subject, derive_seed(bound.seed, "repeat", turn)
     world, data_seed = subject.world, derive_seed(subject.seed, "repeat", turn)
-    sets = {"training": world.lessons(data_seed), "held out": world.draw(HELD_OUT, data_seed)[0]}
+    sets = {"training": world.training_data(data_seed), "held out": world.draw(HELD_OUT, data_seed)[0]}
     ranked = [
-        _orders(viewer, samples, (f"{name} data", turn), derive_seed(seed, f"order of {name} data"))
+        _orders(bound, samples, (f"{name} data", turn), derive_seed(seed, f"order of {name} data"))
         for name, samples in sets.items()
     ]
     sets = list(sets.values())
@@ -77,16 +77,16 @@ def _repeat(viewer, trainer, turn, shares, keep):
         network_seed = derive_seed(seed, "network", place)
         for name in names:
             inputs = _holed(sets, ranked, share, keep, name)
-            state = trainer.train(inputs[0], sets[0].labels, network_seed, subject.keep)
-            accuracies[name].append(_accuracy(trainer.network, state, inputs[1], sets[1].told))
+            state = trainer.train(inputs[0], sets[0].labels, network_seed, subject.cache)
+            accuracies[name].append(_accuracy(trainer.network, state, inputs[1], sets[1].cue_labels))
     return accuracies
 
 
-def _orders(viewer, samples, state, seed):
+def _orders(bound, samples, state, seed):
     """Positions from most to least relevant, for what the cue says, on the network that saw everything; and random ones beside."""
-    goal = logit([int(each) for each in samples.told])
+    goal = logit([int(each) for each in samples.cue_labels])
     shape = (len(samples), *extent(samples.inputs))
-    relevance = relevances(viewer.maps(samples.inputs, objective=goal, state=state), shape)
+    relevance = relevances(bound.maps(samples.inputs, objective=goal, state=state), shape)
     rng = np.random.default_rng(seed)
     return {"map": orders(relevance, rng), "random": orders(rng.random(shape), rng)}
 

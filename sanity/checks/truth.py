@@ -12,6 +12,7 @@ import numpy as np
 from lab import routines
 from lab.objectives import logit
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.controls import families
 from sanity.evidence import Gate
@@ -21,9 +22,8 @@ from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import between_means, finite_mean, role_permutations, sign_flips, two_way
 from sanity.subject import FEWEST
-from sanity.viewer import Viewer
 from sanity.worlds.training import Trainer
-from sanity.worlds.world import counterfactuals, uses
+from sanity.worlds.world import counterfactual_use, counterfactuals
 
 # Decided by this one: it asks for places only, so neither the scale of a map nor a few extreme values matter.
 DECIDES = "rank"
@@ -59,12 +59,12 @@ def prepare(subject, *, seed):
     del seed  # Networks and samples are the world's, the same for every seed of a check.
     if any(gate.status != "passed" for gate in _possible(subject)):
         return None
-    pair, count = (subject.world, subject.world.rival), len(subject.twins)
-    networks = [*subject.twins, *_trained(subject, count)]
+    pair, count = (subject.world, subject.world.rival), len(subject.replicates)
+    networks = [*subject.replicates, *_trained(subject, count)]
     factors = subject.world.factors(np.random.default_rng([subject.seed, 8]), 12 * len(subject.names))
     samples = [world.render(factors) for world in pair]
     right = _right(subject.network, networks, samples, count)
-    chosen = np.flatnonzero(right.all(axis=0) & (samples[0].told == samples[1].told))[: len(subject.names)]
+    chosen = np.flatnonzero(right.all(axis=0) & (samples[0].cue_labels == samples[1].cue_labels))[: len(subject.names)]
     passed = (*_learned(subject, right, count), *_used(subject, networks, factors, pair), _enough(chosen))
     masks = np.stack([sample.masks[chosen] for sample in samples])
     if any(gate.status != "passed" for gate in passed):
@@ -78,16 +78,16 @@ def _possible(subject):
     words = "two in this world" if rival else "these data hold no two planted cues: name a world that does"
     return [
         Gate("two planted cues", "passed" if rival else "not applicable", words),
-        gates.several("twins", subject.twins, NETWORKS),
+        gates.several("replicates", subject.replicates, NETWORKS),
     ]
 
 
 def _trained(subject, count):
     """Weights of networks that learn the rival cue: list of dict."""
     rival, trainer = subject.world.rival, Trainer(subject.network, subject.world.rival.training)
-    training_data = rival.lessons(subject.seed)
+    training_data = rival.training_data(subject.seed)
     seeds = [derive_seed(subject.seed, "network that learns the rival cue", turn) for turn in range(count)]
-    return [trainer.train(training_data.inputs, training_data.labels, seed, subject.keep) for seed in seeds]
+    return [trainer.train(training_data.inputs, training_data.labels, seed, subject.cache) for seed in seeds]
 
 
 def _logits(network):
@@ -100,7 +100,7 @@ def _right(network, networks, samples, count):
     for turn, state in enumerate(networks):
         cue = samples[turn >= count]
         with network.weights(state):
-            right.append(_logits(network)(cue.inputs).argmax(axis=1) == cue.told)
+            right.append(_logits(network)(cue.inputs).argmax(axis=1) == cue.cue_labels)
     return np.stack(right)
 
 
@@ -128,7 +128,7 @@ def _used(subject, networks, factors, pair):
         proofs = []
         for state in states:
             with subject.network.weights(state):
-                proofs.append(uses(swapped, _logits(subject.network)))
+                proofs.append(counterfactual_use(swapped, _logits(subject.network)))
         proof = {key: min(proof[key] for proof in proofs) for key in proofs[0]}
         lowest.append(replace(gates.proven(proof), name=name))
     return lowest
@@ -141,14 +141,14 @@ def _enough(chosen):
 
 def _at(subject, samples, chosen):
     """The subject at other samples of its world."""
-    told = samples.told[chosen]
+    cue_labels = samples.cue_labels[chosen]
     return replace(
         subject,
         inputs=samples.inputs[chosen],
-        objective=logit([int(label) for label in told]),
+        objective=logit([int(label) for label in cue_labels]),
         names=tuple(f"{subject.world.name}[{index}]" for index in chosen),
-        labels=told,
-        targets=told,
+        labels=cue_labels,
+        targets=cue_labels,
     )
 
 
@@ -191,36 +191,36 @@ def _highest(values, masks):
 def truth(explainer, subject, *, seed, prepared=None, **options):
     """Does the map lie on the cue that its network learned, more than maps of networks that learned the other cue do? -> `Evidence`.
 
-    Needs a world with two cues and four twins. Samples: `rank` and `oracle`, float64 [networks, 2 cues, samples], the networks
+    Needs a world with two cues and four replicates. Samples: `rank` and `oracle`, float64 [networks, 2 cues, samples], the networks
     that learned the first cue first; `data/NAME`, `rival/NAME` and `model/NAME`, measurements of the first network's maps against the
     cue's mask, the other cue's and the network's own answer. options: the explainer's own.
     """
     possible = _possible(subject)
     prepared = prepared or prepare(subject, seed=seed)
     passed = [*possible, *(prepared.gates if prepared else ())]
-    viewer = Viewer(explainer, prepared.on if prepared else subject, seed, options)
+    bound = BoundExplainer(explainer, prepared.on if prepared else subject, seed, options)
     if any(gate.status != "passed" for gate in passed):
-        return viewer.evidence("truth", {}, passed)
-    relevance = _of_all(viewer, prepared)
+        return bound.evidence("truth", {}, passed)
+    relevance = _of_all(bound, prepared)
     rank = np.stack([_located(maps, prepared.masks) for maps in relevance])
     samples = {"rank": rank, "oracle": prepared.oracle, **_measured(relevance[0], prepared)}
     usable = [bool(fine) or None for fine in np.isfinite(rank[:, 0]).ravel()]
     passed += [gates.usable(usable), gates.restored()]
-    sizes = {"twins": len(subject.twins), "rivals": len(prepared.networks) - len(subject.twins)}
-    return viewer.evidence("truth", samples, passed, sizes=sizes, maps={"trained": relevance[0].astype("float32")})
+    sizes = {"replicates": len(subject.replicates), "rivals": len(prepared.networks) - len(subject.replicates)}
+    return bound.evidence("truth", samples, passed, sizes=sizes, maps={"trained": relevance[0].astype("float32")})
 
 
-def _of_all(viewer, prepared):
+def _of_all(bound, prepared):
     """Relevance of every network at the same samples: list of float64 [samples, ...].
 
     The two kinds take turns: what an explainer keeps from its last call is of the other kind, and what drifts is shared by both.
     """
     half, relevance = len(prepared.networks) // 2, [None] * len(prepared.networks)
-    with viewer.subject.network.intact():
+    with bound.subject.network.intact():
         for turn in alternating(half):
-            state = ("twin", turn) if turn < half else ("network of the rival cue", turn - half)
-            with viewer.subject.network.weights(prepared.networks[turn]):
-                relevance[turn] = relevances(viewer.maps(state=state), prepared.masks[0].shape)
+            state = ("replicate", turn) if turn < half else ("network of the rival cue", turn - half)
+            with bound.subject.network.weights(prepared.networks[turn]):
+                relevance[turn] = relevances(bound.maps(state=state), prepared.masks[0].shape)
     return relevance
 
 
@@ -254,7 +254,7 @@ def _measured(relevance, prepared):
         similarity="rank = share of as many highest values as a cue has pixels that lie in it; on the cue in use less on the other, both ways",
         ceiling="the networks' own answer",
         cannot="Cannot conclude: that the maps are right elsewhere, that they are of this very sample where a cue lies in the same places always (tables, scenes), or anything about other networks or data. It is crossed: which of two cues the network learned.",
-        counted={"images": "images", "twins": "networks that learned the cue", "rivals": "that learned the other"},
+        counted={"images": "images", "replicates": "networks that learned the cue", "rivals": "that learned the other"},
     ),
 )
 def judge_truth(family, margins, seed):

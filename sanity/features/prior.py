@@ -7,7 +7,7 @@ from sanity.features import features
 from sanity.features.embedding import whitened
 from sanity.features.stability import look
 from sanity.features.study import pictures
-from sanity.randomization import alive, draw, layers_in_order
+from sanity.randomization import draw, layers_in_order, reestimate_batchnorm
 from sanity.seeds import derive_seed
 
 
@@ -42,6 +42,6 @@ def _random_pictures(study, seed, networks):
     found = []
     with network.intact():
         for state in draw(network, layers_in_order(network), seeds):
-            with network.weights(alive(network, state, some, "estimate")[0]):
+            with network.weights(reestimate_batchnorm(network, state, some, "estimate")[0]):
                 found.append(pictures(study.draw, network, study.layer, study.units, seed=seed, count=1)[:, 0])
     return np.stack(found, axis=1)

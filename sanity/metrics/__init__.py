@@ -1,6 +1,6 @@
 """Metrics: numbers that the field reports of maps, measured and not judged, one family a file.
 
-A metric is `(viewer, maps, seed) -> float64 [samples]`, nan where it has no answer. `better` in its tags says which way is
+A metric is `(bound, maps, seed) -> float64 [samples]`, nan where it has no answer. `better` in its tags says which way is
 held to be good: "high", "low", or nothing where that depends on what is wanted.
 """
 

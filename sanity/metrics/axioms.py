@@ -9,12 +9,12 @@ from sanity.seeds import derive_seed
 
 
 @metrics.register(better="low")
-def non_sensitivity(viewer, maps, seed):
+def non_sensitivity(bound, maps, seed):
     """Non-sensitivity: share of the cells of an eight by eight grid that have relevance and no effect, or effect and no relevance (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584).
 
     No relevance, no effect: below a hundredth of the sample's largest.
     """
-    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "non-sensitivity"))
+    subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "non-sensitivity"))
     found, before = relevances(maps, places(subject)), untouched(subject)
     values, falls = [], []
     for mask in cell_masks(grid(found.shape[1:])):

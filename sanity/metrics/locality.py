@@ -8,11 +8,11 @@ from sanity.seeds import derive_seed
 
 
 def _registered(name):
-    def metric(viewer, maps, seed):
+    def metric(bound, maps, seed):
         del seed  # Nothing is drawn.
-        planted = viewer.subject.truth
+        planted = bound.subject.truth
         if planted is None:
-            return np.full(len(viewer.subject.names), np.nan)
+            return np.full(len(bound.subject.names), np.nan)
         one_sided = name == "attribution_localisation"
         shape = planted.masks.shape
         found = np.maximum(signed(maps, shape), 0) if one_sided else relevances(maps, shape)
@@ -28,14 +28,14 @@ for _name in localisations:
 
 
 @metrics.register(better="high")
-def focus(viewer, maps, seed):
+def focus(bound, maps, seed):
     """Focus: share of positive relevance on one's own half of a mosaic of two samples (Arias-Duart et al. 2022, https://arxiv.org/abs/2109.15035).
 
     Two samples of different targets are laid above each other at half the rows each; for inputs of rows and columns only. nan for
     a sample that has no other of another target beside it.
     """
     del maps  # The mosaics are explained anew.
-    subject = viewer.subject
+    subject = bound.subject
     if subject.inputs.ndim != 4:
         return np.full(len(subject.names), np.nan)
     targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
@@ -45,7 +45,7 @@ def focus(viewer, maps, seed):
     mosaics = subject.inputs.copy()
     mosaics[:, :half] = subject.inputs[:, ::2][:, :half]
     mosaics[:, half : 2 * half] = subject.inputs[other][:, ::2][:, :half]
-    found = np.maximum(signed(viewer.maps(mosaics), mosaics.shape[:-1]), 0)
+    found = np.maximum(signed(bound.maps(mosaics), mosaics.shape[:-1]), 0)
     total = found[:, : 2 * half].sum(axis=(1, 2))
     return found[:, :half].sum(axis=(1, 2)) / np.where(paired & (total > 0), total, np.nan)
 

@@ -16,21 +16,21 @@ SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
 
 
 @metrics.register(better="high")
-def sensitivity_n(viewer, maps, seed):
+def sensitivity_n(bound, maps, seed):
     """Sensitivity-n: correlation, over random subsets, of the sum of the map inside with the fall of the score, mean over sizes (Ancona et al. 2018, https://arxiv.org/abs/1711.06104)."""
-    return np.mean([_correlations(viewer, maps, seed, share) for share in (0.02, 0.1, 0.4)], axis=0)
+    return np.mean([_correlations(bound, maps, seed, share) for share in (0.02, 0.1, 0.4)], axis=0)
 
 
 @metrics.register(better="high")
-def faithfulness_correlation(viewer, maps, seed):
+def faithfulness_correlation(bound, maps, seed):
     """Faithfulness correlation: the same for subsets of a fifth of the positions (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
-    return _correlations(viewer, maps, seed, 0.2)
+    return _correlations(bound, maps, seed, 0.2)
 
 
 @metrics.register(better="high")
-def faithfulness_estimate(viewer, maps, seed):
+def faithfulness_estimate(bound, maps, seed):
     """Faithfulness estimate: correlation of each cell's relevance with the fall of the score when it goes, over an eight by eight grid (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.07538)."""
-    subject = viewer.subject
+    subject = bound.subject
     values, falls = [], []
     found, before = signed(maps, places(subject)), untouched(subject)
     for mask in cell_masks(grid(found.shape[1:])):
@@ -40,12 +40,12 @@ def faithfulness_estimate(viewer, maps, seed):
 
 
 @metrics.register(better="low")
-def infidelity(viewer, maps, seed):
+def infidelity(bound, maps, seed):
     """Infidelity at the best scale: mean squared difference of I . map and the fall of the score under I = x - filled, over that of a map of zeros (Yeh et al. 2019, https://arxiv.org/abs/1901.09392).
 
     For maps in the shape of the inputs; 0 is exact, 1 no better than saying nothing.
     """
-    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "infidelity"))
+    subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "infidelity"))
     inputs, before = subject.inputs, untouched(subject)
     if maps.shape != inputs.shape:
         return np.full(len(inputs), np.nan)
@@ -61,16 +61,16 @@ def infidelity(viewer, maps, seed):
 
 
 @metrics.register(better="high")
-def monotonicity(viewer, maps, seed):
+def monotonicity(bound, maps, seed):
     """Monotonicity: whether adding positions from the least to the most relevant never lowers the score, as the share of steps (Arya et al. 2019, https://arxiv.org/abs/1909.03012)."""
-    reached = np.array(_added(viewer, maps, seed, np.linspace(0, 1, 11)))
+    reached = np.array(_added(bound, maps, seed, np.linspace(0, 1, 11)))
     return np.mean(np.diff(reached, axis=0) >= 0, axis=0)
 
 
 @metrics.register(better="high")
-def monotonicity_correlation(viewer, maps, seed):
+def monotonicity_correlation(bound, maps, seed):
     """Monotonicity correlation: rank correlation, by mid-ranks, of each cell's relevance with the mean squared change of the score when it is filled with noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
-    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "monotonicity correlation"))
+    subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "monotonicity correlation"))
     found, before = relevances(maps, places(subject)), untouched(subject)
     values, changes = [], []
     for mask in cell_masks(grid(found.shape[1:])):
@@ -81,19 +81,19 @@ def monotonicity_correlation(viewer, maps, seed):
 
 
 @metrics.register(better="low")
-def selectivity(viewer, maps, seed):
+def selectivity(bound, maps, seed):
     """Selectivity: mean score left, relative to the start, while the most relevant positions go (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
-    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "selectivity"))
+    subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "selectivity"))
     order = orders(relevances(maps, places(subject)), rng)
     left = [scores(subject, first(order, share, places(subject)), "mean", rng) for share in SHARES]
     return np.mean(left, axis=0) / np.maximum(np.abs(untouched(subject)), 1e-300)
 
 
 @metrics.register(better="high")
-def sufficiency(viewer, maps, seed):
+def sufficiency(bound, maps, seed):
     """Sufficiency: among the three samples with the most alike maps, the share that has the same top class (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
     del seed  # Nothing is drawn.
-    subject = viewer.subject
+    subject = bound.subject
     flat = signed(maps, places(subject)).reshape(len(maps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     alike = flat @ flat.T - 2 * np.eye(len(flat))
@@ -102,29 +102,29 @@ def sufficiency(viewer, maps, seed):
 
 
 @metrics.register(better="low")
-def average_drop(viewer, maps, seed):
+def average_drop(bound, maps, seed):
     """Average drop: share of the target's probability lost when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
-    before, after = _shown(viewer, maps, seed)
+    before, after = _shown(bound, maps, seed)
     return np.maximum(before - after, 0) / np.maximum(before, 1e-300)
 
 
 @metrics.register(better="high")
-def average_increase(viewer, maps, seed):
+def average_increase(bound, maps, seed):
     """Increase in confidence: whether the target's probability rises when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
-    before, after = _shown(viewer, maps, seed)
+    before, after = _shown(bound, maps, seed)
     return (after > before).astype("float64")
 
 
 @metrics.register(better="high")
-def average_gain(viewer, maps, seed):
+def average_gain(bound, maps, seed):
     """Average gain: share of what was missing to certainty that is won when only what the map shows is left (Zhang et al. 2024, https://arxiv.org/abs/2303.10649)."""
-    before, after = _shown(viewer, maps, seed)
+    before, after = _shown(bound, maps, seed)
     return np.maximum(after - before, 0) / np.maximum(1 - before, 1e-12)
 
 
-def _shown(viewer, maps, seed):
+def _shown(bound, maps, seed):
     """The target's probability before, and after the inputs were mixed with their mean by the map scaled to 0..1."""
-    subject = viewer.subject
+    subject = bound.subject
     found = relevances(maps, places(subject))
     axes = tuple(range(1, found.ndim))
     low, high = found.min(axes, keepdims=True), found.max(axes, keepdims=True)
@@ -142,16 +142,16 @@ def _probability(subject, inputs):
     return routines.class_probability(subject.network, inputs, subject.objective).astype("float64")
 
 
-def _added(viewer, maps, seed, shares):
+def _added(bound, maps, seed, shares):
     """Scores while positions come back from the least relevant on."""
-    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "monotonicity"))
+    subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "monotonicity"))
     order = orders(relevances(maps, places(subject)), rng)
     return [scores(subject, first(order, 1 - share, places(subject)), "mean", rng) for share in shares]
 
 
-def _correlations(viewer, maps, seed, share):
+def _correlations(bound, maps, seed, share):
     """Pearson correlation over random subsets of one size: float64 [samples]."""
-    subject, rng = viewer.subject, np.random.default_rng(derive_seed(seed, "subsets", int(1000 * share)))
+    subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "subsets", int(1000 * share)))
     found, before = signed(maps, places(subject)), untouched(subject)
     sums, falls = [], []
     for _ in range(SUBSETS):

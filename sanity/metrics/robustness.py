@@ -14,73 +14,73 @@ SMALLEST = 1e-12
 
 
 @metrics.register(better="low")
-def max_sensitivity(viewer, maps, seed):
+def max_sensitivity(bound, maps, seed):
     """Largest relative change of the map under noise of 2% of the range (Yeh et al. 2019, https://arxiv.org/abs/1901.09392)."""
-    return np.max([moved for _, moved in _moves(viewer, maps, seed)], axis=0)
+    return np.max([moved for _, moved in _moves(bound, maps, seed)], axis=0)
 
 
 @metrics.register(better="low")
-def average_sensitivity(viewer, maps, seed):
+def average_sensitivity(bound, maps, seed):
     """Mean relative change of the map under noise of 2% of the range (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
-    return np.mean([moved for _, moved in _moves(viewer, maps, seed)], axis=0)
+    return np.mean([moved for _, moved in _moves(bound, maps, seed)], axis=0)
 
 
 @metrics.register(better="low")
-def local_lipschitz(viewer, maps, seed):
+def local_lipschitz(bound, maps, seed):
     """Largest change of the map per change of the input, both L2 (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.08049)."""
     size = _norm(maps)
     return np.max(
-        [moved * size / _norm(inputs - viewer.subject.inputs) for inputs, moved in _moves(viewer, maps, seed)], axis=0
+        [moved * size / _norm(inputs - bound.subject.inputs) for inputs, moved in _moves(bound, maps, seed)], axis=0
     )
 
 
 @metrics.register(better="low")
-def relative_input_stability(viewer, maps, seed):
+def relative_input_stability(bound, maps, seed):
     """RIS: largest relative change of the map per relative change of the input, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877).
 
     Relative by norms, not value by value, where zeros would rule; nan for a sample whose prediction never stays.
     """
-    return _relative(viewer, maps, seed, lambda inputs: inputs)
+    return _relative(bound, maps, seed, lambda inputs: inputs)
 
 
 @metrics.register(better="low")
-def relative_output_stability(viewer, maps, seed):
+def relative_output_stability(bound, maps, seed):
     """ROS: largest relative change of the map per absolute change of the logits, L2, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
-    network, name = viewer.subject.network, viewer.subject.network.output_name(viewer.subject.output)
-    return _relative(viewer, maps, seed, lambda inputs: routines.outputs(network, inputs)[name], absolute=True)
+    network, name = bound.subject.network, bound.subject.network.output_name(bound.subject.output)
+    return _relative(bound, maps, seed, lambda inputs: routines.outputs(network, inputs)[name], absolute=True)
 
 
 @metrics.register(better="low")
-def relative_representation_stability(viewer, maps, seed):
+def relative_representation_stability(bound, maps, seed):
     """RRS: largest relative change of the map per relative change of the layer that feeds the logits, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
-    network = viewer.subject.network
+    network = bound.subject.network
     layer = network.last_hidden()
-    return _relative(viewer, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
+    return _relative(bound, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
 
 
 @metrics.register(better="low")
-def continuity(viewer, maps, seed, steps=4):
+def continuity(bound, maps, seed, steps=4):
     """Mean change of the map, in halves of relevance, per pixel of shift, relative to the map (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979).
 
     For inputs of rows and columns; the shifts go down by 1 to 4 rows, edges repeated.
     """
     del seed  # Nothing is drawn.
-    inputs = viewer.subject.inputs
+    inputs = bound.subject.inputs
     if inputs.ndim != 4:
         return np.full(len(inputs), np.nan)
     own = _by_halves(maps, inputs)
     moved = []
     for step in range(1, steps + 1):
         shifted = np.concatenate([np.repeat(inputs[:, :1], step, axis=1), inputs[:, :-step]], axis=1)
-        moved.append(np.abs(_by_halves(viewer.maps(shifted), inputs) - own).sum(axis=1) / step)
+        moved.append(np.abs(_by_halves(bound.maps(shifted), inputs) - own).sum(axis=1) / step)
     return np.mean(moved, axis=0) / np.maximum(np.abs(own).sum(axis=1), 1e-300)
 
 
 @metrics.register(better="high")
-def consistency(viewer, maps, seed):
+def consistency(bound, maps, seed):
     """Share of the samples with the same place of the highest value (in a grid of four by four) that have the same target (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
     del seed  # Nothing is drawn.
-    subject = viewer.subject
+    subject = bound.subject
     found = np.abs(signed(maps, (len(subject.names), *extent(subject.inputs))))
     places = [np.unravel_index(each.argmax(), each.shape) for each in found]
     cells = [tuple(4 * at // size for at, size in zip(place, found.shape[1:])) for place in places]
@@ -91,22 +91,22 @@ def consistency(viewer, maps, seed):
     return np.array([np.mean(targets[group] == targets[row]) if group else np.nan for row, group in enumerate(groups)])
 
 
-def _moves(viewer, maps, seed):
+def _moves(bound, maps, seed):
     """Noisy inputs, and the relative change of the map there: list of (inputs, float64 [samples]). The method's own seed stays."""
     found = []
     for turn in range(DRAWS):
-        inputs = viewer.nudged(derive_seed(seed, "robustness noise", turn), NOISE)
-        found.append((inputs, _norm(viewer.maps(inputs) - maps) / np.maximum(_norm(maps), 1e-300)))
+        inputs = bound.with_noise(derive_seed(seed, "robustness noise", turn), NOISE)
+        found.append((inputs, _norm(bound.maps(inputs) - maps) / np.maximum(_norm(maps), 1e-300)))
     return found
 
 
-def _relative(viewer, maps, seed, representation, absolute=False):
+def _relative(bound, maps, seed, representation, absolute=False):
     """Largest ratio of the map's relative change to the representation's over the noisy inputs whose prediction stays: float64 [samples]."""
-    subject, inputs = viewer.subject, viewer.subject.inputs
+    subject, inputs = bound.subject, bound.subject.inputs
     before, own = representation(inputs), _predicted(subject, inputs)
     size = 1.0 if absolute else np.maximum(_norm(before), 1e-300)
     ratios = []
-    for noisy, moved in _moves(viewer, maps, seed):
+    for noisy, moved in _moves(bound, maps, seed):
         change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
         ratios.append(np.where(_predicted(subject, noisy) == own, moved / change, -np.inf))
     largest = np.max(ratios, axis=0)

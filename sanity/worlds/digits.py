@@ -58,7 +58,7 @@ def mnist():
         lambda rng, count: _rows(rng, count, pool - HELD_OUT, pool),
         render,
         build,
-        causes=("row",),
+        causal_factors=("row",),
         training=Training(samples=2500, goal=0.995, passes=15, batch=50, rate=1e-3),
         fit=lambda rng, count: _rows(rng, count, 0, pool - HELD_OUT),
         values=(0.0, 1.0),
@@ -78,6 +78,6 @@ def memorizer():
         _unrelated,
         lambda drawn: Samples(image(0.3 * drawn["texture"]), drawn["label"]),
         lambda: convolutional(4),
-        causes=("label",),
+        causal_factors=("label",),
         training=Training(samples=60),
     )

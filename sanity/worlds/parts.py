@@ -70,8 +70,8 @@ def _parts(by, other, oracle, rival=None):
         factors,
         functools.partial(render, by=by),
         lambda: convolutional(len(CLASSES)),
-        causes=(by,),
-        idle=("texture", "shift", other),
+        causal_factors=(by,),
+        distractor_factors=("texture", "shift", other),
         training=Training(samples=600),
         rival=rival,
     )

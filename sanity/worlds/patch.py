@@ -66,8 +66,8 @@ def _patch(by, other, place, rival=None):
         functools.partial(render, by=by),
         # Wide windows: in them guided backprop agrees among random networks as it does among trained ones.
         lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
-        causes=(by,),
-        idle=(other, place, "texture"),
+        causal_factors=(by,),
+        distractor_factors=(other, place, "texture"),
         rival=rival,
     )
 

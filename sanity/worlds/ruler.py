@@ -77,12 +77,12 @@ def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
         functools.partial(factors, 0.0),
         draw,
         lambda: convolutional(CLASSES),
-        causes=(by,),
-        idle=("label", other, "texture"),
+        causal_factors=(by,),
+        distractor_factors=("label", other, "texture"),
         training=training,
         fit=functools.partial(factors, correlation, by=by),
-        bare=functools.partial(draw, cued=False),
-        clean=functools.partial(factors, 0.0),
+        without_cue=functools.partial(draw, cued=False),
+        uninformative_cue=functools.partial(factors, 0.0),
         rival=_ruler(name, correlation, oracle, training, contrast, other) if by == "ruler" else None,
     )
 

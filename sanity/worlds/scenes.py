@@ -44,8 +44,8 @@ def _scenes(by, other, rival=None):
         factors,
         lambda drawn: render(drawn, by),
         lambda: convolutional(CLASSES),
-        causes=(by,),
-        idle=(other, "texture"),
+        causal_factors=(by,),
+        distractor_factors=(other, "texture"),
         rival=rival,
     )
 

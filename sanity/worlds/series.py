@@ -51,8 +51,8 @@ def build():
 
 def _series(by, other, rival=None):
     oracle = "the motif of one family decides; the other family's and the noise do not"
-    draw, idle = functools.partial(render, by=by), (other, f"{other}_place", "noise")
-    return World("series", oracle, factors, draw, build, (by,), idle, Training(samples=800), rival=rival)
+    draw, distractor_factors = functools.partial(render, by=by), (other, f"{other}_place", "noise")
+    return World("series", oracle, factors, draw, build, (by,), distractor_factors, Training(samples=800), rival=rival)
 
 
 @worlds.register

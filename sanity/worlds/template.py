@@ -52,7 +52,7 @@ def template():
         factors,
         render,
         build,
-        causes=("label",),
-        idle=("decoy", "texture"),
+        causal_factors=("label",),
+        distractor_factors=("decoy", "texture"),
         training=None,
     )

@@ -85,15 +85,17 @@ def build():
 
 
 def _tetromino(name, scenario, correlated, by, other, rival=None):
-    idle = {"multiplicative": (other,), "xor": (other, f"{other}_bit", "noise")}.get(scenario, (other, "noise"))
+    distractor_factors = {"multiplicative": (other,), "xor": (other, f"{other}_bit", "noise")}.get(
+        scenario, (other, "noise")
+    )
     return World(
         name,
         f"the pixels of one pair of shapes decide; those of the other pair and the {'correlated' if correlated else 'white'} background do not",
         functools.partial(factors, scenario, correlated),
         functools.partial(render, by=by, scenario=scenario, alpha=ALPHA[scenario][correlated]),
         build,
-        causes=(by, f"{by}_bit"),
-        idle=idle,
+        causal_factors=(by, f"{by}_bit"),
+        distractor_factors=distractor_factors,
         training=Training(samples=4000, goal=0.99, passes=40, batch=64, rate=2e-3),
         rival=rival,
     )

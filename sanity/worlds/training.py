@@ -15,8 +15,8 @@ from sanity.randomization import draw, layers_in_order
 STRIDE = 5
 
 
-def make_anew(key, make):
-    """The way to keep trained weights that keeps none: (content key, () -> dict of arrays) -> dict of arrays."""
+def no_cache(key, make):
+    """The cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays."""
     del key  # Nothing is kept.
     return make()
 
@@ -31,13 +31,13 @@ class Trainer:
         self.fresh = [variable.numpy() for variable in self.optimizer.variables]
         self.steps = tf.function(self._steps, autograph=False, reduce_retracing=True)
 
-    def train(self, inputs, labels, seed, keep=make_anew):
+    def train(self, inputs, labels, seed, cache=no_cache):
         """Weights trained from `seed` on inputs [samples, ...] and labels int [samples]: dict of variable name to array.
 
-        keep: where trained weights are looked up by the hash of everything they depend on, and put if they are not there.
+        cache: where trained weights are looked up by the hash of everything they depend on, and put if they are not there.
         """
         start = draw(self.network, layers_in_order(self.network), [seed])[0].state
-        return keep(self._key(start, inputs, labels, seed), lambda: self._trained(start, inputs, labels, seed))
+        return cache(self._key(start, inputs, labels, seed), lambda: self._trained(start, inputs, labels, seed))
 
     def _trained(self, start, inputs, labels, seed):
         rng = np.random.default_rng([seed, 3])

@@ -12,19 +12,17 @@ from lab.preprocessing import ranged
 @dataclass(frozen=True)
 class Samples:
     """inputs: float32 [samples, ...]. labels: int [samples], what a network is trained on. masks: bool [samples, ...] without
-    channels, where the truth lies, or None. answers: int [samples], what the planted cue says; the labels unless cue and label
-    may part.
+    channels, where the truth lies, or None. cue_labels: int [samples], what the planted cue says; None: the labels.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None = None
-    answers: np.ndarray | None = None
+    cue_labels: np.ndarray | None = None
 
-    @property
-    def told(self):
-        """What the cue says: int [samples]."""
-        return self.labels if self.answers is None else self.answers
+    def __post_init__(self):
+        if self.cue_labels is None:
+            object.__setattr__(self, "cue_labels", self.labels)
 
     def __len__(self):
         return len(self.inputs)
@@ -45,10 +43,10 @@ class Training:
 
 @dataclass(frozen=True)
 class World:
-    """factors: (rng, count) -> dict of arrays [count, ...]. render: factors -> `Samples`. build: () -> Keras model. causes:
-    names of the factors that decide the answer together; idle: of those that must not matter. oracle: the truth in words.
+    """factors: (rng, count) -> dict of arrays [count, ...]. render: factors -> `Samples`. build: () -> Keras model. causal_factors:
+    names of the factors that decide the answer together; distractor_factors: of those that must not matter. oracle: the truth in words.
     training: None where `build` gives a network whose weights are set by hand. fit: factors at training, where they differ.
-    bare: factors -> `Samples` without the cue, and clean: factors at training in which the cue says nothing, for cues that a
+    without_cue: factors -> `Samples` without the cue, and uninformative_cue: factors at training in which the cue says nothing, for cues that a
     tester does not know of. rival: the same inputs, decided by their second cue, which says nothing in this world; None where
     there is one cue. values: what stands for black and white where the inputs are images.
     """
@@ -58,12 +56,12 @@ class World:
     factors: Callable
     render: Callable
     build: Callable
-    causes: tuple
-    idle: tuple = ()
+    causal_factors: tuple
+    distractor_factors: tuple = ()
     training: Training | None = field(default_factory=Training)
     fit: Callable | None = None
-    bare: Callable | None = None
-    clean: Callable | None = None
+    without_cue: Callable | None = None
+    uninformative_cue: Callable | None = None
     rival: "World | None" = None
     values: tuple = (-1.0, 1.0)
 
@@ -79,7 +77,7 @@ class World:
         factors = self.factors(np.random.default_rng([seed, 1]), count)
         return self.render(factors), factors
 
-    def lessons(self, seed):
+    def training_data(self, seed):
         """Samples to train on."""
         rng = np.random.default_rng([seed, 2])
         return self.render((self.fit or self.factors)(rng, self.training.samples))
@@ -92,26 +90,26 @@ class World:
 
 
 def counterfactuals(world, factors):
-    """Samples as they are, under "before"; with their cue swapped, under "cue"; with each idle factor swapped: dict of `Samples`."""
-    swaps = {"before": (), "cue": world.causes, **{name: (name,) for name in world.idle}}
+    """Samples as they are, under "before"; with their cue swapped, under "cue"; with each distractor swapped: dict of `Samples`."""
+    swaps = {"before": (), "cue": world.causal_factors, **{name: (name,) for name in world.distractor_factors}}
     return {name: world.swapped(factors, names) for name, names in swaps.items()}
 
 
-def uses(swapped, logits):
+def counterfactual_use(swapped, logits):
     """Whether a network uses what was planted, by swaps between samples: dict of numbers.
 
-    swapped: as `counterfactuals` gives them. logits: inputs -> float [samples, classes]. follows: share of the samples whose cue
-    was swapped for a different one that are now answered as the new cue says. stays/FACTOR: share whose answer is the same after
-    an idle factor was swapped. moves/FACTOR: how far the answer's logit moved then, in units of its move under a swap of the cue.
+    swapped: as `counterfactuals` gives them. logits: inputs -> float [samples, classes]. cue_flip_rate: share of the samples whose cue
+    was swapped for a different one that are now answered as the new cue says. unchanged/FACTOR: share whose answer is the same after
+    a distractor was swapped. relative_shift/FACTOR: how far the answer's logit moved then, in units of its move under a swap of the cue.
     """
-    first, told = logits(swapped["before"].inputs), swapped["before"].told
-    second, new = logits(swapped["cue"].inputs), swapped["cue"].told
-    differs = new != told
-    found = {"follows": float(np.mean((second.argmax(1) == new)[differs])) if differs.any() else float("nan")}
-    rows = np.arange(len(told))
-    moved = np.abs(second - first)[rows, told][differs].mean() if differs.any() else np.nan
+    first, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
+    second, new = logits(swapped["cue"].inputs), swapped["cue"].cue_labels
+    differs = new != cue_labels
+    found = {"cue_flip_rate": float(np.mean((second.argmax(1) == new)[differs])) if differs.any() else float("nan")}
+    rows = np.arange(len(cue_labels))
+    moved = np.abs(second - first)[rows, cue_labels][differs].mean() if differs.any() else np.nan
     for name in [name for name in swapped if name not in ("before", "cue")]:
         other = logits(swapped[name].inputs)
-        found[f"stays/{name}"] = float(np.mean(other.argmax(1) == first.argmax(1)))
-        found[f"moves/{name}"] = float(np.abs(other - first)[rows, told].mean() / moved)
+        found[f"unchanged/{name}"] = float(np.mean(other.argmax(1) == first.argmax(1)))
+        found[f"relative_shift/{name}"] = float(np.abs(other - first)[rows, cue_labels].mean() / moved)
     return found

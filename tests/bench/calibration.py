@@ -1,6 +1,6 @@
 """Calibration of the verdicts: `python -m tests.bench.calibration [--runs 200]` prints the table of sanity/CALIBRATION.md.
 
-Twelve trained, six misled and twelve random networks a world, on two cores about fifteen minutes the first time; networks are
+Twelve trained, six on permuted labels and twelve random networks a world, on two cores about fifteen minutes the first time; networks are
 kept under artifacts/networks.
 """
 
@@ -45,7 +45,9 @@ def main():
 def rates(name, runs, parts):
     """The simulated rates in one world."""
     start = time.perf_counter()
-    subject = planted(worlds.get(name)(), seed=0, twins=12, misled=6, images=32, keep=Cache("artifacts").keep)
+    subject = planted(
+        worlds.get(name)(), seed=0, replicates=12, permuted_label_networks=6, images=32, cache=Cache("artifacts").get
+    )
     print(f"<!-- {name}: networks after {time.perf_counter() - start:.0f} s -->", flush=True)
     for part in parts:
         yield from PARTS[part](subject, name, runs)
@@ -53,7 +55,7 @@ def rates(name, runs, parts):
 
 def _networks(subject, name, runs):
     found = calibration.pool(subject, METHODS, seed=0)
-    for check, second in (("parameters", "random"), ("labels", "misled")):
+    for check, second in (("parameters", "random"), ("labels", "permuted_label_networks")):
         for size in (4, 6):
             outcomes, alarms = calibration.networks(found, check, "trained", "trained", runs=runs, size=size, seed=1)
             yield Rate(

@@ -60,9 +60,14 @@ def listed(sets):
 
 def verdicts(name, seed, images, methods, asked):
     """Every verdict of one seed: tuples of method, check, outcome."""
-    misled = 4 if "labels" in asked else 0
+    permuted_label_networks = 4 if "labels" in asked else 0
     subject = planted(
-        worlds.get(name)(), seed=seed, twins=4, misled=misled, images=images, keep=Cache("artifacts").keep
+        worlds.get(name)(),
+        seed=seed,
+        replicates=4,
+        permuted_label_networks=permuted_label_networks,
+        images=images,
+        cache=Cache("artifacts").get,
     )
     for check in asked:
         common = shared(checks.get(check), subject, seed, {})

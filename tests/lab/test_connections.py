@@ -19,16 +19,16 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def stock():
+def natural_images():
     rng = np.random.default_rng(0)
     return lab.Data(
         tuple(map(str, range(23))), tuple(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(23))
     )
 
 
-def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, stock):
-    found = examples.survey(small, stock, layer="last", count=4, batch=5)
-    every = routines.activations(small, small.preprocess(stock.images), "last")
+def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, natural_images):
+    found = examples.survey(small, natural_images, layer="last", count=4, batch=5)
+    every = routines.activations(small, small.preprocess(natural_images.images), "last")
     means = every.mean((1, 2))
     for unit in range(means.shape[1]):
         order = np.argsort(-means[:, unit], kind="stable")
@@ -37,22 +37,24 @@ def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, stock):
         assert distance(found.top_scores[unit], means[order[:4], unit]) < 1e-5
         assert list(found.top_places[unit]) == [int(every[image, ..., unit].argmax()) for image in found.top[unit]]
     assert distance(found.kept_scores, means) < 1e-5 and found.count == 23
-    again = examples.survey(small, stock, layer="last", count=4, batch=23)
+    again = examples.survey(small, natural_images, layer="last", count=4, batch=23)
     assert all(
         np.array_equal(value, again.as_arrays()[name])
         for name, value in found.as_arrays().items()
         if "scores" not in name
     )
-    logits = examples.survey(small, stock, count=2)
-    assert list(logits.top[:, 0]) == list(routines.outputs(small, small.preprocess(stock.images))["logits"].argmax(0))
+    logits = examples.survey(small, natural_images, count=2)
+    assert list(logits.top[:, 0]) == list(
+        routines.outputs(small, small.preprocess(natural_images.images))["logits"].argmax(0)
+    )
     strip, scores = found.strip((0, 50, 100))
     assert np.array_equal(scores[:, 2], found.top_scores[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
     assert np.array_equal(means[strip[:, 2]].max(0) > 0, means.max(0) > 0)
 
 
-def test_many_images_keep_few_scores(small, stock, monkeypatch):
+def test_many_images_keep_few_scores(small, natural_images, monkeypatch):
     monkeypatch.setattr(examples, "KEPT", 10)
-    found = examples.survey(small, stock, layer="last", batch=4)
+    found = examples.survey(small, natural_images, layer="last", batch=4)
     assert list(found.kept) == list(range(0, 23, 3)) and len(found.kept_scores) == 8
 
 
@@ -125,9 +127,9 @@ def test_links_of_the_default_network(lite0):
     assert before[0].strength.shape == (144, 24) and after[0].strength.shape == (144, 24)
 
 
-def test_usage_is_the_mean_of_gradient_times_activation(small, stock):
-    classes, drawn = connections.usage(small, stock, "last", count=1, batch=6)
-    inputs = small.preprocess(stock.images)
+def test_usage_is_the_mean_of_gradient_times_activation(small, natural_images):
+    classes, drawn = connections.usage(small, natural_images, "last", count=1, batch=6)
+    inputs = small.preprocess(natural_images.images)
     activation = tf.constant(routines.activations(small, inputs, "last"))
     kernel, bias = small.tree["logits"].kernel.numpy(), small.tree["logits"].bias.numpy()
     top = (activation.numpy().mean((1, 2)) @ kernel + bias).argmax(1)
@@ -138,8 +140,8 @@ def test_usage_is_the_mean_of_gradient_times_activation(small, stock):
         assert distance(drawn[place], slow) < 1e-4
 
 
-def test_groups_are_factors(small, stock):
-    inputs = small.preprocess(stock.images)
+def test_groups_are_factors(small, natural_images):
+    inputs = small.preprocess(natural_images.images)
     positive = np.maximum(routines.activations(small, inputs, "last"), 0)
     found = atlas.groups(small, inputs, "last", 6, seed=0)
     assert found.shares.shape == (*positive.shape[:3], 6) and found.directions.min() >= 0 and found.shares.min() >= 0
@@ -153,8 +155,8 @@ def test_groups_are_factors(small, stock):
         atlas.groups(small, inputs, "last", 99, seed=0)
 
 
-def test_a_dictionary_and_a_grid_speak_of_every_position(small, stock):
-    inputs = small.preprocess(stock.images[:1])
+def test_a_dictionary_and_a_grid_speak_of_every_position(small, natural_images):
+    inputs = small.preprocess(natural_images.images[:1])
     activation = routines.activations(small, inputs, "last")[0]
     channels, shares = atlas.dictionary(small, inputs, "last", 3)
     assert np.array_equal(channels[..., 0], activation.argmax(-1)) and shares.max() == pytest.approx(1)
@@ -191,8 +193,8 @@ def test_an_atlas_keeps_kinds_apart(small):
     assert atlas.pictured(small, found.vectors, "last", seed=0, steps=2).images.shape[0] == len(found.cells)
 
 
-def test_layouts_can_be_ones_own_and_missing_extras_are_named(small, stock):
-    flat = atlas.atlas(small, stock, "last", seed=0, layout=lambda vectors, *, seed: vectors[:, :2], side=3)
+def test_layouts_can_be_ones_own_and_missing_extras_are_named(small, natural_images):
+    flat = atlas.atlas(small, natural_images, "last", seed=0, layout=lambda vectors, *, seed: vectors[:, :2], side=3)
     assert flat.counts.min() >= 2
     with pytest.raises(ValueError, match="Unknown layout.*tsne"):
-        atlas.atlas(small, stock, "last", seed=0, layout="tsn")
+        atlas.atlas(small, natural_images, "last", seed=0, layout="tsn")

@@ -84,11 +84,13 @@ def test_photographs_and_crops():
     assert [image.shape for image in found.images] == [(300, 451, 3), (600, 512, 3)]
     with pytest.raises(ValueError, match="'chelse'.*chelsea"):
         lab.photographs(["chelse"])
-    stock = crops(found, parts=(1, 2))
-    assert len(stock) > 10 and all(image.shape[0] == image.shape[1] for image in stock.images)
-    assert len(set(stock.names)) == len(stock)
-    assert set(stock.groups) == {"chelsea", "grace_hopper"} and set(crops(stock).groups) == set(stock.groups)
-    assert all(name.startswith(group) for name, group in zip(stock.names, stock.groups))
+    natural_images = crops(found, parts=(1, 2))
+    assert len(natural_images) > 10 and all(image.shape[0] == image.shape[1] for image in natural_images.images)
+    assert len(set(natural_images.names)) == len(natural_images)
+    assert set(natural_images.groups) == {"chelsea", "grace_hopper"} and set(crops(natural_images).groups) == set(
+        natural_images.groups
+    )
+    assert all(name.startswith(group) for name, group in zip(natural_images.names, natural_images.groups))
 
 
 def test_an_image_is_its_own_source_unless_groups_say_otherwise():

@@ -12,7 +12,7 @@ from recipes.cache import Cache
 from recipes.changes import changes
 from recipes.junit import junit
 
-SMALL = ["check", "--world", "series", "--twins", "4", "--samples", "12", "--method", "gradient,gradient_x_input"]
+SMALL = ["check", "--world", "series", "--replicates", "4", "--samples", "12", "--method", "gradient,gradient_x_input"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def world_run(tmp_path_factory):
 def test_a_world_is_trained_proven_checked_and_reported(world_run):
     folder = pathlib.Path(world_run["run"])
     about = json.loads((folder / "jobs/networks/networks.json").read_text())
-    assert about["twins"] == 4 and about["proof"]["follows"] > 0.9 and not world_run["failed"]
+    assert about["replicates"] == 4 and about["proof"]["cue_flip_rate"] > 0.9 and not world_run["failed"]
     found = {(each["family"], each["method"]): each for each in world_run["verdicts"]}
     assert found["1-truth", "edges"]["outcome"] == "FAIL" and found["2-classes", "gradient"]["outcome"] == "PASS"
     assert found["1-truth", "noise"]["outcome"] in ("FAIL", "INCONCLUSIVE")
@@ -76,6 +76,15 @@ def test_junit_tags(outcome, finding, held, tag):
     audits = [] if held is None else [{"control": "m", "outcome": outcome, "expected": ["FAIL"], "held": held}]
     case = ElementTree.fromstring(junit("r", {"f": {"verdicts": [verdict], "controls": audits, "blind": []}}))[0][0]
     assert [each.tag for each in case] == [tag or "system-out"] and case[0].text == "said <so>"
+
+
+def test_options_and_keys_are_read_by_their_former_names(command):
+    code, _, error = command("check", "--world", "template", "--twins", "4", "--misled=2")
+    assert code == 2 and "Replicates are trained" in error
+    assert "--twins is now called --replicates" in error and "--misled is now called --permuted-label-" in error
+    with pytest.warns(DeprecationWarning, match="'twins' of a recipe is now called 'replicates'"):
+        recipe = schema.recipe({"name": "x", "world": {"name": "series", "twins": 3}, "check": [{}]})
+    assert recipe.world.replicates == 3
 
 
 def test_a_second_run_takes_its_networks_from_the_cache_and_tells_what_changed(world_run, command, tmp_path):
@@ -123,7 +132,7 @@ def test_the_cache_gives_back_what_was_put_and_survives_its_own_loss(tmp_path):
 def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
     words = [*SMALL[:-2], "--method", "gradient", "--check", "implementation,contract"]
     assert command(*words, "--fail-on", "fail")[0] == 0
-    few = ["check", "--world", "series", "--twins", "1", "--samples", "12", "--method", "gradient_x_input"]
+    few = ["check", "--world", "series", "--replicates", "1", "--samples", "12", "--method", "gradient_x_input"]
     code, _, error = command(*few, "--check", "invariance", "--fail-on", "fail")
     assert code == 1 and "gradient_x_input fell short" in error
 
@@ -135,8 +144,8 @@ def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
         (["--world", "patch", "--model", "x.keras"], "brings its own.*--model"),
         (["--world", "patch", "--images", "photos"], "brings its own.*--images"),
         (["--world", "patch", "--target", "3"], "its own target"),
-        (["--world", "template", "--twins", "4"], "Twins are trained"),
-        (["--twins", "3"], "no --world"),
+        (["--world", "template", "--replicates", "4"], "Replicates are trained"),
+        (["--replicates", "3"], "no --world"),
         (["--check", "truth,lables"], "Unknown check.*labels"),
         (["--baseline", "nothing-there"], "nothing-there"),
     ],
@@ -168,7 +177,7 @@ def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tm
     from recipes.jobs import jobs
     from recipes.session import Session
 
-    recipe = schema.recipe({"name": "x", "world": {"name": "template", "twins": 1}, "check": [table]})
+    recipe = schema.recipe({"name": "x", "world": {"name": "template", "replicates": 1}, "check": [table]})
     with pytest.raises(ValueError, match=expected):
         jobs(recipe, Session(recipe, tmp_path))
 
@@ -179,7 +188,7 @@ def test_what_a_method_cannot_do_costs_no_other_method(command):
         "check",
         "--world",
         "series",
-        "--twins",
+        "--replicates",
         "1",
         "--samples",
         "12",

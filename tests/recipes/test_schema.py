@@ -34,7 +34,7 @@ def test_units(text, numbers):
         ({"name": "x", "gallery": [{"layer": "a", "units": "one"}]}, "numbers and ranges.*'one'"),
         ({"name": "x", "gallery": [{"layer": "a", "units": "1", "logits": [1]}]}, "none or several"),
         ({"name": "x", "world": {"nam": "patch"}, "check": [{}]}, "world.name"),
-        ({"name": "x", "world": {"name": "patch", "twins": 0}, "check": [{}]}, "world.twins"),
+        ({"name": "x", "world": {"name": "patch", "replicates": 0}, "check": [{}]}, "world.replicates"),
         ({"name": "x", "world": {"name": "patch"}, "model": {"source": "y"}, "check": [{}]}, "Received: both"),
         ({"name": "x", "world": {"name": "patch"}, "explain": {}}, "a world is checked"),
         ({"name": "x", "explain": {"methods": ["os.system('x')"]}}, "module:function"),

@@ -41,7 +41,13 @@ def quick():
 
 @pytest.fixture(scope="module")
 def patch():
-    return planted(dataclasses.replace(worlds.get("patch")(), build=quick), seed=0, twins=4, misled=4, images=24)
+    return planted(
+        dataclasses.replace(worlds.get("patch")(), build=quick),
+        seed=0,
+        replicates=4,
+        permuted_label_networks=4,
+        images=24,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +128,7 @@ def test_those_who_see_are_told_from_the_blind(verdict, check, method, finding, 
 
 def test_guided_backprop_is_input_dominated_and_the_gradient_responds():
     """The method that the randomization test was invented to expose, where an exact p tells nothing: both have the smallest."""
-    found = planted(worlds.get("patch")(), seed=0, twins=4, images=24)
+    found = planted(worlds.get("patch")(), seed=0, replicates=4, images=24)
     family = [checks.get("parameters")(explainers.get(name), found, seed=0) for name in ("gradient", "guided_backprop")]
     gradient, guided = judge(family)
     assert (gradient.finding, gradient.outcome) == ("RESPONDED", "PASS"), gradient.sentence
@@ -343,7 +349,7 @@ def test_batch_dependent_normalization_is_caught_by_contract(verdict):
 
 @pytest.fixture(scope="module")
 def plain():
-    """A network without twins, truth or labels."""
+    """A network without replicates, truth or labels."""
     network = networks.network(networks.flat())
     return Subject(network, networks.images(6), lab.logit([0, 1, 2, 3, 4, 0]), tuple("abcdef"), classes=5)
 
@@ -365,13 +371,13 @@ def test_what_needs_none_is_judged_on_any_model(plain, check):
 
 
 def test_two_classes_are_refused_by_classes():
-    found = planted(worlds.get("tetromino_linear")(), seed=0, images=8, keep=lambda key, make: {})
+    found = planted(worlds.get("tetromino_linear")(), seed=0, images=8, cache=lambda key, make: {})
     assert found.classes == 2
     assert judge([checks.get("classes")(explainers.get("gradient"), found, seed=0)])[0].finding == "NOT APPLICABLE"
 
 
 def test_labels_that_were_not_memorized_gate_labels(patch):
-    on = dataclasses.replace(patch, memorized=(0.99, 0.99, 0.5, 0.99))
+    on = dataclasses.replace(patch, train_accuracy=(0.99, 0.99, 0.5, 0.99))
     found = judge([checks.get("labels")(explainers.get("gradient"), on, seed=0)])[0]
     assert found.finding == "GATE FAILED" and "memorized" in found.why
 
@@ -427,7 +433,7 @@ def test_a_metric_that_cannot_be_had_costs_the_others_nothing():
     assert np.isfinite(found.samples["sparseness"]).all() and np.isnan(found.samples["relative_input_stability"]).all()
     assert list(found.settings["refused"]) == ["relative_input_stability"]
 
-    def broken(viewer, maps, seed):
+    def broken(bound, maps, seed):
         raise ValueError("a fault. Received: nothing")
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(ValueError, match="a fault"):
@@ -513,9 +519,11 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
 
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
-    found = planted(worlds.get("series")(), seed=0, twins=1, images=16)
+    found = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
-    lost, kept = (check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True))
+    lost, kept = (
+        check(explainers.get("gradient_x_input"), found, seed=0, cache=cache, **few) for cache in (False, True)
+    )
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
     # One pair of networks decides nothing, however large its difference.
@@ -529,14 +537,14 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
 
 def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypatch):
     """Nothing is trained: the inputs that would have been are looked at."""
-    found = planted(worlds.get("series")(), seed=0, twins=1, images=16)
+    found = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
     asked, trained = [], []
 
     def spy(network, inputs, objective, *, seed):
         asked.append((seed, inputs.tobytes()))
         return np.ones_like(inputs)
 
-    def note(trainer, inputs, labels, seed, keep):
+    def note(trainer, inputs, labels, seed, cache):
         trained.append((seed, inputs.tobytes()))
         return {}
 

@@ -30,8 +30,8 @@ def textures(count, seed, side=SIDE):
         angle, period = np.pi * (kind % 3) / 3, (4, 8)[kind // 3]
         wave = np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / period + rng.uniform(0, 6))
         grain = gaussian_filter(rng.normal(size=(side, side)), 1)
-        plane = 128 + 60 * rng.uniform(0.5, 1) * wave + 20 * grain
-        images.append(np.repeat(np.clip(plane, 0, 255)[..., None], 3, -1).astype("uint8"))
+        pooled_map = 128 + 60 * rng.uniform(0.5, 1) * wave + 20 * grain
+        images.append(np.repeat(np.clip(pooled_map, 0, 255)[..., None], 3, -1).astype("uint8"))
     return lab.Data(tuple(f"{index}" for index in range(count)), tuple(images)), kinds
 
 
@@ -84,24 +84,24 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def stock():
+def natural_images():
     return textures(120, 0)[0]
 
 
-def made(network, stock, visualizer, layer="units", seeds=4):
+def made(network, natural_images, visualizer, layer="units", seeds=4):
     drawn = pictures(visualizer, network, layer, range(UNITS), seed=0, count=seeds)
-    found = survey(network, stock, layer=layer, count=20)
-    return Study(network, layer, tuple(range(UNITS)), stock, found, visualizer, drawn)
+    found = survey(network, natural_images, layer=layer, count=20)
+    return Study(network, layer, tuple(range(UNITS)), natural_images, found, visualizer, drawn)
 
 
 @pytest.fixture(scope="module")
-def honest(small, stock):
-    return made(small, stock, draw)
+def honest(small, natural_images):
+    return made(small, natural_images, draw)
 
 
 @pytest.fixture(scope="module")
-def noise(small, stock):
-    return made(small, stock, blind)
+def noise(small, natural_images):
+    return made(small, natural_images, blind)
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,8 @@ def test_every_check_flags_blind_pictures_and_not_seeing_ones(honest, request, n
     assert unseeing.word == FLAGGED, unseeing
 
 
-def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, stock):
-    natural = small.preprocess(stock.images)
+def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, natural_images):
+    natural = small.preprocess(natural_images.images)
     climbed = lab.maximize(
         small,
         lab.channel("units", range(UNITS)),
@@ -139,7 +139,7 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, sto
     assert np.array_equal(*answers) and answers[0].std() > 0
     words = {}
     for network in (fooled.honest, fooled.fooled):
-        each = made(network, stock, draw, layer=None)
+        each = made(network, natural_images, draw, layer=None)
         words[network.name] = {
             name: summary(features.get(name)(each, seed=0)).word for name in ("path", "predictivity")
         }
@@ -151,8 +151,8 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, sto
     assert words[fooled.fooled.name] == {"path": FLAGGED, "predictivity": FLAGGED}
 
 
-def test_a_circuit_needs_a_layer_that_tells(small, stock):
-    natural = small.preprocess(stock.images)
+def test_a_circuit_needs_a_layer_that_tells(small, natural_images):
+    natural = small.preprocess(natural_images.images)
     with pytest.raises(ValueError, match="tell natural from synthetic"):
         circuit(small, "units", range(UNITS), natural[:60], natural[60:], "early")
 
@@ -185,9 +185,9 @@ def test_reach_is_reported_and_never_flagged(honest):
     assert {flag.word for flag in flags(found)} == {"REPORTED"}
 
 
-def test_transfer_needs_classes_and_other_networks(honest, small, stock):
+def test_transfer_needs_classes_and_other_networks(honest, small, natural_images):
     assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {OPEN}
-    study = made(small, stock, draw, layer=None, seeds=2)
+    study = made(small, natural_images, draw, layer=None, seeds=2)
     own = features.get("transfer")(study, seed=0, others=(small,))
     seen = routines.outputs(small, study.shown()[:, 0])["out"].argmax(1) == np.arange(UNITS)
     assert np.array_equal(own.samples[f"plain/{small.name}"][:, 0], seen)
@@ -219,24 +219,24 @@ def test_blind_pictures_recover_no_template():
     assert recovery.judged(recovery.recovery(blind, seed=0))[0] == FLAGGED
 
 
-def test_descriptors_see_texture_and_colour_wherever_they_lie(stock):
-    image = np.asarray(stock.images[0])
+def test_descriptors_see_texture_and_colour_wherever_they_lie(natural_images):
+    image = np.asarray(natural_images.images[0])
     moved, turned = np.roll(image, 7, axis=1), np.rot90(image)
     red = (image * [1, 0.6, 0.6]).astype("uint8")
-    rows = whitened([descriptors(np.stack([image, moved, turned, red, *stock.images[1:9]]))])[0]
+    rows = whitened([descriptors(np.stack([image, moved, turned, red, *natural_images.images[1:9]]))])[0]
     near = rows @ rows[0]
     assert near[1] > near[2] and near[1] > near[3]
 
 
-def test_too_few_units_or_seeds_are_not_measured(small, stock):
+def test_too_few_units_or_seeds_are_not_measured(small, natural_images):
     one = Study(
         small,
         "units",
         (0,),
-        stock,
-        survey(small, stock, layer="units", count=20),
+        natural_images,
+        survey(small, natural_images, layer="units", count=20),
         draw,
-        made(small, stock, draw, seeds=1).pictures[:1],
+        made(small, natural_images, draw, seeds=1).pictures[:1],
     )
     for name in ("stability", "prior", "predictivity", "path"):
         assert flags(features.get(name)(one, seed=0))[0].word == OPEN

@@ -5,8 +5,8 @@ import numpy as np
 
 import lab
 from sanity import removal
+from sanity.bound_explainer import BoundExplainer
 from sanity.subject import Subject
-from sanity.viewer import Viewer
 
 
 def masked_subject():
@@ -21,8 +21,8 @@ def masked_subject():
 
 def test_noise_leaves_masked_steps_alone():
     subject = masked_subject()
-    nudged = Viewer(lab.gradient, subject, 0, {}).nudged(3, noise=0.5)
-    assert not nudged[:, 7:].any() and (nudged[:, :7] != subject.inputs[:, :7]).any()
+    with_noise = BoundExplainer(lab.gradient, subject, 0, {}).with_noise(3, noise=0.5)
+    assert not with_noise[:, 7:].any() and (with_noise[:, :7] != subject.inputs[:, :7]).any()
 
 
 def test_holes_leave_masked_steps_alone_whatever_fills_them():

@@ -10,13 +10,13 @@ from scipy.stats import spearmanr
 import lab
 from lab import routines
 from lab.attribution import explainers
+from sanity.bound_explainer import BoundExplainer, add_noise
 from sanity.checks import checks
 from sanity.localisation import localisations, relevances, signed
 from sanity.metrics import metrics
 from sanity.removal import cell_masks, extent, fills, first, grid, orders, scores, untouched
 from sanity.seeds import derive_seed
 from sanity.subject import Subject, planted
-from sanity.viewer import Viewer, nudge
 from sanity.worlds import worlds
 from tests import networks
 
@@ -27,8 +27,8 @@ def linear():
 
 
 def measured(subject, explainer, name, seed=0):
-    viewer = Viewer(explainer, subject, seed, {})
-    return metrics.get(name)(viewer, viewer.maps(), seed)
+    bound = BoundExplainer(explainer, subject, seed, {})
+    return metrics.get(name)(bound, bound.maps(), seed)
 
 
 def exact(network, inputs, objective):
@@ -138,7 +138,7 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
     found, maps = measured(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
     expected, left = np.full(12, -np.inf), 0
     for turn in range(8):
-        noisy = nudge(inputs, derive_seed(0, "robustness noise", turn), 0.02)
+        noisy = add_noise(inputs, derive_seed(0, "robustness noise", turn), 0.02)
         stays = routines.logits(network, noisy).argmax(axis=1) == top
         left += (~stays).sum()
         moved = np.linalg.norm(lab.gradient(network, noisy, subject.objective) - maps, axis=1) / np.linalg.norm(

@@ -12,17 +12,17 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from sanity import gates
+from sanity.bound_explainer import BoundExplainer, add_noise, pooled_maps
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.comparison import similar
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
-from sanity.randomization import blocks, changes, draw, forget, layers_in_order, stages
+from sanity.randomization import blocks, changes, draw, layers_in_order, randomize, stages
 from sanity.ruling import MEASURE, OUTCOMES, SIGNED, Margins, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.subject import Subject, subject
 from sanity.verdict import FORBIDDEN, judge
-from sanity.viewer import Viewer, nudge, planes
 from tests import networks
 
 PARAMETERS = checks.get("parameters")
@@ -110,7 +110,7 @@ def test_random_networks_are_alive_and_plain_reset_is_dead(lite0, photos):
     inputs, _ = photos
     steps = stages(lite0)
     on = Subject(lite0, inputs, lab.logit(0), ("a", "b", "c"))
-    alive, dead = (forget(on, steps, [0], statistics=each)[0][-1] for each in ("estimate", "reset"))
+    alive, dead = (randomize(on, steps, [0], statistics=each)[0][-1] for each in ("estimate", "reset"))
     sizes = {}
     for name, stage in (("alive", alive), ("dead", dead)):
         with lite0.weights(stage.state):
@@ -243,7 +243,7 @@ def test_competence_is_a_gate_only_with_labels(network):
 def test_a_stage_forgets_its_own_layers_and_no_others(on, mode, first):
     """The fault of a tool that clones without weights: after one stage every layer was random."""
     steps = stages(on.network, mode, "layer")
-    run = forget(on, steps, [3], statistics="reset")[0]
+    run = randomize(on, steps, [3], statistics="reset")[0]
     assert run[0].name == first and {name.rpartition("/")[0] for name in run[0].state} == {first}
     last = {name.rpartition("/")[0] for name in run[-1].state}
     assert last == set(layers_in_order(on.network)) and run[-1].name == (
@@ -264,15 +264,15 @@ def test_evidence_of_each_stage_says_what_moved(on):
 
 def smooth_mean(on, seed, inputs, turns=5):
     """Smooth MPRT by its slow definition: the mean gradient over noisy copies."""
-    copies = [nudge(inputs, derive_seed(seed, "smoothing noise", turn), 0.1) for turn in range(turns)]
+    copies = [add_noise(inputs, derive_seed(seed, "smoothing noise", turn), 0.1) for turn in range(turns)]
     return np.mean([lab.gradient(on.network, copy, on.objective) for copy in copies], axis=0)
 
 
 def test_smoothing_averages_over_noisy_inputs(on):
-    viewer = Viewer(explainers.get("gradient"), on, 0, {})
+    bound = BoundExplainer(explainers.get("gradient"), on, 0, {})
     mean = smooth_mean(on, derive_seed(0, "own"), on.inputs)
-    for plane, expected in zip(viewer.smoothed(5, 0.1), mean):
-        np.testing.assert_allclose(plane.signed, expected.sum(-1), rtol=1e-4, atol=1e-7)
+    for pooled_map, expected in zip(bound.smoothed(5, 0.1), mean):
+        np.testing.assert_allclose(pooled_map.signed, expected.sum(-1), rtol=1e-4, atol=1e-7)
     smooth = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5)
     plain = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2)
     assert not np.allclose(smooth.samples[f"between/{SIGNED}"], plain.samples[f"between/{SIGNED}"])
@@ -281,10 +281,10 @@ def test_smoothing_averages_over_noisy_inputs(on):
 def test_the_ceiling_of_smoothed_maps_is_of_smoothed_maps(on):
     """Both sides by the slow definition, each with noise of its own."""
     found = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5).samples[f"itself/{SIGNED}"]
-    own = planes(smooth_mean(on, derive_seed(0, "own"), on.inputs))
+    own = pooled_maps(smooth_mean(on, derive_seed(0, "own"), on.inputs))
     for turn in range(2):
-        moved = nudge(on.inputs, derive_seed(0, "rounding noise", turn))
-        other = planes(smooth_mean(on, derive_seed(0, "itself", turn), moved))
+        moved = add_noise(on.inputs, derive_seed(0, "rounding noise", turn))
+        other = pooled_maps(smooth_mean(on, derive_seed(0, "itself", turn), moved))
         np.testing.assert_allclose(found[turn], similar(own, other)[SIGNED], atol=1e-5)
 
 
@@ -296,10 +296,10 @@ def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_twins_do_not_st
         drawn = np.random.default_rng([seed, zlib.crc32(inputs.tobytes())]).standard_normal(signal.shape)
         return (signal + 3 * drawn).reshape(inputs.shape).astype("float32")
 
-    twins = dataclasses.replace(on, twins=tuple(on.network.state() for _ in range(3)))
+    replicates = dataclasses.replace(on, replicates=tuple(on.network.state() for _ in range(3)))
     ceiling = {}
     for smooth in (0, 50):
-        samples = PARAMETERS(loud, twins, seed=0, seeds=2, smooth=smooth).samples
+        samples = PARAMETERS(loud, replicates, seed=0, seeds=2, smooth=smooth).samples
         ceiling[smooth] = np.nanmean(samples[f"itself/{SIGNED}"]), np.nanmean(samples[f"ceiling/{SIGNED}"])
     np.testing.assert_allclose(ceiling[0], 1 / 10, atol=0.05)
     np.testing.assert_allclose(ceiling[50], 1 / (1 + 9 / 50), atol=0.06)
@@ -312,18 +312,18 @@ def test_seeds_of_different_purposes_never_meet():
 
 def test_a_check_that_asks_for_another_target_on_another_network_fails_its_gate(on):
     """What Adebayo's own code does: each network is asked about the class that it prefers itself."""
-    viewer = Viewer(explainers.get("gradient"), on, 0, {})
-    viewer.maps()
-    assert gates.frozen(on, viewer).status == "passed"
+    bound = BoundExplainer(explainers.get("gradient"), on, 0, {})
+    bound.maps()
+    assert gates.frozen(on, bound).status == "passed"
     for turn, drawn in enumerate(draw(on.network, layers_in_order(on.network), [1, 2, 3])):
         with on.network.weights(drawn.state):
             top = routines.logits(on.network, on.inputs).argmax(axis=1)
-            viewer.maps(state=("random network", turn), objective=lab.logit([int(each) for each in top]))
-    gate = gates.frozen(on, viewer)
+            bound.maps(state=("random network", turn), objective=lab.logit([int(each) for each in top]))
+    gate = gates.frozen(on, bound)
     assert gate.status == "failed" and "random network" in gate.words
 
 
-def samples_of(between, ceiling, null, signed=0.0, twins=False, networks=4, images=12):
+def samples_of(between, ceiling, null, signed=0.0, replicates=False, networks=4, images=12):
     """Samples that scatter a little around given similarities."""
     rng = np.random.default_rng(0)
 
@@ -333,10 +333,10 @@ def samples_of(between, ceiling, null, signed=0.0, twins=False, networks=4, imag
     found = {}
     for measure, shift in ((MEASURE, 0.0), (SIGNED, None)):
         middle = between if shift is not None else signed
-        found[f"between/{measure}"] = scatter(middle, networks if twins else 1, networks, images)
+        found[f"between/{measure}"] = scatter(middle, networks if replicates else 1, networks, images)
         pair = scatter(null, networks, networks, images)
         found[f"random/{measure}"] = (pair + pair.transpose(1, 0, 2)) / 2
-        if twins:
+        if replicates:
             pair = scatter(ceiling, networks, networks, images)
             found[f"ceiling/{measure}"] = (pair + pair.transpose(1, 0, 2)) / 2
         else:
@@ -354,35 +354,35 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("replicates", [False, True])
 @pytest.mark.parametrize("numbers, finding, outcome", CASES)
-def test_the_rule(numbers, finding, outcome, twins):
+def test_the_rule(numbers, finding, outcome, replicates):
     between, ceiling, null, signed = numbers
     evidence = Evidence(
-        "parameters", "any", "net", {"images": 12, "networks": 4}, samples_of(*numbers, twins=twins), ()
+        "parameters", "any", "net", {"images": 12, "networks": 4}, samples_of(*numbers, replicates=replicates), ()
     )
     verdict = judge([evidence])[0]
     assert verdict.finding == finding, verdict
-    assert verdict.outcome == ("INCONCLUSIVE" if outcome == "PASS" and not twins else outcome)
-    assert (verdict.p is not None) == twins and verdict.effect.mean == pytest.approx(between, abs=0.02)
+    assert verdict.outcome == ("INCONCLUSIVE" if outcome == "PASS" and not replicates else outcome)
+    assert (verdict.p is not None) == replicates and verdict.effect.mean == pytest.approx(between, abs=0.02)
     failed = Evidence("parameters", "any", "net", {"images": 12}, evidence.samples, (Gate("any", "failed", "seen"),))
     assert judge([failed])[0].outcome == "INVALID"
 
 
 def test_a_pass_needs_the_exact_test_and_three_twins_cannot_pass():
     """Of three and three networks the smallest exact p is .1: whatever the maps, no PASS."""
-    evidence = Evidence("parameters", "any", "net", {}, samples_of(0.1, 0.8, 0.1, 0.1, twins=True, networks=3), ())
+    evidence = Evidence("parameters", "any", "net", {}, samples_of(0.1, 0.8, 0.1, 0.1, replicates=True, networks=3), ())
     verdict = judge([evidence])[0]
     assert verdict.p == pytest.approx(0.1) and verdict.outcome == "INCONCLUSIVE" and "p = 0.1" in verdict.why
     assert "3 against 3 networks allow no less than 0.1" in verdict.why
-    wide = samples_of(0.35, 0.8, 0.1, 0.35, twins=True)
+    wide = samples_of(0.35, 0.8, 0.1, 0.35, replicates=True)
     wide[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
     told = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
     assert "networks might bring it down" in told.why, told.why
 
 
 def test_margins_are_what_decides():
-    evidence = Evidence("parameters", "any", "net", {}, samples_of(0.3, 0.8, 0.4, 0.3, twins=True), ())
+    evidence = Evidence("parameters", "any", "net", {}, samples_of(0.3, 0.8, 0.4, 0.3, replicates=True), ())
     assert judge([evidence])[0].outcome == "PASS"
     assert judge([evidence], margins=Margins(low=0.2))[0].outcome == "INCONCLUSIVE"
     assert judge([evidence], margins=Margins(high=0.3))[0].outcome != "PASS"
@@ -395,7 +395,7 @@ def test_no_sentence_holds_a_forbidden_word(on):
     said = [each.sentence for each in made] + [each.cannot for each in made]
     for name in rules:
         about = rules.tag(rules.get(name), "about")
-        blank = Evidence(name, "any", "net", {"images": 4, "networks": 3, "twins": 3}, {}, ())
+        blank = Evidence(name, "any", "net", {"images": 4, "networks": 3, "replicates": 3}, {}, ())
         said += [about.sentence(blank, Ruling("FAIL", finding, why="why")) for finding in about.said]
     for sentence in said:
         assert not any(word in sentence.lower().split() for word in FORBIDDEN), sentence

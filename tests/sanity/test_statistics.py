@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from sanity.similarity import Plane, measures, tie_fraction, tie_null
+from sanity.similarity import PooledMap, measures, tie_fraction, tie_null
 from sanity.statistics import (
     between_groups,
     holm,
@@ -19,14 +19,14 @@ from sanity.statistics import (
 )
 
 
-def plane(values):
-    return Plane(values, np.abs(values))
+def pooled_map(values):
+    return PooledMap(values, np.abs(values))
 
 
 @pytest.fixture
 def maps():
     rng = np.random.default_rng(0)
-    return plane(rng.normal(size=(20, 20))), plane(rng.normal(size=(20, 20)))
+    return pooled_map(rng.normal(size=(20, 20))), pooled_map(rng.normal(size=(20, 20)))
 
 
 def test_rank_correlations_are_scipys(maps):
@@ -42,7 +42,7 @@ def test_a_map_equals_itself(maps, name):
 
 @pytest.mark.parametrize("name", list(measures))
 def test_a_constant_map_is_undefined_and_not_one(maps, name):
-    for flat in (plane(np.zeros((20, 20))), plane(np.ones((20, 20)))):
+    for flat in (pooled_map(np.zeros((20, 20))), pooled_map(np.ones((20, 20)))):
         assert np.isnan(measures.get(name)(flat, flat)) and np.isnan(measures.get(name)(maps[0], flat))
 
 
@@ -50,7 +50,7 @@ def test_independent_maps_that_share_zeros_reach_the_tie_null():
     """The 0.99 of the literature: same empty pixels, independent values elsewhere."""
     rng = np.random.default_rng(1)
     ink = rng.uniform(size=(60, 60)) < 0.17
-    a, b = (plane(rng.normal(size=(60, 60)) * ink) for _ in range(2))
+    a, b = (pooled_map(rng.normal(size=(60, 60)) * ink) for _ in range(2))
     assert measures.get("abs_spearman")(a, b) > 0.98
     assert abs(measures.get("abs_spearman")(a, b) - tie_null(a.unsigned, b.unsigned)) < 0.01
     assert abs(measures.get("joint_abs_spearman")(a, b)) < 0.12
@@ -59,16 +59,16 @@ def test_independent_maps_that_share_zeros_reach_the_tie_null():
 
 def test_a_flipped_sign_is_seen_by_the_signed_measure_only(maps):
     a = maps[0]
-    flipped = plane(-a.signed)
+    flipped = pooled_map(-a.signed)
     assert measures.get("signed_spearman")(a, flipped) < -0.99 and measures.get("joint_abs_spearman")(a, flipped) > 0.99
 
 
 def test_small_maps_have_no_ssim_and_few_pixels_no_ranks():
-    a = plane(np.random.default_rng(0).normal(size=(7, 7)))
+    a = pooled_map(np.random.default_rng(0).normal(size=(7, 7)))
     assert np.isnan(measures.get("ssim")(a, a))
     lonely = np.zeros((7, 7))
     lonely[0, :5] = 1.0
-    assert np.isnan(measures.get("joint_abs_spearman")(a, plane(lonely)))
+    assert np.isnan(measures.get("joint_abs_spearman")(a, pooled_map(lonely)))
 
 
 def test_intervals_hold_the_mean_and_widen_with_spread():
@@ -196,11 +196,11 @@ def test_agreement_that_is_only_the_inputs_is_taken_out():
     rng = np.random.default_rng(0)
     x = np.exp(rng.normal(size=(30, 30)))
     a, b = (
-        Plane(x * np.exp(0.5 * rng.normal(size=x.shape)), x * np.exp(0.5 * rng.normal(size=x.shape)), x)
+        PooledMap(x * np.exp(0.5 * rng.normal(size=x.shape)), x * np.exp(0.5 * rng.normal(size=x.shape)), x)
         for _ in range(2)
     )
     assert measures.get("abs_spearman")(a, b) > 0.7 and abs(measures.get("partial_abs_spearman")(a, b)) < 0.08
-    assert np.isnan(measures.get("partial_abs_spearman")(plane(x), plane(x)))
+    assert np.isnan(measures.get("partial_abs_spearman")(pooled_map(x), pooled_map(x)))
 
 
 def test_a_network_with_itself_is_in_no_mean():
@@ -213,6 +213,6 @@ def test_a_network_with_itself_is_in_no_mean():
 def test_ssim_is_two_dimensional_with_a_declared_range(maps):
     """The same values in other places are other pictures; the same picture at another scale is the same."""
     a = maps[0]
-    shuffled = plane(np.random.default_rng(0).permutation(a.signed.ravel()).reshape(20, 20))
-    scaled = plane(1000 * a.signed)
+    shuffled = pooled_map(np.random.default_rng(0).permutation(a.signed.ravel()).reshape(20, 20))
+    scaled = pooled_map(1000 * a.signed)
     assert measures.get("ssim")(a, shuffled) < 0.2 and measures.get("ssim")(a, scaled) == pytest.approx(1)

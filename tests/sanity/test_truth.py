@@ -25,7 +25,7 @@ K = 4
 
 @pytest.fixture(scope="module")
 def series():
-    return planted(worlds.get("series")(), seed=0, twins=K, images=24)
+    return planted(worlds.get("series")(), seed=0, replicates=K, images=24)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_the_card_holds_the_four_numbers_and_the_columns_beside_them(series, pre
     for name in FOUR:
         assert 0 <= float(verdict.also[name]) <= 1
     assert {"data/rank", "rival/rank", "model/rank", "rival/mass", "crossing over images"} <= set(verdict.also)
-    assert verdict.sizes == {"images": 24, "twins": K, "rivals": K}
+    assert verdict.sizes == {"images": 24, "replicates": K, "rivals": K}
 
 
 def test_columns_of_a_table_are_no_neighbours(tabular):
@@ -207,14 +207,14 @@ def test_where_nothing_was_learned_and_no_sample_is_left_the_accuracies_are_told
 
 
 def test_a_network_of_the_rival_cue_in_the_place_of_a_twin_is_noticed(series, prepared):
-    mixed = (*series.twins[: K - 1], prepared.networks[K])
-    verdict = judge([checks.get("truth")(lab.gradient, dataclasses.replace(series, twins=mixed), seed=0)])[0]
+    mixed = (*series.replicates[: K - 1], prepared.networks[K])
+    verdict = judge([checks.get("truth")(lab.gradient, dataclasses.replace(series, replicates=mixed), seed=0)])[0]
     assert (verdict.outcome, verdict.finding) == ("INVALID", "GATE FAILED"), verdict.sentence
 
 
-@pytest.mark.parametrize("twins, words", [(3, "enough twins"), (0, "enough twins")])
-def test_three_networks_of_a_kind_allow_no_p_below_a_twentieth(series, twins, words):
-    few = dataclasses.replace(series, twins=series.twins[:twins])
+@pytest.mark.parametrize("replicates, words", [(3, "enough replicates"), (0, "enough replicates")])
+def test_three_networks_of_a_kind_allow_no_p_below_a_twentieth(series, replicates, words):
+    few = dataclasses.replace(series, replicates=series.replicates[:replicates])
     verdict = judge([checks.get("truth")(lab.gradient, few, seed=0)])[0]
     assert (verdict.outcome, verdict.finding) == ("INVALID", "NOT APPLICABLE") and words in verdict.why
 

