@@ -522,7 +522,7 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
     found = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
     lost, kept = (
-        check(explainers.get("gradient_x_input"), found, seed=0, cache=cache, **few) for cache in (False, True)
+        check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True)
     )
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}

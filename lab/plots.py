@@ -1,0 +1,139 @@
+"""Plots: maps beside what they explain, as matplotlib figures: photographs, series, rows of a table and tokens."""
+
+import textwrap
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from lab.maps import resized
+from lab.refusal import Refused
+
+SIGNED, UNSIGNED = "RdBu_r", "inferno"
+# The strongest colour stands for this percentile of magnitudes, so that one pixel does not rule a map.
+STRONGEST = 99.5
+# Bars of one row of a table: more cannot be read.
+BARS = 20
+
+
+def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
+    """One row a sample: what was explained, and its map with a colour bar.
+
+    Args:
+        maps: float array [batch, ...] like the inputs, or over their positions.
+        inputs: images [batch, rows, columns, channels] with values in 0..1, series [batch, steps, channels], rows of a table
+            [batch, columns], or token ids, int [batch, tokens].
+        captions: list of str, a title for each sample.
+        unit: str, what the map's numbers are in.
+        columns: list of str, names of a table's columns or of a series' channels.
+        words: list of lists of str, the tokens of each sample as text.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        Refused: for inputs of which there is no plot, such as volumes.
+    """
+    draw, width, height = _drawing(inputs)
+    figure = Figure(figsize=(width, height * len(inputs)), layout="constrained")
+    parts = figure.subfigures(len(inputs), 1, squeeze=False)[:, 0]
+    for row, part in enumerate(parts):
+        # Titles are wrapped: long class names would lie upon each other.
+        part.suptitle(textwrap.fill(captions[row], 90), fontsize="medium")
+        draw(part, maps[row], inputs[row], unit=unit, columns=columns, words=None if words is None else words[row])
+    return figure
+
+
+def _drawing(inputs):
+    """How inputs of these axes are drawn, and the width and height of a row in inches."""
+    if inputs.ndim == 4:
+        return _image, 7.0, 3.0
+    if inputs.ndim == 3:
+        return _series, 9.0, 2.2
+    if inputs.ndim != 2:
+        raise Refused(f"Images, series, tables and tokens are plotted. Received: inputs of shape {inputs.shape}.")
+    if inputs.dtype.kind == "f":
+        return _bars, 9.0, 1.0 + 0.24 * min(BARS, inputs.shape[1])
+    return _tokens, 9.0, 0.8 + 0.025 * inputs.shape[1]
+
+
+def scale(values):
+    """The colours of a map: a `Normalize` and the name of a colour map; signed maps have zero in the right."""
+    magnitudes = np.abs(values[np.isfinite(values)])
+    top = float(np.percentile(magnitudes, STRONGEST)) if magnitudes.size else 0.0
+    top = top or float(magnitudes.max(initial=0)) or 1.0
+    signed = bool((values < 0).any())
+    return Normalize(-top if signed else 0, top), SIGNED if signed else UNSIGNED
+
+
+def _image(part, values, image, *, unit, **_):
+    left, right = part.subplots(1, 2)
+    grey = image.mean(axis=-1)
+    left.imshow(image if image.shape[-1] == 3 else grey, cmap="gray", vmin=0, vmax=1)
+    values = _flat(values)
+    values = resized(values[None], *grey.shape)[0] if values.shape != grey.shape else values
+    norm, colours = scale(values)
+    right.imshow(grey, cmap="gray", vmin=0, vmax=1)
+    # Where the map says little the photograph shows through.
+    strength = np.clip(np.abs(np.nan_to_num(values)) / norm.vmax, 0, 1)
+    right.imshow(values, cmap=colours, norm=norm, alpha=0.85 * np.sqrt(strength))
+    for axes in (left, right):
+        axes.set_axis_off()
+    _colour_bar(part, right, norm, colours, unit)
+
+
+def _flat(values):
+    """A map of one image without its channels: float [rows, columns]."""
+    return values.sum(axis=-1) if values.ndim == 3 else values
+
+
+def _series(part, values, series, *, unit, columns, **_):
+    axes = part.subplots()
+    steps = np.arange(len(series))
+    per_step = values.sum(axis=-1) if values.ndim == 2 else values
+    norm, colours = scale(per_step)
+    low, high = float(series.min()), float(series.max())
+    margin = 0.05 * (high - low) or 1.0
+    edges = np.linspace(-0.5, len(series) - 0.5, len(per_step) + 1)
+    axes.pcolormesh(edges, [low - margin, high + margin], per_step[None], cmap=colours, norm=norm, alpha=0.6)
+    for channel in range(series.shape[-1]):
+        axes.plot(steps, series[:, channel], linewidth=1, label=None if columns is None else columns[channel])
+    if columns is not None:
+        axes.legend(fontsize="small")
+    axes.set_xlabel("step")
+    _colour_bar(part, axes, norm, colours, unit)
+
+
+def _bars(part, values, row, *, unit, columns, **_):
+    axes = part.subplots()
+    largest = np.argsort(-np.abs(np.nan_to_num(values)))[:BARS][::-1]
+    names = [f"column {place}" if columns is None else columns[place] for place in range(len(row))]
+    labels = [f"{names[place]} = {row[place]:.3g}" for place in largest]
+    colours = ["tab:red" if values[place] > 0 else "tab:blue" for place in largest]
+    axes.barh(labels, values[largest], color=colours)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(unit)
+
+
+def _tokens(part, values, ids, *, unit, words, **_):
+    axes = part.subplots()
+    axes.set_axis_off()
+    norm, colours = scale(values)
+    texts = [str(token) for token in ids] if words is None else words
+    across, down, width = 0.0, 0.0, 96
+    for text, value in zip(texts, values):
+        if across + len(text) + 2 > width:
+            across, down = 0.0, down + 1
+        background = matplotlib.colormaps[colours](norm(value))
+        ink = "white" if sum(background[:3]) < 1.5 else "black"
+        box = {"facecolor": background, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
+        axes.text(across, -down, text, family="monospace", fontsize="small", color=ink, bbox=box)
+        across += len(text) + 2
+    axes.set_xlim(0, width)
+    axes.set_ylim(-down - 1, 1)
+    _colour_bar(part, axes, norm, colours, unit)
+
+
+def _colour_bar(part, axes, norm, colours, unit):
+    part.colorbar(matplotlib.cm.ScalarMappable(norm, colours), ax=axes, label=unit, fraction=0.05)
