@@ -15,8 +15,7 @@ from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks, faithfulness
 from sanity.evidence import Evidence
 from sanity.randomization import randomize, stages
-from sanity.rules import rules
-from sanity.ruling import MEASURE, SIGNED, Margins
+from sanity.ruling import MEASURE, SIGNED, Margins, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
 from sanity.statistics import wilson

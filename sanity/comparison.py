@@ -4,6 +4,7 @@ import numpy as np
 
 from lab.environment import tf
 from sanity.similarity import measures
+from sanity.statistics import two_way
 
 
 def similar(first, second):
@@ -61,3 +62,9 @@ def _rows(maps):
     return np.concatenate(
         [np.asarray(leaf, "float64").reshape(len(leaf), -1) for leaf in tf.nest.flatten(maps)], axis=1
     )
+
+
+def distance_intervals(samples, seed):
+    """Every distance that was measured: dict of name to `Interval`."""
+    named = {name.partition("/")[2]: values for name, values in samples.items() if name.startswith("distance/")}
+    return {name: two_way(values[None], seed=seed) for name, values in named.items()}

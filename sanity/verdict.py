@@ -2,15 +2,15 @@
 
     judge(family) -> [Verdict]      evidence of several methods under one check, judged beside each other
 
-The rules are in `sanity.rules` or beside their check, the margins in `sanity.ruling`, and nowhere else.
+The rules are beside their checks, the margins in `sanity.ruling`, and nowhere else.
 """
 
 import html
 from dataclasses import asdict, dataclass, replace
 
+import sanity.checks  # noqa: F401  (registering)
 from lab.refusal import Refused
-from sanity.rules import rules
-from sanity.ruling import Margins, Ruling
+from sanity.ruling import Margins, Ruling, rules
 from sanity.statistics import Interval
 
 # Words that promise more than a check can give; no sentence of a verdict holds one.

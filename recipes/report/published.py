@@ -6,7 +6,7 @@ notebook of cascading randomization on MNIST: rank correlation of absolute maps 
 
 import numpy as np
 
-from sanity.rules import by_image
+from sanity.checks.entropy import image_means
 from sanity.statistics import two_way
 
 STAGES = {"logits": "logits", "fc1": "fc1", "hidden2": "hidden2", "hidden1": "hidden1"}
@@ -82,7 +82,7 @@ def _claims(found, evidence):
 def _orderings(found, evidence):
     """Hedstrom et al. 2024, https://arxiv.org/abs/2401.06465: where MPRT and eMPRT put methods."""
     rises = {
-        each.method: float(np.mean(by_image(each.samples["rise"])))
+        each.method: float(np.mean(image_means(each.samples["rise"])))
         for each in evidence
         if each.check == "entropy" and np.isfinite(each.samples.get("rise", np.nan)).any()
     }

@@ -1,8 +1,13 @@
-"""Checks: (explainer, subject, *, seed, options) -> Evidence, one check a file. A check never knows which method it measures.
+"""Checks: (explainer, subject, *, seed, options) -> Evidence, one check a file, found by being there.
+
+A check never knows which method it measures. Its rule stands below it.
 
 The tag `prepare` names a function (subject, *, seed, ...) whose result all methods may share. One that takes `once` may share with
 other checks of the same subject too.
 """
+
+import importlib
+import pkgutil
 
 from lab.registry import Registry, options
 
@@ -23,23 +28,5 @@ def shared(check, subject, seed, settings, once=None):
     return {} if made is None else {"prepared": made}
 
 
-from sanity.checks import (  # noqa: E402, F401  (registering)
-    class_crossing,
-    classes,
-    completeness,
-    contract,
-    cue,
-    derivative,
-    entropy,
-    faithfulness,
-    image_crossing,
-    implementation,
-    invariance,
-    labels,
-    measurements,
-    parameters,
-    place,
-    retraining,
-    sensitivity,
-    truth,
-)
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"sanity.checks.{_module.name}")

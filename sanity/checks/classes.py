@@ -7,16 +7,19 @@ from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
 from sanity.comparison import named, similar
-from sanity.effects import EFFECTS, agreement
+from sanity.effects import EFFECTS, REMOVAL, agreement
 from sanity.evidence import Gate
+from sanity.network_groups import no_signal
+from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.seeds import derive_seed
+from sanity.statistics import FEWEST, two_way
 
-FEWEST = 3
+CLASSES_NEEDED = 3
 
 
 def prepare(subject, *, seed, once=None):
     """The network's own answers about two classes, as of `class_crossing` -> `sanity.effects.Effects`, or None where they cannot be had."""
-    return crossing.prepare(CLASSES, subject, seed=seed, once=once) if subject.classes >= FEWEST else None
+    return crossing.prepare(CLASSES, subject, seed=seed, once=once) if subject.classes >= CLASSES_NEEDED else None
 
 
 @checks.register(prepare=prepare)
@@ -59,8 +62,8 @@ def _own_answers(prepared):
 
 
 def _enough(subject):
-    words = f"{subject.classes} outputs; needed: {FEWEST}"
-    return Gate("more than two classes", "passed" if subject.classes >= FEWEST else "not applicable", words)
+    words = f"{subject.classes} outputs; needed: {CLASSES_NEEDED}"
+    return Gate("more than two classes", "passed" if subject.classes >= CLASSES_NEEDED else "not applicable", words)
 
 
 def _others(subject, seed, draws):
@@ -69,3 +72,58 @@ def _others(subject, seed, draws):
     rng = np.random.default_rng(derive_seed(seed, "other classes"))
     steps = rng.integers(1, subject.classes, (draws, len(own)))
     return [[int(each) for each in row] for row in (own + steps) % subject.classes]
+
+
+@rules.register(
+    name="classes",
+    about=About(
+        "Responds to class",
+        "other class",
+        {
+            "RESPONDED": "maps change with the class that is asked about",
+            "CLASS-BLIND": "maps are much the same whatever class is asked about",
+            "UNDECIDED": "{why}",
+            "ORACLE DOES NOT PASS": "the network's own evidence for these classes is much the same; {why}",
+            "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
+        },
+        similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
+        ceiling="same class under noise",
+        counted={"images": "images", "draws": "other classes each"},
+    ),
+)
+def judge_classes(family, margins, seed):
+    """Maps of another class against those of the same, signed; nothing where the network's own evidence does not tell classes apart."""
+    return [_judge_class(evidence.samples, margins, seed) for evidence in family]
+
+
+def _judge_class(samples, margins, seed):
+    effect, ceiling = two_way(samples[f"between/{SIGNED}"], seed=seed), two_way(samples[f"itself/{SIGNED}"], seed=seed)
+    numbers = {
+        "effect": effect,
+        "ceiling": ceiling,
+        "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),),
+    }
+    if not ceiling.low > margins.floor:
+        return no_signal(numbers, margins)
+    if alike := _classes_alike(samples, margins, seed):
+        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=alike)
+    few = samples[f"between/{SIGNED}"].shape[-1] < FEWEST
+    if effect.low >= margins.blind * ceiling.mean and few:
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"fewer than {FEWEST} images decide nothing")
+    if effect.low >= margins.blind * ceiling.mean:
+        return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
+    if effect.high <= margins.other * ceiling.mean:
+        return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of the ceiling")
+    why = f"between {margins.other} and {margins.blind} of the ceiling, or too wide an interval"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+
+
+def _classes_alike(samples, margins, seed):
+    """That the network's own answers about two classes agree too well under either effect, in words; nothing where one tells them apart."""
+    words = []
+    for name in EFFECTS if f"oracle between/{REMOVAL}" in samples else ():
+        between, itself = (two_way(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself"))
+        if itself.low > margins.floor and between.high <= margins.other * itself.mean:
+            return ""
+        words.append(f"by {name} two classes agree at {between}, one measured twice at {itself}")
+    return "; ".join(words)

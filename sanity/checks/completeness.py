@@ -9,6 +9,8 @@ from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
+from sanity.ruling import About, Ruling, rules
+from sanity.statistics import two_way
 
 
 def refuse(*, draws=8):
@@ -46,3 +48,37 @@ def _error(added):
     if count < 2:
         return np.zeros(added.shape[1])
     return stats.t.ppf(0.975, count - 1) * added.std(axis=0, ddof=1) / np.sqrt(count)
+
+
+@rules.register(
+    name="completeness",
+    about=About(
+        "Complete",
+        "gap",
+        {
+            "COMPLETE": "maps add up to the difference of the scores",
+            "NOT COMPLETE": "maps do not add up to the difference of the scores",
+            "UNDECIDED": "{why}",
+        },
+        similarity="|sum of the map - (score - score of the baseline)| in units of the mean difference",
+        counted={"images": "images"},
+    ),
+)
+def judge_completeness(family, margins, seed):
+    """The gap, for methods that promise completeness; for others it is reported and not held against them.
+
+    Of a method that draws, the gap of its mean map has an error of its own, which must lie on the same side of the margin.
+    """
+    return [_judge_gap(evidence, margins, seed) for evidence in family]
+
+
+def _judge_gap(evidence, margins, seed):
+    effect, promised = two_way(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
+    error = float(np.mean(evidence.samples["error"]))
+    known = f"the gap {effect}" + (f", known to {error:.2f} from {evidence.sizes['draws']} draws," if error else "")
+    if effect.high + error <= margins.gap:
+        return Ruling("PASS", "COMPLETE", effect, why=f"{known} is at most {margins.gap}")
+    if effect.low - error > margins.gap:
+        why = f"{known} is above {margins.gap}" + ("" if promised else "; the method does not promise otherwise")
+        return Ruling("FAIL" if promised else "INCONCLUSIVE", "NOT COMPLETE", effect, why=why)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"{known} holds {margins.gap}")

@@ -6,6 +6,7 @@ from lab.environment import tf
 from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.contract import violations
+from sanity.ruling import About, Ruling, rules
 
 IMAGES = 4
 
@@ -24,3 +25,24 @@ def contract(explainer, subject, *, seed, **options):
     return bound.evidence(
         "contract", {"broken": np.array([float(len(broken))])}, [], sizes={"images": count}, settings={"broken": broken}
     )
+
+
+@rules.register(
+    name="contract",
+    about=About(
+        "Keeps the contract",
+        "",
+        {"KEPT": "every promise of an explainer was kept", "BROKEN": "{why}"},
+        similarity="promises broken: shape, dtype, finite values, seeds, batches, weights, inputs",
+        sampled=False,
+        counted={"images": "images"},
+    ),
+)
+def judge_contract(family, margins, seed):
+    """A broken promise fails; there is nothing to estimate."""
+    del margins, seed  # Nothing is estimated.
+    broken = [evidence.settings["broken"] for evidence in family]
+    return [
+        Ruling("FAIL", "BROKEN", why="; ".join(each)) if each else Ruling("PASS", "KEPT", why="none broken")
+        for each in broken
+    ]

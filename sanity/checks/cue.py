@@ -13,8 +13,10 @@ from lab.objectives import logit
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
+from sanity.checks.labels import judge_labels
 from sanity.comparison import across, among, named
 from sanity.evidence import Gate
+from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
 from sanity.worlds.training import Trainer
 
@@ -95,3 +97,25 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
 def _look(bound, weights, state):
     with bound.subject.network.weights(weights):
         return bound.pooled_maps(state=state)
+
+
+@rules.register(
+    name="cue",
+    about=About(
+        "Shows an unknown shortcut",
+        "between",
+        {
+            "RESPONDED": "maps of networks with a shortcut differ from maps of networks without, even where the shortcut is absent",
+            "DID NOT RESPOND": "maps of networks with a shortcut are like those of networks without, where the shortcut is absent",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+        },
+        ceiling="ceiling",
+        null="among those without",
+        cannot="Cannot conclude: that a person who looks at the maps would notice. That groups of networks differ does not say how one of them would look suspicious.",
+        counted={"images": "images", "replicates": "networks with the shortcut", "networks": "without"},
+    ),
+)
+def judge_cue(family, margins, seed):
+    """Networks with the shortcut against networks without, by the rule of labels."""
+    return judge_labels(family, margins, seed)

@@ -15,7 +15,9 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.evidence import Gate
+from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
+from sanity.statistics import two_way
 
 # What a map may claim to be, and whether it is to be divided by the input to be the score's slope.
 CLAIMS = {"slope": False, "slope times input": True}
@@ -114,3 +116,39 @@ def _difference(subject, move, times):
     ends = [subject.network.keep(subject.inputs, subject.inputs + sign * times * move) for sign in (1, -1)]
     above, below = (routines.scores(subject.network, end, subject.objective).astype("float64") for end in ends)
     return (above - below) / (2 * times)
+
+
+@rules.register(
+    name="derivative",
+    about=About(
+        "Is the derivative it claims to be",
+        "error",
+        {
+            "FORETELLS": "the map foretells how the score moves when the input moves a little",
+            "FORETELLS ANOTHER SCORE": "the score moves otherwise than the map says when the input moves a little",
+            "SCORE TOO ROUGH": "the score moves otherwise under one step and under two: no map could foretell it",
+            "UNDECIDED": "{why}",
+        },
+        similarity="|what the map foretells - what the score does| / |what the score does|, L2 over random directions",
+        null="the measurement's own error",
+        cannot="Cannot conclude: that a gradient is what one wants to know. It says what a small change would do, and not what the network would lose.",
+        counted={"images": "images", "directions": "directions each"},
+    ),
+)
+def judge_derivative(family, margins, seed):
+    """What was foretold against what was measured, beside what measuring with twice the step makes of itself."""
+    return [_judge_derivative(evidence.samples, margins, seed) for evidence in family]
+
+
+def _judge_derivative(samples, margins, seed):
+    effect, own = (two_way(samples[name][None], seed=seed) for name in ("error", "rounding"))
+    bound = max(margins.gap, margins.rough * own.mean)
+    if not own.high < margins.unstable:
+        return Ruling(
+            "INVALID", "SCORE TOO ROUGH", effect, null=own, why=f"its own error {own} is not below {margins.unstable}"
+        )
+    if effect.high <= bound:
+        return Ruling("PASS", "FORETELLS", effect, null=own, why=f"the error is at most {bound:.2f}")
+    if effect.low > bound:
+        return Ruling("FAIL", "FORETELLS ANOTHER SCORE", effect, null=own, why=f"the error is above {bound:.2f}")
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, null=own, why=f"the error {effect} holds {bound:.2f}")

@@ -6,6 +6,8 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
+from sanity.ruling import About, Ruling, rules
+from sanity.statistics import holm, sign_test, two_way
 
 BINS = 100
 
@@ -38,3 +40,36 @@ def histogram(pooled_map):
     counts = np.histogram(pooled_map.unsigned, bins=BINS)[0]
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+@rules.register(
+    name="entropy",
+    about=About(
+        "Complexity rises when weights are lost",
+        "rise",
+        {
+            "ROSE": "entropy of the map rose",
+            "FELL": "entropy of the map fell; for maps of few values that is no fault",
+            "UNCHANGED": "entropy of the map did not clearly change",
+        },
+        similarity="(entropy of the random network's map - entropy of the trained one's) / the latter, 100 bins",
+        counted={"images": "images", "networks": "random networks"},
+    ),
+)
+def judge_entropy(family, margins, seed):
+    """Rose, fell or unchanged, by a sign test over images, Holm over methods; never more than inconclusive."""
+    raw = [sign_test(image_means(evidence.samples["rise"])) for evidence in family]
+    return [_judge_rise(evidence.samples["rise"], p, margins, seed) for evidence, p in zip(family, holm(raw))]
+
+
+def image_means(values):
+    """Mean over networks of values [networks, images], images without any left out: float64 [images]."""
+    return np.nanmean(values[:, np.isfinite(values).any(axis=0)], axis=0)
+
+
+def _judge_rise(rise, p, margins, seed):
+    """Direction and test are of the same image means: the sign that more of them have."""
+    effect, means = two_way(rise, seed=seed), image_means(rise)
+    higher = np.sum(means > 0) > np.sum(means < 0)
+    finding = "UNCHANGED" if p >= margins.alpha else "ROSE" if higher else "FELL"
+    return Ruling("INCONCLUSIVE", finding, effect, p=float(p), why="sign test over images, Holm over methods")

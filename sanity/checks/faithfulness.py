@@ -24,7 +24,9 @@ from sanity.checks import checks
 from sanity.interventions import occlusion
 from sanity.localisation import relevances
 from sanity.removal import extent, first, orders, scores
+from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
+from sanity.statistics import krippendorff, two_way
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
 # name: (what fills the holes, whether the map's best are put in instead of taken away, whether whole segments go).
@@ -167,3 +169,109 @@ def _segments(inputs):
         raise Refused(f"Segments are for images. Received: inputs of shape {inputs.shape}; choose other metrics.")
     cut = functools.partial(slic, n_segments=SEGMENTS, compactness=0.1, start_label=0, channel_axis=-1)
     return np.stack([cut((image - image.min()) / max(np.ptp(image), 1e-12)) for image in inputs])
+
+
+@rules.register(
+    name="faithfulness",
+    about=About(
+        "Perturbation beats random order",
+        "weakest z",
+        {
+            "BEATS RANDOM ORDER": "measured, not judged: the score moves faster in the map's order than in random order and in that of the best blind control, {why}",
+            "NO BETTER THAN RANDOM ORDER": "measured, not judged: the score moves no faster in the map's order than in random order, {why}",
+            "METRIC UNRELIABLE": "nothing is ranked, since metrics of two fills are needed that the network's own answer passes and whose images agree; {why}",
+            "UNDECIDED": "measured, not judged: {why}",
+            "ORACLE DOES NOT PASS": "these metrics cannot tell the network's own order from others; {why}",
+        },
+        similarity="z = (area - mean of random orders) / their deviation, by image",
+        ceiling="the network's own answer",
+        cannot="Cannot conclude: that the map is right or wrong. Filled inputs are new to the network, and another fill may rank otherwise. On your own network class_crossing, image_crossing and place decide.",
+        counted={"images": "images", "draws": "random orders"},
+    ),
+)
+def judge_faithfulness(family, margins, seed):
+    """What was measured, never more than inconclusive: by every metric that the network's own answer passes and that is reliable.
+
+    Of one method there is no order for images to agree on: its reliability is not measured, and it is read by its own intervals
+    alone, against random order and the best blind control.
+    """
+    names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
+    oracle = {name: _advantages(family[0].samples, "oracle ", name, seed) for name in names}
+    passing = [name for name in names if _is_above(oracle[name])]
+    if not passing:
+        return [_oracle_fails(oracle) for _ in family]
+    alphas = {name: _reliability(family, name) for name in names}
+    read = [name for name in passing if not alphas[name] < margins.reliable]
+    return [_judge_order(evidence.samples, oracle, alphas, read, margins, seed) for evidence in family]
+
+
+def _advantages(samples, kind, name, seed):
+    """-> z and what is above the best control, each `Interval`. kind: "" of the method, "oracle " of the network's own answer."""
+    return tuple(two_way(samples[f"{kind}{number}/{name}"][None], seed=seed) for number in ("z", "above"))
+
+
+def _is_above(moved):
+    return all(interval.low > 0 for interval in moved)
+
+
+def _oracle_fails(oracle):
+    words = "; ".join(f"{name} z {z}, above the best control {above}" for name, (z, above) in oracle.items())
+    why = f"the network's own answer by occlusion, under another fill: {words}"
+    return Ruling("INVALID", "ORACLE DOES NOT PASS", why=why)
+
+
+def _reliability(family, name):
+    """Krippendorff's alpha with images as raters of the judged methods, controls left out; nan for fewer than two methods.
+
+    A method without any number is none, and an image on which a method has none rates nothing.
+    """
+    controls = explainers.names(control=True)
+    columns = [evidence.samples[f"z/{name}"] for evidence in family if evidence.method not in controls]
+    columns = [values for values in columns if np.isfinite(values).any()]
+    if len(columns) < 2:
+        return float("nan")
+    ratings = np.stack(columns, axis=1)
+    return krippendorff(ratings[np.isfinite(ratings).all(axis=1)])
+
+
+def _judge_order(samples, oracle, alphas, read, margins, seed):
+    moved = {name: _advantages(samples, "", name, seed) for name in alphas}
+    weakest = min(read or alphas, key=lambda name: np.nan_to_num(moved[name][0].mean, nan=-np.inf))
+    also = tuple((name, _by_metric(moved[name], oracle[name], alphas[name])) for name in alphas)
+    numbers = {"effect": moved[weakest][0], "ceiling": oracle[weakest][0], "also": also}
+    if len({METRICS[name][0] for name in read}) < 2:
+        why = f"{_reliability_words(alphas)}; metrics that can be read: {', '.join(read) or 'none'}"
+        return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=why)
+    unrated = "" if any(np.isfinite(alphas[name]) for name in read) else ONE_METHOD
+    finding, why = _finding(samples, moved, read, margins)
+    return Ruling("INCONCLUSIVE", finding, **numbers, why=why + unrated)
+
+
+def _reliability_words(alphas):
+    """How well images agree by each metric, in words: str."""
+    rated = [f"{name} {alpha:.2f}" for name, alpha in alphas.items() if np.isfinite(alpha)]
+    return f"alpha by metric: {', '.join(rated)}" if rated else "agreement not measured: one method alone was judged"
+
+
+def _by_metric(moved, oracle, alpha):
+    rated = f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured"
+    z, above = moved
+    passed = "" if _is_above(oracle) else ", does not pass"
+    own = f"the network's own answer z {oracle[0]}, above the best control {oracle[1]}{passed}"
+    return f"z {z}, above the best control {above}; {own}; {rated}"
+
+
+def _finding(samples, moved, read, margins):
+    """Finding and why, by the metrics that are read."""
+    if all(_is_above(moved[name]) for name in read):
+        count = min(int(np.isfinite(samples[f"z/{name}"]).sum()) for name in read)
+        if count >= margins.images:
+            return "BEATS RANDOM ORDER", f"in {', '.join(read)}"
+        return "UNDECIDED", f"it moves on {count} images alone, and {margins.images} are needed"
+    if all(moved[name][0].high <= 0 for name in read):
+        return "NO BETTER THAN RANDOM ORDER", f"in {', '.join(read)}"
+    short = [name for name in read if not _is_above(moved[name])]
+    return "UNDECIDED", f"not above random order and the best control in {', '.join(short)}"
+
+
+ONE_METHOD = "; reliability not measured: it takes two judged methods that differ"

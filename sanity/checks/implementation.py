@@ -1,11 +1,15 @@
 """Implementation: do two libraries' methods of one name give one map on one network?"""
 
+import numpy as np
+
 from lab.attribution import explainers
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
-from sanity.comparison import distances, named, scaled, scales, similar
+from sanity.comparison import distance_intervals, distances, named, scaled, scales, similar
 from sanity.evidence import Gate
+from sanity.ruling import About, Ruling, rules
+from sanity.statistics import two_way
 
 
 @checks.register
@@ -50,3 +54,56 @@ def counterparts(explainer):
             explainers.tag(explainer, "alike", {}),
         )
     return found
+
+
+@rules.register(
+    name="implementation",
+    about=About(
+        "Agrees with its namesakes",
+        "distance",
+        {
+            "AGREES": "the same map as the other implementation's, {why}",
+            "OTHER SIGN": "the other implementation's map with the sign turned, {why}",
+            "DISAGREES": "another map than the other implementation's, {why}",
+            "UNDECIDED": "{why}",
+        },
+        similarity="relative L2 of raw maps, after the factor that brings each nearest where they differ without; the worst counterpart",
+        counted={"images": "images"},
+    ),
+)
+def judge_implementation(family, margins, seed):
+    """Distance to the method of the same name in another library."""
+    return [_judge_counterparts(evidence.samples, margins, seed) for evidence in family]
+
+
+def _judge_counterparts(samples, margins, seed):
+    """The worst counterpart decides."""
+    compared = {name: _compare(samples, name, margins, seed) for name in distance_intervals(samples, seed)}
+    worst = max(compared, key=lambda name: (_AGREEMENTS.index(compared[name][0]), compared[name][1].mean))
+    finding, distance, _ = compared[worst]
+    outcome = {"AGREES": "PASS", "DISAGREES": "FAIL"}.get(finding, "INCONCLUSIVE")
+    why = "; ".join(words for _, _, words in compared.values()) if finding == "AGREES" else compared[worst][2]
+    also = tuple((name, f"{words}, {each.mean:.1e}") for name, (_, each, words) in compared.items())
+    return Ruling(outcome, finding, distance, why=why, also=also)
+
+
+_AGREEMENTS = ("AGREES", "UNDECIDED", "OTHER SIGN", "DISAGREES")
+
+
+def _compare(samples, name, margins, seed):
+    """One counterpart: finding, the distance that decided, and words. A factor above zero for each map is no difference of kind."""
+    plain, free = (two_way(samples[f"{kind}/{name}"][None], seed=seed) for kind in ("distance", "scaled"))
+    factors = samples[f"scale/{name}"]
+    if plain.high <= margins.same:
+        return "AGREES", plain, f"with {name}"
+    if free.low > margins.same:
+        return "DISAGREES", free, f"with {name}, whatever the factor"
+    if free.high > margins.same:
+        return "UNDECIDED", free, f"{name} is near {margins.same}"
+    low, high = np.nanmin(factors), np.nanmax(factors)
+    said = (
+        f"a factor of {low:.3g}" if np.isclose(low, high, rtol=margins.same) else f"factors of {low:.3g} to {high:.3g}"
+    )
+    if low < 0:
+        return "OTHER SIGN", free, f"with {name} up to {said}"
+    return "AGREES", free, f"with {name} up to {said}"

@@ -13,9 +13,10 @@ from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
-from sanity.comparison import distances
+from sanity.comparison import distance_intervals, distances
 from sanity.evidence import Gate
 from sanity.rewrites import holds, rewrites
+from sanity.ruling import About, Ruling, rules
 
 # Names under which methods, ours and others', take baselines: points of the input space, which move when the inputs do.
 POINTS = ("baseline", "baselines", "reference", "references", "background")
@@ -97,3 +98,37 @@ def _movable(value):
 
 def _moved(value, shift):
     return tf.nest.map_structure(lambda leaf: (0.0 if leaf is None else leaf) + np.float32(shift), value)
+
+
+@rules.register(
+    name="invariance",
+    about=About(
+        "Invariant to rewrites",
+        "distance",
+        {
+            "INVARIANT": "maps stay when the same function is written down otherwise",
+            "NOT INVARIANT": "{why}",
+            "UNDECIDED": "{why}",
+        },
+        similarity="relative L2 of raw maps, the worst rewrite",
+        counted={"images": "images"},
+    ),
+)
+def judge_invariance(family, margins, seed):
+    """The worst rewrite decides."""
+    return [_judge_rewrites(evidence, margins, seed) for evidence in family]
+
+
+def _judge_rewrites(evidence, margins, seed):
+    found, untold = distance_intervals(evidence.samples, seed), evidence.settings.get("untold", [])
+    worst = max(found, key=lambda name: found[name].mean)
+    also = tuple((name, f"{each.mean:.1e} [{each.low:.1e}, {each.high:.1e}]") for name, each in found.items())
+    moved = [name for name, each in found.items() if each.low > margins.same]
+    if moved:
+        without = [name for name in moved if name in untold]
+        told = f"; of {', '.join(without)} it could not be told: it has no option for a baseline" if without else ""
+        why = f"they change under {', '.join(moved)}{told}"
+        return Ruling("FAIL", "NOT INVARIANT", found[worst], why=why, also=also)
+    if all(each.high <= margins.same for each in found.values()):
+        return Ruling("PASS", "INVARIANT", found[worst], why=f"every distance is below {margins.same}", also=also)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", found[worst], why=f"{worst} is near {margins.same}", also=also)

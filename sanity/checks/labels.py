@@ -12,6 +12,9 @@ from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.comparison import across, among, named
 from sanity.evidence import Gate
+from sanity.network_groups import adjusted_p, intervals, no_signal
+from sanity.ruling import MEASURE, About, Ruling, rules
+from sanity.statistics import within_less_across
 
 MEMORIZED = 0.95
 
@@ -60,3 +63,56 @@ def _memorized(subject):
     worst = float(np.min(subject.train_accuracy))
     words = f"permuted labels remembered: {worst:.0%} at the least; needed: {MEMORIZED:.0%}"
     return Gate("permuted labels memorized", "passed" if worst >= MEMORIZED else "failed", words)
+
+
+@rules.register(
+    name="labels",
+    about=About(
+        "Responds to labels",
+        "between",
+        {
+            "RESPONDED": "networks that learned permuted labels by heart give other maps",
+            "DID NOT RESPOND": "networks that learned permuted labels by heart give the same maps",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+        },
+        ceiling="ceiling",
+        null="within permuted",
+        counted={"images": "images", "replicates": "networks on true labels", "networks": "on permuted ones"},
+    ),
+)
+def judge_labels(family, margins, seed):
+    """True against permuted labels, by the same statistic as weights."""
+    adjusted = adjusted_p(family)
+    return [_judge_labels(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
+
+
+def _judge_labels(evidence, margins, seed, p):
+    effect, ceiling, null, _ = intervals(evidence.samples, MEASURE, seed)
+    within, across = evidence.samples[f"ceiling/{MEASURE}"], evidence.samples[f"between/{MEASURE}"]
+    apart = within_less_across(within, across, seed=seed, level=0.9)
+    numbers = {
+        "effect": effect,
+        "ceiling": ceiling,
+        "null": null,
+        "p": p,
+        "also": (("ceiling less between, 90%", str(apart)),),
+    }
+    if not ceiling.low > margins.floor:
+        return no_signal(numbers, margins)
+    if -margins.equal < apart.low and apart.high < margins.equal:
+        return Ruling(
+            "FAIL",
+            "DID NOT RESPOND",
+            **numbers,
+            why=f"ceiling less between lies within {margins.equal} of zero: {apart}",
+        )
+    if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
+        return Ruling(
+            "PASS",
+            "RESPONDED",
+            **numbers,
+            why=f"between is below {margins.label} of the ceiling, and p below {margins.alpha}",
+        )
+    why = f"between is {effect.mean / ceiling.mean:.2f} of the ceiling (needed: {margins.label}), p = {p:.2g} (needed: below {margins.alpha})"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)

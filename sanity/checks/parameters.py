@@ -7,6 +7,7 @@ their agreement, and an exact permutation decides; with one network it is the ag
 of noise and another seed, and nothing is decided but failure.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.comparison import across, among, named, similar
 from sanity.evidence import Gate
+from sanity.network_groups import adjusted_p, intervals, no_signal
 from sanity.randomization import ORDERS, initializations, randomize, stages
+from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
 
@@ -197,3 +200,82 @@ def _took_effect(runs):
     same = f"; same top class {last['same_top']:.0%}" if "same_top" in last else ""
     right = f"; accuracy {last['accuracy']:.0%}" if "accuracy" in last else ""
     return Gate(name, "passed", f"{last['parameters']:.0%} of parameters; tensors: {ways}{same}{right}")
+
+
+@rules.register(
+    name="parameters",
+    about=About(
+        "Responds to weights",
+        "between",
+        {
+            "RESPONDED": "maps change when the weights are replaced by untrained ones",
+            "SIGN RESPONDS": "signed maps changed; of where they are strong, regardless of sign, that cannot be said",
+            "DID NOT RESPOND": "maps stay much the same when the weights are replaced",
+            "INPUT-DOMINATED": "{why}; most of the map is decided by the input",
+            "UNDECIDED": "{why}",
+            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+        },
+        ceiling="ceiling",
+        null="random-random",
+        cannot="Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets. Noise responds too.",
+    ),
+)
+def judge_parameters(family, margins, seed):
+    """Trained against random networks: with replicates an exact permutation decides, with one network nothing but failure."""
+    adjusted = adjusted_p(family)
+    return [_judge_response(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
+
+
+def _judge_response(evidence, margins, seed, p):
+    effect, ceiling, null, excess = intervals(evidence.samples, MEASURE, seed)
+    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p}
+    one, dominated = p is None, margins.high * ceiling.mean
+    if not ceiling.low > margins.floor:
+        return no_signal(numbers, margins)
+    if excess.low >= 0 or (not one and null.mean >= ceiling.mean and null.low >= dominated):
+        return Ruling("FAIL", "INPUT-DOMINATED", **numbers, why="random-random is at or above the ceiling")
+    if effect.low >= dominated and null.mean >= dominated:
+        # A test that tells the groups apart forbids to say that nothing responded; most of the map is the input's all the same.
+        finding = "DID NOT RESPOND" if one or p >= margins.alpha else "INPUT-DOMINATED"
+        return Ruling(
+            "FAIL", finding, **numbers, why=f"between and random-random are at or above {margins.high} of the ceiling"
+        )
+    if (
+        effect.high <= margins.low * ceiling.mean
+        and null.high <= margins.high * ceiling.mean
+        and (one or p < margins.alpha)
+    ):
+        why = f"between is below {margins.low} of the ceiling" + ("; one network allows no more" if one else "")
+        return Ruling("INCONCLUSIVE" if one else "PASS", "RESPONDED", **numbers, why=why)
+    signed = intervals(evidence.samples, SIGNED, seed)
+    if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
+        why = f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_undecided(evidence.samples, effect, ceiling, null, p, margins)}"
+        return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
+    return Ruling(
+        "INCONCLUSIVE", "UNDECIDED", **numbers, why=_undecided(evidence.samples, effect, ceiling, null, p, margins)
+    )
+
+
+def _undecided(samples, effect, ceiling, null, p, margins):
+    """Which clause left the question open, and about how many random networks would close it."""
+    count = samples[f"random/{MEASURE}"].shape[0]
+    if np.isnan(effect.mean) or np.isnan(null.mean):
+        return "similarity is undefined: too few pixels where both maps are non-zero"
+    for name, found, share in (("between", effect, margins.low), ("random-random", null, margins.high)):
+        bound = share * ceiling.mean
+        if found.high > bound:
+            words = f"the upper bound of {name}, {found.high:.2f}, is above {share} of the ceiling, {bound:.2f}"
+            return words + _needed(count, found.high - found.mean, bound - found.mean)
+    least = 2 / math.comb(2 * count, count)
+    more = (
+        f": {count} against {count} networks allow no less than {least:.2g}, four would"
+        if least >= margins.alpha
+        else ""
+    )
+    return f"p = {p:.2g} is not below {margins.alpha}{more}"
+
+
+def _needed(count, width, room):
+    """How many networks would bring an interval of this half width under its bound, its width falling with their root: str."""
+    networks = math.ceil(count * (width / room) ** 2) if room > 0 else None
+    return f"; about {networks} networks might bring it down" if networks and count < networks <= 100 else ""

@@ -15,7 +15,9 @@ from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.localisation import relevances
 from sanity.removal import extent, fills, first, orders
+from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
+from sanity.statistics import FEWEST, sign_test, two_way, unmeasured
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
@@ -108,3 +110,42 @@ def _accuracy(network, state, inputs, labels):
     with network.weights(state):
         logits = np.asarray(network.model(inputs, training=False))
     return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+@rules.register(
+    name="retraining",
+    about=About(
+        "Retraining beats random order",
+        "advantage",
+        {
+            "BEATS RANDOM ORDER": "a network trained anew loses more by the map's positions than by random ones",
+            "NO BETTER THAN RANDOM ORDER": "a network trained anew loses no more by the map's positions than by random ones",
+            "UNDECIDED": "{why}",
+        },
+        similarity="accuracy after removal in random order less accuracy after removal in the map's order (the other way round where positions are kept)",
+        counted={"images": "images", "repeats": "repeats"},
+    ),
+)
+def judge_retraining(family, margins, seed):
+    """Accuracy lost by the map's order against random order."""
+    return [_judge_retraining(evidence, margins, seed) for evidence in family]
+
+
+def _judge_retraining(evidence, margins, seed):
+    """The unit is the repeat, its shares averaged: of one repeat they share data, order and draw."""
+    samples = {name: value.mean(axis=0) for name, value in evidence.samples.items()}
+    lost = samples["accuracy/random"] - samples["accuracy/map"]
+    gained = -lost if evidence.settings["keep"] else lost
+    p = sign_test(gained)
+    also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
+    if len(gained) < FEWEST:
+        why = f"{len(gained)} repeats; fewer than {FEWEST} decide nothing"
+        return Ruling("INCONCLUSIVE", "UNDECIDED", unmeasured(gained.mean()), p=p, also=also, why=why)
+    effect = two_way(gained[None], seed=seed)
+    numbers = {"effect": effect, "p": p, "also": also}
+    if p < margins.alpha and effect.low > 0:
+        return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"the sign test over {len(gained)} repeats")
+    if effect.high <= 0 and gained.any():
+        return Ruling("FAIL", "NO BETTER THAN RANDOM ORDER", **numbers, why="the upper bound is not above zero")
+    why = f"the advantage {effect} of {len(gained)} repeats decides nothing"
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)

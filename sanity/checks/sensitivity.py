@@ -6,7 +6,9 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stacked
 from sanity.checks import checks
 from sanity.comparison import named, similar
+from sanity.ruling import MEASURE, About, Ruling, rules
 from sanity.seeds import derive_seed
+from sanity.statistics import two_way
 
 
 @checks.register
@@ -32,3 +34,40 @@ def sensitivity(explainer, subject, *, seed, noise=0.01, repeats=3, **options):
 
 def _stacked(prefix, rows):
     return named(prefix, {name: np.stack([row[name] for row in rows]) for name in rows[0]}) if rows else {}
+
+
+@rules.register(
+    name="sensitivity",
+    about=About(
+        "Stable to noise and seeds",
+        "similarity",
+        {
+            "STABLE": "maps stay under a little noise and another seed",
+            "UNSTABLE": "{why}",
+            "UNDECIDED": "{why}",
+        },
+        counted={"images": "images", "repeats": "repeats"},
+    ),
+)
+def judge_sensitivity(family, margins, seed):
+    """The lower of the agreements under noise and under another seed decides."""
+    return [_judge_stability(evidence.samples, margins, seed) for evidence in family]
+
+
+def _judge_stability(samples, margins, seed):
+    found = {
+        name: two_way(samples[f"{name}/{MEASURE}"], seed=seed)
+        for name in ("noise", "seed")
+        if f"{name}/{MEASURE}" in samples
+    }
+    least = min(found, key=lambda name: np.nan_to_num(found[name].mean, nan=-2))
+    numbers = {"effect": found[least], "also": tuple((name, str(each)) for name, each in found.items())}
+    if np.isnan(found[least].mean):
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why="similarity is undefined: too few values")
+    if found[least].low >= margins.stable:
+        return Ruling("PASS", "STABLE", **numbers, why=f"at or above {margins.stable} under {' and '.join(found)}")
+    if found[least].high < margins.unstable:
+        return Ruling("FAIL", "UNSTABLE", **numbers, why=f"maps agree below {margins.unstable} under {least}")
+    return Ruling(
+        "INCONCLUSIVE", "UNDECIDED", **numbers, why=f"between {margins.unstable} and {margins.stable} under {least}"
+    )

@@ -4,8 +4,12 @@ A metric is `(bound, maps, seed) -> float64 [samples]`, nan where it has no answ
 held to be good: "high", "low", or nothing where that depends on what is wanted.
 """
 
+import importlib
+import pkgutil
+
 from lab.registry import Registry
 
 metrics = Registry("metric")
 
-from sanity.metrics import axioms, complexity, locality, perturbation, robustness  # noqa: E402, F401  (registering)
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"sanity.metrics.{_module.name}")

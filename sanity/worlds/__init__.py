@@ -3,20 +3,12 @@
 A registered function takes nothing and returns a `World`.
 """
 
+import importlib
+import pkgutil
+
 from lab.registry import Registry
 
 worlds = Registry("world")
 
-from sanity.worlds import (  # noqa: E402, F401  (registering)
-    digits,
-    games,
-    parts,
-    patch,
-    ruler,
-    scenes,
-    series,
-    tabular,
-    template,
-    tetromino,
-    tokens,
-)
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"sanity.worlds.{_module.name}")

@@ -521,9 +521,7 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
     found = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
-    lost, kept = (
-        check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True)
-    )
+    lost, kept = (check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True))
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
     # One pair of networks decides nothing, however large its difference.
