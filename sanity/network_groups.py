@@ -45,5 +45,5 @@ def _over_images(values):
 
 
 def no_signal(numbers, margins):
-    why = f"the ceiling's lower bound is not above {margins.floor}"
+    why = f"the lower bound of their similarity is not above {margins.floor}"
     return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=why)

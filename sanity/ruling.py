@@ -65,35 +65,41 @@ class Ruling:
 
 @dataclass(frozen=True)
 class About:
-    """question: the column of the report card. effect, ceiling, null: what the three numbers are called. said: finding to words.
-
-    sampled: whether the verdict is about more images than those it saw, so that a handful allows no PASS.
+    """question: the column of the report card. effect, ceiling, null: what the three numbers are called, and number: what they are
+    numbers of. said: finding to words. sampled: whether the verdict is about more images than those it saw, so that a handful allows no PASS.
     """
 
     question: str
     effect: str
     said: dict
+    number: str = ""
     similarity: str = MAPS
     ceiling: str = ""
     null: str = ""
     sampled: bool = True
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
     counted: dict = field(
-        default_factory=lambda: {"images": "images", "replicates": "trained networks", "networks": "random networks"}
+        default_factory=lambda: {"images": "images", "replicates": "trained networks", "networks": "untrained networks"}
     )
 
     def sentence(self, evidence, ruling):
-        """The verdict in one sentence, numbers and sizes included."""
-        words = self.said.get(ruling.finding, "").format(why=ruling.why)
-        start = f"{ruling.finding} on {evidence.subject}" + (f": {words}" if words else "")
+        """The verdict in plain sentences: what was found, the numbers, and how much was looked at."""
+        words = self.said.get(ruling.finding, "").format(why=ruling.why) or ruling.why
+        found = f"{ruling.finding} on {evidence.subject}: {words}."
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
-            return f"{start}{ruling.why}." if words else f"{start}: {ruling.why}."
+            return found
+        return " ".join(filter(None, [found, self._numbers(ruling), self._sizes(evidence.sizes)]))
+
+    def _numbers(self, ruling):
         named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
         if ruling.finding == "ORACLE DOES NOT PASS":  # What was not read is not shown as a number beside what was.
             named = [(name, interval) for name, interval in named if interval.mean == interval.mean]
-        numbers = ", ".join(f"{name} {interval}" for name, interval in named if name)
-        tested = f", p = {ruling.p:.2g}" if ruling.p is not None else ""
-        sizes = ", ".join(
-            f"{evidence.sizes[key]} {name}" for key, name in self.counted.items() if key in evidence.sizes
-        )
-        return f"{start} ({'; '.join(filter(None, [numbers + tested, sizes]))})."
+        numbers = [f"{name} {interval}" for name, interval in named if name]
+        numbers += [] if ruling.p is None else [f"p = {ruling.p:.2g}"]
+        start = f"{self.number}: " if self.number and numbers else ""
+        words = start + "; ".join(numbers)
+        return f"{words[:1].upper()}{words[1:]}." if numbers else ""
+
+    def _sizes(self, sizes):
+        counted = ", ".join(f"{sizes[key]} {name}" for key, name in self.counted.items() if key in sizes)
+        return f"Looked at: {counted}." if counted else ""

@@ -290,7 +290,8 @@ def _curve(found, verdict):
         # Blocks one at a time lie on no line: they stand side by side in the order of the network.
         shares = list(np.linspace(0, 1, len(shares)))
         lines = {name: (shares, *rest) for name, (_, *rest) in lines.items()}
-    bands = [("ceiling", verdict["ceiling"], True), ("random-random", verdict["null"], False)]
+    about = _about(verdict["check"])
+    bands = [(about.ceiling, verdict["ceiling"], True), (about.null, verdict["null"], False)]
     return figures.curves(
         lines,
         labels,

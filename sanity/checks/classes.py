@@ -78,7 +78,7 @@ def _others(subject, seed, draws):
     name="classes",
     about=About(
         "Responds to class",
-        "other class",
+        "another class",
         {
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
@@ -87,7 +87,8 @@ def _others(subject, seed, draws):
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
         similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
-        ceiling="same class under noise",
+        number="Similarity of maps",
+        ceiling="the same class under a little noise",
         counted={"images": "images", "draws": "other classes each"},
     ),
 )
@@ -111,10 +112,12 @@ def _judge_class(samples, margins, seed):
     if effect.low >= margins.blind * ceiling.mean and few:
         return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"fewer than {FEWEST} images decide nothing")
     if effect.low >= margins.blind * ceiling.mean:
-        return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of the ceiling")
+        return Ruling(
+            "FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of what the same class reaches"
+        )
     if effect.high <= margins.other * ceiling.mean:
-        return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of the ceiling")
-    why = f"between {margins.other} and {margins.blind} of the ceiling, or too wide an interval"
+        return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of what the same class reaches")
+    why = f"between {margins.other} and {margins.blind} of what the same class reaches, or too wide an interval"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
 
 

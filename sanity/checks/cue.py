@@ -103,17 +103,18 @@ def _look(bound, weights, state):
     name="cue",
     about=About(
         "Shows an unknown shortcut",
-        "between",
+        "shortcut with none",
         {
-            "RESPONDED": "maps of networks with a shortcut differ from maps of networks without, even where the shortcut is absent",
-            "DID NOT RESPOND": "maps of networks with a shortcut are like those of networks without, where the shortcut is absent",
+            "RESPONDED": "networks with and without a shortcut give other maps, even where the shortcut is absent",
+            "DID NOT RESPOND": "networks with and without a shortcut give the same maps where the shortcut is absent",
             "UNDECIDED": "{why}",
-            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+            "NO REPRODUCIBLE SIGNAL": "maps that should agree do not: {why}",
         },
-        ceiling="ceiling",
-        null="among those without",
+        number="Similarity of maps",
+        ceiling="shortcut with shortcut",
+        null="none with none",
         cannot="Cannot conclude: that a person who looks at the maps would notice. That groups of networks differ does not say how one of them would look suspicious.",
-        counted={"images": "images", "replicates": "networks with the shortcut", "networks": "without"},
+        counted={"images": "images", "replicates": "networks with the shortcut", "networks": "networks without"},
     ),
 )
 def judge_cue(family, margins, seed):

@@ -69,16 +69,21 @@ def _memorized(subject):
     name="labels",
     about=About(
         "Responds to labels",
-        "between",
+        "true with permuted",
         {
-            "RESPONDED": "networks that learned permuted labels by heart give other maps",
-            "DID NOT RESPOND": "networks that learned permuted labels by heart give the same maps",
+            "RESPONDED": "networks that memorized permuted labels give other maps",
+            "DID NOT RESPOND": "networks that memorized permuted labels give the same maps",
             "UNDECIDED": "{why}",
-            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+            "NO REPRODUCIBLE SIGNAL": "maps that should agree do not: {why}",
         },
-        ceiling="ceiling",
-        null="within permuted",
-        counted={"images": "images", "replicates": "networks on true labels", "networks": "on permuted ones"},
+        number="Similarity of maps",
+        ceiling="true with true",
+        null="permuted with permuted",
+        counted={
+            "images": "images",
+            "replicates": "networks on true labels",
+            "networks": "networks on permuted labels",
+        },
     ),
 )
 def judge_labels(family, margins, seed):
@@ -96,7 +101,7 @@ def _judge_labels(evidence, margins, seed, p):
         "ceiling": ceiling,
         "null": null,
         "p": p,
-        "also": (("ceiling less between, 90%", str(apart)),),
+        "also": (("within less across, 90%", str(apart)),),
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
@@ -105,14 +110,17 @@ def _judge_labels(evidence, margins, seed, p):
             "FAIL",
             "DID NOT RESPOND",
             **numbers,
-            why=f"ceiling less between lies within {margins.equal} of zero: {apart}",
+            why=f"the difference of the two similarities lies within {margins.equal} of zero: {apart}",
         )
     if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
         return Ruling(
             "PASS",
             "RESPONDED",
             **numbers,
-            why=f"between is below {margins.label} of the ceiling, and p below {margins.alpha}",
+            why=f"the similarity is below {margins.label} of the ceiling, and p below {margins.alpha}",
         )
-    why = f"between is {effect.mean / ceiling.mean:.2f} of the ceiling (needed: {margins.label}), p = {p:.2g} (needed: below {margins.alpha})"
+    why = (
+        f"the similarity across the groups is {effect.mean / ceiling.mean:.2f} of that within (needed: {margins.label}), "
+        f"and p is {p:.2g} (needed: below {margins.alpha})"
+    )
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)

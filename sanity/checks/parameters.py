@@ -206,17 +206,18 @@ def _took_effect(runs):
     name="parameters",
     about=About(
         "Responds to weights",
-        "between",
+        "trained with untrained",
         {
-            "RESPONDED": "maps change when the weights are replaced by untrained ones",
-            "SIGN RESPONDS": "signed maps changed; of where they are strong, regardless of sign, that cannot be said",
+            "RESPONDED": "maps change when the trained weights are replaced by untrained ones",
+            "SIGN RESPONDS": "the signs of maps change with the weights; whether their strengths do is open; {why}",
             "DID NOT RESPOND": "maps stay much the same when the weights are replaced",
-            "INPUT-DOMINATED": "{why}; most of the map is decided by the input",
+            "INPUT-DOMINATED": "the input decides most of the map; {why}",
             "UNDECIDED": "{why}",
-            "NO REPRODUCIBLE SIGNAL": "maps that ought to agree do not",
+            "NO REPRODUCIBLE SIGNAL": "maps that should agree do not: {why}",
         },
-        ceiling="ceiling",
-        null="random-random",
+        number="Similarity of maps",
+        ceiling="trained with trained",
+        null="untrained with untrained",
         cannot="Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets. Noise responds too.",
     ),
 )
@@ -233,23 +234,33 @@ def _judge_response(evidence, margins, seed, p):
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
     if excess.low >= 0 or (not one and null.mean >= ceiling.mean and null.low >= dominated):
-        return Ruling("FAIL", "INPUT-DOMINATED", **numbers, why="random-random is at or above the ceiling")
+        return Ruling(
+            "FAIL",
+            "INPUT-DOMINATED",
+            **numbers,
+            why="untrained networks agree with each other as well as trained ones do",
+        )
     if effect.low >= dominated and null.mean >= dominated:
         # A test that tells the groups apart forbids to say that nothing responded; most of the map is the input's all the same.
         finding = "DID NOT RESPOND" if one or p >= margins.alpha else "INPUT-DOMINATED"
         return Ruling(
-            "FAIL", finding, **numbers, why=f"between and random-random are at or above {margins.high} of the ceiling"
+            "FAIL",
+            finding,
+            **numbers,
+            why=f"with and among untrained networks, maps agree at {margins.high} or more of what trained ones reach",
         )
     if (
         effect.high <= margins.low * ceiling.mean
         and null.high <= margins.high * ceiling.mean
         and (one or p < margins.alpha)
     ):
-        why = f"between is below {margins.low} of the ceiling" + ("; one network allows no more" if one else "")
+        why = f"trained with untrained is below {margins.low} of trained with trained" + (
+            "; one network allows no PASS" if one else ""
+        )
         return Ruling("INCONCLUSIVE" if one else "PASS", "RESPONDED", **numbers, why=why)
     signed = intervals(evidence.samples, SIGNED, seed)
     if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
-        why = f"signed maps fell below {margins.low} of their ceiling; for absolute ones {_undecided(evidence.samples, effect, ceiling, null, p, margins)}"
+        why = f"with signs, similarity fell below {margins.low} of what trained networks reach; without, {_undecided(evidence.samples, effect, ceiling, null, p, margins)}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
     return Ruling(
         "INCONCLUSIVE", "UNDECIDED", **numbers, why=_undecided(evidence.samples, effect, ceiling, null, p, margins)
@@ -261,10 +272,15 @@ def _undecided(samples, effect, ceiling, null, p, margins):
     count = samples[f"random/{MEASURE}"].shape[0]
     if np.isnan(effect.mean) or np.isnan(null.mean):
         return "similarity is undefined: too few pixels where both maps are non-zero"
-    for name, found, share in (("between", effect, margins.low), ("random-random", null, margins.high)):
+    for name, found, share in (
+        ("trained with untrained", effect, margins.low),
+        ("untrained with untrained", null, margins.high),
+    ):
         bound = share * ceiling.mean
         if found.high > bound:
-            words = f"the upper bound of {name}, {found.high:.2f}, is above {share} of the ceiling, {bound:.2f}"
+            words = (
+                f"the upper bound of {name}, {found.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
+            )
             return words + _needed(count, found.high - found.mean, bound - found.mean)
     least = 2 / math.comb(2 * count, count)
     more = (

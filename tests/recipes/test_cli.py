@@ -54,7 +54,7 @@ def test_explain(command, user, photo):
 def test_check_and_its_gate(command, user):
     words = ["check", *user, "--method", "gradient", "--seeds", 2]
     code, said, _ = command(*words)
-    assert code == 0 and "random-random" in said and "edges" in said
+    assert code == 0 and "untrained with untrained" in said and "edges" in said
     code, _, error = command(*words, "--fail-on", "inconclusive")
     assert code == 1 and "gradient fell short" in error
     code, _, _ = command("check", *user, "--method", "tests.recipes.strangers:good", "--seeds", 2, "--fail-on", "fail")
