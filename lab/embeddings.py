@@ -23,15 +23,15 @@ class Embedded(Network):
         self.spec = {"ids": network.spec, "vectors": vectors}
         self.declared = {"ids": network.declared, "vectors": vectors}
 
-    def call(self, given):
+    def call(self, inputs):
         """As `Network.call`, of the ids alone."""
-        return self.network.call(given)
+        return self.network.call(inputs)
 
-    def masks(self, given):
+    def masks(self, inputs):
         """As `Network.masks`; vectors are masked where the ids are that they were looked up by."""
-        ids = self.network.masks(given["ids"])
+        ids = self.network.masks(inputs["ids"])
         of_vectors = [
-            _masked_vectors(self, ids, address, vectors) for address, vectors in sorted(given["vectors"].items())
+            _masked_vectors(self, ids, address, vectors) for address, vectors in sorted(inputs["vectors"].items())
         ]
         return [*ids, *of_vectors]
 
@@ -52,19 +52,19 @@ def embedding_network(network):
     if isinstance(network, Embedded) or all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         return network
     if "embedded" not in network.compiled:
-        found = _sources(network)
-        network.compiled["embedded"] = Embedded(network, found) if found else network
+        sources = _sources(network)
+        network.compiled["embedded"] = Embedded(network, sources) if sources else network
     return network.compiled["embedded"]
 
 
 def to_embeddings(network, inputs):
     """-> the network behind its Embedding layers, and what it takes for these inputs. Floating inputs come back as they are."""
-    seen = embedding_network(network)
-    if seen is network:
+    embedded = embedding_network(network)
+    if embedded is network:
         return network, network.inputs(inputs)
     arrays = network.inputs(inputs)
-    vectors = {address: routines.activations(network, arrays, address) for address in seen.sources}
-    return seen, {"ids": arrays, "vectors": vectors}
+    vectors = {address: routines.activations(network, arrays, address) for address in embedded.sources}
+    return embedded, {"ids": arrays, "vectors": vectors}
 
 
 def sum_vectors(network, maps):
@@ -85,30 +85,32 @@ def at_embeddings(explainer):
 
     @functools.wraps(explainer)
     def explained(network, inputs, objective, **options):
-        seen, arrays = to_embeddings(network, inputs)
-        if seen is network:
+        embedded, arrays = to_embeddings(network, inputs)
+        if embedded is network:
             return explainer(network, arrays, objective, **options)
-        maps = explainer(seen, arrays, objective, **options_to_embeddings(network, options))
+        maps = explainer(embedded, arrays, objective, **options_to_embeddings(network, options))
         # A map at a layer is no map of the vectors.
-        return sum_vectors(seen, maps) if isinstance(maps, dict) else maps
+        return sum_vectors(embedded, maps) if isinstance(maps, dict) else maps
 
     return explained
 
 
 def options_to_embeddings(network, options):
     """Options of an explainer with a baseline of ids, [tokens] or [batch, tokens], put behind the Embedding layers."""
-    given = options.get("baseline", 0.0)
-    if np.isscalar(given) or isinstance(network, Embedded) or embedding_network(network) is network:
+    baseline = options.get("baseline", 0.0)
+    if np.isscalar(baseline) or isinstance(network, Embedded) or embedding_network(network) is network:
         return options
     rows = tf.nest.map_structure(
-        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf, given, network.spec
+        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf,
+        baseline,
+        network.spec,
     )
     return {**options, "baseline": to_embeddings(network, rows)[1]}
 
 
 def _sources(network):
     """The Embedding layers that the ids go into: dict of address to the number of the input, in flattened order."""
-    found = {}
+    sources = {}
 
     def look(inputs):
         reader = taps.Reader()
@@ -121,21 +123,21 @@ def _sources(network):
             ):
                 place = _origin(tensor, leaves) if reader.sees(tensor) else None
                 if place is not None:
-                    found[path if call == 0 else f"{path}@{call}"] = place
+                    sources[path if call == 0 else f"{path}@{call}"] = place
 
     tf.function(look, autograph=False).get_concrete_function(network.spec)
-    return found
+    return sources
 
 
 def _origin(tensor, leaves):
     """The number of the input of ids that a tensor is looked up by, or None: the ids' shape alone, as positions have it, is no look-up."""
-    waiting, seen = [tensor.op], set()
+    waiting, visited = [tensor.op], set()
     places = {leaf.op: number for number, leaf in enumerate(leaves) if not leaf.dtype.is_floating}
     while waiting:
         op = waiting.pop()
         if op in places:
             return places[op]
-        if op not in seen and op.type != "Shape":
-            seen.add(op)
+        if op not in visited and op.type != "Shape":
+            visited.add(op)
             waiting += [source.op for source in op.inputs]
     return None

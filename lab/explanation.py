@@ -38,12 +38,12 @@ class Explanation:
         from lab.thumbnails import strip
 
         maps = pooled(tf.nest.flatten(self.maps)[0])
-        shown = [np.abs(each) / (np.abs(each).max() or 1) for each in maps] if maps.ndim == 3 else []
+        shown = [np.abs(map_) / (np.abs(map_).max() or 1) for map_ in maps] if maps.ndim == 3 else []
         captions = [f"{score:.3g} {', '.join(flags)}" for score, flags in zip(self.scores, self.flags)]
-        return strip([each[..., None] for each in shown], captions, f"{self.method}: {self.target}")
+        return strip([map_[..., None] for map_ in shown], captions, f"{self.method}: {self.target}")
 
 
-def explain(network, inputs, objective, *, method, seed=0, **given):
+def explain(network, inputs, objective, *, method, seed=0, **options):
     """Explain an objective on inputs by a registered method's name or any callable `(network, inputs, objective, ...)` -> `Explanation`.
 
     given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option and for
@@ -51,38 +51,43 @@ def explain(network, inputs, objective, *, method, seed=0, **given):
     """
     refuse_other(network, objective)
     explainer = explainers.get(method)
-    chosen = resolve_options(explainer, network, seed, given)
+    settings = resolve_options(explainer, network, seed, options)
     arrays = network.inputs(inputs)
-    maps = attribute(explainer, network, arrays, objective, **chosen)
+    maps = attribute(explainer, network, arrays, objective, **settings)
     scores = routines.scores(network, arrays, objective)
     gap = None
     if explainers.tag(explainer, "complete"):
-        gap = (total(maps) - completeness_target(explainer, network, arrays, objective, chosen)).astype("float32")
-    found = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
+        gap = (total(maps) - completeness_target(explainer, network, arrays, objective, settings)).astype("float32")
+    warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
     return Explanation(
         maps,
         scores,
         str(objective),
-        chosen.get("layer"),
+        settings.get("layer"),
         gap,
-        tuple((*seen, *doubted) for seen, doubted in found),
-        network.heads[_output(network, objective)] if _output(network, objective) else None,
+        tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings),
+        network.heads[_output_name(network, objective)] if _output_name(network, objective) else None,
         explainers.name(explainer),
-        _plain(chosen) | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
+        _describe_options(settings)
+        | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
     )
 
 
-def completeness_target(explainer, network, inputs, objective, chosen):
+def completeness_target(explainer, network, inputs, objective, options):
     """What a complete method's map should add up to: the score less the mean score of its baselines, float64 [batch].
 
     For a method that promises nothing, of the baseline that it names, or zero.
     """
-    seen, arrays = to_embeddings(network, inputs)
-    begun = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, chosen))
-    below = np.mean(
-        [routines.scores(seen, seen.keep(arrays, each), objective).astype("float64") for each in begun], axis=0
+    embedded, arrays = to_embeddings(network, inputs)
+    references = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, options))
+    reference_score = np.mean(
+        [
+            routines.scores(embedded, embedded.keep(arrays, reference), objective).astype("float64")
+            for reference in references
+        ],
+        axis=0,
     )
-    return routines.scores(seen, arrays, objective) - below
+    return routines.scores(embedded, arrays, objective) - reference_score
 
 
 def total(maps):
@@ -103,26 +108,28 @@ def map_warnings(explainer, network, inputs, objective):
     closed model. "plain through ...": an activation that a gradient rule passes by. And what a method says of
     itself, in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples of tuples of words.
     """
-    own = explainers.tag(explainer, "map_warnings")
-    general = _of_the_network(explainer, network, inputs, objective)
+    method_warnings = explainers.tag(explainer, "map_warnings")
+    network_warnings = _network_warnings(explainer, network, inputs, objective)
     return (
-        general if own is None else tuple(map(sum, zip(general, own(network, inputs, objective)), itertools.repeat(())))
+        network_warnings
+        if method_warnings is None
+        else tuple(map(sum, zip(network_warnings, method_warnings(network, inputs, objective)), itertools.repeat(())))
     )
 
 
-def _of_the_network(explainer, network, inputs, objective):
-    always = tuple(_always(explainer, network, objective))
-    name, batch = _output(network, objective), len(tf.nest.flatten(inputs)[0])
+def _network_warnings(explainer, network, inputs, objective):
+    always = tuple(_constant_warnings(explainer, network, objective))
+    name, batch = _output_name(network, objective), len(tf.nest.flatten(inputs)[0])
     if name is None or len(network.outputs[name]) > 2:
         return (always,) * batch
-    always += _left_on(routines.outputs(network, inputs)[name].reshape(batch, -1), network.closed[name])
+    always += _remaining_activation(routines.outputs(network, inputs)[name].reshape(batch, -1), network.closed[name])
     if network.heads[name] is None:
         return (always,) * batch
-    sure = routines.class_probability(network, inputs, objective) > SATURATED
-    return tuple((*always, *(["saturated softmax"] if each else [])) for each in sure)
+    saturated = routines.class_probability(network, inputs, objective) > SATURATED
+    return tuple((*always, *(["saturated softmax"] if is_saturated else [])) for is_saturated in saturated)
 
 
-def _left_on(scores, closed):
+def _remaining_activation(scores, closed):
     """Words for a softmax or a sigmoid that is still on scores [batch, classes], as far as they show it: tuple of str."""
     if not ((scores >= 0) & (scores <= 1)).all():
         return ()
@@ -131,15 +138,15 @@ def _left_on(scores, closed):
     return ("a sigmoid that could not be taken off",) if closed else ()
 
 
-def _always(explainer, network, objective):
-    name = _output(network, objective)
+def _constant_warnings(explainer, network, objective):
+    name = _output_name(network, objective)
     if name is not None and network.ends[name] not in (None, network.heads[name]):
         yield f"head not linear: {network.ends[name]}"
     if explainers.tag(explainer, "rule"):
-        yield from (f"plain through {each}" for each in network.smooth_activations())
+        yield from (f"plain through {activation}" for activation in network.smooth_activations())
 
 
-def _output(network, objective):
+def _output_name(network, objective):
     """The output that an objective's logits are of, or None where it has none."""
     named = [term.where for _, term in objective.terms if term.kind in OUTPUTS]
     return (named[0] or next(iter(network.heads))) if named else None
@@ -147,10 +154,10 @@ def _output(network, objective):
 
 def flags(maps):
     """What is suspicious about each sample's map: tuple over samples of tuples of words."""
-    return tuple(tuple(_suspicions(rows)) for rows in zip(*tf.nest.flatten(maps)))
+    return tuple(tuple(_map_flags(rows)) for rows in zip(*tf.nest.flatten(maps)))
 
 
-def _suspicions(leaves):
+def _map_flags(leaves):
     values = np.concatenate([np.ravel(leaf) for leaf in leaves])
     if not np.isfinite(values).all():
         yield "not finite"
@@ -160,5 +167,5 @@ def _suspicions(leaves):
         yield "constant"
 
 
-def _plain(chosen):
-    return {name: value if np.ndim(value) == 0 else f"array {np.shape(value)}" for name, value in chosen.items()}
+def _describe_options(options):
+    return {name: value if np.ndim(value) == 0 else f"array {np.shape(value)}" for name, value in options.items()}

@@ -22,20 +22,20 @@ def declared(model):
 
     Raises Refused where it does not say.
     """
-    given = (
+    inputs = (
         getattr(model, "_inputs_struct", None)
         if not isinstance(model, keras.Sequential)
         else (model.inputs or [None])[0]
     )
-    if given is None:
+    if inputs is None:
         shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
         if shape is None or not all(side is None or isinstance(side, int) for side in shape):
             raise Refused(
                 f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
             )
         return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
-    given = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
-    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), given)
+    inputs = inputs[0] if isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs
+    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), inputs)
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,24 @@ def taken(run, layers, spec):
     padding = {place: 0 for place, layer in embedded if layer.mask_zero}
     padding |= {place: layer.mask_value for place, layer in looks if isinstance(layer, keras.layers.Masking)}
     spec = _retyped(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
-    whole = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
-    return Taken(_pictured(run, layers, spec, whole) if whole else spec, known, padding)
+    integer_places = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
+    return Taken(_pictured(run, layers, spec, integer_places) if integer_places else spec, known, padding)
 
 
 # Layers that look at the inputs' own numbers.
 _LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
-def _pictured(run, layers, spec, whole):
+def _pictured(run, layers, spec, integer_places):
     """The spec with those whole-number inputs as floats that the model is as good as a function of, on which it answers alike."""
-    floats = {place: tf.as_dtype(keras.config.floatx()) for place in whole}
+    floats = {place: tf.as_dtype(keras.config.floatx()) for place in integer_places}
     dtypes = [leaf.dtype for leaf in tf.nest.flatten(_retyped(spec, floats))]
     try:
         _, moved = _traced(run, layers, spec, dtypes)
     except (TypeError, ValueError, tf.errors.OpError):
         # It does with whole numbers what cannot be done with others.
         return spec
-    pictured = _retyped(spec, {place: floats[place] for place in whole if place in moved})
+    pictured = _retyped(spec, {place: floats[place] for place in integer_places if place in moved})
     return pictured if pictured != spec and _alike(run, spec, pictured) else spec
 
 
@@ -98,7 +98,7 @@ def _traced(run, layers, spec, dtypes):
 
         with taps.intercept(layers, note):
             outputs = run(tf.nest.pack_sequence_as(spec, leaves))
-        outputs = [each for each in tf.nest.flatten(outputs) if tf.is_tensor(each) and each.dtype.is_floating]
+        outputs = [output for output in tf.nest.flatten(outputs) if tf.is_tensor(output) and output.dtype.is_floating]
         floating = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_floating]
         slopes = tf.gradients(outputs, [leaves[place] for place in floating]) if outputs and floating else []
         moved.update(place for place, slope in zip(floating, slopes) if slope is not None)
@@ -125,8 +125,8 @@ def _alike(run, spec, other):
     answers = []
     for wanted in (spec, other):
         leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(wanted))]
-        outputs = tf.function(lambda given: run(given), autograph=False)(tf.nest.pack_sequence_as(spec, leaves))
-        answers.append([np.asarray(each, "float64") for each in tf.nest.flatten(outputs) if tf.is_tensor(each)])
+        outputs = tf.function(lambda inputs: run(inputs), autograph=False)(tf.nest.pack_sequence_as(spec, leaves))
+        answers.append([np.asarray(output, "float64") for output in tf.nest.flatten(outputs) if tf.is_tensor(output)])
     return all(np.allclose(one, two, rtol=1e-3, atol=1e-5) for one, two in zip(*answers))
 
 
@@ -154,12 +154,14 @@ def masked(leaf, value):
 def floats_let_through(layers):
     """While open, models do not turn floats into the whole numbers that they declare."""
     models = [getattr(layer, "_functional", None) or layer for layer in layers]
-    own = [(model, "_convert_inputs_to_tensors", _letting_through(model)) for model in models if _converts(model)]
+    patches = [(model, "_convert_inputs_to_tensors", _letting_through(model)) for model in models if _converts(model)]
     # A Sequential casts floats, and floats alone, to the dtype of its InputLayer, before it is called.
     firsts = [layer._layers[0] for layer in layers if isinstance(layer, keras.Sequential) and layer._layers]
-    own += [(first, "_dtype", keras.config.floatx()) for first in firsts if isinstance(first, keras.layers.InputLayer)]
-    before = [(part, name, part.__dict__.get(name)) for part, name, _ in own]
-    for part, name, value in own:
+    patches += [
+        (first, "_dtype", keras.config.floatx()) for first in firsts if isinstance(first, keras.layers.InputLayer)
+    ]
+    before = [(part, name, part.__dict__.get(name)) for part, name, _ in patches]
+    for part, name, value in patches:
         part.__dict__[name] = value
     try:
         yield
@@ -177,7 +179,7 @@ def _letting_through(model):
 
     def converted(flat):
         pairs = zip(flat, convert(model, flat))
-        return [own if _floating(own) and not _floating(whole) else whole for own, whole in pairs]
+        return [original if _floating(original) and not _floating(cast) else cast for original, cast in pairs]
 
     return converted
 
@@ -191,14 +193,14 @@ def blank(spec):
     return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
 
 
-def checked(array, spec, place, own, known=None):
+def checked(array, spec, place, declared_spec, known=None):
     """An input as an array of the dtype that the lab takes.
 
     own: the spec that the model declares. known: how many ids its Embedding knows. Raises Refused for a wrong shape or dtype, ids that are no whole numbers or do not
     fit, an empty batch, NaN and infinity.
     """
     array = np.asarray(array)
-    if own.dtype == tf.string or array.dtype.kind in "US":
+    if declared_spec.dtype == tf.string or array.dtype.kind in "US":
         raise Refused(
             f"Text is explained behind its lookup. Received: strings for {place}: make a model of what follows the TextVectorization or StringLookup, and give it the ids that this makes of the strings."
         )
@@ -206,7 +208,7 @@ def checked(array, spec, place, own, known=None):
         raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
     if not spec.shape.is_compatible_with(array.shape):
         raise Refused(
-            f"Inputs have the shape that the {'lab' if own.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_turned(array, spec, own)}"
+            f"Inputs have the shape that the {'lab' if declared_spec.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_turned(array, spec, declared_spec)}"
         )
     if not len(array):
         raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
@@ -216,14 +218,14 @@ def checked(array, spec, place, own, known=None):
     if bad:
         raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
     # Pictures that the model takes as whole numbers may be anything between, on a path or in noise.
-    if spec.dtype.is_integer or (own.dtype.is_integer and array.dtype.kind in "iu"):
-        _refuse_unfit(array, own.dtype if own.dtype.is_integer else spec.dtype, place, known)
+    if spec.dtype.is_integer or (declared_spec.dtype.is_integer and array.dtype.kind in "iu"):
+        _refuse_unfit(array, declared_spec.dtype if declared_spec.dtype.is_integer else spec.dtype, place, known)
     return array.astype(spec.dtype.as_numpy_dtype, copy=False)
 
 
-def _turned(array, spec, own):
+def _turned(array, spec, declared_spec):
     """The way out for a picture in a channels-first model's own layout."""
-    if own.shape == spec.shape or not own.shape.is_compatible_with(array.shape):
+    if declared_spec.shape == spec.shape or not declared_spec.shape.is_compatible_with(array.shape):
         return ""
     axes = ", ".join(str(axis) for axis in (0, *range(2, array.ndim), 1))
     return (

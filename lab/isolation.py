@@ -30,11 +30,11 @@ def isolated(explainer, network, inputs, objective, options):
     MethodFault where it changed the network or its inputs, or left without maps by sys.exit or another exception that is no
     Exception; and whatever it raises itself.
     """
-    own = _is_own(explainer)
-    passed = inputs if own else tf.nest.map_structure(np.array, inputs)
+    ours = _is_own(explainer)
+    passed = inputs if ours else tf.nest.map_structure(np.array, inputs)
     before = network.snapshot()
     try:
-        with contextlib.nullcontext() if own else process_kept():
+        with contextlib.nullcontext() if ours else process_kept():
             maps = explainer(network, passed, objective, **options)
     except (Exception, KeyboardInterrupt):
         raise

@@ -25,20 +25,20 @@ class Layer:
 
 def walk(model):
     """All layers below a model, parents before children: dict of path to layer, the model itself under ''."""
-    found = {"": model}
-    seen = {id(model)}
-    _descend(model, "", found, seen)
-    return found
+    tree = {"": model}
+    visited = {id(model)}
+    _descend(model, "", tree, visited)
+    return tree
 
 
-def _descend(parent, prefix, found, seen):
+def _descend(parent, prefix, tree, visited):
     for name, child in _children(parent):
-        if id(child) in seen:
+        if id(child) in visited:
             continue
-        seen.add(id(child))
-        path = _free(f"{prefix}/{name}" if prefix else name, found)
-        found[path] = child
-        _descend(child, path, found, seen)
+        visited.add(id(child))
+        path = _free(f"{prefix}/{name}" if prefix else name, tree)
+        tree[path] = child
+        _descend(child, path, tree, visited)
 
 
 def _free(path, taken):
@@ -87,8 +87,8 @@ def looped(path, layers):
 
 def variables(layers):
     """The own variables of each layer: dict of 'path/name' to keras.Variable."""
-    found = {}
+    named = {}
     for path, layer in layers.items():
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
-            found[_free(f"{path}/{variable.name}" if path else variable.name, found)] = variable
-    return found
+            named[_free(f"{path}/{variable.name}" if path else variable.name, named)] = variable
+    return named

@@ -46,5 +46,5 @@ def resized(maps, *extent):
         # The same numbers as skimage's, in a tenth of the time.
         return tf.image.resize(maps[..., None].astype("float32"), extent, "bilinear").numpy()[..., 0]
     return np.stack(
-        [resize(each.astype("float64"), extent, order=1, mode="edge", anti_aliasing=False) for each in maps]
+        [resize(map_.astype("float64"), extent, order=1, mode="edge", anti_aliasing=False) for map_ in maps]
     ).astype("float32")

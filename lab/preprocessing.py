@@ -75,21 +75,21 @@ def probed(function, channels=3):
     Raises Refused where the function is none, shown by trying it on random images.
     """
     corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
-    seen = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype(
+    responses = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype(
         "float64"
     )
-    matrix = (seen[1:] - seen[0]) / 255.0
-    found = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(seen[0].tolist()))
+    matrix = (responses[1:] - responses[0]) / 255.0
+    preprocessing = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(responses[0].tolist()))
     trial = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, channels)).astype("float32")
-    scale = np.abs(seen).max() + 1e-12
+    scale = np.abs(responses).max() + 1e-12
     if (
-        np.abs(_called(function, trial.copy()) - found.apply(trial)).max() > 1e-4 * scale
+        np.abs(_called(function, trial.copy()) - preprocessing.apply(trial)).max() > 1e-4 * scale
         or np.linalg.matrix_rank(matrix) < channels
     ):
         raise Refused(
             f"preprocess= maps each colour by itself, invertibly. Received: {function!r}, which does not; give input_range= instead."
         )
-    return found
+    return preprocessing
 
 
 def _called(function, images):

@@ -19,4 +19,6 @@ def describe(error):
 
 def printable(text):
     """Text in which every character that no file or terminal can show is written by its number: str."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

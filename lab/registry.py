@@ -54,7 +54,7 @@ class Registry:
 
     def name(self, function):
         """The name a function is registered under; a stranger's own "module:function"."""
-        known = next((name for name, each in self._functions.items() if each is function), None)
+        known = next((name for name, registered in self._functions.items() if registered is function), None)
         return known or f"{getattr(function, '__module__', '?')}:{getattr(function, '__name__', repr(function))}"
 
     def tag(self, function, tag, default=None):
@@ -71,7 +71,7 @@ class Registry:
 def options(function):
     """The keyword-only options of a function: dict of name to default (`inspect.Parameter.empty` where required)."""
     parameters = inspect.signature(function).parameters.values()
-    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def summary(function):

@@ -184,8 +184,8 @@ def replaced(network, inputs, objective, path, activations, *, slope=False):
         inputs, numbers, activation = batched
         trace = network.trace(inputs, objective.paths, replaced={path: activation})
         scores = score(objective.structure, weights, numbers, trace)
-        found = _reached(scores, activation, path, objective)
-        return tf.cast(found if slope else scores, tf.float32)
+        slopes = _reached(scores, activation, path, objective)
+        return tf.cast(slopes if slope else scores, tf.float32)
 
     (arrays, numbers), weights = prepare(network, inputs, objective)
     key = ("replaced", objective.structure, path, slope)
@@ -209,7 +209,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         def step(start, sums):
             indices = start + tf.range(width)
             drawn, shares, factors = _drawn(network, draw, inputs, beside, options, indices, samples)
-            repeated = tf.nest.map_structure(lambda each: tf.repeat(each, width, axis=0), numbers)
+            repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
             _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
             slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
             slopes = _times(slopes, factors)
@@ -239,16 +239,18 @@ def batch_statistics(network, inputs, paths):
     """
     norms = [path for path, layer in network.tree.items() if isinstance(layer, keras.layers.BatchNormalization)]
 
-    def body(inputs, chosen):
-        calibrator = taps.Calibrator({id(network.tree[path]): chosen[position] for position, path in enumerate(norms)})
+    def body(inputs, selected):
+        calibrator = taps.Calibrator(
+            {id(network.tree[path]): selected[position] for position, path in enumerate(norms)}
+        )
         trace = network.trace(inputs, interceptors=[calibrator])
         return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
-    arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
+    arrays, selected = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
     with network.alone():
-        found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
+        moments, logits = _compiled(network, ("statistics",), body, arrays, selected)(arrays, selected)
     return {
-        path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)
+        path: tuple(moment.numpy() for moment in pair) for path, pair in zip(norms, moments) if path in set(paths)
     }, logits.numpy()
 
 
@@ -258,8 +260,8 @@ def differentiated(network, objective, weights, inputs, numbers):
     scores = score(objective.structure, weights, numbers, trace)
     leaves = tf.nest.flatten(inputs)
     floating = [leaf for leaf in leaves if leaf.dtype.is_floating]
-    found = iter(tf.gradients(scores, floating))
-    slopes = [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
+    gradients = iter(tf.gradients(scores, floating))
+    slopes = [next(gradients) if leaf.dtype.is_floating else None for leaf in leaves]
     if all(slope is None for slope in slopes):
         raise Refused(
             f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
@@ -338,12 +340,12 @@ def _drawn(network, draw, inputs, beside, options, indices, samples):
 
     Masked steps are as they were in every sample, and count for nothing in what is drawn for the others.
     """
-    chosen, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
+    sample_indices, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
     leaves, shares = [], None
     flat = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside), network.masks(inputs))
     for number, (leaf, other, mask) in enumerate(flat):
         if leaf.dtype.is_floating:
-            drawn, shares, factors = draw(levelled(leaf, mask), other, options, chosen, number)
+            drawn, shares, factors = draw(levelled(leaf, mask), other, options, sample_indices, number)
             if mask is not None:
                 drawn = tf.where(mask[:, None], leaf[:, None], drawn)
                 factors = None if factors is None else tf.where(mask[:, None], tf.zeros_like(factors), factors)
@@ -367,7 +369,7 @@ def levelled(leaf, mask):
 
 
 def _times(slopes, factors):
-    flat = [slope if each is None else slope * each for slope, each in zip(tf.nest.flatten(slopes), factors)]
+    flat = [slope if factor is None else slope * factor for slope, factor in zip(tf.nest.flatten(slopes), factors)]
     return tf.nest.pack_sequence_as(slopes, flat)
 
 

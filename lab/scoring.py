@@ -118,10 +118,10 @@ def _weighted(activation, indices, weights):
 
 
 def _group(activation, index, rows, columns):
-    chosen = tf.gather(activation, index, axis=3, batch_dims=1)
-    inside = [_between(tf.shape(chosen)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
-    shares = tf.cast(inside[0][:, :, None] & inside[1][:, None, :], chosen.dtype)
-    return tf.reduce_sum(chosen * shares, axis=(1, 2)) / tf.reduce_sum(shares, axis=(1, 2))
+    values = tf.gather(activation, index, axis=3, batch_dims=1)
+    inside = [_between(tf.shape(values)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
+    shares = tf.cast(inside[0][:, :, None] & inside[1][:, None, :], values.dtype)
+    return tf.reduce_sum(values * shares, axis=(1, 2)) / tf.reduce_sum(shares, axis=(1, 2))
 
 
 def _between(count, pair):

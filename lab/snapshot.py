@@ -58,13 +58,13 @@ def _arguments(kind):
 
     Under these names a layer keeps how it computes (an epsilon, a slope, a stride); what it notes elsewhere while it runs is its own.
     """
-    makers = [vars(each)["__init__"] for each in kind.__mro__ if inspect.isfunction(vars(each).get("__init__"))]
+    makers = [vars(base)["__init__"] for base in kind.__mro__ if inspect.isfunction(vars(base).get("__init__"))]
     return tuple(sorted({name for maker in makers for name in inspect.signature(maker).parameters} - {"self"}))
 
 
 def _of_network(network):
     """The attributes and methods of a network, any of which could be another one afterwards."""
-    methods = {name for name, each in vars(type(network)).items() if inspect.isfunction(each)}
+    methods = {name for name, attribute in vars(type(network)).items() if inspect.isfunction(attribute)}
     return {*vars(network), *methods} - {*_COUNTED}
 
 
@@ -136,7 +136,7 @@ def _passing(layers, variables):
     """The names of the seeds and recurrent states among variables: frozenset of str."""
     states = [keras.tree.flatten(getattr(layer, "states", None) or []) for layer in layers.values()]
     seeds = [generator.state for layer in layers.values() for generator in layer._seed_generators]
-    places = {id(state) for state in [*seeds, *(state for some in states for state in some)]}
+    places = {id(state) for state in [*seeds, *(state for layer_states in states for state in layer_states)]}
     return frozenset(name for name, variable in variables.items() if id(variable) in places)
 
 

@@ -43,14 +43,14 @@ def _tapped(layer, interceptors, thread):
 
 def _compiled(layer):
     """Methods of a layer that are tf.functions, as plain functions: inside their own trace a tap would be blind."""
-    found = {}
+    functions = {}
     for base in reversed(type(layer).__mro__):
         for name, value in vars(base).items():
             if isinstance(value, tf.types.experimental.PolymorphicFunction):
-                found[name] = value.python_function
+                functions[name] = value.python_function
             else:
-                found.pop(name, None)
-    return found
+                functions.pop(name, None)
+    return functions
 
 
 def _chain(layer, call, untouched, interceptors, thread):
@@ -225,20 +225,20 @@ class Calibrator:
     layers before it made of the same batch, one pass gives what estimating layer by layer would.
     """
 
-    def __init__(self, chosen):
-        self.chosen = chosen
+    def __init__(self, selected):
+        self.selected = selected
         self.moments = {}
 
     def __call__(self, layer, call, args, kwargs):
-        if id(layer) not in self.chosen:
+        if id(layer) not in self.selected:
             return call(*args, **kwargs)
-        inputs, own = (
+        inputs, moving = (
             tf.cast(args[0], tf.float32),
-            [tf.cast(each.value, tf.float32) for each in (layer.moving_mean, layer.moving_variance)],
+            [tf.cast(variable.value, tf.float32) for variable in (layer.moving_mean, layer.moving_variance)],
         )
         axes = [axis for axis in range(len(inputs.shape)) if axis != layer.axis % len(inputs.shape)]
         self.moments[id(layer)] = tf.cond(
-            self.chosen[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: own
+            self.selected[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: moving
         )
         with keras.StatelessScope(
             state_mapping=list(zip((layer.moving_mean, layer.moving_variance), self.moments[id(layer)]))

@@ -107,8 +107,8 @@ def _read(moves, address, count):
 
 def _holds(grid, moves):
     """Whether the token of each corner is moved by that corner more than by the others: bool."""
-    own = moves[:, list(grid.corners)]
-    return bool((own.argmax(axis=0) == np.arange(4)).all() and (own.diagonal() > 0).all())
+    corner_moves = moves[:, list(grid.corners)]
+    return bool((corner_moves.argmax(axis=0) == np.arange(4)).all() and (corner_moves.diagonal() > 0).all())
 
 
 def _cornered(network, rows, columns):
@@ -131,14 +131,14 @@ def moving(network, grids):
     """The addresses of grids whose patches move the outputs: list, in order. Behind the last attention a class token's do not."""
     from lab import routines
 
-    names = [name for name in network.outputs if name not in network.whole]
+    names = [name for name in network.outputs if name not in network.integer_outputs]
     if not names:
         return list(grids)
 
     def body(batched, _):
         trace = network.trace(batched[0], list(grids))
         floating = [trace.logits(name) for name in names]
-        score = tf.add_n([tf.reduce_sum(tf.square(tf.cast(each, tf.float32))) for each in floating])
+        score = tf.add_n([tf.reduce_sum(tf.square(tf.cast(output, tf.float32))) for output in floating])
         slopes = tf.gradients(score, [trace.activations[address] for address in grids])
         return {address: _largest(slope, grid) for (address, grid), slope in zip(grids.items(), slopes)}
 

@@ -51,7 +51,11 @@ def per_sample(explain):
     The map has the sample's own shape, or lies over its positions. An option `seed` makes it one that draws; each sample is
     asked with the same seed, so that its map does not depend on the others in its batch. Raises Refused for several inputs.
     """
-    known = [each for each in inspect.signature(explain).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    known = [
+        parameter
+        for parameter in inspect.signature(explain).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
 
     @functools.wraps(explain)
     def explainer(network, inputs, objective, **options):
@@ -61,7 +65,7 @@ def per_sample(explain):
         maps = [
             explain(ScoreFunction(network, objective, row), arrays[row].copy(), **options) for row in range(len(arrays))
         ]
-        return np.stack([np.asarray(each) for each in maps]).astype("float32")
+        return np.stack([np.asarray(map_) for map_ in maps]).astype("float32")
 
     first = [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("network", "inputs", "objective")

@@ -54,8 +54,8 @@ def guided_ig(score_function, sample, *, x_steps=200, fraction=0.25, max_dist=0.
     from saliency.core import GuidedIG
 
     start = np.zeros_like(sample)
-    given = {"x_steps": x_steps, "fraction": fraction, "max_dist": max_dist}
-    return GuidedIG().GetMask(sample, _asked(score_function), x_baseline=start, **given)
+    options = {"x_steps": x_steps, "fraction": fraction, "max_dist": max_dist}
+    return GuidedIG().GetMask(sample, _asked(score_function), x_baseline=start, **options)
 
 
 # It calls np.quantile(interpolation=...), which newer versions of numpy no longer have.

@@ -95,7 +95,7 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
 
     def maps(part, index):
         outputs, slopes = method.get_gradients_and_filters(model, part, address, index, use_guided_grads)
-        return np.stack([each.numpy() for each in method.generate_ponderated_output(outputs, slopes)])
+        return np.stack([heatmap.numpy() for heatmap in method.generate_ponderated_output(outputs, slopes)])
 
     return _by_class(network, inputs, objective, maps)
 
@@ -182,11 +182,11 @@ def _score_model(network):
     """The model without its softmax, as tf-explain's own VanillaGradients cuts it."""
     method = _method("vanilla_gradients", "VanillaGradients")()
     refuse_uncuttable(network, NAME)
-    whole = _functional(network)
+    functional = _functional(network)
     with silent():
-        model = method.get_score_model(whole)
+        model = method.get_score_model(functional)
     # It removes a softmax only where that is a layer of its own.
-    refuse_head(network, NAME, taken_off=model is not whole)
+    refuse_head(network, NAME, taken_off=model is not functional)
     return model
 
 
@@ -232,7 +232,7 @@ def _by_class(network, inputs, objective, explain, at_once=16):
     maps = {}
     for index in np.unique(classes):
         rows = np.flatnonzero(classes == index)
-        for some in np.array_split(rows, -(-len(rows) // at_once)):
+        for block in np.array_split(rows, -(-len(rows) // at_once)):
             with silent():
-                maps.update(zip(some, explain(arrays[some], int(index))))
+                maps.update(zip(block, explain(arrays[block], int(index))))
     return np.stack([maps[row] for row in range(len(arrays))]).astype("float32")

@@ -57,7 +57,7 @@ def layercam(network, inputs, objective, *, layer=None):
 def _cam(module, kind, network, inputs, objective, layer):
     arrays, score, model = _prepared(network, inputs, objective)
     address = top_level(network, layer, NAME)
-    given = {
+    options = {
         "penultimate_layer": address,
         "seek_penultimate_conv_layer": False,
         "expand_cam": False,
@@ -65,7 +65,7 @@ def _cam(module, kind, network, inputs, objective, layer):
     }
     with silent():
         method = getattr(importlib.import_module(f"tf_keras_vis.{module}"), kind)
-        return np.asarray(method(model, clone=False)(score, arrays, **given), "float32")
+        return np.asarray(method(model, clone=False)(score, arrays, **options), "float32")
 
 
 def _prepared(network, inputs, objective):
@@ -74,7 +74,7 @@ def _prepared(network, inputs, objective):
         from tf_keras_vis.utils.scores import CategoricalScore
 
     arrays, classes = one_logit(network, inputs, objective, NAME)
-    return arrays, CategoricalScore([int(each) for each in classes]), _linear(network)
+    return arrays, CategoricalScore([int(index) for index in classes]), _linear(network)
 
 
 def _linear(network):

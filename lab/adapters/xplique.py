@@ -18,14 +18,16 @@ def _xplique(name, network, inputs, objective, **options):
     """An explainer of Xplique's on each sample's class. Its `output_layer=` is ignored, so a softmax is refused."""
     arrays, classes = one_logit(network, inputs, objective, NAME)
     refuse_head(network, NAME)
-    if name in ("GuidedBackprop", "DeconvNet") and any(isinstance(each, keras.Model) for each in network.model.layers):
+    if name in ("GuidedBackprop", "DeconvNet") and any(
+        isinstance(layer, keras.Model) for layer in network.model.layers
+    ):
         raise Refused(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
     targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
     # A new object for every call: one that was kept would go on explaining the weights it was traced with.
     with silent():
         method = getattr(importlib.import_module("xplique.attributions"), name)
-        found = method(network.model, batch_size=16, **options)(arrays, targets)
-    return np.asarray(found, "float32")
+        maps = method(network.model, batch_size=16, **options)(arrays, targets)
+    return np.asarray(maps, "float32")
 
 
 @explainers.register(library="xplique")

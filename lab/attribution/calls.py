@@ -4,35 +4,36 @@ import inspect
 
 import numpy as np
 
+from lab import registry
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.isolation import MethodFault, isolated
 from lab.refusal import Refused
-from lab.registry import nearest, options
+from lab.registry import nearest
 
 
-def attribute(explainer, network, inputs, objective, /, **chosen):
+def attribute(explainer, network, inputs, objective, /, **options):
     """An explainer's maps with its options settled, checked for structure and shape; the network is as before, whatever happens."""
-    maps = isolated(explainer, network, inputs, objective, chosen)
-    return checked(maps, inputs, explainer, _places(network, chosen))
+    maps = isolated(explainer, network, inputs, objective, options)
+    return checked(maps, inputs, explainer, _places(network, options))
 
 
-def resolve_options(explainer, network, seed, given):
+def resolve_options(explainer, network, seed, options):
     """The options an explainer will be called with: those given, the seed where it draws, the layer where it needs one."""
-    refuse_options(explainer, given)
-    known = options(explainer)
-    chosen = dict(given)
+    refuse_options(explainer, options)
+    known = registry.options(explainer)
+    settings = dict(options)
     if "seed" in known:
-        chosen.setdefault("seed", seed)
-    if "layer" in known and chosen.get("layer") is None:
-        chosen["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
-    return chosen
+        settings.setdefault("seed", seed)
+    if "layer" in known and settings.get("layer") is None:
+        settings["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
+    return settings
 
 
-def refuse_options(explainer, given):
+def refuse_options(explainer, options):
     """Raise Refused for options that an explainer does not have."""
-    known = options(explainer)
-    for name in given:
+    known = registry.options(explainer)
+    for name in options:
         if name not in known and not _takes_any(explainer):
             raise Refused(f"Unknown option of {explainers.name(explainer)}. Received: {name!r}. {nearest(name, known)}")
 
@@ -87,12 +88,12 @@ def _told_shape(maps):
     return f"{tf.nest.map_structure(np.shape, maps)}{' of ' + ', '.join(kinds) if kinds else ''}"
 
 
-def _places(network, chosen):
-    """What shapes a sample's map may have at the layers that were chosen: with channels and without."""
-    named = chosen.get("layer") or ()
-    shapes = [network.shapes.get(each) for each in ([named] if isinstance(named, str) else named)]
+def _places(network, options):
+    """What shapes a sample's map may have at the layers that were settings: with channels and without."""
+    named = options.get("layer") or ()
+    shapes = [network.shapes.get(address) for address in ([named] if isinstance(named, str) else named)]
     return [place for shape in shapes if isinstance(shape, tuple) for place in (shape[1:], shape[1:-1])]
 
 
 def _takes_any(function):
-    return any(each.kind is each.VAR_KEYWORD for each in inspect.signature(function).parameters.values())
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values())

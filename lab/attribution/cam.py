@@ -58,7 +58,7 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
             network, arrays, objective, samples, copier(network, drawn), explain, powers=(1, 2, 3)
         )
         activation, *means = (
-            laid(network, address, each) for each in (routines.activations(network, arrays, address), *means)
+            laid(network, address, values) for values in (routines.activations(network, arrays, address), *means)
         )
         return _mapped(activation, _shares(activation, *means), relu)
 
@@ -159,8 +159,8 @@ def _channels(network, options):
 
 def _cam(network, inputs, objective, layer, relu, rule):
     def at(address):
-        given = {"weigh": rule, "relu": bool(relu), "grid": network.grids.get(address)}
-        return routines.layer_gradient(network, inputs, objective, address, _weighted, **given)
+        options = {"weigh": rule, "relu": bool(relu), "grid": network.grids.get(address)}
+        return routines.layer_gradient(network, inputs, objective, address, _weighted, **options)
 
     return _fused(network, layer, at)
 
@@ -170,8 +170,8 @@ def _fused(network, layer, at):
     maps = [plain(at(address)) for address in addresses(network, layer)]
     if len(maps) == 1:
         return maps[0]
-    finest = max((each.shape[1:] for each in maps), key=np.prod)
-    return np.mean([resized(each / _largest(each), *finest) for each in maps], axis=0)
+    finest = max((map_.shape[1:] for map_ in maps), key=np.prod)
+    return np.mean([resized(map_ / _largest(map_), *finest) for map_ in maps], axis=0)
 
 
 def laid(network, address, values):
@@ -187,7 +187,7 @@ def addresses(network, layer):
     named = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     if not named:
         raise Refused("A CAM looks at one layer or several. Received: an empty list.")
-    return [network.spatial(each) for each in named]
+    return [network.spatial(address) for address in named]
 
 
 def _largest(maps):
@@ -272,16 +272,16 @@ def _seen_through(network, arrays, objective, activation, row, channels):
     scores = [
         routines.scores(
             network,
-            _behind(network, arrays[row], _masks(planes[some], arrays.shape[1:-1])),
-            objective.rows([row] * len(some)),
+            _behind(network, arrays[row], _masks(planes[block], arrays.shape[1:-1])),
+            objective.rows([row] * len(block)),
         )
-        for some in np.array_split(kept, max(1, -(-len(kept) // chunks.size(network))))
-        if len(some)
+        for block in np.array_split(kept, max(1, -(-len(kept) // chunks.size(network))))
+        if len(block)
     ]
     weights = np.zeros(len(planes), "float32")
     if scores:
-        risen = np.exp(np.concatenate(scores) - max(each.max() for each in scores))
-        weights[kept] = risen / risen.sum()
+        exponentials = np.exp(np.concatenate(scores) - max(values.max() for values in scores))
+        weights[kept] = exponentials / exponentials.sum()
     return weights
 
 
@@ -301,11 +301,11 @@ def _masks(planes, extent):
 
 def _without(network, arrays, objective, address, activation, row):
     """The score of one sample without each channel of a layer: float32 [channels]."""
-    found = []
+    scores = []
     for part in chunks.slices(activation.shape[-1], chunks.size(network)):
-        some = np.arange(activation.shape[-1])[part]
-        rows = [row] * len(some)
+        channels = np.arange(activation.shape[-1])[part]
+        rows = [row] * len(channels)
         ablated, repeated = chunks.picked((activation, arrays), rows)
-        ablated[np.arange(len(some)), ..., some] = 0
-        found.append(routines.replaced(network, repeated, objective.rows(rows), address, ablated))
-    return np.concatenate(found)
+        ablated[np.arange(len(channels)), ..., channels] = 0
+        scores.append(routines.replaced(network, repeated, objective.rows(rows), address, ablated))
+    return np.concatenate(scores)

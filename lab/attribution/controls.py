@@ -18,7 +18,7 @@ def edges(network, inputs, objective):
     """
     del objective
     return tf.nest.map_structure(
-        lambda leaf: np.stack([_edges(each) for each in leaf]).astype("float32"), network.inputs(inputs)
+        lambda leaf: np.stack([_edges(sample) for sample in leaf]).astype("float32"), network.inputs(inputs)
     )
 
 
@@ -45,7 +45,9 @@ def centre(network, inputs, objective):
 def noise(network, inputs, objective, *, seed):
     """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and what is seen)."""
     del objective
-    return tf.nest.map_structure(lambda leaf: np.stack([_noise(each, seed) for each in leaf]), network.inputs(inputs))
+    return tf.nest.map_structure(
+        lambda leaf: np.stack([_noise(sample, seed) for sample in leaf]), network.inputs(inputs)
+    )
 
 
 @explainers.register(control=True, derivative="slope")

@@ -23,7 +23,7 @@ def eigencam(network, inputs, objective, *, layer=None):
 
     def at(address):
         return np.stack(
-            [_first(each) for each in laid(network, address, routines.activations(network, inputs, address))]
+            [_first(sample) for sample in laid(network, address, routines.activations(network, inputs, address))]
         )
 
     return _fused(network, layer, at)
@@ -38,7 +38,7 @@ def eigengradcam(network, inputs, objective, *, layer=None):
 
     def at(address):
         values = routines.layer_gradient(network, inputs, objective, address, rules.product)
-        return np.stack([_first(each) for each in laid(network, address, values)])
+        return np.stack([_first(sample) for sample in laid(network, address, values)])
 
     return _fused(network, layer, at)
 
@@ -55,7 +55,7 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
 
     def at(address):
         values = laid(network, address, routines.activations(network, inputs, address))
-        return np.stack([_kernel(each, kernel, gamma) for each in values])
+        return np.stack([_kernel(sample, kernel, gamma) for sample in values])
 
     return _fused(network, layer, at)
 
@@ -71,8 +71,8 @@ def _first(values):
 def _kernel(values, kernel, gamma):
     flat = values.reshape(-1, values.shape[-1]).astype("float64")
     # A fixed start and the dense solver: the component does not depend on a draw.
-    found = KernelPCA(n_components=1, kernel=kernel, gamma=gamma, eigen_solver="dense").fit_transform(flat)
-    along = found[:, 0] if found.shape[1] else np.zeros(len(flat))
+    components = KernelPCA(n_components=1, kernel=kernel, gamma=gamma, eigen_solver="dense").fit_transform(flat)
+    along = components[:, 0] if components.shape[1] else np.zeros(len(flat))
     return _turned(along, flat).reshape(values.shape[:-1])
 
 

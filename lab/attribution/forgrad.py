@@ -18,13 +18,13 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
     stays, in cycles over the whole map. -> the explainer's maps, float32. Raises Refused for maps without positions.
     """
     at_least("cutoff", cutoff, 0)
-    inner, given = explainers.get(explainer), options or {}
-    if "seed" in known(inner) and "seed" not in given:
+    inner, inner_options = explainers.get(explainer), options or {}
+    if "seed" in known(inner) and "seed" not in inner_options:
         raise Refused(
             f"A method that draws needs a seed. Received: {explainers.name(inner)} without options={{'seed': ...}}."
         )
     arrays = network.inputs(inputs)
-    maps = attribute(inner, network, arrays, objective, **resolve_options(inner, network, None, given))
+    maps = attribute(inner, network, arrays, objective, **resolve_options(inner, network, None, inner_options))
     if isinstance(maps, np.ndarray) and np.shape(arrays) != maps.shape:
         return low_passed(maps, cutoff, channelled=explainers.tag(inner, "resolution") == "activation")
     return tf.nest.map_structure(lambda leaf, array: low_passed(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)
@@ -36,6 +36,6 @@ def low_passed(maps, cutoff, channelled=True):
     if not axes:
         raise Refused(f"Frequencies are over positions. Received: maps of {maps.shape}.")
     cycles = np.meshgrid(*(np.fft.fftfreq(maps.shape[axis]) * maps.shape[axis] for axis in axes), indexing="ij")
-    kept = np.sqrt(sum(each**2 for each in cycles)) <= cutoff
+    kept = np.sqrt(sum(frequencies**2 for frequencies in cycles)) <= cutoff
     kept = kept[None, ..., None] if channelled else kept[None]
     return np.fft.ifftn(np.fft.fftn(maps, axes=axes) * kept, axes=axes).real.astype("float32")

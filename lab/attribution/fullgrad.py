@@ -53,7 +53,7 @@ def fullgrad(network, inputs, objective):
         )
     parts, _ = decomposed(network, arrays, objective)
     extent = arrays.shape[1:-1]
-    return np.sum([resized(_scaled(each), *extent) for each in parts.values() if each.ndim == len(extent) + 2], axis=0)
+    return np.sum([resized(_scaled(part), *extent) for part in parts.values() if part.ndim == len(extent) + 2], axis=0)
 
 
 def decomposed(network, inputs, objective):
@@ -77,7 +77,7 @@ def decomposed(network, inputs, objective):
         for (address, (_, bias)), slope in zip(met.items(), slopes[1:]):
             if slope is not None:
                 parts[address] = tf.cast(slope * tf.cast(bias, slope.dtype), tf.float32)
-        total = tf.add_n([tf.reduce_sum(tf.reshape(each, [tf.shape(each)[0], -1]), axis=1) for each in parts.values()])
+        total = tf.add_n([tf.reduce_sum(tf.reshape(part, [tf.shape(part)[0], -1]), axis=1) for part in parts.values()])
         return parts, tf.cast(scores, tf.float32) - total
 
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
@@ -95,13 +95,13 @@ class Biases:
         bias = _bias(layer)
         if bias is None:
             return call(*args, **kwargs)
-        made = _before(layer, call, args, kwargs)
+        outputs = _before(layer, call, args, kwargs)
         path, calls = self.paths[id(layer)], 0
         while (path if not calls else f"{path}@{calls}") in self.met:
             calls += 1
-        self.met[path if not calls else f"{path}@{calls}"] = (made, bias)
+        self.met[path if not calls else f"{path}@{calls}"] = (outputs, bias)
         activation = getattr(layer, "activation", None)
-        return made if activation is None else activation(made)
+        return outputs if activation is None else activation(outputs)
 
 
 def _bias(layer):
@@ -119,12 +119,12 @@ def _before(layer, call, args, kwargs):
     """A layer's output before its activation, which is taken off while it runs."""
     if "activation" not in layer.__dict__:
         return call(*args, **kwargs)
-    own = layer.__dict__["activation"]
+    activation = layer.__dict__["activation"]
     layer.__dict__["activation"] = keras.activations.linear
     try:
         return call(*args, **kwargs)
     finally:
-        layer.__dict__["activation"] = own
+        layer.__dict__["activation"] = activation
 
 
 def _scaled(part):

@@ -28,21 +28,21 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
     score's difference where nothing leads around the layer.
     """
     address = _address(network, layer)
-    seen, arrays, start = _ends(network, inputs, baseline)
-    here, there = (routines.activations(seen, each, address) for each in (start, arrays))
+    embedded, arrays, start = _ends(network, inputs, baseline)
+    here, there = (routines.activations(embedded, end, address) for end in (start, arrays))
     where, weights = path_nodes(whole("steps", steps), "gauss")
 
-    def sample(some, indices):
+    def sample(block, indices):
         places = where[indices].reshape(1, -1, *[1] * (here.ndim - 1))
-        points = some["from"][:, None] + places * (some["to"] - some["from"])[:, None]
-        repeated = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:, None], len(indices), axis=1), some["inputs"])
+        points = block["from"][:, None] + places * (block["to"] - block["from"])[:, None]
+        repeated = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:, None], len(indices), axis=1), block["inputs"])
         return {"inputs": repeated, "at": points}, None
 
     def explain(points, goal):
-        return routines.replaced(seen, points["inputs"], goal, address, points["at"], slope=True)
+        return routines.replaced(embedded, points["inputs"], goal, address, points["at"], slope=True)
 
-    given = {"inputs": arrays, "from": here, "to": there}
-    sums = monte_carlo.accumulate(seen, given, objective, steps, sample, explain, weights=weights)[0]
+    path = {"inputs": arrays, "from": here, "to": there}
+    sums = monte_carlo.accumulate(embedded, path, objective, steps, sample, explain, weights=weights)[0]
     return plain(sums * (there - here))
 
 
@@ -54,13 +54,13 @@ def layer_conductance(network, inputs, objective, *, layer=None, steps=50, basel
     shape of the layer's output; it sums to the score's difference where nothing leads around the layer.
     """
     address = _address(network, layer)
-    seen, arrays, start = _ends(network, inputs, baseline)
+    embedded, arrays, start = _ends(network, inputs, baseline)
     whole("steps", steps)
     parts = []
-    for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(seen)):
-        some, base = chunks.picked((arrays, start), part)
+    for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(embedded)):
+        block, base = chunks.picked((arrays, start), part)
         goal = objective.rows(np.arange(part.start, part.stop))
-        parts.append(_conducted(seen, some, base, goal, address, steps))
+        parts.append(_conducted(embedded, block, base, goal, address, steps))
     return plain(np.concatenate(parts))
 
 
@@ -71,19 +71,19 @@ def internal_influence(network, inputs, objective, *, layer=None, steps=50, base
     layer, steps, baseline: as above. -> signed float32 in the shape of the layer's output, in score per unit of activation.
     """
     address = _address(network, layer)
-    seen, arrays, start = _ends(network, inputs, baseline)
+    embedded, arrays, start = _ends(network, inputs, baseline)
     where, weights = path_nodes(whole("steps", steps), "gauss")
 
-    def sample(some, indices):
+    def sample(block, indices):
         return tf.nest.map_structure(
-            lambda leaf, base: _between(leaf, base, where[indices]), some["to"], some["from"]
+            lambda leaf, base: _between(leaf, base, where[indices]), block["to"], block["from"]
         ), None
 
     def explain(points, goal):
-        return routines.layer_gradient(seen, points, goal, address, rules.slope)
+        return routines.layer_gradient(embedded, points, goal, address, rules.slope)
 
-    given = {"to": arrays, "from": start}
-    return plain(monte_carlo.accumulate(seen, given, objective, steps, sample, explain, weights=weights)[0])
+    path = {"to": arrays, "from": start}
+    return plain(monte_carlo.accumulate(embedded, path, objective, steps, sample, explain, weights=weights)[0])
 
 
 def _address(network, layer):
@@ -95,12 +95,12 @@ def _address(network, layer):
 
 def _ends(network, inputs, baseline):
     """-> the network behind its Embedding layers, its inputs, and its baseline in their shape."""
-    seen, arrays = to_embeddings(network, inputs)
+    embedded, arrays = to_embeddings(network, inputs)
     start = options_to_embeddings(network, {"baseline": baseline})["baseline"]
     return (
-        seen,
+        embedded,
         arrays,
-        tf.nest.map_structure(np.ascontiguousarray, seen.keep(arrays, broadcast_baseline(arrays, start))),
+        tf.nest.map_structure(np.ascontiguousarray, embedded.keep(arrays, broadcast_baseline(arrays, start))),
     )
 
 
@@ -116,11 +116,11 @@ def _conducted(network, arrays, start, objective, address, steps):
     """Sum over the path of the gradient at the layer times the change of its activation, step by step."""
     rows, last, total = len(tf.nest.flatten(arrays)[0]), None, 0.0
     places = np.linspace(0, 1, steps + 1, dtype="float32")
-    for some in np.array_split(places, -(-len(places) * rows // chunks.size(network))):
-        points = _points(arrays, start, some)
-        goal = objective.rows(np.repeat(np.arange(rows), len(some)))
+    for block in np.array_split(places, -(-len(places) * rows // chunks.size(network))):
+        points = _points(arrays, start, block)
+        goal = objective.rows(np.repeat(np.arange(rows), len(block)))
         both = routines.layer_gradient(network, points, goal, address, rules.both)
-        both = both.reshape(rows, len(some), *both.shape[1:])
+        both = both.reshape(rows, len(block), *both.shape[1:])
         both = both if last is None else np.concatenate([last, both], axis=1)
         activation, slope = both[:, :, 0], both[:, :, 1]
         total = total + (0.5 * (slope[:, 1:] + slope[:, :-1]) * np.diff(activation, axis=1)).sum(axis=1)
@@ -130,5 +130,5 @@ def _conducted(network, arrays, start, objective, address, steps):
 
 def _points(arrays, start, places):
     """Points of the straight path, one under the other: [batch * places, ...]."""
-    made = tf.nest.map_structure(lambda leaf, base: _between(leaf, base, places), arrays, start)
-    return tf.nest.map_structure(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), made)
+    points = tf.nest.map_structure(lambda leaf, base: _between(leaf, base, places), arrays, start)
+    return tf.nest.map_structure(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)

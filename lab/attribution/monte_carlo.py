@@ -15,19 +15,19 @@ def accumulate(network, arrays, objective, samples, sample, explain, *, weights=
     """
     weights = np.full(samples, 1 / samples) if weights is None else np.asarray(weights)
     most, count = chunks.size(network), len(tf.nest.flatten(arrays)[0])
-    found = [
+    block_sums = [
         _rows(arrays, objective, np.arange(count)[part], most, weights.astype("float32"), sample, explain, powers)
         for part in chunks.slices(count, most)
     ]
-    return [tf.nest.map_structure(lambda *parts: np.concatenate(parts), *each) for each in zip(*found)]
+    return [tf.nest.map_structure(lambda *parts: np.concatenate(parts), *power_sums) for power_sums in zip(*block_sums)]
 
 
 def _rows(arrays, objective, rows, most, weights, sample, explain, powers):
     """The sums of some rows, as many copies at once as there is room for."""
-    some, totals = chunks.picked(arrays, rows), None
+    block, totals = chunks.picked(arrays, rows), None
     for part in chunks.slices(len(weights), max(1, most // len(rows))):
         indices = np.arange(len(weights))[part]
-        copies, factors = sample(some, indices)
+        copies, factors = sample(block, indices)
         maps = explain(tf.nest.map_structure(_flat, copies), objective.rows(np.repeat(rows, len(indices))))
         maps = _apart(maps, len(rows), len(indices))
         maps = maps if factors is None else tf.nest.map_structure(np.multiply, maps, factors)

@@ -41,10 +41,10 @@ def noise_tunnel(
     """
     drawn = drawing(samples, noise, variant, seed)
     inner = explainers.get(explainer)
-    chosen = resolve_options(inner, network, seed, options or {})
+    settings = resolve_options(inner, network, seed, options or {})
 
     def explain(points, goal):
-        return attribute(inner, network, points, goal, **chosen)
+        return attribute(inner, network, points, goal, **settings)
 
     arrays = network.inputs(inputs)
     powers = (1,) if variant == "mean" else (1, 2)
@@ -75,10 +75,10 @@ def noisy(leaf, _, options, indices, number):
 def copier(network, options):
     """`sample` of `monte_carlo.accumulate`: the same noisy copies outside a graph, drawn by the options of `drawing`, masked steps as they are."""
 
-    def sample(some, indices):
-        pairs = zip(tf.nest.flatten(some), network.masks(tf.nest.map_structure(tf.constant, some)))
+    def sample(block, indices):
+        pairs = zip(tf.nest.flatten(block), network.masks(tf.nest.map_structure(tf.constant, block)))
         leaves = [_copied(leaf, mask, options, indices, number) for number, (leaf, mask) in enumerate(pairs)]
-        return tf.nest.pack_sequence_as(some, leaves), None
+        return tf.nest.pack_sequence_as(block, leaves), None
 
     return sample
 
@@ -87,8 +87,8 @@ def _copied(leaf, mask, options, indices, number):
     """One input's copies: array [batch, width, ...]; whole numbers are repeated as they are."""
     if leaf.dtype.kind != "f":
         return np.repeat(leaf[:, None], len(indices), axis=1)
-    open_, chosen = routines.levelled(tf.constant(leaf), mask), tf.constant(indices, tf.int32)
-    drawn = noisy(open_, None, {**options, "share": 1.0}, chosen, number)[0].numpy()
+    open_, sample_indices = routines.levelled(tf.constant(leaf), mask), tf.constant(indices, tf.int32)
+    drawn = noisy(open_, None, {**options, "share": 1.0}, sample_indices, number)[0].numpy()
     return drawn if mask is None else np.where(mask[:, None], leaf[:, None], drawn)
 
 

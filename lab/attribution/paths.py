@@ -12,21 +12,21 @@ from lab.environment import tf
 from lab.refusal import Refused
 
 
-def baselines(arrays, chosen):
+def baselines(arrays, options):
     """The baselines of a straight path's options: list of structures like the inputs. What a method's map should add up to is
     the score less the mean score of these.
     """
-    several = chosen.get("baselines", chosen.get("references"))
+    several = options.get("baselines", options.get("references"))
     if several is None:
-        return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, chosen.get("baseline", 0.0)))]
+        return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, options.get("baseline", 0.0)))]
     bases = stack_baselines(arrays, several)
     rows = len(tf.nest.flatten(arrays)[0])
     return [chunks.picked(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
 
 
-def blurred_starts(arrays, chosen):
+def blurred_starts(arrays, options):
     """The baseline of a path of blurs: the inputs, blurred most."""
-    return [tf.nest.map_structure(lambda leaf: _blurred(*_waves(leaf), chosen.get("max_sigma", MAX_SIGMA))[0], arrays)]
+    return [tf.nest.map_structure(lambda leaf: _blurred(*_waves(leaf), options.get("max_sigma", MAX_SIGMA))[0], arrays)]
 
 
 @explainers.register(complete=baselines)
@@ -88,10 +88,10 @@ def guided_integrated_gradients(network, inputs, objective, *, steps=200, fracti
     whole("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(network)):
-        some, base = chunks.picked((arrays, start), part)
+        block, base = chunks.picked((arrays, start), part)
         goal = objective.rows(np.arange(part.start, part.stop))
-        parts.append(_guided(network, some, base, goal, steps, fraction, max_dist))
-    return plain(tf.nest.map_structure(lambda *each: np.concatenate(each), *parts))
+        parts.append(_guided(network, block, base, goal, steps, fraction, max_dist))
+    return plain(tf.nest.map_structure(lambda *leaves: np.concatenate(leaves), *parts))
 
 
 MAX_SIGMA = 50.0
@@ -116,31 +116,31 @@ def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma
     waves = tf.nest.map_structure(lambda leaf: _waves(leaf)[0], arrays)
 
     kept = network.kept(arrays)
-    given = waves if kept is None else {"waves": waves, "inputs": arrays, "kept": kept}
+    path = waves if kept is None else {"waves": waves, "inputs": arrays, "kept": kept}
 
-    def sample(some, indices):
+    def sample(block, indices):
         sigmas = max_sigma * (1 - where[indices])
-        some_waves = some if kept is None else some["waves"]
-        made = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(some_waves)]
-        points, speeds = (tf.nest.pack_sequence_as(some_waves, parts) for parts in zip(*made))
-        return (points, speeds) if kept is None else _still(points, speeds, some)
+        block_waves = block if kept is None else block["waves"]
+        pairs = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(block_waves)]
+        points, speeds = (tf.nest.pack_sequence_as(block_waves, parts) for parts in zip(*pairs))
+        return (points, speeds) if kept is None else _still(points, speeds, block)
 
     def explain(points, goal):
         return routines.gradient(network, points, goal)[1]
 
-    return plain(monte_carlo.accumulate(network, given, objective, steps, sample, explain, weights=weights)[0])
+    return plain(monte_carlo.accumulate(network, path, objective, steps, sample, explain, weights=weights)[0])
 
 
-def _still(points, speeds, some):
+def _still(points, speeds, block):
     """Points of a path and their speeds, but with what is kept where it was."""
 
     def at(kept, leaf, other):
         return np.where(kept[:, None], leaf[:, None], other).astype(other.dtype)
 
-    zeros = tf.nest.map_structure(np.zeros_like, some["inputs"])
+    zeros = tf.nest.map_structure(np.zeros_like, block["inputs"])
     return (
-        tf.nest.map_structure(at, some["kept"], some["inputs"], points),
-        tf.nest.map_structure(at, some["kept"], zeros, speeds),
+        tf.nest.map_structure(at, block["kept"], block["inputs"], points),
+        tf.nest.map_structure(at, block["kept"], zeros, speeds),
     )
 
 
@@ -168,17 +168,21 @@ def broadcast_baseline(arrays, baseline):
         ) from error
 
 
-def stack_baselines(arrays, given):
+def stack_baselines(arrays, references):
     """Several baselines in the structure of the inputs: arrays [references, ...]. Raises Refused where they do not fit.
 
     given: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
     """
-    if np.isscalar(given) or (isinstance(given, (list, tuple)) and all(np.isscalar(each) for each in given)):
-        values = np.atleast_1d(np.asarray(given, "float32"))
+    if np.isscalar(references) or (
+        isinstance(references, (list, tuple)) and all(np.isscalar(number) for number in references)
+    ):
+        values = np.atleast_1d(np.asarray(references, "float32"))
         if not len(values):
             raise Refused("References are one or more. Received: none.")
         return tf.nest.map_structure(lambda leaf: _constant(leaf, values), arrays)
-    same = given if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(given)])
+    same = (
+        references if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
+    )
     try:
         tf.nest.assert_same_structure(arrays, same)
         sizes = [
@@ -317,12 +321,12 @@ def _waves(leaf):
 
 
 def _squares(shape):
-    found = np.zeros((1, *shape[1:-1], 1), "float32")
+    squares = np.zeros((1, *shape[1:-1], 1), "float32")
     for axis, size in enumerate(shape[1:-1], start=1):
-        found = found + np.square(np.pi * np.arange(size) / size).reshape(
-            [-1 if each == axis else 1 for each in range(len(shape))]
+        squares = squares + np.square(np.pi * np.arange(size) / size).reshape(
+            [-1 if position == axis else 1 for position in range(len(shape))]
         )
-    return found.astype("float32")
+    return squares.astype("float32")
 
 
 def _blurred(waves, squares, sigma):
@@ -335,6 +339,6 @@ def _blurred(waves, squares, sigma):
 def _stacked(waves, sigmas, max_sigma):
     """Blurs of each of the sigmas and their derivatives along the path from max_sigma to 0: float32 [batch, sigmas, ...] each."""
     squares = _squares(waves.shape)
-    made = [_blurred(waves, squares, sigma) for sigma in sigmas]
-    points, speeds = (np.stack(each, axis=1).astype("float32") for each in zip(*made))
+    blurred = [_blurred(waves, squares, sigma) for sigma in sigmas]
+    points, speeds = (np.stack(values, axis=1).astype("float32") for values in zip(*blurred))
     return points, np.float32(max_sigma) * speeds

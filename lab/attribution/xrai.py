@@ -31,10 +31,10 @@ def xrai(network, inputs, objective, *, steps=50):
         )
     whole("steps", steps)
     ends = [pick(arrays, axis=(1, 2, 3), keepdims=True) for pick in (np.min, np.max)]
-    found = np.mean(
+    maps = np.mean(
         [integrated_gradients(network, arrays, objective, steps=steps, baseline=end) for end in ends], axis=0
     )
-    return np.stack([_ranked(plane, segments(image)) for plane, image in zip(pooled(found), arrays)])
+    return np.stack([_ranked(plane, segments(image)) for plane, image in zip(pooled(maps), arrays)])
 
 
 def segments(image):

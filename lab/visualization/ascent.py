@@ -28,9 +28,10 @@ class Adam:
     def step(self, count, parameters, slope, state, rate):
         """One step up."""
         moved = [
-            _adam(count, *each, rate) for each in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
+            _adam(count, *leaves, rate)
+            for leaves in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
         ]
-        parameters, mean, square = (tf.nest.pack_sequence_as(parameters, list(each)) for each in zip(*moved))
+        parameters, mean, square = (tf.nest.pack_sequence_as(parameters, list(leaves)) for leaves in zip(*moved))
         return parameters, (mean, square)
 
 
@@ -65,7 +66,7 @@ class OfKeras:
         """Nothing to carry: the variables hold it, set back to their first values at the beginning of every climb."""
         if self.held is None:
             with tf.init_scope():
-                self._make([each.shape for each in tf.nest.flatten(parameters)])
+                self._make([leaf.shape for leaf in tf.nest.flatten(parameters)])
         for variable, value in zip(self.optimizer.variables, self.first):
             variable._value.assign(value)
         return ()
@@ -74,15 +75,15 @@ class OfKeras:
         self.optimizer = self.kind.from_config(self.config)
         self.held = [keras.Variable(np.zeros(shape, "float32")) for shape in shapes]
         self.optimizer.build(self.held)
-        self.first = [each.numpy() for each in self.optimizer.variables]
+        self.first = [variable.numpy() for variable in self.optimizer.variables]
 
     def step(self, count, parameters, slope, state, rate):
         """One step up: the optimizer descends on the slope turned round."""
         del count, rate
         for variable, value in zip(self.held, tf.nest.flatten(parameters)):
             variable._value.assign(value)
-        self.optimizer.apply([-each for each in tf.nest.flatten(slope)], self.held)
-        return tf.nest.pack_sequence_as(parameters, [each._value.read_value() for each in self.held]), state
+        self.optimizer.apply([-leaf for leaf in tf.nest.flatten(slope)], self.held)
+        return tf.nest.pack_sequence_as(parameters, [variable._value.read_value() for variable in self.held]), state
 
 
 @fused

@@ -45,8 +45,8 @@ def groups(network, inputs, layer, count=6, *, seed):
     """
     from sklearn.decomposition import NMF
 
-    found = np.maximum(routines.activations(network, inputs, layer), 0.0)
-    flat = found.reshape(-1, found.shape[-1])
+    values = np.maximum(routines.activations(network, inputs, layer), 0.0)
+    flat = values.reshape(-1, values.shape[-1])
     if not flat.any():
         raise Refused(f"Groups need activations above zero. Received: none at {layer!r}.")
     most = min(flat.shape)
@@ -54,7 +54,7 @@ def groups(network, inputs, layer, count=6, *, seed):
         raise Refused(f"Groups number between 1 and {most} at {layer!r}. Received: {count}.")
     model = NMF(count, init="nndsvda", max_iter=1000, tol=1e-4, random_state=seed)
     shares = model.fit_transform(flat.astype("float64")).astype("float32")
-    return Groups(model.components_.astype("float32"), shares.reshape(*found.shape[:-1], count))
+    return Groups(model.components_.astype("float32"), shares.reshape(*values.shape[:-1], count))
 
 
 def dictionary(network, inputs, layer, count=4):
@@ -94,7 +94,7 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
     cell = np.minimum((places * side).astype(int), side - 1)
     cells, member, counts = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts >= fewest)
-    means = np.stack([vectors[member.ravel() == each].mean(axis=0) for each in kept]) if len(kept) else vectors[:0]
+    means = np.stack([vectors[member.ravel() == index].mean(axis=0) for index in kept]) if len(kept) else vectors[:0]
     return Atlas(cells[kept][:, ::-1], counts[kept], means, places.astype("float32"), np.arange(len(vectors)))
 
 
@@ -128,7 +128,7 @@ def _sampled(network, data, layer, batch, fit, rng):
     """One activation vector of each image, from a random position: float32 [images, channels]."""
     rows = []
     for start in range(0, len(data), batch):
-        found = routines.activations(network, network.preprocess(data.images[start : start + batch], fit=fit), layer)
-        flat = found.reshape(len(found), -1, found.shape[-1])
+        values = routines.activations(network, network.preprocess(data.images[start : start + batch], fit=fit), layer)
+        flat = values.reshape(len(values), -1, values.shape[-1])
         rows.append(flat[np.arange(len(flat)), rng.integers(0, flat.shape[1], len(flat))])
     return np.concatenate(rows)

@@ -41,17 +41,23 @@ def canvas(network, size=None, of=None):
     size: the picture's, an int or one number an axis (None: the network's own). Raises Refused where there is none.
     """
     place, leaf = _drawn(network, of)
-    own = tuple(leaf.shape[1:-1])
-    if network.preprocessing is None or None in own:
+    input_extent = tuple(leaf.shape[1:-1])
+    if network.preprocessing is None or None in input_extent:
         raise Refused(
             f"maximize needs a network that takes images of a known size and range. Received: {network.name}; give preprocess= or input_range= (and size=) to lab.load."
         )
-    extent = own if size is None else (int(size),) * len(own) if np.ndim(size) == 0 else tuple(map(int, size))
-    if len(extent) != len(own) or (extent != own and len(own) != 2):
-        raise Refused(f"size= gives rows and columns of an image. Received: {size!r} for an input of {own}.")
+    extent = (
+        input_extent
+        if size is None
+        else (int(size),) * len(input_extent)
+        if np.ndim(size) == 0
+        else tuple(map(int, size))
+    )
+    if len(extent) != len(input_extent) or (extent != input_extent and len(input_extent) != 2):
+        raise Refused(f"size= gives rows and columns of an image. Received: {size!r} for an input of {input_extent}.")
     if min(extent) < SMALLEST:
         raise Refused(f"A picture has at least {SMALLEST} pixels a side. Received: size {extent}.")
-    return Canvas(place, own, (*extent, network.preprocessing.channels), network.preprocessing)
+    return Canvas(place, input_extent, (*extent, network.preprocessing.channels), network.preprocessing)
 
 
 def _drawn(network, of):
@@ -60,9 +66,13 @@ def _drawn(network, of):
         if of not in named:
             raise Refused(f"Unknown input. Received: {of!r}. {nearest(of, named)}")
         return named[of]
-    found = [each for each in named.values() if each[1].shape.rank in (3, 4, 5) and each[1].dtype.is_floating]
-    if len(found) != 1:
+    candidates = [
+        candidate
+        for candidate in named.values()
+        if candidate[1].shape.rank in (3, 4, 5) and candidate[1].dtype.is_floating
+    ]
+    if len(candidates) != 1:
         raise Refused(
             f"maximize draws one input that takes images (a series, a volume): name it with of=. Received: {network.name}, which takes {', '.join(named)}."
         )
-    return found[0]
+    return candidates[0]

@@ -19,7 +19,7 @@ def measured(images):
     images: RGB arrays [rows, columns, 3] in 0..255. Used as in Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization.
     """
     points = [logit(np.clip(image.reshape(-1, 3) / 255.0, DARK, BRIGHT)) for image in images]
-    values, vectors = np.linalg.eigh(np.mean([np.cov(each.T) for each in points], axis=0))
+    values, vectors = np.linalg.eigh(np.mean([np.cov(pixels.T) for pixels in points], axis=0))
     root = (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1]
     return root / np.linalg.norm(root, 2)
 

@@ -22,7 +22,7 @@ class Link:
     def strongest(self, unit, count=6):
         """The neighbours with the largest magnitudes: list of (unit, strength)."""
         row = self.strength[unit]
-        return [(int(each), float(row[each])) for each in np.argsort(-np.abs(row), kind="stable")[:count]]
+        return [(int(channel), float(row[channel])) for channel in np.argsort(-np.abs(row), kind="stable")[:count]]
 
 
 def links(network, layer):
@@ -31,18 +31,18 @@ def links(network, layer):
     Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through; a weight that
     reaches a channel by several positions is summed over them.
     """
-    found = ways(network)
-    mixing = {path: _matrix(network.tree[path]) for path in found if path and _mixes(network.tree[path])}
+    graph = ways(network)
+    mixing = {path: _matrix(network.tree[path]) for path in graph if path and _mixes(network.tree[path])}
     shape = network.shapes[layer]
     before = [
         Link(source, through, mixing[through].T)
-        for through, source in _makers(layer, found, mixing)
+        for through, source in _makers(layer, graph, mixing)
         if mixing[through].shape[1] == shape[-1]
     ]
     after = [
-        Link(_shown(through, found, mixing), through, _folded(mixing[through], shape))
+        Link(_shown(through, graph, mixing), through, _folded(mixing[through], shape))
         for through in mixing
-        if layer in _sources(through, found, mixing) and _folded(mixing[through], shape) is not None
+        if layer in _sources(through, graph, mixing) and _folded(mixing[through], shape) is not None
     ]
     return before, after
 
@@ -77,82 +77,82 @@ def ways(network):
 
 def ancestors(network, layer=None):
     """The layers that a layer is made from, itself among them, or all that the outputs are: list of paths, in the order of the calls."""
-    found, waiting, seen = ways(network), [layer or ""], set()
+    graph, waiting, visited = ways(network), [layer or ""], set()
     while waiting:
         path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            waiting += found.get(path, [])
-    return [path for path in found if path in seen and path]
+        if path not in visited:
+            visited.add(path)
+            waiting += graph.get(path, [])
+    return [path for path in graph if path in visited and path]
 
 
 def _ways(network):
-    found = {}
+    graph = {}
 
     def look(inputs):
         reader = taps.Reader()
         with taps.intercept(network.tree.values(), reader):
             outputs = tf.nest.flatten(network.call(inputs))
-        made = {}
+        producers = {}
         for path, layer in network.tree.items():
             if path and not isinstance(layer, keras.Model):
                 for tensor in reader.outputs.get(id(layer), [])[:1]:
                     if reader.sees(tensor):
-                        made.setdefault(tensor.op, path)
-        found.update({path: _behind(op.inputs, made) for op, path in made.items()})
-        found[""] = _behind(outputs, made)
+                        producers.setdefault(tensor.op, path)
+        graph.update({path: _behind(op.inputs, producers) for op, path in producers.items()})
+        graph[""] = _behind(outputs, producers)
 
     tf.function(look, autograph=False).get_concrete_function(network.spec)
-    return {path: found[path] for path in ["", *network.shapes] if path in found}
+    return {path: graph[path] for path in ["", *network.shapes] if path in graph}
 
 
-def _behind(tensors, made):
+def _behind(tensors, producers):
     """Walk back from tensors to the nearest ones that are outputs of layers: list of paths."""
-    waiting, seen, found = list(tensors), set(), []
+    waiting, visited, paths = list(tensors), set(), []
     while waiting:
         source = waiting.pop().op
-        if source in seen:
+        if source in visited:
             continue
-        seen.add(source)
-        if source in made:
-            found.append(made[source])
+        visited.add(source)
+        if source in producers:
+            paths.append(producers[source])
         else:
             waiting += source.inputs
-    return found
+    return paths
 
 
 def _makers(layer, ways, mixing):
     """The weights that a layer's channels come out of, and the layer that feeds them: list of (path, path)."""
-    waiting, seen, found = [layer], set(), []
+    waiting, visited, makers = [layer], set(), []
     while waiting:
         path = waiting.pop()
-        if path in seen:
+        if path in visited:
             continue
-        seen.add(path)
+        visited.add(path)
         if path in mixing:
-            found += [(path, source) for source in ways[path][:1]]
+            makers += [(path, source) for source in ways[path][:1]]
         else:
             waiting += ways.get(path, [])
-    return found
+    return makers
 
 
 def _sources(through, ways, mixing):
     """Every layer whose channels reach these weights without being mixed on the way: set of paths."""
-    waiting, seen = list(ways[through]), set()
+    waiting, visited = list(ways[through]), set()
     while waiting:
         path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
+        if path not in visited:
+            visited.add(path)
             if path not in mixing:
                 waiting += ways.get(path, [])
-    return seen
+    return visited
 
 
 def _shown(through, ways, mixing):
     """The layer that shows what these weights make: the last one that passes it on, neither mixed nor added to."""
     path = through
     while True:
-        onward = [each for each, sources in ways.items() if each and path in sources]
+        onward = [consumer for consumer, sources in ways.items() if consumer and path in sources]
         if len(onward) != 1 or onward[0] in mixing or ways[onward[0]] != [path]:
             return path
         path = onward[0]
@@ -170,11 +170,11 @@ def usage(network, data, layer, *, count=5, batch=32, fit="crop"):
         highest = np.argsort(-routines.logits(network, inputs), axis=1)[:, :count]
         for rank in range(highest.shape[1]):
             drawn = routines.layer_gradient(network, inputs, logit(highest[:, rank]), layer, _contribution)
-            for index, row in zip(highest[:, rank], drawn):
-                totals[index] = totals.get(index, 0.0) + row
-                times[index] = times.get(index, 0) + 1
+            for class_index, row in zip(highest[:, rank], drawn):
+                totals[class_index] = totals.get(class_index, 0.0) + row
+                times[class_index] = times.get(class_index, 0) + 1
     classes = np.array(sorted(totals), int)
-    return classes, np.stack([totals[each] / times[each] for each in classes]).astype("float32")
+    return classes, np.stack([totals[index] / times[index] for index in classes]).astype("float32")
 
 
 def _contribution(activation, slope):

@@ -34,8 +34,8 @@ class Survey:
         """The kept image nearest to each percentile of each unit: int [units, percents], and their scores."""
         order = np.argsort(self.kept_scores, axis=0, kind="stable")
         at = np.round(np.array(percents) / 100 * (len(self.kept) - 1)).astype(int)
-        chosen = order[at].T
-        return self.kept[chosen], np.take_along_axis(self.kept_scores.T, chosen, axis=1)
+        indices = order[at].T
+        return self.kept[indices], np.take_along_axis(self.kept_scores.T, indices, axis=1)
 
     def as_arrays(self):
         """Plain arrays by name, for `Survey(**arrays)`."""
@@ -83,7 +83,7 @@ def _best(before, scores, places, indices, count):
     joined = [scores, spread, places] if before is None else map(np.concatenate, zip(before, (scores, spread, places)))
     scores, spread, places = joined
     order = np.argsort(-scores, axis=0, kind="stable")[:count]
-    return tuple(np.take_along_axis(each, order, axis=0) for each in (scores, spread, places))
+    return tuple(np.take_along_axis(values, order, axis=0) for values in (scores, spread, places))
 
 
 def field(network, layer, seed=0):
@@ -106,8 +106,7 @@ def window(network, layer, place, box):
     rows, columns = network.shapes[layer][1:3]
     centres = ((place // columns + 0.5) / rows * network.size[0], (place % columns + 0.5) / columns * network.size[1])
     tops = [
-        int(np.clip(round(centre - side / 2), 0, whole - side))
-        for centre, side, whole in zip(centres, box, network.size)
+        int(np.clip(round(centre - side / 2), 0, size - side)) for centre, side, size in zip(centres, box, network.size)
     ]
     return (*tops, tops[0] + box[0], tops[1] + box[1])
 
@@ -115,4 +114,4 @@ def window(network, layer, place, box):
 def strongest(network, image, layer, count=16):
     """The channels of a layer that answer most to one image [rows, columns, 3] in 0..255: list of int, strongest first."""
     means = routines.mean_activations(network, network.preprocess(image), layer)[0]
-    return [int(each) for each in np.argsort(-means, kind="stable")[:count]]
+    return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]

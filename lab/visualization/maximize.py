@@ -14,8 +14,7 @@ from lab.refusal import Refused
 from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
 from lab.visualization.canvas import canvas
-from lab.visualization.parameterizations import Fourier
-from lab.visualization.parameterizations import chosen as parameterized
+from lab.visualization.parameterizations import Fourier, resolve_parameterization
 from lab.visualization.regularizers import Scene
 from lab.visualization.transforms import GREY
 from lab.visualization.transforms import transforms as sets
@@ -74,13 +73,17 @@ class Climb:
     @property
     def paths(self):
         """Every layer that is read: list of str."""
-        return list(dict.fromkeys([*self.objective.paths, *(each.layer for each in self.regularizers if each.layer)]))
+        return list(
+            dict.fromkeys(
+                [*self.objective.paths, *(regularizer.layer for regularizer in self.regularizers if regularizer.layer)]
+            )
+        )
 
     @property
     def key(self):
         """What tells one trace from another."""
         fixed = (self.canvas, self.kind, self.transforms, self.ascent, self.facets, self.views)
-        penalties = tuple(each.structure for each in self.regularizers)
+        penalties = tuple(regularizer.structure for regularizer in self.regularizers)
         return (
             "maximize",
             self.objective.structure,
@@ -97,8 +100,10 @@ class Climb:
         return {
             "size": list(self.canvas.shape[:-1]),
             "parameterization": repr(self.kind),
-            "transforms": [_said(each) for each in self.transforms],
-            "regularizers": [f"{type(each).__name__}({each.weight:g})" for each in self.regularizers],
+            "transforms": [_said(part) for part in self.transforms],
+            "regularizers": [
+                f"{type(regularizer).__name__}({regularizer.weight:g})" for regularizer in self.regularizers
+            ],
             "optimizer": _said(self.ascent),
             "normalize": self.normalize,
             "facets": self.facets,
@@ -109,7 +114,7 @@ class Climb:
     @property
     def coupled(self):
         """Whether the pictures of different units meet."""
-        return self.kind.coupled or any(each.coupled for each in self.regularizers)
+        return self.kind.coupled or any(regularizer.coupled for regularizer in self.regularizers)
 
 
 def maximize(
@@ -155,7 +160,7 @@ def maximize(
     climb = Climb(
         objective.linear if linear else objective,
         board,
-        parameterized(parameterization),
+        resolve_parameterization(parameterization),
         _transforms(transforms, board.extent),
         tuple(regularizers),
         Adam() if optimizer is None else optimizer,
@@ -166,9 +171,9 @@ def maximize(
         bool(redirect),
     )
     stops, others = _stops(snapshots, count), _others(network, board, beside, units)
-    made = _climb(network, climb, stops, float(rate), seed, _start(start, board, units), others)
+    results = _climb(network, climb, stops, float(rate), seed, _start(start, board, units), others)
     settings = {**climb.settings, "steps": count, "stops": stops, "seed": seed, "rate": rate, "linear": linear}
-    return _pictures(network, objective, climb, made, others, settings)
+    return _pictures(network, objective, climb, results, others, settings)
 
 
 def _suspicions(image, curve):
@@ -178,27 +183,28 @@ def _suspicions(image, curve):
         yield "flat"
 
 
-def _said(each):
+def _said(part):
     """A part of a climb in words that are the same in every process: no address of memory."""
-    if isinstance(each, keras.optimizers.Optimizer):
-        return f"{type(each).__name__}({each.get_config()})"
-    return f"{each.__module__}:{each.__qualname__}" if inspect.isfunction(each) else repr(each)
+    if isinstance(part, keras.optimizers.Optimizer):
+        return f"{type(part).__name__}({part.get_config()})"
+    return f"{part.__module__}:{part.__qualname__}" if inspect.isfunction(part) else repr(part)
 
 
-def _pictures(network, objective, climb, made, others, settings):
+def _pictures(network, objective, climb, results, others, settings):
     """What a climb made, looked at once more as it is."""
-    shown = climb.canvas.inputs(network, _opaque(climb.kind, made["images"]), _repeated(others, climb.facets))
-    inputs, units = _arrays(shown), objective.length
+    drawn = _opaque(climb.kind, results["images"])
+    inputs = _arrays(climb.canvas.inputs(network, drawn, _repeated(others, climb.facets)))
+    units = objective.length
     goal = objective.rows(np.repeat(np.arange(units), climb.facets)) if units > 1 else objective
     return Pictures(
-        made["images"],
+        results["images"],
         inputs,
-        made["curves"],
+        results["curves"],
         routines.scores(network, inputs, goal),
         str(objective),
         settings,
-        made["snapshots"] if len(settings["stops"]) > 1 else None,
-        _to_one(made["felt"]) if climb.transparency else None,
+        results["snapshots"] if len(settings["stops"]) > 1 else None,
+        _to_one(results["felt"]) if climb.transparency else None,
     )
 
 
@@ -219,21 +225,21 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
         part = 1 if ascent.alone else part
         climb = replace(climb, ascent=ascent)
     held = () if photographs is None else climb.kind.held(photographs)
-    goals = tuple(each.given(units) for each in climb.regularizers)
+    goals = tuple(regularizer.targets(units) for regularizer in climb.regularizers)
     batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), held, goals)
     shared = (
         climb.objective.weights,
-        np.array([each.weight for each in climb.regularizers] or [0.0], "float32"),
-        climb.kind.given(shape),
+        np.array([regularizer.weight for regularizer in climb.regularizers] or [0.0], "float32"),
+        climb.kind.constants(shape),
         np.array([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], "int32"),
         np.array(stops, "int32"),
         np.float32(rate),
     )
     static = climb.ascent.rows
-    made = routines.run(
+    results = routines.run(
         network, climb.key, _body(network, climb), batched, shared, most=part, pad=True if static else None
     )
-    return {name: array.reshape(-1, *array.shape[2:]) for name, array in made.items()}
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in results.items()}
 
 
 def _most(network, climb, units):
@@ -253,20 +259,20 @@ def _body(network, climb):
     kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
 
     def body(batched, shared):
-        (numbers, index, others, held, goals), (weights, costs, given, seed, stops, rate) = batched, shared
+        (numbers, index, others, held, goals), (weights, costs, constants, seed, stops, rate) = batched, shared
         seed, units = tf.ensure_shape(seed, [2]), tf.shape(index)[0]
-        asked = (weights, costs, *(_repeated(each, facets) for each in (numbers, others, goals)))
-        parameters = _started(climb, units, seed, given, held)
+        scoring = (weights, costs, *(_repeated(rows, facets) for rows in (numbers, others, goals)))
+        parameters = _started(climb, units, seed, constants, held)
 
         def ascend(step, parameters, state, felt, curve):
             now = tf.random.experimental.stateless_fold_in(seed, step)
-            gains, slope, at = _looked(network, climb, asked, parameters, given, now)
+            gains, slope, at = _looked(network, climb, scoring, parameters, constants, now)
             parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, stops[-1]))
             return step + 1, parameters, state, felt + at, curve.write(step, gains)
 
         def stretch(number, kept, state):
             state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
-            return number + 1, kept.write(number, kind.picture(state[1], shape, given)), state
+            return number + 1, kept.write(number, kind.picture(state[1], shape, constants)), state
 
         curve = tf.TensorArray(tf.float32, size=stops[-1], element_shape=[None])
         kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
@@ -276,7 +282,7 @@ def _body(network, climb):
             lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
         )
         results = _results(kept.stack(), curve.stack(), felt)
-        return {name: _by_unit(each, facets) for name, each in results.items()}
+        return {name: _by_unit(rows, facets) for name, rows in results.items()}
 
     return body
 
@@ -287,47 +293,47 @@ def _results(kept, curve, felt):
     return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "felt": felt}
 
 
-def _looked(network, climb, asked, parameters, given, seed):
+def _looked(network, climb, scoring, parameters, constants, seed):
     """The objective on the picture that the parameters are now, the slope at them, and what is felt at the picture."""
     with override("redirected") if climb.redirect else contextlib.nullcontext():
-        picture = climb.kind.picture(parameters, climb.canvas.shape, given)
-        gains, penalties = _seen(network, climb, asked, picture, seed)
+        picture = climb.kind.picture(parameters, climb.canvas.shape, constants)
+        gains, penalties = _seen(network, climb, scoring, picture, seed)
         return gains, *_slopes(gains - penalties, parameters, picture, climb)
 
 
-def _started(climb, units, seed, given, held):
+def _started(climb, units, seed, constants, held):
     """The first parameters [units * facets, ...]: every facet from its own draw, every unit from the same ones."""
     draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
-    begun = [climb.kind.start(units, climb.canvas.shape, each, given, held) for each in draws]
+    starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, held) for draw in draws]
 
     def joined(*leaves):
         rows = leaves[0] if len(leaves) == 1 else tf.stack(leaves, axis=1)
         rows = tf.reshape(rows, [-1, *leaves[0].shape[1:]])
         return rows if climb.ascent.rows is None else tf.ensure_shape(rows, [climb.ascent.rows, *rows.shape[1:]])
 
-    return tf.nest.map_structure(joined, *begun)
+    return tf.nest.map_structure(joined, *starts)
 
 
-def _seen(network, climb, asked, picture, seed):
+def _seen(network, climb, scoring, picture, seed):
     """The objective, and what the regularizers cost, for the picture as the transforms show it to the network: float32 [rows] each."""
     totals = [
-        _viewed(network, climb, asked, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
+        _viewed(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
         for view in range(climb.views)
     ]
-    return tuple(sum(each) / climb.views for each in zip(*totals))
+    return tuple(sum(values) / climb.views for values in zip(*totals))
 
 
-def _viewed(network, climb, asked, picture, seed):
-    weights, costs, numbers, others, goals = asked
+def _viewed(network, climb, scoring, picture, seed):
+    weights, costs, numbers, others, goals = scoring
     shown = _laid(picture, seed) if climb.kind.transparent else picture
     for position, transform in enumerate(climb.transforms):
         shown = transform(shown, tf.random.experimental.stateless_fold_in(seed, position))
     trace = network.trace(climb.canvas.inputs(network, shown, others), climb.paths)
     gains = tf.cast(score(climb.objective.structure, weights, numbers, trace), tf.float32)
     penalties = tf.zeros_like(gains)
-    for place, each in enumerate(climb.regularizers):
+    for place, regularizer in enumerate(climb.regularizers):
         read = {path: tf.cast(tensor, tf.float32) for path, tensor in trace.activations.items()}
-        penalties += costs[place] * each(Scene(picture, read, climb.facets, goals[place]))
+        penalties += costs[place] * regularizer(Scene(picture, read, climb.facets, goals[place]))
     return gains, penalties
 
 
@@ -336,7 +342,7 @@ def _slopes(gains, parameters, picture, climb):
     flat = tf.nest.flatten(parameters)
     *slopes, at = tf.gradients(gains, [*flat, picture])
     if climb.normalize:
-        slopes = [_normalized(each) for each in slopes]
+        slopes = [_normalized(slope) for slope in slopes]
     felt = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
     return tf.nest.pack_sequence_as(parameters, slopes), felt
 
@@ -370,7 +376,7 @@ def _repeated(structure, times):
     """Every row of every array `times` times, the copies together."""
     if times == 1:
         return structure
-    return tf.nest.map_structure(lambda each: tf.repeat(each, times, axis=0), structure)
+    return tf.nest.map_structure(lambda array: tf.repeat(array, times, axis=0), structure)
 
 
 def _cosine(rate, step, steps):
@@ -390,38 +396,38 @@ def _count(value, name):
 
 def _stops(snapshots, steps):
     """The steps after which a picture is kept, the last one among them: list of int."""
-    stops = sorted({int(each) for each in snapshots} | {steps})
+    stops = sorted({int(step) for step in snapshots} | {steps})
     if stops[0] < 1 or stops[-1] > steps:
         raise Refused(f"snapshots are steps between 1 and {steps}. Received: {list(snapshots)}.")
     return stops
 
 
-def _transforms(chosen, extent):
-    return sets.get(chosen)(*extent) if isinstance(chosen, str) else tuple(chosen)
+def _transforms(transforms, extent):
+    return sets.get(transforms)(*extent) if isinstance(transforms, str) else tuple(transforms)
 
 
 def _start(photographs, board, units):
     """Photographs in 0..1 to begin from, one a unit: float32 [units, *shape], or None."""
     if photographs is None:
         return None
-    found = np.asarray(photographs, "float32")
-    if found.ndim != len(board.shape) + 1 or found.shape[1:] != board.shape or len(found) not in (1, units):
+    start = np.asarray(photographs, "float32")
+    if start.ndim != len(board.shape) + 1 or start.shape[1:] != board.shape or len(start) not in (1, units):
         raise Refused(
-            f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {found.shape}."
+            f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {start.shape}."
         )
-    if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
-        raise Refused(f"start= holds pictures in 0..1. Received: values from {found.min()} to {found.max()}.")
-    return np.repeat(found, units, axis=0) if len(found) == 1 else found
+    if not np.isfinite(start).all() or start.min() < 0 or start.max() > 1:
+        raise Refused(f"start= holds pictures in 0..1. Received: values from {start.min()} to {start.max()}.")
+    return np.repeat(start, units, axis=0) if len(start) == 1 else start
 
 
 def _others(network, board, beside, units):
     """The inputs that are not drawn, in flattened order, one row a unit: list of arrays."""
     names = [name for place, (name, _) in enumerate(network.places()) if place != board.place]
-    given = beside or {}
-    if set(given) != set(names):
-        raise Refused(f"beside= holds every input that is not drawn, {names}. Received: {sorted(given)}.")
+    arrays = beside or {}
+    if set(arrays) != set(names):
+        raise Refused(f"beside= holds every input that is not drawn, {names}. Received: {sorted(arrays)}.")
     specs = dict(network.places())
-    return [_rows(np.asarray(given[name], specs[name].dtype.as_numpy_dtype), units, name) for name in names]
+    return [_rows(np.asarray(arrays[name], specs[name].dtype.as_numpy_dtype), units, name) for name in names]
 
 
 def _rows(array, units, name):

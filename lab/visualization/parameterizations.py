@@ -3,10 +3,10 @@
 Each is a frozen object with traceable methods. A picture's shape is (*extent, channels): rows and columns of an image, the
 length of a series, the three sides of a volume.
 
-given(shape) -> tuple of arrays that travel as tensors: a spectrum, the coordinates of positions
+constants(shape) -> tuple of arrays that travel as tensors: a spectrum, the coordinates of positions
 held(photographs) -> tuple of one array, the photographs [units, *shape] in the picture's own coordinates; refused where it cannot
-start(units, shape, seed, given, held) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
-picture(parameters, shape, given) -> images [units, *shape] in 0..1
+start(units, shape, seed, constants, held) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
+picture(parameters, shape, constants) -> images [units, *shape] in 0..1
 
 All units start from the same draw, so that a unit's picture does not depend on the others in its batch; where `coupled` is true the
 units of a batch share parameters on purpose, and a batch is never split.
@@ -38,7 +38,7 @@ class Parameterization:
 
     transparent = False
 
-    def given(self, shape):
+    def constants(self, shape):
         """Nothing."""
         del shape
         return ()
@@ -60,14 +60,14 @@ class Parameterization:
 class Pixels(Parameterization):
     """The picture's own pixels before a sigmoid."""
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """float32 [units, *shape]."""
         drawn = self._drawn(units, shape, seed)
         return drawn + held[0] if held else drawn
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of the pixels."""
-        del shape, given  # The parameters have the picture's own shape.
+        del shape, constants  # The parameters have the picture's own shape.
         return coloured(parameters, self.decorrelate)
 
 
@@ -75,15 +75,15 @@ class Pixels(Parameterization):
 class Fourier(Parameterization):
     """Spectrum of the picture, every frequency given the same energy (Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization)."""
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """float32 [units, channels, *frequencies, 2]: real and imaginary parts."""
         *extent, channels = shape
         drawn = self._drawn(units, [channels, *_frequencies(extent), 2], seed)
         return drawn + _parts(_spectrum(held[0]) / _frequency_scale(tuple(extent))) if held else drawn
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of a spectrum: inverse transform, colours, sigmoid."""
-        del given
+        del constants
         return coloured(_image(_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate)
 
 
@@ -98,7 +98,7 @@ class Maco(Parameterization):
     magnitude: tuple | None = None
     deviation: float = 1.0
 
-    def given(self, shape):
+    def constants(self, shape):
         """The magnitude."""
         if len(shape) != 3:
             raise Refused(f"MaCo needs pictures of rows and columns. Received: a picture of shape {tuple(shape)}.")
@@ -109,16 +109,16 @@ class Maco(Parameterization):
             )
         return (magnitude[None],)
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """Phases in radians, float32 [units, channels, rows, columns // 2 + 1]."""
         *extent, channels = shape
         if held:
             return tf.math.angle(_spectrum(held[0]))
         return self._drawn(units, [channels, *_frequencies(extent)], seed)
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of these phases under the given magnitude."""
-        spectrum = tf.complex(given[0] * tf.cos(parameters), given[0] * tf.sin(parameters))
+        spectrum = tf.complex(constants[0] * tf.cos(parameters), constants[0] * tf.sin(parameters))
         return coloured(_image(spectrum, shape), self.decorrelate)
 
 
@@ -128,7 +128,7 @@ class Pyramid(Parameterization):
 
     levels: int = 5
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest."""
         drawn = tuple(
             self._drawn(units, level, tf.random.experimental.stateless_fold_in(seed, number))
@@ -136,10 +136,10 @@ class Pyramid(Parameterization):
         )
         return (drawn[0] + held[0], *drawn[1:]) if held else drawn
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of the sum."""
-        del given
-        return coloured(functools.reduce(tf.add, [_enlarged(each, shape) for each in parameters]), self.decorrelate)
+        del constants
+        return coloured(functools.reduce(tf.add, [_enlarged(level, shape) for level in parameters]), self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -158,21 +158,21 @@ class Shared(Parameterization):
         """Raises Refused: what is shared belongs to no photograph."""
         self._refuse()
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels]."""
         coarse = tuple(
             self._drawn(1, _coarser(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
             for factor in self.factors
         )
-        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, given, held), coarse
+        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, constants, held), coarse
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of each unit's own picture plus the shared ones."""
-        del given
-        own, coarse = parameters
-        pixels = _image(_complex(own) * _frequency_scale(shape[:-1]), shape)
+        del constants
+        spectrum, coarse = parameters
+        pixels = _image(_complex(spectrum) * _frequency_scale(shape[:-1]), shape)
         return coloured(
-            pixels + functools.reduce(tf.add, [_enlarged(each, shape) for each in coarse]), self.decorrelate
+            pixels + functools.reduce(tf.add, [_enlarged(level, shape) for level in coarse]), self.decorrelate
         )
 
 
@@ -190,14 +190,14 @@ class Cppn(Parameterization):
         """Raises Refused: no weights are known that draw a photograph."""
         self._refuse()
 
-    def given(self, shape):
+    def constants(self, shape):
         """The coordinates of every position [1, positions, axes + 1]."""
         axes = [np.linspace(-math.sqrt(3), math.sqrt(3), side) for side in shape[:-1]]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
         radius = np.linalg.norm(grid, axis=1, keepdims=True)
         return (np.concatenate([grid, radius], 1)[None].astype("float32"),)
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """Weights of each layer, a tuple of float32 [units, in, out]."""
         sizes = [len(shape), *[2 * self.width] * self.depth]
         outs = [*[self.width] * self.depth, shape[-1]]
@@ -213,9 +213,9 @@ class Cppn(Parameterization):
             for number, (size, out, scale) in enumerate(zip(sizes, outs, scales))
         )
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image that the small network draws."""
-        values = given[0]
+        values = constants[0]
         for weights in parameters[:-1]:
             bent = tf.atan(values @ weights)
             values = tf.concat([bent / 0.67, tf.square(bent) / 0.6], axis=-1)
@@ -237,26 +237,27 @@ class Alpha:
 
     transparent = True
 
-    def given(self, shape):
+    def constants(self, shape):
         """What the colours are given."""
-        return self.inner.given(shape)
+        return self.inner.constants(shape)
 
     def held(self, photographs):
         """The photographs, under a veil that is drawn afresh."""
         return self.inner.held(photographs)
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, held):
         """The colours' parameters, and the opacity's."""
         beside = tf.random.experimental.stateless_fold_in(seed, 7)
-        return self.inner.start(units, shape, seed, given, held), self._plane().start(
+        return self.inner.start(units, shape, seed, constants, held), self._plane().start(
             units, (*shape[:-1], 1), beside, (), ()
         )
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """Colours and opacity: images [units, *extent, channels + 1]."""
         colours, opacity = parameters
         return tf.concat(
-            [self.inner.picture(colours, shape, given), self._plane().picture(opacity, (*shape[:-1], 1), ())], axis=-1
+            [self.inner.picture(colours, shape, constants), self._plane().picture(opacity, (*shape[:-1], 1), ())],
+            axis=-1,
         )
 
     def _plane(self):
@@ -278,12 +279,12 @@ def pixels(*, decorrelate=True):
 @parameterizations.register
 def maco(*, decorrelate=True, magnitude=None):
     """Phases under the magnitude spectrum of photographs: of the installed packages, or `spectrum.magnitude` of a folder's."""
-    given = (
+    constants = (
         None
         if magnitude is None
         else tuple(tuple(tuple(row) for row in plane) for plane in np.asarray(magnitude).tolist())
     )
-    return Maco(decorrelate, magnitude=given)
+    return Maco(decorrelate, magnitude=constants)
 
 
 @parameterizations.register
@@ -310,7 +311,7 @@ def alpha(*, inner="fourier"):
     return Alpha(parameterizations.get(inner)())
 
 
-def chosen(parameterization):
+def resolve_parameterization(parameterization):
     """A parameterization by its name, or the object itself."""
     return parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
 

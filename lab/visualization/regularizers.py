@@ -20,13 +20,13 @@ regularizers = Registry("regularizer")
 @dataclass(frozen=True)
 class Scene:
     """What a regularizer sees: picture [rows, *extent, channels] in 0..1, activations by path, how many facets a unit has,
-    and the arrays that the regularizer brought itself (`given`).
+    and the arrays that the regularizer brought itself (`targets`).
     """
 
     picture: object
     activations: dict
     facets: int
-    given: tuple
+    targets: tuple
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Regularizer:
         """The regularizer without its numbers: what a trace depends on."""
         return replace(self, weight=0.0)
 
-    def given(self, rows):
+    def targets(self, rows):
         """Arrays that travel as tensors, each with one row or `rows`."""
         del rows
         return ()
@@ -52,7 +52,7 @@ class Regularizer:
 @dataclass(frozen=True)
 class TotalVariation(Regularizer):
     def __call__(self, scene):
-        return sum(_mean(tf.abs(each)) for each in _steps(scene.picture))
+        return sum(_mean(tf.abs(step)) for step in _steps(scene.picture))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Near(Regularizer):
         """Without the goal, which travels as a tensor."""
         return replace(self, weight=0.0, goal=())
 
-    def given(self, rows):
+    def targets(self, rows):
         """The pictures or activations to stay near."""
         goal = np.asarray(self.goal[0])
         if len(goal) not in (1, rows):
@@ -92,8 +92,8 @@ class Near(Regularizer):
         return (np.repeat(goal, rows, axis=0) if len(goal) == 1 else goal,)
 
     def __call__(self, scene):
-        found = scene.picture if self.layer is None else scene.activations[self.layer]
-        return _mean(tf.square(found - tf.reshape(scene.given[0], tf.shape(found))))
+        values = scene.picture if self.layer is None else scene.activations[self.layer]
+        return _mean(tf.square(values - tf.reshape(scene.targets[0], tf.shape(values))))
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,17 @@ class Alignment(Regularizer):
     coupled = True
 
     def __call__(self, scene):
-        found = scene.picture if self.layer is None else scene.activations[self.layer]
-        apart = _mean(tf.square(found[1:] - found[:-1]))
+        values = scene.picture if self.layer is None else scene.activations[self.layer]
+        apart = _mean(tf.square(values[1:] - values[:-1]))
         return 0.5 * (tf.pad(apart, [[1, 0]]) + tf.pad(apart, [[0, 1]]))
 
 
 @dataclass(frozen=True)
 class Diversity(Regularizer):
     def __call__(self, scene):
-        found = scene.activations[self.layer]
-        flat = tf.reshape(found, [tf.shape(found)[0], -1, found.shape[-1]])
-        gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), [-1, scene.facets, found.shape[-1] ** 2])
+        values = scene.activations[self.layer]
+        flat = tf.reshape(values, [tf.shape(values)[0], -1, values.shape[-1]])
+        gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), [-1, scene.facets, values.shape[-1] ** 2])
         unit = gram / tf.sqrt(tf.reduce_sum(gram**2, axis=2, keepdims=True) + 1e-12)
         alike = tf.reduce_sum(tf.matmul(unit, unit, transpose_b=True), axis=2) - 1.0
         return tf.reshape(alike, [-1]) / max(1, scene.facets - 1)
@@ -184,10 +184,10 @@ class _Array(np.ndarray):
     """An array that can be part of a frozen record: equal and hashed by its bytes."""
 
     def __new__(cls, values):
-        found = np.asarray(values, "float32").view(cls)
-        if not np.isfinite(found).all() or found.ndim < 2:
-            raise Refused(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {found.shape}.")
-        return found
+        array = np.asarray(values, "float32").view(cls)
+        if not np.isfinite(array).all() or array.ndim < 2:
+            raise Refused(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {array.shape}.")
+        return array
 
     def __hash__(self):
         return hash((self.shape, self.tobytes()))

@@ -239,11 +239,11 @@ def blurred(images, deviation):
 
 def _along(images, axis, weights):
     """Weights [side, side] times one axis of images, as one matrix product a unit, that axis brought to the front."""
-    order = [0, axis, *(each for each in range(1, len(images.shape)) if each != axis)]
+    order = [0, axis, *(other_axis for other_axis in range(1, len(images.shape)) if other_axis != axis)]
     front = tf.transpose(images, order) if axis > 1 else images
     shape = front.shape
     mixed = tf.reshape(weights @ tf.reshape(front, [-1, shape[1], math.prod(shape[2:])]), [-1, *shape[1:]])
-    return tf.transpose(mixed, [order.index(each) for each in range(len(order))]) if axis > 1 else mixed
+    return tf.transpose(mixed, [order.index(other_axis) for other_axis in range(len(order))]) if axis > 1 else mixed
 
 
 def _gaussian(length, deviation):
