@@ -53,8 +53,8 @@ def test_exif_turns_the_picture(save):
 
 
 def test_refusals(save, tmp_path, monkeypatch):
-    whole = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "whole.jpg").read_bytes()
-    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    encoded = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(encoded[: len(encoded) // 2])
     (tmp_path / "text.png").write_text("no image")
     for name, words in (("half.jpg", "whole"), ("text.png", "does not recognize"), ("none.png", "is none")):
         with pytest.raises(ValueError, match=words):
@@ -72,19 +72,19 @@ def test_folders(save, tmp_path):
     (tmp_path / "cat").mkdir()
     save(COLOUR, "cat/b.png")
     save(COLOUR, "cat/a.png")
-    found = lab.folder(tmp_path)
-    assert found.names == ("cat/a.png", "cat/b.png") and found.labels == ("cat", "cat")
+    data = lab.folder(tmp_path)
+    assert data.names == ("cat/a.png", "cat/b.png") and data.labels == ("cat", "cat")
     save(COLOUR, "loose.png")
     assert lab.folder(tmp_path).labels is None
     assert files([tmp_path / "loose.png"]).names == ("loose.png",)
 
 
 def test_photographs_and_crops():
-    found = lab.photographs(["chelsea", "grace_hopper"])
-    assert [image.shape for image in found.images] == [(300, 451, 3), (600, 512, 3)]
+    data = lab.photographs(["chelsea", "grace_hopper"])
+    assert [image.shape for image in data.images] == [(300, 451, 3), (600, 512, 3)]
     with pytest.raises(ValueError, match="'chelse'.*chelsea"):
         lab.photographs(["chelse"])
-    natural_images = crops(found, parts=(1, 2))
+    natural_images = crops(data, parts=(1, 2))
     assert len(natural_images) > 10 and all(image.shape[0] == image.shape[1] for image in natural_images.images)
     assert len(set(natural_images.names)) == len(natural_images)
     assert set(natural_images.groups) == {"chelsea", "grace_hopper"} and set(crops(natural_images).groups) == set(
@@ -140,9 +140,9 @@ def test_twelve_bits_keep_their_levels_or_the_loss_is_said(tmp_path, save):
     path = save(TWELVE, "xray.png")
     with pytest.warns(UserWarning, match=r"xray.png.*divided by 65535.*4,096 levels became 17.*levels="):
         assert read(path).max() == 16
-    whole = read(path, levels=4095)
-    assert whole.dtype == np.float32 and whole.shape == (64, 64, 3)
-    np.testing.assert_allclose(whole[..., 1], TWELVE / 4095 * 255, rtol=1e-6)
+    image = read(path, levels=4095)
+    assert image.dtype == np.float32 and image.shape == (64, 64, 3)
+    np.testing.assert_allclose(image[..., 1], TWELVE / 4095 * 255, rtol=1e-6)
     with pytest.raises(lab.Refused, match="1000.*4095"):
         read(path, levels=1000)
     for bad in (0, -1, float("nan"), "12", True):

@@ -46,11 +46,11 @@ def network():
 @pytest.mark.parametrize("name", MISBEHAVING)
 def test_a_method_that_misbehaves_is_a_fault_and_leaves_nothing_behind(network, name):
     inputs, before = networks.images(), network.fingerprint()
-    given, reference = inputs.copy(), lab.gradient(network, inputs, GOAL)
+    passed, reference = inputs.copy(), lab.gradient(network, inputs, GOAL)
     activations = [getattr(layer, "activation", None) for layer in network.tree.values()]
     with pytest.raises(MethodFault, match=MISBEHAVING[name]):
-        lab.explain(network, given, GOAL, method=getattr(strangers, name))
-    assert network.fingerprint() == before and np.array_equal(given, inputs)
+        lab.explain(network, passed, GOAL, method=getattr(strangers, name))
+    assert network.fingerprint() == before and np.array_equal(passed, inputs)
     assert [getattr(layer, "activation", None) for layer in network.tree.values()] == activations
     assert np.array_equal(lab.gradient(network, inputs, GOAL), reference)
 
@@ -78,7 +78,7 @@ def test_what_a_method_masked_is_no_number(network):
 
 def test_what_all_of_a_process_share_is_kept_from_a_method(network):
     def shared():
-        handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         settings = (keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)
         process = (sys.stdout, sys.stderr, dict(os.environ), list(sys.path), list(warnings.filters), np.geterr())
         return handlers, settings, process, tf.config.functions_run_eagerly()
@@ -132,12 +132,12 @@ def test_global_random_states_folder_and_output_are_kept_from_a_method(network, 
 
 def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network):
     other = {name: value + 1 for name, value in network.state().items()}
-    own = network.fingerprint()
+    fingerprint = network.fingerprint()
     with network.weights(other):
         with pytest.raises(MethodFault):
             attribute(strangers.assigns, network, networks.images(), GOAL)
         assert all(np.array_equal(value, other[name]) for name, value in network.state().items())
-    assert network.fingerprint() == own
+    assert network.fingerprint() == fingerprint
 
 
 @pytest.mark.parametrize(
