@@ -26,9 +26,9 @@ def read(classes):
     if classes is None:
         return None
     if isinstance(classes, (str, os.PathLike)):
-        names, where = _lines(pathlib.Path(classes)), pathlib.Path(classes).name
+        names, where = _read_lines(pathlib.Path(classes)), pathlib.Path(classes).name
     else:
-        names, where = _listed(classes), "classes="
+        names, where = _as_list(classes), "classes="
     if not names:
         raise Refused(f"classes= has one name a class. Received: no names in {where}.")
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
@@ -37,7 +37,7 @@ def read(classes):
     return names
 
 
-def fitted(names, outputs):
+def match_outputs(names, outputs):
     """The names of a network's classes, of which some output has as many -> list of str.
 
     outputs: dict of name to shape. One unit is two classes: two names, or one for class 1. Raises Refused where no output fits.
@@ -55,9 +55,9 @@ def fitted(names, outputs):
     )
 
 
-def _listed(classes):
+def _as_list(classes):
     if isinstance(classes, dict):
-        return _ordered(classes)
+        return _order_by_index(classes)
     if isinstance(classes, (set, frozenset, bytes)):
         raise Refused(
             f"classes= has names in the order of the classes. Received: a {type(classes).__name__}; give a list."
@@ -69,7 +69,7 @@ def _listed(classes):
     return [str(name) for name in names]
 
 
-def _ordered(classes):
+def _order_by_index(classes):
     """A dict of name to index, such as Keras's `class_indices`, or of index to name, by its indices."""
     pairs = [
         (value, key) if isinstance(key, str) and not isinstance(value, str) else (key, value)
@@ -81,15 +81,15 @@ def _ordered(classes):
         named = {}
     if sorted(named) != list(range(len(classes))):
         raise Refused(f"A dict of classes has every index from 0 once. Received: {dict(list(classes.items())[:4])!r}.")
-    return _listed([named[index] for index in range(len(named))])
+    return _as_list([named[index] for index in range(len(named))])
 
 
-def _lines(path):
+def _read_lines(path):
     if not os.path.isfile(path):
         raise Refused(
             f"classes= is a list of names or a text file with one a line. Received: {str(path)!r}, which is no file."
         )
-    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _decoded(path))]
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _decode(path))]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
@@ -100,7 +100,7 @@ def _lines(path):
     return lines
 
 
-def _decoded(path):
+def _decode(path):
     content = path.read_bytes()
     encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8-sig")
     if encoding == "utf-8-sig" and b"\0" in content:

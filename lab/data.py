@@ -71,10 +71,10 @@ class Files(Sequence):
 
 def photographs(names=PHOTOGRAPHS):
     """Photographs that come with the installed packages -> `Data`. Raises Refused for an unknown name."""
-    return Data(tuple(names), tuple(read(_photograph(name)) for name in names), groups=tuple(names))
+    return Data(tuple(names), tuple(read(_photograph_path(name)) for name in names), groups=tuple(names))
 
 
-def _photograph(name):
+def _photograph_path(name):
     if name in _SKIMAGE:
         return pathlib.Path(skimage.__file__).parent / "data" / _SKIMAGE[name]
     if name in _MATPLOTLIB:
@@ -91,17 +91,21 @@ def folder(path, *, channels=3, levels=None):
     root = pathlib.Path(path)
     if not os.path.isdir(root):
         raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is none.")
-    paths = sorted(file for file in _below(root) if file.suffix.lower() in SUFFIXES)
+    paths = sorted(file for file in _walk_files(root) if file.suffix.lower() in SUFFIXES)
     if not paths:
         raise Refused(
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
-    labels = tuple(_text(file.parent.name) for file in paths) if all(file.parent != root for file in paths) else None
-    names = tuple(_text(file.relative_to(root).as_posix()) for file in paths)
+    labels = (
+        tuple(_readable_name(file.parent.name) for file in paths)
+        if all(file.parent != root for file in paths)
+        else None
+    )
+    names = tuple(_readable_name(file.relative_to(root).as_posix()) for file in paths)
     return Data(names, Files(paths, channels=channels, levels=levels), labels)
 
 
-def _below(place, above=frozenset()):
+def _walk_files(place, above=frozenset()):
     """Every file below a folder; a link to a folder that it lies in is passed by."""
     real = os.path.realpath(place)
     if real in above:
@@ -112,12 +116,12 @@ def _below(place, above=frozenset()):
         raise Refused(f"A folder of images can be read. Received: {str(place)!r}: {error}.") from error
     for entry in entries:
         if os.path.isdir(entry.path):
-            yield from _below(entry.path, above | {real})
+            yield from _walk_files(entry.path, above | {real})
         else:
             yield pathlib.Path(entry.path)
 
 
-def _text(name):
+def _readable_name(name):
     """A file's name as text that can be written anywhere: bytes that are no UTF-8 as question marks in a diamond."""
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -125,7 +129,7 @@ def _text(name):
 def files(paths, *, channels=3, levels=None):
     """Image files -> `Data`, named by their file names. channels, levels: of `lab.images.read`."""
     return Data(
-        tuple(_text(pathlib.Path(path).name) for path in paths),
+        tuple(_readable_name(pathlib.Path(path).name) for path in paths),
         tuple(read(path, channels=channels, levels=levels) for path in paths),
     )
 

@@ -8,26 +8,26 @@ import math
 
 from lab import tokens
 from lab.environment import keras
-from lab.layers import looped
+from lab.layers import enclosing_loop
 from lab.refusal import Refused
 
 # Operations that only lay out anew what a layer made: what goes into them is still an output.
 _SHAPING = {"Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Transpose", "StopGradient"}
 
 
-def has_extent(shape, rank=None):
+def has_positions(shape, rank=None):
     """Whether an output has positions between its batch and its channels, free or more than one: bool."""
     if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
         return False
     return None in shape[1:-1] or math.prod(shape[1:-1]) > 1
 
 
-def leading(tensors, outputs):
+def addresses_leading_to(tensors, outputs):
     """The addresses whose tensor every output is made of, or the first output where none leads to all: set of str.
 
     tensors: dict of address to graph tensor. outputs: list of graph tensors.
     """
-    ways = [_before(tensor) for tensor in outputs]
+    ways = [_upstream_names(tensor) for tensor in outputs]
     for names in (set.intersection(*ways), ways[0]):
         addresses = {address for address, tensor in tensors.items() if tensor.name in names}
         if addresses:
@@ -35,7 +35,7 @@ def leading(tensors, outputs):
     return set()
 
 
-def _before(output):
+def _upstream_names(output):
     """The names of all tensors that an output is made of, without itself."""
     while output.op.type in _SHAPING and output.op.inputs:
         output = output.op.inputs[0]
@@ -48,7 +48,7 @@ def _before(output):
     return names
 
 
-def public(path, tree):
+def is_public(path, tree):
     """Whether a layer belongs to the model itself, and is neither a model inside it nor a part of another layer: bool."""
     parts = path.split("/")
     parents = [tree.get("/".join(parts[:length])) for length in range(1, len(parts))]
@@ -59,24 +59,24 @@ def public(path, tree):
 def candidates(network):
     """Where a method may look by itself, in the order of the calls: list of addresses."""
     return [
-        address for address in network.shapes if address in network.leading and public(_path(address), network.tree)
+        address for address in network.shapes if address in network.leading and is_public(_path(address), network.tree)
     ]
 
 
-def spatial(network):
+def last_spatial(network):
     """The last candidate that lies over the input as a picture lies over another, or whose tokens do. Raises Refused if there is none."""
-    wanted = rank(network)
-    patches = set(tokens.moving(network, network.grids)) if network.grids else set()
+    wanted = spatial_rank(network)
+    patches = set(tokens.influential(network, network.grids)) if network.grids else set()
     for address in reversed(candidates(network)):
-        if address in patches or has_extent(network.shapes[address], wanted):
+        if address in patches or has_positions(network.shapes[address], wanted):
             return address
     axes = "rows and columns" if wanted == 4 else "positions"
     raise Refused(
-        f"A CAM needs a layer with {axes} of its own. Received: {network.name}, which has none. {offered(network)}"
+        f"A CAM needs a layer with {axes} of its own. Received: {network.name}, which has none. {describe_candidates(network)}"
     )
 
 
-def hidden(network):
+def last_hidden(network):
     """The last candidate, whatever its axes. Raises Refused if there is none."""
     for address in reversed(candidates(network)):
         if len(network.shapes[address]) > 1:
@@ -84,25 +84,25 @@ def hidden(network):
     raise Refused(f"A layer is looked at before the outputs. Received: {network.name}, which has none there.")
 
 
-def offered(network):
+def describe_candidates(network):
     """The candidates that have positions of any kind, as the end of an error sentence: str."""
-    names = [address for address in candidates(network) if has_extent(network.shapes[address])]
+    names = [address for address in candidates(network) if has_positions(network.shapes[address])]
     if not names:
         return "No layer has positions: layer_gradient_x_activation and its like look at any layer."
     shown = ", ".join(f"{name!r} {network.shapes[name]}" for name in names[:-5:-1])
     return f"Layers with positions, for layer=: {shown}."
 
 
-def rank(network):
+def spatial_rank(network):
     """How many axes a layer's output has that lies over the first input: int, or None where no input has positions."""
     # Ids gain an axis when they are embedded.
     ranks = [len(leaf.shape) + (not leaf.dtype.is_floating and len(leaf.shape) < 3) for _, leaf in network.places()]
     return next((rank for rank in ranks if rank > 2), None)
 
 
-def readable(path, tensor, reader, tree):
+def is_readable(path, tensor, reader, tree):
     """Whether a layer gives one array a call that can be read: bool."""
-    return reader.sees(tensor) and looped(path, tree) is None
+    return reader.sees(tensor) and enclosing_loop(path, tree) is None
 
 
 def _path(address):

@@ -118,10 +118,10 @@ def _blocks(variant):
         # In the Lite family the first and the last stage are never repeated more often.
         turns = repeat if stage in (0, last) else math.ceil(variant.depth * repeat)
         for turn in range(turns):
-            yield kernel, stride if turn == 0 else 1, expansion, _rounded(variant.width * channels)
+            yield kernel, stride if turn == 0 else 1, expansion, _round_channels(variant.width * channels)
 
 
-def _rounded(channels):
+def _round_channels(channels):
     """The nearest multiple of 8, but never more than a tenth below."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

@@ -31,7 +31,7 @@ class Embedded(Network):
         """As `Network.masks`; vectors are masked where the ids are that they were looked up by."""
         ids = self.network.masks(inputs["ids"])
         of_vectors = [
-            _masked_vectors(self, ids, address, vectors) for address, vectors in sorted(inputs["vectors"].items())
+            _vector_mask(self, ids, address, vectors) for address, vectors in sorted(inputs["vectors"].items())
         ]
         return [*ids, *of_vectors]
 
@@ -40,7 +40,7 @@ class Embedded(Network):
         return super().trace(inputs["ids"], reads, interceptors, {**inputs["vectors"], **(replaced or {})})
 
 
-def _masked_vectors(network, masks, address, vectors):
+def _vector_mask(network, masks, address, vectors):
     mask = masks[network.sources[address]]
     if mask is None or not network.tree[address.split("@")[0]].mask_zero:
         return None
@@ -121,7 +121,7 @@ def _sources(network):
             for call, tensor in enumerate(
                 reader.outputs.get(id(layer), []) if isinstance(layer, keras.layers.Embedding) else []
             ):
-                place = _origin(tensor, leaves) if reader.sees(tensor) else None
+                place = _lookup_input(tensor, leaves) if reader.sees(tensor) else None
                 if place is not None:
                     sources[path if call == 0 else f"{path}@{call}"] = place
 
@@ -129,7 +129,7 @@ def _sources(network):
     return sources
 
 
-def _origin(tensor, leaves):
+def _lookup_input(tensor, leaves):
     """The number of the input of ids that a tensor is looked up by, or None: the ids' shape alone, as positions have it, is no look-up."""
     waiting, visited = [tensor.op], set()
     places = {leaf.op: number for number, leaf in enumerate(leaves) if not leaf.dtype.is_floating}

@@ -38,38 +38,38 @@ def scaling(network):
 
     def look(inputs):
         images = [leaf for leaf in tf.nest.flatten(inputs) if len(leaf.shape) == 4]
-        with taps.intercept(network.tree.values(), lambda *called: _watch(images, first, *called)):
+        with taps.intercept(network.tree.values(), lambda *called: _note_scaler(images, first, *called)):
             return network.call(inputs)
 
     tf.function(look, autograph=False).get_concrete_function(network.spec)
-    return _affine(first[0]) if first else None
+    return _scale_and_offset(first[0]) if first else None
 
 
-def _watch(images, first, layer, call, args, kwargs):
-    if isinstance(layer, SCALERS) and len(images) == 1 and args and _source(args[0]) is images[0]:
+def _note_scaler(images, first, layer, call, args, kwargs):
+    if isinstance(layer, SCALERS) and len(images) == 1 and args and _source_tensor(args[0]) is images[0]:
         first.append(layer)
     return call(*args, **kwargs)
 
 
-def _source(tensor):
+def _source_tensor(tensor):
     """Where a tensor comes from, through operations that keep values."""
     while getattr(tensor, "op", None) is not None and tensor.op.type in _CARRIERS:
         tensor = tensor.op.inputs[0]
     return tensor
 
 
-def _affine(layer):
+def _scale_and_offset(layer):
     if isinstance(layer, keras.layers.Rescaling):
-        scale, offset = _by_channel(layer.scale), _by_channel(layer.offset)
+        scale, offset = _per_channel(layer.scale), _per_channel(layer.offset)
     else:
-        mean = _by_channel(layer.mean)
-        deviation = np.sqrt(np.maximum(_by_channel(layer.variance), keras.config.epsilon() ** 2))
+        mean = _per_channel(layer.mean)
+        deviation = np.sqrt(np.maximum(_per_channel(layer.variance), keras.config.epsilon() ** 2))
         scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
     scale, offset = np.broadcast_arrays(scale, offset)
     return None if np.allclose(scale, 1) and np.allclose(offset, 0) else (scale, offset)
 
 
-def _by_channel(value):
+def _per_channel(value):
     """A layer's number, or numbers whose last axis is the channels', as their means over positions: float64 [channels] or [1]."""
     array = np.atleast_1d(keras.ops.convert_to_numpy(value)).astype("float64")
     return array.reshape(-1, array.shape[-1]).mean(axis=0)
@@ -77,23 +77,23 @@ def _by_channel(value):
 
 def implied_range(scale, offset):
     """The range of inputs that becomes what networks compute with: (low, high) of `RANGES`, or None where none does."""
-    return next((ends for ends in RANGES if _usual(*(scale * end + offset for end in ends))), None)
+    return next((ends for ends in RANGES if _is_usual(*(scale * end + offset for end in ends))), None)
 
 
-def _usual(black, white):
+def _is_usual(black, white):
     """Whether images end up in a usual range, standardized, or less their mean colour in 0..255."""
     low, high = np.minimum(black, white), np.maximum(black, white)
-    if _in_a_scale(low, high):
+    if _is_standard_scale(low, high):
         return True
     standardized = (low > -12) & (low < -0.2) & (high > 0.2) & (high < 12) & (high - low > 1)
-    return bool(standardized.all() or _less_their_mean(low, high))
+    return bool(standardized.all() or _is_mean_subtracted(low, high))
 
 
-def _in_a_scale(low, high):
+def _is_standard_scale(low, high):
     return any(np.allclose([low, high], [[a], [b]], atol=0.02 * (b - a)) for a, b in SCALED)
 
 
-def _less_their_mean(low, high):
+def _is_mean_subtracted(low, high):
     return bool((np.isclose(high - low, 255, rtol=0.02) & (low <= 0) & (high >= 0)).all())
 
 
@@ -104,10 +104,10 @@ def warn_of_contradiction(name, preprocessing, scale, offset):
     ends = preprocessing.apply(np.array([[0.0], [255.0]]) * np.ones(preprocessing.channels))
     low, high = np.sort(ends * scale + offset, axis=0)
     width, centre = high - low, (high + low) / 2
-    wide = width.max() > 24 and not _less_their_mean(low, high)
+    wide = width.max() > 24 and not _is_mean_subtracted(low, high)
     better = implied_range(scale, offset)
-    meant = better is not None and _in_a_scale(*(scale * end + offset for end in better))
-    beside = meant and not _in_a_scale(low, high)
+    meant = better is not None and _is_standard_scale(*(scale * end + offset for end in better))
+    beside = meant and not _is_standard_scale(low, high)
     if width.max() > 0.1 and not wide and not beside and np.abs(centre).min() < 5 * width.max():
         return
     hint = f" It is made for input_range=({better[0]:g}, {better[1]:g})." if better else ""

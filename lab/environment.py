@@ -11,10 +11,10 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-_asked = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-if _asked != "tensorflow":
+_backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if _backend != "tensorflow":
     raise ImportError(
-        f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_asked}. Unset it, or set it to 'tensorflow'."
+        f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_backend}. Unset it, or set it to 'tensorflow'."
     )
 
 

@@ -35,10 +35,10 @@ def read(path, *, channels=3, levels=None):
     _refuse_levels(levels)
     if not os.path.isfile(path):
         raise Refused(f"An image is a file. Received: {str(path)!r}, which is none.")
-    values, alpha = _opened(path, channels)
+    values, alpha = _open(path, channels)
     _refuse_bands(values.shape[-1] - (alpha and channels in (1, 3)), channels, path.name)
-    values = _scaled(values, levels, path.name)
-    image = as_channels(_on_white(values) if alpha and channels in (1, 3) else values, channels, path.name)
+    values = _scale(values, levels, path.name)
+    image = as_channels(_blend_on_white(values) if alpha and channels in (1, 3) else values, channels, path.name)
     return np.round(image).astype("uint8") if values.dtype == np.uint8 else image
 
 
@@ -51,7 +51,7 @@ def as_channels(image, channels, name="an image"):
     _refuse_bands(bands, channels, name)
     if bands == channels:
         return image
-    return np.repeat(image, 3, axis=-1) if bands == 1 else _grey(image, name)
+    return np.repeat(image, 3, axis=-1) if bands == 1 else _to_grey(image, name)
 
 
 def viewable(image):
@@ -70,7 +70,7 @@ def _refuse_bands(bands, channels, name):
     )
 
 
-def _grey(image, name):
+def _to_grey(image, name):
     if (image == image[..., :1]).all():
         return image[..., :1]
     warnings.warn(
@@ -90,7 +90,7 @@ def _refuse_levels(levels):
 # Opening ----------------------------------------------------------------------------------------------------------------
 
 
-def _opened(path, channels):
+def _open(path, channels):
     """-> values as the file holds them [rows, columns, bands], and whether their last band is opacity."""
     try:
         with warnings.catch_warnings():
@@ -98,11 +98,11 @@ def _opened(path, channels):
             # A file and not its name: by name Pillow maps grey TIFFs into memory, and scrambles those that lie on their side.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 _refuse_huge(image.height, image.width, path)
-                return _bands(image, path, channels)
+                return _read_bands(image, path, channels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more.") from None
     except UnidentifiedImageError:
-        return _unidentified(path, channels)
+        return _read_unidentified(path, channels)
     except (OSError, SyntaxError) as error:
         raise Refused(f"An image file is whole. Received: {path.name}: {error}.") from error
 
@@ -112,24 +112,24 @@ def _refuse_huge(rows, columns, path):
         raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {columns} x {rows}.")
 
 
-def _unidentified(path, channels):
+def _read_unidentified(path, channels):
     """TIFFs of bands that Pillow has no mode for; nothing else."""
     with path.open("rb") as file:
         if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return _tiff(path, channels)
+            return _read_tiff(path, channels)
     raise Refused(
         f"An image file holds {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Received: {path.name}, which Pillow does not "
         "recognize as one of them; convert it."
     )
 
 
-def _bands(image, path, channels):
+def _read_bands(image, path, channels):
     if image.format == "PNG" and ";16" in str(image.tile[0][3] if image.tile else "") and len(image.getbands()) > 1:
-        return _png(path, image.getexif().get(0x0112, 1))
+        return _read_png(path, image.getexif().get(0x0112, 1))
     if image.format == "TIFF":
-        _look_at_tags(image, path)
-        if _beyond_pillow(image, channels):
-            return _tiff(path, channels)
+        _check_tiff_tags(image, path)
+        if _exceeds_pillow(image, channels):
+            return _read_tiff(path, channels)
     return from_pillow(image, channels), False
 
 
@@ -139,10 +139,10 @@ def from_pillow(image, channels=3):
     """
     upright = ImageOps.exif_transpose(image)
     plain = channels in (1, 3) and not upright.mode.startswith("I") and upright.mode != "F"
-    return _rgb(upright) if plain else np.atleast_3d(np.asarray(upright))
+    return _to_rgb(upright) if plain else np.atleast_3d(np.asarray(upright))
 
 
-def _look_at_tags(image, path):
+def _check_tiff_tags(image, path):
     """What a TIFF says of itself that Pillow passes over."""
     if image.tag_v2.get(262) == 0 and max(image.tag_v2.get(258, (1,))) > 8:
         raise Refused(
@@ -158,14 +158,14 @@ def _look_at_tags(image, path):
         warnings.warn(f"{path.name} holds {image.n_frames} images: the first of them is read.", stacklevel=6)
 
 
-def _beyond_pillow(image, channels):
+def _exceeds_pillow(image, channels):
     """Whether Pillow would cut a TIFF's colours to 8 bits, or leave out a band."""
     bits, samples = image.tag_v2.get(258, (1,)), image.tag_v2.get(277, 1)
     left_out = samples > len(image.getbands()) and image.mode == "RGB"
     return (samples > 1 and max(bits) > 8) or left_out or samples == channels != len(image.getbands())
 
 
-def _rgb(image):
+def _to_rgb(image):
     if image.mode in ("LAB", "HSV"):
         raise Refused(f"Images are RGB, grey or CMYK. Received: one in {image.mode}; convert it to RGB.")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -174,17 +174,17 @@ def _rgb(image):
     return np.asarray(image.convert("RGB"))
 
 
-def _png(path, orientation):
+def _read_png(path, orientation):
     """Colours of 16 bits, which Pillow would cut to 8."""
     values = cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise Refused(f"An image file is whole. Received: {path.name}, of which OpenCV reads nothing.")
     values = np.atleast_3d(values)
     order = [2, 1, 0, 3][: values.shape[-1]] if values.shape[-1] > 2 else slice(None)
-    return _upright(values[..., order], orientation), values.shape[-1] in (2, 4)
+    return _turn_upright(values[..., order], orientation), values.shape[-1] in (2, 4)
 
 
-def _tiff(path, channels):
+def _read_tiff(path, channels):
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
@@ -210,7 +210,7 @@ def _tiff(path, channels):
             stacklevel=5,
         )
         values = values[..., :3]
-    return _upright(values, orientation), alpha
+    return _turn_upright(values, orientation), alpha
 
 
 def _refuse_colours(path, kind, channels):
@@ -220,7 +220,7 @@ def _refuse_colours(path, kind, channels):
         )
 
 
-def _upright(values, orientation):
+def _turn_upright(values, orientation):
     """Rows and columns turned as EXIF's orientation (1 to 8) says."""
     values = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
     values = values[::-1] if orientation in (3, 4, 7, 8) else values
@@ -230,20 +230,20 @@ def _upright(values, orientation):
 # Scaling ----------------------------------------------------------------------------------------------------------------
 
 
-def _scaled(values, levels, name):
+def _scale(values, levels, name):
     """A file's own numbers -> 0..255: uint8, or float32 where `levels` says what the largest is."""
-    _refuse_unpaintable(values, name)
+    _refuse_invalid_values(values, name)
     if levels is not None:
-        return _by_levels(values, levels, name)
+        return _scale_by_levels(values, levels, name)
     if values.dtype == np.uint8:
         return values
-    top = _top(values, name)
+    top = _full_scale(values, name)
     scaled = np.round(255 * np.clip(values / top, 0, 1)).astype("uint8")
     _warn_of_lost_levels(values, scaled, top, name)
     return scaled
 
 
-def _refuse_unpaintable(values, name):
+def _refuse_invalid_values(values, name):
     if values.dtype.kind not in "uif":
         raise Refused(f"An image holds whole or floating numbers. Received: {name} of {values.dtype}.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -259,7 +259,7 @@ def _refuse_unpaintable(values, name):
         )
 
 
-def _by_levels(values, levels, name):
+def _scale_by_levels(values, levels, name):
     if values.dtype == np.uint8 and levels > 255:
         warnings.warn(
             f"levels={levels:g} is for images of more than 8 bits: {name} has 8, and is taken as 0..255.", stacklevel=4
@@ -272,7 +272,7 @@ def _by_levels(values, levels, name):
     return (values * (255.0 / levels)).astype("float32")
 
 
-def _top(values, name):
+def _full_scale(values, name):
     if values.dtype.kind == "f":
         return max(float(values.max()), 1e-12)
     if values.max() > 65535:
@@ -299,7 +299,7 @@ def _warn_of_lost_levels(values, scaled, top, name):
     )
 
 
-def _on_white(values):
+def _blend_on_white(values):
     """Colours over white by the last band, opacity in 0..255."""
     opacity = values[..., -1:].astype("float32") / 255
     blended = values[..., :-1] * opacity + 255 * (1 - opacity)

@@ -39,7 +39,7 @@ def declared(model):
 
 
 @dataclass(frozen=True)
-class Taken:
+class AcceptedInputs:
     """What the lab takes of a model: TensorSpecs in the structure that the model declares; known, how many ids an Embedding knows
     that looks an input up; padding, the value of the steps of an input that are masked, both by the input's place.
     """
@@ -49,42 +49,44 @@ class Taken:
     padding: dict = field(default_factory=dict)
 
 
-def taken(run, layers, spec):
-    """What the lab takes in place of what a model declares -> `Taken`.
+def accept_inputs(run, layers, spec):
+    """What the lab takes in place of what a model declares -> `AcceptedInputs`.
 
     run: `inputs -> outputs` of the model in its own layout, floats let through. layers: the model's. spec: what it declares.
     """
     leaves = tf.nest.flatten(spec)
     if all(leaf.dtype.is_floating for leaf in leaves) and not any(isinstance(layer, _LOOKING) for layer in layers):
-        return Taken(spec)
-    looks, moved = _traced(run, layers, spec, [leaf.dtype for leaf in leaves])
+        return AcceptedInputs(spec)
+    looks, moved = _trace_inputs(run, layers, spec, [leaf.dtype for leaf in leaves])
     embedded = [(place, layer) for place, layer in looks if isinstance(layer, keras.layers.Embedding)]
     known = {place: layer.input_dim for place, layer in embedded if place not in moved}
     padding = {place: 0 for place, layer in embedded if layer.mask_zero}
     padding |= {place: layer.mask_value for place, layer in looks if isinstance(layer, keras.layers.Masking)}
-    spec = _retyped(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
+    spec = _with_dtypes(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
     integer_places = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
-    return Taken(_pictured(run, layers, spec, integer_places) if integer_places else spec, known, padding)
+    return AcceptedInputs(
+        _as_float_images(run, layers, spec, integer_places) if integer_places else spec, known, padding
+    )
 
 
 # Layers that look at the inputs' own numbers.
 _LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
-def _pictured(run, layers, spec, integer_places):
+def _as_float_images(run, layers, spec, integer_places):
     """The spec with those whole-number inputs as floats that the model is as good as a function of, on which it answers alike."""
     floats = {place: tf.as_dtype(keras.config.floatx()) for place in integer_places}
-    dtypes = [leaf.dtype for leaf in tf.nest.flatten(_retyped(spec, floats))]
+    dtypes = [leaf.dtype for leaf in tf.nest.flatten(_with_dtypes(spec, floats))]
     try:
-        _, moved = _traced(run, layers, spec, dtypes)
+        _, moved = _trace_inputs(run, layers, spec, dtypes)
     except (TypeError, ValueError, tf.errors.OpError):
         # It does with whole numbers what cannot be done with others.
         return spec
-    pictured = _retyped(spec, {place: floats[place] for place in integer_places if place in moved})
-    return pictured if pictured != spec and _alike(run, spec, pictured) else spec
+    pictured = _with_dtypes(spec, {place: floats[place] for place in integer_places if place in moved})
+    return pictured if pictured != spec and _answers_alike(run, spec, pictured) else spec
 
 
-def _traced(run, layers, spec, dtypes):
+def _trace_inputs(run, layers, spec, dtypes):
     """One trace with inputs of these dtypes -> which Embedding and Masking layers are given an input as it is, a list of (place of
     the input, layer), and the places of the inputs that a gradient of the outputs reaches, a set.
     """
@@ -92,7 +94,7 @@ def _traced(run, layers, spec, dtypes):
 
     def look(*leaves):
         def note(layer, call, args, kwargs):
-            place = _same(args[0], leaves) if args and isinstance(layer, _LOOKING) else None
+            place = _input_place(args[0], leaves) if args and isinstance(layer, _LOOKING) else None
             looks.extend([] if place is None else [(place, layer)])
             return call(*args, **kwargs)
 
@@ -109,19 +111,19 @@ def _traced(run, layers, spec, dtypes):
     return looks, moved
 
 
-def _same(tensor, leaves):
+def _input_place(tensor, leaves):
     """The place of the input that a tensor is, but for its dtype: int, or None."""
     while tf.is_tensor(tensor) and tensor.op.type in ("Cast", "Identity", "Round"):
         tensor = tensor.op.inputs[0]
     return next((place for place, leaf in enumerate(leaves) if leaf is tensor or leaf.name == tensor.name), None)
 
 
-def _alike(run, spec, other):
+def _answers_alike(run, spec, other):
     """Whether a model answers alike when drawn whole numbers are given as they are and as floats."""
     if any(not (leaf.dtype.is_integer or leaf.dtype.is_floating) for leaf in tf.nest.flatten(spec)):
         return False
     rng = np.random.default_rng(0)
-    drawn = [_drawn(leaf, rng) for leaf in tf.nest.flatten(spec)]
+    drawn = [_draw_numbers(leaf, rng) for leaf in tf.nest.flatten(spec)]
     answers = []
     for wanted in (spec, other):
         leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(wanted))]
@@ -130,19 +132,19 @@ def _alike(run, spec, other):
     return all(np.allclose(one, two, rtol=1e-3, atol=1e-5) for one, two in zip(*answers))
 
 
-def _drawn(leaf, rng):
+def _draw_numbers(leaf, rng):
     shape = [2, *(side or _SIDE for side in leaf.shape[1:])]
     return rng.integers(0, min(256, leaf.dtype.max), shape) if leaf.dtype.is_integer else rng.normal(size=shape)
 
 
-def _retyped(spec, dtypes):
+def _with_dtypes(spec, dtypes):
     leaves = [
         tf.TensorSpec(leaf.shape, dtypes.get(place, leaf.dtype)) for place, leaf in enumerate(tf.nest.flatten(spec))
     ]
     return tf.nest.pack_sequence_as(spec, leaves)
 
 
-def masked(leaf, value):
+def masked_steps(leaf, value):
     """Which numbers of an input belong to masked steps: bool, in its shape. ids: those that are the value; floats: the steps all
     of whose numbers are.
     """
@@ -151,10 +153,12 @@ def masked(leaf, value):
 
 
 @contextlib.contextmanager
-def floats_let_through(layers):
+def allow_floats(layers):
     """While open, models do not turn floats into the whole numbers that they declare."""
     models = [getattr(layer, "_functional", None) or layer for layer in layers]
-    patches = [(model, "_convert_inputs_to_tensors", _letting_through(model)) for model in models if _converts(model)]
+    patches = [
+        (model, "_convert_inputs_to_tensors", _convert_but_floats(model)) for model in models if _converts_inputs(model)
+    ]
     # A Sequential casts floats, and floats alone, to the dtype of its InputLayer, before it is called.
     firsts = [layer._layers[0] for layer in layers if isinstance(layer, keras.Sequential) and layer._layers]
     patches += [
@@ -170,30 +174,30 @@ def floats_let_through(layers):
             part.__dict__.pop(name) if value is None else part.__dict__.update({name: value})
 
 
-def _converts(model):
+def _converts_inputs(model):
     return hasattr(model, "_convert_inputs_to_tensors")
 
 
-def _letting_through(model):
+def _convert_but_floats(model):
     convert = type(model)._convert_inputs_to_tensors
 
     def converted(flat):
         pairs = zip(flat, convert(model, flat))
-        return [original if _floating(original) and not _floating(cast) else cast for original, cast in pairs]
+        return [original if _is_floating(original) and not _is_floating(cast) else cast for original, cast in pairs]
 
     return converted
 
 
-def _floating(tensor):
+def _is_floating(tensor):
     return tf.is_tensor(tensor) and tensor.dtype.is_floating
 
 
-def blank(spec):
+def zero_sample(spec):
     """One sample of zeros."""
     return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
 
 
-def checked(array, spec, place, declared_spec, known=None):
+def check_input(array, spec, place, declared_spec, known=None):
     """An input as an array of the dtype that the lab takes.
 
     own: the spec that the model declares. known: how many ids its Embedding knows. Raises Refused for a wrong shape or dtype, ids that are no whole numbers or do not
@@ -208,7 +212,7 @@ def checked(array, spec, place, declared_spec, known=None):
         raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
     if not spec.shape.is_compatible_with(array.shape):
         raise Refused(
-            f"Inputs have the shape that the {'lab' if declared_spec.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_turned(array, spec, declared_spec)}"
+            f"Inputs have the shape that the {'lab' if declared_spec.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_layout_hint(array, spec, declared_spec)}"
         )
     if not len(array):
         raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
@@ -219,11 +223,11 @@ def checked(array, spec, place, declared_spec, known=None):
         raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
     # Pictures that the model takes as whole numbers may be anything between, on a path or in noise.
     if spec.dtype.is_integer or (declared_spec.dtype.is_integer and array.dtype.kind in "iu"):
-        _refuse_unfit(array, declared_spec.dtype if declared_spec.dtype.is_integer else spec.dtype, place, known)
+        _refuse_out_of_range(array, declared_spec.dtype if declared_spec.dtype.is_integer else spec.dtype, place, known)
     return array.astype(spec.dtype.as_numpy_dtype, copy=False)
 
 
-def _turned(array, spec, declared_spec):
+def _layout_hint(array, spec, declared_spec):
     """The way out for a picture in a channels-first model's own layout."""
     if declared_spec.shape == spec.shape or not declared_spec.shape.is_compatible_with(array.shape):
         return ""
@@ -233,7 +237,7 @@ def _turned(array, spec, declared_spec):
     )
 
 
-def _refuse_unfit(array, dtype, place, known):
+def _refuse_out_of_range(array, dtype, place, known):
     """Raise Refused for numbers that a whole-number dtype would cut or wrap, and for ids that no Embedding knows."""
     if array.dtype.kind not in "iub" and (array != np.round(array)).any():
         raise Refused(

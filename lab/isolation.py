@@ -23,24 +23,24 @@ class MethodFault(RuntimeError):
     """A method did what no explainer may: it changed the weights or its inputs, left the process, or gave what is no map."""
 
 
-def isolated(explainer, network, inputs, objective, options):
+def call_isolated(explainer, network, inputs, objective, options):
     """What an explainer returns, its network compared and put back after the call, on an exception too.
 
-    A method from elsewhere is given copies of the inputs, and what all of the process share is kept from it (`process_kept`). Raises
+    A method from elsewhere is given copies of the inputs, and what all of the process share is kept from it (`preserve_process_state`). Raises
     MethodFault where it changed the network or its inputs, or left without maps by sys.exit or another exception that is no
     Exception; and whatever it raises itself.
     """
-    ours = _is_own(explainer)
+    ours = _is_ours(explainer)
     passed = inputs if ours else tf.nest.map_structure(np.array, inputs)
     before = network.snapshot()
     try:
-        with contextlib.nullcontext() if ours else process_kept():
+        with contextlib.nullcontext() if ours else preserve_process_state():
             maps = explainer(network, passed, objective, **options)
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise MethodFault(
-            f"A method returns maps. Received: {explainers.name(explainer)}, which {_told_leave(error)}."
+            f"A method returns maps. Received: {explainers.name(explainer)}, which {_describe_exit(error)}."
         ) from error
     finally:
         changed = network.restore(before)
@@ -48,13 +48,13 @@ def isolated(explainer, network, inputs, objective, options):
     return maps
 
 
-def _is_own(explainer):
+def _is_ours(explainer):
     """Whether an explainer is one of our own families, itself: a stranger's that wraps one carries its module's name too."""
     registered = any(explainers.get(name) is explainer for name in explainers)
     return registered and explainer.__module__.startswith(_OWN)
 
 
-def _told_leave(error):
+def _describe_exit(error):
     return f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {describe(error)}"
 
 
@@ -69,7 +69,7 @@ def _refuse_changes(explainer, changed, inputs, passed):
         )
 
 
-class _Kept:
+class _SharedState:
     """What all of a process share, saved when the first of its threads enters and put back when the last one leaves."""
 
     def __init__(self):
@@ -79,7 +79,7 @@ class _Kept:
         with self.lock:
             if not self.inside:
                 self.saved = [(put, read()) for read, put in _SHARED]
-                sys.stdout = sys.stderr = _Aside(sys.stderr)
+                sys.stdout = sys.stderr = _UnclosableStream(sys.stderr)
             self.inside += 1
 
     def leave(self):
@@ -90,22 +90,22 @@ class _Kept:
                     put(value)
 
 
-_kept = _Kept()
+_shared_state = _SharedState()
 
 
 @contextlib.contextmanager
-def process_kept():
+def preserve_process_state():
     """While open, what is printed goes to the error stream; afterwards what all of the process share is as before: streams, random
     states, working directory and environment, signal handlers, warnings, numpy's error state, and Keras's and TensorFlow's settings.
     """
-    _kept.enter()
+    _shared_state.enter()
     try:
         yield
     finally:
-        _kept.leave()
+        _shared_state.leave()
 
 
-class _Aside:
+class _UnclosableStream:
     """A stream that writes to another and that nobody can close."""
 
     def __init__(self, stream):
@@ -122,7 +122,7 @@ def _streams():
     return sys.stdout, sys.stderr
 
 
-def _put_streams(streams):
+def _restore_streams(streams):
     sys.stdout, sys.stderr = streams
 
 
@@ -131,24 +131,24 @@ def _random_states():
     attributes = keras.src.backend.common.global_state
     kept = {name: attributes.get_global_attribute(name) for name in _KERAS_SEEDS}
     # TensorFlow's public functions only set a seed: that there was none before can be said in no other way.
-    eager = {name: copy.copy(vars(_eager()).get(name, _ABSENT)) for name in _EAGER_SEEDS}
+    eager = {name: copy.copy(vars(_eager_context()).get(name, _ABSENT)) for name in _EAGER_SEEDS}
     return random.getstate(), np.random.get_state(), eager, kept
 
 
-def _put_random_states(states):
+def _restore_random_states(states):
     python, numpy, eager, kept = states
     random.setstate(python)
     np.random.set_state(numpy)
     for name, value in eager.items():
         if value is not _ABSENT:
-            setattr(_eager(), name, value)
-        elif hasattr(_eager(), name):
-            delattr(_eager(), name)
+            setattr(_eager_context(), name, value)
+        elif hasattr(_eager_context(), name):
+            delattr(_eager_context(), name)
     for name, value in kept.items():
         keras.src.backend.common.global_state.set_global_attribute(name, value)
 
 
-def _put_environment(variables):
+def _restore_environment(variables):
     if variables != dict(os.environ):
         os.environ.clear()
         os.environ.update(variables)
@@ -158,7 +158,7 @@ def _warnings():
     return warnings.showwarning, list(warnings.filters)
 
 
-def _put_warnings(state):
+def _restore_warnings(state):
     warnings.showwarning, filters = state
     if filters != warnings.filters:
         # By `resetwarnings`, which alone tells Python that what it remembers of them is old.
@@ -170,7 +170,7 @@ def _handlers():
     return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _put_handlers(handlers):
+def _restore_handlers(handlers):
     """Signal handlers, where this thread may set them, and where Python knows what they were."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
@@ -178,32 +178,32 @@ def _put_handlers(handlers):
                 signal.signal(number, handler)
 
 
-def _put_eagerness(eager):
+def _restore_eagerness(eager):
     if tf.config.functions_run_eagerly() != eager:
         tf.config.run_functions_eagerly(eager)
 
 
 # Whatever a process shares: how it is read, and how it is put back.
 _SHARED = (
-    (_streams, _put_streams),
-    (_random_states, _put_random_states),
+    (_streams, _restore_streams),
+    (_random_states, _restore_random_states),
     (os.getcwd, os.chdir),
-    (lambda: dict(os.environ), _put_environment),
+    (lambda: dict(os.environ), _restore_environment),
     (lambda: list(sys.path), lambda paths: sys.path.__setitem__(slice(None), paths)),
-    (_warnings, _put_warnings),
-    (_handlers, _put_handlers),
+    (_warnings, _restore_warnings),
+    (_handlers, _restore_handlers),
     (np.geterr, lambda state: np.seterr(**state)),
     (keras.config.floatx, keras.config.set_floatx),
     (keras.config.image_data_format, keras.config.set_image_data_format),
     (keras.config.dtype_policy, keras.config.set_dtype_policy),
-    (tf.config.functions_run_eagerly, _put_eagerness),
+    (tf.config.functions_run_eagerly, _restore_eagerness),
 )
 _KERAS_SEEDS = ("global_random_seed", "global_seed_generator")
 _EAGER_SEEDS = ("_seed", "_rng")
 _ABSENT = type("Absent", (), {})
 
 
-def _eager():
+def _eager_context():
     from tensorflow.python.eager import context
 
     return context.context()

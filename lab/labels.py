@@ -14,20 +14,20 @@ def correct_classes(labels, count, names=None):
     many classes there are, 2 for a network of one unit, of which 1 is the unit's. names: the classes' names, or None.
     Raises Refused for what is no class, with the nearest names, and for rows of another length or of shares.
     """
-    rows = _rows(labels)
+    rows = _as_rows(labels)
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
-        return _hot(rows, count)
+        return _check_rows(rows, count)
     if not len(rows):
         raise Refused("Labels have at least one sample. Received: none.")
     correct = np.zeros((len(rows), count), bool)
-    index_of = _lookup(count, names)
+    index_of = _make_lookup(count, names)
     for sample, row in enumerate(rows):
         for label in row if isinstance(row, (list, tuple, set, frozenset, np.ndarray)) else [row]:
             correct[sample, index_of(label)] = True
     return correct
 
 
-def _rows(labels):
+def _as_rows(labels):
     """Labels as an array of numbers [samples] or [samples, classes], or as a list of what each sample has."""
     listed = labels if hasattr(labels, "shape") else list(labels)
     try:
@@ -43,7 +43,7 @@ def _rows(labels):
     return array if array.dtype.kind in "biuf" else list(array if hasattr(labels, "shape") else listed)
 
 
-def _hot(rows, count):
+def _check_rows(rows, count):
     if rows.shape[1] != count:
         raise Refused(f"A row of labels has one number a class, {count}. Received: rows of {rows.shape[1]}.")
     if not np.isin(rows, (0, 1)).all():
@@ -54,7 +54,7 @@ def _hot(rows, count):
     return rows.astype(bool)
 
 
-def _lookup(count, names):
+def _make_lookup(count, names):
     """-> function from a label to its index; each label is looked up once."""
     exact = {name: index for index, name in enumerate(names or [])}
     lowered = {}
@@ -75,7 +75,7 @@ def _index(label, count, exact, lowered):
     if isinstance(label, bytes):
         label = label.decode("utf-8", "replace")
     if isinstance(label, str):
-        return _named(label.strip(), count, exact, lowered)
+        return _index_of_name(label.strip(), count, exact, lowered)
     number = np.asarray(label)
     if number.ndim or number.dtype.kind not in "biuf" or number != np.round(number) or not 0 <= number < count:
         last = " Classes count from 0." if number.ndim == 0 and number.dtype.kind in "iuf" and number == count else ""
@@ -83,7 +83,7 @@ def _index(label, count, exact, lowered):
     return int(number)
 
 
-def _named(label, count, exact, lowered):
+def _index_of_name(label, count, exact, lowered):
     """A name as it stands, then without regard to case, then as an index: a class may be called "7"."""
     if label in exact:
         return exact[label]

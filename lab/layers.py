@@ -36,12 +36,12 @@ def _descend(parent, prefix, tree, visited):
         if id(child) in visited:
             continue
         visited.add(id(child))
-        path = _free(f"{prefix}/{name}" if prefix else name, tree)
+        path = _unique_path(f"{prefix}/{name}" if prefix else name, tree)
         tree[path] = child
         _descend(child, path, tree, visited)
 
 
-def _free(path, taken):
+def _unique_path(path, taken):
     """The path itself, or with the first number that makes it new (Keras does not forbid two layers of one name)."""
     count, free = 1, path
     while free in taken:
@@ -56,12 +56,12 @@ def _children(parent):
     named = {}
     # A layer's own attributes before those that Keras and TensorFlow keep for themselves.
     for attribute in sorted(vars(parent), key=lambda name: name.startswith("_")):
-        for name, layer in _held(attribute, vars(parent)[attribute]):
+        for name, layer in _held_layers(attribute, vars(parent)[attribute]):
             named.setdefault(id(layer), name)
     return [(named.get(id(layer), layer.name), layer) for layer in direct]
 
 
-def _held(name, value):
+def _held_layers(name, value):
     """Layers that an attribute holds, directly or in lists and dicts: yields (name, layer)."""
     if name in ("_layers", "_functional", "_metrics") or name.startswith("_self_"):
         return
@@ -69,13 +69,13 @@ def _held(name, value):
         yield name, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _held(f"{name}/{key}", item)
+            yield from _held_layers(f"{name}/{key}", item)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _held(f"{name}/{index}", item)
+            yield from _held_layers(f"{name}/{index}", item)
 
 
-def looped(path, layers):
+def enclosing_loop(path, layers):
     """The path of the wrapper that runs a layer inside a loop, or None."""
     parts = path.split("/")
     for length in range(1, len(parts)):
@@ -90,5 +90,5 @@ def variables(layers):
     named = {}
     for path, layer in layers.items():
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
-            named[_free(f"{path}/{variable.name}" if path else variable.name, named)] = variable
+            named[_unique_path(f"{path}/{variable.name}" if path else variable.name, named)] = variable
     return named

@@ -11,25 +11,25 @@ def channels_first(layers):
     return any(getattr(layer, "data_format", None) == "channels_first" for layer in layers)
 
 
-def turned(layer, tensor):
+def puts_channels_first(layer, tensor):
     """Whether a layer of a channels-first model has put channels first here: said by itself, or meant by four axes or more: bool."""
     said = getattr(layer, "data_format", None)
     rank = tensor.shape.rank if tf.is_tensor(tensor) else None
     return rank is not None and (rank > 3 and said != "channels_last" or rank == 3 and said == "channels_first")
 
 
-def last(tensor):
+def to_channels_last(tensor):
     """Channels from the second axis to the last."""
     return tf.transpose(tensor, [0, *range(2, len(tensor.shape)), 1])
 
 
-def first(tensor):
+def to_channels_first(tensor):
     """Channels from the last axis to the second."""
     rank = len(tensor.shape)
     return tf.transpose(tensor, [0, rank - 1, *range(1, rank - 1)])
 
 
-def spec_last(spec):
+def spec_channels_last(spec):
     """The TensorSpec of an image or volume of a channels-first model as the lab takes it; others as they are."""
     if len(spec.shape) < 4:
         return spec

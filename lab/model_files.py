@@ -27,7 +27,7 @@ def read(path, allow_code=False, custom_objects=None):
             path, compile=False, safe_mode=not allow_code, custom_objects=custom_objects or None
         )
     except Exception as error:
-        raise Refused(f"{path.name} could not be read: {_reason(error)}{_way_out(path, str(error))}") from error
+        raise Refused(f"{path.name} could not be read: {_reason(error)}{_hint(path, str(error))}") from error
 
 
 def _refuse_no_model(path):
@@ -62,17 +62,17 @@ def _only_weights(path):
 
 def _reason(error):
     """The whole of Keras's reason in one line, the innermost first, less the configurations that it prints."""
-    parts = [_line(part) for part in str(error).split("Exception encountered:")]
+    parts = [_plain_line(part) for part in str(error).split("Exception encountered:")]
     return " ".join(part for part in reversed(parts) if part) or type(error).__name__
 
 
-def _line(text):
+def _plain_line(text):
     plain = re.sub(r"(Full object config: |using config=|config=)\{.*", "", text, flags=re.DOTALL)
     words = " ".join(plain.split())
     return words if not words or words[-1] in ".!?" else f"{words}."
 
 
-def _way_out(path, reason):
+def _hint(path, reason):
     if "unsafe" in reason or "Lambda" in reason or "safe_mode" in reason:
         return " It carries Python code: --allow-code (allow_code=True) loads it all the same."
     if re.search(r"Could not locate|Unknown (layer|object|\w+ function)", reason):

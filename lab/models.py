@@ -14,7 +14,7 @@ from lab.environment import keras, tf
 from lab.layers import walk
 from lab.layout import channels_first
 from lab.network import Network
-from lab.preprocessing import probed, ranged
+from lab.preprocessing import probe_preprocessing, ranged
 from lab.refusal import Refused
 from lab.registry import nearest
 
@@ -55,24 +55,28 @@ def load(
     Raises Refused for what is unknown, unreadable or unsafe. Warns where the input range contradicts the model's own scaling.
     """
     listed = class_names.read(classes)
-    objects = {**_imported(modules, allow_code), **_named(custom_objects)}
-    model, name, default, known = _model(source, weights, size, allow_code, objects)
+    objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
+    model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
     first = channels_first(walk(model).values())
-    channels = _channels(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
+    channels = _channel_count(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
     preprocessing = (
-        probed(preprocess, channels) if preprocess else ranged(*input_range, channels) if input_range else default
+        probe_preprocessing(preprocess, channels)
+        if preprocess
+        else ranged(*input_range, channels)
+        if input_range
+        else default
     )
     network = Network(
-        model, name=name, preprocessing=preprocessing, classes=known, spec=_sized(model, spec, size), **options
+        model, name=name, preprocessing=preprocessing, classes=known, spec=_sized_spec(model, spec, size), **options
     )
     if listed is not None:
-        network.classes = class_names.fitted(listed, network.outputs)
-    _settle_range(network, channels)
+        network.classes = class_names.match_outputs(listed, network.outputs)
+    _resolve_input_range(network, channels)
     return network
 
 
-def _settle_range(network, channels):
+def _resolve_input_range(network, channels):
     """A network's own scaling decides the range of its inputs where nothing else did, and is compared with what did."""
     scaling = entrance.scaling(network)
     if scaling is None:
@@ -83,7 +87,7 @@ def _settle_range(network, channels):
         network.preprocessing = ranged(*entrance.implied_range(*scaling), channels)
 
 
-def _named(custom_objects):
+def _check_custom_objects(custom_objects):
     if custom_objects is not None and not isinstance(custom_objects, dict):
         raise Refused(
             f"custom_objects= is a dict of name to class or function, {{'Scale': Scale}}. Received: {custom_objects!r}."
@@ -91,7 +95,7 @@ def _named(custom_objects):
     return custom_objects or {}
 
 
-def _imported(modules, allow_code):
+def _import_definitions(modules, allow_code):
     """Classes and functions that modules define, by name, once they have been imported."""
     modules = [modules] if isinstance(modules, str) else list(modules)
     if modules and not allow_code:
@@ -103,12 +107,12 @@ def _imported(modules, allow_code):
     return {
         key: value
         for name in modules
-        for key, value in vars(_module(name)).items()
+        for key, value in vars(_import_or_refuse(name)).items()
         if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == name
     }
 
 
-def imported(name):
+def import_user_module(name):
     """A module of the user's. Compiled copies are not written: of a file edited twice in a second they would be the first one."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
@@ -117,9 +121,9 @@ def imported(name):
         sys.dont_write_bytecode = before
 
 
-def _module(name):
+def _import_or_refuse(name):
     try:
-        return imported(name)
+        return import_user_module(name)
     except (Exception, SystemExit) as error:
         raise Refused(
             f"A module is named as `import` takes it, such as my_layers, and lies in the current folder or is installed. "
@@ -135,7 +139,7 @@ def _refuse_unbuilt(model, spec):
         )
 
 
-def _model(source, weights, size, allow_code, objects):
+def _load_model(source, weights, size, allow_code, objects):
     """-> Keras model, its name, its preprocessing or None, its class names or None."""
     by_name = isinstance(source, (str, os.PathLike)) and not os.path.exists(source)
     if not by_name and weights not in ("imagenet", None):
@@ -145,7 +149,7 @@ def _model(source, weights, size, allow_code, objects):
     if isinstance(source, keras.Model):
         return source, source.name, None, None
     if not isinstance(source, (str, os.PathLike)):
-        raise Refused(f"A model is a name, a path or a Keras model. Received: {_kind(source)}.")
+        raise Refused(f"A model is a name, a path or a Keras model. Received: {_describe_source(source)}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if os.path.exists(source):
@@ -154,10 +158,10 @@ def _model(source, weights, size, allow_code, objects):
         raise Refused(
             f"Unknown model: no such name and no such file. Received: {str(source)[-200:]!r}. {nearest(source, names())}"
         )
-    return _application(str(source), weights, size)
+    return _load_application(str(source), weights, size)
 
 
-def _kind(source):
+def _describe_source(source):
     """What was given instead of a model, with its way out: str."""
     if isinstance(source, type):
         return f"the class {source.__name__}; make a model of it first, {source.__name__}(...)"
@@ -178,7 +182,7 @@ def _kind(source):
     return f"{kind} of {library}; build the same network in Keras 3 and copy its weights" if library else kind
 
 
-def _application(source, weights, size):
+def _load_application(source, weights, size):
     known_name = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
     if known_name is None:
         raise Refused(f"Unknown model. Received: {source[:200]!r}. {nearest(source, names())}")
@@ -194,18 +198,18 @@ def _application(source, weights, size):
     return (
         model,
         known_name,
-        probed(module.preprocess_input),
+        probe_preprocessing(module.preprocess_input),
         imagenet_classes() if model.output_shape[-1] == 1000 else None,
     )
 
 
-def _channels(inputs, axis):
+def _channel_count(inputs, axis):
     flat = tf.nest.flatten(inputs) if inputs is not None else []
     pictures = [tensor for tensor in flat if len(tensor.shape) in (3, 4, 5) and tensor.shape[axis]]
     return pictures[0].shape[axis] if len(pictures) == 1 else 3
 
 
-def _sized(model, spec, size):
+def _sized_spec(model, spec, size):
     """The spec of a model that takes images of any size, at the size that was asked for."""
     inputs = getattr(model, "inputs", None)
     if spec is not None or size is None or not inputs or len(inputs) != 1 or len(inputs[0].shape) != 4:

@@ -19,10 +19,10 @@ import numpy as np
 
 from lab import defaults, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
-from lab.inputs import blank, checked, declared, floats_let_through, masked, taken
-from lab.layers import Layer, looped, variables, walk
+from lab.inputs import accept_inputs, allow_floats, check_input, declared, masked_steps, zero_sample
+from lab.layers import Layer, enclosing_loop, variables, walk
 from lab.objectives import OUTPUTS, check, refuse_no_objective
-from lab.outputs import named
+from lab.outputs import name_outputs
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.text import refuse_text
@@ -45,7 +45,7 @@ class Trace:
         """The pre-softmax (or pre-sigmoid) tensor of an output, [batch, classes]; the output itself where its head is linear."""
         output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
         logits = taps.preactivation(output, heads_only=True)[0]
-        return layout.last(logits) if self.turned and len(logits.shape) > 3 else logits
+        return layout.to_channels_last(logits) if self.turned and len(logits.shape) > 3 else logits
 
 
 class Network:
@@ -79,11 +79,11 @@ class Network:
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
-        self.taken = taken(self._run, self.tree.values(), self.declared)
-        accepted = self.taken.spec
-        self.spec = tf.nest.map_structure(layout.spec_last, accepted) if self.channels_first else accepted
+        self.accepted = accept_inputs(self._run, self.tree.values(), self.declared)
+        spec = self.accepted.spec
+        self.spec = tf.nest.map_structure(layout.spec_channels_last, spec) if self.channels_first else spec
         self.variables = variables(self.tree)
-        self._held = snapshot.held(self.tree)
+        self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
         self._survey()
 
@@ -99,29 +99,29 @@ class Network:
     @property
     def size(self):
         """Rows and columns of the one image that the network takes, alone or beside other inputs: (int, int), or None."""
-        if self.picture is None:
+        if self.image_place is None:
             return None
-        rows, columns = self.places()[self.picture][1].shape[1:3]
+        rows, columns = self.places()[self.image_place][1].shape[1:3]
         return None if None in (rows, columns) else (rows, columns)
 
     @property
-    def picture(self):
+    def image_place(self):
         """Which input, in flattened order, is the one image [batch, rows, columns, channels] that the network takes: int, or None."""
         images = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 4]
         return images[0] if len(images) == 1 else None
 
-    def beside(self, pictures, table):
+    def with_table(self, images, table):
         """Inputs of a network that takes one image and one table: images as `preprocess` gives them and rows [images, columns].
 
         Raises Refused for a network of other inputs.
         """
         tables = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 2]
-        if len(self.places()) != 2 or self.picture is None or len(tables) != 1:
+        if len(self.places()) != 2 or self.image_place is None or len(tables) != 1:
             raise Refused(
-                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {self._taken_words()}."
+                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {self._describe_inputs()}."
             )
         leaves = [table, table]
-        leaves[self.picture] = pictures
+        leaves[self.image_place] = images
         return self.inputs(tf.nest.pack_sequence_as(self.spec, leaves))
 
     @property
@@ -131,9 +131,9 @@ class Network:
 
     def preprocess(self, images, *, fit="squash"):
         """RGB images in 0..255 (any size; one, a list or a batch) -> inputs of the network, float32 [images, rows, columns, channels]."""
-        if self.picture is None:
+        if self.image_place is None:
             raise Refused(
-                f"Images are given to a network that takes one image. Received: {self.name}, which takes {self._taken_words()}. Give such arrays themselves, in Python: lab.explain(network, arrays, ...)."
+                f"Images are given to a network that takes one image. Received: {self.name}, which takes {self._describe_inputs()}. Give such arrays themselves, in Python: lab.explain(network, arrays, ...)."
             )
         return self._preprocessing().preprocess(images, self.size, fit=fit)
 
@@ -150,12 +150,12 @@ class Network:
     def two_classes(self, output=None):
         """Whether an output is one unit (at each position) that tells two classes apart: a sigmoid, or one with two class names."""
         name = self.output_name(output)
-        return _units(self.outputs[name]) == 1 and (self.heads[name] == "Sigmoid" or self._names_fit(name, 2))
+        return _unit_count(self.outputs[name]) == 1 and (self.heads[name] == "Sigmoid" or self._names_fit(name, 2))
 
     def _names_fit(self, output, count):
         """Whether the class names are so many and of this output, and not of another that has as many units: bool."""
-        others = [_units(shape) for name, shape in self.outputs.items() if name != output]
-        return len(self.classes or ()) == count and (_units(self.outputs[output]) == count or count not in others)
+        others = [_unit_count(shape) for name, shape in self.outputs.items() if name != output]
+        return len(self.classes or ()) == count and (_unit_count(self.outputs[output]) == count or count not in others)
 
     @property
     def binary(self):
@@ -164,7 +164,7 @@ class Network:
 
     def classes_in(self, output=None):
         """How many classes an output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
-        return 2 if self.two_classes(output) else _units(self.outputs[self.output_name(output)])
+        return 2 if self.two_classes(output) else _unit_count(self.outputs[self.output_name(output)])
 
     @property
     def class_count(self):
@@ -183,10 +183,10 @@ class Network:
         Raises Refused with the nearest names for an unknown one, for a name that several classes have, and out of range.
         """
         names, count = self.names_in(output) or [], self.classes_in(output)
-        places = _called(names, name) if isinstance(name, str) else []
+        places = _indices_named(names, name) if isinstance(name, str) else []
         if len(places) > 1:
             raise Refused(f"A class is named without doubt. Received: {name!r}, the name of {places}: give the index.")
-        index = places[0] if places else _index(name)
+        index = places[0] if places else _as_index(name)
         if index is None:
             raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, names)}")
         if count is not None and not 0 <= index < count:
@@ -201,10 +201,10 @@ class Network:
     def check(self, objective):
         """Raise Refused for what is no objective, or one that asks for a layer, class or channel that the network lacks."""
         refuse_other(self, objective)
-        self._refuse_whole(objective)
+        self._refuse_integer_output(objective)
         check(objective, self._shapes, self.outputs)
 
-    def _refuse_whole(self, objective):
+    def _refuse_integer_output(self, objective):
         """Raise Refused for an objective of an output of whole numbers, such as the number of the class that was chosen."""
         for _, term in objective.terms:
             name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
@@ -221,7 +221,7 @@ class Network:
         refuse_text(self)
         flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
         arrays = [
-            checked(array, spec, name, declared_spec, self.taken.known.get(place))
+            check_input(array, spec, name, declared_spec, self.accepted.known.get(place))
             for place, (array, (name, spec), declared_spec) in enumerate(zip(flat, self.places(), declared_specs))
         ]
         if len({len(array) for array in arrays}) > 1:
@@ -230,18 +230,18 @@ class Network:
 
     def masks(self, inputs):
         """Inside a trace or out: which numbers of each input are of masked steps, list over flattened inputs of bool tensors or None."""
-        padding = self.taken.padding
+        padding = self.accepted.padding
         return [
-            masked(leaf, padding[place]) if place in padding else None
+            masked_steps(leaf, padding[place]) if place in padding else None
             for place, leaf in enumerate(tf.nest.flatten(inputs))
         ]
 
-    def kept(self, inputs):
+    def kept_mask(self, inputs):
         """Which numbers of the inputs stay as they are, whatever is changed: those of padding and masked steps.
 
         -> bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
         """
-        if not self.taken.padding:
+        if not self.accepted.padding:
             return None
         inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
         pairs = zip(self.masks(inputs), tf.nest.flatten(inputs))
@@ -250,7 +250,7 @@ class Network:
 
     def keep(self, inputs, changed):
         """Changed inputs, but with the masked steps of the given ones as they were: arrays in their structure."""
-        kept = self.kept(inputs)
+        kept = self.kept_mask(inputs)
         return changed if kept is None else tf.nest.map_structure(np.where, kept, inputs, changed)
 
     # Looking inside -----------------------------------------------------------------------------------------------------
@@ -269,22 +269,25 @@ class Network:
             exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
             interceptors = [taps.Folder(exempt)] if self.fold else []
         if replaced:
-            interceptors = [taps.Replacer(self._by_layer(replaced), self._turning), *interceptors]
+            interceptors = [
+                taps.Replacer(self._index_replacements(replaced), self._channels_first_check),
+                *interceptors,
+            ]
         with taps.intercept(self.tree.values(), reader, *interceptors):
-            outputs = self._named(self.call(inputs))
+            outputs = self._name_outputs(self.call(inputs))
         folded = sum(getattr(interceptor, "folded", 0) for interceptor in interceptors)
         read = {address: self._read(address, reader) for address in reads}
         return Trace(outputs, read, folded, self.channels_first)
 
     def _reader(self):
-        return taps.Reader(self._turning)
+        return taps.Reader(self._channels_first_check)
 
     @property
-    def _turning(self):
+    def _channels_first_check(self):
         """`(layer, tensor) -> bool`, whether a layer has put channels first there; None where none does."""
-        return layout.turned if self.channels_first else None
+        return layout.puts_channels_first if self.channels_first else None
 
-    def _by_layer(self, replaced):
+    def _index_replacements(self, replaced):
         replacements = {}
         for address, tensor in replaced.items():
             path, _, call = address.partition("@")
@@ -295,7 +298,7 @@ class Network:
         path, _, call = address.partition("@")
         outputs = reader.outputs.get(id(self.tree[path]), [])
         tensor = outputs[int(call or 0)] if int(call or 0) < len(outputs) else None
-        loop = looped(path, self.tree)
+        loop = enclosing_loop(path, self.tree)
         if loop or not reader.sees(tensor):
             reason = (
                 f"it runs inside the loop of {loop!r}, whose own output can be read"
@@ -310,7 +313,7 @@ class Network:
         tokens that hold the patches of a picture and move the outputs. Raises Refused if none.
         """
         if "spatial" not in self._lazy:
-            self._lazy["spatial"] = defaults.spatial(self)
+            self._lazy["spatial"] = defaults.last_spatial(self)
         return self._lazy["spatial"]
 
     @property
@@ -322,7 +325,7 @@ class Network:
 
     def last_hidden(self):
         """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""
-        return defaults.hidden(self)
+        return defaults.last_hidden(self)
 
     def default_layer(self, resolution):
         """The layer that a method looks at by itself: str. resolution: the method's tag, "layer" (a CAM needs positions) or
@@ -348,13 +351,13 @@ class Network:
         if path not in self.tree or not path or (at and not call.isdecimal()):
             raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
 
-    def spatial(self, address, axes=None):
+    def check_positions(self, address, axes=None):
         """The address itself. Raises Refused for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
         self.refuse_unknown(address)
-        if not defaults.has_extent(self._shapes.get(address), None if axes is None else axes + 2):
+        if not defaults.has_positions(self._shapes.get(address), None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
             raise Refused(
-                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.offered(self)}"
+                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.describe_candidates(self)}"
             )
         return address
 
@@ -371,7 +374,7 @@ class Network:
         state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
         """
         self._check_state(state)
-        with self.alone():
+        with self.exclusive():
             before = self.state(state)
             self._swapping.append(threading.get_ident())
             try:
@@ -382,7 +385,7 @@ class Network:
                 self._swapping.pop()
 
     @contextlib.contextmanager
-    def alone(self):
+    def exclusive(self):
         """While open, no other thread asks the network or changes its weights.
 
         Raises Refused where another thread keeps other weights in it for long: it may be waiting for this one.
@@ -404,13 +407,13 @@ class Network:
 
         Nothing is copied: it costs some milliseconds.
         """
-        with self.alone():
-            return snapshot.taken(self, self._held)
+        with self.exclusive():
+            return snapshot.take(self, self._held)
 
     def restore(self, before):
         """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
-        with self.alone():
-            return snapshot.restored(self, before)
+        with self.exclusive():
+            return snapshot.restore(self, before)
 
     @property
     def wiring(self):
@@ -459,7 +462,7 @@ class Network:
 
     def _build(self):
         if not self.model.built or not self.model.weights:
-            self.model(tf.nest.map_structure(blank, self.declared), training=False)
+            self.model(tf.nest.map_structure(zero_sample, self.declared), training=False)
 
     def call(self, inputs):
         """What the Keras model gives for inputs as the lab has them, with channels last. Only inside a tf.function.
@@ -467,12 +470,14 @@ class Network:
         Every call starts from reset states, and none is kept.
         """
         if self.channels_first:
-            inputs = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, inputs)
+            inputs = tf.nest.map_structure(
+                lambda leaf: layout.to_channels_first(leaf) if len(leaf.shape) > 3 else leaf, inputs
+            )
         return self._run(tf.nest.map_structure(_as_declared, inputs, self.declared))
 
     def _run(self, inputs):
         layers = self.tree.values()
-        with floats_let_through(layers), taps.stateless(layers):
+        with allow_floats(layers), taps.stateless(layers):
             return self.model(inputs, training=False)
 
     def _refuse_nan(self):
@@ -487,7 +492,7 @@ class Network:
         def look(inputs):
             reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
-                outputs = self._named(self.call(inputs))
+                outputs = self._name_outputs(self.call(inputs))
             _refuse_writes(reader.graph)
             survey["reader"] = {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()}
             survey["order"] = reader.order
@@ -495,7 +500,7 @@ class Network:
             logits = {name: trace.logits(name) for name in outputs}
             survey["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
             survey["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
-            survey["readable"], survey["leading"] = self._reached(reader, list(logits.values()))
+            survey["readable"], survey["leading"] = self._readable_addresses(reader, list(logits.values()))
             survey["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
             survey["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
             survey["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
@@ -507,7 +512,7 @@ class Network:
         self.integer_outputs = {name: dtype.name for name, dtype in survey["dtypes"].items() if not dtype.is_floating}
         # Outputs of a function that was saved without its layers, behind which nothing can be seen.
         self.closed = survey["closed"]
-        self._layers = self._rows(survey["reader"], survey["order"])
+        self._layers = self._layer_rows(survey["reader"], survey["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
                 _addresses(path, survey["reader"][id(self.tree[path])]) for path in self._layers
@@ -518,24 +523,24 @@ class Network:
         self.readable = [address for address in self._shapes if address in survey["readable"]]
         self.leading = survey["leading"]
 
-    def _reached(self, reader, outputs):
+    def _readable_addresses(self, reader, outputs):
         tensors = {
             address: tensor
             for path, layer in self.tree.items()
             for address, tensor in _addresses(path, reader.outputs.get(id(layer), []) if path else [])
-            if defaults.readable(path, tensor, reader, self.tree)
+            if defaults.is_readable(path, tensor, reader, self.tree)
         }
-        return set(tensors), defaults.leading(tensors, outputs)
+        return set(tensors), defaults.addresses_leading_to(tensors, outputs)
 
-    def _rows(self, shapes, order):
+    def _layer_rows(self, shapes, order):
         last = {key: position for position, key in enumerate(order)}
         paths = sorted(
             (path for path in self.tree if path and id(self.tree[path]) in last),
             key=lambda path: last[id(self.tree[path])],
         )
-        return {path: self._row(path, self.tree[path], shapes[id(self.tree[path])]) for path in paths}
+        return {path: self._layer_row(path, self.tree[path], shapes[id(self.tree[path])]) for path in paths}
 
-    def _row(self, path, layer, calls):
+    def _layer_row(self, path, layer, calls):
         return Layer(path, type(layer).__name__, calls[0], layer.count_params() if layer.built else 0, len(calls))
 
     def sample_bytes(self):
@@ -550,8 +555,8 @@ class Network:
         ]
         return 2 * max(1, sum(sizes))
 
-    def _named(self, outputs):
-        return named(outputs, list(getattr(self.model, "output_names", None) or []))
+    def _name_outputs(self, outputs):
+        return name_outputs(outputs, list(getattr(self.model, "output_names", None) or []))
 
     def _flatten(self, inputs):
         try:
@@ -564,7 +569,7 @@ class Network:
             if len(flat) == 1 and not isinstance(single, (dict, list, tuple)):
                 return [single]
             raise Refused(
-                f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(inputs)}."
+                f"Inputs come in the structure that the model takes, {_describe_structure(self.spec)}. Received: {_describe_structure(inputs)}."
             ) from None
         return tf.nest.flatten(inputs)
 
@@ -574,7 +579,7 @@ class Network:
             ("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)
         ]
 
-    def _taken_words(self):
+    def _describe_inputs(self):
         return ", ".join(f"{name} {tuple(spec.shape)}" for name, spec in self.places())
 
     def _preprocessing(self):
@@ -624,25 +629,25 @@ def _flatten_with_path(structure):
     return keras.tree.flatten_with_path(structure) if isinstance(structure, (dict, list, tuple)) else [((), structure)]
 
 
-def _units(shape):
+def _unit_count(shape):
     """How many units an output of a shape has (at each position): int, 1 for [batch]; None where that is free."""
     return shape[-1] if len(shape) > 1 else 1
 
 
-def _called(names, name):
+def _indices_named(names, name):
     """The indices of the classes of a name, as it is written or else whatever its capitals."""
     exact = [index for index, other in enumerate(names) if other == name]
     return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
 
 
-def _index(name):
+def _as_index(name):
     """A class's index given as a whole number or its text: int, or None."""
     if isinstance(name, (numbers.Real, np.bool_)) and float(name).is_integer():
         return int(name)
     return int(name) if isinstance(name, str) and name.isdecimal() else None
 
 
-def _words(structure):
+def _describe_structure(structure):
     if isinstance(structure, dict):
         return "a dict of " + ", ".join(structure)
     if isinstance(structure, (list, tuple)):

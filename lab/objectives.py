@@ -110,7 +110,7 @@ class Objective:
             )
         )
 
-    def about(self, classes):
+    def for_classes(self, classes):
         """The same question about other classes, one a sample, of the same output and over the same region; for an objective of one term."""
         ((weight, term),) = self.terms
         return Objective(((weight, replace(term, numbers=(tuple(classes), *term.numbers[1:]))),))
@@ -125,13 +125,13 @@ class Objective:
 
         Raises Refused where a list is neither 1 nor `batch` long.
         """
-        return tuple(tuple(_rows(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
+        return tuple(tuple(_broadcast_numbers(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
 
     def __str__(self):
-        return " + ".join(_words(weight, term) for weight, term in self.terms).replace("+ -", "- ")
+        return " + ".join(_describe_term(weight, term) for weight, term in self.terms).replace("+ -", "- ")
 
 
-def _rows(rows, batch, term):
+def _broadcast_numbers(rows, batch, term):
     values = np.asarray(rows)
     values = values.astype("int32" if values.dtype.kind in "iu" else "float32")
     if len(values) not in (1, batch):
@@ -141,7 +141,7 @@ def _rows(rows, batch, term):
     return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
 
 
-def _words(weight, term):
+def _describe_term(weight, term):
     indices = list(term.numbers[0]) if term.numbers and np.ndim(term.numbers[0]) == 1 else []
     shown = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
     place = [", ".join(term.paths) or term.where] if term.where else []
@@ -149,14 +149,14 @@ def _words(weight, term):
     return (f"{weight:g} * " if weight != 1 else "") + f"{term.kind}({inside})"
 
 
-def _indices(value, rule):
+def _as_indices(value, rule):
     listed = np.atleast_1d(np.asarray(list(value) if isinstance(value, range) else value))
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or (listed < 0).any() or not len(listed):
         raise Refused(f"{rule} is an index of 0 or more, or a list of them. Received: {value!r}.")
     return tuple(int(index) for index in listed)
 
 
-def _vectors(value):
+def _as_vectors(value):
     listed = np.atleast_2d(np.asarray(value, "float64"))
     if listed.ndim != 2 or not np.isfinite(listed).all() or not listed.size:
         raise Refused(
@@ -165,21 +165,21 @@ def _vectors(value):
     return tuple(tuple(row) for row in listed.tolist())
 
 
-def _window(pair, rule):
-    first, last = _indices(pair, f"A window's {rule}") if np.size(pair) == 2 else (1, 0)
+def _as_window(pair, rule):
+    first, last = _as_indices(pair, f"A window's {rule}") if np.size(pair) == 2 else (1, 0)
     if first > last:
         raise Refused(f"A window's {rule} are (first, last), first <= last. Received: {pair!r}.")
     return ((first, last),)
 
 
-def _one(kind, where, *numbers):
+def _single_term(kind, where, *numbers):
     return Objective(((1.0, Term(kind, where, numbers)),))
 
 
 @register
 def logit(index, *, output=None):
     """The score of a class before softmax or sigmoid: an index, or one per sample; `output` names one of several outputs."""
-    return _one("logit", output, _indices(index, "A class"))
+    return _single_term("logit", output, _as_indices(index, "A class"))
 
 
 @register
@@ -189,7 +189,7 @@ def class_score(index, *, output=None):
     Of several units the logit; of one unit, which tells two classes apart, the unit before its sigmoid for class 1 and minus
     that for class 0.
     """
-    return _one("class_score", output, _indices(index, "A class"))
+    return _single_term("class_score", output, _as_indices(index, "A class"))
 
 
 @register
@@ -207,19 +207,19 @@ def region(index, mask=None, *, output=None):
     weights = tuple(tuple(np.asarray(row, "float64").tolist()) for row in rows)
     if any(not np.isfinite(row).all() or min(row) < 0 or not any(row) for row in weights):
         raise Refused("A region holds at least one position, with weights of 0 or more. Received: none, or others.")
-    return _one("region", output, _indices(index, "A class"), weights)
+    return _single_term("region", output, _as_indices(index, "A class"), weights)
 
 
 @register
 def token(index, position, *, output=None):
     """The score of a class at one position of an output [batch, positions, classes]: an index and a position, or one of each per sample."""
-    return _one("token", output, _indices(index, "A class"), _indices(position, "A position"))
+    return _single_term("token", output, _as_indices(index, "A class"), _as_indices(position, "A position"))
 
 
 @register
 def channel(layer, index):
     """The mean over positions of a channel of a layer: an index, or one per sample."""
-    return _one("channel", layer, _indices(index, "A channel"))
+    return _single_term("channel", layer, _as_indices(index, "A channel"))
 
 
 def goal(layer, units):
@@ -233,15 +233,15 @@ def neuron(layer, index, row=None, column=None):
 
     Row and column count from 0 and may be lists, one entry per sample.
     """
-    rows = _CENTRE if row is None else _indices(row, "A row")
-    columns = _CENTRE if column is None else _indices(column, "A column")
-    return _one("neuron", layer, _indices(index, "A channel"), rows, columns)
+    rows = _CENTRE if row is None else _as_indices(row, "A row")
+    columns = _CENTRE if column is None else _as_indices(column, "A column")
+    return _single_term("neuron", layer, _as_indices(index, "A channel"), rows, columns)
 
 
 @register
 def layer(path):
     """The mean square of a whole layer (DeepDream; Mordvintsev, Olah, Tyka 2015)."""
-    return _one("layer", path)
+    return _single_term("layer", path)
 
 
 @register
@@ -254,27 +254,27 @@ def direction(layer, vector, row=None, column=None, power=0.0):
     if (row is None) != (column is None):
         raise Refused(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
     if row is None:
-        return _one("direction", layer, _vectors(vector), (float(power),))
-    place = (_indices(row, "A row"), _indices(column, "A column"))
-    return _one("direction_at", layer, _vectors(vector), (float(power),), *place)
+        return _single_term("direction", layer, _as_vectors(vector), (float(power),))
+    place = (_as_indices(row, "A row"), _as_indices(column, "A column"))
+    return _single_term("direction_at", layer, _as_vectors(vector), (float(power),), *place)
 
 
 @register
 def cosine(layer, vector):
     """The cosine between a layer's mean over positions and a vector [channels], or one per sample."""
-    return _one("cosine", layer, _vectors(vector))
+    return _single_term("cosine", layer, _as_vectors(vector))
 
 
 @register
 def weighted(layer, indices, weights):
     """A weighted sum of channels' means: indices and weights [channels], or one list per sample [batch, channels]."""
     channels = np.atleast_2d(np.asarray(indices))
-    shares = _vectors(weights)
+    shares = _as_vectors(weights)
     if channels.shape != np.shape(shares):
         raise Refused(
             f"Every channel has its weight. Received: {channels.shape} channels and {np.shape(shares)} weights."
         )
-    return _one("weighted", layer, tuple(_indices(row, "A channel") for row in channels), shares)
+    return _single_term("weighted", layer, tuple(_as_indices(row, "A channel") for row in channels), shares)
 
 
 @register
@@ -287,8 +287,8 @@ def interpolation(layer, first, second, count=6):
 @register
 def group(layer, index, rows, columns):
     """The mean of a channel over a window of positions: rows and columns are (first, last), both counted in; channels one or a list."""
-    windows = [_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
-    return _one("group", layer, _indices(index, "A channel"), *windows)
+    windows = [_as_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
+    return _single_term("group", layer, _as_indices(index, "A channel"), *windows)
 
 
 @register
@@ -298,7 +298,7 @@ def likeness(layer, activation, power=0.0):
     """
     flat = np.asarray(activation, "float32")
     flat = flat[None] if flat.ndim in (1, 3) else flat
-    return _one("likeness", layer, _vectors(flat.reshape(len(flat), -1)), (float(power),))
+    return _single_term("likeness", layer, _as_vectors(flat.reshape(len(flat), -1)), (float(power),))
 
 
 def custom(function, layers):
@@ -350,7 +350,7 @@ def _check_class(term, outputs):
     if term.where is not None and term.where not in outputs:
         raise Refused(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
     shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
-    _CHECKED[term.kind](term, shape)
+    _CLASS_CHECKS[term.kind](term, shape)
     units = shape[-1] if len(shape) > 1 else 1
     if term.kind == "logit" and units == 1 and max(term.numbers[0]) == 1:
         raise Refused(
@@ -381,7 +381,12 @@ def _check_token(term, shape):
     _check_range("A position", term.numbers[1], shape[1], "token")
 
 
-_CHECKED = {"logit": _check_one_score, "class_score": _check_one_score, "region": _check_region, "token": _check_token}
+_CLASS_CHECKS = {
+    "logit": _check_one_score,
+    "class_score": _check_one_score,
+    "region": _check_region,
+    "token": _check_token,
+}
 
 
 def _check_channel(term, shape):
@@ -401,12 +406,12 @@ def _check_channel(term, shape):
         _check_range("A channel", term.numbers[0], shape[-1], term.where)
     if term.kind == "weighted":
         _check_range("A channel", [max(row) for row in term.numbers[0]], shape[-1], term.where)
-    if term.kind in _PLACED:
+    if term.kind in _POSITION_NUMBERS:
         _check_place(term, shape)
 
 
 # Kinds that name a position, and where their numbers do.
-_PLACED = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
+_POSITION_NUMBERS = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
 
 
 def _check_place(term, shape):
@@ -414,7 +419,7 @@ def _check_place(term, shape):
         if term.kind != "neuron":
             raise Refused(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
         return
-    for name, place, size in zip(("A row", "A column"), _PLACED[term.kind], shape[1:3]):
+    for name, place, size in zip(("A row", "A column"), _POSITION_NUMBERS[term.kind], shape[1:3]):
         numbers = term.numbers[place]
         if numbers != _CENTRE:
             _check_range(name, [int(np.max(values)) for values in numbers], size, term.where)

@@ -4,7 +4,7 @@ from lab.environment import tf
 from lab.refusal import Refused
 
 
-def named(outputs, names):
+def name_outputs(outputs, names):
     """Every tensor of a structure of outputs under a name: dict. Raises Refused where there is none.
 
     names: what the model calls the parts of a list. Those of dicts are their keys, with parts of parts as "box/xy"; what is no

@@ -26,14 +26,14 @@ _PLAIN = {
 }
 
 
-class _Fired(threading.local):
+class _RuleLog(threading.local):
     """One list a trace that this thread has under way, the innermost last: rules note there which operations they served."""
 
     def __init__(self):
         self.lists = []
 
 
-_fired = _Fired()
+_fired = _RuleLog()
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def override(rule):
 
 def _refuse_missed(graph, names, rule):
     """Every ReLU-like operation of the graph was made under the rule, and at least one of them was met by a gradient."""
-    missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _ruled(op, rule)]
+    missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _follows_rule(op, rule)]
     if missed:
         raise Refused(
             f"The {rule} rule holds for every ReLU-like activation. Received: {missed[0]!r}, made without it."
@@ -69,7 +69,7 @@ def _refuse_missed(graph, names, rule):
         )
 
 
-def _ruled(op, rule):
+def _follows_rule(op, rule):
     try:
         return op.get_attr("_gradient_op_type").decode() == f"lab_{rule}_{op.type}"
     except ValueError:

@@ -1,7 +1,7 @@
 """Preprocessing: RGB images in 0..255 <-> what a network takes.
 
 Whatever function a network came with, the lab needs it as an affine map of colours, so that it can be undone and run
-inside a graph: inputs = images @ matrix + offset. `probed` finds that map for a function, and refuses one that has none.
+inside a graph: inputs = images @ matrix + offset. `probe_preprocessing` finds that map for a function, and refuses one that has none.
 """
 
 import warnings
@@ -38,13 +38,13 @@ class Preprocessing:
         if fit not in FITS:
             raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
         batch, tops = [], []
-        for image in _listed(images, self.channels):
-            image = _image(image, self.channels)
+        for image in _as_list(images, self.channels):
+            image = _check_image(image, self.channels)
             tops.append(float(image.max()) if image.dtype.kind == "f" else 255.0)
-            batch.append(_resized(image, size, fit))
+            batch.append(_resize(image, size, fit))
         if not batch:
             raise Refused("A batch holds at least one image. Received: none.")
-        _warn_of_shares(max(tops))
+        _warn_of_unit_range(max(tops))
         return self.apply(np.stack(batch))
 
     def apply(self, images):
@@ -69,21 +69,21 @@ def ranged(low, high, channels=3):
     return Preprocessing(tuple(map(tuple, matrix.tolist())), (float(low),) * channels)
 
 
-def probed(function, channels=3):
+def probe_preprocessing(function, channels=3):
     """The affine map of colours that a function on images [images, rows, columns, channels] in 0..255 amounts to.
 
     Raises Refused where the function is none, shown by trying it on random images.
     """
     corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
-    responses = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype(
-        "float64"
-    )
+    responses = _call_checked(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[
+        :, 0, 0, :
+    ].astype("float64")
     matrix = (responses[1:] - responses[0]) / 255.0
     preprocessing = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(responses[0].tolist()))
     trial = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, channels)).astype("float32")
     scale = np.abs(responses).max() + 1e-12
     if (
-        np.abs(_called(function, trial.copy()) - preprocessing.apply(trial)).max() > 1e-4 * scale
+        np.abs(_call_checked(function, trial.copy()) - preprocessing.apply(trial)).max() > 1e-4 * scale
         or np.linalg.matrix_rank(matrix) < channels
     ):
         raise Refused(
@@ -92,14 +92,14 @@ def probed(function, channels=3):
     return preprocessing
 
 
-def _called(function, images):
+def _call_checked(function, images):
     result = np.asarray(function(images))
     if result.shape != images.shape:
         raise Refused(f"preprocess= keeps the shape of the images. Received: {images.shape} -> {result.shape}.")
     return result
 
 
-def _listed(images, channels):
+def _as_list(images, channels):
     """The images of a list, of a batch, or of one."""
     if isinstance(images, Image.Image):
         return [images]
@@ -110,7 +110,7 @@ def _listed(images, channels):
     return [images] if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, channels)) else images
 
 
-def _image(image, channels):
+def _check_image(image, channels):
     """An image as an array [rows, columns, channels], checked."""
     image = from_pillow(image, channels) if isinstance(image, Image.Image) else np.asarray(image)
     if image.ndim == 2:
@@ -124,7 +124,7 @@ def _image(image, channels):
     return as_channels(image, channels)
 
 
-def _warn_of_shares(top):
+def _warn_of_unit_range(top):
     """top: the largest value of all images. Between black and 1 they are most likely given in 0..1."""
     if 0 < top <= 1:
         warnings.warn(
@@ -133,7 +133,7 @@ def _warn_of_shares(top):
         )
 
 
-def _resized(image, size, fit):
+def _resize(image, size, fit):
     if size is None:
         raise Refused(
             "Images are resized to the network's size. Received: a network without one; give size= to lab.load."

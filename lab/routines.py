@@ -56,13 +56,13 @@ def class_logits(network, inputs, output=None):
         raise Refused(f"Classes have one score each, [batch, classes]. Received: {name!r} of {network.outputs[name]}.")
     values = outputs(network, inputs)[name]
     values = values.reshape(len(values), -1)
-    probable = network.closed[name] and _probable(values)
+    probable = network.closed[name] and _are_probabilities(values)
     if values.shape[1] == 1:
         values = np.concatenate([1 - values if probable else np.zeros_like(values), values], axis=1)
     return np.log(np.maximum(values, np.finfo("float32").tiny)) if probable else values
 
 
-def _probable(values):
+def _are_probabilities(values):
     """Whether outputs read as probabilities, of a closed model, whose softmax or sigmoid no one can take off: bool."""
     summed = values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1, atol=1e-3)
     return bool(((values >= 0) & (values <= 1)).all() and summed)
@@ -148,7 +148,7 @@ def gradient(network, inputs, objective, *, rule=None):
     def body(batched, weights):
         inputs, numbers = batched
         with contextlib.nullcontext() if rule is None else override(rule):
-            return differentiated(network, objective, weights, inputs, numbers)
+            return score_and_gradient(network, objective, weights, inputs, numbers)
 
     refuse_integers(network)
     return run(network, ("gradient", objective.structure, rule), body, *prepare(network, inputs, objective))
@@ -165,7 +165,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         inputs, numbers = batched
         trace = network.trace(inputs, [*objective.paths, path])
         activation = trace.activations[path]
-        slope = _reached(score(objective.structure, weights, numbers, trace), activation, path, objective)
+        slope = _gradient_at(score(objective.structure, weights, numbers, trace), activation, path, objective)
         return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
 
     network.check(objective)
@@ -173,7 +173,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
     return run(network, key, body, *prepare(network, inputs, objective))
 
 
-def replaced(network, inputs, objective, path, activations, *, slope=False):
+def replace_activations(network, inputs, objective, path, activations, *, slope=False):
     """The score of each sample when other activations [batch, ...] go on from a layer, float32 [batch]; with `slope` its gradient there.
 
     What lies before the layer is not computed, unless something leads around it. Raises Refused where the score does not
@@ -184,7 +184,7 @@ def replaced(network, inputs, objective, path, activations, *, slope=False):
         inputs, numbers, activation = batched
         trace = network.trace(inputs, objective.paths, replaced={path: activation})
         scores = score(objective.structure, weights, numbers, trace)
-        slopes = _reached(scores, activation, path, objective)
+        slopes = _gradient_at(scores, activation, path, objective)
         return tf.cast(slopes if slope else scores, tf.float32)
 
     (arrays, numbers), weights = prepare(network, inputs, objective)
@@ -208,13 +208,15 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
         def step(start, sums):
             indices = start + tf.range(width)
-            drawn, shares, factors = _drawn(network, draw, inputs, beside, options, indices, samples)
+            drawn, shares, factors = _draw_samples(network, draw, inputs, beside, options, indices, samples)
             repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
-            _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
+            _, slopes = score_and_gradient(
+                network, objective, weights, tf.nest.map_structure(_merge_samples, drawn), repeated
+            )
             slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
-            slopes = _times(slopes, factors)
+            slopes = _multiply_factors(slopes, factors)
             return start + width, tf.nest.map_structure(
-                lambda total, power: total + power, sums, _powers(slopes, shares, squares)
+                lambda total, power: total + power, sums, _power_sums(slopes, shares, squares)
             )
 
         sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
@@ -226,7 +228,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     batched = (arrays, numbers, arrays if beside is None else beside)
     most = chunks.size(network)
     rows = min(len(tf.nest.flatten(arrays)[0]), most)
-    shared = (weights, options, np.int32(samples), np.int32(width_of(samples, max(1, most // rows))))
+    shared = (weights, options, np.int32(samples), np.int32(sample_width(samples, max(1, most // rows))))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
     return sums if squares else sums[0]
 
@@ -247,14 +249,14 @@ def batch_statistics(network, inputs, paths):
         return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
     arrays, selected = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
-    with network.alone():
-        moments, logits = _compiled(network, ("statistics",), body, arrays, selected)(arrays, selected)
+    with network.exclusive():
+        moments, logits = _compile(network, ("statistics",), body, arrays, selected)(arrays, selected)
     return {
         path: tuple(moment.numpy() for moment in pair) for path, pair in zip(norms, moments) if path in set(paths)
     }, logits.numpy()
 
 
-def differentiated(network, objective, weights, inputs, numbers):
+def score_and_gradient(network, objective, weights, inputs, numbers):
     """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros where a leaf is not used)."""
     trace = network.trace(inputs, objective.paths)
     scores = score(objective.structure, weights, numbers, trace)
@@ -276,23 +278,23 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
     most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
     """
     most = chunks.size(network) if most is None else most
-    with network.alone():
-        function = _compiled(network, key, body, batched, shared)
+    with network.exclusive():
+        function = _compile(network, key, body, batched, shared)
         return chunks.over(
             function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
         )
 
 
-def width_of(samples, most):
+def sample_width(samples, most):
     """How many samples to take at once, at most `most`: the fewest rounds, with the least waste in the last: int."""
     candidates = range(max(1, most // 2), max(1, min(most, samples)) + 1)
     return min(candidates, key=lambda width: (-(-samples // width) * width, -width), default=1)
 
 
-def _compiled(network, key, body, batched, shared):
+def _compile(network, key, body, batched, shared):
     signature = (
-        tf.nest.map_structure(lambda array: _spec(array, rows=True), batched),
-        tf.nest.map_structure(_spec, shared),
+        tf.nest.map_structure(lambda array: _tensor_spec(array, rows=True), batched),
+        tf.nest.map_structure(_tensor_spec, shared),
     )
     wiring = network.wiring
     key = (key, network.fold, network.jit, tuple(id(part) for part in wiring), str(signature))
@@ -309,7 +311,7 @@ def _compiled(network, key, body, batched, shared):
     return network.compiled[key]
 
 
-def _spec(array, rows=False):
+def _tensor_spec(array, rows=False):
     """Rows are counted at run time, and so is a list of numbers that all rows share (a path's nodes, say)."""
     array = np.asarray(array)
     return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim == 1 else array.shape, array.dtype)
@@ -327,7 +329,7 @@ def refuse_integers(network):
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         behind = (
             "it was asked in front of its Embedding layer; the lab's own methods, such as gradient, ask behind it"
-            if network.taken.known
+            if network.accepted.known
             else "it embeds them in no Embedding layer that the lab can see"
         )
         raise Refused(
@@ -335,7 +337,7 @@ def refuse_integers(network):
         )
 
 
-def _drawn(network, draw, inputs, beside, options, indices, samples):
+def _draw_samples(network, draw, inputs, beside, options, indices, samples):
     """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and factors or None of each leaf.
 
     Masked steps are as they were in every sample, and count for nothing in what is drawn for the others.
@@ -345,7 +347,7 @@ def _drawn(network, draw, inputs, beside, options, indices, samples):
     flat = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside), network.masks(inputs))
     for number, (leaf, other, mask) in enumerate(flat):
         if leaf.dtype.is_floating:
-            drawn, shares, factors = draw(levelled(leaf, mask), other, options, sample_indices, number)
+            drawn, shares, factors = draw(fill_masked(leaf, mask), other, options, sample_indices, number)
             if mask is not None:
                 drawn = tf.where(mask[:, None], leaf[:, None], drawn)
                 factors = None if factors is None else tf.where(mask[:, None], tf.zeros_like(factors), factors)
@@ -356,7 +358,7 @@ def _drawn(network, draw, inputs, beside, options, indices, samples):
     return structure, tf.where(indices < samples, shares, 0.0), [factors for _, factors in leaves]
 
 
-def levelled(leaf, mask):
+def fill_masked(leaf, mask):
     """An input with the mean of each sample's other numbers in place of masked ones: so its lowest and highest are its own."""
     if mask is None:
         return leaf
@@ -368,12 +370,12 @@ def levelled(leaf, mask):
     return tf.where(mask, mean, leaf)
 
 
-def _times(slopes, factors):
+def _multiply_factors(slopes, factors):
     flat = [slope if factor is None else slope * factor for slope, factor in zip(tf.nest.flatten(slopes), factors)]
     return tf.nest.pack_sequence_as(slopes, flat)
 
 
-def _reached(scores, activation, path, objective):
+def _gradient_at(scores, activation, path, objective):
     """The gradient of scores at a layer's activation. Raises Refused where there is none."""
     slope = tf.gradients(scores, activation)[0]
     if slope is None:
@@ -387,18 +389,18 @@ def _zeros(leaf):
     return tf.zeros_like(leaf, leaf.dtype if leaf.dtype.is_floating else tf.float32)
 
 
-def _rows(leaf):
+def _merge_samples(leaf):
     return tf.reshape(leaf, tf.concat([[-1], tf.shape(leaf)[2:]], 0))
 
 
-def _powers(slopes, shares, squares):
+def _power_sums(slopes, shares, squares):
     def total(power):
-        return tf.nest.map_structure(lambda slope: _weighted(slope**power, shares), slopes)
+        return tf.nest.map_structure(lambda slope: _weighted_sum(slope**power, shares), slopes)
 
     return (total(1), total(2)) if squares else (total(1),)
 
 
-def _weighted(slopes, shares):
+def _weighted_sum(slopes, shares):
     """Sum over the second axis, weighted: [batch, width, ...] and [width] -> [batch, ...].
 
     Not by einsum: it becomes a product of matrices with one column, and oneDNN's (TensorFlow 2.21, CPU) writes beyond its

@@ -18,7 +18,7 @@ def score(structure, weights, numbers, trace):
     for position, (kind, where, linear, function) in enumerate(structure):
         if kind == "custom":
             read = {path: _read(trace.activations[path], linear) for path in where}
-            term = _one_score(function(read), where)
+            term = _check_one_score(function(read), where)
         else:
             activation = trace.logits(where) if kind in OUTPUTS else trace.activations[where]
             term = _KINDS[kind](_read(activation, linear), *numbers[position])
@@ -32,7 +32,7 @@ def _read(activation, linear):
     return tf.cast(activation, tf.float32) if activation.dtype in (tf.float16, tf.bfloat16) else activation
 
 
-def _one_score(scores, where):
+def _check_one_score(scores, where):
     scores = tf.convert_to_tensor(scores)
     if scores.shape.rank != 1:
         raise Refused(
@@ -92,18 +92,18 @@ def _layer(activation):
 
 
 def _direction(activation, vector, power):
-    return _projected(pooled(activation), vector, power)
+    return _project(pooled(activation), vector, power)
 
 
 def _direction_at(activation, vector, power, row, column):
-    return _projected(tf.gather_nd(activation, tf.stack([row, column], axis=1), batch_dims=1), vector, power)
+    return _project(tf.gather_nd(activation, tf.stack([row, column], axis=1), batch_dims=1), vector, power)
 
 
 def _likeness(activation, vector, power):
-    return _projected(tf.reshape(activation, [tf.shape(activation)[0], -1]), vector, power)
+    return _project(tf.reshape(activation, [tf.shape(activation)[0], -1]), vector, power)
 
 
-def _projected(values, vector, power):
+def _project(values, vector, power):
     """<values, vector> times the cosine to a power, the cosine at least .1, so that nothing starts with a gradient of zero."""
     vector, power = tf.cast(vector, values.dtype), tf.cast(power, values.dtype)
     product = tf.reduce_sum(values * vector, axis=1)
@@ -119,12 +119,12 @@ def _weighted(activation, indices, weights):
 
 def _group(activation, index, rows, columns):
     values = tf.gather(activation, index, axis=3, batch_dims=1)
-    inside = [_between(tf.shape(values)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
+    inside = [_in_window(tf.shape(values)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
     shares = tf.cast(inside[0][:, :, None] & inside[1][:, None, :], values.dtype)
     return tf.reduce_sum(values * shares, axis=(1, 2)) / tf.reduce_sum(shares, axis=(1, 2))
 
 
-def _between(count, pair):
+def _in_window(count, pair):
     at = tf.range(count)[None]
     return (at >= pair[:, :1]) & (at <= pair[:, 1:])
 

@@ -35,25 +35,31 @@ class Snapshot:
     attributes: dict
     trainable: dict
     compiled: frozenset
-    passing: frozenset
+    transient: frozenset
 
 
-def taken(network, variables):
-    """The snapshot of a network; variables: what is `held` by its layers."""
-    held = variables | _beside(network.model)
-    values = {name: (variable, _value(variable)) for name, variable in held.items()}
+def take(network, variables):
+    """The snapshot of a network; variables: what its layers hold (`held_variables`)."""
+    every_variable = variables | _training_variables(network.model)
+    values = {name: (variable, _value(variable)) for name, variable in every_variable.items()}
     attributes = {
         (path, name): (layer, layer.__dict__.get(name, _ABSENT))
         for path, layer in network.tree.items()
-        for name in (*_ATTRIBUTES, *(name for name in _arguments(type(layer)) if name in layer.__dict__))
+        for name in (*_ATTRIBUTES, *(name for name in _constructor_arguments(type(layer)) if name in layer.__dict__))
     }
-    attributes |= {("network", name): (network, network.__dict__.get(name, _ABSENT)) for name in _of_network(network)}
-    trainable = {name: variable.trainable for name, variable in held.items() if isinstance(variable, keras.Variable)}
-    return Snapshot(values, attributes, trainable, frozenset(network.compiled), _passing(network.tree, held))
+    attributes |= {
+        ("network", name): (network, network.__dict__.get(name, _ABSENT)) for name in _network_attributes(network)
+    }
+    trainable = {
+        name: variable.trainable for name, variable in every_variable.items() if isinstance(variable, keras.Variable)
+    }
+    return Snapshot(
+        values, attributes, trainable, frozenset(network.compiled), _transient_names(network.tree, every_variable)
+    )
 
 
 @functools.cache
-def _arguments(kind):
+def _constructor_arguments(kind):
     """What layers of a type are made with: the names of the arguments that its class and those above it take, a tuple of str.
 
     Under these names a layer keeps how it computes (an epsilon, a slope, a stride); what it notes elsewhere while it runs is its own.
@@ -62,7 +68,7 @@ def _arguments(kind):
     return tuple(sorted({name for maker in makers for name in inspect.signature(maker).parameters} - {"self"}))
 
 
-def _of_network(network):
+def _network_attributes(network):
     """The attributes and methods of a network, any of which could be another one afterwards."""
     methods = {name for name, attribute in vars(type(network)).items() if inspect.isfunction(attribute)}
     return {*vars(network), *methods} - {*_COUNTED}
@@ -73,13 +79,13 @@ def wiring(layers):
     return tuple(layer.__dict__.get(name) for layer in layers.values() for name in ("activation", "call"))
 
 
-def restored(network, snapshot):
+def restore(network, snapshot):
     """Put back whatever differs -> the names of what did, list of str.
 
     Where layers computed in another way meanwhile, the routines that were compiled meanwhile are compiled again.
     """
     moved = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
-    changed = [name for name in moved if name not in snapshot.passing]
+    changed = [name for name in moved if name not in snapshot.transient]
     rewired = [place for place, (owner, before) in snapshot.attributes.items() if _rewire(owner, place[1], before)]
     for key in set(network.compiled) - snapshot.compiled if rewired else ():
         del network.compiled[key]
@@ -109,30 +115,30 @@ def _put_back(variable, before):
     return True
 
 
-def held(layers):
+def held_variables(layers):
     """Every variable that layers hold, states and seeds included: dict of name to variable."""
     variables = {}
     for path, layer in layers.items():
-        for variable in _attached(layer):
+        for variable in _attached_variables(layer):
             variables.setdefault(id(variable), (f"{path}/{variable.name}".lstrip("/"), variable))
-    return _named(variables.values())
+    return _unique_names(variables.values())
 
 
-def _beside(model):
+def _training_variables(model):
     """The variables of a compiled model's optimizer and metrics: dict of name to variable."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*(optimizer.variables if optimizer else []), *(getattr(model, "metrics_variables", None) or [])]
-    return _named((f"training/{variable.path}", variable) for variable in variables)
+    return _unique_names((f"training/{variable.path}", variable) for variable in variables)
 
 
-def _attached(layer):
+def _attached_variables(layer):
     """The variables among a layer's own attributes, in lists of any depth (a recurrent layer's states), and its seeds'."""
     attributes = [value for value in vars(layer).values() if isinstance(value, (list, tuple, *_VARIABLES))]
     leaves = [leaf for value in attributes for leaf in keras.tree.flatten(value) if isinstance(leaf, _VARIABLES)]
     return [*leaves, *(generator.state for generator in layer._seed_generators)]
 
 
-def _passing(layers, variables):
+def _transient_names(layers, variables):
     """The names of the seeds and recurrent states among variables: frozenset of str."""
     states = [keras.tree.flatten(getattr(layer, "states", None) or []) for layer in layers.values()]
     seeds = [generator.state for layer in layers.values() for generator in layer._seed_generators]
@@ -140,7 +146,7 @@ def _passing(layers, variables):
     return frozenset(name for name, variable in variables.items() if id(variable) in places)
 
 
-def _named(pairs):
+def _unique_names(pairs):
     """Pairs of (name, variable) as a dict, a name that is taken getting the first number that makes it new."""
     named = {}
     for name, variable in pairs:

@@ -21,15 +21,15 @@ def intercept(layers, *interceptors):
     with _tracing, contextlib.ExitStack() as taps:
         thread = threading.get_ident()
         for layer in layers:
-            taps.enter_context(_tapped(layer, interceptors, thread))
+            taps.enter_context(_tap(layer, interceptors, thread))
         yield
 
 
 @contextlib.contextmanager
-def _tapped(layer, interceptors, thread):
+def _tap(layer, interceptors, thread):
     # Written to __dict__ because Keras's __setattr__ would track and convert what it is given.
-    before = {name: layer.__dict__[name] for name in ("call", *_compiled(layer)) if name in layer.__dict__}
-    plain = {name: function.__get__(layer) for name, function in _compiled(layer).items()}
+    before = {name: layer.__dict__[name] for name in ("call", *_plain_methods(layer)) if name in layer.__dict__}
+    plain = {name: function.__get__(layer) for name, function in _plain_methods(layer).items()}
     original = layer.__dict__.get("call", layer.call)
     layer.__dict__.update(plain)
     layer.__dict__["call"] = _chain(layer, plain.get("call", original), original, interceptors, thread)
@@ -41,7 +41,7 @@ def _tapped(layer, interceptors, thread):
         layer.__dict__.update(before)
 
 
-def _compiled(layer):
+def _plain_methods(layer):
     """Methods of a layer that are tf.functions, as plain functions: inside their own trace a tap would be blind."""
     functions = {}
     for base in reversed(type(layer).__mro__):
@@ -56,7 +56,7 @@ def _compiled(layer):
 def _chain(layer, call, untouched, interceptors, thread):
     chained = call
     for interceptor in reversed(interceptors):
-        chained = functools.partial(_through, interceptor, layer, chained)
+        chained = functools.partial(_intercept_call, interceptor, layer, chained)
 
     @functools.wraps(untouched)
     def tapped(*args, **kwargs):
@@ -65,7 +65,7 @@ def _chain(layer, call, untouched, interceptors, thread):
     return tapped
 
 
-def _through(interceptor, layer, call, *args, **kwargs):
+def _intercept_call(interceptor, layer, call, *args, **kwargs):
     return interceptor(layer, call, args, kwargs)
 
 
@@ -102,10 +102,10 @@ class Reader:
     def __call__(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
         turned = self.turned is not None and self.turned(layer, outputs)
-        kept = layout.last(outputs) if turned else outputs
+        kept = layout.to_channels_last(outputs) if turned else outputs
         self.outputs.setdefault(id(layer), []).append(kept)
         self.order.append(id(layer))
-        return layout.first(kept) if turned else outputs
+        return layout.to_channels_first(kept) if turned else outputs
 
     def sees(self, tensor):
         """Whether a tensor belongs to the graph being traced, and not to a loop or a scratch graph inside it."""
@@ -129,7 +129,7 @@ class Replacer:
         if other is None:
             return outputs
         turned = self.turned is not None and self.turned(layer, outputs)
-        return tf.cast(layout.first(other) if turned else other, outputs.dtype)
+        return tf.cast(layout.to_channels_first(other) if turned else other, outputs.dtype)
 
 
 class Folder:
@@ -142,15 +142,15 @@ class Folder:
 
     def __init__(self, exempt=frozenset()):
         self.exempt = exempt
-        self.made = {}
+        self.convolved = {}
         self.folded = 0
 
     def __call__(self, layer, call, args, kwargs):
         if type(layer) in _KERNELS:
             return self._remember(layer, call, args, kwargs)
-        if type(layer) is keras.layers.BatchNormalization and args and id(args[0]) in self.made:
-            source = self.made[id(args[0])]
-            if _foldable(source[1], layer, kwargs):
+        if type(layer) is keras.layers.BatchNormalization and args and id(args[0]) in self.convolved:
+            source = self.convolved[id(args[0])]
+            if _can_fold(source[1], layer, kwargs):
                 self.folded += 1
                 return _fold(*source[1:], layer)
         return call(*args, **kwargs)
@@ -159,29 +159,29 @@ class Folder:
         outputs = call(*args, **kwargs)
         if id(layer) not in self.exempt:
             # The outputs are kept beside their id, so that the id cannot be given to another tensor.
-            self.made[id(outputs)] = (outputs, layer, call, args, kwargs)
+            self.convolved[id(outputs)] = (outputs, layer, call, args, kwargs)
         return outputs
 
 
-def _last(kernel, scale):
+def _scale_last_axis(kernel, scale):
     return kernel * scale
 
 
-def _depthwise(kernel, scale):
+def _scale_depthwise(kernel, scale):
     return kernel * keras.ops.reshape(scale, kernel.shape[-2:])
 
 
 _KERNELS = {
-    keras.layers.Conv1D: _last,
-    keras.layers.Conv2D: _last,
-    keras.layers.Conv3D: _last,
-    keras.layers.Dense: _last,
-    keras.layers.DepthwiseConv1D: _depthwise,
-    keras.layers.DepthwiseConv2D: _depthwise,
+    keras.layers.Conv1D: _scale_last_axis,
+    keras.layers.Conv2D: _scale_last_axis,
+    keras.layers.Conv3D: _scale_last_axis,
+    keras.layers.Dense: _scale_last_axis,
+    keras.layers.DepthwiseConv1D: _scale_depthwise,
+    keras.layers.DepthwiseConv2D: _scale_depthwise,
 }
 
 
-def _foldable(source, norm, kwargs):
+def _can_fold(source, norm, kwargs):
     linear = source.activation is None or source.activation is keras.activations.linear
     last = getattr(source, "data_format", "channels_last") == "channels_last"
     same = source.dtype_policy.name == norm.dtype_policy.name and getattr(source, "quantization_mode", None) is None

@@ -32,13 +32,13 @@ class Grid:
             self.first + down * row + right * column for row in (0, self.rows - 1) for column in (0, self.columns - 1)
         )
 
-    def laid(self, tokens):
+    def unflatten(self, tokens):
         """Tokens [batch, tokens, channels], a tensor or an array, as [batch, rows, columns, channels], without those beside the patches."""
         ops = np if isinstance(tokens, np.ndarray) else tf
         patches = tokens[:, self.first : self.first + self.rows * self.columns]
         sides = (self.columns, self.rows) if self.columns_first else (self.rows, self.columns)
-        laid = ops.reshape(patches, (-1, *sides, tokens.shape[-1]))
-        return ops.transpose(laid, (0, 2, 1, 3)) if self.columns_first else laid
+        rows = ops.reshape(patches, (-1, *sides, tokens.shape[-1]))
+        return ops.transpose(rows, (0, 2, 1, 3)) if self.columns_first else rows
 
 
 def grids(network, candidates):
@@ -49,37 +49,39 @@ def grids(network, candidates):
     if not counts or network.size is None or network.channels_first or not floating:
         return {}
     moves = {}
-    for sides in _sides(network, counts):
-        moves[sides] = _moves(network, list(counts), sides)
-    laid = {}
+    for sides in _candidate_sides(network, counts):
+        moves[sides] = _corner_moves(network, list(counts), sides)
+    grid_of = {}
     for address, count in counts.items():
         # The order is read where so many tokens first appear; behind, where they mix, it must still hold.
-        if count not in laid:
-            laid[count] = _read(moves, address, count)
-        if laid[count] and not _holds(laid[count], moves[laid[count].rows, laid[count].columns][address]):
+        if count not in grid_of:
+            grid_of[count] = _find_grid(moves, address, count)
+        if grid_of[count] and not _keeps_corners(
+            grid_of[count], moves[grid_of[count].rows, grid_of[count].columns][address]
+        ):
             counts = {**counts, address: None}
-    return {address: laid[count] for address, count in counts.items() if laid.get(count)}
+    return {address: grid_of[count] for address, count in counts.items() if grid_of.get(count)}
 
 
-def _sides(network, counts):
+def _candidate_sides(network, counts):
     """Rows and columns that some tokens may have: those of the layers with both before the last of them, and squares."""
     shapes = list(network.shapes.items())
     before = shapes[: 1 + max(place for place, (address, _) in enumerate(shapes) if address in counts)]
-    planes = [shape[1:3] for _, shape in reversed(before) if _plane(shape)]
+    planes = [shape[1:3] for _, shape in reversed(before) if _has_rows_and_columns(shape)]
     squares = [(math.isqrt(count), math.isqrt(count)) for count in counts.values()]
-    fitting = [sides for sides in (*planes, *squares) if any(_fits(sides, count) for count in counts.values())]
+    fitting = [sides for sides in (*planes, *squares) if any(_fits_count(sides, count) for count in counts.values())]
     return list(dict.fromkeys(fitting))
 
 
-def _plane(shape):
+def _has_rows_and_columns(shape):
     return isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
 
 
-def _fits(sides, count):
+def _fits_count(sides, count):
     return 0 <= count - math.prod(sides) <= BESIDE and min(sides) > 1
 
 
-def _moves(network, addresses, sides):
+def _corner_moves(network, addresses, sides):
     """How far every token moves when each corner of a picture is changed: dict of address to float32 [4, tokens]."""
     from lab import routines
 
@@ -88,30 +90,30 @@ def _moves(network, addresses, sides):
         steps = {address: tf.cast(changed[address] - plain[address], tf.float32) for address in addresses}
         return {address: tf.reduce_sum(tf.abs(step), axis=-1) for address, step in steps.items()}
 
-    pictures = _cornered(network, *sides)
+    pictures = _corner_pictures(network, *sides)
     pair = (pictures[1:], np.repeat(pictures[:1], 4, axis=0))
     return routines.run(network, ("moves", tuple(addresses)), body, pair, ())
 
 
-def _read(moves, address, count):
+def _find_grid(moves, address, count):
     """The grid that the corners of a picture speak for, each by the token that it moves most, or None."""
     for rows, columns in moves:
         first, *others = moves[rows, columns][address].argmax(axis=1)
         steps = tuple(int(place - first) for place in others)
         for columns_first in (False, True):
             grid = Grid(int(first), rows, columns, columns_first)
-            if _fits((rows, columns), count) and steps == tuple(place - grid.first for place in grid.corners[1:]):
+            if _fits_count((rows, columns), count) and steps == tuple(place - grid.first for place in grid.corners[1:]):
                 return grid
     return None
 
 
-def _holds(grid, moves):
+def _keeps_corners(grid, moves):
     """Whether the token of each corner is moved by that corner more than by the others: bool."""
     corner_moves = moves[:, list(grid.corners)]
     return bool((corner_moves.argmax(axis=0) == np.arange(4)).all() and (corner_moves.diagonal() > 0).all())
 
 
-def _cornered(network, rows, columns):
+def _corner_pictures(network, rows, columns):
     """A drawn picture, and the same with each corner's patch drawn again: float32 [5, rows, columns, channels]."""
     rng, (height, width) = np.random.default_rng(0), network.size
     spec = tf.nest.flatten(network.spec)[0]
@@ -127,7 +129,7 @@ def _cornered(network, rows, columns):
     return pictures.astype("float32")
 
 
-def moving(network, grids):
+def influential(network, grids):
     """The addresses of grids whose patches move the outputs: list, in order. Behind the last attention a class token's do not."""
     from lab import routines
 
@@ -140,14 +142,14 @@ def moving(network, grids):
         floating = [trace.logits(name) for name in names]
         score = tf.add_n([tf.reduce_sum(tf.square(tf.cast(output, tf.float32))) for output in floating])
         slopes = tf.gradients(score, [trace.activations[address] for address in grids])
-        return {address: _largest(slope, grid) for (address, grid), slope in zip(grids.items(), slopes)}
+        return {address: _largest_slope(slope, grid) for (address, grid), slope in zip(grids.items(), slopes)}
 
-    pictures = _cornered(network, 2, 2)
+    pictures = _corner_pictures(network, 2, 2)
     largest = routines.run(network, ("moving", tuple(grids)), body, (pictures,), ())
     return [address for address in grids if largest[address].any()]
 
 
-def _largest(slope, grid):
+def _largest_slope(slope, grid):
     if slope is None:
         return tf.zeros([1])
-    return tf.reduce_max(tf.abs(tf.cast(grid.laid(slope), tf.float32)), axis=(1, 2, 3))
+    return tf.reduce_max(tf.abs(tf.cast(grid.unflatten(slope), tf.float32)), axis=(1, 2, 3))

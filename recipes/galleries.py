@@ -76,7 +76,7 @@ def _layers(gallery, network):
         return [
             (
                 gallery.layer,
-                examples.strongest(
+                examples.strongest_channels(
                     network, read(gallery.top_for, channels=network.preprocessing.channels), gallery.layer
                 ),
             )
@@ -129,7 +129,7 @@ def survey(session, _, job):
     found = surveyed(session, given["layer"])
     units = np.array(given["units"])
     shown = [found.top[units, : given["natural"]], found.bottom[units, :BOTTOM], found.strip()[0][units]]
-    box = examples.field(network, given["layer"])
+    box = examples.receptive_box(network, given["layer"])
     places = found.top_places[units, : given["natural"]]
     arrays = {
         "units": units,

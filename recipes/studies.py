@@ -74,7 +74,7 @@ def detector(asked, network):
     """The layer whose means tell natural from synthetic images: as asked, or the one at a third of the way to the unit's."""
     if asked.detector:
         return asked.detector
-    network.spatial(asked.layer, axes=2)
+    network.check_positions(asked.layer, axes=2)
     spatial = [each for each, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
     return spatial[spatial.index(asked.layer) // 3]
 

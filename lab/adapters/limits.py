@@ -46,7 +46,7 @@ def one_logit(network, inputs, objective, library):
 
 def top_level(network, layer, library):
     """The name of a layer with rows and columns, the last where None is given. Raises Refused for one inside another model."""
-    address = network.spatial(network.last_spatial() if layer is None else layer, axes=2)
+    address = network.check_positions(network.last_spatial() if layer is None else layer, axes=2)
     if "/" in address or "@" in address:
         raise Refused(f"{library} reads top-level layers only. Received: {address!r}.")
     return address

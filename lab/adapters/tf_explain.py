@@ -11,7 +11,7 @@ import numpy as np
 from lab.adapters.limits import one_logit, refuse_head, refuse_uncuttable, top_level
 from lab.adapters.silence import silent
 from lab.attribution import explainers
-from lab.attribution.options import at_least, whole
+from lab.attribution.options import check_at_least, positive_integer
 from lab.attribution.paths import baselines
 from lab.environment import keras, tf
 from lab.refusal import Refused
@@ -25,7 +25,7 @@ def vanilla_gradients(network, inputs, objective):
 
     Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-explain would explain something else.
     """
-    method, model = _method("vanilla_gradients", "VanillaGradients"), _score_model(network)
+    method, model = _import_method("vanilla_gradients", "VanillaGradients"), _score_model(network)
     return _by_class(
         network, inputs, objective, lambda part, index: method.compute_gradients(part, model, index).numpy()
     )
@@ -37,7 +37,7 @@ def gradients_inputs(network, inputs, objective):
 
     Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713. Raises Refused as above.
     """
-    method, model = _method("gradients_inputs", "GradientsInputs"), _score_model(network)
+    method, model = _import_method("gradients_inputs", "GradientsInputs"), _score_model(network)
     return _by_class(
         network, inputs, objective, lambda part, index: method.compute_gradients(part, model, index).numpy()
     )
@@ -50,8 +50,8 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
     Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, whose last factor tf-explain leaves out, so that the maps do
     not add up to the score. n_steps: points of the path, both ends among them. Given the model without its softmax.
     """
-    method, model = _method("integrated_gradients", "IntegratedGradients"), _score_model(network)
-    if whole("n_steps", n_steps) < 2:
+    method, model = _import_method("integrated_gradients", "IntegratedGradients"), _score_model(network)
+    if positive_integer("n_steps", n_steps) < 2:
         raise Refused(f"n_steps counts both ends of the path: 2 or more. Received: {n_steps}.")
 
     def maps(part, index):
@@ -68,12 +68,12 @@ def smoothgrad(network, inputs, objective, *, num_samples=5, noise=1.0, seed):
     Smilkov et al. 2017, https://arxiv.org/abs/1706.03825, but of a loss: what speaks for the class is negative. noise: standard
     deviation in units of the input. A model that ends in logits gets a softmax, which the cross-entropy needs.
     """
-    method, model = _method("smoothgrad", "SmoothGrad"), _probability_model(network)
-    at_least("noise", noise, 0)
-    whole("num_samples", num_samples)
+    method, model = _import_method("smoothgrad", "SmoothGrad"), _probability_model(network)
+    check_at_least("noise", noise, 0)
+    positive_integer("num_samples", num_samples)
 
     def maps(part, index):
-        with _drawn_from(seed):
+        with _seeded(seed):
             noisy = method.generate_noisy_images(part, num_samples, noise)
         return method.get_averaged_gradients(noisy, model, index, num_samples).numpy()
 
@@ -91,7 +91,11 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     """
     refuse_uncuttable(network, NAME)
     refuse_head(network, NAME)
-    method, address, model = _method("grad_cam", "GradCAM"), top_level(network, layer, NAME), _functional(network)
+    method, address, model = (
+        _import_method("grad_cam", "GradCAM"),
+        top_level(network, layer, NAME),
+        _functional_model(network),
+    )
 
     def maps(part, index):
         outputs, slopes = method.get_gradients_and_filters(model, part, address, index, use_guided_grads)
@@ -119,8 +123,8 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
         raise Refused(
             f"tf-explain's grey patch is 127.5 of 0..255. Received: {network.name}, of which the lab does not know what it takes: give input_range= or preprocess=."
         )
-    method, model = _method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
-    size = max(1, arrays.shape[1] // 7) if patch_size is None else whole("patch_size", patch_size)
+    method, model = _import_method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
+    size = max(1, arrays.shape[1] // 7) if patch_size is None else positive_integer("patch_size", patch_size)
 
     def maps(part, index):
         return np.stack([method.get_sensitivity_map(model, image, index, size) for image in network.deprocess(part)])
@@ -139,13 +143,15 @@ def extract_activations(network, inputs, objective, *, layer=None):
     address = top_level(network, layer, NAME)
     arrays = network.inputs(inputs)
     with silent():
-        model = _method("activations", "ExtractActivations").generate_activations_graph(_functional(network), [address])
+        model = _import_method("activations", "ExtractActivations").generate_activations_graph(
+            _functional_model(network), [address]
+        )
         return np.concatenate(
             [np.asarray(model(arrays[row : row + 16], training=False)) for row in range(0, len(arrays), 16)]
         ).astype("float32")
 
 
-def _method(module, name):
+def _import_method(module, name):
     try:
         with silent():
             return getattr(importlib.import_module(f"tf_explain.core.{module}"), name)
@@ -156,7 +162,7 @@ def _method(module, name):
 
 
 @contextlib.contextmanager
-def _drawn_from(seed):
+def _seeded(seed):
     """tf-explain draws from numpy's global state: seed it, and put it back."""
     before = np.random.get_state()
     np.random.seed(seed % (1 << 32))
@@ -169,7 +175,7 @@ def _drawn_from(seed):
 # What tf-explain is given -------------------------------------------------------------------------------------------------
 
 
-def _functional(network):
+def _functional_model(network):
     """The model as it is, or a Sequential as a Functional one of the same layers, made once: it has no `output` of its own."""
     if not isinstance(network.model, keras.Sequential):
         return network.model
@@ -180,9 +186,9 @@ def _functional(network):
 
 def _score_model(network):
     """The model without its softmax, as tf-explain's own VanillaGradients cuts it."""
-    method = _method("vanilla_gradients", "VanillaGradients")()
+    method = _import_method("vanilla_gradients", "VanillaGradients")()
     refuse_uncuttable(network, NAME)
-    functional = _functional(network)
+    functional = _functional_model(network)
     with silent():
         model = method.get_score_model(functional)
     # It removes a softmax only where that is a layer of its own.
@@ -194,7 +200,7 @@ def _probability_model(network):
     """The model with a softmax at its end, made once."""
     refuse_uncuttable(network, NAME)
     if any(head == "Softmax" for head in network.heads.values()):
-        return _functional(network)
+        return _functional_model(network)
     if any(network.heads.values()):
         raise Refused(
             f"tf-explain's loss needs a softmax or logits. Received: {network.name}, which ends in {list(network.heads.values())[0]}."
@@ -211,12 +217,12 @@ def _picture_model(network):
     if "tf_explain/pictures" not in network.compiled:
         images = keras.Input(model.inputs[0].shape[1:])
         network.compiled["tf_explain/pictures"] = keras.Model(
-            images, model(_preprocessed(network.preprocessing, images))
+            images, model(_preprocess_in_graph(network.preprocessing, images))
         )
     return network.compiled["tf_explain/pictures"]
 
 
-def _preprocessed(preprocessing, images):
+def _preprocess_in_graph(preprocessing, images):
     mixing = keras.layers.Dense(preprocessing.channels, name="lab_preprocessing", dtype="float32")
     mixed = mixing(images)
     mixing.set_weights([np.array(preprocessing.matrix), np.array(preprocessing.offset)])

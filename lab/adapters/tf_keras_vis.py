@@ -19,7 +19,7 @@ def saliency(network, inputs, objective):
 
     Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-keras-vis cannot follow.
     """
-    arrays, score, model = _prepared(network, inputs, objective)
+    arrays, score, model = _prepare(network, inputs, objective)
     with silent():
         from tf_keras_vis.saliency import Saliency
 
@@ -55,7 +55,7 @@ def layercam(network, inputs, objective, *, layer=None):
 
 
 def _cam(module, kind, network, inputs, objective, layer):
-    arrays, score, model = _prepared(network, inputs, objective)
+    arrays, score, model = _prepare(network, inputs, objective)
     address = top_level(network, layer, NAME)
     options = {
         "penultimate_layer": address,
@@ -68,16 +68,16 @@ def _cam(module, kind, network, inputs, objective, layer):
         return np.asarray(method(model, clone=False)(score, arrays, **options), "float32")
 
 
-def _prepared(network, inputs, objective):
+def _prepare(network, inputs, objective):
     """-> the one input, the score of each sample's class, and the model without its softmax."""
     with silent():
         from tf_keras_vis.utils.scores import CategoricalScore
 
     arrays, classes = one_logit(network, inputs, objective, NAME)
-    return arrays, CategoricalScore([int(index) for index in classes]), _linear(network)
+    return arrays, CategoricalScore([int(index) for index in classes]), _linear_model(network)
 
 
-def _linear(network):
+def _linear_model(network):
     """The model without its softmax, by a clone whose last activation is linear, with the weights as they are now."""
     if not any(network.heads.values()):
         return network.model
@@ -87,14 +87,14 @@ def _linear(network):
             f"tf-keras-vis makes the last layer linear. Received: {type(last).__name__}, which has no activation."
         )
     if "tf_keras_vis/linear" not in network.compiled:
-        clone = _cloned(network)
+        clone = _clone(network)
         clone.layers[-1].activation = tf.identity
         network.compiled["tf_keras_vis/linear"] = clone
     network.compiled["tf_keras_vis/linear"].set_weights(network.model.get_weights())
     return network.compiled["tf_keras_vis/linear"]
 
 
-def _cloned(network):
+def _clone(network):
     try:
         return keras.models.clone_model(network.model)
     except Exception as error:

@@ -9,8 +9,8 @@ import numpy as np
 
 from lab import chunks, routines
 from lab.attribution import explainers, monte_carlo, rules
-from lab.attribution.noise import copier, drawing
-from lab.attribution.options import plain, whole
+from lab.attribution.noise import noise_options, noisy_sampler
+from lab.attribution.options import as_float32, positive_integer
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.maps import resized
@@ -36,7 +36,7 @@ def gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True):
     Positive gradients, each with the paper's share of its channel (equation 19, where the score is an exponential). layer, relu
     and result as of `gradcam`.
     """
-    return _cam(network, inputs, objective, layer, relu, _plus_plus)
+    return _cam(network, inputs, objective, layer, relu, _plus_plus_weights)
 
 
 @explainers.register(resolution="layer")
@@ -47,22 +47,23 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
     samples: noisy copies. noise: standard deviation as a fraction of each input's own max - min. The activation is that of the
     clean input. layer, relu and result as of `gradcam`.
     """
-    drawn = drawing(samples, noise, "mean", seed)
+    drawn = noise_options(samples, noise, "mean", seed)
     arrays = network.inputs(inputs)
 
-    def at(address):
+    def map_at(address):
         def explain(points, goal):
             return routines.layer_gradient(network, points, goal, address, rules.slope)
 
         means = monte_carlo.accumulate(
-            network, arrays, objective, samples, copier(network, drawn), explain, powers=(1, 2, 3)
+            network, arrays, objective, samples, noisy_sampler(network, drawn), explain, powers=(1, 2, 3)
         )
         activation, *means = (
-            laid(network, address, values) for values in (routines.activations(network, arrays, address), *means)
+            tokens_to_grid(network, address, values)
+            for values in (routines.activations(network, arrays, address), *means)
         )
-        return _mapped(activation, _shares(activation, *means), relu)
+        return _weighted_map(activation, _weights_from_powers(activation, *means), relu)
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
 @explainers.register(resolution="layer")
@@ -71,7 +72,7 @@ def layercam(network, inputs, objective, *, layer=None, relu=True):
 
     layer, relu and result as of `gradcam`.
     """
-    return _cam(network, inputs, objective, layer, relu, _positive)
+    return _cam(network, inputs, objective, layer, relu, _positive_gradient)
 
 
 @explainers.register(resolution="layer")
@@ -80,7 +81,7 @@ def hirescam(network, inputs, objective, *, layer=None, relu=True):
 
     layer, relu and result as of `gradcam`; without relu the map sums to gradient times activation.
     """
-    return _cam(network, inputs, objective, layer, relu, _own)
+    return _cam(network, inputs, objective, layer, relu, _plain_gradient)
 
 
 @explainers.register(resolution="layer")
@@ -89,7 +90,7 @@ def elementwise_gradcam(network, inputs, objective, *, layer=None):
 
     layer and result as of `gradcam`; it has no negative values.
     """
-    return _cam(network, inputs, objective, layer, False, _where_positive)
+    return _cam(network, inputs, objective, layer, False, _gradient_where_positive)
 
 
 @explainers.register(resolution="layer")
@@ -98,7 +99,7 @@ def xgradcam(network, inputs, objective, *, layer=None, relu=True):
 
     layer, relu and result as of `gradcam`. A channel whose activations sum to zero has no weight.
     """
-    return _cam(network, inputs, objective, layer, relu, _by_activation)
+    return _cam(network, inputs, objective, layer, relu, _gradient_by_activation)
 
 
 @explainers.register(resolution="layer", cost=lambda network, options: _channels(network, options) * FORWARD)
@@ -110,14 +111,14 @@ def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None
     is left out. layer, relu and result as of `gradcam`. Raises Refused for several inputs, and for inputs without positions.
     """
     arrays = network.inputs(inputs)
-    _refuse_unmasked(arrays)
+    _refuse_without_positions(arrays)
 
-    def at(address):
-        activation = laid(network, address, routines.activations(network, arrays, address))
-        weights = [_seen_through(network, arrays, objective, activation, row, channels) for row in range(len(arrays))]
-        return _mapped(activation, np.stack(weights).reshape(_by_channel(activation)), relu)
+    def map_at(address):
+        activation = tokens_to_grid(network, address, routines.activations(network, arrays, address))
+        weights = [_score_weights(network, arrays, objective, activation, row, channels) for row in range(len(arrays))]
+        return _weighted_map(activation, np.stack(weights).reshape(_channel_shape(activation)), relu)
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
 @explainers.register(resolution="layer")
@@ -131,17 +132,17 @@ def ablationcam(network, inputs, objective, *, layer=None, relu=True):
     arrays = network.inputs(inputs)
     scores = routines.scores(network, arrays, objective)
 
-    def at(address):
+    def map_at(address):
         activation = routines.activations(network, arrays, address)
         without = np.stack(
-            [_without(network, arrays, objective, address, activation, row) for row in range(len(activation))]
+            [_ablated_scores(network, arrays, objective, address, activation, row) for row in range(len(activation))]
         )
         size = np.where(scores != 0, np.abs(scores), 1)
         weights = (scores[:, None] - without) / size[:, None]
-        activation = laid(network, address, activation)
-        return _mapped(activation, weights.reshape(_by_channel(activation)), relu)
+        activation = tokens_to_grid(network, address, activation)
+        return _weighted_map(activation, weights.reshape(_channel_shape(activation)), relu)
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
 # What a forward pass costs of a gradient, about.
@@ -153,31 +154,31 @@ def _channels(network, options):
     if network is None:
         return 1
     counts = [network.shapes[address][-1] for address in addresses(network, options["layer"])]
-    most = None if options["channels"] is None else whole("channels", options["channels"])
+    most = None if options["channels"] is None else positive_integer("channels", options["channels"])
     return sum(count if most is None else min(count, most) for count in counts)
 
 
 def _cam(network, inputs, objective, layer, relu, rule):
-    def at(address):
+    def map_at(address):
         options = {"weigh": rule, "relu": bool(relu), "grid": network.grids.get(address)}
-        return routines.layer_gradient(network, inputs, objective, address, _weighted, **options)
+        return routines.layer_gradient(network, inputs, objective, address, _map_in_graph, **options)
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
-def _fused(network, layer, at):
-    """What `at(address)` makes of one layer, or of several, fused."""
-    maps = [plain(at(address)) for address in addresses(network, layer)]
+def fuse_layers(network, layer, map_at):
+    """What `map_at(address)` makes of one layer, or of several, fused."""
+    maps = [as_float32(map_at(address)) for address in addresses(network, layer)]
     if len(maps) == 1:
         return maps[0]
     finest = max((map_.shape[1:] for map_ in maps), key=np.prod)
-    return np.mean([resized(map_ / _largest(map_), *finest) for map_ in maps], axis=0)
+    return np.mean([resized(map_ / _largest_magnitude(map_), *finest) for map_ in maps], axis=0)
 
 
-def laid(network, address, values):
+def tokens_to_grid(network, address, values):
     """A layer's array [batch, ..., channels] over its positions; tokens that hold the patches of a picture as its rows and columns."""
     grid = network.grids.get(address)
-    return values if grid is None else grid.laid(values)
+    return values if grid is None else grid.unflatten(values)
 
 
 def addresses(network, layer):
@@ -187,10 +188,10 @@ def addresses(network, layer):
     named = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     if not named:
         raise Refused("A CAM looks at one layer or several. Received: an empty list.")
-    return [network.spatial(address) for address in named]
+    return [network.check_positions(address) for address in named]
 
 
-def _largest(maps):
+def _largest_magnitude(maps):
     largest = np.abs(maps).max(axis=tuple(range(1, maps.ndim)), keepdims=True)
     return np.where(largest > 0, largest, 1)
 
@@ -198,9 +199,9 @@ def _largest(maps):
 # The body and its rules, inside a graph -----------------------------------------------------------------------------------
 
 
-def _weighted(activation, gradient, weigh, relu, grid):
+def _map_in_graph(activation, gradient, weigh, relu, grid):
     if grid is not None:
-        activation, gradient = grid.laid(activation), grid.laid(gradient)
+        activation, gradient = grid.unflatten(activation), grid.tokens_to_grid(gradient)
     maps = tf.reduce_sum(weigh(activation, gradient) * activation, axis=-1)
     return tf.nn.relu(maps) if relu else maps
 
@@ -214,32 +215,32 @@ def _mean_gradient(activation, gradient):
     return tf.reduce_mean(gradient, axis=_positions(gradient), keepdims=True)
 
 
-def _plus_plus(activation, gradient):
-    return _shares(activation, gradient, gradient**2, gradient**3)
+def _plus_plus_weights(activation, gradient):
+    return _weights_from_powers(activation, gradient, gradient**2, gradient**3)
 
 
-def _shares(activation, slope, squares, cubes):
+def _weights_from_powers(activation, slope, squares, cubes):
     """Weights of Grad-CAM++ from the first three powers of the derivative, or their means: one a channel."""
     axes = _positions(activation)
     below = 2 * squares + tf.reduce_sum(activation, axis=axes, keepdims=True) * cubes
     return tf.reduce_sum(tf.math.divide_no_nan(squares, below) * tf.nn.relu(slope), axis=axes, keepdims=True)
 
 
-def _positive(activation, gradient):
+def _positive_gradient(activation, gradient):
     del activation  # LayerCAM weighs by the gradient alone.
     return tf.nn.relu(gradient)
 
 
-def _own(activation, gradient):
+def _plain_gradient(activation, gradient):
     del activation  # HiResCAM weighs by the gradient alone.
     return gradient
 
 
-def _where_positive(activation, gradient):
+def _gradient_where_positive(activation, gradient):
     return tf.where(activation * gradient > 0, gradient, 0.0)
 
 
-def _by_activation(activation, gradient):
+def _gradient_by_activation(activation, gradient):
     axes = _positions(activation)
     total = tf.reduce_sum(activation, axis=axes, keepdims=True)
     return tf.math.divide_no_nan(tf.reduce_sum(activation * gradient, axis=axes, keepdims=True), total)
@@ -248,31 +249,31 @@ def _by_activation(activation, gradient):
 # Weights that are asked of the network by trying --------------------------------------------------------------------------
 
 
-def _mapped(activation, weights, relu):
+def _weighted_map(activation, weights, relu):
     maps = np.sum(np.asarray(weights) * activation, axis=-1)
     return np.maximum(maps, 0) if relu else maps
 
 
-def _by_channel(activation):
+def _channel_shape(activation):
     return (len(activation), *[1] * (activation.ndim - 2), activation.shape[-1])
 
 
-def _refuse_unmasked(arrays):
+def _refuse_without_positions(arrays):
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
         shapes = tf.nest.map_structure(np.shape, arrays)
         raise Refused(f"Score-CAM masks one input with positions, [batch, ..., channels]. Received: {shapes}.")
 
 
-def _seen_through(network, arrays, objective, activation, row, channels):
+def _score_weights(network, arrays, objective, activation, row, channels):
     """The weight of each channel for one sample: float32 [channels]."""
     planes = np.moveaxis(activation[row], -1, 0)
     variance = planes.reshape(len(planes), -1).var(axis=1)
-    order = np.argsort(-variance, kind="stable")[: None if channels is None else whole("channels", channels)]
+    order = np.argsort(-variance, kind="stable")[: None if channels is None else positive_integer("channels", channels)]
     kept = np.sort(order[variance[order] > 0])
     scores = [
         routines.scores(
             network,
-            _behind(network, arrays[row], _masks(planes[block], arrays.shape[1:-1])),
+            _apply_masks(network, arrays[row], _channel_masks(planes[block], arrays.shape[1:-1])),
             objective.rows([row] * len(block)),
         )
         for block in np.array_split(kept, max(1, -(-len(kept) // chunks.size(network))))
@@ -285,13 +286,13 @@ def _seen_through(network, arrays, objective, activation, row, channels):
     return weights
 
 
-def _behind(network, sample, masks):
+def _apply_masks(network, sample, masks):
     """A sample seen through each of the masks, padding and masked steps as they are: [masks, ...]."""
     repeated = np.repeat(sample[None], len(masks), axis=0)
     return network.keep(repeated, (masks * repeated).astype(sample.dtype))
 
 
-def _masks(planes, extent):
+def _channel_masks(planes, extent):
     """Channels [channels, ...] at the input's resolution, each scaled to 0..1: float32 [channels, ..., 1]."""
     large = resized(planes, *extent)
     axes = tuple(range(1, large.ndim))
@@ -299,7 +300,7 @@ def _masks(planes, extent):
     return ((large - low) / np.where(high > low, high - low, 1))[..., None]
 
 
-def _without(network, arrays, objective, address, activation, row):
+def _ablated_scores(network, arrays, objective, address, activation, row):
     """The score of one sample without each channel of a layer: float32 [channels]."""
     scores = []
     for part in chunks.slices(activation.shape[-1], chunks.size(network)):
@@ -307,5 +308,5 @@ def _without(network, arrays, objective, address, activation, row):
         rows = [row] * len(channels)
         ablated, repeated = chunks.picked((activation, arrays), rows)
         ablated[np.arange(len(channels)), ..., channels] = 0
-        scores.append(routines.replaced(network, repeated, objective.rows(rows), address, ablated))
+        scores.append(routines.replace_activations(network, repeated, objective.rows(rows), address, ablated))
     return np.concatenate(scores)

@@ -5,8 +5,8 @@ from sklearn.decomposition import KernelPCA
 
 from lab import routines
 from lab.attribution import explainers, rules
-from lab.attribution.cam import _fused, laid
-from lab.attribution.options import one_of
+from lab.attribution.cam import fuse_layers, tokens_to_grid
+from lab.attribution.options import check_one_of
 
 KERNELS = ("sigmoid", "rbf", "poly", "cosine", "linear")
 
@@ -21,12 +21,15 @@ def eigencam(network, inputs, objective, *, layer=None):
     """
     del objective  # By its definition.
 
-    def at(address):
+    def map_at(address):
         return np.stack(
-            [_first(sample) for sample in laid(network, address, routines.activations(network, inputs, address))]
+            [
+                _first_component(sample)
+                for sample in tokens_to_grid(network, address, routines.activations(network, inputs, address))
+            ]
         )
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
 @explainers.register(resolution="layer")
@@ -36,11 +39,11 @@ def eigengradcam(network, inputs, objective, *, layer=None):
     Centring, layer, sign and result as of `eigencam`.
     """
 
-    def at(address):
+    def map_at(address):
         values = routines.layer_gradient(network, inputs, objective, address, rules.product)
-        return np.stack([_first(sample) for sample in laid(network, address, values)])
+        return np.stack([_first_component(sample) for sample in tokens_to_grid(network, address, values)])
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
 @explainers.register(resolution="layer")
@@ -51,31 +54,31 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
     objective. layer, sign and result as of `eigencam`.
     """
     del objective  # By its definition.
-    one_of("kernel", kernel, KERNELS)
+    check_one_of("kernel", kernel, KERNELS)
 
-    def at(address):
-        values = laid(network, address, routines.activations(network, inputs, address))
-        return np.stack([_kernel(sample, kernel, gamma) for sample in values])
+    def map_at(address):
+        values = tokens_to_grid(network, address, routines.activations(network, inputs, address))
+        return np.stack([_kernel_component(sample, kernel, gamma) for sample in values])
 
-    return _fused(network, layer, at)
+    return fuse_layers(network, layer, map_at)
 
 
-def _first(values):
+def _first_component(values):
     """Positions [..., channels], centred, along their first principal component: float32 [...]."""
     flat = values.reshape(-1, values.shape[-1]).astype("float64")
     centred = flat - flat.mean(axis=0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    return _turned(centred @ axis, flat).reshape(values.shape[:-1])
+    return _orient(centred @ axis, flat).reshape(values.shape[:-1])
 
 
-def _kernel(values, kernel, gamma):
+def _kernel_component(values, kernel, gamma):
     flat = values.reshape(-1, values.shape[-1]).astype("float64")
     # A fixed start and the dense solver: the component does not depend on a draw.
     components = KernelPCA(n_components=1, kernel=kernel, gamma=gamma, eigen_solver="dense").fit_transform(flat)
     along = components[:, 0] if components.shape[1] else np.zeros(len(flat))
-    return _turned(along, flat).reshape(values.shape[:-1])
+    return _orient(along, flat).reshape(values.shape[:-1])
 
 
-def _turned(along, flat):
+def _orient(along, flat):
     together = (along - along.mean()) @ flat.sum(axis=1)
     return (along if together >= 0 else -along).astype("float32")

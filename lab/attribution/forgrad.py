@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.attribution.calls import attribute, resolve_options
-from lab.attribution.options import at_least
+from lab.attribution.options import check_at_least
 from lab.environment import tf
 from lab.refusal import Refused
 from lab.registry import options as known
@@ -17,7 +17,7 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
     explainer: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
     stays, in cycles over the whole map. -> the explainer's maps, float32. Raises Refused for maps without positions.
     """
-    at_least("cutoff", cutoff, 0)
+    check_at_least("cutoff", cutoff, 0)
     inner, inner_options = explainers.get(explainer), options or {}
     if "seed" in known(inner) and "seed" not in inner_options:
         raise Refused(
@@ -26,11 +26,11 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
     arrays = network.inputs(inputs)
     maps = attribute(inner, network, arrays, objective, **resolve_options(inner, network, None, inner_options))
     if isinstance(maps, np.ndarray) and np.shape(arrays) != maps.shape:
-        return low_passed(maps, cutoff, channelled=explainers.tag(inner, "resolution") == "activation")
-    return tf.nest.map_structure(lambda leaf, array: low_passed(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)
+        return low_pass(maps, cutoff, channelled=explainers.tag(inner, "resolution") == "activation")
+    return tf.nest.map_structure(lambda leaf, array: low_pass(leaf, cutoff, array.dtype.kind == "f"), maps, arrays)
 
 
-def low_passed(maps, cutoff, channelled=True):
+def low_pass(maps, cutoff, channelled=True):
     """Maps [batch, ..., channels], or [batch, ...], without frequencies above a cutoff in cycles over the map: float32, the same shape."""
     axes = tuple(range(1, maps.ndim - channelled))
     if not axes:

@@ -11,17 +11,17 @@ from lab.scoring import score
 from lab.taps import affine
 
 # A share of the score above this is told.
-TOLD = 0.01
+WARN_ABOVE = 0.01
 
 
-def left_out(network, inputs, objective):
+def left_out_share(network, inputs, objective):
     """The share of the score that does not lie on FullGrad's map: float32 [batch], of the score or of what lies there, the larger.
 
     Biases of layers without positions have no place on it; what is smooth (GELU, softmax) and what a layer of the user's own adds
     stands for no part at all.
     """
     arrays = network.inputs(inputs)
-    parts, _ = decomposed(network, arrays, objective)
+    parts, _ = decompose(network, arrays, objective)
     laid = [
         part.reshape(len(part), -1).sum(axis=1, dtype="float64") for part in parts.values() if part.ndim == arrays.ndim
     ]
@@ -33,8 +33,8 @@ def left_out(network, inputs, objective):
 def map_warnings(network, inputs, objective):
     """Words for what FullGrad left out: tuple over samples of tuples of words, empty where that is next to nothing."""
     return tuple(
-        (f"{share:.0%} of the score left out",) if share > TOLD else ()
-        for share in left_out(network, inputs, objective)
+        (f"{share:.0%} of the score left out",) if share > WARN_ABOVE else ()
+        for share in left_out_share(network, inputs, objective)
     )
 
 
@@ -43,7 +43,7 @@ def fullgrad(network, inputs, objective):
     """FullGrad, gradient times input and gradient times bias of every layer with positions (Srinivas, Fleuret 2019, https://arxiv.org/abs/1905.00780).
 
     As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input and
-    added; Dense biases have no place on it, and `left_out` says what no part speaks of. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
+    added; Dense biases have no place on it, and `left_out_share` says what no part speaks of. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
     Raises Refused for other inputs, and for a network without biases.
     """
     arrays = network.inputs(inputs)
@@ -51,12 +51,14 @@ def fullgrad(network, inputs, objective):
         raise Refused(
             f"FullGrad lays layers over one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
-    parts, _ = decomposed(network, arrays, objective)
+    parts, _ = decompose(network, arrays, objective)
     extent = arrays.shape[1:-1]
-    return np.sum([resized(_scaled(part), *extent) for part in parts.values() if part.ndim == len(extent) + 2], axis=0)
+    return np.sum(
+        [resized(_scale_magnitudes(part), *extent) for part in parts.values() if part.ndim == len(extent) + 2], axis=0
+    )
 
 
-def decomposed(network, inputs, objective):
+def decompose(network, inputs, objective):
     """Gradient times input, and gradient times bias of each layer: dict of address ("" is the input) to float32 [batch, ..., channels],
     and the scores less all of them, [batch]: nothing but rounding where every activation is piecewise linear.
     """
@@ -95,7 +97,7 @@ class Biases:
         bias = _bias(layer)
         if bias is None:
             return call(*args, **kwargs)
-        outputs = _before(layer, call, args, kwargs)
+        outputs = _preactivation(layer, call, args, kwargs)
         path, calls = self.paths[id(layer)], 0
         while (path if not calls else f"{path}@{calls}") in self.met:
             calls += 1
@@ -115,7 +117,7 @@ def _bias(layer):
     return None
 
 
-def _before(layer, call, args, kwargs):
+def _preactivation(layer, call, args, kwargs):
     """A layer's output before its activation, which is taken off while it runs."""
     if "activation" not in layer.__dict__:
         return call(*args, **kwargs)
@@ -127,7 +129,7 @@ def _before(layer, call, args, kwargs):
         layer.__dict__["activation"] = activation
 
 
-def _scaled(part):
+def _scale_magnitudes(part):
     """Magnitudes of each sample scaled to 0..1, summed over channels: float32 [batch, ...]."""
     sizes = np.abs(part)
     axes = tuple(range(1, sizes.ndim))

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab import routines
 from lab.attribution import explainers
-from lab.attribution.options import plain
+from lab.attribution.options import as_float32
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 
@@ -17,7 +17,7 @@ def gradient(network, inputs, objective):
     inputs: what the model takes. -> maps of the same structure and shape, signed float32, in score per unit of input; for token
     ids, the gradient at what embeds them, summed token by token.
     """
-    return plain(routines.gradient(network, inputs, objective)[1])
+    return as_float32(routines.gradient(network, inputs, objective)[1])
 
 
 @explainers.register(derivative="slope times input")
@@ -29,7 +29,7 @@ def gradient_x_input(network, inputs, objective):
     gradient times embedding, summed token by token.
     """
     slopes = routines.gradient(network, inputs, objective)[1]
-    return plain(tf.nest.map_structure(np.multiply, slopes, network.inputs(inputs)))
+    return as_float32(tf.nest.map_structure(np.multiply, slopes, network.inputs(inputs)))
 
 
 @explainers.register(rule="guided")
@@ -40,7 +40,7 @@ def guided_backprop(network, inputs, objective):
     The gradient, but at each ReLU (Relu, Relu6, LeakyRelu, Elu, Selu) only what is positive of it flows on. inputs: what the
     model takes. -> maps of the same structure and shape, signed float32. Raises Refused for a network without a ReLU.
     """
-    return plain(routines.gradient(network, inputs, objective, rule="guided")[1])
+    return as_float32(routines.gradient(network, inputs, objective, rule="guided")[1])
 
 
 @explainers.register(rule="deconv")
@@ -51,4 +51,4 @@ def deconvnet(network, inputs, objective):
     The gradient, but each ReLU (Relu, Relu6, LeakyRelu, Elu, Selu) passes what is positive of it, whatever the unit's own
     state. inputs: what the model takes. -> maps of the same structure and shape, signed float32. Raises Refused as above.
     """
-    return plain(routines.gradient(network, inputs, objective, rule="deconv")[1])
+    return as_float32(routines.gradient(network, inputs, objective, rule="deconv")[1])

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab import chunks, routines
 from lab.attribution import explainers, monte_carlo, rules
-from lab.attribution.options import plain, whole
+from lab.attribution.options import as_float32, positive_integer
 from lab.attribution.paths import baselines, broadcast_baseline, path_nodes
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
@@ -16,7 +16,7 @@ def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
 
     layer: an address; None: the last with positions, or the last hidden one of a network without any. -> signed float32 in the shape of the layer's output, in units of the score.
     """
-    return plain(routines.layer_gradient(network, inputs, objective, _address(network, layer), rules.product))
+    return as_float32(routines.layer_gradient(network, inputs, objective, _address(network, layer), rules.product))
 
 
 @explainers.register(resolution="activation", complete=baselines)
@@ -28,9 +28,9 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
     score's difference where nothing leads around the layer.
     """
     address = _address(network, layer)
-    embedded, arrays, start = _ends(network, inputs, baseline)
+    embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
     here, there = (routines.activations(embedded, end, address) for end in (start, arrays))
-    where, weights = path_nodes(whole("steps", steps), "gauss")
+    where, weights = path_nodes(positive_integer("steps", steps), "gauss")
 
     def sample(block, indices):
         places = where[indices].reshape(1, -1, *[1] * (here.ndim - 1))
@@ -39,11 +39,11 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
         return {"inputs": repeated, "at": points}, None
 
     def explain(points, goal):
-        return routines.replaced(embedded, points["inputs"], goal, address, points["at"], slope=True)
+        return routines.replace_activations(embedded, points["inputs"], goal, address, points["at"], slope=True)
 
     path = {"inputs": arrays, "from": here, "to": there}
     sums = monte_carlo.accumulate(embedded, path, objective, steps, sample, explain, weights=weights)[0]
-    return plain(sums * (there - here))
+    return as_float32(sums * (there - here))
 
 
 @explainers.register(resolution="activation", complete=baselines)
@@ -54,14 +54,14 @@ def layer_conductance(network, inputs, objective, *, layer=None, steps=50, basel
     shape of the layer's output; it sums to the score's difference where nothing leads around the layer.
     """
     address = _address(network, layer)
-    embedded, arrays, start = _ends(network, inputs, baseline)
-    whole("steps", steps)
+    embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
+    positive_integer("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(embedded)):
         block, base = chunks.picked((arrays, start), part)
         goal = objective.rows(np.arange(part.start, part.stop))
-        parts.append(_conducted(embedded, block, base, goal, address, steps))
-    return plain(np.concatenate(parts))
+        parts.append(_conductance(embedded, block, base, goal, address, steps))
+    return as_float32(np.concatenate(parts))
 
 
 @explainers.register(resolution="activation")
@@ -71,19 +71,19 @@ def internal_influence(network, inputs, objective, *, layer=None, steps=50, base
     layer, steps, baseline: as above. -> signed float32 in the shape of the layer's output, in score per unit of activation.
     """
     address = _address(network, layer)
-    embedded, arrays, start = _ends(network, inputs, baseline)
-    where, weights = path_nodes(whole("steps", steps), "gauss")
+    embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
+    where, weights = path_nodes(positive_integer("steps", steps), "gauss")
 
     def sample(block, indices):
         return tf.nest.map_structure(
-            lambda leaf, base: _between(leaf, base, where[indices]), block["to"], block["from"]
+            lambda leaf, base: _path_points(leaf, base, where[indices]), block["to"], block["from"]
         ), None
 
     def explain(points, goal):
         return routines.layer_gradient(embedded, points, goal, address, rules.slope)
 
     path = {"to": arrays, "from": start}
-    return plain(monte_carlo.accumulate(embedded, path, objective, steps, sample, explain, weights=weights)[0])
+    return as_float32(monte_carlo.accumulate(embedded, path, objective, steps, sample, explain, weights=weights)[0])
 
 
 def _address(network, layer):
@@ -93,7 +93,7 @@ def _address(network, layer):
     return layer
 
 
-def _ends(network, inputs, baseline):
+def _inputs_and_baseline(network, inputs, baseline):
     """-> the network behind its Embedding layers, its inputs, and its baseline in their shape."""
     embedded, arrays = to_embeddings(network, inputs)
     start = options_to_embeddings(network, {"baseline": baseline})["baseline"]
@@ -104,7 +104,7 @@ def _ends(network, inputs, baseline):
     )
 
 
-def _between(leaf, base, places):
+def _path_points(leaf, base, places):
     """Points of the straight path: [batch, places, ...]; ids are repeated as they are."""
     if leaf.dtype.kind != "f":
         return np.repeat(leaf[:, None], len(places), axis=1)
@@ -112,12 +112,12 @@ def _between(leaf, base, places):
     return base[:, None] + shaped * (leaf - base)[:, None]
 
 
-def _conducted(network, arrays, start, objective, address, steps):
+def _conductance(network, arrays, start, objective, address, steps):
     """Sum over the path of the gradient at the layer times the change of its activation, step by step."""
     rows, last, total = len(tf.nest.flatten(arrays)[0]), None, 0.0
     places = np.linspace(0, 1, steps + 1, dtype="float32")
     for block in np.array_split(places, -(-len(places) * rows // chunks.size(network))):
-        points = _points(arrays, start, block)
+        points = _flat_path_points(arrays, start, block)
         goal = objective.rows(np.repeat(np.arange(rows), len(block)))
         both = routines.layer_gradient(network, points, goal, address, rules.both)
         both = both.reshape(rows, len(block), *both.shape[1:])
@@ -128,7 +128,7 @@ def _conducted(network, arrays, start, objective, address, steps):
     return total
 
 
-def _points(arrays, start, places):
+def _flat_path_points(arrays, start, places):
     """Points of the straight path, one under the other: [batch * places, ...]."""
-    points = tf.nest.map_structure(lambda leaf, base: _between(leaf, base, places), arrays, start)
+    points = tf.nest.map_structure(lambda leaf, base: _path_points(leaf, base, places), arrays, start)
     return tf.nest.map_structure(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)

@@ -5,7 +5,7 @@ from skimage.morphology import dilation, disk
 from skimage.segmentation import felzenszwalb
 
 from lab.attribution import explainers
-from lab.attribution.options import whole
+from lab.attribution.options import positive_integer
 from lab.attribution.paths import integrated_gradients
 from lab.environment import tf
 from lab.maps import pooled
@@ -29,12 +29,12 @@ def xrai(network, inputs, objective, *, steps=50):
         raise Refused(
             f"XRAI segments images, [batch, rows, columns, channels]. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
-    whole("steps", steps)
+    positive_integer("steps", steps)
     ends = [pick(arrays, axis=(1, 2, 3), keepdims=True) for pick in (np.min, np.max)]
     maps = np.mean(
         [integrated_gradients(network, arrays, objective, steps=steps, baseline=end) for end in ends], axis=0
     )
-    return np.stack([_ranked(plane, segments(image)) for plane, image in zip(pooled(maps), arrays)])
+    return np.stack([_rank_segments(plane, segments(image)) for plane, image in zip(pooled(maps), arrays)])
 
 
 def segments(image):
@@ -50,7 +50,7 @@ def segments(image):
     return np.stack(list(masks.values()))
 
 
-def _ranked(plane, masks):
+def _rank_segments(plane, masks):
     """Regions added from best to worst, the best being that of the highest mean among pixels not yet taken: float32 [rows, columns]."""
     values, result = plane.ravel().astype("float64"), np.zeros(plane.size)
     left, sums, counts = np.ones(plane.size, bool), masks @ values, masks.sum(axis=1).astype("float64")

@@ -75,7 +75,7 @@ def grid(network, inputs, layer, *, seed, **options):
     activation = routines.activations(network, inputs, layer)[0]
     if activation.ndim != 3:
         raise Refused(f"A grid needs a layer with rows and columns. Received: {layer!r} of {activation.shape}.")
-    drawn = pictured(network, activation.reshape(-1, activation.shape[-1]), layer, seed=seed, **options)
+    drawn = draw_vectors(network, activation.reshape(-1, activation.shape[-1]), layer, seed=seed, **options)
     return drawn.images.reshape(*activation.shape[:2], *drawn.images.shape[1:])
 
 
@@ -85,7 +85,7 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
     side: cells along each axis; fewest: vectors that a cell needs. layout: a name of `lab.visualization.atlas.layouts` or a
     function. Carter et al. 2019, https://distill.pub/2019/activation-atlas.
     """
-    vectors = _sampled(network, data, layer, batch, fit, np.random.default_rng(seed))
+    vectors = _sample_activations(network, data, layer, batch, fit, np.random.default_rng(seed))
     if len(vectors) < 8:
         raise Refused(f"An atlas needs at least 8 images. Received: {len(vectors)}.")
     places = layouts.get(layout)(vectors, seed=seed)
@@ -98,7 +98,7 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
     return Atlas(cells[kept][:, ::-1], counts[kept], means, places.astype("float32"), np.arange(len(vectors)))
 
 
-def pictured(network, vectors, layer, *, seed, **options):
+def draw_vectors(network, vectors, layer, *, seed, **options):
     """A picture for each vector [n, channels] of a layer -> `lab.Pictures`; see `maximize` for the options."""
     return maximize(network, direction(layer, vectors, power=2.0), seed=seed, **options)
 
@@ -124,7 +124,7 @@ def umap(vectors, *, seed):
     return UMAP(n_components=2, random_state=seed, n_jobs=1).fit_transform(vectors)
 
 
-def _sampled(network, data, layer, batch, fit, rng):
+def _sample_activations(network, data, layer, batch, fit, rng):
     """One activation vector of each image, from a random position: float32 [images, channels]."""
     rows = []
     for start in range(0, len(data), batch):

@@ -22,7 +22,7 @@ class Canvas:
     shape: tuple
     preprocessing: object
 
-    def fed(self, pictures):
+    def to_input(self, pictures):
         """Pictures in 0..1 as the network's input: tensor or array [rows, *extent, channels]."""
         if tuple(pictures.shape[1:-1]) != self.extent:
             pictures = tf.image.resize(pictures, self.extent, antialias=True)
@@ -31,7 +31,7 @@ class Canvas:
     def inputs(self, network, pictures, beside):
         """All inputs of the network: the pictures, and beside them what was given for the others."""
         leaves = list(beside)
-        leaves.insert(self.place, self.fed(pictures))
+        leaves.insert(self.place, self.to_input(pictures))
         return tf.nest.pack_sequence_as(network.spec, leaves)
 
 
@@ -40,7 +40,7 @@ def canvas(network, size=None, of=None):
 
     size: the picture's, an int or one number an axis (None: the network's own). Raises Refused where there is none.
     """
-    place, leaf = _drawn(network, of)
+    place, leaf = _drawn_input(network, of)
     input_extent = tuple(leaf.shape[1:-1])
     if network.preprocessing is None or None in input_extent:
         raise Refused(
@@ -60,7 +60,7 @@ def canvas(network, size=None, of=None):
     return Canvas(place, input_extent, (*extent, network.preprocessing.channels), network.preprocessing)
 
 
-def _drawn(network, of):
+def _drawn_input(network, of):
     named = {name: (place, spec) for place, (name, spec) in enumerate(network.places())}
     if of is not None:
         if of not in named:

@@ -13,7 +13,7 @@ COLOUR = ((0.579, 0.232, 0.033), (0.585, -0.038, -0.086), (0.568, -0.198, 0.055)
 DARK, BRIGHT = 0.02, 0.98
 
 
-def measured(images):
+def measure_colours(images):
     """Square root of the mean covariance of RGB in logit space, unit spectral norm, strongest direction first: float [3, 3].
 
     images: RGB arrays [rows, columns, 3] in 0..255. Used as in Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization.
@@ -24,15 +24,15 @@ def measured(images):
     return root / np.linalg.norm(root, 2)
 
 
-def coloured(coordinates, decorrelate):
+def to_colours(coordinates, decorrelate):
     """Coordinates [..., channels] as an image in 0..1, in a graph: colours correlated as in photographs, then a sigmoid."""
     if decorrelate and coordinates.shape[-1] == 3:
         coordinates = tf.tensordot(coordinates, tf.constant(COLOUR, coordinates.dtype), [[-1], [1]])
     return tf.sigmoid(coordinates)
 
 
-def uncoloured(images, decorrelate):
-    """The inverse of `coloured` for images in 0..1, black and white made a little grey: float32 of the same shape."""
+def from_colours(images, decorrelate):
+    """The inverse of `to_colours` for images in 0..1, black and white made a little grey: float32 of the same shape."""
     coordinates = logit(np.clip(np.asarray(images, "float64"), DARK, BRIGHT))
     if decorrelate and coordinates.shape[-1] == 3:
         coordinates = coordinates @ np.linalg.inv(np.array(COLOUR)).T

@@ -31,18 +31,18 @@ def links(network, layer):
     Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through; a weight that
     reaches a channel by several positions is summed over them.
     """
-    graph = ways(network)
+    graph = layer_graph(network)
     mixing = {path: _matrix(network.tree[path]) for path in graph if path and _mixes(network.tree[path])}
     shape = network.shapes[layer]
     before = [
         Link(source, through, mixing[through].T)
-        for through, source in _makers(layer, graph, mixing)
+        for through, source in _producing_weights(layer, graph, mixing)
         if mixing[through].shape[1] == shape[-1]
     ]
     after = [
-        Link(_shown(through, graph, mixing), through, _folded(mixing[through], shape))
+        Link(_output_layer(through, graph, mixing), through, _fold_positions(mixing[through], shape))
         for through in mixing
-        if layer in _sources(through, graph, mixing) and _folded(mixing[through], shape) is not None
+        if layer in _unmixed_sources(through, graph, mixing) and _fold_positions(mixing[through], shape) is not None
     ]
     return before, after
 
@@ -59,25 +59,25 @@ def _matrix(layer):
     return kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
 
 
-def _folded(matrix, shape):
+def _fold_positions(matrix, shape):
     """The weights that leave a layer's channels, [channels, out]; those of a flattened layer are summed over its positions."""
     if matrix.shape[0] % shape[-1]:
         return None
     return matrix.reshape(-1, shape[-1], matrix.shape[1]).sum(axis=0)
 
 
-def ways(network):
+def layer_graph(network):
     """Which layers' outputs each layer's input is made of directly: dict of path to list of paths, in the order of the calls; under
     "", what the model's own outputs are made of. Traced once a network.
     """
-    if "ways" not in network.compiled:
-        network.compiled["ways"] = _ways(network)
-    return network.compiled["ways"]
+    if "layer_graph" not in network.compiled:
+        network.compiled["layer_graph"] = _trace_layer_graph(network)
+    return network.compiled["layer_graph"]
 
 
 def ancestors(network, layer=None):
     """The layers that a layer is made from, itself among them, or all that the outputs are: list of paths, in the order of the calls."""
-    graph, waiting, visited = ways(network), [layer or ""], set()
+    graph, waiting, visited = layer_graph(network), [layer or ""], set()
     while waiting:
         path = waiting.pop()
         if path not in visited:
@@ -86,7 +86,7 @@ def ancestors(network, layer=None):
     return [path for path in graph if path in visited and path]
 
 
-def _ways(network):
+def _trace_layer_graph(network):
     graph = {}
 
     def look(inputs):
@@ -99,14 +99,14 @@ def _ways(network):
                 for tensor in reader.outputs.get(id(layer), [])[:1]:
                     if reader.sees(tensor):
                         producers.setdefault(tensor.op, path)
-        graph.update({path: _behind(op.inputs, producers) for op, path in producers.items()})
-        graph[""] = _behind(outputs, producers)
+        graph.update({path: _producers_of(op.inputs, producers) for op, path in producers.items()})
+        graph[""] = _producers_of(outputs, producers)
 
     tf.function(look, autograph=False).get_concrete_function(network.spec)
     return {path: graph[path] for path in ["", *network.shapes] if path in graph}
 
 
-def _behind(tensors, producers):
+def _producers_of(tensors, producers):
     """Walk back from tensors to the nearest ones that are outputs of layers: list of paths."""
     waiting, visited, paths = list(tensors), set(), []
     while waiting:
@@ -121,7 +121,7 @@ def _behind(tensors, producers):
     return paths
 
 
-def _makers(layer, ways, mixing):
+def _producing_weights(layer, graph, mixing):
     """The weights that a layer's channels come out of, and the layer that feeds them: list of (path, path)."""
     waiting, visited, makers = [layer], set(), []
     while waiting:
@@ -130,30 +130,30 @@ def _makers(layer, ways, mixing):
             continue
         visited.add(path)
         if path in mixing:
-            makers += [(path, source) for source in ways[path][:1]]
+            makers += [(path, source) for source in graph[path][:1]]
         else:
-            waiting += ways.get(path, [])
+            waiting += graph.get(path, [])
     return makers
 
 
-def _sources(through, ways, mixing):
+def _unmixed_sources(through, graph, mixing):
     """Every layer whose channels reach these weights without being mixed on the way: set of paths."""
-    waiting, visited = list(ways[through]), set()
+    waiting, visited = list(graph[through]), set()
     while waiting:
         path = waiting.pop()
         if path not in visited:
             visited.add(path)
             if path not in mixing:
-                waiting += ways.get(path, [])
+                waiting += graph.get(path, [])
     return visited
 
 
-def _shown(through, ways, mixing):
+def _output_layer(through, graph, mixing):
     """The layer that shows what these weights make: the last one that passes it on, neither mixed nor added to."""
     path = through
     while True:
-        onward = [consumer for consumer, sources in ways.items() if consumer and path in sources]
-        if len(onward) != 1 or onward[0] in mixing or ways[onward[0]] != [path]:
+        onward = [consumer for consumer, sources in graph.items() if consumer and path in sources]
+        if len(onward) != 1 or onward[0] in mixing or graph[onward[0]] != [path]:
             return path
         path = onward[0]
 

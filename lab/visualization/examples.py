@@ -52,9 +52,9 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
     top, bottom, kept = None, None, []
     for start in range(0, len(data), batch):
         indices = np.arange(start, min(start + batch, len(data)))
-        scores, places = _answers(network, data.images[start : start + batch], layer, fit)
-        top = _best(top, scores, places, indices, count)
-        bottom = _best(bottom, -scores, places, indices, count)
+        scores, places = _unit_scores(network, data.images[start : start + batch], layer, fit)
+        top = _merge_best(top, scores, places, indices, count)
+        bottom = _merge_best(bottom, -scores, places, indices, count)
         kept.append(scores[indices % step == 0])
     return Survey(
         top[1].T,
@@ -68,7 +68,7 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
     )
 
 
-def _answers(network, images, layer, fit):
+def _unit_scores(network, images, layer, fit):
     """-> scores float32 [images, units] and the flat place of each unit's highest activation."""
     inputs = network.preprocess(images, fit=fit)
     if layer is None:
@@ -77,7 +77,7 @@ def _answers(network, images, layer, fit):
     return routines.peaks(network, inputs, layer)
 
 
-def _best(before, scores, places, indices, count):
+def _merge_best(before, scores, places, indices, count):
     """The `count` highest of those before and these, by unit: scores, indices, places, each [count, units]; earlier images first."""
     spread = np.broadcast_to(indices[:, None], scores.shape)
     joined = [scores, spread, places] if before is None else map(np.concatenate, zip(before, (scores, spread, places)))
@@ -86,7 +86,7 @@ def _best(before, scores, places, indices, count):
     return tuple(np.take_along_axis(values, order, axis=0) for values in (scores, spread, places))
 
 
-def field(network, layer, seed=0):
+def receptive_box(network, layer, seed=0):
     """The part of the input that moves one position of a layer: rows and columns of a box in pixels, (int, int); None without positions.
 
     Measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest (effective receptive field; Luo et al.
@@ -111,7 +111,7 @@ def window(network, layer, place, box):
     return (*tops, tops[0] + box[0], tops[1] + box[1])
 
 
-def strongest(network, image, layer, count=16):
+def strongest_channels(network, image, layer, count=16):
     """The channels of a layer that answer most to one image [rows, columns, 3] in 0..255: list of int, strongest first."""
     means = routines.mean_activations(network, network.preprocess(image), layer)[0]
     return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]

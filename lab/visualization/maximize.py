@@ -46,7 +46,7 @@ class Pictures:
         """What is suspicious about each picture: tuple over rows of tuples of words, "not finite" and "flat" (nothing that was
         drawn changed the objective, as where a unit is dead).
         """
-        return tuple(tuple(_suspicions(*row)) for row in zip(self.images, self.curves))
+        return tuple(tuple(_picture_flags(*row)) for row in zip(self.images, self.curves))
 
     def _repr_html_(self):
         from lab.thumbnails import strip
@@ -100,11 +100,11 @@ class Climb:
         return {
             "size": list(self.canvas.shape[:-1]),
             "parameterization": repr(self.kind),
-            "transforms": [_said(part) for part in self.transforms],
+            "transforms": [_describe_part(part) for part in self.transforms],
             "regularizers": [
                 f"{type(regularizer).__name__}({regularizer.weight:g})" for regularizer in self.regularizers
             ],
-            "optimizer": _said(self.ascent),
+            "optimizer": _describe_part(self.ascent),
             "normalize": self.normalize,
             "facets": self.facets,
             "views": self.views,
@@ -170,30 +170,30 @@ def maximize(
         bool(transparency),
         bool(redirect),
     )
-    stops, others = _stops(snapshots, count), _others(network, board, beside, units)
-    results = _climb(network, climb, stops, float(rate), seed, _start(start, board, units), others)
+    stops, others = _stops(snapshots, count), _other_inputs(network, board, beside, units)
+    results = _climb(network, climb, stops, float(rate), seed, _check_start(start, board, units), others)
     settings = {**climb.settings, "steps": count, "stops": stops, "seed": seed, "rate": rate, "linear": linear}
-    return _pictures(network, objective, climb, results, others, settings)
+    return _make_pictures(network, objective, climb, results, others, settings)
 
 
-def _suspicions(image, curve):
+def _picture_flags(image, curve):
     if not (np.isfinite(image).all() and np.isfinite(curve).all()):
         yield "not finite"
     elif len(curve) > 1 and curve.min() == curve.max():
         yield "flat"
 
 
-def _said(part):
+def _describe_part(part):
     """A part of a climb in words that are the same in every process: no address of memory."""
     if isinstance(part, keras.optimizers.Optimizer):
         return f"{type(part).__name__}({part.get_config()})"
     return f"{part.__module__}:{part.__qualname__}" if inspect.isfunction(part) else repr(part)
 
 
-def _pictures(network, objective, climb, results, others, settings):
+def _make_pictures(network, objective, climb, results, others, settings):
     """What a climb made, looked at once more as it is."""
-    drawn = _opaque(climb.kind, results["images"])
-    inputs = _arrays(climb.canvas.inputs(network, drawn, _repeated(others, climb.facets)))
+    drawn = _blend_on_grey(climb.kind, results["images"])
+    inputs = _arrays(climb.canvas.inputs(network, drawn, _repeat_rows(others, climb.facets)))
     units = objective.length
     goal = objective.rows(np.repeat(np.arange(units), climb.facets)) if units > 1 else objective
     return Pictures(
@@ -204,18 +204,18 @@ def _pictures(network, objective, climb, results, others, settings):
         str(objective),
         settings,
         results["snapshots"] if len(settings["stops"]) > 1 else None,
-        _to_one(results["felt"]) if climb.transparency else None,
+        _scale_to_one(results["felt"]) if climb.transparency else None,
     )
 
 
-def _to_one(felt):
+def _scale_to_one(felt):
     return felt / np.maximum(felt.max(axis=tuple(range(1, felt.ndim)), keepdims=True), 1e-30)
 
 
 def _climb(network, climb, stops, rate, seed, photographs, others):
     """-> dict: images [rows, ...] in 0..1, curves [rows, steps], snapshots [rows, stops, ...], felt [rows, *extent]."""
     units, shape = climb.objective.length, climb.canvas.shape
-    part = chunks.even(units, _most(network, climb, units))
+    part = chunks.even(units, _units_per_chunk(network, climb, units))
     if not isinstance(climb.ascent, Adam):
         ascent = OfKeras(climb.ascent, part * climb.facets)
         if ascent.alone and climb.facets > 1:
@@ -242,7 +242,7 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
     return {name: array.reshape(-1, *array.shape[2:]) for name, array in results.items()}
 
 
-def _most(network, climb, units):
+def _units_per_chunk(network, climb, units):
     """Units of one chunk. Raises Refused where a batch that may not be split does not fit."""
     most = max(1, chunks.size(network) // (climb.facets * climb.views))
     if climb.coupled and units > most:
@@ -261,13 +261,13 @@ def _body(network, climb):
     def body(batched, shared):
         (numbers, index, others, held, goals), (weights, costs, constants, seed, stops, rate) = batched, shared
         seed, units = tf.ensure_shape(seed, [2]), tf.shape(index)[0]
-        scoring = (weights, costs, *(_repeated(rows, facets) for rows in (numbers, others, goals)))
-        parameters = _started(climb, units, seed, constants, held)
+        scoring = (weights, costs, *(_repeat_rows(rows, facets) for rows in (numbers, others, goals)))
+        parameters = _start_parameters(climb, units, seed, constants, held)
 
         def ascend(step, parameters, state, felt, curve):
             now = tf.random.experimental.stateless_fold_in(seed, step)
-            gains, slope, at = _looked(network, climb, scoring, parameters, constants, now)
-            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, stops[-1]))
+            gains, slope, at = _evaluate(network, climb, scoring, parameters, constants, now)
+            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine_rate(rate, step, stops[-1]))
             return step + 1, parameters, state, felt + at, curve.write(step, gains)
 
         def stretch(number, kept, state):
@@ -282,7 +282,7 @@ def _body(network, climb):
             lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
         )
         results = _results(kept.stack(), curve.stack(), felt)
-        return {name: _by_unit(rows, facets) for name, rows in results.items()}
+        return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 
     return body
 
@@ -293,15 +293,15 @@ def _results(kept, curve, felt):
     return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "felt": felt}
 
 
-def _looked(network, climb, scoring, parameters, constants, seed):
+def _evaluate(network, climb, scoring, parameters, constants, seed):
     """The objective on the picture that the parameters are now, the slope at them, and what is felt at the picture."""
     with override("redirected") if climb.redirect else contextlib.nullcontext():
         picture = climb.kind.picture(parameters, climb.canvas.shape, constants)
-        gains, penalties = _seen(network, climb, scoring, picture, seed)
+        gains, penalties = _mean_over_views(network, climb, scoring, picture, seed)
         return gains, *_slopes(gains - penalties, parameters, picture, climb)
 
 
-def _started(climb, units, seed, constants, held):
+def _start_parameters(climb, units, seed, constants, held):
     """The first parameters [units * facets, ...]: every facet from its own draw, every unit from the same ones."""
     draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
     starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, held) for draw in draws]
@@ -314,18 +314,18 @@ def _started(climb, units, seed, constants, held):
     return tf.nest.map_structure(joined, *starts)
 
 
-def _seen(network, climb, scoring, picture, seed):
+def _mean_over_views(network, climb, scoring, picture, seed):
     """The objective, and what the regularizers cost, for the picture as the transforms show it to the network: float32 [rows] each."""
     totals = [
-        _viewed(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
+        _score_view(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
         for view in range(climb.views)
     ]
     return tuple(sum(values) / climb.views for values in zip(*totals))
 
 
-def _viewed(network, climb, scoring, picture, seed):
+def _score_view(network, climb, scoring, picture, seed):
     weights, costs, numbers, others, goals = scoring
-    shown = _laid(picture, seed) if climb.kind.transparent else picture
+    shown = _lay_on_background(picture, seed) if climb.kind.transparent else picture
     for position, transform in enumerate(climb.transforms):
         shown = transform(shown, tf.random.experimental.stateless_fold_in(seed, position))
     trace = network.trace(climb.canvas.inputs(network, shown, others), climb.paths)
@@ -342,17 +342,17 @@ def _slopes(gains, parameters, picture, climb):
     flat = tf.nest.flatten(parameters)
     *slopes, at = tf.gradients(gains, [*flat, picture])
     if climb.normalize:
-        slopes = [_normalized(slope) for slope in slopes]
+        slopes = [_normalize(slope) for slope in slopes]
     felt = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
     return tf.nest.pack_sequence_as(parameters, slopes), felt
 
 
-def _normalized(slope):
+def _normalize(slope):
     length = tf.sqrt(tf.reduce_sum(tf.square(slope), axis=range(1, len(slope.shape)), keepdims=True))
     return slope / (length + 1e-12)
 
 
-def _laid(picture, seed):
+def _lay_on_background(picture, seed):
     """A picture with opacity over a background of its own at each step: images [rows, *extent, channels]."""
     colours, opacity = picture[..., :-1], picture[..., -1:]
     shape = tuple(colours.shape[1:])
@@ -361,25 +361,25 @@ def _laid(picture, seed):
     return opacity * colours + (1 - opacity) * behind
 
 
-def _opaque(kind, images):
+def _blend_on_grey(kind, images):
     """Pictures as they are shown to the network in the end: on grey where they are transparent."""
     if not kind.transparent:
         return images
     return images[..., -1:] * images[..., :-1] + (1 - images[..., -1:]) * GREY
 
 
-def _by_unit(rows, facets):
+def _group_by_unit(rows, facets):
     return tf.reshape(rows, tf.concat([[-1, facets], tf.shape(rows)[1:]], 0))
 
 
-def _repeated(structure, times):
+def _repeat_rows(structure, times):
     """Every row of every array `times` times, the copies together."""
     if times == 1:
         return structure
     return tf.nest.map_structure(lambda array: tf.repeat(array, times, axis=0), structure)
 
 
-def _cosine(rate, step, steps):
+def _cosine_rate(rate, step, steps):
     way = tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
     return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * way)))
 
@@ -406,7 +406,7 @@ def _transforms(transforms, extent):
     return sets.get(transforms)(*extent) if isinstance(transforms, str) else tuple(transforms)
 
 
-def _start(photographs, board, units):
+def _check_start(photographs, board, units):
     """Photographs in 0..1 to begin from, one a unit: float32 [units, *shape], or None."""
     if photographs is None:
         return None
@@ -420,7 +420,7 @@ def _start(photographs, board, units):
     return np.repeat(start, units, axis=0) if len(start) == 1 else start
 
 
-def _others(network, board, beside, units):
+def _other_inputs(network, board, beside, units):
     """The inputs that are not drawn, in flattened order, one row a unit: list of arrays."""
     names = [name for place, (name, _) in enumerate(network.places()) if place != board.place]
     arrays = beside or {}

@@ -22,7 +22,7 @@ from lab.environment import tf
 from lab.refusal import Refused
 from lab.registry import Registry
 from lab.visualization import spectrum
-from lab.visualization.colour import coloured, uncoloured
+from lab.visualization.colour import from_colours, to_colours
 
 parameterizations = Registry("parameterization")
 
@@ -45,15 +45,15 @@ class Parameterization:
 
     def held(self, photographs):
         """The photographs' coordinates."""
-        return (uncoloured(photographs, self.decorrelate),)
+        return (from_colours(photographs, self.decorrelate),)
 
     def _refuse(self):
         raise Refused(
             f"A climb from a photograph needs a parameterization that can hold one. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
         )
 
-    def _drawn(self, units, shape, seed):
-        return _tiled(self.deviation * tf.random.stateless_normal([1, *shape], seed), units)
+    def _draw(self, units, shape, seed):
+        return _tile(self.deviation * tf.random.stateless_normal([1, *shape], seed), units)
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Pixels(Parameterization):
 
     def start(self, units, shape, seed, constants, held):
         """float32 [units, *shape]."""
-        drawn = self._drawn(units, shape, seed)
+        drawn = self._draw(units, shape, seed)
         return drawn + held[0] if held else drawn
 
     def picture(self, parameters, shape, constants):
         """The image of the pixels."""
         del shape, constants  # The parameters have the picture's own shape.
-        return coloured(parameters, self.decorrelate)
+        return to_colours(parameters, self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,15 @@ class Fourier(Parameterization):
     def start(self, units, shape, seed, constants, held):
         """float32 [units, channels, *frequencies, 2]: real and imaginary parts."""
         *extent, channels = shape
-        drawn = self._drawn(units, [channels, *_frequencies(extent), 2], seed)
-        return drawn + _parts(_spectrum(held[0]) / _frequency_scale(tuple(extent))) if held else drawn
+        drawn = self._draw(units, [channels, *_frequencies(extent), 2], seed)
+        return drawn + _to_parts(_transform(held[0]) / _frequency_scale(tuple(extent))) if held else drawn
 
     def picture(self, parameters, shape, constants):
         """The image of a spectrum: inverse transform, colours, sigmoid."""
         del constants
-        return coloured(_image(_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate)
+        return to_colours(
+            _inverse_transform(_to_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,11 @@ class Maco(Parameterization):
         """The magnitude."""
         if len(shape) != 3:
             raise Refused(f"MaCo needs pictures of rows and columns. Received: a picture of shape {tuple(shape)}.")
-        magnitude = _natural(shape, self.decorrelate) if self.magnitude is None else np.array(self.magnitude, "float32")
+        magnitude = (
+            _natural_spectrum(shape, self.decorrelate)
+            if self.magnitude is None
+            else np.array(self.magnitude, "float32")
+        )
         if magnitude.shape != (shape[2], shape[0], shape[1] // 2 + 1):
             raise Refused(
                 f"A magnitude has the shape [channels, rows, columns // 2 + 1] of its picture, {(shape[2], shape[0], shape[1] // 2 + 1)}. Received: {magnitude.shape}."
@@ -113,13 +119,13 @@ class Maco(Parameterization):
         """Phases in radians, float32 [units, channels, rows, columns // 2 + 1]."""
         *extent, channels = shape
         if held:
-            return tf.math.angle(_spectrum(held[0]))
-        return self._drawn(units, [channels, *_frequencies(extent)], seed)
+            return tf.math.angle(_transform(held[0]))
+        return self._draw(units, [channels, *_frequencies(extent)], seed)
 
     def picture(self, parameters, shape, constants):
         """The image of these phases under the given magnitude."""
         spectrum = tf.complex(constants[0] * tf.cos(parameters), constants[0] * tf.sin(parameters))
-        return coloured(_image(spectrum, shape), self.decorrelate)
+        return to_colours(_inverse_transform(spectrum, shape), self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -131,15 +137,15 @@ class Pyramid(Parameterization):
     def start(self, units, shape, seed, constants, held):
         """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest."""
         drawn = tuple(
-            self._drawn(units, level, tf.random.experimental.stateless_fold_in(seed, number))
-            for number, level in enumerate(_halved(shape, self.levels))
+            self._draw(units, level, tf.random.experimental.stateless_fold_in(seed, number))
+            for number, level in enumerate(_level_shapes(shape, self.levels))
         )
         return (drawn[0] + held[0], *drawn[1:]) if held else drawn
 
     def picture(self, parameters, shape, constants):
         """The image of the sum."""
         del constants
-        return coloured(functools.reduce(tf.add, [_enlarged(level, shape) for level in parameters]), self.decorrelate)
+        return to_colours(functools.reduce(tf.add, [_enlarge(level, shape) for level in parameters]), self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Shared(Parameterization):
     def start(self, units, shape, seed, constants, held):
         """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels]."""
         coarse = tuple(
-            self._drawn(1, _coarser(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
+            self._draw(1, _coarser_shape(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
             for factor in self.factors
         )
         return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, constants, held), coarse
@@ -170,9 +176,9 @@ class Shared(Parameterization):
         """The image of each unit's own picture plus the shared ones."""
         del constants
         spectrum, coarse = parameters
-        pixels = _image(_complex(spectrum) * _frequency_scale(shape[:-1]), shape)
-        return coloured(
-            pixels + functools.reduce(tf.add, [_enlarged(level, shape) for level in coarse]), self.decorrelate
+        pixels = _inverse_transform(_to_complex(spectrum) * _frequency_scale(shape[:-1]), shape)
+        return to_colours(
+            pixels + functools.reduce(tf.add, [_enlarge(level, shape) for level in coarse]), self.decorrelate
         )
 
 
@@ -204,7 +210,7 @@ class Cppn(Parameterization):
         # The last layer starts at almost nothing: a grey picture.
         scales = [*[self.deviation] * self.depth, 0.01]
         return tuple(
-            _tiled(
+            _tile(
                 scale
                 / math.sqrt(size)
                 * tf.random.stateless_normal([1, size, out], tf.random.experimental.stateless_fold_in(seed, number)),
@@ -219,7 +225,7 @@ class Cppn(Parameterization):
         for weights in parameters[:-1]:
             bent = tf.atan(values @ weights)
             values = tf.concat([bent / 0.67, tf.square(bent) / 0.6], axis=-1)
-        return coloured(tf.reshape(values @ parameters[-1], [-1, *shape]), self.decorrelate)
+        return to_colours(tf.reshape(values @ parameters[-1], [-1, *shape]), self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -316,17 +322,17 @@ def resolve_parameterization(parameterization):
     return parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
 
 
-def plain(kind):
+def without_decorrelation(kind):
     """The same parameterization with colours left as they come."""
     return replace(kind, decorrelate=False)
 
 
 @functools.lru_cache(maxsize=4)
-def _natural(shape, decorrelate):
+def _natural_spectrum(shape, decorrelate):
     return spectrum.natural(*shape, decorrelate)
 
 
-def _tiled(drawn, units):
+def _tile(drawn, units):
     return tf.tile(drawn, [units, *[1] * (len(drawn.shape) - 1)])
 
 
@@ -345,15 +351,15 @@ def _frequency_scale(extent):
     return (scale * math.sqrt(math.prod(extent)) / 4.0).astype("complex64")
 
 
-def _complex(parts):
+def _to_complex(parts):
     return tf.complex(parts[..., 0], parts[..., 1])
 
 
-def _parts(spectrum):
+def _to_parts(spectrum):
     return tf.stack([tf.math.real(spectrum), tf.math.imag(spectrum)], axis=-1)
 
 
-def _image(spectrum, shape):
+def _inverse_transform(spectrum, shape):
     """Spectra [units, channels, *frequencies] -> pixels [units, *extent, channels]."""
     *extent, _ = shape
     if len(extent) == 3:
@@ -363,7 +369,7 @@ def _image(spectrum, shape):
     return _channels_last(inverse(spectrum, extent[-2:]))
 
 
-def _spectrum(pixels):
+def _transform(pixels):
     """Pixels [units, *extent, channels] -> spectra [units, channels, *frequencies]."""
     forward = {1: tf.signal.rfft, 2: tf.signal.rfft2d, 3: tf.signal.rfft3d}[len(pixels.shape) - 2]
     last = len(pixels.shape) - 1
@@ -374,15 +380,15 @@ def _channels_last(planes):
     return tf.transpose(planes, [0, *range(2, len(planes.shape)), 1])
 
 
-def _coarser(shape, factor):
+def _coarser_shape(shape, factor):
     return (*(max(1, -(-side // factor)) for side in shape[:-1]), shape[-1])
 
 
-def _halved(shape, levels):
-    return [_coarser(shape, 2**level) for level in range(levels)]
+def _level_shapes(shape, levels):
+    return [_coarser_shape(shape, 2**level) for level in range(levels)]
 
 
-def _enlarged(images, shape):
+def _enlarge(images, shape):
     """Images [units, ...] at a picture's extent: each axis by linear interpolation, as a product with a matrix of weights."""
     for axis, side in enumerate(shape[:-1], start=1):
         if images.shape[axis] != side:

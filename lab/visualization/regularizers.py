@@ -12,7 +12,7 @@ import numpy as np
 from lab.environment import tf
 from lab.refusal import Refused
 from lab.registry import Registry
-from lab.visualization.transforms import GREY, blurred
+from lab.visualization.transforms import GREY, gaussian_blur
 
 regularizers = Registry("regularizer")
 
@@ -52,7 +52,7 @@ class Regularizer:
 @dataclass(frozen=True)
 class TotalVariation(Regularizer):
     def __call__(self, scene):
-        return sum(_mean(tf.abs(step)) for step in _steps(scene.picture))
+        return sum(_mean(tf.abs(step)) for step in _neighbour_differences(scene.picture))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Roughness(Regularizer):
     deviation: float = 1.0
 
     def __call__(self, scene):
-        smooth = tf.stop_gradient(blurred(scene.picture, self.deviation))
+        smooth = tf.stop_gradient(gaussian_blur(scene.picture, self.deviation))
         return _mean(tf.square(scene.picture - smooth))
 
 
@@ -206,7 +206,7 @@ def _mean(values):
     return tf.reduce_mean(values, axis=range(1, len(values.shape)))
 
 
-def _steps(picture):
+def _neighbour_differences(picture):
     """Differences between neighbours along each axis of the extent."""
     for axis in range(1, len(picture.shape) - 1):
         side = picture.shape[axis]

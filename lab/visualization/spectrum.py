@@ -5,7 +5,7 @@ from skimage.transform import resize
 
 from lab import data
 from lab.refusal import Refused
-from lab.visualization.colour import uncoloured
+from lab.visualization.colour import from_colours
 
 
 def magnitude(images, rows, columns, decorrelate=True):
@@ -16,7 +16,7 @@ def magnitude(images, rows, columns, decorrelate=True):
     """
     total, count = 0.0, 0
     for image in images:
-        coordinates = uncoloured(resize(_square(image) / 255.0, (rows, columns), anti_aliasing=True), decorrelate)
+        coordinates = from_colours(resize(_square(image) / 255.0, (rows, columns), anti_aliasing=True), decorrelate)
         total, count = total + np.abs(np.fft.rfft2(coordinates, axes=(0, 1))), count + 1
     if not count:
         raise Refused("A spectrum is measured on at least one photograph. Received: none.")

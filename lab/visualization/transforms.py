@@ -35,7 +35,7 @@ class View:
         zoom = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * draws[0]
         shift = self.jitter * (2 * draws[1:3] - 1)
         angle = math.radians(self.rotate) * (2 * draws[3] - 1)
-        return placed(images, self.rows, self.columns, zoom, shift, angle)
+        return place_view(images, self.rows, self.columns, zoom, shift, angle)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Blur:
     def __call__(self, images, seed):
         draws = tf.random.stateless_uniform([2], seed)
         deviation = self.low + (self.high - self.low) * draws[0]
-        return tf.cond(draws[1] < self.share, lambda: blurred(images, deviation), lambda: images)
+        return tf.cond(draws[1] < self.share, lambda: gaussian_blur(images, deviation), lambda: images)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Zoom:
 
     def __call__(self, images, seed):
         zoom = self.low + (self.high - self.low) * tf.random.stateless_uniform([], seed)
-        return placed(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0))
+        return place_view(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0))
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Rotate:
 
     def __call__(self, images, seed):
         angle = math.radians(self.degrees) * (2 * tf.random.stateless_uniform([], seed) - 1)
-        return placed(images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle)
+        return place_view(images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Crop:
         share = self.low + (self.high - self.low) * draws[0]
         rows, columns = images.shape[1:3]
         shift = (1 - share) / share * (draws[1:3] - 0.5) * tf.constant([rows, columns], tf.float32)
-        return placed(images, rows, columns, 1.0 / share, shift, tf.constant(0.0))
+        return place_view(images, rows, columns, 1.0 / share, shift, tf.constant(0.0))
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def none(*extent):
     return ()
 
 
-def placed(images, rows, columns, zoom, shift, angle):
+def place_view(images, rows, columns, zoom, shift, angle):
     """Images [units, r, c, channels] on a rows x columns canvas: scaled, rotated by `angle` radians, shifted by (down, right).
 
     Two passes of one-dimensional resampling (Catmull, Smith 1980, https://doi.org/10.1145/800250.807505): first every source row onto
@@ -214,8 +214,8 @@ def placed(images, rows, columns, zoom, shift, angle):
     met = ((source[:, None] - top) / down - sine * x[None]) / cosine
     columns_at = across * (cosine * (x[None] - x0) - sine * (met - y0)) + (width - 1) / 2
     rows_at = down * (cosine * y[None] + sine * x[:, None]) + top
-    across_rows = _weights(columns_at, width, across / cosine)
-    down_columns = _weights(rows_at, height, down * cosine)
+    across_rows = _triangle_weights(columns_at, width, across / cosine)
+    down_columns = _triangle_weights(rows_at, height, down * cosine)
     lines = tf.reshape(tf.transpose(images - GREY, [1, 2, 0, 3]), [height, width, -1])
     first = tf.transpose(across_rows @ lines, [1, 0, 2])
     second = tf.reshape(down_columns @ first, [columns, rows, units, channels])
@@ -223,21 +223,21 @@ def placed(images, rows, columns, zoom, shift, angle):
 
 
 @fused
-def _weights(positions, length, step):
+def _triangle_weights(positions, length, step):
     """Triangle weights of source pixels [lines, targets, length] at fractional positions [lines, targets], wider where `step` > 1."""
     reach = tf.maximum(step, 1.0)
     distance = tf.abs(positions[..., None] - tf.range(length, dtype=tf.float32))
     return tf.nn.relu(1.0 - distance / reach) / reach
 
 
-def blurred(images, deviation):
+def gaussian_blur(images, deviation):
     """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels, the edge weights made to sum to one."""
     for axis in range(1, len(images.shape) - 1):
-        images = _along(images, axis, _gaussian(images.shape[axis], deviation))
+        images = _multiply_axis(images, axis, _gaussian(images.shape[axis], deviation))
     return images
 
 
-def _along(images, axis, weights):
+def _multiply_axis(images, axis, weights):
     """Weights [side, side] times one axis of images, as one matrix product a unit, that axis brought to the front."""
     order = [0, axis, *(other_axis for other_axis in range(1, len(images.shape)) if other_axis != axis)]
     front = tf.transpose(images, order) if axis > 1 else images

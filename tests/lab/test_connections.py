@@ -74,8 +74,8 @@ def test_a_receptive_field_is_the_kernels_sum():
     first = keras.layers.Conv2D(4, 5, padding="same", name="a")(inputs)
     second = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="b")(first)
     network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Flatten()(second))))
-    assert examples.field(network, "a") == (5, 5) and examples.field(network, "b") == (7, 7)
-    assert examples.field(network, None) is None
+    assert examples.receptive_box(network, "a") == (5, 5) and examples.receptive_box(network, "b") == (7, 7)
+    assert examples.receptive_box(network, None) is None
     assert examples.window(network, "a", 10 * 32 + 20, (5, 5)) == (8, 18, 13, 23)
     assert examples.window(network, "a", 0, (5, 5)) == (0, 0, 5, 5)
 
@@ -191,7 +191,7 @@ def test_an_atlas_keeps_kinds_apart(small):
         for key in cell
     }
     assert sum(len(kinds_of_cell) == 1 for kinds_of_cell in kinds.values()) >= 0.9 * len(kinds)
-    assert atlas.pictured(small, drawn.vectors, "last", seed=0, steps=2).images.shape[0] == len(drawn.cells)
+    assert atlas.draw_vectors(small, drawn.vectors, "last", seed=0, steps=2).images.shape[0] == len(drawn.cells)
 
 
 def test_layouts_can_be_ones_own_and_missing_extras_are_named(small, natural_images):

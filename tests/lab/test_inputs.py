@@ -316,9 +316,9 @@ def masked_and_short():
 
 
 def test_what_is_kept_is_padding(masked_and_short):
-    kept = masked_and_short[0].kept(padded())
+    kept = masked_and_short[0].kept_mask(padded())
     assert kept.shape == (3, 8, 2) and kept[:, 5:].all() and not kept[:, :5].any()
-    assert network(networks.flat()).kept(networks.images(1)) is None
+    assert network(networks.flat()).kept_mask(networks.images(1)) is None
 
 
 @pytest.mark.parametrize(
@@ -374,9 +374,9 @@ def test_padding_ids_keep_their_vectors():
     net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(5)(vectors)))))
     ids = rng.integers(1, 20, (2, 7))
     ids[:, 4:] = 0
-    assert np.array_equal(net.kept(ids), ids == 0)
+    assert np.array_equal(net.kept_mask(ids), ids == 0)
     embedded, arrays = lab.embeddings.to_embeddings(net, ids)
-    kept = embedded.kept(arrays)["vectors"]["words"]
+    kept = embedded.kept_mask(arrays)["vectors"]["words"]
     assert kept.shape == (2, 7, 4) and kept[:, 4:].all() and not kept[:, :4].any()
     spread = lab.explain(net, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps
     net.tree["words"].embeddings.assign(

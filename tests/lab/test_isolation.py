@@ -14,7 +14,7 @@ import pytest
 import lab
 from lab.attribution.calls import attribute
 from lab.environment import tf
-from lab.isolation import MethodFault, process_kept
+from lab.isolation import MethodFault, preserve_process_state
 from tests import networks
 from tests.recipes import strangers
 
@@ -94,7 +94,7 @@ def test_two_threads_leave_the_process_as_it_was():
     entered, inside, outside, before = threading.Event(), threading.Event(), threading.Event(), sys.stdout
 
     def first():
-        with process_kept():
+        with preserve_process_state():
             entered.set()
             inside.wait()
         outside.set()
@@ -102,7 +102,7 @@ def test_two_threads_leave_the_process_as_it_was():
     thread = threading.Thread(target=first)
     thread.start()
     entered.wait()
-    with process_kept():
+    with preserve_process_state():
         inside.set()
         outside.wait()
     thread.join()

@@ -27,7 +27,7 @@ def smooth(side=48):
 )
 def test_a_view_is_the_affine_map_it_says(zoom, shift, degrees):
     image, angle = smooth(), np.deg2rad(degrees)
-    view = views.placed(
+    view = views.place_view(
         tf.constant(image), 40, 40, tf.constant(zoom), tf.constant(shift, tf.float32), tf.constant(angle, tf.float32)
     ).numpy()[0]
     scale = 48 / (40 * zoom)
@@ -47,7 +47,7 @@ def test_a_view_is_the_affine_map_it_says(zoom, shift, degrees):
 
 def test_a_small_view_is_grey_outside_and_keeps_the_mean_inside():
     image = np.ones((1, 48, 48, 3), "float32")
-    view = views.placed(tf.constant(image), 48, 48, tf.constant(0.5), tf.zeros(2), tf.constant(0.0)).numpy()[0]
+    view = views.place_view(tf.constant(image), 48, 48, tf.constant(0.5), tf.zeros(2), tf.constant(0.0)).numpy()[0]
     assert np.allclose(view[:8], 0.5) and np.abs(view[18:30, 18:30] - 1).max() < 0.02
     assert abs(view.mean() - (0.5 + 0.5 * 0.25)) < 0.01
 
@@ -59,7 +59,7 @@ def test_the_gradient_of_a_view_is_exact():
 
     def weighted_sum(images):
         return tf.reduce_sum(
-            b * (views.placed(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5)
+            b * (views.place_view(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5)
         )
 
     a = tf.Variable(tf.fill([1, 24, 24, 3], 0.5))
@@ -71,7 +71,9 @@ def test_the_gradient_of_a_view_is_exact():
 def test_a_blur_is_gaussian():
     image = smooth()
     expected = ndimage.gaussian_filter(image[0], (2, 2, 0))
-    assert np.abs(views.blurred(tf.constant(image), tf.constant(2.0)).numpy()[0] - expected)[8:-8, 8:-8].max() < 5e-3
+    assert (
+        np.abs(views.gaussian_blur(tf.constant(image), tf.constant(2.0)).numpy()[0] - expected)[8:-8, 8:-8].max() < 5e-3
+    )
 
 
 def test_fourier_start_has_the_spectrum_of_photographs():

@@ -9,8 +9,8 @@ from sklearn.decomposition import PCA
 import lab
 from lab import routines
 from lab.attribution import explainers, xrai
-from lab.attribution.forgrad import low_passed
-from lab.attribution.fullgrad import decomposed, left_out, map_warnings
+from lab.attribution.forgrad import low_pass
+from lab.attribution.fullgrad import decompose, left_out_share, map_warnings
 from lab.attribution.paths import path_nodes
 from lab.environment import tf
 from lab.maps import resized
@@ -199,7 +199,7 @@ def relu_network():
 
 def test_fullgrad_adds_up_and_is_its_formula():
     network, inputs = relu_network(), networks.images()
-    parts, gap = decomposed(network, inputs, GOAL)
+    parts, gap = decompose(network, inputs, GOAL)
     scores = routines.scores(network, inputs, GOAL)
     assert np.abs(gap).max() < 1e-4 * np.abs(scores).max() and len(parts) == 7
     by_hand = np.sum([part.reshape(4, -1).sum(1) for part in parts.values()], axis=0)
@@ -213,7 +213,7 @@ def test_fullgrad_adds_up_and_is_its_formula():
     assert distance(lab.fullgrad(network, inputs, GOAL), slow) < 1e-5
     assert distance(parts[""], lab.gradient_x_input(network, inputs, GOAL)) < 1e-4
     smooth = networks.network(networks.flat())
-    assert np.abs(decomposed(smooth, inputs, GOAL)[1]).max() > 1e-3  # GELU is not piecewise linear.
+    assert np.abs(decompose(smooth, inputs, GOAL)[1]).max() > 1e-3  # GELU is not piecewise linear.
 
 
 class Shifted(keras.layers.Layer):
@@ -233,16 +233,16 @@ def test_fullgrad_says_what_it_leaves_out():
     )
     scores = routines.scores(network, inputs, GOAL)
     expected = np.abs(rest) / np.maximum(np.abs(scores), np.abs(scores - rest))
-    np.testing.assert_allclose(left_out(network, inputs, GOAL), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(left_out_share(network, inputs, GOAL), expected, rtol=1e-3, atol=1e-4)
     for dense in (hidden, last):
         dense.bias.assign(np.zeros(dense.bias.shape))
-    assert left_out(network, inputs, GOAL).max() < 1e-3 and map_warnings(network, inputs, GOAL) == ((),) * 4
+    assert left_out_share(network, inputs, GOAL).max() < 1e-3 and map_warnings(network, inputs, GOAL) == ((),) * 4
     hidden = keras.layers.GlobalAveragePooling2D()(Shifted()(network.model.inputs[0]))
     net = networks.network(networks.filled(keras.Model(network.model.inputs, keras.layers.Dense(5)(hidden))))
     scores, dense = routines.scores(net, inputs, GOAL), net.model.layers[-1]
     rest = 3 * np.asarray(dense.kernel).sum(0)[INDEX] + np.asarray(dense.bias)[INDEX]
     expected = np.abs(rest) / np.maximum(np.abs(scores), np.abs(scores - rest))
-    np.testing.assert_allclose(left_out(net, inputs, GOAL), expected, rtol=1e-3)
+    np.testing.assert_allclose(left_out_share(net, inputs, GOAL), expected, rtol=1e-3)
     assert map_warnings(net, inputs, GOAL)[0] == (f"{expected[0]:.0%} of the score left out",)
     assert explainers.tag(lab.fullgrad, "map_warnings") is map_warnings
 
@@ -254,7 +254,7 @@ def test_wrappers_are_explained_by_name(small):
     )
     assert record.maps.shape == (4, 8, 8) and record.options["explainer"] == "gradcam"
     filtered = lab.explain(small, inputs, GOAL, method="forgrad", explainer="gradient_x_input", cutoff=4)
-    assert distance(filtered.maps, low_passed(lab.gradient_x_input(small, inputs, GOAL), 4)) < 1e-6
+    assert distance(filtered.maps, low_pass(lab.gradient_x_input(small, inputs, GOAL), 4)) < 1e-6
 
 
 # Paths --------------------------------------------------------------------------------------------------------------------
@@ -467,20 +467,18 @@ def test_forgrad_takes_high_frequencies_off(small):
     rows = np.arange(32)
     low, high = np.cos(2 * np.pi * 3 * rows / 32), np.cos(2 * np.pi * 11 * rows / 32)
     both = (low + high)[None, :, None, None] * np.ones((1, 32, 32, 1))
-    assert distance(low_passed(both, 5), low[None, :, None, None] * np.ones((1, 32, 32, 1))) < 1e-6
-    assert distance(low_passed(both, 100), both) < 1e-6
+    assert distance(low_pass(both, 5), low[None, :, None, None] * np.ones((1, 32, 32, 1))) < 1e-6
+    assert distance(low_pass(both, 100), both) < 1e-6
     inputs = networks.images()
     maps = lab.forgrad(small, inputs, GOAL, cutoff=4)
-    assert distance(maps, low_passed(lab.gradient(small, inputs, GOAL), 4)) < 1e-6
+    assert distance(maps, low_pass(lab.gradient(small, inputs, GOAL), 4)) < 1e-6
     assert distance(maps, lab.gradient(small, inputs, GOAL)) > 0.1
     cams = lab.forgrad(small, inputs, GOAL, explainer="gradcam", cutoff=2, options={"layer": "first_relu"})
     assert cams.shape == (4, 16, 16)
     options = {"layer": "first_relu", "steps": 4}
     inside = lab.layer_conductance(small, inputs, GOAL, **options)
     kept = lab.forgrad(small, inputs, GOAL, explainer="layer_conductance", cutoff=3, options=options)
-    assert (
-        distance(kept, np.stack([low_passed(inside[..., channel], 3, False) for channel in range(8)], axis=-1)) < 1e-6
-    )
+    assert distance(kept, np.stack([low_pass(inside[..., channel], 3, False) for channel in range(8)], axis=-1)) < 1e-6
     with pytest.raises(ValueError, match="needs a seed"):
         lab.forgrad(small, inputs, GOAL, explainer="smoothgrad")
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import lab
 from lab import checkpoint, efficientnet, models, routines
-from lab.preprocessing import Preprocessing, probed, ranged
+from lab.preprocessing import Preprocessing, probe_preprocessing, ranged
 from lab.thumbnails import uri
 from tests import networks
 
@@ -112,14 +112,14 @@ def test_preprocessing_is_found_by_probing():
     def caffe(images):
         return images[..., ::-1] - np.array([103.9, 116.8, 123.7], "float32")
 
-    preprocessing = probed(caffe)
+    preprocessing = probe_preprocessing(caffe)
     images = np.random.default_rng(0).uniform(0, 255, (2, 5, 5, 3)).astype("float32")
     np.testing.assert_allclose(preprocessing.apply(images), caffe(images), atol=1e-3)
     np.testing.assert_allclose(preprocessing.deprocess(caffe(images)), images, atol=1e-3)
     with pytest.raises(ValueError, match="input_range"):
-        probed(lambda images: images**2)
+        probe_preprocessing(lambda images: images**2)
     with pytest.raises(ValueError, match="keeps the shape"):
-        probed(lambda images: images[:, ::2])
+        probe_preprocessing(lambda images: images[:, ::2])
     with pytest.raises(ValueError, match="low < high"):
         ranged(1, 0)
 

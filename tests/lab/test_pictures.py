@@ -11,7 +11,7 @@ from lab.environment import tf
 from lab.visualization import regularizers as penalties
 from lab.visualization import spectrum
 from lab.visualization import transforms as views
-from lab.visualization.colour import coloured, uncoloured
+from lab.visualization.colour import from_colours, to_colours
 from lab.visualization.parameterizations import Alpha, Cppn, Fourier, Maco, Pixels, Pyramid, Shared, parameterizations
 from tests import networks
 from tests.networks import distance
@@ -85,7 +85,7 @@ def test_maco_finds_what_phases_alone_can_say(templates):
         analytic = ((2 / (1 + np.exp(-best)) - 1) * templates[unit]).sum()
         attained = ((2 * image - 1) * templates[unit]).sum()
         assert correlation(image, templates[unit]) > 0.6 and attained > 0.9 * analytic
-        magnitudes = np.abs(np.fft.rfft2(uncoloured(image, False), axes=(0, 1))).transpose(2, 0, 1)
+        magnitudes = np.abs(np.fft.rfft2(from_colours(image, False), axes=(0, 1))).transpose(2, 0, 1)
         inner = (image > 0.03).all() and (image < 0.97).all()
         # But for the columns whose coefficients come in pairs.
         assert not inner or distance(magnitudes[..., 1:-1], magnitude[..., 1:-1]) < 1e-2
@@ -95,7 +95,8 @@ def test_a_spectrum_is_the_mean_of_photographs_read_one_by_one():
     rng = np.random.default_rng(0)
     photographs = [rng.integers(20, 230, (16, 16, 3)).astype("uint8") for _ in range(3)]
     slow = np.mean(
-        [np.abs(np.fft.rfft2(uncoloured(photograph / 255.0, True), axes=(0, 1))) for photograph in photographs], axis=0
+        [np.abs(np.fft.rfft2(from_colours(photograph / 255.0, True), axes=(0, 1))) for photograph in photographs],
+        axis=0,
     )
     assert distance(spectrum.magnitude(iter(photographs), 16, 16), slow.transpose(2, 0, 1)) < 1e-6
     with pytest.raises(ValueError, match="at least one photograph"):
@@ -105,7 +106,7 @@ def test_a_spectrum_is_the_mean_of_photographs_read_one_by_one():
 @pytest.mark.parametrize("decorrelate", [True, False])
 def test_colours_go_there_and_back(decorrelate):
     images = np.random.default_rng(0).uniform(0.05, 0.95, (2, 4, 4, 3)).astype("float32")
-    assert distance(coloured(tf.constant(uncoloured(images, decorrelate)), decorrelate).numpy(), images) < 1e-5
+    assert distance(to_colours(tf.constant(from_colours(images, decorrelate)), decorrelate).numpy(), images) < 1e-5
 
 
 @pytest.mark.parametrize("kind", HOLDING, ids=lambda kind: type(kind).__name__)
