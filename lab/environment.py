@@ -67,7 +67,7 @@ def on_gpu():
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def fused(function):
+def compile_elementwise(function):
     """A traceable function compiled to one kernel by XLA, on any device: for long chains of elementwise work, which TensorFlow
     alone would write to memory at every link. Networks stay out of it on CPUs: XLA makes depthwise convolutions 20x slower there.
     """

@@ -14,7 +14,7 @@ from lab.environment import keras, tf
 from lab.layers import walk
 from lab.layout import channels_first
 from lab.network import Network
-from lab.preprocessing import probe_preprocessing, ranged
+from lab.preprocessing import linear_preprocessing, probe_preprocessing
 from lab.refusal import Refused
 from lab.registry import nearest
 
@@ -63,7 +63,7 @@ def load(
     preprocessing = (
         probe_preprocessing(preprocess, channels)
         if preprocess
-        else ranged(*input_range, channels)
+        else linear_preprocessing(*input_range, channels)
         if input_range
         else default
     )
@@ -84,7 +84,7 @@ def _resolve_input_range(network, channels):
     if network.preprocessing is not None:
         entrance.warn_of_contradiction(network.name, network.preprocessing, *scaling)
     elif entrance.implied_range(*scaling) is not None:
-        network.preprocessing = ranged(*entrance.implied_range(*scaling), channels)
+        network.preprocessing = linear_preprocessing(*entrance.implied_range(*scaling), channels)
 
 
 def _check_custom_objects(custom_objects):

@@ -61,7 +61,7 @@ class Preprocessing:
         ).astype("float32")
 
 
-def ranged(low, high, channels=3):
+def linear_preprocessing(low, high, channels=3):
     """Preprocessing that maps 0..255 linearly to low..high."""
     if not high > low:
         raise Refused(f"input_range is (low, high) with low < high. Received: ({low}, {high}).")

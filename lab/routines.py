@@ -14,7 +14,7 @@ from lab.environment import keras, tf
 from lab.objectives import CLASSES
 from lab.overrides import override
 from lab.refusal import Refused
-from lab.scoring import pooled, score
+from lab.scoring import mean_over_positions, score
 
 
 def scores(network, inputs, objective):
@@ -99,7 +99,7 @@ def activations(network, inputs, path, *, pool=False):
 
     def body(batched, _):
         activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
-        return pooled(activation) if pool else activation
+        return mean_over_positions(activation) if pool else activation
 
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
@@ -109,7 +109,7 @@ def means(network, inputs, paths):
 
     def body(batched, _):
         trace = network.trace(batched[0], paths)
-        return {path: pooled(tf.cast(trace.activations[path], tf.float32)) for path in paths}
+        return {path: mean_over_positions(tf.cast(trace.activations[path], tf.float32)) for path in paths}
 
     return run(network, ("means", tuple(paths)), body, (network.inputs(inputs),), ())
 
@@ -280,7 +280,7 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
     most = chunks.size(network) if most is None else most
     with network.exclusive():
         function = _compile(network, key, body, batched, shared)
-        return chunks.over(
+        return chunks.map_rows(
             function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
         )
 

@@ -47,7 +47,7 @@ def _positions(activation):
     return tf.reshape(activation, (shape[0], -1, activation.shape[-1]))
 
 
-def pooled(activation):
+def mean_over_positions(activation):
     """The mean over positions: [batch, ..., channels] -> [batch, channels]; [batch, channels] as it is."""
     return tf.reduce_mean(_positions(activation), axis=1)
 
@@ -74,7 +74,7 @@ def _token(activation, index, position):
 
 
 def _channel(activation, index):
-    return tf.gather(pooled(activation), index, axis=1, batch_dims=1)
+    return tf.gather(mean_over_positions(activation), index, axis=1, batch_dims=1)
 
 
 def _neuron(activation, index, row, column):
@@ -92,7 +92,7 @@ def _layer(activation):
 
 
 def _direction(activation, vector, power):
-    return _project(pooled(activation), vector, power)
+    return _project(mean_over_positions(activation), vector, power)
 
 
 def _direction_at(activation, vector, power, row, column):
@@ -113,7 +113,7 @@ def _project(values, vector, power):
 
 
 def _weighted(activation, indices, weights):
-    values = tf.gather(pooled(activation), indices, axis=1, batch_dims=1)
+    values = tf.gather(mean_over_positions(activation), indices, axis=1, batch_dims=1)
     return tf.reduce_sum(values * tf.cast(weights, values.dtype), axis=1)
 
 
@@ -130,7 +130,7 @@ def _in_window(count, pair):
 
 
 def _cosine(activation, vector):
-    mean, vector = pooled(activation), tf.cast(vector, activation.dtype)
+    mean, vector = mean_over_positions(activation), tf.cast(vector, activation.dtype)
     return tf.reduce_sum(tf.math.l2_normalize(mean, 1, 1e-24) * tf.math.l2_normalize(vector, 1, 1e-24), axis=1)
 
 

@@ -6,7 +6,7 @@ import warnings
 
 
 @contextlib.contextmanager
-def silent():
+def silence():
     """While open, Python warnings are dropped and nothing is printed, progress bars included."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -9,7 +9,7 @@ import importlib
 import numpy as np
 
 from lab.adapters.limits import one_logit, refuse_head, refuse_uncuttable, top_level
-from lab.adapters.silence import silent
+from lab.adapters.silence import silence
 from lab.attribution import explainers
 from lab.attribution.options import check_at_least, positive_integer
 from lab.attribution.paths import baselines
@@ -142,7 +142,7 @@ def extract_activations(network, inputs, objective, *, layer=None):
     refuse_uncuttable(network, NAME)
     address = top_level(network, layer, NAME)
     arrays = network.inputs(inputs)
-    with silent():
+    with silence():
         model = _import_method("activations", "ExtractActivations").generate_activations_graph(
             _functional_model(network), [address]
         )
@@ -153,7 +153,7 @@ def extract_activations(network, inputs, objective, *, layer=None):
 
 def _import_method(module, name):
     try:
-        with silent():
+        with silence():
             return getattr(importlib.import_module(f"tf_explain.core.{module}"), name)
     except ImportError as error:
         raise Refused(
@@ -189,7 +189,7 @@ def _score_model(network):
     method = _import_method("vanilla_gradients", "VanillaGradients")()
     refuse_uncuttable(network, NAME)
     functional = _functional_model(network)
-    with silent():
+    with silence():
         model = method.get_score_model(functional)
     # It removes a softmax only where that is a layer of its own.
     refuse_head(network, NAME, taken_off=model is not functional)
@@ -239,6 +239,6 @@ def _by_class(network, inputs, objective, explain, at_once=16):
     for index in np.unique(classes):
         rows = np.flatnonzero(classes == index)
         for block in np.array_split(rows, -(-len(rows) // at_once)):
-            with silent():
+            with silence():
                 maps.update(zip(block, explain(arrays[block], int(index))))
     return np.stack([maps[row] for row in range(len(arrays))]).astype("float32")

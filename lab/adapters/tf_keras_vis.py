@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 
 from lab.adapters.limits import one_logit, top_level
-from lab.adapters.silence import silent
+from lab.adapters.silence import silence
 from lab.attribution import explainers
 from lab.environment import keras, tf
 from lab.refusal import Refused
@@ -20,7 +20,7 @@ def saliency(network, inputs, objective):
     Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-keras-vis cannot follow.
     """
     arrays, score, model = _prepare(network, inputs, objective)
-    with silent():
+    with silence():
         from tf_keras_vis.saliency import Saliency
 
         method = Saliency(model, clone=False)
@@ -63,14 +63,14 @@ def _cam(module, kind, network, inputs, objective, layer):
         "expand_cam": False,
         "normalize_cam": False,
     }
-    with silent():
+    with silence():
         method = getattr(importlib.import_module(f"tf_keras_vis.{module}"), kind)
         return np.asarray(method(model, clone=False)(score, arrays, **options), "float32")
 
 
 def _prepare(network, inputs, objective):
     """-> the one input, the score of each sample's class, and the model without its softmax."""
-    with silent():
+    with silence():
         from tf_keras_vis.utils.scores import CategoricalScore
 
     arrays, classes = one_logit(network, inputs, objective, NAME)

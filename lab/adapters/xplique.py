@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 
 from lab.adapters.limits import one_logit, refuse_head
-from lab.adapters.silence import silent
+from lab.adapters.silence import silence
 from lab.attribution import explainers
 from lab.attribution.paths import baselines
 from lab.environment import keras
@@ -24,7 +24,7 @@ def _xplique(name, network, inputs, objective, **options):
         raise Refused(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
     targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
     # A new object for every call: one that was kept would go on explaining the weights it was traced with.
-    with silent():
+    with silence():
         method = getattr(importlib.import_module("xplique.attributions"), name)
         maps = method(network.model, batch_size=16, **options)(arrays, targets)
     return np.asarray(maps, "float32")

@@ -306,7 +306,7 @@ def _ablated_scores(network, arrays, objective, address, activation, row):
     for part in chunks.slices(activation.shape[-1], chunks.size(network)):
         channels = np.arange(activation.shape[-1])[part]
         rows = [row] * len(channels)
-        ablated, repeated = chunks.picked((activation, arrays), rows)
+        ablated, repeated = chunks.take((activation, arrays), rows)
         ablated[np.arange(len(channels)), ..., channels] = 0
         scores.append(routines.replace_activations(network, repeated, objective.rows(rows), address, ablated))
     return np.concatenate(scores)

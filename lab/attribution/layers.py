@@ -58,7 +58,7 @@ def layer_conductance(network, inputs, objective, *, layer=None, steps=50, basel
     positive_integer("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(embedded)):
-        block, base = chunks.picked((arrays, start), part)
+        block, base = chunks.take((arrays, start), part)
         goal = objective.rows(np.arange(part.start, part.stop))
         parts.append(_conductance(embedded, block, base, goal, address, steps))
     return as_float32(np.concatenate(parts))

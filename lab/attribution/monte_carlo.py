@@ -26,7 +26,7 @@ def accumulate(network, arrays, objective, samples, sample, explain, *, weights=
 
 def _accumulate_block(arrays, objective, rows, most, weights, sample, explain, powers):
     """The sums of some rows, as many copies at once as there is room for."""
-    block, totals = chunks.picked(arrays, rows), None
+    block, totals = chunks.take(arrays, rows), None
     for part in chunks.slices(len(weights), max(1, most // len(rows))):
         indices = np.arange(len(weights))[part]
         copies, factors = sample(block, indices)

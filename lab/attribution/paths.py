@@ -28,7 +28,7 @@ def baselines(arrays, options):
         return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, options.get("baseline", 0.0)))]
     bases = stack_baselines(arrays, several)
     rows = len(tf.nest.flatten(arrays)[0])
-    return [chunks.picked(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
+    return [chunks.take(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
 
 
 def blurred_baselines(arrays, options):
@@ -99,7 +99,7 @@ def guided_integrated_gradients(network, inputs, objective, *, steps=200, fracti
     positive_integer("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(network)):
-        block, base = chunks.picked((arrays, start), part)
+        block, base = chunks.take((arrays, start), part)
         goal = objective.rows(np.arange(part.start, part.stop))
         parts.append(_guided_sums(network, block, base, goal, steps, fraction, max_dist))
     return as_float32(tf.nest.map_structure(lambda *leaves: np.concatenate(leaves), *parts))

@@ -9,7 +9,7 @@ from lab import routines
 # Scores of this many images, evenly chosen, are kept for histograms and percentiles; with fewer images, all of them.
 KEPT = 2048
 # The part of the input that counts for a unit: where the gradient's magnitude is above this share of its largest.
-FELT = 0.02
+FIELD_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,10 @@ def receptive_box(network, layer, seed=0):
     if layer is None or not isinstance(shape, tuple) or len(shape) != 4 or network.size is None:
         return None
     noise = np.random.default_rng(seed).uniform(0, 255, (4, *network.size, network.preprocessing.channels))
-    felt = routines.receptive_field(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(axis=0)
-    strong = felt > FELT * felt.max()
+    magnitude = routines.receptive_field(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(
+        axis=0
+    )
+    strong = magnitude > FIELD_SHARE * magnitude.max()
     return tuple(int(np.ptp(np.flatnonzero(strong.any(axis=axis))) + 1) for axis in (1, 0))
 
 

@@ -204,18 +204,18 @@ def _make_pictures(network, objective, climb, results, others, settings):
         str(objective),
         settings,
         results["snapshots"] if len(settings["stops"]) > 1 else None,
-        _scale_to_one(results["felt"]) if climb.transparency else None,
+        _scale_to_one(results["magnitudes"]) if climb.transparency else None,
     )
 
 
-def _scale_to_one(felt):
-    return felt / np.maximum(felt.max(axis=tuple(range(1, felt.ndim)), keepdims=True), 1e-30)
+def _scale_to_one(magnitudes):
+    return magnitudes / np.maximum(magnitudes.max(axis=tuple(range(1, magnitudes.ndim)), keepdims=True), 1e-30)
 
 
 def _climb(network, climb, stops, rate, seed, photographs, others):
-    """-> dict: images [rows, ...] in 0..1, curves [rows, steps], snapshots [rows, stops, ...], felt [rows, *extent]."""
+    """-> dict: images [rows, ...] in 0..1, curves [rows, steps], snapshots [rows, stops, ...], magnitudes [rows, *extent]."""
     units, shape = climb.objective.length, climb.canvas.shape
-    part = chunks.even(units, _units_per_chunk(network, climb, units))
+    part = chunks.even_size(units, _units_per_chunk(network, climb, units))
     if not isinstance(climb.ascent, Adam):
         ascent = OfKeras(climb.ascent, part * climb.facets)
         if ascent.alone and climb.facets > 1:
@@ -224,9 +224,9 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
             )
         part = 1 if ascent.alone else part
         climb = replace(climb, ascent=ascent)
-    held = () if photographs is None else climb.kind.held(photographs)
+    encoded = () if photographs is None else climb.kind.encode(photographs)
     goals = tuple(regularizer.targets(units) for regularizer in climb.regularizers)
-    batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), held, goals)
+    batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), encoded, goals)
     shared = (
         climb.objective.weights,
         np.array([regularizer.weight for regularizer in climb.regularizers] or [0.0], "float32"),
@@ -259,16 +259,16 @@ def _body(network, climb):
     kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
 
     def body(batched, shared):
-        (numbers, index, others, held, goals), (weights, costs, constants, seed, stops, rate) = batched, shared
+        (numbers, index, others, encoded, goals), (weights, costs, constants, seed, stops, rate) = batched, shared
         seed, units = tf.ensure_shape(seed, [2]), tf.shape(index)[0]
         scoring = (weights, costs, *(_repeat_rows(rows, facets) for rows in (numbers, others, goals)))
-        parameters = _start_parameters(climb, units, seed, constants, held)
+        parameters = _start_parameters(climb, units, seed, constants, encoded)
 
-        def ascend(step, parameters, state, felt, curve):
+        def ascend(step, parameters, state, magnitudes, curve):
             now = tf.random.experimental.stateless_fold_in(seed, step)
             gains, slope, at = _evaluate(network, climb, scoring, parameters, constants, now)
             parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine_rate(rate, step, stops[-1]))
-            return step + 1, parameters, state, felt + at, curve.write(step, gains)
+            return step + 1, parameters, state, magnitudes + at, curve.write(step, gains)
 
         def stretch(number, kept, state):
             state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
@@ -276,21 +276,21 @@ def _body(network, climb):
 
         curve = tf.TensorArray(tf.float32, size=stops[-1], element_shape=[None])
         kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
-        felt = tf.zeros([units * facets, *(shape[:-1] if climb.transparency else ())])
-        start = (tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), felt, curve))
-        _, kept, (*_, felt, curve) = tf.while_loop(
+        magnitudes = tf.zeros([units * facets, *(shape[:-1] if climb.transparency else ())])
+        start = (tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), magnitudes, curve))
+        _, kept, (*_, magnitudes, curve) = tf.while_loop(
             lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
         )
-        results = _results(kept.stack(), curve.stack(), felt)
+        results = _results(kept.stack(), curve.stack(), magnitudes)
         return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 
     return body
 
 
-def _results(kept, curve, felt):
+def _results(kept, curve, magnitudes):
     """Pictures kept [stops, rows, ...] and scores [steps, rows], rows first."""
     snapshots = tf.transpose(kept, [1, 0, *range(2, len(kept.shape))])
-    return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "felt": felt}
+    return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "magnitudes": magnitudes}
 
 
 def _evaluate(network, climb, scoring, parameters, constants, seed):
@@ -301,10 +301,10 @@ def _evaluate(network, climb, scoring, parameters, constants, seed):
         return gains, *_slopes(gains - penalties, parameters, picture, climb)
 
 
-def _start_parameters(climb, units, seed, constants, held):
+def _start_parameters(climb, units, seed, constants, encoded):
     """The first parameters [units * facets, ...]: every facet from its own draw, every unit from the same ones."""
     draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
-    starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, held) for draw in draws]
+    starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, encoded) for draw in draws]
 
     def joined(*leaves):
         rows = leaves[0] if len(leaves) == 1 else tf.stack(leaves, axis=1)
@@ -343,8 +343,8 @@ def _slopes(gains, parameters, picture, climb):
     *slopes, at = tf.gradients(gains, [*flat, picture])
     if climb.normalize:
         slopes = [_normalize(slope) for slope in slopes]
-    felt = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
-    return tf.nest.pack_sequence_as(parameters, slopes), felt
+    magnitudes = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
+    return tf.nest.pack_sequence_as(parameters, slopes), magnitudes
 
 
 def _normalize(slope):

@@ -4,8 +4,8 @@ Each is a frozen object with traceable methods. A picture's shape is (*extent, c
 length of a series, the three sides of a volume.
 
 constants(shape) -> tuple of arrays that travel as tensors: a spectrum, the coordinates of positions
-held(photographs) -> tuple of one array, the photographs [units, *shape] in the picture's own coordinates; refused where it cannot
-start(units, shape, seed, constants, held) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
+encode(photographs) -> tuple of one array, the photographs [units, *shape] in the picture's own coordinates; refused where it cannot
+start(units, shape, seed, constants, encoded) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
 picture(parameters, shape, constants) -> images [units, *shape] in 0..1
 
 All units start from the same draw, so that a unit's picture does not depend on the others in its batch; where `coupled` is true the
@@ -43,7 +43,7 @@ class Parameterization:
         del shape
         return ()
 
-    def held(self, photographs):
+    def encode(self, photographs):
         """The photographs' coordinates."""
         return (from_colours(photographs, self.decorrelate),)
 
@@ -60,10 +60,10 @@ class Parameterization:
 class Pixels(Parameterization):
     """The picture's own pixels before a sigmoid."""
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """float32 [units, *shape]."""
         drawn = self._draw(units, shape, seed)
-        return drawn + held[0] if held else drawn
+        return drawn + encoded[0] if encoded else drawn
 
     def picture(self, parameters, shape, constants):
         """The image of the pixels."""
@@ -75,11 +75,11 @@ class Pixels(Parameterization):
 class Fourier(Parameterization):
     """Spectrum of the picture, every frequency given the same energy (Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization)."""
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """float32 [units, channels, *frequencies, 2]: real and imaginary parts."""
         *extent, channels = shape
         drawn = self._draw(units, [channels, *_frequencies(extent), 2], seed)
-        return drawn + _to_parts(_transform(held[0]) / _frequency_scale(tuple(extent))) if held else drawn
+        return drawn + _to_parts(_transform(encoded[0]) / _frequency_scale(tuple(extent))) if encoded else drawn
 
     def picture(self, parameters, shape, constants):
         """The image of a spectrum: inverse transform, colours, sigmoid."""
@@ -115,11 +115,11 @@ class Maco(Parameterization):
             )
         return (magnitude[None],)
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """Phases in radians, float32 [units, channels, rows, columns // 2 + 1]."""
         *extent, channels = shape
-        if held:
-            return tf.math.angle(_transform(held[0]))
+        if encoded:
+            return tf.math.angle(_transform(encoded[0]))
         return self._draw(units, [channels, *_frequencies(extent)], seed)
 
     def picture(self, parameters, shape, constants):
@@ -134,13 +134,13 @@ class Pyramid(Parameterization):
 
     levels: int = 5
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest."""
         drawn = tuple(
             self._draw(units, level, tf.random.experimental.stateless_fold_in(seed, number))
             for number, level in enumerate(_level_shapes(shape, self.levels))
         )
-        return (drawn[0] + held[0], *drawn[1:]) if held else drawn
+        return (drawn[0] + encoded[0], *drawn[1:]) if encoded else drawn
 
     def picture(self, parameters, shape, constants):
         """The image of the sum."""
@@ -160,17 +160,17 @@ class Shared(Parameterization):
 
     coupled = True
 
-    def held(self, photographs):
+    def encode(self, photographs):
         """Raises Refused: what is shared belongs to no photograph."""
         self._refuse()
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels]."""
         coarse = tuple(
             self._draw(1, _coarser_shape(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
             for factor in self.factors
         )
-        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, constants, held), coarse
+        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, constants, encoded), coarse
 
     def picture(self, parameters, shape, constants):
         """The image of each unit's own picture plus the shared ones."""
@@ -192,7 +192,7 @@ class Cppn(Parameterization):
     depth: int = 6
     deviation: float = 1.0
 
-    def held(self, photographs):
+    def encode(self, photographs):
         """Raises Refused: no weights are known that draw a photograph."""
         self._refuse()
 
@@ -203,7 +203,7 @@ class Cppn(Parameterization):
         radius = np.linalg.norm(grid, axis=1, keepdims=True)
         return (np.concatenate([grid, radius], 1)[None].astype("float32"),)
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """Weights of each layer, a tuple of float32 [units, in, out]."""
         sizes = [len(shape), *[2 * self.width] * self.depth]
         outs = [*[self.width] * self.depth, shape[-1]]
@@ -247,14 +247,14 @@ class Alpha:
         """What the colours are given."""
         return self.inner.constants(shape)
 
-    def held(self, photographs):
+    def encode(self, photographs):
         """The photographs, under a veil that is drawn afresh."""
-        return self.inner.held(photographs)
+        return self.inner.encode(photographs)
 
-    def start(self, units, shape, seed, constants, held):
+    def start(self, units, shape, seed, constants, encoded):
         """The colours' parameters, and the opacity's."""
         beside = tf.random.experimental.stateless_fold_in(seed, 7)
-        return self.inner.start(units, shape, seed, constants, held), self._plane().start(
+        return self.inner.start(units, shape, seed, constants, encoded), self._plane().start(
             units, (*shape[:-1], 1), beside, (), ()
         )
 

@@ -9,7 +9,7 @@ transform is off by several percent.
 import math
 from dataclasses import dataclass
 
-from lab.environment import fused, tf
+from lab.environment import compile_elementwise, tf
 from lab.registry import Registry
 
 GREY = 0.5
@@ -222,7 +222,7 @@ def place_view(images, rows, columns, zoom, shift, angle):
     return tf.transpose(second, [2, 1, 0, 3]) + GREY
 
 
-@fused
+@compile_elementwise
 def _triangle_weights(positions, length, step):
     """Triangle weights of source pixels [lines, targets, length] at fractional positions [lines, targets], wider where `step` > 1."""
     reach = tf.maximum(step, 1.0)

@@ -9,7 +9,7 @@ import pytest
 import lab
 from lab import routines
 from lab.adapters.external import per_sample
-from lab.adapters.silence import silent
+from lab.adapters.silence import silence
 from lab.attribution import explainers
 from lab.environment import tf
 from sanity.contract import violations
@@ -107,7 +107,7 @@ def test_tf_explains_pictures_are_refused_and_its_arrays_pass(small):
     from tf_explain.core.gradients_inputs import GradientsInputs
 
     def pictures(network, inputs, objective):
-        with silent():
+        with silence():
             return GradientsInputs().explain((inputs, None), network.model, class_index=0)
 
     assert any("Maps are numbers" in violation for violation in violations(pictures, small, networks.images(), GOAL))

@@ -14,7 +14,7 @@ from PIL import Image
 import lab
 from lab.data import crops, files
 from lab.images import read
-from lab.preprocessing import ranged
+from lab.preprocessing import linear_preprocessing
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_arrays_have_the_channels_of_the_network():
         with pytest.raises(lab.Refused, match="4 channels"):
             net.preprocess([bad])
     with pytest.raises(lab.Refused, match="3 channels"):
-        ranged(0, 1).preprocess([FOUR], (6, 9))
+        linear_preprocessing(0, 1).preprocess([FOUR], (6, 9))
 
 
 def test_one_image_is_one_image_in_every_container():
@@ -307,13 +307,13 @@ def test_one_image_is_one_image_in_every_container():
     palette = rgb.convert("P")
     expected = FOUR[None, ..., :3] / 255
     for image in (FOUR[..., :3], rgb, [rgb], tf.constant(FOUR[..., :3]), [tf.constant(FOUR[..., :3])]):
-        np.testing.assert_allclose(ranged(0, 1).preprocess(image, (6, 9)), expected, atol=1e-6)
+        np.testing.assert_allclose(linear_preprocessing(0, 1).preprocess(image, (6, 9)), expected, atol=1e-6)
     colours = np.asarray(palette.convert("RGB"))[None] / 255
-    np.testing.assert_allclose(ranged(0, 1).preprocess(palette, (6, 9)), colours, atol=1e-6)
+    np.testing.assert_allclose(linear_preprocessing(0, 1).preprocess(palette, (6, 9)), colours, atol=1e-6)
 
 
 def test_images_in_0_to_1_are_noticed_and_black_is_not():
-    rgb = ranged(0, 1)
+    rgb = linear_preprocessing(0, 1)
     with pytest.warns(UserWarning, match="multiply such by 255"):
         rgb.preprocess([FOUR[..., :3] / 255.0], (6, 9))
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import lab
 from lab import checkpoint, efficientnet, models, routines
-from lab.preprocessing import Preprocessing, probe_preprocessing, ranged
+from lab.preprocessing import Preprocessing, linear_preprocessing, probe_preprocessing
 from lab.thumbnails import uri
 from tests import networks
 
@@ -121,7 +121,7 @@ def test_preprocessing_is_found_by_probing():
     with pytest.raises(ValueError, match="keeps the shape"):
         probe_preprocessing(lambda images: images[:, ::2])
     with pytest.raises(ValueError, match="low < high"):
-        ranged(1, 0)
+        linear_preprocessing(1, 0)
 
 
 def test_images_of_any_size_and_kind_are_preprocessed():
