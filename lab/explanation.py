@@ -18,10 +18,19 @@ from lab.objectives import OUTPUTS
 
 @dataclass(frozen=True)
 class Explanation:
-    """maps: float32 in the structure of the inputs, or [batch, rows, columns]. scores: float32 [batch], what was explained.
-    target: the objective in words. layer: the layer that was looked at, several as a list, or None. gap: float32 [batch], sum of the map minus the
-    score's difference to the baseline, for methods that promise completeness; else None. flags: per sample, a tuple of words
-    ("not finite", "all zero", "constant", and what `map_warnings` finds). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
+    """An explainer's maps with what was decided on the way and what is suspicious about them.
+
+    Args:
+        maps: float32 in the structure of the inputs, or [batch, rows, columns].
+        scores: float32 [batch], the scores that were explained.
+        target: the objective in words.
+        layer: the address of the layer that was looked at, a list of several, or None.
+        gap: float32 [batch], the sum of the map minus the score's difference to the baseline; None for methods
+            that do not promise completeness.
+        flags: per sample, a tuple of words: "not finite", "all zero", "constant", and what `map_warnings` finds.
+        head: the activation that was taken off the output ("Softmax", ...), or None.
+        method: the name of the method that ran.
+        options: dict of the options that it ran with.
     """
 
     maps: object
@@ -44,10 +53,20 @@ class Explanation:
 
 
 def explain(network, inputs, objective, *, method, seed=0, **options):
-    """Explain an objective on inputs by a registered method's name or any callable `(network, inputs, objective, ...)` -> `Explanation`.
+    """Explain an objective on inputs by a method.
 
-    given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option and for
-    what the method refuses, MethodFault for a method that misbehaves (`lab.isolation`) or gives what is no map.
+    Args:
+        network: a `Network`, as `lab.load` returns it.
+        inputs: arrays in the structure and shape that the network takes.
+        objective: an `Objective`, such as `lab.logit(3)`.
+        method: a registered name, or any callable `(network, inputs, objective, ...)` -> maps.
+        seed: a whole number, used by methods that draw and recorded.
+        options: the options of the method, by name.
+    Returns:
+        `Explanation`.
+    Raises:
+        Refused: for an unknown method or option, and for what the method refuses.
+        MethodFault: for a method that misbehaves (`lab.isolation`) or does not return a map.
     """
     refuse_other(network, objective)
     explainer = explainers.get(method)
@@ -74,9 +93,12 @@ def explain(network, inputs, objective, *, method, seed=0, **options):
 
 
 def completeness_target(explainer, network, inputs, objective, options):
-    """What a complete method's map should add up to: the score less the mean score of its baselines, float64 [batch].
+    """What a complete method's map should add up to: the score minus the mean score of its baselines.
 
-    For a method that promises nothing, of the baseline that it names, or zero.
+    A method that does not promise completeness is compared with the baseline that it names, or with zero.
+
+    Returns:
+        float64 [batch].
     """
     embedded, arrays = to_embeddings(network, inputs)
     references = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, options))
@@ -91,7 +113,11 @@ def completeness_target(explainer, network, inputs, objective, options):
 
 
 def total(maps):
-    """The sum of each sample's map: float64 [batch]."""
+    """The sum of each sample's map.
+
+    Returns:
+        float64 [batch].
+    """
     return sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
 
 
@@ -100,13 +126,17 @@ SATURATED = 0.999
 
 
 def map_warnings(explainer, network, inputs, objective):
-    """What is doubtful about explaining this objective of this network, whatever the map: tuple over samples of tuples of words.
+    """What makes explaining this objective of this network doubtful, whatever the map.
 
-    "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
-    score leaves through an activation that is not taken off. "a softmax that could not be taken off": scores that add up to
-    one, of a model that is closed or has another softmax behind. "a sigmoid that could not be taken off": scores in 0..1 of a
-    closed model. "plain through ...": an activation that a gradient rule passes by. And what a method says of
-    itself, in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples of tuples of words.
+    "saturated softmax": the class has a probability above .999, so that its changes say nothing.
+    "head not linear": the score leaves through an activation that is not taken off.
+    "a softmax that could not be taken off": the scores add up to one. The model is closed, or another softmax follows.
+    "a sigmoid that could not be taken off": the scores of a closed model lie in 0..1.
+    "plain through ...": a gradient rule does not reach this activation.
+    A method adds its own warnings in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples.
+
+    Returns:
+        tuple over samples of tuples of words.
     """
     method_warnings = explainers.tag(explainer, "map_warnings")
     network_warnings = _network_warnings(explainer, network, inputs, objective)
@@ -130,7 +160,7 @@ def _network_warnings(explainer, network, inputs, objective):
 
 
 def _remaining_activation(scores, closed):
-    """Words for a softmax or a sigmoid that is still on scores [batch, classes], as far as they show it: tuple of str."""
+    """Words for a softmax or sigmoid that is still on scores [batch, classes], where the scores show it: tuple of str."""
     if not ((scores >= 0) & (scores <= 1)).all():
         return ()
     if scores.shape[1] > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
@@ -147,13 +177,17 @@ def _constant_warnings(explainer, network, objective):
 
 
 def _output_name(network, objective):
-    """The output that an objective's logits are of, or None where it has none."""
+    """The name of the output whose logits an objective uses, or None where it uses none."""
     named = [term.where for _, term in objective.terms if term.kind in OUTPUTS]
     return (named[0] or next(iter(network.heads))) if named else None
 
 
 def flags(maps):
-    """What is suspicious about each sample's map: tuple over samples of tuples of words."""
+    """What is suspicious about each sample's map.
+
+    Returns:
+        tuple over samples of tuples of words.
+    """
     return tuple(tuple(_map_flags(rows)) for rows in zip(*tf.nest.flatten(maps)))
 
 

@@ -33,7 +33,7 @@ PATIENCE = 20
 
 
 class Trace:
-    """What one forward pass of a network computed, as graph tensors: `outputs` and `activations`, by name and by path."""
+    """The graph tensors of one forward pass: `outputs` by name and `activations` by path."""
 
     def __init__(self, outputs, activations, folded, turned=False):
         self.outputs = outputs
@@ -42,19 +42,26 @@ class Trace:
         self.turned = turned
 
     def logits(self, name=None):
-        """The pre-softmax (or pre-sigmoid) tensor of an output, [batch, classes]; the output itself where its head is linear."""
+        """The pre-softmax or pre-sigmoid tensor of an output, [batch, classes]; the output itself where its head is linear."""
         output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
         logits = taps.preactivation(output, heads_only=True)[0]
         return layout.to_channels_last(logits) if self.turned and len(logits.shape) > 3 else logits
 
 
 class Network:
-    """A Keras 3 model with what the lab knows of it.
+    """A Keras 3 model that the lab can observe.
 
-    model: any built Keras model. preprocessing: `lab.preprocessing.Preprocessing` or None (inputs are given ready-made).
-    classes: list of class names or None. memory: bytes that one chunk of work may take. fold: whether BatchNormalization is
-    folded into the convolution before it. jit: XLA on or off; None: on where there is a GPU. spec: TensorSpecs of the inputs
-    for a model that does not say what it takes. A channels-first model is given images with channels last, and so are its maps.
+    A channels-first model is given images with channels last, and its maps have channels last too.
+
+    Args:
+        model: any built Keras model.
+        name: str; None: the model's name.
+        preprocessing: `lab.preprocessing.Preprocessing`, or None where inputs are given ready-made.
+        classes: list of class names, or None.
+        memory: bytes that one chunk of work may take.
+        fold: whether each BatchNormalization is folded into the convolution before it.
+        jit: whether XLA is used; None: only where there is a GPU.
+        spec: TensorSpecs of the inputs, for a model that does not declare them.
     """
 
     def __init__(
@@ -93,12 +100,16 @@ class Network:
     # What there is ------------------------------------------------------------------------------------------------------
 
     def layers(self):
-        """Every layer that runs, in order of its last call: list of `Layer` (path, type, shape, parameters, calls)."""
+        """Every layer that runs, in the order of its last call.
+
+        Returns:
+            list of `Layer` (path, type, shape, parameters, calls).
+        """
         return list(self._layers.values())
 
     @property
     def size(self):
-        """Rows and columns of the one image that the network takes, alone or beside other inputs: (int, int), or None."""
+        """Rows and columns of the network's one image input, which may have other inputs beside it: (int, int), or None."""
         if self.image_place is None:
             return None
         rows, columns = self.places()[self.image_place][1].shape[1:3]
@@ -106,14 +117,18 @@ class Network:
 
     @property
     def image_place(self):
-        """Which input, in flattened order, is the one image [batch, rows, columns, channels] that the network takes: int, or None."""
+        """The place of the one image input [batch, rows, columns, channels] among the flattened inputs: int, or None."""
         images = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 4]
         return images[0] if len(images) == 1 else None
 
     def with_table(self, images, table):
-        """Inputs of a network that takes one image and one table: images as `preprocess` gives them and rows [images, columns].
+        """The inputs of a network that takes one image and one table.
 
-        Raises Refused for a network of other inputs.
+        Args:
+            images: as `preprocess` returns them.
+            table: rows [images, columns].
+        Raises:
+            Refused: for a network of other inputs.
         """
         tables = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 2]
         if len(self.places()) != 2 or self.image_place is None or len(tables) != 1:
@@ -126,11 +141,18 @@ class Network:
 
     @property
     def shapes(self):
-        """Output shape by address, every later call of a shared layer under `path@k`: dict of str to tuple."""
+        """Output shape by address, dict of str to tuple; later calls of a shared layer are under `path@k`."""
         return self._shapes
 
     def preprocess(self, images, *, fit="squash"):
-        """RGB images in 0..255 (any size; one, a list or a batch) -> inputs of the network, float32 [images, rows, columns, channels]."""
+        """Convert RGB images to inputs of the network.
+
+        Args:
+            images: one image, a list or a batch, in 0..255 and of any size.
+            fit: "squash" or "crop", how images are brought to the network's size.
+        Returns:
+            float32 [images, rows, columns, channels].
+        """
         if self.image_place is None:
             raise Refused(
                 f"Images are given to a network that takes one image. Received: {self.name}, which takes {self._describe_inputs()}. Give such arrays themselves, in Python: lab.explain(network, arrays, ...)."
@@ -138,49 +160,59 @@ class Network:
         return self._preprocessing().preprocess(images, self.size, fit=fit)
 
     def deprocess(self, inputs):
-        """Inputs of the network -> RGB images in 0..255, float32 of the same shape."""
+        """Convert inputs of the network to RGB images in 0..255, float32 of the same shape."""
         return self._preprocessing().deprocess(inputs)
 
     def output_name(self, name=None):
-        """The name of an output: str; the first where None is given. Raises Refused for an unknown one."""
+        """The name of an output, or of the first one where None is given: str.
+
+        Raises:
+            Refused: for an unknown name.
+        """
         if name is not None and name not in self.outputs:
             raise Refused(f"Unknown output of {self.name}. Received: {name!r}. {nearest(name, self.outputs)}")
         return next(iter(self.outputs)) if name is None else name
 
     def two_classes(self, output=None):
-        """Whether an output is one unit (at each position) that tells two classes apart: a sigmoid, or one with two class names."""
+        """Whether an output is one unit (at each position) for two classes: a sigmoid, or a unit with two class names."""
         name = self.output_name(output)
         return _unit_count(self.outputs[name]) == 1 and (self.heads[name] == "Sigmoid" or self._names_fit(name, 2))
 
     def _names_fit(self, output, count):
-        """Whether the class names are so many and of this output, and not of another that has as many units: bool."""
+        """Whether there are as many class names as `count`, and they belong to this output and not to another of as many units."""
         others = [_unit_count(shape) for name, shape in self.outputs.items() if name != output]
         return len(self.classes or ()) == count and (_unit_count(self.outputs[output]) == count or count not in others)
 
     @property
     def binary(self):
-        """Whether the first output is one unit that tells two classes apart, a sigmoid or one with two class names: bool."""
+        """Whether the first output is one unit for two classes, a sigmoid or a unit with two class names: bool."""
         return len(next(iter(self.outputs.values()))) < 3 and self.two_classes()
 
     def classes_in(self, output=None):
-        """How many classes an output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
+        """How many classes an output has: int, 2 for one sigmoid unit; None where the model leaves the number free."""
         return 2 if self.two_classes(output) else _unit_count(self.outputs[self.output_name(output)])
 
     @property
     def class_count(self):
-        """How many classes the first output tells apart: int, or None where the model leaves it free."""
+        """How many classes the first output has: int, or None where the model leaves the number free."""
         return self.classes_in()
 
     def names_in(self, output=None):
-        """The names of an output's classes: list of str, or None where the names are of another output, or none are known."""
+        """The class names of an output: list of str, or None where none are known or they belong to another output."""
         count = self.classes_in(output)
         fit = len(self.outputs) == 1 or count is None or self._names_fit(self.output_name(output), count)
         return self.classes if fit else None
 
     def class_index(self, name, output=None):
-        """The index of a class of an output given its name, its index, or its index as text: int.
+        """The index of a class of an output.
 
-        Raises Refused with the nearest names for an unknown one, for a name that several classes have, and out of range.
+        Args:
+            name: the class's name, its index, or its index as text.
+            output: the output's name; None: the first.
+        Returns:
+            int.
+        Raises:
+            Refused: for an unknown name (the nearest are named), a name that several classes have, and an index out of range.
         """
         names, count = self.names_in(output) or [], self.classes_in(output)
         places = _indices_named(names, name) if isinstance(name, str) else []
@@ -194,18 +226,22 @@ class Network:
         return index
 
     def class_name(self, index, output=None):
-        """The name of a class of an output: str; its index where it has none."""
+        """The name of a class of an output: str; its index as text where it has no name."""
         names = self.names_in(output) or ()
         return names[index] if index < len(names) else str(index)
 
     def check(self, objective):
-        """Raise Refused for what is no objective, or one that asks for a layer, class or channel that the network lacks."""
+        """Check that an objective can be asked of this network.
+
+        Raises:
+            Refused: for what is no objective, and for one with a layer, class or channel that the network lacks.
+        """
         refuse_other(self, objective)
         self._refuse_integer_output(objective)
         check(objective, self._shapes, self.outputs)
 
     def _refuse_integer_output(self, objective):
-        """Raise Refused for an objective of an output of whole numbers, such as the number of the class that was chosen."""
+        """Raise Refused for an objective of an integer output, such as an argmax."""
         for _, term in objective.terms:
             name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
             if name in self.integer_outputs:
@@ -214,9 +250,10 @@ class Network:
                 )
 
     def inputs(self, inputs):
-        """Inputs as arrays of the dtypes that the lab takes, in the network's own structure, checked.
+        """Check inputs and convert them to arrays of the dtypes that the lab takes, in the network's own structure.
 
-        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity, and ids that do not fit.
+        Raises:
+            Refused: for a wrong structure or shape, an empty batch, NaN or infinity, and ids out of range.
         """
         refuse_text(self)
         flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
@@ -229,7 +266,11 @@ class Network:
         return tf.nest.pack_sequence_as(self.spec, arrays)
 
     def masks(self, inputs):
-        """Inside a trace or out: which numbers of each input are of masked steps, list over flattened inputs of bool tensors or None."""
+        """Which numbers of each input belong to masked steps, inside a trace or outside.
+
+        Returns:
+            list over flattened inputs of bool tensors, or None for an input without a mask.
+        """
         padding = self.accepted.padding
         return [
             masked_steps(leaf, padding[place]) if place in padding else None
@@ -237,9 +278,10 @@ class Network:
         ]
 
     def kept_mask(self, inputs):
-        """Which numbers of the inputs stay as they are, whatever is changed: those of padding and masked steps.
+        """Which numbers of the inputs must not change: those of padding and of masked steps.
 
-        -> bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
+        Returns:
+            bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
         """
         if not self.accepted.padding:
             return None
@@ -249,18 +291,22 @@ class Network:
         return tf.nest.pack_sequence_as(inputs, leaves)
 
     def keep(self, inputs, changed):
-        """Changed inputs, but with the masked steps of the given ones as they were: arrays in their structure."""
+        """The changed inputs, with the masked steps of the original inputs put back: arrays in their structure."""
         kept = self.kept_mask(inputs)
         return changed if kept is None else tf.nest.map_structure(np.where, kept, inputs, changed)
 
     # Looking inside -----------------------------------------------------------------------------------------------------
 
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
-        """Run the model on graph tensors while its layers are tapped -> `Trace`. Only inside a tf.function.
+        """Run the model on graph tensors while its layers are tapped; only inside a tf.function.
 
-        reads: layer addresses (`path`, or `path@k` for call k of a shared layer) whose outputs are kept.
-        interceptors: replaces the folding of BatchNormalization by others of `lab.taps`.
-        replaced: dict of address to a tensor that goes on in place of what the layer there made.
+        Args:
+            inputs: tensors in the structure that the network takes.
+            reads: addresses of layers whose outputs are kept; `path@k` is call k of a shared layer.
+            interceptors: interceptors of `lab.taps` that are used in place of the folding of BatchNormalization.
+            replaced: dict of address to a tensor that replaces the output of the layer there.
+        Returns:
+            `Trace`.
         """
         reader = self._reader()
         for address in (*reads, *(replaced or ())):
@@ -284,7 +330,7 @@ class Network:
 
     @property
     def _channels_first_check(self):
-        """`(layer, tensor) -> bool`, whether a layer has put channels first there; None where none does."""
+        """`(layer, tensor) -> bool`, whether a layer's output has channels first; None where no output has."""
         return layout.puts_channels_first if self.channels_first else None
 
     def _index_replacements(self, replaced):
@@ -309,8 +355,12 @@ class Network:
         return tensor
 
     def last_spatial(self):
-        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has, or of the last
-        tokens that hold the patches of a picture and move the outputs. Raises Refused if none.
+        """The address of the last layer with positions, or of the last tokens that hold the patches of an image.
+
+        The layer's output is [batch, ..., channels] with as many axes as the input. Tokens count where they influence the outputs.
+
+        Raises:
+            Refused: where there is none.
         """
         if "spatial" not in self._lazy:
             self._lazy["spatial"] = defaults.last_spatial(self)
@@ -318,18 +368,27 @@ class Network:
 
     @property
     def grids(self):
-        """The layers whose tokens hold the patches of a picture: dict of address to `lab.tokens.Grid`."""
+        """The layers whose tokens hold the patches of an image: dict of address to `lab.tokens.Grid`."""
         if "grids" not in self._lazy:
             self._lazy["grids"] = tokens.grids(self, defaults.candidates(self))
         return self._lazy["grids"]
 
     def last_hidden(self):
-        """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""
+        """The address of the last layer before the outputs, whatever its axes.
+
+        Raises:
+            Refused: where there is none.
+        """
         return defaults.last_hidden(self)
 
     def default_layer(self, resolution):
-        """The layer that a method looks at by itself: str. resolution: the method's tag, "layer" (a CAM needs positions) or
-        "activation" (the last layer with positions, or the last hidden one of a network without any).
+        """The address of the layer that a method uses where none is named.
+
+        Args:
+            resolution: the method's tag. "layer": the last layer with positions, as a CAM needs. "activation": the
+                same, or the last hidden layer of a network without positions.
+        Returns:
+            str.
         """
         try:
             return self.last_spatial()
@@ -339,12 +398,12 @@ class Network:
         return self.last_hidden()
 
     def smooth_activations(self):
-        """Names of activation functions inside that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
+        """Names of activation functions that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
         activations = {getattr(layer, "activation", None) for layer in self.tree.values()}
         return sorted({activation.__name__ for activation in activations if activation is not None} - _RULED)
 
     def refuse_unknown(self, address):
-        """Raise Refused for the address of no layer, with the nearest ones."""
+        """Raise Refused for an address that no layer has, and name the nearest ones."""
         if not isinstance(address, str):
             raise Refused(f"A layer is named by its address. Received: {address!r}. {nearest('', self.readable)}")
         path, at, call = address.partition("@")
@@ -352,7 +411,14 @@ class Network:
             raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
 
     def check_positions(self, address, axes=None):
-        """The address itself. Raises Refused for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
+        """The address itself, once its layer has been checked for positions.
+
+        Args:
+            address: the address of a layer.
+            axes: how many axes of positions it must have (2: rows and columns); None: any number.
+        Raises:
+            Refused: for an unknown layer, and for one without such positions.
+        """
         self.refuse_unknown(address)
         if not defaults.has_positions(self._shapes.get(address), None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
@@ -369,9 +435,14 @@ class Network:
 
     @contextlib.contextmanager
     def weights(self, state):
-        """While open the named variables hold other values; on leaving, whatever happens, their own again (`intact` verifies it).
+        """While open, the named variables hold other values; on leaving they get their own back, whatever happens.
 
-        state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
+        `intact` verifies that they do.
+
+        Args:
+            state: dict of variable name to array of the variable's shape.
+        Raises:
+            Refused: for unknown names and wrong shapes.
         """
         self._check_state(state)
         with self.exclusive():
@@ -386,9 +457,10 @@ class Network:
 
     @contextlib.contextmanager
     def exclusive(self):
-        """While open, no other thread asks the network or changes its weights.
+        """While open, no other thread runs the network or changes its weights.
 
-        Raises Refused where another thread keeps other weights in it for long: it may be waiting for this one.
+        Raises:
+            Refused: where another thread keeps other weights in it for long, because it may be waiting for this one.
         """
         started = time.monotonic()
         while not self.lock.acquire(timeout=0.1):
@@ -402,27 +474,34 @@ class Network:
             self.lock.release()
 
     def snapshot(self):
-        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), how its layers compute, what is
-        trained, and what the lab knows of it.
+        """What the network is now, for `restore`.
 
-        Nothing is copied: it costs some milliseconds.
+        A snapshot covers its variables (states, seeds and an optimizer's too), how its layers compute, what is
+        trained, and what the lab knows of it. Nothing is copied: it costs some milliseconds.
         """
         with self.exclusive():
             return snapshot.take(self, self._held)
 
     def restore(self, before):
-        """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
+        """Put back whatever differs from a snapshot.
+
+        Returns:
+            list of str, the names of what differed; empty if nothing did.
+        """
         with self.exclusive():
             return snapshot.restore(self, before)
 
     @property
     def wiring(self):
-        """What its layers compute with beside their variables: a part of the key of every trace."""
+        """What its layers compute with besides their variables; it is a part of the key of every trace."""
         return snapshot.wiring(self.tree)
 
     @contextlib.contextmanager
     def intact(self):
-        """Raise RuntimeError on leaving if any weight differs from what it was on entering (one hash before, one after)."""
+        """On leaving, raise RuntimeError if any weight differs from what it was on entering.
+
+        It takes one hash before and one after.
+        """
         before = self.fingerprint()
         yield before
         if self.fingerprint() != before:
@@ -431,7 +510,11 @@ class Network:
             )
 
     def adopt(self, state):
-        """Make these the network's own weights, for good. Raises Refused for unknown names and wrong shapes."""
+        """Make these the network's own weights, for good.
+
+        Raises:
+            Refused: for unknown names and wrong shapes.
+        """
         self._check_state(state)
         self._assign(state)
 
@@ -465,9 +548,9 @@ class Network:
             self.model(tf.nest.map_structure(zero_sample, self.declared), training=False)
 
     def call(self, inputs):
-        """What the Keras model gives for inputs as the lab has them, with channels last. Only inside a tf.function.
+        """The Keras model's outputs for inputs as the lab has them, with channels last; only inside a tf.function.
 
-        Every call starts from reset states, and none is kept.
+        Every call starts from reset states, and no state is kept.
         """
         if self.channels_first:
             inputs = tf.nest.map_structure(
@@ -486,7 +569,7 @@ class Network:
                 raise Refused(f"Weights are finite numbers. Received: NaN or infinity in {name!r} of {self.name}.")
 
     def _survey(self):
-        """One tapped trace of the whole model: layer shapes in the order of the calls, output names and heads."""
+        """Trace the whole model once: layer shapes in the order of the calls, output names and heads."""
         survey = {}
 
         def look(inputs):
@@ -546,7 +629,7 @@ class Network:
     def sample_bytes(self):
         """Rough bytes that one sample takes in a forward and backward pass: int.
 
-        Half of what the layers put out is alive at once: measured 39 MB for EfficientNet-Lite0's 79.
+        Half of the layers' outputs are alive at once: measured 39 MB for EfficientNet-Lite0's 79.
         """
         sizes = [
             int(np.prod([side or 1 for side in shape[1:]]))
@@ -595,7 +678,7 @@ _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "lo
 
 
 def refuse_other(network, objective):
-    """Raise Refused for what is no Network, and for what is no objective, with what to type instead."""
+    """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead."""
     if not isinstance(network, Network):
         way = "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
         raise Refused(f"The lab asks a Network. Received: {type(network).__name__}: {way}.")
@@ -603,7 +686,7 @@ def refuse_other(network, objective):
 
 
 def _refuse_writes(graph):
-    """Raise Refused where a call of the model writes to a variable of TensorFlow's, past the lab."""
+    """Raise Refused where calling the model writes to a tf.Variable that the lab does not track."""
     writes = [op.name for op in graph.get_operations() if op.type.startswith("Assign") and "Variable" in op.type]
     if writes:
         raise Refused(
@@ -612,7 +695,7 @@ def _refuse_writes(graph):
 
 
 def _as_declared(leaf, spec):
-    """Ids in the dtype that the model takes; pictures stay floats."""
+    """Ids in the dtype that the model takes; images stay floats."""
     return leaf if leaf.dtype.is_floating else tf.cast(leaf, spec.dtype)
 
 
@@ -630,18 +713,18 @@ def _flatten_with_path(structure):
 
 
 def _unit_count(shape):
-    """How many units an output of a shape has (at each position): int, 1 for [batch]; None where that is free."""
+    """How many units an output of a shape has (at each position): int, 1 for [batch]; None where the number is free."""
     return shape[-1] if len(shape) > 1 else 1
 
 
 def _indices_named(names, name):
-    """The indices of the classes of a name, as it is written or else whatever its capitals."""
+    """The indices of the classes of a name, matched exactly, or else without regard to case."""
     exact = [index for index, other in enumerate(names) if other == name]
     return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
 
 
 def _as_index(name):
-    """A class's index given as a whole number or its text: int, or None."""
+    """A class's index given as a whole number or as its text: int, or None."""
     if isinstance(name, (numbers.Real, np.bool_)) and float(name).is_integer():
         return int(name)
     return int(name) if isinstance(name, str) and name.isdecimal() else None

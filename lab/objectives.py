@@ -26,8 +26,12 @@ CLASSES = ("logit", "class_score")
 class Term:
     """One thing to score: its kind, the layer path or output name where it is read, and its numbers, one row a sample.
 
-    `linear=True` reads what goes into the layer's activation function, where a dead ReLU still has a gradient. A term of kind
-    "custom" reads several layers and scores them by its own `function`.
+    Args:
+        kind: the name of the objective, such as "logit".
+        where: a layer path, an output name or None; a tuple of paths for kind "custom".
+        numbers: tuple of rows of indices, vectors or weights.
+        linear: whether to read what goes into the layer's activation function, where a dead ReLU has a gradient.
+        function: the score function of kind "custom", which reads several layers.
     """
 
     kind: str
@@ -45,7 +49,7 @@ class Term:
 
     @property
     def length(self):
-        """How many samples the term speaks of (1: any number): int."""
+        """How many samples the term has numbers for (1: any number): int."""
         return max((len(rows) for rows in self.numbers), default=1)
 
 
@@ -78,13 +82,16 @@ class Objective:
 
     @property
     def linear(self):
-        """The same objective read before the activation functions of its layers, but where whole activations are compared or given."""
+        """The same objective, read before the activation functions of its layers.
+
+        Terms of outputs, of whole activations ("likeness") and of kind "custom" are read as they are.
+        """
         plain = (*OUTPUTS, "likeness", "custom")
         return Objective(tuple((weight, replace(term, linear=term.kind not in plain)) for weight, term in self.terms))
 
     @property
     def structure(self):
-        """What a trace depends on: (kind, where, linear, function) of each term; never a number."""
+        """What a trace depends on: (kind, where, linear, function) of each term, and never a number."""
         return tuple((term.kind, term.where, term.linear, term.function) for _, term in self.terms)
 
     @property
@@ -94,7 +101,7 @@ class Objective:
 
     @property
     def length(self):
-        """How many samples the objective speaks of (1: any number): int."""
+        """How many samples the objective has numbers for (1: any number): int."""
         return max(term.length for _, term in self.terms)
 
     def rows(self, kept):
@@ -111,7 +118,7 @@ class Objective:
         )
 
     def for_classes(self, classes):
-        """The same question about other classes, one a sample, of the same output and over the same region; for an objective of one term."""
+        """The same objective for other classes, one a sample, of the same output and region; for an objective of one term."""
         ((weight, term),) = self.terms
         return Objective(((weight, replace(term, numbers=(tuple(classes), *term.numbers[1:]))),))
 
@@ -121,9 +128,12 @@ class Objective:
         return np.array([weight for weight, _ in self.terms], "float32")
 
     def numbers(self, batch):
-        """Every term's numbers, one row a sample: tuple over terms of tuples of arrays [batch, ...].
+        """Every term's numbers, one row a sample.
 
-        Raises Refused where a list is neither 1 nor `batch` long.
+        Returns:
+            tuple over terms of tuples of arrays [batch, ...].
+        Raises:
+            Refused: where a list is neither 1 nor `batch` long.
         """
         return tuple(tuple(_broadcast_numbers(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
 
@@ -178,26 +188,39 @@ def _single_term(kind, where, *numbers):
 
 @register
 def logit(index, *, output=None):
-    """The score of a class before softmax or sigmoid: an index, or one per sample; `output` names one of several outputs."""
+    """The score of a class before softmax or sigmoid.
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        output: the name of an output, where there are several.
+    """
     return _single_term("logit", output, _as_indices(index, "A class"))
 
 
 @register
 def class_score(index, *, output=None):
-    """The score of a class of a classification: an index, or one per sample; `output` names one of several outputs.
+    """The score of a class of a classification.
 
-    Of several units the logit; of one unit, which tells two classes apart, the unit before its sigmoid for class 1 and minus
-    that for class 0.
+    Of several units it is the logit. One unit stands for two classes: class 1 has the unit before its sigmoid, and
+    class 0 minus that.
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        output: the name of an output, where there are several.
     """
     return _single_term("class_score", output, _as_indices(index, "A class"))
 
 
 @register
 def region(index, mask=None, *, output=None):
-    """The mean score of a class over positions of an output [batch, ..., classes], such as a segmentation's
-    (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434): a class, or one per sample.
+    """The mean score of a class over positions of an output (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434).
 
-    mask: bool or weights over the positions [...], or one per sample [batch, ...]; a list is one mask a sample; None: all alike.
+    The output is [batch, ..., classes], such as that of a segmentation.
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        mask: bool or weights over the positions [...], or one per sample [batch, ...] or as a list; None: all alike.
+        output: the name of an output, where there are several.
     """
     rows = (
         [[1.0]]
@@ -212,26 +235,41 @@ def region(index, mask=None, *, output=None):
 
 @register
 def token(index, position, *, output=None):
-    """The score of a class at one position of an output [batch, positions, classes]: an index and a position, or one of each per sample."""
+    """The score of a class at one position of an output [batch, positions, classes].
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        position: the index of a position, or a list of one per sample.
+        output: the name of an output, where there are several.
+    """
     return _single_term("token", output, _as_indices(index, "A class"), _as_indices(position, "A position"))
 
 
 @register
 def channel(layer, index):
-    """The mean over positions of a channel of a layer: an index, or one per sample."""
+    """The mean over positions of a channel of a layer.
+
+    Args:
+        layer: the address of a layer.
+        index: the index of a channel, or a list of one per sample.
+    """
     return _single_term("channel", layer, _as_indices(index, "A channel"))
 
 
 def goal(layer, units):
-    """Channels of a layer, or classes where the layer is None: an objective with one entry a unit."""
+    """The objective with one entry per unit: channels of a layer, or classes where the layer is None."""
     return logit(list(units)) if layer is None else channel(layer, list(units))
 
 
 @register
 def neuron(layer, index, row=None, column=None):
-    """One unit of a layer: channel `index` at a row and column (the centre where None); for layers without positions, the unit.
+    """One unit of a layer: a channel at a row and column, or the unit itself for layers without positions.
 
-    Row and column count from 0 and may be lists, one entry per sample.
+    Args:
+        layer: the address of a layer.
+        index: the index of a channel, or a list of one per sample.
+        row: counted from 0, or a list of one per sample; None: the centre.
+        column: as `row`.
     """
     rows = _CENTRE if row is None else _as_indices(row, "A row")
     columns = _CENTRE if column is None else _as_indices(column, "A column")
@@ -246,10 +284,15 @@ def layer(path):
 
 @register
 def direction(layer, vector, row=None, column=None, power=0.0):
-    """A layer's projection on a vector [channels], or one per sample [batch, channels]: the mean over positions, or at a row and column.
+    """A layer's projection on a vector: the mean over positions, or at a row and column.
 
-    power: the projection is multiplied by the cosine to this power, at least .1, which asks for the direction and not for
-    length alone (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
+    Args:
+        layer: the address of a layer.
+        vector: [channels], or one per sample [batch, channels].
+        row: counted from 0, or a list of one per sample; None: the mean over positions.
+        column: as `row`.
+        power: the projection is multiplied by the cosine to this power; the cosine is at least .1. A higher power
+            asks for the direction more than for length (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
     """
     if (row is None) != (column is None):
         raise Refused(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
@@ -261,13 +304,24 @@ def direction(layer, vector, row=None, column=None, power=0.0):
 
 @register
 def cosine(layer, vector):
-    """The cosine between a layer's mean over positions and a vector [channels], or one per sample."""
+    """The cosine between a layer's mean over positions and a vector.
+
+    Args:
+        layer: the address of a layer.
+        vector: [channels], or one per sample [batch, channels].
+    """
     return _single_term("cosine", layer, _as_vectors(vector))
 
 
 @register
 def weighted(layer, indices, weights):
-    """A weighted sum of channels' means: indices and weights [channels], or one list per sample [batch, channels]."""
+    """A weighted sum of the means of channels.
+
+    Args:
+        layer: the address of a layer.
+        indices: [channels], or one list per sample [batch, channels].
+        weights: numbers of the same shape.
+    """
     channels = np.atleast_2d(np.asarray(indices))
     shares = _as_vectors(weights)
     if channels.shape != np.shape(shares):
@@ -286,15 +340,28 @@ def interpolation(layer, first, second, count=6):
 
 @register
 def group(layer, index, rows, columns):
-    """The mean of a channel over a window of positions: rows and columns are (first, last), both counted in; channels one or a list."""
+    """The mean of a channel over a window of positions.
+
+    Args:
+        layer: the address of a layer.
+        index: the index of a channel, or a list of one per sample.
+        rows: (first, last), both included.
+        columns: (first, last), both included.
+    """
     windows = [_as_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
     return _single_term("group", layer, _as_indices(index, "A channel"), *windows)
 
 
 @register
 def likeness(layer, activation, power=0.0):
-    """The dot product with another picture's whole activation [..., channels], or one per sample, times a power of the cosine:
-    feature inversion and caricature (Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035; Olah et al. 2018, https://distill.pub/2018/building-blocks).
+    """The dot product with another picture's whole activation, for feature inversion and caricature.
+
+    Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035; Olah et al. 2018, https://distill.pub/2018/building-blocks.
+
+    Args:
+        layer: the address of a layer.
+        activation: [..., channels], or one per sample.
+        power: the product is multiplied by the cosine to this power.
     """
     flat = np.asarray(activation, "float32")
     flat = flat[None] if flat.ndim in (1, 3) else flat
@@ -302,7 +369,12 @@ def likeness(layer, activation, power=0.0):
 
 
 def custom(function, layers):
-    """Any traceable function of activations: `function({path: tensor [batch, ...]}) -> score [batch]`, reading the layers named."""
+    """Any traceable function of activations.
+
+    Args:
+        function: `function({path: tensor [batch, ...]}) -> score [batch]`.
+        layers: the address of the layer that it reads, or a list of several.
+    """
     if not callable(function):
         raise Refused(f"custom(...) takes a function of activations. Received: {function!r}.")
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
@@ -314,7 +386,7 @@ _CENTRE = (-1,)
 
 
 def refuse_no_objective(value):
-    """Raise Refused for what is no objective, with what to type instead."""
+    """Raise Refused for what is not an objective, and say what to type instead."""
     if isinstance(value, Objective):
         return
     way = "lab.class_score(index)"
@@ -329,9 +401,14 @@ def refuse_no_objective(value):
 
 
 def check(objective, layers, outputs):
-    """Raise Refused where an objective names a layer, output, class, channel or position that a network lacks.
+    """Check that a network has everything that an objective names.
 
-    `layers` maps path (with @call) to output shape, `outputs` output name to shape.
+    Args:
+        objective: an `Objective`.
+        layers: dict of path (with @call) to output shape.
+        outputs: dict of output name to shape.
+    Raises:
+        Refused: for a layer, output, class, channel or position that the network lacks.
     """
     for _, term in objective.terms:
         if term.kind in OUTPUTS:

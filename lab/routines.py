@@ -18,7 +18,11 @@ from lab.scoring import mean_over_positions, score
 
 
 def scores(network, inputs, objective):
-    """The objective's score of each sample: float32 [batch]."""
+    """The objective's score of each sample.
+
+    Returns:
+        float32 [batch].
+    """
 
     def body(batched, weights):
         inputs, numbers = batched
@@ -29,7 +33,15 @@ def scores(network, inputs, objective):
 
 
 def outputs(network, inputs, *, logits=True):
-    """The network's outputs by name, before softmax and sigmoid or (logits=False) as the model gives them: dict of float32 arrays."""
+    """The network's outputs by name.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        logits: whether softmax and sigmoid are taken off; False: the outputs as the model returns them.
+    Returns:
+        dict of str to float32 array.
+    """
 
     def body(batched, _):
         trace = network.trace(batched[0])
@@ -41,15 +53,27 @@ def outputs(network, inputs, *, logits=True):
 
 
 def logits(network, inputs):
-    """The first output before softmax and sigmoid: float32 [batch, classes]."""
+    """The first output before softmax and sigmoid.
+
+    Returns:
+        float32 [batch, classes].
+    """
     return next(iter(outputs(network, inputs).values()))
 
 
 def class_logits(network, inputs, output=None):
-    """What an output says of every class: float32 [batch, classes]; of one unit, which tells two classes apart, (0, unit).
+    """The logit of every class of an output, so that argmax is the predicted class.
 
-    output: its name; None: the first. So argmax is the predicted class, and of exclusive classes softmax the probabilities.
-    Raises Refused for an output of another shape.
+    For exclusive classes softmax of the logits is their probabilities. One unit stands for two classes, with logits (0, unit).
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        output: the output's name; None: the first.
+    Returns:
+        float32 [batch, classes].
+    Raises:
+        Refused: for an output of another shape.
     """
     name = network.output_name(output)
     if len(network.outputs[name]) not in (1, 2):
@@ -63,15 +87,24 @@ def class_logits(network, inputs, output=None):
 
 
 def _are_probabilities(values):
-    """Whether outputs read as probabilities, of a closed model, whose softmax or sigmoid no one can take off: bool."""
+    """Whether outputs of a closed model read as probabilities: its softmax or sigmoid cannot be taken off."""
     summed = values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1, atol=1e-3)
     return bool(((values >= 0) & (values <= 1)).all() and summed)
 
 
 def probabilities(network, inputs, output=None):
-    """The probability of every class of an output: float32 [batch, classes], two columns for one unit.
+    """The probability of every class of an output.
 
-    They add up to one, but where a sigmoid answers for each of several classes by itself. output and refusals as of `class_logits`.
+    They add up to one, except where a sigmoid decides about each of several classes by itself.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        output: the output's name; None: the first.
+    Returns:
+        float32 [batch, classes], two columns for one unit.
+    Raises:
+        Refused: as `class_logits`.
     """
     name = network.output_name(output)
     values = class_logits(network, inputs, name)
@@ -80,7 +113,11 @@ def probabilities(network, inputs, output=None):
 
 
 def class_probability(network, inputs, objective):
-    """The probability of the class that an objective's first logit or class score asks for: float32 [batch]."""
+    """The probability of the class that an objective's first logit or class score names.
+
+    Returns:
+        float32 [batch].
+    """
     batch = len(tf.nest.flatten(inputs)[0])
     place, term = next((place, term) for place, (_, term) in enumerate(objective.terms) if term.kind in CLASSES)
     values, index = probabilities(network, inputs, term.where), objective.numbers(batch)[place][0]
@@ -90,12 +127,20 @@ def class_probability(network, inputs, objective):
 
 
 def mean_activations(network, inputs, path=None):
-    """What every unit of a layer answers to each sample: its mean over positions, or with no path the logits: float32 [batch, units]."""
+    """Each unit's mean over positions for each sample, or the logits where no path is given.
+
+    Returns:
+        float32 [batch, units].
+    """
     return logits(network, inputs) if path is None else activations(network, inputs, path, pool=True)
 
 
 def activations(network, inputs, path, *, pool=False):
-    """A layer's output for each sample, or with `pool` its mean over positions: float32 [batch, ...] or [batch, channels]."""
+    """A layer's output for each sample, or with `pool` its mean over positions.
+
+    Returns:
+        float32 [batch, ...] or [batch, channels].
+    """
 
     def body(batched, _):
         activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
@@ -105,7 +150,11 @@ def activations(network, inputs, path, *, pool=False):
 
 
 def means(network, inputs, paths):
-    """Several layers' means over positions in one pass: dict of path to float32 [batch, channels]."""
+    """The means over positions of several layers in one pass.
+
+    Returns:
+        dict of path to float32 [batch, channels].
+    """
 
     def body(batched, _):
         trace = network.trace(batched[0], paths)
@@ -115,9 +164,10 @@ def means(network, inputs, paths):
 
 
 def peaks(network, inputs, path):
-    """Each channel's mean over positions, and where it is largest: float32 and int32 [batch, channels].
+    """Each channel's mean over positions, and the place where it is largest.
 
-    The place is an index into the flattened positions; 0 for layers without any.
+    Returns:
+        float32 and int32 [batch, channels]. The place is an index into the flattened positions, 0 for layers without any.
     """
 
     def body(batched, _):
@@ -129,7 +179,11 @@ def peaks(network, inputs, path):
 
 
 def receptive_field(network, inputs, path):
-    """How strongly every input position moves the centre of a layer: mean magnitude of the gradient, float32 [batch, rows, columns]."""
+    """The mean magnitude of the gradient of a layer's centre at every input position.
+
+    Returns:
+        float32 [batch, rows, columns].
+    """
 
     def body(batched, _):
         activation = network.trace(batched[0], [path]).activations[path]
@@ -140,9 +194,17 @@ def receptive_field(network, inputs, path):
 
 
 def gradient(network, inputs, objective, *, rule=None):
-    """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype.
+    """The score, and its gradient at the inputs.
 
-    rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations. Raises Refused where it finds none.
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations.
+    Returns:
+        float32 [batch], and arrays of the inputs' structure and dtype.
+    Raises:
+        Refused: where the rule applies to no activation.
     """
 
     def body(batched, weights):
@@ -155,10 +217,17 @@ def gradient(network, inputs, objective, *, rule=None):
 
 
 def layer_gradient(network, inputs, objective, path, rule, **options):
-    """What `rule(activation, gradient, **options)` makes, in the graph, of a layer and the score's gradient there.
+    """A function of a layer's activation and of the score's gradient there, computed in the graph.
 
-    Activation and gradient are float32 [batch, ...]; the rule returns a tensor of one row a sample. Raises Refused where
-    no gradient reaches the layer.
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        path: the address of the layer.
+        rule: `(activation, gradient, **options)`, both float32 [batch, ...] -> tensor of one row a sample.
+        options: keyword arguments of the rule.
+    Raises:
+        Refused: where no gradient reaches the layer.
     """
 
     def body(batched, weights):
@@ -174,10 +243,21 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
 
 
 def replace_activations(network, inputs, objective, path, activations, *, slope=False):
-    """The score of each sample when other activations [batch, ...] go on from a layer, float32 [batch]; with `slope` its gradient there.
+    """The score of each sample when a layer's output is replaced, or the score's gradient there.
 
-    What lies before the layer is not computed, unless something leads around it. Raises Refused where the score does not
-    depend on the layer.
+    What lies before the layer is not computed, unless another path leads around it.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        path: the address of the layer.
+        activations: [batch, ...], in place of the layer's output.
+        slope: whether the gradient at the activations is returned, and not the score.
+    Returns:
+        float32 [batch], or with `slope` float32 in the shape of the activations.
+    Raises:
+        Refused: where the score does not depend on the layer.
     """
 
     def body(batched, weights):
@@ -193,13 +273,24 @@ def replace_activations(network, inputs, objective, path, activations, *, slope=
 
 
 def sampled_gradient(network, inputs, objective, draw, options, samples, *, beside=None, squares=False):
-    """Weighted sums, over samples drawn around each input, of the gradient (and of its square), the loop inside the graph.
+    """Weighted sums of the gradient over samples drawn around each input, computed by a loop inside the graph.
 
-    draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) -> ([batch, width, ...],
-    weights [width], factors)`; each gradient is multiplied by its factors ([batch, width, ...], or None for one). Its numbers
-    come in `options`, a dict of arrays, and in `beside`, one array per leaf and row (None: the inputs again). A sample depends
-    on its index alone, never on its place in a batch, so neither chunking nor the rest of the batch changes a map. Leaves of whole numbers
-    stay as they are. -> structure of the inputs, or a pair of them with `squares`.
+    A sample depends on its index alone, never on its place in a batch. So neither chunking nor the rest of the
+    batch changes a map. Leaves of whole numbers are not changed.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) ->
+            (samples [batch, width, ...], weights [width], factors)`. Each gradient is multiplied by its factors
+            ([batch, width, ...], or None for one).
+        options: dict of arrays for `draw`.
+        samples: how many samples are drawn.
+        beside: one array per leaf and row for `draw`; None: the inputs.
+        squares: whether squared gradients are summed too.
+    Returns:
+        arrays in the structure of the inputs, or with `squares` a pair of them.
     """
 
     def body(batched, shared):
@@ -234,10 +325,15 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
 
 def batch_statistics(network, inputs, paths):
-    """Mean and variance that the BatchNormalizations at these paths would have on these inputs, each fed by the layers before it.
+    """The statistics that BatchNormalizations would have on one batch of inputs, each fed by the layers before it.
 
-    inputs: one batch. -> dict of path to (mean, variance), float32 [channels], and the first output's logits under them,
-    float32 [batch, classes].
+    Args:
+        network: a `Network`.
+        inputs: one batch.
+        paths: the paths of the BatchNormalizations.
+    Returns:
+        dict of path to (mean, variance), float32 [channels], and the first output's logits under these
+        statistics, float32 [batch, classes].
     """
     norms = [path for path, layer in network.tree.items() if isinstance(layer, keras.layers.BatchNormalization)]
 
@@ -257,7 +353,7 @@ def batch_statistics(network, inputs, paths):
 
 
 def score_and_gradient(network, objective, weights, inputs, numbers):
-    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros where a leaf is not used)."""
+    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros for unused leaves)."""
     trace = network.trace(inputs, objective.paths)
     scores = score(objective.structure, weights, numbers, trace)
     leaves = tf.nest.flatten(inputs)
@@ -273,9 +369,18 @@ def score_and_gradient(network, objective, weights, inputs, numbers):
 
 
 def run(network, key, body, batched, shared, *, most=None, pad=None):
-    """Run `body(batched, shared)` as a graph over chunks of rows, traced once per key and array signature, cached on the network.
+    """Run `body(batched, shared)` as a graph over chunks of rows.
 
-    most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
+    It is traced once per key and array signature, and cached on the network.
+
+    Args:
+        network: a `Network`.
+        key: what the trace depends on.
+        body: traceable `(batched, shared) -> structure of tensors [rows, ...]`.
+        batched: structure of arrays [rows, ...].
+        shared: structure of arrays that all rows share.
+        most: rows of a chunk; None: what the memory budget allows.
+        pad: whether the last chunk is filled up; None: where XLA needs it.
     """
     most = chunks.size(network) if most is None else most
     with network.exclusive():
@@ -318,14 +423,18 @@ def _tensor_spec(array, rows=False):
 
 
 def prepare(network, inputs, objective):
-    """-> (inputs, numbers) by row, and the objective's weights, all checked."""
+    """Check an objective and inputs.
+
+    Returns:
+        (inputs, numbers) by row, and the objective's weights.
+    """
     network.check(objective)
     arrays = network.inputs(inputs)
     return (arrays, objective.numbers(len(tf.nest.flatten(arrays)[0]))), objective.weights
 
 
 def refuse_integers(network):
-    """Raise Refused for a network that takes whole numbers alone, at which there is no gradient."""
+    """Raise Refused for a network that takes integers alone, because they have no gradient."""
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         behind = (
             "it was asked in front of its Embedding layer; the lab's own methods, such as gradient, ask behind it"
@@ -338,9 +447,9 @@ def refuse_integers(network):
 
 
 def _draw_samples(network, draw, inputs, beside, options, indices, samples):
-    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and factors or None of each leaf.
+    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and each leaf's factors or None.
 
-    Masked steps are as they were in every sample, and count for nothing in what is drawn for the others.
+    Masked steps keep their values in every sample, and do not count for what is drawn for the others.
     """
     sample_indices, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
     leaves, shares = [], None
@@ -359,7 +468,7 @@ def _draw_samples(network, draw, inputs, beside, options, indices, samples):
 
 
 def fill_masked(leaf, mask):
-    """An input with the mean of each sample's other numbers in place of masked ones: so its lowest and highest are its own."""
+    """An input whose masked numbers are replaced by the mean of the sample's other numbers, so that its range is its own."""
     if mask is None:
         return leaf
     axes = list(range(1, len(leaf.shape)))

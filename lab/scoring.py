@@ -10,9 +10,15 @@ from lab.taps import preactivation
 
 
 def score(structure, weights, numbers, trace):
-    """The weighted sum of the terms of an objective: float32 [batch].
+    """The weighted sum of the terms of an objective.
 
-    structure: `Objective.structure`; weights: [terms]; numbers: `Objective.numbers`; trace: what the network computed.
+    Args:
+        structure: `Objective.structure`.
+        weights: [terms].
+        numbers: `Objective.numbers`.
+        trace: a `Trace` of the network.
+    Returns:
+        float32 [batch].
     """
     total = 0.0
     for position, (kind, where, linear, function) in enumerate(structure):
@@ -104,7 +110,7 @@ def _likeness(activation, vector, power):
 
 
 def _project(values, vector, power):
-    """<values, vector> times the cosine to a power, the cosine at least .1, so that nothing starts with a gradient of zero."""
+    """<values, vector> times the cosine to a power; the cosine is at least .1, so that no gradient is zero at the start."""
     vector, power = tf.cast(vector, values.dtype), tf.cast(power, values.dtype)
     product = tf.reduce_sum(values * vector, axis=1)
     # Inside the root, because a norm has no gradient at zero, where a dead layer is.

@@ -9,7 +9,7 @@ _LOOKUPS = tuple(
 
 
 def refuse_text(network):
-    """Raise Refused where an input of a network is text: nothing can be added to strings, and no gradient reaches them."""
+    """Raise Refused where an input of a network is text, which has no gradient and to which nothing can be added."""
     texts = [name for name, spec in network.places() if spec.dtype == tf.string]
     if not texts:
         return
