@@ -13,13 +13,34 @@ from lab.registry import nearest
 
 
 def attribute(explainer, network, inputs, objective, /, **options):
-    """An explainer's maps with its options settled, checked for structure and shape; the network is as before, whatever happens."""
+    """An explainer's maps, checked for structure and shape; the network is left as it was, whatever happens.
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        options: the explainer's options, as of `resolve_options`.
+    Raises:
+        MethodFault: for an explainer that misbehaves or does not return maps.
+    """
     maps = call_isolated(explainer, network, inputs, objective, options)
     return check_maps(maps, inputs, explainer, _layer_shapes(network, options))
 
 
 def resolve_options(explainer, network, seed, options):
-    """The options an explainer will be called with: those given, the seed where it draws, the layer where it needs one."""
+    """The options that an explainer is called with: those given, a seed where it draws, a layer where it needs one.
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        network: a `Network`.
+        seed: used where the options hold none.
+        options: dict of the options given.
+    Returns:
+        dict.
+    Raises:
+        Refused: for options that the explainer does not have.
+    """
     refuse_options(explainer, options)
     known = registry.options(explainer)
     settings = dict(options)
@@ -39,8 +60,18 @@ def refuse_options(explainer, options):
 
 
 def check_maps(maps, arrays, explainer, places=()):
-    """The maps as arrays. Raises MethodFault unless they have the structure and shape of the inputs, or lie over the positions of an
-    input at its own or a coarser resolution of the same proportions, or over a layer: one of the shapes in `places`, a sample's.
+    """The maps as arrays, once their structure and shape have been checked.
+
+    They have the structure and shape of the inputs, lie over the positions of an input, or lie over a layer. Over positions
+    they have the input's resolution, or a coarser one of the same proportions.
+
+    Args:
+        maps: what the explainer returned.
+        arrays: the inputs.
+        explainer: named in errors.
+        places: the shapes that a sample's map may have at a layer.
+    Raises:
+        MethodFault: for maps of another structure, shape or dtype.
     """
     shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
@@ -67,12 +98,12 @@ def _batch_size(arrays):
 
 
 def _matches_shape(shape, place):
-    """Whether a sample's shape is that of a place, whose free sides are None."""
+    """Whether a sample's shape is that of a place, in which a side of None may have any size."""
     return len(shape) == len(place) and 0 not in shape and all(free in (None, side) for side, free in zip(shape, place))
 
 
 def _matches_extent(sides, extent):
-    """Whether a map [...] lies over positions [...]: as many axes, each at most as fine, in the same proportions up to a cell."""
+    """Whether a map [...] fits positions [...]: as many axes, none finer, in the same proportions up to one cell."""
     if len(sides) != len(extent) or 0 in sides or any(side > size for side, size in zip(sides, extent)):
         return False
     scales = [size / side for side, size in zip(sides, extent)]
@@ -81,7 +112,7 @@ def _matches_extent(sides, extent):
 
 
 def _describe_maps(maps):
-    """What a method gave instead of maps, in words: shapes where it gave arrays, else its type."""
+    """What a method returned in place of maps: shapes of arrays, or else the type."""
     leaves = [leaf for leaf in tf.nest.flatten(maps) if hasattr(leaf, "shape")]
     if not leaves:
         return type(maps).__name__
@@ -90,7 +121,7 @@ def _describe_maps(maps):
 
 
 def _layer_shapes(network, options):
-    """What shapes a sample's map may have at the layers that were settings: with channels and without."""
+    """The shapes that a sample's map may have at the layers in the options: with channels and without."""
     named = options.get("layer") or ()
     shapes = [network.shapes.get(address) for address in ([named] if isinstance(named, str) else named)]
     return [place for shape in shapes if isinstance(shape, tuple) for place in (shape[1:], shape[1:-1])]

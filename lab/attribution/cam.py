@@ -21,10 +21,15 @@ from lab.refusal import Refused
 def gradcam(network, inputs, objective, *, layer=None, relu=True):
     """Grad-CAM (Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra 2016, https://arxiv.org/abs/1610.02391).
 
-    layer: address of a layer with positions, or several to fuse; None: the last such layer. Tokens that hold the patches of a
-    picture are its rows and columns, without those of the class. relu: keep only what speaks for the
-    score, as in the paper; False gives the signed map. -> float32 [batch, ...] at the layer's own resolution.
-    Raises Refused for a layer without positions, or one the score does not depend on.
+    Tokens that hold the patches of an image are its rows and columns, without the class tokens.
+
+    Args:
+        layer: the address of a layer with positions, or a list of several to fuse; None: the last such layer.
+        relu: whether only positive values are kept, as in the paper; False gives the signed map.
+    Returns:
+        float32 [batch, ...] at the layer's own resolution.
+    Raises:
+        Refused: for a layer without positions, and for one that the score does not depend on.
     """
     return _cam(network, inputs, objective, layer, relu, _mean_gradient)
 
@@ -33,8 +38,13 @@ def gradcam(network, inputs, objective, *, layer=None, relu=True):
 def gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True):
     """Grad-CAM++ (Chattopadhyay, Sarkar, Howlader, Balasubramanian 2018, https://arxiv.org/abs/1710.11063).
 
-    Positive gradients, each with the paper's share of its channel (equation 19, where the score is an exponential). layer, relu
-    and result as of `gradcam`.
+    Positive gradients are weighted by the paper's shares of their channel (equation 19, where the score is an exponential).
+
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`.
+    Returns:
+        as of `gradcam`.
     """
     return _cam(network, inputs, objective, layer, relu, _plus_plus_weights)
 
@@ -44,8 +54,15 @@ def gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True):
 def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True, samples=10, noise=0.15, seed):
     """Smooth Grad-CAM++, its derivatives averaged over noisy copies (Omeiza, Speakman, Cintas, Weldermariam 2019, https://arxiv.org/abs/1908.01224).
 
-    samples: noisy copies. noise: standard deviation as a fraction of each input's own max - min. The activation is that of the
-    clean input. layer, relu and result as of `gradcam`.
+    The activation is that of the input without noise.
+
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`.
+        samples: how many noisy copies.
+        noise: standard deviation as a fraction of each input's own max - min.
+    Returns:
+        as of `gradcam`.
     """
     drawn = noise_options(samples, noise, "mean", seed)
     arrays = network.inputs(inputs)
@@ -70,7 +87,11 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
 def layercam(network, inputs, objective, *, layer=None, relu=True):
     """LayerCAM, each position weighed by its own positive gradient (Jiang, Zhang, Hou, Cheng, Wei 2021, https://doi.org/10.1109/TIP.2021.3089943).
 
-    layer, relu and result as of `gradcam`.
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`.
+    Returns:
+        as of `gradcam`.
     """
     return _cam(network, inputs, objective, layer, relu, _positive_gradient)
 
@@ -79,7 +100,11 @@ def layercam(network, inputs, objective, *, layer=None, relu=True):
 def hirescam(network, inputs, objective, *, layer=None, relu=True):
     """HiResCAM, each position weighed by its own gradient (Draelos, Carin 2020, https://arxiv.org/abs/2011.08891).
 
-    layer, relu and result as of `gradcam`; without relu the map sums to gradient times activation.
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`; without it the map sums to gradient times activation.
+    Returns:
+        as of `gradcam`.
     """
     return _cam(network, inputs, objective, layer, relu, _plain_gradient)
 
@@ -88,7 +113,10 @@ def hirescam(network, inputs, objective, *, layer=None, relu=True):
 def elementwise_gradcam(network, inputs, objective, *, layer=None):
     """Element-wise Grad-CAM, the positive part of gradient times activation, channel by channel (as in Gildenblat's pytorch-grad-cam, 2021, https://github.com/jacobgil/pytorch-grad-cam).
 
-    layer and result as of `gradcam`; it has no negative values.
+    Args:
+        layer: as of `gradcam`.
+    Returns:
+        as of `gradcam`, without negative values.
     """
     return _cam(network, inputs, objective, layer, False, _gradient_where_positive)
 
@@ -97,7 +125,13 @@ def elementwise_gradcam(network, inputs, objective, *, layer=None):
 def xgradcam(network, inputs, objective, *, layer=None, relu=True):
     """XGrad-CAM, gradients averaged by each position's share of its channel's activation (Fu, Hu, Dong, Guo, Gao, Li 2020, https://arxiv.org/abs/2008.02312).
 
-    layer, relu and result as of `gradcam`. A channel whose activations sum to zero has no weight.
+    A channel whose activations sum to zero has no weight.
+
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`.
+    Returns:
+        as of `gradcam`.
     """
     return _cam(network, inputs, objective, layer, relu, _gradient_by_activation)
 
@@ -106,9 +140,17 @@ def xgradcam(network, inputs, objective, *, layer=None, relu=True):
 def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None):
     """Score-CAM, channels weighed by the score of the input seen through them (Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu 2019, https://arxiv.org/abs/1910.01279).
 
-    Each channel, resized to the input and scaled to 0..1, multiplies it; the weights are the softmax of the scores over channels
-    (algorithm 1). channels: only the so many of highest variance of each sample (Faster Score-CAM); None: all. A constant channel
-    is left out. layer, relu and result as of `gradcam`. Raises Refused for several inputs, and for inputs without positions.
+    Each channel is resized to the input, scaled to 0..1 and multiplied with it. The weights are the softmax of the scores
+    over channels (algorithm 1). A constant channel is left out.
+
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`.
+        channels: how many channels of highest variance of each sample are used (Faster Score-CAM); None: all.
+    Returns:
+        as of `gradcam`.
+    Raises:
+        Refused: for several inputs, and for inputs without positions.
     """
     arrays = network.inputs(inputs)
     _refuse_without_positions(arrays)
@@ -125,9 +167,14 @@ def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None
 def ablationcam(network, inputs, objective, *, layer=None, relu=True):
     """Ablation-CAM, channels weighed by what the score loses without them (Desai, Ramaswamy 2020, https://doi.org/10.1109/WACV45572.2020.9093360).
 
-    The loss is a share of the score's magnitude: where the score is negative the paper's own division would turn the map round,
-    and of a score of zero it is the loss itself.
-    layer, relu and result as of `gradcam`.
+    The loss is divided by the score's magnitude. The paper divides by the score itself, which turns the sign of the map
+    where the score is negative. For a score of zero the loss is not divided.
+
+    Args:
+        layer: as of `gradcam`.
+        relu: as of `gradcam`.
+    Returns:
+        as of `gradcam`.
     """
     arrays = network.inputs(inputs)
     scores = routines.scores(network, arrays, objective)
@@ -150,7 +197,7 @@ FORWARD = 0.4
 
 
 def _channels(network, options):
-    """How many channels Score-CAM looks through: int; 1 where that is not known yet."""
+    """How many channels Score-CAM uses: int; 1 where that is not known yet."""
     if network is None:
         return 1
     counts = [network.shapes[address][-1] for address in addresses(network, options["layer"])]
@@ -167,7 +214,7 @@ def _cam(network, inputs, objective, layer, relu, rule):
 
 
 def fuse_layers(network, layer, map_at):
-    """What `map_at(address)` makes of one layer, or of several, fused."""
+    """The map `map_at(address)` of one layer, or the fused maps of several."""
     maps = [as_float32(map_at(address)) for address in addresses(network, layer)]
     if len(maps) == 1:
         return maps[0]
@@ -176,13 +223,13 @@ def fuse_layers(network, layer, map_at):
 
 
 def tokens_to_grid(network, address, values):
-    """A layer's array [batch, ..., channels] over its positions; tokens that hold the patches of a picture as its rows and columns."""
+    """A layer's array [batch, ..., channels], with tokens of image patches as rows and columns."""
     grid = network.grids.get(address)
     return values if grid is None else grid.unflatten(values)
 
 
 def addresses(network, layer):
-    """The layers that an option `layer` names, checked: the last with positions where it is None: list of str."""
+    """The addresses of the layers that an option `layer` names, checked: list of str; the last one with positions for None."""
     if layer is None:
         return [network.last_spatial()]
     named = list(layer) if isinstance(layer, (list, tuple)) else [layer]
@@ -220,7 +267,7 @@ def _plus_plus_weights(activation, gradient):
 
 
 def _weights_from_powers(activation, slope, squares, cubes):
-    """Weights of Grad-CAM++ from the first three powers of the derivative, or their means: one a channel."""
+    """Weights of Grad-CAM++, one a channel, from the first three powers of the derivative or from their means."""
     axes = _positions(activation)
     below = 2 * squares + tf.reduce_sum(activation, axis=axes, keepdims=True) * cubes
     return tf.reduce_sum(tf.math.divide_no_nan(squares, below) * tf.nn.relu(slope), axis=axes, keepdims=True)
@@ -287,7 +334,7 @@ def _score_weights(network, arrays, objective, activation, row, channels):
 
 
 def _apply_masks(network, sample, masks):
-    """A sample seen through each of the masks, padding and masked steps as they are: [masks, ...]."""
+    """A sample times each of the masks, with padding and masked steps unchanged: [masks, ...]."""
     repeated = np.repeat(sample[None], len(masks), axis=0)
     return network.keep(repeated, (masks * repeated).astype(sample.dtype))
 

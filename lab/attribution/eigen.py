@@ -15,9 +15,14 @@ KERNELS = ("sigmoid", "rbf", "poly", "cosine", "linear")
 def eigencam(network, inputs, objective, *, layer=None):
     """Eigen-CAM, positions along the first principal component of the activation (Muhammad, Yeasin 2020, https://arxiv.org/abs/2008.00299).
 
-    The channels are centred over the positions, before the component is sought and where they are laid along it, as in
-    Gildenblat's pytorch-grad-cam. It does not look at the objective: every class has the same map. The component has no sign of its own: it is turned so that
-    the map goes with the activation's sum over channels. layer as of `gradcam` -> signed float32 [batch, ...] at its resolution.
+    The channels are centred over the positions before the component is computed, as in Gildenblat's pytorch-grad-cam.
+    The objective has no influence: every class has the same map. The component has no sign of its own. It gets the
+    sign with which the map correlates positively with the activation's sum over channels.
+
+    Args:
+        layer: as of `gradcam`.
+    Returns:
+        signed float32 [batch, ...] at the layer's resolution.
     """
     del objective  # By its definition.
 
@@ -36,7 +41,12 @@ def eigencam(network, inputs, objective, *, layer=None):
 def eigengradcam(network, inputs, objective, *, layer=None):
     """Eigen-Grad-CAM, the first principal component of activation times gradient (as in Gildenblat's pytorch-grad-cam, 2021, https://github.com/jacobgil/pytorch-grad-cam).
 
-    Centring, layer, sign and result as of `eigencam`.
+    Centring and sign are as of `eigencam`.
+
+    Args:
+        layer: as of `gradcam`.
+    Returns:
+        signed float32 [batch, ...] at the layer's resolution.
     """
 
     def map_at(address):
@@ -50,8 +60,14 @@ def eigengradcam(network, inputs, objective, *, layer=None):
 def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=None):
     """KPCA-CAM, the first kernel principal component of the activation (Karmani, Sivakaran, Prasad, Ali, Yang, Tang 2024, https://arxiv.org/abs/2410.00267).
 
-    kernel: sigmoid, rbf, poly, cosine or linear. gamma: of the kernel; None: one over the channels. It does not look at the
-    objective. layer, sign and result as of `eigencam`.
+    The objective has no influence. The sign is as of `eigencam`.
+
+    Args:
+        layer: as of `gradcam`.
+        kernel: "sigmoid", "rbf", "poly", "cosine" or "linear".
+        gamma: of the kernel; None: one over the number of channels.
+    Returns:
+        signed float32 [batch, ...] at the layer's resolution.
     """
     del objective  # By its definition.
     check_one_of("kernel", kernel, KERNELS)
@@ -64,7 +80,7 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
 
 
 def _first_component(values):
-    """Positions [..., channels], centred, along their first principal component: float32 [...]."""
+    """Positions [..., channels], centred and projected on their first principal component: float32 [...]."""
     flat = values.reshape(-1, values.shape[-1]).astype("float64")
     centred = flat - flat.mean(axis=0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]

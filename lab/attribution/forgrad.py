@@ -14,8 +14,14 @@ from lab.registry import options as known
 def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, options=None):
     """FORGrad, any method's maps without their high frequencies (Muzellec, Andeol, Fel, VanRullen, Serre 2024, https://arxiv.org/abs/2307.09591).
 
-    explainer: a registered name or a callable; options: its own, a dict, with the seed of one that draws. cutoff: the highest frequency that
-    stays, in cycles over the whole map. -> the explainer's maps, float32. Raises Refused for maps without positions.
+    Args:
+        explainer: a registered name or a callable.
+        cutoff: the highest frequency that is kept, in cycles over the whole map.
+        options: dict of the explainer's options; a method that draws needs its seed here.
+    Returns:
+        the explainer's maps, float32.
+    Raises:
+        Refused: for maps without positions.
     """
     check_at_least("cutoff", cutoff, 0)
     inner, inner_options = explainers.get(explainer), options or {}
@@ -31,7 +37,15 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
 
 
 def low_pass(maps, cutoff, channelled=True):
-    """Maps [batch, ..., channels], or [batch, ...], without frequencies above a cutoff in cycles over the map: float32, the same shape."""
+    """Maps without the frequencies above a cutoff.
+
+    Args:
+        maps: [batch, ..., channels], or [batch, ...].
+        cutoff: in cycles over the map.
+        channelled: whether the last axis is channels.
+    Returns:
+        float32 in the shape of the maps.
+    """
     axes = tuple(range(1, maps.ndim - channelled))
     if not axes:
         raise Refused(f"Frequencies are over positions. Received: maps of {maps.shape}.")

@@ -15,10 +15,13 @@ WARN_ABOVE = 0.01
 
 
 def left_out_share(network, inputs, objective):
-    """The share of the score that does not lie on FullGrad's map: float32 [batch], of the score or of what lies there, the larger.
+    """The share of the score that FullGrad's map leaves out, of the larger of the score and the map's sum.
 
-    Biases of layers without positions have no place on it; what is smooth (GELU, softmax) and what a layer of the user's own adds
-    stands for no part at all.
+    Biases of layers without positions have no place on the map. Smooth activations (GELU, softmax) and what a user's own
+    layer adds are in none of the parts.
+
+    Returns:
+        float32 [batch].
     """
     arrays = network.inputs(inputs)
     parts, _ = decompose(network, arrays, objective)
@@ -31,7 +34,7 @@ def left_out_share(network, inputs, objective):
 
 
 def map_warnings(network, inputs, objective):
-    """Words for what FullGrad left out: tuple over samples of tuples of words, empty where that is next to nothing."""
+    """A warning where FullGrad left out more than a hundredth of the score: tuple over samples of tuples of words."""
     return tuple(
         (f"{share:.0%} of the score left out",) if share > WARN_ABOVE else ()
         for share in left_out_share(network, inputs, objective)
@@ -42,9 +45,15 @@ def map_warnings(network, inputs, objective):
 def fullgrad(network, inputs, objective):
     """FullGrad, gradient times input and gradient times bias of every layer with positions (Srinivas, Fleuret 2019, https://arxiv.org/abs/1905.00780).
 
-    As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input and
-    added; Dense biases have no place on it, and `left_out_share` says what no part speaks of. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
-    Raises Refused for other inputs, and for a network without biases.
+    As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input
+    and added. Biases of Dense layers have no place on the map; `left_out_share` measures what it leaves out.
+
+    Args:
+        inputs: one array with positions, [batch, ..., channels].
+    Returns:
+        float32 [batch, ...] without channels, never negative.
+    Raises:
+        Refused: for other inputs, and for a network without biases.
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
@@ -59,8 +68,11 @@ def fullgrad(network, inputs, objective):
 
 
 def decompose(network, inputs, objective):
-    """Gradient times input, and gradient times bias of each layer: dict of address ("" is the input) to float32 [batch, ..., channels],
-    and the scores less all of them, [batch]: nothing but rounding where every activation is piecewise linear.
+    """Gradient times input, gradient times bias of each layer, and the score that they leave over.
+
+    Returns:
+        dict of address ("" is the input) to float32 [batch, ..., channels], and the remaining scores [batch]. The
+        remainder is rounding alone where every activation is piecewise linear.
     """
 
     if network.channels_first:
@@ -87,7 +99,7 @@ def decompose(network, inputs, objective):
 
 
 class Biases:
-    """Interceptor that keeps each sum with a bias as it was made, and the bias: `met`, dict of address to (tensor, bias)."""
+    """Interceptor that keeps each layer's output before its activation, and its bias: `met`, dict of address to (tensor, bias)."""
 
     def __init__(self, tree):
         self.paths = {id(layer): path for path, layer in tree.items()}

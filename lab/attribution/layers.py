@@ -14,7 +14,10 @@ from lab.environment import tf
 def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
     """Gradient times activation at a layer (Shrikumar, Greenside, Kundaje 2017, https://arxiv.org/abs/1704.02685, at a layer).
 
-    layer: an address; None: the last with positions, or the last hidden one of a network without any. -> signed float32 in the shape of the layer's output, in units of the score.
+    Args:
+        layer: the address of a layer; None: the last with positions, or the last hidden one of a network without any.
+    Returns:
+        signed float32 in the shape of the layer's output, in units of the score.
     """
     return as_float32(routines.layer_gradient(network, inputs, objective, _address(network, layer), rules.product))
 
@@ -23,9 +26,15 @@ def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
 def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
     """Integrated gradients from a layer's activation at the baseline to that at the input (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, at a layer).
 
-    What goes on from the layer is moved; what lies before it, or leads around it, is that of the input. layer: as above. steps,
-    baseline: of the input, as of `integrated_gradients`. -> signed float32 in the shape of the layer's output; it sums to the
-    score's difference where nothing leads around the layer.
+    Only the layer's output moves along the path. What lies before the layer, or leads around it, stays that of the input.
+
+    Args:
+        layer: as of `layer_gradient_x_activation`.
+        steps: gradients along the path.
+        baseline: of the input, as of `integrated_gradients`.
+    Returns:
+        signed float32 in the shape of the layer's output. It sums to the score's difference where nothing leads
+        around the layer.
     """
     address = _address(network, layer)
     embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
@@ -50,8 +59,13 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
 def layer_conductance(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
     """Conductance, how much of integrated gradients flows through each unit of a layer (Dhamdhere, Sundararajan, Yan 2018, https://arxiv.org/abs/1805.12233).
 
-    layer, baseline: as above. steps: parts of the straight path of the inputs, by the trapezoidal rule. -> signed float32 in the
-    shape of the layer's output; it sums to the score's difference where nothing leads around the layer.
+    Args:
+        layer: as of `layer_gradient_x_activation`.
+        steps: parts of the straight path of the inputs, by the trapezoidal rule.
+        baseline: of the input, as of `integrated_gradients`.
+    Returns:
+        signed float32 in the shape of the layer's output. It sums to the score's difference where nothing leads
+        around the layer.
     """
     address = _address(network, layer)
     embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
@@ -68,7 +82,12 @@ def layer_conductance(network, inputs, objective, *, layer=None, steps=50, basel
 def internal_influence(network, inputs, objective, *, layer=None, steps=50, baseline=0.0):
     """Internal influence, the mean gradient at a layer along the straight path of the inputs (Leino, Sen, Datta, Fredrikson, Li 2018, https://arxiv.org/abs/1802.03788).
 
-    layer, steps, baseline: as above. -> signed float32 in the shape of the layer's output, in score per unit of activation.
+    Args:
+        layer: as of `layer_gradient_x_activation`.
+        steps: gradients along the path.
+        baseline: of the input, as of `integrated_gradients`.
+    Returns:
+        signed float32 in the shape of the layer's output, in score per unit of activation.
     """
     address = _address(network, layer)
     embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
@@ -113,7 +132,7 @@ def _path_points(leaf, base, places):
 
 
 def _conductance(network, arrays, start, objective, address, steps):
-    """Sum over the path of the gradient at the layer times the change of its activation, step by step."""
+    """Sum over the path of the gradient at the layer times the change of its activation at each step."""
     rows, last, total = len(tf.nest.flatten(arrays)[0]), None, 0.0
     places = np.linspace(0, 1, steps + 1, dtype="float32")
     for block in np.array_split(places, -(-len(places) * rows // chunks.size(network))):
@@ -129,6 +148,6 @@ def _conductance(network, arrays, start, objective, address, steps):
 
 
 def _flat_path_points(arrays, start, places):
-    """Points of the straight path, one under the other: [batch * places, ...]."""
+    """Points of the straight path, stacked along the batch axis: [batch * places, ...]."""
     points = tf.nest.map_structure(lambda leaf, base: _path_points(leaf, base, places), arrays, start)
     return tf.nest.map_structure(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)

@@ -7,11 +7,19 @@ from lab.environment import tf
 
 
 def accumulate(network, arrays, objective, samples, sample, explain, *, weights=None, powers=(1,)):
-    """Weighted sums, over copies of each input, of what is asked of them: a list of structures of float32 arrays, one a power.
+    """Weighted sums of maps over copies of each input.
 
-    sample: `(some inputs, indices) -> (copies [rows, width, ...], factors)`, in any structure of arrays; explain: `(copies [rows *
-    width, ...], objective) -> maps`, multiplied by the factors where these are not None. weights: [samples], 1 / samples each
-    where None. powers: of the maps, each summed by itself. A copy depends on its index alone.
+    Args:
+        network: a `Network`.
+        arrays: structure of arrays [batch, ...], of which copies are made.
+        objective: an `Objective`.
+        samples: how many copies of each input.
+        sample: `(block of the arrays, indices) -> (copies [rows, width, ...], factors)`. A copy depends on its index alone.
+        explain: `(copies [rows * width, ...], objective) -> maps`, multiplied by the factors where these are not None.
+        weights: [samples]; None: 1 / samples each.
+        powers: the powers of the maps, each summed by itself.
+    Returns:
+        list of structures of float32 arrays, one a power.
     """
     weights = np.full(samples, 1 / samples) if weights is None else np.asarray(weights)
     most, count = chunks.size(network), len(tf.nest.flatten(arrays)[0])
@@ -25,7 +33,7 @@ def accumulate(network, arrays, objective, samples, sample, explain, *, weights=
 
 
 def _accumulate_block(arrays, objective, rows, most, weights, sample, explain, powers):
-    """The sums of some rows, as many copies at once as there is room for."""
+    """The sums of some rows, with as many copies at once as fit."""
     block, totals = chunks.take(arrays, rows), None
     for part in chunks.slices(len(weights), max(1, most // len(rows))):
         indices = np.arange(len(weights))[part]

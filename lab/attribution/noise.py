@@ -17,9 +17,15 @@ VARIANTS = ("mean", "squared", "variance")
 def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="mean", seed):
     """SmoothGrad, the mean gradient over noisy copies (Smilkov, Thorat, Kim, Viegas, Wattenberg 2017, https://arxiv.org/abs/1706.03825).
 
-    samples: noisy copies. noise: standard deviation of the Gaussian noise as a fraction of each input's own max - min.
-    variant: "mean"; "squared", the mean of the squared gradients (Hooker et al. 2019, https://arxiv.org/abs/1806.10758); or "variance",
-    VarGrad, their variance (Adebayo et al. 2018, https://arxiv.org/abs/1810.03307). -> maps like the inputs, float32.
+    Args:
+        samples: how many noisy copies.
+        noise: standard deviation of the Gaussian noise, as a fraction of each input's own max - min.
+        variant: "mean"; "squared", the mean of the squared gradients (Hooker et al. 2019,
+            https://arxiv.org/abs/1806.10758); or "variance", their variance, VarGrad (Adebayo et al. 2018,
+            https://arxiv.org/abs/1810.03307).
+        seed: a whole number.
+    Returns:
+        float32 in the structure and shape of the inputs.
     """
     options = noise_options(samples, noise, variant, seed) | {"share": np.float32(1 / samples)}
     if variant == "mean":
@@ -36,8 +42,19 @@ def noise_tunnel(
 ):
     """Any method averaged over noisy copies (the idea of SmoothGrad: Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 
-    explainer: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
-    same draws; on token ids, of what embeds them. -> the explainer's maps, float32. Raises Refused for an unknown one or option.
+    The draws are those of `smoothgrad`. For token ids the noise is added to their embeddings.
+
+    Args:
+        explainer: a registered name or a callable.
+        samples: as of `smoothgrad`.
+        noise: as of `smoothgrad`.
+        variant: as of `smoothgrad`.
+        seed: a whole number.
+        options: dict of the explainer's options.
+    Returns:
+        the explainer's maps, float32.
+    Raises:
+        Refused: for an unknown explainer or option.
     """
     drawn = noise_options(samples, noise, variant, seed)
     inner = explainers.get(explainer)
@@ -55,7 +72,10 @@ def noise_tunnel(
 
 
 def draw_noisy(leaf, _, options, indices, number):
-    """A kernel of `routines.sampled_gradient`: copies of each input with noise of its own spread, one draw a sample for all rows."""
+    """A kernel of `routines.sampled_gradient`: copies of each input with noise scaled to its own range.
+
+    All rows get the same draw for a sample.
+    """
     shape, seed, fold = (
         tf.shape(leaf)[1:],
         tf.ensure_shape(options["seed"], [2]),
@@ -75,7 +95,12 @@ def draw_noisy(leaf, _, options, indices, number):
 
 
 def noisy_sampler(network, options):
-    """`sample` of `monte_carlo.accumulate`: the same noisy copies outside a graph, drawn by the options of `noise_options`, masked steps as they are."""
+    """`sample` of `monte_carlo.accumulate`: the noisy copies of `draw_noisy` outside a graph, with masked steps unchanged.
+
+    Args:
+        network: a `Network`.
+        options: as of `noise_options`.
+    """
 
     def sample(block, indices):
         pairs = zip(tf.nest.flatten(block), network.masks(tf.nest.map_structure(tf.constant, block)))
@@ -86,7 +111,7 @@ def noisy_sampler(network, options):
 
 
 def _copy_with_noise(leaf, mask, options, indices, number):
-    """One input's copies: array [batch, width, ...]; whole numbers are repeated as they are."""
+    """One input's copies: array [batch, width, ...]; whole numbers are repeated unchanged."""
     if leaf.dtype.kind != "f":
         return np.repeat(leaf[:, None], len(indices), axis=1)
     open_, sample_indices = routines.fill_masked(tf.constant(leaf), mask), tf.constant(indices, tf.int32)
@@ -95,7 +120,11 @@ def _copy_with_noise(leaf, mask, options, indices, number):
 
 
 def noise_options(samples, noise, variant, seed):
-    """The options of `draw_noisy`, checked: dict. Raises Refused for what does not fit."""
+    """The options of `draw_noisy`, checked: dict.
+
+    Raises:
+        Refused: for an option out of range.
+    """
     positive_integer("samples", samples)
     check_at_least("noise", noise, 0)
     check_one_of("variant", variant, VARIANTS)

@@ -20,8 +20,9 @@ from lab.refusal import Refused
 
 
 def baselines(arrays, options):
-    """The baselines of a straight path's options: list of structures like the inputs. What a method's map should add up to is
-    the score less the mean score of these.
+    """The baselines in the options of a straight path: list of structures like the inputs.
+
+    A method's map should add up to the score minus the mean score of these.
     """
     several = options.get("baselines", options.get("references"))
     if several is None:
@@ -32,7 +33,7 @@ def baselines(arrays, options):
 
 
 def blurred_baselines(arrays, options):
-    """The baseline of a path of blurs: the inputs, blurred most."""
+    """The baseline of a path of blurs: the inputs under the strongest blur, in a list of one."""
     return [
         tf.nest.map_structure(
             lambda leaf: _blur(*_cosine_transform(leaf), options.get("max_sigma", MAX_SIGMA))[0], arrays
@@ -45,10 +46,15 @@ def blurred_baselines(arrays, options):
 def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, baselines=None, nodes="gauss"):
     """Integrated gradients along the straight path from a baseline (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
 
-    steps: gradients along the path. baseline: a number in units of the input, or an array (structure) that broadcasts
-    against the inputs; for token ids, ids or the number in every vector. baselines: several in its place, a list of numbers or
-    arrays [baselines, ...], whose maps are averaged. nodes: "gauss" (Gauss-Legendre) or "midpoint". -> maps like the inputs,
-    signed float32, in units of the score; they sum to score(inputs) - score(baseline) up to the gap that `lab.explain` reports.
+    Args:
+        steps: gradients along the path.
+        baseline: a number in units of the input, or an array (structure) that broadcasts against the inputs. For
+            token ids: ids, or the number in every embedding vector.
+        baselines: several in its place, a list of numbers or arrays [baselines, ...]; their maps are averaged.
+        nodes: "gauss" (Gauss-Legendre) or "midpoint".
+    Returns:
+        signed float32 in the structure and shape of the inputs, in units of the score. The maps sum to
+        score(inputs) - score(baseline), up to the gap that `lab.explain` reports.
     """
     where, weights = path_nodes(positive_integer("steps", steps), nodes)
     arrays = network.inputs(inputs)
@@ -68,9 +74,16 @@ def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, 
 def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noise=0.0, seed):
     """Expected gradients, or GradientSHAP (Erion, Janizek, Sturmfels, Lundberg, Lee 2021, https://arxiv.org/abs/1906.10670; Lundberg, Lee 2017, https://arxiv.org/abs/1705.07874).
 
-    Each sample takes a reference at random and a point at random on the way from there. references: a number, a list of numbers,
-    or arrays [references, ...]. samples: gradients. noise: added to the inputs, a fraction of each one's max - min. -> maps like
-    the inputs, signed float32, in units of the score; their expected sum is score(inputs) - mean score(references).
+    Each sample draws a reference, and a point on the straight path from it to the input.
+
+    Args:
+        samples: how many gradients.
+        references: a number, a list of numbers, or arrays [references, ...].
+        noise: standard deviation of noise that is added to the inputs, as a fraction of each one's max - min.
+        seed: a whole number.
+    Returns:
+        signed float32 in the structure and shape of the inputs, in units of the score. Their expected sum is
+        score(inputs) - mean score(references).
     """
     arrays = network.inputs(inputs)
     bases = stack_baselines(arrays, references)
@@ -87,9 +100,13 @@ def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noi
 def guided_integrated_gradients(network, inputs, objective, *, steps=200, fraction=0.25, max_dist=0.02, baseline=0.0):
     """Guided integrated gradients: at every step the features of the smallest gradients go first (Kapishnikov, Venugopalan, Avci, Wedin, Terry, Bolukbasi 2021, https://arxiv.org/abs/2106.09788).
 
-    steps: gradients along the path. fraction: of the features that are moved together. max_dist: how far a feature may be ahead
-    of or behind the straight path, as a share of its way. baseline: as of `integrated_gradients`. -> maps like the inputs, signed
-    float32, in units of the score.
+    Args:
+        steps: gradients along the path.
+        fraction: share of the features that move together.
+        max_dist: how far a feature may be ahead of the straight path or behind it, as a share of its way.
+        baseline: as of `integrated_gradients`.
+    Returns:
+        signed float32 in the structure and shape of the inputs, in units of the score.
     """
     check_fraction("fraction", fraction)
     check_fraction("max_dist", max_dist)
@@ -112,9 +129,17 @@ MAX_SIGMA = 50.0
 def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma=MAX_SIGMA):
     """Blur integrated gradients, along a path that sharpens a blurred input (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383).
 
-    max_sigma: standard deviation of the strongest Gaussian blur, in positions. steps: gradients along the path, at Gauss-Legendre
-    nodes; the path's own derivative is exact. inputs: arrays with positions, [batch, ..., channels]. -> maps like the inputs,
-    signed float32; they sum to score(inputs) - score(inputs blurred most) up to the gap. Raises Refused for inputs without positions.
+    The path's own derivative is exact.
+
+    Args:
+        inputs: arrays with positions, [batch, ..., channels].
+        steps: gradients along the path, at Gauss-Legendre nodes.
+        max_sigma: standard deviation of the strongest Gaussian blur, in positions.
+    Returns:
+        signed float32 in the structure and shape of the inputs. The maps sum to score(inputs) - score(inputs under the
+        strongest blur), up to the gap.
+    Raises:
+        Refused: for inputs without positions.
     """
     check_at_least("max_sigma", max_sigma, 0)
     where, weights = path_nodes(positive_integer("steps", steps), "gauss")
@@ -143,7 +168,7 @@ def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma
 
 
 def _keep_masked(points, speeds, block):
-    """Points of a path and their speeds, but with what is kept where it was."""
+    """Points of a path and their derivatives, with masked steps held at the inputs' values."""
 
     def at(kept, leaf, other):
         return np.where(kept[:, None], leaf[:, None], other).astype(other.dtype)
@@ -156,7 +181,7 @@ def _keep_masked(points, speeds, block):
 
 
 def path_nodes(steps, nodes):
-    """Where on [0, 1] to take a path integral's gradients and how to weigh them: float32 [steps] each, the weights summing to 1."""
+    """Nodes and weights of a path integral on [0, 1]: float32 [steps] each; the weights sum to 1."""
     check_one_of("nodes", nodes, ("gauss", "midpoint"))
     if nodes == "midpoint":
         return ((np.arange(steps) + 0.5) / steps).astype("float32"), np.full(steps, 1 / steps, "float32")
@@ -165,7 +190,11 @@ def path_nodes(steps, nodes):
 
 
 def broadcast_baseline(arrays, baseline):
-    """A baseline in the structure and shape of the inputs; ids stay as they are. Raises Refused where it does not broadcast."""
+    """A baseline in the structure and shape of the inputs; ids stay as they are.
+
+    Raises:
+        Refused: where it does not broadcast.
+    """
     same = (
         tf.nest.map_structure(lambda _: baseline, arrays)
         if np.isscalar(baseline) or isinstance(baseline, np.ndarray)
@@ -180,9 +209,13 @@ def broadcast_baseline(arrays, baseline):
 
 
 def stack_baselines(arrays, references):
-    """Several baselines in the structure of the inputs: arrays [references, ...]. Raises Refused where they do not fit.
+    """Several baselines in the structure of the inputs: arrays [references, ...].
 
-    given: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+    Args:
+        arrays: the inputs.
+        references: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+    Raises:
+        Refused: where they do not fit.
     """
     if np.isscalar(references) or (
         isinstance(references, (list, tuple)) and all(np.isscalar(number) for number in references)
@@ -224,7 +257,7 @@ def _broadcast_leaf(leaf, base):
 
 
 def _sum_over_paths(network, arrays, objective, bases, which, where, weights, noise=0.0, seed=0):
-    """Sums along straight paths from several bases: sample i starts at base `which[i]` and stands at `where[i]`."""
+    """Sums along straight paths from several bases: sample i lies on the path from base `which[i]`, at `where[i]`."""
     options = {"which": which.astype("int32"), "nodes": where.astype("float32"), "weights": weights.astype("float32")}
     options |= {"seed": split_seed(seed), "noise": np.float32(noise), "share": np.float32(1)}
     options |= {f"bases{number}": base for number, base in enumerate(tf.nest.flatten(bases))}
@@ -282,7 +315,7 @@ def _guided_sums(network, arrays, start, objective, steps, fraction, max_dist):
 
 
 def _move_features(point, slope, base, goal, corridor, left, fraction):
-    """Where the features are after a step: those of the lowest slopes first, until only `left` of the way remains."""
+    """The features after a step: those of the smallest gradients move first, until only `left` of the way remains."""
     way = goal - base
     behind = np.abs(point - base) < corridor[0] * np.abs(way)
     point, edge = np.where(behind, base + corridor[0] * way, point), base + corridor[1] * way
@@ -307,7 +340,7 @@ def _move_features(point, slope, base, goal, corridor, left, fraction):
 
 
 def _join_features(structure, arrays):
-    """The numbers of each sample in one row, but where the inputs are ids: float64 [batch, numbers]."""
+    """The floating numbers of each sample in one row, without ids: float64 [batch, numbers]."""
     pairs = zip(tf.nest.flatten(structure), tf.nest.flatten(arrays))
     leaves = [leaf for leaf, array in pairs if array.dtype.kind == "f"]
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1).astype("float64")
@@ -327,9 +360,9 @@ def _split_features(rows, like):
 
 
 def _cosine_transform(leaf):
-    """Arrays [batch, ..., channels] as cosine waves over their positions, and the square of each wave's number per position.
+    """The cosine transform of arrays [batch, ..., channels] over their positions, and each wave's squared frequency.
 
-    A Gaussian blur with mirrored edges only damps these, which gives every blur and its derivative exactly.
+    A Gaussian blur with mirrored edges only damps these waves, which gives every blur and its derivative exactly.
     """
     axes = tuple(range(1, leaf.ndim - 1))
     return fft.dctn(leaf.astype("float32"), axes=axes, norm="ortho"), _squared_frequencies(leaf.shape)
@@ -345,14 +378,14 @@ def _squared_frequencies(shape):
 
 
 def _blur(waves, squares, sigma):
-    """The blurred arrays, and how fast they sharpen as sigma falls."""
+    """The blurred arrays, and their derivative as sigma falls."""
     axes = tuple(range(1, waves.ndim - 1))
     damped = waves * np.exp(-0.5 * sigma**2 * squares)
     return fft.idctn(damped, axes=axes, norm="ortho"), fft.idctn(sigma * squares * damped, axes=axes, norm="ortho")
 
 
 def _stack_blurs(waves, sigmas, max_sigma):
-    """Blurs of each of the sigmas and their derivatives along the path from max_sigma to 0: float32 [batch, sigmas, ...] each."""
+    """Blurs of each sigma and their derivatives along the path from max_sigma to 0: float32 [batch, sigmas, ...] each."""
     squares = _squared_frequencies(waves.shape)
     blurred = [_blur(waves, squares, sigma) for sigma in sigmas]
     points, speeds = (np.stack(values, axis=1).astype("float32") for values in zip(*blurred))

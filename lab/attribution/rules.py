@@ -7,7 +7,7 @@ from lab.environment import tf
 
 
 def slope(activation, gradient):
-    """The gradient as it is."""
+    """The gradient itself."""
     del activation  # Not asked for.
     return gradient
 
@@ -18,5 +18,5 @@ def product(activation, gradient):
 
 
 def both(activation, gradient):
-    """Activation and gradient beside each other: [batch, 2, ...]."""
+    """Activation and gradient, stacked: [batch, 2, ...]."""
     return tf.stack([activation, gradient], axis=1)

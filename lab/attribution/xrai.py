@@ -20,9 +20,16 @@ SCALES, SIGMA, SMALLEST, WIDENED = (50, 100, 150, 250, 500, 1200), 0.8, 150, 5
 def xrai(network, inputs, objective, *, steps=50):
     """XRAI, regions ranked by the integrated gradients inside them (Kapishnikov, Bolukbasi, Viegas, Terry 2019, https://arxiv.org/abs/1906.02825).
 
-    Integrated gradients from each image's own lowest and highest value, averaged; segments of six scales, widened by five
-    pixels; the best region is added over and over, and its pixels get the mean attribution of what it added. steps: of each
-    path. inputs: images [batch, rows, columns, channels] -> signed float32 [batch, rows, columns].
+    Integrated gradients start from each image's own lowest and highest value, and are averaged. Segments have six scales and
+    are widened by five pixels. The best region is added again and again; its pixels get the mean attribution of what it adds.
+
+    Args:
+        inputs: images [batch, rows, columns, channels].
+        steps: gradients along each path.
+    Returns:
+        signed float32 [batch, rows, columns].
+    Raises:
+        Refused: for inputs that are not images.
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.dtype.kind != "f":
@@ -38,7 +45,13 @@ def xrai(network, inputs, objective, *, steps=50):
 
 
 def segments(image):
-    """Segments of an image [rows, columns, channels] at several scales, widened: bool [segments, rows * columns], no two alike."""
+    """Segments of an image at several scales, widened, no two alike.
+
+    Args:
+        image: [rows, columns, channels].
+    Returns:
+        bool [segments, rows * columns].
+    """
     low, high = image.min(), image.max()
     scaled = (image - low) / ((high - low) or 1)
     masks = {}
@@ -51,7 +64,10 @@ def segments(image):
 
 
 def _rank_segments(plane, masks):
-    """Regions added from best to worst, the best being that of the highest mean among pixels not yet taken: float32 [rows, columns]."""
+    """The value of each pixel when regions are added from best to worst: float32 [rows, columns].
+
+    The best region has the highest mean over the pixels that are not yet covered.
+    """
     values, result = plane.ravel().astype("float64"), np.zeros(plane.size)
     left, sums, counts = np.ones(plane.size, bool), masks @ values, masks.sum(axis=1).astype("float64")
     while left.any() and (counts > 0).any():
