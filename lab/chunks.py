@@ -14,15 +14,24 @@ MOST = 64
 
 
 def size(network, samples=1):
-    """Rows of a chunk that stay within the network's memory budget when each row makes `samples` passes at once: int."""
+    """Rows of a chunk that stay within the network's memory budget when each row makes `samples` passes: int."""
     return int(np.clip(network.memory // (network.sample_bytes() * samples), 1, MOST))
 
 
 def map_rows(function, batched, shared, most, *, pad=False, halved=None):
-    """Rows of `batched` (a structure of arrays [rows, ...]) through `function`, at most `most` at a time.
+    """Run rows through a function, in parts that fit.
 
-    -> the structure that the function returns, as numpy arrays [rows, ...]. pad: fill up every part to one size, for
-    compilers that specialize on shapes. Out of memory on the device halves the part and goes on, noted in the list `halved`.
+    Where the device runs out of memory, the part is halved and the run goes on.
+
+    Args:
+        function: `(batched rows, shared) -> structure of tensors [rows, ...]`.
+        batched: structure of arrays [rows, ...].
+        shared: passed to every call.
+        most: rows of a part at most.
+        pad: whether every part is filled up to one size, for compilers that specialize on shapes.
+        halved: list to which the sizes of halved parts are appended, or None.
+    Returns:
+        the structure that the function returns, as numpy arrays [rows, ...].
     """
     rows = len(tf.nest.flatten(batched)[0])
     results, start, step = None, 0, _step_size(rows, most, pad)

@@ -20,8 +20,11 @@ _MARKS = (
 def read(classes):
     """Class names in the order of the classes -> list of str, or None where none are given.
 
-    classes: names; a dict of name to index or of index to name; or a text file with one a line, in UTF-8 or with a byte
-    order mark. Raises Refused for a file that is none or in another encoding, blank lines inside, and names that repeat.
+    Args:
+        classes: names; a dict of name to index or of index to name; or a text file with one a line, in UTF-8 or with
+            a byte order mark.
+    Raises:
+        Refused: for a missing file or one in another encoding, blank lines inside, and repeated names.
     """
     if classes is None:
         return None
@@ -38,9 +41,15 @@ def read(classes):
 
 
 def match_outputs(names, outputs):
-    """The names of a network's classes, of which some output has as many -> list of str.
+    """The names of a network's classes, of which one output has as many -> list of str.
 
-    outputs: dict of name to shape. One unit is two classes: two names, or one for class 1. Raises Refused where no output fits.
+    One unit is two classes: two names, or one for class 1.
+
+    Args:
+        names: list of str.
+        outputs: dict of name to shape.
+    Raises:
+        Refused: where no output has as many classes.
     """
     counts = {name: shape[-1] if len(shape) > 1 else 1 for name, shape in outputs.items()}
     if len(names) == 1 and 1 in counts.values():

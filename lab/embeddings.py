@@ -14,7 +14,7 @@ from lab.network import Network
 
 
 class Embedded(Network):
-    """A network whose inputs are its own ids and, beside them, what its Embedding layers make of them."""
+    """A network whose inputs are its ids and, beside them, the vectors of its Embedding layers."""
 
     def __init__(self, network, sources):
         self.__dict__.update(network.__dict__)
@@ -28,7 +28,7 @@ class Embedded(Network):
         return self.network.call(inputs)
 
     def masks(self, inputs):
-        """As `Network.masks`; vectors are masked where the ids are that they were looked up by."""
+        """As `Network.masks`; vectors are masked where their ids are."""
         ids = self.network.masks(inputs["ids"])
         of_vectors = [
             _vector_mask(self, ids, address, vectors) for address, vectors in sorted(inputs["vectors"].items())
@@ -36,7 +36,7 @@ class Embedded(Network):
         return [*ids, *of_vectors]
 
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
-        """As `Network.trace`; the vectors go on in place of what the Embedding layers make of the ids."""
+        """As `Network.trace`; the vectors replace the outputs of the Embedding layers."""
         return super().trace(inputs["ids"], reads, interceptors, {**inputs["vectors"], **(replaced or {})})
 
 
@@ -48,7 +48,7 @@ def _vector_mask(network, masks, address, vectors):
 
 
 def embedding_network(network):
-    """The network behind its Embedding layers, or the network itself where its ids are embedded by none: made once."""
+    """The network behind its Embedding layers, or the network itself where no layer embeds its ids; built once."""
     if isinstance(network, Embedded) or all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         return network
     if "embedded" not in network.compiled:
@@ -58,7 +58,7 @@ def embedding_network(network):
 
 
 def to_embeddings(network, inputs):
-    """-> the network behind its Embedding layers, and what it takes for these inputs. Floating inputs come back as they are."""
+    """-> the network behind its Embedding layers, and its inputs. Floating inputs are returned as they are."""
     embedded = embedding_network(network)
     if embedded is network:
         return network, network.inputs(inputs)
@@ -68,7 +68,14 @@ def to_embeddings(network, inputs):
 
 
 def sum_vectors(network, maps):
-    """Maps of a network behind its Embedding layers -> in the structure and shape of the ids: vectors summed, token by token, float32."""
+    """Sum the maps of embedding vectors for each token.
+
+    Args:
+        network: a network behind its Embedding layers.
+        maps: its maps.
+    Returns:
+        float32 in the structure and shape of the ids.
+    """
     leaves = [
         np.zeros(leaf.shape, "float32") if leaf.dtype.kind != "f" else leaf for leaf in tf.nest.flatten(maps["ids"])
     ]
@@ -78,7 +85,7 @@ def sum_vectors(network, maps):
 
 
 def at_embeddings(explainer):
-    """Decorator: an explainer of floating inputs that also explains token ids, at what embeds them, one number a token.
+    """Decorator for an explainer of floating inputs: it then explains token ids at their embeddings, one number a token.
 
     A baseline of ids is embedded as the inputs are; a number is a vector of that number.
     """
@@ -96,7 +103,7 @@ def at_embeddings(explainer):
 
 
 def options_to_embeddings(network, options):
-    """Options of an explainer with a baseline of ids, [tokens] or [batch, tokens], put behind the Embedding layers."""
+    """An explainer's options, with a baseline of ids, [tokens] or [batch, tokens], replaced by its embeddings."""
     baseline = options.get("baseline", 0.0)
     if np.isscalar(baseline) or isinstance(network, Embedded) or embedding_network(network) is network:
         return options
@@ -130,7 +137,10 @@ def _sources(network):
 
 
 def _lookup_input(tensor, leaves):
-    """The number of the input of ids that a tensor is looked up by, or None: the ids' shape alone, as positions have it, is no look-up."""
+    """The number of the input of ids that a tensor is looked up by, or None.
+
+    A tensor that depends on the ids' shape alone, such as that of positions, is not looked up by them.
+    """
     waiting, visited = [tensor.op], set()
     places = {leaf.op: number for number, leaf in enumerate(leaves) if not leaf.dtype.is_floating}
     while waiting:

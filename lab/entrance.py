@@ -28,9 +28,12 @@ _CARRIERS = {
 
 
 def scaling(network):
-    """What a network does to its images before anything else -> scale and offset, arrays [channels] or [1], or None for nothing.
+    """The scaling that a network applies to its images before anything else.
 
-    Only a Rescaling or Normalization that is applied to the network's one image input is seen, at any depth of nesting.
+    Only a Rescaling or Normalization of the network's one image input counts, at any depth of nesting.
+
+    Returns:
+        scale and offset, arrays [channels] or [1]; None where there is none.
     """
     if not any(isinstance(layer, SCALERS) for layer in network.tree.values()):
         return None
@@ -52,7 +55,7 @@ def _note_scaler(images, first, layer, call, args, kwargs):
 
 
 def _source_tensor(tensor):
-    """Where a tensor comes from, through operations that keep values."""
+    """The tensor that a tensor comes from, through operations that keep values."""
     while getattr(tensor, "op", None) is not None and tensor.op.type in _CARRIERS:
         tensor = tensor.op.inputs[0]
     return tensor
@@ -70,18 +73,18 @@ def _scale_and_offset(layer):
 
 
 def _per_channel(value):
-    """A layer's number, or numbers whose last axis is the channels', as their means over positions: float64 [channels] or [1]."""
+    """A layer's number, or the means over positions of an array with channels last: float64 [channels] or [1]."""
     array = np.atleast_1d(keras.ops.convert_to_numpy(value)).astype("float64")
     return array.reshape(-1, array.shape[-1]).mean(axis=0)
 
 
 def implied_range(scale, offset):
-    """The range of inputs that becomes what networks compute with: (low, high) of `RANGES`, or None where none does."""
+    """The range of inputs that a scaling brings to a usual range of networks: (low, high) of `RANGES`, or None."""
     return next((ends for ends in RANGES if _is_usual(*(scale * end + offset for end in ends))), None)
 
 
 def _is_usual(black, white):
-    """Whether images end up in a usual range, standardized, or less their mean colour in 0..255."""
+    """Whether images end up in a usual range, standardized, or without their mean colour in 0..255."""
     low, high = np.minimum(black, white), np.maximum(black, white)
     if _is_standard_scale(low, high):
         return True
@@ -98,8 +101,10 @@ def _is_mean_subtracted(low, high):
 
 
 def warn_of_contradiction(name, preprocessing, scale, offset):
-    """Warn where images, after their preprocessing, leave a network's own scaling far too narrow, too wide or off, or in none of
-    `SCALED` though another range of `RANGES` would end there.
+    """Warn where images leave a network's own scaling in an unlikely range.
+
+    After their preprocessing and that scaling they lie in a range far too narrow, too wide or off-centre. Or they lie in
+    none of `SCALED`, although another range of `RANGES` would.
     """
     ends = preprocessing.apply(np.array([[0.0], [255.0]]) * np.ones(preprocessing.channels))
     low, high = np.sort(ends * scale + offset, axis=0)

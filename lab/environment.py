@@ -20,9 +20,9 @@ if _backend != "tensorflow":
 
 @contextlib.contextmanager
 def _quiet():
-    """Hold back what is written to the process's error stream; give it out only if something is raised.
+    """Hold back what is written to the process's error stream; release it only if an exception is raised.
 
-    TensorFlow's libraries write their greetings before they read any log level, so only the stream itself can be held.
+    TensorFlow's libraries write messages before they read any log level, so only the stream itself can be held back.
     """
     if sys.__stderr__ is None:
         # No error stream at all (a service, pythonw): nothing to hold back, and its number may be that of another file.
@@ -68,7 +68,9 @@ def on_gpu():
 
 
 def compile_elementwise(function):
-    """A traceable function compiled to one kernel by XLA, on any device: for long chains of elementwise work, which TensorFlow
-    alone would write to memory at every link. Networks stay out of it on CPUs: XLA makes depthwise convolutions 20x slower there.
+    """A traceable function compiled to one kernel by XLA, on any device, for long chains of elementwise work.
+
+    TensorFlow alone would write to memory at every link. Networks are not compiled like this on CPUs, where XLA makes
+    depthwise convolutions 20 times slower.
     """
     return tf.function(function, autograph=False, jit_compile=True)

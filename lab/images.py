@@ -20,16 +20,21 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def read(path, *, channels=3, levels=None):
-    """The image in a file: uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
+    """The image in a file, turned upright by its EXIF; the first frame of an animation.
 
-    Turned upright by its EXIF; the first frame of an animation.
+    Without `levels` whole numbers above 8 bits are divided by 65535, and floating ones by the largest of them. A warning
+    then says which levels were lost.
 
-    path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file. channels: 3 for RGB, on white where transparent, grey repeated; 1 for
-    grey; any other number for a file with as many bands (RGBA, CMYK, TIFF), which come as they are. levels: the largest
-    value of images of more than 8 bits, such as 4095 for 12 bits: all levels are kept. Without it whole numbers are
-    divided by 65535 and floating ones by the largest of them, and a warning says which levels were lost.
-    Raises Refused for a file that is missing, truncated, no image, or of more than 80 million pixels; for values that are
-    not finite, negative, or above `levels`; and for bands that cannot be had from the file.
+    Args:
+        path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file.
+        channels: 3 for RGB, on white where transparent, grey repeated; 1 for grey. Any other number needs a file
+            with as many bands (RGBA, CMYK, TIFF), which are not changed.
+        levels: the largest value of images of more than 8 bits, such as 4095 for 12 bits; all levels are kept.
+    Returns:
+        uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
+    Raises:
+        Refused: for a file that is missing, truncated, not an image, or of more than 80 million pixels; for values
+            that are not finite, negative or above `levels`; and for bands that the file does not have.
     """
     path = pathlib.Path(path)
     _refuse_levels(levels)
@@ -43,9 +48,16 @@ def read(path, *, channels=3, levels=None):
 
 
 def as_channels(image, channels, name="an image"):
-    """An image [rows, columns, bands] with as many bands as a network has channels: grey repeated, or RGB as its luma.
+    """An image with as many bands as a network has channels: grey is repeated, and RGB becomes its luma.
 
-    Warns where colours are lost by it. Raises Refused where the bands are others than the channels.
+    Warns where colours are lost.
+
+    Args:
+        image: [rows, columns, bands].
+        channels: how many the network takes.
+        name: the image's name in warnings and errors.
+    Raises:
+        Refused: where the bands cannot become the channels.
     """
     bands = image.shape[-1]
     _refuse_bands(bands, channels, name)
@@ -55,7 +67,10 @@ def as_channels(image, channels, name="an image"):
 
 
 def viewable(image):
-    """An image of any bands in 0..255 as one to look at: uint8 [rows, columns, 3], its first three bands, or the first repeated."""
+    """An image in 0..255 of any number of bands as one to display: uint8 [rows, columns, 3].
+
+    It has the first three bands, or the first one repeated.
+    """
     bands = image[..., :3] if image.shape[-1] > 2 else np.repeat(image[..., :1], 3, axis=-1)
     return np.round(bands).astype("uint8")
 
@@ -91,7 +106,7 @@ def _refuse_levels(levels):
 
 
 def _open(path, channels):
-    """-> values as the file holds them [rows, columns, bands], and whether their last band is opacity."""
+    """-> the values as the file holds them [rows, columns, bands], and whether the last band is opacity."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -113,7 +128,7 @@ def _refuse_huge(rows, columns, path):
 
 
 def _read_unidentified(path, channels):
-    """TIFFs of bands that Pillow has no mode for; nothing else."""
+    """Read a TIFF of bands for which Pillow has no mode; refuse everything else."""
     with path.open("rb") as file:
         if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _read_tiff(path, channels)
@@ -134,8 +149,9 @@ def _read_bands(image, path, channels):
 
 
 def from_pillow(image, channels=3):
-    """A Pillow image upright, as an array [rows, columns, bands]: RGB on white for 1 or 3 channels, or else its own bands, and
-    those of more than 8 bits, as they are.
+    """A Pillow image upright, as an array [rows, columns, bands].
+
+    For 1 or 3 channels it is RGB on white. Otherwise, and for more than 8 bits, its own bands are not changed.
     """
     upright = ImageOps.exif_transpose(image)
     plain = channels in (1, 3) and not upright.mode.startswith("I") and upright.mode != "F"
@@ -143,7 +159,7 @@ def from_pillow(image, channels=3):
 
 
 def _check_tiff_tags(image, path):
-    """What a TIFF says of itself that Pillow passes over."""
+    """Refuse what a TIFF's tags say and Pillow ignores: a white minimum and signed bytes. Warn of several images."""
     if image.tag_v2.get(262) == 0 and max(image.tag_v2.get(258, (1,))) > 8:
         raise Refused(
             f"Black is the smallest value of an image. Received: {path.name}, whose white is (MINISWHITE): save it the other way "
@@ -159,7 +175,7 @@ def _check_tiff_tags(image, path):
 
 
 def _exceeds_pillow(image, channels):
-    """Whether Pillow would cut a TIFF's colours to 8 bits, or leave out a band."""
+    """Whether Pillow would cut a TIFF's colours to 8 bits, or drop a band."""
     bits, samples = image.tag_v2.get(258, (1,)), image.tag_v2.get(277, 1)
     left_out = samples > len(image.getbands()) and image.mode == "RGB"
     return (samples > 1 and max(bits) > 8) or left_out or samples == channels != len(image.getbands())
@@ -231,7 +247,7 @@ def _turn_upright(values, orientation):
 
 
 def _scale(values, levels, name):
-    """A file's own numbers -> 0..255: uint8, or float32 where `levels` says what the largest is."""
+    """A file's values -> 0..255: uint8, or float32 where `levels` gives the largest value."""
     _refuse_invalid_values(values, name)
     if levels is not None:
         return _scale_by_levels(values, levels, name)
@@ -300,7 +316,7 @@ def _warn_of_lost_levels(values, scaled, top, name):
 
 
 def _blend_on_white(values):
-    """Colours over white by the last band, opacity in 0..255."""
+    """Colours over white, with the last band as opacity in 0..255."""
     opacity = values[..., -1:].astype("float32") / 255
     blended = values[..., :-1] * opacity + 255 * (1 - opacity)
     return blended.astype("float32")

@@ -18,9 +18,12 @@ _SIDE = 32
 
 
 def declared(model):
-    """TensorSpecs of what a model says it takes, in its own structure, batch free; a list of one input is that input.
+    """TensorSpecs of the inputs that a model declares, in its own structure, with a free batch size.
 
-    Raises Refused where it does not say.
+    A list of one input becomes that input.
+
+    Raises:
+        Refused: where the model does not declare them.
     """
     inputs = (
         getattr(model, "_inputs_struct", None)
@@ -40,8 +43,12 @@ def declared(model):
 
 @dataclass(frozen=True)
 class AcceptedInputs:
-    """What the lab takes of a model: TensorSpecs in the structure that the model declares; known, how many ids an Embedding knows
-    that looks an input up; padding, the value of the steps of an input that are masked, both by the input's place.
+    """The inputs that the lab accepts for a model.
+
+    Args:
+        spec: TensorSpecs in the structure that the model declares.
+        known: dict of an input's place to the number of ids that the Embedding behind it has.
+        padding: dict of an input's place to the value of its masked steps.
     """
 
     spec: object
@@ -50,9 +57,12 @@ class AcceptedInputs:
 
 
 def accept_inputs(run, layers, spec):
-    """What the lab takes in place of what a model declares -> `AcceptedInputs`.
+    """The inputs that the lab accepts in place of those that a model declares -> `AcceptedInputs`.
 
-    run: `inputs -> outputs` of the model in its own layout, floats let through. layers: the model's. spec: what it declares.
+    Args:
+        run: `inputs -> outputs` of the model in its own layout, which accepts floats.
+        layers: the model's layers.
+        spec: what the model declares.
     """
     leaves = tf.nest.flatten(spec)
     if all(leaf.dtype.is_floating for leaf in leaves) and not any(isinstance(layer, _LOOKING) for layer in layers):
@@ -74,7 +84,7 @@ _LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
 def _as_float_images(run, layers, spec, integer_places):
-    """The spec with those whole-number inputs as floats that the model is as good as a function of, on which it answers alike."""
+    """The spec, with integer inputs as floats where the model has a gradient and answers floats as it answers integers."""
     floats = {place: tf.as_dtype(keras.config.floatx()) for place in integer_places}
     dtypes = [leaf.dtype for leaf in tf.nest.flatten(_with_dtypes(spec, floats))]
     try:
@@ -87,8 +97,11 @@ def _as_float_images(run, layers, spec, integer_places):
 
 
 def _trace_inputs(run, layers, spec, dtypes):
-    """One trace with inputs of these dtypes -> which Embedding and Masking layers are given an input as it is, a list of (place of
-    the input, layer), and the places of the inputs that a gradient of the outputs reaches, a set.
+    """Trace a model once with inputs of these dtypes.
+
+    Returns:
+        list of (place of an input, layer) for the Embedding and Masking layers that get an input directly; and the
+        set of the places of inputs that a gradient of the outputs reaches.
     """
     looks, moved = [], set()
 
@@ -112,14 +125,14 @@ def _trace_inputs(run, layers, spec, dtypes):
 
 
 def _input_place(tensor, leaves):
-    """The place of the input that a tensor is, but for its dtype: int, or None."""
+    """The place of the input that a tensor is, apart from its dtype: int, or None."""
     while tf.is_tensor(tensor) and tensor.op.type in ("Cast", "Identity", "Round"):
         tensor = tensor.op.inputs[0]
     return next((place for place, leaf in enumerate(leaves) if leaf is tensor or leaf.name == tensor.name), None)
 
 
 def _answers_alike(run, spec, other):
-    """Whether a model answers alike when drawn whole numbers are given as they are and as floats."""
+    """Whether a model's outputs agree when random integers are given as they are and as floats."""
     if any(not (leaf.dtype.is_integer or leaf.dtype.is_floating) for leaf in tf.nest.flatten(spec)):
         return False
     rng = np.random.default_rng(0)
@@ -145,8 +158,9 @@ def _with_dtypes(spec, dtypes):
 
 
 def masked_steps(leaf, value):
-    """Which numbers of an input belong to masked steps: bool, in its shape. ids: those that are the value; floats: the steps all
-    of whose numbers are.
+    """Which numbers of an input belong to masked steps: bool, in its shape.
+
+    Masked ids equal the value; a masked step of floats has the value in all its numbers.
     """
     equal = tf.equal(leaf, tf.cast(value, leaf.dtype))
     return tf.reduce_all(equal, axis=-1, keepdims=True) & tf.ones_like(equal) if leaf.dtype.is_floating else equal
@@ -154,7 +168,7 @@ def masked_steps(leaf, value):
 
 @contextlib.contextmanager
 def allow_floats(layers):
-    """While open, models do not turn floats into the whole numbers that they declare."""
+    """While open, models do not convert floats to the integers that they declare."""
     models = [getattr(layer, "_functional", None) or layer for layer in layers]
     patches = [
         (model, "_convert_inputs_to_tensors", _convert_but_floats(model)) for model in models if _converts_inputs(model)
@@ -200,8 +214,15 @@ def zero_sample(spec):
 def check_input(array, spec, place, declared_spec, known=None):
     """An input as an array of the dtype that the lab takes.
 
-    own: the spec that the model declares. known: how many ids its Embedding knows. Raises Refused for a wrong shape or dtype, ids that are no whole numbers or do not
-    fit, an empty batch, NaN and infinity.
+    Args:
+        array: the input.
+        spec: what the lab takes.
+        place: the input's name in errors.
+        declared_spec: what the model declares.
+        known: how many ids its Embedding has, or None.
+    Raises:
+        Refused: for a wrong shape or dtype, ids that are not whole numbers or out of range, an empty batch, NaN
+            and infinity.
     """
     array = np.asarray(array)
     if declared_spec.dtype == tf.string or array.dtype.kind in "US":
@@ -228,7 +249,7 @@ def check_input(array, spec, place, declared_spec, known=None):
 
 
 def _layout_hint(array, spec, declared_spec):
-    """The way out for a picture in a channels-first model's own layout."""
+    """What to type for an image in a channels-first model's own layout."""
     if declared_spec.shape == spec.shape or not declared_spec.shape.is_compatible_with(array.shape):
         return ""
     axes = ", ".join(str(axis) for axis in (0, *range(2, array.ndim), 1))
@@ -238,7 +259,7 @@ def _layout_hint(array, spec, declared_spec):
 
 
 def _refuse_out_of_range(array, dtype, place, known):
-    """Raise Refused for numbers that a whole-number dtype would cut or wrap, and for ids that no Embedding knows."""
+    """Raise Refused for numbers that an integer dtype would cut or wrap, and for ids that the Embedding does not have."""
     if array.dtype.kind not in "iub" and (array != np.round(array)).any():
         raise Refused(
             f"The model takes whole numbers, {dtype.name}. Received: {array[array != np.round(array)].flat[0]} in {place}."

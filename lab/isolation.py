@@ -20,15 +20,23 @@ _OWN = "lab.attribution."
 
 
 class MethodFault(RuntimeError):
-    """A method did what no explainer may: it changed the weights or its inputs, left the process, or gave what is no map."""
+    """A method did what no explainer may: change the weights or its inputs, leave the process, or return what is not a map."""
 
 
 def call_isolated(explainer, network, inputs, objective, options):
-    """What an explainer returns, its network compared and put back after the call, on an exception too.
+    """What an explainer returns; its network is compared and restored after the call, also after an exception.
 
-    A method from elsewhere is given copies of the inputs, and what all of the process share is kept from it (`preserve_process_state`). Raises
-    MethodFault where it changed the network or its inputs, or left without maps by sys.exit or another exception that is no
-    Exception; and whatever it raises itself.
+    An external method gets copies of the inputs, and cannot change the state of the process (`preserve_process_state`).
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        options: dict of the explainer's options.
+    Raises:
+        MethodFault: where it changed the network or its inputs, or left by sys.exit or another BaseException. Its own
+            exceptions are raised as they are.
     """
     ours = _is_ours(explainer)
     passed = inputs if ours else tf.nest.map_structure(np.array, inputs)
@@ -49,7 +57,7 @@ def call_isolated(explainer, network, inputs, objective, options):
 
 
 def _is_ours(explainer):
-    """Whether an explainer is one of our own families, itself: a stranger's that wraps one carries its module's name too."""
+    """Whether an explainer itself is one of the lab's; an external one that wraps one has its module's name too."""
     registered = any(explainers.get(name) is explainer for name in explainers)
     return registered and explainer.__module__.startswith(_OWN)
 
@@ -70,7 +78,7 @@ def _refuse_changes(explainer, changed, inputs, passed):
 
 
 class _SharedState:
-    """What all of a process share, saved when the first of its threads enters and put back when the last one leaves."""
+    """The state that a process shares, saved when its first thread enters and restored when the last one leaves."""
 
     def __init__(self):
         self.lock, self.inside, self.saved = threading.Lock(), 0, None
@@ -95,8 +103,10 @@ _shared_state = _SharedState()
 
 @contextlib.contextmanager
 def preserve_process_state():
-    """While open, what is printed goes to the error stream; afterwards what all of the process share is as before: streams, random
-    states, working directory and environment, signal handlers, warnings, numpy's error state, and Keras's and TensorFlow's settings.
+    """While open, printed text goes to the error stream; afterwards the state of the process is as before.
+
+    The state is streams, random states, working directory, environment, signal handlers, warnings, numpy's error state,
+    and settings of Keras and TensorFlow.
     """
     _shared_state.enter()
     try:
@@ -106,7 +116,7 @@ def preserve_process_state():
 
 
 class _UnclosableStream:
-    """A stream that writes to another and that nobody can close."""
+    """A stream that writes to another one and cannot be closed."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -171,7 +181,7 @@ def _handlers():
 
 
 def _restore_handlers(handlers):
-    """Signal handlers, where this thread may set them, and where Python knows what they were."""
+    """Restore signal handlers, where this thread may set them and Python knows what they were."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:

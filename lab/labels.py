@@ -7,12 +7,17 @@ from lab.registry import nearest
 
 
 def correct_classes(labels, count, names=None):
-    """Which classes are right for each sample -> bool [samples, classes].
+    """Which classes are correct for each sample.
 
-    labels: one a sample, [samples] or [samples, 1]: a class name, an index, or an index as text or as a whole float; or rows
-    [samples, classes] of 0 and 1, one-hot or with several classes right or none; or a list of names a sample. count: how
-    many classes there are, 2 for a network of one unit, of which 1 is the unit's. names: the classes' names, or None.
-    Raises Refused for what is no class, with the nearest names, and for rows of another length or of shares.
+    Args:
+        labels: one a sample, [samples] or [samples, 1]: a class name, an index, or an index as text or as a whole
+            float. Or rows [samples, classes] of 0 and 1, with any number of correct classes. Or a list of names a sample.
+        count: how many classes there are; 2 for a network of one unit, which is class 1.
+        names: the classes' names, or None.
+    Returns:
+        bool [samples, classes].
+    Raises:
+        Refused: for an unknown class (the nearest names are given), and for rows of another length or of fractions.
     """
     rows = _as_rows(labels)
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
@@ -28,7 +33,7 @@ def correct_classes(labels, count, names=None):
 
 
 def _as_rows(labels):
-    """Labels as an array of numbers [samples] or [samples, classes], or as a list of what each sample has."""
+    """Labels as an array of numbers [samples] or [samples, classes], or as a list with the labels of each sample."""
     listed = labels if hasattr(labels, "shape") else list(labels)
     try:
         array = np.asarray(listed)
@@ -55,7 +60,7 @@ def _check_rows(rows, count):
 
 
 def _make_lookup(count, names):
-    """-> function from a label to its index; each label is looked up once."""
+    """-> function from a label to its index, which looks up each label once."""
     exact = {name: index for index, name in enumerate(names or [])}
     lowered = {}
     for name, index in exact.items():
@@ -84,7 +89,7 @@ def _index(label, count, exact, lowered):
 
 
 def _index_of_name(label, count, exact, lowered):
-    """A name as it stands, then without regard to case, then as an index: a class may be called "7"."""
+    """The index of a name: as it stands, then without regard to case, then as an index, because a class may be called "7"."""
     if label in exact:
         return exact[label]
     alike = lowered.get(label.lower(), ())

@@ -24,7 +24,7 @@ class Layer:
 
 
 def walk(model):
-    """All layers below a model, parents before children: dict of path to layer, the model itself under ''."""
+    """All layers of a model, parents before children: dict of path to layer, the model itself under ''."""
     tree = {"": model}
     visited = {id(model)}
     _descend(model, "", tree, visited)
@@ -42,7 +42,7 @@ def _descend(parent, prefix, tree, visited):
 
 
 def _unique_path(path, taken):
-    """The path itself, or with the first number that makes it new (Keras does not forbid two layers of one name)."""
+    """The path, with a number where another layer has it already: Keras does not forbid two layers of one name."""
     count, free = 1, path
     while free in taken:
         count, free = count + 1, f"{path}#{count + 1}"

@@ -7,12 +7,12 @@ from lab.environment import tf
 
 
 def channels_first(layers):
-    """Whether a model computes with channels before positions: any of its layers says so: bool."""
+    """Whether any layer of a model says that channels come before positions: bool."""
     return any(getattr(layer, "data_format", None) == "channels_first" for layer in layers)
 
 
 def puts_channels_first(layer, tensor):
-    """Whether a layer of a channels-first model has put channels first here: said by itself, or meant by four axes or more: bool."""
+    """Whether a layer of a channels-first model has put channels first: it says so, or its output has four axes or more."""
     said = getattr(layer, "data_format", None)
     rank = tensor.shape.rank if tf.is_tensor(tensor) else None
     return rank is not None and (rank > 3 and said != "channels_last" or rank == 3 and said == "channels_first")
@@ -30,7 +30,7 @@ def to_channels_first(tensor):
 
 
 def spec_channels_last(spec):
-    """The TensorSpec of an image or volume of a channels-first model as the lab takes it; others as they are."""
+    """The TensorSpec of a channels-first model's image or volume, with channels last; others as they are."""
     if len(spec.shape) < 4:
         return spec
     batch, channels, *positions = spec.shape

@@ -16,8 +16,13 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 def read(path, allow_code=False, custom_objects=None):
     """The Keras model in a file or in a SavedModel's folder.
 
-    allow_code: read what carries Python code. custom_objects: dict of name to class or function that the file needs. Raises
-    Refused for what is no such file, broken, unsafe, without its model, or of classes that Keras does not know.
+    Args:
+        path: the file or folder.
+        allow_code: whether to read files that carry Python code.
+        custom_objects: dict of name to class or function that the file needs.
+    Raises:
+        Refused: for a path that is no such file, or a file that is broken, unsafe, without its model, or of classes
+            that Keras does not know.
     """
     if os.path.isdir(path):
         return _saved_model(path, allow_code)
@@ -31,7 +36,7 @@ def read(path, allow_code=False, custom_objects=None):
 
 
 def _refuse_no_model(path):
-    """Refuse by name and content what Keras would wait for, or refuse in words that lead nowhere."""
+    """Refuse by name and content the files for which Keras would wait, or whose error would not help."""
     if not os.path.isfile(path):
         raise Refused(f"A model is a file or a folder. Received: {str(path)!r}, which is none.")
     if path.suffix not in SUFFIXES:
@@ -61,7 +66,7 @@ def _only_weights(path):
 
 
 def _reason(error):
-    """The whole of Keras's reason in one line, the innermost first, less the configurations that it prints."""
+    """The whole of Keras's reason in one line, the innermost first, without the configurations that it prints."""
     parts = [_plain_line(part) for part in str(error).split("Exception encountered:")]
     return " ".join(part for part in reversed(parts) if part) or type(error).__name__
 
@@ -103,7 +108,7 @@ def _keras_version(path):
 
 
 def _saved_model(path, allow_code):
-    """A SavedModel behind its serving signature, as a Keras model of one layer; what is inside stays closed."""
+    """A SavedModel's serving signature as a Keras model of one layer, whose inside cannot be observed."""
     if not (path / "saved_model.pb").is_file():
         raise Refused(
             f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is none."

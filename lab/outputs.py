@@ -5,10 +5,15 @@ from lab.refusal import Refused
 
 
 def name_outputs(outputs, names):
-    """Every tensor of a structure of outputs under a name: dict. Raises Refused where there is none.
+    """Every tensor of a structure of outputs under a name: dict.
 
-    names: what the model calls the parts of a list. Those of dicts are their keys, with parts of parts as "box/xy"; what is no
-    tensor is left out.
+    Parts of dicts are named by their keys, parts of parts as "box/xy"; what is no tensor is left out.
+
+    Args:
+        outputs: the structure.
+        names: the model's names for the parts of a list.
+    Raises:
+        Refused: where there is no tensor.
     """
     leaves = [(path, leaf) for path, leaf in _leaves(outputs) if isinstance(leaf, tf.Tensor)]
     if not leaves:

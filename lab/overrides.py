@@ -27,7 +27,7 @@ _PLAIN = {
 
 
 class _RuleLog(threading.local):
-    """One list a trace that this thread has under way, the innermost last: rules note there which operations they served."""
+    """One list for each trace of this thread, the innermost last: rules note in it the operations that they served."""
 
     def __init__(self):
         self.lists = []
@@ -40,9 +40,13 @@ _fired = _RuleLog()
 def override(rule):
     """While open, ReLU-like operations made in the current graph get another gradient -> list that fills with their names.
 
-    rule: "guided", the plain gradient of what is positive of the incoming one; "deconv", what is positive of it, whatever the
-    forward pass did; "redirected", the plain gradient, but for a sample where that is zero everywhere: there, what would wake
-    the operation up (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization). Raises Refused on leaving where no gradient went through such an operation.
+    Args:
+        rule: "guided" passes the plain gradient of the positive part of the incoming one. "deconv" passes the positive
+            part of the incoming one, whatever the forward pass did. "redirected" passes the plain gradient, except for
+            a sample where that is zero everywhere, which gets the positive part of the incoming one
+            (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization).
+    Raises:
+        Refused: on leaving, where no gradient went through such an operation.
     """
     if rule not in RULES:
         raise Refused(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
@@ -57,7 +61,7 @@ def override(rule):
 
 
 def _refuse_missed(graph, names, rule):
-    """Every ReLU-like operation of the graph was made under the rule, and at least one of them was met by a gradient."""
+    """Raise Refused unless all ReLU-like operations of the graph follow the rule and a gradient reached one of them."""
     missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _follows_rule(op, rule)]
     if missed:
         raise Refused(

@@ -19,7 +19,12 @@ FITS = ("squash", "crop")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """An affine map of colours: matrix [channels, channels] and offset [channels], as nested tuples of float."""
+    """An affine map of colours.
+
+    Args:
+        matrix: nested tuples of float [channels, channels].
+        offset: tuple of float [channels].
+    """
 
     matrix: tuple
     offset: tuple
@@ -30,10 +35,16 @@ class Preprocessing:
         return len(self.offset)
 
     def preprocess(self, images, size, *, fit="squash"):
-        """Images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop.
+        """Images in 0..255 -> inputs, resized.
 
-        images: one, a list or a batch, Pillow's or arrays [rows, columns] or [rows, columns, n] with n the network's channels; grey is repeated
-        for three channels, and RGB becomes its luma for one, with a warning where there were colours.
+        Grey is repeated for three channels. RGB becomes its luma for one channel, with a warning where there were colours.
+
+        Args:
+            images: one, a list or a batch, Pillow images or arrays [rows, columns] or [rows, columns, channels].
+            size: rows and columns of the inputs.
+            fit: "squash", or "crop" for a centre crop.
+        Returns:
+            float32 [images, *size, channels].
         """
         if fit not in FITS:
             raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
@@ -70,9 +81,15 @@ def linear_preprocessing(low, high, channels=3):
 
 
 def probe_preprocessing(function, channels=3):
-    """The affine map of colours that a function on images [images, rows, columns, channels] in 0..255 amounts to.
+    """The affine map of colours that a function on images is equal to.
 
-    Raises Refused where the function is none, shown by trying it on random images.
+    Args:
+        function: takes images [images, rows, columns, channels] in 0..255.
+        channels: how many the images have.
+    Returns:
+        `Preprocessing`.
+    Raises:
+        Refused: where the function is not such a map, which random images show.
     """
     corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
     responses = _call_checked(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[
@@ -125,7 +142,7 @@ def _check_image(image, channels):
 
 
 def _warn_of_unit_range(top):
-    """top: the largest value of all images. Between black and 1 they are most likely given in 0..1."""
+    """Warn where the largest value of all images is above 0 and at most 1, as for images in 0..1."""
     if 0 < top <= 1:
         warnings.warn(
             f"Images are given in 0..255. The largest value of these is {top:g}, as in images in 0..1: multiply such by 255.",

@@ -26,9 +26,15 @@ _PLAIN = (bool, int, float, str, bytes)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """values: dict of name to (variable, tensor). attributes: dict of (path, attribute) to (layer or network, value). trainable:
-    dict of name to whether a variable is trained. compiled: the keys of the routines that were compiled. passing: names of the
-    variables that any call of a model moves, seeds and recurrent states: put back, and no change that anybody made.
+    """A network at one moment.
+
+    Args:
+        values: dict of name to (variable, tensor).
+        attributes: dict of (path, attribute) to (layer or network, value).
+        trainable: dict of name to whether a variable is trained.
+        compiled: the keys of the compiled routines.
+        transient: names of variables that any call of a model changes, seeds and recurrent states. They are put back,
+            and do not count as changes.
     """
 
     values: dict
@@ -39,7 +45,12 @@ class Snapshot:
 
 
 def take(network, variables):
-    """The snapshot of a network; variables: what its layers hold (`held_variables`)."""
+    """The snapshot of a network.
+
+    Args:
+        network: a `Network`.
+        variables: the variables of its layers, as of `held_variables`.
+    """
     every_variable = variables | _training_variables(network.model)
     values = {name: (variable, _value(variable)) for name, variable in every_variable.items()}
     attributes = {
@@ -60,29 +71,29 @@ def take(network, variables):
 
 @functools.cache
 def _constructor_arguments(kind):
-    """What layers of a type are made with: the names of the arguments that its class and those above it take, a tuple of str.
+    """The names of the arguments of a layer's class and its base classes: tuple of str.
 
-    Under these names a layer keeps how it computes (an epsilon, a slope, a stride); what it notes elsewhere while it runs is its own.
+    Under these names a layer keeps how it computes (an epsilon, a slope, a stride). Other attributes are its own notes.
     """
     makers = [vars(base)["__init__"] for base in kind.__mro__ if inspect.isfunction(vars(base).get("__init__"))]
     return tuple(sorted({name for maker in makers for name in inspect.signature(maker).parameters} - {"self"}))
 
 
 def _network_attributes(network):
-    """The attributes and methods of a network, any of which could be another one afterwards."""
+    """The attributes and methods of a network, any of which may be replaced later."""
     methods = {name for name, attribute in vars(type(network)).items() if inspect.isfunction(attribute)}
     return {*vars(network), *methods} - {*_COUNTED}
 
 
 def wiring(layers):
-    """What a trace of these layers depends on beside their variables: a tuple that can be compared."""
+    """What a trace of these layers depends on besides their variables: a tuple that can be compared."""
     return tuple(layer.__dict__.get(name) for layer in layers.values() for name in ("activation", "call"))
 
 
 def restore(network, snapshot):
-    """Put back whatever differs -> the names of what did, list of str.
+    """Put back whatever differs -> the names of what differed, list of str.
 
-    Where layers computed in another way meanwhile, the routines that were compiled meanwhile are compiled again.
+    Where layers computed in another way in between, the routines that were compiled in between are dropped.
     """
     moved = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
     changed = [name for name in moved if name not in snapshot.transient]
@@ -99,7 +110,7 @@ def restore(network, snapshot):
 
 
 def _rewire(owner, name, before):
-    """Put back one attribute -> whether it was another: bool."""
+    """Put back one attribute -> whether it differed: bool."""
     now = owner.__dict__.get(name, _ABSENT)
     if now is before or (isinstance(now, _PLAIN) and type(now) is type(before) and now == before):
         return False
@@ -132,7 +143,7 @@ def _training_variables(model):
 
 
 def _attached_variables(layer):
-    """The variables among a layer's own attributes, in lists of any depth (a recurrent layer's states), and its seeds'."""
+    """The variables among a layer's own attributes and lists of them (such as recurrent states), and its seeds'."""
     attributes = [value for value in vars(layer).values() if isinstance(value, (list, tuple, *_VARIABLES))]
     leaves = [leaf for value in attributes for leaf in keras.tree.flatten(value) if isinstance(leaf, _VARIABLES)]
     return [*leaves, *(generator.state for generator in layer._seed_generators)]
@@ -147,7 +158,7 @@ def _transient_names(layers, variables):
 
 
 def _unique_names(pairs):
-    """Pairs of (name, variable) as a dict, a name that is taken getting the first number that makes it new."""
+    """Pairs of (name, variable) as a dict; a repeated name gets the first number that makes it unique."""
     named = {}
     for name, variable in pairs:
         count, free = 1, name

@@ -17,7 +17,7 @@ _tracing = threading.RLock()
 
 @contextlib.contextmanager
 def intercept(layers, *interceptors):
-    """While open, calls of these layers made by this thread pass through the interceptors."""
+    """While open, calls of these layers by this thread pass through the interceptors."""
     with _tracing, contextlib.ExitStack() as taps:
         thread = threading.get_ident()
         for layer in layers:
@@ -71,7 +71,7 @@ def _intercept_call(interceptor, layer, call, *args, **kwargs):
 
 @contextlib.contextmanager
 def stateless(layers):
-    """While open, recurrent layers start from reset states, for any number of samples, and nothing that a call assigns is kept."""
+    """While open, recurrent layers start from reset states, for any number of samples, and no assignment in a call is kept."""
     recurrent = [layer for layer in layers if isinstance(layer, _RECURRENT) and layer.stateful]
     with _tracing, keras.StatelessScope():
         for layer in recurrent:
@@ -87,10 +87,11 @@ _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
 class Reader:
-    """Interceptor that keeps the outputs of every call of every layer it sees: `outputs[id(layer)]`, a list by call.
+    """Interceptor that keeps the outputs of every call of every layer: `outputs[id(layer)]`, a list by call.
 
-    turned: `(layer, tensor) -> bool`, whether channels are first there: such an output is kept with channels last, and what goes
-    on is made of what is kept.
+    Args:
+        turned: `(layer, tensor) -> bool`, whether channels are first in a layer's output. Such an output is kept with
+            channels last, and the next layers get a tensor made from the one that is kept.
     """
 
     def __init__(self, turned=None):
@@ -108,13 +109,16 @@ class Reader:
         return layout.to_channels_first(kept) if turned else outputs
 
     def sees(self, tensor):
-        """Whether a tensor belongs to the graph being traced, and not to a loop or a scratch graph inside it."""
+        """Whether a tensor belongs to the graph being traced, and not to a loop or an inner graph."""
         return tf.is_tensor(tensor) and getattr(tensor, "graph", None) is self.graph
 
 
 class Replacer:
-    """Interceptor that lets other tensors go on in place of what layers made: dict of (id(layer), number of the call) to a tensor,
-    with channels last; turned: as of `Reader`.
+    """Interceptor that replaces the outputs of layers.
+
+    Args:
+        replaced: dict of (id(layer), number of the call) to a tensor with channels last.
+        turned: as of `Reader`.
     """
 
     def __init__(self, replaced, turned=None):
@@ -135,9 +139,11 @@ class Replacer:
 class Folder:
     """Interceptor that computes BatchNormalization(convolution(x)) as one convolution with scaled weights.
 
-    It folds where a BatchNormalization is given the very tensor that a convolution or Dense layer just made; the
-    unscaled convolution is then dead and pruned from the graph. Variables stay variables, so weights can be swapped.
-    Layers in `exempt` (a set of ids) are left alone. `folded` counts what was done.
+    It folds where a BatchNormalization gets the direct output of a convolution or Dense layer. The unscaled convolution is
+    then unused and pruned from the graph. Variables stay variables, so weights can be swapped. `folded` counts the foldings.
+
+    Args:
+        exempt: set of ids of layers that are not folded.
     """
 
     def __init__(self, exempt=frozenset()):
@@ -210,7 +216,7 @@ def _fold(source, call, args, kwargs, norm):
 
 
 def affine(norm):
-    """A BatchNormalization at inference as y = x * scale + shift: two tensors of shape [channels], its variable dtype."""
+    """A BatchNormalization at inference as y = x * scale + shift: two tensors [channels] of its variables' dtype."""
     scale = tf.math.rsqrt(norm.moving_variance.value + norm.epsilon)
     scale = scale * norm.gamma.value if norm.gamma is not None else scale
     shift = -norm.moving_mean.value * scale
@@ -218,11 +224,13 @@ def affine(norm):
 
 
 class Calibrator:
-    """Interceptor under which chosen BatchNormalizations use, and report, the statistics of the batch at hand.
+    """Interceptor under which selected BatchNormalizations use, and report, the statistics of the current batch.
 
-    chosen: id(layer) to a bool tensor, so that one trace serves every choice. `moments` maps id(layer) to (mean, variance),
-    [channels] float32, those of the batch where chosen and the layer's own elsewhere. Because every layer is fed what the
-    layers before it made of the same batch, one pass gives what estimating layer by layer would.
+    Every layer gets what the layers before it computed on the same batch. So one pass gives the same as estimating layer
+    by layer. `moments` maps id(layer) to (mean, variance), float32 [channels]: the batch's where selected, else the layer's own.
+
+    Args:
+        selected: dict of id(layer) to a bool tensor, so that one trace serves every selection.
     """
 
     def __init__(self, selected):
@@ -252,9 +260,9 @@ _PASSING = {"Identity", "Cast", "StopGradient", "ClipByValue", "Minimum"}
 
 
 def preactivation(tensor, heads_only=False):
-    """The tensor that an activation was applied to, with the name of the activation's operation; (tensor, None) if none.
+    """The tensor that an activation was applied to, and the name of the activation's operation; (tensor, None) if none.
 
-    Only the operation that made the tensor is looked at, through casts, so it works in any model, however it is built.
+    Only the operation that made the tensor is inspected, through casts. So it works in any model, however it is built.
     """
     names = _HEADS if heads_only else _ACTIVATIONS
     operation = tensor.op

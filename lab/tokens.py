@@ -17,7 +17,7 @@ BESIDE = 16
 
 @dataclass(frozen=True)
 class Grid:
-    """The patches of a picture among tokens: the first's place, rows and columns, and whether columns are counted first."""
+    """The image patches among tokens: the first one's place, rows and columns, and whether columns are counted first."""
 
     first: int
     rows: int
@@ -33,7 +33,7 @@ class Grid:
         )
 
     def unflatten(self, tokens):
-        """Tokens [batch, tokens, channels], a tensor or an array, as [batch, rows, columns, channels], without those beside the patches."""
+        """Tokens [batch, tokens, channels] as [batch, rows, columns, channels], without the tokens beside the patches."""
         ops = np if isinstance(tokens, np.ndarray) else tf
         patches = tokens[:, self.first : self.first + self.rows * self.columns]
         sides = (self.columns, self.rows) if self.columns_first else (self.rows, self.columns)
@@ -42,7 +42,7 @@ class Grid:
 
 
 def grids(network, candidates):
-    """The candidates whose tokens hold the patches of a picture: dict of address to `Grid`, in the order of the calls."""
+    """The candidates whose tokens hold the patches of an image: dict of address to `Grid`, in the order of the calls."""
     counts = {address: network.shapes[address][1] for address in candidates if len(network.shapes[address]) == 3}
     counts = {address: count for address, count in counts.items() if count}
     floating = all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec))
@@ -64,7 +64,7 @@ def grids(network, candidates):
 
 
 def _candidate_sides(network, counts):
-    """Rows and columns that some tokens may have: those of the layers with both before the last of them, and squares."""
+    """Rows and columns that tokens may have: those of layers with both before the last of them, and squares."""
     shapes = list(network.shapes.items())
     before = shapes[: 1 + max(place for place, (address, _) in enumerate(shapes) if address in counts)]
     planes = [shape[1:3] for _, shape in reversed(before) if _has_rows_and_columns(shape)]
@@ -82,7 +82,7 @@ def _fits_count(sides, count):
 
 
 def _corner_moves(network, addresses, sides):
-    """How far every token moves when each corner of a picture is changed: dict of address to float32 [4, tokens]."""
+    """How far every token moves when each corner of an image is changed: dict of address to float32 [4, tokens]."""
     from lab import routines
 
     def body(batched, _):
@@ -96,7 +96,7 @@ def _corner_moves(network, addresses, sides):
 
 
 def _find_grid(moves, address, count):
-    """The grid that the corners of a picture speak for, each by the token that it moves most, or None."""
+    """The grid on whose corners the tokens lie that each corner of an image moves most, or None."""
     for rows, columns in moves:
         first, *others = moves[rows, columns][address].argmax(axis=1)
         steps = tuple(int(place - first) for place in others)
@@ -108,13 +108,13 @@ def _find_grid(moves, address, count):
 
 
 def _keeps_corners(grid, moves):
-    """Whether the token of each corner is moved by that corner more than by the others: bool."""
+    """Whether each corner moves its own token more than the other corners do: bool."""
     corner_moves = moves[:, list(grid.corners)]
     return bool((corner_moves.argmax(axis=0) == np.arange(4)).all() and (corner_moves.diagonal() > 0).all())
 
 
 def _corner_pictures(network, rows, columns):
-    """A drawn picture, and the same with each corner's patch drawn again: float32 [5, rows, columns, channels]."""
+    """A random image, and the same with each corner's patch drawn again: float32 [5, rows, columns, channels]."""
     rng, (height, width) = np.random.default_rng(0), network.size
     spec = tf.nest.flatten(network.spec)[0]
     pictures = np.repeat(rng.uniform(size=(1, *spec.shape[1:])), 5, axis=0)
@@ -130,7 +130,10 @@ def _corner_pictures(network, rows, columns):
 
 
 def influential(network, grids):
-    """The addresses of grids whose patches move the outputs: list, in order. Behind the last attention a class token's do not."""
+    """The addresses of grids whose patches influence the outputs: list, in order.
+
+    Behind the last attention only the class token does.
+    """
     from lab import routines
 
     names = [name for name in network.outputs if name not in network.integer_outputs]
