@@ -34,7 +34,13 @@ def refuse_head(network, library, taken_off=False):
 
 
 def one_logit(network, inputs, objective, library):
-    """The one input [batch, ...], and each sample's class, int [batch]. Raises Refused for anything else that is asked."""
+    """The one input, and each sample's class.
+
+    Returns:
+        array [batch, ...], and int [batch].
+    Raises:
+        Refused: for any other objective or model.
+    """
     refuse_uncuttable(network, library)
     (kind, where, *_), units = objective.structure[0], next(iter(network.outputs.values()))[-1]
     classes = kind == "logit" or (kind == "class_score" and units != 1)
@@ -45,7 +51,11 @@ def one_logit(network, inputs, objective, library):
 
 
 def top_level(network, layer, library):
-    """The name of a layer with rows and columns, the last where None is given. Raises Refused for one inside another model."""
+    """The name of a layer with rows and columns; the last one where None is given.
+
+    Raises:
+        Refused: for a layer inside another model.
+    """
     address = network.check_positions(network.last_spatial() if layer is None else layer, axes=2)
     if "/" in address or "@" in address:
         raise Refused(f"{library} reads top-level layers only. Received: {address!r}.")

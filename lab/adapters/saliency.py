@@ -14,7 +14,7 @@ from lab.refusal import Refused
 
 
 def _model_callback(score_function, layer=None):
-    """What the library calls: `(points, arguments, keys) -> dict`."""
+    """The callback that the library calls: `(points, arguments, keys) -> dict`."""
     from saliency.core import base
 
     def call(points, call_model_args=None, expected_keys=None):

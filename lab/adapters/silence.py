@@ -7,7 +7,7 @@ import warnings
 
 @contextlib.contextmanager
 def silence():
-    """While open, Python warnings are dropped and nothing is printed, progress bars included."""
+    """While open, Python warnings are dropped and nothing is printed, not even progress bars."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -21,9 +21,12 @@ NAME = "tf-explain"
 
 @explainers.register(library="tf_explain", same_as="gradient", derivative="slope")
 def vanilla_gradients(network, inputs, objective):
-    """tf-explain's VanillaGradients: signed gradient of the score, shaped like the inputs, float32.
+    """tf-explain's VanillaGradients, the gradient of the score (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
 
-    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-explain would explain something else.
+    Returns:
+        signed float32 in the shape of the inputs.
+    Raises:
+        Refused: where tf-explain would explain something else.
     """
     method, model = _import_method("vanilla_gradients", "VanillaGradients"), _score_model(network)
     return _by_class(
@@ -33,9 +36,12 @@ def vanilla_gradients(network, inputs, objective):
 
 @explainers.register(library="tf_explain", same_as="gradient_x_input", derivative="slope times input")
 def gradients_inputs(network, inputs, objective):
-    """tf-explain's GradientsInputs: signed gradient times input, shaped like the inputs, float32.
+    """tf-explain's GradientsInputs, gradient times input (Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713).
 
-    Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713. Raises Refused as above.
+    Returns:
+        signed float32 in the shape of the inputs.
+    Raises:
+        Refused: where tf-explain would explain something else.
     """
     method, model = _import_method("gradients_inputs", "GradientsInputs"), _score_model(network)
     return _by_class(
@@ -45,10 +51,15 @@ def gradients_inputs(network, inputs, objective):
 
 @explainers.register(library="tf_explain", complete=baselines)
 def integrated_gradients(network, inputs, objective, *, n_steps=10):
-    """tf-explain's IntegratedGradients: the mean gradient on the path from zero, *not* multiplied by the input, float32 like the inputs.
+    """tf-explain's IntegratedGradients, the mean gradient on the path from zero, *not* multiplied by the input (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
 
-    Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365, whose last factor tf-explain leaves out, so that the maps do
-    not add up to the score. n_steps: points of the path, both ends among them. Given the model without its softmax.
+    tf-explain leaves out the paper's last factor, so that the maps do not add up to the score. It gets the model without
+    its softmax.
+
+    Args:
+        n_steps: points of the path, with both ends.
+    Returns:
+        signed float32 in the shape of the inputs.
     """
     method, model = _import_method("integrated_gradients", "IntegratedGradients"), _score_model(network)
     if positive_integer("n_steps", n_steps) < 2:
@@ -63,10 +74,17 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
 
 @explainers.register(library="tf_explain")
 def smoothgrad(network, inputs, objective, *, num_samples=5, noise=1.0, seed):
-    """tf-explain's SmoothGrad: the mean gradient of the *cross-entropy* over noisy copies, float32 like the inputs.
+    """tf-explain's SmoothGrad, the mean gradient of the *cross-entropy* over noisy copies (Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 
-    Smilkov et al. 2017, https://arxiv.org/abs/1706.03825, but of a loss: what speaks for the class is negative. noise: standard
-    deviation in units of the input. A model that ends in logits gets a softmax, which the cross-entropy needs.
+    It is the gradient of a loss, so that what speaks for the class is negative. A model that ends in logits gets a softmax,
+    which the cross-entropy needs.
+
+    Args:
+        num_samples: how many noisy copies.
+        noise: standard deviation in units of the input.
+        seed: a whole number.
+    Returns:
+        signed float32 in the shape of the inputs.
     """
     method, model = _import_method("smoothgrad", "SmoothGrad"), _probability_model(network)
     check_at_least("noise", noise, 0)
@@ -84,10 +102,13 @@ def smoothgrad(network, inputs, objective, *, num_samples=5, noise=1.0, seed):
     library="tf_explain", resolution="layer", same_as="gradcam", alike={"use_guided_grads": False}, ours={"relu": False}
 )
 def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
-    """tf-explain's GradCAM: float32 [batch, rows, columns] at the layer's resolution.
+    """tf-explain's GradCAM, with guided gradients and without a ReLU (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391).
 
-    Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391; but as tf-explain has it: guided gradients unless
-    use_guided_grads=False, and no ReLU. layer: name of a top-level layer; None: the last with rows and columns.
+    Args:
+        layer: the name of a top-level layer; None: the last with rows and columns.
+        use_guided_grads: whether the gradients are guided.
+    Returns:
+        float32 [batch, rows, columns] at the layer's resolution.
     """
     refuse_uncuttable(network, NAME)
     refuse_head(network, NAME)
@@ -107,11 +128,16 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
 # Forty-nine patches, forward only.
 @explainers.register(library="tf_explain", cost=lambda network, options: 20)
 def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
-    """tf-explain's OcclusionSensitivity: one minus the class's probability behind a grey patch, float32 [batch, rows, columns].
+    """tf-explain's OcclusionSensitivity, one minus the class's probability behind a grey patch (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901).
 
-    Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901. Its grey is 127.5, so it is given images in 0..255 and the model with the
-    network's preprocessing in front. patch_size: in pixels; None: a seventh of the side. Raises Refused for images that are
-    not square, which tf-explain would turn on their side.
+    Its grey is 127.5. So it gets images in 0..255, and the model with the network's preprocessing in front.
+
+    Args:
+        patch_size: in pixels; None: a seventh of the side.
+    Returns:
+        float32 [batch, rows, columns].
+    Raises:
+        Refused: for images that are not square, which tf-explain would transpose.
     """
     refuse_uncuttable(network, NAME)
     arrays = network.inputs(inputs)
@@ -134,9 +160,12 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
 
 @explainers.register(library="tf_explain", resolution="activation")
 def extract_activations(network, inputs, objective, *, layer=None):
-    """tf-explain's ExtractActivations: a layer's output as it is, whatever the objective, float32 in the shape of the layer's output.
+    """tf-explain's ExtractActivations, a layer's output whatever the objective (as in Yosinski et al. 2015, https://arxiv.org/abs/1506.06579).
 
-    As in Yosinski et al. 2015, https://arxiv.org/abs/1506.06579. layer: name of a top-level layer; None: the last with rows and columns.
+    Args:
+        layer: the name of a top-level layer; None: the last with rows and columns.
+    Returns:
+        float32 in the shape of the layer's output.
     """
     del objective  # It looks at no class.
     refuse_uncuttable(network, NAME)
@@ -163,7 +192,7 @@ def _import_method(module, name):
 
 @contextlib.contextmanager
 def _seeded(seed):
-    """tf-explain draws from numpy's global state: seed it, and put it back."""
+    """While open, numpy's global state, from which tf-explain draws, is seeded; it is put back on leaving."""
     before = np.random.get_state()
     np.random.seed(seed % (1 << 32))
     try:
@@ -176,7 +205,7 @@ def _seeded(seed):
 
 
 def _functional_model(network):
-    """The model as it is, or a Sequential as a Functional one of the same layers, made once: it has no `output` of its own."""
+    """The model, or a Functional one of a Sequential's layers, built once, because a Sequential has no `output`."""
     if not isinstance(network.model, keras.Sequential):
         return network.model
     if "tf_explain/functional" not in network.compiled:
@@ -230,9 +259,9 @@ def _preprocess_in_graph(preprocessing, images):
 
 
 def _by_class(network, inputs, objective, explain, at_once=16):
-    """tf-explain takes one class for all images: explain each class's images together, and put the maps back in order.
+    """Explain each class's images together and put the maps back in order, because tf-explain takes one class for all images.
 
-    at_once: images in one batch; one where its samples of all of them would be in memory together, or draw together.
+    at_once: images in one batch; one where tf-explain would hold or draw the samples of all of them together.
     """
     arrays, classes = one_logit(network, inputs, objective, NAME)
     maps = {}

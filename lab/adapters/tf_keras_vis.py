@@ -15,9 +15,12 @@ NAME = "tf-keras-vis"
 
 @explainers.register(library="tf_keras_vis", same_as="gradient", derivative="slope")
 def saliency(network, inputs, objective):
-    """tf-keras-vis's Saliency with its absolute value taken off: signed gradient, float32, like the inputs.
+    """tf-keras-vis's Saliency, the signed gradient without its absolute value (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
 
-    Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034. Raises Refused where tf-keras-vis cannot follow.
+    Returns:
+        signed float32 in the shape of the inputs.
+    Raises:
+        Refused: for a model that tf-keras-vis cannot explain.
     """
     arrays, score, model = _prepare(network, inputs, objective)
     with silence():
@@ -29,27 +32,36 @@ def saliency(network, inputs, objective):
 
 @explainers.register(library="tf_keras_vis", resolution="layer", same_as="gradcam")
 def gradcam(network, inputs, objective, *, layer=None):
-    """tf-keras-vis's Gradcam at the layer's own resolution: float32 [batch, rows, columns].
+    """tf-keras-vis's Gradcam at the layer's own resolution (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391).
 
-    Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391. layer: name of a top-level layer; None: the last with rows and columns.
+    Args:
+        layer: the name of a top-level layer; None: the last with rows and columns.
+    Returns:
+        float32 [batch, rows, columns].
     """
     return _cam("gradcam", "Gradcam", network, inputs, objective, layer)
 
 
 @explainers.register(library="tf_keras_vis", resolution="layer")
 def gradcam_plus_plus(network, inputs, objective, *, layer=None):
-    """tf-keras-vis's GradcamPlusPlus: float32 [batch, rows, columns]; layer as above.
+    """tf-keras-vis's GradcamPlusPlus (Chattopadhyay et al. 2018, https://arxiv.org/abs/1710.11063).
 
-    Chattopadhyay et al. 2018, https://arxiv.org/abs/1710.11063.
+    Args:
+        layer: as of `gradcam`.
+    Returns:
+        float32 [batch, rows, columns].
     """
     return _cam("gradcam_plus_plus", "GradcamPlusPlus", network, inputs, objective, layer)
 
 
 @explainers.register(library="tf_keras_vis", resolution="layer", same_as="layercam")
 def layercam(network, inputs, objective, *, layer=None):
-    """tf-keras-vis's Layercam: float32 [batch, rows, columns]; layer as above.
+    """tf-keras-vis's Layercam (Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943).
 
-    Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943.
+    Args:
+        layer: as of `gradcam`.
+    Returns:
+        float32 [batch, rows, columns].
     """
     return _cam("layercam", "Layercam", network, inputs, objective, layer)
 
@@ -78,7 +90,7 @@ def _prepare(network, inputs, objective):
 
 
 def _linear_model(network):
-    """The model without its softmax, by a clone whose last activation is linear, with the weights as they are now."""
+    """The model without its softmax: a clone with a linear last activation and the current weights."""
     if not any(network.heads.values()):
         return network.model
     last = network.model.layers[-1]

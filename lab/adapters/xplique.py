@@ -15,7 +15,7 @@ NAME = "Xplique"
 
 
 def _xplique(name, network, inputs, objective, **options):
-    """An explainer of Xplique's on each sample's class. Its `output_layer=` is ignored, so a softmax is refused."""
+    """An explainer of Xplique's on each sample's class. A softmax is refused, because Xplique ignores `output_layer=`."""
     arrays, classes = one_logit(network, inputs, objective, NAME)
     refuse_head(network, NAME)
     if name in ("GuidedBackprop", "DeconvNet") and any(

@@ -26,7 +26,7 @@ class Adam:
         return zeros, zeros
 
     def step(self, count, parameters, slope, state, rate):
-        """One step up."""
+        """One step upward."""
         moved = [
             _adam(count, *leaves, rate)
             for leaves in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
@@ -36,10 +36,10 @@ class Adam:
 
 
 class OfKeras:
-    """A copy of a Keras optimizer, with its own rate or schedule, on variables of its own that hold `rows` pictures at once.
+    """A copy of a Keras optimizer with its own rate or schedule, on variables that hold `rows` pictures at once.
 
-    Optimizers that look at all parameters together (Lamb, Adafactor, Muon, clipping by norms) are given one picture at a time,
-    so that no picture depends on the others in its batch.
+    Some optimizers look at all parameters together (Lamb, Adafactor, Muon, clipping by norms). They get one picture at a
+    time, so that no picture depends on the others in its batch.
     """
 
     together = ("Lamb", "Adafactor", "Muon")
@@ -63,7 +63,7 @@ class OfKeras:
         return f"{self.kind.__name__}({self.config})"
 
     def begin(self, parameters):
-        """Nothing to carry: the variables hold it, set back to their first values at the beginning of every climb."""
+        """An empty state: the optimizer's variables hold it, and are set back to their first values."""
         if self.held is None:
             with tf.init_scope():
                 self._make([leaf.shape for leaf in tf.nest.flatten(parameters)])
@@ -78,7 +78,7 @@ class OfKeras:
         self.first = [variable.numpy() for variable in self.optimizer.variables]
 
     def step(self, count, parameters, slope, state, rate):
-        """One step up: the optimizer descends on the slope turned round."""
+        """One step upward: the optimizer descends on the negative gradient."""
         del count, rate
         for variable, value in zip(self.held, tf.nest.flatten(parameters)):
             variable._value.assign(value)

@@ -16,8 +16,11 @@ layouts = Registry("layout")
 
 @dataclass(frozen=True)
 class Groups:
-    """Neuron groups of a layer: directions float32 [groups, channels], and where each is active in each image, shares float32
-    [images, *positions, groups].
+    """Neuron groups of a layer.
+
+    Args:
+        directions: float32 [groups, channels].
+        shares: float32 [images, *positions, groups], how active each group is at each position.
     """
 
     directions: np.ndarray
@@ -26,8 +29,14 @@ class Groups:
 
 @dataclass(frozen=True)
 class Atlas:
-    """Cells of a map of activations: cells int [n, 2] (row, column); counts int [n]; vectors float32 [n, channels], mean
-    activations; places float32 [samples, 2] in 0..1 and images int [samples], of every vector that was laid out.
+    """A map of activations, averaged in cells.
+
+    Args:
+        cells: int [n, 2], (row, column).
+        counts: int [n].
+        vectors: float32 [n, channels], mean activations.
+        places: float32 [samples, 2] in 0..1, the place of every vector.
+        images: int [samples], the image of every vector.
     """
 
     cells: np.ndarray
@@ -38,10 +47,19 @@ class Atlas:
 
 
 def groups(network, inputs, layer, count=6, *, seed):
-    """Factors of a layer's positive activations: neurons that are active together -> `Groups`.
+    """Groups of neurons that are active together, as factors of a layer's positive activations -> `Groups`.
 
-    inputs: what the model takes. Non-negative matrix factorization over all positions of all inputs (Olah et al. 2018,
+    Non-negative matrix factorization over all positions of all inputs (Olah et al. 2018,
     https://distill.pub/2018/building-blocks).
+
+    Args:
+        network: a `Network`.
+        inputs: what the model takes.
+        layer: the address of a layer.
+        count: how many groups.
+        seed: a whole number.
+    Raises:
+        Refused: where no activation is above zero, and for more groups than the layer can have.
     """
     from sklearn.decomposition import NMF
 
@@ -58,8 +76,15 @@ def groups(network, inputs, layer, count=6, *, seed):
 
 
 def dictionary(network, inputs, layer, count=4):
-    """For every position of one input the channels that answer most there, as shares of the largest answer anywhere:
-    (channels int [rows, columns, count], shares float32 of the same shape): a semantic dictionary (Olah et al. 2018).
+    """The strongest channels at every position of one input: a semantic dictionary (Olah et al. 2018).
+
+    Args:
+        network: a `Network`.
+        inputs: what the model takes; the first sample is used.
+        layer: the address of a layer.
+        count: how many channels a position.
+    Returns:
+        channels int [rows, columns, count], and shares of the largest activation, float32 of the same shape.
     """
     activation = routines.activations(network, inputs, layer)[0]
     order = np.argsort(-activation, axis=-1, kind="stable")[..., :count]
@@ -68,9 +93,18 @@ def dictionary(network, inputs, layer, count=4):
 
 
 def grid(network, inputs, layer, *, seed, **options):
-    """A picture of what a layer holds at each of its positions, for one input: images float32 [rows, columns, *picture] in 0..1.
+    """A picture of the activation at each position of a layer, for one input.
 
-    options: of `maximize`, which climbs each position's own direction.
+    Args:
+        network: a `Network`.
+        inputs: what the model takes; the first sample is used.
+        layer: the address of a layer with rows and columns.
+        seed: a whole number.
+        options: of `maximize`, which climbs each position's own direction.
+    Returns:
+        float32 [rows, columns, *picture] in 0..1.
+    Raises:
+        Refused: for a layer without rows and columns.
     """
     activation = routines.activations(network, inputs, layer)[0]
     if activation.ndim != 3:
@@ -80,10 +114,22 @@ def grid(network, inputs, layer, *, seed, **options):
 
 
 def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch=64, fit="crop"):
-    """A map of what a layer holds over many images: one random position an image, laid out on a plane, averaged in cells -> `Atlas`.
+    """An activation atlas of many images -> `Atlas` (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
 
-    side: cells along each axis; fewest: vectors that a cell needs. layout: a name of `lab.visualization.atlas.layouts` or a
-    function. Carter et al. 2019, https://distill.pub/2019/activation-atlas.
+    One random position of each image is laid out on a plane, and the activations are averaged in cells.
+
+    Args:
+        network: a `Network`.
+        data: `lab.Data` of at least 8 images.
+        layer: the address of a layer.
+        seed: a whole number.
+        layout: a name of `lab.visualization.atlas.layouts`, or a function.
+        side: cells along each axis.
+        fewest: vectors that a cell needs.
+        batch: images at a time.
+        fit: "squash" or "crop", as of `Network.preprocess`.
+    Raises:
+        Refused: for fewer images.
     """
     vectors = _sample_activations(network, data, layer, batch, fit, np.random.default_rng(seed))
     if len(vectors) < 8:
@@ -99,7 +145,15 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
 
 
 def draw_vectors(network, vectors, layer, *, seed, **options):
-    """A picture for each vector [n, channels] of a layer -> `lab.Pictures`; see `maximize` for the options."""
+    """A picture for each vector [n, channels] of a layer -> `lab.Pictures`.
+
+    Args:
+        network: a `Network`.
+        vectors: [n, channels].
+        layer: the address of a layer.
+        seed: a whole number.
+        options: of `maximize`.
+    """
     return maximize(network, direction(layer, vectors, power=2.0), seed=seed, **options)
 
 

@@ -13,8 +13,13 @@ SMALLEST = 8
 
 @dataclass(frozen=True)
 class Canvas:
-    """place: which of the flattened inputs is drawn. extent: its rows and columns (or length, or three sides). shape: the
-    picture's, (*extent, channels), which may be of another size. preprocessing: RGB in 0..255 -> the input.
+    """The input that a picture is drawn for, and the way from a picture to it.
+
+    Args:
+        place: the place of the input among the flattened inputs.
+        extent: its rows and columns (or length, or three sides).
+        shape: the picture's, (*extent, channels); it may be of another size.
+        preprocessing: RGB in 0..255 -> the input.
     """
 
     place: int
@@ -29,16 +34,21 @@ class Canvas:
         return self.preprocessing.apply(255.0 * pictures)
 
     def inputs(self, network, pictures, beside):
-        """All inputs of the network: the pictures, and beside them what was given for the others."""
+        """All inputs of the network: the pictures, and the given values of the others."""
         leaves = list(beside)
         leaves.insert(self.place, self.to_input(pictures))
         return tf.nest.pack_sequence_as(network.spec, leaves)
 
 
 def canvas(network, size=None, of=None):
-    """The canvas of a network's only picture-like input, or of the one named `of` -> `Canvas`.
+    """The canvas of a network's only image-like input, or of the one that is named -> `Canvas`.
 
-    size: the picture's, an int or one number an axis (None: the network's own). Raises Refused where there is none.
+    Args:
+        network: a `Network`.
+        size: the picture's, an int or one number an axis; None: the network's own.
+        of: the name of the input, or None.
+    Raises:
+        Refused: where there is no such input, or the size does not fit it.
     """
     place, leaf = _drawn_input(network, of)
     input_extent = tuple(leaf.shape[1:-1])

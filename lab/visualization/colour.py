@@ -14,9 +14,14 @@ DARK, BRIGHT = 0.02, 0.98
 
 
 def measure_colours(images):
-    """Square root of the mean covariance of RGB in logit space, unit spectral norm, strongest direction first: float [3, 3].
+    """Square root of the mean covariance of RGB colours in logit space, of unit spectral norm, strongest direction first.
 
-    images: RGB arrays [rows, columns, 3] in 0..255. Used as in Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization.
+    Used as in Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization.
+
+    Args:
+        images: RGB arrays [rows, columns, 3] in 0..255.
+    Returns:
+        float [3, 3].
     """
     points = [logit(np.clip(image.reshape(-1, 3) / 255.0, DARK, BRIGHT)) for image in images]
     values, vectors = np.linalg.eigh(np.mean([np.cov(pixels.T) for pixels in points], axis=0))
@@ -25,14 +30,14 @@ def measure_colours(images):
 
 
 def to_colours(coordinates, decorrelate):
-    """Coordinates [..., channels] as an image in 0..1, in a graph: colours correlated as in photographs, then a sigmoid."""
+    """Coordinates [..., channels] as an image in 0..1, in a graph: correlate the colours as in photographs, then a sigmoid."""
     if decorrelate and coordinates.shape[-1] == 3:
         coordinates = tf.tensordot(coordinates, tf.constant(COLOUR, coordinates.dtype), [[-1], [1]])
     return tf.sigmoid(coordinates)
 
 
 def from_colours(images, decorrelate):
-    """The inverse of `to_colours` for images in 0..1, black and white made a little grey: float32 of the same shape."""
+    """The inverse of `to_colours` for images in 0..1, without pure black and white: float32 of the same shape."""
     coordinates = logit(np.clip(np.asarray(images, "float64"), DARK, BRIGHT))
     if decorrelate and coordinates.shape[-1] == 3:
         coordinates = coordinates @ np.linalg.inv(np.array(COLOUR)).T

@@ -26,10 +26,16 @@ class Link:
 
 
 def links(network, layer):
-    """The neighbours of a layer's channels through convolutions and dense layers -> (links before, links after), lists of `Link`.
+    """The neighbours of a layer's channels through convolutions and dense layers.
 
-    Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through; a weight that
-    reaches a channel by several positions is summed over them.
+    Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through. Weights that
+    reach a channel by several positions are summed.
+
+    Args:
+        network: a `Network`.
+        layer: the address of a layer.
+    Returns:
+        (links before, links after), lists of `Link`.
     """
     graph = layer_graph(network)
     mixing = {path: _matrix(network.tree[path]) for path in graph if path and _mixes(network.tree[path])}
@@ -60,15 +66,17 @@ def _matrix(layer):
 
 
 def _fold_positions(matrix, shape):
-    """The weights that leave a layer's channels, [channels, out]; those of a flattened layer are summed over its positions."""
+    """The weights from a layer's channels, [channels, out]; those of a flattened layer are summed over its positions."""
     if matrix.shape[0] % shape[-1]:
         return None
     return matrix.reshape(-1, shape[-1], matrix.shape[1]).sum(axis=0)
 
 
 def layer_graph(network):
-    """Which layers' outputs each layer's input is made of directly: dict of path to list of paths, in the order of the calls; under
-    "", what the model's own outputs are made of. Traced once a network.
+    """The layers whose outputs each layer takes directly; traced once a network.
+
+    Returns:
+        dict of path to list of paths, in the order of the calls; "" has the layers of the model's own outputs.
     """
     if "layer_graph" not in network.compiled:
         network.compiled["layer_graph"] = _trace_layer_graph(network)
@@ -76,7 +84,10 @@ def layer_graph(network):
 
 
 def ancestors(network, layer=None):
-    """The layers that a layer is made from, itself among them, or all that the outputs are: list of paths, in the order of the calls."""
+    """The layers that a layer depends on, itself among them: list of paths, in the order of the calls.
+
+    Where no layer is named, those that the outputs depend on.
+    """
     graph, waiting, visited = layer_graph(network), [layer or ""], set()
     while waiting:
         path = waiting.pop()
@@ -107,7 +118,7 @@ def _trace_layer_graph(network):
 
 
 def _producers_of(tensors, producers):
-    """Walk back from tensors to the nearest ones that are outputs of layers: list of paths."""
+    """The nearest tensors upstream that are outputs of layers: list of paths."""
     waiting, visited, paths = list(tensors), set(), []
     while waiting:
         source = waiting.pop().op
@@ -122,7 +133,7 @@ def _producers_of(tensors, producers):
 
 
 def _producing_weights(layer, graph, mixing):
-    """The weights that a layer's channels come out of, and the layer that feeds them: list of (path, path)."""
+    """The weights that produce a layer's channels, and the layer that feeds them: list of (path, path)."""
     waiting, visited, makers = [layer], set(), []
     while waiting:
         path = waiting.pop()
@@ -137,7 +148,7 @@ def _producing_weights(layer, graph, mixing):
 
 
 def _unmixed_sources(through, graph, mixing):
-    """Every layer whose channels reach these weights without being mixed on the way: set of paths."""
+    """Every layer whose channels reach these weights without being mixed: set of paths."""
     waiting, visited = list(graph[through]), set()
     while waiting:
         path = waiting.pop()
@@ -149,7 +160,7 @@ def _unmixed_sources(through, graph, mixing):
 
 
 def _output_layer(through, graph, mixing):
-    """The layer that shows what these weights make: the last one that passes it on, neither mixed nor added to."""
+    """The last layer that passes on what these weights compute, without mixing or adding."""
     path = through
     while True:
         onward = [consumer for consumer, sources in graph.items() if consumer and path in sources]
@@ -159,10 +170,20 @@ def _output_layer(through, graph, mixing):
 
 
 def usage(network, data, layer, *, count=5, batch=32, fit="crop"):
-    """How much each class draws on each unit: the mean of gradient x activation, summed over positions, of a class's logit, over
-    the images where the class is among the `count` highest -> (classes int [seen], contributions float32 [seen, units]).
+    """How much each class uses each unit (Olah et al. 2018, https://distill.pub/2018/building-blocks).
 
-    A contribution is in units of the logit (Olah et al. 2018, https://distill.pub/2018/building-blocks).
+    A contribution is gradient x activation of a class's logit, summed over positions and in units of the logit. It is
+    averaged over the images where the class is among the `count` highest.
+
+    Args:
+        network: a `Network`.
+        data: `lab.Data`.
+        layer: the address of a layer.
+        count: how many classes of each image.
+        batch: images at a time.
+        fit: "squash" or "crop", as of `Network.preprocess`.
+    Returns:
+        classes int [classes], and contributions float32 [classes, units].
     """
     totals, times = {}, {}
     for start in range(0, len(data), batch):

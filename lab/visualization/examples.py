@@ -14,11 +14,17 @@ FIELD_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Survey:
-    """What a layer's units answered to many natural images: a unit's score is its mean over positions (or the logit).
+    """The scores of a layer's units on many natural images; a score is the unit's mean over positions, or the logit.
 
-    top, bottom: int [units, count], indices of the images with the highest and the lowest scores, best first; top_scores,
-    bottom_scores, float32, and top_places, the flat position of the highest activation there, int. kept: int [kept], evenly
-    chosen images, with kept_scores float32 [kept, units]. count: how many images were looked at.
+    Args:
+        top: int [units, count], indices of the images with the highest scores, best first.
+        top_scores: float32 [units, count].
+        top_places: int [units, count], the flat position of the highest activation there.
+        bottom: int [units, count], indices of the images with the lowest scores, lowest first.
+        bottom_scores: float32 [units, count].
+        kept: int [kept], indices of evenly spaced images.
+        kept_scores: float32 [kept, units], their scores.
+        count: how many images there were.
     """
 
     top: np.ndarray
@@ -43,10 +49,17 @@ class Survey:
 
 
 def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
-    """Look at every image of `data` once, `batch` at a time, and keep what each unit of a layer answered -> `Survey`.
+    """Score every image once, and keep the extreme and some evenly spaced scores of each unit -> `Survey`.
 
-    layer: address of a layer whose channels are the units; None: the logits. Memory does not grow with the number of images
-    but for KEPT scores a unit.
+    Memory does not grow with the number of images, except for KEPT scores a unit.
+
+    Args:
+        network: a `Network`.
+        data: `lab.Data`.
+        layer: the address of a layer whose channels are the units; None: the logits.
+        count: images kept at each end.
+        fit: "squash" or "crop", as of `Network.preprocess`.
+        batch: images at a time.
     """
     step = max(1, -(-len(data) // KEPT))
     top, bottom, kept = None, None, []
@@ -69,7 +82,7 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
 
 
 def _unit_scores(network, images, layer, fit):
-    """-> scores float32 [images, units] and the flat place of each unit's highest activation."""
+    """-> scores float32 [images, units], and the flat place of each unit's highest activation."""
     inputs = network.preprocess(images, fit=fit)
     if layer is None:
         scores = routines.logits(network, inputs)
@@ -78,7 +91,10 @@ def _unit_scores(network, images, layer, fit):
 
 
 def _merge_best(before, scores, places, indices, count):
-    """The `count` highest of those before and these, by unit: scores, indices, places, each [count, units]; earlier images first."""
+    """The `count` highest of those before and these, by unit: scores, indices and places, each [count, units].
+
+    Earlier images come first.
+    """
     spread = np.broadcast_to(indices[:, None], scores.shape)
     joined = [scores, spread, places] if before is None else map(np.concatenate, zip(before, (scores, spread, places)))
     scores, spread, places = joined
@@ -87,10 +103,12 @@ def _merge_best(before, scores, places, indices, count):
 
 
 def receptive_box(network, layer, seed=0):
-    """The part of the input that moves one position of a layer: rows and columns of a box in pixels, (int, int); None without positions.
+    """The effective receptive field of one position of a layer (Luo et al. 2016, https://arxiv.org/abs/1701.04128).
 
-    Measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest (effective receptive field; Luo et al.
-    2016, https://arxiv.org/abs/1701.04128).
+    It is measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest.
+
+    Returns:
+        rows and columns of a box in pixels, (int, int); None for a layer without positions.
     """
     shape = network.shapes.get(layer)
     if layer is None or not isinstance(shape, tuple) or len(shape) != 4 or network.size is None:
@@ -104,7 +122,11 @@ def receptive_box(network, layer, seed=0):
 
 
 def window(network, layer, place, box):
-    """The box of a receptive field around a flat position of a layer, inside the network's input: (top, left, bottom, right) in pixels."""
+    """The box of a receptive field around a flat position of a layer, inside the network's input.
+
+    Returns:
+        (top, left, bottom, right) in pixels.
+    """
     rows, columns = network.shapes[layer][1:3]
     centres = ((place // columns + 0.5) / rows * network.size[0], (place % columns + 0.5) / columns * network.size[1])
     tops = [
@@ -114,6 +136,6 @@ def window(network, layer, place, box):
 
 
 def strongest_channels(network, image, layer, count=16):
-    """The channels of a layer that answer most to one image [rows, columns, 3] in 0..255: list of int, strongest first."""
+    """The channels of a layer with the highest means on one image [rows, columns, 3] in 0..255: list of int, highest first."""
     means = routines.mean_activations(network, network.preprocess(image), layer)[0]
     return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]

@@ -25,11 +25,17 @@ RATE, FLOOR = 0.05, 0.05
 
 @dataclass(frozen=True)
 class Pictures:
-    """What maximize made, one row a picture (the facets of a unit together): images float32 [rows, *extent, channels] in 0..1,
-    with opacity as a last channel where asked for; inputs, the same as the network takes them; curves float32 [rows, steps],
-    the objective on the transformed picture at each step; scores float32 [rows], the objective on the plain picture;
-    objective, in words; snapshots float32 [rows, stops, *extent, channels] at `settings["stops"]`; transparency float32
-    [rows, *extent], summed magnitudes of the picture's gradient scaled to 1, or None.
+    """What `maximize` returns, one row a picture; the facets of a unit are together.
+
+    Args:
+        images: float32 [rows, *extent, channels] in 0..1, with opacity as a last channel where the parameterization has it.
+        inputs: the images as the network takes them.
+        curves: float32 [rows, steps], the objective on the transformed picture at each step.
+        scores: float32 [rows], the objective on the picture itself.
+        objective: in words.
+        settings: dict of the options that were used.
+        snapshots: float32 [rows, stops, *extent, channels] at `settings["stops"]`, or None.
+        transparency: float32 [rows, *extent], summed magnitudes of the picture's gradient, scaled to 1, or None.
     """
 
     images: np.ndarray
@@ -43,8 +49,9 @@ class Pictures:
 
     @property
     def flags(self):
-        """What is suspicious about each picture: tuple over rows of tuples of words, "not finite" and "flat" (nothing that was
-        drawn changed the objective, as where a unit is dead).
+        """What is suspicious about each picture: tuple over rows of tuples of words.
+
+        "not finite", and "flat": no step changed the objective, as where a unit is dead.
         """
         return tuple(tuple(_picture_flags(*row)) for row in zip(self.images, self.curves))
 
@@ -56,7 +63,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Climb:
-    """What a climb's trace depends on; numbers are tensors."""
+    """What the trace of an ascent depends on; its numbers are tensors."""
 
     objective: object
     canvas: object
@@ -72,7 +79,7 @@ class Climb:
 
     @property
     def paths(self):
-        """Every layer that is read: list of str."""
+        """The paths of every layer that is read: list of str."""
         return list(
             dict.fromkeys(
                 [*self.objective.paths, *(regularizer.layer for regularizer in self.regularizers if regularizer.layer)]
@@ -81,7 +88,7 @@ class Climb:
 
     @property
     def key(self):
-        """What tells one trace from another."""
+        """The key of the trace."""
         fixed = (self.canvas, self.kind, self.transforms, self.ascent, self.facets, self.views)
         penalties = tuple(regularizer.structure for regularizer in self.regularizers)
         return (
@@ -96,7 +103,7 @@ class Climb:
 
     @property
     def settings(self):
-        """The climb in plain words: dict."""
+        """The settings in words: dict."""
         return {
             "size": list(self.canvas.shape[:-1]),
             "parameterization": repr(self.kind),
@@ -113,7 +120,7 @@ class Climb:
 
     @property
     def coupled(self):
-        """Whether the pictures of different units meet."""
+        """Whether the pictures of different units depend on each other: bool."""
         return self.kind.coupled or any(regularizer.coupled for regularizer in self.regularizers)
 
 
@@ -142,17 +149,31 @@ def maximize(
 ):
     """Climb an objective by changing a picture (Erhan, Bengio, Courville, Vincent 2009; Olah et al. 2017, https://distill.pub/2017/feature-visualization) -> `Pictures`.
 
-    objective: its index list has one entry per unit. size: rows and columns of the picture in pixels (an int or a pair; None:
-    the network's). parameterization: a name or object of `lab.visualization.parameterizations`. transforms: the name of a set
-    (robust, textbook, crops, none) or a sequence of transforms and functions. regularizers: of
-    `lab.visualization.regularizers`. optimizer: a Keras optimizer (None: Adam, from `rate` down a cosine). normalize: divide
-    each picture's slope by its length. facets: pictures per unit, each from its own start. views: transformed views averaged
-    at each step. start: photographs in 0..1 [1 or units, *extent, channels] to begin from. snapshots: steps after which the
-    picture is kept. transparency: also sum where the gradient fell. redirect: where a ReLU inside the network lets no gradient
-    through at all, take what would wake it up, for climbs that start dead. linear: climb what goes into the layer's activation
-    function, where a dead unit still has a gradient; scores are always those of the objective itself. of: the input to draw,
-    where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises Refused for a network that
-    does not take images, and for options that do not fit.
+    Args:
+        network: a `Network` that takes images.
+        objective: an `Objective`; its index list has one entry per unit.
+        steps: how many steps.
+        size: rows and columns of the picture in pixels, an int or a pair; None: the network's.
+        seed: a whole number.
+        parameterization: a name or object of `lab.visualization.parameterizations`.
+        transforms: the name of a set (robust, tiled, textbook, crops, none), or a sequence of transforms and functions.
+        regularizers: objects of `lab.visualization.regularizers`.
+        optimizer: a Keras optimizer; None: Adam, with a rate that falls from `rate` along a cosine.
+        rate: Adam's rate at the first step.
+        normalize: whether each picture's gradient is divided by its length.
+        facets: pictures per unit, each from its own start.
+        views: transformed views that are averaged at each step.
+        start: photographs in 0..1 [1 or units, *extent, channels] to start from; None: a random start.
+        snapshots: steps after which the picture is kept.
+        transparency: whether the magnitudes of the picture's gradient are summed too.
+        redirect: whether a ReLU that lets no gradient through passes the positive part of the incoming one, for
+            starts at which it is dead.
+        linear: whether what goes into the layer's activation function is maximized, where a dead unit still has a
+            gradient. Scores are always those of the objective itself.
+        of: the name of the input to draw, where there are several.
+        beside: dict of the other inputs, arrays [1 or units, ...].
+    Raises:
+        Refused: for a network that does not take images, and for options that do not fit.
     """
     refuse_other(network, objective)
     network.check(objective)
@@ -184,14 +205,14 @@ def _picture_flags(image, curve):
 
 
 def _describe_part(part):
-    """A part of a climb in words that are the same in every process: no address of memory."""
+    """A part of an ascent in words that are the same in every process, without an address of memory."""
     if isinstance(part, keras.optimizers.Optimizer):
         return f"{type(part).__name__}({part.get_config()})"
     return f"{part.__module__}:{part.__qualname__}" if inspect.isfunction(part) else repr(part)
 
 
 def _make_pictures(network, objective, climb, results, others, settings):
-    """What a climb made, looked at once more as it is."""
+    """The results of an ascent, with the scores and inputs of the final pictures."""
     drawn = _blend_on_grey(climb.kind, results["images"])
     inputs = _arrays(climb.canvas.inputs(network, drawn, _repeat_rows(others, climb.facets)))
     units = objective.length
@@ -255,7 +276,7 @@ def _units_per_chunk(network, climb, units):
 
 
 def _body(network, climb):
-    """The graph of a climb: stretches of steps, a picture kept at the end of each."""
+    """The graph of an ascent: stretches of steps, with a picture kept at the end of each."""
     kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
 
     def body(batched, shared):
@@ -294,7 +315,7 @@ def _results(kept, curve, magnitudes):
 
 
 def _evaluate(network, climb, scoring, parameters, constants, seed):
-    """The objective on the picture that the parameters are now, the slope at them, and what is felt at the picture."""
+    """The objective on the current picture, its gradient at the parameters, and the gradient's magnitude at the picture."""
     with override("redirected") if climb.redirect else contextlib.nullcontext():
         picture = climb.kind.picture(parameters, climb.canvas.shape, constants)
         gains, penalties = _mean_over_views(network, climb, scoring, picture, seed)
@@ -302,7 +323,7 @@ def _evaluate(network, climb, scoring, parameters, constants, seed):
 
 
 def _start_parameters(climb, units, seed, constants, encoded):
-    """The first parameters [units * facets, ...]: every facet from its own draw, every unit from the same ones."""
+    """The first parameters [units * facets, ...]: each facet has its own draw, and all units have the same ones."""
     draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
     starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, encoded) for draw in draws]
 
@@ -315,7 +336,7 @@ def _start_parameters(climb, units, seed, constants, encoded):
 
 
 def _mean_over_views(network, climb, scoring, picture, seed):
-    """The objective, and what the regularizers cost, for the picture as the transforms show it to the network: float32 [rows] each."""
+    """The objective and the regularizers' penalties on the transformed picture, averaged over views: float32 [rows] each."""
     totals = [
         _score_view(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
         for view in range(climb.views)
@@ -338,7 +359,7 @@ def _score_view(network, climb, scoring, picture, seed):
 
 
 def _slopes(gains, parameters, picture, climb):
-    """The slope at the parameters, each row of length one with `normalize`, and the magnitude at the picture, or zeros."""
+    """The gradient at the parameters, of length one with `normalize`, and its magnitude at the picture, or zeros."""
     flat = tf.nest.flatten(parameters)
     *slopes, at = tf.gradients(gains, [*flat, picture])
     if climb.normalize:
@@ -353,7 +374,7 @@ def _normalize(slope):
 
 
 def _lay_on_background(picture, seed):
-    """A picture with opacity over a background of its own at each step: images [rows, *extent, channels]."""
+    """A picture with opacity over a background that is drawn anew at each step: images [rows, *extent, channels]."""
     colours, opacity = picture[..., :-1], picture[..., -1:]
     shape = tuple(colours.shape[1:])
     ground = Fourier(deviation=0.3)
@@ -362,7 +383,7 @@ def _lay_on_background(picture, seed):
 
 
 def _blend_on_grey(kind, images):
-    """Pictures as they are shown to the network in the end: on grey where they are transparent."""
+    """Pictures without opacity, on grey where they are transparent."""
     if not kind.transparent:
         return images
     return images[..., -1:] * images[..., :-1] + (1 - images[..., -1:]) * GREY
@@ -407,7 +428,7 @@ def _transforms(transforms, extent):
 
 
 def _check_start(photographs, board, units):
-    """Photographs in 0..1 to begin from, one a unit: float32 [units, *shape], or None."""
+    """Photographs in 0..1 to start from, one a unit: float32 [units, *shape], or None."""
     if photographs is None:
         return None
     start = np.asarray(photographs, "float32")

@@ -29,7 +29,12 @@ parameterizations = Registry("parameterization")
 
 @dataclass(frozen=True)
 class Parameterization:
-    """What all have: `decorrelate` mixes colours as photographs do; `deviation` is that of the first draw."""
+    """What all parameterizations have.
+
+    Args:
+        decorrelate: whether colours are correlated as in photographs.
+        deviation: the standard deviation of the first draw.
+    """
 
     decorrelate: bool = True
     deviation: float = 0.01
@@ -39,7 +44,7 @@ class Parameterization:
     transparent = False
 
     def constants(self, shape):
-        """Nothing."""
+        """No constants."""
         del shape
         return ()
 
@@ -93,8 +98,9 @@ class Fourier(Parameterization):
 class Maco(Parameterization):
     """The phase of the spectrum alone, under the magnitude of natural photographs (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
 
-    magnitude: nested tuples [channels, rows, columns // 2 + 1] as of `lab.visualization.spectrum.magnitude(...).tolist()`, or
-    None: that of the photographs of the installed packages.
+    Args:
+        magnitude: nested tuples [channels, rows, columns // 2 + 1], as of `spectrum.magnitude(...).tolist()`; None:
+            that of the photographs of the installed packages.
     """
 
     magnitude: tuple | None = None
@@ -135,7 +141,7 @@ class Pyramid(Parameterization):
     levels: int = 5
 
     def start(self, units, shape, seed, constants, encoded):
-        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest."""
+        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest level."""
         drawn = tuple(
             self._draw(units, level, tf.random.experimental.stateless_fold_in(seed, number))
             for number, level in enumerate(_level_shapes(shape, self.levels))
@@ -150,10 +156,12 @@ class Pyramid(Parameterization):
 
 @dataclass(frozen=True)
 class Shared(Parameterization):
-    """Fourier pictures over coarse ones that all units of the batch share, so that their parts lie in the same places
-    (aligned batches; Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations).
+    """Fourier pictures over coarse ones that all units of the batch share, so that their parts lie in the same places.
 
-    factors: how much coarser each shared picture is than the whole.
+    Aligned batches: Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations.
+
+    Args:
+        factors: how much coarser each shared picture is than the full one.
     """
 
     factors: tuple = (4, 8, 16)
@@ -161,7 +169,7 @@ class Shared(Parameterization):
     coupled = True
 
     def encode(self, photographs):
-        """Raises Refused: what is shared belongs to no photograph."""
+        """Raises Refused: a shared picture belongs to no photograph."""
         self._refuse()
 
     def start(self, units, shape, seed, constants, encoded):
@@ -184,8 +192,9 @@ class Shared(Parameterization):
 
 @dataclass(frozen=True)
 class Cppn(Parameterization):
-    """A small network from coordinates to colours, whose weights are optimized: pictures without pixels (Stanley 2007;
-    Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations).
+    """A small network from coordinates to colours, whose weights are optimized: pictures without pixels.
+
+    Stanley 2007; Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations.
     """
 
     width: int = 24
@@ -230,8 +239,10 @@ class Cppn(Parameterization):
 
 @dataclass(frozen=True)
 class Alpha:
-    """Pictures with transparency: a last channel, opacity, beside the colours of an inner parameterization. While climbing,
-    they are laid over backgrounds drawn anew at each step, and opacity costs (see `regularizers.opacity`).
+    """Pictures with transparency: opacity is a last channel beside the colours of an inner parameterization.
+
+    During the ascent they lie over backgrounds that are drawn anew at each step, and opacity can be penalized
+    (`regularizers.opacity`).
     """
 
     inner: Parameterization = Fourier()
@@ -244,15 +255,15 @@ class Alpha:
     transparent = True
 
     def constants(self, shape):
-        """What the colours are given."""
+        """The constants of the colours."""
         return self.inner.constants(shape)
 
     def encode(self, photographs):
-        """The photographs, under a veil that is drawn afresh."""
+        """The photographs' coordinates; the opacity starts from a random draw."""
         return self.inner.encode(photographs)
 
     def start(self, units, shape, seed, constants, encoded):
-        """The colours' parameters, and the opacity's."""
+        """The parameters of the colours and of the opacity."""
         beside = tf.random.experimental.stateless_fold_in(seed, 7)
         return self.inner.start(units, shape, seed, constants, encoded), self._plane().start(
             units, (*shape[:-1], 1), beside, (), ()
@@ -323,7 +334,7 @@ def resolve_parameterization(parameterization):
 
 
 def without_decorrelation(kind):
-    """The same parameterization with colours left as they come."""
+    """The same parameterization without decorrelated colours."""
     return replace(kind, decorrelate=False)
 
 
@@ -400,6 +411,6 @@ def _enlarge(images, shape):
 
 
 def _interpolation(fine, coarse):
-    """Weights [fine, coarse] of linear interpolation between the centres of cells, the ends held."""
+    """Weights [fine, coarse] of linear interpolation between the centres of cells, constant beyond the outer ones."""
     at = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
     return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(coarse)[None])).astype("float32")

@@ -19,8 +19,13 @@ regularizers = Registry("regularizer")
 
 @dataclass(frozen=True)
 class Scene:
-    """What a regularizer sees: picture [rows, *extent, channels] in 0..1, activations by path, how many facets a unit has,
-    and the arrays that the regularizer brought itself (`targets`).
+    """What a regularizer is called with.
+
+    Args:
+        picture: [rows, *extent, channels] in 0..1.
+        activations: dict of path to tensor.
+        facets: how many facets a unit has.
+        targets: the arrays of the regularizer's own `targets`.
     """
 
     picture: object
@@ -31,7 +36,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Regularizer:
-    """What all have. layer: a path whose activations are read, or None. coupled: whether rows of different units meet."""
+    """What all regularizers have.
+
+    Args:
+        weight: a number.
+        layer: the path of a layer whose activations are read, or None.
+    """
 
     weight: float
     layer: str | None = None
@@ -44,7 +54,7 @@ class Regularizer:
         return replace(self, weight=0.0)
 
     def targets(self, rows):
-        """Arrays that travel as tensors, each with one row or `rows`."""
+        """Arrays that are passed as tensors, each with one row or `rows`."""
         del rows
         return ()
 
@@ -81,7 +91,7 @@ class Near(Regularizer):
 
     @property
     def structure(self):
-        """Without the goal, which travels as a tensor."""
+        """The regularizer without the goal, which is passed as a tensor."""
         return replace(self, weight=0.0, goal=())
 
     def targets(self, rows):
@@ -169,7 +179,7 @@ def alignment(weight, layer=None):
 def diversity(weight, layer):
     """Mean cosine between the Gram matrices of a unit's facets at a layer: several answers to one question (Olah et al. 2017).
 
-    Asks for `facets` of 2 or more in `maximize`.
+    It needs `facets` of 2 or more in `maximize`.
     """
     return Diversity(_weight(weight), layer)
 

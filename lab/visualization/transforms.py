@@ -20,8 +20,16 @@ transforms = Registry("set of transforms")
 
 @dataclass(frozen=True)
 class View:
-    """One affine view: the picture, scaled by `zoom` about a centre jittered by up to `jitter` pixels and rotated by up to
-    `rotate` degrees, on the network's input of `rows` x `columns`; mid-grey outside, bilinear, antialiased when shrinking.
+    """One affine view of the picture on the network's input: scaled, shifted and rotated.
+
+    It is mid-grey outside, bilinear, and antialiased when it shrinks.
+
+    Args:
+        rows: of the network's input.
+        columns: of the network's input.
+        zoom: (lowest, highest) scale.
+        jitter: the largest shift of the centre, in pixels.
+        rotate: the largest angle, in degrees.
     """
 
     rows: int
@@ -67,7 +75,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class Wrap:
-    """A border of `pixels` on every side that goes on with the picture itself, as tiles on a wall: no frame for a unit to answer to."""
+    """A border of `pixels` on every side that continues the picture with itself, like tiles: units see no frame."""
 
     pixels: int
 
@@ -129,7 +137,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square window of a share of the side between `low` and `high`, at a random place, enlarged to the whole."""
+    """A square window at a random place, enlarged to the full size; its side is a share between `low` and `high`."""
 
     low: float = 0.25
     high: float = 0.9
@@ -197,10 +205,20 @@ def none(*extent):
 
 
 def place_view(images, rows, columns, zoom, shift, angle):
-    """Images [units, r, c, channels] on a rows x columns canvas: scaled, rotated by `angle` radians, shifted by (down, right).
+    """Images on a canvas of other rows and columns: scaled, rotated and shifted.
 
-    Two passes of one-dimensional resampling (Catmull, Smith 1980, https://doi.org/10.1145/800250.807505): first every source row onto
-    the canvas's columns, then every canvas column onto its rows.
+    Two passes of one-dimensional resampling (Catmull, Smith 1980, https://doi.org/10.1145/800250.807505): first every source
+    row onto the canvas's columns, then every canvas column onto its rows.
+
+    Args:
+        images: [units, r, c, channels].
+        rows: of the canvas.
+        columns: of the canvas.
+        zoom: scale.
+        shift: (down, right) in pixels.
+        angle: in radians.
+    Returns:
+        [units, rows, columns, channels].
     """
     units, height, width, channels = tf.shape(images)[0], *images.shape[1:]
     cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -224,21 +242,24 @@ def place_view(images, rows, columns, zoom, shift, angle):
 
 @compile_elementwise
 def _triangle_weights(positions, length, step):
-    """Triangle weights of source pixels [lines, targets, length] at fractional positions [lines, targets], wider where `step` > 1."""
+    """Triangle weights of source pixels at fractional positions [lines, targets]: [lines, targets, length].
+
+    They are wider where `step` > 1.
+    """
     reach = tf.maximum(step, 1.0)
     distance = tf.abs(positions[..., None] - tf.range(length, dtype=tf.float32))
     return tf.nn.relu(1.0 - distance / reach) / reach
 
 
 def gaussian_blur(images, deviation):
-    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels, the edge weights made to sum to one."""
+    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels; weights at the edges sum to one too."""
     for axis in range(1, len(images.shape) - 1):
         images = _multiply_axis(images, axis, _gaussian(images.shape[axis], deviation))
     return images
 
 
 def _multiply_axis(images, axis, weights):
-    """Weights [side, side] times one axis of images, as one matrix product a unit, that axis brought to the front."""
+    """Weights [side, side] times one axis of images, as one matrix product a unit with that axis in front."""
     order = [0, axis, *(other_axis for other_axis in range(1, len(images.shape)) if other_axis != axis)]
     front = tf.transpose(images, order) if axis > 1 else images
     shape = front.shape
