@@ -1,4 +1,4 @@
-"""Checkpoint: a legacy torch.save file read with numpy alone, through an unpickler that knows five names and no more."""
+"""Checkpoint: a legacy torch.save file read with numpy alone, through an unpickler that accepts five names only."""
 
 import hashlib
 import pickle

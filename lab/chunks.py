@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.environment import tf
 
-# Above this a CPU gains nothing and a GPU is long full: measured on 2 cores, chunks of 40 to 80 are the fastest.
+# Larger chunks gain nothing on a CPU, and fill a GPU: on 2 cores chunks of 40 to 80 are the fastest.
 MOST = 64
 
 

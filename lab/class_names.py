@@ -1,4 +1,4 @@
-"""Class names: a list, a dict or a text file -> one name a class, checked against what a network puts out."""
+"""Class names: a list, a dict or a text file -> one name a class, checked against a network's outputs."""
 
 import codecs
 import collections
@@ -96,14 +96,14 @@ def _order_by_index(classes):
 def _read_lines(path):
     if not os.path.isfile(path):
         raise Refused(
-            f"classes= is a list of names or a text file with one a line. Received: {str(path)!r}, which is no file."
+            f"classes= is a list of names or a text file with one a line. Received: {str(path)!r}, which is not a file."
         )
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _decode(path))]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
         raise Refused(
-            f"A class file has one name a line. Received: {path.name}, of which line {lines.index('') + 1} is blank: remove "
+            f"A class file has one name a line. Received: {path.name}, whose line {lines.index('') + 1} is blank: remove "
             "the line, or name the class."
         )
     return lines
@@ -121,6 +121,6 @@ def _decode(path):
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Refused(
-            f"A class file is text in UTF-8. Received: {path.name} with the byte 0x{content[error.start]:02x} in line {line} "
-            f"(byte {error.start}), which is none: save it as UTF-8 in your editor."
+            f"A class file is text in UTF-8. Received: {path.name} with the invalid byte 0x{content[error.start]:02x} in line {line} "
+            f"(byte {error.start}): save it as UTF-8 in your editor."
         ) from None

@@ -55,7 +55,7 @@ class Data:
         groups = tuple(range(len(self.images))) if self.groups is None else tuple(self.groups)
         if len(groups) != len(self.images):
             raise Refused(
-                f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images; leave groups out where every image is its own."
+                f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images. Leave groups out where every image is its own source."
             )
         object.__setattr__(self, "groups", groups)
 
@@ -117,7 +117,7 @@ def folder(path, *, channels=3, levels=None):
     """
     root = pathlib.Path(path)
     if not os.path.isdir(root):
-        raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is none.")
+        raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is not a folder.")
     paths = sorted(file for file in _walk_files(root) if file.suffix.lower() in SUFFIXES)
     if not paths:
         raise Refused(
@@ -140,7 +140,7 @@ def _walk_files(place, above=frozenset()):
     try:
         entries = list(os.scandir(place))
     except OSError as error:
-        raise Refused(f"A folder of images can be read. Received: {str(place)!r}: {error}.") from error
+        raise Refused(f"An image folder must be readable. Received: {str(place)!r}: {error}.") from error
     for entry in entries:
         if os.path.isdir(entry.path):
             yield from _walk_files(entry.path, above | {real})

@@ -1,7 +1,7 @@
 """Defaults: the layer that a method looks at where none is named.
 
-A candidate leads to every output, runs once where it can be read, and is no part of another layer: what an attention, a wrapper
-or a block of the user's own does inside is its own affair, and only what it puts out is looked at.
+A candidate leads to every output, runs once where it can be read, and is not a part of another layer. So of an attention, a
+wrapper or a user's own block only the output is a candidate, and nothing inside.
 """
 
 import math
@@ -11,7 +11,7 @@ from lab.environment import keras
 from lab.layers import enclosing_loop
 from lab.refusal import Refused
 
-# Operations that only lay out anew what a layer made: what goes into them is still an output.
+# Operations that only change the layout of a layer's output: their input still counts as an output.
 _SHAPING = {"Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Transpose", "StopGradient"}
 
 
@@ -91,7 +91,7 @@ def last_hidden(network):
     for address in reversed(candidates(network)):
         if len(network.shapes[address]) > 1:
             return address
-    raise Refused(f"A layer is looked at before the outputs. Received: {network.name}, which has none there.")
+    raise Refused(f"This needs a layer before the outputs. Received: {network.name}, which has none.")
 
 
 def describe_candidates(network):

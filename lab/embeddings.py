@@ -1,4 +1,4 @@
-"""Embeddings: a network of token ids seen from behind its Embedding layers, where there is something to differentiate.
+"""Embeddings: a network of token ids called behind its Embedding layers, where it can be differentiated.
 
 embedded, inputs = to_embeddings(network, ids)  the same network, taking {"ids": ..., "vectors": {address: ...}}
 sum_vectors(embedded, maps)                    its maps, one number a token
@@ -96,7 +96,7 @@ def at_embeddings(explainer):
         if embedded is network:
             return explainer(network, arrays, objective, **options)
         maps = explainer(embedded, arrays, objective, **options_to_embeddings(network, options))
-        # A map at a layer is no map of the vectors.
+        # A map at a layer is not a map of the vectors.
         return sum_vectors(embedded, maps) if isinstance(maps, dict) else maps
 
     return explained

@@ -1,4 +1,4 @@
-"""Entrance: the Rescaling or Normalization that a network's images go through first, and what range of inputs it is made for."""
+"""Entrance: the Rescaling or Normalization at a network's input, and the range of images that it is made for."""
 
 import warnings
 
@@ -8,10 +8,10 @@ from lab import taps
 from lab.environment import keras, tf
 
 SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
-# What images are given in, the most usual first, and what networks compute with.
+# Ranges in which images are given, the most usual first, and ranges with which networks compute.
 RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 SCALED = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))
-# Operations that leave the values of an image as they are, but for where they lie.
+# Operations that keep the values of an image and only move them.
 _CARRIERS = {
     "Identity",
     "Cast",
@@ -117,7 +117,7 @@ def warn_of_contradiction(name, preprocessing, scale, offset):
         return
     hint = f" It is made for input_range=({better[0]:g}, {better[1]:g})." if better else ""
     warnings.warn(
-        f"{name} scales its images by itself. After the input range that was given and its own scaling, images lie in "
+        f"{name} scales its images by itself. After the given input range and this scaling, images lie in "
         f"{low.min():.3g}..{high.max():.3g}: is the range right?{hint}",
         stacklevel=3,
     )

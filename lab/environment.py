@@ -1,4 +1,4 @@
-"""TensorFlow, made ready once: quiet logs, the right Keras backend, memory growth on GPUs.
+"""TensorFlow, set up once: quiet logs, the right Keras backend, memory growth on GPUs.
 
 Every module that needs TensorFlow imports it from here, so that the settings below come first.
 """
@@ -25,7 +25,7 @@ def _quiet():
     TensorFlow's libraries write messages before they read any log level, so only the stream itself can be held back.
     """
     if sys.__stderr__ is None:
-        # No error stream at all (a service, pythonw): nothing to hold back, and its number may be that of another file.
+        # There is no error stream (a service, pythonw), and its number may belong to another file.
         yield
         return
     sys.__stderr__.flush()

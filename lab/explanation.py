@@ -1,4 +1,4 @@
-"""Explanation: an explainer's maps with what was decided on the way, and what is suspicious about them."""
+"""Explanation: an explainer's maps, the options and layer that were used, and what is suspicious about them."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -121,7 +121,7 @@ def total(maps):
     return sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
 
 
-# A probability above this no longer moves with its logit, in float32 and for the eye.
+# A probability above this hardly changes with its logit.
 SATURATED = 0.999
 
 

@@ -1,4 +1,4 @@
-"""Images: a file -> array in 0..255, whatever a camera or a scanner has put in it."""
+"""Images: a file of a camera or scanner, in any usual format -> array in 0..255."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ def read(path, *, channels=3, levels=None):
     path = pathlib.Path(path)
     _refuse_levels(levels)
     if not os.path.isfile(path):
-        raise Refused(f"An image is a file. Received: {str(path)!r}, which is none.")
+        raise Refused(f"An image is a file. Received: {str(path)!r}, which is not a file.")
     values, alpha = _open(path, channels)
     _refuse_bands(values.shape[-1] - (alpha and channels in (1, 3)), channels, path.name)
     values = _scale(values, levels, path.name)
@@ -110,7 +110,7 @@ def _open(path, channels):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # A file and not its name: by name Pillow maps grey TIFFs into memory, and scrambles those that lie on their side.
+            # Open the file here: by its name Pillow maps grey TIFFs into memory, and scrambles rotated ones.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 _refuse_huge(image.height, image.width, path)
                 return _read_bands(image, path, channels)
@@ -162,8 +162,8 @@ def _check_tiff_tags(image, path):
     """Refuse what a TIFF's tags say and Pillow ignores: a white minimum and signed bytes. Warn of several images."""
     if image.tag_v2.get(262) == 0 and max(image.tag_v2.get(258, (1,))) > 8:
         raise Refused(
-            f"Black is the smallest value of an image. Received: {path.name}, whose white is (MINISWHITE): save it the other way "
-            "round."
+            f"Black is the smallest value of an image. Received: {path.name}, in which white is the smallest (MINISWHITE): invert "
+            "it and save it again."
         )
     if 2 in image.tag_v2.get(339, ()) and max(image.tag_v2.get(258, (1,))) <= 8:
         raise Refused(
@@ -194,7 +194,7 @@ def _read_png(path, orientation):
     """Colours of 16 bits, which Pillow would cut to 8."""
     values = cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_UNCHANGED)
     if values is None:
-        raise Refused(f"An image file is whole. Received: {path.name}, of which OpenCV reads nothing.")
+        raise Refused(f"An image file is whole. Received: {path.name}, which OpenCV cannot read.")
     values = np.atleast_3d(values)
     order = [2, 1, 0, 3][: values.shape[-1]] if values.shape[-1] > 2 else slice(None)
     return _turn_upright(values[..., order], orientation), values.shape[-1] in (2, 4)
@@ -214,7 +214,7 @@ def _read_tiff(path, channels):
         raise
     except Exception as error:
         raise Refused(
-            f"An image file is whole, and of a compression that is known. Received: {path.name}: {error}. "
+            f"An image file is whole, and of a known compression. Received: {path.name}: {error}. "
             "Save it uncompressed, or pip install imagecodecs."
         ) from error
     if axes not in ("YX", "YXS", "SYX"):

@@ -1,7 +1,7 @@
 """Inputs: what a model takes, and what the lab takes in its place.
 
-Token ids are whole numbers, also where a model declares them as floats; pictures are floats, also where a model declares them
-as whole numbers, because only then is there a gradient.
+Token ids are integers, even where a model declares them as floats. Images are floats, even where a model declares integers,
+because integers have no gradient.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from lab import taps
 from lab.environment import keras, tf
 from lab.refusal import Refused
 
-# Sides that a model leaves free, where it is tried.
+# The length of free sides in a trial run of a model.
 _SIDE = 32
 
 
@@ -34,7 +34,7 @@ def declared(model):
         shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
         if shape is None or not all(side is None or isinstance(side, int) for side in shape):
             raise Refused(
-                f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
+                f"The model does not declare its inputs. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
             )
         return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
     inputs = inputs[0] if isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs
@@ -79,7 +79,7 @@ def accept_inputs(run, layers, spec):
     )
 
 
-# Layers that look at the inputs' own numbers.
+# Layers that read the values of the inputs.
 _LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
@@ -90,7 +90,7 @@ def _as_float_images(run, layers, spec, integer_places):
     try:
         _, moved = _trace_inputs(run, layers, spec, dtypes)
     except (TypeError, ValueError, tf.errors.OpError):
-        # It does with whole numbers what cannot be done with others.
+        # The model needs integers.
         return spec
     pictured = _with_dtypes(spec, {place: floats[place] for place in integer_places if place in moved})
     return pictured if pictured != spec and _answers_alike(run, spec, pictured) else spec
@@ -173,7 +173,7 @@ def allow_floats(layers):
     patches = [
         (model, "_convert_inputs_to_tensors", _convert_but_floats(model)) for model in models if _converts_inputs(model)
     ]
-    # A Sequential casts floats, and floats alone, to the dtype of its InputLayer, before it is called.
+    # A Sequential casts floats (and only floats) to the dtype of its InputLayer before it is called.
     firsts = [layer._layers[0] for layer in layers if isinstance(layer, keras.Sequential) and layer._layers]
     patches += [
         (first, "_dtype", keras.config.floatx()) for first in firsts if isinstance(first, keras.layers.InputLayer)
@@ -227,7 +227,7 @@ def check_input(array, spec, place, declared_spec, known=None):
     array = np.asarray(array)
     if declared_spec.dtype == tf.string or array.dtype.kind in "US":
         raise Refused(
-            f"Text is explained behind its lookup. Received: strings for {place}: make a model of what follows the TextVectorization or StringLookup, and give it the ids that this makes of the strings."
+            f"Text is explained behind its lookup. Received: strings for {place}. Make a model of the layers after the TextVectorization or StringLookup, and give it the ids of the strings."
         )
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
@@ -242,7 +242,7 @@ def check_input(array, spec, place, declared_spec, known=None):
     )
     if bad:
         raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
-    # Pictures that the model takes as whole numbers may be anything between, on a path or in noise.
+    # Images that a model declares as integers may have values in between, on a path or with noise.
     if spec.dtype.is_integer or (declared_spec.dtype.is_integer and array.dtype.kind in "iu"):
         _refuse_out_of_range(array, declared_spec.dtype if declared_spec.dtype.is_integer else spec.dtype, place, known)
     return array.astype(spec.dtype.as_numpy_dtype, copy=False)

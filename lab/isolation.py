@@ -1,4 +1,4 @@
-"""Isolation: a method is called, and network, inputs and process are afterwards what they were before, whatever it did."""
+"""Isolation: a method is called, and network, inputs and process are restored afterwards, whatever it did."""
 
 import contextlib
 import copy
@@ -15,7 +15,7 @@ from lab.attribution import explainers
 from lab.environment import keras, tf
 from lab.refusal import describe
 
-# Where our own families live: they are pure, which the tests prove for each, and are not watched for what they cannot do.
+# The package of our own methods. The tests show that each is pure, so they are not watched.
 _OWN = "lab.attribution."
 
 
@@ -73,7 +73,7 @@ def _refuse_changes(explainer, changed, inputs, passed):
     deeds += ["wrote into its inputs"] if wrote else []
     if deeds:
         raise MethodFault(
-            f"A method leaves network and inputs as they were. Received: {explainers.name(explainer)}, which {' and '.join(deeds)}."
+            f"A method must not change the network or its inputs. Received: {explainers.name(explainer)}, which {' and '.join(deeds)}."
         )
 
 
@@ -140,7 +140,7 @@ def _random_states():
     """Every global random state of the process: Python's, numpy's, TensorFlow's and Keras's."""
     attributes = keras.src.backend.common.global_state
     kept = {name: attributes.get_global_attribute(name) for name in _KERAS_SEEDS}
-    # TensorFlow's public functions only set a seed: that there was none before can be said in no other way.
+    # TensorFlow's public functions can set a seed, but cannot say that there is none.
     eager = {name: copy.copy(vars(_eager_context()).get(name, _ABSENT)) for name in _EAGER_SEEDS}
     return random.getstate(), np.random.get_state(), eager, kept
 
@@ -171,7 +171,7 @@ def _warnings():
 def _restore_warnings(state):
     warnings.showwarning, filters = state
     if filters != warnings.filters:
-        # By `resetwarnings`, which alone tells Python that what it remembers of them is old.
+        # Only `resetwarnings` also makes Python drop what it cached of them.
         warnings.resetwarnings()
         warnings.filters[:] = filters
 
@@ -193,7 +193,7 @@ def _restore_eagerness(eager):
         tf.config.run_functions_eagerly(eager)
 
 
-# Whatever a process shares: how it is read, and how it is put back.
+# The state that a process shares: how it is read, and how it is restored.
 _SHARED = (
     (_streams, _restore_streams),
     (_random_states, _restore_random_states),

@@ -1,4 +1,4 @@
-"""Labels: names, indices or rows of 0 and 1, as data sets have them -> which classes are right for each sample."""
+"""Labels: names, indices or rows of 0 and 1, as data sets have them -> which classes are correct for each sample."""
 
 import numpy as np
 
@@ -38,13 +38,13 @@ def _as_rows(labels):
     try:
         array = np.asarray(listed)
     except ValueError:
-        # Lists of names of several lengths.
+        # Lists of names of different lengths.
         return list(listed)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim not in (1, 2):
         raise Refused(f"Labels are one a sample, or rows [samples, classes]. Received: an array {array.shape}.")
-    # A list of numbers and texts becomes one of texts: what was given is read instead.
+    # numpy turns a list of numbers and texts into texts, so the original list is read.
     return array if array.dtype.kind in "biuf" else list(array if hasattr(labels, "shape") else listed)
 
 
@@ -53,8 +53,8 @@ def _check_rows(rows, count):
         raise Refused(f"A row of labels has one number a class, {count}. Received: rows of {rows.shape[1]}.")
     if not np.isin(rows, (0, 1)).all():
         raise Refused(
-            f"A row of labels has 0 and 1. Received: {rows[~np.isin(rows, (0, 1)).all(axis=1)][0][:8].tolist()}. Of shares or "
-            "smoothed labels, labels.argmax(axis=1) is the class."
+            f"A row of labels has 0 and 1. Received: {rows[~np.isin(rows, (0, 1)).all(axis=1)][0][:8].tolist()}. For "
+            "smoothed labels give labels.argmax(axis=1)."
         )
     return rows.astype(bool)
 

@@ -1,14 +1,14 @@
 """Layer paths: every layer of a Keras model under a name that says where it is.
 
-`walk(model) -> {path: layer}`. A child of a Functional or Sequential model is named by its `layer.name`, any other by
-the attribute, list index or dict key that holds it.
+`walk(model) -> {path: layer}`. A child of a Functional or Sequential model is named by its `layer.name`. Any other is
+named by the attribute, list index or dict key that holds it.
 """
 
 from dataclasses import dataclass
 
 from lab.environment import keras
 
-# Wrappers that run the inner layer inside a loop, where a trace records one step and not the whole.
+# Wrappers that run the inner layer inside a loop, where a trace records one step only.
 LOOPS = (keras.layers.TimeDistributed, keras.layers.RNN, keras.layers.Bidirectional)
 
 

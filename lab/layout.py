@@ -1,6 +1,6 @@
-"""Layout: where channels lie. Inside the lab they are last; a channels-first model is given, and gives, arrays that are turned on the way.
+"""Layout: where channels lie. Inside the lab they are last, and arrays of a channels-first model are transposed.
 
-Tensors are turned on their path through the network, and not beside it, so that gradients at what was read are those of the model.
+Tensors are transposed on their path through the network, so that gradients at tensors that were read are those of the model.
 """
 
 from lab.environment import tf

@@ -1,4 +1,4 @@
-"""Model files: a `.keras` or `.h5` file, or a SavedModel's folder -> Keras model; what cannot be read is refused with its whole reason."""
+"""Model files: a `.keras` or `.h5` file, or a SavedModel's folder -> Keras model. Errors give the whole reason."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def read(path, allow_code=False, custom_objects=None):
 def _refuse_no_model(path):
     """Refuse by name and content the files for which Keras would wait, or whose error would not help."""
     if not os.path.isfile(path):
-        raise Refused(f"A model is a file or a folder. Received: {str(path)!r}, which is none.")
+        raise Refused(f"A model is a file or a folder. Received: {str(path)!r}, which is neither.")
     if path.suffix not in SUFFIXES:
         raise Refused(f"A model file is a .keras or .h5 file, in small letters. Received: {path.name!r}.")
     archive, tree = zipfile.is_zipfile(path), h5py.is_hdf5(path)
@@ -52,8 +52,8 @@ def _refuse_no_model(path):
         raise Refused(f"{path.name} could not be read: {other}.")
     if tree and path.suffix != ".keras" and _only_weights(path):
         raise Refused(
-            f"A model file holds a model and its weights. Received: {path.name}, which holds weights alone: build the model, "
-            "model.load_weights(path), and give lab.load the model or what model.save('model.keras') wrote."
+            f"A model file holds a model and its weights. Received: {path.name}, which holds weights alone. Build the model, "
+            "call model.load_weights(path), and give lab.load the model."
         )
 
 
@@ -111,7 +111,7 @@ def _saved_model(path, allow_code):
     """A SavedModel's serving signature as a Keras model of one layer, whose inside cannot be observed."""
     if not (path / "saved_model.pb").is_file():
         raise Refused(
-            f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is none."
+            f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is not a SavedModel."
         )
     if not allow_code:
         raise Refused(f"A SavedModel carries code: --allow-code (allow_code=True) runs it. Received: {path}.")

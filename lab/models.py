@@ -20,7 +20,7 @@ from lab.registry import nearest
 
 DEFAULT = "efficientnet-lite0"
 
-# Names of keras.applications that scale their own inputs carry an identity preprocess_input: probing it finds as much.
+# Applications that scale their own inputs have an identity preprocess_input, which probing finds.
 _APPLICATIONS = {name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
 
 
@@ -146,7 +146,7 @@ def _import_or_refuse(name):
 def _refuse_unbuilt(model, spec):
     if spec is None and not model.built and not getattr(model, "inputs", None):
         raise Refused(
-            f"A model says what it takes once it is built. Received: {model.name!r}, a {type(model).__name__} that was never "
+            f"A model must be built. Received: {model.name!r}, a {type(model).__name__} that was never "
             "called. Call it once on a batch, put keras.Input(...) first, or give lab.load(..., spec=tf.TensorSpec([None, ...]))."
         )
 

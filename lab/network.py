@@ -1,7 +1,7 @@
 """Network: a Keras model made observable, without cutting or copying it.
 
     network = Network(model)
-    network.layers()                      what there is to look at
+    network.layers()                      every layer, with its path and shape
     network.trace(inputs, reads=[path])   inside a tf.function: outputs, logits and activations
     with network.weights(state): ...      other weights in place, put back on leaving
 
@@ -28,7 +28,7 @@ from lab.registry import nearest
 from lab.text import refuse_text
 
 GIB = 1 << 30
-# Seconds that a thread waits for another one's swapped weights: a check swaps for less at a time.
+# Seconds that a thread waits while another one has swapped the weights. A check swaps for less at a time.
 PATIENCE = 20
 
 
@@ -77,11 +77,11 @@ class Network:
         self.compiled = {}
         self._lazy = {}
         # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
-        # Shared with what sees this network from elsewhere: the lock, and the threads that keep other weights in it.
+        # An `Embedded` network shares the lock, and the list of threads that have swapped the weights.
         self.lock, self._swapping = threading.RLock(), []
         self.traces = 0
         self.halved = []
-        # What the model says it takes; `spec` is what the lab takes in its place.
+        # The inputs that the model declares; `spec` has those that the lab accepts.
         self.declared = declared(model) if spec is None else spec
         self._build()
         self.tree = walk(model)
@@ -97,7 +97,7 @@ class Network:
     def __repr__(self):
         return f"Network({self.name!r}, {len(self.layers())} layers, {self.model.count_params():,} parameters)"
 
-    # What there is ------------------------------------------------------------------------------------------------------
+    # Properties ----------------------------------------------------------------------------------------------------------
 
     def layers(self):
         """Every layer that runs, in the order of its last call.
@@ -133,7 +133,7 @@ class Network:
         tables = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 2]
         if len(self.places()) != 2 or self.image_place is None or len(tables) != 1:
             raise Refused(
-                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {self._describe_inputs()}."
+                f"A table is for networks that take one image and one table. Received: {self.name}, which takes {self._describe_inputs()}."
             )
         leaves = [table, table]
         leaves[self.image_place] = images
@@ -155,7 +155,7 @@ class Network:
         """
         if self.image_place is None:
             raise Refused(
-                f"Images are given to a network that takes one image. Received: {self.name}, which takes {self._describe_inputs()}. Give such arrays themselves, in Python: lab.explain(network, arrays, ...)."
+                f"Images are for networks that take one image. Received: {self.name}, which takes {self._describe_inputs()}. Give arrays in Python: lab.explain(network, arrays, ...)."
             )
         return self._preprocessing().preprocess(images, self.size, fit=fit)
 
@@ -217,7 +217,9 @@ class Network:
         names, count = self.names_in(output) or [], self.classes_in(output)
         places = _indices_named(names, name) if isinstance(name, str) else []
         if len(places) > 1:
-            raise Refused(f"A class is named without doubt. Received: {name!r}, the name of {places}: give the index.")
+            raise Refused(
+                f"A class name must be unique. Received: {name!r}, the name of the classes {places}: give the index."
+            )
         index = places[0] if places else _as_index(name)
         if index is None:
             raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, names)}")
@@ -246,7 +248,7 @@ class Network:
             name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
             if name in self.integer_outputs:
                 raise Refused(
-                    f"A score that can be explained is a floating number. Received: {term.kind}(...) of {name!r}, {self.integer_outputs[name]}. Explain what it is chosen from, the layer {self.last_hidden()!r}: lab.neuron({self.last_hidden()!r}, index)."
+                    f"Only a floating number can be explained. Received: {term.kind}(...) of {name!r}, {self.integer_outputs[name]}. Explain the layer that it is computed from: lab.neuron({self.last_hidden()!r}, index)."
                 )
 
     def inputs(self, inputs):
@@ -295,7 +297,7 @@ class Network:
         kept = self.kept_mask(inputs)
         return changed if kept is None else tf.nest.map_structure(np.where, kept, inputs, changed)
 
-    # Looking inside -----------------------------------------------------------------------------------------------------
+    # Tracing ------------------------------------------------------------------------------------------------------------
 
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
         """Run the model on graph tensors while its layers are tapped; only inside a tf.function.
@@ -349,9 +351,9 @@ class Network:
             reason = (
                 f"it runs inside the loop of {loop!r}, whose own output can be read"
                 if loop
-                else "it does not run in this pass, runs inside a loop, or gives several arrays"
+                else "it does not run in this pass, runs inside a loop, or returns several arrays"
             )
-            raise Refused(f"A layer is read where it gives one array per call. Received: {address!r}: {reason}.")
+            raise Refused(f"A layer can be read if it returns one array per call. Received: {address!r}: {reason}.")
         return tensor
 
     def last_spatial(self):
@@ -466,7 +468,7 @@ class Network:
         while not self.lock.acquire(timeout=0.1):
             if self._swapping and time.monotonic() - started > PATIENCE:
                 raise Refused(
-                    f"A network that holds other weights is asked by the thread that swapped them. Received: a question to {self.name} from another thread, for {PATIENCE} seconds: ask in one thread."
+                    f"While weights are swapped, only the thread that swapped them can run the network. Received: a call of {self.name} from another thread, for {PATIENCE} seconds. Use one thread."
                 )
         try:
             yield
@@ -505,9 +507,7 @@ class Network:
         before = self.fingerprint()
         yield before
         if self.fingerprint() != before:
-            raise RuntimeError(
-                f"The weights of {self.name} are not what they were: something kept a change it should have undone."
-            )
+            raise RuntimeError(f"The weights of {self.name} are not what they were: a change was not undone.")
 
     def adopt(self, state):
         """Make these the network's own weights, for good.
@@ -541,7 +541,7 @@ class Network:
                     f"A weight keeps its shape. Received: {np.shape(value)} for {name!r} of {tuple(self.variables[name].shape)}."
                 )
 
-    # Making ready -------------------------------------------------------------------------------------------------------
+    # Setup --------------------------------------------------------------------------------------------------------------
 
     def _build(self):
         if not self.model.built or not self.model.weights:
@@ -590,10 +590,10 @@ class Network:
             return outputs
 
         tf.function(look, autograph=False).get_concrete_function(self.spec)
-        # heads are taken off when a logit is asked for; ends is whatever activation made each output.
+        # heads are activations that are taken off for logits; ends are the last activations, whatever they are.
         self.outputs, self.heads, self.ends = survey["outputs"], survey["heads"], survey["ends"]
         self.integer_outputs = {name: dtype.name for name, dtype in survey["dtypes"].items() if not dtype.is_floating}
-        # Outputs of a function that was saved without its layers, behind which nothing can be seen.
+        # Outputs of a function that was saved without its layers, whose inside cannot be read.
         self.closed = survey["closed"]
         self._layers = self._layer_rows(survey["reader"], survey["order"])
         self._shapes = dict(
@@ -602,7 +602,7 @@ class Network:
             )
         )
 
-        # Addresses that can be read, and those of them that lead to what the model gives out.
+        # Addresses that can be read, and those of them that lead to the outputs.
         self.readable = [address for address in self._shapes if address in survey["readable"]]
         self.leading = survey["leading"]
 
@@ -673,7 +673,7 @@ class Network:
         return self.preprocessing
 
 
-# Activations that a gradient rule reaches, and those that are none or a head.
+# Activations that a gradient rule reaches, and those that need none.
 _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
 
 
@@ -681,7 +681,7 @@ def refuse_other(network, objective):
     """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead."""
     if not isinstance(network, Network):
         way = "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
-        raise Refused(f"The lab asks a Network. Received: {type(network).__name__}: {way}.")
+        raise Refused(f"This needs a Network. Received: {type(network).__name__}: {way}.")
     refuse_no_objective(objective)
 
 
@@ -690,7 +690,7 @@ def _refuse_writes(graph):
     writes = [op.name for op in graph.get_operations() if op.type.startswith("Assign") and "Variable" in op.type]
     if writes:
         raise Refused(
-            f"A question leaves a model as it was. Received: one that writes to a tf.Variable when it is called ({writes[0]}): let the layer hold it by self.add_weight(..., trainable=False)."
+            f"A call must not change a model. Received: a model that writes to a tf.Variable ({writes[0]}). Create it with self.add_weight(..., trainable=False)."
         )
 
 

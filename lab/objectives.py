@@ -1,7 +1,7 @@
 """Objective: (activations, inputs) -> one score per sample.
 
-A frozen sum of weighted terms. `+`, `-`, `*` with numbers and objectives make new objectives and mean what they say.
-Indices, weights and directions travel as tensors, so that only the *structure* of an objective is ever traced.
+A frozen sum of weighted terms. `+`, `-`, `*` with numbers and objectives make new objectives.
+Indices, weights and directions are passed as tensors, so that only the *structure* of an objective is traced.
 An index list has one entry per sample: its length is 1 or the batch's.
 """
 
@@ -18,7 +18,7 @@ register = objectives.register
 
 # Kinds that are read from an output of the model, before its softmax; all others are read from layers.
 OUTPUTS = ("logit", "class_score", "region", "token")
-# Those of them that ask for a class of an output [batch, classes].
+# Those of them that score a class of an output [batch, classes].
 CLASSES = ("logit", "class_score")
 
 
@@ -229,7 +229,9 @@ def region(index, mask=None, *, output=None):
     )
     weights = tuple(tuple(np.asarray(row, "float64").tolist()) for row in rows)
     if any(not np.isfinite(row).all() or min(row) < 0 or not any(row) for row in weights):
-        raise Refused("A region holds at least one position, with weights of 0 or more. Received: none, or others.")
+        raise Refused(
+            "A region holds at least one position, with weights of 0 or more. Received: no position, or other weights."
+        )
     return _single_term("region", output, _as_indices(index, "A class"), weights)
 
 
@@ -381,7 +383,7 @@ def custom(function, layers):
     return Objective(((1.0, Term("custom", paths, (), function=function)),))
 
 
-# An index no neuron has: the trace puts the centre in its place.
+# An index that no neuron has: the trace replaces it by the centre.
 _CENTRE = (-1,)
 
 
@@ -397,7 +399,7 @@ def refuse_no_objective(value):
     elif np.ndim(value) < 2 and np.asarray(value).dtype.kind in "iu":
         index = np.asarray(value).tolist()
         way = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
-    raise Refused(f"What is explained is an objective. Received: {type(value).__name__}: {way} makes one.")
+    raise Refused(f"This needs an objective. Received: {type(value).__name__}: {way} makes one.")
 
 
 def check(objective, layers, outputs):

@@ -1,4 +1,4 @@
-"""Outputs: what a model gives out, each tensor under a name."""
+"""Outputs: every output tensor of a model under a name."""
 
 from lab.environment import tf
 from lab.refusal import Refused
@@ -17,7 +17,7 @@ def name_outputs(outputs, names):
     """
     leaves = [(path, leaf) for path, leaf in _leaves(outputs) if isinstance(leaf, tf.Tensor)]
     if not leaves:
-        raise Refused(f"A model gives out at least one array. Received: {type(outputs).__name__}.")
+        raise Refused(f"A model returns at least one array. Received: {type(outputs).__name__}.")
     flat = not isinstance(outputs, dict) and all(len(path) < 2 for path, _ in leaves)
     if flat and len(leaves) == len(names) == len(set(names)):
         return dict(zip(names, (leaf for _, leaf in leaves)))

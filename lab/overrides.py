@@ -1,10 +1,10 @@
-"""Overrides: other rules for the gradient of ReLU-like activations, entered while a graph is being traced.
+"""Overrides: other gradients of ReLU-like activations, used while a graph is being traced.
 
     with override("guided") as fired:
         trace = network.trace(inputs)
         slopes = tf.gradients(score, inputs)     # fired: the operations whose gradient was the rule's
 
-An operation keeps the rule it was made under, in any layer, nested or not. Only `tf.gradients` follows it; a tape does not.
+An operation keeps the rule that it was made under, in any layer, nested or not. Only `tf.gradients` uses it, not a tape.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ def _guided(kind):
 
 
 def _deconv(kind):
-    del kind  # What the forward pass did does not matter.
+    del kind  # The forward pass does not matter.
 
     def gradient(op, slope):
         _fired.lists[-1].append(op.name)

@@ -1,7 +1,7 @@
 """Preprocessing: RGB images in 0..255 <-> what a network takes.
 
-Whatever function a network came with, the lab needs it as an affine map of colours, so that it can be undone and run
-inside a graph: inputs = images @ matrix + offset. `probe_preprocessing` finds that map for a function, and refuses one that has none.
+The lab needs a network's preprocessing as an affine map of colours: inputs = images @ matrix + offset. Then it can be
+inverted and run inside a graph. `probe_preprocessing` finds the map of a function, and refuses a function that is none.
 """
 
 import warnings
@@ -61,7 +61,7 @@ class Preprocessing:
     def apply(self, images):
         """Images in 0..255 [..., channels] -> inputs, array or tensor; no resizing."""
         matrix, offset = np.array(self.matrix, "float32"), np.array(self.offset, "float32")
-        # A diagonal map is applied as one: inside a climb's graph a matrix product over pixels would cost more than it says.
+        # A diagonal map is a product of numbers: inside a graph a matrix product over pixels costs much more.
         mixed = images * np.diag(matrix) if (matrix == np.diag(np.diag(matrix))).all() else images @ matrix
         return mixed + offset
 
@@ -120,7 +120,7 @@ def _as_list(images, channels):
     """The images of a list, of a batch, or of one."""
     if isinstance(images, Image.Image):
         return [images]
-    # A tensor's rows are no images either.
+    # Nor are a tensor's rows images.
     images = np.asarray(images) if hasattr(images, "__array__") else images
     if not isinstance(images, np.ndarray):
         return images

@@ -1,4 +1,4 @@
-"""Refusal: what the lab's own rules do not allow, told apart from every fault by its type."""
+"""Refusal: the error type for what the lab's own rules do not allow, unlike every fault."""
 
 
 class Refused(ValueError):

@@ -1,4 +1,4 @@
-"""Registry: functions that can be asked for by their own name."""
+"""Registry: functions that are found by their own name."""
 
 import difflib
 import inspect

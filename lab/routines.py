@@ -1,4 +1,4 @@
-"""Routines: questions to a network, compiled once and run many times.
+"""Routines: computations on a network, compiled once and run many times.
 
 A routine's trace depends on structure alone (layer paths, kinds of objective, method). Class and unit indices, weights,
 seeds and counts are tensors. Gradients flow to inputs and activations, never to weights.
@@ -122,7 +122,7 @@ def class_probability(network, inputs, objective):
     place, term = next((place, term) for place, (_, term) in enumerate(objective.terms) if term.kind in CLASSES)
     values, index = probabilities(network, inputs, term.where), objective.numbers(batch)[place][0]
     one_unit = values.shape[1] == 2 and network.outputs[network.output_name(term.where)][1:] in ((), (1,))
-    # logit(0) of one unit is the unit itself, and speaks for the second class.
+    # logit(0) of one unit is the unit itself, and supports the second class.
     return values[np.arange(batch), np.ones(batch, int) if one_unit and term.kind == "logit" else index]
 
 
@@ -410,7 +410,7 @@ def _compile(network, key, body, batched, shared):
             return body(batched, shared)
 
         function = tf.function(traced, input_signature=signature, autograph=False, jit_compile=network.jit or None)
-        # Kept, so that the ids in the key can be given to nothing else.
+        # Kept, so that no other object can get the ids in the key.
         function.wiring = wiring
         network.compiled[key] = function
     return network.compiled[key]
@@ -437,9 +437,9 @@ def refuse_integers(network):
     """Raise Refused for a network that takes integers alone, because they have no gradient."""
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         behind = (
-            "it was asked in front of its Embedding layer; the lab's own methods, such as gradient, ask behind it"
+            "it was called in front of its Embedding layer; the lab's own methods, such as gradient, start behind it"
             if network.accepted.known
-            else "it embeds them in no Embedding layer that the lab can see"
+            else "no Embedding layer that the lab can see embeds them"
         )
         raise Refused(
             f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name}: {behind}."
@@ -489,7 +489,7 @@ def _gradient_at(scores, activation, path, objective):
     slope = tf.gradients(scores, activation)[0]
     if slope is None:
         raise Refused(
-            f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+            f"A map at a layer needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
         )
     return slope
 

@@ -113,7 +113,7 @@ def _project(values, vector, power):
     """<values, vector> times the cosine to a power; the cosine is at least .1, so that no gradient is zero at the start."""
     vector, power = tf.cast(vector, values.dtype), tf.cast(power, values.dtype)
     product = tf.reduce_sum(values * vector, axis=1)
-    # Inside the root, because a norm has no gradient at zero, where a dead layer is.
+    # Inside the root, because a norm has no gradient at zero, as for a dead layer.
     lengths = tf.sqrt(tf.reduce_sum(values**2, axis=1) * tf.reduce_sum(vector**2, axis=1) + 1e-12)
     return product * tf.maximum(product / lengths, 0.1) ** power
 

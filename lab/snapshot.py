@@ -1,6 +1,6 @@
-"""Snapshot: what a network was at one moment, held by reference, so that a change is noticed and undone.
+"""Snapshot: a network at one moment, held by reference, so that changes are found and undone.
 
-A buffer that was not written to is known by its place in memory, without reading it; only others are compared.
+A buffer that was not written to has its old address in memory, and is not read. Only others are compared.
 """
 
 import ctypes
@@ -15,9 +15,9 @@ from lab.environment import keras, tf
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
-# Attributes of any layer that decide what it computes or learns; written to `__dict__`, past Keras's own setters.
+# Attributes of any layer that decide what it computes or learns; they are written to `__dict__`, without Keras's setters.
 _ATTRIBUTES = ("activation", "call", "_trainable", "_dtype_policy")
-# What a network counts while it is asked.
+# Counters of a network, which change with every call.
 _COUNTED = ("traces",)
 _ABSENT = object()
 _VARIABLES = (keras.Variable, tf.Variable)
@@ -169,7 +169,7 @@ def _unique_names(pairs):
 
 
 def _value(variable):
-    # The operation itself: a read of Keras's or TensorFlow's own costs four times as much.
+    # The raw operation: reading by Keras or TensorFlow costs four times as much.
     plain = getattr(variable, "_value", variable)
     return tf.raw_ops.ReadVariableOp(resource=plain.handle, dtype=plain.dtype)
 

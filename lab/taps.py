@@ -1,7 +1,7 @@
 """Taps: interceptors around `layer.call`, in place only while a graph is being traced.
 
 An interceptor is `(layer, call, args, kwargs) -> outputs`. `intercept(layers, *interceptors)` puts them around the
-`call` of each layer, the first outermost, and takes them off on leaving, whatever happens.
+`call` of each layer, the first outermost, and removes them on leaving, whatever happens.
 """
 
 import collections
@@ -27,7 +27,7 @@ def intercept(layers, *interceptors):
 
 @contextlib.contextmanager
 def _tap(layer, interceptors, thread):
-    # Written to __dict__ because Keras's __setattr__ would track and convert what it is given.
+    # Written to __dict__ because Keras's __setattr__ would track and convert it.
     before = {name: layer.__dict__[name] for name in ("call", *_plain_methods(layer)) if name in layer.__dict__}
     plain = {name: function.__get__(layer) for name, function in _plain_methods(layer).items()}
     original = layer.__dict__.get("call", layer.call)
@@ -164,7 +164,7 @@ class Folder:
     def _remember(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
         if id(layer) not in self.exempt:
-            # The outputs are kept beside their id, so that the id cannot be given to another tensor.
+            # The outputs are kept with their id, so that no other tensor can get the id.
             self.convolved[id(outputs)] = (outputs, layer, call, args, kwargs)
         return outputs
 
@@ -202,7 +202,7 @@ def _can_fold(source, norm, kwargs):
 
 
 def _fold(source, call, args, kwargs, norm):
-    # Outside mixed precision's scope the weights are what they are; inside, the scaled ones are cast as any weight is.
+    # Outside the scope of mixed precision weights are not cast. Inside it, the scaled ones are cast like any weight.
     with keras.src.backend.AutocastScope(None):
         scale, shift = affine(norm)
         kernel = source._kernel if hasattr(source, "_kernel") else source.kernel

@@ -1,4 +1,4 @@
-"""Text: networks that take strings, and the way out."""
+"""Text: the refusal of networks that take strings, with what to do instead."""
 
 from lab.environment import keras, tf
 from lab.refusal import Refused

@@ -1,7 +1,7 @@
-"""Tokens: where the patches of a picture lie among the tokens of a layer [batch, tokens, channels].
+"""Tokens: the patches of an image among the tokens of a layer [batch, tokens, channels].
 
-Which token belongs to which patch is not read off a shape but tried: a corner of the picture is changed, and the token that
-moves most where the tokens first appear is that corner's. So a class token, wherever it stands, and columns before rows are seen.
+Which token belongs to which patch is tested: a corner of the image is changed, and the token that changes most is that
+corner's. So a class token at any place, and columns before rows, are recognized.
 """
 
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.environment import tf
 
-# Tokens beside the patches, for the class and for storage, at most.
+# The largest number of tokens beside the patches, for the class and for storage.
 BESIDE = 16
 
 
@@ -53,7 +53,7 @@ def grids(network, candidates):
         moves[sides] = _corner_moves(network, list(counts), sides)
     grid_of = {}
     for address, count in counts.items():
-        # The order is read where so many tokens first appear; behind, where they mix, it must still hold.
+        # The order is found at the first layer with so many tokens. Behind it, where tokens mix, it must still hold.
         if count not in grid_of:
             grid_of[count] = _find_grid(moves, address, count)
         if grid_of[count] and not _keeps_corners(

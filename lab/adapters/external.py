@@ -1,4 +1,4 @@
-"""External: explainers that ask a model for scores, one sample at a time, made into explainers of ours.
+"""External: explainers that ask a model for scores, one sample at a time, as methods of the lab.
 
 def shapley(score_function, sample):                 # sample: one input without its batch axis
     explainer = shap.KernelExplainer(score_function.scores, background)

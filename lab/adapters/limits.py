@@ -1,4 +1,4 @@
-"""Limits: what libraries that cut Keras models can be asked, and the refusal of everything else."""
+"""Limits: the models and objectives that libraries which cut Keras models can explain; all others are refused."""
 
 import numpy as np
 
@@ -22,14 +22,14 @@ def refuse_uncuttable(network, library):
         raise Refused(f"{library} takes gradients at floating inputs. Received: {network.name}, which takes {takes}.")
     stateful = [path for path, layer in network.tree.items() if getattr(layer, "stateful", False)]
     if stateful:
-        raise Refused(f"{library} would move the state of a network. Received: {stateful[0]!r}, which is stateful.")
+        raise Refused(f"{library} would change the state of a network. Received: {stateful[0]!r}, which is stateful.")
 
 
 def refuse_head(network, library, taken_off=False):
     """Raise Refused where a model ends in a softmax or sigmoid that the library does not take off."""
     if any(network.heads.values()) and not taken_off:
         raise Refused(
-            f"{library} explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {next(iter(network.heads.values()))}."
+            f"{library} explains the model's outputs, and the lab explains logits. Received: {network.name}, which ends in {next(iter(network.heads.values()))}."
         )
 
 

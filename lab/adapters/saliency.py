@@ -1,6 +1,6 @@
-"""PAIR's saliency library (`pip install saliency`), which asks a model by a callback, one image at a time.
+"""PAIR's saliency library (`pip install saliency`), which calls a model by a callback, one image at a time.
 
-Its occlusion moves the patch by one pixel, some forty thousand passes an image of 224 pixels: it is left out.
+Its occlusion is left out: it moves the patch by one pixel, some forty thousand passes for an image of 224 pixels.
 """
 
 import inspect

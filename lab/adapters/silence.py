@@ -1,4 +1,4 @@
-"""Silence: what other libraries warn of and print is theirs, and no concern of the lab's users."""
+"""Silence: warnings and output of other libraries are dropped."""
 
 import contextlib
 import io

@@ -1,6 +1,6 @@
 """tf-explain's seven explainers, by their own static methods: their raw arrays, and not their pictures.
 
-Where it would explain something else than it is asked for, as a probability for a logit, it is refused.
+Where tf-explain would explain something else, such as a probability in place of a logit, the call is refused.
 """
 
 import contextlib
@@ -147,7 +147,7 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
         )
     if network.preprocessing is None:
         raise Refused(
-            f"tf-explain's grey patch is 127.5 of 0..255. Received: {network.name}, of which the lab does not know what it takes: give input_range= or preprocess=."
+            f"tf-explain's grey patch is 127.5 of 0..255. Received: {network.name}, whose input range the lab does not know: give input_range= or preprocess=."
         )
     method, model = _import_method("occlusion_sensitivity", "OcclusionSensitivity")(), _picture_model(network)
     size = max(1, arrays.shape[1] // 7) if patch_size is None else positive_integer("patch_size", patch_size)
@@ -167,7 +167,7 @@ def extract_activations(network, inputs, objective, *, layer=None):
     Returns:
         float32 in the shape of the layer's output.
     """
-    del objective  # It looks at no class.
+    del objective  # It depends on no class.
     refuse_uncuttable(network, NAME)
     address = top_level(network, layer, NAME)
     arrays = network.inputs(inputs)
@@ -201,7 +201,7 @@ def _seeded(seed):
         np.random.set_state(before)
 
 
-# What tf-explain is given -------------------------------------------------------------------------------------------------
+# The models for tf-explain -------------------------------------------------------------------------------------------------
 
 
 def _functional_model(network):

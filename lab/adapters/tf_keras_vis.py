@@ -111,5 +111,5 @@ def _clone(network):
         return keras.models.clone_model(network.model)
     except Exception as error:
         raise Refused(
-            f"tf-keras-vis makes the last layer linear in a copy, and Keras copies no layer without its configuration. Received: {network.name}: {str(error).splitlines()[0]} A model that ends in logits needs no copy."
+            f"tf-keras-vis needs a copy of the model, and Keras copies no layer without its configuration. Received: {network.name}: {str(error).splitlines()[0]} A model that ends in logits needs no copy."
         ) from error

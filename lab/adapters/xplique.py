@@ -23,7 +23,7 @@ def _xplique(name, network, inputs, objective, **options):
     ):
         raise Refused(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
     targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
-    # A new object for every call: one that was kept would go on explaining the weights it was traced with.
+    # A new object for every call: a kept one would explain the weights that it was traced with.
     with silence():
         method = getattr(importlib.import_module("xplique.attributions"), name)
         maps = method(network.model, batch_size=16, **options)(arrays, targets)

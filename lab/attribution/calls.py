@@ -1,4 +1,4 @@
-"""Calls: an explainer called on a network, with its options resolved, the network kept as it was, and its maps checked."""
+"""Calls: an explainer is called with resolved options on a network that it may not change, and its maps are checked."""
 
 import inspect
 
@@ -75,7 +75,7 @@ def check_maps(maps, arrays, explainer, places=()):
     """
     shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
-        # A copy: a method may write its next maps where it wrote these. What it masked is no number.
+        # A copy: a method may reuse the memory of these maps. Masked values become NaN.
         maps = tf.nest.map_structure(lambda leaf: np.array(np.ma.filled(leaf, np.nan)), maps)
         same = tf.nest.map_structure(np.shape, maps) == shapes
     except (TypeError, ValueError):
@@ -107,7 +107,7 @@ def _matches_extent(sides, extent):
     if len(sides) != len(extent) or 0 in sides or any(side > size for side, size in zip(sides, extent)):
         return False
     scales = [size / side for side, size in zip(sides, extent)]
-    # A map of seven cells over a side of 224 or of 230 is the same map; one that is turned on its side is not.
+    # Seven cells fit a side of 224 and one of 230; a transposed map does not fit.
     return all(abs(size / max(scales) - side) <= 1 for side, size in zip(sides, extent))
 
 

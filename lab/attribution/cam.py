@@ -1,8 +1,8 @@
 """Class activation maps: one body, and a weight rule for each variant.
 
-A rule turns a layer's activation and the score's gradient there, both [batch, ..., channels], into weights that broadcast
-against them; the map is their weighted sum over channels. A layer is an address, or a list of them whose maps are fused: each
-divided by its own largest magnitude, resized to the finest, and averaged.
+A rule computes weights from a layer's activation and the score's gradient there, both [batch, ..., channels]. The map is the
+activation's weighted sum over channels. Maps of several layers are fused: each is divided by its largest magnitude, resized
+to the finest, and averaged.
 """
 
 import numpy as np
@@ -192,7 +192,7 @@ def ablationcam(network, inputs, objective, *, layer=None, relu=True):
     return fuse_layers(network, layer, map_at)
 
 
-# What a forward pass costs of a gradient, about.
+# The cost of a forward pass as a share of a gradient's, about.
 FORWARD = 0.4
 
 
@@ -243,7 +243,7 @@ def _largest_magnitude(maps):
     return np.where(largest > 0, largest, 1)
 
 
-# The body and its rules, inside a graph -----------------------------------------------------------------------------------
+# The map and its weights, inside a graph -----------------------------------------------------------------------------------
 
 
 def _map_in_graph(activation, gradient, weigh, relu, grid):
@@ -293,7 +293,7 @@ def _gradient_by_activation(activation, gradient):
     return tf.math.divide_no_nan(tf.reduce_sum(activation * gradient, axis=axes, keepdims=True), total)
 
 
-# Weights that are asked of the network by trying --------------------------------------------------------------------------
+# Weights from forward passes ------------------------------------------------------------------------------------------
 
 
 def _weighted_map(activation, weights, relu):

@@ -1,4 +1,4 @@
-"""Controls: explainers that are blind on purpose. They never look at the weights, so every check must unmask them."""
+"""Controls: explainers that ignore the network on purpose, so that every check must fail them."""
 
 import zlib
 

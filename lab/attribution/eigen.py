@@ -1,4 +1,4 @@
-"""CAMs by principal components of a layer's positions: the class enters by the gradient, or not at all."""
+"""CAMs by principal components of a layer's positions: the class counts by the gradient, or not at all."""
 
 import numpy as np
 from sklearn.decomposition import KernelPCA

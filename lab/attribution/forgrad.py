@@ -48,7 +48,7 @@ def low_pass(maps, cutoff, channelled=True):
     """
     axes = tuple(range(1, maps.ndim - channelled))
     if not axes:
-        raise Refused(f"Frequencies are over positions. Received: maps of {maps.shape}.")
+        raise Refused(f"FORGrad filters maps with positions. Received: maps of {maps.shape}.")
     cycles = np.meshgrid(*(np.fft.fftfreq(maps.shape[axis]) * maps.shape[axis] for axis in axes), indexing="ij")
     kept = np.sqrt(sum(frequencies**2 for frequencies in cycles)) <= cutoff
     kept = kept[None, ..., None] if channelled else kept[None]

@@ -1,4 +1,4 @@
-"""FullGrad: what the input and every bias add to a score, laid over the input."""
+"""FullGrad: the contributions of the input and of every bias to a score, resized to the input."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from lab.refusal import Refused
 from lab.scoring import score
 from lab.taps import affine
 
-# A share of the score above this is told.
+# Above this share of the score that is left out, a warning says so.
 WARN_ABOVE = 0.01
 
 
@@ -58,7 +58,7 @@ def fullgrad(network, inputs, objective):
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
         raise Refused(
-            f"FullGrad lays layers over one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
+            f"FullGrad explains one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
     parts, _ = decompose(network, arrays, objective)
     extent = arrays.shape[1:-1]
@@ -76,9 +76,7 @@ def decompose(network, inputs, objective):
     """
 
     if network.channels_first:
-        raise Refused(
-            f"FullGrad lays out biases of channels-last layers. Received: {network.name}, which is channels-first."
-        )
+        raise Refused(f"FullGrad explains channels-last networks. Received: {network.name}, which is channels-first.")
 
     def body(batched, weights):
         inputs, numbers = batched

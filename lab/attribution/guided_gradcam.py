@@ -1,4 +1,4 @@
-"""Guided Grad-CAM: guided backpropagation where Grad-CAM lies."""
+"""Guided Grad-CAM: guided backpropagation times Grad-CAM."""
 
 import numpy as np
 

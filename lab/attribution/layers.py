@@ -1,4 +1,4 @@
-"""Attribution at a layer: what its units, and not the inputs, do for a score. Maps have the shape of the layer's output."""
+"""Attribution at a layer: its units' contributions to a score. Maps have the shape of the layer's output."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Options of explainers: what may be asked for, refused in one way."""
+"""Options of explainers: their values are checked, and refused in one way."""
 
 import math
 import numbers
@@ -34,7 +34,7 @@ def check_at_least(name, number, low):
 def check_fraction(name, number):
     """Raise Refused unless a value is a number above 0 and at most 1."""
     if not _is_finite_number(number) or not 0 < number <= 1:
-        raise Refused(f"{name} is a share, above 0 and at most 1. Received: {number!r}.")
+        raise Refused(f"{name} is a fraction, above 0 and at most 1. Received: {number!r}.")
 
 
 def check_one_of(name, value, choices):

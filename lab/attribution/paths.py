@@ -1,4 +1,4 @@
-"""Path methods: gradients gathered on the way from a baseline to the input, so that they add up to the score's difference."""
+"""Path methods: gradients summed along a path from a baseline to the input, which add up to the score's difference."""
 
 import numpy as np
 from scipy import fft
@@ -308,7 +308,7 @@ def _guided_sums(network, arrays, start, objective, steps, fraction, max_dist):
             moved = _move_features(points[row], slopes[row], base[row], goal[row], corridor, left[row], fraction)
             sums[row] += (moved - points[row]) * slopes[row]
             points[row] = moved
-    # Of ids, which stay where they are, there is nothing to tell.
+    # Ids do not move, and have no attribution.
     return _split_features(
         sums, tf.nest.map_structure(lambda leaf: leaf if leaf.dtype.kind == "f" else np.zeros_like(leaf), arrays)
     )
@@ -326,7 +326,7 @@ def _move_features(point, slope, base, goal, corridor, left, fraction):
     order = np.argsort(steep)
     steep, order = steep[order], free[order]
     reach = np.concatenate([[0.0], np.cumsum(np.abs(edge - point)[order])])
-    # The lowest fraction of all features, with those that tie, goes to the corridor's edge, then the next, as far as needed.
+    # The lowest fraction of the features, with ties, moves to the corridor's edge, then the next, as far as needed.
     size, first = int(fraction * (len(point) - 1)) + 1, 0
     while first < len(order):
         last = int(np.searchsorted(steep, steep[min(first + size, len(order)) - 1], side="right"))

@@ -1,6 +1,6 @@
-"""Rules: what several families make, inside a graph, of a layer's activation and the score's gradient there.
+"""Rules: functions of a layer's activation and the score's gradient there, computed inside a graph.
 
-They are arguments of `routines.layer_gradient`, and part of its trace's key: methods that share a rule share a trace.
+They are arguments of `routines.layer_gradient` and a part of its trace's key, so methods that share a rule share a trace.
 """
 
 from lab.environment import tf
@@ -8,7 +8,7 @@ from lab.environment import tf
 
 def slope(activation, gradient):
     """The gradient itself."""
-    del activation  # Not asked for.
+    del activation  # Unused.
     return gradient
 
 

@@ -11,7 +11,7 @@ from lab.environment import tf
 from lab.maps import pooled
 from lab.refusal import Refused
 
-# Felzenszwalb's scales, smoothing and smallest segment, and how far segments are widened, as the paper's authors have them.
+# Felzenszwalb's scales, smoothing and smallest segment, and the widening in pixels, as in the authors' code.
 SCALES, SIGMA, SMALLEST, WIDENED = (50, 100, 150, 250, 500, 1200), 0.8, 150, 5
 
 

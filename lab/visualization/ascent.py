@@ -1,4 +1,4 @@
-"""Ascent: how a step is made from a slope. Adam on a falling rate, fused, or any Keras optimizer as it is.
+"""Ascent: steps along a gradient, by Adam with a falling rate, compiled, or by any Keras optimizer.
 
 begin(parameters) -> state; step(count, parameters, slope, state, rate) -> parameters, state; structures of tensors.
 """

@@ -1,4 +1,4 @@
-"""Atlas: activations put in order: groups of neurons, grids over one image, and maps of a whole folder, each drawn by its direction."""
+"""Atlas: groups of neurons, grids over one image, and maps of many images, each drawn by its direction."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from lab.refusal import Refused
 from lab.registry import Registry
 from lab.visualization.maximize import maximize
 
-# Ways to lay vectors out on a plane: `(vectors [n, channels], *, seed) -> float [n, 2]`.
+# Layouts of vectors on a plane: `(vectors [n, channels], *, seed) -> float [n, 2]`.
 layouts = Registry("layout")
 
 

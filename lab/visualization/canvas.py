@@ -1,4 +1,4 @@
-"""Canvas: the input of a network that a picture is drawn for, and the way from a picture in 0..1 to it."""
+"""Canvas: the input of a network that a picture is drawn for, and the conversion of a picture in 0..1 to it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Colour: how the colours of photographs go together, measured, and used to decorrelate the colours of pictures."""
+"""Colour: the correlation of the colours of photographs, which decorrelates the colours of pictures."""
 
 import numpy as np
 from scipy.special import logit
@@ -6,7 +6,7 @@ from scipy.special import logit
 from lab.environment import tf
 
 # Square root of the covariance of RGB colours in logit space, over the photographs of the installed packages
-# (`python -m tests.bench.colour`), scaled to unit spectral norm: columns are what one decorrelated coordinate adds to R, G, B.
+# (`python -m tests.bench.colour`), scaled to unit spectral norm. A column is what one coordinate adds to R, G and B.
 COLOUR = ((0.579, 0.232, 0.033), (0.585, -0.038, -0.086), (0.568, -0.198, 0.055))
 
 # Black and white have no logit: pixels are kept a fiftieth away from both.

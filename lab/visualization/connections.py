@@ -1,4 +1,4 @@
-"""Connections: what a unit is connected with: units before and after it by weights, and the classes that use it."""
+"""Connections of a unit: units before and after it by weights, and the classes that use it."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,12 @@ from lab.objectives import logit
 
 @dataclass(frozen=True)
 class Link:
-    """A layer's neighbour through one layer of weights: `layer`, where the neighbouring units are; `through`, the path of the
-    weights; strength float32 [units of the layer asked for, neighbouring units], signed sums over kernel positions.
+    """A layer's neighbour through one layer of weights.
+
+    Args:
+        layer: the address of the neighbouring units.
+        through: the path of the weights.
+        strength: float32 [units, neighbouring units], signed sums over kernel positions.
     """
 
     layer: str

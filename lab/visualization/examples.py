@@ -1,4 +1,4 @@
-"""Examples: the natural images beside which a unit's picture is to be read, found in one pass over any number of images."""
+"""Examples: the natural images with a unit's extreme scores, found in one pass over any number of images."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from lab import routines
 
 # Scores of this many images, evenly chosen, are kept for histograms and percentiles; with fewer images, all of them.
 KEPT = 2048
-# The part of the input that counts for a unit: where the gradient's magnitude is above this share of its largest.
+# A unit's receptive field is where the gradient's magnitude is above this share of its largest.
 FIELD_SHARE = 0.02
 
 

@@ -1,4 +1,4 @@
-"""Maximize: the pictures that a network's units answer to most, many units at once, the whole climb in one graph."""
+"""Maximize: pictures that maximize a network's units, many units at once, with the whole ascent in one graph."""
 
 import contextlib
 import inspect
@@ -19,7 +19,7 @@ from lab.visualization.regularizers import Scene
 from lab.visualization.transforms import GREY
 from lab.visualization.transforms import transforms as sets
 
-# The rate falls along a cosine to a twentieth.
+# The rate falls to a twentieth, along a cosine.
 RATE, FLOOR = 0.05, 0.05
 
 
@@ -241,7 +241,7 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
         ascent = OfKeras(climb.ascent, part * climb.facets)
         if ascent.alone and climb.facets > 1:
             raise Refused(
-                f"An optimizer that looks at all parameters together climbs one picture a unit. Received: {ascent.kind.__name__} and facets={climb.facets}."
+                f"An optimizer that uses all parameters together optimizes one picture a unit. Received: {ascent.kind.__name__} and facets={climb.facets}."
             )
         part = 1 if ascent.alone else part
         climb = replace(climb, ascent=ascent)
@@ -268,10 +268,10 @@ def _units_per_chunk(network, climb, units):
     most = max(1, chunks.size(network) // (climb.facets * climb.views))
     if climb.coupled and units > most:
         raise Refused(
-            f"Pictures that share something are climbed in one batch, at most {most} here. Received: {units}. Raise memory= of lab.load."
+            f"Pictures that share parameters are optimized in one batch, at most {most} here. Received: {units}. Raise memory= of lab.load."
         )
     if climb.coupled and climb.facets > 1:
-        raise Refused(f"Pictures that share something have one facet a unit. Received: facets={climb.facets}.")
+        raise Refused(f"Pictures that share parameters have one facet a unit. Received: facets={climb.facets}.")
     return most
 
 

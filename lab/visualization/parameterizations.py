@@ -3,13 +3,13 @@
 Each is a frozen object with traceable methods. A picture's shape is (*extent, channels): rows and columns of an image, the
 length of a series, the three sides of a volume.
 
-constants(shape) -> tuple of arrays that travel as tensors: a spectrum, the coordinates of positions
-encode(photographs) -> tuple of one array, the photographs [units, *shape] in the picture's own coordinates; refused where it cannot
-start(units, shape, seed, constants, encoded) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
-picture(parameters, shape, constants) -> images [units, *shape] in 0..1
+constants(shape) -> tuple of arrays that are passed as tensors: a spectrum, the coordinates of positions.
+encode(photographs) -> tuple of one array, the photographs [units, *shape] in the parameterization's coordinates; or Refused.
+start(units, shape, seed, constants, encoded) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them.
+picture(parameters, shape, constants) -> images [units, *shape] in 0..1.
 
-All units start from the same draw, so that a unit's picture does not depend on the others in its batch; where `coupled` is true the
-units of a batch share parameters on purpose, and a batch is never split.
+All units start from the same draw, so that a unit's picture does not depend on the others in its batch. Where `coupled` is true, the
+units of a batch share parameters, and a batch is never split.
 """
 
 import functools
@@ -54,7 +54,7 @@ class Parameterization:
 
     def _refuse(self):
         raise Refused(
-            f"A climb from a photograph needs a parameterization that can hold one. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
+            f"start= needs a parameterization that can represent a photograph. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
         )
 
     def _draw(self, units, shape, seed):

@@ -1,8 +1,8 @@
 """Regularizers: penalties on a picture, and terms that couple the pictures of a batch.
 
-Each is a frozen object with a `weight`, subtracted weight times from what is climbed, and a traceable
-`(scene) -> penalty [rows]`. A scene holds the plain picture and the activations that the network had for its transformed
-view; rows lie unit by unit, the facets of a unit together.
+Each is a frozen object with a `weight` and a traceable `(scene) -> penalty [rows]`; weight * penalty is subtracted from the
+objective. A scene holds the picture itself and the network's activations on its transformed view. Rows are ordered by
+unit, the facets of a unit together.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
-"""Transforms: what happens to a picture on its way to the network, so that only robust pictures are rewarded.
+"""Transforms: random changes of a picture before the network, so that only robust pictures score high.
 
-Each is a frozen, traceable `(images [units, *extent, channels] in 0..1, seed [2]) -> images`; any function of that form may
-stand among them. One draw serves all units of a batch. `View`, `Rotate`, `Zoom`, `Crop` need rows and columns; the others take
-series and volumes too. Resampling is by matrix products, whose gradient is exact and cheap; TensorFlow's own for its image
+Each is a frozen, traceable `(images [units, *extent, channels] in 0..1, seed [2]) -> images`. Any function of that form can
+be used. All units of a batch get one draw. `View`, `Rotate`, `Zoom` and `Crop` need rows and columns; the others take series
+and volumes too. Resampling is by matrix products, whose gradient is exact and cheap. The gradient of TensorFlow's own image
 transform is off by several percent.
 """
 
@@ -179,7 +179,7 @@ def tiled(*extent):
     """Views of the picture as a tile among its own copies, and random blur: for units inside, which answer to frames and margins."""
     if len(extent) != 2:
         return (Wrap(4), Jitter(8), Blur(0.3, 1.0))
-    # Half a picture on each side; the views never leave it: .73 to 1.2 of the network's scale.
+    # Half a picture on each side, which the views never leave: .73 to 1.2 of the network's scale.
     scale = min(extent) / 224
     view = View(*extent, (1.45, 2.4), 24.0 * scale, 15.0)
     return (Wrap(min(extent) // 2), view, Blur(0.3, max(0.5, 3.0 * scale)))

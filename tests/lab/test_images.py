@@ -56,7 +56,7 @@ def test_refusals(save, tmp_path, monkeypatch):
     encoded = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "whole.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(encoded[: len(encoded) // 2])
     (tmp_path / "text.png").write_text("no image")
-    for name, words in (("half.jpg", "whole"), ("text.png", "does not recognize"), ("none.png", "is none")):
+    for name, words in (("half.jpg", "whole"), ("text.png", "does not recognize"), ("none.png", "is not a file")):
         with pytest.raises(ValueError, match=words):
             read(tmp_path / name)
     monkeypatch.setattr("lab.images.MOST_PIXELS", 100)
@@ -67,7 +67,7 @@ def test_refusals(save, tmp_path, monkeypatch):
 def test_folders(save, tmp_path):
     with pytest.raises(ValueError, match="holds none"):
         lab.folder(tmp_path)
-    with pytest.raises(ValueError, match="which is none"):
+    with pytest.raises(ValueError, match="which is not a folder"):
         lab.folder(tmp_path / "missing")
     (tmp_path / "cat").mkdir()
     save(COLOUR, "cat/b.png")
@@ -114,7 +114,7 @@ def test_postscript_that_calls_itself_png_is_not_given_to_ghostscript(tmp_path, 
 def test_a_pipe_and_a_device_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", "/dev/zero", tmp_path, tmp_path / ("x" * 5000)):
-        with pytest.raises(lab.Refused, match="which is none"):
+        with pytest.raises(lab.Refused, match="which is not a file"):
             read(path)
 
 

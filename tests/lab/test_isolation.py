@@ -209,6 +209,6 @@ def test_a_method_that_asks_in_threads_works_alone_and_is_refused_under_swapped_
     maps = lab.explain(network, inputs, GOAL, method=threaded).maps
     assert networks.distance(maps, lab.gradient(network, inputs, GOAL)) < 1e-3
     monkeypatch.setattr(lab.network, "PATIENCE", 0.5)
-    with network.weights(network.state()), pytest.raises(lab.Refused, match="ask in one thread"):
+    with network.weights(network.state()), pytest.raises(lab.Refused, match="Use one thread"):
         lab.explain(network, inputs, GOAL, method=threaded)
     assert networks.distance(lab.explain(network, inputs, GOAL, method=threaded).maps, maps) < 1e-3

@@ -400,7 +400,7 @@ def test_a_saved_model_is_explained_through_its_signature(tmp_path):
     words = lab.explain(hidden, inputs, goal("image"), method="gradient").flags
     assert words == (("a softmax that could not be taken off",),) * 3
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="which is none"):
+    with pytest.raises(ValueError, match="which is not a SavedModel"):
         lab.load(tmp_path / "empty")
 
 

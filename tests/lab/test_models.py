@@ -243,7 +243,7 @@ def test_files_that_hold_no_model_say_what_they_hold(tmp_path, small_file):
         ("tree.keras", "rename it to end in .h5"),
         ("empty.keras", "not whole"),
         ("net.onnx", "keras or .h5"),
-        ("pipe.keras", "which is none"),
+        ("pipe.keras", "which is neither"),
     ):
         with pytest.raises(lab.Refused, match=words) as refused:
             lab.load(tmp_path / name)
