@@ -62,7 +62,7 @@ def test_files_that_are_refused(tmp_path, content, words):
 def test_a_pipe_a_folder_and_nothing_are_no_class_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "none.txt"):
-        with pytest.raises(lab.Refused, match="which is no file"):
+        with pytest.raises(lab.Refused, match="which is not a file"):
             class_names.read(path)
 
 
