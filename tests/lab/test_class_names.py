@@ -45,7 +45,7 @@ def test_files_of_every_editor(tmp_path, content):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (TEXT.encode("cp1252"), r"names.txt with the byte 0xf6 in line 3 \(byte 12\).*save it as UTF-8"),
+        (TEXT.encode("cp1252"), r"names.txt with the invalid byte 0xf6 in line 3 \(byte 12\).*save it as UTF-8"),
         (TEXT.encode("utf-16-le"), "names.txt with zero bytes"),
         (b"a\n\nb\n", "names.txt, whose line 2 is blank"),
         (b"a\nb\na\n", "a more than once in names.txt"),

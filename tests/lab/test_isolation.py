@@ -155,10 +155,10 @@ def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network
         ((8, 4, 8), (8, 16, 16), False),
     ],
 )
-def test_a_map_lies_over_the_positions_in_their_own_proportions(sides, extent, fits):
-    from lab.attribution.calls import _lies_over
+def test_a_map_matches_extent_the_positions_in_their_own_proportions(sides, extent, fits):
+    from lab.attribution.calls import _matches_extent
 
-    assert _lies_over(sides, extent) == fits
+    assert _matches_extent(sides, extent) == fits
 
 
 def test_seeds_and_states_that_any_call_moves_are_put_back_and_no_fault():

@@ -439,7 +439,7 @@ def test_xrai_adds_the_best_region_over_and_over():
             break
         slow[masks[best] & left] = gains[best]
         left &= ~masks[best]
-    np.testing.assert_allclose(xrai._ranked(plane, masks).ravel(), slow, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(xrai._rank_segments(plane, masks).ravel(), slow, rtol=1e-4, atol=1e-6)
 
 
 def test_xrai_shows_the_half_that_counts():
