@@ -71,12 +71,12 @@ def last_spatial(network):
     Raises:
         Refused: if there is none.
     """
-    wanted = spatial_rank(network)
+    rank = spatial_rank(network)
     patches = set(tokens.influential(network, network.grids)) if network.grids else set()
     for address in reversed(candidates(network)):
-        if address in patches or has_positions(network.shapes[address], wanted):
+        if address in patches or has_positions(network.shapes[address], rank):
             return address
-    axes = "rows and columns" if wanted == 4 else "positions"
+    axes = "rows and columns" if rank == 4 else "positions"
     raise Refused(
         f"A CAM needs a layer with {axes} of its own. Received: {network.name}, which has none. {describe_candidates(network)}"
     )
@@ -99,8 +99,8 @@ def describe_candidates(network):
     names = [address for address in candidates(network) if has_positions(network.shapes[address])]
     if not names:
         return "No layer has positions: layer_gradient_x_activation and its like look at any layer."
-    shown = ", ".join(f"{name!r} {network.shapes[name]}" for name in names[:-5:-1])
-    return f"Layers with positions, for layer=: {shown}."
+    descriptions = ", ".join(f"{name!r} {network.shapes[name]}" for name in names[:-5:-1])
+    return f"Layers with positions, for layer=: {descriptions}."
 
 
 def spatial_rank(network):

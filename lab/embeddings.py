@@ -91,7 +91,7 @@ def at_embeddings(explainer):
     """
 
     @functools.wraps(explainer)
-    def explained(network, inputs, objective, **options):
+    def explain_embedded(network, inputs, objective, **options):
         embedded, arrays = to_embeddings(network, inputs)
         if embedded is network:
             return explainer(network, arrays, objective, **options)
@@ -99,7 +99,7 @@ def at_embeddings(explainer):
         # A map at a layer is not a map of the vectors.
         return sum_vectors(embedded, maps) if isinstance(maps, dict) else maps
 
-    return explained
+    return explain_embedded
 
 
 def options_to_embeddings(network, options):
@@ -119,7 +119,7 @@ def _sources(network):
     """The Embedding layers that the ids go into: dict of address to the number of the input, in flattened order."""
     sources = {}
 
-    def look(inputs):
+    def trace_call(inputs):
         reader = taps.Reader()
         leaves = tf.nest.flatten(inputs)
         with taps.intercept(network.tree.values(), reader):
@@ -132,7 +132,7 @@ def _sources(network):
                 if place is not None:
                     sources[path if call == 0 else f"{path}@{call}"] = place
 
-    tf.function(look, autograph=False).get_concrete_function(network.spec)
+    tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
     return sources
 
 

@@ -39,12 +39,12 @@ def scaling(network):
         return None
     first = []
 
-    def look(inputs):
+    def trace_call(inputs):
         images = [leaf for leaf in tf.nest.flatten(inputs) if len(leaf.shape) == 4]
         with taps.intercept(network.tree.values(), lambda *called: _note_scaler(images, first, *called)):
             return network.call(inputs)
 
-    tf.function(look, autograph=False).get_concrete_function(network.spec)
+    tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
     return _scale_and_offset(first[0]) if first else None
 
 
@@ -111,9 +111,9 @@ def warn_of_contradiction(name, preprocessing, scale, offset):
     width, centre = high - low, (high + low) / 2
     wide = width.max() > 24 and not _is_mean_subtracted(low, high)
     better = implied_range(scale, offset)
-    meant = better is not None and _is_standard_scale(*(scale * end + offset for end in better))
-    beside = meant and not _is_standard_scale(low, high)
-    if width.max() > 0.1 and not wide and not beside and np.abs(centre).min() < 5 * width.max():
+    better_fits = better is not None and _is_standard_scale(*(scale * end + offset for end in better))
+    off_scale = better_fits and not _is_standard_scale(low, high)
+    if width.max() > 0.1 and not wide and not off_scale and np.abs(centre).min() < 5 * width.max():
         return
     hint = f" It is made for input_range=({better[0]:g}, {better[1]:g})." if better else ""
     warnings.warn(

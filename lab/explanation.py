@@ -47,9 +47,9 @@ class Explanation:
         from lab.thumbnails import strip
 
         maps = pooled(tf.nest.flatten(self.maps)[0])
-        shown = [np.abs(map_) / (np.abs(map_).max() or 1) for map_ in maps] if maps.ndim == 3 else []
+        images = [np.abs(map_) / (np.abs(map_).max() or 1) for map_ in maps] if maps.ndim == 3 else []
         captions = [f"{score:.3g} {', '.join(flags)}" for score, flags in zip(self.scores, self.flags)]
-        return strip([map_[..., None] for map_ in shown], captions, f"{self.method}: {self.target}")
+        return strip([map_[..., None] for map_ in images], captions, f"{self.method}: {self.target}")
 
 
 def explain(network, inputs, objective, *, method, seed=0, **options):

@@ -302,14 +302,14 @@ def _warn_of_lost_levels(values, scaled, top, name):
     before, after = len(np.unique(values)), len(np.unique(scaled))
     lost = f", and its {before:,} levels became {after:,}" if after < before else ""
     if values.dtype.kind == "f" and values.any():
-        said = f"{name} holds floating values: it was divided by the largest of them, {top:g}{lost}"
+        message = f"{name} holds floating values: it was divided by the largest of them, {top:g}{lost}"
     elif lost:
-        said = f"{name} holds more than 8 bits: it was divided by {top:g}{lost}"
+        message = f"{name} holds more than 8 bits: it was divided by {top:g}{lost}"
     else:
         return
     example = "1 for values in 0..1" if values.dtype.kind == "f" else "4095 for 12 bits"
     warnings.warn(
-        f"{said}. Give levels=, the largest value that such images can hold ({example}), to keep all levels and to "
+        f"{message}. Give levels=, the largest value that such images can hold ({example}), to keep all levels and to "
         "divide all images alike.",
         stacklevel=4,
     )

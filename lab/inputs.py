@@ -17,7 +17,7 @@ from lab.refusal import Refused
 _SIDE = 32
 
 
-def declared(model):
+def declared_inputs(model):
     """TensorSpecs of the inputs that a model declares, in its own structure, with a free batch size.
 
     A list of one input becomes that input.
@@ -67,11 +67,11 @@ def accept_inputs(run, layers, spec):
     leaves = tf.nest.flatten(spec)
     if all(leaf.dtype.is_floating for leaf in leaves) and not any(isinstance(layer, _LOOKING) for layer in layers):
         return AcceptedInputs(spec)
-    looks, moved = _trace_inputs(run, layers, spec, [leaf.dtype for leaf in leaves])
-    embedded = [(place, layer) for place, layer in looks if isinstance(layer, keras.layers.Embedding)]
-    known = {place: layer.input_dim for place, layer in embedded if place not in moved}
+    readers, reached = _trace_inputs(run, layers, spec, [leaf.dtype for leaf in leaves])
+    embedded = [(place, layer) for place, layer in readers if isinstance(layer, keras.layers.Embedding)]
+    known = {place: layer.input_dim for place, layer in embedded if place not in reached}
     padding = {place: 0 for place, layer in embedded if layer.mask_zero}
-    padding |= {place: layer.mask_value for place, layer in looks if isinstance(layer, keras.layers.Masking)}
+    padding |= {place: layer.mask_value for place, layer in readers if isinstance(layer, keras.layers.Masking)}
     spec = _with_dtypes(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
     integer_places = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
     return AcceptedInputs(
@@ -88,11 +88,11 @@ def _as_float_images(run, layers, spec, integer_places):
     floats = {place: tf.as_dtype(keras.config.floatx()) for place in integer_places}
     dtypes = [leaf.dtype for leaf in tf.nest.flatten(_with_dtypes(spec, floats))]
     try:
-        _, moved = _trace_inputs(run, layers, spec, dtypes)
+        _, reached = _trace_inputs(run, layers, spec, dtypes)
     except (TypeError, ValueError, tf.errors.OpError):
         # The model needs integers.
         return spec
-    pictured = _with_dtypes(spec, {place: floats[place] for place in integer_places if place in moved})
+    pictured = _with_dtypes(spec, {place: floats[place] for place in integer_places if place in reached})
     return pictured if pictured != spec and _answers_alike(run, spec, pictured) else spec
 
 
@@ -103,25 +103,25 @@ def _trace_inputs(run, layers, spec, dtypes):
         list of (place of an input, layer) for the Embedding and Masking layers that get an input directly; and the
         set of the places of inputs that a gradient of the outputs reaches.
     """
-    looks, moved = [], set()
+    readers, reached = [], set()
 
-    def look(*leaves):
-        def note(layer, call, args, kwargs):
+    def trace_call(*leaves):
+        def note_reader(layer, call, args, kwargs):
             place = _input_place(args[0], leaves) if args and isinstance(layer, _LOOKING) else None
-            looks.extend([] if place is None else [(place, layer)])
+            readers.extend([] if place is None else [(place, layer)])
             return call(*args, **kwargs)
 
-        with taps.intercept(layers, note):
+        with taps.intercept(layers, note_reader):
             outputs = run(tf.nest.pack_sequence_as(spec, leaves))
         outputs = [output for output in tf.nest.flatten(outputs) if tf.is_tensor(output) and output.dtype.is_floating]
         floating = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_floating]
         slopes = tf.gradients(outputs, [leaves[place] for place in floating]) if outputs and floating else []
-        moved.update(place for place, slope in zip(floating, slopes) if slope is not None)
+        reached.update(place for place, slope in zip(floating, slopes) if slope is not None)
         return ()
 
-    wanted = [tf.TensorSpec(leaf.shape, dtype) for leaf, dtype in zip(tf.nest.flatten(spec), dtypes)]
-    tf.function(look, autograph=False).get_concrete_function(*wanted)
-    return looks, moved
+    specs = [tf.TensorSpec(leaf.shape, dtype) for leaf, dtype in zip(tf.nest.flatten(spec), dtypes)]
+    tf.function(trace_call, autograph=False).get_concrete_function(*specs)
+    return readers, reached
 
 
 def _input_place(tensor, leaves):
@@ -138,11 +138,11 @@ def _answers_alike(run, spec, other):
     rng = np.random.default_rng(0)
     drawn = [_draw_numbers(leaf, rng) for leaf in tf.nest.flatten(spec)]
     answers = []
-    for wanted in (spec, other):
-        leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(wanted))]
+    for variant in (spec, other):
+        leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(variant))]
         outputs = tf.function(lambda inputs: run(inputs), autograph=False)(tf.nest.pack_sequence_as(spec, leaves))
         answers.append([np.asarray(output, "float64") for output in tf.nest.flatten(outputs) if tf.is_tensor(output)])
-    return all(np.allclose(one, two, rtol=1e-3, atol=1e-5) for one, two in zip(*answers))
+    return all(np.allclose(first, second, rtol=1e-3, atol=1e-5) for first, second in zip(*answers))
 
 
 def _draw_numbers(leaf, rng):
@@ -195,11 +195,11 @@ def _converts_inputs(model):
 def _convert_but_floats(model):
     convert = type(model)._convert_inputs_to_tensors
 
-    def converted(flat):
+    def convert_inputs(flat):
         pairs = zip(flat, convert(model, flat))
         return [original if _is_floating(original) and not _is_floating(cast) else cast for original, cast in pairs]
 
-    return converted
+    return convert_inputs
 
 
 def _is_floating(tensor):

@@ -13,9 +13,11 @@ def channels_first(layers):
 
 def puts_channels_first(layer, tensor):
     """Whether a layer of a channels-first model has put channels first: it says so, or its output has four axes or more."""
-    said = getattr(layer, "data_format", None)
+    data_format = getattr(layer, "data_format", None)
     rank = tensor.shape.rank if tf.is_tensor(tensor) else None
-    return rank is not None and (rank > 3 and said != "channels_last" or rank == 3 and said == "channels_first")
+    return rank is not None and (
+        rank > 3 and data_format != "channels_last" or rank == 3 and data_format == "channels_first"
+    )
 
 
 def to_channels_last(tensor):

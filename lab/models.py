@@ -63,7 +63,7 @@ def load(
     Raises:
         Refused: for what is unknown, unreadable or unsafe.
     """
-    listed = class_names.read(classes)
+    names_given = class_names.read(classes)
     objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
     model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
@@ -79,8 +79,8 @@ def load(
     network = Network(
         model, name=name, preprocessing=preprocessing, classes=known, spec=_sized_spec(model, spec, size), **options
     )
-    if listed is not None:
-        network.classes = class_names.match_outputs(listed, network.outputs)
+    if names_given is not None:
+        network.classes = class_names.match_outputs(names_given, network.outputs)
     _resolve_input_range(network, channels)
     return network
 

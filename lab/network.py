@@ -19,7 +19,7 @@ import numpy as np
 
 from lab import defaults, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
-from lab.inputs import accept_inputs, allow_floats, check_input, declared, masked_steps, zero_sample
+from lab.inputs import accept_inputs, allow_floats, check_input, declared_inputs, masked_steps, zero_sample
 from lab.layers import Layer, enclosing_loop, variables, walk
 from lab.objectives import OUTPUTS, check, refuse_no_objective
 from lab.outputs import name_outputs
@@ -82,7 +82,7 @@ class Network:
         self.traces = 0
         self.halved = []
         # The inputs that the model declares; `spec` has those that the lab accepts.
-        self.declared = declared(model) if spec is None else spec
+        self.declared = declared_inputs(model) if spec is None else spec
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
@@ -572,7 +572,7 @@ class Network:
         """Trace the whole model once: layer shapes in the order of the calls, output names and heads."""
         survey = {}
 
-        def look(inputs):
+        def trace_call(inputs):
             reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._name_outputs(self.call(inputs))
@@ -589,7 +589,7 @@ class Network:
             survey["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs
 
-        tf.function(look, autograph=False).get_concrete_function(self.spec)
+        tf.function(trace_call, autograph=False).get_concrete_function(self.spec)
         # heads are activations that are taken off for logits; ends are the last activations, whatever they are.
         self.outputs, self.heads, self.ends = survey["outputs"], survey["heads"], survey["ends"]
         self.integer_outputs = {name: dtype.name for name, dtype in survey["dtypes"].items() if not dtype.is_floating}
@@ -680,8 +680,10 @@ _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "lo
 def refuse_other(network, objective):
     """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead."""
     if not isinstance(network, Network):
-        way = "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
-        raise Refused(f"This needs a Network. Received: {type(network).__name__}: {way}.")
+        hint = (
+            "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
+        )
+        raise Refused(f"This needs a Network. Received: {type(network).__name__}: {hint}.")
     refuse_no_objective(objective)
 
 

@@ -153,9 +153,9 @@ def _broadcast_numbers(rows, batch, term):
 
 def _describe_term(weight, term):
     indices = list(term.numbers[0]) if term.numbers and np.ndim(term.numbers[0]) == 1 else []
-    shown = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
+    shown_indices = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
     place = [", ".join(term.paths) or term.where] if term.where else []
-    inside = ", ".join(str(part) for part in [*place, *([shown] if indices else [])])
+    inside = ", ".join(str(part) for part in [*place, *([shown_indices] if indices else [])])
     return (f"{weight:g} * " if weight != 1 else "") + f"{term.kind}({inside})"
 
 
@@ -391,15 +391,15 @@ def refuse_no_objective(value):
     """Raise Refused for what is not an objective, and say what to type instead."""
     if isinstance(value, Objective):
         return
-    way = "lab.class_score(index)"
+    hint = "lab.class_score(index)"
     if callable(value):
-        way = "lab.custom(function, layers)"
+        hint = "lab.custom(function, layers)"
     elif isinstance(value, str):
-        way = f"lab.class_score(network.class_index({value!r}))"
+        hint = f"lab.class_score(network.class_index({value!r}))"
     elif np.ndim(value) < 2 and np.asarray(value).dtype.kind in "iu":
         index = np.asarray(value).tolist()
-        way = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
-    raise Refused(f"This needs an objective. Received: {type(value).__name__}: {way} makes one.")
+        hint = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
+    raise Refused(f"This needs an objective. Received: {type(value).__name__}: {hint} makes one.")
 
 
 def check(objective, layers, outputs):

@@ -108,8 +108,8 @@ def probabilities(network, inputs, output=None):
     """
     name = network.output_name(output)
     values = class_logits(network, inputs, name)
-    alone = network.heads[name] == "Sigmoid" and network.outputs[name][-1] != 1 and len(network.outputs[name]) > 1
-    return special.expit(values) if alone else special.softmax(values, axis=1)
+    independent = network.heads[name] == "Sigmoid" and network.outputs[name][-1] != 1 and len(network.outputs[name]) > 1
+    return special.expit(values) if independent else special.softmax(values, axis=1)
 
 
 def class_probability(network, inputs, objective):

@@ -25,10 +25,10 @@ def left_out_share(network, inputs, objective):
     """
     arrays = network.inputs(inputs)
     parts, _ = decompose(network, arrays, objective)
-    laid = [
+    sums = [
         part.reshape(len(part), -1).sum(axis=1, dtype="float64") for part in parts.values() if part.ndim == arrays.ndim
     ]
-    scores, total = routines.scores(network, arrays, objective), np.sum(laid, axis=0)
+    scores, total = routines.scores(network, arrays, objective), np.sum(sums, axis=0)
     size = np.maximum(np.abs(total), np.abs(scores))
     return (np.abs(scores - total) / np.where(size > 0, size, 1)).astype("float32")
 
@@ -83,10 +83,10 @@ def decompose(network, inputs, objective):
         biases = Biases(network.tree)
         trace = network.trace(inputs, objective.paths, interceptors=[biases])
         scores = score(objective.structure, weights, numbers, trace)
-        met = biases.met
-        slopes = tf.gradients(scores, [inputs, *(tensor for tensor, _ in met.values())])
+        records = biases.records
+        slopes = tf.gradients(scores, [inputs, *(tensor for tensor, _ in records.values())])
         parts = {"": tf.cast(inputs * slopes[0], tf.float32)}
-        for (address, (_, bias)), slope in zip(met.items(), slopes[1:]):
+        for (address, (_, bias)), slope in zip(records.items(), slopes[1:]):
             if slope is not None:
                 parts[address] = tf.cast(slope * tf.cast(bias, slope.dtype), tf.float32)
         total = tf.add_n([tf.reduce_sum(tf.reshape(part, [tf.shape(part)[0], -1]), axis=1) for part in parts.values()])
@@ -97,11 +97,11 @@ def decompose(network, inputs, objective):
 
 
 class Biases:
-    """Interceptor that keeps each layer's output before its activation, and its bias: `met`, dict of address to (tensor, bias)."""
+    """Interceptor that keeps each layer's output before its activation, and its bias: `records`, dict of address to (tensor, bias)."""
 
     def __init__(self, tree):
         self.paths = {id(layer): path for path, layer in tree.items()}
-        self.met = {}
+        self.records = {}
 
     def __call__(self, layer, call, args, kwargs):
         bias = _bias(layer)
@@ -109,9 +109,9 @@ class Biases:
             return call(*args, **kwargs)
         outputs = _preactivation(layer, call, args, kwargs)
         path, calls = self.paths[id(layer)], 0
-        while (path if not calls else f"{path}@{calls}") in self.met:
+        while (path if not calls else f"{path}@{calls}") in self.records:
             calls += 1
-        self.met[path if not calls else f"{path}@{calls}"] = (outputs, bias)
+        self.records[path if not calls else f"{path}@{calls}"] = (outputs, bias)
         activation = getattr(layer, "activation", None)
         return outputs if activation is None else activation(outputs)
 

@@ -38,11 +38,11 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
     """
     address = _address(network, layer)
     embedded, arrays, start = _inputs_and_baseline(network, inputs, baseline)
-    here, there = (routines.activations(embedded, end, address) for end in (start, arrays))
+    base_activation, activation = (routines.activations(embedded, end, address) for end in (start, arrays))
     where, weights = path_nodes(positive_integer("steps", steps), "gauss")
 
     def sample(block, indices):
-        places = where[indices].reshape(1, -1, *[1] * (here.ndim - 1))
+        places = where[indices].reshape(1, -1, *[1] * (base_activation.ndim - 1))
         points = block["from"][:, None] + places * (block["to"] - block["from"])[:, None]
         repeated = tf.nest.map_structure(lambda leaf: np.repeat(leaf[:, None], len(indices), axis=1), block["inputs"])
         return {"inputs": repeated, "at": points}, None
@@ -50,9 +50,9 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
     def explain(points, goal):
         return routines.replace_activations(embedded, points["inputs"], goal, address, points["at"], slope=True)
 
-    path = {"inputs": arrays, "from": here, "to": there}
+    path = {"inputs": arrays, "from": base_activation, "to": activation}
     sums = monte_carlo.accumulate(embedded, path, objective, steps, sample, explain, weights=weights)[0]
-    return as_float32(sums * (there - here))
+    return as_float32(sums * (activation - base_activation))
 
 
 @explainers.register(resolution="activation", complete=baselines)

@@ -237,9 +237,13 @@ def stack_baselines(arrays, references):
         raise Refused(
             "References are arrays [references, ...] in the structure of the inputs. Received: another."
         ) from error
-    if any(mine != wanted for mine, wanted, _ in sizes) or len({count for *_, count in sizes}) > 1 or not sizes[0][2]:
+    if (
+        any(shape != expected for shape, expected, _ in sizes)
+        or len({count for *_, count in sizes}) > 1
+        or not sizes[0][2]
+    ):
         raise Refused(
-            f"References are arrays [references, ...] of the inputs' shape, {[wanted for _, wanted, _ in sizes]}. Received: {[mine for mine, *_ in sizes]}."
+            f"References are arrays [references, ...] of the inputs' shape, {[expected for _, expected, _ in sizes]}. Received: {[shape for shape, *_ in sizes]}."
         )
     return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
 

@@ -104,7 +104,7 @@ def ancestors(network, layer=None):
 def _trace_layer_graph(network):
     graph = {}
 
-    def look(inputs):
+    def trace_call(inputs):
         reader = taps.Reader()
         with taps.intercept(network.tree.values(), reader):
             outputs = tf.nest.flatten(network.call(inputs))
@@ -117,7 +117,7 @@ def _trace_layer_graph(network):
         graph.update({path: _producers_of(op.inputs, producers) for op, path in producers.items()})
         graph[""] = _producers_of(outputs, producers)
 
-    tf.function(look, autograph=False).get_concrete_function(network.spec)
+    tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
     return {path: graph[path] for path in ["", *network.shapes] if path in graph}
 
 

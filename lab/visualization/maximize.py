@@ -327,12 +327,12 @@ def _start_parameters(climb, units, seed, constants, encoded):
     draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
     starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, encoded) for draw in draws]
 
-    def joined(*leaves):
+    def join(*leaves):
         rows = leaves[0] if len(leaves) == 1 else tf.stack(leaves, axis=1)
         rows = tf.reshape(rows, [-1, *leaves[0].shape[1:]])
         return rows if climb.ascent.rows is None else tf.ensure_shape(rows, [climb.ascent.rows, *rows.shape[1:]])
 
-    return tf.nest.map_structure(joined, *starts)
+    return tf.nest.map_structure(join, *starts)
 
 
 def _mean_over_views(network, climb, scoring, picture, seed):
@@ -346,10 +346,10 @@ def _mean_over_views(network, climb, scoring, picture, seed):
 
 def _score_view(network, climb, scoring, picture, seed):
     weights, costs, numbers, others, goals = scoring
-    shown = _lay_on_background(picture, seed) if climb.kind.transparent else picture
+    view = _lay_on_background(picture, seed) if climb.kind.transparent else picture
     for position, transform in enumerate(climb.transforms):
-        shown = transform(shown, tf.random.experimental.stateless_fold_in(seed, position))
-    trace = network.trace(climb.canvas.inputs(network, shown, others), climb.paths)
+        view = transform(view, tf.random.experimental.stateless_fold_in(seed, position))
+    trace = network.trace(climb.canvas.inputs(network, view, others), climb.paths)
     gains = tf.cast(score(climb.objective.structure, weights, numbers, trace), tf.float32)
     penalties = tf.zeros_like(gains)
     for place, regularizer in enumerate(climb.regularizers):
@@ -361,10 +361,10 @@ def _score_view(network, climb, scoring, picture, seed):
 def _slopes(gains, parameters, picture, climb):
     """The gradient at the parameters, of length one with `normalize`, and its magnitude at the picture, or zeros."""
     flat = tf.nest.flatten(parameters)
-    *slopes, at = tf.gradients(gains, [*flat, picture])
+    *slopes, picture_slope = tf.gradients(gains, [*flat, picture])
     if climb.normalize:
         slopes = [_normalize(slope) for slope in slopes]
-    magnitudes = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
+    magnitudes = tf.reduce_sum(tf.abs(picture_slope), axis=-1) if climb.transparency else tf.zeros_like(gains)
     return tf.nest.pack_sequence_as(parameters, slopes), magnitudes
 
 
@@ -401,8 +401,8 @@ def _repeat_rows(structure, times):
 
 
 def _cosine_rate(rate, step, steps):
-    way = tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
-    return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * way)))
+    progress = tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
+    return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * progress)))
 
 
 def _arrays(structure):

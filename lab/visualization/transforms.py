@@ -229,8 +229,8 @@ def place_view(images, rows, columns, zoom, shift, angle):
     y, x = tf.range(rows, dtype=tf.float32), tf.range(columns, dtype=tf.float32)
     source = tf.range(height, dtype=tf.float32)
     # In the first pass y is not known, but the source row is: y = ((row - top) / down - sine x) / cosine.
-    met = ((source[:, None] - top) / down - sine * x[None]) / cosine
-    columns_at = across * (cosine * (x[None] - x0) - sine * (met - y0)) + (width - 1) / 2
+    y_of_source = ((source[:, None] - top) / down - sine * x[None]) / cosine
+    columns_at = across * (cosine * (x[None] - x0) - sine * (y_of_source - y0)) + (width - 1) / 2
     rows_at = down * (cosine * y[None] + sine * x[:, None]) + top
     across_rows = _triangle_weights(columns_at, width, across / cosine)
     down_columns = _triangle_weights(rows_at, height, down * cosine)
