@@ -1,7 +1,7 @@
-"""Make a Keras network observable, ask it questions with compiled routines, and get the evidence with every answer.
+"""Observe Keras networks: explain their scores, draw what maximizes their units, and get the evidence with every result.
 
-Names are imported when they are first used, so that importing the package does not wake TensorFlow. Every method is here under
-the name it is registered by: `lab.gradcam`.
+Names are imported when they are first used, so that importing the package does not import TensorFlow. Every method is here
+under its registered name: `lab.gradcam`.
 """
 
 import importlib

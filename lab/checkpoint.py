@@ -1,4 +1,4 @@
-"""Checkpoint: a legacy torch.save file read with numpy alone, through an unpickler that knows five names and no more."""
+"""Checkpoint: a legacy torch.save file read with numpy alone, through an unpickler that accepts five names only."""
 
 import hashlib
 import pickle
@@ -15,7 +15,8 @@ _STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 def read(path, sha256):
     """The tensors of a checkpoint: dict of name to array.
 
-    Raises Refused where the file's SHA-256 is not the one expected, or where it holds anything but tensors.
+    Raises:
+        Refused: where the file's SHA-256 is not the expected one, or where it holds anything but tensors.
     """
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:

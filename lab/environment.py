@@ -1,4 +1,4 @@
-"""TensorFlow, made ready once: quiet logs, the right Keras backend, memory growth on GPUs.
+"""TensorFlow, set up once: quiet logs, the right Keras backend, memory growth on GPUs.
 
 Every module that needs TensorFlow imports it from here, so that the settings below come first.
 """
@@ -11,21 +11,21 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-_asked = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-if _asked != "tensorflow":
+_backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if _backend != "tensorflow":
     raise ImportError(
-        f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_asked}. Unset it, or set it to 'tensorflow'."
+        f"The lab needs Keras on TensorFlow. Received: KERAS_BACKEND={_backend}. Unset it, or set it to 'tensorflow'."
     )
 
 
 @contextlib.contextmanager
 def _quiet():
-    """Hold back what is written to the process's error stream; give it out only if something is raised.
+    """Hold back what is written to the process's error stream; release it only if an exception is raised.
 
-    TensorFlow's libraries write their greetings before they read any log level, so only the stream itself can be held.
+    TensorFlow's libraries write messages before they read any log level, so only the stream itself can be held back.
     """
     if sys.__stderr__ is None:
-        # No error stream at all (a service, pythonw): nothing to hold back, and its number may be that of another file.
+        # There is no error stream (a service, pythonw), and its number may belong to another file.
         yield
         return
     sys.__stderr__.flush()
@@ -67,8 +67,10 @@ def on_gpu():
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def fused(function):
-    """A traceable function compiled to one kernel by XLA, on any device: for long chains of elementwise work, which TensorFlow
-    alone would write to memory at every link. Networks stay out of it on CPUs: XLA makes depthwise convolutions 20x slower there.
+def compile_elementwise(function):
+    """A traceable function compiled to one kernel by XLA, on any device, for long chains of elementwise work.
+
+    TensorFlow alone would write to memory at every link. Networks are not compiled like this on CPUs, where XLA makes
+    depthwise convolutions 20 times slower.
     """
     return tf.function(function, autograph=False, jit_compile=True)

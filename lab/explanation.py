@@ -1,4 +1,4 @@
-"""Explanation: an explainer's maps with what was decided on the way, and what is suspicious about them."""
+"""Explanation: an explainer's maps, the options and layer that were used, and what is suspicious about them."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -18,10 +18,19 @@ from lab.objectives import OUTPUTS
 
 @dataclass(frozen=True)
 class Explanation:
-    """maps: float32 in the structure of the inputs, or [batch, rows, columns]. scores: float32 [batch], what was explained.
-    target: the objective in words. layer: the layer that was looked at, several as a list, or None. gap: float32 [batch], sum of the map minus the
-    score's difference to the baseline, for methods that promise completeness; else None. flags: per sample, a tuple of words
-    ("not finite", "all zero", "constant", and what `map_warnings` finds). head: what was taken off the output ("Softmax", ...) or None. method, options: what ran.
+    """An explainer's maps with what was decided on the way and what is suspicious about them.
+
+    Args:
+        maps: float32 in the structure of the inputs, or [batch, rows, columns].
+        scores: float32 [batch], the scores that were explained.
+        target: the objective in words.
+        layer: the address of the layer that was looked at, a list of several, or None.
+        gap: float32 [batch], the sum of the map minus the score's difference to the baseline; None for methods
+            that do not promise completeness.
+        flags: per sample, a tuple of words: "not finite", "all zero", "constant", and what `map_warnings` finds.
+        head: the activation that was taken off the output ("Softmax", ...), or None.
+        method: the name of the method that ran.
+        options: dict of the options that it ran with.
     """
 
     maps: object
@@ -38,92 +47,120 @@ class Explanation:
         from lab.thumbnails import strip
 
         maps = pooled(tf.nest.flatten(self.maps)[0])
-        shown = [np.abs(each) / (np.abs(each).max() or 1) for each in maps] if maps.ndim == 3 else []
+        images = [np.abs(map_) / (np.abs(map_).max() or 1) for map_ in maps] if maps.ndim == 3 else []
         captions = [f"{score:.3g} {', '.join(flags)}" for score, flags in zip(self.scores, self.flags)]
-        return strip([each[..., None] for each in shown], captions, f"{self.method}: {self.target}")
+        return strip([map_[..., None] for map_ in images], captions, f"{self.method}: {self.target}")
 
 
-def explain(network, inputs, objective, *, method, seed=0, **given):
-    """Explain an objective on inputs by a registered method's name or any callable `(network, inputs, objective, ...)` -> `Explanation`.
+def explain(network, inputs, objective, *, method, seed=0, **options):
+    """Explain an objective on inputs by a method.
 
-    given: options of the method. seed: for methods that draw; recorded. Raises Refused for an unknown method or option and for
-    what the method refuses, MethodFault for a method that misbehaves (`lab.isolation`) or gives what is no map.
+    Args:
+        network: a `Network`, as `lab.load` returns it.
+        inputs: arrays in the structure and shape that the network takes.
+        objective: an `Objective`, such as `lab.logit(3)`.
+        method: a registered name, or any callable `(network, inputs, objective, ...)` -> maps.
+        seed: a whole number, used by methods that draw and recorded.
+        options: the options of the method, by name.
+    Returns:
+        `Explanation`.
+    Raises:
+        Refused: for an unknown method or option, and for what the method refuses.
+        MethodFault: for a method that misbehaves (`lab.isolation`) or does not return a map.
     """
     refuse_other(network, objective)
     explainer = explainers.get(method)
-    chosen = resolve_options(explainer, network, seed, given)
+    settings = resolve_options(explainer, network, seed, options)
     arrays = network.inputs(inputs)
-    maps = attribute(explainer, network, arrays, objective, **chosen)
+    maps = attribute(explainer, network, arrays, objective, **settings)
     scores = routines.scores(network, arrays, objective)
     gap = None
     if explainers.tag(explainer, "complete"):
-        gap = (total(maps) - completeness_target(explainer, network, arrays, objective, chosen)).astype("float32")
-    found = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
+        gap = (total(maps) - completeness_target(explainer, network, arrays, objective, settings)).astype("float32")
+    warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
     return Explanation(
         maps,
         scores,
         str(objective),
-        chosen.get("layer"),
+        settings.get("layer"),
         gap,
-        tuple((*seen, *doubted) for seen, doubted in found),
-        network.heads[_output(network, objective)] if _output(network, objective) else None,
+        tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings),
+        network.heads[_output_name(network, objective)] if _output_name(network, objective) else None,
         explainers.name(explainer),
-        _plain(chosen) | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
+        _describe_options(settings)
+        | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
     )
 
 
-def completeness_target(explainer, network, inputs, objective, chosen):
-    """What a complete method's map should add up to: the score less the mean score of its baselines, float64 [batch].
+def completeness_target(explainer, network, inputs, objective, options):
+    """What a complete method's map should add up to: the score minus the mean score of its baselines.
 
-    For a method that promises nothing, of the baseline that it names, or zero.
+    A method that does not promise completeness is compared with the baseline that it names, or with zero.
+
+    Returns:
+        float64 [batch].
     """
-    seen, arrays = to_embeddings(network, inputs)
-    begun = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, chosen))
-    below = np.mean(
-        [routines.scores(seen, seen.keep(arrays, each), objective).astype("float64") for each in begun], axis=0
+    embedded, arrays = to_embeddings(network, inputs)
+    references = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, options))
+    reference_score = np.mean(
+        [
+            routines.scores(embedded, embedded.keep(arrays, reference), objective).astype("float64")
+            for reference in references
+        ],
+        axis=0,
     )
-    return routines.scores(seen, arrays, objective) - below
+    return routines.scores(embedded, arrays, objective) - reference_score
 
 
 def total(maps):
-    """The sum of each sample's map: float64 [batch]."""
+    """The sum of each sample's map.
+
+    Returns:
+        float64 [batch].
+    """
     return sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
 
 
-# A probability above this no longer moves with its logit, in float32 and for the eye.
+# A probability above this hardly changes with its logit.
 SATURATED = 0.999
 
 
 def map_warnings(explainer, network, inputs, objective):
-    """What is doubtful about explaining this objective of this network, whatever the map: tuple over samples of tuples of words.
+    """What makes explaining this objective of this network doubtful, whatever the map.
 
-    "saturated softmax": the class has more than .999, so that what a probability does says nothing. "head not linear": the
-    score leaves through an activation that is not taken off. "a softmax that could not be taken off": scores that add up to
-    one, of a model that is closed or has another softmax behind. "a sigmoid that could not be taken off": scores in 0..1 of a
-    closed model. "plain through ...": an activation that a gradient rule passes by. And what a method says of
-    itself, in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples of tuples of words.
+    "saturated softmax": the class has a probability above .999, so that its changes say nothing.
+    "head not linear": the score leaves through an activation that is not taken off.
+    "a softmax that could not be taken off": the scores add up to one. The model is closed, or another softmax follows.
+    "a sigmoid that could not be taken off": the scores of a closed model lie in 0..1.
+    "plain through ...": a gradient rule does not reach this activation.
+    A method adds its own warnings in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples.
+
+    Returns:
+        tuple over samples of tuples of words.
     """
-    own = explainers.tag(explainer, "map_warnings")
-    general = _of_the_network(explainer, network, inputs, objective)
+    method_warnings = explainers.tag(explainer, "map_warnings")
+    network_warnings = _network_warnings(explainer, network, inputs, objective)
     return (
-        general if own is None else tuple(map(sum, zip(general, own(network, inputs, objective)), itertools.repeat(())))
+        network_warnings
+        if method_warnings is None
+        else tuple(map(sum, zip(network_warnings, method_warnings(network, inputs, objective)), itertools.repeat(())))
     )
 
 
-def _of_the_network(explainer, network, inputs, objective):
-    always = tuple(_always(explainer, network, objective))
-    name, batch = _output(network, objective), len(tf.nest.flatten(inputs)[0])
+def _network_warnings(explainer, network, inputs, objective):
+    always = tuple(_constant_warnings(explainer, network, objective))
+    name, batch = _output_name(network, objective), len(tf.nest.flatten(inputs)[0])
     if name is None or len(network.outputs[name]) > 2:
         return (always,) * batch
-    always += _left_on(routines.outputs(network, inputs)[name].reshape(batch, -1), network.closed[name])
+    always += _remaining_activation(routines.outputs(network, inputs)[name].reshape(batch, -1), network.closed[name])
     if network.heads[name] is None:
         return (always,) * batch
-    sure = routines.class_probability(network, inputs, objective) > SATURATED
-    return tuple((*always, *(["saturated softmax"] if each else [])) for each in sure)
+    saturated = routines.class_probability(network, inputs, objective) > SATURATED
+    return tuple((*always, *(["saturated softmax"] if is_saturated else [])) for is_saturated in saturated)
 
 
-def _left_on(scores, closed):
-    """Words for a softmax or a sigmoid that is still on scores [batch, classes], as far as they show it: tuple of str."""
+def _remaining_activation(scores, closed):
+    """Words for a softmax or sigmoid that is still on scores [batch, classes], where the scores show it: tuple of str."""
     if not ((scores >= 0) & (scores <= 1)).all():
         return ()
     if scores.shape[1] > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
@@ -131,26 +168,30 @@ def _left_on(scores, closed):
     return ("a sigmoid that could not be taken off",) if closed else ()
 
 
-def _always(explainer, network, objective):
-    name = _output(network, objective)
+def _constant_warnings(explainer, network, objective):
+    name = _output_name(network, objective)
     if name is not None and network.ends[name] not in (None, network.heads[name]):
         yield f"head not linear: {network.ends[name]}"
     if explainers.tag(explainer, "rule"):
-        yield from (f"plain through {each}" for each in network.smooth_activations())
+        yield from (f"plain through {activation}" for activation in network.smooth_activations())
 
 
-def _output(network, objective):
-    """The output that an objective's logits are of, or None where it has none."""
+def _output_name(network, objective):
+    """The name of the output whose logits an objective uses, or None where it uses none."""
     named = [term.where for _, term in objective.terms if term.kind in OUTPUTS]
     return (named[0] or next(iter(network.heads))) if named else None
 
 
 def flags(maps):
-    """What is suspicious about each sample's map: tuple over samples of tuples of words."""
-    return tuple(tuple(_suspicions(rows)) for rows in zip(*tf.nest.flatten(maps)))
+    """What is suspicious about each sample's map.
+
+    Returns:
+        tuple over samples of tuples of words.
+    """
+    return tuple(tuple(_map_flags(rows)) for rows in zip(*tf.nest.flatten(maps)))
 
 
-def _suspicions(leaves):
+def _map_flags(leaves):
     values = np.concatenate([np.ravel(leaf) for leaf in leaves])
     if not np.isfinite(values).all():
         yield "not finite"
@@ -160,5 +201,5 @@ def _suspicions(leaves):
         yield "constant"
 
 
-def _plain(chosen):
-    return {name: value if np.ndim(value) == 0 else f"array {np.shape(value)}" for name, value in chosen.items()}
+def _describe_options(options):
+    return {name: value if np.ndim(value) == 0 else f"array {np.shape(value)}" for name, value in options.items()}

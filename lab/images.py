@@ -1,4 +1,4 @@
-"""Images: a file -> array in 0..255, whatever a camera or a scanner has put in it."""
+"""Images: a file of a camera or scanner, in any usual format -> array in 0..255."""
 
 import os
 import pathlib
@@ -20,42 +20,57 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def read(path, *, channels=3, levels=None):
-    """The image in a file: uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
+    """The image in a file, turned upright by its EXIF; the first frame of an animation.
 
-    Turned upright by its EXIF; the first frame of an animation.
+    Without `levels` whole numbers above 8 bits are divided by 65535, and floating ones by the largest of them. A warning
+    then says which levels were lost.
 
-    path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file. channels: 3 for RGB, on white where transparent, grey repeated; 1 for
-    grey; any other number for a file with as many bands (RGBA, CMYK, TIFF), which come as they are. levels: the largest
-    value of images of more than 8 bits, such as 4095 for 12 bits: all levels are kept. Without it whole numbers are
-    divided by 65535 and floating ones by the largest of them, and a warning says which levels were lost.
-    Raises Refused for a file that is missing, truncated, no image, or of more than 80 million pixels; for values that are
-    not finite, negative, or above `levels`; and for bands that cannot be had from the file.
+    Args:
+        path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file.
+        channels: 3 for RGB, on white where transparent, grey repeated; 1 for grey. Any other number needs a file
+            with as many bands (RGBA, CMYK, TIFF), which are not changed.
+        levels: the largest value of images of more than 8 bits, such as 4095 for 12 bits; all levels are kept.
+    Returns:
+        uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
+    Raises:
+        Refused: for a file that is missing, truncated, not an image, or of more than 80 million pixels; for values
+            that are not finite, negative or above `levels`; and for bands that the file does not have.
     """
     path = pathlib.Path(path)
     _refuse_levels(levels)
     if not os.path.isfile(path):
-        raise Refused(f"An image is a file. Received: {str(path)!r}, which is none.")
-    values, alpha = _opened(path, channels)
+        raise Refused(f"An image is a file. Received: {str(path)!r}, which is not a file.")
+    values, alpha = _open(path, channels)
     _refuse_bands(values.shape[-1] - (alpha and channels in (1, 3)), channels, path.name)
-    values = _scaled(values, levels, path.name)
-    image = as_channels(_on_white(values) if alpha and channels in (1, 3) else values, channels, path.name)
+    values = _scale(values, levels, path.name)
+    image = as_channels(_blend_on_white(values) if alpha and channels in (1, 3) else values, channels, path.name)
     return np.round(image).astype("uint8") if values.dtype == np.uint8 else image
 
 
 def as_channels(image, channels, name="an image"):
-    """An image [rows, columns, bands] with as many bands as a network has channels: grey repeated, or RGB as its luma.
+    """An image with as many bands as a network has channels: grey is repeated, and RGB becomes its luma.
 
-    Warns where colours are lost by it. Raises Refused where the bands are others than the channels.
+    Warns where colours are lost.
+
+    Args:
+        image: [rows, columns, bands].
+        channels: how many the network takes.
+        name: the image's name in warnings and errors.
+    Raises:
+        Refused: where the bands cannot become the channels.
     """
     bands = image.shape[-1]
     _refuse_bands(bands, channels, name)
     if bands == channels:
         return image
-    return np.repeat(image, 3, axis=-1) if bands == 1 else _grey(image, name)
+    return np.repeat(image, 3, axis=-1) if bands == 1 else _to_grey(image, name)
 
 
 def viewable(image):
-    """An image of any bands in 0..255 as one to look at: uint8 [rows, columns, 3], its first three bands, or the first repeated."""
+    """An image in 0..255 of any number of bands as one to display: uint8 [rows, columns, 3].
+
+    It has the first three bands, or the first one repeated.
+    """
     bands = image[..., :3] if image.shape[-1] > 2 else np.repeat(image[..., :1], 3, axis=-1)
     return np.round(bands).astype("uint8")
 
@@ -70,7 +85,7 @@ def _refuse_bands(bands, channels, name):
     )
 
 
-def _grey(image, name):
+def _to_grey(image, name):
     if (image == image[..., :1]).all():
         return image[..., :1]
     warnings.warn(
@@ -90,19 +105,19 @@ def _refuse_levels(levels):
 # Opening ----------------------------------------------------------------------------------------------------------------
 
 
-def _opened(path, channels):
-    """-> values as the file holds them [rows, columns, bands], and whether their last band is opacity."""
+def _open(path, channels):
+    """-> the values as the file holds them [rows, columns, bands], and whether the last band is opacity."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # A file and not its name: by name Pillow maps grey TIFFs into memory, and scrambles those that lie on their side.
+            # Open the file here: by its name Pillow maps grey TIFFs into memory, and scrambles rotated ones.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 _refuse_huge(image.height, image.width, path)
-                return _bands(image, path, channels)
+                return _read_bands(image, path, channels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name}, which has more.") from None
     except UnidentifiedImageError:
-        return _unidentified(path, channels)
+        return _read_unidentified(path, channels)
     except (OSError, SyntaxError) as error:
         raise Refused(f"An image file is whole. Received: {path.name}: {error}.") from error
 
@@ -112,42 +127,43 @@ def _refuse_huge(rows, columns, path):
         raise Refused(f"An image has at most {MOST_PIXELS:,} pixels. Received: {path.name} with {columns} x {rows}.")
 
 
-def _unidentified(path, channels):
-    """TIFFs of bands that Pillow has no mode for; nothing else."""
+def _read_unidentified(path, channels):
+    """Read a TIFF of bands for which Pillow has no mode; refuse everything else."""
     with path.open("rb") as file:
         if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return _tiff(path, channels)
+            return _read_tiff(path, channels)
     raise Refused(
         f"An image file holds {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Received: {path.name}, which Pillow does not "
         "recognize as one of them; convert it."
     )
 
 
-def _bands(image, path, channels):
+def _read_bands(image, path, channels):
     if image.format == "PNG" and ";16" in str(image.tile[0][3] if image.tile else "") and len(image.getbands()) > 1:
-        return _png(path, image.getexif().get(0x0112, 1))
+        return _read_png(path, image.getexif().get(0x0112, 1))
     if image.format == "TIFF":
-        _look_at_tags(image, path)
-        if _beyond_pillow(image, channels):
-            return _tiff(path, channels)
+        _check_tiff_tags(image, path)
+        if _exceeds_pillow(image, channels):
+            return _read_tiff(path, channels)
     return from_pillow(image, channels), False
 
 
 def from_pillow(image, channels=3):
-    """A Pillow image upright, as an array [rows, columns, bands]: RGB on white for 1 or 3 channels, or else its own bands, and
-    those of more than 8 bits, as they are.
+    """A Pillow image upright, as an array [rows, columns, bands].
+
+    For 1 or 3 channels it is RGB on white. Otherwise, and for more than 8 bits, its own bands are not changed.
     """
     upright = ImageOps.exif_transpose(image)
     plain = channels in (1, 3) and not upright.mode.startswith("I") and upright.mode != "F"
-    return _rgb(upright) if plain else np.atleast_3d(np.asarray(upright))
+    return _to_rgb(upright) if plain else np.atleast_3d(np.asarray(upright))
 
 
-def _look_at_tags(image, path):
-    """What a TIFF says of itself that Pillow passes over."""
+def _check_tiff_tags(image, path):
+    """Refuse what a TIFF's tags say and Pillow ignores: a white minimum and signed bytes. Warn of several images."""
     if image.tag_v2.get(262) == 0 and max(image.tag_v2.get(258, (1,))) > 8:
         raise Refused(
-            f"Black is the smallest value of an image. Received: {path.name}, whose white is (MINISWHITE): save it the other way "
-            "round."
+            f"Black is the smallest value of an image. Received: {path.name}, in which white is the smallest (MINISWHITE): invert "
+            "it and save it again."
         )
     if 2 in image.tag_v2.get(339, ()) and max(image.tag_v2.get(258, (1,))) <= 8:
         raise Refused(
@@ -158,14 +174,14 @@ def _look_at_tags(image, path):
         warnings.warn(f"{path.name} holds {image.n_frames} images: the first of them is read.", stacklevel=6)
 
 
-def _beyond_pillow(image, channels):
-    """Whether Pillow would cut a TIFF's colours to 8 bits, or leave out a band."""
+def _exceeds_pillow(image, channels):
+    """Whether Pillow would cut a TIFF's colours to 8 bits, or drop a band."""
     bits, samples = image.tag_v2.get(258, (1,)), image.tag_v2.get(277, 1)
     left_out = samples > len(image.getbands()) and image.mode == "RGB"
     return (samples > 1 and max(bits) > 8) or left_out or samples == channels != len(image.getbands())
 
 
-def _rgb(image):
+def _to_rgb(image):
     if image.mode in ("LAB", "HSV"):
         raise Refused(f"Images are RGB, grey or CMYK. Received: one in {image.mode}; convert it to RGB.")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -174,17 +190,17 @@ def _rgb(image):
     return np.asarray(image.convert("RGB"))
 
 
-def _png(path, orientation):
+def _read_png(path, orientation):
     """Colours of 16 bits, which Pillow would cut to 8."""
     values = cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_UNCHANGED)
     if values is None:
-        raise Refused(f"An image file is whole. Received: {path.name}, of which OpenCV reads nothing.")
+        raise Refused(f"An image file is whole. Received: {path.name}, which OpenCV cannot read.")
     values = np.atleast_3d(values)
     order = [2, 1, 0, 3][: values.shape[-1]] if values.shape[-1] > 2 else slice(None)
-    return _upright(values[..., order], orientation), values.shape[-1] in (2, 4)
+    return _turn_upright(values[..., order], orientation), values.shape[-1] in (2, 4)
 
 
-def _tiff(path, channels):
+def _read_tiff(path, channels):
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
@@ -198,7 +214,7 @@ def _tiff(path, channels):
         raise
     except Exception as error:
         raise Refused(
-            f"An image file is whole, and of a compression that is known. Received: {path.name}: {error}. "
+            f"An image file is whole, and of a known compression. Received: {path.name}: {error}. "
             "Save it uncompressed, or pip install imagecodecs."
         ) from error
     if axes not in ("YX", "YXS", "SYX"):
@@ -210,7 +226,7 @@ def _tiff(path, channels):
             stacklevel=5,
         )
         values = values[..., :3]
-    return _upright(values, orientation), alpha
+    return _turn_upright(values, orientation), alpha
 
 
 def _refuse_colours(path, kind, channels):
@@ -220,7 +236,7 @@ def _refuse_colours(path, kind, channels):
         )
 
 
-def _upright(values, orientation):
+def _turn_upright(values, orientation):
     """Rows and columns turned as EXIF's orientation (1 to 8) says."""
     values = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
     values = values[::-1] if orientation in (3, 4, 7, 8) else values
@@ -230,20 +246,20 @@ def _upright(values, orientation):
 # Scaling ----------------------------------------------------------------------------------------------------------------
 
 
-def _scaled(values, levels, name):
-    """A file's own numbers -> 0..255: uint8, or float32 where `levels` says what the largest is."""
-    _refuse_unpaintable(values, name)
+def _scale(values, levels, name):
+    """A file's values -> 0..255: uint8, or float32 where `levels` gives the largest value."""
+    _refuse_invalid_values(values, name)
     if levels is not None:
-        return _by_levels(values, levels, name)
+        return _scale_by_levels(values, levels, name)
     if values.dtype == np.uint8:
         return values
-    top = _top(values, name)
+    top = _full_scale(values, name)
     scaled = np.round(255 * np.clip(values / top, 0, 1)).astype("uint8")
     _warn_of_lost_levels(values, scaled, top, name)
     return scaled
 
 
-def _refuse_unpaintable(values, name):
+def _refuse_invalid_values(values, name):
     if values.dtype.kind not in "uif":
         raise Refused(f"An image holds whole or floating numbers. Received: {name} of {values.dtype}.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -259,7 +275,7 @@ def _refuse_unpaintable(values, name):
         )
 
 
-def _by_levels(values, levels, name):
+def _scale_by_levels(values, levels, name):
     if values.dtype == np.uint8 and levels > 255:
         warnings.warn(
             f"levels={levels:g} is for images of more than 8 bits: {name} has 8, and is taken as 0..255.", stacklevel=4
@@ -272,7 +288,7 @@ def _by_levels(values, levels, name):
     return (values * (255.0 / levels)).astype("float32")
 
 
-def _top(values, name):
+def _full_scale(values, name):
     if values.dtype.kind == "f":
         return max(float(values.max()), 1e-12)
     if values.max() > 65535:
@@ -286,21 +302,21 @@ def _warn_of_lost_levels(values, scaled, top, name):
     before, after = len(np.unique(values)), len(np.unique(scaled))
     lost = f", and its {before:,} levels became {after:,}" if after < before else ""
     if values.dtype.kind == "f" and values.any():
-        said = f"{name} holds floating values: it was divided by the largest of them, {top:g}{lost}"
+        message = f"{name} holds floating values: it was divided by the largest of them, {top:g}{lost}"
     elif lost:
-        said = f"{name} holds more than 8 bits: it was divided by {top:g}{lost}"
+        message = f"{name} holds more than 8 bits: it was divided by {top:g}{lost}"
     else:
         return
     example = "1 for values in 0..1" if values.dtype.kind == "f" else "4095 for 12 bits"
     warnings.warn(
-        f"{said}. Give levels=, the largest value that such images can hold ({example}), to keep all levels and to "
+        f"{message}. Give levels=, the largest value that such images can hold ({example}), to keep all levels and to "
         "divide all images alike.",
         stacklevel=4,
     )
 
 
-def _on_white(values):
-    """Colours over white by the last band, opacity in 0..255."""
+def _blend_on_white(values):
+    """Colours over white, with the last band as opacity in 0..255."""
     opacity = values[..., -1:].astype("float32") / 255
     blended = values[..., :-1] * opacity + 255 * (1 - opacity)
     return blended.astype("float32")

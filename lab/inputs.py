@@ -1,7 +1,7 @@
 """Inputs: what a model takes, and what the lab takes in its place.
 
-Token ids are whole numbers, also where a model declares them as floats; pictures are floats, also where a model declares them
-as whole numbers, because only then is there a gradient.
+Token ids are integers, even where a model declares them as floats. Images are floats, even where a model declares integers,
+because integers have no gradient.
 """
 
 import contextlib
@@ -13,35 +13,42 @@ from lab import taps
 from lab.environment import keras, tf
 from lab.refusal import Refused
 
-# Sides that a model leaves free, where it is tried.
+# The length of free sides in a trial run of a model.
 _SIDE = 32
 
 
-def declared(model):
-    """TensorSpecs of what a model says it takes, in its own structure, batch free; a list of one input is that input.
+def declared_inputs(model):
+    """TensorSpecs of the inputs that a model declares, in its own structure, with a free batch size.
 
-    Raises Refused where it does not say.
+    A list of one input becomes that input.
+
+    Raises:
+        Refused: where the model does not declare them.
     """
-    given = (
+    inputs = (
         getattr(model, "_inputs_struct", None)
         if not isinstance(model, keras.Sequential)
         else (model.inputs or [None])[0]
     )
-    if given is None:
+    if inputs is None:
         shape = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
         if shape is None or not all(side is None or isinstance(side, int) for side in shape):
             raise Refused(
-                f"The model does not say what it takes. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
+                f"The model does not declare its inputs. Received: {model.name}. Give lab.load(..., spec=tf.TensorSpec([None, ...], dtype))."
             )
         return tf.TensorSpec([None, *shape[1:]], model.input_dtype)
-    given = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
-    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), given)
+    inputs = inputs[0] if isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs
+    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), inputs)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What the lab takes of a model: TensorSpecs in the structure that the model declares; known, how many ids an Embedding knows
-    that looks an input up; padding, the value of the steps of an input that are masked, both by the input's place.
+class AcceptedInputs:
+    """The inputs that the lab accepts for a model.
+
+    Args:
+        spec: TensorSpecs in the structure that the model declares.
+        known: dict of an input's place to the number of ids that the Embedding behind it has.
+        padding: dict of an input's place to the value of its masked steps.
     """
 
     spec: object
@@ -49,117 +56,130 @@ class Taken:
     padding: dict = field(default_factory=dict)
 
 
-def taken(run, layers, spec):
-    """What the lab takes in place of what a model declares -> `Taken`.
+def accept_inputs(run, layers, spec):
+    """The inputs that the lab accepts in place of those that a model declares -> `AcceptedInputs`.
 
-    run: `inputs -> outputs` of the model in its own layout, floats let through. layers: the model's. spec: what it declares.
+    Args:
+        run: `inputs -> outputs` of the model in its own layout, which accepts floats.
+        layers: the model's layers.
+        spec: what the model declares.
     """
     leaves = tf.nest.flatten(spec)
     if all(leaf.dtype.is_floating for leaf in leaves) and not any(isinstance(layer, _LOOKING) for layer in layers):
-        return Taken(spec)
-    looks, moved = _traced(run, layers, spec, [leaf.dtype for leaf in leaves])
-    embedded = [(place, layer) for place, layer in looks if isinstance(layer, keras.layers.Embedding)]
-    known = {place: layer.input_dim for place, layer in embedded if place not in moved}
+        return AcceptedInputs(spec)
+    readers, reached = _trace_inputs(run, layers, spec, [leaf.dtype for leaf in leaves])
+    embedded = [(place, layer) for place, layer in readers if isinstance(layer, keras.layers.Embedding)]
+    known = {place: layer.input_dim for place, layer in embedded if place not in reached}
     padding = {place: 0 for place, layer in embedded if layer.mask_zero}
-    padding |= {place: layer.mask_value for place, layer in looks if isinstance(layer, keras.layers.Masking)}
-    spec = _retyped(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
-    whole = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
-    return Taken(_pictured(run, layers, spec, whole) if whole else spec, known, padding)
+    padding |= {place: layer.mask_value for place, layer in readers if isinstance(layer, keras.layers.Masking)}
+    spec = _with_dtypes(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
+    integer_places = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
+    return AcceptedInputs(
+        _as_float_images(run, layers, spec, integer_places) if integer_places else spec, known, padding
+    )
 
 
-# Layers that look at the inputs' own numbers.
+# Layers that read the values of the inputs.
 _LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
-def _pictured(run, layers, spec, whole):
-    """The spec with those whole-number inputs as floats that the model is as good as a function of, on which it answers alike."""
-    floats = {place: tf.as_dtype(keras.config.floatx()) for place in whole}
-    dtypes = [leaf.dtype for leaf in tf.nest.flatten(_retyped(spec, floats))]
+def _as_float_images(run, layers, spec, integer_places):
+    """The spec, with integer inputs as floats where the model has a gradient and answers floats as it answers integers."""
+    floats = {place: tf.as_dtype(keras.config.floatx()) for place in integer_places}
+    dtypes = [leaf.dtype for leaf in tf.nest.flatten(_with_dtypes(spec, floats))]
     try:
-        _, moved = _traced(run, layers, spec, dtypes)
+        _, reached = _trace_inputs(run, layers, spec, dtypes)
     except (TypeError, ValueError, tf.errors.OpError):
-        # It does with whole numbers what cannot be done with others.
+        # The model needs integers.
         return spec
-    pictured = _retyped(spec, {place: floats[place] for place in whole if place in moved})
-    return pictured if pictured != spec and _alike(run, spec, pictured) else spec
+    pictured = _with_dtypes(spec, {place: floats[place] for place in integer_places if place in reached})
+    return pictured if pictured != spec and _answers_alike(run, spec, pictured) else spec
 
 
-def _traced(run, layers, spec, dtypes):
-    """One trace with inputs of these dtypes -> which Embedding and Masking layers are given an input as it is, a list of (place of
-    the input, layer), and the places of the inputs that a gradient of the outputs reaches, a set.
+def _trace_inputs(run, layers, spec, dtypes):
+    """Trace a model once with inputs of these dtypes.
+
+    Returns:
+        list of (place of an input, layer) for the Embedding and Masking layers that get an input directly; and the
+        set of the places of inputs that a gradient of the outputs reaches.
     """
-    looks, moved = [], set()
+    readers, reached = [], set()
 
-    def look(*leaves):
-        def note(layer, call, args, kwargs):
-            place = _same(args[0], leaves) if args and isinstance(layer, _LOOKING) else None
-            looks.extend([] if place is None else [(place, layer)])
+    def trace_call(*leaves):
+        def note_reader(layer, call, args, kwargs):
+            place = _input_place(args[0], leaves) if args and isinstance(layer, _LOOKING) else None
+            readers.extend([] if place is None else [(place, layer)])
             return call(*args, **kwargs)
 
-        with taps.intercept(layers, note):
+        with taps.intercept(layers, note_reader):
             outputs = run(tf.nest.pack_sequence_as(spec, leaves))
-        outputs = [each for each in tf.nest.flatten(outputs) if tf.is_tensor(each) and each.dtype.is_floating]
+        outputs = [output for output in tf.nest.flatten(outputs) if tf.is_tensor(output) and output.dtype.is_floating]
         floating = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_floating]
         slopes = tf.gradients(outputs, [leaves[place] for place in floating]) if outputs and floating else []
-        moved.update(place for place, slope in zip(floating, slopes) if slope is not None)
+        reached.update(place for place, slope in zip(floating, slopes) if slope is not None)
         return ()
 
-    wanted = [tf.TensorSpec(leaf.shape, dtype) for leaf, dtype in zip(tf.nest.flatten(spec), dtypes)]
-    tf.function(look, autograph=False).get_concrete_function(*wanted)
-    return looks, moved
+    specs = [tf.TensorSpec(leaf.shape, dtype) for leaf, dtype in zip(tf.nest.flatten(spec), dtypes)]
+    tf.function(trace_call, autograph=False).get_concrete_function(*specs)
+    return readers, reached
 
 
-def _same(tensor, leaves):
-    """The place of the input that a tensor is, but for its dtype: int, or None."""
+def _input_place(tensor, leaves):
+    """The place of the input that a tensor is, apart from its dtype: int, or None."""
     while tf.is_tensor(tensor) and tensor.op.type in ("Cast", "Identity", "Round"):
         tensor = tensor.op.inputs[0]
     return next((place for place, leaf in enumerate(leaves) if leaf is tensor or leaf.name == tensor.name), None)
 
 
-def _alike(run, spec, other):
-    """Whether a model answers alike when drawn whole numbers are given as they are and as floats."""
+def _answers_alike(run, spec, other):
+    """Whether a model's outputs agree when random integers are given as they are and as floats."""
     if any(not (leaf.dtype.is_integer or leaf.dtype.is_floating) for leaf in tf.nest.flatten(spec)):
         return False
     rng = np.random.default_rng(0)
-    drawn = [_drawn(leaf, rng) for leaf in tf.nest.flatten(spec)]
+    drawn = [_draw_numbers(leaf, rng) for leaf in tf.nest.flatten(spec)]
     answers = []
-    for wanted in (spec, other):
-        leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(wanted))]
-        outputs = tf.function(lambda given: run(given), autograph=False)(tf.nest.pack_sequence_as(spec, leaves))
-        answers.append([np.asarray(each, "float64") for each in tf.nest.flatten(outputs) if tf.is_tensor(each)])
-    return all(np.allclose(one, two, rtol=1e-3, atol=1e-5) for one, two in zip(*answers))
+    for variant in (spec, other):
+        leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(variant))]
+        outputs = tf.function(lambda inputs: run(inputs), autograph=False)(tf.nest.pack_sequence_as(spec, leaves))
+        answers.append([np.asarray(output, "float64") for output in tf.nest.flatten(outputs) if tf.is_tensor(output)])
+    return all(np.allclose(first, second, rtol=1e-3, atol=1e-5) for first, second in zip(*answers))
 
 
-def _drawn(leaf, rng):
+def _draw_numbers(leaf, rng):
     shape = [2, *(side or _SIDE for side in leaf.shape[1:])]
     return rng.integers(0, min(256, leaf.dtype.max), shape) if leaf.dtype.is_integer else rng.normal(size=shape)
 
 
-def _retyped(spec, dtypes):
+def _with_dtypes(spec, dtypes):
     leaves = [
         tf.TensorSpec(leaf.shape, dtypes.get(place, leaf.dtype)) for place, leaf in enumerate(tf.nest.flatten(spec))
     ]
     return tf.nest.pack_sequence_as(spec, leaves)
 
 
-def masked(leaf, value):
-    """Which numbers of an input belong to masked steps: bool, in its shape. ids: those that are the value; floats: the steps all
-    of whose numbers are.
+def masked_steps(leaf, value):
+    """Which numbers of an input belong to masked steps: bool, in its shape.
+
+    Masked ids equal the value; a masked step of floats has the value in all its numbers.
     """
     equal = tf.equal(leaf, tf.cast(value, leaf.dtype))
     return tf.reduce_all(equal, axis=-1, keepdims=True) & tf.ones_like(equal) if leaf.dtype.is_floating else equal
 
 
 @contextlib.contextmanager
-def floats_let_through(layers):
-    """While open, models do not turn floats into the whole numbers that they declare."""
+def allow_floats(layers):
+    """While open, models do not convert floats to the integers that they declare."""
     models = [getattr(layer, "_functional", None) or layer for layer in layers]
-    own = [(model, "_convert_inputs_to_tensors", _letting_through(model)) for model in models if _converts(model)]
-    # A Sequential casts floats, and floats alone, to the dtype of its InputLayer, before it is called.
+    patches = [
+        (model, "_convert_inputs_to_tensors", _convert_but_floats(model)) for model in models if _converts_inputs(model)
+    ]
+    # A Sequential casts floats (and only floats) to the dtype of its InputLayer before it is called.
     firsts = [layer._layers[0] for layer in layers if isinstance(layer, keras.Sequential) and layer._layers]
-    own += [(first, "_dtype", keras.config.floatx()) for first in firsts if isinstance(first, keras.layers.InputLayer)]
-    before = [(part, name, part.__dict__.get(name)) for part, name, _ in own]
-    for part, name, value in own:
+    patches += [
+        (first, "_dtype", keras.config.floatx()) for first in firsts if isinstance(first, keras.layers.InputLayer)
+    ]
+    before = [(part, name, part.__dict__.get(name)) for part, name, _ in patches]
+    for part, name, value in patches:
         part.__dict__[name] = value
     try:
         yield
@@ -168,45 +188,52 @@ def floats_let_through(layers):
             part.__dict__.pop(name) if value is None else part.__dict__.update({name: value})
 
 
-def _converts(model):
+def _converts_inputs(model):
     return hasattr(model, "_convert_inputs_to_tensors")
 
 
-def _letting_through(model):
+def _convert_but_floats(model):
     convert = type(model)._convert_inputs_to_tensors
 
-    def converted(flat):
+    def convert_inputs(flat):
         pairs = zip(flat, convert(model, flat))
-        return [own if _floating(own) and not _floating(whole) else whole for own, whole in pairs]
+        return [original if _is_floating(original) and not _is_floating(cast) else cast for original, cast in pairs]
 
-    return converted
+    return convert_inputs
 
 
-def _floating(tensor):
+def _is_floating(tensor):
     return tf.is_tensor(tensor) and tensor.dtype.is_floating
 
 
-def blank(spec):
+def zero_sample(spec):
     """One sample of zeros."""
     return tf.zeros([1, *(side or 1 for side in spec.shape[1:])], spec.dtype)
 
 
-def checked(array, spec, place, own, known=None):
+def check_input(array, spec, place, declared_spec, known=None):
     """An input as an array of the dtype that the lab takes.
 
-    own: the spec that the model declares. known: how many ids its Embedding knows. Raises Refused for a wrong shape or dtype, ids that are no whole numbers or do not
-    fit, an empty batch, NaN and infinity.
+    Args:
+        array: the input.
+        spec: what the lab takes.
+        place: the input's name in errors.
+        declared_spec: what the model declares.
+        known: how many ids its Embedding has, or None.
+    Raises:
+        Refused: for a wrong shape or dtype, ids that are not whole numbers or out of range, an empty batch, NaN
+            and infinity.
     """
     array = np.asarray(array)
-    if own.dtype == tf.string or array.dtype.kind in "US":
+    if declared_spec.dtype == tf.string or array.dtype.kind in "US":
         raise Refused(
-            f"Text is explained behind its lookup. Received: strings for {place}: make a model of what follows the TextVectorization or StringLookup, and give it the ids that this makes of the strings."
+            f"Text is explained behind its lookup. Received: strings for {place}. Make a model of the layers after the TextVectorization or StringLookup, and give it the ids of the strings."
         )
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
     if not spec.shape.is_compatible_with(array.shape):
         raise Refused(
-            f"Inputs have the shape that the {'lab' if own.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_turned(array, spec, own)}"
+            f"Inputs have the shape that the {'lab' if declared_spec.shape != spec.shape else 'model'} takes, {tuple(spec.shape)}. Received: {array.shape} for {place}.{_layout_hint(array, spec, declared_spec)}"
         )
     if not len(array):
         raise Refused(f"A batch holds at least one sample. Received: none for {place}.")
@@ -215,15 +242,15 @@ def checked(array, spec, place, own, known=None):
     )
     if bad:
         raise Refused(f"Inputs are finite numbers. Received: NaN or infinity in {place}, samples {bad[:8]}.")
-    # Pictures that the model takes as whole numbers may be anything between, on a path or in noise.
-    if spec.dtype.is_integer or (own.dtype.is_integer and array.dtype.kind in "iu"):
-        _refuse_unfit(array, own.dtype if own.dtype.is_integer else spec.dtype, place, known)
+    # Images that a model declares as integers may have values in between, on a path or with noise.
+    if spec.dtype.is_integer or (declared_spec.dtype.is_integer and array.dtype.kind in "iu"):
+        _refuse_out_of_range(array, declared_spec.dtype if declared_spec.dtype.is_integer else spec.dtype, place, known)
     return array.astype(spec.dtype.as_numpy_dtype, copy=False)
 
 
-def _turned(array, spec, own):
-    """The way out for a picture in a channels-first model's own layout."""
-    if own.shape == spec.shape or not own.shape.is_compatible_with(array.shape):
+def _layout_hint(array, spec, declared_spec):
+    """What to type for an image in a channels-first model's own layout."""
+    if declared_spec.shape == spec.shape or not declared_spec.shape.is_compatible_with(array.shape):
         return ""
     axes = ", ".join(str(axis) for axis in (0, *range(2, array.ndim), 1))
     return (
@@ -231,8 +258,8 @@ def _turned(array, spec, own):
     )
 
 
-def _refuse_unfit(array, dtype, place, known):
-    """Raise Refused for numbers that a whole-number dtype would cut or wrap, and for ids that no Embedding knows."""
+def _refuse_out_of_range(array, dtype, place, known):
+    """Raise Refused for numbers that an integer dtype would cut or wrap, and for ids that the Embedding does not have."""
     if array.dtype.kind not in "iub" and (array != np.round(array)).any():
         raise Refused(
             f"The model takes whole numbers, {dtype.name}. Received: {array[array != np.round(array)].flat[0]} in {place}."

@@ -1,4 +1,4 @@
-"""Labels: names, indices or rows of 0 and 1, as data sets have them -> which classes are right for each sample."""
+"""Labels: names, indices or rows of 0 and 1, as data sets have them -> which classes are correct for each sample."""
 
 import numpy as np
 
@@ -7,55 +7,60 @@ from lab.registry import nearest
 
 
 def correct_classes(labels, count, names=None):
-    """Which classes are right for each sample -> bool [samples, classes].
+    """Which classes are correct for each sample.
 
-    labels: one a sample, [samples] or [samples, 1]: a class name, an index, or an index as text or as a whole float; or rows
-    [samples, classes] of 0 and 1, one-hot or with several classes right or none; or a list of names a sample. count: how
-    many classes there are, 2 for a network of one unit, of which 1 is the unit's. names: the classes' names, or None.
-    Raises Refused for what is no class, with the nearest names, and for rows of another length or of shares.
+    Args:
+        labels: one a sample, [samples] or [samples, 1]: a class name, an index, or an index as text or as a whole
+            float. Or rows [samples, classes] of 0 and 1, with any number of correct classes. Or a list of names a sample.
+        count: how many classes there are; 2 for a network of one unit, which is class 1.
+        names: the classes' names, or None.
+    Returns:
+        bool [samples, classes].
+    Raises:
+        Refused: for an unknown class (the nearest names are given), and for rows of another length or of fractions.
     """
-    rows = _rows(labels)
+    rows = _as_rows(labels)
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
-        return _hot(rows, count)
+        return _check_rows(rows, count)
     if not len(rows):
         raise Refused("Labels have at least one sample. Received: none.")
     correct = np.zeros((len(rows), count), bool)
-    index_of = _lookup(count, names)
+    index_of = _make_lookup(count, names)
     for sample, row in enumerate(rows):
         for label in row if isinstance(row, (list, tuple, set, frozenset, np.ndarray)) else [row]:
             correct[sample, index_of(label)] = True
     return correct
 
 
-def _rows(labels):
-    """Labels as an array of numbers [samples] or [samples, classes], or as a list of what each sample has."""
+def _as_rows(labels):
+    """Labels as an array of numbers [samples] or [samples, classes], or as a list with the labels of each sample."""
     listed = labels if hasattr(labels, "shape") else list(labels)
     try:
         array = np.asarray(listed)
     except ValueError:
-        # Lists of names of several lengths.
+        # Lists of names of different lengths.
         return list(listed)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim not in (1, 2):
         raise Refused(f"Labels are one a sample, or rows [samples, classes]. Received: an array {array.shape}.")
-    # A list of numbers and texts becomes one of texts: what was given is read instead.
+    # numpy turns a list of numbers and texts into texts, so the original list is read.
     return array if array.dtype.kind in "biuf" else list(array if hasattr(labels, "shape") else listed)
 
 
-def _hot(rows, count):
+def _check_rows(rows, count):
     if rows.shape[1] != count:
         raise Refused(f"A row of labels has one number a class, {count}. Received: rows of {rows.shape[1]}.")
     if not np.isin(rows, (0, 1)).all():
         raise Refused(
-            f"A row of labels has 0 and 1. Received: {rows[~np.isin(rows, (0, 1)).all(axis=1)][0][:8].tolist()}. Of shares or "
-            "smoothed labels, labels.argmax(axis=1) is the class."
+            f"A row of labels has 0 and 1. Received: {rows[~np.isin(rows, (0, 1)).all(axis=1)][0][:8].tolist()}. For "
+            "smoothed labels give labels.argmax(axis=1)."
         )
     return rows.astype(bool)
 
 
-def _lookup(count, names):
-    """-> function from a label to its index; each label is looked up once."""
+def _make_lookup(count, names):
+    """-> function from a label to its index, which looks up each label once."""
     exact = {name: index for index, name in enumerate(names or [])}
     lowered = {}
     for name, index in exact.items():
@@ -75,7 +80,7 @@ def _index(label, count, exact, lowered):
     if isinstance(label, bytes):
         label = label.decode("utf-8", "replace")
     if isinstance(label, str):
-        return _named(label.strip(), count, exact, lowered)
+        return _index_of_name(label.strip(), count, exact, lowered)
     number = np.asarray(label)
     if number.ndim or number.dtype.kind not in "biuf" or number != np.round(number) or not 0 <= number < count:
         last = " Classes count from 0." if number.ndim == 0 and number.dtype.kind in "iuf" and number == count else ""
@@ -83,8 +88,8 @@ def _index(label, count, exact, lowered):
     return int(number)
 
 
-def _named(label, count, exact, lowered):
-    """A name as it stands, then without regard to case, then as an index: a class may be called "7"."""
+def _index_of_name(label, count, exact, lowered):
+    """The index of a name: as it stands, then without regard to case, then as an index, because a class may be called "7"."""
     if label in exact:
         return exact[label]
     alike = lowered.get(label.lower(), ())

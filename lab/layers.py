@@ -1,14 +1,14 @@
 """Layer paths: every layer of a Keras model under a name that says where it is.
 
-`walk(model) -> {path: layer}`. A child of a Functional or Sequential model is named by its `layer.name`, any other by
-the attribute, list index or dict key that holds it.
+`walk(model) -> {path: layer}`. A child of a Functional or Sequential model is named by its `layer.name`. Any other is
+named by the attribute, list index or dict key that holds it.
 """
 
 from dataclasses import dataclass
 
 from lab.environment import keras
 
-# Wrappers that run the inner layer inside a loop, where a trace records one step and not the whole.
+# Wrappers that run the inner layer inside a loop, where a trace records one step only.
 LOOPS = (keras.layers.TimeDistributed, keras.layers.RNN, keras.layers.Bidirectional)
 
 
@@ -24,25 +24,25 @@ class Layer:
 
 
 def walk(model):
-    """All layers below a model, parents before children: dict of path to layer, the model itself under ''."""
-    found = {"": model}
-    seen = {id(model)}
-    _descend(model, "", found, seen)
-    return found
+    """All layers of a model, parents before children: dict of path to layer, the model itself under ''."""
+    tree = {"": model}
+    visited = {id(model)}
+    _descend(model, "", tree, visited)
+    return tree
 
 
-def _descend(parent, prefix, found, seen):
+def _descend(parent, prefix, tree, visited):
     for name, child in _children(parent):
-        if id(child) in seen:
+        if id(child) in visited:
             continue
-        seen.add(id(child))
-        path = _free(f"{prefix}/{name}" if prefix else name, found)
-        found[path] = child
-        _descend(child, path, found, seen)
+        visited.add(id(child))
+        path = _unique_path(f"{prefix}/{name}" if prefix else name, tree)
+        tree[path] = child
+        _descend(child, path, tree, visited)
 
 
-def _free(path, taken):
-    """The path itself, or with the first number that makes it new (Keras does not forbid two layers of one name)."""
+def _unique_path(path, taken):
+    """The path, with a number where another layer has it already: Keras does not forbid two layers of one name."""
     count, free = 1, path
     while free in taken:
         count, free = count + 1, f"{path}#{count + 1}"
@@ -56,12 +56,12 @@ def _children(parent):
     named = {}
     # A layer's own attributes before those that Keras and TensorFlow keep for themselves.
     for attribute in sorted(vars(parent), key=lambda name: name.startswith("_")):
-        for name, layer in _held(attribute, vars(parent)[attribute]):
+        for name, layer in _held_layers(attribute, vars(parent)[attribute]):
             named.setdefault(id(layer), name)
     return [(named.get(id(layer), layer.name), layer) for layer in direct]
 
 
-def _held(name, value):
+def _held_layers(name, value):
     """Layers that an attribute holds, directly or in lists and dicts: yields (name, layer)."""
     if name in ("_layers", "_functional", "_metrics") or name.startswith("_self_"):
         return
@@ -69,13 +69,13 @@ def _held(name, value):
         yield name, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _held(f"{name}/{key}", item)
+            yield from _held_layers(f"{name}/{key}", item)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _held(f"{name}/{index}", item)
+            yield from _held_layers(f"{name}/{index}", item)
 
 
-def looped(path, layers):
+def enclosing_loop(path, layers):
     """The path of the wrapper that runs a layer inside a loop, or None."""
     parts = path.split("/")
     for length in range(1, len(parts)):
@@ -87,8 +87,8 @@ def looped(path, layers):
 
 def variables(layers):
     """The own variables of each layer: dict of 'path/name' to keras.Variable."""
-    found = {}
+    named = {}
     for path, layer in layers.items():
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
-            found[_free(f"{path}/{variable.name}" if path else variable.name, found)] = variable
-    return found
+            named[_unique_path(f"{path}/{variable.name}" if path else variable.name, named)] = variable
+    return named

@@ -1,36 +1,38 @@
-"""Layout: where channels lie. Inside the lab they are last; a channels-first model is given, and gives, arrays that are turned on the way.
+"""Layout: where channels lie. Inside the lab they are last, and arrays of a channels-first model are transposed.
 
-Tensors are turned on their path through the network, and not beside it, so that gradients at what was read are those of the model.
+Tensors are transposed on their path through the network, so that gradients at tensors that were read are those of the model.
 """
 
 from lab.environment import tf
 
 
 def channels_first(layers):
-    """Whether a model computes with channels before positions: any of its layers says so: bool."""
+    """Whether any layer of a model says that channels come before positions: bool."""
     return any(getattr(layer, "data_format", None) == "channels_first" for layer in layers)
 
 
-def turned(layer, tensor):
-    """Whether a layer of a channels-first model has put channels first here: said by itself, or meant by four axes or more: bool."""
-    said = getattr(layer, "data_format", None)
+def puts_channels_first(layer, tensor):
+    """Whether a layer of a channels-first model has put channels first: it says so, or its output has four axes or more."""
+    data_format = getattr(layer, "data_format", None)
     rank = tensor.shape.rank if tf.is_tensor(tensor) else None
-    return rank is not None and (rank > 3 and said != "channels_last" or rank == 3 and said == "channels_first")
+    return rank is not None and (
+        rank > 3 and data_format != "channels_last" or rank == 3 and data_format == "channels_first"
+    )
 
 
-def last(tensor):
+def to_channels_last(tensor):
     """Channels from the second axis to the last."""
     return tf.transpose(tensor, [0, *range(2, len(tensor.shape)), 1])
 
 
-def first(tensor):
+def to_channels_first(tensor):
     """Channels from the last axis to the second."""
     rank = len(tensor.shape)
     return tf.transpose(tensor, [0, rank - 1, *range(1, rank - 1)])
 
 
-def spec_last(spec):
-    """The TensorSpec of an image or volume of a channels-first model as the lab takes it; others as they are."""
+def spec_channels_last(spec):
+    """The TensorSpec of a channels-first model's image or volume, with channels last; others as they are."""
     if len(spec.shape) < 4:
         return spec
     batch, channels, *positions = spec.shape

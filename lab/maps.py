@@ -29,15 +29,26 @@ def max_abs(maps):
 
 
 def pooled(maps, pooling="total"):
-    """Maps of image inputs without their channel axis: [batch, rows, columns, channels] -> [batch, rows, columns].
+    """Maps of image inputs without their channel axis.
 
-    Maps that have no channel axis ([batch, rows, columns], CAM) come back as they are.
+    Args:
+        maps: [batch, rows, columns, channels], or [batch, rows, columns] (CAM), which are returned as they are.
+        pooling: the name of a pooling or a function.
+    Returns:
+        [batch, rows, columns].
     """
     return maps if maps.ndim < 4 else poolings.get(pooling)(maps)
 
 
 def resized(maps, *extent):
-    """Maps [batch, ...] at another resolution, one number for each axis of positions, linear, signs kept: float32 [batch, *extent]."""
+    """Maps at another resolution, by linear interpolation, with their signs kept.
+
+    Args:
+        maps: [batch, ...].
+        extent: one number for each axis of positions.
+    Returns:
+        float32 [batch, *extent].
+    """
     if maps.ndim != len(extent) + 1:
         raise Refused(f"A map is resized to as many axes as it has. Received: {maps.shape[1:]} for {extent}.")
     if maps.shape[1:] == extent:
@@ -46,5 +57,5 @@ def resized(maps, *extent):
         # The same numbers as skimage's, in a tenth of the time.
         return tf.image.resize(maps[..., None].astype("float32"), extent, "bilinear").numpy()[..., 0]
     return np.stack(
-        [resize(each.astype("float64"), extent, order=1, mode="edge", anti_aliasing=False) for each in maps]
+        [resize(map_.astype("float64"), extent, order=1, mode="edge", anti_aliasing=False) for map_ in maps]
     ).astype("float32")

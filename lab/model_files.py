@@ -1,4 +1,4 @@
-"""Model files: a `.keras` or `.h5` file, or a SavedModel's folder -> Keras model; what cannot be read is refused with its whole reason."""
+"""Model files: a `.keras` or `.h5` file, or a SavedModel's folder -> Keras model. Errors give the whole reason."""
 
 import json
 import os
@@ -16,8 +16,13 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 def read(path, allow_code=False, custom_objects=None):
     """The Keras model in a file or in a SavedModel's folder.
 
-    allow_code: read what carries Python code. custom_objects: dict of name to class or function that the file needs. Raises
-    Refused for what is no such file, broken, unsafe, without its model, or of classes that Keras does not know.
+    Args:
+        path: the file or folder.
+        allow_code: whether to read files that carry Python code.
+        custom_objects: dict of name to class or function that the file needs.
+    Raises:
+        Refused: for a path that is no such file, or a file that is broken, unsafe, without its model, or of classes
+            that Keras does not know.
     """
     if os.path.isdir(path):
         return _saved_model(path, allow_code)
@@ -27,13 +32,13 @@ def read(path, allow_code=False, custom_objects=None):
             path, compile=False, safe_mode=not allow_code, custom_objects=custom_objects or None
         )
     except Exception as error:
-        raise Refused(f"{path.name} could not be read: {_reason(error)}{_way_out(path, str(error))}") from error
+        raise Refused(f"{path.name} could not be read: {_reason(error)}{_hint(path, str(error))}") from error
 
 
 def _refuse_no_model(path):
-    """Refuse by name and content what Keras would wait for, or refuse in words that lead nowhere."""
+    """Refuse by name and content the files for which Keras would wait, or whose error would not help."""
     if not os.path.isfile(path):
-        raise Refused(f"A model is a file or a folder. Received: {str(path)!r}, which is none.")
+        raise Refused(f"A model is a file or a folder. Received: {str(path)!r}, which is neither.")
     if path.suffix not in SUFFIXES:
         raise Refused(f"A model file is a .keras or .h5 file, in small letters. Received: {path.name!r}.")
     archive, tree = zipfile.is_zipfile(path), h5py.is_hdf5(path)
@@ -47,8 +52,8 @@ def _refuse_no_model(path):
         raise Refused(f"{path.name} could not be read: {other}.")
     if tree and path.suffix != ".keras" and _only_weights(path):
         raise Refused(
-            f"A model file holds a model and its weights. Received: {path.name}, which holds weights alone: build the model, "
-            "model.load_weights(path), and give lab.load the model or what model.save('model.keras') wrote."
+            f"A model file holds a model and its weights. Received: {path.name}, which holds weights alone. Build the model, "
+            "call model.load_weights(path), and give lab.load the model."
         )
 
 
@@ -61,18 +66,18 @@ def _only_weights(path):
 
 
 def _reason(error):
-    """The whole of Keras's reason in one line, the innermost first, less the configurations that it prints."""
-    parts = [_line(part) for part in str(error).split("Exception encountered:")]
+    """The whole of Keras's reason in one line, the innermost first, without the configurations that it prints."""
+    parts = [_plain_line(part) for part in str(error).split("Exception encountered:")]
     return " ".join(part for part in reversed(parts) if part) or type(error).__name__
 
 
-def _line(text):
+def _plain_line(text):
     plain = re.sub(r"(Full object config: |using config=|config=)\{.*", "", text, flags=re.DOTALL)
     words = " ".join(plain.split())
     return words if not words or words[-1] in ".!?" else f"{words}."
 
 
-def _way_out(path, reason):
+def _hint(path, reason):
     if "unsafe" in reason or "Lambda" in reason or "safe_mode" in reason:
         return " It carries Python code: --allow-code (allow_code=True) loads it all the same."
     if re.search(r"Could not locate|Unknown (layer|object|\w+ function)", reason):
@@ -103,10 +108,10 @@ def _keras_version(path):
 
 
 def _saved_model(path, allow_code):
-    """A SavedModel behind its serving signature, as a Keras model of one layer; what is inside stays closed."""
+    """A SavedModel's serving signature as a Keras model of one layer, whose inside cannot be observed."""
     if not (path / "saved_model.pb").is_file():
         raise Refused(
-            f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is none."
+            f"A model is a .keras or .h5 file, or a SavedModel's folder. Received: the folder {path}, which is not a SavedModel."
         )
     if not allow_code:
         raise Refused(f"A SavedModel carries code: --allow-code (allow_code=True) runs it. Received: {path}.")

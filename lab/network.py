@@ -1,7 +1,7 @@
 """Network: a Keras model made observable, without cutting or copying it.
 
     network = Network(model)
-    network.layers()                      what there is to look at
+    network.layers()                      every layer, with its path and shape
     network.trace(inputs, reads=[path])   inside a tf.function: outputs, logits and activations
     with network.weights(state): ...      other weights in place, put back on leaving
 
@@ -19,21 +19,21 @@ import numpy as np
 
 from lab import defaults, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
-from lab.inputs import blank, checked, declared, floats_let_through, masked, taken
-from lab.layers import Layer, looped, variables, walk
+from lab.inputs import accept_inputs, allow_floats, check_input, declared_inputs, masked_steps, zero_sample
+from lab.layers import Layer, enclosing_loop, variables, walk
 from lab.objectives import OUTPUTS, check, refuse_no_objective
-from lab.outputs import named
+from lab.outputs import name_outputs
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.text import refuse_text
 
 GIB = 1 << 30
-# Seconds that a thread waits for another one's swapped weights: a check swaps for less at a time.
+# Seconds that a thread waits while another one has swapped the weights. A check swaps for less at a time.
 PATIENCE = 20
 
 
 class Trace:
-    """What one forward pass of a network computed, as graph tensors: `outputs` and `activations`, by name and by path."""
+    """The graph tensors of one forward pass: `outputs` by name and `activations` by path."""
 
     def __init__(self, outputs, activations, folded, turned=False):
         self.outputs = outputs
@@ -42,19 +42,26 @@ class Trace:
         self.turned = turned
 
     def logits(self, name=None):
-        """The pre-softmax (or pre-sigmoid) tensor of an output, [batch, classes]; the output itself where its head is linear."""
+        """The pre-softmax or pre-sigmoid tensor of an output, [batch, classes]; the output itself where its head is linear."""
         output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
-        found = taps.preactivation(output, heads_only=True)[0]
-        return layout.last(found) if self.turned and len(found.shape) > 3 else found
+        logits = taps.preactivation(output, heads_only=True)[0]
+        return layout.to_channels_last(logits) if self.turned and len(logits.shape) > 3 else logits
 
 
 class Network:
-    """A Keras 3 model with what the lab knows of it.
+    """A Keras 3 model that the lab can observe.
 
-    model: any built Keras model. preprocessing: `lab.preprocessing.Preprocessing` or None (inputs are given ready-made).
-    classes: list of class names or None. memory: bytes that one chunk of work may take. fold: whether BatchNormalization is
-    folded into the convolution before it. jit: XLA on or off; None: on where there is a GPU. spec: TensorSpecs of the inputs
-    for a model that does not say what it takes. A channels-first model is given images with channels last, and so are its maps.
+    A channels-first model is given images with channels last, and its maps have channels last too.
+
+    Args:
+        model: any built Keras model.
+        name: str; None: the model's name.
+        preprocessing: `lab.preprocessing.Preprocessing`, or None where inputs are given ready-made.
+        classes: list of class names, or None.
+        memory: bytes that one chunk of work may take.
+        fold: whether each BatchNormalization is folded into the convolution before it.
+        jit: whether XLA is used; None: only where there is a GPU.
+        spec: TensorSpecs of the inputs, for a model that does not declare them.
     """
 
     def __init__(
@@ -68,125 +75,152 @@ class Network:
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
         self.compiled = {}
-        self._found = {}
+        self._lazy = {}
         # Held while weights are swapped and while a routine runs, so that no thread sees another's weights.
-        # Shared with what sees this network from elsewhere: the lock, and the threads that keep other weights in it.
+        # An `Embedded` network shares the lock, and the list of threads that have swapped the weights.
         self.lock, self._swapping = threading.RLock(), []
         self.traces = 0
         self.halved = []
-        # What the model says it takes; `spec` is what the lab takes in its place.
-        self.declared = declared(model) if spec is None else spec
+        # The inputs that the model declares; `spec` has those that the lab accepts.
+        self.declared = declared_inputs(model) if spec is None else spec
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
-        self.taken = taken(self._run, self.tree.values(), self.declared)
-        accepted = self.taken.spec
-        self.spec = tf.nest.map_structure(layout.spec_last, accepted) if self.channels_first else accepted
+        self.accepted = accept_inputs(self._run, self.tree.values(), self.declared)
+        spec = self.accepted.spec
+        self.spec = tf.nest.map_structure(layout.spec_channels_last, spec) if self.channels_first else spec
         self.variables = variables(self.tree)
-        self._held = snapshot.held(self.tree)
+        self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
         self._survey()
 
     def __repr__(self):
         return f"Network({self.name!r}, {len(self.layers())} layers, {self.model.count_params():,} parameters)"
 
-    # What there is ------------------------------------------------------------------------------------------------------
+    # Properties ----------------------------------------------------------------------------------------------------------
 
     def layers(self):
-        """Every layer that runs, in order of its last call: list of `Layer` (path, type, shape, parameters, calls)."""
+        """Every layer that runs, in the order of its last call.
+
+        Returns:
+            list of `Layer` (path, type, shape, parameters, calls).
+        """
         return list(self._layers.values())
 
     @property
     def size(self):
-        """Rows and columns of the one image that the network takes, alone or beside other inputs: (int, int), or None."""
-        if self.picture is None:
+        """Rows and columns of the network's one image input, which may have other inputs beside it: (int, int), or None."""
+        if self.image_place is None:
             return None
-        rows, columns = self.places()[self.picture][1].shape[1:3]
+        rows, columns = self.places()[self.image_place][1].shape[1:3]
         return None if None in (rows, columns) else (rows, columns)
 
     @property
-    def picture(self):
-        """Which input, in flattened order, is the one image [batch, rows, columns, channels] that the network takes: int, or None."""
+    def image_place(self):
+        """The place of the one image input [batch, rows, columns, channels] among the flattened inputs: int, or None."""
         images = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 4]
         return images[0] if len(images) == 1 else None
 
-    def beside(self, pictures, table):
-        """Inputs of a network that takes one image and one table: images as `preprocess` gives them and rows [images, columns].
+    def with_table(self, images, table):
+        """The inputs of a network that takes one image and one table.
 
-        Raises Refused for a network of other inputs.
+        Args:
+            images: as `preprocess` returns them.
+            table: rows [images, columns].
+        Raises:
+            Refused: for a network of other inputs.
         """
         tables = [place for place, (_, spec) in enumerate(self.places()) if len(spec.shape) == 2]
-        if len(self.places()) != 2 or self.picture is None or len(tables) != 1:
+        if len(self.places()) != 2 or self.image_place is None or len(tables) != 1:
             raise Refused(
-                f"A table lies beside images where a network takes one image and one table. Received: {self.name}, which takes {self._taken_words()}."
+                f"A table is for networks that take one image and one table. Received: {self.name}, which takes {self._describe_inputs()}."
             )
         leaves = [table, table]
-        leaves[self.picture] = pictures
+        leaves[self.image_place] = images
         return self.inputs(tf.nest.pack_sequence_as(self.spec, leaves))
 
     @property
     def shapes(self):
-        """Output shape by address, every later call of a shared layer under `path@k`: dict of str to tuple."""
+        """Output shape by address, dict of str to tuple; later calls of a shared layer are under `path@k`."""
         return self._shapes
 
     def preprocess(self, images, *, fit="squash"):
-        """RGB images in 0..255 (any size; one, a list or a batch) -> inputs of the network, float32 [images, rows, columns, channels]."""
-        if self.picture is None:
+        """Convert RGB images to inputs of the network.
+
+        Args:
+            images: one image, a list or a batch, in 0..255 and of any size.
+            fit: "squash" or "crop", how images are brought to the network's size.
+        Returns:
+            float32 [images, rows, columns, channels].
+        """
+        if self.image_place is None:
             raise Refused(
-                f"Images are given to a network that takes one image. Received: {self.name}, which takes {self._taken_words()}. Give such arrays themselves, in Python: lab.explain(network, arrays, ...)."
+                f"Images are for networks that take one image. Received: {self.name}, which takes {self._describe_inputs()}. Give arrays in Python: lab.explain(network, arrays, ...)."
             )
         return self._preprocessing().preprocess(images, self.size, fit=fit)
 
     def deprocess(self, inputs):
-        """Inputs of the network -> RGB images in 0..255, float32 of the same shape."""
+        """Convert inputs of the network to RGB images in 0..255, float32 of the same shape."""
         return self._preprocessing().deprocess(inputs)
 
     def output_name(self, name=None):
-        """The name of an output: str; the first where None is given. Raises Refused for an unknown one."""
+        """The name of an output, or of the first one where None is given: str.
+
+        Raises:
+            Refused: for an unknown name.
+        """
         if name is not None and name not in self.outputs:
             raise Refused(f"Unknown output of {self.name}. Received: {name!r}. {nearest(name, self.outputs)}")
         return next(iter(self.outputs)) if name is None else name
 
     def two_classes(self, output=None):
-        """Whether an output is one unit (at each position) that tells two classes apart: a sigmoid, or one with two class names."""
+        """Whether an output is one unit (at each position) for two classes: a sigmoid, or a unit with two class names."""
         name = self.output_name(output)
-        return _units(self.outputs[name]) == 1 and (self.heads[name] == "Sigmoid" or self._names_fit(name, 2))
+        return _unit_count(self.outputs[name]) == 1 and (self.heads[name] == "Sigmoid" or self._names_fit(name, 2))
 
     def _names_fit(self, output, count):
-        """Whether the class names are so many and of this output, and not of another that has as many units: bool."""
-        others = [_units(shape) for name, shape in self.outputs.items() if name != output]
-        return len(self.classes or ()) == count and (_units(self.outputs[output]) == count or count not in others)
+        """Whether there are as many class names as `count`, and they belong to this output and not to another of as many units."""
+        others = [_unit_count(shape) for name, shape in self.outputs.items() if name != output]
+        return len(self.classes or ()) == count and (_unit_count(self.outputs[output]) == count or count not in others)
 
     @property
     def binary(self):
-        """Whether the first output is one unit that tells two classes apart, a sigmoid or one with two class names: bool."""
+        """Whether the first output is one unit for two classes, a sigmoid or a unit with two class names: bool."""
         return len(next(iter(self.outputs.values()))) < 3 and self.two_classes()
 
     def classes_in(self, output=None):
-        """How many classes an output tells apart: int, 2 for one sigmoid unit; None where the model leaves it free."""
-        return 2 if self.two_classes(output) else _units(self.outputs[self.output_name(output)])
+        """How many classes an output has: int, 2 for one sigmoid unit; None where the model leaves the number free."""
+        return 2 if self.two_classes(output) else _unit_count(self.outputs[self.output_name(output)])
 
     @property
     def class_count(self):
-        """How many classes the first output tells apart: int, or None where the model leaves it free."""
+        """How many classes the first output has: int, or None where the model leaves the number free."""
         return self.classes_in()
 
     def names_in(self, output=None):
-        """The names of an output's classes: list of str, or None where the names are of another output, or none are known."""
+        """The class names of an output: list of str, or None where none are known or they belong to another output."""
         count = self.classes_in(output)
         fit = len(self.outputs) == 1 or count is None or self._names_fit(self.output_name(output), count)
         return self.classes if fit else None
 
     def class_index(self, name, output=None):
-        """The index of a class of an output given its name, its index, or its index as text: int.
+        """The index of a class of an output.
 
-        Raises Refused with the nearest names for an unknown one, for a name that several classes have, and out of range.
+        Args:
+            name: the class's name, its index, or its index as text.
+            output: the output's name; None: the first.
+        Returns:
+            int.
+        Raises:
+            Refused: for an unknown name (the nearest are named), a name that several classes have, and an index out of range.
         """
         names, count = self.names_in(output) or [], self.classes_in(output)
-        places = _called(names, name) if isinstance(name, str) else []
+        places = _indices_named(names, name) if isinstance(name, str) else []
         if len(places) > 1:
-            raise Refused(f"A class is named without doubt. Received: {name!r}, the name of {places}: give the index.")
-        index = places[0] if places else _index(name)
+            raise Refused(
+                f"A class name must be unique. Received: {name!r}, the name of the classes {places}: give the index."
+            )
+        index = places[0] if places else _as_index(name)
         if index is None:
             raise Refused(f"Unknown class of {self.name}. Received: {name!r}. {nearest(name, names)}")
         if count is not None and not 0 <= index < count:
@@ -194,73 +228,87 @@ class Network:
         return index
 
     def class_name(self, index, output=None):
-        """The name of a class of an output: str; its index where it has none."""
+        """The name of a class of an output: str; its index as text where it has no name."""
         names = self.names_in(output) or ()
         return names[index] if index < len(names) else str(index)
 
     def check(self, objective):
-        """Raise Refused for what is no objective, or one that asks for a layer, class or channel that the network lacks."""
+        """Check that an objective can be asked of this network.
+
+        Raises:
+            Refused: for what is no objective, and for one with a layer, class or channel that the network lacks.
+        """
         refuse_other(self, objective)
-        self._refuse_whole(objective)
+        self._refuse_integer_output(objective)
         check(objective, self._shapes, self.outputs)
 
-    def _refuse_whole(self, objective):
-        """Raise Refused for an objective of an output of whole numbers, such as the number of the class that was chosen."""
+    def _refuse_integer_output(self, objective):
+        """Raise Refused for an objective of an integer output, such as an argmax."""
         for _, term in objective.terms:
             name = (term.where or next(iter(self.outputs))) if term.kind in OUTPUTS else None
-            if name in self.whole:
+            if name in self.integer_outputs:
                 raise Refused(
-                    f"A score that can be explained is a floating number. Received: {term.kind}(...) of {name!r}, {self.whole[name]}. Explain what it is chosen from, the layer {self.last_hidden()!r}: lab.neuron({self.last_hidden()!r}, index)."
+                    f"Only a floating number can be explained. Received: {term.kind}(...) of {name!r}, {self.integer_outputs[name]}. Explain the layer that it is computed from: lab.neuron({self.last_hidden()!r}, index)."
                 )
 
-    def inputs(self, given):
-        """Inputs as arrays of the dtypes that the lab takes, in the network's own structure, checked.
+    def inputs(self, inputs):
+        """Check inputs and convert them to arrays of the dtypes that the lab takes, in the network's own structure.
 
-        Raises Refused for a wrong structure, a wrong shape, an empty batch, NaN or infinity, and ids that do not fit.
+        Raises:
+            Refused: for a wrong structure or shape, an empty batch, NaN or infinity, and ids out of range.
         """
         refuse_text(self)
-        flat, own = self._flatten(given), tf.nest.flatten(self.declared)
+        flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
         arrays = [
-            checked(array, spec, name, said, self.taken.known.get(place))
-            for place, (array, (name, spec), said) in enumerate(zip(flat, self.places(), own))
+            check_input(array, spec, name, declared_spec, self.accepted.known.get(place))
+            for place, (array, (name, spec), declared_spec) in enumerate(zip(flat, self.places(), declared_specs))
         ]
         if len({len(array) for array in arrays}) > 1:
             raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
         return tf.nest.pack_sequence_as(self.spec, arrays)
 
-    def masks(self, given):
-        """Inside a trace or out: which numbers of each input are of masked steps, list over flattened inputs of bool tensors or None."""
-        padding = self.taken.padding
+    def masks(self, inputs):
+        """Which numbers of each input belong to masked steps, inside a trace or outside.
+
+        Returns:
+            list over flattened inputs of bool tensors, or None for an input without a mask.
+        """
+        padding = self.accepted.padding
         return [
-            masked(leaf, padding[place]) if place in padding else None
-            for place, leaf in enumerate(tf.nest.flatten(given))
+            masked_steps(leaf, padding[place]) if place in padding else None
+            for place, leaf in enumerate(tf.nest.flatten(inputs))
         ]
 
-    def kept(self, given):
-        """Which numbers of the inputs stay as they are, whatever is changed: those of padding and masked steps.
+    def kept_mask(self, inputs):
+        """Which numbers of the inputs must not change: those of padding and of masked steps.
 
-        -> bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
+        Returns:
+            bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
         """
-        if not self.taken.padding:
+        if not self.accepted.padding:
             return None
-        given = tf.nest.map_structure(tf.convert_to_tensor, given)
-        pairs = zip(self.masks(given), tf.nest.flatten(given))
+        inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        pairs = zip(self.masks(inputs), tf.nest.flatten(inputs))
         leaves = [np.zeros(leaf.shape, bool) if mask is None else mask.numpy() for mask, leaf in pairs]
-        return tf.nest.pack_sequence_as(given, leaves)
+        return tf.nest.pack_sequence_as(inputs, leaves)
 
-    def keep(self, given, changed):
-        """Changed inputs, but with the masked steps of the given ones as they were: arrays in their structure."""
-        kept = self.kept(given)
-        return changed if kept is None else tf.nest.map_structure(np.where, kept, given, changed)
+    def keep(self, inputs, changed):
+        """The changed inputs, with the masked steps of the original inputs put back: arrays in their structure."""
+        kept = self.kept_mask(inputs)
+        return changed if kept is None else tf.nest.map_structure(np.where, kept, inputs, changed)
 
-    # Looking inside -----------------------------------------------------------------------------------------------------
+    # Tracing ------------------------------------------------------------------------------------------------------------
 
     def trace(self, inputs, reads=(), interceptors=None, replaced=None):
-        """Run the model on graph tensors while its layers are tapped -> `Trace`. Only inside a tf.function.
+        """Run the model on graph tensors while its layers are tapped; only inside a tf.function.
 
-        reads: layer addresses (`path`, or `path@k` for call k of a shared layer) whose outputs are kept.
-        interceptors: replaces the folding of BatchNormalization by others of `lab.taps`.
-        replaced: dict of address to a tensor that goes on in place of what the layer there made.
+        Args:
+            inputs: tensors in the structure that the network takes.
+            reads: addresses of layers whose outputs are kept; `path@k` is call k of a shared layer.
+            interceptors: interceptors of `lab.taps` that are used in place of the folding of BatchNormalization.
+            replaced: dict of address to a tensor that replaces the output of the layer there.
+        Returns:
+            `Trace`.
         """
         reader = self._reader()
         for address in (*reads, *(replaced or ())):
@@ -269,64 +317,80 @@ class Network:
             exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
             interceptors = [taps.Folder(exempt)] if self.fold else []
         if replaced:
-            interceptors = [taps.Replacer(self._by_layer(replaced), self._turning), *interceptors]
+            interceptors = [
+                taps.Replacer(self._index_replacements(replaced), self._channels_first_check),
+                *interceptors,
+            ]
         with taps.intercept(self.tree.values(), reader, *interceptors):
-            outputs = self._named(self.call(inputs))
-        folded = sum(getattr(each, "folded", 0) for each in interceptors)
+            outputs = self._name_outputs(self.call(inputs))
+        folded = sum(getattr(interceptor, "folded", 0) for interceptor in interceptors)
         read = {address: self._read(address, reader) for address in reads}
         return Trace(outputs, read, folded, self.channels_first)
 
     def _reader(self):
-        return taps.Reader(self._turning)
+        return taps.Reader(self._channels_first_check)
 
     @property
-    def _turning(self):
-        """`(layer, tensor) -> bool`, whether a layer has put channels first there; None where none does."""
-        return layout.turned if self.channels_first else None
+    def _channels_first_check(self):
+        """`(layer, tensor) -> bool`, whether a layer's output has channels first; None where no output has."""
+        return layout.puts_channels_first if self.channels_first else None
 
-    def _by_layer(self, replaced):
-        found = {}
+    def _index_replacements(self, replaced):
+        replacements = {}
         for address, tensor in replaced.items():
             path, _, call = address.partition("@")
-            found[id(self.tree[path]), int(call or 0)] = tensor
-        return found
+            replacements[id(self.tree[path]), int(call or 0)] = tensor
+        return replacements
 
     def _read(self, address, reader):
         path, _, call = address.partition("@")
         outputs = reader.outputs.get(id(self.tree[path]), [])
         tensor = outputs[int(call or 0)] if int(call or 0) < len(outputs) else None
-        loop = looped(path, self.tree)
+        loop = enclosing_loop(path, self.tree)
         if loop or not reader.sees(tensor):
             reason = (
                 f"it runs inside the loop of {loop!r}, whose own output can be read"
                 if loop
-                else "it does not run in this pass, runs inside a loop, or gives several arrays"
+                else "it does not run in this pass, runs inside a loop, or returns several arrays"
             )
-            raise Refused(f"A layer is read where it gives one array per call. Received: {address!r}: {reason}.")
+            raise Refused(f"A layer can be read if it returns one array per call. Received: {address!r}: {reason}.")
         return tensor
 
     def last_spatial(self):
-        """The address of the last layer with positions, [batch, ..., channels], as many axes as the input has, or of the last
-        tokens that hold the patches of a picture and move the outputs. Raises Refused if none.
+        """The address of the last layer with positions, or of the last tokens that hold the patches of an image.
+
+        The layer's output is [batch, ..., channels] with as many axes as the input. Tokens count where they influence the outputs.
+
+        Raises:
+            Refused: where there is none.
         """
-        if "spatial" not in self._found:
-            self._found["spatial"] = defaults.spatial(self)
-        return self._found["spatial"]
+        if "spatial" not in self._lazy:
+            self._lazy["spatial"] = defaults.last_spatial(self)
+        return self._lazy["spatial"]
 
     @property
     def grids(self):
-        """The layers whose tokens hold the patches of a picture: dict of address to `lab.tokens.Grid`."""
-        if "grids" not in self._found:
-            self._found["grids"] = tokens.grids(self, defaults.candidates(self))
-        return self._found["grids"]
+        """The layers whose tokens hold the patches of an image: dict of address to `lab.tokens.Grid`."""
+        if "grids" not in self._lazy:
+            self._lazy["grids"] = tokens.grids(self, defaults.candidates(self))
+        return self._lazy["grids"]
 
     def last_hidden(self):
-        """The address of the last layer before what makes the outputs, whatever its axes. Raises Refused if none."""
-        return defaults.hidden(self)
+        """The address of the last layer before the outputs, whatever its axes.
+
+        Raises:
+            Refused: where there is none.
+        """
+        return defaults.last_hidden(self)
 
     def default_layer(self, resolution):
-        """The layer that a method looks at by itself: str. resolution: the method's tag, "layer" (a CAM needs positions) or
-        "activation" (the last layer with positions, or the last hidden one of a network without any).
+        """The address of the layer that a method uses where none is named.
+
+        Args:
+            resolution: the method's tag. "layer": the last layer with positions, as a CAM needs. "activation": the
+                same, or the last hidden layer of a network without positions.
+        Returns:
+            str.
         """
         try:
             return self.last_spatial()
@@ -336,25 +400,32 @@ class Network:
         return self.last_hidden()
 
     def smooth_activations(self):
-        """Names of activation functions inside that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
-        names = {getattr(layer, "activation", None) for layer in self.tree.values()}
-        return sorted({each.__name__ for each in names if each is not None} - _RULED)
+        """Names of activation functions that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
+        activations = {getattr(layer, "activation", None) for layer in self.tree.values()}
+        return sorted({activation.__name__ for activation in activations if activation is not None} - _RULED)
 
     def refuse_unknown(self, address):
-        """Raise Refused for the address of no layer, with the nearest ones."""
+        """Raise Refused for an address that no layer has, and name the nearest ones."""
         if not isinstance(address, str):
             raise Refused(f"A layer is named by its address. Received: {address!r}. {nearest('', self.readable)}")
         path, at, call = address.partition("@")
         if path not in self.tree or not path or (at and not call.isdecimal()):
             raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
 
-    def spatial(self, address, axes=None):
-        """The address itself. Raises Refused for an unknown layer, and for one without positions (axes=2: without rows and columns)."""
+    def check_positions(self, address, axes=None):
+        """The address itself, once its layer has been checked for positions.
+
+        Args:
+            address: the address of a layer.
+            axes: how many axes of positions it must have (2: rows and columns); None: any number.
+        Raises:
+            Refused: for an unknown layer, and for one without such positions.
+        """
         self.refuse_unknown(address)
-        if not defaults.has_extent(self._shapes.get(address), None if axes is None else axes + 2):
+        if not defaults.has_positions(self._shapes.get(address), None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
             raise Refused(
-                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.offered(self)}"
+                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.describe_candidates(self)}"
             )
         return address
 
@@ -366,32 +437,38 @@ class Network:
 
     @contextlib.contextmanager
     def weights(self, state):
-        """While open the named variables hold other values; on leaving, whatever happens, their own again (`intact` verifies it).
+        """While open, the named variables hold other values; on leaving they get their own back, whatever happens.
 
-        state: dict of variable name to array of the variable's shape. Raises Refused for unknown names and wrong shapes.
+        `intact` verifies that they do.
+
+        Args:
+            state: dict of variable name to array of the variable's shape.
+        Raises:
+            Refused: for unknown names and wrong shapes.
         """
         self._check_state(state)
-        with self.alone():
-            own = self.state(state)
+        with self.exclusive():
+            before = self.state(state)
             self._swapping.append(threading.get_ident())
             try:
                 self._assign(state)
                 yield self
             finally:
-                self._assign(own)
+                self._assign(before)
                 self._swapping.pop()
 
     @contextlib.contextmanager
-    def alone(self):
-        """While open, no other thread asks the network or changes its weights.
+    def exclusive(self):
+        """While open, no other thread runs the network or changes its weights.
 
-        Raises Refused where another thread keeps other weights in it for long: it may be waiting for this one.
+        Raises:
+            Refused: where another thread keeps other weights in it for long, because it may be waiting for this one.
         """
         started = time.monotonic()
         while not self.lock.acquire(timeout=0.1):
             if self._swapping and time.monotonic() - started > PATIENCE:
                 raise Refused(
-                    f"A network that holds other weights is asked by the thread that swapped them. Received: a question to {self.name} from another thread, for {PATIENCE} seconds: ask in one thread."
+                    f"While weights are swapped, only the thread that swapped them can run the network. Received: a call of {self.name} from another thread, for {PATIENCE} seconds. Use one thread."
                 )
         try:
             yield
@@ -399,36 +476,45 @@ class Network:
             self.lock.release()
 
     def snapshot(self):
-        """What the network is now, for `restore`: its variables (states, seeds and an optimizer's too), how its layers compute, what is
-        trained, and what the lab knows of it.
+        """What the network is now, for `restore`.
 
-        Nothing is copied: it costs some milliseconds.
+        A snapshot covers its variables (states, seeds and an optimizer's too), how its layers compute, what is
+        trained, and what the lab knows of it. Nothing is copied: it costs some milliseconds.
         """
-        with self.alone():
-            return snapshot.taken(self, self._held)
+        with self.exclusive():
+            return snapshot.take(self, self._held)
 
     def restore(self, before):
-        """Put back whatever is not what it was in a snapshot -> the names of what differed, list of str, empty if nothing did."""
-        with self.alone():
-            return snapshot.restored(self, before)
+        """Put back whatever differs from a snapshot.
+
+        Returns:
+            list of str, the names of what differed; empty if nothing did.
+        """
+        with self.exclusive():
+            return snapshot.restore(self, before)
 
     @property
     def wiring(self):
-        """What its layers compute with beside their variables: a part of the key of every trace."""
+        """What its layers compute with besides their variables; it is a part of the key of every trace."""
         return snapshot.wiring(self.tree)
 
     @contextlib.contextmanager
     def intact(self):
-        """Raise RuntimeError on leaving if any weight differs from what it was on entering (one hash before, one after)."""
+        """On leaving, raise RuntimeError if any weight differs from what it was on entering.
+
+        It takes one hash before and one after.
+        """
         before = self.fingerprint()
         yield before
         if self.fingerprint() != before:
-            raise RuntimeError(
-                f"The weights of {self.name} are not what they were: something kept a change it should have undone."
-            )
+            raise RuntimeError(f"The weights of {self.name} are not what they were: a change was not undone.")
 
     def adopt(self, state):
-        """Make these the network's own weights, for good. Raises Refused for unknown names and wrong shapes."""
+        """Make these the network's own weights, for good.
+
+        Raises:
+            Refused: for unknown names and wrong shapes.
+        """
         self._check_state(state)
         self._assign(state)
 
@@ -455,25 +541,27 @@ class Network:
                     f"A weight keeps its shape. Received: {np.shape(value)} for {name!r} of {tuple(self.variables[name].shape)}."
                 )
 
-    # Making ready -------------------------------------------------------------------------------------------------------
+    # Setup --------------------------------------------------------------------------------------------------------------
 
     def _build(self):
         if not self.model.built or not self.model.weights:
-            self.model(tf.nest.map_structure(blank, self.declared), training=False)
+            self.model(tf.nest.map_structure(zero_sample, self.declared), training=False)
 
-    def call(self, given):
-        """What the Keras model gives for inputs as the lab has them, with channels last. Only inside a tf.function.
+    def call(self, inputs):
+        """The Keras model's outputs for inputs as the lab has them, with channels last; only inside a tf.function.
 
-        Every call starts from reset states, and none is kept.
+        Every call starts from reset states, and no state is kept.
         """
         if self.channels_first:
-            given = tf.nest.map_structure(lambda leaf: layout.first(leaf) if len(leaf.shape) > 3 else leaf, given)
-        return self._run(tf.nest.map_structure(_as_declared, given, self.declared))
+            inputs = tf.nest.map_structure(
+                lambda leaf: layout.to_channels_first(leaf) if len(leaf.shape) > 3 else leaf, inputs
+            )
+        return self._run(tf.nest.map_structure(_as_declared, inputs, self.declared))
 
-    def _run(self, given):
+    def _run(self, inputs):
         layers = self.tree.values()
-        with floats_let_through(layers), taps.stateless(layers):
-            return self.model(given, training=False)
+        with allow_floats(layers), taps.stateless(layers):
+            return self.model(inputs, training=False)
 
     def _refuse_nan(self):
         for name, variable in self.variables.items():
@@ -481,67 +569,67 @@ class Network:
                 raise Refused(f"Weights are finite numbers. Received: NaN or infinity in {name!r} of {self.name}.")
 
     def _survey(self):
-        """One tapped trace of the whole model: layer shapes in the order of the calls, output names and heads."""
-        seen = {}
+        """Trace the whole model once: layer shapes in the order of the calls, output names and heads."""
+        survey = {}
 
-        def look(inputs):
+        def trace_call(inputs):
             reader = self._reader()
             with taps.intercept(self.tree.values(), reader):
-                outputs = self._named(self.call(inputs))
+                outputs = self._name_outputs(self.call(inputs))
             _refuse_writes(reader.graph)
-            seen["reader"] = {key: [_shape(each) for each in calls] for key, calls in reader.outputs.items()}
-            seen["order"] = reader.order
-            made_of = Trace(outputs, {}, 0, self.channels_first)
-            logits = {name: made_of.logits(name) for name in outputs}
-            seen["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
-            seen["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
-            seen["readable"], seen["leading"] = self._reached(reader, list(logits.values()))
-            seen["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
-            seen["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
-            seen["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
+            survey["reader"] = {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()}
+            survey["order"] = reader.order
+            trace = Trace(outputs, {}, 0, self.channels_first)
+            logits = {name: trace.logits(name) for name in outputs}
+            survey["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
+            survey["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
+            survey["readable"], survey["leading"] = self._readable_addresses(reader, list(logits.values()))
+            survey["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
+            survey["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
+            survey["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
             return outputs
 
-        tf.function(look, autograph=False).get_concrete_function(self.spec)
-        # heads are taken off when a logit is asked for; ends is whatever activation made each output.
-        self.outputs, self.heads, self.ends = seen["outputs"], seen["heads"], seen["ends"]
-        self.whole = {name: dtype.name for name, dtype in seen["dtypes"].items() if not dtype.is_floating}
-        # Outputs of a function that was saved without its layers, behind which nothing can be seen.
-        self.closed = seen["closed"]
-        self._layers = self._rows(seen["reader"], seen["order"])
+        tf.function(trace_call, autograph=False).get_concrete_function(self.spec)
+        # heads are activations that are taken off for logits; ends are the last activations, whatever they are.
+        self.outputs, self.heads, self.ends = survey["outputs"], survey["heads"], survey["ends"]
+        self.integer_outputs = {name: dtype.name for name, dtype in survey["dtypes"].items() if not dtype.is_floating}
+        # Outputs of a function that was saved without its layers, whose inside cannot be read.
+        self.closed = survey["closed"]
+        self._layers = self._layer_rows(survey["reader"], survey["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
-                _addresses(path, seen["reader"][id(self.tree[path])]) for path in self._layers
+                _addresses(path, survey["reader"][id(self.tree[path])]) for path in self._layers
             )
         )
 
-        # Addresses that can be read, and those of them that lead to what the model gives out.
-        self.readable = [address for address in self._shapes if address in seen["readable"]]
-        self.leading = seen["leading"]
+        # Addresses that can be read, and those of them that lead to the outputs.
+        self.readable = [address for address in self._shapes if address in survey["readable"]]
+        self.leading = survey["leading"]
 
-    def _reached(self, reader, outputs):
+    def _readable_addresses(self, reader, outputs):
         tensors = {
             address: tensor
             for path, layer in self.tree.items()
             for address, tensor in _addresses(path, reader.outputs.get(id(layer), []) if path else [])
-            if defaults.readable(path, tensor, reader, self.tree)
+            if defaults.is_readable(path, tensor, reader, self.tree)
         }
-        return set(tensors), defaults.leading(tensors, outputs)
+        return set(tensors), defaults.addresses_leading_to(tensors, outputs)
 
-    def _rows(self, shapes, order):
+    def _layer_rows(self, shapes, order):
         last = {key: position for position, key in enumerate(order)}
         paths = sorted(
             (path for path in self.tree if path and id(self.tree[path]) in last),
             key=lambda path: last[id(self.tree[path])],
         )
-        return {path: self._row(path, self.tree[path], shapes[id(self.tree[path])]) for path in paths}
+        return {path: self._layer_row(path, self.tree[path], shapes[id(self.tree[path])]) for path in paths}
 
-    def _row(self, path, layer, calls):
+    def _layer_row(self, path, layer, calls):
         return Layer(path, type(layer).__name__, calls[0], layer.count_params() if layer.built else 0, len(calls))
 
     def sample_bytes(self):
         """Rough bytes that one sample takes in a forward and backward pass: int.
 
-        Half of what the layers put out is alive at once: measured 39 MB for EfficientNet-Lite0's 79.
+        Half of the layers' outputs are alive at once: measured 39 MB for EfficientNet-Lite0's 79.
         """
         sizes = [
             int(np.prod([side or 1 for side in shape[1:]]))
@@ -550,21 +638,23 @@ class Network:
         ]
         return 2 * max(1, sum(sizes))
 
-    def _named(self, given):
-        return named(given, list(getattr(self.model, "output_names", None) or []))
+    def _name_outputs(self, outputs):
+        return name_outputs(outputs, list(getattr(self.model, "output_names", None) or []))
 
-    def _flatten(self, given):
+    def _flatten(self, inputs):
         try:
-            tf.nest.assert_same_structure(self.spec, tf.nest.map_structure(lambda _: 0, given, expand_composites=False))
+            tf.nest.assert_same_structure(
+                self.spec, tf.nest.map_structure(lambda _: 0, inputs, expand_composites=False)
+            )
         except (TypeError, ValueError):
             flat = tf.nest.flatten(self.spec)
-            alone = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
-            if len(flat) == 1 and not isinstance(alone, (dict, list, tuple)):
-                return [alone]
+            single = inputs[0] if isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs
+            if len(flat) == 1 and not isinstance(single, (dict, list, tuple)):
+                return [single]
             raise Refused(
-                f"Inputs come in the structure that the model takes, {_words(self.spec)}. Received: {_words(given)}."
+                f"Inputs come in the structure that the model takes, {_describe_structure(self.spec)}. Received: {_describe_structure(inputs)}."
             ) from None
-        return tf.nest.flatten(given)
+        return tf.nest.flatten(inputs)
 
     def places(self):
         """Every input by name, in flattened order: list of (name, TensorSpec)."""
@@ -572,7 +662,7 @@ class Network:
             ("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)
         ]
 
-    def _taken_words(self):
+    def _describe_inputs(self):
         return ", ".join(f"{name} {tuple(spec.shape)}" for name, spec in self.places())
 
     def _preprocessing(self):
@@ -583,29 +673,31 @@ class Network:
         return self.preprocessing
 
 
-# Activations that a gradient rule reaches, and those that are none or a head.
+# Activations that a gradient rule reaches, and those that need none.
 _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
 
 
 def refuse_other(network, objective):
-    """Raise Refused for what is no Network, and for what is no objective, with what to type instead."""
+    """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead."""
     if not isinstance(network, Network):
-        way = "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
-        raise Refused(f"The lab asks a Network. Received: {type(network).__name__}: {way}.")
+        hint = (
+            "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
+        )
+        raise Refused(f"This needs a Network. Received: {type(network).__name__}: {hint}.")
     refuse_no_objective(objective)
 
 
 def _refuse_writes(graph):
-    """Raise Refused where a call of the model writes to a variable of TensorFlow's, past the lab."""
+    """Raise Refused where calling the model writes to a tf.Variable that the lab does not track."""
     writes = [op.name for op in graph.get_operations() if op.type.startswith("Assign") and "Variable" in op.type]
     if writes:
         raise Refused(
-            f"A question leaves a model as it was. Received: one that writes to a tf.Variable when it is called ({writes[0]}): let the layer hold it by self.add_weight(..., trainable=False)."
+            f"A call must not change a model. Received: a model that writes to a tf.Variable ({writes[0]}). Create it with self.add_weight(..., trainable=False)."
         )
 
 
 def _as_declared(leaf, spec):
-    """Ids in the dtype that the model takes; pictures stay floats."""
+    """Ids in the dtype that the model takes; images stay floats."""
     return leaf if leaf.dtype.is_floating else tf.cast(leaf, spec.dtype)
 
 
@@ -622,25 +714,25 @@ def _flatten_with_path(structure):
     return keras.tree.flatten_with_path(structure) if isinstance(structure, (dict, list, tuple)) else [((), structure)]
 
 
-def _units(shape):
-    """How many units an output of a shape has (at each position): int, 1 for [batch]; None where that is free."""
+def _unit_count(shape):
+    """How many units an output of a shape has (at each position): int, 1 for [batch]; None where the number is free."""
     return shape[-1] if len(shape) > 1 else 1
 
 
-def _called(names, name):
-    """The indices of the classes of a name, as it is written or else whatever its capitals."""
+def _indices_named(names, name):
+    """The indices of the classes of a name, matched exactly, or else without regard to case."""
     exact = [index for index, other in enumerate(names) if other == name]
     return exact or [index for index, other in enumerate(names) if other.lower() == name.lower()]
 
 
-def _index(name):
-    """A class's index given as a whole number or its text: int, or None."""
+def _as_index(name):
+    """A class's index given as a whole number or as its text: int, or None."""
     if isinstance(name, (numbers.Real, np.bool_)) and float(name).is_integer():
         return int(name)
     return int(name) if isinstance(name, str) and name.isdecimal() else None
 
 
-def _words(structure):
+def _describe_structure(structure):
     if isinstance(structure, dict):
         return "a dict of " + ", ".join(structure)
     if isinstance(structure, (list, tuple)):

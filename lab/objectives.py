@@ -1,7 +1,7 @@
 """Objective: (activations, inputs) -> one score per sample.
 
-A frozen sum of weighted terms. `+`, `-`, `*` with numbers and objectives make new objectives and mean what they say.
-Indices, weights and directions travel as tensors, so that only the *structure* of an objective is ever traced.
+A frozen sum of weighted terms. `+`, `-`, `*` with numbers and objectives make new objectives.
+Indices, weights and directions are passed as tensors, so that only the *structure* of an objective is traced.
 An index list has one entry per sample: its length is 1 or the batch's.
 """
 
@@ -18,7 +18,7 @@ register = objectives.register
 
 # Kinds that are read from an output of the model, before its softmax; all others are read from layers.
 OUTPUTS = ("logit", "class_score", "region", "token")
-# Those of them that ask for a class of an output [batch, classes].
+# Those of them that score a class of an output [batch, classes].
 CLASSES = ("logit", "class_score")
 
 
@@ -26,8 +26,12 @@ CLASSES = ("logit", "class_score")
 class Term:
     """One thing to score: its kind, the layer path or output name where it is read, and its numbers, one row a sample.
 
-    `linear=True` reads what goes into the layer's activation function, where a dead ReLU still has a gradient. A term of kind
-    "custom" reads several layers and scores them by its own `function`.
+    Args:
+        kind: the name of the objective, such as "logit".
+        where: a layer path, an output name or None; a tuple of paths for kind "custom".
+        numbers: tuple of rows of indices, vectors or weights.
+        linear: whether to read what goes into the layer's activation function, where a dead ReLU has a gradient.
+        function: the score function of kind "custom", which reads several layers.
     """
 
     kind: str
@@ -45,7 +49,7 @@ class Term:
 
     @property
     def length(self):
-        """How many samples the term speaks of (1: any number): int."""
+        """How many samples the term has numbers for (1: any number): int."""
         return max((len(rows) for rows in self.numbers), default=1)
 
 
@@ -78,13 +82,16 @@ class Objective:
 
     @property
     def linear(self):
-        """The same objective read before the activation functions of its layers, but where whole activations are compared or given."""
+        """The same objective, read before the activation functions of its layers.
+
+        Terms of outputs, of whole activations ("likeness") and of kind "custom" are read as they are.
+        """
         plain = (*OUTPUTS, "likeness", "custom")
         return Objective(tuple((weight, replace(term, linear=term.kind not in plain)) for weight, term in self.terms))
 
     @property
     def structure(self):
-        """What a trace depends on: (kind, where, linear, function) of each term; never a number."""
+        """What a trace depends on: (kind, where, linear, function) of each term, and never a number."""
         return tuple((term.kind, term.where, term.linear, term.function) for _, term in self.terms)
 
     @property
@@ -94,7 +101,7 @@ class Objective:
 
     @property
     def length(self):
-        """How many samples the objective speaks of (1: any number): int."""
+        """How many samples the objective has numbers for (1: any number): int."""
         return max(term.length for _, term in self.terms)
 
     def rows(self, kept):
@@ -110,8 +117,8 @@ class Objective:
             )
         )
 
-    def about(self, classes):
-        """The same question about other classes, one a sample, of the same output and over the same region; for an objective of one term."""
+    def for_classes(self, classes):
+        """The same objective for other classes, one a sample, of the same output and region; for an objective of one term."""
         ((weight, term),) = self.terms
         return Objective(((weight, replace(term, numbers=(tuple(classes), *term.numbers[1:]))),))
 
@@ -121,17 +128,20 @@ class Objective:
         return np.array([weight for weight, _ in self.terms], "float32")
 
     def numbers(self, batch):
-        """Every term's numbers, one row a sample: tuple over terms of tuples of arrays [batch, ...].
+        """Every term's numbers, one row a sample.
 
-        Raises Refused where a list is neither 1 nor `batch` long.
+        Returns:
+            tuple over terms of tuples of arrays [batch, ...].
+        Raises:
+            Refused: where a list is neither 1 nor `batch` long.
         """
-        return tuple(tuple(_rows(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
+        return tuple(tuple(_broadcast_numbers(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
 
     def __str__(self):
-        return " + ".join(_words(weight, term) for weight, term in self.terms).replace("+ -", "- ")
+        return " + ".join(_describe_term(weight, term) for weight, term in self.terms).replace("+ -", "- ")
 
 
-def _rows(rows, batch, term):
+def _broadcast_numbers(rows, batch, term):
     values = np.asarray(rows)
     values = values.astype("int32" if values.dtype.kind in "iu" else "float32")
     if len(values) not in (1, batch):
@@ -141,22 +151,22 @@ def _rows(rows, batch, term):
     return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
 
 
-def _words(weight, term):
+def _describe_term(weight, term):
     indices = list(term.numbers[0]) if term.numbers and np.ndim(term.numbers[0]) == 1 else []
-    shown = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
+    shown_indices = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
     place = [", ".join(term.paths) or term.where] if term.where else []
-    inside = ", ".join(str(part) for part in [*place, *([shown] if indices else [])])
+    inside = ", ".join(str(part) for part in [*place, *([shown_indices] if indices else [])])
     return (f"{weight:g} * " if weight != 1 else "") + f"{term.kind}({inside})"
 
 
-def _indices(value, rule):
+def _as_indices(value, rule):
     listed = np.atleast_1d(np.asarray(list(value) if isinstance(value, range) else value))
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or (listed < 0).any() or not len(listed):
         raise Refused(f"{rule} is an index of 0 or more, or a list of them. Received: {value!r}.")
-    return tuple(int(each) for each in listed)
+    return tuple(int(index) for index in listed)
 
 
-def _vectors(value):
+def _as_vectors(value):
     listed = np.atleast_2d(np.asarray(value, "float64"))
     if listed.ndim != 2 or not np.isfinite(listed).all() or not listed.size:
         raise Refused(
@@ -165,114 +175,162 @@ def _vectors(value):
     return tuple(tuple(row) for row in listed.tolist())
 
 
-def _window(pair, rule):
-    first, last = _indices(pair, f"A window's {rule}") if np.size(pair) == 2 else (1, 0)
+def _as_window(pair, rule):
+    first, last = _as_indices(pair, f"A window's {rule}") if np.size(pair) == 2 else (1, 0)
     if first > last:
         raise Refused(f"A window's {rule} are (first, last), first <= last. Received: {pair!r}.")
     return ((first, last),)
 
 
-def _one(kind, where, *numbers):
+def _single_term(kind, where, *numbers):
     return Objective(((1.0, Term(kind, where, numbers)),))
 
 
 @register
 def logit(index, *, output=None):
-    """The score of a class before softmax or sigmoid: an index, or one per sample; `output` names one of several outputs."""
-    return _one("logit", output, _indices(index, "A class"))
+    """The score of a class before softmax or sigmoid.
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        output: the name of an output, where there are several.
+    """
+    return _single_term("logit", output, _as_indices(index, "A class"))
 
 
 @register
 def class_score(index, *, output=None):
-    """The score of a class of a classification: an index, or one per sample; `output` names one of several outputs.
+    """The score of a class of a classification.
 
-    Of several units the logit; of one unit, which tells two classes apart, the unit before its sigmoid for class 1 and minus
-    that for class 0.
+    Of several units it is the logit. One unit stands for two classes: class 1 has the unit before its sigmoid, and
+    class 0 minus that.
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        output: the name of an output, where there are several.
     """
-    return _one("class_score", output, _indices(index, "A class"))
+    return _single_term("class_score", output, _as_indices(index, "A class"))
 
 
 @register
 def region(index, mask=None, *, output=None):
-    """The mean score of a class over positions of an output [batch, ..., classes], such as a segmentation's
-    (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434): a class, or one per sample.
+    """The mean score of a class over positions of an output (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434).
 
-    mask: bool or weights over the positions [...], or one per sample [batch, ...]; a list is one mask a sample; None: all alike.
+    The output is [batch, ..., classes], such as that of a segmentation.
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        mask: bool or weights over the positions [...], or one per sample [batch, ...] or as a list; None: all alike.
+        output: the name of an output, where there are several.
     """
     rows = (
-        [[1.0]] if mask is None else [np.ravel(each) for each in (mask if isinstance(mask, (list, tuple)) else [mask])]
+        [[1.0]]
+        if mask is None
+        else [np.ravel(sample_mask) for sample_mask in (mask if isinstance(mask, (list, tuple)) else [mask])]
     )
     weights = tuple(tuple(np.asarray(row, "float64").tolist()) for row in rows)
     if any(not np.isfinite(row).all() or min(row) < 0 or not any(row) for row in weights):
-        raise Refused("A region holds at least one position, with weights of 0 or more. Received: none, or others.")
-    return _one("region", output, _indices(index, "A class"), weights)
+        raise Refused(
+            "A region holds at least one position, with weights of 0 or more. Received: no position, or other weights."
+        )
+    return _single_term("region", output, _as_indices(index, "A class"), weights)
 
 
 @register
 def token(index, position, *, output=None):
-    """The score of a class at one position of an output [batch, positions, classes]: an index and a position, or one of each per sample."""
-    return _one("token", output, _indices(index, "A class"), _indices(position, "A position"))
+    """The score of a class at one position of an output [batch, positions, classes].
+
+    Args:
+        index: the index of a class, or a list of one per sample.
+        position: the index of a position, or a list of one per sample.
+        output: the name of an output, where there are several.
+    """
+    return _single_term("token", output, _as_indices(index, "A class"), _as_indices(position, "A position"))
 
 
 @register
 def channel(layer, index):
-    """The mean over positions of a channel of a layer: an index, or one per sample."""
-    return _one("channel", layer, _indices(index, "A channel"))
+    """The mean over positions of a channel of a layer.
+
+    Args:
+        layer: the address of a layer.
+        index: the index of a channel, or a list of one per sample.
+    """
+    return _single_term("channel", layer, _as_indices(index, "A channel"))
 
 
 def goal(layer, units):
-    """Channels of a layer, or classes where the layer is None: an objective with one entry a unit."""
+    """The objective with one entry per unit: channels of a layer, or classes where the layer is None."""
     return logit(list(units)) if layer is None else channel(layer, list(units))
 
 
 @register
 def neuron(layer, index, row=None, column=None):
-    """One unit of a layer: channel `index` at a row and column (the centre where None); for layers without positions, the unit.
+    """One unit of a layer: a channel at a row and column, or the unit itself for layers without positions.
 
-    Row and column count from 0 and may be lists, one entry per sample.
+    Args:
+        layer: the address of a layer.
+        index: the index of a channel, or a list of one per sample.
+        row: counted from 0, or a list of one per sample; None: the centre.
+        column: as `row`.
     """
-    rows = _CENTRE if row is None else _indices(row, "A row")
-    columns = _CENTRE if column is None else _indices(column, "A column")
-    return _one("neuron", layer, _indices(index, "A channel"), rows, columns)
+    rows = _CENTRE if row is None else _as_indices(row, "A row")
+    columns = _CENTRE if column is None else _as_indices(column, "A column")
+    return _single_term("neuron", layer, _as_indices(index, "A channel"), rows, columns)
 
 
 @register
 def layer(path):
     """The mean square of a whole layer (DeepDream; Mordvintsev, Olah, Tyka 2015)."""
-    return _one("layer", path)
+    return _single_term("layer", path)
 
 
 @register
 def direction(layer, vector, row=None, column=None, power=0.0):
-    """A layer's projection on a vector [channels], or one per sample [batch, channels]: the mean over positions, or at a row and column.
+    """A layer's projection on a vector: the mean over positions, or at a row and column.
 
-    power: the projection is multiplied by the cosine to this power, at least .1, which asks for the direction and not for
-    length alone (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
+    Args:
+        layer: the address of a layer.
+        vector: [channels], or one per sample [batch, channels].
+        row: counted from 0, or a list of one per sample; None: the mean over positions.
+        column: as `row`.
+        power: the projection is multiplied by the cosine to this power; the cosine is at least .1. A higher power
+            asks for the direction more than for length (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
     """
     if (row is None) != (column is None):
         raise Refused(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
     if row is None:
-        return _one("direction", layer, _vectors(vector), (float(power),))
-    place = (_indices(row, "A row"), _indices(column, "A column"))
-    return _one("direction_at", layer, _vectors(vector), (float(power),), *place)
+        return _single_term("direction", layer, _as_vectors(vector), (float(power),))
+    place = (_as_indices(row, "A row"), _as_indices(column, "A column"))
+    return _single_term("direction_at", layer, _as_vectors(vector), (float(power),), *place)
 
 
 @register
 def cosine(layer, vector):
-    """The cosine between a layer's mean over positions and a vector [channels], or one per sample."""
-    return _one("cosine", layer, _vectors(vector))
+    """The cosine between a layer's mean over positions and a vector.
+
+    Args:
+        layer: the address of a layer.
+        vector: [channels], or one per sample [batch, channels].
+    """
+    return _single_term("cosine", layer, _as_vectors(vector))
 
 
 @register
 def weighted(layer, indices, weights):
-    """A weighted sum of channels' means: indices and weights [channels], or one list per sample [batch, channels]."""
-    chosen = np.atleast_2d(np.asarray(indices))
-    shares = _vectors(weights)
-    if chosen.shape != np.shape(shares):
+    """A weighted sum of the means of channels.
+
+    Args:
+        layer: the address of a layer.
+        indices: [channels], or one list per sample [batch, channels].
+        weights: numbers of the same shape.
+    """
+    channels = np.atleast_2d(np.asarray(indices))
+    shares = _as_vectors(weights)
+    if channels.shape != np.shape(shares):
         raise Refused(
-            f"Every channel has its weight. Received: {chosen.shape} channels and {np.shape(shares)} weights."
+            f"Every channel has its weight. Received: {channels.shape} channels and {np.shape(shares)} weights."
         )
-    return _one("weighted", layer, tuple(_indices(row, "A channel") for row in chosen), shares)
+    return _single_term("weighted", layer, tuple(_as_indices(row, "A channel") for row in channels), shares)
 
 
 @register
@@ -284,52 +342,75 @@ def interpolation(layer, first, second, count=6):
 
 @register
 def group(layer, index, rows, columns):
-    """The mean of a channel over a window of positions: rows and columns are (first, last), both counted in; channels one or a list."""
-    windows = [_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
-    return _one("group", layer, _indices(index, "A channel"), *windows)
+    """The mean of a channel over a window of positions.
+
+    Args:
+        layer: the address of a layer.
+        index: the index of a channel, or a list of one per sample.
+        rows: (first, last), both included.
+        columns: (first, last), both included.
+    """
+    windows = [_as_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
+    return _single_term("group", layer, _as_indices(index, "A channel"), *windows)
 
 
 @register
 def likeness(layer, activation, power=0.0):
-    """The dot product with another picture's whole activation [..., channels], or one per sample, times a power of the cosine:
-    feature inversion and caricature (Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035; Olah et al. 2018, https://distill.pub/2018/building-blocks).
+    """The dot product with another picture's whole activation, for feature inversion and caricature.
+
+    Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035; Olah et al. 2018, https://distill.pub/2018/building-blocks.
+
+    Args:
+        layer: the address of a layer.
+        activation: [..., channels], or one per sample.
+        power: the product is multiplied by the cosine to this power.
     """
     flat = np.asarray(activation, "float32")
     flat = flat[None] if flat.ndim in (1, 3) else flat
-    return _one("likeness", layer, _vectors(flat.reshape(len(flat), -1)), (float(power),))
+    return _single_term("likeness", layer, _as_vectors(flat.reshape(len(flat), -1)), (float(power),))
 
 
 def custom(function, layers):
-    """Any traceable function of activations: `function({path: tensor [batch, ...]}) -> score [batch]`, reading the layers named."""
+    """Any traceable function of activations.
+
+    Args:
+        function: `function({path: tensor [batch, ...]}) -> score [batch]`.
+        layers: the address of the layer that it reads, or a list of several.
+    """
     if not callable(function):
         raise Refused(f"custom(...) takes a function of activations. Received: {function!r}.")
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
     return Objective(((1.0, Term("custom", paths, (), function=function)),))
 
 
-# An index no neuron has: the trace puts the centre in its place.
+# An index that no neuron has: the trace replaces it by the centre.
 _CENTRE = (-1,)
 
 
-def refuse_no_objective(given):
-    """Raise Refused for what is no objective, with what to type instead."""
-    if isinstance(given, Objective):
+def refuse_no_objective(value):
+    """Raise Refused for what is not an objective, and say what to type instead."""
+    if isinstance(value, Objective):
         return
-    way = "lab.class_score(index)"
-    if callable(given):
-        way = "lab.custom(function, layers)"
-    elif isinstance(given, str):
-        way = f"lab.class_score(network.class_index({given!r}))"
-    elif np.ndim(given) < 2 and np.asarray(given).dtype.kind in "iu":
-        index = np.asarray(given).tolist()
-        way = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
-    raise Refused(f"What is explained is an objective. Received: {type(given).__name__}: {way} makes one.")
+    hint = "lab.class_score(index)"
+    if callable(value):
+        hint = "lab.custom(function, layers)"
+    elif isinstance(value, str):
+        hint = f"lab.class_score(network.class_index({value!r}))"
+    elif np.ndim(value) < 2 and np.asarray(value).dtype.kind in "iu":
+        index = np.asarray(value).tolist()
+        hint = f"lab.logit({index}), or lab.class_score({index}) of one unit that stands for two classes,"
+    raise Refused(f"This needs an objective. Received: {type(value).__name__}: {hint} makes one.")
 
 
 def check(objective, layers, outputs):
-    """Raise Refused where an objective names a layer, output, class, channel or position that a network lacks.
+    """Check that a network has everything that an objective names.
 
-    `layers` maps path (with @call) to output shape, `outputs` output name to shape.
+    Args:
+        objective: an `Objective`.
+        layers: dict of path (with @call) to output shape.
+        outputs: dict of output name to shape.
+    Raises:
+        Refused: for a layer, output, class, channel or position that the network lacks.
     """
     for _, term in objective.terms:
         if term.kind in OUTPUTS:
@@ -348,7 +429,7 @@ def _check_class(term, outputs):
     if term.where is not None and term.where not in outputs:
         raise Refused(f"Unknown output. Received: {term.where!r}. {nearest(term.where, outputs)}")
     shape = outputs[term.where] if term.where is not None else next(iter(outputs.values()))
-    _CHECKED[term.kind](term, shape)
+    _CLASS_CHECKS[term.kind](term, shape)
     units = shape[-1] if len(shape) > 1 else 1
     if term.kind == "logit" and units == 1 and max(term.numbers[0]) == 1:
         raise Refused(
@@ -379,7 +460,12 @@ def _check_token(term, shape):
     _check_range("A position", term.numbers[1], shape[1], "token")
 
 
-_CHECKED = {"logit": _check_one_score, "class_score": _check_one_score, "region": _check_region, "token": _check_token}
+_CLASS_CHECKS = {
+    "logit": _check_one_score,
+    "class_score": _check_one_score,
+    "region": _check_region,
+    "token": _check_token,
+}
 
 
 def _check_channel(term, shape):
@@ -399,12 +485,12 @@ def _check_channel(term, shape):
         _check_range("A channel", term.numbers[0], shape[-1], term.where)
     if term.kind == "weighted":
         _check_range("A channel", [max(row) for row in term.numbers[0]], shape[-1], term.where)
-    if term.kind in _PLACED:
+    if term.kind in _POSITION_NUMBERS:
         _check_place(term, shape)
 
 
 # Kinds that name a position, and where their numbers do.
-_PLACED = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
+_POSITION_NUMBERS = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
 
 
 def _check_place(term, shape):
@@ -412,10 +498,10 @@ def _check_place(term, shape):
         if term.kind != "neuron":
             raise Refused(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
         return
-    for name, place, size in zip(("A row", "A column"), _PLACED[term.kind], shape[1:3]):
+    for name, place, size in zip(("A row", "A column"), _POSITION_NUMBERS[term.kind], shape[1:3]):
         numbers = term.numbers[place]
         if numbers != _CENTRE:
-            _check_range(name, [int(np.max(each)) for each in numbers], size, term.where)
+            _check_range(name, [int(np.max(values)) for values in numbers], size, term.where)
 
 
 def _check_range(rule, numbers, size, place):

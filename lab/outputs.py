@@ -1,18 +1,23 @@
-"""Outputs: what a model gives out, each tensor under a name."""
+"""Outputs: every output tensor of a model under a name."""
 
 from lab.environment import tf
 from lab.refusal import Refused
 
 
-def named(outputs, names):
-    """Every tensor of a structure of outputs under a name: dict. Raises Refused where there is none.
+def name_outputs(outputs, names):
+    """Every tensor of a structure of outputs under a name: dict.
 
-    names: what the model calls the parts of a list. Those of dicts are their keys, with parts of parts as "box/xy"; what is no
-    tensor is left out.
+    Parts of dicts are named by their keys, parts of parts as "box/xy"; what is no tensor is left out.
+
+    Args:
+        outputs: the structure.
+        names: the model's names for the parts of a list.
+    Raises:
+        Refused: where there is no tensor.
     """
     leaves = [(path, leaf) for path, leaf in _leaves(outputs) if isinstance(leaf, tf.Tensor)]
     if not leaves:
-        raise Refused(f"A model gives out at least one array. Received: {type(outputs).__name__}.")
+        raise Refused(f"A model returns at least one array. Received: {type(outputs).__name__}.")
     flat = not isinstance(outputs, dict) and all(len(path) < 2 for path, _ in leaves)
     if flat and len(leaves) == len(names) == len(set(names)):
         return dict(zip(names, (leaf for _, leaf in leaves)))

@@ -1,10 +1,10 @@
-"""Overrides: other rules for the gradient of ReLU-like activations, entered while a graph is being traced.
+"""Overrides: other gradients of ReLU-like activations, used while a graph is being traced.
 
     with override("guided") as fired:
         trace = network.trace(inputs)
         slopes = tf.gradients(score, inputs)     # fired: the operations whose gradient was the rule's
 
-An operation keeps the rule it was made under, in any layer, nested or not. Only `tf.gradients` follows it; a tape does not.
+An operation keeps the rule that it was made under, in any layer, nested or not. Only `tf.gradients` uses it, not a tape.
 """
 
 import contextlib
@@ -26,23 +26,27 @@ _PLAIN = {
 }
 
 
-class _Fired(threading.local):
-    """One list a trace that this thread has under way, the innermost last: rules note there which operations they served."""
+class _RuleLog(threading.local):
+    """One list for each trace of this thread, the innermost last: rules note in it the operations that they served."""
 
     def __init__(self):
         self.lists = []
 
 
-_fired = _Fired()
+_fired = _RuleLog()
 
 
 @contextlib.contextmanager
 def override(rule):
     """While open, ReLU-like operations made in the current graph get another gradient -> list that fills with their names.
 
-    rule: "guided", the plain gradient of what is positive of the incoming one; "deconv", what is positive of it, whatever the
-    forward pass did; "redirected", the plain gradient, but for a sample where that is zero everywhere: there, what would wake
-    the operation up (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization). Raises Refused on leaving where no gradient went through such an operation.
+    Args:
+        rule: "guided" passes the plain gradient of the positive part of the incoming one. "deconv" passes the positive
+            part of the incoming one, whatever the forward pass did. "redirected" passes the plain gradient, except for
+            a sample where that is zero everywhere, which gets the positive part of the incoming one
+            (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization).
+    Raises:
+        Refused: on leaving, where no gradient went through such an operation.
     """
     if rule not in RULES:
         raise Refused(f"A gradient rule is one of {', '.join(RULES)}. Received: {rule!r}.")
@@ -57,8 +61,8 @@ def override(rule):
 
 
 def _refuse_missed(graph, names, rule):
-    """Every ReLU-like operation of the graph was made under the rule, and at least one of them was met by a gradient."""
-    missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _ruled(op, rule)]
+    """Raise Refused unless all ReLU-like operations of the graph follow the rule and a gradient reached one of them."""
+    missed = [op.name for op in graph.get_operations() if op.type in _PLAIN and not _follows_rule(op, rule)]
     if missed:
         raise Refused(
             f"The {rule} rule holds for every ReLU-like activation. Received: {missed[0]!r}, made without it."
@@ -69,7 +73,7 @@ def _refuse_missed(graph, names, rule):
         )
 
 
-def _ruled(op, rule):
+def _follows_rule(op, rule):
     try:
         return op.get_attr("_gradient_op_type").decode() == f"lab_{rule}_{op.type}"
     except ValueError:
@@ -85,7 +89,7 @@ def _guided(kind):
 
 
 def _deconv(kind):
-    del kind  # What the forward pass did does not matter.
+    del kind  # The forward pass does not matter.
 
     def gradient(op, slope):
         _fired.lists[-1].append(op.name)

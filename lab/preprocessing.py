@@ -1,7 +1,7 @@
 """Preprocessing: RGB images in 0..255 <-> what a network takes.
 
-Whatever function a network came with, the lab needs it as an affine map of colours, so that it can be undone and run
-inside a graph: inputs = images @ matrix + offset. `probed` finds that map for a function, and refuses one that has none.
+The lab needs a network's preprocessing as an affine map of colours: inputs = images @ matrix + offset. Then it can be
+inverted and run inside a graph. `probe_preprocessing` finds the map of a function, and refuses a function that is none.
 """
 
 import warnings
@@ -19,7 +19,12 @@ FITS = ("squash", "crop")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """An affine map of colours: matrix [channels, channels] and offset [channels], as nested tuples of float."""
+    """An affine map of colours.
+
+    Args:
+        matrix: nested tuples of float [channels, channels].
+        offset: tuple of float [channels].
+    """
 
     matrix: tuple
     offset: tuple
@@ -30,27 +35,33 @@ class Preprocessing:
         return len(self.offset)
 
     def preprocess(self, images, size, *, fit="squash"):
-        """Images in 0..255 -> inputs, float32 [images, *size, channels], resized by squashing or by a centre crop.
+        """Images in 0..255 -> inputs, resized.
 
-        images: one, a list or a batch, Pillow's or arrays [rows, columns] or [rows, columns, n] with n the network's channels; grey is repeated
-        for three channels, and RGB becomes its luma for one, with a warning where there were colours.
+        Grey is repeated for three channels. RGB becomes its luma for one channel, with a warning where there were colours.
+
+        Args:
+            images: one, a list or a batch, Pillow images or arrays [rows, columns] or [rows, columns, channels].
+            size: rows and columns of the inputs.
+            fit: "squash", or "crop" for a centre crop.
+        Returns:
+            float32 [images, *size, channels].
         """
         if fit not in FITS:
             raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
         batch, tops = [], []
-        for image in _listed(images, self.channels):
-            image = _image(image, self.channels)
+        for image in _as_list(images, self.channels):
+            image = _check_image(image, self.channels)
             tops.append(float(image.max()) if image.dtype.kind == "f" else 255.0)
-            batch.append(_resized(image, size, fit))
+            batch.append(_resize(image, size, fit))
         if not batch:
             raise Refused("A batch holds at least one image. Received: none.")
-        _warn_of_shares(max(tops))
+        _warn_of_unit_range(max(tops))
         return self.apply(np.stack(batch))
 
     def apply(self, images):
         """Images in 0..255 [..., channels] -> inputs, array or tensor; no resizing."""
         matrix, offset = np.array(self.matrix, "float32"), np.array(self.offset, "float32")
-        # A diagonal map is applied as one: inside a climb's graph a matrix product over pixels would cost more than it says.
+        # A diagonal map is a product of numbers: inside a graph a matrix product over pixels costs much more.
         mixed = images * np.diag(matrix) if (matrix == np.diag(np.diag(matrix))).all() else images @ matrix
         return mixed + offset
 
@@ -61,7 +72,7 @@ class Preprocessing:
         ).astype("float32")
 
 
-def ranged(low, high, channels=3):
+def linear_preprocessing(low, high, channels=3):
     """Preprocessing that maps 0..255 linearly to low..high."""
     if not high > low:
         raise Refused(f"input_range is (low, high) with low < high. Received: ({low}, {high}).")
@@ -69,48 +80,54 @@ def ranged(low, high, channels=3):
     return Preprocessing(tuple(map(tuple, matrix.tolist())), (float(low),) * channels)
 
 
-def probed(function, channels=3):
-    """The affine map of colours that a function on images [images, rows, columns, channels] in 0..255 amounts to.
+def probe_preprocessing(function, channels=3):
+    """The affine map of colours that a function on images is equal to.
 
-    Raises Refused where the function is none, shown by trying it on random images.
+    Args:
+        function: takes images [images, rows, columns, channels] in 0..255.
+        channels: how many the images have.
+    Returns:
+        `Preprocessing`.
+    Raises:
+        Refused: where the function is not such a map, which random images show.
     """
     corners = np.concatenate([np.zeros((1, channels)), 255.0 * np.eye(channels)])[:, None, None, :].astype("float32")
-    seen = _called(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[:, 0, 0, :].astype(
-        "float64"
-    )
-    matrix = (seen[1:] - seen[0]) / 255.0
-    found = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(seen[0].tolist()))
+    responses = _call_checked(function, np.broadcast_to(corners, (channels + 1, 4, 4, channels)).copy())[
+        :, 0, 0, :
+    ].astype("float64")
+    matrix = (responses[1:] - responses[0]) / 255.0
+    preprocessing = Preprocessing(tuple(map(tuple, matrix.tolist())), tuple(responses[0].tolist()))
     trial = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, channels)).astype("float32")
-    scale = np.abs(seen).max() + 1e-12
+    scale = np.abs(responses).max() + 1e-12
     if (
-        np.abs(_called(function, trial.copy()) - found.apply(trial)).max() > 1e-4 * scale
+        np.abs(_call_checked(function, trial.copy()) - preprocessing.apply(trial)).max() > 1e-4 * scale
         or np.linalg.matrix_rank(matrix) < channels
     ):
         raise Refused(
             f"preprocess= maps each colour by itself, invertibly. Received: {function!r}, which does not; give input_range= instead."
         )
-    return found
+    return preprocessing
 
 
-def _called(function, images):
+def _call_checked(function, images):
     result = np.asarray(function(images))
     if result.shape != images.shape:
         raise Refused(f"preprocess= keeps the shape of the images. Received: {images.shape} -> {result.shape}.")
     return result
 
 
-def _listed(images, channels):
+def _as_list(images, channels):
     """The images of a list, of a batch, or of one."""
     if isinstance(images, Image.Image):
         return [images]
-    # A tensor's rows are no images either.
+    # Nor are a tensor's rows images.
     images = np.asarray(images) if hasattr(images, "__array__") else images
     if not isinstance(images, np.ndarray):
         return images
     return [images] if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, channels)) else images
 
 
-def _image(image, channels):
+def _check_image(image, channels):
     """An image as an array [rows, columns, channels], checked."""
     image = from_pillow(image, channels) if isinstance(image, Image.Image) else np.asarray(image)
     if image.ndim == 2:
@@ -124,8 +141,8 @@ def _image(image, channels):
     return as_channels(image, channels)
 
 
-def _warn_of_shares(top):
-    """top: the largest value of all images. Between black and 1 they are most likely given in 0..1."""
+def _warn_of_unit_range(top):
+    """Warn where the largest value of all images is above 0 and at most 1, as for images in 0..1."""
     if 0 < top <= 1:
         warnings.warn(
             f"Images are given in 0..255. The largest value of these is {top:g}, as in images in 0..1: multiply such by 255.",
@@ -133,7 +150,7 @@ def _warn_of_shares(top):
         )
 
 
-def _resized(image, size, fit):
+def _resize(image, size, fit):
     if size is None:
         raise Refused(
             "Images are resized to the network's size. Received: a network without one; give size= to lab.load."

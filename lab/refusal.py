@@ -1,15 +1,15 @@
-"""Refusal: what the lab's own rules do not allow, told apart from every fault by its type."""
+"""Refusal: the error type for what the lab's own rules do not allow, unlike every fault."""
 
 
 class Refused(ValueError):
-    """The lab was asked for something that its rules refuse: the message says the rule, what was received, and what to ask instead.
+    """An error for what the lab's rules refuse: its message says the rule, what was received, and what to type instead.
 
-    Everything else that is raised (by a method, a model or a library, ValueErrors of theirs included) is a fault.
+    Every other exception (of a method, a model or a library, their ValueErrors included) is a fault.
     """
 
 
 def describe(error):
-    """An exception in one line, its type and its text, whatever its text does: str."""
+    """An exception's type and text in one line, even if its text raises: str."""
     try:
         text = " ".join(str(error).split())
     except Exception as other:
@@ -18,5 +18,7 @@ def describe(error):
 
 
 def printable(text):
-    """Text in which every character that no file or terminal can show is written by its number: str."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    """Text in which every character that a file or terminal cannot show is written as its escape code: str."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -1,4 +1,4 @@
-"""Registry: functions that can be asked for by their own name."""
+"""Registry: functions that are found by their own name."""
 
 import difflib
 import inspect
@@ -7,16 +7,17 @@ from lab.refusal import Refused
 
 
 def nearest(name, choices):
-    """The choices most like a name, as the end of an error sentence: str."""
+    """The choices most like a name, as the end of an error message: str."""
     choices = [str(choice) for choice in choices]
     close = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.4) or sorted(choices)[:8]
     return f"Nearest: {', '.join(close)}." if close else "There are none."
 
 
 class Registry:
-    """Functions of one kind (`noun`), each under its own `__name__`; entries keep their tags.
+    """Functions of one kind (`noun`), each under its own `__name__`, with their tags.
 
-    Raises Refused for an unknown name, with the nearest valid ones.
+    Raises:
+        Refused: for an unknown name, with the nearest valid ones.
     """
 
     def __init__(self, noun):
@@ -25,9 +26,12 @@ class Registry:
         self._tags = {}
 
     def register(self, function=None, **tags):
-        """Decorator that adds a function under its own name, with optional tags; returns the function.
+        """Decorator that adds a function under its own name, with optional tags.
 
-        The tag `library` puts the name of another library before it: "tf_explain.gradcam". The tag `name` stands in place of its own.
+        The tag `library` puts the name of another library before it: "tf_explain.gradcam". The tag `name` replaces its own name.
+
+        Returns:
+            the function.
         """
         if function is None:
             return lambda waiting: self.register(waiting, **tags)
@@ -53,12 +57,12 @@ class Registry:
         ]
 
     def name(self, function):
-        """The name a function is registered under; a stranger's own "module:function"."""
-        known = next((name for name, each in self._functions.items() if each is function), None)
+        """The name that a function is registered under; "module:function" for an external one."""
+        known = next((name for name, registered in self._functions.items() if registered is function), None)
         return known or f"{getattr(function, '__module__', '?')}:{getattr(function, '__name__', repr(function))}"
 
     def tag(self, function, tag, default=None):
-        """What a registered function says of itself under a tag; the default for a stranger."""
+        """The value of a registered function's tag; the default where it has none or is not registered."""
         return self._tags.get(self.name(function), {}).get(tag, default)
 
     def __iter__(self):
@@ -71,7 +75,7 @@ class Registry:
 def options(function):
     """The keyword-only options of a function: dict of name to default (`inspect.Parameter.empty` where required)."""
     parameters = inspect.signature(function).parameters.values()
-    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def summary(function):

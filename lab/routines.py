@@ -1,4 +1,4 @@
-"""Routines: questions to a network, compiled once and run many times.
+"""Routines: computations on a network, compiled once and run many times.
 
 A routine's trace depends on structure alone (layer paths, kinds of objective, method). Class and unit indices, weights,
 seeds and counts are tensors. Gradients flow to inputs and activations, never to weights.
@@ -14,11 +14,15 @@ from lab.environment import keras, tf
 from lab.objectives import CLASSES
 from lab.overrides import override
 from lab.refusal import Refused
-from lab.scoring import pooled, score
+from lab.scoring import mean_over_positions, score
 
 
 def scores(network, inputs, objective):
-    """The objective's score of each sample: float32 [batch]."""
+    """The objective's score of each sample.
+
+    Returns:
+        float32 [batch].
+    """
 
     def body(batched, weights):
         inputs, numbers = batched
@@ -29,7 +33,15 @@ def scores(network, inputs, objective):
 
 
 def outputs(network, inputs, *, logits=True):
-    """The network's outputs by name, before softmax and sigmoid or (logits=False) as the model gives them: dict of float32 arrays."""
+    """The network's outputs by name.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        logits: whether softmax and sigmoid are taken off; False: the outputs as the model returns them.
+    Returns:
+        dict of str to float32 array.
+    """
 
     def body(batched, _):
         trace = network.trace(batched[0])
@@ -41,83 +53,121 @@ def outputs(network, inputs, *, logits=True):
 
 
 def logits(network, inputs):
-    """The first output before softmax and sigmoid: float32 [batch, classes]."""
+    """The first output before softmax and sigmoid.
+
+    Returns:
+        float32 [batch, classes].
+    """
     return next(iter(outputs(network, inputs).values()))
 
 
 def class_logits(network, inputs, output=None):
-    """What an output says of every class: float32 [batch, classes]; of one unit, which tells two classes apart, (0, unit).
+    """The logit of every class of an output, so that argmax is the predicted class.
 
-    output: its name; None: the first. So argmax is the predicted class, and of exclusive classes softmax the probabilities.
-    Raises Refused for an output of another shape.
+    For exclusive classes softmax of the logits is their probabilities. One unit stands for two classes, with logits (0, unit).
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        output: the output's name; None: the first.
+    Returns:
+        float32 [batch, classes].
+    Raises:
+        Refused: for an output of another shape.
     """
     name = network.output_name(output)
     if len(network.outputs[name]) not in (1, 2):
         raise Refused(f"Classes have one score each, [batch, classes]. Received: {name!r} of {network.outputs[name]}.")
     values = outputs(network, inputs)[name]
     values = values.reshape(len(values), -1)
-    probable = network.closed[name] and _probable(values)
+    probable = network.closed[name] and _are_probabilities(values)
     if values.shape[1] == 1:
         values = np.concatenate([1 - values if probable else np.zeros_like(values), values], axis=1)
     return np.log(np.maximum(values, np.finfo("float32").tiny)) if probable else values
 
 
-def _probable(values):
-    """Whether outputs read as probabilities, of a closed model, whose softmax or sigmoid no one can take off: bool."""
+def _are_probabilities(values):
+    """Whether outputs of a closed model read as probabilities: its softmax or sigmoid cannot be taken off."""
     summed = values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1, atol=1e-3)
     return bool(((values >= 0) & (values <= 1)).all() and summed)
 
 
 def probabilities(network, inputs, output=None):
-    """The probability of every class of an output: float32 [batch, classes], two columns for one unit.
+    """The probability of every class of an output.
 
-    They add up to one, but where a sigmoid answers for each of several classes by itself. output and refusals as of `class_logits`.
+    They add up to one, except where a sigmoid decides about each of several classes by itself.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        output: the output's name; None: the first.
+    Returns:
+        float32 [batch, classes], two columns for one unit.
+    Raises:
+        Refused: as `class_logits`.
     """
     name = network.output_name(output)
     values = class_logits(network, inputs, name)
-    alone = network.heads[name] == "Sigmoid" and network.outputs[name][-1] != 1 and len(network.outputs[name]) > 1
-    return special.expit(values) if alone else special.softmax(values, axis=1)
+    independent = network.heads[name] == "Sigmoid" and network.outputs[name][-1] != 1 and len(network.outputs[name]) > 1
+    return special.expit(values) if independent else special.softmax(values, axis=1)
 
 
 def class_probability(network, inputs, objective):
-    """The probability of the class that an objective's first logit or class score asks for: float32 [batch]."""
+    """The probability of the class that an objective's first logit or class score names.
+
+    Returns:
+        float32 [batch].
+    """
     batch = len(tf.nest.flatten(inputs)[0])
     place, term = next((place, term) for place, (_, term) in enumerate(objective.terms) if term.kind in CLASSES)
     values, index = probabilities(network, inputs, term.where), objective.numbers(batch)[place][0]
     one_unit = values.shape[1] == 2 and network.outputs[network.output_name(term.where)][1:] in ((), (1,))
-    # logit(0) of one unit is the unit itself, and speaks for the second class.
+    # logit(0) of one unit is the unit itself, and supports the second class.
     return values[np.arange(batch), np.ones(batch, int) if one_unit and term.kind == "logit" else index]
 
 
 def mean_activations(network, inputs, path=None):
-    """What every unit of a layer answers to each sample: its mean over positions, or with no path the logits: float32 [batch, units]."""
+    """Each unit's mean over positions for each sample, or the logits where no path is given.
+
+    Returns:
+        float32 [batch, units].
+    """
     return logits(network, inputs) if path is None else activations(network, inputs, path, pool=True)
 
 
 def activations(network, inputs, path, *, pool=False):
-    """A layer's output for each sample, or with `pool` its mean over positions: float32 [batch, ...] or [batch, channels]."""
+    """A layer's output for each sample, or with `pool` its mean over positions.
+
+    Returns:
+        float32 [batch, ...] or [batch, channels].
+    """
 
     def body(batched, _):
         activation = tf.cast(network.trace(batched[0], [path]).activations[path], tf.float32)
-        return pooled(activation) if pool else activation
+        return mean_over_positions(activation) if pool else activation
 
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
 
 def means(network, inputs, paths):
-    """Several layers' means over positions in one pass: dict of path to float32 [batch, channels]."""
+    """The means over positions of several layers in one pass.
+
+    Returns:
+        dict of path to float32 [batch, channels].
+    """
 
     def body(batched, _):
         trace = network.trace(batched[0], paths)
-        return {path: pooled(tf.cast(trace.activations[path], tf.float32)) for path in paths}
+        return {path: mean_over_positions(tf.cast(trace.activations[path], tf.float32)) for path in paths}
 
     return run(network, ("means", tuple(paths)), body, (network.inputs(inputs),), ())
 
 
 def peaks(network, inputs, path):
-    """Each channel's mean over positions, and where it is largest: float32 and int32 [batch, channels].
+    """Each channel's mean over positions, and the place where it is largest.
 
-    The place is an index into the flattened positions; 0 for layers without any.
+    Returns:
+        float32 and int32 [batch, channels]. The place is an index into the flattened positions, 0 for layers without any.
     """
 
     def body(batched, _):
@@ -129,7 +179,11 @@ def peaks(network, inputs, path):
 
 
 def receptive_field(network, inputs, path):
-    """How strongly every input position moves the centre of a layer: mean magnitude of the gradient, float32 [batch, rows, columns]."""
+    """The mean magnitude of the gradient of a layer's centre at every input position.
+
+    Returns:
+        float32 [batch, rows, columns].
+    """
 
     def body(batched, _):
         activation = network.trace(batched[0], [path]).activations[path]
@@ -140,32 +194,47 @@ def receptive_field(network, inputs, path):
 
 
 def gradient(network, inputs, objective, *, rule=None):
-    """Score and gradient of the score at the inputs: float32 [batch], and arrays of the inputs' structure and dtype.
+    """The score, and its gradient at the inputs.
 
-    rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations. Raises Refused where it finds none.
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations.
+    Returns:
+        float32 [batch], and arrays of the inputs' structure and dtype.
+    Raises:
+        Refused: where the rule applies to no activation.
     """
 
     def body(batched, weights):
         inputs, numbers = batched
         with contextlib.nullcontext() if rule is None else override(rule):
-            return differentiated(network, objective, weights, inputs, numbers)
+            return score_and_gradient(network, objective, weights, inputs, numbers)
 
     refuse_integers(network)
     return run(network, ("gradient", objective.structure, rule), body, *prepare(network, inputs, objective))
 
 
 def layer_gradient(network, inputs, objective, path, rule, **options):
-    """What `rule(activation, gradient, **options)` makes, in the graph, of a layer and the score's gradient there.
+    """A function of a layer's activation and of the score's gradient there, computed in the graph.
 
-    Activation and gradient are float32 [batch, ...]; the rule returns a tensor of one row a sample. Raises Refused where
-    no gradient reaches the layer.
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        path: the address of the layer.
+        rule: `(activation, gradient, **options)`, both float32 [batch, ...] -> tensor of one row a sample.
+        options: keyword arguments of the rule.
+    Raises:
+        Refused: where no gradient reaches the layer.
     """
 
     def body(batched, weights):
         inputs, numbers = batched
         trace = network.trace(inputs, [*objective.paths, path])
         activation = trace.activations[path]
-        slope = _reached(score(objective.structure, weights, numbers, trace), activation, path, objective)
+        slope = _gradient_at(score(objective.structure, weights, numbers, trace), activation, path, objective)
         return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
 
     network.check(objective)
@@ -173,19 +242,30 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
     return run(network, key, body, *prepare(network, inputs, objective))
 
 
-def replaced(network, inputs, objective, path, activations, *, slope=False):
-    """The score of each sample when other activations [batch, ...] go on from a layer, float32 [batch]; with `slope` its gradient there.
+def replace_activations(network, inputs, objective, path, activations, *, slope=False):
+    """The score of each sample when a layer's output is replaced, or the score's gradient there.
 
-    What lies before the layer is not computed, unless something leads around it. Raises Refused where the score does not
-    depend on the layer.
+    What lies before the layer is not computed, unless another path leads around it.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        path: the address of the layer.
+        activations: [batch, ...], in place of the layer's output.
+        slope: whether the gradient at the activations is returned, and not the score.
+    Returns:
+        float32 [batch], or with `slope` float32 in the shape of the activations.
+    Raises:
+        Refused: where the score does not depend on the layer.
     """
 
     def body(batched, weights):
         inputs, numbers, activation = batched
         trace = network.trace(inputs, objective.paths, replaced={path: activation})
         scores = score(objective.structure, weights, numbers, trace)
-        found = _reached(scores, activation, path, objective)
-        return tf.cast(found if slope else scores, tf.float32)
+        slopes = _gradient_at(scores, activation, path, objective)
+        return tf.cast(slopes if slope else scores, tf.float32)
 
     (arrays, numbers), weights = prepare(network, inputs, objective)
     key = ("replaced", objective.structure, path, slope)
@@ -193,13 +273,24 @@ def replaced(network, inputs, objective, path, activations, *, slope=False):
 
 
 def sampled_gradient(network, inputs, objective, draw, options, samples, *, beside=None, squares=False):
-    """Weighted sums, over samples drawn around each input, of the gradient (and of its square), the loop inside the graph.
+    """Weighted sums of the gradient over samples drawn around each input, computed by a loop inside the graph.
 
-    draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) -> ([batch, width, ...],
-    weights [width], factors)`; each gradient is multiplied by its factors ([batch, width, ...], or None for one). Its numbers
-    come in `options`, a dict of arrays, and in `beside`, one array per leaf and row (None: the inputs again). A sample depends
-    on its index alone, never on its place in a batch, so neither chunking nor the rest of the batch changes a map. Leaves of whole numbers
-    stay as they are. -> structure of the inputs, or a pair of them with `squares`.
+    A sample depends on its index alone, never on its place in a batch. So neither chunking nor the rest of the
+    batch changes a map. Leaves of whole numbers are not changed.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        draw: traceable `(leaf [batch, ...], beside, options, indices [width], number of the leaf) ->
+            (samples [batch, width, ...], weights [width], factors)`. Each gradient is multiplied by its factors
+            ([batch, width, ...], or None for one).
+        options: dict of arrays for `draw`.
+        samples: how many samples are drawn.
+        beside: one array per leaf and row for `draw`; None: the inputs.
+        squares: whether squared gradients are summed too.
+    Returns:
+        arrays in the structure of the inputs, or with `squares` a pair of them.
     """
 
     def body(batched, shared):
@@ -208,13 +299,15 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
         def step(start, sums):
             indices = start + tf.range(width)
-            drawn, shares, factors = _drawn(network, draw, inputs, beside, options, indices, samples)
-            repeated = tf.nest.map_structure(lambda each: tf.repeat(each, width, axis=0), numbers)
-            _, slopes = differentiated(network, objective, weights, tf.nest.map_structure(_rows, drawn), repeated)
+            drawn, shares, factors = _draw_samples(network, draw, inputs, beside, options, indices, samples)
+            repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
+            _, slopes = score_and_gradient(
+                network, objective, weights, tf.nest.map_structure(_merge_samples, drawn), repeated
+            )
             slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
-            slopes = _times(slopes, factors)
+            slopes = _multiply_factors(slopes, factors)
             return start + width, tf.nest.map_structure(
-                lambda total, power: total + power, sums, _powers(slopes, shares, squares)
+                lambda total, power: total + power, sums, _power_sums(slopes, shares, squares)
             )
 
         sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
@@ -226,40 +319,47 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     batched = (arrays, numbers, arrays if beside is None else beside)
     most = chunks.size(network)
     rows = min(len(tf.nest.flatten(arrays)[0]), most)
-    shared = (weights, options, np.int32(samples), np.int32(width_of(samples, max(1, most // rows))))
+    shared = (weights, options, np.int32(samples), np.int32(sample_width(samples, max(1, most // rows))))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
     return sums if squares else sums[0]
 
 
 def batch_statistics(network, inputs, paths):
-    """Mean and variance that the BatchNormalizations at these paths would have on these inputs, each fed by the layers before it.
+    """The statistics that BatchNormalizations would have on one batch of inputs, each fed by the layers before it.
 
-    inputs: one batch. -> dict of path to (mean, variance), float32 [channels], and the first output's logits under them,
-    float32 [batch, classes].
+    Args:
+        network: a `Network`.
+        inputs: one batch.
+        paths: the paths of the BatchNormalizations.
+    Returns:
+        dict of path to (mean, variance), float32 [channels], and the first output's logits under these
+        statistics, float32 [batch, classes].
     """
     norms = [path for path, layer in network.tree.items() if isinstance(layer, keras.layers.BatchNormalization)]
 
-    def body(inputs, chosen):
-        calibrator = taps.Calibrator({id(network.tree[path]): chosen[position] for position, path in enumerate(norms)})
+    def body(inputs, selected):
+        calibrator = taps.Calibrator(
+            {id(network.tree[path]): selected[position] for position, path in enumerate(norms)}
+        )
         trace = network.trace(inputs, interceptors=[calibrator])
         return [calibrator.moments[id(network.tree[path])] for path in norms], tf.cast(trace.logits(), tf.float32)
 
-    arrays, chosen = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
-    with network.alone():
-        found, logits = _compiled(network, ("statistics",), body, arrays, chosen)(arrays, chosen)
+    arrays, selected = network.inputs(inputs), np.array([path in set(paths) for path in norms], bool)
+    with network.exclusive():
+        moments, logits = _compile(network, ("statistics",), body, arrays, selected)(arrays, selected)
     return {
-        path: tuple(each.numpy() for each in pair) for path, pair in zip(norms, found) if path in set(paths)
+        path: tuple(moment.numpy() for moment in pair) for path, pair in zip(norms, moments) if path in set(paths)
     }, logits.numpy()
 
 
-def differentiated(network, objective, weights, inputs, numbers):
-    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros where a leaf is not used)."""
+def score_and_gradient(network, objective, weights, inputs, numbers):
+    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros for unused leaves)."""
     trace = network.trace(inputs, objective.paths)
     scores = score(objective.structure, weights, numbers, trace)
     leaves = tf.nest.flatten(inputs)
     floating = [leaf for leaf in leaves if leaf.dtype.is_floating]
-    found = iter(tf.gradients(scores, floating))
-    slopes = [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
+    gradients = iter(tf.gradients(scores, floating))
+    slopes = [next(gradients) if leaf.dtype.is_floating else None for leaf in leaves]
     if all(slope is None for slope in slopes):
         raise Refused(
             f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
@@ -269,28 +369,37 @@ def differentiated(network, objective, weights, inputs, numbers):
 
 
 def run(network, key, body, batched, shared, *, most=None, pad=None):
-    """Run `body(batched, shared)` as a graph over chunks of rows, traced once per key and array signature, cached on the network.
+    """Run `body(batched, shared)` as a graph over chunks of rows.
 
-    most: rows of a chunk (None: what the memory budget allows). pad: fill up the last chunk (None: where XLA needs it).
+    It is traced once per key and array signature, and cached on the network.
+
+    Args:
+        network: a `Network`.
+        key: what the trace depends on.
+        body: traceable `(batched, shared) -> structure of tensors [rows, ...]`.
+        batched: structure of arrays [rows, ...].
+        shared: structure of arrays that all rows share.
+        most: rows of a chunk; None: what the memory budget allows.
+        pad: whether the last chunk is filled up; None: where XLA needs it.
     """
     most = chunks.size(network) if most is None else most
-    with network.alone():
-        function = _compiled(network, key, body, batched, shared)
-        return chunks.over(
+    with network.exclusive():
+        function = _compile(network, key, body, batched, shared)
+        return chunks.map_rows(
             function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
         )
 
 
-def width_of(samples, most):
+def sample_width(samples, most):
     """How many samples to take at once, at most `most`: the fewest rounds, with the least waste in the last: int."""
     candidates = range(max(1, most // 2), max(1, min(most, samples)) + 1)
     return min(candidates, key=lambda width: (-(-samples // width) * width, -width), default=1)
 
 
-def _compiled(network, key, body, batched, shared):
+def _compile(network, key, body, batched, shared):
     signature = (
-        tf.nest.map_structure(lambda array: _spec(array, rows=True), batched),
-        tf.nest.map_structure(_spec, shared),
+        tf.nest.map_structure(lambda array: _tensor_spec(array, rows=True), batched),
+        tf.nest.map_structure(_tensor_spec, shared),
     )
     wiring = network.wiring
     key = (key, network.fold, network.jit, tuple(id(part) for part in wiring), str(signature))
@@ -301,49 +410,53 @@ def _compiled(network, key, body, batched, shared):
             return body(batched, shared)
 
         function = tf.function(traced, input_signature=signature, autograph=False, jit_compile=network.jit or None)
-        # Kept, so that the ids in the key can be given to nothing else.
+        # Kept, so that no other object can get the ids in the key.
         function.wiring = wiring
         network.compiled[key] = function
     return network.compiled[key]
 
 
-def _spec(array, rows=False):
+def _tensor_spec(array, rows=False):
     """Rows are counted at run time, and so is a list of numbers that all rows share (a path's nodes, say)."""
     array = np.asarray(array)
     return tf.TensorSpec([None, *array.shape[1:]] if rows or array.ndim == 1 else array.shape, array.dtype)
 
 
 def prepare(network, inputs, objective):
-    """-> (inputs, numbers) by row, and the objective's weights, all checked."""
+    """Check an objective and inputs.
+
+    Returns:
+        (inputs, numbers) by row, and the objective's weights.
+    """
     network.check(objective)
     arrays = network.inputs(inputs)
     return (arrays, objective.numbers(len(tf.nest.flatten(arrays)[0]))), objective.weights
 
 
 def refuse_integers(network):
-    """Raise Refused for a network that takes whole numbers alone, at which there is no gradient."""
+    """Raise Refused for a network that takes integers alone, because they have no gradient."""
     if not any(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec)):
         behind = (
-            "it was asked in front of its Embedding layer; the lab's own methods, such as gradient, ask behind it"
-            if network.taken.known
-            else "it embeds them in no Embedding layer that the lab can see"
+            "it was called in front of its Embedding layer; the lab's own methods, such as gradient, start behind it"
+            if network.accepted.known
+            else "no Embedding layer that the lab can see embeds them"
         )
         raise Refused(
             f"A gradient at the inputs needs inputs of floating numbers. Received: a network that takes {tf.nest.flatten(network.spec)[0].dtype.name}: {behind}."
         )
 
 
-def _drawn(network, draw, inputs, beside, options, indices, samples):
-    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and factors or None of each leaf.
+def _draw_samples(network, draw, inputs, beside, options, indices, samples):
+    """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and each leaf's factors or None.
 
-    Masked steps are as they were in every sample, and count for nothing in what is drawn for the others.
+    Masked steps keep their values in every sample, and do not count for what is drawn for the others.
     """
-    chosen, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
+    sample_indices, width = tf.minimum(indices, samples - 1), tf.shape(indices)[0]
     leaves, shares = [], None
     flat = zip(tf.nest.flatten(inputs), tf.nest.flatten(beside), network.masks(inputs))
     for number, (leaf, other, mask) in enumerate(flat):
         if leaf.dtype.is_floating:
-            drawn, shares, factors = draw(levelled(leaf, mask), other, options, chosen, number)
+            drawn, shares, factors = draw(fill_masked(leaf, mask), other, options, sample_indices, number)
             if mask is not None:
                 drawn = tf.where(mask[:, None], leaf[:, None], drawn)
                 factors = None if factors is None else tf.where(mask[:, None], tf.zeros_like(factors), factors)
@@ -354,8 +467,8 @@ def _drawn(network, draw, inputs, beside, options, indices, samples):
     return structure, tf.where(indices < samples, shares, 0.0), [factors for _, factors in leaves]
 
 
-def levelled(leaf, mask):
-    """An input with the mean of each sample's other numbers in place of masked ones: so its lowest and highest are its own."""
+def fill_masked(leaf, mask):
+    """An input whose masked numbers are replaced by the mean of the sample's other numbers, so that its range is its own."""
     if mask is None:
         return leaf
     axes = list(range(1, len(leaf.shape)))
@@ -366,17 +479,17 @@ def levelled(leaf, mask):
     return tf.where(mask, mean, leaf)
 
 
-def _times(slopes, factors):
-    flat = [slope if each is None else slope * each for slope, each in zip(tf.nest.flatten(slopes), factors)]
+def _multiply_factors(slopes, factors):
+    flat = [slope if factor is None else slope * factor for slope, factor in zip(tf.nest.flatten(slopes), factors)]
     return tf.nest.pack_sequence_as(slopes, flat)
 
 
-def _reached(scores, activation, path, objective):
+def _gradient_at(scores, activation, path, objective):
     """The gradient of scores at a layer's activation. Raises Refused where there is none."""
     slope = tf.gradients(scores, activation)[0]
     if slope is None:
         raise Refused(
-            f"A map at a layer needs one that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+            f"A map at a layer needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
         )
     return slope
 
@@ -385,18 +498,18 @@ def _zeros(leaf):
     return tf.zeros_like(leaf, leaf.dtype if leaf.dtype.is_floating else tf.float32)
 
 
-def _rows(leaf):
+def _merge_samples(leaf):
     return tf.reshape(leaf, tf.concat([[-1], tf.shape(leaf)[2:]], 0))
 
 
-def _powers(slopes, shares, squares):
+def _power_sums(slopes, shares, squares):
     def total(power):
-        return tf.nest.map_structure(lambda slope: _weighted(slope**power, shares), slopes)
+        return tf.nest.map_structure(lambda slope: _weighted_sum(slope**power, shares), slopes)
 
     return (total(1), total(2)) if squares else (total(1),)
 
 
-def _weighted(slopes, shares):
+def _weighted_sum(slopes, shares):
     """Sum over the second axis, weighted: [batch, width, ...] and [width] -> [batch, ...].
 
     Not by einsum: it becomes a product of matrices with one column, and oneDNN's (TensorFlow 2.21, CPU) writes beyond its

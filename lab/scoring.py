@@ -10,15 +10,21 @@ from lab.taps import preactivation
 
 
 def score(structure, weights, numbers, trace):
-    """The weighted sum of the terms of an objective: float32 [batch].
+    """The weighted sum of the terms of an objective.
 
-    structure: `Objective.structure`; weights: [terms]; numbers: `Objective.numbers`; trace: what the network computed.
+    Args:
+        structure: `Objective.structure`.
+        weights: [terms].
+        numbers: `Objective.numbers`.
+        trace: a `Trace` of the network.
+    Returns:
+        float32 [batch].
     """
     total = 0.0
     for position, (kind, where, linear, function) in enumerate(structure):
         if kind == "custom":
             read = {path: _read(trace.activations[path], linear) for path in where}
-            term = _one_score(function(read), where)
+            term = _check_one_score(function(read), where)
         else:
             activation = trace.logits(where) if kind in OUTPUTS else trace.activations[where]
             term = _KINDS[kind](_read(activation, linear), *numbers[position])
@@ -32,7 +38,7 @@ def _read(activation, linear):
     return tf.cast(activation, tf.float32) if activation.dtype in (tf.float16, tf.bfloat16) else activation
 
 
-def _one_score(scores, where):
+def _check_one_score(scores, where):
     scores = tf.convert_to_tensor(scores)
     if scores.shape.rank != 1:
         raise Refused(
@@ -47,7 +53,7 @@ def _positions(activation):
     return tf.reshape(activation, (shape[0], -1, activation.shape[-1]))
 
 
-def pooled(activation):
+def mean_over_positions(activation):
     """The mean over positions: [batch, ..., channels] -> [batch, channels]; [batch, channels] as it is."""
     return tf.reduce_mean(_positions(activation), axis=1)
 
@@ -74,7 +80,7 @@ def _token(activation, index, position):
 
 
 def _channel(activation, index):
-    return tf.gather(pooled(activation), index, axis=1, batch_dims=1)
+    return tf.gather(mean_over_positions(activation), index, axis=1, batch_dims=1)
 
 
 def _neuron(activation, index, row, column):
@@ -92,45 +98,45 @@ def _layer(activation):
 
 
 def _direction(activation, vector, power):
-    return _projected(pooled(activation), vector, power)
+    return _project(mean_over_positions(activation), vector, power)
 
 
 def _direction_at(activation, vector, power, row, column):
-    return _projected(tf.gather_nd(activation, tf.stack([row, column], axis=1), batch_dims=1), vector, power)
+    return _project(tf.gather_nd(activation, tf.stack([row, column], axis=1), batch_dims=1), vector, power)
 
 
 def _likeness(activation, vector, power):
-    return _projected(tf.reshape(activation, [tf.shape(activation)[0], -1]), vector, power)
+    return _project(tf.reshape(activation, [tf.shape(activation)[0], -1]), vector, power)
 
 
-def _projected(values, vector, power):
-    """<values, vector> times the cosine to a power, the cosine at least .1, so that nothing starts with a gradient of zero."""
+def _project(values, vector, power):
+    """<values, vector> times the cosine to a power; the cosine is at least .1, so that no gradient is zero at the start."""
     vector, power = tf.cast(vector, values.dtype), tf.cast(power, values.dtype)
     product = tf.reduce_sum(values * vector, axis=1)
-    # Inside the root, because a norm has no gradient at zero, where a dead layer is.
+    # Inside the root, because a norm has no gradient at zero, as for a dead layer.
     lengths = tf.sqrt(tf.reduce_sum(values**2, axis=1) * tf.reduce_sum(vector**2, axis=1) + 1e-12)
     return product * tf.maximum(product / lengths, 0.1) ** power
 
 
 def _weighted(activation, indices, weights):
-    values = tf.gather(pooled(activation), indices, axis=1, batch_dims=1)
+    values = tf.gather(mean_over_positions(activation), indices, axis=1, batch_dims=1)
     return tf.reduce_sum(values * tf.cast(weights, values.dtype), axis=1)
 
 
 def _group(activation, index, rows, columns):
-    chosen = tf.gather(activation, index, axis=3, batch_dims=1)
-    inside = [_between(tf.shape(chosen)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
-    shares = tf.cast(inside[0][:, :, None] & inside[1][:, None, :], chosen.dtype)
-    return tf.reduce_sum(chosen * shares, axis=(1, 2)) / tf.reduce_sum(shares, axis=(1, 2))
+    values = tf.gather(activation, index, axis=3, batch_dims=1)
+    inside = [_in_window(tf.shape(values)[axis], pair) for axis, pair in ((1, rows), (2, columns))]
+    shares = tf.cast(inside[0][:, :, None] & inside[1][:, None, :], values.dtype)
+    return tf.reduce_sum(values * shares, axis=(1, 2)) / tf.reduce_sum(shares, axis=(1, 2))
 
 
-def _between(count, pair):
+def _in_window(count, pair):
     at = tf.range(count)[None]
     return (at >= pair[:, :1]) & (at <= pair[:, 1:])
 
 
 def _cosine(activation, vector):
-    mean, vector = pooled(activation), tf.cast(vector, activation.dtype)
+    mean, vector = mean_over_positions(activation), tf.cast(vector, activation.dtype)
     return tf.reduce_sum(tf.math.l2_normalize(mean, 1, 1e-24) * tf.math.l2_normalize(vector, 1, 1e-24), axis=1)
 
 

@@ -1,6 +1,6 @@
-"""Snapshot: what a network was at one moment, held by reference, so that a change is noticed and undone.
+"""Snapshot: a network at one moment, held by reference, so that changes are found and undone.
 
-A buffer that was not written to is known by its place in memory, without reading it; only others are compared.
+A buffer that was not written to has its old address in memory, and is not read. Only others are compared.
 """
 
 import ctypes
@@ -15,9 +15,9 @@ from lab.environment import keras, tf
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
-# Attributes of any layer that decide what it computes or learns; written to `__dict__`, past Keras's own setters.
+# Attributes of any layer that decide what it computes or learns; they are written to `__dict__`, without Keras's setters.
 _ATTRIBUTES = ("activation", "call", "_trainable", "_dtype_policy")
-# What a network counts while it is asked.
+# Counters of a network, which change with every call.
 _COUNTED = ("traces",)
 _ABSENT = object()
 _VARIABLES = (keras.Variable, tf.Variable)
@@ -26,60 +26,77 @@ _PLAIN = (bool, int, float, str, bytes)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """values: dict of name to (variable, tensor). attributes: dict of (path, attribute) to (layer or network, value). trainable:
-    dict of name to whether a variable is trained. compiled: the keys of the routines that were compiled. passing: names of the
-    variables that any call of a model moves, seeds and recurrent states: put back, and no change that anybody made.
+    """A network at one moment.
+
+    Args:
+        values: dict of name to (variable, tensor).
+        attributes: dict of (path, attribute) to (layer or network, value).
+        trainable: dict of name to whether a variable is trained.
+        compiled: the keys of the compiled routines.
+        transient: names of variables that any call of a model changes, seeds and recurrent states. They are put back,
+            and do not count as changes.
     """
 
     values: dict
     attributes: dict
     trainable: dict
     compiled: frozenset
-    passing: frozenset
+    transient: frozenset
 
 
-def taken(network, variables):
-    """The snapshot of a network; variables: what is `held` by its layers."""
-    held = variables | _beside(network.model)
-    values = {name: (variable, _value(variable)) for name, variable in held.items()}
+def take(network, variables):
+    """The snapshot of a network.
+
+    Args:
+        network: a `Network`.
+        variables: the variables of its layers, as of `held_variables`.
+    """
+    every_variable = variables | _training_variables(network.model)
+    values = {name: (variable, _value(variable)) for name, variable in every_variable.items()}
     attributes = {
         (path, name): (layer, layer.__dict__.get(name, _ABSENT))
         for path, layer in network.tree.items()
-        for name in (*_ATTRIBUTES, *(name for name in _arguments(type(layer)) if name in layer.__dict__))
+        for name in (*_ATTRIBUTES, *(name for name in _constructor_arguments(type(layer)) if name in layer.__dict__))
     }
-    attributes |= {("network", name): (network, network.__dict__.get(name, _ABSENT)) for name in _of_network(network)}
-    trainable = {name: variable.trainable for name, variable in held.items() if isinstance(variable, keras.Variable)}
-    return Snapshot(values, attributes, trainable, frozenset(network.compiled), _passing(network.tree, held))
+    attributes |= {
+        ("network", name): (network, network.__dict__.get(name, _ABSENT)) for name in _network_attributes(network)
+    }
+    trainable = {
+        name: variable.trainable for name, variable in every_variable.items() if isinstance(variable, keras.Variable)
+    }
+    return Snapshot(
+        values, attributes, trainable, frozenset(network.compiled), _transient_names(network.tree, every_variable)
+    )
 
 
 @functools.cache
-def _arguments(kind):
-    """What layers of a type are made with: the names of the arguments that its class and those above it take, a tuple of str.
+def _constructor_arguments(kind):
+    """The names of the arguments of a layer's class and its base classes: tuple of str.
 
-    Under these names a layer keeps how it computes (an epsilon, a slope, a stride); what it notes elsewhere while it runs is its own.
+    Under these names a layer keeps how it computes (an epsilon, a slope, a stride). Other attributes are its own notes.
     """
-    makers = [vars(each)["__init__"] for each in kind.__mro__ if inspect.isfunction(vars(each).get("__init__"))]
+    makers = [vars(base)["__init__"] for base in kind.__mro__ if inspect.isfunction(vars(base).get("__init__"))]
     return tuple(sorted({name for maker in makers for name in inspect.signature(maker).parameters} - {"self"}))
 
 
-def _of_network(network):
-    """The attributes and methods of a network, any of which could be another one afterwards."""
-    methods = {name for name, each in vars(type(network)).items() if inspect.isfunction(each)}
+def _network_attributes(network):
+    """The attributes and methods of a network, any of which may be replaced later."""
+    methods = {name for name, attribute in vars(type(network)).items() if inspect.isfunction(attribute)}
     return {*vars(network), *methods} - {*_COUNTED}
 
 
 def wiring(layers):
-    """What a trace of these layers depends on beside their variables: a tuple that can be compared."""
+    """What a trace of these layers depends on besides their variables: a tuple that can be compared."""
     return tuple(layer.__dict__.get(name) for layer in layers.values() for name in ("activation", "call"))
 
 
-def restored(network, snapshot):
-    """Put back whatever differs -> the names of what did, list of str.
+def restore(network, snapshot):
+    """Put back whatever differs -> the names of what differed, list of str.
 
-    Where layers computed in another way meanwhile, the routines that were compiled meanwhile are compiled again.
+    Where layers computed in another way in between, the routines that were compiled in between are dropped.
     """
     moved = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
-    changed = [name for name in moved if name not in snapshot.passing]
+    changed = [name for name in moved if name not in snapshot.transient]
     rewired = [place for place, (owner, before) in snapshot.attributes.items() if _rewire(owner, place[1], before)]
     for key in set(network.compiled) - snapshot.compiled if rewired else ():
         del network.compiled[key]
@@ -93,7 +110,7 @@ def restored(network, snapshot):
 
 
 def _rewire(owner, name, before):
-    """Put back one attribute -> whether it was another: bool."""
+    """Put back one attribute -> whether it differed: bool."""
     now = owner.__dict__.get(name, _ABSENT)
     if now is before or (isinstance(now, _PLAIN) and type(now) is type(before) and now == before):
         return False
@@ -109,39 +126,39 @@ def _put_back(variable, before):
     return True
 
 
-def held(layers):
+def held_variables(layers):
     """Every variable that layers hold, states and seeds included: dict of name to variable."""
     variables = {}
     for path, layer in layers.items():
-        for variable in _attached(layer):
+        for variable in _attached_variables(layer):
             variables.setdefault(id(variable), (f"{path}/{variable.name}".lstrip("/"), variable))
-    return _named(variables.values())
+    return _unique_names(variables.values())
 
 
-def _beside(model):
+def _training_variables(model):
     """The variables of a compiled model's optimizer and metrics: dict of name to variable."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*(optimizer.variables if optimizer else []), *(getattr(model, "metrics_variables", None) or [])]
-    return _named((f"training/{variable.path}", variable) for variable in variables)
+    return _unique_names((f"training/{variable.path}", variable) for variable in variables)
 
 
-def _attached(layer):
-    """The variables among a layer's own attributes, in lists of any depth (a recurrent layer's states), and its seeds'."""
+def _attached_variables(layer):
+    """The variables among a layer's own attributes and lists of them (such as recurrent states), and its seeds'."""
     attributes = [value for value in vars(layer).values() if isinstance(value, (list, tuple, *_VARIABLES))]
     leaves = [leaf for value in attributes for leaf in keras.tree.flatten(value) if isinstance(leaf, _VARIABLES)]
     return [*leaves, *(generator.state for generator in layer._seed_generators)]
 
 
-def _passing(layers, variables):
+def _transient_names(layers, variables):
     """The names of the seeds and recurrent states among variables: frozenset of str."""
     states = [keras.tree.flatten(getattr(layer, "states", None) or []) for layer in layers.values()]
     seeds = [generator.state for layer in layers.values() for generator in layer._seed_generators]
-    places = {id(state) for state in [*seeds, *(state for some in states for state in some)]}
+    places = {id(state) for state in [*seeds, *(state for layer_states in states for state in layer_states)]}
     return frozenset(name for name, variable in variables.items() if id(variable) in places)
 
 
-def _named(pairs):
-    """Pairs of (name, variable) as a dict, a name that is taken getting the first number that makes it new."""
+def _unique_names(pairs):
+    """Pairs of (name, variable) as a dict; a repeated name gets the first number that makes it unique."""
     named = {}
     for name, variable in pairs:
         count, free = 1, name
@@ -152,7 +169,7 @@ def _named(pairs):
 
 
 def _value(variable):
-    # The operation itself: a read of Keras's or TensorFlow's own costs four times as much.
+    # The raw operation: reading by Keras or TensorFlow costs four times as much.
     plain = getattr(variable, "_value", variable)
     return tf.raw_ops.ReadVariableOp(resource=plain.handle, dtype=plain.dtype)
 

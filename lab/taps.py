@@ -1,7 +1,7 @@
 """Taps: interceptors around `layer.call`, in place only while a graph is being traced.
 
 An interceptor is `(layer, call, args, kwargs) -> outputs`. `intercept(layers, *interceptors)` puts them around the
-`call` of each layer, the first outermost, and takes them off on leaving, whatever happens.
+`call` of each layer, the first outermost, and removes them on leaving, whatever happens.
 """
 
 import collections
@@ -17,19 +17,19 @@ _tracing = threading.RLock()
 
 @contextlib.contextmanager
 def intercept(layers, *interceptors):
-    """While open, calls of these layers made by this thread pass through the interceptors."""
+    """While open, calls of these layers by this thread pass through the interceptors."""
     with _tracing, contextlib.ExitStack() as taps:
         thread = threading.get_ident()
         for layer in layers:
-            taps.enter_context(_tapped(layer, interceptors, thread))
+            taps.enter_context(_tap(layer, interceptors, thread))
         yield
 
 
 @contextlib.contextmanager
-def _tapped(layer, interceptors, thread):
-    # Written to __dict__ because Keras's __setattr__ would track and convert what it is given.
-    before = {name: layer.__dict__[name] for name in ("call", *_compiled(layer)) if name in layer.__dict__}
-    plain = {name: function.__get__(layer) for name, function in _compiled(layer).items()}
+def _tap(layer, interceptors, thread):
+    # Written to __dict__ because Keras's __setattr__ would track and convert it.
+    before = {name: layer.__dict__[name] for name in ("call", *_plain_methods(layer)) if name in layer.__dict__}
+    plain = {name: function.__get__(layer) for name, function in _plain_methods(layer).items()}
     original = layer.__dict__.get("call", layer.call)
     layer.__dict__.update(plain)
     layer.__dict__["call"] = _chain(layer, plain.get("call", original), original, interceptors, thread)
@@ -41,22 +41,22 @@ def _tapped(layer, interceptors, thread):
         layer.__dict__.update(before)
 
 
-def _compiled(layer):
+def _plain_methods(layer):
     """Methods of a layer that are tf.functions, as plain functions: inside their own trace a tap would be blind."""
-    found = {}
+    functions = {}
     for base in reversed(type(layer).__mro__):
         for name, value in vars(base).items():
             if isinstance(value, tf.types.experimental.PolymorphicFunction):
-                found[name] = value.python_function
+                functions[name] = value.python_function
             else:
-                found.pop(name, None)
-    return found
+                functions.pop(name, None)
+    return functions
 
 
 def _chain(layer, call, untouched, interceptors, thread):
     chained = call
     for interceptor in reversed(interceptors):
-        chained = functools.partial(_through, interceptor, layer, chained)
+        chained = functools.partial(_intercept_call, interceptor, layer, chained)
 
     @functools.wraps(untouched)
     def tapped(*args, **kwargs):
@@ -65,13 +65,13 @@ def _chain(layer, call, untouched, interceptors, thread):
     return tapped
 
 
-def _through(interceptor, layer, call, *args, **kwargs):
+def _intercept_call(interceptor, layer, call, *args, **kwargs):
     return interceptor(layer, call, args, kwargs)
 
 
 @contextlib.contextmanager
 def stateless(layers):
-    """While open, recurrent layers start from reset states, for any number of samples, and nothing that a call assigns is kept."""
+    """While open, recurrent layers start from reset states, for any number of samples, and no assignment in a call is kept."""
     recurrent = [layer for layer in layers if isinstance(layer, _RECURRENT) and layer.stateful]
     with _tracing, keras.StatelessScope():
         for layer in recurrent:
@@ -87,10 +87,11 @@ _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
 class Reader:
-    """Interceptor that keeps the outputs of every call of every layer it sees: `outputs[id(layer)]`, a list by call.
+    """Interceptor that keeps the outputs of every call of every layer: `outputs[id(layer)]`, a list by call.
 
-    turned: `(layer, tensor) -> bool`, whether channels are first there: such an output is kept with channels last, and what goes
-    on is made of what is kept.
+    Args:
+        turned: `(layer, tensor) -> bool`, whether channels are first in a layer's output. Such an output is kept with
+            channels last, and the next layers get a tensor made from the one that is kept.
     """
 
     def __init__(self, turned=None):
@@ -102,19 +103,22 @@ class Reader:
     def __call__(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
         turned = self.turned is not None and self.turned(layer, outputs)
-        kept = layout.last(outputs) if turned else outputs
+        kept = layout.to_channels_last(outputs) if turned else outputs
         self.outputs.setdefault(id(layer), []).append(kept)
         self.order.append(id(layer))
-        return layout.first(kept) if turned else outputs
+        return layout.to_channels_first(kept) if turned else outputs
 
     def sees(self, tensor):
-        """Whether a tensor belongs to the graph being traced, and not to a loop or a scratch graph inside it."""
+        """Whether a tensor belongs to the graph being traced, and not to a loop or an inner graph."""
         return tf.is_tensor(tensor) and getattr(tensor, "graph", None) is self.graph
 
 
 class Replacer:
-    """Interceptor that lets other tensors go on in place of what layers made: dict of (id(layer), number of the call) to a tensor,
-    with channels last; turned: as of `Reader`.
+    """Interceptor that replaces the outputs of layers.
+
+    Args:
+        replaced: dict of (id(layer), number of the call) to a tensor with channels last.
+        turned: as of `Reader`.
     """
 
     def __init__(self, replaced, turned=None):
@@ -129,28 +133,30 @@ class Replacer:
         if other is None:
             return outputs
         turned = self.turned is not None and self.turned(layer, outputs)
-        return tf.cast(layout.first(other) if turned else other, outputs.dtype)
+        return tf.cast(layout.to_channels_first(other) if turned else other, outputs.dtype)
 
 
 class Folder:
     """Interceptor that computes BatchNormalization(convolution(x)) as one convolution with scaled weights.
 
-    It folds where a BatchNormalization is given the very tensor that a convolution or Dense layer just made; the
-    unscaled convolution is then dead and pruned from the graph. Variables stay variables, so weights can be swapped.
-    Layers in `exempt` (a set of ids) are left alone. `folded` counts what was done.
+    It folds where a BatchNormalization gets the direct output of a convolution or Dense layer. The unscaled convolution is
+    then unused and pruned from the graph. Variables stay variables, so weights can be swapped. `folded` counts the foldings.
+
+    Args:
+        exempt: set of ids of layers that are not folded.
     """
 
     def __init__(self, exempt=frozenset()):
         self.exempt = exempt
-        self.made = {}
+        self.convolved = {}
         self.folded = 0
 
     def __call__(self, layer, call, args, kwargs):
         if type(layer) in _KERNELS:
             return self._remember(layer, call, args, kwargs)
-        if type(layer) is keras.layers.BatchNormalization and args and id(args[0]) in self.made:
-            source = self.made[id(args[0])]
-            if _foldable(source[1], layer, kwargs):
+        if type(layer) is keras.layers.BatchNormalization and args and id(args[0]) in self.convolved:
+            source = self.convolved[id(args[0])]
+            if _can_fold(source[1], layer, kwargs):
                 self.folded += 1
                 return _fold(*source[1:], layer)
         return call(*args, **kwargs)
@@ -158,30 +164,30 @@ class Folder:
     def _remember(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
         if id(layer) not in self.exempt:
-            # The outputs are kept beside their id, so that the id cannot be given to another tensor.
-            self.made[id(outputs)] = (outputs, layer, call, args, kwargs)
+            # The outputs are kept with their id, so that no other tensor can get the id.
+            self.convolved[id(outputs)] = (outputs, layer, call, args, kwargs)
         return outputs
 
 
-def _last(kernel, scale):
+def _scale_last_axis(kernel, scale):
     return kernel * scale
 
 
-def _depthwise(kernel, scale):
+def _scale_depthwise(kernel, scale):
     return kernel * keras.ops.reshape(scale, kernel.shape[-2:])
 
 
 _KERNELS = {
-    keras.layers.Conv1D: _last,
-    keras.layers.Conv2D: _last,
-    keras.layers.Conv3D: _last,
-    keras.layers.Dense: _last,
-    keras.layers.DepthwiseConv1D: _depthwise,
-    keras.layers.DepthwiseConv2D: _depthwise,
+    keras.layers.Conv1D: _scale_last_axis,
+    keras.layers.Conv2D: _scale_last_axis,
+    keras.layers.Conv3D: _scale_last_axis,
+    keras.layers.Dense: _scale_last_axis,
+    keras.layers.DepthwiseConv1D: _scale_depthwise,
+    keras.layers.DepthwiseConv2D: _scale_depthwise,
 }
 
 
-def _foldable(source, norm, kwargs):
+def _can_fold(source, norm, kwargs):
     linear = source.activation is None or source.activation is keras.activations.linear
     last = getattr(source, "data_format", "channels_last") == "channels_last"
     same = source.dtype_policy.name == norm.dtype_policy.name and getattr(source, "quantization_mode", None) is None
@@ -196,7 +202,7 @@ def _foldable(source, norm, kwargs):
 
 
 def _fold(source, call, args, kwargs, norm):
-    # Outside mixed precision's scope the weights are what they are; inside, the scaled ones are cast as any weight is.
+    # Outside the scope of mixed precision weights are not cast. Inside it, the scaled ones are cast like any weight.
     with keras.src.backend.AutocastScope(None):
         scale, shift = affine(norm)
         kernel = source._kernel if hasattr(source, "_kernel") else source.kernel
@@ -210,7 +216,7 @@ def _fold(source, call, args, kwargs, norm):
 
 
 def affine(norm):
-    """A BatchNormalization at inference as y = x * scale + shift: two tensors of shape [channels], its variable dtype."""
+    """A BatchNormalization at inference as y = x * scale + shift: two tensors [channels] of its variables' dtype."""
     scale = tf.math.rsqrt(norm.moving_variance.value + norm.epsilon)
     scale = scale * norm.gamma.value if norm.gamma is not None else scale
     shift = -norm.moving_mean.value * scale
@@ -218,27 +224,29 @@ def affine(norm):
 
 
 class Calibrator:
-    """Interceptor under which chosen BatchNormalizations use, and report, the statistics of the batch at hand.
+    """Interceptor under which selected BatchNormalizations use, and report, the statistics of the current batch.
 
-    chosen: id(layer) to a bool tensor, so that one trace serves every choice. `moments` maps id(layer) to (mean, variance),
-    [channels] float32, those of the batch where chosen and the layer's own elsewhere. Because every layer is fed what the
-    layers before it made of the same batch, one pass gives what estimating layer by layer would.
+    Every layer gets what the layers before it computed on the same batch. So one pass gives the same as estimating layer
+    by layer. `moments` maps id(layer) to (mean, variance), float32 [channels]: the batch's where selected, else the layer's own.
+
+    Args:
+        selected: dict of id(layer) to a bool tensor, so that one trace serves every selection.
     """
 
-    def __init__(self, chosen):
-        self.chosen = chosen
+    def __init__(self, selected):
+        self.selected = selected
         self.moments = {}
 
     def __call__(self, layer, call, args, kwargs):
-        if id(layer) not in self.chosen:
+        if id(layer) not in self.selected:
             return call(*args, **kwargs)
-        inputs, own = (
+        inputs, moving = (
             tf.cast(args[0], tf.float32),
-            [tf.cast(each.value, tf.float32) for each in (layer.moving_mean, layer.moving_variance)],
+            [tf.cast(variable.value, tf.float32) for variable in (layer.moving_mean, layer.moving_variance)],
         )
         axes = [axis for axis in range(len(inputs.shape)) if axis != layer.axis % len(inputs.shape)]
         self.moments[id(layer)] = tf.cond(
-            self.chosen[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: own
+            self.selected[id(layer)], lambda: list(tf.nn.moments(inputs, axes)), lambda: moving
         )
         with keras.StatelessScope(
             state_mapping=list(zip((layer.moving_mean, layer.moving_variance), self.moments[id(layer)]))
@@ -252,9 +260,9 @@ _PASSING = {"Identity", "Cast", "StopGradient", "ClipByValue", "Minimum"}
 
 
 def preactivation(tensor, heads_only=False):
-    """The tensor that an activation was applied to, with the name of the activation's operation; (tensor, None) if none.
+    """The tensor that an activation was applied to, and the name of the activation's operation; (tensor, None) if none.
 
-    Only the operation that made the tensor is looked at, through casts, so it works in any model, however it is built.
+    Only the operation that made the tensor is inspected, through casts. So it works in any model, however it is built.
     """
     names = _HEADS if heads_only else _ACTIVATIONS
     operation = tensor.op

@@ -1,4 +1,4 @@
-"""Text: networks that take strings, and the way out."""
+"""Text: the refusal of networks that take strings, with what to do instead."""
 
 from lab.environment import keras, tf
 from lab.refusal import Refused
@@ -9,7 +9,7 @@ _LOOKUPS = tuple(
 
 
 def refuse_text(network):
-    """Raise Refused where an input of a network is text: nothing can be added to strings, and no gradient reaches them."""
+    """Raise Refused where an input of a network is text, which has no gradient and to which nothing can be added."""
     texts = [name for name, spec in network.places() if spec.dtype == tf.string]
     if not texts:
         return

@@ -9,7 +9,11 @@ from PIL import Image
 
 
 def uri(image):
-    """An image [rows, columns, 3 or 1] in 0..1, or uint8, as a PNG data URI: str. Other numbers of channels are shown as their mean."""
+    """An image as a PNG data URI: str.
+
+    Args:
+        image: [rows, columns, 3 or 1] in 0..1, or uint8. Other numbers of channels are shown as their mean.
+    """
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] not in (1, 3, 4):
         array = array.mean(axis=-1, keepdims=True).astype(array.dtype)

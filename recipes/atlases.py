@@ -21,7 +21,7 @@ def jobs(number, asked, session):
     canvas(network)
     if asked.layer not in network.shapes:
         raise Refused(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
-    network.spatial(asked.layer, axes=2)
+    network.check_positions(asked.layer, axes=2)
     maps.layouts.get(asked.layout)
     if asked.image:
         read(asked.image, channels=session.channels)
@@ -39,7 +39,7 @@ def draw_blocks(session, _, job):
     seed = session.recipe.seed
     cells = maps.grid(network, inputs, asked.layer, seed=seed, steps=asked.steps)
     grouped = maps.groups(network, inputs, asked.layer, asked.groups, seed=seed)
-    drawn = maps.pictured(network, grouped.directions, asked.layer, seed=seed, steps=asked.steps)
+    drawn = maps.draw_vectors(network, grouped.directions, asked.layer, seed=seed, steps=asked.steps)
     channels, shares = maps.dictionary(network, inputs, asked.layer, SHOWN)
     about = {"layer": asked.layer, "image": asked.image, "rows": len(cells), "columns": cells.shape[1]}
     files = {f"group-{place}.png": png(each) for place, each in enumerate(drawn.images)}
@@ -58,7 +58,7 @@ def lay_out_atlas(session, _, job):
         raise Refused(
             f"An atlas needs cells with two images or more. Received: {len(session.natural_images)} images on {asked.side} x {asked.side} cells."
         )
-    drawn = maps.pictured(network, found.vectors, asked.layer, seed=seed, steps=asked.steps)
+    drawn = maps.draw_vectors(network, found.vectors, asked.layer, seed=seed, steps=asked.steps)
     whole = np.full((asked.side, asked.side, *drawn.images.shape[1:]), 0.5, "float32")
     for (row, column), image in zip(found.cells, drawn.images):
         whole[row, column] = image

@@ -28,7 +28,7 @@ def jobs(chosen, session):
     network, images = session.network, len(session.images)
     session.subject(chosen.question)
     for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
-        network.spatial(each)
+        network.check_positions(each)
     maps = [_maps(chosen, method, session, images) for method in chosen.methods]
     return [
         Job("photographs", "photographs", {}),
@@ -117,7 +117,7 @@ def compute_maps(session, _, job):
 def _leaves(network, structure):
     """The arrays of maps or inputs, the picture's first: list."""
     leaves = tf.nest.flatten(structure)
-    place = network.picture if len(leaves) > 1 else 0
+    place = network.image_place if len(leaves) > 1 else 0
     return [leaves[place], *(leaf for number, leaf in enumerate(leaves) if number != place)]
 
 

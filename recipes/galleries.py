@@ -18,7 +18,7 @@ from lab.visualization import examples, spectrum
 from lab.visualization.canvas import canvas
 from lab.visualization.connections import ancestors, links, usage
 from lab.visualization.maximize import maximize
-from lab.visualization.parameterizations import chosen, parameterizations
+from lab.visualization.parameterizations import parameterizations, resolve_parameterization
 from lab.visualization.regularizers import diversity
 from lab.visualization.transforms import transforms
 from recipes import provenance
@@ -38,7 +38,7 @@ def jobs(number, gallery, session):
     """The jobs of one gallery: for every layer a survey of natural images, and its units in batches."""
     network = session.network
     canvas(network, gallery.size)
-    chosen(gallery.parameterization)
+    resolve_parameterization(gallery.parameterization)
     transforms.get(gallery.transforms)
     for layer, units in _layers(gallery, network):
         refuse_several_outputs(network, layer)
@@ -76,7 +76,7 @@ def _layers(gallery, network):
         return [
             (
                 gallery.layer,
-                examples.strongest(
+                examples.strongest_channels(
                     network, read(gallery.top_for, channels=network.preprocessing.channels), gallery.layer
                 ),
             )
@@ -129,7 +129,7 @@ def survey(session, _, job):
     found = surveyed(session, given["layer"])
     units = np.array(given["units"])
     shown = [found.top[units, : given["natural"]], found.bottom[units, :BOTTOM], found.strip()[0][units]]
-    box = examples.field(network, given["layer"])
+    box = examples.receptive_box(network, given["layer"])
     places = found.top_places[units, : given["natural"]]
     arrays = {
         "units": units,

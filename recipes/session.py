@@ -76,7 +76,7 @@ class Session:
     def channels(self):
         """How many channels images are read with: those of the network."""
         network = self.network
-        return network.preprocessing.channels if network.preprocessing and network.picture is not None else 3
+        return network.preprocessing.channels if network.preprocessing and network.image_place is not None else 3
 
     @functools.cached_property
     def images(self):
@@ -297,7 +297,7 @@ def _imported(module, name):
     """A module of the user's, as its files are now."""
     try:
         renew(module)
-        return models.imported(module)
+        return models.import_user_module(module)
     except (Exception, SystemExit) as error:
         # A module that cannot be imported may raise anything: it is told, and where.
         raise Refused(

@@ -13,7 +13,7 @@ from lab.registry import nearest, options
 from lab.visualization.canvas import canvas
 from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
-from lab.visualization.parameterizations import chosen
+from lab.visualization.parameterizations import resolve_parameterization
 from lab.visualization.transforms import transforms
 from recipes.galleries import png, refuse_several_outputs, surveyed
 from recipes.job import Job
@@ -33,7 +33,7 @@ def jobs(number, asked, session):
     refuse_several_outputs(network, asked.layer)
     network.check(goal(asked.layer, units))
     canvas(network)
-    chosen(asked.parameterization)
+    resolve_parameterization(asked.parameterization)
     transforms.get(asked.transforms)
     for name in asked.checks:
         features.get(name)
@@ -74,7 +74,7 @@ def detector(asked, network):
     """The layer whose means tell natural from synthetic images: as asked, or the one at a third of the way to the unit's."""
     if asked.detector:
         return asked.detector
-    network.spatial(asked.layer, axes=2)
+    network.check_positions(asked.layer, axes=2)
     spatial = [each for each, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
     return spatial[spatial.index(asked.layer) // 3]
 

@@ -59,7 +59,7 @@ def other_question(subject, classes):
     shape = subject.network.outputs[_output(subject)]
     if (len(shape) < 2 or shape[-1] == 1) and term.kind != "class_score":
         return -subject.objective
-    return subject.objective.about([int(index) for index in classes])
+    return subject.objective.for_classes([int(index) for index in classes])
 
 
 def questions(subject):

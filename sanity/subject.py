@@ -114,7 +114,7 @@ def _inputs(network, data, fit):
     """What the network takes for each image, with what lies beside it where it takes more than one input."""
     pictures = network.preprocess(data.images, fit=fit)
     if data.table is not None:
-        return network.beside(pictures, data.table)
+        return network.with_table(pictures, data.table)
     if len(network.places()) > 1:
         raise Refused(
             f"A network of several inputs is given all of them: what it takes beside images with table=. Received: {network.name}, which takes {', '.join(name for name, _ in network.places())}, and images alone."

@@ -8,10 +8,10 @@ import pytest
 
 from lab.environment import tf
 from lab.network import Network
-from lab.preprocessing import ranged
+from lab.preprocessing import linear_preprocessing
 
 SIDE, CLASSES = 16, 5
-GREY = ranged(-1, 1)
+GREY = linear_preprocessing(-1, 1)
 
 
 @functools.cache

@@ -131,11 +131,11 @@ def test_out_of_memory_halves_the_chunk_and_goes_on():
 
     halved = []
     rows = np.arange(11.0)
-    np.testing.assert_array_equal(chunks.over(greedy, rows, (), 8, halved=halved), rows * 2)
+    np.testing.assert_array_equal(chunks.map_rows(greedy, rows, (), 8, halved=halved), rows * 2)
     # 11 rows in parts of at most 8 are parts of 6, which are halved to 3 and then to 1.
     assert halved == [3, 1]
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        chunks.over(lambda part, _: greedy(np.zeros(9), None), rows, (), 8)
+        chunks.map_rows(lambda part, _: greedy(np.zeros(9), None), rows, (), 8)
 
 
 def test_the_last_chunk_is_padded_for_compilers_that_specialize():
@@ -146,10 +146,10 @@ def test_the_last_chunk_is_padded_for_compilers_that_specialize():
         return tf.constant(part)
 
     rows = np.arange(11.0)
-    np.testing.assert_array_equal(chunks.over(shaped, rows, (), 4, pad=True), rows)
+    np.testing.assert_array_equal(chunks.map_rows(shaped, rows, (), 4, pad=True), rows)
     assert set(seen) == {4}
     seen.clear()
-    chunks.over(shaped, rows[:3], (), 8, pad=True)
+    chunks.map_rows(shaped, rows[:3], (), 8, pad=True)
     assert seen == [4]
 
 

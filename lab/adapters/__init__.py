@@ -1,6 +1,6 @@
-"""Adapters: other libraries' explainers made into ours, by their raw arrays and never by their pictures.
+"""Adapters: other libraries' explainers as methods of the lab, by their raw arrays and never by their pictures.
 
-A library that is not installed has none registered; tf-explain always is. For callables of your own see `lab.adapters.external`.
+Only installed libraries are registered, and tf-explain always. For callables of your own see `lab.adapters.external`.
 """
 
 import importlib.util

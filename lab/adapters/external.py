@@ -1,4 +1,4 @@
-"""External: explainers that ask a model for scores, one sample at a time, made into explainers of ours.
+"""External: explainers that ask a model for scores, one sample at a time, as methods of the lab.
 
 def shapley(score_function, sample):                 # sample: one input without its batch axis
     explainer = shap.KernelExplainer(score_function.scores, background)
@@ -19,7 +19,7 @@ from lab.refusal import Refused
 
 
 class ScoreFunction:
-    """What a network says of points near one sample: `scores(points) -> [n]`, `gradients(points) -> [n, ...]`, and at a layer."""
+    """What a network computes for points near one sample: `scores(points) -> [n]`, `gradients(points) -> [n, ...]`, and at a layer."""
 
     def __init__(self, network, objective, row):
         self.network, self.objective, self.row = network, objective, row
@@ -38,7 +38,7 @@ class ScoreFunction:
         return both[:, 0], both[:, 1]
 
     def logits(self, points):
-        """All logits of each point, for libraries that choose a class themselves: float32 [n, classes]."""
+        """All logits of each point, for libraries that choose the class themselves: float32 [n, classes]."""
         return routines.logits(self.network, points)
 
     def _goal(self, points):
@@ -46,12 +46,21 @@ class ScoreFunction:
 
 
 def per_sample(explain):
-    """A function `(score_function, sample, **options) -> map of the sample` as an explainer of ours, which asks it sample by sample.
+    """Make an explainer of a function that explains one sample at a time.
 
-    The map has the sample's own shape, or lies over its positions. An option `seed` makes it one that draws; each sample is
-    asked with the same seed, so that its map does not depend on the others in its batch. Raises Refused for several inputs.
+    The map has the sample's own shape, or lies over its positions. A function with an option `seed` counts as one that draws.
+    Each sample gets the same seed, so that its map does not depend on the others in its batch.
+
+    Args:
+        explain: `(score_function, sample, **options) -> map of the sample`.
+    Returns:
+        an explainer, which raises Refused for several inputs.
     """
-    known = [each for each in inspect.signature(explain).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    known = [
+        parameter
+        for parameter in inspect.signature(explain).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
 
     @functools.wraps(explain)
     def explainer(network, inputs, objective, **options):
@@ -61,7 +70,7 @@ def per_sample(explain):
         maps = [
             explain(ScoreFunction(network, objective, row), arrays[row].copy(), **options) for row in range(len(arrays))
         ]
-        return np.stack([np.asarray(each) for each in maps]).astype("float32")
+        return np.stack([np.asarray(map_) for map_ in maps]).astype("float32")
 
     first = [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("network", "inputs", "objective")

@@ -1,4 +1,4 @@
-"""Limits: what libraries that cut Keras models can be asked, and the refusal of everything else."""
+"""Limits: the models and objectives that libraries which cut Keras models can explain; all others are refused."""
 
 import numpy as np
 
@@ -22,19 +22,25 @@ def refuse_uncuttable(network, library):
         raise Refused(f"{library} takes gradients at floating inputs. Received: {network.name}, which takes {takes}.")
     stateful = [path for path, layer in network.tree.items() if getattr(layer, "stateful", False)]
     if stateful:
-        raise Refused(f"{library} would move the state of a network. Received: {stateful[0]!r}, which is stateful.")
+        raise Refused(f"{library} would change the state of a network. Received: {stateful[0]!r}, which is stateful.")
 
 
 def refuse_head(network, library, taken_off=False):
     """Raise Refused where a model ends in a softmax or sigmoid that the library does not take off."""
     if any(network.heads.values()) and not taken_off:
         raise Refused(
-            f"{library} explains what the model gives out, and the lab explains logits. Received: {network.name}, which ends in {next(iter(network.heads.values()))}."
+            f"{library} explains the model's outputs, and the lab explains logits. Received: {network.name}, which ends in {next(iter(network.heads.values()))}."
         )
 
 
 def one_logit(network, inputs, objective, library):
-    """The one input [batch, ...], and each sample's class, int [batch]. Raises Refused for anything else that is asked."""
+    """The one input, and each sample's class.
+
+    Returns:
+        array [batch, ...], and int [batch].
+    Raises:
+        Refused: for any other objective or model.
+    """
     refuse_uncuttable(network, library)
     (kind, where, *_), units = objective.structure[0], next(iter(network.outputs.values()))[-1]
     classes = kind == "logit" or (kind == "class_score" and units != 1)
@@ -45,8 +51,12 @@ def one_logit(network, inputs, objective, library):
 
 
 def top_level(network, layer, library):
-    """The name of a layer with rows and columns, the last where None is given. Raises Refused for one inside another model."""
-    address = network.spatial(network.last_spatial() if layer is None else layer, axes=2)
+    """The name of a layer with rows and columns; the last one where None is given.
+
+    Raises:
+        Refused: for a layer inside another model.
+    """
+    address = network.check_positions(network.last_spatial() if layer is None else layer, axes=2)
     if "/" in address or "@" in address:
         raise Refused(f"{library} reads top-level layers only. Received: {address!r}.")
     return address

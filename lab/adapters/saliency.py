@@ -1,6 +1,6 @@
-"""PAIR's saliency library (`pip install saliency`), which asks a model by a callback, one image at a time.
+"""PAIR's saliency library (`pip install saliency`), which calls a model by a callback, one image at a time.
 
-Its occlusion moves the patch by one pixel, some forty thousand passes an image of 224 pixels: it is left out.
+Its occlusion is left out: it moves the patch by one pixel, some forty thousand passes for an image of 224 pixels.
 """
 
 import inspect
@@ -13,8 +13,8 @@ from lab.attribution.paths import baselines
 from lab.refusal import Refused
 
 
-def _asked(score_function, layer=None):
-    """What the library calls: `(points, arguments, keys) -> dict`."""
+def _model_callback(score_function, layer=None):
+    """The callback that the library calls: `(points, arguments, keys) -> dict`."""
     from saliency.core import base
 
     def call(points, call_model_args=None, expected_keys=None):
@@ -36,7 +36,7 @@ def gradient(score_function, sample):
     """PAIR saliency's GradientSaliency (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): signed float32, like the inputs."""
     from saliency.core import GradientSaliency
 
-    return GradientSaliency().GetMask(sample, _asked(score_function))
+    return GradientSaliency().GetMask(sample, _model_callback(score_function))
 
 
 @explainers.register(library="saliency", complete=baselines)
@@ -45,7 +45,7 @@ def integrated_gradients(score_function, sample, *, x_steps=25):
     """PAIR saliency's IntegratedGradients, from zero (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): signed float32, like the inputs."""
     from saliency.core import IntegratedGradients
 
-    return IntegratedGradients().GetMask(sample, _asked(score_function), x_steps=x_steps, batch_size=x_steps)
+    return IntegratedGradients().GetMask(sample, _model_callback(score_function), x_steps=x_steps, batch_size=x_steps)
 
 
 @per_sample
@@ -54,8 +54,8 @@ def guided_ig(score_function, sample, *, x_steps=200, fraction=0.25, max_dist=0.
     from saliency.core import GuidedIG
 
     start = np.zeros_like(sample)
-    given = {"x_steps": x_steps, "fraction": fraction, "max_dist": max_dist}
-    return GuidedIG().GetMask(sample, _asked(score_function), x_baseline=start, **given)
+    options = {"x_steps": x_steps, "fraction": fraction, "max_dist": max_dist}
+    return GuidedIG().GetMask(sample, _model_callback(score_function), x_baseline=start, **options)
 
 
 # It calls np.quantile(interpolation=...), which newer versions of numpy no longer have.
@@ -70,8 +70,10 @@ def blur_ig(score_function, sample, *, steps=100, max_sigma=50):
     """PAIR saliency's BlurIG (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383): signed float32, like the inputs; images only."""
     from saliency.core import BlurIG
 
-    _refuse_others(sample)
-    return BlurIG().GetMask(sample, _asked(score_function), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32))
+    _refuse_non_images(sample)
+    return BlurIG().GetMask(
+        sample, _model_callback(score_function), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32)
+    )
 
 
 @explainers.register(library="saliency", cost=lambda network, options: 300)
@@ -80,10 +82,10 @@ def xrai(score_function, sample):
     """PAIR saliency's XRAI (Kapishnikov et al. 2019, https://arxiv.org/abs/1906.02825): float32 [batch, rows, columns]; images only."""
     from saliency.core import XRAI
 
-    _refuse_others(sample)
-    return XRAI().GetMask(sample, _asked(score_function), batch_size=25)
+    _refuse_non_images(sample)
+    return XRAI().GetMask(sample, _model_callback(score_function), batch_size=25)
 
 
-def _refuse_others(sample):
+def _refuse_non_images(sample):
     if sample.ndim != 3:
         raise Refused(f"This method of PAIR's saliency takes images. Received: inputs of shape {sample.shape}.")

@@ -1,4 +1,4 @@
-"""Silence: what other libraries warn of and print is theirs, and no concern of the lab's users."""
+"""Silence: warnings and output of other libraries are dropped."""
 
 import contextlib
 import io
@@ -6,8 +6,8 @@ import warnings
 
 
 @contextlib.contextmanager
-def silent():
-    """While open, Python warnings are dropped and nothing is printed, progress bars included."""
+def silence():
+    """While open, Python warnings are dropped and nothing is printed, not even progress bars."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

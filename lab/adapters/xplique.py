@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 
 from lab.adapters.limits import one_logit, refuse_head
-from lab.adapters.silence import silent
+from lab.adapters.silence import silence
 from lab.attribution import explainers
 from lab.attribution.paths import baselines
 from lab.environment import keras
@@ -15,17 +15,19 @@ NAME = "Xplique"
 
 
 def _xplique(name, network, inputs, objective, **options):
-    """An explainer of Xplique's on each sample's class. Its `output_layer=` is ignored, so a softmax is refused."""
+    """An explainer of Xplique's on each sample's class. A softmax is refused, because Xplique ignores `output_layer=`."""
     arrays, classes = one_logit(network, inputs, objective, NAME)
     refuse_head(network, NAME)
-    if name in ("GuidedBackprop", "DeconvNet") and any(isinstance(each, keras.Model) for each in network.model.layers):
+    if name in ("GuidedBackprop", "DeconvNet") and any(
+        isinstance(layer, keras.Model) for layer in network.model.layers
+    ):
         raise Refused(f"Xplique does not reach activations of a nested model. Received: {network.name}.")
     targets = np.eye(next(iter(network.outputs.values()))[-1], dtype="float32")[classes]
-    # A new object for every call: one that was kept would go on explaining the weights it was traced with.
-    with silent():
+    # A new object for every call: a kept one would explain the weights that it was traced with.
+    with silence():
         method = getattr(importlib.import_module("xplique.attributions"), name)
-        found = method(network.model, batch_size=16, **options)(arrays, targets)
-    return np.asarray(found, "float32")
+        maps = method(network.model, batch_size=16, **options)(arrays, targets)
+    return np.asarray(maps, "float32")
 
 
 @explainers.register(library="xplique")

@@ -1,7 +1,7 @@
 """Explainers: (network, inputs, objective, *, seed, options) -> maps, one family a file.
 
-Maps are signed float32 arrays in the structure and shape of the inputs, or [batch, ...] over positions without channels (CAM,
-at a layer's own resolution), or in the shape of a layer's output. No absolute values, no normalization, no colour.
+Maps are signed float32 arrays, without absolute values, normalization or colour. They have the structure and shape of the
+inputs, or are [batch, ...] over positions (CAM, at a layer's own resolution), or have the shape of a layer's output.
 """
 
 import importlib

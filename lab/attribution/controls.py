@@ -1,4 +1,4 @@
-"""Controls: explainers that are blind on purpose. They never look at the weights, so every check must unmask them."""
+"""Controls: explainers that ignore the network on purpose, so that every check must fail them."""
 
 import zlib
 
@@ -13,12 +13,15 @@ from lab.environment import tf
 def edges(network, inputs, objective):
     """Edge strength of the input itself, by the Sobel filter (a control: it ignores the network).
 
-    inputs: what the model takes, with arrays [batch, rows, columns, channels] -> the same structure and shape, float32.
-    Arrays of other rank get the absolute difference to their neighbour along the first axis of each sample.
+    Args:
+        inputs: what the model takes, with arrays [batch, rows, columns, channels]. Arrays of other rank get the
+            absolute difference to their neighbour along the first axis of each sample.
+    Returns:
+        float32 in the structure and shape of the inputs.
     """
     del objective
     return tf.nest.map_structure(
-        lambda leaf: np.stack([_edges(each) for each in leaf]).astype("float32"), network.inputs(inputs)
+        lambda leaf: np.stack([_edges(sample) for sample in leaf]).astype("float32"), network.inputs(inputs)
     )
 
 
@@ -31,9 +34,10 @@ def input_magnitude(network, inputs, objective):
 
 @explainers.register(control=True, derivative="slope")
 def centre(network, inputs, objective):
-    """A Gaussian bump in the middle, a quarter of each side wide (a control: photographs are taken with the thing in the middle).
+    """A Gaussian bump in the middle, a quarter of each side wide (a control: photographers put the object in the middle).
 
-    inputs: what the model takes -> the same structure and shape, float32; over all axes but the last of each array.
+    Returns:
+        float32 in the structure and shape of the inputs, over all axes but the last of each array.
     """
     del objective
     return tf.nest.map_structure(
@@ -43,9 +47,11 @@ def centre(network, inputs, objective):
 
 @explainers.register(control=True, derivative="slope")
 def noise(network, inputs, objective, *, seed):
-    """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and what is seen)."""
+    """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and the content)."""
     del objective
-    return tf.nest.map_structure(lambda leaf: np.stack([_noise(each, seed) for each in leaf]), network.inputs(inputs))
+    return tf.nest.map_structure(
+        lambda leaf: np.stack([_noise(sample, seed) for sample in leaf]), network.inputs(inputs)
+    )
 
 
 @explainers.register(control=True, derivative="slope")

@@ -1,4 +1,4 @@
-"""FullGrad: what the input and every bias add to a score, laid over the input."""
+"""FullGrad: the contributions of the input and of every bias to a score, resized to the input."""
 
 import numpy as np
 
@@ -10,31 +10,34 @@ from lab.refusal import Refused
 from lab.scoring import score
 from lab.taps import affine
 
-# A share of the score above this is told.
-TOLD = 0.01
+# Above this share of the score that is left out, a warning says so.
+WARN_ABOVE = 0.01
 
 
-def left_out(network, inputs, objective):
-    """The share of the score that does not lie on FullGrad's map: float32 [batch], of the score or of what lies there, the larger.
+def left_out_share(network, inputs, objective):
+    """The share of the score that FullGrad's map leaves out, of the larger of the score and the map's sum.
 
-    Biases of layers without positions have no place on it; what is smooth (GELU, softmax) and what a layer of the user's own adds
-    stands for no part at all.
+    Biases of layers without positions have no place on the map. Smooth activations (GELU, softmax) and what a user's own
+    layer adds are in none of the parts.
+
+    Returns:
+        float32 [batch].
     """
     arrays = network.inputs(inputs)
-    parts, _ = decomposed(network, arrays, objective)
-    laid = [
+    parts, _ = decompose(network, arrays, objective)
+    sums = [
         part.reshape(len(part), -1).sum(axis=1, dtype="float64") for part in parts.values() if part.ndim == arrays.ndim
     ]
-    scores, total = routines.scores(network, arrays, objective), np.sum(laid, axis=0)
+    scores, total = routines.scores(network, arrays, objective), np.sum(sums, axis=0)
     size = np.maximum(np.abs(total), np.abs(scores))
     return (np.abs(scores - total) / np.where(size > 0, size, 1)).astype("float32")
 
 
 def map_warnings(network, inputs, objective):
-    """Words for what FullGrad left out: tuple over samples of tuples of words, empty where that is next to nothing."""
+    """A warning where FullGrad left out more than a hundredth of the score: tuple over samples of tuples of words."""
     return tuple(
-        (f"{share:.0%} of the score left out",) if share > TOLD else ()
-        for share in left_out(network, inputs, objective)
+        (f"{share:.0%} of the score left out",) if share > WARN_ABOVE else ()
+        for share in left_out_share(network, inputs, objective)
     )
 
 
@@ -42,42 +45,51 @@ def map_warnings(network, inputs, objective):
 def fullgrad(network, inputs, objective):
     """FullGrad, gradient times input and gradient times bias of every layer with positions (Srinivas, Fleuret 2019, https://arxiv.org/abs/1905.00780).
 
-    As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input and
-    added; Dense biases have no place on it, and `left_out` says what no part speaks of. inputs: one array with positions, [batch, ..., channels]. -> float32 [batch, ...] without channels, never negative.
-    Raises Refused for other inputs, and for a network without biases.
+    As in the paper, each part's magnitudes are scaled to 0..1 over its layer, summed over channels, resized to the input
+    and added. Biases of Dense layers have no place on the map; `left_out_share` measures what it leaves out.
+
+    Args:
+        inputs: one array with positions, [batch, ..., channels].
+    Returns:
+        float32 [batch, ...] without channels, never negative.
+    Raises:
+        Refused: for other inputs, and for a network without biases.
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3 or arrays.dtype.kind != "f":
         raise Refused(
-            f"FullGrad lays layers over one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
+            f"FullGrad explains one input with positions. Received: {tf.nest.map_structure(np.shape, arrays)}."
         )
-    parts, _ = decomposed(network, arrays, objective)
+    parts, _ = decompose(network, arrays, objective)
     extent = arrays.shape[1:-1]
-    return np.sum([resized(_scaled(each), *extent) for each in parts.values() if each.ndim == len(extent) + 2], axis=0)
+    return np.sum(
+        [resized(_scale_magnitudes(part), *extent) for part in parts.values() if part.ndim == len(extent) + 2], axis=0
+    )
 
 
-def decomposed(network, inputs, objective):
-    """Gradient times input, and gradient times bias of each layer: dict of address ("" is the input) to float32 [batch, ..., channels],
-    and the scores less all of them, [batch]: nothing but rounding where every activation is piecewise linear.
+def decompose(network, inputs, objective):
+    """Gradient times input, gradient times bias of each layer, and the score that they leave over.
+
+    Returns:
+        dict of address ("" is the input) to float32 [batch, ..., channels], and the remaining scores [batch]. The
+        remainder is rounding alone where every activation is piecewise linear.
     """
 
     if network.channels_first:
-        raise Refused(
-            f"FullGrad lays out biases of channels-last layers. Received: {network.name}, which is channels-first."
-        )
+        raise Refused(f"FullGrad explains channels-last networks. Received: {network.name}, which is channels-first.")
 
     def body(batched, weights):
         inputs, numbers = batched
         biases = Biases(network.tree)
         trace = network.trace(inputs, objective.paths, interceptors=[biases])
         scores = score(objective.structure, weights, numbers, trace)
-        met = biases.met
-        slopes = tf.gradients(scores, [inputs, *(tensor for tensor, _ in met.values())])
+        records = biases.records
+        slopes = tf.gradients(scores, [inputs, *(tensor for tensor, _ in records.values())])
         parts = {"": tf.cast(inputs * slopes[0], tf.float32)}
-        for (address, (_, bias)), slope in zip(met.items(), slopes[1:]):
+        for (address, (_, bias)), slope in zip(records.items(), slopes[1:]):
             if slope is not None:
                 parts[address] = tf.cast(slope * tf.cast(bias, slope.dtype), tf.float32)
-        total = tf.add_n([tf.reduce_sum(tf.reshape(each, [tf.shape(each)[0], -1]), axis=1) for each in parts.values()])
+        total = tf.add_n([tf.reduce_sum(tf.reshape(part, [tf.shape(part)[0], -1]), axis=1) for part in parts.values()])
         return parts, tf.cast(scores, tf.float32) - total
 
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
@@ -85,23 +97,23 @@ def decomposed(network, inputs, objective):
 
 
 class Biases:
-    """Interceptor that keeps each sum with a bias as it was made, and the bias: `met`, dict of address to (tensor, bias)."""
+    """Interceptor that keeps each layer's output before its activation, and its bias: `records`, dict of address to (tensor, bias)."""
 
     def __init__(self, tree):
         self.paths = {id(layer): path for path, layer in tree.items()}
-        self.met = {}
+        self.records = {}
 
     def __call__(self, layer, call, args, kwargs):
         bias = _bias(layer)
         if bias is None:
             return call(*args, **kwargs)
-        made = _before(layer, call, args, kwargs)
+        outputs = _preactivation(layer, call, args, kwargs)
         path, calls = self.paths[id(layer)], 0
-        while (path if not calls else f"{path}@{calls}") in self.met:
+        while (path if not calls else f"{path}@{calls}") in self.records:
             calls += 1
-        self.met[path if not calls else f"{path}@{calls}"] = (made, bias)
+        self.records[path if not calls else f"{path}@{calls}"] = (outputs, bias)
         activation = getattr(layer, "activation", None)
-        return made if activation is None else activation(made)
+        return outputs if activation is None else activation(outputs)
 
 
 def _bias(layer):
@@ -115,19 +127,19 @@ def _bias(layer):
     return None
 
 
-def _before(layer, call, args, kwargs):
+def _preactivation(layer, call, args, kwargs):
     """A layer's output before its activation, which is taken off while it runs."""
     if "activation" not in layer.__dict__:
         return call(*args, **kwargs)
-    own = layer.__dict__["activation"]
+    activation = layer.__dict__["activation"]
     layer.__dict__["activation"] = keras.activations.linear
     try:
         return call(*args, **kwargs)
     finally:
-        layer.__dict__["activation"] = own
+        layer.__dict__["activation"] = activation
 
 
-def _scaled(part):
+def _scale_magnitudes(part):
     """Magnitudes of each sample scaled to 0..1, summed over channels: float32 [batch, ...]."""
     sizes = np.abs(part)
     axes = tuple(range(1, sizes.ndim))

@@ -1,4 +1,4 @@
-"""Guided Grad-CAM: guided backpropagation where Grad-CAM lies."""
+"""Guided Grad-CAM: guided backpropagation times Grad-CAM."""
 
 import numpy as np
 
@@ -14,8 +14,12 @@ from lab.refusal import Refused
 def guided_gradcam(network, inputs, objective, *, layer=None):
     """Guided Grad-CAM, guided backpropagation times Grad-CAM resized to the input (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391).
 
-    layer: as of `gradcam`. -> signed float32 in the shape of the one input. Raises Refused for several inputs, for ids, and
-    where either method is refused.
+    Args:
+        layer: as of `gradcam`.
+    Returns:
+        signed float32 in the shape of the one input.
+    Raises:
+        Refused: for several inputs, for ids, and where either method is refused.
     """
     arrays = network.inputs(inputs)
     if not isinstance(arrays, np.ndarray) or arrays.ndim < 3:

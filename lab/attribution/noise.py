@@ -5,7 +5,7 @@ import numpy as np
 from lab import routines
 from lab.attribution import explainers, monte_carlo
 from lab.attribution.calls import attribute, resolve_options
-from lab.attribution.options import at_least, one_of, plain, seed_of, whole
+from lab.attribution.options import as_float32, check_at_least, check_one_of, positive_integer, split_seed
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 
@@ -17,15 +17,21 @@ VARIANTS = ("mean", "squared", "variance")
 def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="mean", seed):
     """SmoothGrad, the mean gradient over noisy copies (Smilkov, Thorat, Kim, Viegas, Wattenberg 2017, https://arxiv.org/abs/1706.03825).
 
-    samples: noisy copies. noise: standard deviation of the Gaussian noise as a fraction of each input's own max - min.
-    variant: "mean"; "squared", the mean of the squared gradients (Hooker et al. 2019, https://arxiv.org/abs/1806.10758); or "variance",
-    VarGrad, their variance (Adebayo et al. 2018, https://arxiv.org/abs/1810.03307). -> maps like the inputs, float32.
+    Args:
+        samples: how many noisy copies.
+        noise: standard deviation of the Gaussian noise, as a fraction of each input's own max - min.
+        variant: "mean"; "squared", the mean of the squared gradients (Hooker et al. 2019,
+            https://arxiv.org/abs/1806.10758); or "variance", their variance, VarGrad (Adebayo et al. 2018,
+            https://arxiv.org/abs/1810.03307).
+        seed: a whole number.
+    Returns:
+        float32 in the structure and shape of the inputs.
     """
-    options = drawing(samples, noise, variant, seed) | {"share": np.float32(1 / samples)}
+    options = noise_options(samples, noise, variant, seed) | {"share": np.float32(1 / samples)}
     if variant == "mean":
-        return plain(routines.sampled_gradient(network, inputs, objective, noisy, options, samples))
-    return _varied(
-        variant, *routines.sampled_gradient(network, inputs, objective, noisy, options, samples, squares=True)
+        return as_float32(routines.sampled_gradient(network, inputs, objective, draw_noisy, options, samples))
+    return _squared_or_variance(
+        variant, *routines.sampled_gradient(network, inputs, objective, draw_noisy, options, samples, squares=True)
     )
 
 
@@ -36,24 +42,40 @@ def noise_tunnel(
 ):
     """Any method averaged over noisy copies (the idea of SmoothGrad: Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 
-    explainer: a registered name or a callable; options: its own, a dict. samples, noise, variant: as of `smoothgrad`, and with the
-    same draws; on token ids, of what embeds them. -> the explainer's maps, float32. Raises Refused for an unknown one or option.
+    The draws are those of `smoothgrad`. For token ids the noise is added to their embeddings.
+
+    Args:
+        explainer: a registered name or a callable.
+        samples: as of `smoothgrad`.
+        noise: as of `smoothgrad`.
+        variant: as of `smoothgrad`.
+        seed: a whole number.
+        options: dict of the explainer's options.
+    Returns:
+        the explainer's maps, float32.
+    Raises:
+        Refused: for an unknown explainer or option.
     """
-    drawn = drawing(samples, noise, variant, seed)
+    drawn = noise_options(samples, noise, variant, seed)
     inner = explainers.get(explainer)
-    chosen = resolve_options(inner, network, seed, options or {})
+    settings = resolve_options(inner, network, seed, options or {})
 
     def explain(points, goal):
-        return attribute(inner, network, points, goal, **chosen)
+        return attribute(inner, network, points, goal, **settings)
 
     arrays = network.inputs(inputs)
     powers = (1,) if variant == "mean" else (1, 2)
-    sums = monte_carlo.accumulate(network, arrays, objective, samples, copier(network, drawn), explain, powers=powers)
-    return plain(sums[0]) if variant == "mean" else _varied(variant, *sums)
+    sums = monte_carlo.accumulate(
+        network, arrays, objective, samples, noisy_sampler(network, drawn), explain, powers=powers
+    )
+    return as_float32(sums[0]) if variant == "mean" else _squared_or_variance(variant, *sums)
 
 
-def noisy(leaf, _, options, indices, number):
-    """A kernel of `routines.sampled_gradient`: copies of each input with noise of its own spread, one draw a sample for all rows."""
+def draw_noisy(leaf, _, options, indices, number):
+    """A kernel of `routines.sampled_gradient`: copies of each input with noise scaled to its own range.
+
+    All rows get the same draw for a sample.
+    """
     shape, seed, fold = (
         tf.shape(leaf)[1:],
         tf.ensure_shape(options["seed"], [2]),
@@ -72,35 +94,44 @@ def noisy(leaf, _, options, indices, number):
     return leaf[:, None] + spread[:, None] * normal[None], tf.fill(tf.shape(indices), options["share"]), None
 
 
-def copier(network, options):
-    """`sample` of `monte_carlo.accumulate`: the same noisy copies outside a graph, drawn by the options of `drawing`, masked steps as they are."""
+def noisy_sampler(network, options):
+    """`sample` of `monte_carlo.accumulate`: the noisy copies of `draw_noisy` outside a graph, with masked steps unchanged.
 
-    def sample(some, indices):
-        pairs = zip(tf.nest.flatten(some), network.masks(tf.nest.map_structure(tf.constant, some)))
-        leaves = [_copied(leaf, mask, options, indices, number) for number, (leaf, mask) in enumerate(pairs)]
-        return tf.nest.pack_sequence_as(some, leaves), None
+    Args:
+        network: a `Network`.
+        options: as of `noise_options`.
+    """
+
+    def sample(block, indices):
+        pairs = zip(tf.nest.flatten(block), network.masks(tf.nest.map_structure(tf.constant, block)))
+        leaves = [_copy_with_noise(leaf, mask, options, indices, number) for number, (leaf, mask) in enumerate(pairs)]
+        return tf.nest.pack_sequence_as(block, leaves), None
 
     return sample
 
 
-def _copied(leaf, mask, options, indices, number):
-    """One input's copies: array [batch, width, ...]; whole numbers are repeated as they are."""
+def _copy_with_noise(leaf, mask, options, indices, number):
+    """One input's copies: array [batch, width, ...]; whole numbers are repeated unchanged."""
     if leaf.dtype.kind != "f":
         return np.repeat(leaf[:, None], len(indices), axis=1)
-    open_, chosen = routines.levelled(tf.constant(leaf), mask), tf.constant(indices, tf.int32)
-    drawn = noisy(open_, None, {**options, "share": 1.0}, chosen, number)[0].numpy()
+    open_, sample_indices = routines.fill_masked(tf.constant(leaf), mask), tf.constant(indices, tf.int32)
+    drawn = draw_noisy(open_, None, {**options, "share": 1.0}, sample_indices, number)[0].numpy()
     return drawn if mask is None else np.where(mask[:, None], leaf[:, None], drawn)
 
 
-def drawing(samples, noise, variant, seed):
-    """The options of `noisy`, checked: dict. Raises Refused for what does not fit."""
-    whole("samples", samples)
-    at_least("noise", noise, 0)
-    one_of("variant", variant, VARIANTS)
-    return {"seed": seed_of(seed), "noise": np.float32(noise)}
+def noise_options(samples, noise, variant, seed):
+    """The options of `draw_noisy`, checked: dict.
+
+    Raises:
+        Refused: for an option out of range.
+    """
+    positive_integer("samples", samples)
+    check_at_least("noise", noise, 0)
+    check_one_of("variant", variant, VARIANTS)
+    return {"seed": split_seed(seed), "noise": np.float32(noise)}
 
 
-def _varied(variant, means, squares):
+def _squared_or_variance(variant, means, squares):
     if variant == "squared":
-        return plain(squares)
-    return plain(tf.nest.map_structure(lambda mean, square: np.maximum(square - mean**2, 0), means, squares))
+        return as_float32(squares)
+    return as_float32(tf.nest.map_structure(lambda mean, square: np.maximum(square - mean**2, 0), means, squares))

@@ -1,4 +1,4 @@
-"""Options of explainers: what may be asked for, refused in one way."""
+"""Options of explainers: their values are checked, and refused in one way."""
 
 import math
 import numbers
@@ -9,43 +9,51 @@ from lab.environment import tf
 from lab.refusal import Refused
 
 
-def whole(name, number):
-    """A count, int. Raises Refused unless it is a whole number of 1 or more."""
-    if not _real(number) or not number >= 1 or int(number) != number:
+def positive_integer(name, number):
+    """Check that a value is a whole number of 1 or more: int.
+
+    Raises:
+        Refused: where it is not.
+    """
+    if not _is_finite_number(number) or not number >= 1 or int(number) != number:
         raise Refused(f"{name} is a whole number of 1 or more. Received: {number!r}.")
     return int(number)
 
 
-def _real(number):
-    """Whether a value is one finite real number, and not True, a text or an array: bool."""
+def _is_finite_number(number):
+    """Whether a value is one finite real number, and not True, text or an array: bool."""
     return isinstance(number, numbers.Real) and not isinstance(number, bool) and math.isfinite(number)
 
 
-def at_least(name, number, low):
-    """Raise Refused unless a number is `low` or more, which NaN is not."""
-    if not _real(number) or not number >= low:
+def check_at_least(name, number, low):
+    """Raise Refused unless a value is a finite number of `low` or more."""
+    if not _is_finite_number(number) or not number >= low:
         raise Refused(f"{name} is a number of {low} or more. Received: {number!r}.")
 
 
-def share(name, number):
-    """Raise Refused unless a number is above 0 and at most 1."""
-    if not _real(number) or not 0 < number <= 1:
-        raise Refused(f"{name} is a share, above 0 and at most 1. Received: {number!r}.")
+def check_fraction(name, number):
+    """Raise Refused unless a value is a number above 0 and at most 1."""
+    if not _is_finite_number(number) or not 0 < number <= 1:
+        raise Refused(f"{name} is a fraction, above 0 and at most 1. Received: {number!r}.")
 
 
-def one_of(name, value, choices):
-    """Raise Refused unless a value is one of some names."""
+def check_one_of(name, value, choices):
+    """Raise Refused unless a value is one of the choices."""
     if value not in choices:
         raise Refused(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")
 
 
-def seed_of(seed):
-    """A seed as TensorFlow's stateless draws take it: int32 [2]. Raises Refused unless it is a whole number of 0 or more."""
-    if not _real(seed) or seed < 0 or int(seed) != seed:
+def split_seed(seed):
+    """A seed in the form that TensorFlow's stateless draws take: int32 [2].
+
+    Raises:
+        Refused: unless it is a whole number of 0 or more.
+    """
+    if not _is_finite_number(seed) or seed < 0 or int(seed) != seed:
         raise Refused(f"seed is a whole number of 0 or more. Received: {seed!r}.")
     return np.array([int(seed) & 0x7FFFFFFF, int(seed) >> 31 & 0x7FFFFFFF], "int32")
 
 
-def plain(maps):
-    """Maps as they leave an explainer: float32 arrays in their structure."""
+def as_float32(maps):
+    """Maps as an explainer returns them: float32 arrays in their structure."""
     return tf.nest.map_structure(lambda leaf: np.asarray(leaf, "float32"), maps)

@@ -1,32 +1,44 @@
-"""Path methods: gradients gathered on the way from a baseline to the input, so that they add up to the score's difference."""
+"""Path methods: gradients summed along a path from a baseline to the input, which add up to the score's difference."""
 
 import numpy as np
 from scipy import fft
 
 from lab import chunks, routines
 from lab.attribution import explainers, monte_carlo
-from lab.attribution.noise import noisy
-from lab.attribution.options import at_least, one_of, plain, seed_of, share, whole
+from lab.attribution.noise import draw_noisy
+from lab.attribution.options import (
+    as_float32,
+    check_at_least,
+    check_fraction,
+    check_one_of,
+    positive_integer,
+    split_seed,
+)
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.refusal import Refused
 
 
-def baselines(arrays, chosen):
-    """The baselines of a straight path's options: list of structures like the inputs. What a method's map should add up to is
-    the score less the mean score of these.
+def baselines(arrays, options):
+    """The baselines in the options of a straight path: list of structures like the inputs.
+
+    A method's map should add up to the score minus the mean score of these.
     """
-    several = chosen.get("baselines", chosen.get("references"))
+    several = options.get("baselines", options.get("references"))
     if several is None:
-        return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, chosen.get("baseline", 0.0)))]
+        return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, options.get("baseline", 0.0)))]
     bases = stack_baselines(arrays, several)
     rows = len(tf.nest.flatten(arrays)[0])
-    return [chunks.picked(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
+    return [chunks.take(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
 
 
-def blurred_starts(arrays, chosen):
-    """The baseline of a path of blurs: the inputs, blurred most."""
-    return [tf.nest.map_structure(lambda leaf: _blurred(*_waves(leaf), chosen.get("max_sigma", MAX_SIGMA))[0], arrays)]
+def blurred_baselines(arrays, options):
+    """The baseline of a path of blurs: the inputs under the strongest blur, in a list of one."""
+    return [
+        tf.nest.map_structure(
+            lambda leaf: _blur(*_cosine_transform(leaf), options.get("max_sigma", MAX_SIGMA))[0], arrays
+        )
+    ]
 
 
 @explainers.register(complete=baselines)
@@ -34,22 +46,27 @@ def blurred_starts(arrays, chosen):
 def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, baselines=None, nodes="gauss"):
     """Integrated gradients along the straight path from a baseline (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
 
-    steps: gradients along the path. baseline: a number in units of the input, or an array (structure) that broadcasts
-    against the inputs; for token ids, ids or the number in every vector. baselines: several in its place, a list of numbers or
-    arrays [baselines, ...], whose maps are averaged. nodes: "gauss" (Gauss-Legendre) or "midpoint". -> maps like the inputs,
-    signed float32, in units of the score; they sum to score(inputs) - score(baseline) up to the gap that `lab.explain` reports.
+    Args:
+        steps: gradients along the path.
+        baseline: a number in units of the input, or an array (structure) that broadcasts against the inputs. For
+            token ids: ids, or the number in every embedding vector.
+        baselines: several in its place, a list of numbers or arrays [baselines, ...]; their maps are averaged.
+        nodes: "gauss" (Gauss-Legendre) or "midpoint".
+    Returns:
+        signed float32 in the structure and shape of the inputs, in units of the score. The maps sum to
+        score(inputs) - score(baseline), up to the gap that `lab.explain` reports.
     """
-    where, weights = path_nodes(whole("steps", steps), nodes)
+    where, weights = path_nodes(positive_integer("steps", steps), nodes)
     arrays = network.inputs(inputs)
     if baselines is not None:
         bases = stack_baselines(arrays, baselines)
         count = len(tf.nest.flatten(bases)[0])
         which, where = np.repeat(np.arange(count), steps), np.tile(where, count)
-        return _from(network, arrays, objective, bases, which, where, np.tile(weights, count) / count)
+        return _sum_over_paths(network, arrays, objective, bases, which, where, np.tile(weights, count) / count)
     start = network.keep(arrays, broadcast_baseline(arrays, baseline))
     options = {"nodes": where, "weights": weights}
-    sums = routines.sampled_gradient(network, arrays, objective, _on_path, options, steps, beside=start)
-    return plain(tf.nest.map_structure(lambda total, leaf, base: total * (leaf - base), sums, arrays, start))
+    sums = routines.sampled_gradient(network, arrays, objective, _draw_on_path, options, steps, beside=start)
+    return as_float32(tf.nest.map_structure(lambda total, leaf, base: total * (leaf - base), sums, arrays, start))
 
 
 @explainers.register(complete=baselines)
@@ -57,16 +74,23 @@ def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, 
 def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noise=0.0, seed):
     """Expected gradients, or GradientSHAP (Erion, Janizek, Sturmfels, Lundberg, Lee 2021, https://arxiv.org/abs/1906.10670; Lundberg, Lee 2017, https://arxiv.org/abs/1705.07874).
 
-    Each sample takes a reference at random and a point at random on the way from there. references: a number, a list of numbers,
-    or arrays [references, ...]. samples: gradients. noise: added to the inputs, a fraction of each one's max - min. -> maps like
-    the inputs, signed float32, in units of the score; their expected sum is score(inputs) - mean score(references).
+    Each sample draws a reference, and a point on the straight path from it to the input.
+
+    Args:
+        samples: how many gradients.
+        references: a number, a list of numbers, or arrays [references, ...].
+        noise: standard deviation of noise that is added to the inputs, as a fraction of each one's max - min.
+        seed: a whole number.
+    Returns:
+        signed float32 in the structure and shape of the inputs, in units of the score. Their expected sum is
+        score(inputs) - mean score(references).
     """
     arrays = network.inputs(inputs)
     bases = stack_baselines(arrays, references)
-    at_least("noise", noise, 0)
+    check_at_least("noise", noise, 0)
     rng, count = np.random.default_rng(seed), len(tf.nest.flatten(bases)[0])
-    which = rng.integers(0, count, whole("samples", samples))
-    return _from(
+    which = rng.integers(0, count, positive_integer("samples", samples))
+    return _sum_over_paths(
         network, arrays, objective, bases, which, rng.random(samples), np.full(samples, 1 / samples), noise, seed
     )
 
@@ -76,77 +100,89 @@ def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noi
 def guided_integrated_gradients(network, inputs, objective, *, steps=200, fraction=0.25, max_dist=0.02, baseline=0.0):
     """Guided integrated gradients: at every step the features of the smallest gradients go first (Kapishnikov, Venugopalan, Avci, Wedin, Terry, Bolukbasi 2021, https://arxiv.org/abs/2106.09788).
 
-    steps: gradients along the path. fraction: of the features that are moved together. max_dist: how far a feature may be ahead
-    of or behind the straight path, as a share of its way. baseline: as of `integrated_gradients`. -> maps like the inputs, signed
-    float32, in units of the score.
+    Args:
+        steps: gradients along the path.
+        fraction: share of the features that move together.
+        max_dist: how far a feature may be ahead of the straight path or behind it, as a share of its way.
+        baseline: as of `integrated_gradients`.
+    Returns:
+        signed float32 in the structure and shape of the inputs, in units of the score.
     """
-    share("fraction", fraction)
-    share("max_dist", max_dist)
+    check_fraction("fraction", fraction)
+    check_fraction("max_dist", max_dist)
     routines.refuse_integers(network)
     arrays = network.inputs(inputs)
     start = network.keep(arrays, broadcast_baseline(arrays, baseline))
-    whole("steps", steps)
+    positive_integer("steps", steps)
     parts = []
     for part in chunks.slices(len(tf.nest.flatten(arrays)[0]), chunks.size(network)):
-        some, base = chunks.picked((arrays, start), part)
+        block, base = chunks.take((arrays, start), part)
         goal = objective.rows(np.arange(part.start, part.stop))
-        parts.append(_guided(network, some, base, goal, steps, fraction, max_dist))
-    return plain(tf.nest.map_structure(lambda *each: np.concatenate(each), *parts))
+        parts.append(_guided_sums(network, block, base, goal, steps, fraction, max_dist))
+    return as_float32(tf.nest.map_structure(lambda *leaves: np.concatenate(leaves), *parts))
 
 
 MAX_SIGMA = 50.0
 
 
-@explainers.register(complete=blurred_starts)
+@explainers.register(complete=blurred_baselines)
 def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma=MAX_SIGMA):
     """Blur integrated gradients, along a path that sharpens a blurred input (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383).
 
-    max_sigma: standard deviation of the strongest Gaussian blur, in positions. steps: gradients along the path, at Gauss-Legendre
-    nodes; the path's own derivative is exact. inputs: arrays with positions, [batch, ..., channels]. -> maps like the inputs,
-    signed float32; they sum to score(inputs) - score(inputs blurred most) up to the gap. Raises Refused for inputs without positions.
+    The path's own derivative is exact.
+
+    Args:
+        inputs: arrays with positions, [batch, ..., channels].
+        steps: gradients along the path, at Gauss-Legendre nodes.
+        max_sigma: standard deviation of the strongest Gaussian blur, in positions.
+    Returns:
+        signed float32 in the structure and shape of the inputs. The maps sum to score(inputs) - score(inputs under the
+        strongest blur), up to the gap.
+    Raises:
+        Refused: for inputs without positions.
     """
-    at_least("max_sigma", max_sigma, 0)
-    where, weights = path_nodes(whole("steps", steps), "gauss")
+    check_at_least("max_sigma", max_sigma, 0)
+    where, weights = path_nodes(positive_integer("steps", steps), "gauss")
     arrays = network.inputs(inputs)
     for leaf in tf.nest.flatten(arrays):
         if leaf.ndim < 3 or leaf.dtype.kind != "f":
             raise Refused(
                 f"A blur needs inputs with positions, [batch, ..., channels]. Received: {leaf.dtype} {leaf.shape}."
             )
-    waves = tf.nest.map_structure(lambda leaf: _waves(leaf)[0], arrays)
+    waves = tf.nest.map_structure(lambda leaf: _cosine_transform(leaf)[0], arrays)
 
-    kept = network.kept(arrays)
-    given = waves if kept is None else {"waves": waves, "inputs": arrays, "kept": kept}
+    kept = network.kept_mask(arrays)
+    path = waves if kept is None else {"waves": waves, "inputs": arrays, "kept": kept}
 
-    def sample(some, indices):
+    def sample(block, indices):
         sigmas = max_sigma * (1 - where[indices])
-        some_waves = some if kept is None else some["waves"]
-        made = [_stacked(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(some_waves)]
-        points, speeds = (tf.nest.pack_sequence_as(some_waves, parts) for parts in zip(*made))
-        return (points, speeds) if kept is None else _still(points, speeds, some)
+        block_waves = block if kept is None else block["waves"]
+        pairs = [_stack_blurs(leaf, sigmas, max_sigma) for leaf in tf.nest.flatten(block_waves)]
+        points, speeds = (tf.nest.pack_sequence_as(block_waves, parts) for parts in zip(*pairs))
+        return (points, speeds) if kept is None else _keep_masked(points, speeds, block)
 
     def explain(points, goal):
         return routines.gradient(network, points, goal)[1]
 
-    return plain(monte_carlo.accumulate(network, given, objective, steps, sample, explain, weights=weights)[0])
+    return as_float32(monte_carlo.accumulate(network, path, objective, steps, sample, explain, weights=weights)[0])
 
 
-def _still(points, speeds, some):
-    """Points of a path and their speeds, but with what is kept where it was."""
+def _keep_masked(points, speeds, block):
+    """Points of a path and their derivatives, with masked steps held at the inputs' values."""
 
     def at(kept, leaf, other):
         return np.where(kept[:, None], leaf[:, None], other).astype(other.dtype)
 
-    zeros = tf.nest.map_structure(np.zeros_like, some["inputs"])
+    zeros = tf.nest.map_structure(np.zeros_like, block["inputs"])
     return (
-        tf.nest.map_structure(at, some["kept"], some["inputs"], points),
-        tf.nest.map_structure(at, some["kept"], zeros, speeds),
+        tf.nest.map_structure(at, block["kept"], block["inputs"], points),
+        tf.nest.map_structure(at, block["kept"], zeros, speeds),
     )
 
 
 def path_nodes(steps, nodes):
-    """Where on [0, 1] to take a path integral's gradients and how to weigh them: float32 [steps] each, the weights summing to 1."""
-    one_of("nodes", nodes, ("gauss", "midpoint"))
+    """Nodes and weights of a path integral on [0, 1]: float32 [steps] each; the weights sum to 1."""
+    check_one_of("nodes", nodes, ("gauss", "midpoint"))
     if nodes == "midpoint":
         return ((np.arange(steps) + 0.5) / steps).astype("float32"), np.full(steps, 1 / steps, "float32")
     places, weights = np.polynomial.legendre.leggauss(steps)
@@ -154,31 +190,43 @@ def path_nodes(steps, nodes):
 
 
 def broadcast_baseline(arrays, baseline):
-    """A baseline in the structure and shape of the inputs; ids stay as they are. Raises Refused where it does not broadcast."""
+    """A baseline in the structure and shape of the inputs; ids stay as they are.
+
+    Raises:
+        Refused: where it does not broadcast.
+    """
     same = (
         tf.nest.map_structure(lambda _: baseline, arrays)
         if np.isscalar(baseline) or isinstance(baseline, np.ndarray)
         else baseline
     )
     try:
-        return tf.nest.map_structure(_broadcast, arrays, same)
+        return tf.nest.map_structure(_broadcast_leaf, arrays, same)
     except (TypeError, ValueError) as error:
         raise Refused(
             f"A baseline broadcasts against the inputs, {tf.nest.map_structure(np.shape, arrays)}. Received: {tf.nest.map_structure(np.shape, baseline)}."
         ) from error
 
 
-def stack_baselines(arrays, given):
-    """Several baselines in the structure of the inputs: arrays [references, ...]. Raises Refused where they do not fit.
+def stack_baselines(arrays, references):
+    """Several baselines in the structure of the inputs: arrays [references, ...].
 
-    given: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+    Args:
+        arrays: the inputs.
+        references: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+    Raises:
+        Refused: where they do not fit.
     """
-    if np.isscalar(given) or (isinstance(given, (list, tuple)) and all(np.isscalar(each) for each in given)):
-        values = np.atleast_1d(np.asarray(given, "float32"))
+    if np.isscalar(references) or (
+        isinstance(references, (list, tuple)) and all(np.isscalar(number) for number in references)
+    ):
+        values = np.atleast_1d(np.asarray(references, "float32"))
         if not len(values):
             raise Refused("References are one or more. Received: none.")
-        return tf.nest.map_structure(lambda leaf: _constant(leaf, values), arrays)
-    same = given if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(given)])
+        return tf.nest.map_structure(lambda leaf: _constant_baselines(leaf, values), arrays)
+    same = (
+        references if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
+    )
     try:
         tf.nest.assert_same_structure(arrays, same)
         sizes = [
@@ -189,14 +237,18 @@ def stack_baselines(arrays, given):
         raise Refused(
             "References are arrays [references, ...] in the structure of the inputs. Received: another."
         ) from error
-    if any(mine != wanted for mine, wanted, _ in sizes) or len({count for *_, count in sizes}) > 1 or not sizes[0][2]:
+    if (
+        any(shape != expected for shape, expected, _ in sizes)
+        or len({count for *_, count in sizes}) > 1
+        or not sizes[0][2]
+    ):
         raise Refused(
-            f"References are arrays [references, ...] of the inputs' shape, {[wanted for _, wanted, _ in sizes]}. Received: {[mine for mine, *_ in sizes]}."
+            f"References are arrays [references, ...] of the inputs' shape, {[expected for _, expected, _ in sizes]}. Received: {[shape for shape, *_ in sizes]}."
         )
     return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
 
 
-def _constant(leaf, values):
+def _constant_baselines(leaf, values):
     if leaf.dtype.kind != "f":
         return np.repeat(np.zeros_like(leaf[:1]), len(values), axis=0)
     return np.broadcast_to(values.reshape(-1, *[1] * (leaf.ndim - 1)), (len(values), *leaf.shape[1:])).astype(
@@ -204,66 +256,70 @@ def _constant(leaf, values):
     )
 
 
-def _broadcast(leaf, base):
+def _broadcast_leaf(leaf, base):
     return leaf if leaf.dtype.kind != "f" else np.broadcast_to(np.asarray(base, leaf.dtype), leaf.shape)
 
 
-def _from(network, arrays, objective, bases, which, where, weights, noise=0.0, seed=0):
-    """Sums along straight paths from several bases: sample i starts at base `which[i]` and stands at `where[i]`."""
+def _sum_over_paths(network, arrays, objective, bases, which, where, weights, noise=0.0, seed=0):
+    """Sums along straight paths from several bases: sample i lies on the path from base `which[i]`, at `where[i]`."""
     options = {"which": which.astype("int32"), "nodes": where.astype("float32"), "weights": weights.astype("float32")}
-    options |= {"seed": seed_of(seed), "noise": np.float32(noise), "share": np.float32(1)}
+    options |= {"seed": split_seed(seed), "noise": np.float32(noise), "share": np.float32(1)}
     options |= {f"bases{number}": base for number, base in enumerate(tf.nest.flatten(bases))}
-    draw = _on_noisy_paths if noise else _on_paths
-    return plain(routines.sampled_gradient(network, arrays, objective, draw, options, len(which)))
+    draw = _draw_on_noisy_paths if noise else _draw_on_paths
+    return as_float32(routines.sampled_gradient(network, arrays, objective, draw, options, len(which)))
 
 
-def _on_path(leaf, start, options, indices, number):
+def _draw_on_path(leaf, start, options, indices, number):
     del number  # The nodes are the same for every input.
-    places = _shaped(options["nodes"], indices, leaf)
+    places = _broadcast_nodes(options["nodes"], indices, leaf)
     return start[:, None] + places * (leaf - start)[:, None], tf.gather(options["weights"], indices), None
 
 
-def _on_paths(leaf, _, options, indices, number):
-    return _between(leaf[:, None], options, indices, number)
+def _draw_on_paths(leaf, _, options, indices, number):
+    return _interpolate(leaf[:, None], options, indices, number)
 
 
-def _on_noisy_paths(leaf, _, options, indices, number):
-    return _between(noisy(leaf, None, options, indices, number)[0], options, indices, number)
+def _draw_on_noisy_paths(leaf, _, options, indices, number):
+    return _interpolate(draw_noisy(leaf, None, options, indices, number)[0], options, indices, number)
 
 
-def _between(ends, options, indices, number):
+def _interpolate(ends, options, indices, number):
     start = tf.gather(options[f"bases{number}"], tf.gather(options["which"], indices))[None]
     ways = ends - start
-    return start + _shaped(options["nodes"], indices, ends[:, 0]) * ways, tf.gather(options["weights"], indices), ways
+    return (
+        start + _broadcast_nodes(options["nodes"], indices, ends[:, 0]) * ways,
+        tf.gather(options["weights"], indices),
+        ways,
+    )
 
 
-def _shaped(nodes, indices, leaf):
+def _broadcast_nodes(nodes, indices, leaf):
     return tf.reshape(tf.cast(tf.gather(nodes, indices), leaf.dtype), [1, -1, *[1] * (len(leaf.shape) - 1)])
 
 
 # Guided paths -------------------------------------------------------------------------------------------------------------
 
 
-def _guided(network, arrays, start, objective, steps, fraction, max_dist):
-    goal, base = _together(arrays, arrays), _together(start, arrays)
+def _guided_sums(network, arrays, start, objective, steps, fraction, max_dist):
+    goal, base = _join_features(arrays, arrays), _join_features(start, arrays)
     points = base.copy()
     sums, whole_way = np.zeros_like(points), np.abs(goal - base).sum(axis=1)
     for step in range(1, steps + 1):
-        slopes = _together(routines.gradient(network, _apart(points, arrays), objective)[1], arrays)
+        slopes = _join_features(routines.gradient(network, _split_features(points, arrays), objective)[1], arrays)
         corridor = (max(step / steps - max_dist, 0.0), min(step / steps + max_dist, 1.0))
         left = whole_way * (1 - step / steps)
         for row in range(len(points)):
-            moved = _moved(points[row], slopes[row], base[row], goal[row], corridor, left[row], fraction)
+            moved = _move_features(points[row], slopes[row], base[row], goal[row], corridor, left[row], fraction)
             sums[row] += (moved - points[row]) * slopes[row]
             points[row] = moved
-    # Of ids, which stay where they are, there is nothing to tell.
-    return _apart(
+    # Ids do not move, and have no attribution.
+    return _split_features(
         sums, tf.nest.map_structure(lambda leaf: leaf if leaf.dtype.kind == "f" else np.zeros_like(leaf), arrays)
     )
 
 
-def _moved(point, slope, base, goal, corridor, left, fraction):
-    """Where the features are after a step: those of the lowest slopes first, until only `left` of the way remains."""
+def _move_features(point, slope, base, goal, corridor, left, fraction):
+    """The features after a step: those of the smallest gradients move first, until only `left` of the way remains."""
     way = goal - base
     behind = np.abs(point - base) < corridor[0] * np.abs(way)
     point, edge = np.where(behind, base + corridor[0] * way, point), base + corridor[1] * way
@@ -274,7 +330,7 @@ def _moved(point, slope, base, goal, corridor, left, fraction):
     order = np.argsort(steep)
     steep, order = steep[order], free[order]
     reach = np.concatenate([[0.0], np.cumsum(np.abs(edge - point)[order])])
-    # The lowest fraction of all features, with those that tie, goes to the corridor's edge, then the next, as far as needed.
+    # The lowest fraction of the features, with ties, moves to the corridor's edge, then the next, as far as needed.
     size, first = int(fraction * (len(point) - 1)) + 1, 0
     while first < len(order):
         last = int(np.searchsorted(steep, steep[min(first + size, len(order)) - 1], side="right"))
@@ -287,15 +343,15 @@ def _moved(point, slope, base, goal, corridor, left, fraction):
     return point
 
 
-def _together(structure, arrays):
-    """The numbers of each sample in one row, but where the inputs are ids: float64 [batch, numbers]."""
+def _join_features(structure, arrays):
+    """The floating numbers of each sample in one row, without ids: float64 [batch, numbers]."""
     pairs = zip(tf.nest.flatten(structure), tf.nest.flatten(arrays))
     leaves = [leaf for leaf, array in pairs if array.dtype.kind == "f"]
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1).astype("float64")
 
 
-def _apart(rows, like):
-    """The inverse of `_together`; whole numbers are those of `like`."""
+def _split_features(rows, like):
+    """The inverse of `_join_features`; whole numbers are those of `like`."""
     leaves, place = [], 0
     for leaf in tf.nest.flatten(like):
         size = leaf[0].size if leaf.dtype.kind == "f" else 0
@@ -307,34 +363,34 @@ def _apart(rows, like):
 # Blurs --------------------------------------------------------------------------------------------------------------------
 
 
-def _waves(leaf):
-    """Arrays [batch, ..., channels] as cosine waves over their positions, and the square of each wave's number per position.
+def _cosine_transform(leaf):
+    """The cosine transform of arrays [batch, ..., channels] over their positions, and each wave's squared frequency.
 
-    A Gaussian blur with mirrored edges only damps these, which gives every blur and its derivative exactly.
+    A Gaussian blur with mirrored edges only damps these waves, which gives every blur and its derivative exactly.
     """
     axes = tuple(range(1, leaf.ndim - 1))
-    return fft.dctn(leaf.astype("float32"), axes=axes, norm="ortho"), _squares(leaf.shape)
+    return fft.dctn(leaf.astype("float32"), axes=axes, norm="ortho"), _squared_frequencies(leaf.shape)
 
 
-def _squares(shape):
-    found = np.zeros((1, *shape[1:-1], 1), "float32")
+def _squared_frequencies(shape):
+    squares = np.zeros((1, *shape[1:-1], 1), "float32")
     for axis, size in enumerate(shape[1:-1], start=1):
-        found = found + np.square(np.pi * np.arange(size) / size).reshape(
-            [-1 if each == axis else 1 for each in range(len(shape))]
+        squares = squares + np.square(np.pi * np.arange(size) / size).reshape(
+            [-1 if position == axis else 1 for position in range(len(shape))]
         )
-    return found.astype("float32")
+    return squares.astype("float32")
 
 
-def _blurred(waves, squares, sigma):
-    """The blurred arrays, and how fast they sharpen as sigma falls."""
+def _blur(waves, squares, sigma):
+    """The blurred arrays, and their derivative as sigma falls."""
     axes = tuple(range(1, waves.ndim - 1))
     damped = waves * np.exp(-0.5 * sigma**2 * squares)
     return fft.idctn(damped, axes=axes, norm="ortho"), fft.idctn(sigma * squares * damped, axes=axes, norm="ortho")
 
 
-def _stacked(waves, sigmas, max_sigma):
-    """Blurs of each of the sigmas and their derivatives along the path from max_sigma to 0: float32 [batch, sigmas, ...] each."""
-    squares = _squares(waves.shape)
-    made = [_blurred(waves, squares, sigma) for sigma in sigmas]
-    points, speeds = (np.stack(each, axis=1).astype("float32") for each in zip(*made))
+def _stack_blurs(waves, sigmas, max_sigma):
+    """Blurs of each sigma and their derivatives along the path from max_sigma to 0: float32 [batch, sigmas, ...] each."""
+    squares = _squared_frequencies(waves.shape)
+    blurred = [_blur(waves, squares, sigma) for sigma in sigmas]
+    points, speeds = (np.stack(values, axis=1).astype("float32") for values in zip(*blurred))
     return points, np.float32(max_sigma) * speeds

@@ -1,14 +1,14 @@
-"""Rules: what several families make, inside a graph, of a layer's activation and the score's gradient there.
+"""Rules: functions of a layer's activation and the score's gradient there, computed inside a graph.
 
-They are arguments of `routines.layer_gradient`, and part of its trace's key: methods that share a rule share a trace.
+They are arguments of `routines.layer_gradient` and a part of its trace's key, so methods that share a rule share a trace.
 """
 
 from lab.environment import tf
 
 
 def slope(activation, gradient):
-    """The gradient as it is."""
-    del activation  # Not asked for.
+    """The gradient itself."""
+    del activation  # Unused.
     return gradient
 
 
@@ -18,5 +18,5 @@ def product(activation, gradient):
 
 
 def both(activation, gradient):
-    """Activation and gradient beside each other: [batch, 2, ...]."""
+    """Activation and gradient, stacked: [batch, 2, ...]."""
     return tf.stack([activation, gradient], axis=1)

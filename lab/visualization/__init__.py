@@ -1,1 +1,1 @@
-"""Activation maximization in three independent parts: a parameterization, transforms, and an objective to climb."""
+"""Activation maximization in three independent parts: a parameterization, transforms, and an objective to maximize."""

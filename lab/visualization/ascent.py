@@ -1,4 +1,4 @@
-"""Ascent: how a step is made from a slope. Adam on a falling rate, fused, or any Keras optimizer as it is.
+"""Ascent: steps along a gradient, by Adam with a falling rate, compiled, or by any Keras optimizer.
 
 begin(parameters) -> state; step(count, parameters, slope, state, rate) -> parameters, state; structures of tensors.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.environment import fused, keras, tf
+from lab.environment import compile_elementwise, keras, tf
 from lab.refusal import Refused
 
 # Adam's usual constants.
@@ -26,19 +26,20 @@ class Adam:
         return zeros, zeros
 
     def step(self, count, parameters, slope, state, rate):
-        """One step up."""
+        """One step upward."""
         moved = [
-            _adam(count, *each, rate) for each in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
+            _adam(count, *leaves, rate)
+            for leaves in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
         ]
-        parameters, mean, square = (tf.nest.pack_sequence_as(parameters, list(each)) for each in zip(*moved))
+        parameters, mean, square = (tf.nest.pack_sequence_as(parameters, list(leaves)) for leaves in zip(*moved))
         return parameters, (mean, square)
 
 
 class OfKeras:
-    """A copy of a Keras optimizer, with its own rate or schedule, on variables of its own that hold `rows` pictures at once.
+    """A copy of a Keras optimizer with its own rate or schedule, on variables that hold `rows` pictures at once.
 
-    Optimizers that look at all parameters together (Lamb, Adafactor, Muon, clipping by norms) are given one picture at a time,
-    so that no picture depends on the others in its batch.
+    Some optimizers look at all parameters together (Lamb, Adafactor, Muon, clipping by norms). They get one picture at a
+    time, so that no picture depends on the others in its batch.
     """
 
     together = ("Lamb", "Adafactor", "Muon")
@@ -62,10 +63,10 @@ class OfKeras:
         return f"{self.kind.__name__}({self.config})"
 
     def begin(self, parameters):
-        """Nothing to carry: the variables hold it, set back to their first values at the beginning of every climb."""
+        """An empty state: the optimizer's variables hold it, and are set back to their first values."""
         if self.held is None:
             with tf.init_scope():
-                self._make([each.shape for each in tf.nest.flatten(parameters)])
+                self._make([leaf.shape for leaf in tf.nest.flatten(parameters)])
         for variable, value in zip(self.optimizer.variables, self.first):
             variable._value.assign(value)
         return ()
@@ -74,18 +75,18 @@ class OfKeras:
         self.optimizer = self.kind.from_config(self.config)
         self.held = [keras.Variable(np.zeros(shape, "float32")) for shape in shapes]
         self.optimizer.build(self.held)
-        self.first = [each.numpy() for each in self.optimizer.variables]
+        self.first = [variable.numpy() for variable in self.optimizer.variables]
 
     def step(self, count, parameters, slope, state, rate):
-        """One step up: the optimizer descends on the slope turned round."""
+        """One step upward: the optimizer descends on the negative gradient."""
         del count, rate
         for variable, value in zip(self.held, tf.nest.flatten(parameters)):
             variable._value.assign(value)
-        self.optimizer.apply([-each for each in tf.nest.flatten(slope)], self.held)
-        return tf.nest.pack_sequence_as(parameters, [each._value.read_value() for each in self.held]), state
+        self.optimizer.apply([-leaf for leaf in tf.nest.flatten(slope)], self.held)
+        return tf.nest.pack_sequence_as(parameters, [variable._value.read_value() for variable in self.held]), state
 
 
-@fused
+@compile_elementwise
 def _adam(step, parameters, slope, mean, square, rate):
     count = tf.cast(step + 1, tf.float32)
     mean = BETA1 * mean + (1 - BETA1) * slope

@@ -1,4 +1,4 @@
-"""Connections: what a unit is connected with: units before and after it by weights, and the classes that use it."""
+"""Connections of a unit: units before and after it by weights, and the classes that use it."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,12 @@ from lab.objectives import logit
 
 @dataclass(frozen=True)
 class Link:
-    """A layer's neighbour through one layer of weights: `layer`, where the neighbouring units are; `through`, the path of the
-    weights; strength float32 [units of the layer asked for, neighbouring units], signed sums over kernel positions.
+    """A layer's neighbour through one layer of weights.
+
+    Args:
+        layer: the address of the neighbouring units.
+        through: the path of the weights.
+        strength: float32 [units, neighbouring units], signed sums over kernel positions.
     """
 
     layer: str
@@ -22,27 +26,33 @@ class Link:
     def strongest(self, unit, count=6):
         """The neighbours with the largest magnitudes: list of (unit, strength)."""
         row = self.strength[unit]
-        return [(int(each), float(row[each])) for each in np.argsort(-np.abs(row), kind="stable")[:count]]
+        return [(int(channel), float(row[channel])) for channel in np.argsort(-np.abs(row), kind="stable")[:count]]
 
 
 def links(network, layer):
-    """The neighbours of a layer's channels through convolutions and dense layers -> (links before, links after), lists of `Link`.
+    """The neighbours of a layer's channels through convolutions and dense layers.
 
-    Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through; a weight that
-    reaches a channel by several positions is summed over them.
+    Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through. Weights that
+    reach a channel by several positions are summed.
+
+    Args:
+        network: a `Network`.
+        layer: the address of a layer.
+    Returns:
+        (links before, links after), lists of `Link`.
     """
-    found = ways(network)
-    mixing = {path: _matrix(network.tree[path]) for path in found if path and _mixes(network.tree[path])}
+    graph = layer_graph(network)
+    mixing = {path: _matrix(network.tree[path]) for path in graph if path and _mixes(network.tree[path])}
     shape = network.shapes[layer]
     before = [
         Link(source, through, mixing[through].T)
-        for through, source in _makers(layer, found, mixing)
+        for through, source in _producing_weights(layer, graph, mixing)
         if mixing[through].shape[1] == shape[-1]
     ]
     after = [
-        Link(_shown(through, found, mixing), through, _folded(mixing[through], shape))
+        Link(_output_layer(through, graph, mixing), through, _fold_positions(mixing[through], shape))
         for through in mixing
-        if layer in _sources(through, found, mixing) and _folded(mixing[through], shape) is not None
+        if layer in _unmixed_sources(through, graph, mixing) and _fold_positions(mixing[through], shape) is not None
     ]
     return before, after
 
@@ -59,110 +69,125 @@ def _matrix(layer):
     return kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
 
 
-def _folded(matrix, shape):
-    """The weights that leave a layer's channels, [channels, out]; those of a flattened layer are summed over its positions."""
+def _fold_positions(matrix, shape):
+    """The weights from a layer's channels, [channels, out]; those of a flattened layer are summed over its positions."""
     if matrix.shape[0] % shape[-1]:
         return None
     return matrix.reshape(-1, shape[-1], matrix.shape[1]).sum(axis=0)
 
 
-def ways(network):
-    """Which layers' outputs each layer's input is made of directly: dict of path to list of paths, in the order of the calls; under
-    "", what the model's own outputs are made of. Traced once a network.
+def layer_graph(network):
+    """The layers whose outputs each layer takes directly; traced once a network.
+
+    Returns:
+        dict of path to list of paths, in the order of the calls; "" has the layers of the model's own outputs.
     """
-    if "ways" not in network.compiled:
-        network.compiled["ways"] = _ways(network)
-    return network.compiled["ways"]
+    if "layer_graph" not in network.compiled:
+        network.compiled["layer_graph"] = _trace_layer_graph(network)
+    return network.compiled["layer_graph"]
 
 
 def ancestors(network, layer=None):
-    """The layers that a layer is made from, itself among them, or all that the outputs are: list of paths, in the order of the calls."""
-    found, waiting, seen = ways(network), [layer or ""], set()
+    """The layers that a layer depends on, itself among them: list of paths, in the order of the calls.
+
+    Where no layer is named, those that the outputs depend on.
+    """
+    graph, waiting, visited = layer_graph(network), [layer or ""], set()
     while waiting:
         path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            waiting += found.get(path, [])
-    return [path for path in found if path in seen and path]
+        if path not in visited:
+            visited.add(path)
+            waiting += graph.get(path, [])
+    return [path for path in graph if path in visited and path]
 
 
-def _ways(network):
-    found = {}
+def _trace_layer_graph(network):
+    graph = {}
 
-    def look(inputs):
+    def trace_call(inputs):
         reader = taps.Reader()
         with taps.intercept(network.tree.values(), reader):
             outputs = tf.nest.flatten(network.call(inputs))
-        made = {}
+        producers = {}
         for path, layer in network.tree.items():
             if path and not isinstance(layer, keras.Model):
                 for tensor in reader.outputs.get(id(layer), [])[:1]:
                     if reader.sees(tensor):
-                        made.setdefault(tensor.op, path)
-        found.update({path: _behind(op.inputs, made) for op, path in made.items()})
-        found[""] = _behind(outputs, made)
+                        producers.setdefault(tensor.op, path)
+        graph.update({path: _producers_of(op.inputs, producers) for op, path in producers.items()})
+        graph[""] = _producers_of(outputs, producers)
 
-    tf.function(look, autograph=False).get_concrete_function(network.spec)
-    return {path: found[path] for path in ["", *network.shapes] if path in found}
+    tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
+    return {path: graph[path] for path in ["", *network.shapes] if path in graph}
 
 
-def _behind(tensors, made):
-    """Walk back from tensors to the nearest ones that are outputs of layers: list of paths."""
-    waiting, seen, found = list(tensors), set(), []
+def _producers_of(tensors, producers):
+    """The nearest tensors upstream that are outputs of layers: list of paths."""
+    waiting, visited, paths = list(tensors), set(), []
     while waiting:
         source = waiting.pop().op
-        if source in seen:
+        if source in visited:
             continue
-        seen.add(source)
-        if source in made:
-            found.append(made[source])
+        visited.add(source)
+        if source in producers:
+            paths.append(producers[source])
         else:
             waiting += source.inputs
-    return found
+    return paths
 
 
-def _makers(layer, ways, mixing):
-    """The weights that a layer's channels come out of, and the layer that feeds them: list of (path, path)."""
-    waiting, seen, found = [layer], set(), []
+def _producing_weights(layer, graph, mixing):
+    """The weights that produce a layer's channels, and the layer that feeds them: list of (path, path)."""
+    waiting, visited, makers = [layer], set(), []
     while waiting:
         path = waiting.pop()
-        if path in seen:
+        if path in visited:
             continue
-        seen.add(path)
+        visited.add(path)
         if path in mixing:
-            found += [(path, source) for source in ways[path][:1]]
+            makers += [(path, source) for source in graph[path][:1]]
         else:
-            waiting += ways.get(path, [])
-    return found
+            waiting += graph.get(path, [])
+    return makers
 
 
-def _sources(through, ways, mixing):
-    """Every layer whose channels reach these weights without being mixed on the way: set of paths."""
-    waiting, seen = list(ways[through]), set()
+def _unmixed_sources(through, graph, mixing):
+    """Every layer whose channels reach these weights without being mixed: set of paths."""
+    waiting, visited = list(graph[through]), set()
     while waiting:
         path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
+        if path not in visited:
+            visited.add(path)
             if path not in mixing:
-                waiting += ways.get(path, [])
-    return seen
+                waiting += graph.get(path, [])
+    return visited
 
 
-def _shown(through, ways, mixing):
-    """The layer that shows what these weights make: the last one that passes it on, neither mixed nor added to."""
+def _output_layer(through, graph, mixing):
+    """The last layer that passes on what these weights compute, without mixing or adding."""
     path = through
     while True:
-        onward = [each for each, sources in ways.items() if each and path in sources]
-        if len(onward) != 1 or onward[0] in mixing or ways[onward[0]] != [path]:
+        onward = [consumer for consumer, sources in graph.items() if consumer and path in sources]
+        if len(onward) != 1 or onward[0] in mixing or graph[onward[0]] != [path]:
             return path
         path = onward[0]
 
 
 def usage(network, data, layer, *, count=5, batch=32, fit="crop"):
-    """How much each class draws on each unit: the mean of gradient x activation, summed over positions, of a class's logit, over
-    the images where the class is among the `count` highest -> (classes int [seen], contributions float32 [seen, units]).
+    """How much each class uses each unit (Olah et al. 2018, https://distill.pub/2018/building-blocks).
 
-    A contribution is in units of the logit (Olah et al. 2018, https://distill.pub/2018/building-blocks).
+    A contribution is gradient x activation of a class's logit, summed over positions and in units of the logit. It is
+    averaged over the images where the class is among the `count` highest.
+
+    Args:
+        network: a `Network`.
+        data: `lab.Data`.
+        layer: the address of a layer.
+        count: how many classes of each image.
+        batch: images at a time.
+        fit: "squash" or "crop", as of `Network.preprocess`.
+    Returns:
+        classes int [classes], and contributions float32 [classes, units].
     """
     totals, times = {}, {}
     for start in range(0, len(data), batch):
@@ -170,11 +195,11 @@ def usage(network, data, layer, *, count=5, batch=32, fit="crop"):
         highest = np.argsort(-routines.logits(network, inputs), axis=1)[:, :count]
         for rank in range(highest.shape[1]):
             drawn = routines.layer_gradient(network, inputs, logit(highest[:, rank]), layer, _contribution)
-            for index, row in zip(highest[:, rank], drawn):
-                totals[index] = totals.get(index, 0.0) + row
-                times[index] = times.get(index, 0) + 1
+            for class_index, row in zip(highest[:, rank], drawn):
+                totals[class_index] = totals.get(class_index, 0.0) + row
+                times[class_index] = times.get(class_index, 0) + 1
     classes = np.array(sorted(totals), int)
-    return classes, np.stack([totals[each] / times[each] for each in classes]).astype("float32")
+    return classes, np.stack([totals[index] / times[index] for index in classes]).astype("float32")
 
 
 def _contribution(activation, slope):

@@ -1,4 +1,4 @@
-"""Examples: the natural images beside which a unit's picture is to be read, found in one pass over any number of images."""
+"""Examples: the natural images with a unit's extreme scores, found in one pass over any number of images."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,23 @@ from lab import routines
 
 # Scores of this many images, evenly chosen, are kept for histograms and percentiles; with fewer images, all of them.
 KEPT = 2048
-# The part of the input that counts for a unit: where the gradient's magnitude is above this share of its largest.
-FELT = 0.02
+# A unit's receptive field is where the gradient's magnitude is above this share of its largest.
+FIELD_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a layer's units answered to many natural images: a unit's score is its mean over positions (or the logit).
+    """The scores of a layer's units on many natural images; a score is the unit's mean over positions, or the logit.
 
-    top, bottom: int [units, count], indices of the images with the highest and the lowest scores, best first; top_scores,
-    bottom_scores, float32, and top_places, the flat position of the highest activation there, int. kept: int [kept], evenly
-    chosen images, with kept_scores float32 [kept, units]. count: how many images were looked at.
+    Args:
+        top: int [units, count], indices of the images with the highest scores, best first.
+        top_scores: float32 [units, count].
+        top_places: int [units, count], the flat position of the highest activation there.
+        bottom: int [units, count], indices of the images with the lowest scores, lowest first.
+        bottom_scores: float32 [units, count].
+        kept: int [kept], indices of evenly spaced images.
+        kept_scores: float32 [kept, units], their scores.
+        count: how many images there were.
     """
 
     top: np.ndarray
@@ -34,8 +40,8 @@ class Survey:
         """The kept image nearest to each percentile of each unit: int [units, percents], and their scores."""
         order = np.argsort(self.kept_scores, axis=0, kind="stable")
         at = np.round(np.array(percents) / 100 * (len(self.kept) - 1)).astype(int)
-        chosen = order[at].T
-        return self.kept[chosen], np.take_along_axis(self.kept_scores.T, chosen, axis=1)
+        indices = order[at].T
+        return self.kept[indices], np.take_along_axis(self.kept_scores.T, indices, axis=1)
 
     def as_arrays(self):
         """Plain arrays by name, for `Survey(**arrays)`."""
@@ -43,18 +49,25 @@ class Survey:
 
 
 def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
-    """Look at every image of `data` once, `batch` at a time, and keep what each unit of a layer answered -> `Survey`.
+    """Score every image once, and keep the extreme and some evenly spaced scores of each unit -> `Survey`.
 
-    layer: address of a layer whose channels are the units; None: the logits. Memory does not grow with the number of images
-    but for KEPT scores a unit.
+    Memory does not grow with the number of images, except for KEPT scores a unit.
+
+    Args:
+        network: a `Network`.
+        data: `lab.Data`.
+        layer: the address of a layer whose channels are the units; None: the logits.
+        count: images kept at each end.
+        fit: "squash" or "crop", as of `Network.preprocess`.
+        batch: images at a time.
     """
     step = max(1, -(-len(data) // KEPT))
     top, bottom, kept = None, None, []
     for start in range(0, len(data), batch):
         indices = np.arange(start, min(start + batch, len(data)))
-        scores, places = _answers(network, data.images[start : start + batch], layer, fit)
-        top = _best(top, scores, places, indices, count)
-        bottom = _best(bottom, -scores, places, indices, count)
+        scores, places = _unit_scores(network, data.images[start : start + batch], layer, fit)
+        top = _merge_best(top, scores, places, indices, count)
+        bottom = _merge_best(bottom, -scores, places, indices, count)
         kept.append(scores[indices % step == 0])
     return Survey(
         top[1].T,
@@ -68,8 +81,8 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
     )
 
 
-def _answers(network, images, layer, fit):
-    """-> scores float32 [images, units] and the flat place of each unit's highest activation."""
+def _unit_scores(network, images, layer, fit):
+    """-> scores float32 [images, units], and the flat place of each unit's highest activation."""
     inputs = network.preprocess(images, fit=fit)
     if layer is None:
         scores = routines.logits(network, inputs)
@@ -77,42 +90,52 @@ def _answers(network, images, layer, fit):
     return routines.peaks(network, inputs, layer)
 
 
-def _best(before, scores, places, indices, count):
-    """The `count` highest of those before and these, by unit: scores, indices, places, each [count, units]; earlier images first."""
+def _merge_best(before, scores, places, indices, count):
+    """The `count` highest of those before and these, by unit: scores, indices and places, each [count, units].
+
+    Earlier images come first.
+    """
     spread = np.broadcast_to(indices[:, None], scores.shape)
     joined = [scores, spread, places] if before is None else map(np.concatenate, zip(before, (scores, spread, places)))
     scores, spread, places = joined
     order = np.argsort(-scores, axis=0, kind="stable")[:count]
-    return tuple(np.take_along_axis(each, order, axis=0) for each in (scores, spread, places))
+    return tuple(np.take_along_axis(values, order, axis=0) for values in (scores, spread, places))
 
 
-def field(network, layer, seed=0):
-    """The part of the input that moves one position of a layer: rows and columns of a box in pixels, (int, int); None without positions.
+def receptive_box(network, layer, seed=0):
+    """The effective receptive field of one position of a layer (Luo et al. 2016, https://arxiv.org/abs/1701.04128).
 
-    Measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest (effective receptive field; Luo et al.
-    2016, https://arxiv.org/abs/1701.04128).
+    It is measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest.
+
+    Returns:
+        rows and columns of a box in pixels, (int, int); None for a layer without positions.
     """
     shape = network.shapes.get(layer)
     if layer is None or not isinstance(shape, tuple) or len(shape) != 4 or network.size is None:
         return None
     noise = np.random.default_rng(seed).uniform(0, 255, (4, *network.size, network.preprocessing.channels))
-    felt = routines.receptive_field(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(axis=0)
-    strong = felt > FELT * felt.max()
+    magnitude = routines.receptive_field(network, network.preprocessing.apply(noise.astype("float32")), layer).mean(
+        axis=0
+    )
+    strong = magnitude > FIELD_SHARE * magnitude.max()
     return tuple(int(np.ptp(np.flatnonzero(strong.any(axis=axis))) + 1) for axis in (1, 0))
 
 
 def window(network, layer, place, box):
-    """The box of a receptive field around a flat position of a layer, inside the network's input: (top, left, bottom, right) in pixels."""
+    """The box of a receptive field around a flat position of a layer, inside the network's input.
+
+    Returns:
+        (top, left, bottom, right) in pixels.
+    """
     rows, columns = network.shapes[layer][1:3]
     centres = ((place // columns + 0.5) / rows * network.size[0], (place % columns + 0.5) / columns * network.size[1])
     tops = [
-        int(np.clip(round(centre - side / 2), 0, whole - side))
-        for centre, side, whole in zip(centres, box, network.size)
+        int(np.clip(round(centre - side / 2), 0, size - side)) for centre, side, size in zip(centres, box, network.size)
     ]
     return (*tops, tops[0] + box[0], tops[1] + box[1])
 
 
-def strongest(network, image, layer, count=16):
-    """The channels of a layer that answer most to one image [rows, columns, 3] in 0..255: list of int, strongest first."""
+def strongest_channels(network, image, layer, count=16):
+    """The channels of a layer with the highest means on one image [rows, columns, 3] in 0..255: list of int, highest first."""
     means = routines.mean_activations(network, network.preprocess(image), layer)[0]
-    return [int(each) for each in np.argsort(-means, kind="stable")[:count]]
+    return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]

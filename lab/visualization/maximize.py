@@ -1,4 +1,4 @@
-"""Maximize: the pictures that a network's units answer to most, many units at once, the whole climb in one graph."""
+"""Maximize: pictures that maximize a network's units, many units at once, with the whole ascent in one graph."""
 
 import contextlib
 import inspect
@@ -14,23 +14,28 @@ from lab.refusal import Refused
 from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
 from lab.visualization.canvas import canvas
-from lab.visualization.parameterizations import Fourier
-from lab.visualization.parameterizations import chosen as parameterized
+from lab.visualization.parameterizations import Fourier, resolve_parameterization
 from lab.visualization.regularizers import Scene
 from lab.visualization.transforms import GREY
 from lab.visualization.transforms import transforms as sets
 
-# The rate falls along a cosine to a twentieth.
+# The rate falls to a twentieth, along a cosine.
 RATE, FLOOR = 0.05, 0.05
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What maximize made, one row a picture (the facets of a unit together): images float32 [rows, *extent, channels] in 0..1,
-    with opacity as a last channel where asked for; inputs, the same as the network takes them; curves float32 [rows, steps],
-    the objective on the transformed picture at each step; scores float32 [rows], the objective on the plain picture;
-    objective, in words; snapshots float32 [rows, stops, *extent, channels] at `settings["stops"]`; transparency float32
-    [rows, *extent], summed magnitudes of the picture's gradient scaled to 1, or None.
+    """What `maximize` returns, one row a picture; the facets of a unit are together.
+
+    Args:
+        images: float32 [rows, *extent, channels] in 0..1, with opacity as a last channel where the parameterization has it.
+        inputs: the images as the network takes them.
+        curves: float32 [rows, steps], the objective on the transformed picture at each step.
+        scores: float32 [rows], the objective on the picture itself.
+        objective: in words.
+        settings: dict of the options that were used.
+        snapshots: float32 [rows, stops, *extent, channels] at `settings["stops"]`, or None.
+        transparency: float32 [rows, *extent], summed magnitudes of the picture's gradient, scaled to 1, or None.
     """
 
     images: np.ndarray
@@ -44,10 +49,11 @@ class Pictures:
 
     @property
     def flags(self):
-        """What is suspicious about each picture: tuple over rows of tuples of words, "not finite" and "flat" (nothing that was
-        drawn changed the objective, as where a unit is dead).
+        """What is suspicious about each picture: tuple over rows of tuples of words.
+
+        "not finite", and "flat": no step changed the objective, as where a unit is dead.
         """
-        return tuple(tuple(_suspicions(*row)) for row in zip(self.images, self.curves))
+        return tuple(tuple(_picture_flags(*row)) for row in zip(self.images, self.curves))
 
     def _repr_html_(self):
         from lab.thumbnails import strip
@@ -57,7 +63,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Climb:
-    """What a climb's trace depends on; numbers are tensors."""
+    """What the trace of an ascent depends on; its numbers are tensors."""
 
     objective: object
     canvas: object
@@ -73,14 +79,18 @@ class Climb:
 
     @property
     def paths(self):
-        """Every layer that is read: list of str."""
-        return list(dict.fromkeys([*self.objective.paths, *(each.layer for each in self.regularizers if each.layer)]))
+        """The paths of every layer that is read: list of str."""
+        return list(
+            dict.fromkeys(
+                [*self.objective.paths, *(regularizer.layer for regularizer in self.regularizers if regularizer.layer)]
+            )
+        )
 
     @property
     def key(self):
-        """What tells one trace from another."""
+        """The key of the trace."""
         fixed = (self.canvas, self.kind, self.transforms, self.ascent, self.facets, self.views)
-        penalties = tuple(each.structure for each in self.regularizers)
+        penalties = tuple(regularizer.structure for regularizer in self.regularizers)
         return (
             "maximize",
             self.objective.structure,
@@ -93,13 +103,15 @@ class Climb:
 
     @property
     def settings(self):
-        """The climb in plain words: dict."""
+        """The settings in words: dict."""
         return {
             "size": list(self.canvas.shape[:-1]),
             "parameterization": repr(self.kind),
-            "transforms": [_said(each) for each in self.transforms],
-            "regularizers": [f"{type(each).__name__}({each.weight:g})" for each in self.regularizers],
-            "optimizer": _said(self.ascent),
+            "transforms": [_describe_part(part) for part in self.transforms],
+            "regularizers": [
+                f"{type(regularizer).__name__}({regularizer.weight:g})" for regularizer in self.regularizers
+            ],
+            "optimizer": _describe_part(self.ascent),
             "normalize": self.normalize,
             "facets": self.facets,
             "views": self.views,
@@ -108,8 +120,8 @@ class Climb:
 
     @property
     def coupled(self):
-        """Whether the pictures of different units meet."""
-        return self.kind.coupled or any(each.coupled for each in self.regularizers)
+        """Whether the pictures of different units depend on each other: bool."""
+        return self.kind.coupled or any(regularizer.coupled for regularizer in self.regularizers)
 
 
 def maximize(
@@ -137,17 +149,31 @@ def maximize(
 ):
     """Climb an objective by changing a picture (Erhan, Bengio, Courville, Vincent 2009; Olah et al. 2017, https://distill.pub/2017/feature-visualization) -> `Pictures`.
 
-    objective: its index list has one entry per unit. size: rows and columns of the picture in pixels (an int or a pair; None:
-    the network's). parameterization: a name or object of `lab.visualization.parameterizations`. transforms: the name of a set
-    (robust, textbook, crops, none) or a sequence of transforms and functions. regularizers: of
-    `lab.visualization.regularizers`. optimizer: a Keras optimizer (None: Adam, from `rate` down a cosine). normalize: divide
-    each picture's slope by its length. facets: pictures per unit, each from its own start. views: transformed views averaged
-    at each step. start: photographs in 0..1 [1 or units, *extent, channels] to begin from. snapshots: steps after which the
-    picture is kept. transparency: also sum where the gradient fell. redirect: where a ReLU inside the network lets no gradient
-    through at all, take what would wake it up, for climbs that start dead. linear: climb what goes into the layer's activation
-    function, where a dead unit still has a gradient; scores are always those of the objective itself. of: the input to draw,
-    where there are several; beside: the others, as a dict of arrays [1 or units, ...]. Raises Refused for a network that
-    does not take images, and for options that do not fit.
+    Args:
+        network: a `Network` that takes images.
+        objective: an `Objective`; its index list has one entry per unit.
+        steps: how many steps.
+        size: rows and columns of the picture in pixels, an int or a pair; None: the network's.
+        seed: a whole number.
+        parameterization: a name or object of `lab.visualization.parameterizations`.
+        transforms: the name of a set (robust, tiled, textbook, crops, none), or a sequence of transforms and functions.
+        regularizers: objects of `lab.visualization.regularizers`.
+        optimizer: a Keras optimizer; None: Adam, with a rate that falls from `rate` along a cosine.
+        rate: Adam's rate at the first step.
+        normalize: whether each picture's gradient is divided by its length.
+        facets: pictures per unit, each from its own start.
+        views: transformed views that are averaged at each step.
+        start: photographs in 0..1 [1 or units, *extent, channels] to start from; None: a random start.
+        snapshots: steps after which the picture is kept.
+        transparency: whether the magnitudes of the picture's gradient are summed too.
+        redirect: whether a ReLU that lets no gradient through passes the positive part of the incoming one, for
+            starts at which it is dead.
+        linear: whether what goes into the layer's activation function is maximized, where a dead unit still has a
+            gradient. Scores are always those of the objective itself.
+        of: the name of the input to draw, where there are several.
+        beside: dict of the other inputs, arrays [1 or units, ...].
+    Raises:
+        Refused: for a network that does not take images, and for options that do not fit.
     """
     refuse_other(network, objective)
     network.check(objective)
@@ -155,7 +181,7 @@ def maximize(
     climb = Climb(
         objective.linear if linear else objective,
         board,
-        parameterized(parameterization),
+        resolve_parameterization(parameterization),
         _transforms(transforms, board.extent),
         tuple(regularizers),
         Adam() if optimizer is None else optimizer,
@@ -165,189 +191,190 @@ def maximize(
         bool(transparency),
         bool(redirect),
     )
-    stops, others = _stops(snapshots, count), _others(network, board, beside, units)
-    made = _climb(network, climb, stops, float(rate), seed, _start(start, board, units), others)
+    stops, others = _stops(snapshots, count), _other_inputs(network, board, beside, units)
+    results = _climb(network, climb, stops, float(rate), seed, _check_start(start, board, units), others)
     settings = {**climb.settings, "steps": count, "stops": stops, "seed": seed, "rate": rate, "linear": linear}
-    return _pictures(network, objective, climb, made, others, settings)
+    return _make_pictures(network, objective, climb, results, others, settings)
 
 
-def _suspicions(image, curve):
+def _picture_flags(image, curve):
     if not (np.isfinite(image).all() and np.isfinite(curve).all()):
         yield "not finite"
     elif len(curve) > 1 and curve.min() == curve.max():
         yield "flat"
 
 
-def _said(each):
-    """A part of a climb in words that are the same in every process: no address of memory."""
-    if isinstance(each, keras.optimizers.Optimizer):
-        return f"{type(each).__name__}({each.get_config()})"
-    return f"{each.__module__}:{each.__qualname__}" if inspect.isfunction(each) else repr(each)
+def _describe_part(part):
+    """A part of an ascent in words that are the same in every process, without an address of memory."""
+    if isinstance(part, keras.optimizers.Optimizer):
+        return f"{type(part).__name__}({part.get_config()})"
+    return f"{part.__module__}:{part.__qualname__}" if inspect.isfunction(part) else repr(part)
 
 
-def _pictures(network, objective, climb, made, others, settings):
-    """What a climb made, looked at once more as it is."""
-    shown = climb.canvas.inputs(network, _opaque(climb.kind, made["images"]), _repeated(others, climb.facets))
-    inputs, units = _arrays(shown), objective.length
+def _make_pictures(network, objective, climb, results, others, settings):
+    """The results of an ascent, with the scores and inputs of the final pictures."""
+    drawn = _blend_on_grey(climb.kind, results["images"])
+    inputs = _arrays(climb.canvas.inputs(network, drawn, _repeat_rows(others, climb.facets)))
+    units = objective.length
     goal = objective.rows(np.repeat(np.arange(units), climb.facets)) if units > 1 else objective
     return Pictures(
-        made["images"],
+        results["images"],
         inputs,
-        made["curves"],
+        results["curves"],
         routines.scores(network, inputs, goal),
         str(objective),
         settings,
-        made["snapshots"] if len(settings["stops"]) > 1 else None,
-        _to_one(made["felt"]) if climb.transparency else None,
+        results["snapshots"] if len(settings["stops"]) > 1 else None,
+        _scale_to_one(results["magnitudes"]) if climb.transparency else None,
     )
 
 
-def _to_one(felt):
-    return felt / np.maximum(felt.max(axis=tuple(range(1, felt.ndim)), keepdims=True), 1e-30)
+def _scale_to_one(magnitudes):
+    return magnitudes / np.maximum(magnitudes.max(axis=tuple(range(1, magnitudes.ndim)), keepdims=True), 1e-30)
 
 
 def _climb(network, climb, stops, rate, seed, photographs, others):
-    """-> dict: images [rows, ...] in 0..1, curves [rows, steps], snapshots [rows, stops, ...], felt [rows, *extent]."""
+    """-> dict: images [rows, ...] in 0..1, curves [rows, steps], snapshots [rows, stops, ...], magnitudes [rows, *extent]."""
     units, shape = climb.objective.length, climb.canvas.shape
-    part = chunks.even(units, _most(network, climb, units))
+    part = chunks.even_size(units, _units_per_chunk(network, climb, units))
     if not isinstance(climb.ascent, Adam):
         ascent = OfKeras(climb.ascent, part * climb.facets)
         if ascent.alone and climb.facets > 1:
             raise Refused(
-                f"An optimizer that looks at all parameters together climbs one picture a unit. Received: {ascent.kind.__name__} and facets={climb.facets}."
+                f"An optimizer that uses all parameters together optimizes one picture a unit. Received: {ascent.kind.__name__} and facets={climb.facets}."
             )
         part = 1 if ascent.alone else part
         climb = replace(climb, ascent=ascent)
-    held = () if photographs is None else climb.kind.held(photographs)
-    goals = tuple(each.given(units) for each in climb.regularizers)
-    batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), held, goals)
+    encoded = () if photographs is None else climb.kind.encode(photographs)
+    goals = tuple(regularizer.targets(units) for regularizer in climb.regularizers)
+    batched = (climb.objective.numbers(units), np.arange(units, dtype="int32"), tuple(others), encoded, goals)
     shared = (
         climb.objective.weights,
-        np.array([each.weight for each in climb.regularizers] or [0.0], "float32"),
-        climb.kind.given(shape),
+        np.array([regularizer.weight for regularizer in climb.regularizers] or [0.0], "float32"),
+        climb.kind.constants(shape),
         np.array([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], "int32"),
         np.array(stops, "int32"),
         np.float32(rate),
     )
     static = climb.ascent.rows
-    made = routines.run(
+    results = routines.run(
         network, climb.key, _body(network, climb), batched, shared, most=part, pad=True if static else None
     )
-    return {name: array.reshape(-1, *array.shape[2:]) for name, array in made.items()}
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in results.items()}
 
 
-def _most(network, climb, units):
+def _units_per_chunk(network, climb, units):
     """Units of one chunk. Raises Refused where a batch that may not be split does not fit."""
     most = max(1, chunks.size(network) // (climb.facets * climb.views))
     if climb.coupled and units > most:
         raise Refused(
-            f"Pictures that share something are climbed in one batch, at most {most} here. Received: {units}. Raise memory= of lab.load."
+            f"Pictures that share parameters are optimized in one batch, at most {most} here. Received: {units}. Raise memory= of lab.load."
         )
     if climb.coupled and climb.facets > 1:
-        raise Refused(f"Pictures that share something have one facet a unit. Received: facets={climb.facets}.")
+        raise Refused(f"Pictures that share parameters have one facet a unit. Received: facets={climb.facets}.")
     return most
 
 
 def _body(network, climb):
-    """The graph of a climb: stretches of steps, a picture kept at the end of each."""
+    """The graph of an ascent: stretches of steps, with a picture kept at the end of each."""
     kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
 
     def body(batched, shared):
-        (numbers, index, others, held, goals), (weights, costs, given, seed, stops, rate) = batched, shared
+        (numbers, index, others, encoded, goals), (weights, costs, constants, seed, stops, rate) = batched, shared
         seed, units = tf.ensure_shape(seed, [2]), tf.shape(index)[0]
-        asked = (weights, costs, *(_repeated(each, facets) for each in (numbers, others, goals)))
-        parameters = _started(climb, units, seed, given, held)
+        scoring = (weights, costs, *(_repeat_rows(rows, facets) for rows in (numbers, others, goals)))
+        parameters = _start_parameters(climb, units, seed, constants, encoded)
 
-        def ascend(step, parameters, state, felt, curve):
+        def ascend(step, parameters, state, magnitudes, curve):
             now = tf.random.experimental.stateless_fold_in(seed, step)
-            gains, slope, at = _looked(network, climb, asked, parameters, given, now)
-            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine(rate, step, stops[-1]))
-            return step + 1, parameters, state, felt + at, curve.write(step, gains)
+            gains, slope, at = _evaluate(network, climb, scoring, parameters, constants, now)
+            parameters, state = climb.ascent.step(step, parameters, slope, state, _cosine_rate(rate, step, stops[-1]))
+            return step + 1, parameters, state, magnitudes + at, curve.write(step, gains)
 
         def stretch(number, kept, state):
             state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
-            return number + 1, kept.write(number, kind.picture(state[1], shape, given)), state
+            return number + 1, kept.write(number, kind.picture(state[1], shape, constants)), state
 
         curve = tf.TensorArray(tf.float32, size=stops[-1], element_shape=[None])
         kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
-        felt = tf.zeros([units * facets, *(shape[:-1] if climb.transparency else ())])
-        start = (tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), felt, curve))
-        _, kept, (*_, felt, curve) = tf.while_loop(
+        magnitudes = tf.zeros([units * facets, *(shape[:-1] if climb.transparency else ())])
+        start = (tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), magnitudes, curve))
+        _, kept, (*_, magnitudes, curve) = tf.while_loop(
             lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
         )
-        results = _results(kept.stack(), curve.stack(), felt)
-        return {name: _by_unit(each, facets) for name, each in results.items()}
+        results = _results(kept.stack(), curve.stack(), magnitudes)
+        return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 
     return body
 
 
-def _results(kept, curve, felt):
+def _results(kept, curve, magnitudes):
     """Pictures kept [stops, rows, ...] and scores [steps, rows], rows first."""
     snapshots = tf.transpose(kept, [1, 0, *range(2, len(kept.shape))])
-    return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "felt": felt}
+    return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "magnitudes": magnitudes}
 
 
-def _looked(network, climb, asked, parameters, given, seed):
-    """The objective on the picture that the parameters are now, the slope at them, and what is felt at the picture."""
+def _evaluate(network, climb, scoring, parameters, constants, seed):
+    """The objective on the current picture, its gradient at the parameters, and the gradient's magnitude at the picture."""
     with override("redirected") if climb.redirect else contextlib.nullcontext():
-        picture = climb.kind.picture(parameters, climb.canvas.shape, given)
-        gains, penalties = _seen(network, climb, asked, picture, seed)
+        picture = climb.kind.picture(parameters, climb.canvas.shape, constants)
+        gains, penalties = _mean_over_views(network, climb, scoring, picture, seed)
         return gains, *_slopes(gains - penalties, parameters, picture, climb)
 
 
-def _started(climb, units, seed, given, held):
-    """The first parameters [units * facets, ...]: every facet from its own draw, every unit from the same ones."""
+def _start_parameters(climb, units, seed, constants, encoded):
+    """The first parameters [units * facets, ...]: each facet has its own draw, and all units have the same ones."""
     draws = [tf.random.experimental.stateless_fold_in(seed, -1 - facet) for facet in range(climb.facets)]
-    begun = [climb.kind.start(units, climb.canvas.shape, each, given, held) for each in draws]
+    starts = [climb.kind.start(units, climb.canvas.shape, draw, constants, encoded) for draw in draws]
 
-    def joined(*leaves):
+    def join(*leaves):
         rows = leaves[0] if len(leaves) == 1 else tf.stack(leaves, axis=1)
         rows = tf.reshape(rows, [-1, *leaves[0].shape[1:]])
         return rows if climb.ascent.rows is None else tf.ensure_shape(rows, [climb.ascent.rows, *rows.shape[1:]])
 
-    return tf.nest.map_structure(joined, *begun)
+    return tf.nest.map_structure(join, *starts)
 
 
-def _seen(network, climb, asked, picture, seed):
-    """The objective, and what the regularizers cost, for the picture as the transforms show it to the network: float32 [rows] each."""
+def _mean_over_views(network, climb, scoring, picture, seed):
+    """The objective and the regularizers' penalties on the transformed picture, averaged over views: float32 [rows] each."""
     totals = [
-        _viewed(network, climb, asked, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
+        _score_view(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
         for view in range(climb.views)
     ]
-    return tuple(sum(each) / climb.views for each in zip(*totals))
+    return tuple(sum(values) / climb.views for values in zip(*totals))
 
 
-def _viewed(network, climb, asked, picture, seed):
-    weights, costs, numbers, others, goals = asked
-    shown = _laid(picture, seed) if climb.kind.transparent else picture
+def _score_view(network, climb, scoring, picture, seed):
+    weights, costs, numbers, others, goals = scoring
+    view = _lay_on_background(picture, seed) if climb.kind.transparent else picture
     for position, transform in enumerate(climb.transforms):
-        shown = transform(shown, tf.random.experimental.stateless_fold_in(seed, position))
-    trace = network.trace(climb.canvas.inputs(network, shown, others), climb.paths)
+        view = transform(view, tf.random.experimental.stateless_fold_in(seed, position))
+    trace = network.trace(climb.canvas.inputs(network, view, others), climb.paths)
     gains = tf.cast(score(climb.objective.structure, weights, numbers, trace), tf.float32)
     penalties = tf.zeros_like(gains)
-    for place, each in enumerate(climb.regularizers):
+    for place, regularizer in enumerate(climb.regularizers):
         read = {path: tf.cast(tensor, tf.float32) for path, tensor in trace.activations.items()}
-        penalties += costs[place] * each(Scene(picture, read, climb.facets, goals[place]))
+        penalties += costs[place] * regularizer(Scene(picture, read, climb.facets, goals[place]))
     return gains, penalties
 
 
 def _slopes(gains, parameters, picture, climb):
-    """The slope at the parameters, each row of length one with `normalize`, and the magnitude at the picture, or zeros."""
+    """The gradient at the parameters, of length one with `normalize`, and its magnitude at the picture, or zeros."""
     flat = tf.nest.flatten(parameters)
-    *slopes, at = tf.gradients(gains, [*flat, picture])
+    *slopes, picture_slope = tf.gradients(gains, [*flat, picture])
     if climb.normalize:
-        slopes = [_normalized(each) for each in slopes]
-    felt = tf.reduce_sum(tf.abs(at), axis=-1) if climb.transparency else tf.zeros_like(gains)
-    return tf.nest.pack_sequence_as(parameters, slopes), felt
+        slopes = [_normalize(slope) for slope in slopes]
+    magnitudes = tf.reduce_sum(tf.abs(picture_slope), axis=-1) if climb.transparency else tf.zeros_like(gains)
+    return tf.nest.pack_sequence_as(parameters, slopes), magnitudes
 
 
-def _normalized(slope):
+def _normalize(slope):
     length = tf.sqrt(tf.reduce_sum(tf.square(slope), axis=range(1, len(slope.shape)), keepdims=True))
     return slope / (length + 1e-12)
 
 
-def _laid(picture, seed):
-    """A picture with opacity over a background of its own at each step: images [rows, *extent, channels]."""
+def _lay_on_background(picture, seed):
+    """A picture with opacity over a background that is drawn anew at each step: images [rows, *extent, channels]."""
     colours, opacity = picture[..., :-1], picture[..., -1:]
     shape = tuple(colours.shape[1:])
     ground = Fourier(deviation=0.3)
@@ -355,27 +382,27 @@ def _laid(picture, seed):
     return opacity * colours + (1 - opacity) * behind
 
 
-def _opaque(kind, images):
-    """Pictures as they are shown to the network in the end: on grey where they are transparent."""
+def _blend_on_grey(kind, images):
+    """Pictures without opacity, on grey where they are transparent."""
     if not kind.transparent:
         return images
     return images[..., -1:] * images[..., :-1] + (1 - images[..., -1:]) * GREY
 
 
-def _by_unit(rows, facets):
+def _group_by_unit(rows, facets):
     return tf.reshape(rows, tf.concat([[-1, facets], tf.shape(rows)[1:]], 0))
 
 
-def _repeated(structure, times):
+def _repeat_rows(structure, times):
     """Every row of every array `times` times, the copies together."""
     if times == 1:
         return structure
-    return tf.nest.map_structure(lambda each: tf.repeat(each, times, axis=0), structure)
+    return tf.nest.map_structure(lambda array: tf.repeat(array, times, axis=0), structure)
 
 
-def _cosine(rate, step, steps):
-    way = tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
-    return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * way)))
+def _cosine_rate(rate, step, steps):
+    progress = tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
+    return rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + tf.cos(np.pi * progress)))
 
 
 def _arrays(structure):
@@ -390,38 +417,38 @@ def _count(value, name):
 
 def _stops(snapshots, steps):
     """The steps after which a picture is kept, the last one among them: list of int."""
-    stops = sorted({int(each) for each in snapshots} | {steps})
+    stops = sorted({int(step) for step in snapshots} | {steps})
     if stops[0] < 1 or stops[-1] > steps:
         raise Refused(f"snapshots are steps between 1 and {steps}. Received: {list(snapshots)}.")
     return stops
 
 
-def _transforms(chosen, extent):
-    return sets.get(chosen)(*extent) if isinstance(chosen, str) else tuple(chosen)
+def _transforms(transforms, extent):
+    return sets.get(transforms)(*extent) if isinstance(transforms, str) else tuple(transforms)
 
 
-def _start(photographs, board, units):
-    """Photographs in 0..1 to begin from, one a unit: float32 [units, *shape], or None."""
+def _check_start(photographs, board, units):
+    """Photographs in 0..1 to start from, one a unit: float32 [units, *shape], or None."""
     if photographs is None:
         return None
-    found = np.asarray(photographs, "float32")
-    if found.ndim != len(board.shape) + 1 or found.shape[1:] != board.shape or len(found) not in (1, units):
+    start = np.asarray(photographs, "float32")
+    if start.ndim != len(board.shape) + 1 or start.shape[1:] != board.shape or len(start) not in (1, units):
         raise Refused(
-            f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {found.shape}."
+            f"start= holds pictures [1 or {units}, {', '.join(map(str, board.shape))}]. Received: {start.shape}."
         )
-    if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
-        raise Refused(f"start= holds pictures in 0..1. Received: values from {found.min()} to {found.max()}.")
-    return np.repeat(found, units, axis=0) if len(found) == 1 else found
+    if not np.isfinite(start).all() or start.min() < 0 or start.max() > 1:
+        raise Refused(f"start= holds pictures in 0..1. Received: values from {start.min()} to {start.max()}.")
+    return np.repeat(start, units, axis=0) if len(start) == 1 else start
 
 
-def _others(network, board, beside, units):
+def _other_inputs(network, board, beside, units):
     """The inputs that are not drawn, in flattened order, one row a unit: list of arrays."""
     names = [name for place, (name, _) in enumerate(network.places()) if place != board.place]
-    given = beside or {}
-    if set(given) != set(names):
-        raise Refused(f"beside= holds every input that is not drawn, {names}. Received: {sorted(given)}.")
+    arrays = beside or {}
+    if set(arrays) != set(names):
+        raise Refused(f"beside= holds every input that is not drawn, {names}. Received: {sorted(arrays)}.")
     specs = dict(network.places())
-    return [_rows(np.asarray(given[name], specs[name].dtype.as_numpy_dtype), units, name) for name in names]
+    return [_rows(np.asarray(arrays[name], specs[name].dtype.as_numpy_dtype), units, name) for name in names]
 
 
 def _rows(array, units, name):

@@ -3,13 +3,13 @@
 Each is a frozen object with traceable methods. A picture's shape is (*extent, channels): rows and columns of an image, the
 length of a series, the three sides of a volume.
 
-given(shape) -> tuple of arrays that travel as tensors: a spectrum, the coordinates of positions
-held(photographs) -> tuple of one array, the photographs [units, *shape] in the picture's own coordinates; refused where it cannot
-start(units, shape, seed, given, held) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them
-picture(parameters, shape, given) -> images [units, *shape] in 0..1
+constants(shape) -> tuple of arrays that are passed as tensors: a spectrum, the coordinates of positions.
+encode(photographs) -> tuple of one array, the photographs [units, *shape] in the parameterization's coordinates; or Refused.
+start(units, shape, seed, constants, encoded) -> parameters, a structure of tensors [units, ...], or [1, ...] where units share them.
+picture(parameters, shape, constants) -> images [units, *shape] in 0..1.
 
-All units start from the same draw, so that a unit's picture does not depend on the others in its batch; where `coupled` is true the
-units of a batch share parameters on purpose, and a batch is never split.
+All units start from the same draw, so that a unit's picture does not depend on the others in its batch. Where `coupled` is true, the
+units of a batch share parameters, and a batch is never split.
 """
 
 import functools
@@ -22,14 +22,19 @@ from lab.environment import tf
 from lab.refusal import Refused
 from lab.registry import Registry
 from lab.visualization import spectrum
-from lab.visualization.colour import coloured, uncoloured
+from lab.visualization.colour import from_colours, to_colours
 
 parameterizations = Registry("parameterization")
 
 
 @dataclass(frozen=True)
 class Parameterization:
-    """What all have: `decorrelate` mixes colours as photographs do; `deviation` is that of the first draw."""
+    """What all parameterizations have.
+
+    Args:
+        decorrelate: whether colours are correlated as in photographs.
+        deviation: the standard deviation of the first draw.
+    """
 
     decorrelate: bool = True
     deviation: float = 0.01
@@ -38,88 +43,95 @@ class Parameterization:
 
     transparent = False
 
-    def given(self, shape):
-        """Nothing."""
+    def constants(self, shape):
+        """No constants."""
         del shape
         return ()
 
-    def held(self, photographs):
+    def encode(self, photographs):
         """The photographs' coordinates."""
-        return (uncoloured(photographs, self.decorrelate),)
+        return (from_colours(photographs, self.decorrelate),)
 
     def _refuse(self):
         raise Refused(
-            f"A climb from a photograph needs a parameterization that can hold one. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
+            f"start= needs a parameterization that can represent a photograph. Received: {self!r}. Nearest: fourier, pixels, pyramid, maco."
         )
 
-    def _drawn(self, units, shape, seed):
-        return _tiled(self.deviation * tf.random.stateless_normal([1, *shape], seed), units)
+    def _draw(self, units, shape, seed):
+        return _tile(self.deviation * tf.random.stateless_normal([1, *shape], seed), units)
 
 
 @dataclass(frozen=True)
 class Pixels(Parameterization):
     """The picture's own pixels before a sigmoid."""
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, encoded):
         """float32 [units, *shape]."""
-        drawn = self._drawn(units, shape, seed)
-        return drawn + held[0] if held else drawn
+        drawn = self._draw(units, shape, seed)
+        return drawn + encoded[0] if encoded else drawn
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of the pixels."""
-        del shape, given  # The parameters have the picture's own shape.
-        return coloured(parameters, self.decorrelate)
+        del shape, constants  # The parameters have the picture's own shape.
+        return to_colours(parameters, self.decorrelate)
 
 
 @dataclass(frozen=True)
 class Fourier(Parameterization):
     """Spectrum of the picture, every frequency given the same energy (Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization)."""
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, encoded):
         """float32 [units, channels, *frequencies, 2]: real and imaginary parts."""
         *extent, channels = shape
-        drawn = self._drawn(units, [channels, *_frequencies(extent), 2], seed)
-        return drawn + _parts(_spectrum(held[0]) / _frequency_scale(tuple(extent))) if held else drawn
+        drawn = self._draw(units, [channels, *_frequencies(extent), 2], seed)
+        return drawn + _to_parts(_transform(encoded[0]) / _frequency_scale(tuple(extent))) if encoded else drawn
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of a spectrum: inverse transform, colours, sigmoid."""
-        del given
-        return coloured(_image(_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate)
+        del constants
+        return to_colours(
+            _inverse_transform(_to_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate
+        )
 
 
 @dataclass(frozen=True)
 class Maco(Parameterization):
     """The phase of the spectrum alone, under the magnitude of natural photographs (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
 
-    magnitude: nested tuples [channels, rows, columns // 2 + 1] as of `lab.visualization.spectrum.magnitude(...).tolist()`, or
-    None: that of the photographs of the installed packages.
+    Args:
+        magnitude: nested tuples [channels, rows, columns // 2 + 1], as of `spectrum.magnitude(...).tolist()`; None:
+            that of the photographs of the installed packages.
     """
 
     magnitude: tuple | None = None
     deviation: float = 1.0
 
-    def given(self, shape):
+    def constants(self, shape):
         """The magnitude."""
         if len(shape) != 3:
             raise Refused(f"MaCo needs pictures of rows and columns. Received: a picture of shape {tuple(shape)}.")
-        magnitude = _natural(shape, self.decorrelate) if self.magnitude is None else np.array(self.magnitude, "float32")
+        magnitude = (
+            _natural_spectrum(shape, self.decorrelate)
+            if self.magnitude is None
+            else np.array(self.magnitude, "float32")
+        )
         if magnitude.shape != (shape[2], shape[0], shape[1] // 2 + 1):
             raise Refused(
                 f"A magnitude has the shape [channels, rows, columns // 2 + 1] of its picture, {(shape[2], shape[0], shape[1] // 2 + 1)}. Received: {magnitude.shape}."
             )
         return (magnitude[None],)
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, encoded):
         """Phases in radians, float32 [units, channels, rows, columns // 2 + 1]."""
         *extent, channels = shape
-        if held:
-            return tf.math.angle(_spectrum(held[0]))
-        return self._drawn(units, [channels, *_frequencies(extent)], seed)
+        if encoded:
+            return tf.math.angle(_transform(encoded[0]))
+        return self._draw(units, [channels, *_frequencies(extent)], seed)
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of these phases under the given magnitude."""
-        spectrum = tf.complex(given[0] * tf.cos(parameters), given[0] * tf.sin(parameters))
-        return coloured(_image(spectrum, shape), self.decorrelate)
+        spectrum = tf.complex(constants[0] * tf.cos(parameters), constants[0] * tf.sin(parameters))
+        return to_colours(_inverse_transform(spectrum, shape), self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -128,83 +140,86 @@ class Pyramid(Parameterization):
 
     levels: int = 5
 
-    def start(self, units, shape, seed, given, held):
-        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest."""
+    def start(self, units, shape, seed, constants, encoded):
+        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest level."""
         drawn = tuple(
-            self._drawn(units, level, tf.random.experimental.stateless_fold_in(seed, number))
-            for number, level in enumerate(_halved(shape, self.levels))
+            self._draw(units, level, tf.random.experimental.stateless_fold_in(seed, number))
+            for number, level in enumerate(_level_shapes(shape, self.levels))
         )
-        return (drawn[0] + held[0], *drawn[1:]) if held else drawn
+        return (drawn[0] + encoded[0], *drawn[1:]) if encoded else drawn
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of the sum."""
-        del given
-        return coloured(functools.reduce(tf.add, [_enlarged(each, shape) for each in parameters]), self.decorrelate)
+        del constants
+        return to_colours(functools.reduce(tf.add, [_enlarge(level, shape) for level in parameters]), self.decorrelate)
 
 
 @dataclass(frozen=True)
 class Shared(Parameterization):
-    """Fourier pictures over coarse ones that all units of the batch share, so that their parts lie in the same places
-    (aligned batches; Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations).
+    """Fourier pictures over coarse ones that all units of the batch share, so that their parts lie in the same places.
 
-    factors: how much coarser each shared picture is than the whole.
+    Aligned batches: Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations.
+
+    Args:
+        factors: how much coarser each shared picture is than the full one.
     """
 
     factors: tuple = (4, 8, 16)
 
     coupled = True
 
-    def held(self, photographs):
-        """Raises Refused: what is shared belongs to no photograph."""
+    def encode(self, photographs):
+        """Raises Refused: a shared picture belongs to no photograph."""
         self._refuse()
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, encoded):
         """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels]."""
         coarse = tuple(
-            self._drawn(1, _coarser(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
+            self._draw(1, _coarser_shape(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
             for factor in self.factors
         )
-        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, given, held), coarse
+        return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, constants, encoded), coarse
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image of each unit's own picture plus the shared ones."""
-        del given
-        own, coarse = parameters
-        pixels = _image(_complex(own) * _frequency_scale(shape[:-1]), shape)
-        return coloured(
-            pixels + functools.reduce(tf.add, [_enlarged(each, shape) for each in coarse]), self.decorrelate
+        del constants
+        spectrum, coarse = parameters
+        pixels = _inverse_transform(_to_complex(spectrum) * _frequency_scale(shape[:-1]), shape)
+        return to_colours(
+            pixels + functools.reduce(tf.add, [_enlarge(level, shape) for level in coarse]), self.decorrelate
         )
 
 
 @dataclass(frozen=True)
 class Cppn(Parameterization):
-    """A small network from coordinates to colours, whose weights are optimized: pictures without pixels (Stanley 2007;
-    Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations).
+    """A small network from coordinates to colours, whose weights are optimized: pictures without pixels.
+
+    Stanley 2007; Mordvintsev et al. 2018, https://distill.pub/2018/differentiable-parameterizations.
     """
 
     width: int = 24
     depth: int = 6
     deviation: float = 1.0
 
-    def held(self, photographs):
+    def encode(self, photographs):
         """Raises Refused: no weights are known that draw a photograph."""
         self._refuse()
 
-    def given(self, shape):
+    def constants(self, shape):
         """The coordinates of every position [1, positions, axes + 1]."""
         axes = [np.linspace(-math.sqrt(3), math.sqrt(3), side) for side in shape[:-1]]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
         radius = np.linalg.norm(grid, axis=1, keepdims=True)
         return (np.concatenate([grid, radius], 1)[None].astype("float32"),)
 
-    def start(self, units, shape, seed, given, held):
+    def start(self, units, shape, seed, constants, encoded):
         """Weights of each layer, a tuple of float32 [units, in, out]."""
         sizes = [len(shape), *[2 * self.width] * self.depth]
         outs = [*[self.width] * self.depth, shape[-1]]
         # The last layer starts at almost nothing: a grey picture.
         scales = [*[self.deviation] * self.depth, 0.01]
         return tuple(
-            _tiled(
+            _tile(
                 scale
                 / math.sqrt(size)
                 * tf.random.stateless_normal([1, size, out], tf.random.experimental.stateless_fold_in(seed, number)),
@@ -213,19 +228,21 @@ class Cppn(Parameterization):
             for number, (size, out, scale) in enumerate(zip(sizes, outs, scales))
         )
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """The image that the small network draws."""
-        values = given[0]
+        values = constants[0]
         for weights in parameters[:-1]:
             bent = tf.atan(values @ weights)
             values = tf.concat([bent / 0.67, tf.square(bent) / 0.6], axis=-1)
-        return coloured(tf.reshape(values @ parameters[-1], [-1, *shape]), self.decorrelate)
+        return to_colours(tf.reshape(values @ parameters[-1], [-1, *shape]), self.decorrelate)
 
 
 @dataclass(frozen=True)
 class Alpha:
-    """Pictures with transparency: a last channel, opacity, beside the colours of an inner parameterization. While climbing,
-    they are laid over backgrounds drawn anew at each step, and opacity costs (see `regularizers.opacity`).
+    """Pictures with transparency: opacity is a last channel beside the colours of an inner parameterization.
+
+    During the ascent they lie over backgrounds that are drawn anew at each step, and opacity can be penalized
+    (`regularizers.opacity`).
     """
 
     inner: Parameterization = Fourier()
@@ -237,26 +254,27 @@ class Alpha:
 
     transparent = True
 
-    def given(self, shape):
-        """What the colours are given."""
-        return self.inner.given(shape)
+    def constants(self, shape):
+        """The constants of the colours."""
+        return self.inner.constants(shape)
 
-    def held(self, photographs):
-        """The photographs, under a veil that is drawn afresh."""
-        return self.inner.held(photographs)
+    def encode(self, photographs):
+        """The photographs' coordinates; the opacity starts from a random draw."""
+        return self.inner.encode(photographs)
 
-    def start(self, units, shape, seed, given, held):
-        """The colours' parameters, and the opacity's."""
+    def start(self, units, shape, seed, constants, encoded):
+        """The parameters of the colours and of the opacity."""
         beside = tf.random.experimental.stateless_fold_in(seed, 7)
-        return self.inner.start(units, shape, seed, given, held), self._plane().start(
+        return self.inner.start(units, shape, seed, constants, encoded), self._plane().start(
             units, (*shape[:-1], 1), beside, (), ()
         )
 
-    def picture(self, parameters, shape, given):
+    def picture(self, parameters, shape, constants):
         """Colours and opacity: images [units, *extent, channels + 1]."""
         colours, opacity = parameters
         return tf.concat(
-            [self.inner.picture(colours, shape, given), self._plane().picture(opacity, (*shape[:-1], 1), ())], axis=-1
+            [self.inner.picture(colours, shape, constants), self._plane().picture(opacity, (*shape[:-1], 1), ())],
+            axis=-1,
         )
 
     def _plane(self):
@@ -278,12 +296,12 @@ def pixels(*, decorrelate=True):
 @parameterizations.register
 def maco(*, decorrelate=True, magnitude=None):
     """Phases under the magnitude spectrum of photographs: of the installed packages, or `spectrum.magnitude` of a folder's."""
-    given = (
+    constants = (
         None
         if magnitude is None
         else tuple(tuple(tuple(row) for row in plane) for plane in np.asarray(magnitude).tolist())
     )
-    return Maco(decorrelate, magnitude=given)
+    return Maco(decorrelate, magnitude=constants)
 
 
 @parameterizations.register
@@ -310,22 +328,22 @@ def alpha(*, inner="fourier"):
     return Alpha(parameterizations.get(inner)())
 
 
-def chosen(parameterization):
+def resolve_parameterization(parameterization):
     """A parameterization by its name, or the object itself."""
     return parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
 
 
-def plain(kind):
-    """The same parameterization with colours left as they come."""
+def without_decorrelation(kind):
+    """The same parameterization without decorrelated colours."""
     return replace(kind, decorrelate=False)
 
 
 @functools.lru_cache(maxsize=4)
-def _natural(shape, decorrelate):
+def _natural_spectrum(shape, decorrelate):
     return spectrum.natural(*shape, decorrelate)
 
 
-def _tiled(drawn, units):
+def _tile(drawn, units):
     return tf.tile(drawn, [units, *[1] * (len(drawn.shape) - 1)])
 
 
@@ -344,15 +362,15 @@ def _frequency_scale(extent):
     return (scale * math.sqrt(math.prod(extent)) / 4.0).astype("complex64")
 
 
-def _complex(parts):
+def _to_complex(parts):
     return tf.complex(parts[..., 0], parts[..., 1])
 
 
-def _parts(spectrum):
+def _to_parts(spectrum):
     return tf.stack([tf.math.real(spectrum), tf.math.imag(spectrum)], axis=-1)
 
 
-def _image(spectrum, shape):
+def _inverse_transform(spectrum, shape):
     """Spectra [units, channels, *frequencies] -> pixels [units, *extent, channels]."""
     *extent, _ = shape
     if len(extent) == 3:
@@ -362,7 +380,7 @@ def _image(spectrum, shape):
     return _channels_last(inverse(spectrum, extent[-2:]))
 
 
-def _spectrum(pixels):
+def _transform(pixels):
     """Pixels [units, *extent, channels] -> spectra [units, channels, *frequencies]."""
     forward = {1: tf.signal.rfft, 2: tf.signal.rfft2d, 3: tf.signal.rfft3d}[len(pixels.shape) - 2]
     last = len(pixels.shape) - 1
@@ -373,15 +391,15 @@ def _channels_last(planes):
     return tf.transpose(planes, [0, *range(2, len(planes.shape)), 1])
 
 
-def _coarser(shape, factor):
+def _coarser_shape(shape, factor):
     return (*(max(1, -(-side // factor)) for side in shape[:-1]), shape[-1])
 
 
-def _halved(shape, levels):
-    return [_coarser(shape, 2**level) for level in range(levels)]
+def _level_shapes(shape, levels):
+    return [_coarser_shape(shape, 2**level) for level in range(levels)]
 
 
-def _enlarged(images, shape):
+def _enlarge(images, shape):
     """Images [units, ...] at a picture's extent: each axis by linear interpolation, as a product with a matrix of weights."""
     for axis, side in enumerate(shape[:-1], start=1):
         if images.shape[axis] != side:
@@ -393,6 +411,6 @@ def _enlarged(images, shape):
 
 
 def _interpolation(fine, coarse):
-    """Weights [fine, coarse] of linear interpolation between the centres of cells, the ends held."""
+    """Weights [fine, coarse] of linear interpolation between the centres of cells, constant beyond the outer ones."""
     at = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
     return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(coarse)[None])).astype("float32")

@@ -1,8 +1,8 @@
 """Regularizers: penalties on a picture, and terms that couple the pictures of a batch.
 
-Each is a frozen object with a `weight`, subtracted weight times from what is climbed, and a traceable
-`(scene) -> penalty [rows]`. A scene holds the plain picture and the activations that the network had for its transformed
-view; rows lie unit by unit, the facets of a unit together.
+Each is a frozen object with a `weight` and a traceable `(scene) -> penalty [rows]`; weight * penalty is subtracted from the
+objective. A scene holds the picture itself and the network's activations on its transformed view. Rows are ordered by
+unit, the facets of a unit together.
 """
 
 from dataclasses import dataclass, replace
@@ -12,26 +12,36 @@ import numpy as np
 from lab.environment import tf
 from lab.refusal import Refused
 from lab.registry import Registry
-from lab.visualization.transforms import GREY, blurred
+from lab.visualization.transforms import GREY, gaussian_blur
 
 regularizers = Registry("regularizer")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a regularizer sees: picture [rows, *extent, channels] in 0..1, activations by path, how many facets a unit has,
-    and the arrays that the regularizer brought itself (`given`).
+    """What a regularizer is called with.
+
+    Args:
+        picture: [rows, *extent, channels] in 0..1.
+        activations: dict of path to tensor.
+        facets: how many facets a unit has.
+        targets: the arrays of the regularizer's own `targets`.
     """
 
     picture: object
     activations: dict
     facets: int
-    given: tuple
+    targets: tuple
 
 
 @dataclass(frozen=True)
 class Regularizer:
-    """What all have. layer: a path whose activations are read, or None. coupled: whether rows of different units meet."""
+    """What all regularizers have.
+
+    Args:
+        weight: a number.
+        layer: the path of a layer whose activations are read, or None.
+    """
 
     weight: float
     layer: str | None = None
@@ -43,8 +53,8 @@ class Regularizer:
         """The regularizer without its numbers: what a trace depends on."""
         return replace(self, weight=0.0)
 
-    def given(self, rows):
-        """Arrays that travel as tensors, each with one row or `rows`."""
+    def targets(self, rows):
+        """Arrays that are passed as tensors, each with one row or `rows`."""
         del rows
         return ()
 
@@ -52,7 +62,7 @@ class Regularizer:
 @dataclass(frozen=True)
 class TotalVariation(Regularizer):
     def __call__(self, scene):
-        return sum(_mean(tf.abs(each)) for each in _steps(scene.picture))
+        return sum(_mean(tf.abs(step)) for step in _neighbour_differences(scene.picture))
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Roughness(Regularizer):
     deviation: float = 1.0
 
     def __call__(self, scene):
-        smooth = tf.stop_gradient(blurred(scene.picture, self.deviation))
+        smooth = tf.stop_gradient(gaussian_blur(scene.picture, self.deviation))
         return _mean(tf.square(scene.picture - smooth))
 
 
@@ -81,10 +91,10 @@ class Near(Regularizer):
 
     @property
     def structure(self):
-        """Without the goal, which travels as a tensor."""
+        """The regularizer without the goal, which is passed as a tensor."""
         return replace(self, weight=0.0, goal=())
 
-    def given(self, rows):
+    def targets(self, rows):
         """The pictures or activations to stay near."""
         goal = np.asarray(self.goal[0])
         if len(goal) not in (1, rows):
@@ -92,8 +102,8 @@ class Near(Regularizer):
         return (np.repeat(goal, rows, axis=0) if len(goal) == 1 else goal,)
 
     def __call__(self, scene):
-        found = scene.picture if self.layer is None else scene.activations[self.layer]
-        return _mean(tf.square(found - tf.reshape(scene.given[0], tf.shape(found))))
+        values = scene.picture if self.layer is None else scene.activations[self.layer]
+        return _mean(tf.square(values - tf.reshape(scene.targets[0], tf.shape(values))))
 
 
 @dataclass(frozen=True)
@@ -101,17 +111,17 @@ class Alignment(Regularizer):
     coupled = True
 
     def __call__(self, scene):
-        found = scene.picture if self.layer is None else scene.activations[self.layer]
-        apart = _mean(tf.square(found[1:] - found[:-1]))
+        values = scene.picture if self.layer is None else scene.activations[self.layer]
+        apart = _mean(tf.square(values[1:] - values[:-1]))
         return 0.5 * (tf.pad(apart, [[1, 0]]) + tf.pad(apart, [[0, 1]]))
 
 
 @dataclass(frozen=True)
 class Diversity(Regularizer):
     def __call__(self, scene):
-        found = scene.activations[self.layer]
-        flat = tf.reshape(found, [tf.shape(found)[0], -1, found.shape[-1]])
-        gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), [-1, scene.facets, found.shape[-1] ** 2])
+        values = scene.activations[self.layer]
+        flat = tf.reshape(values, [tf.shape(values)[0], -1, values.shape[-1]])
+        gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), [-1, scene.facets, values.shape[-1] ** 2])
         unit = gram / tf.sqrt(tf.reduce_sum(gram**2, axis=2, keepdims=True) + 1e-12)
         alike = tf.reduce_sum(tf.matmul(unit, unit, transpose_b=True), axis=2) - 1.0
         return tf.reshape(alike, [-1]) / max(1, scene.facets - 1)
@@ -169,7 +179,7 @@ def alignment(weight, layer=None):
 def diversity(weight, layer):
     """Mean cosine between the Gram matrices of a unit's facets at a layer: several answers to one question (Olah et al. 2017).
 
-    Asks for `facets` of 2 or more in `maximize`.
+    It needs `facets` of 2 or more in `maximize`.
     """
     return Diversity(_weight(weight), layer)
 
@@ -184,10 +194,10 @@ class _Array(np.ndarray):
     """An array that can be part of a frozen record: equal and hashed by its bytes."""
 
     def __new__(cls, values):
-        found = np.asarray(values, "float32").view(cls)
-        if not np.isfinite(found).all() or found.ndim < 2:
-            raise Refused(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {found.shape}.")
-        return found
+        array = np.asarray(values, "float32").view(cls)
+        if not np.isfinite(array).all() or array.ndim < 2:
+            raise Refused(f"near(...) takes an array [n, ...] of finite numbers. Received: shape {array.shape}.")
+        return array
 
     def __hash__(self):
         return hash((self.shape, self.tobytes()))
@@ -206,7 +216,7 @@ def _mean(values):
     return tf.reduce_mean(values, axis=range(1, len(values.shape)))
 
 
-def _steps(picture):
+def _neighbour_differences(picture):
     """Differences between neighbours along each axis of the extent."""
     for axis in range(1, len(picture.shape) - 1):
         side = picture.shape[axis]

@@ -5,18 +5,25 @@ from skimage.transform import resize
 
 from lab import data
 from lab.refusal import Refused
-from lab.visualization.colour import uncoloured
+from lab.visualization.colour import from_colours
 
 
 def magnitude(images, rows, columns, decorrelate=True):
-    """Mean magnitude of the spectrum of photographs, in the coordinates that pictures are made of: float32 [channels, rows, columns // 2 + 1].
+    """Mean magnitude of the spectrum of photographs, in the coordinates of pictures (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
 
-    images: an iterable of arrays [r, c, channels] in 0..255, read one at a time; each is resized by its centre square. Fel et
-    al. 2023, https://arxiv.org/abs/2306.06805.
+    Args:
+        images: an iterable of arrays [r, c, channels] in 0..255, read one at a time. Each one's centre square is resized.
+        rows: of the pictures.
+        columns: of the pictures.
+        decorrelate: whether the pictures' colours are decorrelated.
+    Returns:
+        float32 [channels, rows, columns // 2 + 1].
+    Raises:
+        Refused: where there is no photograph.
     """
     total, count = 0.0, 0
     for image in images:
-        coordinates = uncoloured(resize(_square(image) / 255.0, (rows, columns), anti_aliasing=True), decorrelate)
+        coordinates = from_colours(resize(_square(image) / 255.0, (rows, columns), anti_aliasing=True), decorrelate)
         total, count = total + np.abs(np.fft.rfft2(coordinates, axes=(0, 1))), count + 1
     if not count:
         raise Refused("A spectrum is measured on at least one photograph. Received: none.")
@@ -24,7 +31,7 @@ def magnitude(images, rows, columns, decorrelate=True):
 
 
 def natural(rows, columns, channels, decorrelate=True):
-    """The spectrum of the photographs that come with the installed packages, in windows of three scales; see `magnitude`."""
+    """The spectrum of the photographs of the installed packages, in windows of three scales; see `magnitude`."""
     windows = data.crops(data.photographs()).images
     return magnitude((_channels(image, channels) for image in windows), rows, columns, decorrelate)
 

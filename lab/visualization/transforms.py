@@ -1,15 +1,15 @@
-"""Transforms: what happens to a picture on its way to the network, so that only robust pictures are rewarded.
+"""Transforms: random changes of a picture before the network, so that only robust pictures score high.
 
-Each is a frozen, traceable `(images [units, *extent, channels] in 0..1, seed [2]) -> images`; any function of that form may
-stand among them. One draw serves all units of a batch. `View`, `Rotate`, `Zoom`, `Crop` need rows and columns; the others take
-series and volumes too. Resampling is by matrix products, whose gradient is exact and cheap; TensorFlow's own for its image
+Each is a frozen, traceable `(images [units, *extent, channels] in 0..1, seed [2]) -> images`. Any function of that form can
+be used. All units of a batch get one draw. `View`, `Rotate`, `Zoom` and `Crop` need rows and columns; the others take series
+and volumes too. Resampling is by matrix products, whose gradient is exact and cheap. The gradient of TensorFlow's own image
 transform is off by several percent.
 """
 
 import math
 from dataclasses import dataclass
 
-from lab.environment import fused, tf
+from lab.environment import compile_elementwise, tf
 from lab.registry import Registry
 
 GREY = 0.5
@@ -20,8 +20,16 @@ transforms = Registry("set of transforms")
 
 @dataclass(frozen=True)
 class View:
-    """One affine view: the picture, scaled by `zoom` about a centre jittered by up to `jitter` pixels and rotated by up to
-    `rotate` degrees, on the network's input of `rows` x `columns`; mid-grey outside, bilinear, antialiased when shrinking.
+    """One affine view of the picture on the network's input: scaled, shifted and rotated.
+
+    It is mid-grey outside, bilinear, and antialiased when it shrinks.
+
+    Args:
+        rows: of the network's input.
+        columns: of the network's input.
+        zoom: (lowest, highest) scale.
+        jitter: the largest shift of the centre, in pixels.
+        rotate: the largest angle, in degrees.
     """
 
     rows: int
@@ -35,7 +43,7 @@ class View:
         zoom = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * draws[0]
         shift = self.jitter * (2 * draws[1:3] - 1)
         angle = math.radians(self.rotate) * (2 * draws[3] - 1)
-        return placed(images, self.rows, self.columns, zoom, shift, angle)
+        return place_view(images, self.rows, self.columns, zoom, shift, angle)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Blur:
     def __call__(self, images, seed):
         draws = tf.random.stateless_uniform([2], seed)
         deviation = self.low + (self.high - self.low) * draws[0]
-        return tf.cond(draws[1] < self.share, lambda: blurred(images, deviation), lambda: images)
+        return tf.cond(draws[1] < self.share, lambda: gaussian_blur(images, deviation), lambda: images)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class Wrap:
-    """A border of `pixels` on every side that goes on with the picture itself, as tiles on a wall: no frame for a unit to answer to."""
+    """A border of `pixels` on every side that continues the picture with itself, like tiles: units see no frame."""
 
     pixels: int
 
@@ -102,7 +110,7 @@ class Zoom:
 
     def __call__(self, images, seed):
         zoom = self.low + (self.high - self.low) * tf.random.stateless_uniform([], seed)
-        return placed(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0))
+        return place_view(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0))
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class Rotate:
 
     def __call__(self, images, seed):
         angle = math.radians(self.degrees) * (2 * tf.random.stateless_uniform([], seed) - 1)
-        return placed(images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle)
+        return place_view(images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square window of a share of the side between `low` and `high`, at a random place, enlarged to the whole."""
+    """A square window at a random place, enlarged to the full size; its side is a share between `low` and `high`."""
 
     low: float = 0.25
     high: float = 0.9
@@ -139,7 +147,7 @@ class Crop:
         share = self.low + (self.high - self.low) * draws[0]
         rows, columns = images.shape[1:3]
         shift = (1 - share) / share * (draws[1:3] - 0.5) * tf.constant([rows, columns], tf.float32)
-        return placed(images, rows, columns, 1.0 / share, shift, tf.constant(0.0))
+        return place_view(images, rows, columns, 1.0 / share, shift, tf.constant(0.0))
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,7 @@ def tiled(*extent):
     """Views of the picture as a tile among its own copies, and random blur: for units inside, which answer to frames and margins."""
     if len(extent) != 2:
         return (Wrap(4), Jitter(8), Blur(0.3, 1.0))
-    # Half a picture on each side; the views never leave it: .73 to 1.2 of the network's scale.
+    # Half a picture on each side, which the views never leave: .73 to 1.2 of the network's scale.
     scale = min(extent) / 224
     view = View(*extent, (1.45, 2.4), 24.0 * scale, 15.0)
     return (Wrap(min(extent) // 2), view, Blur(0.3, max(0.5, 3.0 * scale)))
@@ -196,11 +204,21 @@ def none(*extent):
     return ()
 
 
-def placed(images, rows, columns, zoom, shift, angle):
-    """Images [units, r, c, channels] on a rows x columns canvas: scaled, rotated by `angle` radians, shifted by (down, right).
+def place_view(images, rows, columns, zoom, shift, angle):
+    """Images on a canvas of other rows and columns: scaled, rotated and shifted.
 
-    Two passes of one-dimensional resampling (Catmull, Smith 1980, https://doi.org/10.1145/800250.807505): first every source row onto
-    the canvas's columns, then every canvas column onto its rows.
+    Two passes of one-dimensional resampling (Catmull, Smith 1980, https://doi.org/10.1145/800250.807505): first every source
+    row onto the canvas's columns, then every canvas column onto its rows.
+
+    Args:
+        images: [units, r, c, channels].
+        rows: of the canvas.
+        columns: of the canvas.
+        zoom: scale.
+        shift: (down, right) in pixels.
+        angle: in radians.
+    Returns:
+        [units, rows, columns, channels].
     """
     units, height, width, channels = tf.shape(images)[0], *images.shape[1:]
     cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -211,39 +229,42 @@ def placed(images, rows, columns, zoom, shift, angle):
     y, x = tf.range(rows, dtype=tf.float32), tf.range(columns, dtype=tf.float32)
     source = tf.range(height, dtype=tf.float32)
     # In the first pass y is not known, but the source row is: y = ((row - top) / down - sine x) / cosine.
-    met = ((source[:, None] - top) / down - sine * x[None]) / cosine
-    columns_at = across * (cosine * (x[None] - x0) - sine * (met - y0)) + (width - 1) / 2
+    y_of_source = ((source[:, None] - top) / down - sine * x[None]) / cosine
+    columns_at = across * (cosine * (x[None] - x0) - sine * (y_of_source - y0)) + (width - 1) / 2
     rows_at = down * (cosine * y[None] + sine * x[:, None]) + top
-    across_rows = _weights(columns_at, width, across / cosine)
-    down_columns = _weights(rows_at, height, down * cosine)
+    across_rows = _triangle_weights(columns_at, width, across / cosine)
+    down_columns = _triangle_weights(rows_at, height, down * cosine)
     lines = tf.reshape(tf.transpose(images - GREY, [1, 2, 0, 3]), [height, width, -1])
     first = tf.transpose(across_rows @ lines, [1, 0, 2])
     second = tf.reshape(down_columns @ first, [columns, rows, units, channels])
     return tf.transpose(second, [2, 1, 0, 3]) + GREY
 
 
-@fused
-def _weights(positions, length, step):
-    """Triangle weights of source pixels [lines, targets, length] at fractional positions [lines, targets], wider where `step` > 1."""
+@compile_elementwise
+def _triangle_weights(positions, length, step):
+    """Triangle weights of source pixels at fractional positions [lines, targets]: [lines, targets, length].
+
+    They are wider where `step` > 1.
+    """
     reach = tf.maximum(step, 1.0)
     distance = tf.abs(positions[..., None] - tf.range(length, dtype=tf.float32))
     return tf.nn.relu(1.0 - distance / reach) / reach
 
 
-def blurred(images, deviation):
-    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels, the edge weights made to sum to one."""
+def gaussian_blur(images, deviation):
+    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels; weights at the edges sum to one too."""
     for axis in range(1, len(images.shape) - 1):
-        images = _along(images, axis, _gaussian(images.shape[axis], deviation))
+        images = _multiply_axis(images, axis, _gaussian(images.shape[axis], deviation))
     return images
 
 
-def _along(images, axis, weights):
-    """Weights [side, side] times one axis of images, as one matrix product a unit, that axis brought to the front."""
-    order = [0, axis, *(each for each in range(1, len(images.shape)) if each != axis)]
+def _multiply_axis(images, axis, weights):
+    """Weights [side, side] times one axis of images, as one matrix product a unit with that axis in front."""
+    order = [0, axis, *(other_axis for other_axis in range(1, len(images.shape)) if other_axis != axis)]
     front = tf.transpose(images, order) if axis > 1 else images
     shape = front.shape
     mixed = tf.reshape(weights @ tf.reshape(front, [-1, shape[1], math.prod(shape[2:])]), [-1, *shape[1:]])
-    return tf.transpose(mixed, [order.index(each) for each in range(len(order))]) if axis > 1 else mixed
+    return tf.transpose(mixed, [order.index(other_axis) for other_axis in range(len(order))]) if axis > 1 else mixed
 
 
 def _gaussian(length, deviation):

@@ -38,7 +38,7 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
     own = bound.pooled_maps()
     drawn = _others(subject, seed, draws)
     others = [
-        bound.pooled_maps(objective=subject.objective.about(each), state=("other class", turn))
+        bound.pooled_maps(objective=subject.objective.for_classes(each), state=("other class", turn))
         for turn, each in enumerate(drawn)
     ]
     itself = similar(own, bound.pooled_maps(bound.with_noise(derive_seed(seed, "rounding noise")), state="itself"))

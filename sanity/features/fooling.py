@@ -12,7 +12,7 @@ from lab import routines, taps
 from lab.environment import keras, tf
 from lab.network import Network
 from lab.refusal import Refused
-from lab.scoring import pooled
+from lab.scoring import mean_over_positions
 
 # Larger than any answer of a unit: what one path is silenced with while the other speaks.
 SILENCE = 1000.0
@@ -54,7 +54,7 @@ class Circuit(keras.Model):
         reader = taps.Reader()
         with taps.intercept(self.places, reader):
             self.base(inputs, training=False)
-        found = [pooled(tf.cast(reader.outputs[id(layer)][0], tf.float32)) for layer in self.places]
+        found = [mean_over_positions(tf.cast(reader.outputs[id(layer)][0], tf.float32)) for layer in self.places]
         shown = tf.gather(found[0], self.units, axis=1)
         if not self.is_fooled:
             return self.natural_path(shown)

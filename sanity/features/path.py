@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lab import routines
-from lab.visualization.connections import ancestors, ways
+from lab.visualization.connections import ancestors, layer_graph
 from sanity.evidence import Evidence, Gate
 from sanity.features import crossing, features, sources
 from sanity.statistics import FEWEST
@@ -153,7 +153,7 @@ def followed(study, count=4):
     two that tell a unit's natural images from others decide: earlier ones set honest pictures apart from photographs as well.
     """
     network, last = study.network, []
-    before = ways(network)
+    before = layer_graph(network)
     for address in ancestors(network, study.layer):
         width = network.shapes[address][-1]
         if width is None or width < NARROWEST:

@@ -8,7 +8,7 @@ from lab import routines
 from lab.environment import keras
 from lab.network import Network
 from lab.objectives import logit
-from lab.preprocessing import ranged
+from lab.preprocessing import linear_preprocessing
 from sanity.evidence import Evidence
 from sanity.features.flags import CLEAR, FLAGGED
 from sanity.statistics import Interval
@@ -32,7 +32,7 @@ def hand_built(seed=0):
     pair = keras.layers.Lambda(lambda each: keras.ops.max(each[:, :2], axis=1, keepdims=True), name="either")(best)
     model = keras.Model(inputs, keras.layers.Concatenate(name="units")([best, pair]), name="templates")
     match.set_weights([templates.transpose(1, 2, 3, 0).astype("float32")])
-    return Network(model, preprocessing=ranged(-1, 1)), templates.astype("float32")
+    return Network(model, preprocessing=linear_preprocessing(-1, 1)), templates.astype("float32")
 
 
 def recovery(draw, *, seed, name="maximize", pictures=4, settings=None):

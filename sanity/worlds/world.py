@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lab.network import Network
-from lab.preprocessing import ranged
+from lab.preprocessing import linear_preprocessing
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class World:
         """The world's network as it is built, untrained: `Network`."""
         model = self.build()
         images = len(model.inputs) == 1 and len(model.inputs[0].shape) == 4
-        preprocessing = ranged(*self.values, model.inputs[0].shape[-1]) if images else None
+        preprocessing = linear_preprocessing(*self.values, model.inputs[0].shape[-1]) if images else None
         return Network(model, name=self.name, preprocessing=preprocessing)
 
     def draw(self, count, seed):

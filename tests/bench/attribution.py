@@ -150,32 +150,32 @@ def _paired(name, network, inputs, given):
 
 
 def _smoothed(network, inputs):
-    from lab.adapters.silence import silent
+    from lab.adapters.silence import silence
 
-    with silent():
+    with silence():
         from tf_keras_vis.saliency import Saliency
         from tf_keras_vis.utils.scores import CategoricalScore
 
     saliency = Saliency(network.model, clone=False)
 
     def run():
-        with silent():
+        with silence():
             return saliency(CategoricalScore([3] * len(inputs)), inputs, smooth_samples=STEPS, smooth_noise=0.15)
 
     return run
 
 
 def _scored(network, inputs):
-    from lab.adapters.silence import silent
+    from lab.adapters.silence import silence
 
-    with silent():
+    with silence():
         from tf_keras_vis.scorecam import Scorecam
         from tf_keras_vis.utils.scores import CategoricalScore
 
     method = Scorecam(network.model, clone=False)
 
     def run():
-        with silent():
+        with silence():
             return method(
                 CategoricalScore([3] * len(inputs)),
                 inputs,

@@ -4,7 +4,7 @@ python -m tests.bench.colour
 """
 
 import lab
-from lab.visualization.colour import measured
+from lab.visualization.colour import measure_colours
 
 if __name__ == "__main__":
-    print(measured(lab.photographs().images).round(3))
+    print(measure_colours(lab.photographs().images).round(3))

@@ -9,7 +9,7 @@ import pytest
 import lab
 from lab import routines
 from lab.adapters.external import per_sample
-from lab.adapters.silence import silent
+from lab.adapters.silence import silence
 from lab.attribution import explainers
 from lab.environment import tf
 from sanity.contract import violations
@@ -70,8 +70,8 @@ def test_tf_explains_gradients_are_what_their_words_say(small, reference):
     assert distance(maps_of(small, "tf_explain.gradients_inputs"), lab.gradient_x_input(small, inputs, GOAL)) < 1e-4
     path = [reference(small.model, (place * inputs).astype("float32"), INDEX) for place in np.linspace(0, 1, 6)]
     assert distance(maps_of(small, "tf_explain.integrated_gradients", n_steps=6), np.mean(path, axis=0)) < 1e-4
-    seen = routines.activations(small, inputs, "last")
-    assert distance(maps_of(small, "tf_explain.extract_activations"), seen) < 1e-5
+    activations = routines.activations(small, inputs, "last")
+    assert distance(maps_of(small, "tf_explain.extract_activations"), activations) < 1e-5
 
 
 def test_tf_explains_smoothgrad_is_of_the_loss(small):
@@ -84,10 +84,10 @@ def test_tf_explains_smoothgrad_is_of_the_loss(small):
             loss = -tf.nn.log_softmax(small.model(x))[:, index]
         slow.append(tape.gradient(loss, x).numpy().mean(0))
     before = np.random.get_state()[1].copy()
-    found = maps_of(small, "tf_explain.smoothgrad", num_samples=4, noise=0.3, seed=5)
-    assert distance(found, slow) < 1e-3 and np.array_equal(np.random.get_state()[1], before)
+    maps = maps_of(small, "tf_explain.smoothgrad", num_samples=4, noise=0.3, seed=5)
+    assert distance(maps, slow) < 1e-3 and np.array_equal(np.random.get_state()[1], before)
     # Downhill in the loss is uphill in the score: the sign is the other way round.
-    assert np.corrcoef(found.ravel(), lab.smoothgrad(small, inputs, GOAL, noise=0.15, seed=0).ravel())[0, 1] < 0
+    assert np.corrcoef(maps.ravel(), lab.smoothgrad(small, inputs, GOAL, noise=0.15, seed=0).ravel())[0, 1] < 0
 
 
 def test_tf_explains_occlusion_is_one_minus_the_probability(small):
@@ -98,19 +98,19 @@ def test_tf_explains_occlusion_is_one_minus_the_probability(small):
             hidden = inputs.copy()
             hidden[:, size * row : size * row + size, size * column : size * column + size] = 0  # 127.5 in 0..255
             slow[:, row, column] = 1 - tf.nn.softmax(small.model(hidden)).numpy()[range(4), INDEX]
-    found = maps_of(small, "tf_explain.occlusion_sensitivity", patch_size=size)
-    assert found.shape == (4, 16, 16)
-    assert distance(found[:, 1::4, 1::4] + found[:, 2::4, 2::4], 2 * slow) < 0.05
+    maps = maps_of(small, "tf_explain.occlusion_sensitivity", patch_size=size)
+    assert maps.shape == (4, 16, 16)
+    assert distance(maps[:, 1::4, 1::4] + maps[:, 2::4, 2::4], 2 * slow) < 0.05
 
 
 def test_tf_explains_pictures_are_refused_and_its_arrays_pass(small):
     from tf_explain.core.gradients_inputs import GradientsInputs
 
     def pictures(network, inputs, objective):
-        with silent():
+        with silence():
             return GradientsInputs().explain((inputs, None), network.model, class_index=0)
 
-    assert any("Maps are numbers" in each for each in violations(pictures, small, networks.images(), GOAL))
+    assert any("Maps are numbers" in violation for violation in violations(pictures, small, networks.images(), GOAL))
     assert violations(explainers.get("tf_explain.gradients_inputs"), small, networks.images(), GOAL) == []
 
 
@@ -149,9 +149,9 @@ def test_pairs_saliency_agrees():
     ours = maps_of(plain, "integrated_gradients", steps=200)
     assert distance(maps_of(plain, "saliency.integrated_gradients", x_steps=400), ours) < 0.02
     if "saliency.guided_ig" in explainers:
-        given = {"fraction": 0.25, "max_dist": 0.2}
-        ours = maps_of(plain, "guided_integrated_gradients", steps=12, **given)
-        assert distance(maps_of(plain, "saliency.guided_ig", x_steps=12, **given), ours) < 0.05
+        options = {"fraction": 0.25, "max_dist": 0.2}
+        ours = maps_of(plain, "guided_integrated_gradients", steps=12, **options)
+        assert distance(maps_of(plain, "saliency.guided_ig", x_steps=12, **options), ours) < 0.05
     ours = maps_of(plain, "blur_integrated_gradients", steps=60, max_sigma=5)
     assert distance(maps_of(plain, "saliency.blur_ig", steps=100, max_sigma=5), ours) < 0.2
 
@@ -169,15 +169,15 @@ def shapley(question, sample):
     count = len(sample)
     worth = {}
     for mask in range(1 << count):
-        kept = [(mask >> each) & 1 for each in range(count)]
+        kept = [(mask >> feature) & 1 for feature in range(count)]
         worth[mask] = float(question.scores((sample * kept)[None].astype("float32"))[0])
     values = np.zeros(count)
     for mask, value in worth.items():
         size = mask.bit_count()
-        for each in range(count):
-            if not mask >> each & 1:
+        for feature in range(count):
+            if not mask >> feature & 1:
                 weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
-                values[each] += weight * (worth[mask | 1 << each] - value)
+                values[feature] += weight * (worth[mask | 1 << feature] - value)
     return values
 
 
@@ -230,13 +230,13 @@ def test_adapters_refuse_what_they_would_move_or_cast():
     inputs = keras.Input(batch_shape=(2, 6, 3))
     states = keras.layers.LSTM(4, stateful=True, return_sequences=True)(inputs)
     stateful = networks.network(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalMaxPooling1D()(states))))
-    whole = keras.Input((16, 16, 3), dtype="uint8")
-    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(whole))
-    bytes_ = networks.network(keras.Model(whole, keras.layers.Dense(2)(pooled)))
-    for seen, shape, words in ((stateful, (2, 6, 3), "state"), (bytes_, (2, 16, 16, 3), "uint8")):
+    bytes_in = keras.Input((16, 16, 3), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(bytes_in))
+    bytes_ = networks.network(keras.Model(bytes_in, keras.layers.Dense(2)(pooled)))
+    for net, shape, words in ((stateful, (2, 6, 3), "state"), (bytes_, (2, 16, 16, 3), "uint8")):
         for name in ("tf_explain.vanilla_gradients", "tf_keras_vis.saliency"):
             with pytest.raises(lab.Refused, match=words):
-                lab.explain(seen, np.ones(shape, "float32"), lab.logit(0), method=name)
+                lab.explain(net, np.ones(shape, "float32"), lab.logit(0), method=name)
 
 
 def test_ids_given_as_floats_are_refused_for_what_they_are():
@@ -255,7 +255,7 @@ def test_ids_given_as_floats_are_refused_for_what_they_are():
 
 def test_a_model_that_keras_does_not_copy_is_refused_and_no_fault():
     inputs = keras.Input((12, 12, 3))
-    x = keras.layers.Lambda(lambda each: 2 * each)(keras.layers.Conv2D(3, 3, activation="relu")(inputs))
+    x = keras.layers.Lambda(lambda tensor: 2 * tensor)(keras.layers.Conv2D(3, 3, activation="relu")(inputs))
     x = keras.layers.GlobalAveragePooling2D()(x)
     network = networks.network(keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x)))
     with pytest.raises(lab.Refused, match="copies no layer"):

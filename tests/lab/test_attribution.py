@@ -62,15 +62,15 @@ def test_objectives_add_up(small):
 
 def test_every_kind_of_objective_by_hand(small):
     inputs = networks.images()
-    seen = routines.activations(small, inputs, "last")
-    mean = seen.mean((1, 2))
+    activations = routines.activations(small, inputs, "last")
+    mean = activations.mean((1, 2))
     vector = np.random.default_rng(0).normal(size=12)
     expected = {
         lab.channel("last", [1, 2, 3, 4]): mean[range(4), [1, 2, 3, 4]],
-        lab.neuron("last", 5): seen[:, 4, 4, 5],
-        lab.neuron("last", 5, 1, [0, 1, 2, 3]): seen[range(4), 1, range(4), 5],
+        lab.neuron("last", 5): activations[:, 4, 4, 5],
+        lab.neuron("last", 5, 1, [0, 1, 2, 3]): activations[range(4), 1, range(4), 5],
         lab.neuron("pool", 5): mean[:, 5],
-        lab.layer("last"): (seen**2).mean((1, 2, 3)),
+        lab.layer("last"): (activations**2).mean((1, 2, 3)),
         lab.direction("last", vector): mean @ vector,
         lab.cosine("last", vector): mean @ vector / np.linalg.norm(mean, axis=1) / np.linalg.norm(vector),
     }
@@ -113,10 +113,10 @@ def test_integrated_gradients_is_the_paper_sum(small, reference):
 def test_integrated_gradients_of_a_cubic_path():
     inputs = keras.Input((3,))
     cubic = networks.network(keras.Model(inputs, keras.layers.Activation(lambda x: x**3)(inputs)))
-    given = np.array([[1.0, -2.0, 0.5]], "float32")
-    maps = lab.integrated_gradients(cubic, given, lab.logit(1), steps=2)
+    inputs = np.array([[1.0, -2.0, 0.5]], "float32")
+    maps = lab.integrated_gradients(cubic, inputs, lab.logit(1), steps=2)
     np.testing.assert_allclose(maps, [[0, -8, 0]], rtol=1e-5, atol=1e-6)
-    midpoint = lab.integrated_gradients(cubic, given, lab.logit(1), steps=2, nodes="midpoint")
+    midpoint = lab.integrated_gradients(cubic, inputs, lab.logit(1), steps=2, nodes="midpoint")
     assert abs(midpoint[0, 1] + 8) > 0.1
 
 
@@ -148,12 +148,13 @@ def test_smoothgrad_is_the_paper_mean(small, reference):
         )
         noise = tf.random.stateless_normal(inputs.shape[1:], folded).numpy()
         slopes.append(reference(small.model, inputs + spread * noise, [0, 3, 4, 1]))
-    given = {"samples": samples, "noise": 0.2, "seed": seed}
-    assert distance(lab.smoothgrad(small, inputs, GOAL, **given), np.mean(slopes, 0)) < 1e-4
+    options = {"samples": samples, "noise": 0.2, "seed": seed}
+    assert distance(lab.smoothgrad(small, inputs, GOAL, **options), np.mean(slopes, 0)) < 1e-4
     assert (
-        distance(lab.smoothgrad(small, inputs, GOAL, variant="squared", **given), np.mean(np.square(slopes), 0)) < 1e-4
+        distance(lab.smoothgrad(small, inputs, GOAL, variant="squared", **options), np.mean(np.square(slopes), 0))
+        < 1e-4
     )
-    assert distance(lab.smoothgrad(small, inputs, GOAL, variant="variance", **given), np.var(slopes, 0)) < 1e-4
+    assert distance(lab.smoothgrad(small, inputs, GOAL, variant="variance", **options), np.var(slopes, 0)) < 1e-4
 
 
 def test_smoothgrad_of_one_noiseless_sample_is_the_gradient(small):

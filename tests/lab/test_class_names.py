@@ -45,9 +45,9 @@ def test_files_of_every_editor(tmp_path, content):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (TEXT.encode("cp1252"), r"names.txt with the byte 0xf6 in line 3 \(byte 12\).*save it as UTF-8"),
+        (TEXT.encode("cp1252"), r"names.txt with the invalid byte 0xf6 in line 3 \(byte 12\).*save it as UTF-8"),
         (TEXT.encode("utf-16-le"), "names.txt with zero bytes"),
-        (b"a\n\nb\n", "names.txt, of which line 2 is blank"),
+        (b"a\n\nb\n", "names.txt, whose line 2 is blank"),
         (b"a\nb\na\n", "a more than once in names.txt"),
         (b"\n\n", "no names in names.txt"),
     ],
@@ -62,7 +62,7 @@ def test_files_that_are_refused(tmp_path, content, words):
 def test_a_pipe_a_folder_and_nothing_are_no_class_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "none.txt"):
-        with pytest.raises(lab.Refused, match="which is no file"):
+        with pytest.raises(lab.Refused, match="which is not a file"):
             class_names.read(path)
 
 

@@ -53,10 +53,10 @@ def test_what_is_no_class_is_refused(pets, bad):
 
 
 def test_names_are_found_as_they_are_written_and_never_guessed():
-    seen = classifier(4, classes=["10", "crane", "Crane", "crane"])
-    assert seen.class_index("10") == 0 and seen.class_index("Crane") == 2 and seen.class_index("3") == 3
+    net = classifier(4, classes=["10", "crane", "Crane", "crane"])
+    assert net.class_index("10") == 0 and net.class_index("Crane") == 2 and net.class_index("3") == 3
     with pytest.raises(lab.Refused, match=r"\[1, 3\]"):
-        seen.class_index("crane")
+        net.class_index("crane")
     few = classifier(3, classes=["only"])
     assert few.class_name(0) == "only" and few.class_name(2) == "2"
 
@@ -91,19 +91,19 @@ def test_an_explanation_of_either_class_is_told_of_its_own_saturation(x):
 
 def test_scores_of_many_classes_are_the_logits(x):
     several, exclusive = classifier(4, "sigmoid"), classifier(4, "softmax")
-    for seen in (several, exclusive, classifier(4)):
-        assert np.array_equal(routines.scores(seen, x, lab.class_score(2)), routines.scores(seen, x, lab.logit(2)))
-        assert np.array_equal(routines.class_logits(seen, x), routines.logits(seen, x))
-    for seen in (several, exclusive):
-        np.testing.assert_allclose(routines.probabilities(seen, x), seen.model(x), rtol=1e-3, atol=1e-6)
+    for net in (several, exclusive, classifier(4)):
+        assert np.array_equal(routines.scores(net, x, lab.class_score(2)), routines.scores(net, x, lab.logit(2)))
+        assert np.array_equal(routines.class_logits(net, x), routines.logits(net, x))
+    for net in (several, exclusive):
+        np.testing.assert_allclose(routines.probabilities(net, x), net.model(x), rtol=1e-3, atol=1e-6)
 
 
 def test_a_unit_without_an_axis_is_a_unit(x):
     inputs = keras.Input((6,))
     unit = keras.layers.Activation("sigmoid")(keras.ops.squeeze(keras.layers.Dense(1)(inputs), -1))
-    seen = network(filled(keras.Model(inputs, unit)))
-    assert seen.binary and routines.class_logits(seen, x).shape == (7, 2)
-    np.testing.assert_allclose(routines.probabilities(seen, x)[:, 1], seen.model(x), rtol=1e-4)
+    net = network(filled(keras.Model(inputs, unit)))
+    assert net.binary and routines.class_logits(net, x).shape == (7, 2)
+    np.testing.assert_allclose(routines.probabilities(net, x)[:, 1], net.model(x), rtol=1e-4)
 
 
 def test_probabilities_of_a_closed_model_are_its_own(x, tmp_path):
@@ -120,17 +120,17 @@ def test_probabilities_of_a_closed_model_are_its_own(x, tmp_path):
 
 def test_a_method_at_a_layer_takes_the_last_hidden_one_of_a_table(x):
     for head in (None, "softmax"):
-        seen = classifier(3, head)
-        assert seen.last_hidden() == "hidden"
-        slow = np.asarray(seen.tree["hidden"](x)) * np.asarray(seen.model.layers[-1].kernel)[:, 1]
-        record = lab.explain(seen, x, lab.logit(1), method="layer_gradient_x_activation")
+        net = classifier(3, head)
+        assert net.last_hidden() == "hidden"
+        slow = np.asarray(net.tree["hidden"](x)) * np.asarray(net.model.layers[-1].kernel)[:, 1]
+        record = lab.explain(net, x, lab.logit(1), method="layer_gradient_x_activation")
         assert record.layer == "hidden" and distance(record.maps, slow) < 1e-5
         for method in ("layer_conductance", "internal_influence", "layer_integrated_gradients"):
-            record = lab.explain(seen, x, lab.logit(1), method=method)
+            record = lab.explain(net, x, lab.logit(1), method=method)
             assert record.layer == "hidden" and record.maps.shape == (7, 9)
             assert record.gap is None or np.abs(record.gap).max() < 1e-2
         with pytest.raises(lab.Refused, match="No layer has positions"):
-            lab.explain(seen, x, lab.logit(1), method="gradcam")
+            lab.explain(net, x, lab.logit(1), method="gradcam")
 
 
 def test_a_softmax_that_is_a_layer_is_no_part_of_what_is_hidden(x):
@@ -148,17 +148,17 @@ def test_a_hidden_layer_leads_to_every_output(x):
         keras.layers.Dense(2, name=name)(keras.layers.Dense(4, activation="relu", name=f"{name}_hidden")(trunk))
         for name in ("kind", "age")
     ]
-    seen = network(filled(keras.Model(inputs, heads)))
-    assert seen.last_hidden() == "trunk"
+    net = network(filled(keras.Model(inputs, heads)))
+    assert net.last_hidden() == "trunk"
     for name in ("kind", "age"):
-        record = lab.explain(seen, x, lab.logit(0, output=name), method="layer_conductance")
+        record = lab.explain(net, x, lab.logit(0, output=name), method="layer_conductance")
         assert record.layer == "trunk" and record.maps.any()
 
 
 def test_a_cam_of_images_takes_what_it_took():
-    seen = network(networks.flat())
-    assert seen.default_layer("layer") == seen.default_layer("activation") == "last"
-    assert seen.last_hidden() == "pool"
+    net = network(networks.flat())
+    assert net.default_layer("layer") == net.default_layer("activation") == "last"
+    assert net.last_hidden() == "pool"
 
 
 class Block(keras.layers.Layer):
@@ -179,13 +179,13 @@ def images_through(*layers, axes=(12, 12, 3)):
 
 def test_a_cam_looks_at_what_a_block_puts_out_and_never_inside():
     pooled = keras.layers.GlobalAveragePooling2D()
-    seen = images_through(Block(name="block"), pooled)
-    assert seen.last_spatial() == "block"
+    net = images_through(Block(name="block"), pooled)
+    assert net.last_spatial() == "block"
     attention = keras.layers.MultiHeadAttention(2, 4, attention_axes=(1, 2), name="attention")
     inputs = keras.Input((6, 6, 3))
     mixed = attention(keras.layers.Conv2D(4, 3, name="first")(inputs), keras.layers.Conv2D(4, 3, name="second")(inputs))
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(pooled(mixed)))))
-    assert seen.last_spatial() == "attention" and not any("/" in address for address in lab.defaults.candidates(seen))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(pooled(mixed)))))
+    assert net.last_spatial() == "attention" and not any("/" in address for address in lab.defaults.candidates(net))
 
 
 @pytest.mark.parametrize("kind", ["ConvLSTM", "TimeDistributed", "inside"])
@@ -200,13 +200,13 @@ def test_layers_of_another_rank_are_offered_and_can_be_looked_at(kind):
     else:
         axes = (40, 1)
         layers = [keras.layers.Reshape((8, 5, 1)), keras.layers.Conv2D(3, 3, name="there"), keras.layers.Flatten()]
-    seen = images_through(*layers, axes=axes)
+    net = images_through(*layers, axes=axes)
     x = np.random.default_rng(0).normal(size=(2, *axes)).astype("float32")
     with pytest.raises(lab.Refused, match="'there'"):
-        lab.explain(seen, x, lab.logit(1), method="gradcam")
-    for address in lab.defaults.candidates(seen):
-        if len(seen.shapes[address]) > 2:
-            assert len(lab.explain(seen, x, lab.logit(1), method="gradcam", layer=address).maps) == 2
+        lab.explain(net, x, lab.logit(1), method="gradcam")
+    for address in lab.defaults.candidates(net):
+        if len(net.shapes[address]) > 2:
+            assert len(lab.explain(net, x, lab.logit(1), method="gradcam", layer=address).maps) == 2
 
 
 def test_what_is_still_on_a_score_is_told(x, tmp_path):
@@ -215,9 +215,9 @@ def test_what_is_still_on_a_score_is_told(x, tmp_path):
     twice = keras.layers.Softmax()(keras.layers.Dense(3, activation="softmax")(inputs))
     classifier(1, "sigmoid").model.export(str(tmp_path / "closed"), verbose=False)
     closed = lab.load(tmp_path / "closed", allow_code=True)
-    for seen, words in ((network(filled(keras.Model(inputs, twice))), "a softmax"), (closed, "a sigmoid")):
-        flags = lab.explain(seen, x, lab.class_score(0), method="gradient").flags
-        assert all(f"{words} that could not be taken off" in each for each in flags)
+    for net, words in ((network(filled(keras.Model(inputs, twice))), "a softmax"), (closed, "a sigmoid")):
+        flags = lab.explain(net, x, lab.class_score(0), method="gradient").flags
+        assert all(f"{words} that could not be taken off" in words_of_sample for words_of_sample in flags)
     for plain in (classifier(3, "softmax"), classifier(1, "sigmoid"), classifier(3)):
         assert not any(lab.explain(plain, x, lab.class_score(0), method="gradient").flags)
 
@@ -225,8 +225,8 @@ def test_what_is_still_on_a_score_is_told(x, tmp_path):
 def test_a_unit_without_an_axis_is_told_of_its_saturation(x):
     inputs = keras.Input((6,))
     unit = keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(40.0))(inputs)
-    seen = network(keras.Model(inputs, keras.layers.Activation("sigmoid")(keras.ops.squeeze(unit, -1))))
-    assert lab.explain(seen, x, lab.class_score(1), method="gradient").flags[0] == ("saturated softmax",)
+    net = network(keras.Model(inputs, keras.layers.Activation("sigmoid")(keras.ops.squeeze(unit, -1))))
+    assert lab.explain(net, x, lab.class_score(1), method="gradient").flags[0] == ("saturated softmax",)
 
 
 def test_names_are_of_the_output_that_has_as_many_classes():
@@ -237,20 +237,20 @@ def test_names_are_of_the_output_that_has_as_many_classes():
     kinds, ages = lab.load(model, classes=["a", "b", "c"]), lab.load(model, classes=list("pqrst"))
     assert kinds.class_name(1, "kind") == "b" and kinds.class_name(1, "age") == "1" and kinds.names_in("age") is None
     assert ages.class_index("t", "age") == ages.class_index(4, "age") == 4 and ages.class_name(0, "kind") == "0"
-    for seen, name, output in ((kinds, "b", "age"), (ages, "p", "kind"), (ages, 4, "kind")):
+    for net, name, output in ((kinds, "b", "age"), (ages, "p", "kind"), (ages, 4, "kind")):
         with pytest.raises(lab.Refused):
-            seen.class_index(name, output)
+            net.class_index(name, output)
 
 
 def test_two_names_of_another_output_make_no_two_classes_of_one_unit():
     inputs = keras.Input((4,))
     sex, age = keras.layers.Dense(2, name="sex")(inputs), keras.layers.Dense(1, name="age")(inputs)
-    seen = lab.load(keras.Model(inputs, {"sex": sex, "age": age}), classes=["f", "m"])
-    assert not seen.two_classes("age") and seen.classes_in("age") == 1 and seen.classes_in("sex") == 2
+    net = lab.load(keras.Model(inputs, {"sex": sex, "age": age}), classes=["f", "m"])
+    assert not net.two_classes("age") and net.classes_in("age") == 1 and net.classes_in("sex") == 2
 
 
 def test_one_sigmoid_at_each_position_tells_two_classes_apart():
     inputs = keras.Input((8, 8, 3))
     mask = keras.layers.Conv2D(1, 1, activation="sigmoid")(inputs)
-    seen = lab.load(keras.Model(inputs, mask), classes=["ground", "crop"])
-    assert seen.two_classes() and seen.class_index("crop") == 1 and seen.class_index("ground") == 0
+    net = lab.load(keras.Model(inputs, mask), classes=["ground", "crop"])
+    assert net.two_classes() and net.class_index("crop") == 1 and net.class_index("ground") == 0

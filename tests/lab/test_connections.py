@@ -27,35 +27,35 @@ def natural_images():
 
 
 def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, natural_images):
-    found = examples.survey(small, natural_images, layer="last", count=4, batch=5)
+    survey = examples.survey(small, natural_images, layer="last", count=4, batch=5)
     every = routines.activations(small, small.preprocess(natural_images.images), "last")
     means = every.mean((1, 2))
     for unit in range(means.shape[1]):
         order = np.argsort(-means[:, unit], kind="stable")
-        assert distance(means[found.top[unit], unit], means[order[:4], unit]) < 1e-5
-        assert distance(means[found.bottom[unit], unit], np.sort(means[:, unit])[:4]) < 1e-5
-        assert distance(found.top_scores[unit], means[order[:4], unit]) < 1e-5
-        assert list(found.top_places[unit]) == [int(every[image, ..., unit].argmax()) for image in found.top[unit]]
-    assert distance(found.kept_scores, means) < 1e-5 and found.count == 23
+        assert distance(means[survey.top[unit], unit], means[order[:4], unit]) < 1e-5
+        assert distance(means[survey.bottom[unit], unit], np.sort(means[:, unit])[:4]) < 1e-5
+        assert distance(survey.top_scores[unit], means[order[:4], unit]) < 1e-5
+        assert list(survey.top_places[unit]) == [int(every[image, ..., unit].argmax()) for image in survey.top[unit]]
+    assert distance(survey.kept_scores, means) < 1e-5 and survey.count == 23
     again = examples.survey(small, natural_images, layer="last", count=4, batch=23)
     assert all(
         np.array_equal(value, again.as_arrays()[name])
-        for name, value in found.as_arrays().items()
+        for name, value in survey.as_arrays().items()
         if "scores" not in name
     )
     logits = examples.survey(small, natural_images, count=2)
     assert list(logits.top[:, 0]) == list(
         routines.outputs(small, small.preprocess(natural_images.images))["logits"].argmax(0)
     )
-    strip, scores = found.strip((0, 50, 100))
-    assert np.array_equal(scores[:, 2], found.top_scores[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
+    strip, scores = survey.strip((0, 50, 100))
+    assert np.array_equal(scores[:, 2], survey.top_scores[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
     assert np.array_equal(means[strip[:, 2]].max(0) > 0, means.max(0) > 0)
 
 
 def test_many_images_keep_few_scores(small, natural_images, monkeypatch):
     monkeypatch.setattr(examples, "KEPT", 10)
-    found = examples.survey(small, natural_images, layer="last", batch=4)
-    assert list(found.kept) == list(range(0, 23, 3)) and len(found.kept_scores) == 8
+    survey = examples.survey(small, natural_images, layer="last", batch=4)
+    assert list(survey.kept) == list(range(0, 23, 3)) and len(survey.kept_scores) == 8
 
 
 def test_images_of_a_folder_stay_in_their_files(tmp_path, small):
@@ -74,8 +74,8 @@ def test_a_receptive_field_is_the_kernels_sum():
     first = keras.layers.Conv2D(4, 5, padding="same", name="a")(inputs)
     second = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="b")(first)
     network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Flatten()(second))))
-    assert examples.field(network, "a") == (5, 5) and examples.field(network, "b") == (7, 7)
-    assert examples.field(network, None) is None
+    assert examples.receptive_box(network, "a") == (5, 5) and examples.receptive_box(network, "b") == (7, 7)
+    assert examples.receptive_box(network, None) is None
     assert examples.window(network, "a", 10 * 32 + 20, (5, 5)) == (8, 18, 13, 23)
     assert examples.window(network, "a", 0, (5, 5)) == (0, 0, 5, 5)
 
@@ -88,8 +88,8 @@ def test_the_window_of_a_top_image_drives_the_unit():
     network = networks.network(model)
     image = np.zeros((32, 32, 3), "uint8")
     image[20:23, 8:11] = 255
-    found = examples.survey(network, lab.Data(("x",), (image,)), layer="a", count=1)
-    top, left, bottom, right = examples.window(network, "a", found.top_places[0, 0], (5, 5))
+    survey = examples.survey(network, lab.Data(("x",), (image,)), layer="a", count=1)
+    top, left, bottom, right = examples.window(network, "a", survey.top_places[0, 0], (5, 5))
     assert top <= 20 and bottom >= 23 and left <= 8 and right >= 11
 
 
@@ -108,13 +108,13 @@ def test_links_follow_weights_past_what_keeps_channels_apart():
     before, after = connections.links(network, "relu")
     # Nothing comes before the first convolution but the input, which is no layer.
     assert not before
-    assert {each.through for each in after} == {"two", "dense"}
-    two = next(each for each in after if each.through == "two")
+    assert {link.through for link in after} == {"two", "dense"}
+    two = next(link for link in after if link.through == "two")
     assert two.layer == "two" and distance(two.strength, weights["two"].sum((0, 1))) < 1e-6
-    dense = next(each for each in after if each.through == "dense")
+    dense = next(link for link in after if link.through == "dense")
     assert distance(dense.strength, weights["dense"].reshape(4, 4, 5).sum(0)) < 1e-6
     before, _ = connections.links(network, "add")
-    assert [(each.layer, each.through) for each in before] == [("deep", "two")]
+    assert [(link.layer, link.through) for link in before] == [("deep", "two")]
     assert distance(before[0].strength, weights["two"].sum((0, 1)).T) < 1e-6
     best = before[0].strongest(2, 2)
     assert best[0][0] == int(np.abs(weights["two"][0, 0, :, 2]).argmax()) and len(best) == 2
@@ -122,8 +122,8 @@ def test_links_follow_weights_past_what_keeps_channels_apart():
 
 def test_links_of_the_default_network(lite0):
     before, after = connections.links(lite0, "block_2_expand_relu")
-    assert [each.through for each in before] == ["block_2_expand_conv"] and before[0].layer == "block_1_project_bn"
-    assert [each.through for each in after] == ["block_2_project_conv"]
+    assert [link.through for link in before] == ["block_2_expand_conv"] and before[0].layer == "block_1_project_bn"
+    assert [link.through for link in after] == ["block_2_project_conv"]
     assert before[0].strength.shape == (144, 24) and after[0].strength.shape == (144, 24)
 
 
@@ -143,14 +143,14 @@ def test_usage_is_the_mean_of_gradient_times_activation(small, natural_images):
 def test_groups_are_factors(small, natural_images):
     inputs = small.preprocess(natural_images.images)
     positive = np.maximum(routines.activations(small, inputs, "last"), 0)
-    found = atlas.groups(small, inputs, "last", 6, seed=0)
-    assert found.shares.shape == (*positive.shape[:3], 6) and found.directions.min() >= 0 and found.shares.min() >= 0
+    six = atlas.groups(small, inputs, "last", 6, seed=0)
+    assert six.shares.shape == (*positive.shape[:3], 6) and six.directions.min() >= 0 and six.shares.min() >= 0
     few = atlas.groups(small, inputs, "last", 1, seed=0)
 
     def gap(groups):
         return distance(groups.shares @ groups.directions, positive)
 
-    assert gap(found) < 0.5 * gap(few)
+    assert gap(six) < 0.5 * gap(few)
     with pytest.raises(ValueError, match="between 1 and 12"):
         atlas.groups(small, inputs, "last", 99, seed=0)
 
@@ -162,9 +162,10 @@ def test_a_dictionary_and_a_grid_speak_of_every_position(small, natural_images):
     assert np.array_equal(channels[..., 0], activation.argmax(-1)) and shares.max() == pytest.approx(1)
     images = atlas.grid(small, inputs, "last", seed=0, steps=30, transforms="none")
     assert images.shape == (*activation.shape[:2], 16, 16, 3)
-    seen = routines.activations(small, small.preprocess(255 * images[2, 3][None]), "last").mean((1, 2))[0]
+    mean = routines.activations(small, small.preprocess(255 * images[2, 3][None]), "last").mean((1, 2))[0]
     aligned = [
-        np.dot(seen, each) / np.linalg.norm(seen) / np.linalg.norm(each) for each in (activation[2, 3], np.ones(12))
+        np.dot(mean, direction) / np.linalg.norm(mean) / np.linalg.norm(direction)
+        for direction in (activation[2, 3], np.ones(12))
     ]
     assert aligned[0] > aligned[1]
     with pytest.raises(ValueError, match="rows and columns"):
@@ -175,22 +176,22 @@ def test_an_atlas_keeps_kinds_apart(small):
     """Dark and bright images: no cell of the map holds both."""
     rng = np.random.default_rng(0)
     images = tuple(rng.integers(0, 40, (16, 16, 3), dtype=np.uint8) + 215 * (index % 2) for index in range(40))
-    found = atlas.atlas(
+    drawn = atlas.atlas(
         small,
-        lab.Data(tuple(map(str, range(40))), tuple(each.astype("uint8") for each in images)),
+        lab.Data(tuple(map(str, range(40))), tuple(image.astype("uint8") for image in images)),
         "last",
         seed=0,
         side=4,
         fewest=1,
     )
-    assert found.counts.sum() == 40 and found.vectors.shape == (len(found.cells), 12)
-    cell = np.minimum((found.places * 4).astype(int), 3)
+    assert drawn.counts.sum() == 40 and drawn.vectors.shape == (len(drawn.cells), 12)
+    cell = np.minimum((drawn.places * 4).astype(int), 3)
     kinds = {
-        tuple(key): {int(image) % 2 for image, each in zip(found.images, cell) if tuple(each) == tuple(key)}
+        tuple(key): {int(image) % 2 for image, place in zip(drawn.images, cell) if tuple(place) == tuple(key)}
         for key in cell
     }
-    assert sum(len(each) == 1 for each in kinds.values()) >= 0.9 * len(kinds)
-    assert atlas.pictured(small, found.vectors, "last", seed=0, steps=2).images.shape[0] == len(found.cells)
+    assert sum(len(kinds_of_cell) == 1 for kinds_of_cell in kinds.values()) >= 0.9 * len(kinds)
+    assert atlas.draw_vectors(small, drawn.vectors, "last", seed=0, steps=2).images.shape[0] == len(drawn.cells)
 
 
 def test_layouts_can_be_ones_own_and_missing_extras_are_named(small, natural_images):

@@ -70,11 +70,11 @@ def test_adapted_subclassed_and_uint8_networks():
         def call(self, inputs):
             return tf.reduce_mean(self.convolution(self.scale(inputs)), [1, 2])
 
-    own = Own()
-    own(np.zeros((1, *SHAPE), "float32"))
-    assert ends(lab.load(own))[1] == 255
-    whole = L.Input(SHAPE, dtype="uint8")
-    assert ends(lab.load(keras.Model(whole, L.Flatten()(L.Rescaling(1 / 255)(whole)))))[1] == 255
+    subclassed = Own()
+    subclassed(np.zeros((1, *SHAPE), "float32"))
+    assert ends(lab.load(subclassed))[1] == 255
+    bytes_in = L.Input(SHAPE, dtype="uint8")
+    assert ends(lab.load(keras.Model(bytes_in, L.Flatten()(L.Rescaling(1 / 255)(bytes_in)))))[1] == 255
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 import lab
 from lab.data import crops, files
 from lab.images import read
-from lab.preprocessing import ranged
+from lab.preprocessing import linear_preprocessing
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def test_exif_turns_the_picture(save):
 
 
 def test_refusals(save, tmp_path, monkeypatch):
-    whole = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "whole.jpg").read_bytes()
-    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    encoded = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(encoded[: len(encoded) // 2])
     (tmp_path / "text.png").write_text("no image")
-    for name, words in (("half.jpg", "whole"), ("text.png", "does not recognize"), ("none.png", "is none")):
+    for name, words in (("half.jpg", "whole"), ("text.png", "does not recognize"), ("none.png", "is not a file")):
         with pytest.raises(ValueError, match=words):
             read(tmp_path / name)
     monkeypatch.setattr("lab.images.MOST_PIXELS", 100)
@@ -67,24 +67,24 @@ def test_refusals(save, tmp_path, monkeypatch):
 def test_folders(save, tmp_path):
     with pytest.raises(ValueError, match="holds none"):
         lab.folder(tmp_path)
-    with pytest.raises(ValueError, match="which is none"):
+    with pytest.raises(ValueError, match="which is not a folder"):
         lab.folder(tmp_path / "missing")
     (tmp_path / "cat").mkdir()
     save(COLOUR, "cat/b.png")
     save(COLOUR, "cat/a.png")
-    found = lab.folder(tmp_path)
-    assert found.names == ("cat/a.png", "cat/b.png") and found.labels == ("cat", "cat")
+    data = lab.folder(tmp_path)
+    assert data.names == ("cat/a.png", "cat/b.png") and data.labels == ("cat", "cat")
     save(COLOUR, "loose.png")
     assert lab.folder(tmp_path).labels is None
     assert files([tmp_path / "loose.png"]).names == ("loose.png",)
 
 
 def test_photographs_and_crops():
-    found = lab.photographs(["chelsea", "grace_hopper"])
-    assert [image.shape for image in found.images] == [(300, 451, 3), (600, 512, 3)]
+    data = lab.photographs(["chelsea", "grace_hopper"])
+    assert [image.shape for image in data.images] == [(300, 451, 3), (600, 512, 3)]
     with pytest.raises(ValueError, match="'chelse'.*chelsea"):
         lab.photographs(["chelse"])
-    natural_images = crops(found, parts=(1, 2))
+    natural_images = crops(data, parts=(1, 2))
     assert len(natural_images) > 10 and all(image.shape[0] == image.shape[1] for image in natural_images.images)
     assert len(set(natural_images.names)) == len(natural_images)
     assert set(natural_images.groups) == {"chelsea", "grace_hopper"} and set(crops(natural_images).groups) == set(
@@ -114,7 +114,7 @@ def test_postscript_that_calls_itself_png_is_not_given_to_ghostscript(tmp_path, 
 def test_a_pipe_and_a_device_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", "/dev/zero", tmp_path, tmp_path / ("x" * 5000)):
-        with pytest.raises(lab.Refused, match="which is none"):
+        with pytest.raises(lab.Refused, match="which is not a file"):
             read(path)
 
 
@@ -140,9 +140,9 @@ def test_twelve_bits_keep_their_levels_or_the_loss_is_said(tmp_path, save):
     path = save(TWELVE, "xray.png")
     with pytest.warns(UserWarning, match=r"xray.png.*divided by 65535.*4,096 levels became 17.*levels="):
         assert read(path).max() == 16
-    whole = read(path, levels=4095)
-    assert whole.dtype == np.float32 and whole.shape == (64, 64, 3)
-    np.testing.assert_allclose(whole[..., 1], TWELVE / 4095 * 255, rtol=1e-6)
+    image = read(path, levels=4095)
+    assert image.dtype == np.float32 and image.shape == (64, 64, 3)
+    np.testing.assert_allclose(image[..., 1], TWELVE / 4095 * 255, rtol=1e-6)
     with pytest.raises(lab.Refused, match="1000.*4095"):
         read(path, levels=1000)
     for bad in (0, -1, float("nan"), "12", True):
@@ -299,7 +299,7 @@ def test_arrays_have_the_channels_of_the_network():
         with pytest.raises(lab.Refused, match="4 channels"):
             net.preprocess([bad])
     with pytest.raises(lab.Refused, match="3 channels"):
-        ranged(0, 1).preprocess([FOUR], (6, 9))
+        linear_preprocessing(0, 1).preprocess([FOUR], (6, 9))
 
 
 def test_one_image_is_one_image_in_every_container():
@@ -307,13 +307,13 @@ def test_one_image_is_one_image_in_every_container():
     palette = rgb.convert("P")
     expected = FOUR[None, ..., :3] / 255
     for image in (FOUR[..., :3], rgb, [rgb], tf.constant(FOUR[..., :3]), [tf.constant(FOUR[..., :3])]):
-        np.testing.assert_allclose(ranged(0, 1).preprocess(image, (6, 9)), expected, atol=1e-6)
+        np.testing.assert_allclose(linear_preprocessing(0, 1).preprocess(image, (6, 9)), expected, atol=1e-6)
     colours = np.asarray(palette.convert("RGB"))[None] / 255
-    np.testing.assert_allclose(ranged(0, 1).preprocess(palette, (6, 9)), colours, atol=1e-6)
+    np.testing.assert_allclose(linear_preprocessing(0, 1).preprocess(palette, (6, 9)), colours, atol=1e-6)
 
 
 def test_images_in_0_to_1_are_noticed_and_black_is_not():
-    rgb = ranged(0, 1)
+    rgb = linear_preprocessing(0, 1)
     with pytest.warns(UserWarning, match="multiply such by 255"):
         rgb.preprocess([FOUR[..., :3] / 255.0], (6, 9))
     with warnings.catch_warnings():

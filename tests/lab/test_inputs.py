@@ -38,15 +38,15 @@ def test_a_stateful_network_answers_from_reset_states_and_keeps_its_own(kind):
     stateful.model(x[:2])
     before = states(stateful.tree["recurrent"])
     assert before.any()
-    asked = {"gradient": {}, "smoothgrad": {"samples": 3}}
+    method_options = {"gradient": {}, "smoothgrad": {"samples": 3}}
     if kind == "LSTM":
-        asked |= {
+        method_options |= {
             "integrated_gradients": {"steps": 4},
             "layer_conductance": {"steps": 4},
             "gradient_shap": {"samples": 3},
         }
-    for method, options in asked.items():
-        one, two = (lab.explain(seen, x, goal, method=method, **options) for seen in (stateful, fresh))
+    for method, options in method_options.items():
+        one, two = (lab.explain(net, x, goal, method=method, **options) for net in (stateful, fresh))
         assert distance(one.maps, two.maps) < 1e-5 and distance(one.scores, two.scores) < 1e-5
     assert np.array_equal(states(stateful.tree["recurrent"]), before)
     assert stateful.tree["recurrent"].stateful and not stateful.restore(stateful.snapshot())
@@ -77,13 +77,13 @@ class Writing(keras.layers.Layer):
 def test_what_a_custom_layer_assigns_is_dropped():
     inputs = keras.Input((4,))
     counting = Counting()
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(counting(inputs)))))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(counting(inputs)))))
     counting.calls.assign(0.0)
     x = rng.normal(size=(3, 4)).astype("float32")
-    first = lab.gradient(seen, x, lab.logit(0))
-    lab.smoothgrad(seen, x, lab.logit(0), samples=3, seed=0)
-    np.testing.assert_allclose(first, np.broadcast_to(seen.model.layers[-1].kernel[:, 0], (3, 4)), rtol=1e-5)
-    assert np.array_equal(lab.gradient(seen, x, lab.logit(0)), first) and float(counting.calls) == 0
+    first = lab.gradient(net, x, lab.logit(0))
+    lab.smoothgrad(net, x, lab.logit(0), samples=3, seed=0)
+    np.testing.assert_allclose(first, np.broadcast_to(net.model.layers[-1].kernel[:, 0], (3, 4)), rtol=1e-5)
+    assert np.array_equal(lab.gradient(net, x, lab.logit(0)), first) and float(counting.calls) == 0
 
 
 def test_a_layer_that_writes_past_keras_is_refused():
@@ -103,33 +103,31 @@ def reader(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "uint8"])
 def test_ids_are_ids_however_they_are_declared_and_given(dtype):
-    seen, ids, goal = reader(dtype), rng.integers(0, 20, (3, 7)), lab.logit([0, 1, 2])
-    words, kernel = (np.asarray(weights) for weights in (seen.tree["words"].embeddings, seen.model.layers[-1].kernel))
+    net, ids, goal = reader(dtype), rng.integers(0, 20, (3, 7)), lab.logit([0, 1, 2])
+    words, kernel = (np.asarray(weights) for weights in (net.tree["words"].embeddings, net.model.layers[-1].kernel))
     slow = np.einsum("ntk,kn->nt", words[ids], kernel) / 7
-    for given in (ids, ids.astype("float32"), ids.astype("uint8")):
-        assert distance(lab.gradient_x_input(seen, given, goal), slow) < 1e-5
-        assert distance(lab.explain(seen, given, goal, method="integrated_gradients").maps, slow) < 1e-5
+    for array in (ids, ids.astype("float32"), ids.astype("uint8")):
+        assert distance(lab.gradient_x_input(net, array, goal), slow) < 1e-5
+        assert distance(lab.explain(net, array, goal, method="integrated_gradients").maps, slow) < 1e-5
     for bad in (ids + 0.5, ids - 20, ids + 20, np.full((3, 7), np.nan)):
         with pytest.raises(lab.Refused, match="Received"):
-            lab.gradient(seen, bad, goal)
+            lab.gradient(net, bad, goal)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
 def test_guided_paths_tell_nothing_of_ids_themselves(dtype):
-    seen, ids = reader(dtype), rng.integers(0, 20, (2, 7))
-    record = lab.explain(seen, ids, lab.logit(1), method="guided_integrated_gradients")
-    plain = lab.explain(seen, ids, lab.logit(1), method="integrated_gradients")
+    net, ids = reader(dtype), rng.integers(0, 20, (2, 7))
+    record = lab.explain(net, ids, lab.logit(1), method="guided_integrated_gradients")
+    plain = lab.explain(net, ids, lab.logit(1), method="integrated_gradients")
     assert distance(record.maps, plain.maps) < 1e-3 and np.abs(record.gap).max() < 1e-4
 
 
 def test_floats_that_an_embedding_sees_a_column_of_stay_floats():
     inputs = keras.Input((3,))
     code = keras.layers.Flatten()(keras.layers.Embedding(9, 2)(inputs[:, :1]))
-    seen = network(
-        filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()([code, inputs[:, 1:]]))))
-    )
-    maps = lab.gradient(seen, np.array([[3, 0.25, -1.5]], "float32"), lab.logit(0))
-    np.testing.assert_allclose(maps, [[0, *np.asarray(seen.model.layers[-1].kernel)[2:, 0]]], rtol=1e-5)
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()([code, inputs[:, 1:]])))))
+    maps = lab.gradient(net, np.array([[3, 0.25, -1.5]], "float32"), lab.logit(0))
+    np.testing.assert_allclose(maps, [[0, *np.asarray(net.model.layers[-1].kernel)[2:, 0]]], rtol=1e-5)
 
 
 # Pictures of whole numbers ----------------------------------------------------------------------------------------------------
@@ -154,9 +152,9 @@ def pictured(dtype, build="functional"):
 @pytest.mark.parametrize("build", ["functional", "sequential", "nested"])
 def test_pictures_of_bytes_are_explained_as_those_of_floats(build):
     x = rng.integers(0, 256, (3, 12, 12, 3))
-    whole, floating = pictured("uint8", build), pictured("float32", build)
-    np.testing.assert_allclose(routines.logits(whole, x), whole.model(x.astype("uint8")), rtol=1e-4, atol=1e-4)
-    assert whole.last_spatial().endswith("last")
+    integer, floating = pictured("uint8", build), pictured("float32", build)
+    np.testing.assert_allclose(routines.logits(integer, x), integer.model(x.astype("uint8")), rtol=1e-4, atol=1e-4)
+    assert integer.last_spatial().endswith("last")
     for method in (
         "gradient",
         "gradcam",
@@ -167,23 +165,23 @@ def test_pictures_of_bytes_are_explained_as_those_of_floats(build):
         "scorecam",
         "fullgrad",
     ):
-        chosen = {key: OTHER[key] for key in lab.registry.options(lab.explainers.get(method)) if key in OTHER}
-        one = lab.explain(whole, x.astype("uint8"), lab.logit([0, 1, 2]), method=method, **chosen)
-        two = lab.explain(floating, x.astype("float32"), lab.logit([0, 1, 2]), method=method, **chosen)
+        options = {key: OTHER[key] for key in lab.registry.options(lab.explainers.get(method)) if key in OTHER}
+        one = lab.explain(integer, x.astype("uint8"), lab.logit([0, 1, 2]), method=method, **options)
+        two = lab.explain(floating, x.astype("float32"), lab.logit([0, 1, 2]), method=method, **options)
         assert distance(one.maps, two.maps) < 1e-4, method
         assert one.maps.any()
     with pytest.raises(lab.Refused, match="0 to 255"):
-        lab.gradient(whole, x - 300, lab.logit(0))
+        lab.gradient(integer, x - 300, lab.logit(0))
 
 
 def test_whole_numbers_that_are_no_quantity_stay_what_they_are():
     inputs = keras.Input((5,), dtype="int32")
     codes = keras.ops.one_hot(inputs, 4)
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(codes)))))
-    assert seen.spec.dtype == tf.int32
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(codes)))))
+    assert net.spec.dtype == tf.int32
     for method in ("gradient", "guided_integrated_gradients"):
         with pytest.raises(lab.Refused, match="floating numbers"):
-            lab.explain(seen, np.ones((2, 5), "int32"), lab.logit(0), method=method)
+            lab.explain(net, np.ones((2, 5), "int32"), lab.logit(0), method=method)
 
 
 def test_whole_numbers_that_wrap_are_not_taken_for_floats():
@@ -197,11 +195,11 @@ def test_a_channels_first_network_says_how_to_give_it_its_picture():
     inputs = keras.Input((3, 12, 10))
     x = keras.layers.Conv2D(4, 3, data_format="channels_first")(inputs)
     x = keras.layers.GlobalAveragePooling2D(data_format="channels_first")(x)
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(x))))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(x))))
     picture = rng.normal(size=(2, 3, 12, 10)).astype("float32")
     with pytest.raises(lab.Refused, match=r"channels last: np.transpose\(inputs, \(0, 2, 3, 1\)\)"):
-        lab.gradient(seen, picture, lab.logit(0))
-    assert lab.gradient(seen, np.transpose(picture, (0, 2, 3, 1)), lab.logit(0)).any()
+        lab.gradient(net, picture, lab.logit(0))
+    assert lab.gradient(net, np.transpose(picture, (0, 2, 3, 1)), lab.logit(0)).any()
 
 
 # Outputs ----------------------------------------------------------------------------------------------------------------------
@@ -211,12 +209,12 @@ def test_parts_of_outputs_are_named_by_their_paths():
     inputs = keras.Input((4,))
     dense = {name: keras.layers.Dense(2, name=name) for name in ("cls", "xy", "wh")}
     outputs = {"cls": dense["cls"](inputs), "box": {"xy": dense["xy"](inputs), "wh": dense["wh"](inputs)}}
-    seen = network(filled(keras.Model(inputs, outputs)))
-    assert list(seen.outputs) == ["cls", "box/xy", "box/wh"]
+    net = network(filled(keras.Model(inputs, outputs)))
+    assert list(net.outputs) == ["cls", "box/xy", "box/wh"]
     x = rng.normal(size=(3, 4)).astype("float32")
     for name, part in (("cls", "cls"), ("box/xy", "xy")):
         kernel = np.asarray(dense[part].kernel)[:, 1]
-        assert distance(lab.gradient(seen, x, lab.logit(1, output=name)), np.broadcast_to(kernel, x.shape)) < 1e-5
+        assert distance(lab.gradient(net, x, lab.logit(1, output=name)), np.broadcast_to(kernel, x.shape)) < 1e-5
 
 
 class Attending(keras.Model):
@@ -234,13 +232,13 @@ class Attending(keras.Model):
 def test_scores_with_lists_beside_them_are_explained():
     model = Attending()
     model(np.zeros((1, 3), "float32"))
-    seen = network(filled(model))
-    assert list(seen.outputs) == ["0", "1/0", "1/1"]
+    net = network(filled(model))
+    assert list(net.outputs) == ["0", "1/0", "1/1"]
     kernel = np.asarray(model.wide.kernel) @ np.asarray(model.scores.kernel)[:, 1]
-    maps = lab.gradient(seen, np.ones((2, 3), "float32"), lab.logit(1, output="0"))
+    maps = lab.gradient(net, np.ones((2, 3), "float32"), lab.logit(1, output="0"))
     assert distance(maps, np.broadcast_to(kernel, (2, 3))) < 1e-5
     with pytest.raises(lab.Refused, match="1/0"):
-        lab.gradient(seen, np.ones((2, 3), "float32"), lab.logit(1))
+        lab.gradient(net, np.ones((2, 3), "float32"), lab.logit(1))
 
 
 @pytest.mark.parametrize("choice", [keras.ops.argmax, lambda scores: scores[:, 0] > 0])
@@ -248,16 +246,16 @@ def test_a_number_of_a_class_is_refused_and_the_layer_before_it_explained(choice
     inputs = keras.Input((4,))
     scores = keras.layers.Dense(3, name="scores")(inputs)
     outputs = choice(scores, axis=-1) if choice is keras.ops.argmax else choice(scores)
-    seen, x = network(filled(keras.Model(inputs, outputs))), np.ones((2, 4), "float32")
+    net, x = network(filled(keras.Model(inputs, outputs))), np.ones((2, 4), "float32")
     for method in ("gradient", "integrated_gradients", "layer_conductance"):
         with pytest.raises(lab.Refused, match=r"lab.neuron\('scores', index\)"):
-            lab.explain(seen, x, lab.logit(0), method=method)
-    maps = lab.gradient(seen, x, lab.neuron("scores", 2))
-    assert distance(maps, np.broadcast_to(np.asarray(seen.tree["scores"].kernel)[:, 2], (2, 4))) < 1e-5
+            lab.explain(net, x, lab.logit(0), method=method)
+    maps = lab.gradient(net, x, lab.neuron("scores", 2))
+    assert distance(maps, np.broadcast_to(np.asarray(net.tree["scores"].kernel)[:, 2], (2, 4))) < 1e-5
 
 
 @pytest.mark.parametrize(
-    "given, way",
+    "value, way",
     [
         (1, r"class_score\(1\)"),
         ([0, 2], r"class_score\(\[0, 2\]\)"),
@@ -266,10 +264,10 @@ def test_a_number_of_a_class_is_refused_and_the_layer_before_it_explained(choice
         (None, "class_score"),
     ],
 )
-def test_what_people_pass_first_is_answered_with_what_to_type(small, given, way):
+def test_what_people_pass_first_is_answered_with_what_to_type(small, value, way):
     for ask in (
-        lambda: lab.explain(small, networks.images(2), given, method="gradient"),
-        lambda: lab.maximize(small, given, seed=0),
+        lambda: lab.explain(small, networks.images(2), value, method="gradient"),
+        lambda: lab.maximize(small, value, seed=0),
     ):
         with pytest.raises(lab.Refused, match=way):
             ask()
@@ -285,7 +283,7 @@ def test_a_model_of_a_list_of_one_input_is_a_model_of_that_input(small, method):
     inputs, goal = networks.images(2), lab.logit([0, 1])
     if method == "guided_gradcam" or method == "gradient":
         assert np.array_equal(*(lab.explain(listed, x, goal, method=method).maps for x in (inputs, [inputs])))
-    one, two = (lab.explain(seen, inputs, goal, method=method).maps for seen in (small, listed))
+    one, two = (lab.explain(net, inputs, goal, method=method).maps for net in (small, listed))
     assert distance(one, two) < 1e-5
 
 
@@ -311,16 +309,16 @@ def masking(length=8, pad=PAD):
 @pytest.fixture(scope="module")
 def masked_and_short():
     """One network on series with padding, and on what they hold without it."""
-    whole = network(filled(masking()))
+    padded_net = network(filled(masking()))
     short = network(masking(5))
-    short.model.set_weights(whole.model.get_weights())
-    return whole, short
+    short.model.set_weights(padded_net.model.get_weights())
+    return padded_net, short
 
 
 def test_what_is_kept_is_padding(masked_and_short):
-    kept = masked_and_short[0].kept(padded())
+    kept = masked_and_short[0].kept_mask(padded())
     assert kept.shape == (3, 8, 2) and kept[:, 5:].all() and not kept[:, :5].any()
-    assert network(networks.flat()).kept(networks.images(1)) is None
+    assert network(networks.flat()).kept_mask(networks.images(1)) is None
 
 
 @pytest.mark.parametrize(
@@ -334,9 +332,9 @@ def test_what_is_kept_is_padding(masked_and_short):
     ],
 )
 def test_a_padded_series_has_the_map_of_the_series(masked_and_short, method, options):
-    whole, short = masked_and_short
+    padded_net, short = masked_and_short
     x, goal = padded(), lab.logit([0, 1, 1])
-    one = lab.explain(whole, x, goal, method=method, **options)
+    one = lab.explain(padded_net, x, goal, method=method, **options)
     two = lab.explain(short, x[:, :5], goal, method=method, **options)
     # A guided step takes a share of all features, padding included.
     assert distance(one.maps[:, :5], two.maps) < (0.05 if "guided" in method else 1e-4) and not one.maps[:, 5:].any()
@@ -345,14 +343,16 @@ def test_a_padded_series_has_the_map_of_the_series(masked_and_short, method, opt
 
 @pytest.mark.parametrize("method", ["smoothgrad", "noise_tunnel"])
 def test_noise_leaves_padding_alone_and_is_as_wide_as_what_is_seen(masked_and_short, method):
-    whole, x, goal = masked_and_short[0], padded(), lab.logit(1)
+    padded_net, x, goal = masked_and_short[0], padded(), lab.logit(1)
     other = np.where(x == PAD, 3 * PAD, x)
     changed = network(masking(pad=3 * PAD))
-    changed.model.set_weights(whole.model.get_weights())
-    given = {"samples": 6, "noise": 0.3, "seed": 1}
-    one, two = (lab.explain(seen, y, goal, method=method, **given).maps for seen, y in ((whole, x), (changed, other)))
+    changed.model.set_weights(padded_net.model.get_weights())
+    options = {"samples": 6, "noise": 0.3, "seed": 1}
+    one, two = (
+        lab.explain(net, y, goal, method=method, **options).maps for net, y in ((padded_net, x), (changed, other))
+    )
     assert one[:, :5].any() and not one[:, 5:].any() and distance(one, two) < 1e-5
-    clean = lab.gradient(whole, x, goal)
+    clean = lab.gradient(padded_net, x, goal)
     assert 1e-3 < distance(one, clean) < 1
 
 
@@ -361,28 +361,28 @@ def test_noise_leaves_padding_alone_and_is_as_wide_as_what_is_seen(masked_and_sh
     ["blur_integrated_gradients", "layer_conductance", "layer_integrated_gradients", "internal_influence", "scorecam"],
 )
 def test_padding_stays_padding_on_every_way(masked_and_short, monkeypatch, method):
-    whole, x = masked_and_short[0], padded()
-    points, own = [], whole.inputs
-    monkeypatch.setattr(whole, "inputs", lambda given: points.append(own(given)) or points[-1])
-    lab.explain(whole, x, lab.logit(1), method=method)
+    padded_net, x = masked_and_short[0], padded()
+    points, inputs_of = [], padded_net.inputs
+    monkeypatch.setattr(padded_net, "inputs", lambda arrays: points.append(inputs_of(arrays)) or points[-1])
+    lab.explain(padded_net, x, lab.logit(1), method=method)
     assert len(points) > 1 and all((batch[:, 5:] == PAD).all() and (batch[:, :5] != PAD).all() for batch in points)
 
 
 def test_padding_ids_keep_their_vectors():
     inputs = keras.Input((7,), dtype="int32")
     vectors = keras.layers.Embedding(20, 4, mask_zero=True, name="words")(inputs)
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(5)(vectors)))))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(5)(vectors)))))
     ids = rng.integers(1, 20, (2, 7))
     ids[:, 4:] = 0
-    assert np.array_equal(seen.kept(ids), ids == 0)
-    embedded, arrays = lab.embeddings.to_embeddings(seen, ids)
-    kept = embedded.kept(arrays)["vectors"]["words"]
+    assert np.array_equal(net.kept_mask(ids), ids == 0)
+    embedded, arrays = lab.embeddings.to_embeddings(net, ids)
+    kept = embedded.kept_mask(arrays)["vectors"]["words"]
     assert kept.shape == (2, 7, 4) and kept[:, 4:].all() and not kept[:, :4].any()
-    spread = lab.explain(seen, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps
-    seen.tree["words"].embeddings.assign(
-        np.concatenate([np.full((1, 4), 90.0), np.asarray(seen.tree["words"].embeddings)[1:]])
+    spread = lab.explain(net, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps
+    net.tree["words"].embeddings.assign(
+        np.concatenate([np.full((1, 4), 90.0), np.asarray(net.tree["words"].embeddings)[1:]])
     )
-    assert np.array_equal(lab.explain(seen, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps, spread)
+    assert np.array_equal(lab.explain(net, ids, lab.logit(1), method="smoothgrad", samples=4, seed=0).maps, spread)
 
 
 def test_strings_are_refused_with_what_to_give_instead():
@@ -390,7 +390,7 @@ def test_strings_are_refused_with_what_to_give_instead():
     words.adapt(["the cat sat"])
     inputs = keras.Input((1,), dtype="string")
     pooled = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(9, 2)(words(inputs)))
-    seen = network(keras.Model(inputs, keras.layers.Dense(2)(pooled)))
-    for given in (np.array([["the cat"]], dtype=object), np.array([["the cat"]])):
+    net = network(keras.Model(inputs, keras.layers.Dense(2)(pooled)))
+    for strings in (np.array([["the cat"]], dtype=object), np.array([["the cat"]])):
         with pytest.raises(lab.Refused, match="give it the ids"):
-            lab.gradient(seen, given, lab.logit(0))
+            lab.gradient(net, strings, lab.logit(0))

@@ -14,7 +14,7 @@ import pytest
 import lab
 from lab.attribution.calls import attribute
 from lab.environment import tf
-from lab.isolation import MethodFault, process_kept
+from lab.isolation import MethodFault, preserve_process_state
 from tests import networks
 from tests.recipes import strangers
 
@@ -46,11 +46,11 @@ def network():
 @pytest.mark.parametrize("name", MISBEHAVING)
 def test_a_method_that_misbehaves_is_a_fault_and_leaves_nothing_behind(network, name):
     inputs, before = networks.images(), network.fingerprint()
-    given, reference = inputs.copy(), lab.gradient(network, inputs, GOAL)
+    passed, reference = inputs.copy(), lab.gradient(network, inputs, GOAL)
     activations = [getattr(layer, "activation", None) for layer in network.tree.values()]
     with pytest.raises(MethodFault, match=MISBEHAVING[name]):
-        lab.explain(network, given, GOAL, method=getattr(strangers, name))
-    assert network.fingerprint() == before and np.array_equal(given, inputs)
+        lab.explain(network, passed, GOAL, method=getattr(strangers, name))
+    assert network.fingerprint() == before and np.array_equal(passed, inputs)
     assert [getattr(layer, "activation", None) for layer in network.tree.values()] == activations
     assert np.array_equal(lab.gradient(network, inputs, GOAL), reference)
 
@@ -78,7 +78,7 @@ def test_what_a_method_masked_is_no_number(network):
 
 def test_what_all_of_a_process_share_is_kept_from_a_method(network):
     def shared():
-        handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         settings = (keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)
         process = (sys.stdout, sys.stderr, dict(os.environ), list(sys.path), list(warnings.filters), np.geterr())
         return handlers, settings, process, tf.config.functions_run_eagerly()
@@ -94,7 +94,7 @@ def test_two_threads_leave_the_process_as_it_was():
     entered, inside, outside, before = threading.Event(), threading.Event(), threading.Event(), sys.stdout
 
     def first():
-        with process_kept():
+        with preserve_process_state():
             entered.set()
             inside.wait()
         outside.set()
@@ -102,7 +102,7 @@ def test_two_threads_leave_the_process_as_it_was():
     thread = threading.Thread(target=first)
     thread.start()
     entered.wait()
-    with process_kept():
+    with preserve_process_state():
         inside.set()
         outside.wait()
     thread.join()
@@ -132,12 +132,12 @@ def test_global_random_states_folder_and_output_are_kept_from_a_method(network, 
 
 def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network):
     other = {name: value + 1 for name, value in network.state().items()}
-    own = network.fingerprint()
+    fingerprint = network.fingerprint()
     with network.weights(other):
         with pytest.raises(MethodFault):
             attribute(strangers.assigns, network, networks.images(), GOAL)
         assert all(np.array_equal(value, other[name]) for name, value in network.state().items())
-    assert network.fingerprint() == own
+    assert network.fingerprint() == fingerprint
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network
         ((8, 4, 8), (8, 16, 16), False),
     ],
 )
-def test_a_map_lies_over_the_positions_in_their_own_proportions(sides, extent, fits):
-    from lab.attribution.calls import _lies_over
+def test_a_map_matches_extent_the_positions_in_their_own_proportions(sides, extent, fits):
+    from lab.attribution.calls import _matches_extent
 
-    assert _lies_over(sides, extent) == fits
+    assert _matches_extent(sides, extent) == fits
 
 
 def test_seeds_and_states_that_any_call_moves_are_put_back_and_no_fault():
@@ -209,6 +209,6 @@ def test_a_method_that_asks_in_threads_works_alone_and_is_refused_under_swapped_
     maps = lab.explain(network, inputs, GOAL, method=threaded).maps
     assert networks.distance(maps, lab.gradient(network, inputs, GOAL)) < 1e-3
     monkeypatch.setattr(lab.network, "PATIENCE", 0.5)
-    with network.weights(network.state()), pytest.raises(lab.Refused, match="ask in one thread"):
+    with network.weights(network.state()), pytest.raises(lab.Refused, match="Use one thread"):
         lab.explain(network, inputs, GOAL, method=threaded)
     assert networks.distance(lab.explain(network, inputs, GOAL, method=threaded).maps, maps) < 1e-3

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 import lab
-from lab import routines
+from lab import registry, routines
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.registry import options
 from tests import networks
 from tests.networks import distance, filled, needs_channels_first, network
 
@@ -107,24 +106,24 @@ OWN = [name for name in explainers if "." not in name]
 
 @pytest.fixture(scope="module")
 def kinds():
-    made = {}
+    cache = {}
 
     def get(kind):
-        if kind not in made:
-            made[kind] = KINDS[kind]()
-        return made[kind]
+        if kind not in cache:
+            cache[kind] = KINDS[kind]()
+        return cache[kind]
 
     return get
 
 
-def given(name, kind):
-    known = options(explainers.get(name))
-    chosen = {key: 4 for key in ("steps", "samples") if key in known}
+def method_options(name, kind):
+    known = registry.options(explainers.get(name))
+    options = {key: 4 for key in ("steps", "samples") if key in known}
     if "relu" in known:
-        chosen["relu"] = False
+        options["relu"] = False
     if kind == "table" and "layer" in known:
-        chosen["layer"] = "wide"
-    return chosen
+        options["layer"] = "wide"
+    return options
 
 
 def goal(kind):
@@ -134,9 +133,9 @@ def goal(kind):
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("name", OWN)
 def test_every_method_explains_every_kind_or_says_why_not(kinds, kind, name):
-    seen, inputs = kinds(kind)
+    net, inputs = kinds(kind)
     try:
-        record = lab.explain(seen, inputs, goal(kind), method=name, **given(name, kind))
+        record = lab.explain(net, inputs, goal(kind), method=name, **method_options(name, kind))
     except ValueError as error:
         assert name in REFUSED.get(kind, ()) and "Received" in str(error), error
         return
@@ -163,26 +162,26 @@ def by_tape(model, inputs, index, output=None):
 
 @pytest.mark.parametrize("kind", ["series", "volume", "attention", "table"])
 def test_gradients_are_the_plain_ones(kinds, kind):
-    seen, inputs = kinds(kind)
-    assert distance(lab.gradient(seen, inputs, goal(kind)), by_tape(seen.model, inputs, [0, 1, 1])) < 1e-4
+    net, inputs = kinds(kind)
+    assert distance(lab.gradient(net, inputs, goal(kind)), by_tape(net.model, inputs, [0, 1, 1])) < 1e-4
 
 
 def test_a_cam_of_a_series_is_the_formula(kinds):
-    seen, inputs = kinds("series")
-    cut = keras.Model(seen.model.inputs[0], [seen.model.get_layer("last").output, seen.model.output])
+    net, inputs = kinds("series")
+    cut = keras.Model(net.model.inputs[0], [net.model.get_layer("last").output, net.model.output])
     with tf.GradientTape() as tape:
         activation, scores = cut(inputs)
         picked = tf.gather(scores, [0, 1, 1], axis=1, batch_dims=1)
     slope = tape.gradient(picked, activation).numpy()
     slow = (slope.mean(1, keepdims=True) * activation.numpy()).sum(-1)
-    record = lab.explain(seen, inputs, goal("series"), method="gradcam", relu=False)
+    record = lab.explain(net, inputs, goal("series"), method="gradcam", relu=False)
     assert record.layer == "last" and record.maps.shape == (3, 9) and distance(record.maps, slow) < 1e-4
 
 
 def test_a_cam_of_a_volume_has_its_depth(kinds):
-    seen, inputs = kinds("volume")
-    assert lab.gradcam(seen, inputs, goal("volume")).shape == (3, 6, 8, 8)
-    assert lab.guided_gradcam(seen, inputs, goal("volume")).shape == inputs.shape
+    net, inputs = kinds("volume")
+    assert lab.gradcam(net, inputs, goal("volume")).shape == (3, 6, 8, 8)
+    assert lab.guided_gradcam(net, inputs, goal("volume")).shape == inputs.shape
 
 
 # Tokens -------------------------------------------------------------------------------------------------------------------
@@ -190,20 +189,20 @@ def test_a_cam_of_a_volume_has_its_depth(kinds):
 
 @pytest.mark.parametrize("mask", [False, True])
 def test_ids_are_explained_at_what_embeds_them(mask):
-    seen = network(filled(tokens(mask)))
+    net = network(filled(tokens(mask)))
     ids = rng.integers(0, 30, (3, 11))
-    words = seen.tree["words"].embeddings.numpy()
+    words = net.tree["words"].embeddings.numpy()
 
     def scores(vectors):
         """The rest of the model, on vectors in place of the looked-up ones."""
-        x = vectors + seen.tree["placed"].places.embeddings.value
-        hidden = [layer for layer in seen.model.layers if isinstance(layer, keras.layers.MultiHeadAttention)][0]
+        x = vectors + net.tree["placed"].places.embeddings.value
+        hidden = [layer for layer in net.model.layers if isinstance(layer, keras.layers.MultiHeadAttention)][0]
         masked = {"attention_mask": (ids != 0)[:, None, :]} if mask else {}
         x = x + hidden(x, x, **masked)
-        x = seen.tree["wide"](x)
+        x = net.tree["wide"](x)
         weights = (ids != 0).astype("float32") if mask else np.ones((3, 11), "float32")
         pooled = tf.reduce_sum(x * weights[..., None], 1) / weights.sum(1, keepdims=True)
-        return tf.gather(seen.model.layers[-1](pooled), [0, 1, 1], axis=1, batch_dims=1)
+        return tf.gather(net.model.layers[-1](pooled), [0, 1, 1], axis=1, batch_dims=1)
 
     if not mask:
         vectors = tf.constant(words[ids])
@@ -211,12 +210,12 @@ def test_ids_are_explained_at_what_embeds_them(mask):
             tape.watch(vectors)
             picked = scores(vectors)
         slope = tape.gradient(picked, vectors).numpy()
-        np.testing.assert_allclose(routines.scores(seen, ids, goal("tokens")), picked, rtol=1e-4, atol=1e-5)
-        assert distance(lab.gradient(seen, ids, goal("tokens")), slope.sum(-1)) < 1e-4
-        assert distance(lab.gradient_x_input(seen, ids, goal("tokens")), (slope * words[ids]).sum(-1)) < 1e-4
-    record = lab.explain(seen, ids, goal("tokens"), method="integrated_gradients", steps=100)
+        np.testing.assert_allclose(routines.scores(net, ids, goal("tokens")), picked, rtol=1e-4, atol=1e-5)
+        assert distance(lab.gradient(net, ids, goal("tokens")), slope.sum(-1)) < 1e-4
+        assert distance(lab.gradient_x_input(net, ids, goal("tokens")), (slope * words[ids]).sum(-1)) < 1e-4
+    record = lab.explain(net, ids, goal("tokens"), method="integrated_gradients", steps=100)
     assert record.maps.shape == (3, 11) and np.abs(record.gap).max() < 2e-2 * np.abs(record.scores).max()
-    of_ids = lab.explain(seen, ids, goal("tokens"), method="integrated_gradients", steps=100, baseline=np.full(11, 7))
+    of_ids = lab.explain(net, ids, goal("tokens"), method="integrated_gradients", steps=100, baseline=np.full(11, 7))
     assert np.abs(of_ids.gap).max() < 2e-2 * np.abs(of_ids.scores).max() and distance(of_ids.maps, record.maps) > 1e-3
     assert np.abs(of_ids.maps[ids == 7]).max(initial=0) < 1e-6
 
@@ -224,19 +223,19 @@ def test_ids_are_explained_at_what_embeds_them(mask):
 def test_masked_ids_have_nothing_to_say():
     inputs = keras.Input((11,), dtype="int32")
     x = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(30, 6, mask_zero=True)(inputs))
-    seen, ids = network(filled(keras.Model(inputs, keras.layers.Dense(3)(x)))), rng.integers(1, 30, (3, 11))
+    net, ids = network(filled(keras.Model(inputs, keras.layers.Dense(3)(x)))), rng.integers(1, 30, (3, 11))
     ids[:, 7:] = 0
     for name in ("gradient", "integrated_gradients"):
-        maps = lab.explain(seen, ids, goal("tokens"), method=name).maps
+        maps = lab.explain(net, ids, goal("tokens"), method=name).maps
         assert not maps[:, 7:].any() and (maps[:, :7] != 0).all()
 
 
 def test_ids_that_no_layer_embeds_are_refused():
     inputs = keras.Input((4,), dtype="int32")
     one_hot = keras.ops.one_hot(inputs, 5)
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(one_hot)))))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(one_hot)))))
     with pytest.raises(ValueError, match="floating numbers"):
-        lab.gradient(seen, np.ones((2, 4), "int32"), lab.logit(0))
+        lab.gradient(net, np.ones((2, 4), "int32"), lab.logit(0))
 
 
 # One function, many models ------------------------------------------------------------------------------------------------
@@ -252,11 +251,11 @@ def builds():
 @pytest.mark.parametrize("name", SAME)
 def test_nested_and_subclassed_models_give_the_flat_map(kinds, builds, name):
     flat, inputs = kinds("image")
-    chosen = given(name, "image")
-    expected = lab.explain(flat, inputs, goal("image"), method=name, **chosen).maps
+    options = method_options(name, "image")
+    expected = lab.explain(flat, inputs, goal("image"), method=name, **options).maps
     for other, layer in builds:
-        there = {"layer": layer} if "layer" in options(explainers.get(name)) else {}
-        maps = lab.explain(other, inputs, goal("image"), method=name, **{**chosen, **there}).maps
+        there = {"layer": layer} if "layer" in registry.options(explainers.get(name)) else {}
+        maps = lab.explain(other, inputs, goal("image"), method=name, **{**options, **there}).maps
         assert distance(maps, expected) < (0.05 if "guided_integrated" in name else 1e-3), other.name
 
 
@@ -273,9 +272,9 @@ def test_mixed_precision_comes_close(policy):
         "layer_conductance",
         "fullgrad",
     ):
-        chosen = given(name, "image")
-        maps = lab.explain(mixed, inputs, goal("image"), method=name, **chosen).maps
-        expected = lab.explain(plain, inputs, goal("image"), method=name, **chosen).maps
+        options = method_options(name, "image")
+        maps = lab.explain(mixed, inputs, goal("image"), method=name, **options).maps
+        expected = lab.explain(plain, inputs, goal("image"), method=name, **options).maps
         assert maps.dtype == np.float32 and distance(maps, expected) < (0.02 if policy == "mixed_float16" else 0.1), (
             name
         )
@@ -291,23 +290,23 @@ def segmenter():
 
 
 def test_a_region_of_a_segmentation_is_explained():
-    seen, inputs = segmenter(), networks.images(2, side=8)
-    logits = routines.outputs(seen, inputs)[next(iter(seen.outputs))]
+    net, inputs = segmenter(), networks.images(2, side=8)
+    logits = routines.outputs(net, inputs)[next(iter(net.outputs))]
     mask = np.zeros((8, 8), bool)
     mask[2:4, 3:6] = True
     np.testing.assert_allclose(
-        routines.scores(seen, inputs, lab.region([1, 2], mask)),
+        routines.scores(net, inputs, lab.region([1, 2], mask)),
         [logits[0, 2:4, 3:6, 1].mean(), logits[1, 2:4, 3:6, 2].mean()],
         rtol=1e-4,
     )
-    np.testing.assert_allclose(routines.scores(seen, inputs, lab.region(3)), logits[..., 3].mean((1, 2)), rtol=1e-4)
-    record = lab.explain(seen, inputs, lab.region(1, mask), method="gradient")
+    np.testing.assert_allclose(routines.scores(net, inputs, lab.region(3)), logits[..., 3].mean((1, 2)), rtol=1e-4)
+    record = lab.explain(net, inputs, lab.region(1, mask), method="gradient")
     assert record.head == "Softmax" and not record.maps[:, 6:].any() and record.maps[:, 2:4, 3:6].any()
-    assert lab.gradcam(seen, inputs, lab.region(1, [mask, ~mask])).shape == (2, 8, 8)
+    assert lab.gradcam(net, inputs, lab.region(1, [mask, ~mask])).shape == (2, 8, 8)
     for bad, words in (
-        (lambda: lab.gradient(seen, inputs, lab.logit(0)), "region"),
-        (lambda: lab.gradient(seen, inputs, lab.region(9)), "between 0 and 3"),
-        (lambda: lab.gradient(seen, inputs, lab.region(0, np.ones((3, 3)))), "covers"),
+        (lambda: lab.gradient(net, inputs, lab.logit(0)), "region"),
+        (lambda: lab.gradient(net, inputs, lab.region(9)), "between 0 and 3"),
+        (lambda: lab.gradient(net, inputs, lab.region(0, np.ones((3, 3)))), "covers"),
         (lambda: lab.region(0, np.zeros((8, 8))), "at least one"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -317,20 +316,20 @@ def test_a_region_of_a_segmentation_is_explained():
 def test_one_token_of_a_sequence_is_explained():
     inputs = keras.Input((5,), dtype="int32")
     x = keras.layers.Embedding(12, 4)(inputs)
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(3)(x))))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(3)(x))))
     ids = rng.integers(0, 12, (2, 5))
-    maps = lab.gradient_x_input(seen, ids, lab.token(1, [3, 0]))
+    maps = lab.gradient_x_input(net, ids, lab.token(1, [3, 0]))
     assert np.flatnonzero(maps[0]).tolist() == [3] and np.flatnonzero(maps[1]).tolist() == [0]
     with pytest.raises(ValueError, match="A position"):
-        lab.gradient(seen, ids, lab.token(1, 9))
+        lab.gradient(net, ids, lab.token(1, 9))
 
 
 def test_contrasts_and_regression_are_objectives(kinds):
-    seen, inputs = kinds("two inputs")
-    size = lab.explain(seen, inputs, lab.logit(0, output="size"), method="gradient")
+    net, inputs = kinds("two inputs")
+    size = lab.explain(net, inputs, lab.logit(0, output="size"), method="gradient")
     assert size.head is None and set(size.maps) == {"left", "right"}
-    a, b = (lab.gradient(seen, inputs, lab.logit(index, output="kind"))["left"] for index in (0, 2))
-    both = lab.gradient(seen, inputs, lab.logit(0, output="kind") - lab.logit(2, output="kind"))["left"]
+    a, b = (lab.gradient(net, inputs, lab.logit(index, output="kind"))["left"] for index in (0, 2))
+    both = lab.gradient(net, inputs, lab.logit(0, output="kind") - lab.logit(2, output="kind"))["left"]
     assert distance(both, a - b) < 1e-5
 
 
@@ -359,7 +358,7 @@ def both_ways():
 def test_channels_first_gives_the_same_map_with_channels_last(both_ways, name):
     inputs = rng.uniform(-1, 1, (3, 12, 10, 3)).astype("float32")
     last, first = (
-        lab.explain(each, inputs, goal("image"), method=name, **given(name, "image")).maps for each in both_ways
+        lab.explain(net, inputs, goal("image"), method=name, **method_options(name, "image")).maps for net in both_ways
     )
     assert distance(last, first) < (0.05 if "guided_integrated" in name else 1e-3)
 
@@ -368,10 +367,10 @@ def test_channels_first_is_read_everywhere(both_ways):
     inputs = rng.uniform(-1, 1, (3, 12, 10, 3)).astype("float32")
     last, first = both_ways
     assert first.size == (12, 10) and first.shapes["last"] == last.shapes["last"] == (None, 5, 4, 8)
-    assert distance(*(routines.activations(each, inputs, "last") for each in both_ways)) < 1e-5
+    assert distance(*(routines.activations(net, inputs, "last") for net in both_ways)) < 1e-5
     for objective in (lab.channel("last", 3), lab.neuron("last", 2, 1, 3), lab.direction("last", np.arange(8.0))):
-        assert distance(*(routines.scores(each, inputs, objective) for each in both_ways)) < 1e-5
-    drawn = [lab.maximize(each, lab.channel("last", 3), steps=3, seed=0).images for each in both_ways]
+        assert distance(*(routines.scores(net, inputs, objective) for net in both_ways)) < 1e-5
+    drawn = [lab.maximize(net, lab.channel("last", 3), steps=3, seed=0).images for net in both_ways]
     assert distance(*drawn) < 0.05
     loaded = lab.load(first.model, input_range=(-1, 1))
     assert loaded.preprocess(np.zeros((20, 20, 3), "uint8")).shape == (1, 12, 10, 3)
@@ -390,9 +389,9 @@ def test_a_saved_model_is_explained_through_its_signature(tmp_path):
         lab.load(tmp_path / "saved")
     closed = lab.load(tmp_path / "saved", allow_code=True)
     for name in ("gradient", "integrated_gradients", "smoothgrad"):
-        chosen = given(name, "image")
-        theirs = lab.explain(network(model), inputs, goal("image"), method=name, **chosen).maps
-        assert distance(lab.explain(closed, inputs, goal("image"), method=name, **chosen).maps, theirs) < 1e-3
+        options = method_options(name, "image")
+        theirs = lab.explain(network(model), inputs, goal("image"), method=name, **options).maps
+        assert distance(lab.explain(closed, inputs, goal("image"), method=name, **options).maps, theirs) < 1e-3
     for name in ("gradcam", "guided_backprop", "layer_conductance"):
         with pytest.raises(ValueError, match="Received"):
             lab.explain(closed, inputs, goal("image"), method=name)
@@ -401,7 +400,7 @@ def test_a_saved_model_is_explained_through_its_signature(tmp_path):
     words = lab.explain(hidden, inputs, goal("image"), method="gradient").flags
     assert words == (("a softmax that could not be taken off",),) * 3
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="which is none"):
+    with pytest.raises(ValueError, match="which is not a SavedModel"):
         lab.load(tmp_path / "empty")
 
 
@@ -419,8 +418,8 @@ def doubles():
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_network_in_double_precision_gives_the_same_map(doubles, name):
-    chosen, inputs = given(name, "image"), networks.images(3)
-    one, two = (lab.explain(seen, inputs, goal("image"), method=name, **chosen).maps for seen in doubles)
+    options, inputs = method_options(name, "image"), networks.images(3)
+    one, two = (lab.explain(net, inputs, goal("image"), method=name, **options).maps for net in doubles)
     assert distance(one, two) < (0.05 if "guided_integrated" in name else 1e-3)
 
 
@@ -440,5 +439,5 @@ def test_a_network_in_double_precision_gives_the_same_map(doubles, name):
     ids=str,
 )
 def test_every_objective_is_scored_in_double_precision(doubles, objective):
-    one, two = (routines.scores(seen, networks.images(3), objective) for seen in doubles)
+    one, two = (routines.scores(net, networks.images(3), objective) for net in doubles)
     assert distance(one, two) < 1e-4

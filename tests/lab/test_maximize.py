@@ -27,7 +27,7 @@ def smooth(side=48):
 )
 def test_a_view_is_the_affine_map_it_says(zoom, shift, degrees):
     image, angle = smooth(), np.deg2rad(degrees)
-    seen = views.placed(
+    view = views.place_view(
         tf.constant(image), 40, 40, tf.constant(zoom), tf.constant(shift, tf.float32), tf.constant(angle, tf.float32)
     ).numpy()[0]
     scale = 48 / (40 * zoom)
@@ -42,14 +42,14 @@ def test_a_view_is_the_affine_map_it_says(zoom, shift, degrees):
     )
     inner = np.s_[8:-8, 8:-8]
     # Where it shrinks, the view averages and scipy does not.
-    assert np.abs(seen[inner] - expected[inner]).max() < (0.03 if scale <= 1.2 else 0.05)
+    assert np.abs(view[inner] - expected[inner]).max() < (0.03 if scale <= 1.2 else 0.05)
 
 
 def test_a_small_view_is_grey_outside_and_keeps_the_mean_inside():
     image = np.ones((1, 48, 48, 3), "float32")
-    seen = views.placed(tf.constant(image), 48, 48, tf.constant(0.5), tf.zeros(2), tf.constant(0.0)).numpy()[0]
-    assert np.allclose(seen[:8], 0.5) and np.abs(seen[18:30, 18:30] - 1).max() < 0.02
-    assert abs(seen.mean() - (0.5 + 0.5 * 0.25)) < 0.01
+    view = views.place_view(tf.constant(image), 48, 48, tf.constant(0.5), tf.zeros(2), tf.constant(0.0)).numpy()[0]
+    assert np.allclose(view[:8], 0.5) and np.abs(view[18:30, 18:30] - 1).max() < 0.02
+    assert abs(view.mean() - (0.5 + 0.5 * 0.25)) < 0.01
 
 
 def test_the_gradient_of_a_view_is_exact():
@@ -57,21 +57,23 @@ def test_the_gradient_of_a_view_is_exact():
     rng = np.random.default_rng(1)
     b, c = (tf.constant(rng.normal(size=(1, 24, 24, 3)), tf.float32) for _ in range(2))
 
-    def seen(images):
+    def weighted_sum(images):
         return tf.reduce_sum(
-            b * (views.placed(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5)
+            b * (views.place_view(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5)
         )
 
     a = tf.Variable(tf.fill([1, 24, 24, 3], 0.5))
     with tf.GradientTape() as tape:
-        value = seen(a)
-    assert abs(float(tf.reduce_sum(tape.gradient(value, a) * c)) - float(seen(0.5 + c))) < 1e-3
+        value = weighted_sum(a)
+    assert abs(float(tf.reduce_sum(tape.gradient(value, a) * c)) - float(weighted_sum(0.5 + c))) < 1e-3
 
 
 def test_a_blur_is_gaussian():
     image = smooth()
     expected = ndimage.gaussian_filter(image[0], (2, 2, 0))
-    assert np.abs(views.blurred(tf.constant(image), tf.constant(2.0)).numpy()[0] - expected)[8:-8, 8:-8].max() < 5e-3
+    assert (
+        np.abs(views.gaussian_blur(tf.constant(image), tf.constant(2.0)).numpy()[0] - expected)[8:-8, 8:-8].max() < 5e-3
+    )
 
 
 def test_fourier_start_has_the_spectrum_of_photographs():
@@ -100,15 +102,15 @@ def template():
 @pytest.mark.parametrize("kind", [Fourier(), Fourier(decorrelate=False), Pixels(), Pixels(decorrelate=False)])
 def test_templates_are_found_even_behind_a_dead_relu(template, kind):
     network, kernel = template
-    made = lab.maximize(
+    pictures = lab.maximize(
         network, lab.channel("relu", range(4)), steps=300, seed=0, parameterization=kind, rate=0.1, **PLAIN
     )
-    for unit, image in enumerate(made.images):
+    for unit, image in enumerate(pictures.images):
         most = np.maximum(2 * kernel[..., unit], 0).sum() - kernel[..., unit].sum()  # inputs are 2 * image - 1
         attained = ((2 * image - 1) * kernel[..., unit]).sum() / most
         # Decorrelated pictures lean to the colours of photographs, which these templates do not have.
         assert attained > (0.7 if kind.decorrelate else 0.95), (unit, attained)
-    assert (made.scores == 0).all()  # the bias keeps the unit dead; the climb went on before it
+    assert (pictures.scores == 0).all()  # the bias keeps the unit dead; the climb went on before it
     with_dead = lab.maximize(network, lab.channel("relu", range(4)), steps=20, seed=0, linear=False, **PLAIN)
     assert not with_dead.curves.any()
 
@@ -145,12 +147,12 @@ def test_every_option_changes_the_picture(small):
         {"linear": False},
     ]
     changed += [
-        {"transforms": (views.View(16, 16, **each), views.Blur())}
-        for each in ({"zoom": (1, 1)}, {"jitter": 0}, {"rotate": 0})
+        {"transforms": (views.View(16, 16, **options), views.Blur())}
+        for options in ({"zoom": (1, 1)}, {"jitter": 0}, {"rotate": 0})
     ]
     changed += [
-        {"transforms": (views.View(16, 16), views.Blur(*each))}
-        for each in ((2.0, 3.0, 0.5), (0.3, 3.0, 1.0), (0.3, 0.4, 0.5))
+        {"transforms": (views.View(16, 16), views.Blur(*options))}
+        for options in ((2.0, 3.0, 0.5), (0.3, 3.0, 1.0), (0.3, 0.4, 0.5))
     ]
     for options in changed:
         assert distance(lab.maximize(small, goal, **{"steps": 6, "seed": 0, **options}).images, base.images) > 1e-5, (
@@ -188,6 +190,6 @@ def test_strongest_channels_of_an_image(small):
 
 
 def test_a_class_is_recognized_by_the_network_that_drew_it(lite0):
-    made = lab.maximize(lite0, lab.logit([130, 967]), steps=48, seed=0)
-    scores = routines.outputs(lite0, made.inputs)["logits"]
+    pictures = lab.maximize(lite0, lab.logit([130, 967]), steps=48, seed=0)
+    scores = routines.outputs(lite0, pictures.inputs)["logits"]
     assert list(scores.argmax(1)) == [130, 967]

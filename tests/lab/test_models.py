@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import lab
 from lab import checkpoint, efficientnet, models, routines
-from lab.preprocessing import Preprocessing, probed, ranged
+from lab.preprocessing import Preprocessing, linear_preprocessing, probe_preprocessing
 from lab.thumbnails import uri
 from tests import networks
 
@@ -48,8 +48,8 @@ def test_a_pickle_that_asks_for_anything_else_is_refused(tmp_path):
 
     path = tmp_path / "evil.pth"
     with path.open("wb") as file:
-        for each in (0x1950A86A20F9469CFC6C, 1001, {}, Evil()):
-            pickle.dump(each, file, 2)
+        for value in (0x1950A86A20F9469CFC6C, 1001, {}, Evil()):
+            pickle.dump(value, file, 2)
     with pytest.raises(ValueError, match="request for .*print"):
         checkpoint.read(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -112,16 +112,16 @@ def test_preprocessing_is_found_by_probing():
     def caffe(images):
         return images[..., ::-1] - np.array([103.9, 116.8, 123.7], "float32")
 
-    found = probed(caffe)
+    preprocessing = probe_preprocessing(caffe)
     images = np.random.default_rng(0).uniform(0, 255, (2, 5, 5, 3)).astype("float32")
-    np.testing.assert_allclose(found.apply(images), caffe(images), atol=1e-3)
-    np.testing.assert_allclose(found.deprocess(caffe(images)), images, atol=1e-3)
+    np.testing.assert_allclose(preprocessing.apply(images), caffe(images), atol=1e-3)
+    np.testing.assert_allclose(preprocessing.deprocess(caffe(images)), images, atol=1e-3)
     with pytest.raises(ValueError, match="input_range"):
-        probed(lambda images: images**2)
+        probe_preprocessing(lambda images: images**2)
     with pytest.raises(ValueError, match="keeps the shape"):
-        probed(lambda images: images[:, ::2])
+        probe_preprocessing(lambda images: images[:, ::2])
     with pytest.raises(ValueError, match="low < high"):
-        ranged(1, 0)
+        linear_preprocessing(1, 0)
 
 
 def test_images_of_any_size_and_kind_are_preprocessed():
@@ -167,7 +167,7 @@ def test_the_larger_networks_of_the_family_know_a_cat_and_a_cup(name, side):
     network = lab.load(name)
     assert network.size == (side, side)
     logits = routines.outputs(network, network.preprocess(lab.photographs(["chelsea", "coffee"]).images))["logits"]
-    cats = {network.class_index(each) for each in ("Egyptian cat", "tiger cat", "tabby")}
+    cats = {network.class_index(name) for name in ("Egyptian cat", "tiger cat", "tabby")}
     assert logits[0].argmax() in cats and logits[1].argmax() == network.class_index("espresso")
 
 
@@ -243,7 +243,7 @@ def test_files_that_hold_no_model_say_what_they_hold(tmp_path, small_file):
         ("tree.keras", "rename it to end in .h5"),
         ("empty.keras", "not whole"),
         ("net.onnx", "keras or .h5"),
-        ("pipe.keras", "which is none"),
+        ("pipe.keras", "which is neither"),
     ):
         with pytest.raises(lab.Refused, match=words) as refused:
             lab.load(tmp_path / name)
@@ -349,6 +349,6 @@ def test_options_that_layers_no_longer_have_are_left_out_as_it_is_said(tmp_path)
     said = str(caught.value).partition("my_layers.py: ")[2].partition(" Then")[0]
     head, method, call = said.removesuffix(".").split(": ")
     source = f"import keras\n{head}:\n    {method}:\n        {call}"
-    made = {}
-    exec(source, made)
-    assert lab.load(path, custom_objects={"LSTM": made["LSTM"]}).outputs
+    namespace = {}
+    exec(source, namespace)
+    assert lab.load(path, custom_objects={"LSTM": namespace["LSTM"]}).outputs

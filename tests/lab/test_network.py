@@ -113,9 +113,9 @@ def test_softmax_inside_the_last_dense_and_inside_call():
     bare = Bare()
     bare(np.zeros((1, 6), "float32"))
     bare.set_weights(inside.model.get_weights())
-    given = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    inputs = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
     for network in (inside, networks.network(bare)):
-        maps = lab.gradient(network, given, lab.logit(2))
+        maps = lab.gradient(network, inputs, lab.logit(2))
         np.testing.assert_allclose(maps, np.tile(inside.model.get_weights()[0][:, 2], (4, 1)), rtol=1e-5)
 
 
@@ -147,23 +147,25 @@ def test_folding_is_guarded(change, reference):
     convolution = keras.layers.Conv2D(
         4, 3, padding="same", dilation_rate=2, use_bias=change == "bias", dtype="float64", **options
     )
-    made = convolution(inputs)
+    convolved = convolution(inputs)
     norm = keras.layers.BatchNormalization(
         dtype="float32" if change == "dtype" else "float64", center=False, scale=change != "bias"
     )
-    outputs = norm(made)
+    outputs = norm(convolved)
     if change == "training":
         norm.trainable = False
     if change == "branch":
-        outputs = keras.layers.Add(dtype="float64")([outputs, made])
+        outputs = keras.layers.Add(dtype="float64")([outputs, convolved])
     outputs = keras.layers.GlobalAveragePooling2D(dtype="float64")(
         keras.layers.Activation("tanh", dtype="float64")(outputs)
     )
     network = networks.network(networks.filled(keras.Model(inputs, outputs)))
-    given = np.random.default_rng(0).normal(size=(3, SIDE, SIDE, 4))
+    arrays = np.random.default_rng(0).normal(size=(3, SIDE, SIDE, 4))
     tolerance = 1e-6 if change == "dtype" else 1e-10
     assert (
-        distance(routines.gradient(network, given, lab.logit([0, 1, 2]))[1], reference(network.model, given, [0, 1, 2]))
+        distance(
+            routines.gradient(network, arrays, lab.logit([0, 1, 2]))[1], reference(network.model, arrays, [0, 1, 2])
+        )
         < tolerance
     )
 
@@ -219,23 +221,23 @@ def test_taps_come_off_whatever_happens(small):
     layer.fail = True
     with pytest.raises(KeyError):
         lab.gradient(network, np.zeros((1, 4), "float32"), lab.logit(0))
-    assert all("call" not in each.__dict__ for each in network.tree.values())
+    assert all("call" not in layer.__dict__ for layer in network.tree.values())
 
 
 def test_other_threads_do_not_see_a_tap(small):
     from lab import taps
 
-    seen = []
+    tapped = []
     inputs = networks.images(1)
     with taps.intercept(
-        small.tree.values(), lambda layer, call, args, kwargs: (seen.append(layer.name), call(*args, **kwargs))[1]
+        small.tree.values(), lambda layer, call, args, kwargs: (tapped.append(layer.name), call(*args, **kwargs))[1]
     ):
         thread = threading.Thread(target=lambda: small.model(inputs))
         thread.start()
         thread.join()
-        assert not seen
+        assert not tapped
         small.model(inputs)
-    assert "last" in seen
+    assert "last" in tapped
 
 
 def test_layers_inside_loops_are_refused():
@@ -252,10 +254,10 @@ def test_recurrent_models_run():
     network = networks.network(
         networks.filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(4)(inputs))))
     )
-    given = np.random.default_rng(0).normal(size=(3, 7, 3)).astype("float32")
-    maps = lab.integrated_gradients(network, given, lab.logit(1), steps=32)
+    series = np.random.default_rng(0).normal(size=(3, 7, 3)).astype("float32")
+    maps = lab.integrated_gradients(network, series, lab.logit(1), steps=32)
     gap = maps.sum((1, 2)) - (
-        routines.scores(network, given, lab.logit(1)) - routines.scores(network, 0 * given, lab.logit(1))
+        routines.scores(network, series, lab.logit(1)) - routines.scores(network, 0 * series, lab.logit(1))
     )
     assert np.abs(gap).max() < 1e-4
 

@@ -11,7 +11,7 @@ from lab.environment import tf
 from lab.visualization import regularizers as penalties
 from lab.visualization import spectrum
 from lab.visualization import transforms as views
-from lab.visualization.colour import coloured, uncoloured
+from lab.visualization.colour import from_colours, to_colours
 from lab.visualization.parameterizations import Alpha, Cppn, Fourier, Maco, Pixels, Pyramid, Shared, parameterizations
 from tests import networks
 from tests.networks import distance
@@ -33,9 +33,9 @@ def hand_built(kernels):
     """One filter a kernel [rows, columns, 3]; the first layer's answer at the only position, and an OR of all of them."""
     side = len(kernels[0])
     inputs = keras.Input((side, side, 3))
-    found = keras.layers.Conv2D(len(kernels), side, use_bias=False, name="templates")(inputs)
+    responses = keras.layers.Conv2D(len(kernels), side, use_bias=False, name="templates")(inputs)
     either = keras.layers.Flatten(name="either")(
-        keras.layers.MaxPooling3D((1, 1, 2))(keras.layers.Reshape((1, 1, -1, 1))(found))
+        keras.layers.MaxPooling3D((1, 1, 2))(keras.layers.Reshape((1, 1, -1, 1))(responses))
     )
     model = keras.Model(inputs, either)
     model.get_layer("templates").set_weights([np.stack(kernels, -1).astype("float32")])
@@ -51,7 +51,7 @@ def templates():
 @pytest.mark.parametrize("kind", [Fourier(decorrelate=False), Pixels(decorrelate=False)])
 def test_templates_are_recovered_under_an_l2_ball(templates, kind):
     network = hand_built(templates)
-    made = lab.maximize(
+    pictures = lab.maximize(
         network,
         lab.channel("templates", range(4)),
         steps=300,
@@ -61,7 +61,7 @@ def test_templates_are_recovered_under_an_l2_ball(templates, kind):
         rate=0.1,
         regularizers=[penalties.l2(2000.0)],
     )
-    for unit, image in enumerate(made.images):
+    for unit, image in enumerate(pictures.images):
         assert correlation(image, templates[unit]) > 0.95
 
 
@@ -69,7 +69,7 @@ def test_maco_finds_what_phases_alone_can_say(templates):
     """Its magnitudes are those of photographs, so it cannot be the template; its phases must still be close."""
     network = hand_built(templates)
     kind = Maco(decorrelate=False)
-    made = lab.maximize(
+    pictures = lab.maximize(
         network,
         lab.channel("templates", range(4)),
         steps=200,
@@ -79,22 +79,25 @@ def test_maco_finds_what_phases_alone_can_say(templates):
         rate=0.1,
     )
     magnitude = spectrum.natural(SIDE, SIDE, 3, decorrelate=False)
-    for unit, image in enumerate(made.images):
+    for unit, image in enumerate(pictures.images):
         spectra = np.fft.rfft2(templates[unit], axes=(0, 1)).transpose(2, 0, 1)
         best = np.fft.irfft2(magnitude * np.exp(1j * np.angle(spectra)), (SIDE, SIDE)).transpose(1, 2, 0)
         analytic = ((2 / (1 + np.exp(-best)) - 1) * templates[unit]).sum()
         attained = ((2 * image - 1) * templates[unit]).sum()
         assert correlation(image, templates[unit]) > 0.6 and attained > 0.9 * analytic
-        found = np.abs(np.fft.rfft2(uncoloured(image, False), axes=(0, 1))).transpose(2, 0, 1)
+        magnitudes = np.abs(np.fft.rfft2(from_colours(image, False), axes=(0, 1))).transpose(2, 0, 1)
         inner = (image > 0.03).all() and (image < 0.97).all()
         # But for the columns whose coefficients come in pairs.
-        assert not inner or distance(found[..., 1:-1], magnitude[..., 1:-1]) < 1e-2
+        assert not inner or distance(magnitudes[..., 1:-1], magnitude[..., 1:-1]) < 1e-2
 
 
 def test_a_spectrum_is_the_mean_of_photographs_read_one_by_one():
     rng = np.random.default_rng(0)
     photographs = [rng.integers(20, 230, (16, 16, 3)).astype("uint8") for _ in range(3)]
-    slow = np.mean([np.abs(np.fft.rfft2(uncoloured(each / 255.0, True), axes=(0, 1))) for each in photographs], axis=0)
+    slow = np.mean(
+        [np.abs(np.fft.rfft2(from_colours(photograph / 255.0, True), axes=(0, 1))) for photograph in photographs],
+        axis=0,
+    )
     assert distance(spectrum.magnitude(iter(photographs), 16, 16), slow.transpose(2, 0, 1)) < 1e-6
     with pytest.raises(ValueError, match="at least one photograph"):
         spectrum.magnitude([], 16, 16)
@@ -103,16 +106,16 @@ def test_a_spectrum_is_the_mean_of_photographs_read_one_by_one():
 @pytest.mark.parametrize("decorrelate", [True, False])
 def test_colours_go_there_and_back(decorrelate):
     images = np.random.default_rng(0).uniform(0.05, 0.95, (2, 4, 4, 3)).astype("float32")
-    assert distance(coloured(tf.constant(uncoloured(images, decorrelate)), decorrelate).numpy(), images) < 1e-5
+    assert distance(to_colours(tf.constant(from_colours(images, decorrelate)), decorrelate).numpy(), images) < 1e-5
 
 
 @pytest.mark.parametrize("kind", HOLDING, ids=lambda kind: type(kind).__name__)
 def test_a_climb_from_a_photograph_begins_with_it(small, kind):
     photograph = ndimage.gaussian_filter(np.random.default_rng(0).uniform(0.2, 0.8, (1, 16, 16, 3)), (0, 1, 1, 0))
-    made = lab.maximize(
+    pictures = lab.maximize(
         small, lab.channel("last", [0, 1]), steps=1, rate=1e-6, seed=0, start=photograph, parameterization=kind
     )
-    alike = [correlation(image, photograph[0]) for image in made.images]
+    alike = [correlation(image, photograph[0]) for image in pictures.images]
     # MaCo keeps a photograph's phases and gives it the mean photograph's magnitudes.
     assert min(alike) > (0.3 if isinstance(kind, Maco) else 0.98)
     with pytest.raises(ValueError, match="start= holds"):
@@ -123,22 +126,25 @@ def test_a_climb_from_a_photograph_begins_with_it(small, kind):
 
 @pytest.mark.parametrize("kind", [Shared(), Cppn()], ids=lambda kind: type(kind).__name__)
 def test_what_cannot_hold_a_photograph_says_so(small, kind):
-    with pytest.raises(ValueError, match="can hold one"):
+    with pytest.raises(ValueError, match="represent a photograph"):
         lab.maximize(small, lab.logit(0), steps=1, seed=0, start=np.full((1, 16, 16, 3), 0.5), parameterization=kind)
 
 
 @pytest.mark.parametrize("name", list(parameterizations))
 def test_every_parameterization_climbs_and_is_its_own(small, name):
     goal = lab.channel("last", [1, 2])
-    made = lab.maximize(small, goal, steps=40, seed=0, parameterization=name, transforms="none", rate=0.1)
-    assert (made.curves[:, -1] > made.curves[:, 0]).all()
-    assert made.images.shape == (2, 16, 16, 3 + (name == "alpha")) and 0 <= made.images.min() <= made.images.max() <= 1
+    pictures = lab.maximize(small, goal, steps=40, seed=0, parameterization=name, transforms="none", rate=0.1)
+    assert (pictures.curves[:, -1] > pictures.curves[:, 0]).all()
+    assert (
+        pictures.images.shape == (2, 16, 16, 3 + (name == "alpha"))
+        and 0 <= pictures.images.min() <= pictures.images.max() <= 1
+    )
     again = lab.maximize(small, goal, steps=40, seed=0, parameterization=name, transforms="none", rate=0.1)
     other = lab.maximize(small, goal, steps=40, seed=1, parameterization=name, transforms="none", rate=0.1)
-    assert np.array_equal(made.images, again.images) and distance(other.images, made.images) > 1e-4
+    assert np.array_equal(pictures.images, again.images) and distance(other.images, pictures.images) > 1e-4
     if name not in ("fourier", "alpha"):
         plain = lab.maximize(small, goal, steps=40, seed=0, transforms="none", rate=0.1)
-        assert distance(plain.images, made.images) > 1e-3
+        assert distance(plain.images, pictures.images) > 1e-3
 
 
 def test_shared_pictures_are_aligned(small):
@@ -157,7 +163,7 @@ def test_alpha_shows_what_is_needed_and_no_more(templates):
     corner = np.zeros((SIDE, SIDE, 3))
     corner[:6, :6] = 3 * templates[0][:6, :6]
     network = hand_built([corner, corner])
-    made = lab.maximize(
+    pictures = lab.maximize(
         network,
         lab.channel("templates", 0),
         steps=200,
@@ -167,7 +173,7 @@ def test_alpha_shows_what_is_needed_and_no_more(templates):
         rate=0.1,
         regularizers=[penalties.opacity(4.0)],
     )
-    opacity = made.images[0, ..., 3]
+    opacity = pictures.images[0, ..., 3]
     assert opacity[:5, :5].mean() > opacity[7:, 7:].mean() + 0.3
 
 
@@ -175,7 +181,7 @@ def test_facets_find_both_templates_of_an_or_unit():
     rng = np.random.default_rng(3)
     pair = [ndimage.gaussian_filter(rng.normal(size=(SIDE, SIDE, 3)), (1, 1, 0)) for _ in range(2)]
     network = hand_built(pair)
-    made = lab.maximize(
+    pictures = lab.maximize(
         network,
         lab.logit(0),
         steps=200,
@@ -185,14 +191,14 @@ def test_facets_find_both_templates_of_an_or_unit():
         transforms="none",
         regularizers=[penalties.diversity(1000.0, "templates"), penalties.l2(1000.0)],
     )
-    assert made.images.shape == (4, SIDE, SIDE, 3)
-    best = np.array([[correlation(image, each) for each in pair] for image in made.images]).max(axis=0)
+    assert pictures.images.shape == (4, SIDE, SIDE, 3)
+    best = np.array([[correlation(image, template) for template in pair] for image in pictures.images]).max(axis=0)
     assert (best > 0.8).all()
 
 
 def test_diversity_sets_facets_apart(small):
     def apart(weight):
-        made = lab.maximize(
+        pictures = lab.maximize(
             small,
             lab.channel("last", [0, 1]),
             steps=40,
@@ -201,8 +207,8 @@ def test_diversity_sets_facets_apart(small):
             transforms="none",
             regularizers=[penalties.diversity(weight, "last")],
         )
-        assert made.images.shape == (6, 16, 16, 3) and made.scores.shape == (6,)
-        return np.mean([distance(made.images[3 * unit], made.images[3 * unit + 1]) for unit in (0, 1)])
+        assert pictures.images.shape == (6, 16, 16, 3) and pictures.scores.shape == (6,)
+        return np.mean([distance(pictures.images[3 * unit], pictures.images[3 * unit + 1]) for unit in (0, 1)])
 
     assert apart(100.0) > 1.5 * apart(0.0) > 0
 
@@ -229,19 +235,19 @@ def measured(kind, images):
     if "TotalVariation" in name:
         return sum(np.abs(np.diff(images, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2))
     if "Roughness" in name:
-        return np.mean([(each - ndimage.gaussian_filter(each, (1, 1, 0))) ** 2 for each in images], axis=(1, 2, 3))
+        return np.mean([(image - ndimage.gaussian_filter(image, (1, 1, 0))) ** 2 for image in images], axis=(1, 2, 3))
     return away.max(axis=(1, 2, 3)) if kind.order == float("inf") else (away**kind.order).mean(axis=(1, 2, 3))
 
 
-@pytest.mark.parametrize("penalty", IMAGE, ids=lambda each: repr(each)[:24])
+@pytest.mark.parametrize("penalty", IMAGE, ids=lambda value: repr(value)[:24])
 def test_penalties_are_what_they_say_and_lower_what_they_penalize(small, penalty):
     goal = lab.channel("last", [1, 2])
     free = lab.maximize(small, goal, steps=40, seed=0, transforms="none")
     held = lab.maximize(small, goal, steps=40, seed=0, transforms="none", regularizers=[penalty])
     scene = penalties.Scene(tf.constant(free.images), {}, 1, ())
-    found = np.asarray(penalty(scene))
-    assert distance(found, measured(penalty, free.images)) < (0.15 if penalty is IMAGE[-1] else 1e-5)
-    assert (measured(penalty, held.images) < found).all()
+    costs = np.asarray(penalty(scene))
+    assert distance(costs, measured(penalty, free.images)) < (0.15 if penalty is IMAGE[-1] else 1e-5)
+    assert (measured(penalty, held.images) < costs).all()
 
 
 def test_a_picture_can_be_held_near_another_or_its_activations(small):
@@ -256,8 +262,8 @@ def test_a_picture_can_be_held_near_another_or_its_activations(small):
     held = lab.maximize(small, lab.logit(0), steps=80, seed=0, transforms="none", regularizers=[near])
     free = lab.maximize(small, lab.logit(0), steps=80, seed=0, transforms="none")
 
-    def away(made):
-        return distance(routines.activations(small, made.inputs, "last"), activation)
+    def away(pictures):
+        return distance(routines.activations(small, pictures.inputs, "last"), activation)
 
     assert away(held) < 0.5 * away(free)
     with pytest.raises(ValueError, match="one goal, or one a picture"):
@@ -269,10 +275,10 @@ def test_a_picture_can_be_held_near_another_or_its_activations(small):
 def test_alignment_brings_neighbours_together(small):
     def apart(weight):
         goal = lab.interpolation("last", 1, 5, 4)
-        made = lab.maximize(
+        pictures = lab.maximize(
             small, goal, steps=40, seed=0, transforms="none", regularizers=[penalties.alignment(weight)]
         )
-        return np.mean(np.square(np.diff(made.images, axis=0)))
+        return np.mean(np.square(np.diff(pictures.images, axis=0)))
 
     assert apart(200.0) < 0.5 * apart(0.0)
 
@@ -292,15 +298,17 @@ def test_what_is_coupled_is_never_split(small):
         keras.optimizers.Lamb(0.05),
         keras.optimizers.Adam(0.05, clipnorm=0.1),
     ],
-    ids=lambda each: each.name,
+    ids=lambda value: value.name,
 )
 def test_any_keras_optimizer_climbs_and_no_picture_depends_on_its_company(small, optimizer):
     goal = lab.channel("last", [1, 2, 3])
-    made = lab.maximize(small, goal, steps=30, seed=0, optimizer=optimizer, transforms="none")
+    pictures = lab.maximize(small, goal, steps=30, seed=0, optimizer=optimizer, transforms="none")
     alone = lab.maximize(small, lab.channel("last", 2), steps=30, seed=0, optimizer=optimizer, transforms="none")
-    assert (made.curves[:, -1] > made.curves[:, 0]).all() and distance(made.images[1], alone.images[0]) < 1e-3
+    assert (pictures.curves[:, -1] > pictures.curves[:, 0]).all() and distance(
+        pictures.images[1], alone.images[0]
+    ) < 1e-3
     assert not optimizer.built, "the caller's optimizer was touched"
-    assert " object at 0x" not in str(made.settings)
+    assert " object at 0x" not in str(pictures.settings)
     if isinstance(optimizer, keras.optimizers.Lamb) or optimizer.clipnorm:
         with pytest.raises(ValueError, match="one picture a unit"):
             lab.maximize(small, goal, steps=2, seed=0, optimizer=optimizer, facets=2)
@@ -332,14 +340,14 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda value: str(value)[:40])
 def test_every_option_does_something_and_keeps_company_apart(small, options):
     goal = lab.channel("last", [1, 2])
     base = lab.maximize(small, goal, steps=6, seed=0, transforms="none")
-    made = lab.maximize(small, goal, **{"steps": 6, "seed": 0, "transforms": "none", **options})
-    assert distance(made.images, base.images) > 1e-4
+    pictures = lab.maximize(small, goal, **{"steps": 6, "seed": 0, "transforms": "none", **options})
+    assert distance(pictures.images, base.images) > 1e-4
     alone = lab.maximize(small, lab.channel("last", 2), **{"steps": 6, "seed": 0, "transforms": "none", **options})
-    assert distance(made.images[1], alone.images[0]) < 1e-4
+    assert distance(pictures.images[1], alone.images[0]) < 1e-4
 
 
 def test_views_are_averaged(small):
@@ -385,13 +393,13 @@ def test_series_and_volumes_are_drawn_too(extent, kind):
     )
     convolution.set_weights([kernel.astype("float32"), np.zeros(2)])
     network = lab.load(model, input_range=(-1, 1))
-    made = lab.maximize(
+    pictures = lab.maximize(
         network, lab.channel("templates", [0, 1]), steps=150, seed=0, parameterization=kind, transforms="none", rate=0.1
     )
-    assert made.images.shape == (2, *extent, 2)
-    assert (made.curves[:, -1] > made.curves[:, 0]).all()
+    assert pictures.images.shape == (2, *extent, 2)
+    assert (pictures.curves[:, -1] > pictures.curves[:, 0]).all()
     if kind != "cppn":
-        assert min(correlation(image, kernel[..., unit]) for unit, image in enumerate(made.images)) > 0.7
+        assert min(correlation(image, kernel[..., unit]) for unit, image in enumerate(pictures.images)) > 0.7
     assert lab.maximize(network, lab.channel("templates", 0), steps=2, seed=0).images.shape == (1, *extent, 2)
 
 
@@ -406,16 +414,16 @@ def test_grey_pictures():
 
 def test_a_network_of_several_inputs_and_outputs():
     image, other = keras.Input((16, 16, 3), name="image"), keras.Input((4,), name="other")
-    seen = keras.layers.Conv2D(6, 3, activation="relu", name="conv")(image)
-    joined = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(seen), other])
+    convolved = keras.layers.Conv2D(6, 3, activation="relu", name="conv")(image)
+    joined = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(convolved), other])
     model = keras.Model(
         {"image": image, "other": other},
         {"a": keras.layers.Dense(3, name="a")(joined), "b": keras.layers.Dense(2, name="b")(joined)},
     )
     network = lab.load(model, input_range=(0, 1))
     goal = lab.logit([0, 1], output="b") + 0.5 * lab.channel("conv", 3)
-    made = lab.maximize(network, goal, steps=20, seed=0, beside={"other": np.ones((1, 4))}, transforms="none")
-    assert (made.curves[:, -1] > made.curves[:, 0]).all() and set(made.inputs) == {"image", "other"}
+    pictures = lab.maximize(network, goal, steps=20, seed=0, beside={"other": np.ones((1, 4))}, transforms="none")
+    assert (pictures.curves[:, -1] > pictures.curves[:, 0]).all() and set(pictures.inputs) == {"image", "other"}
     with pytest.raises(ValueError, match="every input that is not drawn"):
         lab.maximize(network, goal, steps=1, seed=0)
     with pytest.raises(ValueError, match="Unknown input.*image"):
@@ -424,12 +432,12 @@ def test_a_network_of_several_inputs_and_outputs():
 
 def test_snapshots_are_the_way_to_the_picture(small):
     goal = lab.channel("last", [1, 2])
-    made = lab.maximize(small, goal, steps=12, seed=0, snapshots=(3, 6))
+    pictures = lab.maximize(small, goal, steps=12, seed=0, snapshots=(3, 6))
     plain = lab.maximize(small, goal, steps=12, seed=0)
-    assert made.settings["stops"] == [3, 6, 12] and made.snapshots.shape == (2, 3, 16, 16, 3)
-    assert np.array_equal(made.snapshots[:, -1], made.images) and distance(made.images, plain.images) < 1e-6
-    assert made.curves.shape == (2, 12) and distance(made.snapshots[:, 0], made.images) > distance(
-        made.snapshots[:, 1], made.images
+    assert pictures.settings["stops"] == [3, 6, 12] and pictures.snapshots.shape == (2, 3, 16, 16, 3)
+    assert np.array_equal(pictures.snapshots[:, -1], pictures.images) and distance(pictures.images, plain.images) < 1e-6
+    assert pictures.curves.shape == (2, 12) and distance(pictures.snapshots[:, 0], pictures.images) > distance(
+        pictures.snapshots[:, 1], pictures.images
     )
     with pytest.raises(ValueError, match="between 1 and 12"):
         lab.maximize(small, goal, steps=12, seed=0, snapshots=(20,))
@@ -438,11 +446,11 @@ def test_snapshots_are_the_way_to_the_picture(small):
 def test_transparency_is_where_the_gradient_fell(templates):
     corner = np.zeros((SIDE, SIDE, 3))
     corner[:6, :6] = templates[0][:6, :6]
-    made = lab.maximize(
+    pictures = lab.maximize(
         hand_built([corner, corner]), lab.channel("templates", 0), steps=5, seed=0, transforms="none", transparency=True
     )
-    assert made.transparency.shape == (1, SIDE, SIDE) and made.transparency.max() == 1
-    assert not made.transparency[0, 6:].any() and made.transparency[0, :6, :6].all()
+    assert pictures.transparency.shape == (1, SIDE, SIDE) and pictures.transparency.max() == 1
+    assert not pictures.transparency[0, 6:].any() and pictures.transparency[0, :6, :6].all()
 
 
 def test_a_dead_network_is_woken_up_by_redirected_gradients():
@@ -456,15 +464,15 @@ def test_a_dead_network_is_woken_up_by_redirected_gradients():
     model.get_layer("second").set_weights([np.abs(model.get_layer("second").get_weights()[0]), np.zeros(2)])
     network = networks.network(model)
     dead, woken = (
-        lab.maximize(network, lab.channel("second", [0, 1]), steps=200, seed=0, redirect=each, transforms="none")
-        for each in (False, True)
+        lab.maximize(network, lab.channel("second", [0, 1]), steps=200, seed=0, redirect=redirect, transforms="none")
+        for redirect in (False, True)
     )
     assert not dead.curves.any() and (woken.curves[:, -1] > 0).all()
 
 
 def test_redirected_gradients_change_nothing_where_there_is_one(small):
     goal = lab.channel("last", [1, 2])
-    plain, redirected = (lab.maximize(small, goal, steps=5, seed=0, redirect=each) for each in (False, True))
+    plain, redirected = (lab.maximize(small, goal, steps=5, seed=0, redirect=redirect) for redirect in (False, True))
     assert distance(plain.images, redirected.images) < 1e-4
 
 
@@ -478,25 +486,27 @@ def read(small):
 
 
 def test_new_objectives_are_their_formulas(small, read):
-    inputs, found = read
+    inputs, activations = read
     rng = np.random.default_rng(0)
-    vector = rng.normal(size=found.shape[-1])
-    means = found.mean((1, 2))
-    whole = rng.normal(size=found.shape[1:])
+    vector = rng.normal(size=activations.shape[-1])
+    means = activations.mean((1, 2))
+    other_activation = rng.normal(size=activations.shape[1:])
     dots = (means @ vector) * np.maximum(
         means @ vector / np.linalg.norm(means, axis=1) / np.linalg.norm(vector), 0.1
     ) ** 2
     expected = {
         lab.direction("last", vector, power=2.0): dots,
-        lab.direction("last", vector, row=1, column=2): found[:, 1, 2] @ vector,
+        lab.direction("last", vector, row=1, column=2): activations[:, 1, 2] @ vector,
         lab.weighted("last", [1, 4], [0.5, -2.0]): 0.5 * means[:, 1] - 2 * means[:, 4],
         lab.weighted("last", [[1], [2], [3]], [[1.0], [2.0], [3.0]]): np.diag(means[:, 1:4]) * [1, 2, 3],
         lab.interpolation("last", 1, 4, 3): [means[0, 1], (means[1, 1] + means[1, 4]) / 2, means[2, 4]],
-        lab.group("last", [2, 3, 4], rows=(1, 2), columns=(0, 1)): [found[i, 1:3, 0:2, i + 2].mean() for i in range(3)],
-        lab.likeness("last", whole): (found * whole).sum((1, 2, 3)),
-        lab.custom(lambda read: tf.reduce_max(read["last"], axis=(1, 2, 3)), "last"): found.max((1, 2, 3)),
+        lab.group("last", [2, 3, 4], rows=(1, 2), columns=(0, 1)): [
+            activations[i, 1:3, 0:2, i + 2].mean() for i in range(3)
+        ],
+        lab.likeness("last", other_activation): (activations * other_activation).sum((1, 2, 3)),
+        lab.custom(lambda read: tf.reduce_max(read["last"], axis=(1, 2, 3)), "last"): activations.max((1, 2, 3)),
         lab.custom(lambda read: tf.reduce_sum(read["last"], (1, 2, 3)) + read["first"][:, 0, 0, 0], ["last", "first"])
-        - lab.channel("last", 1): found.sum((1, 2, 3))
+        - lab.channel("last", 1): activations.sum((1, 2, 3))
         + routines.activations(small, inputs, "first")[:, 0, 0, 0]
         - means[:, 1],
     }
@@ -527,16 +537,16 @@ def test_objectives_refuse(small, make, expected):
 def test_feature_inversion_brings_an_activation_back(small):
     photograph = ndimage.gaussian_filter(np.random.default_rng(0).uniform(0, 1, (1, 16, 16, 3)), (0, 2, 2, 0))
     wanted = routines.activations(small, small.preprocess(255 * photograph), "first")
-    made = lab.maximize(
+    pictures = lab.maximize(
         small, lab.likeness("first", wanted, power=2.0), steps=100, seed=0, transforms="none", linear=False
     )
 
     def cosine(inputs):
-        found = routines.activations(small, inputs, "first").ravel()
-        return found @ wanted.ravel() / np.linalg.norm(found) / np.linalg.norm(wanted)
+        activations = routines.activations(small, inputs, "first").ravel()
+        return activations @ wanted.ravel() / np.linalg.norm(activations) / np.linalg.norm(wanted)
 
     start = lab.maximize(small, lab.likeness("first", wanted), steps=1, seed=0, transforms="none")
-    assert cosine(made.inputs) > max(0.8, cosine(start.inputs))
+    assert cosine(pictures.inputs) > max(0.8, cosine(start.inputs))
 
 
 @pytest.mark.parametrize(
@@ -560,7 +570,7 @@ def test_no_retrace_between_units_weights_of_penalties_and_facet_goals(small):
     def go(units, weight, goal):
         lab.maximize(
             small,
-            lab.weighted("last", [[each] for each in units], [[1.0]] * len(units)),
+            lab.weighted("last", [[unit] for unit in units], [[1.0]] * len(units)),
             steps=2,
             seed=0,
             regularizers=[penalties.l2(weight), penalties.near(1.0, goal)],
@@ -576,16 +586,16 @@ def test_no_retrace_between_units_weights_of_penalties_and_facet_goals(small):
 def test_every_registered_regularizer_keeps_the_contract(small, name):
     """Its weight is a number that travels as a tensor: another weight is no new trace, and it changes the picture."""
     make = penalties.regularizers.get(name)
-    given = {"near": (np.full((1, 16, 16, 3), 0.4),), "diversity": ("last",)}.get(name, ())
+    arguments = {"near": (np.full((1, 16, 16, 3), 0.4),), "diversity": ("last",)}.get(name, ())
     options = {"facets": 2} if name == "diversity" else {}
     options |= {"parameterization": "alpha"} if name == "opacity" else {}
 
     def go(weight):
         goal = lab.channel("last", [1, 2])
-        return lab.maximize(small, goal, steps=8, seed=0, regularizers=[make(weight, *given)], **options).images
+        return lab.maximize(small, goal, steps=8, seed=0, regularizers=[make(weight, *arguments)], **options).images
 
     free = go(0.0)
     before = small.traces
     assert distance(go(300.0), free) > 1e-4 and small.traces == before
     with pytest.raises(ValueError, match="weight is a number"):
-        make("much", *given)
+        make("much", *arguments)

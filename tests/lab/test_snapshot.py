@@ -27,24 +27,24 @@ def test_nothing_done_is_nothing_found(net):
 
 
 def test_weights_are_put_back_nan_and_in_place_writes_included(net):
-    own, before = net.state(), net.snapshot()
+    weights, before = net.state(), net.snapshot()
     kernel, mean = net.tree["first"].kernel, net.tree["first_bn"].moving_mean
     kernel.assign(kernel.value * np.nan)
     mean._value.assign_add(tf.ones_like(mean.value))
     assert sorted(net.restore(before)) == ["first/kernel", "first_bn/moving_mean"]
-    assert all(np.array_equal(own[name], value) for name, value in net.state().items())
+    assert all(np.array_equal(weights[name], value) for name, value in net.state().items())
     assert net.restore(before) == []
 
 
 def test_training_is_undone(net):
     net.model.compile("adam", "mse", metrics=["mae"])
     net.model.fit(networks.images(4), np.ones((4, networks.CLASSES)), verbose=0)
-    own, steps, before = net.state(), int(net.model.optimizer.iterations), net.snapshot()
+    weights, steps, before = net.state(), int(net.model.optimizer.iterations), net.snapshot()
     net.model.fit(networks.images(4), np.ones((4, networks.CLASSES)), verbose=0)
     differing = net.restore(before)
     assert "first_bn/moving_mean" in differing and any("iteration" in name for name in differing)
     assert int(net.model.optimizer.iterations) == steps
-    assert all(np.array_equal(own[name], value) for name, value in net.state().items())
+    assert all(np.array_equal(weights[name], value) for name, value in net.state().items())
 
 
 def test_states_and_seeds_are_put_back():
@@ -77,28 +77,28 @@ def test_activations_calls_and_training_switches_are_put_back(net):
 
 def test_a_trace_is_not_kept_for_another_activation(net):
     x = networks.images(2)
-    net.tree["last"].activation, own = keras.activations.tanh, net.tree["last"].activation
+    net.tree["last"].activation, activation = keras.activations.tanh, net.tree["last"].activation
     lab.gradient(net, x, lab.logit(1))
-    net.tree["last"].activation = own
+    net.tree["last"].activation = activation
     fresh = lab.gradient(network(net.model), x, lab.logit(1))
     assert np.array_equal(lab.gradient(net, x, lab.logit(1)), fresh)
 
 
 def test_another_thread_never_sees_swapped_weights(net):
     x, goal = networks.images(2), lab.logit(1)
-    right, own = routines.scores(net, x, goal), net.state()
-    scores, swapped, asked = [], threading.Event(), threading.Event()
+    right, weights = routines.scores(net, x, goal), net.state()
+    scores, swapped, released = [], threading.Event(), threading.Event()
 
     def ask():
         swapped.wait(10)
-        asked.set()
+        released.set()
         scores.append(routines.scores(net, x, goal))
 
     thread = threading.Thread(target=ask)
     thread.start()
-    with net.weights({name: value * 0 for name, value in own.items()}):
+    with net.weights({name: value * 0 for name, value in weights.items()}):
         swapped.set()
-        asked.wait(10)
+        released.wait(10)
         # Long enough for a question that does not wait to be answered.
         thread.join(0.3)
         assert not routines.scores(net, x, goal).any()

@@ -31,7 +31,7 @@ class Beside(keras.layers.Layer):
         self.own = [self.add_weight(shape=(1, side, shape[-1]), initializer="normal") for side in self.sides]
 
     def call(self, x):
-        before, behind = (keras.ops.repeat(own, keras.ops.shape(x)[0], axis=0) for own in self.own)
+        before, behind = (keras.ops.repeat(ends, keras.ops.shape(x)[0], axis=0) for ends in self.own)
         return keras.ops.concatenate([before, x, behind], axis=1)
 
 
@@ -71,11 +71,11 @@ def pictures():
     ids=str,
 )
 def test_maps_of_tokens_are_those_of_the_same_convolutions(pictures, options):
-    seen = pooled(**options)
-    same = of_convolutions(seen)
-    assert seen.last_spatial() == "mixed"
+    attention = pooled(**options)
+    same = of_convolutions(attention)
+    assert attention.last_spatial() == "mixed"
     for method in METHODS:
-        one, two = (lab.explain(each, pictures, lab.logit([0, 1, 1]), method=method) for each in (seen, same))
+        one, two = (lab.explain(net, pictures, lab.logit([0, 1, 1]), method=method) for net in (attention, same))
         assert one.layer == "mixed" and one.maps.shape == (3, ROWS, COLUMNS)
         assert distance(one.maps, two.maps) < 1e-4, method
 
@@ -85,9 +85,9 @@ def test_behind_the_last_attention_only_the_class_is_asked(pictures):
     x = keras.layers.Add(name="last")([x, keras.layers.MultiHeadAttention(2, 3, name="first")(x, x)])
     x = keras.layers.Add(name="after")([x, keras.layers.MultiHeadAttention(2, 3, name="second")(x, x)])
     x = keras.layers.LayerNormalization(name="norm")(x)
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(x[:, 0]))))
-    assert seen.last_spatial() == "last"
-    record = lab.explain(seen, pictures, lab.logit(1), method="hirescam", relu=False)
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(x[:, 0]))))
+    assert net.last_spatial() == "last"
+    record = lab.explain(net, pictures, lab.logit(1), method="hirescam", relu=False)
     assert record.maps.shape == (3, ROWS, COLUMNS) and record.maps.any()
 
 
@@ -97,23 +97,23 @@ def test_tokens_in_no_order_of_rows_are_not_taken_for_a_grid():
     x = keras.layers.Dense(5, name="mixed")(
         keras.ops.take(x, np.random.default_rng(0).permutation(ROWS * COLUMNS), axis=1)
     )
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))))
-    assert seen.last_spatial() != "mixed" and "mixed" not in seen.grids
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))))
+    assert net.last_spatial() != "mixed" and "mixed" not in net.grids
 
 
 def test_patches_that_are_cut_without_a_layer_are_found_as_a_square():
     inputs = keras.Input((12, 12, 1))
     cut = keras.ops.transpose(keras.ops.reshape(inputs, (-1, 3, 4, 3, 4)), (0, 1, 3, 2, 4))
     x = keras.layers.Dense(5, activation="relu", name="mixed")(keras.ops.reshape(cut, (-1, 9, 16)))
-    seen = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))))
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))))
     picture = np.random.default_rng(0).uniform(size=(1, 12, 12, 1)).astype("float32")
-    assert seen.last_spatial() == "mixed"
-    kernel, last = np.asarray(seen.tree["mixed"].kernel), np.asarray(seen.model.layers[-1].kernel)[:, 1]
+    assert net.last_spatial() == "mixed"
+    kernel, last = np.asarray(net.tree["mixed"].kernel), np.asarray(net.model.layers[-1].kernel)[:, 1]
     expected = np.zeros((3, 3))
     for row in range(3):
         for column in range(3):
             patch = picture[0, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].ravel()
-            values = np.maximum(patch @ kernel + np.asarray(seen.tree["mixed"].bias), 0)
+            values = np.maximum(patch @ kernel + np.asarray(net.tree["mixed"].bias), 0)
             expected[row, column] = values @ last / 9
-    record = lab.explain(seen, picture, lab.logit(1), method="hirescam", relu=False)
+    record = lab.explain(net, picture, lab.logit(1), method="hirescam", relu=False)
     assert distance(record.maps[0], expected) < 1e-4

@@ -153,7 +153,7 @@ def refusals(tmp_path):
         "target": (["explain", "PHOTO", "--target", "7"], "between 0 and 4"),
         "cam layer": (["explain", "PHOTO", "--method", "gradcam", "--layer", "pool"], "positions"),
         "image": (["explain", str(half)], "half.jpg"),
-        "missing image": (["explain", str(tmp_path / "none.png")], "which is none"),
+        "missing image": (["explain", str(tmp_path / "none.png")], "which is not a file"),
         "folder": (["check", "--images", str(tmp_path / "empty")], "holds none"),
         "check": (["check", "--check", "parametres"], "parameters"),
         "out": (["explain", "PHOTO", "--out", "/proc/nowhere"], "can be written"),
