@@ -1,5 +1,6 @@
 """Explanation: an explainer's maps, the options and layer that were used, and what is suspicious about them."""
 
+import html
 import itertools
 from dataclasses import dataclass, field
 
@@ -11,9 +12,13 @@ from lab.attribution.calls import attribute, resolve_options
 from lab.attribution.paths import baselines
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
-from lab.maps import pooled
 from lab.network import refuse_other
 from lab.objectives import OUTPUTS
+from lab.refusal import Refused
+from lab.targets import as_objective, captions
+
+# Samples that a plot shows unless told otherwise.
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,9 @@ class Explanation:
         head: the activation that was taken off the output ("Softmax", ...), or None.
         method: the name of the method that ran.
         options: dict of the options that it ran with.
+        inputs: what was explained, as the network takes it.
+        network: the `Network`.
+        captions: per sample, the target with its score and probability, and the flags.
     """
 
     maps: object
@@ -42,23 +50,64 @@ class Explanation:
     head: str | None
     method: str
     options: dict = field(default_factory=dict)
+    inputs: object = field(default=None, repr=False, compare=False)
+    network: object = field(default=None, repr=False, compare=False)
+    captions: tuple = ()
+
+    def plot(self, samples=None, *, columns=None, words=None):
+        """Show each sample beside its map: images, series, rows of a table, or tokens.
+
+        Args:
+            samples: indices of the samples to show; None: the first eight.
+            columns: list of str, names of a table's columns or of a series' channels.
+            words: list of lists of str, each sample's tokens as text.
+        Returns:
+            `matplotlib.figure.Figure`.
+        Raises:
+            Refused: for inputs of which there is no plot, and for maps at a layer.
+        """
+        from lab import plots
+
+        rows = list(range(min(len(self.scores), SHOWN)) if samples is None else samples)
+        place = self.network.image_place or 0
+        maps, inputs = (tf.nest.flatten(values) for values in (self.maps, self.inputs))
+        chosen = maps[place] if len(maps) > 1 else maps[0]
+        return plots.plot(
+            chosen[rows],
+            _viewable(self.network, inputs[place][rows]),
+            [f"{self.method}: {self.captions[row]}" for row in rows],
+            columns=columns,
+            words=None if words is None else [words[row] for row in rows],
+        )
 
     def _repr_html_(self):
-        from lab.thumbnails import strip
+        from lab import plots
 
-        maps = pooled(tf.nest.flatten(self.maps)[0])
-        images = [np.abs(map_) / (np.abs(map_).max() or 1) for map_ in maps] if maps.ndim == 3 else []
-        captions = [f"{score:.3g} {', '.join(flags)}" for score, flags in zip(self.scores, self.flags)]
-        return strip([map_[..., None] for map_ in images], captions, f"{self.method}: {self.target}")
+        try:
+            shown = plots.as_html(self.plot())
+        except Refused as refusal:
+            shown = f"<p>{html.escape(str(refusal))}</p>"
+        return f"<p><b>{html.escape(self.method)}</b>: {html.escape(self.target)}</p>{shown}"
 
 
-def explain(network, inputs, objective, *, method, seed=0, **options):
+def _viewable(network, inputs):
+    """Inputs as they are shown: images in 0..1, all else as it is."""
+    if inputs.ndim != 4:
+        return inputs
+    if network.preprocessing is not None:
+        return np.clip(network.deprocess(inputs) / 255, 0, 1)
+    low, high = inputs.min(), inputs.max()
+    return (inputs - low) / ((high - low) or 1)
+
+
+def explain(network, inputs, objective="top", *, method, seed=0, **options):
     """Explain an objective on inputs by a method.
 
     Args:
         network: a `Network`, as `lab.load` returns it.
         inputs: arrays in the structure and shape that the network takes.
-        objective: an `Objective`, such as `lab.logit(3)`.
+        objective: "top", each sample's own highest class; the name or index of a class, or a list with one per sample; or
+            an `Objective`, such as `lab.logit(3) - lab.logit(5)`.
         method: a registered name, or any callable `(network, inputs, objective, ...)` -> maps.
         seed: a whole number, used by methods that draw and recorded.
         options: the options of the method, by name.
@@ -68,27 +117,32 @@ def explain(network, inputs, objective, *, method, seed=0, **options):
         Refused: for an unknown method or option, and for what the method refuses.
         MethodFault: for a method that misbehaves (`lab.isolation`) or does not return a map.
     """
-    refuse_other(network, objective)
     explainer = explainers.get(method)
     settings = resolve_options(explainer, network, seed, options)
     arrays = network.inputs(inputs)
+    objective = as_objective(network, arrays, objective)
+    refuse_other(network, objective)
     maps = attribute(explainer, network, arrays, objective, **settings)
     scores = routines.scores(network, arrays, objective)
     gap = None
     if explainers.tag(explainer, "complete"):
         gap = (total(maps) - completeness_target(explainer, network, arrays, objective, settings)).astype("float32")
     warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
+    sample_flags = tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings)
     return Explanation(
         maps,
         scores,
         str(objective),
         settings.get("layer"),
         gap,
-        tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings),
+        sample_flags,
         network.heads[_output_name(network, objective)] if _output_name(network, objective) else None,
         explainers.name(explainer),
         _describe_options(settings)
         | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
+        arrays,
+        network,
+        tuple(captions(network, arrays, objective, scores, sample_flags)),
     )
 
 

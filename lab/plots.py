@@ -1,5 +1,7 @@
 """Plots: maps beside what they explain, as matplotlib figures: photographs, series, rows of a table and tokens."""
 
+import base64
+import io
 import textwrap
 
 import matplotlib
@@ -36,6 +38,7 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
         Refused: for inputs of which there is no plot, such as volumes.
     """
     draw, width, height = _drawing(inputs)
+    _refuse_layer_maps(maps, inputs)
     figure = Figure(figsize=(width, height * len(inputs)), layout="constrained")
     parts = figure.subfigures(len(inputs), 1, squeeze=False)[:, 0]
     for row, part in enumerate(parts):
@@ -43,6 +46,13 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
         part.suptitle(textwrap.fill(captions[row], 90), fontsize="medium")
         draw(part, maps[row], inputs[row], unit=unit, columns=columns, words=None if words is None else words[row])
     return figure
+
+
+def as_html(figure):
+    """A figure as an HTML image that holds its own bytes: str."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return f'<img alt="maps beside what they explain" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _drawing(inputs):
@@ -67,6 +77,15 @@ def scale(values):
     return Normalize(-top if signed else 0, top), SIGNED if signed else UNSIGNED
 
 
+def _refuse_layer_maps(maps, inputs):
+    """Raise Refused for maps that do not lie over the inputs, as those of a layer's units."""
+    fits = maps.shape == inputs.shape or maps.ndim == max(2, inputs.ndim - 1)
+    if not fits:
+        raise Refused(
+            f"Maps are plotted over the inputs. Received: maps of shape {maps.shape} for inputs of shape {inputs.shape}. Read record.maps instead."
+        )
+
+
 def _image(part, values, image, *, unit, **_):
     left, right = part.subplots(1, 2)
     grey = image.mean(axis=-1)
@@ -74,13 +93,21 @@ def _image(part, values, image, *, unit, **_):
     values = _flat(values)
     values = resized(values[None], *grey.shape)[0] if values.shape != grey.shape else values
     norm, colours = scale(values)
-    right.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    # Where the map says little the photograph shows through.
-    strength = np.clip(np.abs(np.nan_to_num(values)) / norm.vmax, 0, 1)
-    right.imshow(values, cmap=colours, norm=norm, alpha=0.85 * np.sqrt(strength))
+    # A pale photograph, so that no colour is taken for one of its own.
+    right.imshow(0.4 + 0.6 * grey, cmap="gray", vmin=0, vmax=1)
+    right.imshow(_over(values, norm, colours))
     for axes in (left, right):
         axes.set_axis_off()
     _colour_bar(part, right, norm, colours, unit)
+
+
+def _over(values, norm, colours):
+    """A map to lie over a photograph, which shows through where the map is weak: float [rows, columns, 4]."""
+    strength = np.clip(np.abs(np.nan_to_num(values)) / norm.vmax, 0, 1)
+    if colours == UNSIGNED:
+        return np.dstack([matplotlib.colormaps[colours](norm(values))[..., :3], 0.8 * np.sqrt(strength)])
+    ends = matplotlib.colormaps[colours](np.where(values > 0, 0.9, 0.1))[..., :3]
+    return np.dstack([ends, strength**0.7])
 
 
 def _flat(values):
