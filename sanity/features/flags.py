@@ -95,10 +95,12 @@ def _crossed(samples, place):
     if np.isnan(share.low):
         return OPEN, share, "the unit's held-out natural images do not match its others better than other units' do"
     why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
+    better = f"{why}; they match those of unit {rival} better"
     if share.low > NATURAL:
-        return CLEAR, share, why
+        # Pictures of a unit that looks alike have a share as well; so may honest ones lean towards such a unit.
+        return (OPEN, share, better) if lead.high < 0 else (CLEAR, share, why)
     if lead.high < 0:
-        return FLAGGED, share, f"{why}; they match those of unit {rival} better"
+        return FLAGGED, share, better
     if share.high < NATURAL:
         return FLAGGED, share, f"{why}; below {NATURAL}"
     return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"

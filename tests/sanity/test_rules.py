@@ -249,6 +249,7 @@ def test_pictures_dealt_among_few_units_test_nothing():
         ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), OPEN),
         ((0.1, 0, 0.2), (0.1, -0.2, 0.4), FLAGGED),
         ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), FLAGGED),
+        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), OPEN),
         ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), OPEN),
     ],
 )

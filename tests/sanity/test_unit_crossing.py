@@ -9,7 +9,7 @@ import lab
 from lab.visualization.examples import Survey
 from sanity.evidence import Evidence
 from sanity.features import crossing, sources
-from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.features.flags import CLEAR, FLAGGED, NATURAL, OPEN, flags, summary
 from sanity.features.path import crossed_paths
 from sanity.features.predictivity import crossed_choices
 from sanity.features.study import Study
@@ -122,6 +122,18 @@ def test_one_units_wrong_picture_is_flagged_alone():
         assert "unit 5" in words[wrong].why
         drawn[wrong] = world.drawn([wrong], picture)[0]
         assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+
+
+def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
+    """They have a share of what the unit's own reach, and still go better with the natural images of the other one."""
+    world, wrong = World(5), 4
+    world.directions[wrong] = 0.9 * world.directions[5] + 0.6 * world.directions[wrong]
+    drawn = world.drawn(np.arange(UNITS))
+    assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+    drawn[wrong] = world.drawn([5])[0]
+    words, _ = path_words(world, drawn)
+    assert words[wrong].value.low > NATURAL
+    assert words[wrong].word == OPEN and "unit 5" in words[wrong].why
 
 
 def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
