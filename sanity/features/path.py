@@ -31,7 +31,8 @@ def path(study, *, seed, layers=(), images=20):
     Returns:
         Evidence with samples share, low, high [units, layers]; decided [3, units], share and interval in the layers that decide; rival
         [units], the unit whose natural images the pictures go with best beside their own; lead [3, units], over that unit; null
-        [permutations], mean likeness under pictures dealt to units at random. nan where a layer does not tell units apart.
+        and known [permutations], mean likeness under pictures, and under held-out natural images, dealt to units at random. nan
+        where a layer does not tell units apart.
     """
     chosen = tuple(layers) or followed(study)
     gates = (*crossing.gates(study), _wide(chosen))
@@ -67,19 +68,23 @@ def crossed_paths(natural, drawn, weights, numbered, *, seed):
     share, rival, lead = crossing.judged(*joined, count)
     means = [weights @ images / weights.sum(axis=1, keepdims=True) for images in natural]
     likeness = sum(column.mean() * rows @ mean.T for column, rows, mean in zip(factors.T, drawn, means))
+    own = sum(
+        column.mean() * _held_out(weights, *(weights @ each for each in _apart(rows, numbered)))
+        for column, rows in zip(factors.T, natural)
+    )
     samples = dict(zip(("share", "low", "high"), by_layer))
     return samples | {
         "decided": share,
         "rival": rival,
         "lead": lead,
         "null": crossing.dealt(likeness, seed, PERMUTATIONS),
+        "known": crossing.dealt(own, seed, PERMUTATIONS),
     }
 
 
 def _replicated(natural, drawn, weights, numbered):
     """One layer's crossings of pictures and of held-out natural images: whole, and without each source."""
-    different = (numbered[:, None] != numbered[None]).astype("float64")
-    products = (natural @ natural.T) * different
+    products, different = _apart(natural, numbered)
     sums = [weights @ each for each in (natural, products, different)]
 
     def measure(dropped):
@@ -88,11 +93,21 @@ def _replicated(natural, drawn, weights, numbered):
             total - weights[:, dropped] @ each[dropped] for total, each in zip(sums, (natural, products, different))
         )
         mean = mean / part.sum(axis=1, keepdims=True)
-        held_out = part / part.sum(axis=1, keepdims=True) @ (likeness / np.maximum(count, 1)).T
         crossed = crossing.vector_crossings(drawn, drawn, mean)
-        return np.stack([crossed, crossing.vector_crossings(mean, drawn, mean, held_out)])
+        return np.stack([crossed, crossing.vector_crossings(mean, drawn, mean, _held_out(part, likeness, count))])
 
     return measure(numbered < 0), np.stack([measure(numbered == source) for source in np.unique(numbered)])
+
+
+def _apart(natural, numbered):
+    """Products of images of different sources, and whether they are: float [images, images] twice."""
+    different = (numbered[:, None] != numbered[None]).astype("float64")
+    return (natural @ natural.T) * different, different
+
+
+def _held_out(weights, likeness, count):
+    """Mean likeness of each unit's natural images with those of every unit, each held out: sums and how many, [units, images] -> [units, units]."""
+    return weights / weights.sum(axis=1, keepdims=True) @ (likeness / np.maximum(count, 1)).T
 
 
 def _joined(kinds, factors):

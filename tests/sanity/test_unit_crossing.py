@@ -146,8 +146,23 @@ def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
-    words, _ = path_words(world, world.drawn(np.arange(UNITS)))
-    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1
+    words, whole = path_words(world, world.drawn(np.arange(UNITS)))
+    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and whole.word == OPEN
+    images, ends, samples = chosen(world, world.drawn(np.arange(UNITS)))
+    assert summary(evidence(samples, "predictivity")).word == OPEN
+
+
+def test_held_out_images_are_dealt_as_pictures_are():
+    """By loops: each image with every unit's others, the unit's own image left out."""
+    world = World(6)
+    images, weights = world.stock()
+    samples = crossed_paths([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
+    likeness = np.zeros((UNITS, UNITS))
+    for first, second in np.ndindex(likeness.shape):
+        own, other = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
+        likeness[first, second] = np.mean([images[a] @ images[[b for b in other if b != a]].mean(axis=0) for a in own])
+    found, expected = samples["known"], crossing.dealt(likeness, 3, len(samples["known"]) - 1)
+    assert np.allclose(found / found[0], expected / expected[0])
 
 
 def test_crops_of_one_photograph_do_not_narrow_an_interval():
