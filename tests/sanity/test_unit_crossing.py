@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lab
 from lab.visualization.examples import Survey
@@ -236,6 +237,18 @@ def test_the_strongest_image_of_each_source_stands_for_it():
     assert sources.strongest(study, 1, 9).tolist() == [6, 5, 4, 3]
     high, low = sources.ends(study, 0, 2)
     assert high.tolist() == [0, 2] and low.tolist() == [6, 4]
+
+
+def test_copies_of_a_file_are_one_source(tmp_path):
+    """A folder of six photographs ten times over is no folder of sixty."""
+    for number in range(6):
+        image = np.random.default_rng(number).integers(0, 255, (4, 4, 3), "uint8")
+        for copy in range(10):
+            Image.fromarray(image).save(tmp_path / f"{copy}-{number}.png")
+    (tmp_path / "other.png").write_bytes((tmp_path / "0-0.png").read_bytes() + b"0")
+    data = lab.folder(tmp_path)
+    assert [int(name[2]) for name in data.names[:-1]] == list(data.groups[:-1]) and data.groups[-1] == 60
+    assert len(set(data.groups)) == 7
 
 
 @pytest.mark.parametrize("count, status", [(6, "failed"), (11, "failed"), (12, "passed")])
