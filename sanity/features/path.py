@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lab import routines
-from lab.visualization.company import ancestors, ways
+from lab.visualization.company import ancestors, mixes, ways
 from sanity.evidence import Evidence, Gate
 from sanity.features import crossing, features, sources
 from sanity.statistics import FEWEST
@@ -163,17 +163,25 @@ def _unit(ranks):
 
 
 def followed(study, count=4):
-    """The last `count` groups of layers that the units are made from, fixed before anything is seen, a group being layers that do
-    nothing but follow each other at one width (weights, normalization, activation), by its last layer. Of these the last
-    two that tell a unit's natural images from others decide: earlier ones set honest pictures apart from photographs as well.
+    """The last `count` groups of layers before a unit, fixed before anything is seen, a group being one layer of weights with what
+    follows it at its width (normalization, activation), by its last layer. Of these the last two that tell a unit's natural images
+    from others decide: earlier ones set honest pictures apart from photographs as well.
+
+    The units' own group is none of them: there every picture that was climbed goes with its unit.
     """
     network, last = study.network, []
     before = ways(network)
+    own = {study.layer} if study.layer else set(before[""])
     for address in ancestors(network, study.layer):
         width = network.shapes[address][-1]
         if width is None or width < NARROWEST:
             continue
-        if last and before.get(address) == [last[-1]] and network.shapes[last[-1]][-1] == width:
+        if (
+            last
+            and before.get(address) == [last[-1]]
+            and network.shapes[last[-1]][-1] == width
+            and not mixes(network.tree[address])
+        ):
             last.pop()
         last.append(address)
-    return tuple(last[-count:])
+    return tuple([address for address in last if address not in own][-count:])
