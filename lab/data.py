@@ -1,7 +1,9 @@
 """Data: named images, with labels and masks where there are any."""
 
+import hashlib
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,7 +108,8 @@ def _photograph_path(name):
 def folder(path, *, channels=3, levels=None):
     """The images of a folder in order of their names -> `Data`; subfolders are the labels.
 
-    A file is read when its image is indexed. Links to folders are followed, but not back into themselves.
+    A file is read when its image is indexed. Copies of a file are one source. Links to folders are followed, but not back
+    into themselves.
 
     Args:
         path: the folder.
@@ -129,7 +132,34 @@ def folder(path, *, channels=3, levels=None):
         else None
     )
     names = tuple(_readable_name(file.relative_to(root).as_posix()) for file in paths)
-    return Data(names, Files(paths, channels=channels, levels=levels), labels)
+    return Data(names, Files(paths, channels=channels, levels=levels), labels, groups=_originals(paths))
+
+
+def _originals(paths):
+    """The place of the first file that each one is a copy of, its own where there is none: tuple of int. What has a size of its own is not read."""
+    sizes, first = [_size(path) for path in paths], {}
+    counts = Counter(sizes)
+    known = [
+        _content(path, place) if counts[size] > 1 else place for place, (path, size) in enumerate(zip(paths, sizes))
+    ]
+    return tuple(first.setdefault(content, place) for place, content in enumerate(known))
+
+
+def _size(path):
+    """Bytes of a file; nothing for one that cannot be read, which is told when its image is asked for."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return None
+
+
+def _content(path, place):
+    """What two copies have alike: SHA-256 of a file; its place where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return place
 
 
 def _walk_files(place, above=frozenset()):

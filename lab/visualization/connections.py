@@ -42,7 +42,7 @@ def links(network, layer):
         (links before, links after), lists of `Link`.
     """
     graph = layer_graph(network)
-    mixing = {path: _matrix(network.tree[path]) for path in graph if path and _mixes(network.tree[path])}
+    mixing = {path: _matrix(network.tree[path]) for path in graph if path and mixes(network.tree[path])}
     shape = network.shapes[layer]
     before = [
         Link(source, through, mixing[through].T)
@@ -57,7 +57,8 @@ def links(network, layer):
     return before, after
 
 
-def _mixes(layer):
+def mixes(layer):
+    """Whether each channel of a layer is made of all channels before it: bool."""
     return isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)) and (
         getattr(layer, "groups", 1) == 1
     )

@@ -257,17 +257,22 @@ def _bounds(number):
 
 def _crossing(evidence, verdict):
     """The four numbers of a crossing as dots with whiskers: each map with each piece of evidence, of the effect that decided; of
-    networks, the ranks on each cue with their lowest and highest network.
+    networks, the ranks on each cue with their lowest and highest network. Nothing is drawn of what could not be measured.
     """
     if "rank" in evidence.samples:
-        networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
-        return figures.spans([(name, values.mean(), values.min(), values.max()) for name, values in networks])
+        networks = [
+            (name, values[np.isfinite(values)])
+            for name, values in zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
+        ]
+        return figures.spans(
+            [(name, values.mean(), values.min(), values.max()) for name, values in networks if values.size]
+        )
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
     if numbers is None or numbers.ndim != 3:
         return ""
     rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
     intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
-    return figures.spans([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
+    return figures.spans([(name, each.mean, each.low, each.high) for name, each in intervals if np.isfinite(each.mean)])
 
 
 def _curve(found, verdict):

@@ -41,8 +41,9 @@ def summary(evidence):
 
     Where a number is expected above zero (`stability`, `prior`): FLAGGED unless the interval of its mean over units is. Where
     there is a null (`path`, `predictivity`): FLAGGED where pictures dealt to units at random would do as well (p above .05), and
-    where half or more of the units are. Both are NOT MEASURED for fewer than six units. Else FLAGGED where half or more of the
-    units that could be judged are.
+    where half or more of the units are; NOT MEASURED where even held-out natural images in the pictures' place would, since then
+    no picture could do better. Both are NOT MEASURED for fewer than six units. Else FLAGGED where half or more of the units that
+    could be judged are.
     """
     units = flags(evidence)
     if evidence.failed:
@@ -64,7 +65,7 @@ def _above_zero(evidence):
 
 def _counted(evidence, units):
     if "null" in evidence.samples:
-        return Flag(evidence.check, -1, *_permuted(evidence.samples["null"], units))
+        return Flag(evidence.check, -1, *_permuted(evidence.samples, units))
     judged = [flag for flag in units if flag.word in (FLAGGED, CLEAR)]
     if not judged:
         return Flag(evidence.check, -1, units[0].word, unmeasured(), units[0].why)
@@ -73,7 +74,7 @@ def _counted(evidence, units):
     return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
 
 
-def _permuted(null, units):
+def _permuted(samples, units):
     """Word, share of units flagged, and words, from means under pictures dealt to units; those of the units as they are come first."""
     words = [flag.word for flag in units]
     flagged = words.count(FLAGGED)
@@ -81,11 +82,19 @@ def _permuted(null, units):
     counted = f"{flagged} of {len(units)} units flagged, {words.count(CLEAR)} not, {words.count(OPEN)} undecided"
     if len(units) < FEWEST:
         return OPEN, share, f"{counted}; fewer than {FEWEST} allow no test"
-    if not np.isfinite(null).all():
+    p, known = (_as_they_are(samples[name]) for name in ("null", "known"))
+    if not known <= ALPHA:
+        why = f"natural images, each held out, do not go with their own units either, p = {known:.2g}"
+        return OPEN, share, f"{counted}; {why}: name other units, or more images"
+    if np.isnan(p):
         return OPEN, share, counted
-    p = float(np.mean(null >= null[0] - 1e-12))
-    why = f"{counted}; p = {p:.2g} of {len(null)} ways to deal pictures to units"
+    why = f"{counted}; p = {p:.2g} of {len(samples['null'])} ways to deal pictures to units"
     return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else CLEAR, share, why
+
+
+def _as_they_are(null):
+    """p of the first of some means, which is of pictures or images with their own units: float, nan where they are not finite."""
+    return float(np.mean(null >= null[0] - 1e-12)) if np.isfinite(null).all() else float("nan")
 
 
 def _crossed(samples, place):
@@ -95,10 +104,12 @@ def _crossed(samples, place):
     if np.isnan(share.low):
         return OPEN, share, "the unit's held-out natural images do not match its others better than other units' do"
     why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
+    better = f"{why}; they match those of unit {rival} better"
     if share.low > NATURAL:
-        return CLEAR, share, why
+        # Pictures of a unit that looks alike have a share as well; so may honest ones lean towards such a unit.
+        return (OPEN, share, better) if lead.high < 0 else (CLEAR, share, why)
     if lead.high < 0:
-        return FLAGGED, share, f"{why}; they match those of unit {rival} better"
+        return FLAGGED, share, better
     if share.high < NATURAL:
         return FLAGGED, share, f"{why}; below {NATURAL}"
     return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lab import routines
-from lab.visualization.connections import ancestors, layer_graph
+from lab.visualization.connections import ancestors, layer_graph, mixes
 from sanity.evidence import Evidence, Gate
 from sanity.features import crossing, features, sources
 from sanity.statistics import FEWEST
@@ -31,7 +31,8 @@ def path(study, *, seed, layers=(), images=20):
     Returns:
         Evidence with samples share, low, high [units, layers]; decided [3, units], share and interval in the layers that decide; rival
         [units], the unit whose natural images the pictures go with best beside their own; lead [3, units], over that unit; null
-        [permutations], mean likeness under pictures dealt to units at random. nan where a layer does not tell units apart.
+        and known [permutations], mean likeness under pictures, and under held-out natural images, dealt to units at random. nan
+        where a layer does not tell units apart.
     """
     chosen = tuple(layers) or followed(study)
     gates = (*crossing.gates(study), _wide(chosen))
@@ -67,19 +68,23 @@ def crossed_paths(natural, drawn, weights, numbered, *, seed):
     share, rival, lead = crossing.judged(*joined, count)
     means = [weights @ images / weights.sum(axis=1, keepdims=True) for images in natural]
     likeness = sum(column.mean() * rows @ mean.T for column, rows, mean in zip(factors.T, drawn, means))
+    own = sum(
+        column.mean() * _held_out(weights, *(weights @ each for each in _apart(rows, numbered)))
+        for column, rows in zip(factors.T, natural)
+    )
     samples = dict(zip(("share", "low", "high"), by_layer))
     return samples | {
         "decided": share,
         "rival": rival,
         "lead": lead,
         "null": crossing.dealt(likeness, seed, PERMUTATIONS),
+        "known": crossing.dealt(own, seed, PERMUTATIONS),
     }
 
 
 def _replicated(natural, drawn, weights, numbered):
     """One layer's crossings of pictures and of held-out natural images: whole, and without each source."""
-    different = (numbered[:, None] != numbered[None]).astype("float64")
-    products = (natural @ natural.T) * different
+    products, different = _apart(natural, numbered)
     sums = [weights @ each for each in (natural, products, different)]
 
     def measure(dropped):
@@ -88,11 +93,21 @@ def _replicated(natural, drawn, weights, numbered):
             total - weights[:, dropped] @ each[dropped] for total, each in zip(sums, (natural, products, different))
         )
         mean = mean / part.sum(axis=1, keepdims=True)
-        held_out = part / part.sum(axis=1, keepdims=True) @ (likeness / np.maximum(count, 1)).T
         crossed = crossing.vector_crossings(drawn, drawn, mean)
-        return np.stack([crossed, crossing.vector_crossings(mean, drawn, mean, held_out)])
+        return np.stack([crossed, crossing.vector_crossings(mean, drawn, mean, _held_out(part, likeness, count))])
 
     return measure(numbered < 0), np.stack([measure(numbered == source) for source in np.unique(numbered)])
+
+
+def _apart(natural, numbered):
+    """Products of images of different sources, and whether they are: float [images, images] twice."""
+    different = (numbered[:, None] != numbered[None]).astype("float64")
+    return (natural @ natural.T) * different, different
+
+
+def _held_out(weights, likeness, count):
+    """Mean likeness of each unit's natural images with those of every unit, each held out: sums and how many, [units, images] -> [units, units]."""
+    return weights / weights.sum(axis=1, keepdims=True) @ (likeness / np.maximum(count, 1)).T
 
 
 def _joined(kinds, factors):
@@ -148,17 +163,25 @@ def _unit(ranks):
 
 
 def followed(study, count=4):
-    """The last `count` groups of layers that the units are made from, fixed before anything is seen, a group being layers that do
-    nothing but follow each other at one width (weights, normalization, activation), by its last layer. Of these the last
-    two that tell a unit's natural images from others decide: earlier ones set honest pictures apart from photographs as well.
+    """The last `count` groups of layers before a unit, fixed before anything is seen, a group being one layer of weights with what
+    follows it at its width (normalization, activation), by its last layer. Of these the last two that tell a unit's natural images
+    from others decide: earlier ones set honest pictures apart from photographs as well.
+
+    The units' own group is none of them: there every picture that was climbed goes with its unit.
     """
     network, last = study.network, []
     before = layer_graph(network)
+    own = {study.layer} if study.layer else set(before[""])
     for address in ancestors(network, study.layer):
         width = network.shapes[address][-1]
         if width is None or width < NARROWEST:
             continue
-        if last and before.get(address) == [last[-1]] and network.shapes[last[-1]][-1] == width:
+        if (
+            last
+            and before.get(address) == [last[-1]]
+            and network.shapes[last[-1]][-1] == width
+            and not mixes(network.tree[address])
+        ):
             last.pop()
         last.append(address)
-    return tuple(last[-count:])
+    return tuple([address for address in last if address not in own][-count:])

@@ -25,7 +25,7 @@ def predictivity(study, *, seed, share=0.1, most=40, observer=None):
 
     Returns:
         Evidence with samples choices [units, units], how often the pictures of the second unit choose right for the first; contrast
-        [units], how often contrast or brightness alone do; decided [3, units], rival, lead, null as of `path`.
+        [units], how often contrast or brightness alone do; decided [3, units], rival, lead, null, known as of `path`.
     """
     gates = crossing.gates(study)
     number = sources.count(study)
@@ -81,8 +81,8 @@ def crossed_choices(natural, drawn, ends, numbered, *, seed):
     by_source = np.stack([_crossed(parts, owners == source) for source in np.unique(owners)])
     share, rival, lead = crossing.judged(_crossed(parts, owners < 0), by_source, ends.shape[-1])
     choices = pairs[0].mean(axis=(-1, -2)).T
-    null = crossing.dealt(choices.T, seed, PERMUTATIONS)
-    return {"choices": choices, "decided": share, "rival": rival, "lead": lead, "null": null}
+    null, known = (crossing.dealt(each.mean(axis=(-1, -2)), seed, PERMUTATIONS) for each in pairs)
+    return {"choices": choices, "decided": share, "rival": rival, "lead": lead, "null": null, "known": known}
 
 
 def _held_out(natural, ends, numbered):

@@ -18,14 +18,26 @@ def transfer(study, *, seed, others=(), blur=2.0):
     del seed
     asked = study.layer is None and len(others) > 0
     words = ", ".join(each.name for each in others) or "none was given"
-    gate = Gate("classes and other networks", "passed" if asked else "not applicable", words)
+    gates = [Gate("classes and other networks", "passed" if asked else "not applicable", words)]
+    if asked:
+        gates.append(_alike(study.network, others))
     samples = {"units": np.array(study.units)}
     soft = gaussian_filter(study.pictures.astype("float32"), (0, 0, blur, blur, 0))
-    for other in others if asked else ():
+    for other in others if all(gate.status == "passed" for gate in gates) else ():
         samples[f"plain/{other.name}"] = _right(study, other, study.pictures)
         samples[f"blurred/{other.name}"] = _right(study, other, soft)
     settings = {"others": [each.name for each in others], "blur": blur, **study.settings}
-    return Evidence("transfer", study.name, study.subject, study.sizes, samples, (gate,), settings=settings)
+    return Evidence("transfer", study.name, study.subject, study.sizes, samples, tuple(gates), settings=settings)
+
+
+def _alike(network, others):
+    """Whether other networks tell as many classes apart, so that a class has one number in all: `Gate`."""
+    own = network.classes_in()
+    counts = {each.name: each.classes_in() for each in others}
+    words = "; ".join(f"{name} tells {count} classes apart" for name, count in counts.items() if count != own)
+    return Gate(
+        "the same classes", "failed" if words else "passed", f"{words}, {network.name} {own}" if words else f"{own}"
+    )
 
 
 def _right(study, network, pictures):

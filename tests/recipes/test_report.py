@@ -119,3 +119,16 @@ def test_a_crossing_is_drawn_by_the_effect_that_its_verdict_names():
     assert "map A, effects B: 0.750" in page._crossing(evidence, {"also": {"effect": "small change"}})
     assert "map A, effects B: 0.250" in page._crossing(evidence, {"also": {"effect": "removal"}})
     assert page._crossing(evidence, {"also": {}}) == ""
+
+
+def test_a_network_whose_maps_have_holes_is_left_out_of_the_plot():
+    rank = np.random.default_rng(0).random((8, 2, 5))
+    rank[2] = np.nan
+    drawn = page._crossing(Evidence("truth", "any", "net", {}, {"rank": rank}, ()), {"also": {}})
+    means = rank[[0, 1, 3], 0].mean(axis=1)
+    assert "nan" not in drawn and f"{means.mean():.3f} [{means.min():.3f}, {means.max():.3f}]" in drawn
+    numbers = np.where(np.eye(2)[..., None] > 0, np.nan, rank[:2])
+    drawn = page._crossing(
+        Evidence("class_crossing", "any", "net", {}, {"maps/removal": numbers}, ()), {"also": {"effect": "removal"}}
+    )
+    assert "nan" not in drawn and "map A, effects B" in drawn

@@ -157,6 +157,26 @@ def test_a_circuit_needs_a_layer_that_tells(small, natural_images):
         circuit(small, "units", range(UNITS), natural[:60], natural[60:], "early")
 
 
+def test_the_layers_before_a_unit_are_not_its_own():
+    """In its own layer every picture that was climbed goes with its unit; two layers of weights at one width are two."""
+    import keras
+
+    inputs = keras.Input((16, 16, 3))
+    hidden = keras.layers.Conv2D(8, 3, name="first")(inputs)
+    hidden = keras.layers.ReLU(name="first_relu")(keras.layers.BatchNormalization(name="first_bn")(hidden))
+    hidden = keras.layers.ReLU(name="second_relu")(keras.layers.Conv2D(8, 3, name="second")(hidden))
+    hidden = keras.layers.GlobalAveragePooling2D(name="pool")(hidden)
+    outputs = keras.layers.Softmax(name="shares")(keras.layers.Dense(8, name="classes")(hidden))
+    network = networks.network(keras.Model(inputs, outputs))
+    found = {layer: path.followed(before(network, layer)) for layer in ("second_relu", "second", "first_relu", None)}
+    assert found["second_relu"] == found["second"] == ("first_relu",) and found["first_relu"] == ()
+    assert found[None] == ("first_relu", "pool")
+
+
+def before(network, layer):
+    return Study(network, layer, (0,), None, None, None, None)
+
+
 def test_rows_of_ranks_multiply_to_spearmans_correlation():
     first, second = np.random.default_rng(0).integers(0, 9, (2, 3, 40)).astype("float32")
     products = path._ranked({"x": first})["x"] @ path._ranked({"x": second})["x"].T
@@ -192,6 +212,18 @@ def test_transfer_needs_classes_and_other_networks(honest, small, natural_images
     seen = routines.outputs(small, study.shown()[:, 0])["out"].argmax(1) == np.arange(UNITS)
     assert np.array_equal(own.samples[f"plain/{small.name}"][:, 0], seen)
     assert set(own.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
+
+
+def test_transfer_asks_no_network_of_other_classes(small, stock):
+    """By its number a class is another one there: recognized or not, it says nothing."""
+    import keras
+
+    inputs = keras.Input((SIDE, SIDE, 3))
+    classes = keras.layers.Dense(UNITS + 1)(keras.layers.GlobalAveragePooling2D()(inputs))
+    other = networks.network(keras.Model(inputs, classes))
+    study = made(small, stock, blind, layer=None, seeds=2)
+    found = features.get("transfer")(study, seed=0, others=(small, other))
+    assert {flag.word for flag in flags(found)} == {OPEN} and "classes apart" in summary(found).why
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,8 @@ def crossed(units, null):
     """Evidence of `predictivity` where every unit's pictures go with its own natural images."""
     decided, lead = (np.stack([np.full(units, 1.0) + shift for shift in (0, -0.2, 0.2)]) for _ in range(2))
     samples = {"decided": decided, "lead": lead, "rival": np.zeros(units), "null": np.array(null)}
-    return Evidence("predictivity", "maximize", "net", {}, samples | {"units": np.arange(units)}, ())
+    known = np.array([0.5, *np.zeros(600)])
+    return Evidence("predictivity", "maximize", "net", {}, samples | {"known": known, "units": np.arange(units)}, ())
 
 
 def test_pictures_dealt_among_few_units_test_nothing():
@@ -249,6 +250,7 @@ def test_pictures_dealt_among_few_units_test_nothing():
         ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), OPEN),
         ((0.1, 0, 0.2), (0.1, -0.2, 0.4), FLAGGED),
         ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), FLAGGED),
+        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), OPEN),
         ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), OPEN),
     ],
 )
@@ -256,6 +258,13 @@ def test_a_unit_gets_a_word_where_its_interval_allows(share, lead, word):
     evidence = crossed(6, [0.5, *np.zeros(600)])
     evidence.samples["decided"][:, 2], evidence.samples["lead"][:, 2] = share, lead
     assert [flag.word for flag in flags(evidence)] == [CLEAR, CLEAR, word, CLEAR, CLEAR, CLEAR]
+
+
+@pytest.mark.parametrize("null", [[0.5, *np.zeros(600)], [0.5] * 601])
+def test_pictures_are_not_judged_where_natural_images_do_no_better_than_dealt(null):
+    evidence = crossed(6, null)
+    evidence.samples["known"][:] = 0.5
+    assert summary(evidence).word == OPEN and "natural images" in summary(evidence).why
 
 
 def test_a_summary_is_flagged_where_half_of_its_units_are_however_small_p():

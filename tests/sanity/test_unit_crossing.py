@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lab
 from lab.visualization.examples import Survey
 from sanity.evidence import Evidence
 from sanity.features import crossing, sources
-from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.features.flags import CLEAR, FLAGGED, NATURAL, OPEN, flags, summary
 from sanity.features.path import crossed_paths
 from sanity.features.predictivity import crossed_choices
 from sanity.features.study import Study
@@ -124,6 +125,18 @@ def test_one_units_wrong_picture_is_flagged_alone():
         assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
 
 
+def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
+    """They have a share of what the unit's own reach, and still go better with the natural images of the other one."""
+    world, wrong = World(5), 4
+    world.directions[wrong] = 0.9 * world.directions[5] + 0.6 * world.directions[wrong]
+    drawn = world.drawn(np.arange(UNITS))
+    assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+    drawn[wrong] = world.drawn([5])[0]
+    words, _ = path_words(world, drawn)
+    assert words[wrong].value.low > NATURAL
+    assert words[wrong].word == OPEN and "unit 5" in words[wrong].why
+
+
 def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
     world = World(2)
     noise = lengths_one(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
@@ -134,8 +147,23 @@ def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
-    words, _ = path_words(world, world.drawn(np.arange(UNITS)))
-    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1
+    words, whole = path_words(world, world.drawn(np.arange(UNITS)))
+    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and whole.word == OPEN
+    images, ends, samples = chosen(world, world.drawn(np.arange(UNITS)))
+    assert summary(evidence(samples, "predictivity")).word == OPEN
+
+
+def test_held_out_images_are_dealt_as_pictures_are():
+    """By loops: each image with every unit's others, the unit's own image left out."""
+    world = World(6)
+    images, weights = world.stock()
+    samples = crossed_paths([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
+    likeness = np.zeros((UNITS, UNITS))
+    for first, second in np.ndindex(likeness.shape):
+        own, other = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
+        likeness[first, second] = np.mean([images[a] @ images[[b for b in other if b != a]].mean(axis=0) for a in own])
+    found, expected = samples["known"], crossing.dealt(likeness, 3, len(samples["known"]) - 1)
+    assert np.allclose(found / found[0], expected / expected[0])
 
 
 def test_crops_of_one_photograph_do_not_narrow_an_interval():
@@ -209,6 +237,18 @@ def test_the_strongest_image_of_each_source_stands_for_it():
     assert sources.strongest(study, 1, 9).tolist() == [6, 5, 4, 3]
     high, low = sources.ends(study, 0, 2)
     assert high.tolist() == [0, 2] and low.tolist() == [6, 4]
+
+
+def test_copies_of_a_file_are_one_source(tmp_path):
+    """A folder of six photographs ten times over is no folder of sixty."""
+    for number in range(6):
+        image = np.random.default_rng(number).integers(0, 255, (4, 4, 3), "uint8")
+        for copy in range(10):
+            Image.fromarray(image).save(tmp_path / f"{copy}-{number}.png")
+    (tmp_path / "other.png").write_bytes((tmp_path / "0-0.png").read_bytes() + b"0")
+    data = lab.folder(tmp_path)
+    assert [int(name[2]) for name in data.names[:-1]] == list(data.groups[:-1]) and data.groups[-1] == 60
+    assert len(set(data.groups)) == 7
 
 
 @pytest.mark.parametrize("count, status", [(6, "failed"), (11, "failed"), (12, "passed")])
