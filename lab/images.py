@@ -69,7 +69,7 @@ def as_channels(image, channels, name="an image"):
     return np.repeat(image, 3, axis=-1) if bands == 1 else _to_grey(image, name)
 
 
-def viewable(image):
+def to_viewable(image):
     """An image in 0..255 of any number of bands as one to display: uint8 [rows, columns, 3].
 
     It has the first three bands, or the first one repeated.
