@@ -30,6 +30,7 @@ def map_rows(function, batched, shared, most, *, pad=False, halved=None):
         most: rows of a part at most.
         pad: whether every part is filled up to one size, for compilers that specialize on shapes.
         halved: list to which the sizes of halved parts are appended, or None.
+
     Returns:
         the structure that the function returns, as numpy arrays [rows, ...].
     """

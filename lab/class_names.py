@@ -23,6 +23,7 @@ def read(classes):
     Args:
         classes: names; a dict of name to index or of index to name; or a text file with one a line, in UTF-8 or with
             a byte order mark.
+
     Raises:
         Refused: for a missing file or one in another encoding, blank lines inside, and repeated names.
     """
@@ -48,6 +49,7 @@ def match_outputs(names, outputs):
     Args:
         names: list of str.
         outputs: dict of name to shape.
+
     Raises:
         Refused: where no output has as many classes.
     """

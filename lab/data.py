@@ -41,6 +41,7 @@ class Data:
         columns: the names of the table's columns.
         groups: tuple of str or int, the source of each image, equal for crops of one photograph; None: every image
             is its own source.
+
     Raises:
         Refused: where the number of groups is not that of the images.
     """
@@ -91,6 +92,7 @@ def photographs(names=PHOTOGRAPHS):
 
     Args:
         names: names in `PHOTOGRAPHS`.
+
     Raises:
         Refused: for an unknown name.
     """
@@ -115,6 +117,7 @@ def folder(path, *, channels=3, levels=None):
         path: the folder.
         channels: as of `lab.images.read`.
         levels: as of `lab.images.read`.
+
     Raises:
         Refused: for a missing or empty folder, and later for a file that cannot be read.
     """

@@ -72,6 +72,7 @@ def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
     Args:
         name: a key of `VARIANTS`.
         weights: "imagenet", None (random), or the path of weights that such a model saved.
+
     Raises:
         Refused: where the package with the weights is missing, and for a file of other weights.
     """

@@ -73,6 +73,7 @@ def sum_vectors(network, maps):
     Args:
         network: a network behind its Embedding layers.
         maps: its maps.
+
     Returns:
         float32 in the structure and shape of the ids.
     """

@@ -111,8 +111,10 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         method: a registered name, or any callable `(network, inputs, objective, ...)` -> maps.
         seed: a whole number, used by methods that draw and recorded.
         options: the options of the method, by name.
+
     Returns:
         `Explanation`.
+
     Raises:
         Refused: for an unknown method or option, and for what the method refuses.
         MethodFault: for a method that misbehaves (`lab.isolation`) or does not return a map.

@@ -30,8 +30,10 @@ def read(path, *, channels=3, levels=None):
         channels: 3 for RGB, on white where transparent, grey repeated; 1 for grey. Any other number needs a file
             with as many bands (RGBA, CMYK, TIFF), which are not changed.
         levels: the largest value of images of more than 8 bits, such as 4095 for 12 bits; all levels are kept.
+
     Returns:
         uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
+
     Raises:
         Refused: for a file that is missing, truncated, not an image, or of more than 80 million pixels; for values
             that are not finite, negative or above `levels`; and for bands that the file does not have.
@@ -56,6 +58,7 @@ def as_channels(image, channels, name="an image"):
         image: [rows, columns, bands].
         channels: how many the network takes.
         name: the image's name in warnings and errors.
+
     Raises:
         Refused: where the bands cannot become the channels.
     """
@@ -66,7 +69,7 @@ def as_channels(image, channels, name="an image"):
     return np.repeat(image, 3, axis=-1) if bands == 1 else _to_grey(image, name)
 
 
-def viewable(image):
+def to_viewable(image):
     """An image in 0..255 of any number of bands as one to display: uint8 [rows, columns, 3].
 
     It has the first three bands, or the first one repeated.

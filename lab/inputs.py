@@ -220,6 +220,7 @@ def check_input(array, spec, place, declared_spec, known=None):
         place: the input's name in errors.
         declared_spec: what the model declares.
         known: how many ids its Embedding has, or None.
+
     Raises:
         Refused: for a wrong shape or dtype, ids that are not whole numbers or out of range, an empty batch, NaN
             and infinity.

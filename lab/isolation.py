@@ -34,6 +34,7 @@ def call_isolated(explainer, network, inputs, objective, options):
         inputs: arrays that it takes.
         objective: an `Objective`.
         options: dict of the explainer's options.
+
     Raises:
         MethodFault: where it changed the network or its inputs, or left by sys.exit or another BaseException. Its own
             exceptions are raised as they are.

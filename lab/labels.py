@@ -14,8 +14,10 @@ def correct_classes(labels, count, names=None):
             float. Or rows [samples, classes] of 0 and 1, with any number of correct classes. Or a list of names a sample.
         count: how many classes there are; 2 for a network of one unit, which is class 1.
         names: the classes' names, or None.
+
     Returns:
         bool [samples, classes].
+
     Raises:
         Refused: for an unknown class (the nearest names are given), and for rows of another length or of fractions.
     """

@@ -34,6 +34,7 @@ def pooled(maps, pooling="total"):
     Args:
         maps: [batch, rows, columns, channels], or [batch, rows, columns] (CAM), which are returned as they are.
         pooling: the name of a pooling or a function.
+
     Returns:
         [batch, rows, columns].
     """
@@ -46,6 +47,7 @@ def resized(maps, *extent):
     Args:
         maps: [batch, ...].
         extent: one number for each axis of positions.
+
     Returns:
         float32 [batch, *extent].
     """

@@ -60,6 +60,7 @@ def load(
         custom_objects: dict of name to class or function, for files that need them.
         modules: names of modules that define such objects and are imported first; needs `allow_code`.
         options: `memory`, `fold` and `jit` of `Network`.
+
     Raises:
         Refused: for what is unknown, unreadable or unsafe.
     """

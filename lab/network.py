@@ -127,6 +127,7 @@ class Network:
         Args:
             images: as `preprocess` returns them.
             table: rows [images, columns].
+
         Raises:
             Refused: for a network of other inputs.
         """
@@ -150,6 +151,7 @@ class Network:
         Args:
             images: one image, a list or a batch, in 0..255 and of any size.
             fit: "squash" or "crop", how images are brought to the network's size.
+
         Returns:
             float32 [images, rows, columns, channels].
         """
@@ -209,8 +211,10 @@ class Network:
         Args:
             name: the class's name, its index, or its index as text.
             output: the output's name; None: the first.
+
         Returns:
             int.
+
         Raises:
             Refused: for an unknown name (the nearest are named), a name that several classes have, and an index out of range.
         """
@@ -307,6 +311,7 @@ class Network:
             reads: addresses of layers whose outputs are kept; `path@k` is call k of a shared layer.
             interceptors: interceptors of `lab.taps` that are used in place of the folding of BatchNormalization.
             replaced: dict of address to a tensor that replaces the output of the layer there.
+
         Returns:
             `Trace`.
         """
@@ -389,6 +394,7 @@ class Network:
         Args:
             resolution: the method's tag. "layer": the last layer with positions, as a CAM needs. "activation": the
                 same, or the last hidden layer of a network without positions.
+
         Returns:
             str.
         """
@@ -418,6 +424,7 @@ class Network:
         Args:
             address: the address of a layer.
             axes: how many axes of positions it must have (2: rows and columns); None: any number.
+
         Raises:
             Refused: for an unknown layer, and for one without such positions.
         """
@@ -443,6 +450,7 @@ class Network:
 
         Args:
             state: dict of variable name to array of the variable's shape.
+
         Raises:
             Refused: for unknown names and wrong shapes.
         """

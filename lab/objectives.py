@@ -132,6 +132,7 @@ class Objective:
 
         Returns:
             tuple over terms of tuples of arrays [batch, ...].
+
         Raises:
             Refused: where a list is neither 1 nor `batch` long.
         """
@@ -409,6 +410,7 @@ def check(objective, layers, outputs):
         objective: an `Objective`.
         layers: dict of path (with @call) to output shape.
         outputs: dict of output name to shape.
+
     Raises:
         Refused: for a layer, output, class, channel or position that the network lacks.
     """

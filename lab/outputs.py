@@ -12,6 +12,7 @@ def name_outputs(outputs, names):
     Args:
         outputs: the structure.
         names: the model's names for the parts of a list.
+
     Raises:
         Refused: where there is no tensor.
     """

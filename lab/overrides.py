@@ -45,6 +45,7 @@ def override(rule):
             part of the incoming one, whatever the forward pass did. "redirected" passes the plain gradient, except for
             a sample where that is zero everywhere, which gets the positive part of the incoming one
             (Olah et al. 2017, in the code of https://distill.pub/2017/feature-visualization).
+
     Raises:
         Refused: on leaving, where no gradient went through such an operation.
     """

@@ -43,6 +43,7 @@ class Preprocessing:
             images: one, a list or a batch, Pillow images or arrays [rows, columns] or [rows, columns, channels].
             size: rows and columns of the inputs.
             fit: "squash", or "crop" for a centre crop.
+
         Returns:
             float32 [images, *size, channels].
         """
@@ -86,8 +87,10 @@ def probe_preprocessing(function, channels=3):
     Args:
         function: takes images [images, rows, columns, channels] in 0..255.
         channels: how many the images have.
+
     Returns:
         `Preprocessing`.
+
     Raises:
         Refused: where the function is not such a map, which random images show.
     """

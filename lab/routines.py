@@ -39,6 +39,7 @@ def outputs(network, inputs, *, logits=True):
         network: a `Network`.
         inputs: arrays that it takes.
         logits: whether softmax and sigmoid are taken off; False: the outputs as the model returns them.
+
     Returns:
         dict of str to float32 array.
     """
@@ -70,8 +71,10 @@ def class_logits(network, inputs, output=None):
         network: a `Network`.
         inputs: arrays that it takes.
         output: the output's name; None: the first.
+
     Returns:
         float32 [batch, classes].
+
     Raises:
         Refused: for an output of another shape.
     """
@@ -101,8 +104,10 @@ def probabilities(network, inputs, output=None):
         network: a `Network`.
         inputs: arrays that it takes.
         output: the output's name; None: the first.
+
     Returns:
         float32 [batch, classes], two columns for one unit.
+
     Raises:
         Refused: as `class_logits`.
     """
@@ -201,8 +206,10 @@ def gradient(network, inputs, objective, *, rule=None):
         inputs: arrays that it takes.
         objective: an `Objective`.
         rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations.
+
     Returns:
         float32 [batch], and arrays of the inputs' structure and dtype.
+
     Raises:
         Refused: where the rule applies to no activation.
     """
@@ -226,6 +233,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         path: the address of the layer.
         rule: `(activation, gradient, **options)`, both float32 [batch, ...] -> tensor of one row a sample.
         options: keyword arguments of the rule.
+
     Raises:
         Refused: where no gradient reaches the layer.
     """
@@ -254,8 +262,10 @@ def replace_activations(network, inputs, objective, path, activations, *, slope=
         path: the address of the layer.
         activations: [batch, ...], in place of the layer's output.
         slope: whether the gradient at the activations is returned, and not the score.
+
     Returns:
         float32 [batch], or with `slope` float32 in the shape of the activations.
+
     Raises:
         Refused: where the score does not depend on the layer.
     """
@@ -289,6 +299,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         samples: how many samples are drawn.
         beside: one array per leaf and row for `draw`; None: the inputs.
         squares: whether squared gradients are summed too.
+
     Returns:
         arrays in the structure of the inputs, or with `squares` a pair of them.
     """
@@ -331,6 +342,7 @@ def batch_statistics(network, inputs, paths):
         network: a `Network`.
         inputs: one batch.
         paths: the paths of the BatchNormalizations.
+
     Returns:
         dict of path to (mean, variance), float32 [channels], and the first output's logits under these
         statistics, float32 [batch, classes].

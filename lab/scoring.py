@@ -17,6 +17,7 @@ def score(structure, weights, numbers, trace):
         weights: [terms].
         numbers: `Objective.numbers`.
         trace: a `Trace` of the network.
+
     Returns:
         float32 [batch].
     """

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from sklearn.cluster import AgglomerativeClustering
 
-from lab.images import read, viewable
+from lab.images import read, to_viewable
 from lab.objectives import goal
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -240,7 +240,7 @@ def square(image):
 
 def thumbnail(image, side=THUMBNAIL):
     """The centre square of an image at a small size: uint8 [side, side, 3]."""
-    return np.asarray(Image.fromarray(viewable(square(image))).resize((side, side), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(to_viewable(square(image))).resize((side, side), Image.Resampling.BICUBIC))
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ def per_sample(explain):
 
     Args:
         explain: `(score_function, sample, **options) -> map of the sample`.
+
     Returns:
         an explainer, which raises Refused for several inputs.
     """

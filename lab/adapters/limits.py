@@ -38,6 +38,7 @@ def one_logit(network, inputs, objective, library):
 
     Returns:
         array [batch, ...], and int [batch].
+
     Raises:
         Refused: for any other objective or model.
     """

@@ -25,6 +25,7 @@ def vanilla_gradients(network, inputs, objective):
 
     Returns:
         signed float32 in the shape of the inputs.
+
     Raises:
         Refused: where tf-explain would explain something else.
     """
@@ -40,6 +41,7 @@ def gradients_inputs(network, inputs, objective):
 
     Returns:
         signed float32 in the shape of the inputs.
+
     Raises:
         Refused: where tf-explain would explain something else.
     """
@@ -58,6 +60,7 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
 
     Args:
         n_steps: points of the path, with both ends.
+
     Returns:
         signed float32 in the shape of the inputs.
     """
@@ -83,6 +86,7 @@ def smoothgrad(network, inputs, objective, *, num_samples=5, noise=1.0, seed):
         num_samples: how many noisy copies.
         noise: standard deviation in units of the input.
         seed: a whole number.
+
     Returns:
         signed float32 in the shape of the inputs.
     """
@@ -107,6 +111,7 @@ def gradcam(network, inputs, objective, *, layer=None, use_guided_grads=True):
     Args:
         layer: the name of a top-level layer; None: the last with rows and columns.
         use_guided_grads: whether the gradients are guided.
+
     Returns:
         float32 [batch, rows, columns] at the layer's resolution.
     """
@@ -134,8 +139,10 @@ def occlusion_sensitivity(network, inputs, objective, *, patch_size=None):
 
     Args:
         patch_size: in pixels; None: a seventh of the side.
+
     Returns:
         float32 [batch, rows, columns].
+
     Raises:
         Refused: for images that are not square, which tf-explain would transpose.
     """
@@ -164,6 +171,7 @@ def extract_activations(network, inputs, objective, *, layer=None):
 
     Args:
         layer: the name of a top-level layer; None: the last with rows and columns.
+
     Returns:
         float32 in the shape of the layer's output.
     """

@@ -19,6 +19,7 @@ def saliency(network, inputs, objective):
 
     Returns:
         signed float32 in the shape of the inputs.
+
     Raises:
         Refused: for a model that tf-keras-vis cannot explain.
     """
@@ -36,6 +37,7 @@ def gradcam(network, inputs, objective, *, layer=None):
 
     Args:
         layer: the name of a top-level layer; None: the last with rows and columns.
+
     Returns:
         float32 [batch, rows, columns].
     """
@@ -48,6 +50,7 @@ def gradcam_plus_plus(network, inputs, objective, *, layer=None):
 
     Args:
         layer: as of `gradcam`.
+
     Returns:
         float32 [batch, rows, columns].
     """
@@ -60,6 +63,7 @@ def layercam(network, inputs, objective, *, layer=None):
 
     Args:
         layer: as of `gradcam`.
+
     Returns:
         float32 [batch, rows, columns].
     """

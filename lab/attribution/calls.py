@@ -21,6 +21,7 @@ def attribute(explainer, network, inputs, objective, /, **options):
         inputs: arrays that it takes.
         objective: an `Objective`.
         options: the explainer's options, as of `resolve_options`.
+
     Raises:
         MethodFault: for an explainer that misbehaves or does not return maps.
     """
@@ -36,8 +37,10 @@ def resolve_options(explainer, network, seed, options):
         network: a `Network`.
         seed: used where the options hold none.
         options: dict of the options given.
+
     Returns:
         dict.
+
     Raises:
         Refused: for options that the explainer does not have.
     """
@@ -70,6 +73,7 @@ def check_maps(maps, arrays, explainer, places=()):
         arrays: the inputs.
         explainer: named in errors.
         places: the shapes that a sample's map may have at a layer.
+
     Raises:
         MethodFault: for maps of another structure, shape or dtype.
     """

@@ -26,8 +26,10 @@ def gradcam(network, inputs, objective, *, layer=None, relu=True):
     Args:
         layer: the address of a layer with positions, or a list of several to fuse; None: the last such layer.
         relu: whether only positive values are kept, as in the paper; False gives the signed map.
+
     Returns:
         float32 [batch, ...] at the layer's own resolution.
+
     Raises:
         Refused: for a layer without positions, and for one that the score does not depend on.
     """
@@ -43,6 +45,7 @@ def gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=True):
     Args:
         layer: as of `gradcam`.
         relu: as of `gradcam`.
+
     Returns:
         as of `gradcam`.
     """
@@ -61,6 +64,7 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
         relu: as of `gradcam`.
         samples: how many noisy copies.
         noise: standard deviation as a fraction of each input's own max - min.
+
     Returns:
         as of `gradcam`.
     """
@@ -90,6 +94,7 @@ def layercam(network, inputs, objective, *, layer=None, relu=True):
     Args:
         layer: as of `gradcam`.
         relu: as of `gradcam`.
+
     Returns:
         as of `gradcam`.
     """
@@ -103,6 +108,7 @@ def hirescam(network, inputs, objective, *, layer=None, relu=True):
     Args:
         layer: as of `gradcam`.
         relu: as of `gradcam`; without it the map sums to gradient times activation.
+
     Returns:
         as of `gradcam`.
     """
@@ -115,6 +121,7 @@ def elementwise_gradcam(network, inputs, objective, *, layer=None):
 
     Args:
         layer: as of `gradcam`.
+
     Returns:
         as of `gradcam`, without negative values.
     """
@@ -130,6 +137,7 @@ def xgradcam(network, inputs, objective, *, layer=None, relu=True):
     Args:
         layer: as of `gradcam`.
         relu: as of `gradcam`.
+
     Returns:
         as of `gradcam`.
     """
@@ -147,8 +155,10 @@ def scorecam(network, inputs, objective, *, layer=None, relu=True, channels=None
         layer: as of `gradcam`.
         relu: as of `gradcam`.
         channels: how many channels of highest variance of each sample are used (Faster Score-CAM); None: all.
+
     Returns:
         as of `gradcam`.
+
     Raises:
         Refused: for several inputs, and for inputs without positions.
     """
@@ -173,6 +183,7 @@ def ablationcam(network, inputs, objective, *, layer=None, relu=True):
     Args:
         layer: as of `gradcam`.
         relu: as of `gradcam`.
+
     Returns:
         as of `gradcam`.
     """

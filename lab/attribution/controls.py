@@ -16,6 +16,7 @@ def edges(network, inputs, objective):
     Args:
         inputs: what the model takes, with arrays [batch, rows, columns, channels]. Arrays of other rank get the
             absolute difference to their neighbour along the first axis of each sample.
+
     Returns:
         float32 in the structure and shape of the inputs.
     """

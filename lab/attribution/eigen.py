@@ -21,6 +21,7 @@ def eigencam(network, inputs, objective, *, layer=None):
 
     Args:
         layer: as of `gradcam`.
+
     Returns:
         signed float32 [batch, ...] at the layer's resolution.
     """
@@ -45,6 +46,7 @@ def eigengradcam(network, inputs, objective, *, layer=None):
 
     Args:
         layer: as of `gradcam`.
+
     Returns:
         signed float32 [batch, ...] at the layer's resolution.
     """
@@ -66,6 +68,7 @@ def kpca_cam(network, inputs, objective, *, layer=None, kernel="sigmoid", gamma=
         layer: as of `gradcam`.
         kernel: "sigmoid", "rbf", "poly", "cosine" or "linear".
         gamma: of the kernel; None: one over the number of channels.
+
     Returns:
         signed float32 [batch, ...] at the layer's resolution.
     """

@@ -18,8 +18,10 @@ def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, op
         explainer: a registered name or a callable.
         cutoff: the highest frequency that is kept, in cycles over the whole map.
         options: dict of the explainer's options; a method that draws needs its seed here.
+
     Returns:
         the explainer's maps, float32.
+
     Raises:
         Refused: for maps without positions.
     """
@@ -43,6 +45,7 @@ def low_pass(maps, cutoff, channelled=True):
         maps: [batch, ..., channels], or [batch, ...].
         cutoff: in cycles over the map.
         channelled: whether the last axis is channels.
+
     Returns:
         float32 in the shape of the maps.
     """

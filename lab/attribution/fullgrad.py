@@ -50,8 +50,10 @@ def fullgrad(network, inputs, objective):
 
     Args:
         inputs: one array with positions, [batch, ..., channels].
+
     Returns:
         float32 [batch, ...] without channels, never negative.
+
     Raises:
         Refused: for other inputs, and for a network without biases.
     """

@@ -16,6 +16,7 @@ def gradient(network, inputs, objective):
 
     Args:
         inputs: what the model takes.
+
     Returns:
         signed float32 in the structure and shape of the inputs, in score per unit of input. For token ids it is the
         gradient at their embeddings, summed for each token.
@@ -30,6 +31,7 @@ def gradient_x_input(network, inputs, objective):
 
     Args:
         inputs: what the model takes.
+
     Returns:
         signed float32 in the structure and shape of the inputs, in units of the score. For token ids it is gradient
         times embedding, summed for each token.
@@ -48,8 +50,10 @@ def guided_backprop(network, inputs, objective):
 
     Args:
         inputs: what the model takes.
+
     Returns:
         signed float32 in the structure and shape of the inputs.
+
     Raises:
         Refused: for a network without a ReLU.
     """
@@ -66,8 +70,10 @@ def deconvnet(network, inputs, objective):
 
     Args:
         inputs: what the model takes.
+
     Returns:
         signed float32 in the structure and shape of the inputs.
+
     Raises:
         Refused: for a network without a ReLU.
     """

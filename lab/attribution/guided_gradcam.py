@@ -16,8 +16,10 @@ def guided_gradcam(network, inputs, objective, *, layer=None):
 
     Args:
         layer: as of `gradcam`.
+
     Returns:
         signed float32 in the shape of the one input.
+
     Raises:
         Refused: for several inputs, for ids, and where either method is refused.
     """

@@ -16,6 +16,7 @@ def layer_gradient_x_activation(network, inputs, objective, *, layer=None):
 
     Args:
         layer: the address of a layer; None: the last with positions, or the last hidden one of a network without any.
+
     Returns:
         signed float32 in the shape of the layer's output, in units of the score.
     """
@@ -32,6 +33,7 @@ def layer_integrated_gradients(network, inputs, objective, *, layer=None, steps=
         layer: as of `layer_gradient_x_activation`.
         steps: gradients along the path.
         baseline: of the input, as of `integrated_gradients`.
+
     Returns:
         signed float32 in the shape of the layer's output. It sums to the score's difference where nothing leads
         around the layer.
@@ -63,6 +65,7 @@ def layer_conductance(network, inputs, objective, *, layer=None, steps=50, basel
         layer: as of `layer_gradient_x_activation`.
         steps: parts of the straight path of the inputs, by the trapezoidal rule.
         baseline: of the input, as of `integrated_gradients`.
+
     Returns:
         signed float32 in the shape of the layer's output. It sums to the score's difference where nothing leads
         around the layer.
@@ -86,6 +89,7 @@ def internal_influence(network, inputs, objective, *, layer=None, steps=50, base
         layer: as of `layer_gradient_x_activation`.
         steps: gradients along the path.
         baseline: of the input, as of `integrated_gradients`.
+
     Returns:
         signed float32 in the shape of the layer's output, in score per unit of activation.
     """

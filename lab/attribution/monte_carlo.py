@@ -18,6 +18,7 @@ def accumulate(network, arrays, objective, samples, sample, explain, *, weights=
         explain: `(copies [rows * width, ...], objective) -> maps`, multiplied by the factors where these are not None.
         weights: [samples]; None: 1 / samples each.
         powers: the powers of the maps, each summed by itself.
+
     Returns:
         list of structures of float32 arrays, one a power.
     """

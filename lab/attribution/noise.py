@@ -24,6 +24,7 @@ def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="m
             https://arxiv.org/abs/1806.10758); or "variance", their variance, VarGrad (Adebayo et al. 2018,
             https://arxiv.org/abs/1810.03307).
         seed: a whole number.
+
     Returns:
         float32 in the structure and shape of the inputs.
     """
@@ -51,8 +52,10 @@ def noise_tunnel(
         variant: as of `smoothgrad`.
         seed: a whole number.
         options: dict of the explainer's options.
+
     Returns:
         the explainer's maps, float32.
+
     Raises:
         Refused: for an unknown explainer or option.
     """

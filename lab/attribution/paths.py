@@ -52,6 +52,7 @@ def integrated_gradients(network, inputs, objective, *, steps=50, baseline=0.0, 
             token ids: ids, or the number in every embedding vector.
         baselines: several in its place, a list of numbers or arrays [baselines, ...]; their maps are averaged.
         nodes: "gauss" (Gauss-Legendre) or "midpoint".
+
     Returns:
         signed float32 in the structure and shape of the inputs, in units of the score. The maps sum to
         score(inputs) - score(baseline), up to the gap that `lab.explain` reports.
@@ -81,6 +82,7 @@ def gradient_shap(network, inputs, objective, *, samples=50, references=0.0, noi
         references: a number, a list of numbers, or arrays [references, ...].
         noise: standard deviation of noise that is added to the inputs, as a fraction of each one's max - min.
         seed: a whole number.
+
     Returns:
         signed float32 in the structure and shape of the inputs, in units of the score. Their expected sum is
         score(inputs) - mean score(references).
@@ -105,6 +107,7 @@ def guided_integrated_gradients(network, inputs, objective, *, steps=200, fracti
         fraction: share of the features that move together.
         max_dist: how far a feature may be ahead of the straight path or behind it, as a share of its way.
         baseline: as of `integrated_gradients`.
+
     Returns:
         signed float32 in the structure and shape of the inputs, in units of the score.
     """
@@ -135,9 +138,11 @@ def blur_integrated_gradients(network, inputs, objective, *, steps=50, max_sigma
         inputs: arrays with positions, [batch, ..., channels].
         steps: gradients along the path, at Gauss-Legendre nodes.
         max_sigma: standard deviation of the strongest Gaussian blur, in positions.
+
     Returns:
         signed float32 in the structure and shape of the inputs. The maps sum to score(inputs) - score(inputs under the
         strongest blur), up to the gap.
+
     Raises:
         Refused: for inputs without positions.
     """
@@ -214,6 +219,7 @@ def stack_baselines(arrays, references):
     Args:
         arrays: the inputs.
         references: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+
     Raises:
         Refused: where they do not fit.
     """

@@ -26,8 +26,10 @@ def xrai(network, inputs, objective, *, steps=50):
     Args:
         inputs: images [batch, rows, columns, channels].
         steps: gradients along each path.
+
     Returns:
         signed float32 [batch, rows, columns].
+
     Raises:
         Refused: for inputs that are not images.
     """
@@ -49,6 +51,7 @@ def segments(image):
 
     Args:
         image: [rows, columns, channels].
+
     Returns:
         bool [segments, rows * columns].
     """

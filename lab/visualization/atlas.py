@@ -58,6 +58,7 @@ def groups(network, inputs, layer, count=6, *, seed):
         layer: the address of a layer.
         count: how many groups.
         seed: a whole number.
+
     Raises:
         Refused: where no activation is above zero, and for more groups than the layer can have.
     """
@@ -83,6 +84,7 @@ def dictionary(network, inputs, layer, count=4):
         inputs: what the model takes; the first sample is used.
         layer: the address of a layer.
         count: how many channels a position.
+
     Returns:
         channels int [rows, columns, count], and shares of the largest activation, float32 of the same shape.
     """
@@ -101,8 +103,10 @@ def grid(network, inputs, layer, *, seed, **options):
         layer: the address of a layer with rows and columns.
         seed: a whole number.
         options: of `maximize`, which climbs each position's own direction.
+
     Returns:
         float32 [rows, columns, *picture] in 0..1.
+
     Raises:
         Refused: for a layer without rows and columns.
     """
@@ -128,6 +132,7 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
         fewest: vectors that a cell needs.
         batch: images at a time.
         fit: "squash" or "crop", as of `Network.preprocess`.
+
     Raises:
         Refused: for fewer images.
     """

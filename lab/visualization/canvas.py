@@ -47,6 +47,7 @@ def canvas(network, size=None, of=None):
         network: a `Network`.
         size: the picture's, an int or one number an axis; None: the network's own.
         of: the name of the input, or None.
+
     Raises:
         Refused: where there is no such input, or the size does not fit it.
     """

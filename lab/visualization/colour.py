@@ -20,6 +20,7 @@ def measure_colours(images):
 
     Args:
         images: RGB arrays [rows, columns, 3] in 0..255.
+
     Returns:
         float [3, 3].
     """

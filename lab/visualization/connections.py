@@ -38,6 +38,7 @@ def links(network, layer):
     Args:
         network: a `Network`.
         layer: the address of a layer.
+
     Returns:
         (links before, links after), lists of `Link`.
     """
@@ -187,6 +188,7 @@ def usage(network, data, layer, *, count=5, batch=32, fit="crop"):
         count: how many classes of each image.
         batch: images at a time.
         fit: "squash" or "crop", as of `Network.preprocess`.
+
     Returns:
         classes int [classes], and contributions float32 [classes, units].
     """

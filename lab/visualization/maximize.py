@@ -172,6 +172,7 @@ def maximize(
             gradient. Scores are always those of the objective itself.
         of: the name of the input to draw, where there are several.
         beside: dict of the other inputs, arrays [1 or units, ...].
+
     Raises:
         Refused: for a network that does not take images, and for options that do not fit.
     """

@@ -16,8 +16,10 @@ def magnitude(images, rows, columns, decorrelate=True):
         rows: of the pictures.
         columns: of the pictures.
         decorrelate: whether the pictures' colours are decorrelated.
+
     Returns:
         float32 [channels, rows, columns // 2 + 1].
+
     Raises:
         Refused: where there is no photograph.
     """

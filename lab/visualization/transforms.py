@@ -217,6 +217,7 @@ def place_view(images, rows, columns, zoom, shift, angle):
         zoom: scale.
         shift: (down, right) in pixels.
         angle: in radians.
+
     Returns:
         [units, rows, columns, channels].
     """

@@ -9,7 +9,7 @@ import lab
 from lab import routines
 from lab.environment import tf
 from lab.visualization import transforms as views
-from lab.visualization.examples import strongest
+from lab.visualization.examples import strongest_channels
 from lab.visualization.parameterizations import Fourier, Pixels
 from tests import networks
 from tests.networks import distance
@@ -186,7 +186,7 @@ def test_maximize_needs_images(template):
 def test_strongest_channels_of_an_image(small):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     means = routines.activations(small, small.preprocess(image), "last").mean((1, 2))
-    assert strongest(small, image, "last", 3) == list(np.argsort(-means[0], kind="stable")[:3])
+    assert strongest_channels(small, image, "last", 3) == list(np.argsort(-means[0], kind="stable")[:3])
 
 
 def test_a_class_is_recognized_by_the_network_that_drew_it(lite0):
