@@ -115,7 +115,7 @@ def test_templates_are_found_even_behind_a_dead_relu(template, kind):
     assert not with_dead.curves.any()
 
 
-def test_pictures_do_not_depend_on_company_and_do_on_seed(small):
+def test_pictures_do_not_depend_on_the_batch_and_do_on_seed(small):
     together = lab.maximize(small, lab.channel("last", [1, 2, 3]), steps=8, seed=0)
     alone = lab.maximize(small, lab.channel("last", 2), steps=8, seed=0)
     assert distance(together.images[1], alone.images[0]) < 1e-4

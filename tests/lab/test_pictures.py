@@ -300,7 +300,7 @@ def test_what_is_coupled_is_never_split(small):
     ],
     ids=lambda value: value.name,
 )
-def test_any_keras_optimizer_climbs_and_no_picture_depends_on_its_company(small, optimizer):
+def test_any_keras_optimizer_climbs_and_no_picture_depends_on_the_others(small, optimizer):
     goal = lab.channel("last", [1, 2, 3])
     pictures = lab.maximize(small, goal, steps=30, seed=0, optimizer=optimizer, transforms="none")
     alone = lab.maximize(small, lab.channel("last", 2), steps=30, seed=0, optimizer=optimizer, transforms="none")
@@ -341,7 +341,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda value: str(value)[:40])
-def test_every_option_does_something_and_keeps_company_apart(small, options):
+def test_every_option_does_something_and_keeps_units_apart(small, options):
     goal = lab.channel("last", [1, 2])
     base = lab.maximize(small, goal, steps=6, seed=0, transforms="none")
     pictures = lab.maximize(small, goal, **{"steps": 6, "seed": 0, "transforms": "none", **options})

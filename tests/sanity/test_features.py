@@ -214,14 +214,14 @@ def test_transfer_needs_classes_and_other_networks(honest, small, natural_images
     assert set(own.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
 
 
-def test_transfer_asks_no_network_of_other_classes(small, stock):
+def test_transfer_asks_no_network_of_other_classes(small, natural_images):
     """By its number a class is another one there: recognized or not, it says nothing."""
     import keras
 
     inputs = keras.Input((SIDE, SIDE, 3))
     classes = keras.layers.Dense(UNITS + 1)(keras.layers.GlobalAveragePooling2D()(inputs))
     other = networks.network(keras.Model(inputs, classes))
-    study = made(small, stock, blind, layer=None, seeds=2)
+    study = made(small, natural_images, blind, layer=None, seeds=2)
     found = features.get("transfer")(study, seed=0, others=(small, other))
     assert {flag.word for flag in flags(found)} == {OPEN} and "classes apart" in summary(found).why
 

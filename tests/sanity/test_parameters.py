@@ -288,7 +288,7 @@ def test_the_ceiling_of_smoothed_maps_is_of_smoothed_maps(on):
         np.testing.assert_allclose(found[turn], similar(own, other)[SIGNED], atol=1e-5)
 
 
-def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_twins_do_not_stop_it(on):
+def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_replicates_do_not_stop_it(on):
     """Map = gradient's rank order plus three times as much noise: alone it agrees with itself at .1, the mean of fifty at .85."""
 
     def loud(network, inputs, objective, *, seed):
@@ -369,7 +369,7 @@ def test_the_rule(numbers, finding, outcome, replicates):
     assert judge([failed])[0].outcome == "INVALID"
 
 
-def test_a_pass_needs_the_exact_test_and_three_twins_cannot_pass():
+def test_a_pass_needs_the_exact_test_and_three_replicates_cannot_pass():
     """Of three and three networks the smallest exact p is .1: whatever the maps, no PASS."""
     evidence = Evidence("parameters", "any", "net", {}, samples_of(0.1, 0.8, 0.1, 0.1, replicates=True, networks=3), ())
     verdict = judge([evidence])[0]

@@ -156,7 +156,7 @@ def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
 def test_held_out_images_are_dealt_as_pictures_are():
     """By loops: each image with every unit's others, the unit's own image left out."""
     world = World(6)
-    images, weights = world.stock()
+    images, weights = world.natural_images()
     samples = crossed_paths([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
     likeness = np.zeros((UNITS, UNITS))
     for first, second in np.ndindex(likeness.shape):

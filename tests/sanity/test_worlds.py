@@ -217,7 +217,7 @@ def test_parts_come_off_one_by_one():
     assert np.all((whole.inputs[..., 0] != less.inputs[..., 0]) <= gone)
 
 
-def test_twins_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkeypatch):
+def test_replicates_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkeypatch):
     with pytest.raises(ValueError, match="Replicates are trained.*template"):
         planted(worlds.get("template")(), seed=0, replicates=4)
     from sanity.worlds import digits
