@@ -15,7 +15,7 @@ from recipes.store import encode, pack
 LARGEST, SHOWN = 112, 4
 
 
-def jobs(number, asked, session):
+def list_jobs(number, asked, session):
     """One job for each atlas of a recipe; raises Refused for a layer without positions."""
     network = session.network
     canvas(network)
@@ -33,7 +33,7 @@ def jobs(number, asked, session):
 
 def draw_blocks(session, _, job):
     """Building blocks of one photograph: a picture at every position, groups of neurons, and the strongest channels at each."""
-    asked, network = session.recipe.atlas[job.given["atlas"]], session.network
+    asked, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     image = read(asked.image, channels=session.channels)
     inputs = network.preprocess(image, fit="crop")
     seed = session.recipe.seed
@@ -51,7 +51,7 @@ def draw_blocks(session, _, job):
 
 def lay_out_atlas(session, _, job):
     """A map of what a layer holds over all images."""
-    asked, network = session.recipe.atlas[job.given["atlas"]], session.network
+    asked, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     seed = session.recipe.seed
     found = maps.atlas(network, session.natural_images, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
     if not len(found.cells):

@@ -90,7 +90,7 @@ def recipes():
     """Recipes that ship."""
     from recipes import schema
 
-    return _columns([(name, schema.read(name).title) for name in schema.shipped()])
+    return _columns([(name, schema.read(name).title) for name in schema.shipped_names()])
 
 
 def objectives():

@@ -687,7 +687,7 @@ def _options(settings):
         method, dot, name = key.rpartition(".")
         if not (equals and dot and method and name):
             raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {setting!r}.")
-        found.setdefault(method, {})[name] = schema.value(value)
+        found.setdefault(method, {})[name] = schema.parse_value(value)
     return found
 
 

@@ -22,9 +22,9 @@ from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
 
 
-def jobs(chosen, session):
+def list_jobs(chosen, session):
     """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises Refused for what does not exist."""
-    refuse_strangers(chosen)
+    refuse_unknown_options(chosen)
     network, images = session.network, len(session.images)
     session.subject(chosen.question)
     for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
@@ -37,7 +37,7 @@ def jobs(chosen, session):
     ]
 
 
-def refuse_strangers(table):
+def refuse_unknown_options(table):
     """Raise Refused for options of a method that there is not, a misspelt one above all; warn of one that is not asked."""
     for name in table.options:
         if name not in table.methods and name not in explainers:
@@ -85,12 +85,12 @@ def show_photographs(session, *_):
 
 def compute_maps(session, _, job):
     """One method's maps of all images; of one that draws, a second draw beside them; or the words of its refusal, or of its fault."""
-    target = session.subject(job.given["question"])
-    about = {"method": job.given["method"], "names": target.names, "options": job.given["options"]}
+    target = session.subject(job.arguments["question"])
+    about = {"method": job.arguments["method"], "names": target.names, "options": job.arguments["options"]}
     about |= {"refused": None, "fault": None}
     try:
-        record = _explained(session, target, job.given)
-        again = _again(session, target, job.given)
+        record = _explained(session, target, job.arguments)
+        again = _again(session, target, job.arguments)
     except Refused as error:
         return Outcome({"about.json": encode({**about, "refused": " ".join(str(error).split())})})
     except Exception as error:

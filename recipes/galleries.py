@@ -34,7 +34,7 @@ BOTTOM = 4
 COUNT = 20
 
 
-def jobs(number, gallery, session):
+def list_jobs(number, gallery, session):
     """The jobs of one gallery: for every layer a survey of natural images, and its units in batches."""
     network = session.network
     canvas(network, gallery.size)
@@ -125,7 +125,7 @@ def _depth(network, layer):
 
 def survey(session, _, job):
     """One pass over the natural images: the natural images of each unit asked for, its neighbours, and the classes that use it."""
-    given, network, natural_images = job.given, session.network, session.natural_images
+    given, network, natural_images = job.arguments, session.network, session.natural_images
     found = surveyed(session, given["layer"])
     units = np.array(given["units"])
     shown = [found.top[units, : given["natural"]], found.bottom[units, :BOTTOM], found.strip()[0][units]]
@@ -248,7 +248,7 @@ def thumbnail(image, side=THUMBNAIL):
 
 def draw_pictures(session, _, job):
     """A batch of units drawn: their pictures as PNG, which are the arrays in eight bits, and what is known of the climb."""
-    given, network = job.given, session.network
+    given, network = job.arguments, session.network
     gallery, units = session.recipe.gallery[given["gallery"]], given["units"]
     pictures = maximize(
         network,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lab.refusal import describe
 from recipes import provenance, schema, signals
 from recipes.explanations import lines
-from recipes.jobs import jobs, unmeasured, work
+from recipes.jobs import list_jobs, refused_measurements, work
 from recipes.report.page import page
 from recipes.session import Session
 from recipes.store import Store, digest, encode
@@ -47,7 +47,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
     """
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
     session = Session(recipe, root, allow_code=allow_code)
-    listed = jobs(recipe, session)
+    listed = list_jobs(recipe, session)
     manifest = _manifest(recipe, session)
     store = Store(root, recipe.name, manifest["digest"])
     with store.open(fresh=fresh, wait=progress.say):
@@ -70,7 +70,7 @@ def _result(listed, store, failed):
         tuple(failed),
         verdicts,
         tuple(flagged(listed, store)),
-        (*lines(listed, store), *unmeasured(listed, store)),
+        (*lines(listed, store), *refused_measurements(listed, store)),
     )
 
 
@@ -84,7 +84,7 @@ def _publish(store, text, beside):
 def _manifest(recipe, session):
     methods = schema.method_names(recipe)
     known = {
-        "recipe": schema.canonical(recipe),
+        "recipe": schema.plain_values(recipe),
         "hashes": session.hashes(),
         "code": {"lab": provenance.own_source(), **session.sources()},
         "versions": provenance.versions(methods),

@@ -171,7 +171,7 @@ class Session:
         }
         return planted(self.world, seed=self.recipe.seed, cache=self.cache.get, **numbers)
 
-    def shared(self, check, question, settings):
+    def prepare_check(self, check, question, settings):
         """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
         check = checks.get(check)
         once = functools.partial(self._once_of, question)

@@ -26,7 +26,7 @@ from sanity.features.study import Study, pictures
 KINDS = ("honest", "fooled")
 
 
-def jobs(number, asked, session):
+def list_jobs(number, asked, session):
     """The jobs of one study: pictures of every network under it, every check of them, and the words."""
     network = session.network
     units = [network.class_index(each) for each in asked.logits] or asked.units
@@ -103,7 +103,7 @@ def name_of(asked):
 
 def draw_features(session, _, job):
     """Several pictures of every unit."""
-    given, asked = job.given, session.recipe.features[job.given["study"]]
+    given, asked = job.arguments, session.recipe.features[job.arguments["study"]]
     network, layer, units = _under(session, given)
     drawn = pictures(visualizer(asked), network, layer, units, seed=session.recipe.seed, count=asked.pictures)
     about = {
@@ -190,7 +190,7 @@ def _surveyed(session, network):
 
 def measure_feature(session, store, job):
     """One check of one network's pictures."""
-    given, asked = job.given, session.recipe.features[job.given["study"]]
+    given, asked = job.arguments, session.recipe.features[job.arguments["study"]]
     check = features.get(given["check"])
     # Made only for a check that takes them: other networks take memory and time.
     known = {
@@ -216,7 +216,7 @@ def _named(evidence, units, named):
 
 def measure_recovery(session, _, job):
     """Templates set by hand, drawn by the same visualizer."""
-    asked = session.recipe.features[job.given["study"]]
+    asked = session.recipe.features[job.arguments["study"]]
     made = recovery.recovery(visualizer(asked), seed=session.recipe.seed, name=name_of(asked))
     word, value, why = recovery.judged(made)
     return _files(made, [], asdict(Flag("recovery", -1, word, value, why)), [])
@@ -240,7 +240,7 @@ def flagged(jobs, store):
     for job in jobs:
         if job.kind in ("feature", "recovery") and store.there(job.key):
             said = store.values(job.key, "flags.json")["summary"]
-            fooled = job.given.get("kind") == "fooled"
+            fooled = job.arguments.get("kind") == "fooled"
             network = store.values(job.key, "evidence.json")["subject"]
             yield {"network": network, "fooled": fooled, **{name: said[name] for name in ("check", "word", "why")}}
 

@@ -10,7 +10,7 @@ import numpy as np
 from lab.registry import summary
 from recipes import studies
 from recipes.galleries import png
-from recipes.jobs import evidence
+from recipes.jobs import load_evidence
 from recipes.report import figures, maps
 from recipes.report.policy import restricted
 from recipes.report.published import comparison
@@ -58,7 +58,7 @@ def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
         families=families,
         matrix=_matrix(families),
         measured=_measured(store, groups),
-        published=comparison(recipe, [evidence(store, job.key) for job in groups["evidence"]]),
+        published=comparison(recipe, [load_evidence(store, job.key) for job in groups["evidence"]]),
         footer=FOOTER,
     )
 
@@ -187,7 +187,9 @@ def _families(store, groups):
     if not groups["judge"]:
         return []
     judged = store.values("verdicts", "verdicts.json")
-    by_method = {(job.key.split("/")[1], job.given["method"]): evidence(store, job.key) for job in groups["evidence"]}
+    by_method = {
+        (job.key.split("/")[1], job.arguments["method"]): load_evidence(store, job.key) for job in groups["evidence"]
+    }
     return [
         {
             "id": name,

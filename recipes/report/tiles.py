@@ -61,7 +61,7 @@ def _entries(store, job, shard, survey, flags):
     arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
     scores = arrays["scores"].reshape(len(arrays["units"]), -1)
     for place, unit in enumerate(arrays["units"]):
-        said = flags.get((job.given["gallery"], about["layer"], int(unit)), [])
+        said = flags.get((job.arguments["gallery"], about["layer"], int(unit)), [])
         yield {
             "id": f"unit-{_id(job)}-{unit}",
             "shard": shard,

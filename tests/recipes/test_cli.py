@@ -71,7 +71,7 @@ def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     whole = jobs._KINDS["maps"]
 
     def breaks(session, store, job):
-        if job.given["method"] == "gradcam":
+        if job.arguments["method"] == "gradcam":
             raise RuntimeError("no room")
         return whole(session, store, job)
 
