@@ -166,7 +166,7 @@ def surveyed(session, layer):
         layer,
         session.recipe.images.fit,
     )
-    named = f"{seen}{examples.KEPT}{COUNT}{provenance.own_source()}"
+    named = f"{seen}{examples.KEPT}{COUNT}{provenance.lab_hash()}"
 
     def make():
         return examples.survey(
@@ -282,7 +282,7 @@ def _parameterization(session, gallery):
     if channels != 3:
         raise Refused(f"A spectrum of images is measured in colours. Received: a network of {channels} channels.")
     measure = functools.partial(spectrum.magnitude, session.natural_images.images, rows, columns)
-    return parameterizations.get("maco")(magnitude=session.once(("spectrum", rows, columns), measure))
+    return parameterizations.get("maco")(magnitude=session.build_once(("spectrum", rows, columns), measure))
 
 
 def _regularizers(network, gallery, layer):

@@ -86,7 +86,7 @@ def _manifest(recipe, session):
     known = {
         "recipe": schema.plain_values(recipe),
         "hashes": session.hashes(),
-        "code": {"lab": provenance.own_source(), **session.sources()},
+        "code": {"lab": provenance.lab_hash(), **session.sources()},
         "versions": provenance.versions(methods),
         "seed": recipe.seed,
     }

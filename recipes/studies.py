@@ -135,7 +135,7 @@ def _under(session, given):
 
 def _fooled(session, number):
     """The fooling circuit of a study, built once in a process."""
-    return session.once(("fooled", number), functools.partial(_build, session, number))
+    return session.build_once(("fooled", number), functools.partial(_build, session, number))
 
 
 def _build(session, number):
@@ -174,7 +174,7 @@ def study(session, store, given):
     network, layer, units = _under(session, given)
     drawn = store.arrays(f"study/{given['study']}/{given['kind']}/pictures", "pictures.npz")["images"]
     if asked.fooled:
-        made = session.once(("survey", given["study"], given["kind"]), lambda: _surveyed(session, network))
+        made = session.build_once(("survey", given["study"], given["kind"]), lambda: _surveyed(session, network))
     else:
         made = surveyed(session, layer)
     settings = {"steps": asked.steps, "parameterization": asked.parameterization, "transforms": asked.transforms}
@@ -254,4 +254,4 @@ def _observer(session, asked):
 
 
 def _loaded(session, name):
-    return session.once(("network", name), lambda: load(name, allow_code=session.allow_code))
+    return session.build_once(("network", name), lambda: load(name, allow_code=session.allow_code))

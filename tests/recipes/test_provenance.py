@@ -38,41 +38,41 @@ def project(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mine.py", "helper.py", "pack/__init__.py", "pack/inner.py", "pack/leaf.py"])
 def test_editing_anything_that_a_method_imports_changes_its_hash(project, name):
-    before = provenance.source("mine")
+    before = provenance.module_hash("mine")
     (project / name).write_text((project / name).read_text() + "# edited\n")
-    assert provenance.source("mine") != before
+    assert provenance.module_hash("mine") != before
 
 
 def test_what_a_method_does_not_import_and_what_is_installed_do_not_count(project):
-    before = provenance.source("mine")
+    before = provenance.module_hash("mine")
     (project / "unrelated.py").write_text("x = 2\n")
-    assert provenance.source("mine") == before
-    assert set(provenance._closure("mine")) == {"mine", "helper", "pack", "pack.inner", "pack.leaf"}
+    assert provenance.module_hash("mine") == before
+    assert set(provenance._imported_files("mine")) == {"mine", "helper", "pack", "pack.inner", "pack.leaf"}
 
 
 def test_a_module_is_imported_anew_where_anything_that_it_imports_was_edited(project):
-    from recipes.session import stranger
+    from recipes.session import external_method
 
     ones = np.ones(3)
-    assert stranger("mine:f")(None, ones, None).sum() == 3
-    first, same = provenance.imported("mine"), sys.modules["mine"]
-    assert stranger("mine:f") is same.f
+    assert external_method("mine:f")(None, ones, None).sum() == 3
+    first, same = provenance.imported_hash("mine"), sys.modules["mine"]
+    assert external_method("mine:f") is same.f
     (project / "helper.py").write_text("SCALE = 7\n")
     (project / "mine.py").write_text((project / "mine.py").read_text().replace("np.abs(x)", "helper.SCALE * x"))
-    assert provenance.imported("mine") == first
-    assert stranger("mine:f")(None, ones, None).sum() == 21 and provenance.imported("mine") != first
+    assert provenance.imported_hash("mine") == first
+    assert external_method("mine:f")(None, ones, None).sum() == 21 and provenance.imported_hash("mine") != first
 
 
 def test_a_module_that_cannot_be_read_is_refused_and_a_script_has_a_source(project, monkeypatch):
     from lab.refusal import Refused
-    from recipes.session import stranger
+    from recipes.session import external_method
 
     (project / "unread.py").write_text("def f(:\n")
     with pytest.raises(Refused, match="SyntaxError"):
-        stranger("unread:f")
+        external_method("unread:f")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(project / "mine.py"), raising=False)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    assert "__main__" in provenance._closure("__main__") and "helper" in provenance._closure("__main__")
+    assert "__main__" in provenance._imported_files("__main__") and "helper" in provenance._imported_files("__main__")
 
 
 def test_the_code_of_a_models_layers_counts(command, project, tmp_path):

@@ -143,7 +143,7 @@ def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
         (["--world", "pach"], "Unknown world.*patch"),
         (["--world", "patch", "--model", "x.keras"], "brings its own.*--model"),
         (["--world", "patch", "--images", "photos"], "brings its own.*--images"),
-        (["--world", "patch", "--target", "3"], "its own target"),
+        (["--world", "patch", "--target", "3"], "cue decides each sample's target"),
         (["--world", "template", "--replicates", "4"], "Replicates are trained"),
         (["--replicates", "3"], "no --world"),
         (["--check", "truth,lables"], "Unknown check.*labels"),
