@@ -235,7 +235,7 @@ def _files(made, found, whole, named):
     }
 
 
-def flagged(jobs, store):
+def list_flags(jobs, store):
     """What every check of pictures said of every network under it: yields dicts of network, fooled, check, word, why."""
     for job in jobs:
         if job.kind in ("feature", "recovery") and store.there(job.key):

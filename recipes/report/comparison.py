@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from lab.maps import pooled
 from lab.refusal import Refused
-from recipes.changes import undamaged
+from recipes.changes import refuse_damaged
 from recipes.galleries import picture_name
 from recipes.report import figures
 from recipes.report.page import template, uri
@@ -21,7 +21,7 @@ from sanity.similarity import measures
 
 def written(first, second, path):
     """Write the page that compares the galleries and maps of two run folders to `path` -> path. Raises Refused where they share none."""
-    with undamaged(f"{first} or {second}"):
+    with refuse_damaged(f"{first} or {second}"):
         rows, maps = _units(first, second), _maps(first, second)
         runs = [json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (first, second)]
         names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]

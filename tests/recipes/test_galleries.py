@@ -161,7 +161,7 @@ def test_features_are_checked_from_the_command_line(command, stripes):
     code, said, _ = command(*words)
     assert code == 0 and "REPORTED" in said and "of the highest natural score" in said
     assert command("check", "--subject", "features", *stripes, "--check", "path")[0] == 2
-    assert "is of maps" in command(*words, "--method", "gradient")[2]
+    assert "is an option of --subject maps" in command(*words, "--method", "gradient")[2]
     assert "add --subject features" in command("check", *stripes, "--layer", "units")[2]
     assert "Unknown feature check" in command(*words[:-1], "pathh")[2]
     code, _, error = command(
@@ -182,13 +182,13 @@ def test_features_are_checked_from_the_command_line(command, stripes):
 def test_a_gate_passes_over_no_path_that_was_not_measured(word, others, message):
     line = {"check": "path", "network": "net", "why": "6 sources of natural images"}
     flags = ({**line, "fooled": False, "word": others}, {**line, "fooled": True, "word": word})
-    done = types.SimpleNamespace(flags=flags, verdicts={})
+    done = types.SimpleNamespace(flags=flags, families={})
     with contextlib.nullcontext() if message is None else pytest.raises(cli.Gated, match=message):
         cli._gate(done, "fail")
     beside = types.SimpleNamespace(
         flags=({**line, "check": "stability", "fooled": False, "word": "NOT FLAGGED"}, *flags)
     )
-    beside.verdicts = {}
+    beside.families = {}
     if others == "NOT MEASURED":
         cli._gate(beside, "fail")
         with pytest.raises(cli.Gated, match="path: NOT MEASURED: 6 sources"):
