@@ -96,8 +96,8 @@ def show_photographs(session, *_):
 def compute_maps(session, _, job):
     """Compute one method's maps of all images.
 
-    A method with random draws gets second maps, under the next seed. Where a method refuses or fails, its words are written
-    in the place of maps.
+    A method with random draws gets second maps, under the next seed. Where a method refuses or fails, its words are
+    written in the place of maps.
     """
     arguments = job.arguments
     subject = session.subject(arguments["question"])
@@ -155,8 +155,8 @@ def _second_maps(session, subject, arguments):
 def measure_agreement(session, store, job):
     """Measure how far the explanations of a run agree, and write tables of them.
 
-    Measured are the rank agreement of every two methods with its null, that of a method's maps under two seeds, and the mean
-    attribution by channel and class.
+    Measured are the rank agreement of every two methods with its null, that of a method's maps under two seeds, and the
+    mean attribution by channel and class.
     """
     outcomes = [_load_outcome(store, key) for key in job.needs if store.there(key)]
     records = [outcome for outcome in outcomes if outcome["arrays"]]

@@ -108,7 +108,7 @@ def _study(number, asked, store, keys):
     checks = [*asked.checks, *(["recovery"] if f"study/{number}/recovery" in keys else [])]
     abouts = {kind: store.values(f"study/{number}/{kind}/pictures", "about.json") for kind in kinds}
     place = asked.layer or "logits"
-    title = f"{place}, {len(asked.units or asked.logits)} units, {asked.pictures} pictures each ({studies.name_of(asked)}, {asked.steps} steps)"
+    title = f"{place}, {len(asked.units or asked.logits)} units, {asked.pictures} pictures each ({studies.visualizer_name(asked)}, {asked.steps} steps)"
     return {
         "title": title,
         "names": [abouts[kind]["network"] for kind in kinds],
@@ -122,7 +122,7 @@ def _study(number, asked, store, keys):
 
 def _study_row(number, check, kinds, store, keys):
     questions = {"recovery": "Templates set by hand are found"}
-    question = questions.get(check) or studies.features.tag(studies.features.get(check), "about")
+    question = questions.get(check) or studies.feature_checks.tag(studies.feature_checks.get(check), "about")
     if check == "recovery":
         cells = [_study_cell(store, f"study/{number}/recovery", keys)] + [None] * (len(kinds) - 1)
     else:
