@@ -43,7 +43,7 @@ class Group(click.Group):
 
     def invoke(self, context):
         """Run the command that was named."""
-        with signals.heard(), _plain_warnings():
+        with signals.handle_signals(), _plain_warnings():
             try:
                 return super().invoke(context)
             except KeyboardInterrupt as error:
@@ -56,7 +56,7 @@ class Group(click.Group):
             except (click.ClickException, click.exceptions.Exit, click.Abort):
                 raise
             except Exception as error:
-                if signals.arrived():
+                if signals.last_signal():
                     _stop("; finished jobs are kept")
                 # Exit code 1 belongs to verdicts: an unexpected error ends with 3, in one line.
                 if os.environ.get("LAB_TRACEBACK"):
@@ -76,7 +76,7 @@ def _current_option(word):
 
 def _stop(state):
     click.echo(f"Stopped{state}.", err=True)
-    sys.exit(STOPPED[signals.arrived() or signal.SIGINT])
+    sys.exit(STOPPED[signals.last_signal() or signal.SIGINT])
 
 
 @contextlib.contextmanager

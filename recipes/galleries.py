@@ -207,9 +207,10 @@ def _thumbnails(natural_images, indices):
 
 
 def _map_images(natural_images, indices, cut):
-    """`cut(image, row, column)` of each image in a table of indices, which is read once: uint8 [rows, columns, side, side, 3]."""
+    """`cut(image, row, column)` of each image in a table of indices: uint8 [rows, columns, side, side, 3]."""
     pictures = np.empty((*indices.shape, THUMBNAIL, THUMBNAIL, 3), "uint8")
     for index in np.unique(indices):
+        # Each image is read once.
         image = natural_images.images[int(index)]
         for row, column in np.argwhere(indices == index):
             pictures[row, column] = cut(image, row, column)

@@ -14,7 +14,7 @@ from recipes.report import figures
 from recipes.report.page import template, uri
 from recipes.report.policy import restricted
 from recipes.report.tiles import jpeg
-from recipes.store import Store, durable
+from recipes.store import Store, write_durably
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
@@ -32,7 +32,7 @@ def written(first, second, path):
     text = restricted(
         template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_natural_images(runs))
     )
-    durable(path, text.encode())
+    write_durably(path, text.encode())
     return path
 
 

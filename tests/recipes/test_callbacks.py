@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import lab
-from recipes.callbacks import AttributionLogger, Gallery, explained, samples
+from recipes.callbacks import AttributionLogger, Gallery, class_objective, split_data
 from tests import networks
 
 
@@ -155,7 +155,7 @@ def test_data_that_is_refused(tmp_path):
 
 def test_a_gallery_notes_the_scores_of_a_dataset(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(4)
-    assert np.array_equal(samples(data)[0], INPUTS)
+    assert np.array_equal(split_data(data)[0], INPUTS)
     gallery = Gallery(tmp_path, None, [0, 2], steps=1, images=data, model_options={"input_range": (-1, 1)})
     model = networks.flat()
     gallery.set_model(model)
@@ -170,6 +170,6 @@ def test_what_a_regression_is_trained_on_are_no_classes():
     inputs = keras.Input((4,))
     network = lab.load(keras.Model(inputs, keras.layers.Dense(1)(inputs)))
     x = np.ones((3, 4), "float32")
-    assert explained(network, x, np.array([[3.7], [-1.0], [0.0]])) == lab.logit(0)
-    assert explained(network, x, np.array([0, 1, 1])) == lab.class_score([0, 1, 1])
-    assert explained(network, x, None) == lab.logit(0)
+    assert class_objective(network, x, np.array([[3.7], [-1.0], [0.0]])) == lab.logit(0)
+    assert class_objective(network, x, np.array([0, 1, 1])) == lab.class_score([0, 1, 1])
+    assert class_objective(network, x, None) == lab.logit(0)

@@ -95,7 +95,7 @@ def test_a_full_disk_costs_no_finished_job(command, quick, monkeypatch):
 
     from recipes import store
 
-    whole, room = store.durable, [12]
+    whole, room = store.write_durably, [12]
 
     def full(path, content):
         room[0] -= 1
@@ -104,7 +104,7 @@ def test_a_full_disk_costs_no_finished_job(command, quick, monkeypatch):
         whole(path, content)
 
     few = ["run", quick, "--set", "check=[]", "--set", "gallery=[]"]
-    monkeypatch.setattr(store, "durable", full)
+    monkeypatch.setattr(store, "write_durably", full)
     code, _, error = command(*few)
     assert code == 3 and "No space left" in error and "Traceback" not in error
     monkeypatch.undo()
