@@ -24,7 +24,7 @@ SIDE = 160
 
 
 class Gallery(keras.callbacks.Callback):
-    """A small gallery at the beginning of training and after every `every` epochs, and its animation when training ends.
+    """A small gallery when training begins and after every `every` epochs, and its animation when training ends.
 
     The weights are read and never changed. A layer or unit that the model lacks is refused when training begins.
 
@@ -96,15 +96,16 @@ class Gallery(keras.callbacks.Callback):
 
 
 class AttributionLogger(keras.callbacks.Callback):
-    """Maps of some samples at the beginning of training and after every `every` epochs, in a folder and for TensorBoard.
+    """Maps of some samples when training begins and after every `every` epochs, in a folder and for TensorBoard.
 
-    Explained is the right class of each sample; of several, the one with the highest output when training begins. Without
-    labels it is the predicted class at that time. What the method cannot do on this model is refused when training begins.
+    Explained is the right class of each sample. Of several it is the one with the highest output when training begins.
+    Without labels it is the class that is predicted at that time.
+    What the method cannot do on this model is refused when training begins.
 
     Args:
         method: a registered name such as "gradcam" or "tf_explain.gradcam", or a callable.
-        data: validation data as `fit` takes it: inputs [n, ...], (inputs, labels), a finite tf.data.Dataset of batches, or a
-            keras PyDataset, with labels or without. Labels are as of `lab.labels.correct_classes`.
+        data: validation data as `fit` takes it: inputs [n, ...], (inputs, labels), a finite tf.data.Dataset of batches,
+            or a keras PyDataset, with labels or without. Labels are as of `lab.labels.correct_classes`.
         every: number of epochs between maps.
         folder: for `epoch-00003.npz` (raw maps, scores), `epoch-00003-00.png` (sample 0) and `maps.csv`.
         tensorboard: a log folder, or None. Nothing has to be installed for it.
@@ -229,8 +230,8 @@ def _concatenate(batches, endless):
 def class_objective(network, inputs, labels):
     """The score of each sample's class.
 
-    The class is the one with the highest output among the right ones, or among all without labels. Of one unit that is no
-    class, as a regression's, the score is the unit's.
+    The class is the one with the highest output among the right ones, or among all without labels.
+    Of one unit that is no class, such as a regression's, the score is the unit's.
 
     Args:
         network: `Network`.

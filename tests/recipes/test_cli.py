@@ -79,10 +79,10 @@ def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     code, said, error = command("run", quick)
     report = pathlib.Path(said.strip().splitlines()[-1])
     assert code == 3 and "explain/gradcam: RuntimeError: no room" in error
-    assert "Not everything was made" in report.read_text() and (report.parent / "failed-explain+gradcam.txt").exists()
+    assert "Some jobs are not done" in report.read_text() and (report.parent / "failed-explain+gradcam.txt").exists()
     monkeypatch.undo()
     code, _, error = command("run", quick)
-    assert code == 0 and "2 jobs to do" in error and "Not everything was made" not in report.read_text()
+    assert code == 0 and "2 jobs to do" in error and "Some jobs are not done" not in report.read_text()
     assert not (report.parent / "failed-explain+gradcam.txt").exists()
     code, _, error = command("run", quick)
     assert code == 0 and "jobs to do" not in error

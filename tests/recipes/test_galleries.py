@@ -297,7 +297,7 @@ def wait(condition, seconds=20):
 
 
 def test_what_stands_in_a_script_cannot_leave_it():
-    assert "</script" not in tiles.as_text({"name": "</script><script>alert(1)"})
+    assert "</script" not in tiles.as_script_json({"name": "</script><script>alert(1)"})
 
 
 def test_a_gallery_grows_with_training(tmp_path):

@@ -105,10 +105,10 @@ def test_signed_maps_diverge_from_zero_and_others_start_there():
     import matplotlib
     import numpy as np
 
-    image, top, signed = figures.coloured(np.array([[-2.0, 0.0], [1.0, 2.0]]))
+    image, top, signed = figures.colour_map(np.array([[-2.0, 0.0], [1.0, 2.0]]))
     middle = np.round(255 * np.array(matplotlib.colormaps[figures.SIGNED](0.5)[:3]))
     assert signed and top == pytest.approx(2, rel=0.02) and np.abs(image[0, 1] - middle).max() <= 2
-    image, _, signed = figures.coloured(np.array([[0.0, 1.0]]))
+    image, _, signed = figures.colour_map(np.array([[0.0, 1.0]]))
     assert not signed and image[0, 0].sum() < 20
 
 
