@@ -91,8 +91,8 @@ def test_the_page_works_offline_in_a_browser(report, browser):
     assert before == "0.75" and over.value_of_css_property("opacity") == "0"
     complaints = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
-    assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    urls = [entry["params"]["request"]["url"] for entry in sent if entry["method"] == "Network.requestWillBeSent"]
+    assert complaints == [] and [url for url in urls if not url.startswith(("file:", "data:"))] == []
 
 
 def test_no_sentence_of_the_page_promises_too_much():

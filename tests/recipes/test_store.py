@@ -89,25 +89,25 @@ def test_a_reader_never_meets_a_gap_while_a_finished_job_is_written_again(store)
 
 
 def test_a_second_process_waits_for_a_run_and_says_who_has_it(tmp_path):
-    held = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open() as store:\n    (store.path / '.part-here').write_text(''); print('open', flush=True); time.sleep(3); assert (store.path / '.part-here').exists(); store.put('a', {'x': b'1'})"
-    first = subprocess.Popen([sys.executable, "-c", held, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    code = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open() as store:\n    (store.path / '.part-here').write_text(''); print('open', flush=True); time.sleep(3); assert (store.path / '.part-here').exists(); store.put('a', {'x': b'1'})"
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "open\n"
-    told, start = [], time.monotonic()
-    with Store(tmp_path, "recipe", "digest").open(wait=told.append) as store:
+    messages, start = [], time.monotonic()
+    with Store(tmp_path, "recipe", "digest").open(wait=messages.append) as store:
         assert store.done("a") and time.monotonic() - start > 1
     assert first.wait() == 0
-    assert len(told) == 1 and f"process {first.pid} on {socket.gethostname()}" in told[0]
+    assert len(messages) == 1 and f"process {first.pid} on {socket.gethostname()}" in messages[0]
 
 
 def test_a_run_whose_process_was_killed_is_free(tmp_path):
-    held = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open():\n    print('open', flush=True); time.sleep(60)"
-    first = subprocess.Popen([sys.executable, "-c", held, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    code = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open():\n    print('open', flush=True); time.sleep(60)"
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "open\n"
     first.kill()
     first.wait()
-    told = []
-    with Store(tmp_path, "recipe", "digest").open(wait=told.append):
-        assert told == []
+    messages = []
+    with Store(tmp_path, "recipe", "digest").open(wait=messages.append):
+        assert messages == []
 
 
 def test_fresh_forgets_what_was_made(tmp_path):
