@@ -28,7 +28,7 @@ def load_families(report):
         )
     with refuse_damaged(path):
         folder = pathlib.Path(report).resolve().parent
-        if not Store(folder.parent.parent, folder.parent.name, folder.name).there("verdicts"):
+        if not Store(folder.parent.parent, folder.parent.name, folder.name).exists("verdicts"):
             raise ValueError("its verdicts differ from their checksum")
         families = json.loads(path.read_text(encoding="utf-8"))
         _rows(families)

@@ -408,21 +408,21 @@ def check(
         question = {"methods": _method_names(method), "target": target, "output": output, "region": region}
         names, settings = _check_names(check_names or "parameters"), {"mode": mode, "seeds": seeds}
         tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
-    world_settings = {
-        "replicates": replicates,
-        "permuted_label_networks": permuted_label_networks,
-        "images": samples,
-    }
+    world_settings = {"replicates": replicates, "permuted_label_networks": permuted_label_networks, "images": samples}
+    tables |= _subject_tables(context, world, world_settings, names, images, levels)
+    _run(context, "check", shared_options, tables, fail_on, baseline)
+
+
+def _subject_tables(context, world, settings, check_names, images, levels):
+    """A recipe's table of a world, or of images. Raises UsageError for options of the other one."""
     if world:
         _refuse_model(context)
-        tables["world"] = _world_table(world, world_settings, names)
-    elif any(value is not None for value in world_settings.values()):
+        return {"world": _world_table(world, settings, check_names)}
+    if any(value is not None for value in settings.values()):
         raise click.UsageError(
             "--replicates, --permuted-label-networks and --samples are options of a world. Received: no --world."
         )
-    elif images or levels:
-        tables["images"] = {"folder": images, "levels": levels}
-    _run(context, "check", shared_options, tables, fail_on, baseline)
+    return {"images": {"folder": images, "levels": levels}} if images or levels else {}
 
 
 def _world_table(name, settings, check_names):
@@ -598,13 +598,9 @@ def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=No
             from lab.environment import tf
 
             tf.config.experimental.enable_op_determinism()
-        result = carry_out(
-            recipe,
-            shared_options["out"],
-            Progress(quiet=shared_options["quiet"] or shared_options["as_json"]),
-            fresh=not shared_options["resume"],
-            allow_code=allow_code,
-        )
+        progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
+        fresh = not shared_options["resume"]
+        result = carry_out(recipe, shared_options["out"], progress, fresh=fresh, allow_code=allow_code)
     changed = None if before is None else changes(before, result.families)
     (_print_json if shared_options["as_json"] else _print_lines)(result, changed)
     if result.failed:

@@ -14,7 +14,7 @@ from lab.explanation import explain
 from lab.maps import pooled
 from lab.refusal import Refused, describe
 from lab.registry import nearest
-from lab.registry import options as known
+from lab.registry import options as known_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
 from recipes.store import encode, pack
@@ -62,10 +62,10 @@ def refuse_unknown_options(table):
 def _map_job(table, method, session, images):
     explainer, options = session.method(method), dict(table.options.get(method, {}))
     refuse_options(explainer, options)
-    if table.layer is not None and "layer" in known(explainer):
+    if table.layer is not None and "layer" in known_options(explainer):
         options.setdefault("layer", table.layer)
     arguments = {"method": method, "question": table.question, "options": options}
-    draws = 2 if "seed" in known(explainer) else 1
+    draws = 2 if "seed" in known_options(explainer) else 1
     cost = images * draws * passes(explainer, options, session.network)
     return Job(f"explain/{slug(method)}", "maps", arguments, passes=cost)
 
@@ -76,8 +76,8 @@ COUNT_OPTIONS = ("samples", "steps", "n_steps", "num_samples", "x_steps")
 
 def passes(explainer, options, network):
     """Rough number of gradients that a method takes of one sample: float."""
-    settings = {**known(explainer), **options}
-    count = next((settings[name] for name in COUNT_OPTIONS if name in known(explainer)), 1)
+    settings = {**known_options(explainer), **options}
+    count = next((settings[name] for name in COUNT_OPTIONS if name in known_options(explainer)), 1)
     if not isinstance(count, (int, float)) or not np.isfinite(count):
         # The method itself will refuse this value.
         return 1
@@ -158,7 +158,7 @@ def measure_agreement(session, store, job):
     Measured are the rank agreement of every two methods with its null, that of a method's maps under two seeds, and the
     mean attribution by channel and class.
     """
-    outcomes = [_load_outcome(store, key) for key in job.needs if store.there(key)]
+    outcomes = [_load_outcome(store, key) for key in job.needs if store.exists(key)]
     records = [outcome for outcome in outcomes if outcome["arrays"]]
     if not records:
         raise Refused(f"Every method was refused or failed. Received: {_first_problem(outcomes)}")
@@ -276,7 +276,7 @@ def _table(rows):
 
 def map_messages(jobs, store):
     """Lines of text on the maps of a run: faults first, then refusals, then maps that look suspicious."""
-    abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.there(job.key)]
+    abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [

@@ -132,7 +132,7 @@ def survey(session, _, job):
     units = np.array(job.arguments["units"])
     layer_survey = load_survey(session, layer)
     top, bottom = layer_survey.top[units, :count], layer_survey.bottom[units, :BOTTOM]
-    strip, strip_scores = (values[units] for values in layer_survey.strip()[:2])
+    strip, strip_scores = (values[units] for values in layer_survey.strip())
     box = examples.field(network, layer)
     arrays = {
         "units": units,
@@ -148,12 +148,16 @@ def survey(session, _, job):
         "layer": layer,
         "count": layer_survey.count,
         "field": box,
-        "top": [[natural_images.names[index] for index in row] for row in top],
-        "bottom": [[natural_images.names[index] for index in row] for row in bottom],
+        "top": _image_names(natural_images, top),
+        "bottom": _image_names(natural_images, bottom),
         "links": _links(network, layer, units) if layer else {},
         "classes": _classes(session, layer, units) if layer and connections else {},
     }
     return {"survey.npz": pack(arrays), "about.json": encode(about)}
+
+
+def _image_names(natural_images, indices):
+    return [[natural_images.names[index] for index in row] for row in indices]
 
 
 def load_survey(session, layer):

@@ -166,7 +166,7 @@ def judge_family(session, store, job):
 
 def _evidence_or_stand_in(store, key, check, method):
     """The evidence of a job, or a stand-in that says why it failed before it measured anything."""
-    if store.there(key):
+    if store.exists(key):
         return load_evidence(store, key)
     gate = Gate("evidence was measured", "fault", f"the job {key} failed")
     return stand_in(check, method, None, gate)
@@ -194,7 +194,9 @@ def refused_measurements(jobs, store):
         list of str, one line a method and check.
     """
     measured = [
-        job for job in jobs if job.kind == "evidence" and not is_judged(job.arguments["check"]) and store.there(job.key)
+        job
+        for job in jobs
+        if job.kind == "evidence" and not is_judged(job.arguments["check"]) and store.exists(job.key)
     ]
     gates = [(job, gate) for job in measured for gate in store.values(job.key, "evidence.json")["gates"]]
     return [

@@ -55,7 +55,7 @@ class Progress:
             self.bar = tqdm(total=len(waiting), unit="job", file=self.stream, dynamic_ncols=True)
 
     @contextlib.contextmanager
-    def doing(self, job):
+    def track(self, job):
         """While open, a job runs. Its time is counted when it ends."""
         start = time.perf_counter()
         if self.bar is not None:

@@ -74,14 +74,14 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
             failed = _do_jobs(jobs, session, store, progress)
             _publish(store, *page(recipe, manifest, jobs, store))
         except KeyboardInterrupt as error:
-            raise Stopped(store.path, sum(store.done(job.key) for job in jobs), len(jobs)) from error
+            raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error
         finally:
             progress.end()
         return _result(jobs, store, failed)
 
 
 def _result(jobs, store, failed):
-    families = store.values("verdicts", "verdicts.json") if store.there("verdicts") else {}
+    families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
     return Run(
         store.path,
         store.path / "index.html",
@@ -121,12 +121,12 @@ def _do_jobs(jobs, session, store, progress):
     progress.begin(waiting, len(jobs) - len(waiting), session)
     failed, seconds = [], {}
     for job in waiting:
-        if store.done(job.key):
+        if store.is_done(job.key):
             # The jobs that it needs were done again, with the same result.
             continue
-        missing = [] if job.gathers else [key for key in job.needs if not store.done(key)]
+        missing = [] if job.gathers else [key for key in job.needs if not store.is_done(key)]
         start = time.perf_counter()
-        with progress.doing(job):
+        with progress.track(job):
             error = f"waits for {missing[0]}, which failed" if missing else _attempt(job, session, store)
         seconds[job.key] = round(time.perf_counter() - start, 3)
         if error:
@@ -140,7 +140,7 @@ def _waiting_jobs(jobs, store):
     """The jobs that are not done, or that need one that is not done: list of `Job`."""
     waiting = {}
     for job in jobs:
-        if not store.done(job.key) or any(need in waiting for need in job.needs):
+        if not store.is_done(job.key) or any(need in waiting for need in job.needs):
             waiting[job.key] = job
     return list(waiting.values())
 

@@ -63,7 +63,7 @@ class Store:
         for path in list(self.path.rglob(".part-*")):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
-    def done(self, key):
+    def is_done(self, key):
         """Whether a job is finished without a fault, its files unchanged and those of the jobs it needs: bool."""
         seal = self._seal(key)
         return (
@@ -72,7 +72,7 @@ class Store:
             and all(self._seal_hash(need) == digest for need, digest in seal["needs"].items())
         )
 
-    def there(self, key):
+    def exists(self, key):
         """Whether a job's files exist and are unchanged, with or without a fault: bool."""
         return self._seal(key) is not None
 

@@ -190,12 +190,7 @@ def load_study(session, store, arguments):
         layer_survey = session.build_once(("survey", number, kind), lambda: _survey(session, network))
     else:
         layer_survey = load_survey(session, layer)
-    settings = {
-        "steps": features.steps,
-        "parameterization": features.parameterization,
-        "transforms": features.transforms,
-    }
-    fit = session.recipe.images.fit
+    settings = {name: getattr(features, name) for name in ("steps", "parameterization", "transforms")}
     return Study(
         network,
         layer,
@@ -205,7 +200,7 @@ def load_study(session, store, arguments):
         visualizer(features),
         images,
         visualizer_name(features),
-        fit,
+        session.recipe.images.fit,
         settings,
     )
 
@@ -267,7 +262,7 @@ def list_flags(jobs, store):
         iterator of dict with network, fooled, check, word and why.
     """
     for job in jobs:
-        if job.kind in ("feature", "recovery") and store.there(job.key):
+        if job.kind in ("feature", "recovery") and store.exists(job.key):
             flag = store.values(job.key, "flags.json")["summary"]
             fooled = job.arguments.get("kind") == "fooled"
             network = store.values(job.key, "evidence.json")["subject"]

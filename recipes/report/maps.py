@@ -22,9 +22,9 @@ def collect_maps(store, done):
         dict, or None where the run has no maps.
     """
     jobs = [job for job in done if job.kind == "maps"]
-    if not jobs or not store.there("photographs"):
+    if not jobs or not store.exists("photographs"):
         return None
-    agreement = store.values("agreement", "agreement.json") if store.there("agreement") else None
+    agreement = store.values("agreement", "agreement.json") if store.exists("agreement") else None
     seeds = agreement["seeds"] if agreement else {}
     abouts = [(job, store.values(job.key, "about.json")) for job in jobs]
     explained = [(job, about) for job, about in abouts if not about["refused"] and not about["fault"]]

@@ -37,7 +37,7 @@ def page(recipe, manifest, jobs, store):
         str of HTML, and an iterator of (name, bytes) of files beside it. Only a gallery of some hundreds of units and
         more has such files, its shards.
     """
-    done = [job for job in jobs if store.there(job.key)]
+    done = [job for job in jobs if store.exists(job.key)]
     study_entries = _studies(recipe, store, done)
     index, inline, shards = tiles(store, done, _flags(recipe, study_entries))
     values = {

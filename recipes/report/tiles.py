@@ -33,7 +33,9 @@ def tiles(store, jobs, flags):
     """
     done = [job for job in jobs if job.kind == "pictures"]
     surveys = Surveys(store, jobs)
-    index = [entry for shard, job in enumerate(done) for entry in _entries(store, job, shard, surveys.of(job), flags)]
+    index = [
+        entry for shard, job in enumerate(done) for entry in _entries(store, job, shard, surveys.survey_of(job), flags)
+    ]
     inline = len(index) <= INLINE
     return index, inline, _shards(store, done, surveys, inline)
 
@@ -57,7 +59,7 @@ class Surveys:
         self.store, self.keys = store, {job.key for job in jobs if job.kind == "survey"}
         self.key, self.survey = None, None
 
-    def of(self, job):
+    def survey_of(self, job):
         """The survey of the units whose pictures a job drew."""
         key = "survey/" + job.key.split("/")[1]
         if key != self.key:
@@ -107,7 +109,7 @@ def _shards(store, done, surveys, inline):
     for number, job in enumerate(done):
         thumbs, more = {}, {}
         arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
-        survey = surveys.of(job)
+        survey = surveys.survey_of(job)
         for place, unit in enumerate(arrays["units"]):
             key = f"unit-{_id(job)}-{unit}"
             thumbs[key] = jpeg(Image.open(store.folder(job.key) / picture_name(unit)), THUMBNAIL)

@@ -37,7 +37,7 @@ def run(monkeypatch, jobs, seconds, session):
     bar, pairs = Progress(stream=stream), []
     bar.begin(jobs, 0, session)
     for place, (job, taken) in enumerate(zip(jobs, seconds), start=1):
-        with bar.doing(job):
+        with bar.track(job):
             clock[0] += taken
         match = re.search(r"about (\d+) min left", stream.getvalue().splitlines()[-1])
         pairs.append((float(match[1]) if match else 0.0, sum(seconds[place:]) / 60))
