@@ -60,11 +60,13 @@ def changes(before, after):
     old, new = _rows(before), _rows(after)
     lines = []
     for key in [*new, *(key for key in old if key not in new)]:
-        was, now = old.get(key), new.get(key)
-        if was is None or now is None:
-            lines.append(f"{' '.join(key)}: {'new' if was is None else 'gone'}, {_words(now or was)}")
-        elif (was["outcome"], was["finding"]) != (now["outcome"], now["finding"]):
-            lines.append(f"{' '.join(key)}: {_words(was)} -> {_words(now)}")
+        old_verdict, new_verdict = old.get(key), new.get(key)
+        if old_verdict is None or new_verdict is None:
+            lines.append(
+                f"{' '.join(key)}: {'new' if old_verdict is None else 'gone'}, {_words(new_verdict or old_verdict)}"
+            )
+        elif (old_verdict["outcome"], old_verdict["finding"]) != (new_verdict["outcome"], new_verdict["finding"]):
+            lines.append(f"{' '.join(key)}: {_words(old_verdict)} -> {_words(new_verdict)}")
     return lines
 
 

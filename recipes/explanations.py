@@ -155,8 +155,8 @@ def _second_maps(session, subject, arguments):
 def measure_agreement(session, store, job):
     """Measure how far the explanations of a run agree, and write tables of them.
 
-    Measured are the rank agreement of every two methods with its null, that of a method's maps under two seeds, and the
-    mean attribution by channel and class.
+    Measured is the rank agreement of every two methods with its null, and that of a method's maps under two seeds.
+    A third table has the mean attribution by channel and class.
     """
     outcomes = [_load_outcome(store, key) for key in job.needs if store.exists(key)]
     records = [outcome for outcome in outcomes if outcome["arrays"]]
