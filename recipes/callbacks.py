@@ -197,7 +197,11 @@ class AttributionLogger(keras.callbacks.Callback):
 
 
 def split_data(data):
-    """Split validation data, as `fit` takes it, into inputs and labels.
+    """Split validation data into inputs and labels.
+
+    Args:
+        data: as `fit` takes it: inputs, (inputs, labels), (inputs, labels, sample weights), a finite tf.data.Dataset of
+            batches, or a keras PyDataset.
 
     Returns:
         inputs, and labels or None.

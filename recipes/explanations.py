@@ -75,7 +75,16 @@ COUNT_OPTIONS = ("samples", "steps", "n_steps", "num_samples", "x_steps")
 
 
 def passes(explainer, options, network):
-    """Rough number of gradients that a method takes of one sample: float."""
+    """Rough number of gradients that a method takes of one sample.
+
+    Args:
+        explainer: the method's function.
+        options: dict of its options.
+        network: `Network`, or None in a world before training.
+
+    Returns:
+        float.
+    """
     settings = {**known_options(explainer), **options}
     count = next((settings[name] for name in COUNT_OPTIONS if name in known_options(explainer)), 1)
     if not isinstance(count, (int, float)) or not np.isfinite(count):

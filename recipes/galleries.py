@@ -35,7 +35,16 @@ COUNT = 20
 
 
 def list_jobs(number, gallery, session):
-    """The jobs of one gallery: for every layer a survey of natural images, and its units in batches."""
+    """The jobs of one gallery: for every layer a survey of natural images, and its units in batches.
+
+    Args:
+        number: of the [[gallery]] table in the recipe.
+        gallery: `schema.Gallery`.
+        session: `Session`.
+
+    Raises:
+        Refused: for a layer, unit, parameterization or transform that does not exist.
+    """
     network = session.network
     canvas(network, gallery.size)
     parameterizations.get(gallery.parameterization)

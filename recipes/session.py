@@ -182,6 +182,11 @@ class Session:
     def prepare_check(self, check, question, settings):
         """What all methods of a check may share, built once: random networks, nulls and rewrites.
 
+        Args:
+            check: name of the check.
+            question: dict as of `schema.TargetTable.question`.
+            settings: options of the check. Those that its preparation takes tell one preparation from another.
+
         Returns:
             dict, keyword arguments of the check.
         """
@@ -197,7 +202,12 @@ class Session:
         return self.build_once((key, str(sorted((question or {}).items(), key=str))), build)
 
     def build_once(self, key, build):
-        """The value of `build()`, kept under a key for all later calls in this process."""
+        """The value of `build()`, kept for all later calls in this process.
+
+        Args:
+            key: hashable; it names the value.
+            build: function without arguments.
+        """
         if key not in self._built:
             self._built[key] = build()
         return self._built[key]

@@ -64,7 +64,10 @@ class Store:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def is_done(self, key):
-        """Whether a job is finished without a fault, its files unchanged and those of the jobs it needs: bool."""
+        """Whether a job is finished without a fault: bool.
+
+        Its files, and those of the jobs that it needs, have to be unchanged since.
+        """
         seal = self._seal(key)
         return (
             seal is not None

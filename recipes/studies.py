@@ -28,7 +28,16 @@ KINDS = ("honest", "fooled")
 
 
 def list_jobs(number, features, session):
-    """The jobs of one study: pictures from every network in it, and every check of these pictures."""
+    """The jobs of one study: pictures from every network in it, and every check of these pictures.
+
+    Args:
+        number: of the [[features]] table in the recipe.
+        features: `schema.Features`.
+        session: `Session`.
+
+    Raises:
+        Refused: for a layer, unit, check or model that does not exist.
+    """
     network = session.network
     units = [network.class_index(name) for name in features.logits] or features.units
     refuse_several_outputs(network, features.layer)
@@ -76,7 +85,12 @@ def _refuse_detector(features, session):
 def detector(features, network):
     """The layer whose means separate natural from synthetic images.
 
-    It is the one of the recipe, or lies at a third of the way to the layer of the units.
+    Args:
+        features: `schema.Features`.
+        network: `Network`.
+
+    Returns:
+        address: the one of the table, or the layer at a third of the way to the layer of the units.
     """
     if features.detector:
         return features.detector
@@ -181,7 +195,13 @@ def _transformed_inputs(network, images, transforms_name):
 
 
 def load_study(session, store, arguments):
-    """The `Study` that the checks of one network's pictures take."""
+    """The `Study` that the checks of one network's pictures take.
+
+    Args:
+        session: `Session`.
+        store: `Store` of the run, with the pictures.
+        arguments: dict with study, kind and units, of a job.
+    """
     features = session.recipe.features[arguments["study"]]
     number, kind = arguments["study"], arguments["kind"]
     network, layer, units = _network_of(session, arguments)

@@ -167,7 +167,16 @@ def _picture(store, path, inline, lossless=False):
 
 
 def jpeg(image, side=None, quality=82):
-    """An image as a JPEG data URI, with opacity laid on grey. The lossless picture is the PNG in the job's folder."""
+    """An image as a JPEG data URI, for the eye. The lossless picture is the PNG in the job's folder.
+
+    Args:
+        image: Pillow image. Opacity is laid on grey.
+        side: largest width in pixels, or None.
+        quality: of JPEG, 1 to 95.
+
+    Returns:
+        str.
+    """
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128, 255)), image)
     image = image.convert("L" if image.mode == "L" else "RGB")
