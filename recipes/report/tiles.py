@@ -171,7 +171,7 @@ def jpeg(image, side=None, quality=82):
 
     Args:
         image: Pillow image. Opacity is laid on grey.
-        side: largest width in pixels, or None.
+        side: width in pixels to which a larger image is reduced, or None.
         quality: of JPEG, 1 to 95.
 
     Returns:
