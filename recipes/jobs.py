@@ -20,7 +20,7 @@ from recipes.junit import junit
 from recipes.store import encode, pack
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.examination import judged, measure, refuse_settings, stand_in
+from sanity.examination import judge_with_controls, measure, refuse_settings, stand_in
 from sanity.statistics import two_way
 
 
@@ -145,7 +145,7 @@ def judge_family(session, store, job):
     families, seed = {}, session.recipe.seed
     for key, check, method in job.given["rows"]:
         families.setdefault(key.split("/")[1], []).append(_measured(store, key, check, method))
-    rulings = {name: judged(family, seed=seed) for name, family in families.items() if _judged(family)}
+    rulings = {name: judge_with_controls(family, seed=seed) for name, family in families.items() if _judged(family)}
     plain = {name: _plain(ruling) for name, ruling in rulings.items()}
     measured = {name: _means(family) for name, family in families.items() if not _judged(family)}
     files = {
@@ -208,12 +208,12 @@ COLUMNS = ["family", "method", "check", "outcome", "finding", "effect", "low", "
 COLUMNS += ["images", "replicates", "networks", "sentence"]
 
 
-def _table(judged):
+def _table(judge_with_controls):
     """Every verdict as a line of CSV: bytes."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
-    for family, verdicts in judged.items():
+    for family, verdicts in judge_with_controls.items():
         rows.writerows(_line(family, each) for each in verdicts)
     return text.getvalue().encode("utf-8", "backslashreplace")
 

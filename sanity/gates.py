@@ -30,11 +30,11 @@ def usable(*groups):
 
 def frozen(subject, bound):
     """Every question of a bound explainer was about the target that was fixed before anything was changed."""
-    others = [(state, goal) for state, goal in bound.asked if goal != subject.objective]
+    others = [(state, goal) for state, goal in bound.calls if goal != subject.objective]
     if others:
         state, goal = others[0]
         return Gate("target frozen", "failed", f"{subject.objective} at first, {goal} on {state}")
-    return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.asked)} questions")
+    return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.calls)} questions")
 
 
 def restored():

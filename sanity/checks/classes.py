@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity import crossing, gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
 from sanity.comparison import named, similar
@@ -41,13 +41,13 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
         bound.pooled_maps(objective=subject.objective.for_classes(each), state=("other class", turn))
         for turn, each in enumerate(drawn)
     ]
-    itself = similar(own, bound.pooled_maps(bound.with_noise(derive_seed(seed, "rounding noise")), state="itself"))
+    itself = similar(own, bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "rounding noise")), state="itself"))
     between = [similar(own, pooled_maps) for pooled_maps in others]
     samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})
     samples |= named("itself", {name: row[None] for name, row in itself.items()})
     samples |= _own_answers(prepared or prepare(subject, seed=seed))
     passed = [enough, gates.competent(subject), gates.usable(own, *others)]
-    maps = {"trained": stacked(own), "other": stacked(others[0])}
+    maps = {"trained": stack_signed(own), "other": stack_signed(others[0])}
     return bound.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
 
 

@@ -31,7 +31,7 @@ def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options)
     bound = BoundExplainer(explainer, subject, seed, options)
     network, goal, count = subject.network, subject.objective, draws if bound.draws else 1
     drawn = [bound.maps(state=("draw", turn)) for turn in range(count)]
-    rise = completeness_target(explainer, network, network.inputs(subject.inputs), goal, bound.chosen)
+    rise = completeness_target(explainer, network, network.inputs(subject.inputs), goal, bound.resolved_options)
     added = np.stack([total(maps) for maps in drawn])
     scale = np.abs(rise).mean()
     samples = {"gap": np.abs(added.mean(axis=0) - rise) / scale, "error": _error(added) / scale}

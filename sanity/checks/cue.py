@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.objectives import logit
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.labels import judge_labels
 from sanity.comparison import across, among, named
@@ -91,7 +91,7 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
         gates.restored(),
     ]
     sizes = {"replicates": len(cued), "networks": len(uncued)}
-    return bound.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
+    return bound.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stack_signed(cued[0])})
 
 
 def _look(bound, weights, state):

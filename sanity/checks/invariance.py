@@ -66,7 +66,7 @@ def _untold(bound, prepared):
 
 def _options(bound, rewrite):
     """What the method may be told about the rewritten network, where its layer is now and where its baselines: list of dicts."""
-    placed, layer = {}, bound.chosen.get("layer")
+    placed, layer = {}, bound.resolved_options.get("layer")
     if rewrite.inside and layer:
         inside = rewrite.inside
         placed["layer"] = inside + layer if isinstance(layer, str) else [inside + each for each in layer]
@@ -88,7 +88,11 @@ def _points(bound):
     """Options of the method that say where its baselines lie, as they will be: dict of name to value."""
     parameters = list(inspect.signature(bound.explainer).parameters.values())[3:]
     defaults = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
-    return {name: bound.chosen.get(name, defaults.get(name)) for name in POINTS if name in {**defaults, **bound.chosen}}
+    return {
+        name: bound.resolved_options.get(name, defaults.get(name))
+        for name in POINTS
+        if name in {**defaults, **bound.resolved_options}
+    }
 
 
 def _movable(value):

@@ -8,7 +8,7 @@ only, and four pairs could never decide.
 import numpy as np
 
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.comparison import across, among, named
 from sanity.evidence import Gate
@@ -50,7 +50,7 @@ def labels(explainer, subject, *, seed, **options):
         gates.frozen(subject, bound),
         gates.restored(),
     )
-    maps = {"trained": stacked(true[0]), "permuted_label_networks": stacked(wrong[0])}
+    maps = {"trained": stack_signed(true[0]), "permuted_label_networks": stack_signed(wrong[0])}
     return bound.evidence("labels", samples, passed, sizes={"networks": len(wrong), "replicates": len(true)}, maps=maps)
 
 

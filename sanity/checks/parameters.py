@@ -14,7 +14,7 @@ import numpy as np
 
 from lab.refusal import Refused
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.comparison import across, among, named, similar
 from sanity.evidence import Gate
@@ -95,7 +95,7 @@ def parameters(
 
     def look(state, inputs=None):
         if smooth:
-            return bound.smoothed(smooth, smooth_noise, inputs, state=state)
+            return bound.smoothed_maps(smooth, smooth_noise, inputs, state=state)
         return bound.pooled_maps(inputs, state=state)
 
     with subject.network.intact():
@@ -114,7 +114,10 @@ def parameters(
         gates.frozen(subject, bound),
         gates.restored(),
     )
-    maps = {"trained": stacked(trained[0]), "random": np.stack([stacked(pooled_maps) for pooled_maps in last])}
+    maps = {
+        "trained": stack_signed(trained[0]),
+        "random": np.stack([stack_signed(pooled_maps) for pooled_maps in last]),
+    }
     return bound.evidence(
         "parameters",
         samples,
@@ -122,7 +125,7 @@ def parameters(
         sizes={"networks": len(runs), "replicates": len(trained), "repeats": REPEATS},
         settings={**asked, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
         stages=_stages(prepared.runs),
-        maps=maps | {"stages": stacked(runs[0][2])},
+        maps=maps | {"stages": stack_signed(runs[0][2])},
     )
 
 
@@ -138,7 +141,7 @@ def _trained(subject, look):
 def _ceiling(bound, look, trained):
     """How alike maps are that ought to be: of replicates, and of one network with itself under noise and another seed."""
     seeds = [derive_seed(bound.seed, "rounding noise", turn) for turn in range(REPEATS)]
-    itself = [similar(trained[0], look(("itself", turn), bound.with_noise(each))) for turn, each in enumerate(seeds)]
+    itself = [similar(trained[0], look(("itself", turn), bound.noisy_inputs(each))) for turn, each in enumerate(seeds)]
     found = named("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
     return found | (named("ceiling", among(trained)) if len(trained) > 1 else {})
 

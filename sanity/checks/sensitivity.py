@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.comparison import named, similar
 from sanity.ruling import MEASURE, About, Ruling, rules
@@ -21,14 +21,14 @@ def sensitivity(explainer, subject, *, seed, noise=0.01, repeats=3, **options):
     bound = BoundExplainer(explainer, subject, seed, options)
     own = bound.pooled_maps()
     with_noise = [
-        bound.pooled_maps(bound.with_noise(derive_seed(seed, "small noise", turn), noise)) for turn in range(repeats)
+        bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "small noise", turn), noise)) for turn in range(repeats)
     ]
     redrawn = [bound.pooled_maps(state=("redrawn", turn)) for turn in range(repeats)] if bound.draws else []
     samples = _stacked("noise", [similar(own, pooled_maps) for pooled_maps in with_noise])
     samples |= _stacked("seed", [similar(own, pooled_maps) for pooled_maps in redrawn])
     passed = [gates.competent(subject), gates.usable(own, *with_noise, *redrawn)]
     settings = {"noise": noise, "repeats": repeats}
-    maps = {"trained": stacked(own), "under noise": stacked(with_noise[0])}
+    maps = {"trained": stack_signed(own), "under noise": stack_signed(with_noise[0])}
     return bound.evidence("sensitivity", samples, passed, sizes={"repeats": repeats}, settings=settings, maps=maps)
 
 

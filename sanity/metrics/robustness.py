@@ -95,7 +95,7 @@ def _moves(bound, maps, seed):
     """Noisy inputs, and the relative change of the map there: list of (inputs, float64 [samples]). The method's own seed stays."""
     found = []
     for turn in range(DRAWS):
-        inputs = bound.with_noise(derive_seed(seed, "robustness noise", turn), NOISE)
+        inputs = bound.noisy_inputs(derive_seed(seed, "robustness noise", turn), NOISE)
         found.append((inputs, _norm(bound.maps(inputs) - maps) / np.maximum(_norm(maps), 1e-300)))
     return found
 

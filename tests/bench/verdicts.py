@@ -10,7 +10,7 @@ from collections import Counter
 from lab.attribution import explainers
 from recipes.cache import Cache
 from sanity.checks import checks, shared
-from sanity.examination import judged, measure
+from sanity.examination import judge_with_controls, measure
 from sanity.subject import planted
 from sanity.worlds import worlds
 from tests.sanity import bank
@@ -75,7 +75,7 @@ def verdicts(name, seed, images, methods, asked):
             measure(check, method, subject, seed=seed, name=label, prepare=lambda common=common: common)[0]
             for label, method in methods.items()
         ]
-        for verdict in judged(family, seed=seed).verdicts:
+        for verdict in judge_with_controls(family, seed=seed).verdicts:
             yield verdict.method, check, verdict.outcome
 
 

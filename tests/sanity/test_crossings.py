@@ -23,7 +23,7 @@ from sanity.class_pairs import class_groups
 from sanity.crossing import crossed, four
 from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
 from sanity.evidence import Evidence
-from sanity.examination import judged, measure
+from sanity.examination import judge_with_controls, measure
 from sanity.questions import other_classes, partners
 from sanity.statistics import rotations, sign_flips
 from sanity.subject import Subject, planted
@@ -87,7 +87,7 @@ def _examined(check, methods, subject, prepared):
         measure(check, method, subject, seed=0, name=name, prepare=lambda: {"prepared": prepared})[0]
         for name, method in methods.items()
     ]
-    return judged(family, seed=0).verdicts
+    return judge_with_controls(family, seed=0).verdicts
 
 
 def of(check, method, subject, **options):

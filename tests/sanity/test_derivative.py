@@ -7,7 +7,7 @@ from scipy import ndimage
 
 import lab
 from lab.environment import tf
-from sanity.examination import examine, judged, measure
+from sanity.examination import examine, judge_with_controls, measure
 from sanity.subject import Subject
 from tests import networks
 
@@ -30,7 +30,7 @@ def subject():
 def verdict(method, subject, **settings):
     evidence, trace = measure("derivative", method, subject, seed=0, settings=settings)
     assert trace is None, trace
-    return judged([evidence], seed=0).verdicts[0]
+    return judge_with_controls([evidence], seed=0).verdicts[0]
 
 
 def other_class(network, inputs, objective):
@@ -169,7 +169,7 @@ def test_the_gradient_of_the_real_network_foretells_on_every_seed(lite0, photos)
     seen = Subject(lite0, inputs, lab.logit(classes), tuple("abc"))
     for seed in range(3):
         evidence, _ = measure("derivative", lab.gradient, seen, seed=seed, settings={"directions": 8})
-        found = judged([evidence], seed=seed).verdicts[0]
+        found = judge_with_controls([evidence], seed=seed).verdicts[0]
         assert found.finding == "FORETELLS" and "fewer than" in found.why, found.sentence
     wrong, _ = measure("derivative", turned(lambda maps: maps[:, :, ::-1]), seen, seed=0, settings={"claimed": "slope"})
-    assert judged([wrong], seed=0).verdicts[0].outcome == "FAIL"
+    assert judge_with_controls([wrong], seed=0).verdicts[0].outcome == "FAIL"

@@ -21,7 +21,7 @@ def masked_subject():
 
 def test_noise_leaves_masked_steps_alone():
     subject = masked_subject()
-    with_noise = BoundExplainer(lab.gradient, subject, 0, {}).with_noise(3, noise=0.5)
+    with_noise = BoundExplainer(lab.gradient, subject, 0, {}).noisy_inputs(3, noise=0.5)
     assert not with_noise[:, 7:].any() and (with_noise[:, :7] != subject.inputs[:, :7]).any()
 
 

@@ -271,7 +271,7 @@ def smooth_mean(on, seed, inputs, turns=5):
 def test_smoothing_averages_over_noisy_inputs(on):
     bound = BoundExplainer(explainers.get("gradient"), on, 0, {})
     mean = smooth_mean(on, derive_seed(0, "own"), on.inputs)
-    for pooled_map, expected in zip(bound.smoothed(5, 0.1), mean):
+    for pooled_map, expected in zip(bound.smoothed_maps(5, 0.1), mean):
         np.testing.assert_allclose(pooled_map.signed, expected.sum(-1), rtol=1e-4, atol=1e-7)
     smooth = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5)
     plain = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2)

@@ -11,7 +11,7 @@ from lab import routines
 from sanity.checks import checks
 from sanity.checks.truth import FOUR, alternating, crossed, four, judge_truth, prepare
 from sanity.evidence import Evidence
-from sanity.examination import judged, measure
+from sanity.examination import judge_with_controls, measure
 from sanity.interventions import occlusion
 from sanity.ruling import Margins
 from sanity.statistics import between_means, role_permutations
@@ -48,7 +48,7 @@ def verdicts(series, prepared):
         measure("truth", method, series, seed=0, name=name, prepare=lambda: {"prepared": prepared})[0]
         for name, method in listed.items()
     ]
-    return dict(zip(listed, judged(family, seed=0).verdicts))
+    return dict(zip(listed, judge_with_controls(family, seed=0).verdicts))
 
 
 def test_networks_differ_in_their_cue_alone(series, prepared):
