@@ -115,7 +115,7 @@ def draw_features(session, _, job):
     }
     if given["kind"] == "fooled":
         made = _fooled(session, given["study"])
-        about |= {"gap": made.gap, "detector": made.detector, "told": made.told, "decoys": made.decoys}
+        about |= {"gap": made.gap, "detector": made.detector, "told": made.detection_rate, "decoys": made.decoys}
     files = {
         f"{named:05d}-{seed}.png": png(each)
         for named, row in zip(given["units"], drawn)
@@ -218,7 +218,7 @@ def measure_recovery(session, _, job):
     """Templates set by hand, drawn by the same visualizer."""
     asked = session.recipe.features[job.given["study"]]
     made = recovery.recovery(visualizer(asked), seed=session.recipe.seed, name=name_of(asked))
-    word, value, why = recovery.judged(made)
+    word, value, why = recovery.judge_recovery(made)
     return _files(made, [], asdict(Flag("recovery", -1, word, value, why)), [])
 
 

@@ -39,7 +39,7 @@ def agreement(named, *, seed, draws=500):
     rank, null = (np.full((len(names), len(names)), np.nan) for _ in range(2))
     for one in range(len(names)):
         for other in range(one + 1):
-            found = _turned(ranks[names[one]], ranks[names[other]])
+            found = _turned_correlations(ranks[names[one]], ranks[names[other]])
             rank[one, other] = rank[other, one] = found[:, 0].mean() if len(found) else np.nan
             null[one, other] = null[other, one] = _percentile(found, draws, rng)
     return Agreement(names, rank, null, side)
@@ -62,7 +62,7 @@ def _ranks(pooled_map, side):
     return None if size == 0 else ranks / size
 
 
-def _turned(first, second):
+def _turned_correlations(first, second):
     """Rank correlation of each image's two maps, the second as it is and in the seven other ways of a square: float [images, 8]."""
     pairs = [(a, b) for a, b in zip(first, second) if a is not None and b is not None]
     return np.array([[np.sum(a * np.rot90(side, turns)) for side in (b, b.T) for turns in range(4)] for a, b in pairs])

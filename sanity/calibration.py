@@ -62,7 +62,7 @@ class Rate:
         return wilson(self.count, self.runs)
 
 
-def pool(subject, methods, *, seed, random=12):
+def build_pool(subject, methods, *, seed, random=12):
     """Maps of every network of a subject's replicates, of networks on permuted labels and of random ones, compared all with all -> `Pool`."""
     runs = randomize(
         subject, stages(subject.network), [derive_seed(seed, "random network", turn) for turn in range(random)]
@@ -74,11 +74,14 @@ def pool(subject, methods, *, seed, random=12):
         for turn, state in enumerate((*subject.replicates, *subject.permuted_label_networks, *drawn)):
             with subject.network.weights(state):
                 pooled_maps.append(bound.pooled_maps(state=("network", turn)))
-        similarity[name] = {MEASURE: _alike(pooled_maps, "unsigned_ranks"), SIGNED: _alike(pooled_maps, "signed_ranks")}
+        similarity[name] = {
+            MEASURE: _pairwise_similarity(pooled_maps, "unsigned_ranks"),
+            SIGNED: _pairwise_similarity(pooled_maps, "signed_ranks"),
+        }
     return Pool(subject, subject.replicates, subject.permuted_label_networks, drawn, similarity)
 
 
-def networks(found, check, first, second, *, runs, size, seed):
+def simulate_networks(found, check, first, second, *, runs, size, seed):
     """Simulated runs of a check between two groups of a pool (the same group twice: nothing to be found), all methods judged together.
 
     -> dict of method to Counter of outcomes, and how often the smallest adjusted p of the family was below alpha.
@@ -93,7 +96,8 @@ def networks(found, check, first, second, *, runs, size, seed):
             rows, others = (rng.choice(found.group(name), size, replace=False) for name in (first, second))
         images = rng.integers(0, len(found.subject.names), len(found.subject.names))
         family = [
-            _evidence(check, name, _between(each, rows, others, images)) for name, each in found.similarity.items()
+            _evidence(check, name, _group_samples(each, rows, others, images))
+            for name, each in found.similarity.items()
         ]
         rulings = rules.get(check)(family, Margins(), run)
         for name, ruling in zip(outcomes, rulings):
@@ -102,7 +106,7 @@ def networks(found, check, first, second, *, runs, size, seed):
     return outcomes, alarms
 
 
-def blind(subject, check, *, runs, size, seed, noise=1.0):
+def simulate_blind(subject, check, *, runs, size, seed, noise=1.0):
     """Simulated runs with an explainer that shows the input's edges under fresh noise, whatever the network: Counter of outcomes."""
     edges = np.stack(
         [
@@ -116,14 +120,14 @@ def blind(subject, check, *, runs, size, seed, noise=1.0):
         rng = np.random.default_rng([seed, run])
         maps = edges + noise * rng.standard_normal((2 * size, *edges.shape))
         both = np.einsum("anp,bnp->abn", *[stats.zscore(stats.rankdata(maps, axis=-1), axis=-1)] * 2) / edges.shape[1]
-        samples = _between(
+        samples = _group_samples(
             {MEASURE: both, SIGNED: both}, np.arange(size), np.arange(size, 2 * size), np.arange(len(edges))
         )
         found[rules.get(check)([_evidence(check, "blind", samples)], Margins(), run)[0].outcome] += 1
     return found
 
 
-def dealt(ranks, oracle, *, runs, size, seed, null=False):
+def simulate_truth(ranks, oracle, *, runs, size, seed, null=False):
     """Simulated runs of truth over networks and images drawn from a pool, all methods judged together: dict of method to Counter.
 
     ranks: dict of method to float64 [networks, 2 cues, samples], oracle: the same of the networks' own answers; the first half of the
@@ -146,7 +150,7 @@ def dealt(ranks, oracle, *, runs, size, seed, null=False):
     return outcomes
 
 
-def resampled(family, *, runs, size, seed):
+def simulate_crossing(family, *, runs, size, seed):
     """Simulated runs of a crossing over images drawn with replacement, all methods judged together: dict of method to Counter.
 
     family: list of `Evidence` of one check, whose samples end in an axis of images. size: images a run.
@@ -173,7 +177,7 @@ def resampled(family, *, runs, size, seed):
     return outcomes
 
 
-def perturbed(prepared, areas, *, runs, seed):
+def simulate_faithfulness(prepared, areas, *, runs, seed):
     """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of findings."""
     findings = Counter()
     for run in range(runs):
@@ -183,14 +187,14 @@ def perturbed(prepared, areas, *, runs, seed):
         images = rng.integers(0, count, count)
         for name in areas:
             for kind, reached in (("", areas[name][draw]), ("oracle ", prepared.oracle[name])):
-                z, above = faithfulness.beside(reached, prepared, name)
+                z, above = faithfulness.advantages_over_controls(reached, prepared, name)
                 samples[f"{kind}z/{name}"], samples[f"{kind}above/{name}"] = z[images], above[images]
         ruling = rules.get("faithfulness")([_evidence("faithfulness", "any", samples)], Margins(), run)[0]
         findings[ruling.finding] += 1
     return findings
 
 
-def another_class(subject, method, *, runs, seed):
+def simulate_classes(subject, method, *, runs, seed):
     """Simulated runs of classes over resampled images, for a registered method: Counter of outcomes."""
     whole = checks.get("classes")(explainers.get(method), subject, seed=seed).samples
     found = Counter()
@@ -206,7 +210,7 @@ def _evidence(check, method, samples, settings=None):
     return Evidence(check, method, "simulated", {}, samples, (), settings=settings or {})
 
 
-def _between(similarity, rows, others, images):
+def _group_samples(similarity, rows, others, images):
     found = {}
     for measure, values in similarity.items():
         for name, (a, b) in {"ceiling": (rows, rows), "between": (rows, others), "random": (others, others)}.items():
@@ -214,7 +218,7 @@ def _between(similarity, rows, others, images):
     return found
 
 
-def _alike(pooled_maps, ranks):
+def _pairwise_similarity(pooled_maps, ranks):
     """Rank correlation of all networks with all: float64 [networks, networks, samples]; on the joint support where maps hold zeros."""
     measure = measures.get(MEASURE if ranks == "unsigned_ranks" else SIGNED)
     count, images = len(pooled_maps), len(pooled_maps[0])

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from sanity.effects import EFFECTS
-from sanity.questions import other_classes, own_classes
+from sanity.questions import other_classes, target_classes
 
 SHOWN = 3
 
@@ -12,7 +12,7 @@ SHOWN = 3
 def class_pairs(subject):
     """The two classes that each sample is crossed by, by name where the network has one for it: list of (own, other)."""
     names = subject.network.names_in(subject.output) or []
-    classes = zip(own_classes(subject).tolist(), other_classes(subject).tolist())
+    classes = zip(target_classes(subject).tolist(), other_classes(subject).tolist())
     return [(_label(names, own), _label(names, other)) for own, other in classes]
 
 
@@ -27,7 +27,7 @@ def class_groups(pairs):
 
 def advice(crossing, evidence, margins):
     """Which pairs of classes the oracle's crossing is largest for, and how to ask about these: str."""
-    pairs = _by_pair(crossing, evidence)
+    pairs = _pair_crossings(crossing, evidence)
     apart = sorted((pair for pair in pairs if pair[1] >= margins.known), key=lambda pair: -pair[1])[:SHOWN]
     if not apart:
         return (
@@ -44,16 +44,16 @@ def advice(crossing, evidence, margins):
     )
 
 
-def _by_pair(crossing, evidence):
+def _pair_crossings(crossing, evidence):
     """The oracle's crossing of every pair of classes: list of (pair, mean, effect, images), of the effect that is larger."""
     values = {name: crossing.statistic(evidence.samples[f"oracle/{name}"]) for name in EFFECTS}
     groups = {}
     for row, pair in enumerate(evidence.settings["class_pairs"]):
         groups.setdefault(tuple(sorted(pair)), []).append(row)
-    return [(pair, *_largest(values, rows), len(rows)) for pair, rows in groups.items()]
+    return [(pair, *_largest_effect(values, rows), len(rows)) for pair, rows in groups.items()]
 
 
-def _largest(values, rows):
+def _largest_effect(values, rows):
     """-> mean, effect; a sample whose crossing is undefined counts as nothing."""
     means = {name: float(np.nan_to_num(numbers[rows]).mean()) for name, numbers in values.items()}
     effect = max(means, key=means.get)

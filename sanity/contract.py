@@ -19,7 +19,7 @@ def violations(explainer, network, inputs, objective, *, seed=0, **options):
     """
     arrays = network.inputs(inputs)
     try:
-        return _broken(explainer, network, arrays, objective, seed, options)
+        return _broken_promises(explainer, network, arrays, objective, seed, options)
     except Refused as error:
         return [f"refused: {error}"]
     except MethodFault as error:
@@ -29,7 +29,7 @@ def violations(explainer, network, inputs, objective, *, seed=0, **options):
         return [f"it raised {describe(error)}"]
 
 
-def _broken(explainer, network, arrays, objective, seed, options):
+def _broken_promises(explainer, network, arrays, objective, seed, options):
     def ask(inputs, goal):
         return attribute(explainer, network, inputs, goal, **resolve_options(explainer, network, seed, options))
 
@@ -41,12 +41,14 @@ def _broken(explainer, network, arrays, objective, seed, options):
         broken.append("maps are finite")
     if not _equal(maps, ask(arrays, objective)):
         broken.append("the same seed gives the same bytes")
-    if not all(_near(_one(maps, index), ask(_one(arrays, index), objective.rows([index]))) for index in (0, -1)):
+    if not all(
+        _near(_one_row(maps, index), ask(_one_row(arrays, index), objective.rows([index]))) for index in (0, -1)
+    ):
         broken.append("an image's map is the same alone as in a batch")
     return broken
 
 
-def _one(arrays, index):
+def _one_row(arrays, index):
     return tf.nest.map_structure(lambda leaf: leaf[index:][:1], arrays)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
-from sanity.effects import agreement, by_cell, effects
+from sanity.effects import agreement, effects, reduce_to_cells
 from sanity.evidence import Gate
 from sanity.gates import MOST_DROPPED
 from sanity.questions import questions
@@ -42,12 +42,12 @@ class Crossing:
     settings: Callable = lambda subject: {}
     advice: Callable | None = None
 
-    def unmet(self, subject):
+    def refuses(self, subject):
         """Whether the subject cannot be asked: bool."""
         return any(gate.status != "passed" for gate in self.conditions(subject))
 
 
-def said(words, unknown):
+def finding_words(words, unknown):
     """What a crossing's findings say: dict of finding to words. words: of passing and failing; unknown: where the oracle does not pass."""
     return {**words, "BARELY": "{why}", "UNDECIDED": "{why}", "ORACLE DOES NOT PASS": unknown + "; {why}"}
 
@@ -57,48 +57,48 @@ def prepare(crossing, subject, *, seed, once=None):
 
     once: as of `sanity.checks.shared`; every crossing of a subject asks the same, so that it is measured once.
     """
-    if crossing.unmet(subject):
+    if crossing.refuses(subject):
         return None
-    make = functools.partial(_answers, subject, seed)
+    make = functools.partial(_own_effects, subject, seed)
     return once("effects", make) if once else make()
 
 
-def _answers(subject, seed):
+def _own_effects(subject, seed):
     return effects(subject, questions(subject), seed=seed)
 
 
 def measure(crossing, explainer, subject, *, seed, prepared, options):
     """`Evidence` of a crossing about one method: `maps/EFFECT`, maps against effects, and `oracle/EFFECT`, the effects' two halves."""
     bound, conditions = BoundExplainer(explainer, subject, seed, options), crossing.conditions(subject)
-    if crossing.unmet(subject):
+    if crossing.refuses(subject):
         return bound.evidence(crossing.check, {}, conditions)
     prepared = prepared or prepare(crossing, subject, seed=seed)
     maps = [bound.maps(objective=question) for question in crossing.questions(subject)]
-    read = cells_of_maps(maps, prepared)
-    samples = {f"maps/{name}": crossing.numbers(read[name], prepared.whole(name), subject) for name in read}
+    read = maps_by_cell(maps, prepared)
+    samples = {f"maps/{name}": crossing.numbers(read[name], prepared.combine(name), subject) for name in read}
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
-    conditions += [gates.usable(*(pooled_maps(values) for values in maps)), differs(read)]
+    conditions += [gates.usable_maps(*(pooled_maps(values) for values in maps)), maps_differ(read)]
     sizes, settings = crossing.sizes(subject), crossing.settings(subject)
     return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
 
 
-def four(maps, evidence):
+def agreement_table(maps, evidence):
     """The four numbers of a crossing: (two maps, two pieces of evidence, each [units, cells]) -> float64 [2 maps, 2 evidence, units]."""
     return np.stack([np.stack([agreement(one, other) for other in evidence]) for one in maps])
 
 
-def crossed(numbers):
+def crossing_contrast(numbers):
     """Diagonal less the rest, so that equal maps give exactly zero: [2, 2, units] -> float64 [units]."""
     return (numbers[0, 0] - numbers[1, 0]) + (numbers[1, 1] - numbers[0, 1])
 
 
-def cells_of_maps(maps, prepared):
+def maps_by_cell(maps, prepared):
     """Each effect's reading of several maps: dict of effect to float64 [maps, samples, cells]."""
-    return {name: np.stack([by_cell(one, prepared.cells, name) for one in maps]) for name in prepared.halves}
+    return {name: np.stack([reduce_to_cells(one, prepared.cells, name) for one in maps]) for name in prepared.halves}
 
 
-def differs(read):
-    """At most a fifth of the maps say the same of every cell, under every effect: `Gate`. read: as of `cells_of_maps`."""
+def maps_differ(read):
+    """At most a fifth of the maps say the same of every cell, under every effect: `Gate`. read: as of `maps_by_cell`."""
     flat = np.all([np.ptp(np.nan_to_num(values), axis=-1) == 0 for values in read.values()], axis=0).mean()
     words = f"{flat:.0%} of maps say the same of every cell"
     return Gate("maps differ between cells", "failed" if flat > MOST_DROPPED else "passed", words)

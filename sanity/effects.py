@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from lab import routines
-from sanity.localisation import relevances, signed
+from sanity.localisation import relevances, signed_relevances
 from sanity.removal import extent, fills, grid
 from sanity.seeds import derive_seed
 
@@ -28,7 +28,7 @@ class Effects:
     cells: np.ndarray
     halves: dict
 
-    def whole(self, name):
+    def combine(self, name):
         """An effect from both halves: float64 [questions, samples, cells]."""
         first, second = self.halves[name]
         return (first + second) / 2 if name == REMOVAL else np.sqrt((first**2 + second**2) / 2)
@@ -43,9 +43,9 @@ def effects(subject, objectives, *, seed):
     cells = cells_of(subject.inputs)
     halves = {
         REMOVAL: np.stack(
-            [_removal(subject, objectives, cells, fill, seed) for fill in FILLS[subject.inputs.ndim == 2]]
+            [_score_falls(subject, objectives, cells, fill, seed) for fill in FILLS[subject.inputs.ndim == 2]]
         ),
-        CHANGE: np.stack([_change(subject, objectives, cells, half, seed) for half in (0, 1)]),
+        CHANGE: np.stack([_noise_responses(subject, objectives, cells, half, seed) for half in (0, 1)]),
     }
     return Effects(cells, halves)
 
@@ -56,13 +56,13 @@ def cells_of(inputs):
     return grid(shape, COLUMNS if inputs.ndim == 2 else SIDES[len(shape)])
 
 
-def by_cell(maps, cells, name):
+def reduce_to_cells(maps, cells, name):
     """What maps say of every cell about an effect: float64 [samples, cells]; nan for a map that is not finite.
 
     removal: the mean of the signed map, channels summed. small change: the root mean square of the map over channels and positions.
     """
     shape = (len(maps), *cells.shape)
-    values = signed(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
+    values = signed_relevances(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
     sizes = np.bincount(cells.ravel())
     means = np.stack([np.bincount(cells.ravel(), row.ravel()) / sizes for row in values])
     return means if name == REMOVAL else np.sqrt(means)
@@ -70,17 +70,17 @@ def by_cell(maps, cells, name):
 
 def agreement(first, second):
     """Spearman rank correlation of rows, mid-ranks for ties: [..., cells] twice -> float64 [...]; nan where a row is constant or not finite."""
-    return (_standardized(first) * _standardized(second)).mean(axis=-1)
+    return (_standardize(first) * _standardize(second)).mean(axis=-1)
 
 
-def _standardized(values):
+def _standardize(values):
     ranks = stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
     size = np.sqrt((ranks**2).mean(axis=-1, keepdims=True))
     usable = (size > 0) & np.isfinite(values).all(axis=-1, keepdims=True)
     return np.where(usable, ranks / np.where(size > 0, size, 1), np.nan)
 
 
-def _removal(subject, objectives, cells, fill, seed):
+def _score_falls(subject, objectives, cells, fill, seed):
     """Fall of every score when a cell is filled: float64 [questions, samples, cells]."""
     draws = DRAWS if fill == "donor" else 1
     falls = []
@@ -88,22 +88,22 @@ def _removal(subject, objectives, cells, fill, seed):
         rng = np.random.default_rng(derive_seed(seed, "donors", draw))
         everywhere = np.ones(subject.inputs.shape[: cells.ndim + 1], bool)
         filled = fills.get(fill)(subject.inputs, everywhere, rng).astype(subject.inputs.dtype)
-        falls.append(-_changes(subject, objectives, cells, filled))
+        falls.append(-_cell_changes(subject, objectives, cells, filled))
     return np.mean(falls, axis=0)
 
 
-def _change(subject, objectives, cells, half, seed):
+def _noise_responses(subject, objectives, cells, half, seed):
     """Root mean square of the change of every score under noise in a cell: float64 [questions, samples, cells]."""
     inputs, axes, squares = subject.inputs, tuple(range(1, subject.inputs.ndim)), []
     spread = inputs.max(axes, keepdims=True) - inputs.min(axes, keepdims=True)
     for draw in range(half, DRAWS, 2):
         rng = np.random.default_rng(derive_seed(seed, "noise in a cell", draw))
         moved = inputs + NOISE * spread * rng.standard_normal(inputs.shape[1:])
-        squares.append(_changes(subject, objectives, cells, moved.astype(inputs.dtype)) ** 2)
+        squares.append(_cell_changes(subject, objectives, cells, moved.astype(inputs.dtype)) ** 2)
     return np.sqrt(np.mean(squares, axis=0))
 
 
-def _changes(subject, objectives, cells, others):
+def _cell_changes(subject, objectives, cells, others):
     """Change of every score when one cell after another is that of other inputs: float64 [questions, samples, cells]."""
     before = scores(subject.network, subject.inputs, objectives)
     changes = []

@@ -10,7 +10,7 @@ ABOVE_CHANCE = 0.1
 FOLLOWS, STAYS = 0.9, 0.85
 
 
-def competent(subject):
+def competence(subject):
     """The network is right more often than chance and a tenth, by the lower bound of its Wilson interval."""
     if subject.correct is None:
         return Gate("network competent", "not measured", "no labels given")
@@ -21,14 +21,14 @@ def competent(subject):
     return Gate("network competent", "passed" if share.low > bar else "failed", words)
 
 
-def usable(*groups):
+def usable_maps(*groups):
     """At most a fifth of the maps are not finite, all zero or constant. groups: lists of pooled maps, None where unusable."""
     dropped = float(np.mean([pooled_map is None for pooled_maps in groups for pooled_map in pooled_maps]))
     words = f"{dropped:.0%} of maps not finite, all zero or constant"
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
 
 
-def frozen(subject, bound):
+def frozen_target(subject, bound):
     """Every question of a bound explainer was about the target that was fixed before anything was changed."""
     others = [(state, goal) for state, goal in bound.calls if goal != subject.objective]
     if others:
@@ -37,19 +37,19 @@ def frozen(subject, bound):
     return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.calls)} questions")
 
 
-def restored():
+def restored_weights():
     """Said after `Network.intact` has verified it; it raises otherwise."""
     return Gate("weights restored", "passed", "hash equal before and after")
 
 
-def planted(subject):
+def planted_truth(subject):
     """The network is proven, by swaps, to use what was planted and to leave alone what was not."""
     if subject.truth is None:
         return Gate("truth planted", "not applicable", "these data hold no planted truth")
-    return proven(subject.truth.proof)
+    return proven_use(subject.truth.proof)
 
 
-def proven(proof):
+def proven_use(proof):
     """What `sanity.worlds.world.uses` says of a network: `Gate`."""
     stays = {name: value for name, value in proof.items() if name.startswith("unchanged/")}
     held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in stays.values())
@@ -59,7 +59,7 @@ def proven(proof):
     return Gate("network uses the plant", "passed" if held else "failed", f"{seen}; needed: {FOLLOWS} and {STAYS}")
 
 
-def several(name, states, fewest=3):
+def enough_networks(name, states, fewest=3):
     """There are enough networks of a kind for a test among them."""
     words = f"{len(states)} {name}; needed: {fewest}"
     return Gate(f"enough {name}", "passed" if len(states) >= fewest else "not applicable", words)

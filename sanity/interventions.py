@@ -16,7 +16,7 @@ def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
     """
     shape = (len(subject.inputs), *extent(subject.inputs))
     share = 0 if subject.inputs.ndim == 2 else share
-    before = removal.untouched(subject)
+    before = removal.original_scores(subject)
     total, count = np.zeros(shape), np.zeros(shape[1:])
     for window in _windows(shape[1:], share, overlap):
         removed = np.zeros(shape, bool)

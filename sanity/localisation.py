@@ -61,10 +61,10 @@ def attribution_localisation(relevance, mask):
 
 def relevances(maps, shape):
     """Absolute maps in the shape of masks: channels pooled by L2, maps of another resolution resized: float64 [samples, ...]."""
-    return np.abs(signed(maps, shape, "l2"))
+    return np.abs(signed_relevances(maps, shape, "l2"))
 
 
-def signed(maps, shape, pooling="total"):
+def signed_relevances(maps, shape, pooling="total"):
     """Maps in the shape of masks, [samples, ...] without channels: float64."""
     leaf = tf.nest.flatten(maps)[0]
     if leaf.ndim == len(shape) + 1:

@@ -4,16 +4,16 @@ import numpy as np
 
 from sanity.controls import families
 from sanity.ruling import MEASURE, Ruling
-from sanity.statistics import Interval, between_groups, max_t, pairs, two_way
+from sanity.statistics import Interval, between_groups, max_t, over_pairs, two_way
 
 
 def intervals(samples, measure, seed):
     """-> between, ceiling, random-random, and random-random less the ceiling; each `Interval`."""
     between, random = samples[f"between/{measure}"], samples[f"random/{measure}"]
-    effect, null = two_way(between, seed=seed), pairs(random, seed=seed)
+    effect, null = two_way(between, seed=seed), over_pairs(random, seed=seed)
     if f"ceiling/{measure}" in samples:
         ceiling = samples[f"ceiling/{measure}"]
-        return effect, pairs(ceiling, seed=seed), null, between_groups(random, ceiling, seed=seed)
+        return effect, over_pairs(ceiling, seed=seed), null, between_groups(random, ceiling, seed=seed)
     ceiling = two_way(samples[f"itself/{measure}"], seed=seed)
     # Of one network there are no pairs to resample beside the random ones': the bounds are compared as they stand.
     apart = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
@@ -34,12 +34,12 @@ def adjusted_p(family):
 def _matrix(samples):
     """Similarity of all networks, trained ones first, mean over samples: float64 [networks, networks]."""
     ceiling, between, random = (
-        np.nan_to_num(_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random")
+        np.nan_to_num(_mean_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random")
     )
     return np.block([[ceiling, between], [between.T, random]])
 
 
-def _over_images(values):
+def _mean_over_images(values):
     finite = np.isfinite(values)
     return np.where(finite, values, 0).sum(-1) / np.maximum(finite.sum(-1), 1)
 

@@ -8,18 +8,18 @@ from sanity.evidence import Gate
 
 def class_scores(subject):
     """Every class's score of the asked output, mean over positions, two columns for one unit: float64 [samples, classes]."""
-    values = routines.outputs(subject.network, subject.inputs)[_output(subject)]
+    values = routines.outputs(subject.network, subject.inputs)[_output_name(subject)]
     values = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1)
     return np.concatenate([-values, values], axis=1) if values.shape[1] == 1 else values
 
 
-def _output(subject):
+def _output_name(subject):
     """The output that is asked, by name."""
     where = subject.objective.terms[0][1].where
     return subject.network.output_name(where if where in subject.network.outputs else subject.output)
 
 
-def own_classes(subject):
+def target_classes(subject):
     """The class that each sample is asked about: int [samples]."""
     return np.broadcast_to(subject.objective.numbers(len(subject.names))[0][0], len(subject.names))
 
@@ -30,9 +30,9 @@ def partners(subject):
     Two by two in order where these are asked about different classes; the others among themselves, of different classes as far as
     there are any, so that images sorted by class have partners of another class too.
     """
-    own, rows = own_classes(subject), np.arange(len(subject.names))
+    own, rows = target_classes(subject), np.arange(len(subject.names))
     mates = np.where(rows ^ 1 < len(rows), rows ^ 1, -1)
-    alike = rows[~differ(own, mates)]
+    alike = rows[~classes_differ(own, mates)]
     mates[alike] = -1
     alike = alike[np.argsort(own[alike], kind="stable")]
     half = len(alike) // 2
@@ -43,12 +43,12 @@ def partners(subject):
 
 def other_classes(subject):
     """Another class for each sample: its partner's, or where that is the same, the highest of its other ones: int [samples]."""
-    own, mates, values = own_classes(subject), partners(subject), class_scores(subject).copy()
+    own, mates, values = target_classes(subject), partners(subject), class_scores(subject).copy()
     values[np.arange(len(own)), own] = -np.inf
-    return np.where(differ(own, mates), own[mates], values.argmax(axis=1))
+    return np.where(classes_differ(own, mates), own[mates], values.argmax(axis=1))
 
 
-def differ(own, mates):
+def classes_differ(own, mates):
     """Whether partners are asked about different classes: bool [samples]."""
     return (mates >= 0) & (own[mates] != own)
 
@@ -56,7 +56,7 @@ def differ(own, mates):
 def other_question(subject, classes):
     """The subject's question about other classes; of one unit that tells two classes apart, the same with the sign turned: `Objective`."""
     ((_, term),) = subject.objective.terms
-    shape = subject.network.outputs[_output(subject)]
+    shape = subject.network.outputs[_output_name(subject)]
     if (len(shape) < 2 or shape[-1] == 1) and term.kind != "class_score":
         return -subject.objective
     return subject.objective.for_classes([int(index) for index in classes])

@@ -51,8 +51,8 @@ class Stage:
 
 def layers_in_order(network):
     """Paths of the layers that hold weights of their own, in the order in which the network runs them: list of str."""
-    paths = [layer.path for layer in network.layers() if _own(network, layer.path)]
-    return paths if not _own(network, "") else [*paths, ""]
+    paths = [layer.path for layer in network.layers() if _own_variables(network, layer.path)]
+    return paths if not _own_variables(network, "") else [*paths, ""]
 
 
 def blocks(network, unit="block"):
@@ -61,7 +61,7 @@ def blocks(network, unit="block"):
         raise Refused(f"A cascade goes by 'block' or by 'layer'. Received: {unit!r}.")
     grouped = {}
     for path in layers_in_order(network):
-        grouped.setdefault(_block(path) if unit == "block" else path, []).append(path)
+        grouped.setdefault(_block_name(path) if unit == "block" else path, []).append(path)
     return list(grouped.items())
 
 
@@ -88,7 +88,7 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
     Each tensor is drawn once per seed and stays what it is. statistics: "estimate" those of BatchNormalization again on the
     subject's inputs (at most 16), so that signals neither die nor explode, or leave them "reset".
     """
-    network, some = subject.network, _first(subject.inputs, STATISTICS_IMAGES)
+    network, some = subject.network, _first_rows(subject.inputs, STATISTICS_IMAGES)
     labels = None if subject.labels is None else subject.labels[:STATISTICS_IMAGES]
     before = _probabilities(routines.batch_statistics(network, some, ())[1])
     whole = draw(network, steps[-1][1], seeds, way)
@@ -96,7 +96,9 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
 
     def stage(name, drawn, change):
         state, ways, logits = reestimate_batchnorm(network, drawn, some, statistics)
-        return Stage(name, state, _done(network, state, ways, change, (before, _probabilities(logits)), labels))
+        return Stage(
+            name, state, _summarize_stage(network, state, ways, change, (before, _probabilities(logits)), labels)
+        )
 
     return [[stage(name, each.part(paths), change) for name, paths in steps] for each, change in zip(whole, moved)]
 
@@ -115,7 +117,7 @@ def draw(network, paths, seeds, way="own"):
 def changes(network, state):
     """How far each variable is from the network's own: dict of name to relative L2 norm of the difference."""
     own = network.state(state)
-    return {name: _relative(own[name], value) for name, value in state.items()}
+    return {name: _relative_change(own[name], value) for name, value in state.items()}
 
 
 def reestimate_batchnorm(network, drawn, inputs, statistics):
@@ -131,7 +133,7 @@ def reestimate_batchnorm(network, drawn, inputs, statistics):
     return state, ways, logits
 
 
-def _done(network, state, ways, moved, outputs, labels):
+def _summarize_stage(network, state, ways, moved, outputs, labels):
     """Evidence that a step took: share of the parameters, ways, tensors that stayed as they were, and what became of the outputs."""
     listed, (before, after) = list(ways.values()), outputs
     total = sum(int(np.prod(variable.shape)) for variable in network.variables.values())
@@ -157,20 +159,20 @@ def _probabilities(logits):
     return special.softmax(logits.astype("float64"), axis=1)
 
 
-def _first(inputs, count):
+def _first_rows(inputs, count):
     return tf.nest.map_structure(lambda leaf: leaf[:count], inputs)
 
 
 @initializations.register
 def own(network, path, seeds):
     """Each weight by its layer's own initializer, re-seeded; shuffled where the initializer cannot be known."""
-    held = _own(network, path)
+    held = _own_variables(network, path)
     found = _initializers(network.tree[path])
     if found is None or len(found) != len(held):
         return permutation(network, path, seeds)
     return [
         {
-            name: _drawn(initializer, variable, derive_seed(seed, path, position))
+            name: _draw_value(initializer, variable, derive_seed(seed, path, position))
             for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))
         }
         for seed in seeds
@@ -184,7 +186,7 @@ def normal(network, path, seeds):
     def redraw(rng, trained):
         return rng.normal(trained.mean(), trained.std(), trained.shape)
 
-    return [_each(network, path, seed, redraw, "redrawn") for seed in seeds]
+    return [_redraw_variables(network, path, seed, redraw, "redrawn") for seed in seeds]
 
 
 @initializations.register
@@ -194,21 +196,21 @@ def permutation(network, path, seeds):
     def shuffle(rng, trained):
         return rng.permutation(trained.ravel()).reshape(trained.shape)
 
-    return [_each(network, path, seed, shuffle, "permuted") for seed in seeds]
+    return [_redraw_variables(network, path, seed, shuffle, "permuted") for seed in seeds]
 
 
-def _each(network, path, seed, redraw, way):
+def _redraw_variables(network, path, seed, redraw, way):
     """Every variable of a layer by `redraw(rng, trained values)`; one whose values are all equal counts as reset."""
     found = {}
-    for position, (name, variable) in enumerate(_own(network, path).items()):
+    for position, (name, variable) in enumerate(_own_variables(network, path).items()):
         trained = variable.numpy()
         constant = (trained == trained.flat[0]).all()
         value = redraw(np.random.default_rng(derive_seed(seed, path, position)), trained)
-        found[name] = (_like(variable, value), "reset" if constant else way)
+        found[name] = (_cast_like(variable, value), "reset" if constant else way)
     return found
 
 
-def _own(network, path):
+def _own_variables(network, path):
     return variables({path: network.tree[path]})
 
 
@@ -237,27 +239,27 @@ def _initializers(layer):
     return None if None in found else found
 
 
-def _drawn(initializer, variable, seed):
+def _draw_value(initializer, variable, seed):
     """-> the new value, and whether it was drawn or reset to a constant."""
     if isinstance(initializer, keras.initializers.Initializer):
         config = initializer.get_config()
         if "seed" in config:
             initializer = type(initializer).from_config({**config, "seed": seed})
-    value = _like(variable, keras.ops.convert_to_numpy(initializer(tuple(variable.shape), dtype="float32")))
+    value = _cast_like(variable, keras.ops.convert_to_numpy(initializer(tuple(variable.shape), dtype="float32")))
     return value, "reset" if value.size < 2 or (value == value.flat[0]).all() else "redrawn"
 
 
-def _like(variable, value):
+def _cast_like(variable, value):
     return np.asarray(value).astype(keras.backend.standardize_dtype(variable.dtype))
 
 
-def _block(path):
+def _block_name(path):
     """What layers of one block have in common: their path up to a numbered block, or the path without its last word."""
     numbered = re.match(r"(.*?(?:block|stage|layer|mixed)_?\d+[a-z]?(?:_block\d+)?)(?=_|/|$)", path)
     return numbered.group(1) if numbered else re.sub(r"[_/](conv|bn|norm|dense|depthwise)\d*$", "", path)
 
 
-def _relative(before, after):
+def _relative_change(before, after):
     size = float(np.linalg.norm(before.astype("float64")))
     change = float(np.linalg.norm(after.astype("float64") - before.astype("float64")))
     return change / size if size else (0.0 if change == 0 else float("inf"))

@@ -84,7 +84,7 @@ def ssim(a, b):
     """Structural similarity of absolute values (Wang, Bovik, Sheikh, Simoncelli 2004, https://doi.org/10.1109/TIP.2003.819861), each clipped at its 99th
     percentile and scaled to 0..1; Gaussian window of 1.5 pixels. nan for maps smaller than the window.
     """
-    first, second = _scaled(a.unsigned), _scaled(b.unsigned)
+    first, second = _scale(a.unsigned), _scale(b.unsigned)
     if min(a.unsigned.shape) < 11 or first is None or second is None:
         return float("nan")
     return float(
@@ -118,7 +118,7 @@ def _correlation(a, b):
     return float("nan") if a is None or b is None else float(np.clip(a @ b, -1, 1))
 
 
-def _scaled(a):
+def _scale(a):
     """Clipped at the 99th percentile, 0..1; None for a map that is constant, or all zero but for its last hundredth."""
     top = np.percentile(a, 99)
     return np.clip(a.astype("float64") / top, 0, 1) if top > 0 and a.min() < a.max() else None

@@ -25,7 +25,7 @@ class Interval:
         return f"{self.mean:.2f}" if np.isnan(self.low) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def unmeasured(mean=float("nan")):
+def without_interval(mean=float("nan")):
     """A mean that allows no interval: `Interval` with undefined bounds."""
     return Interval(float(mean), float("nan"), float("nan"))
 
@@ -33,7 +33,7 @@ def unmeasured(mean=float("nan")):
 def two_way(values, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean of values [networks, ..., images] when every axis is resampled with replacement; nan is left out."""
     values = np.asarray(values, "float64")
-    return _interval(*_means(values, _counts(values.shape, seed, draws)), level)
+    return _interval(*_mean_and_resamples(values, _draw_counts(values.shape, seed, draws)), level)
 
 
 def over_units(values, *, level=0.95):
@@ -44,7 +44,7 @@ def over_units(values, *, level=0.95):
     values = np.asarray(values, "float64")
     values = values[np.isfinite(values)]
     if len(values) < FEWEST:
-        return unmeasured(values.mean() if len(values) else float("nan"))
+        return without_interval(values.mean() if len(values) else float("nan"))
     mean, half = values.mean(), stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return Interval(float(mean), float(mean - half), float(mean + half))
 
@@ -67,26 +67,30 @@ def jackknife(values, replicates, freedom, *, level=0.95):
     return np.stack([values, values - half, values + half])
 
 
-def pairs(values, *, seed, draws=DRAWS, level=0.95):
+def over_pairs(values, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs of networks: values [networks, networks, images], symmetric, the diagonal unused.
 
     A resample that draws a network twice leaves out the pair of the network with itself.
     """
-    own, images = _counts(np.shape(values)[1:], seed, draws)
-    return _interval(*_means(_apart(values), [own, own, images]), level)
+    own, images = _draw_counts(np.shape(values)[1:], seed, draws)
+    return _interval(*_mean_and_resamples(_without_diagonal(values), [own, own, images]), level)
 
 
 def between_groups(first, second, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs of one group minus that over pairs of another: both [networks, networks, images], images shared."""
-    own, other, images = _counts((len(first), len(second), np.shape(first)[-1]), seed, draws)
-    return _difference(_means(_apart(first), [own, own, images]), _means(_apart(second), [other, other, images]), level)
+    own, other, images = _draw_counts((len(first), len(second), np.shape(first)[-1]), seed, draws)
+    return _difference(
+        _mean_and_resamples(_without_diagonal(first), [own, own, images]),
+        _mean_and_resamples(_without_diagonal(second), [other, other, images]),
+        level,
+    )
 
 
 def within_less_across(within, across, *, seed, draws=DRAWS, level=0.95):
     """Interval of the mean over pairs `within` [networks, networks, images] minus `across` [networks, others, images], its networks the same."""
-    own, other, images = _counts(np.shape(across), seed, draws)
-    across = _means(np.asarray(across, "float64"), [own, other, images])
-    return _difference(_means(_apart(within), [own, own, images]), across, level)
+    own, other, images = _draw_counts(np.shape(across), seed, draws)
+    across = _mean_and_resamples(np.asarray(across, "float64"), [own, other, images])
+    return _difference(_mean_and_resamples(_without_diagonal(within), [own, own, images]), across, level)
 
 
 def separations(similarity, size):
@@ -192,7 +196,7 @@ def between_means(first, second, *, level=0.95):
     """
     difference, sizes = float(np.mean(first) - np.mean(second)), np.array([len(first), len(second)])
     if sizes.sum() < FEWEST or sizes.min() < 2:
-        return unmeasured(difference)
+        return without_interval(difference)
     # By hand: scipy's test warns where a group hardly differs within itself.
     errors = np.array([np.var(group, ddof=1) for group in (first, second)]) / sizes
     if not errors.any():
@@ -244,22 +248,22 @@ def krippendorff(ratings):
     return float(1 - observed / expected) if expected else float("nan")
 
 
-def _counts(sizes, seed, draws):
+def _draw_counts(sizes, seed, draws):
     """How often each row of each axis is drawn: list of float64 [draws, size]."""
     rng = np.random.default_rng(seed)
     return [rng.multinomial(size, np.full(size, 1 / size), draws).astype("float64") for size in sizes]
 
 
-def _means(values, counts):
+def _mean_and_resamples(values, counts):
     """Mean of the finite values, and its resamples by row counts: float, float64 [draws]; nan where nothing is left."""
     finite = np.isfinite(values)
     filled = np.where(finite, values, 0.0)
     mean = filled.sum() / finite.sum() if finite.any() else np.nan
-    total, number = _contracted(filled, counts), _contracted(finite.astype("float64"), counts)
+    total, number = _weighted_sums(filled, counts), _weighted_sums(finite.astype("float64"), counts)
     return float(mean), np.where(number > 0, total / np.maximum(number, 1e-300), np.nan)
 
 
-def _contracted(values, counts):
+def _weighted_sums(values, counts):
     """Sum over all axes of values times the product of their counts: float64 [draws]."""
     found = np.einsum("da,a...->d...", counts[0], values)
     for count in counts[1:]:
@@ -267,7 +271,7 @@ def _contracted(values, counts):
     return found
 
 
-def _apart(values):
+def _without_diagonal(values):
     """Pairs of networks with themselves taken out."""
     values = np.array(values, "float64")
     values[np.eye(len(values), dtype=bool)] = np.nan

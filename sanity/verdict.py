@@ -67,13 +67,13 @@ def judge(family, *, margins=Margins(), seed=0):
     sound = [evidence for evidence in family if not evidence.failed]
     ruled = dict(zip(map(id, sound), rule(sound, margins, seed))) if sound else {}
     about = rules.tag(rule, "about")
-    rulings = [ruled.get(id(evidence)) or _refused(evidence) for evidence in family]
+    rulings = [ruled.get(id(evidence)) or _gate_ruling(evidence) for evidence in family]
     if about.sampled:
-        rulings = [_of_enough(ruling, evidence, margins) for ruling, evidence in zip(rulings, family)]
+        rulings = [_limit_small_samples(ruling, evidence, margins) for ruling, evidence in zip(rulings, family)]
     return [_verdict(evidence, ruling, about) for evidence, ruling in zip(family, rulings)]
 
 
-def _of_enough(ruling, evidence, margins):
+def _limit_small_samples(ruling, evidence, margins):
     """The ruling, but no PASS from a handful of images."""
     few = evidence.sizes.get("images", margins.images) < margins.images
     if ruling.outcome != "PASS" or not few:
@@ -82,7 +82,7 @@ def _of_enough(ruling, evidence, margins):
     return replace(ruling, outcome="INCONCLUSIVE", why=why)
 
 
-def _refused(evidence):
+def _gate_ruling(evidence):
     gate = evidence.failed[0]
     finding = {"not applicable": "NOT APPLICABLE", "fault": "FAULT"}.get(gate.status, "GATE FAILED")
     return Ruling("INVALID", finding, why=f"gate {gate.status}: {gate.name} ({gate.words})")

@@ -15,7 +15,7 @@ from recipes.report import figures, maps
 from recipes.report.policy import restricted
 from recipes.report.published import comparison
 from recipes.report.tiles import as_text, tiles
-from sanity.checks.truth import FOUR, four
+from sanity.checks.truth import FOUR, mean_ranks
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
 from sanity.statistics import two_way
@@ -262,7 +262,7 @@ def _crossing(evidence, verdict):
     if "rank" in evidence.samples:
         networks = [
             (name, values[np.isfinite(values)])
-            for name, values in zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
+            for name, values in zip(FOUR, mean_ranks(evidence.samples["rank"]).reshape(4, -1))
         ]
         return figures.spans(
             [(name, values.mean(), values.min(), values.max()) for name, values in networks if values.size]

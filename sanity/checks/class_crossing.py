@@ -9,19 +9,19 @@ import numpy as np
 from sanity import crossing, oracle
 from sanity.checks import checks
 from sanity.class_pairs import advice, class_groups, class_pairs
-from sanity.crossing import Crossing, crossed, four
+from sanity.crossing import Crossing, agreement_table, crossing_contrast
 from sanity.questions import conditions, questions, two_classes
 from sanity.ruling import About, rules
 from sanity.statistics import FEWEST, sign_flips
 
 
-def flips(numbers, settings, seed):
+def flip_p(numbers, settings, seed):
     """p of crossings [2, 2, images] of a family, adjusted, the larger of two tests: float64 [members].
 
     Images are the one unit, groups of classes that share none the other, where there are six or more: a map of the class that never
     looks at the network goes with the evidence of some classes by luck, in all of their images alike.
     """
-    values = np.stack([crossed(one) for one in numbers])
+    values = np.stack([crossing_contrast(one) for one in numbers])
     by_image, groups = sign_flips(values, seed=seed), class_groups(settings.get("class_pairs") or [(0, 1)])
     if groups.max() + 1 < FEWEST:
         return by_image
@@ -33,9 +33,9 @@ CLASSES = Crossing(
     "class_crossing",
     conditions=lambda subject: [*conditions(subject), two_classes(subject)],
     questions=questions,
-    numbers=lambda maps, evidence, subject: four(maps, evidence),
-    statistic=crossed,
-    test=flips,
+    numbers=lambda maps, evidence, subject: agreement_table(maps, evidence),
+    statistic=crossing_contrast,
+    test=flip_p,
     passed="CLASS-SPECIFIC",
     failed="NOT CLASS-SPECIFIC",
     counted={"images": "images", "groups": "groups of classes"},
@@ -65,7 +65,7 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
     about=About(
         "Shows the class asked for",
         "crossing",
-        crossing.said(
+        crossing.finding_words(
             {
                 CLASSES.passed: "the map for a class agrees with the evidence for that class more than with another's, {why}",
                 CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's; {why}",
@@ -80,4 +80,4 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
 )
 def judge_class_crossing(family, margins, seed):
     """Sign flips of images, max-T over methods and effects."""
-    return oracle.ruled(CLASSES, family, margins, seed)
+    return oracle.judge_crossing(CLASSES, family, margins, seed)

@@ -6,7 +6,7 @@ from sanity import crossing, gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
-from sanity.comparison import named, similar
+from sanity.comparison import prefix_keys, similarities
 from sanity.effects import EFFECTS, REMOVAL, agreement
 from sanity.evidence import Gate
 from sanity.network_groups import no_signal
@@ -32,41 +32,43 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
     are, and one answer measured twice.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
-    enough = _enough(subject)
+    enough = _classes_gate(subject)
     if enough.status != "passed":
         return bound.evidence("classes", {}, [enough])
     own = bound.pooled_maps()
-    drawn = _others(subject, seed, draws)
+    drawn = _draw_other_classes(subject, seed, draws)
     others = [
         bound.pooled_maps(objective=subject.objective.for_classes(each), state=("other class", turn))
         for turn, each in enumerate(drawn)
     ]
-    itself = similar(own, bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "rounding noise")), state="itself"))
-    between = [similar(own, pooled_maps) for pooled_maps in others]
-    samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})
-    samples |= named("itself", {name: row[None] for name, row in itself.items()})
-    samples |= _own_answers(prepared or prepare(subject, seed=seed))
-    passed = [enough, gates.competent(subject), gates.usable(own, *others)]
+    itself = similarities(
+        own, bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "rounding noise")), state="itself")
+    )
+    between = [similarities(own, pooled_maps) for pooled_maps in others]
+    samples = prefix_keys("between", {name: np.stack([row[name] for row in between]) for name in itself})
+    samples |= prefix_keys("itself", {name: row[None] for name, row in itself.items()})
+    samples |= _oracle_samples(prepared or prepare(subject, seed=seed))
+    passed = [enough, gates.competence(subject), gates.usable_maps(own, *others)]
     maps = {"trained": stack_signed(own), "other": stack_signed(others[0])}
     return bound.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
 
 
-def _own_answers(prepared):
+def _oracle_samples(prepared):
     """Agreement of the network's own answers: dict of name to float64 [1, samples]; nothing where they cannot be had."""
     samples = {}
     for name in EFFECTS if prepared else ():
-        whole, halves = prepared.whole(name), prepared.halves[name]
+        whole, halves = prepared.combine(name), prepared.halves[name]
         samples[f"oracle between/{name}"] = agreement(whole[0], whole[1])[None]
         samples[f"oracle itself/{name}"] = agreement(halves[0][0], halves[1][0])[None]
     return samples
 
 
-def _enough(subject):
+def _classes_gate(subject):
     words = f"{subject.classes} outputs; needed: {CLASSES_NEEDED}"
     return Gate("more than two classes", "passed" if subject.classes >= CLASSES_NEEDED else "not applicable", words)
 
 
-def _others(subject, seed, draws):
+def _draw_other_classes(subject, seed, draws):
     """Other classes for each sample: list of lists of int, one a draw."""
     own = np.array(subject.objective.numbers(len(subject.names))[0][0])
     rng = np.random.default_rng(derive_seed(seed, "other classes"))

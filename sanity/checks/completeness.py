@@ -37,7 +37,7 @@ def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options)
     samples = {"gap": np.abs(added.mean(axis=0) - rise) / scale, "error": _error(added) / scale}
     samples |= {"total": added.mean(axis=0), "risen": rise}
     promised = claimed or bool(explainers.tag(explainer, "complete") or getattr(explainer, "complete", False))
-    passed = [gates.competent(subject), gates.usable(pooled_maps(drawn[0]))]
+    passed = [gates.competence(subject), gates.usable_maps(pooled_maps(drawn[0]))]
     sizes = {"draws": count}
     return bound.evidence("completeness", samples, passed, sizes=sizes, settings={"promised": promised, "draws": draws})
 

@@ -14,7 +14,7 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.labels import judge_labels
-from sanity.comparison import across, among, named
+from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.evidence import Gate
 from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
@@ -64,7 +64,7 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
 
     Needs a world with an arm without the shortcut (`ruler`) and replicates. options: the explainer's own.
     """
-    enough = gates.several("replicates", subject.replicates)
+    enough = gates.enough_networks("replicates", subject.replicates)
     prepared = prepared or prepare(subject, seed=seed)
     there = Gate(
         "arm without the shortcut",
@@ -75,26 +75,28 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
     if {enough.status, there.status} != {"passed"}:
         return bound.evidence("cue", {}, [there, enough])
     with subject.network.intact():
-        cued = [_look(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
-        uncued = [_look(bound, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.uncued)]
+        cued = [_pooled_maps(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
+        uncued = [
+            _pooled_maps(bound, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.uncued)
+        ]
     samples = {
-        **named("ceiling", among(cued)),
-        **named("between", across(cued, uncued)),
-        **named("random", among(uncued)),
+        **prefix_keys("ceiling", similarities_within(cued)),
+        **prefix_keys("between", similarities_between(cued, uncued)),
+        **prefix_keys("random", similarities_within(uncued)),
     }
     passed = [
         there,
         enough,
-        gates.planted(subject),
-        gates.usable(*cued, *uncued),
-        gates.frozen(bound.subject, bound),
-        gates.restored(),
+        gates.planted_truth(subject),
+        gates.usable_maps(*cued, *uncued),
+        gates.frozen_target(bound.subject, bound),
+        gates.restored_weights(),
     ]
     sizes = {"replicates": len(cued), "networks": len(uncued)}
     return bound.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stack_signed(cued[0])})
 
 
-def _look(bound, weights, state):
+def _pooled_maps(bound, weights, state):
     with bound.subject.network.weights(weights):
         return bound.pooled_maps(state=state)
 

@@ -38,10 +38,10 @@ def prepare(subject, *, seed):
     """The step under which the score's own differences agree best with those of twice the step, for all methods to share: float, or
     None where there is nothing to move. It is chosen by the measurement alone, before any map is seen.
     """
-    if not _floating(subject):
+    if not _is_floating(subject):
         return None
     still = np.zeros(subject.inputs.shape)
-    rough = [np.nanmean(_compared(subject, still, step, 4, seed)["rounding"]) for step in STEPS]
+    rough = [np.nanmean(_compare_differences(subject, still, step, 4, seed)["rounding"]) for step in STEPS]
     return STEPS[int(np.nanargmin(rough))] if np.isfinite(rough).any() else STEPS[0]
 
 
@@ -63,27 +63,27 @@ def derivative(explainer, subject, *, seed, directions=16, claimed=None, prepare
     )
     possible = Gate(
         "one floating input",
-        "passed" if _floating(subject) else "not applicable",
+        "passed" if _is_floating(subject) else "not applicable",
         f"{tf.nest.map_structure(np.shape, subject.inputs)}",
     )
-    if not claim or not _floating(subject):
+    if not claim or not _is_floating(subject):
         return bound.evidence("derivative", {}, [stated, possible])
     maps = bound.maps()
     if maps.shape != subject.inputs.shape:
         shaped = Gate("map has the inputs' shape", "failed", f"{maps.shape} for {subject.inputs.shape}")
         return bound.evidence("derivative", {}, [stated, possible, shaped])
     step = prepared or prepare(subject, seed=seed)
-    samples = _compared(subject, _slopes(maps, subject.inputs, claim), step, directions, seed)
-    passed = [stated, possible, gates.usable(pooled_maps(maps)), gates.frozen(subject, bound)]
+    samples = _compare_differences(subject, _claimed_gradient(maps, subject.inputs, claim), step, directions, seed)
+    passed = [stated, possible, gates.usable_maps(pooled_maps(maps)), gates.frozen_target(subject, bound)]
     sizes, settings = {"directions": directions}, {"directions": directions, "claim": claim, "step": step}
     return bound.evidence("derivative", samples, passed, sizes=sizes, settings=settings)
 
 
-def _floating(subject):
+def _is_floating(subject):
     return isinstance(subject.inputs, np.ndarray) and subject.inputs.dtype.kind == "f"
 
 
-def _slopes(maps, inputs, claim):
+def _claimed_gradient(maps, inputs, claim):
     """The gradient that a map claims to hold, float64; nan where an input of zero has taken it away."""
     maps = maps.astype("float64")
     if not CLAIMS[claim]:
@@ -91,7 +91,7 @@ def _slopes(maps, inputs, claim):
     return np.divide(maps, inputs, out=np.full(maps.shape, np.nan), where=inputs != 0)
 
 
-def _compared(subject, slopes, step, directions, seed):
+def _compare_differences(subject, slopes, step, directions, seed):
     """The two relative distances of each sample: dict of name to float64 [samples]."""
     axes = tuple(range(1, subject.inputs.ndim))
     step = step * (subject.inputs.max(axes, keepdims=True) - subject.inputs.min(axes, keepdims=True))
@@ -101,7 +101,7 @@ def _compared(subject, slopes, step, directions, seed):
         # What the network masks, and where the map cannot say anything, stays as it is.
         move = np.where(known, step * rng.standard_normal(subject.inputs.shape[1:]), 0).astype(subject.inputs.dtype)
         foretold = np.where(known, slopes * move, 0).sum(axes)
-        rows.append((foretold, _difference(subject, move, 1), _difference(subject, move, 2)))
+        rows.append((foretold, _score_difference(subject, move, 1), _score_difference(subject, move, 2)))
     foretold, measured, doubled = (np.stack(each) for each in zip(*rows))
     size = np.linalg.norm(measured, axis=0)
     size = np.where(size > 0, size, np.nan)
@@ -111,7 +111,7 @@ def _compared(subject, slopes, step, directions, seed):
     }
 
 
-def _difference(subject, move, times):
+def _score_difference(subject, move, times):
     """Half the difference of the scores at both ends of a move, for one move: float64 [samples]."""
     ends = [subject.network.keep(subject.inputs, subject.inputs + sign * times * move) for sign in (1, -1)]
     above, below = (routines.scores(subject.network, end, subject.objective).astype("float64") for end in ends)

@@ -29,7 +29,12 @@ def entropy(explainer, subject, *, seed, prepared=None, **options):
     before = np.array([histogram(each) for each in trained])
     after = np.array([[histogram(each) for each in pooled_maps] for pooled_maps in others])
     samples = {"rise": (after - before) / before, "before": before, "after": after}
-    passed = [gates.competent(subject), gates.usable(trained, *others), gates.frozen(subject, bound), gates.restored()]
+    passed = [
+        gates.competence(subject),
+        gates.usable_maps(trained, *others),
+        gates.frozen_target(subject, bound),
+        gates.restored_weights(),
+    ]
     return bound.evidence("entropy", samples, passed, sizes={"networks": len(others)})
 
 

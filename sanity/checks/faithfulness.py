@@ -23,7 +23,7 @@ from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.interventions import occlusion
 from sanity.localisation import relevances
-from sanity.removal import extent, first, orders, scores
+from sanity.removal import extent, orders, scores, top_mask
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import krippendorff, two_way
@@ -74,8 +74,8 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     }
     return Prepared(
         {name: np.stack(rows) for name, rows in null.items()},
-        {name: _best(subject, blind, name, segments, seed) for name in metrics},
-        own_answer(subject, metrics, segments, seed),
+        {name: _best_control(subject, blind, name, segments, seed) for name in metrics},
+        oracle_areas(subject, metrics, segments, seed),
         segments,
         {"metrics": tuple(metrics), "draws": draws},
     )
@@ -88,13 +88,13 @@ def refuse(*, metrics=USUAL):
             raise Refused(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
 
 
-def _best(subject, blind, metric, segments, seed):
+def _best_control(subject, blind, metric, segments, seed):
     reached = {name: area(subject, relevance, metric, segments, seed) for name, relevance in blind.items()}
     name = max(reached, key=lambda each: reached[each].mean())
     return name, reached[name]
 
 
-def own_answer(subject, metrics, segments, seed):
+def oracle_areas(subject, metrics, segments, seed):
     """What the network's own occlusion map reaches, found by another fill than the metric's: dict of metric to float64 [samples]."""
     fills = {name: "blur" if METRICS[name][0] == "mean" else "mean" for name in metrics}
     answers = {fill: occlusion(subject, fill=fill) for fill in sorted({*fills.values()})}
@@ -120,17 +120,19 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
     for name in metrics:
         reached = area(subject, relevance, name, prepared.segments, seed)
         samples[f"area/{name}"] = reached
-        samples[f"z/{name}"], samples[f"above/{name}"] = beside(reached, prepared, name)
-        samples[f"oracle z/{name}"], samples[f"oracle above/{name}"] = beside(prepared.oracle[name], prepared, name)
+        samples[f"z/{name}"], samples[f"above/{name}"] = advantages_over_controls(reached, prepared, name)
+        samples[f"oracle z/{name}"], samples[f"oracle above/{name}"] = advantages_over_controls(
+            prepared.oracle[name], prepared, name
+        )
     seen = pooled_maps(maps)
     samples["usable"] = np.array([pooled_map is not None for pooled_map in seen])
-    passed = [gates.competent(subject), gates.usable(seen)]
+    passed = [gates.competence(subject), gates.usable_maps(seen)]
     best = {name: control for name, (control, _) in prepared.best.items()}
     settings = {"metrics": list(metrics), "draws": draws, "best_controls": best}
     return bound.evidence("faithfulness", samples, passed, sizes={"draws": draws}, settings=settings)
 
 
-def beside(reached, prepared, name):
+def advantages_over_controls(reached, prepared, name):
     """Areas less those of random orders, and of the best blind control, in deviations of random orders: float64 [samples] twice."""
     null, spread = prepared.null[name], deviation(prepared.null[name])
     return (reached - null.mean(axis=0)) / spread, (reached - prepared.best[name][1]) / spread
@@ -147,7 +149,7 @@ def area(subject, relevance, name, segments, seed):
     fill, insert, grouped = METRICS[name]
     rng = np.random.default_rng(derive_seed(seed, "ties and fills"))
     order = orders(_by_segment(relevance, segments, rng) if grouped else relevance, rng)
-    reached = [scores(subject, first(order, share, relevance.shape) ^ insert, fill, rng) for share in SHARES]
+    reached = [scores(subject, top_mask(order, share, relevance.shape) ^ insert, fill, rng) for share in SHARES]
     start = scores(subject, np.full(relevance.shape, insert), fill, rng)
     return (np.mean(reached, axis=0) - start) * (1 if insert else -1)
 
@@ -197,7 +199,7 @@ def judge_faithfulness(family, margins, seed):
     """
     names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
     oracle = {name: _advantages(family[0].samples, "oracle ", name, seed) for name in names}
-    passing = [name for name in names if _is_above(oracle[name])]
+    passing = [name for name in names if _beats_both(oracle[name])]
     if not passing:
         return [_oracle_fails(oracle) for _ in family]
     alphas = {name: _reliability(family, name) for name in names}
@@ -210,7 +212,7 @@ def _advantages(samples, kind, name, seed):
     return tuple(two_way(samples[f"{kind}{number}/{name}"][None], seed=seed) for number in ("z", "above"))
 
 
-def _is_above(moved):
+def _beats_both(moved):
     return all(interval.low > 0 for interval in moved)
 
 
@@ -243,7 +245,7 @@ def _judge_order(samples, oracle, alphas, read, margins, seed):
         why = f"{_reliability_words(alphas)}; metrics that can be read: {', '.join(read) or 'none'}"
         return Ruling("INCONCLUSIVE", "METRIC UNRELIABLE", **numbers, why=why)
     unrated = "" if any(np.isfinite(alphas[name]) for name in read) else ONE_METHOD
-    finding, why = _finding(samples, moved, read, margins)
+    finding, why = _find(samples, moved, read, margins)
     return Ruling("INCONCLUSIVE", finding, **numbers, why=why + unrated)
 
 
@@ -256,21 +258,21 @@ def _reliability_words(alphas):
 def _by_metric(moved, oracle, alpha):
     rated = f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured"
     z, above = moved
-    passed = "" if _is_above(oracle) else ", does not pass"
+    passed = "" if _beats_both(oracle) else ", does not pass"
     own = f"the network's own answer z {oracle[0]}, above the best control {oracle[1]}{passed}"
     return f"z {z}, above the best control {above}; {own}; {rated}"
 
 
-def _finding(samples, moved, read, margins):
+def _find(samples, moved, read, margins):
     """Finding and why, by the metrics that are read."""
-    if all(_is_above(moved[name]) for name in read):
+    if all(_beats_both(moved[name]) for name in read):
         count = min(int(np.isfinite(samples[f"z/{name}"]).sum()) for name in read)
         if count >= margins.images:
             return "BEATS RANDOM ORDER", f"in {', '.join(read)}"
         return "UNDECIDED", f"it moves on {count} images alone, and {margins.images} are needed"
     if all(moved[name][0].high <= 0 for name in read):
         return "NO BETTER THAN RANDOM ORDER", f"in {', '.join(read)}"
-    short = [name for name in read if not _is_above(moved[name])]
+    short = [name for name in read if not _beats_both(moved[name])]
     return "UNDECIDED", f"not above random order and the best control in {', '.join(short)}"
 
 

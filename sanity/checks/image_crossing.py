@@ -8,42 +8,42 @@ import numpy as np
 
 from sanity import crossing, oracle
 from sanity.checks import checks
-from sanity.checks.class_crossing import flips
-from sanity.crossing import Crossing, crossed, four
-from sanity.questions import conditions, differ, own_classes, partners, questions
+from sanity.checks.class_crossing import flip_p
+from sanity.crossing import Crossing, agreement_table, crossing_contrast
+from sanity.questions import classes_differ, conditions, partners, questions, target_classes
 from sanity.ruling import About, rules
 
 
-def both_ways(subject):
+def image_questions(subject):
     """What is asked: every sample about its own class, and where there are several, about its partner's: list of `Objective`."""
-    if not differ(own_classes(subject), partners(subject)).any():
+    if not classes_differ(target_classes(subject), partners(subject)).any():
         return [subject.objective]
     return questions(subject)
 
 
-def paired(maps, evidence, subject):
+def pair_table(maps, evidence, subject):
     """The four numbers of every pair, mean over the classes of both: [questions, samples, cells] twice -> float64 [2, 2, pairs]."""
-    own, mates = own_classes(subject), partners(subject)
+    own, mates = target_classes(subject), partners(subject)
     first = np.flatnonzero(mates > np.arange(len(own)))
     second = mates[first]
     # A question of the second image about the class of the first is its other question, where the classes differ.
-    other = differ(own, mates)[first].astype(int)
+    other = classes_differ(own, mates)[first].astype(int)
     turns = [(np.zeros(len(first), int), other), (other, np.zeros(len(first), int))]
     numbers = []
     for own_turn, mate_turn in turns:
         shown = [maps[own_turn, first], maps[mate_turn, second]]
         known = [evidence[own_turn, first], evidence[mate_turn, second]]
-        numbers.append(four(shown, known))
+        numbers.append(agreement_table(shown, known))
     return np.mean(numbers, axis=0)
 
 
 IMAGES = Crossing(
     "image_crossing",
     conditions=conditions,
-    questions=both_ways,
-    numbers=paired,
-    statistic=crossed,
-    test=flips,
+    questions=image_questions,
+    numbers=pair_table,
+    statistic=crossing_contrast,
+    test=flip_p,
     passed="IMAGE-SPECIFIC",
     failed="NOT IMAGE-SPECIFIC",
     counted={"images": "images", "pairs": "pairs"},
@@ -71,7 +71,7 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
     about=About(
         "Shows the image asked about",
         "crossing",
-        crossing.said(
+        crossing.finding_words(
             {
                 IMAGES.passed: "the map of an image agrees with that image's evidence more than with another image's, {why}",
                 IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's; {why}",
@@ -86,4 +86,4 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
 )
 def judge_image_crossing(family, margins, seed):
     """Sign flips of pairs, max-T over methods and effects."""
-    return oracle.ruled(IMAGES, family, margins, seed)
+    return oracle.judge_crossing(IMAGES, family, margins, seed)

@@ -6,7 +6,7 @@ from lab.attribution import explainers
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
-from sanity.comparison import distance_intervals, distances, named, scaled, scales, similar
+from sanity.comparison import distance_intervals, distances, prefix_keys, rescale, scale_factors, similarities
 from sanity.evidence import Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.statistics import two_way
@@ -30,13 +30,13 @@ def implementation(explainer, subject, *, seed, against=None, **options):
     for name, (theirs, ours) in others.items():
         own = BoundExplainer(explainer, subject, seed, {**options, **ours}).maps()
         other = BoundExplainer(explainers.get(name), subject, seed, theirs).maps()
-        factors = scales(own, other)
+        factors = scale_factors(own, other)
         samples[f"distance/{name}"] = distances(own, other)
         samples[f"scale/{name}"] = factors
-        samples[f"scaled/{name}"] = distances(own, scaled(other, factors))
-        samples |= named(f"similar/{name}", similar(pooled_maps(own), pooled_maps(other)))
+        samples[f"scaled/{name}"] = distances(own, rescale(other, factors))
+        samples |= prefix_keys(f"similar/{name}", similarities(pooled_maps(own), pooled_maps(other)))
         seen += [pooled_maps(own), pooled_maps(other)]
-    return bound.evidence("implementation", samples, [enough, gates.competent(subject), gates.usable(*seen)])
+    return bound.evidence("implementation", samples, [enough, gates.competence(subject), gates.usable_maps(*seen)])
 
 
 def counterparts(explainer):

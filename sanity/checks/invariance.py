@@ -15,7 +15,7 @@ from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.comparison import distance_intervals, distances
 from sanity.evidence import Gate
-from sanity.rewrites import holds, rewrites
+from sanity.rewrites import output_difference, rewrites
 from sanity.ruling import About, Ruling, rules
 
 # Names under which methods, ours and others', take baselines: points of the input space, which move when the inputs do.
@@ -44,47 +44,51 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
         try:
             with rewrite.network.weights(rewrite.state):
                 others = [
-                    bound.maps(rewrite.inputs, network=rewrite.network, **given) for given in _options(bound, rewrite)
+                    bound.maps(rewrite.inputs, network=rewrite.network, **given)
+                    for given in _rewrite_options(bound, rewrite)
                 ]
         except Refused as error:
             # A method may refuse a network that is built otherwise; that is told, not judged.
             refused.append(f"{name} refused: {str(error)[:120]}")
             continue
         samples[f"distance/{name}"] = min((distances(own, other) for other in others), key=np.nanmean)
-    seen = [f"{name} (outputs differ by {holds(subject, each):.0e})" for name, each in prepared.items()]
-    untold = [f"{name}: no option {', '.join(POINTS)} to tell it of the shift" for name in _untold(bound, prepared)]
+    seen = [f"{name} (outputs differ by {output_difference(subject, each):.0e})" for name, each in prepared.items()]
+    untold = [
+        f"{name}: no option {', '.join(POINTS)} to tell it of the shift"
+        for name in _without_shift_option(bound, prepared)
+    ]
     words = "; ".join([*seen, *refused, *untold]) or "no rewrite applies to this network"
     enough = Gate("function preserved", "passed" if samples else "not applicable", words)
-    passed = [enough, gates.competent(subject), gates.usable(pooled_maps(own))]
-    return bound.evidence("invariance", samples, passed, settings={"untold": _untold(bound, prepared)})
+    passed = [enough, gates.competence(subject), gates.usable_maps(pooled_maps(own))]
+    return bound.evidence("invariance", samples, passed, settings={"untold": _without_shift_option(bound, prepared)})
 
 
-def _untold(bound, prepared):
+def _without_shift_option(bound, prepared):
     """The rewrites that move the inputs and of which the method has no option to be told: list of str."""
-    return [name for name, rewrite in prepared.items() if rewrite.shift and not _shifted(bound, rewrite.shift)]
+    return [name for name, rewrite in prepared.items() if rewrite.shift and not _shift_baselines(bound, rewrite.shift)]
 
 
-def _options(bound, rewrite):
+def _rewrite_options(bound, rewrite):
     """What the method may be told about the rewritten network, where its layer is now and where its baselines: list of dicts."""
     placed, layer = {}, bound.resolved_options.get("layer")
     if rewrite.inside and layer:
         inside = rewrite.inside
         placed["layer"] = inside + layer if isinstance(layer, str) else [inside + each for each in layer]
-    shifted = _shifted(bound, rewrite.shift) if rewrite.shift else {}
-    unsaid = shifted and all(value is None for value in _points(bound).values())
+    shifted = _shift_baselines(bound, rewrite.shift) if rewrite.shift else {}
+    unsaid = shifted and all(value is None for value in _baseline_options(bound).values())
     return [{**placed, **shifted}, *([placed] if unsaid else [])]
 
 
-def _shifted(bound, shift):
+def _shift_baselines(bound, shift):
     """The method's options that are points of the input space, shifted: dict; where all are None, which is zero, the first of them."""
-    points = _points(bound)
-    if not all(_movable(value) for value in points.values()):
+    points = _baseline_options(bound)
+    if not all(_is_numeric(value) for value in points.values()):
         return {}
     chosen = {name: value for name, value in points.items() if value is not None} or dict(list(points.items())[:1])
-    return {name: _moved(value, shift) for name, value in chosen.items()}
+    return {name: _shift(value, shift) for name, value in chosen.items()}
 
 
-def _points(bound):
+def _baseline_options(bound):
     """Options of the method that say where its baselines lie, as they will be: dict of name to value."""
     parameters = list(inspect.signature(bound.explainer).parameters.values())[3:]
     defaults = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
@@ -95,12 +99,12 @@ def _points(bound):
     }
 
 
-def _movable(value):
+def _is_numeric(value):
     """Whether a value is numbers, or None: one that is named, such as "blur", is made of the inputs themselves."""
     return all(leaf is None or np.asarray(leaf).dtype.kind in "fiu" for leaf in tf.nest.flatten(value))
 
 
-def _moved(value, shift):
+def _shift(value, shift):
     return tf.nest.map_structure(lambda leaf: (0.0 if leaf is None else leaf) + np.float32(shift), value)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
-from sanity.comparison import across, among, named
+from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.evidence import Gate
 from sanity.network_groups import adjusted_p, intervals, no_signal
 from sanity.ruling import MEASURE, About, Ruling, rules
@@ -27,39 +27,40 @@ def labels(explainer, subject, *, seed, **options):
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     enough = [
-        gates.several("replicates", subject.replicates),
-        gates.several("networks trained on permuted labels", subject.permuted_label_networks),
+        gates.enough_networks("replicates", subject.replicates),
+        gates.enough_networks("networks trained on permuted labels", subject.permuted_label_networks),
     ]
     if any(gate.status != "passed" for gate in enough):
         return bound.evidence("labels", {}, enough)
     with subject.network.intact():
-        true = [_look(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
+        true = [_pooled_maps(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
         wrong = [
-            _look(bound, state, ("permuted labels", turn)) for turn, state in enumerate(subject.permuted_label_networks)
+            _pooled_maps(bound, state, ("permuted labels", turn))
+            for turn, state in enumerate(subject.permuted_label_networks)
         ]
     samples = {
-        **named("ceiling", among(true)),
-        **named("between", across(true, wrong)),
-        **named("random", among(wrong)),
+        **prefix_keys("ceiling", similarities_within(true)),
+        **prefix_keys("between", similarities_between(true, wrong)),
+        **prefix_keys("random", similarities_within(wrong)),
     }
     passed = (
-        gates.competent(subject),
-        _memorized(subject),
+        gates.competence(subject),
+        _memorization_gate(subject),
         *enough,
-        gates.usable(*true, *wrong),
-        gates.frozen(subject, bound),
-        gates.restored(),
+        gates.usable_maps(*true, *wrong),
+        gates.frozen_target(subject, bound),
+        gates.restored_weights(),
     )
     maps = {"trained": stack_signed(true[0]), "permuted_label_networks": stack_signed(wrong[0])}
     return bound.evidence("labels", samples, passed, sizes={"networks": len(wrong), "replicates": len(true)}, maps=maps)
 
 
-def _look(bound, weights, state):
+def _pooled_maps(bound, weights, state):
     with bound.subject.network.weights(weights):
         return bound.pooled_maps(state=state)
 
 
-def _memorized(subject):
+def _memorization_gate(subject):
     worst = float(np.min(subject.train_accuracy))
     words = f"permuted labels remembered: {worst:.0%} at the least; needed: {MEMORIZED:.0%}"
     return Gate("permuted labels memorized", "passed" if worst >= MEMORIZED else "failed", words)

@@ -30,4 +30,4 @@ def measurements(explainer, subject, *, seed, chosen=(), **options):
             # One metric without an answer for these inputs or outputs costs the others nothing.
             samples[name], refused[name] = np.full(len(subject.names), np.nan), str(error)
     settings = {"chosen": list(chosen), "refused": refused}
-    return bound.evidence("measurements", samples, [gates.usable(pooled_maps(maps))], settings=settings)
+    return bound.evidence("measurements", samples, [gates.usable_maps(pooled_maps(maps))], settings=settings)

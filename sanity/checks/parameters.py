@@ -16,7 +16,7 @@ from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
-from sanity.comparison import across, among, named, similar
+from sanity.comparison import prefix_keys, similarities, similarities_between, similarities_within
 from sanity.evidence import Gate
 from sanity.network_groups import adjusted_p, intervals, no_signal
 from sanity.randomization import ORDERS, initializations, randomize, stages
@@ -100,19 +100,20 @@ def parameters(
 
     with subject.network.intact():
         prepared = prepared or prepare(subject, **asked)
-        trained = _trained(subject, look)
+        trained = _trained_maps(subject, look)
         runs = [
-            _run(look, subject, trained[0], run, ("random network", turn)) for turn, run in enumerate(prepared.runs)
+            _run_stages(look, subject, trained[0], run, ("random network", turn))
+            for turn, run in enumerate(prepared.runs)
         ]
-        samples = _ceiling(bound, look, trained)
+        samples = _ceiling_samples(bound, look, trained)
     samples |= _samples(trained, runs)
     last = [pooled_maps for _, pooled_maps, _ in runs]
     passed = (
-        gates.competent(subject),
-        _took_effect(prepared.runs),
-        gates.usable(*trained, *last),
-        gates.frozen(subject, bound),
-        gates.restored(),
+        gates.competence(subject),
+        _effect_gate(prepared.runs),
+        gates.usable_maps(*trained, *last),
+        gates.frozen_target(subject, bound),
+        gates.restored_weights(),
     )
     maps = {
         "trained": stack_signed(trained[0]),
@@ -124,12 +125,12 @@ def parameters(
         passed,
         sizes={"networks": len(runs), "replicates": len(trained), "repeats": REPEATS},
         settings={**asked, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
-        stages=_stages(prepared.runs),
+        stages=_stage_rows(prepared.runs),
         maps=maps | {"stages": stack_signed(runs[0][2])},
     )
 
 
-def _trained(subject, look):
+def _trained_maps(subject, look):
     """Pooled maps on the trained network and on each of its replicates: list by network."""
     found = [look("own")]
     for turn, state in enumerate(subject.replicates[1:]):
@@ -138,28 +139,33 @@ def _trained(subject, look):
     return found
 
 
-def _ceiling(bound, look, trained):
+def _ceiling_samples(bound, look, trained):
     """How alike maps are that ought to be: of replicates, and of one network with itself under noise and another seed."""
     seeds = [derive_seed(bound.seed, "rounding noise", turn) for turn in range(REPEATS)]
-    itself = [similar(trained[0], look(("itself", turn), bound.noisy_inputs(each))) for turn, each in enumerate(seeds)]
-    found = named("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
-    return found | (named("ceiling", among(trained)) if len(trained) > 1 else {})
+    itself = [
+        similarities(trained[0], look(("itself", turn), bound.noisy_inputs(each))) for turn, each in enumerate(seeds)
+    ]
+    found = prefix_keys("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
+    return found | (prefix_keys("ceiling", similarities_within(trained)) if len(trained) > 1 else {})
 
 
-def _run(look, subject, trained, run, state):
+def _run_stages(look, subject, trained, run, state):
     """One random network through its stages: similarities [stages] of dicts, the last maps, and the first sample's maps all along."""
     rows, path = [], []
     for stage in run:
         with subject.network.weights(stage.state):
             pooled_maps = look(state)
-        rows.append(similar(trained, pooled_maps))
+        rows.append(similarities(trained, pooled_maps))
         path.append(pooled_maps[0])
     return rows, pooled_maps, path
 
 
 def _samples(trained, runs):
     last = [pooled_maps for _, pooled_maps, _ in runs]
-    found = {**named("random", among(last)), **named("between", across(trained, last))}
+    found = {
+        **prefix_keys("random", similarities_within(last)),
+        **prefix_keys("between", similarities_between(trained, last)),
+    }
     rows = [rows for rows, _, _ in runs]
     found |= {f"cascade/{name}": np.array([[stage[name] for stage in run] for run in rows]) for name in rows[0][0]}
     found["ties"] = np.array([np.nan if each is None else tie_fraction(each.unsigned) for each in trained[0]])
@@ -170,18 +176,18 @@ def _samples(trained, runs):
     return found
 
 
-def _stages(runs):
+def _stage_rows(runs):
     """What was done at each stage, over all random networks; changes of the variables that were new at that stage."""
     found, seen = [], set()
     for steps in zip(*runs):
-        row = {"stage": steps[0].name, **_mean([step.done for step in steps])}
+        row = {"stage": steps[0].name, **_mean_stage([step.done for step in steps])}
         row["changes"] = {name: value for name, value in row["changes"].items() if name not in seen}
         seen |= set(row["changes"])
         found.append(row)
     return tuple(found)
 
 
-def _mean(done):
+def _mean_stage(done):
     """What was done at one stage, over all random networks: numbers averaged, names joined."""
     numbers = {
         key: float(np.mean([each[key] for each in done]))
@@ -191,7 +197,7 @@ def _mean(done):
     return {**done[0], **numbers, "unchanged": sorted({name for each in done for name in each["unchanged"]})}
 
 
-def _took_effect(runs):
+def _effect_gate(runs):
     name = "randomization took effect"
     stuck = sorted({variable for run in runs for stage in run for variable in stage.done["unchanged"]})
     if stuck:

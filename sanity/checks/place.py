@@ -22,7 +22,7 @@ def has_places(subject):
     return Gate("inputs have places", status(ndim in (3, 4)), words)
 
 
-def turned(cells):
+def grid_symmetries(cells):
     """Every way to lay a grid of cells on itself, as it lies first: int [ways, cells].
 
     Of a square grid its eight mirrored and turned copies, of another one four; of windows in a row eight, shifted by quarters and
@@ -41,7 +41,7 @@ def turned(cells):
     return np.stack([way.ravel() for way in ways])
 
 
-def along(maps, evidence, copies):
+def agreements_by_way(maps, evidence, copies):
     """Agreement of maps with their evidence under every way: float64 [ways, samples]."""
     return np.stack([agreement(maps[:, copy], evidence) for copy in copies])
 
@@ -51,7 +51,7 @@ def advantage(agreements):
     return (agreements[0] - agreements).mean(axis=0)
 
 
-def turns(agreements, _, seed):
+def rotation_p(agreements, _, seed):
     """p of agreements [ways, units] of a family, adjusted, the largest of several tests: float64 [members].
 
     Better than a way drawn at random, and than every single one: where evidence lies much alike mirrored, in the upper half of all
@@ -66,13 +66,15 @@ PLACES = Crossing(
     "place",
     conditions=lambda subject: [*conditions(subject), has_places(subject)],
     questions=lambda subject: [subject.objective],
-    numbers=lambda maps, evidence, subject: along(maps[0], evidence[0], turned(cells_of(subject.inputs))),
+    numbers=lambda maps, evidence, subject: agreements_by_way(
+        maps[0], evidence[0], grid_symmetries(cells_of(subject.inputs))
+    ),
     statistic=advantage,
-    test=turns,
+    test=rotation_p,
     passed="IN PLACE",
     failed="NOT IN PLACE",
     counted={"images": "images", "ways": "ways to lay it"},
-    sizes=lambda subject: {"ways": len(turned(cells_of(subject.inputs)))},
+    sizes=lambda subject: {"ways": len(grid_symmetries(cells_of(subject.inputs)))},
 )
 
 
@@ -95,7 +97,7 @@ def place(explainer, subject, *, seed, prepared=None, **options):
     about=About(
         "Lies where its evidence lies",
         "advantage",
-        crossing.said(
+        crossing.finding_words(
             {
                 PLACES.passed: "the map agrees with the evidence as it lies more than under any other way to lay it, {why}",
                 PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do; {why}",
@@ -110,4 +112,4 @@ def place(explainer, subject, *, seed, prepared=None, **options):
 )
 def judge_place(family, margins, seed):
     """Random ways for every image, and sign flips against every single way; the larger p counts; max-T over methods and effects."""
-    return oracle.ruled(PLACES, family, margins, seed)
+    return oracle.judge_crossing(PLACES, family, margins, seed)

@@ -14,10 +14,10 @@ from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.localisation import relevances
-from sanity.removal import extent, fills, first, orders
+from sanity.removal import extent, fills, orders, top_mask
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, sign_test, two_way, unmeasured
+from sanity.statistics import FEWEST, sign_test, two_way, without_interval
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
@@ -46,24 +46,24 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.4), repeats=6, keep=F
     if trainable.status != "passed":
         return bound.evidence("retraining", {}, [trainable])
     trainer = Trainer(world.network(), replace(world.training, passes=PASSES))
-    rows = [_repeat(bound, trainer, turn, shares, keep) for turn in range(repeats)]
+    rows = [_run_repeat(bound, trainer, turn, shares, keep) for turn in range(repeats)]
     samples = {
         f"accuracy/{name}": np.array([row[name] for row in rows if name in row]).T for name in ("map", "random", "leak")
     }
     settings = {"shares": list(shares), "repeats": repeats, "keep": keep}
-    whole = gates.usable(pooled_maps(bound.maps()))
-    passed = [trainable, whole, gates.competent(subject), _closed(samples["accuracy/leak"], subject.classes)]
+    whole = gates.usable_maps(pooled_maps(bound.maps()))
+    passed = [trainable, whole, gates.competence(subject), _leak_gate(samples["accuracy/leak"], subject.classes)]
     return bound.evidence("retraining", samples, passed, sizes={"repeats": repeats}, settings=settings)
 
 
-def _closed(leaks, classes):
+def _leak_gate(leaks, classes):
     """Masks alone give no class away; the worst share decides, each the mean over its networks."""
     worst, chance = float(leaks.mean(axis=1).max()), 1 / classes
     words = f"masks alone: {worst:.2f}, chance {chance:.2f}; allowed: {LEAK} above"
     return Gate("masks do not leak", "passed" if worst <= chance + LEAK else "failed", words)
 
 
-def _repeat(bound, trainer, turn, shares, keep):
+def _run_repeat(bound, trainer, turn, shares, keep):
     """Accuracies of one repeat: dict of name to list of float, one a share."""
     subject, seed = bound.subject, derive_seed(bound.seed, "repeat", turn)
     world, data_seed = subject.world, derive_seed(subject.seed, "repeat", turn)
@@ -78,7 +78,7 @@ def _repeat(bound, trainer, turn, shares, keep):
     for place, share in enumerate(shares):
         network_seed = derive_seed(seed, "network", place)
         for name in names:
-            inputs = _holed(sets, ranked, share, keep, name)
+            inputs = _remove_positions(sets, ranked, share, keep, name)
             state = trainer.train(inputs[0], sets[0].labels, network_seed, subject.cache)
             accuracies[name].append(_accuracy(trainer.network, state, inputs[1], sets[1].cue_labels))
     return accuracies
@@ -93,14 +93,14 @@ def _orders(bound, samples, state, seed):
     return {"map": orders(relevance, rng), "random": orders(rng.random(shape), rng)}
 
 
-def _holed(sets, ranked, share, keep, name):
+def _remove_positions(sets, ranked, share, keep, name):
     """Training and held-out inputs with the map's holes, with random holes, or ("leak") the map's masks alone."""
     order = "random" if name == "random" else "map"
-    masks = [first(each[order], share, (-1, *extent(sets[0].inputs))) ^ keep for each in ranked]
-    return [_seen(samples.inputs, mask, name == "leak") for samples, mask in zip(sets, masks)]
+    masks = [top_mask(each[order], share, (-1, *extent(sets[0].inputs))) ^ keep for each in ranked]
+    return [_fill_or_mask(samples.inputs, mask, name == "leak") for samples, mask in zip(sets, masks)]
 
 
-def _seen(inputs, mask, alone):
+def _fill_or_mask(inputs, mask, alone):
     if alone:
         return np.broadcast_to(mask[..., None] if inputs.ndim > 2 else mask, inputs.shape).astype("float32")
     return fills.get("mean")(inputs, mask, None).astype("float32")
@@ -140,7 +140,7 @@ def _judge_retraining(evidence, margins, seed):
     also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
     if len(gained) < FEWEST:
         why = f"{len(gained)} repeats; fewer than {FEWEST} decide nothing"
-        return Ruling("INCONCLUSIVE", "UNDECIDED", unmeasured(gained.mean()), p=p, also=also, why=why)
+        return Ruling("INCONCLUSIVE", "UNDECIDED", without_interval(gained.mean()), p=p, also=also, why=why)
     effect = two_way(gained[None], seed=seed)
     numbers = {"effect": effect, "p": p, "also": also}
     if p < margins.alpha and effect.low > 0:

@@ -5,7 +5,7 @@ import numpy as np
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
-from sanity.comparison import named, similar
+from sanity.comparison import prefix_keys, similarities
 from sanity.ruling import MEASURE, About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import two_way
@@ -24,16 +24,16 @@ def sensitivity(explainer, subject, *, seed, noise=0.01, repeats=3, **options):
         bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "small noise", turn), noise)) for turn in range(repeats)
     ]
     redrawn = [bound.pooled_maps(state=("redrawn", turn)) for turn in range(repeats)] if bound.draws else []
-    samples = _stacked("noise", [similar(own, pooled_maps) for pooled_maps in with_noise])
-    samples |= _stacked("seed", [similar(own, pooled_maps) for pooled_maps in redrawn])
-    passed = [gates.competent(subject), gates.usable(own, *with_noise, *redrawn)]
+    samples = _stack_rows("noise", [similarities(own, pooled_maps) for pooled_maps in with_noise])
+    samples |= _stack_rows("seed", [similarities(own, pooled_maps) for pooled_maps in redrawn])
+    passed = [gates.competence(subject), gates.usable_maps(own, *with_noise, *redrawn)]
     settings = {"noise": noise, "repeats": repeats}
     maps = {"trained": stack_signed(own), "under noise": stack_signed(with_noise[0])}
     return bound.evidence("sensitivity", samples, passed, sizes={"repeats": repeats}, settings=settings, maps=maps)
 
 
-def _stacked(prefix, rows):
-    return named(prefix, {name: np.stack([row[name] for row in rows]) for name in rows[0]}) if rows else {}
+def _stack_rows(prefix, rows):
+    return prefix_keys(prefix, {name: np.stack([row[name] for row in rows]) for name in rows[0]}) if rows else {}
 
 
 @rules.register(

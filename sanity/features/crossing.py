@@ -30,7 +30,7 @@ def crossings(likeness, replaced=None):
     """
     likeness = np.asarray(likeness, "float64")
     rows = likeness if replaced is None else np.asarray(replaced, "float64")
-    return _leads(rows, _other_rows(likeness) - _other_rows(likeness, swapped=True))
+    return _contrasts(rows, _other_rows(likeness) - _other_rows(likeness, swapped=True))
 
 
 def vector_crossings(rows, pictures, natural, likeness=None):
@@ -55,10 +55,10 @@ def vector_crossings(rows, pictures, natural, likeness=None):
     place = np.divide(along, length, out=np.zeros_like(along), where=length > 1e-12)
     gaps = [_other_rows(each) - _other_rows(each, swapped=True) for each in (within, picture_natural)]
     expected = gaps[0] + place * (gaps[1] - gaps[0])
-    return _leads(row_natural if likeness is None else likeness, expected)
+    return _contrasts(row_natural if likeness is None else likeness, expected)
 
 
-def judged(whole, by_source, images):
+def judge_units(whole, by_source, images):
     """Each unit's share of what its own held-out natural images reach, and the other unit that its pictures go with best.
 
     Args:
@@ -79,7 +79,7 @@ def judged(whole, by_source, images):
     return share, rival, np.take_along_axis(lead, rival[None, :, None], axis=2)[..., 0]
 
 
-def dealt(likeness, seed, draws):
+def permutation_null(likeness, seed, draws):
     """The mean likeness of units' pictures with their own natural images less that with all, under pictures dealt to the units at random.
 
     The first entry is as they are: float64 [1 + draws].
@@ -93,7 +93,7 @@ def _ratio(reached, reachable):
     return reached / np.where(reachable > 0, reachable, np.nan)
 
 
-def _leads(rows, expected):
+def _contrasts(rows, expected):
     crossed = np.diag(rows)[:, None] - rows - expected
     np.fill_diagonal(crossed, np.nan)
     return crossed

@@ -15,16 +15,16 @@ def descriptors(images):
     Log power in rings and wedges of the spectrum of lightness and of both colour axes, with the colours' means and deviations.
     images: uint8 [images, rows, columns, channels].
     """
-    return np.stack([_described(each) for each in images])
+    return np.stack([_describe(each) for each in images])
 
 
-def embedded(network, images, fit="squash"):
+def embed(network, images, fit="squash"):
     """Images through a network that did not make them: its last spatial layer's means over positions, float32 [images, channels]."""
     inputs = network.preprocess(list(images), fit=fit)
     return routines.activations(network, inputs, network.last_spatial(), pool=True)
 
 
-def whitened(sets):
+def whiten(sets):
     """Several sets of descriptors on one scale: each number less its mean, over its deviation, in all sets together; rows of length one."""
     joined = np.concatenate(sets).astype("float64")
     mean, deviation = joined.mean(axis=0), joined.std(axis=0)
@@ -32,7 +32,7 @@ def whitened(sets):
     return [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in scaled]
 
 
-def _described(image):
+def _describe(image):
     small = resize(image / 255.0, (SIDE, SIDE), anti_aliasing=True)
     colours = rgb2lab(small if small.shape[-1] == 3 else np.repeat(small[..., :1], 3, axis=-1)) / 100.0
     window = np.hanning(SIDE)[:, None] * np.hanning(SIDE)[None]

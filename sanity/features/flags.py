@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sanity.statistics import FEWEST, Interval, over_units, unmeasured, wilson
+from sanity.statistics import FEWEST, Interval, over_units, wilson, without_interval
 
 FLAGGED, CLEAR, TOLD, OPEN = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
 # Below this share of what a unit's own held-out natural images reach, its pictures do not go with them.
@@ -30,7 +30,7 @@ def flags(evidence):
     units = [int(each) for each in evidence.samples["units"]]
     if evidence.failed:
         why = f"{evidence.failed[0].name}: {evidence.failed[0].words}"
-        return [Flag(evidence.check, unit, OPEN, unmeasured(), why) for unit in units]
+        return [Flag(evidence.check, unit, OPEN, without_interval(), why) for unit in units]
     return [
         Flag(evidence.check, unit, *_RULES[evidence.check](evidence.samples, place)) for place, unit in enumerate(units)
     ]
@@ -47,13 +47,13 @@ def summary(evidence):
     """
     units = flags(evidence)
     if evidence.failed:
-        return Flag(evidence.check, -1, OPEN, unmeasured(), units[0].why)
+        return Flag(evidence.check, -1, OPEN, without_interval(), units[0].why)
     if evidence.check in _ABOVE_ZERO:
-        return Flag(evidence.check, -1, *_above_zero(evidence))
-    return _counted(evidence, units)
+        return Flag(evidence.check, -1, *_judge_above_zero(evidence))
+    return _count_flags(evidence, units)
 
 
-def _above_zero(evidence):
+def _judge_above_zero(evidence):
     """Word, interval over units and words for numbers [units, pictures or networks] that are expected above zero."""
     means = evidence.samples[_ABOVE_ZERO[evidence.check]].mean(axis=1)
     value = over_units(means)
@@ -63,18 +63,18 @@ def _above_zero(evidence):
     return (CLEAR if value.low > 0 else FLAGGED), value, why
 
 
-def _counted(evidence, units):
+def _count_flags(evidence, units):
     if "null" in evidence.samples:
-        return Flag(evidence.check, -1, *_permuted(evidence.samples, units))
+        return Flag(evidence.check, -1, *_judge_permutations(evidence.samples, units))
     judged = [flag for flag in units if flag.word in (FLAGGED, CLEAR)]
     if not judged:
-        return Flag(evidence.check, -1, units[0].word, unmeasured(), units[0].why)
+        return Flag(evidence.check, -1, units[0].word, without_interval(), units[0].why)
     flagged = sum(flag.word == FLAGGED for flag in judged)
     share, counted = wilson(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
     return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
 
 
-def _permuted(samples, units):
+def _judge_permutations(samples, units):
     """Word, share of units flagged, and words, from means under pictures dealt to units; those of the units as they are come first."""
     words = [flag.word for flag in units]
     flagged = words.count(FLAGGED)
@@ -82,7 +82,7 @@ def _permuted(samples, units):
     counted = f"{flagged} of {len(units)} units flagged, {words.count(CLEAR)} not, {words.count(OPEN)} undecided"
     if len(units) < FEWEST:
         return OPEN, share, f"{counted}; fewer than {FEWEST} allow no test"
-    p, known = (_as_they_are(samples[name]) for name in ("null", "known"))
+    p, known = (_permutation_p(samples[name]) for name in ("null", "known"))
     if not known <= ALPHA:
         why = f"natural images, each held out, do not go with their own units either, p = {known:.2g}"
         return OPEN, share, f"{counted}; {why}: name other units, or more images"
@@ -92,12 +92,12 @@ def _permuted(samples, units):
     return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else CLEAR, share, why
 
 
-def _as_they_are(null):
+def _permutation_p(null):
     """p of the first of some means, which is of pictures or images with their own units: float, nan where they are not finite."""
     return float(np.mean(null >= null[0] - 1e-12)) if np.isfinite(null).all() else float("nan")
 
 
-def _crossed(samples, place):
+def _judge_crossing(samples, place):
     """By the crossing of units: the share of what held-out natural images reach, and the lead over the unit that comes nearest."""
     share, lead = (Interval(*map(float, samples[name][:, place])) for name in ("decided", "lead"))
     rival = int(samples["rival"][place])
@@ -117,20 +117,20 @@ def _crossed(samples, place):
 
 def _reach(samples, place):
     ratio, percentile = samples["ratio"][place], samples["percentile"][place]
-    value = _spread(ratio)
+    value = _range_of(ratio)
     return TOLD, value, f"{value} of the highest natural score; above {percentile.mean():.0f}% of natural images"
 
 
 def _stability(samples, place):
-    return _one_unit(samples["silhouette"][place], "silhouette {}", "pictures")
+    return _judge_unit(samples["silhouette"][place], "silhouette {}", "pictures")
 
 
 def _prior(samples, place):
     words = "random networks' pictures are further away than own seeds by {}"
-    return _one_unit(samples["excess"][place], words, "random networks")
+    return _judge_unit(samples["excess"][place], words, "random networks")
 
 
-def _one_unit(values, words, counted):
+def _judge_unit(values, words, counted):
     """Word, interval and words for one unit's numbers, which are expected above zero; no word from a handful."""
     value = over_units(values)
     why = words.format(value)
@@ -147,17 +147,17 @@ def _transfer(samples, place):
     return FLAGGED if value.mean < RECOGNIZED else CLEAR, value, why
 
 
-def _spread(values):
+def _range_of(values):
     return Interval(float(np.mean(values)), float(np.min(values)), float(np.max(values)))
 
 
 # What a mean over units must lie above zero of.
 _ABOVE_ZERO = {"stability": "silhouette", "prior": "excess"}
 _RULES = {
-    "path": _crossed,
+    "path": _judge_crossing,
     "reach": _reach,
     "stability": _stability,
     "prior": _prior,
-    "predictivity": _crossed,
+    "predictivity": _judge_crossing,
     "transfer": _transfer,
 }

@@ -32,7 +32,7 @@ class Fooled:
     decoys: tuple
     gap: float
     detector: str
-    told: float
+    detection_rate: float
 
 
 class Circuit(keras.Model):

@@ -4,8 +4,8 @@ import numpy as np
 
 from sanity.evidence import Evidence, Gate
 from sanity.features import features
-from sanity.features.embedding import whitened
-from sanity.features.stability import look
+from sanity.features.embedding import whiten
+from sanity.features.stability import describe_images
 from sanity.features.study import pictures
 from sanity.randomization import draw, layers_in_order, reestimate_batchnorm
 from sanity.seeds import derive_seed
@@ -22,7 +22,9 @@ def prior(study, *, seed, networks=3, observer=None):
     units, seeds = study.pictures.shape[:2]
     random = _random_pictures(study, seed, networks)
     flat = study.pictures.reshape(-1, *study.pictures.shape[2:])
-    own, other = whitened([look(flat, observer), look(random.reshape(-1, *random.shape[2:]), observer)])
+    own, other = whiten(
+        [describe_images(flat, observer), describe_images(random.reshape(-1, *random.shape[2:]), observer)]
+    )
     own, other = own.reshape(units, seeds, -1), other.reshape(units, networks, -1)
     within = 1.0 - np.einsum("usd,utd->ust", own, own)
     between = 1.0 - np.einsum("usd,und->usn", own, other)

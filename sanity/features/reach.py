@@ -15,7 +15,7 @@ def reach(study, *, seed):
     -> Evidence with samples ratio and percentile [units, pictures]. seed: unused, nothing is drawn.
     """
     del seed
-    shown, units = study.shown(), list(study.units)
+    shown, units = study.network_inputs(), list(study.units)
     repeated = np.repeat(units, shown.shape[1])
     scores = routines.scores(study.network, shown.reshape(-1, *shown.shape[2:]), goal(study.layer, repeated))
     scores = scores.reshape(shown.shape[:2])

@@ -18,7 +18,7 @@ SIDE, TEMPLATE, COUNT = 32, 12, 4
 FOUND = 0.6
 
 
-def hand_built(seed=0):
+def build_templates(seed=0):
     """A network of `COUNT` units that each answer to one template anywhere, and one that answers to the first or the second:
     (Network, templates float32 [COUNT, rows, columns, 3], zero mean, unit norm).
     """
@@ -40,7 +40,7 @@ def recovery(draw, *, seed, name="maximize", pictures=4, settings=None):
     unit's template over all shifts and pictures), attained [units] (score over the analytic maximum in the box of colours),
     modes [2] (likeness of the OR unit's pictures with each of its templates).
     """
-    network, templates = hand_built(seed)
+    network, templates = build_templates(seed)
     drawn = np.stack(
         [draw(network, logit(list(range(COUNT + 1))), seed=seed + number) for number in range(pictures)], axis=1
     )
@@ -55,7 +55,7 @@ def recovery(draw, *, seed, name="maximize", pictures=4, settings=None):
     return Evidence("recovery", name, "templates set by hand", sizes, samples, (), settings=settings or {})
 
 
-def judged(evidence):
+def judge_recovery(evidence):
     """(word, interval of the likeness, words) for evidence of `recovery`."""
     likeness, attained, modes = (evidence.samples[name] for name in ("likeness", "attained", "modes"))
     value = Interval(float(likeness.mean()), float(likeness.min()), float(likeness.max()))

@@ -38,14 +38,14 @@ def numbers(data):
     return np.array([places.setdefault(group, len(places)) for group in data.groups])
 
 
-def strongest(study, unit, most):
+def strongest_images(study, unit, most):
     """The images that a unit answers to most, one of each source, best first: int [at most `most`]."""
     survey = study.survey
     kept = survey.kept[np.argsort(-survey.kept_scores[:, unit], kind="stable")]
     return _first_of_each(np.concatenate([survey.top[unit], kept]), numbers(study.data))[:most]
 
 
-def ends(study, unit, most):
+def strongest_and_weakest(study, unit, most):
     """The images kept that a unit answers to most and to least, one of each source, no source at both ends: two int [at most `most`]."""
     numbered = numbers(study.data)
     kept = study.survey.kept[np.argsort(-study.survey.kept_scores[:, unit], kind="stable")]
@@ -54,7 +54,7 @@ def ends(study, unit, most):
     return high, _first_of_each(rest[::-1], numbered)[:most]
 
 
-def silent(study):
+def constant_units(study):
     """Units that answer alike to all natural images, so that none of these are their own: bool [units]."""
     return np.ptp(study.survey.kept_scores[:, list(study.units)], axis=0) == 0
 

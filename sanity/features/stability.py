@@ -4,7 +4,7 @@ import numpy as np
 
 from sanity.evidence import Evidence, Gate
 from sanity.features import features
-from sanity.features.embedding import descriptors, embedded, whitened
+from sanity.features.embedding import descriptors, embed, whiten
 
 
 @features.register(about="Seeds agree")
@@ -19,7 +19,7 @@ def stability(study, *, seed, observer=None):
     del seed
     units, seeds = study.pictures.shape[:2]
     flat = study.pictures.reshape(-1, *study.pictures.shape[2:])
-    (rows,) = whitened([look(flat, observer)])
+    (rows,) = whiten([describe_images(flat, observer)])
     apart = (1.0 - rows @ rows.T).reshape(units, seeds, units, seeds)
     enough = units > 1 and seeds > 1
     gate = Gate(
@@ -44,6 +44,6 @@ def silhouettes(apart):
     return found
 
 
-def look(images, observer=None):
+def describe_images(images, observer=None):
     """Images as an observer sees them: float [images, numbers]."""
-    return descriptors(images) if observer is None else embedded(observer, images)
+    return descriptors(images) if observer is None else embed(observer, images)

@@ -30,7 +30,7 @@ class Study:
         """What the pictures were climbed for."""
         return goal(self.layer, self.units)
 
-    def shown(self):
+    def network_inputs(self):
         """The pictures as inputs of the network: float32 [units, seeds, ...]."""
         fed = self.network.preprocess(self.pictures.reshape(-1, *self.pictures.shape[2:]))
         return fed.reshape(*self.pictures.shape[:2], *fed.shape[1:])

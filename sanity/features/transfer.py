@@ -20,17 +20,17 @@ def transfer(study, *, seed, others=(), blur=2.0):
     words = ", ".join(each.name for each in others) or "none was given"
     gates = [Gate("classes and other networks", "passed" if asked else "not applicable", words)]
     if asked:
-        gates.append(_alike(study.network, others))
+        gates.append(_class_gate(study.network, others))
     samples = {"units": np.array(study.units)}
     soft = gaussian_filter(study.pictures.astype("float32"), (0, 0, blur, blur, 0))
     for other in others if all(gate.status == "passed" for gate in gates) else ():
-        samples[f"plain/{other.name}"] = _right(study, other, study.pictures)
-        samples[f"blurred/{other.name}"] = _right(study, other, soft)
+        samples[f"plain/{other.name}"] = _recognized(study, other, study.pictures)
+        samples[f"blurred/{other.name}"] = _recognized(study, other, soft)
     settings = {"others": [each.name for each in others], "blur": blur, **study.settings}
     return Evidence("transfer", study.name, study.subject, study.sizes, samples, tuple(gates), settings=settings)
 
 
-def _alike(network, others):
+def _class_gate(network, others):
     """Whether other networks tell as many classes apart, so that a class has one number in all: `Gate`."""
     own = network.classes_in()
     counts = {each.name: each.classes_in() for each in others}
@@ -40,7 +40,7 @@ def _alike(network, others):
     )
 
 
-def _right(study, network, pictures):
+def _recognized(study, network, pictures):
     flat = pictures.reshape(-1, *pictures.shape[2:])
     logits = routines.logits(network, network.preprocess(list(flat)))
     wanted = np.repeat(study.units, pictures.shape[1])

@@ -4,7 +4,7 @@ import numpy as np
 
 from sanity.localisation import relevances
 from sanity.metrics import metrics
-from sanity.removal import cell_masks, grid, places, scores, untouched
+from sanity.removal import cell_masks, grid, original_scores, positions_shape, scores
 from sanity.seeds import derive_seed
 
 
@@ -15,7 +15,7 @@ def non_sensitivity(bound, maps, seed):
     No relevance, no effect: below a hundredth of the sample's largest.
     """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "non-sensitivity"))
-    found, before = relevances(maps, places(subject)), untouched(subject)
+    found, before = relevances(maps, positions_shape(subject)), original_scores(subject)
     values, falls = [], []
     for mask in cell_masks(grid(found.shape[1:])):
         values.append(found[:, mask].sum(axis=1))

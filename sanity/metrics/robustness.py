@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab import routines
-from sanity.localisation import signed
+from sanity.localisation import signed_relevances
 from sanity.metrics import metrics
 from sanity.removal import extent
 from sanity.seeds import derive_seed
@@ -16,13 +16,13 @@ SMALLEST = 1e-12
 @metrics.register(better="low")
 def max_sensitivity(bound, maps, seed):
     """Largest relative change of the map under noise of 2% of the range (Yeh et al. 2019, https://arxiv.org/abs/1901.09392)."""
-    return np.max([moved for _, moved in _moves(bound, maps, seed)], axis=0)
+    return np.max([moved for _, moved in _noisy_changes(bound, maps, seed)], axis=0)
 
 
 @metrics.register(better="low")
 def average_sensitivity(bound, maps, seed):
     """Mean relative change of the map under noise of 2% of the range (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
-    return np.mean([moved for _, moved in _moves(bound, maps, seed)], axis=0)
+    return np.mean([moved for _, moved in _noisy_changes(bound, maps, seed)], axis=0)
 
 
 @metrics.register(better="low")
@@ -30,7 +30,8 @@ def local_lipschitz(bound, maps, seed):
     """Largest change of the map per change of the input, both L2 (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.08049)."""
     size = _norm(maps)
     return np.max(
-        [moved * size / _norm(inputs - bound.subject.inputs) for inputs, moved in _moves(bound, maps, seed)], axis=0
+        [moved * size / _norm(inputs - bound.subject.inputs) for inputs, moved in _noisy_changes(bound, maps, seed)],
+        axis=0,
     )
 
 
@@ -40,14 +41,16 @@ def relative_input_stability(bound, maps, seed):
 
     Relative by norms, not value by value, where zeros would rule; nan for a sample whose prediction never stays.
     """
-    return _relative(bound, maps, seed, lambda inputs: inputs)
+    return _largest_relative_change(bound, maps, seed, lambda inputs: inputs)
 
 
 @metrics.register(better="low")
 def relative_output_stability(bound, maps, seed):
     """ROS: largest relative change of the map per absolute change of the logits, L2, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network, name = bound.subject.network, bound.subject.network.output_name(bound.subject.output)
-    return _relative(bound, maps, seed, lambda inputs: routines.outputs(network, inputs)[name], absolute=True)
+    return _largest_relative_change(
+        bound, maps, seed, lambda inputs: routines.outputs(network, inputs)[name], absolute=True
+    )
 
 
 @metrics.register(better="low")
@@ -55,7 +58,7 @@ def relative_representation_stability(bound, maps, seed):
     """RRS: largest relative change of the map per relative change of the layer that feeds the logits, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
     network = bound.subject.network
     layer = network.last_hidden()
-    return _relative(bound, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
+    return _largest_relative_change(bound, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
 
 
 @metrics.register(better="low")
@@ -81,7 +84,7 @@ def consistency(bound, maps, seed):
     """Share of the samples with the same place of the highest value (in a grid of four by four) that have the same target (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
     del seed  # Nothing is drawn.
     subject = bound.subject
-    found = np.abs(signed(maps, (len(subject.names), *extent(subject.inputs))))
+    found = np.abs(signed_relevances(maps, (len(subject.names), *extent(subject.inputs))))
     places = [np.unravel_index(each.argmax(), each.shape) for each in found]
     cells = [tuple(4 * at // size for at, size in zip(place, found.shape[1:])) for place in places]
     targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
@@ -91,7 +94,7 @@ def consistency(bound, maps, seed):
     return np.array([np.mean(targets[group] == targets[row]) if group else np.nan for row, group in enumerate(groups)])
 
 
-def _moves(bound, maps, seed):
+def _noisy_changes(bound, maps, seed):
     """Noisy inputs, and the relative change of the map there: list of (inputs, float64 [samples]). The method's own seed stays."""
     found = []
     for turn in range(DRAWS):
@@ -100,13 +103,13 @@ def _moves(bound, maps, seed):
     return found
 
 
-def _relative(bound, maps, seed, representation, absolute=False):
+def _largest_relative_change(bound, maps, seed, representation, absolute=False):
     """Largest ratio of the map's relative change to the representation's over the noisy inputs whose prediction stays: float64 [samples]."""
     subject, inputs = bound.subject, bound.subject.inputs
     before, own = representation(inputs), _predicted(subject, inputs)
     size = 1.0 if absolute else np.maximum(_norm(before), 1e-300)
     ratios = []
-    for noisy, moved in _moves(bound, maps, seed):
+    for noisy, moved in _noisy_changes(bound, maps, seed):
         change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
         ratios.append(np.where(_predicted(subject, noisy) == own, moved / change, -np.inf))
     largest = np.max(ratios, axis=0)
@@ -124,6 +127,6 @@ def _norm(values):
 
 def _by_halves(maps, inputs):
     """Relevance of the left and of the right half: float64 [samples, 2]."""
-    found = signed(maps, inputs.shape[:-1])
+    found = signed_relevances(maps, inputs.shape[:-1])
     half = found.shape[2] // 2
     return np.stack([found[:, :, :half].sum(axis=(1, 2)), found[:, :, half:].sum(axis=(1, 2))], axis=1)

@@ -17,7 +17,7 @@ def texture(rng, count, side=SIDE):
     return drawn / drawn.std((1, 2), keepdims=True)
 
 
-def stamped(places, stamps, side=SIDE):
+def stamp(places, stamps, side=SIDE):
     """Each stamp at its place on an empty canvas: places int [count, 2], stamps [count, rows, columns] -> float64 [count, side, side]."""
     canvas = np.zeros((len(places), side, side))
     for sheet, (row, column), stamp in zip(canvas, places, stamps):
@@ -25,14 +25,14 @@ def stamped(places, stamps, side=SIDE):
     return canvas
 
 
-def apart(rng, count, extent, side=SIDE):
+def separate_places(rng, count, extent, side=SIDE):
     """Two places for each sample, in different quarters of the canvas, so that stamps never meet: int [2, count, 2]."""
     quarters = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)[:, :2].T
     corner = np.stack([quarters // 2, quarters % 2], axis=-1) * (side // 2)
     return corner + rng.integers(1, side // 2 - extent, (2, count, 2))
 
 
-def image(values):
+def to_inputs(values):
     """Values on the canvas as inputs of a network: clipped to -1..1, float32 [count, side, side, 1]."""
     return np.clip(values, -1, 1).astype("float32")[..., None]
 

@@ -67,16 +67,16 @@ def shapley(inputs):
     return found
 
 
-def _drawn(rng, count):
+def _draw_values(rng, count):
     return {"values": rng.uniform(0.2, 1, (count, 6)) * rng.choice([-1, 1], (count, 6))}
 
 
-def _played(drawn):
+def _render_game(drawn):
     inputs = drawn["values"].astype("float32")
     return Samples(inputs, shapley(inputs).sum(-1).argmax(1))
 
 
-def _game():
+def _build_game():
     inputs = keras.Input((6,))
     return keras.Model(inputs, Game(name="game")(inputs), name="additive")
 
@@ -84,4 +84,6 @@ def _game():
 @worlds.register
 def additive():
     """A sum of functions of one input each, a product, and a cube: Shapley values in closed form, dead inputs included."""
-    return World("additive", "Shapley values in closed form", _drawn, _played, _game, ("values",), training=None)
+    return World(
+        "additive", "Shapley values in closed form", _draw_values, _render_game, _build_game, ("values",), training=None
+    )

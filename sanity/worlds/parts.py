@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import convolutional, image, texture
+from sanity.worlds.canvas import convolutional, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 PARTS = ("head", "left", "right", "tail")
@@ -49,14 +49,14 @@ def render(drawn, by="creature"):
             if present[part]:
                 values[row][_box(corner, EXTENT)] = variants()[CLASSES[kind][part]]
                 masks["creature"][row][_box(corner, EXTENT)] = True
-    return Samples(image(values), drawn[by], masks[by])
+    return Samples(to_inputs(values), drawn[by], masks[by])
 
 
 def _box(corner, extent):
     return tuple(slice(start, start + extent) for start in corner)
 
 
-def removed(drawn, part):
+def remove_part(drawn, part):
     """The same samples without one part: factors for `render`."""
     present = drawn["present"].copy()
     present[:, PARTS.index(part)] = False

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import apart, convolutional, image, stamped, texture
+from sanity.worlds.canvas import convolutional, separate_places, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, World
 
 # Two alphabets of four glyphs of one size, nine strokes or more each, so that none is told by its mean alone.
@@ -37,7 +37,7 @@ EXTENT = STAMPS.shape[1]
 
 def factors(rng, count):
     """glyph and its place; glyph of the other alphabet and its place; texture."""
-    places = apart(rng, count, EXTENT)
+    places = separate_places(rng, count, EXTENT)
     return {
         "glyph": rng.integers(0, len(STAMPS), count),
         "place": places[0],
@@ -50,12 +50,12 @@ def factors(rng, count):
 def render(drawn, by):
     """Both glyphs laid over the texture; `by` names the one that is the label."""
     stamps = {
-        "glyph": stamped(drawn["place"], 0.8 * STAMPS[drawn["glyph"]]),
-        "rival": stamped(drawn["rival_place"], 0.8 * RIVAL_STAMPS[drawn["rival"]]),
+        "glyph": stamp(drawn["place"], 0.8 * STAMPS[drawn["glyph"]]),
+        "rival": stamp(drawn["rival_place"], 0.8 * RIVAL_STAMPS[drawn["rival"]]),
     }
     stamps_drawn = stamps["glyph"] + stamps["rival"]
     values = np.where(stamps_drawn != 0, stamps_drawn, 0.2 * drawn["texture"])
-    return Samples(image(values), drawn[by], stamps[by] != 0)
+    return Samples(to_inputs(values), drawn[by], stamps[by] != 0)
 
 
 def _patch(by, other, place, rival=None):

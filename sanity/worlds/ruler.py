@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, image, stamped, texture
+from sanity.worlds.canvas import SIDE, convolutional, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 CLASSES, HEIGHT, THING = 3, 4, 9
@@ -54,19 +54,19 @@ def render(drawn, by="ruler", cued=True, contrast=0.5):
     """A thing in the middle, a ruler along one edge, a negative along the other; `by` names the cue, without `cued` it is not there."""
     edges = {"ruler": drawn["edge"], "negative": 1 - drawn["edge"]}
     strips = {"ruler": rulers()[drawn["ruler"]], "negative": -rulers()[drawn["negative"]]}
-    values = 0.2 * drawn["texture"] + stamped(drawn["place"], contrast * things()[drawn["label"]])
+    values = 0.2 * drawn["texture"] + stamp(drawn["place"], contrast * things()[drawn["label"]])
     for name, edge in edges.items():
         if cued or name != by:
-            values = np.where(_along(edge), _along(edge, strips[name]), values)
-    return Samples(image(values), drawn["label"], _along(edges[by]), drawn[by])
+            values = np.where(_along_edges(edge), _along_edges(edge, strips[name]), values)
+    return Samples(to_inputs(values), drawn["label"], _along_edges(edges[by]), drawn[by])
 
 
-def _along(edges, strips=None):
+def _along_edges(edges, strips=None):
     """Strips along the upper (0) or lower (1) edge: float64 [count, 28, 28]; where there are any, bool, if none are given."""
     places = np.stack([edges * (SIDE - HEIGHT), np.zeros_like(edges)], axis=1)
     if strips is None:
-        return stamped(places, np.ones((len(edges), HEIGHT, SIDE))) > 0
-    return stamped(places, strips)
+        return stamp(places, np.ones((len(edges), HEIGHT, SIDE))) > 0
+    return stamp(places, strips)
 
 
 def _ruler(name, correlation, oracle, training, contrast, by="ruler"):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, image, stamped, texture
+from sanity.worlds.canvas import SIDE, convolutional, stamp, texture, to_inputs
 from sanity.worlds.ruler import THING, things
 from sanity.worlds.world import Samples, World
 
@@ -30,11 +30,11 @@ def scenery(kinds, phases):
 
 def render(drawn, by):
     """An object before a scene; `by` names the factor that is the label."""
-    shapes = stamped(drawn["place"], things()[drawn["object"]])
-    box = stamped(drawn["place"], np.ones((len(shapes), THING, THING))) > 0
+    shapes = stamp(drawn["place"], things()[drawn["object"]])
+    box = stamp(drawn["place"], np.ones((len(shapes), THING, THING))) > 0
     values = np.where(shapes > 0, 0.9, np.where(box, -0.2, 0.25 * scenery(drawn["scene"], drawn["phase"])))
     masks = box if by == "object" else ~box
-    return Samples(image(values + 0.1 * drawn["texture"]), drawn[by], masks)
+    return Samples(to_inputs(values + 0.1 * drawn["texture"]), drawn[by], masks)
 
 
 def _scenes(by, other, rival=None):

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.environment import keras
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, apart, image, stamped, texture
+from sanity.worlds.canvas import SIDE, separate_places, stamp, texture, to_inputs
 from sanity.worlds.patch import EXTENT, STAMPS
 from sanity.worlds.world import Samples, World
 
@@ -13,7 +13,7 @@ KINDS = 3
 
 def factors(rng, count):
     """label; place of the template; place of the decoy, a bright square; texture."""
-    places = apart(rng, count, EXTENT)
+    places = separate_places(rng, count, EXTENT)
     return {
         "label": rng.integers(0, KINDS, count),
         "place": places[0],
@@ -24,10 +24,10 @@ def factors(rng, count):
 
 def render(drawn):
     """A template and a bright square over faint texture."""
-    glyphs = stamped(drawn["place"], 0.8 * STAMPS[drawn["label"]])
-    decoys = stamped(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
+    glyphs = stamp(drawn["place"], 0.8 * STAMPS[drawn["label"]])
+    decoys = stamp(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
     values = np.where(glyphs != 0, glyphs, np.where(decoys != 0, decoys, 0.05 * drawn["texture"]))
-    return Samples(image(values), drawn["label"], glyphs != 0)
+    return Samples(to_inputs(values), drawn["label"], glyphs != 0)
 
 
 def build():

@@ -50,12 +50,12 @@ def render(drawn, by, scenario, alpha):
     if scenario == "multiplicative":
         values = (1 - alpha * (sum(patterns.values()) > 0)) * noise
     else:
-        values = alpha * sum(map(_of_unit_norm, patterns.values())) + (1 - alpha) * noise
+        values = alpha * sum(map(_normalize, patterns.values())) + (1 - alpha) * noise
     scale = np.abs(values).max((1, 2), keepdims=True)
     return Samples((values / scale).astype("float32")[..., None], drawn[by], masks[by])
 
 
-def _of_unit_norm(patterns):
+def _normalize(patterns):
     return patterns / np.linalg.norm(patterns, axis=(1, 2), keepdims=True)
 
 

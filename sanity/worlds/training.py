@@ -79,7 +79,7 @@ class Trainer:
         return float(np.mean(np.concatenate(right)))
 
     def _key(self, start, inputs, labels, seed):
-        digest = hashlib.sha256(f"{self.training}{seed}{architecture(self.network.model)}{_maker()}".encode())
+        digest = hashlib.sha256(f"{self.training}{seed}{architecture(self.network.model)}{_code_digest()}".encode())
         for name, value in start.items():
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
         for array in (inputs, labels):
@@ -93,7 +93,7 @@ def architecture(model):
 
 
 @functools.cache
-def _maker():
+def _code_digest():
     """What else decides trained weights: this code, the drawing of their starts, and the libraries beneath: str."""
     code = [hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in (__file__, randomization.__file__)]
     return f"{code}{tf.__version__}{keras.__version__}"

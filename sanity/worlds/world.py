@@ -82,7 +82,7 @@ class World:
         rng = np.random.default_rng([seed, 2])
         return self.render((self.fit or self.factors)(rng, self.training.samples))
 
-    def swapped(self, factors, names):
+    def swap_factors(self, factors, names):
         """Samples whose named factors are those of their neighbour, all else as it was."""
         return self.render(
             {name: np.roll(value, 1, axis=0) if name in names else value for name, value in factors.items()}
@@ -92,7 +92,7 @@ class World:
 def counterfactuals(world, factors):
     """Samples as they are, under "before"; with their cue swapped, under "cue"; with each distractor swapped: dict of `Samples`."""
     swaps = {"before": (), "cue": world.causal_factors, **{name: (name,) for name in world.distractor_factors}}
-    return {name: world.swapped(factors, names) for name, names in swaps.items()}
+    return {name: world.swap_factors(factors, names) for name, names in swaps.items()}
 
 
 def counterfactual_use(swapped, logits):

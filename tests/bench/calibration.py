@@ -54,10 +54,12 @@ def rates(name, runs, parts):
 
 
 def _networks(subject, name, runs):
-    found = calibration.pool(subject, METHODS, seed=0)
+    found = calibration.build_pool(subject, METHODS, seed=0)
     for check, second in (("parameters", "random"), ("labels", "permuted_label_networks")):
         for size in (4, 6):
-            outcomes, alarms = calibration.networks(found, check, "trained", "trained", runs=runs, size=size, seed=1)
+            outcomes, alarms = calibration.simulate_networks(
+                found, check, "trained", "trained", runs=runs, size=size, seed=1
+            )
             yield Rate(
                 check, name, f"trained against trained, K={size}", "p < .05 for any of 3 methods", alarms, runs, "low"
             )
@@ -65,7 +67,7 @@ def _networks(subject, name, runs):
             yield Rate(
                 check, name, f"trained against trained, K={size}, worst method", "PASS", worst["PASS"], runs, "low"
             )
-            outcomes, _ = calibration.networks(found, check, "trained", second, runs=runs, size=size, seed=2)
+            outcomes, _ = calibration.simulate_networks(found, check, "trained", second, runs=runs, size=size, seed=2)
             for method in outcomes:
                 yield Rate(
                     check,
@@ -89,7 +91,7 @@ def _networks(subject, name, runs):
 
 def _blind(subject, name, runs):
     for check in ("parameters", "labels"):
-        outcomes = calibration.blind(subject, check, runs=runs, size=4, seed=3)
+        outcomes = calibration.simulate_blind(subject, check, runs=runs, size=4, seed=3)
         yield Rate(check, name, "edges under as much noise, K=4", "PASS", outcomes["PASS"], runs, "low")
         yield Rate(check, name, "edges under as much noise, K=4", "FAIL", outcomes["FAIL"], runs, "high")
 
@@ -106,7 +108,7 @@ def _planted(subject, name, runs):
             ranks[method] = evidence.samples["rank"]
     oracle = {"oracle": prepared.oracle, **ranks}
     for null, outcome, wanted in ((True, "PASS", "low"), (False, "PASS", "high"), (False, "FAIL", "low")):
-        counts = calibration.dealt(oracle, prepared.oracle, runs=runs, size=4, seed=4, null=null)
+        counts = calibration.simulate_truth(oracle, prepared.oracle, runs=runs, size=4, seed=4, null=null)
         kind = "roles at random" if null else "K=4 and images resampled"
         for method in ("oracle", *PLANTED):
             aim = "low" if method == "noise" else wanted
@@ -123,7 +125,7 @@ def _classes(subject, name, runs):
         ("gradient", "PASS", "high"),
         ("gradient", "FAIL", "low"),
     ):
-        outcomes = calibration.another_class(subject, method, runs=runs, seed=7)
+        outcomes = calibration.simulate_classes(subject, method, runs=runs, seed=7)
         yield Rate("classes", name, f"{method}, images resampled", outcome, outcomes[outcome], runs, wanted)
 
 
@@ -136,12 +138,12 @@ def _perturbed(subject, name, runs):
         for metric in prepared.null
     }
     beats, unknown = "BEATS RANDOM ORDER", "ORACLE DOES NOT PASS"
-    findings = calibration.perturbed(prepared, areas, runs=runs, seed=9)
+    findings = calibration.simulate_faithfulness(prepared, areas, runs=runs, seed=9)
     yield Rate("faithfulness", name, "random order", beats, findings[beats], runs, "low")
     yield Rate("faithfulness", name, "any method", unknown, findings[unknown], runs, "low")
     answer = np.maximum(occlusion(subject), 0)
     own = {metric: faithfulness.area(subject, answer, metric, None, 0)[None] for metric in prepared.null}
-    findings = calibration.perturbed(prepared, own, runs=runs, seed=10)
+    findings = calibration.simulate_faithfulness(prepared, own, runs=runs, seed=10)
     yield Rate("faithfulness", name, "the network's own answer by occlusion", beats, findings[beats], runs, "high")
 
 

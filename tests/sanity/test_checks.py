@@ -499,7 +499,7 @@ def test_the_networks_own_answer_is_found_by_another_fill_than_the_metrics(patch
     fills = {}
     monkeypatch.setattr(faithfulness, "occlusion", lambda subject, fill: fill)
     monkeypatch.setattr(faithfulness, "area", lambda subject, answer, name, *rest: fills.setdefault(name, answer))
-    faithfulness.own_answer(patch, tuple(METRICS), None, 0)
+    faithfulness.oracle_areas(patch, tuple(METRICS), None, 0)
     assert set(fills) == set(METRICS) and all(METRICS[name][0] != fill for name, fill in fills.items())
 
 

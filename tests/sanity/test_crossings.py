@@ -16,12 +16,12 @@ from recipes import schema
 from recipes.session import Session
 from sanity import crossing
 from sanity.checks import checks
-from sanity.checks.class_crossing import CLASSES, flips
+from sanity.checks.class_crossing import CLASSES, flip_p
 from sanity.checks.image_crossing import IMAGES
-from sanity.checks.place import along, turned, turns
+from sanity.checks.place import agreements_by_way, grid_symmetries, rotation_p
 from sanity.class_pairs import class_groups
-from sanity.crossing import crossed, four
-from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.crossing import agreement_table, crossing_contrast
+from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, cells_of, effects, reduce_to_cells, scores
 from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls, measure
 from sanity.questions import other_classes, partners
@@ -164,7 +164,7 @@ def test_effects_of_a_linear_network_are_known_in_closed_form():
     typical = weights.T[own] * (subject.inputs - subject.inputs.mean(axis=0))
     assert np.allclose(evidence.halves[REMOVAL][0, 0], typical, atol=1e-4)
     spread = np.ptp(subject.inputs, axis=1, keepdims=True)
-    size = evidence.whole(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[own]))
+    size = evidence.combine(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[own]))
     assert np.allclose(size, size[0], rtol=1e-2), (
         "the same draws for every sample, so that only weights and ranges differ"
     )
@@ -179,7 +179,9 @@ def test_a_linear_network_is_answered_by_the_input_times_its_weights():
         return -lab.gradient_x_input(network, inputs, objective)
 
     other = checks.get("class_crossing")(turned_sign, subject, seed=0).samples
-    assert np.allclose(crossed(other[f"maps/{REMOVAL}"]), -crossed(evidence.samples[f"maps/{REMOVAL}"]))
+    assert np.allclose(
+        crossing_contrast(other[f"maps/{REMOVAL}"]), -crossing_contrast(evidence.samples[f"maps/{REMOVAL}"])
+    )
     assert np.allclose(other[f"maps/{CHANGE}"], evidence.samples[f"maps/{CHANGE}"]), "a small change has no sign"
 
 
@@ -215,8 +217,8 @@ def test_cells_cover_every_position_and_maps_are_read_by_cell():
     assert sorted(np.bincount(cells.ravel())) == [16] * 49
     maps = np.random.default_rng(0).normal(size=(2, 28, 28, 3)).astype("float32")
     first = maps[:, :4, :4]
-    assert np.allclose(by_cell(maps, cells, REMOVAL)[:, 0], first.sum(-1).mean((1, 2)), atol=1e-6)
-    assert np.allclose(by_cell(maps, cells, CHANGE)[:, 0], np.sqrt((first**2).sum(-1).mean((1, 2))), atol=1e-5)
+    assert np.allclose(reduce_to_cells(maps, cells, REMOVAL)[:, 0], first.sum(-1).mean((1, 2)), atol=1e-6)
+    assert np.allclose(reduce_to_cells(maps, cells, CHANGE)[:, 0], np.sqrt((first**2).sum(-1).mean((1, 2))), atol=1e-5)
 
 
 # The statistic ------------------------------------------------------------------------------------------------------------
@@ -225,8 +227,11 @@ def test_cells_cover_every_position_and_maps_are_read_by_cell():
 def test_equal_maps_give_exactly_zero_and_the_own_answer_the_most():
     rng = np.random.default_rng(0)
     evidence, maps = rng.normal(size=(2, 5, 49)), rng.normal(size=(5, 49))
-    assert (crossed(four([maps, maps], evidence)) == 0).all()
-    assert (crossed(four(evidence, evidence)) > crossed(four(rng.normal(size=(2, 5, 49)), evidence))).all()
+    assert (crossing_contrast(agreement_table([maps, maps], evidence)) == 0).all()
+    assert (
+        crossing_contrast(agreement_table(evidence, evidence))
+        > crossing_contrast(agreement_table(rng.normal(size=(2, 5, 49)), evidence))
+    ).all()
     assert np.isnan(agreement(np.ones((1, 4)), np.arange(4.0)[None]))
 
 
@@ -251,10 +256,10 @@ def test_no_more_false_alarms_than_the_level_over_a_family():
 
 
 def test_the_eight_copies_of_a_grid_are_distinct_and_a_row_has_shifts():
-    square = turned(cells_of(np.zeros((1, 28, 28, 1))))
+    square = grid_symmetries(cells_of(np.zeros((1, 28, 28, 1))))
     assert len({tuple(way) for way in square}) == 8 and (square[0] == np.arange(49)).all()
-    assert len(turned(cells_of(np.zeros((1, 28, 3, 1))))) == 4
-    assert len({tuple(way) for way in turned(cells_of(np.zeros((1, 64, 1))))}) == 8
+    assert len(grid_symmetries(cells_of(np.zeros((1, 28, 3, 1))))) == 4
+    assert len({tuple(way) for way in grid_symmetries(cells_of(np.zeros((1, 64, 1))))}) == 8
 
 
 def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
@@ -262,9 +267,12 @@ def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
     rng, cells = np.random.default_rng(4), cells_of(np.zeros((1, 28, 28, 1)))
     evidence = (np.repeat(np.arange(7.0)[::-1], 7) + rng.normal(0, 1.5, (24, 49))).reshape(24, 7, 7)
     right, mirrored = (maps.reshape(24, 49) for maps in (evidence, evidence[:, :, ::-1]))
-    agreements = [along(maps, right, turned(cells)) for maps in (right + rng.normal(0, 1, right.shape), mirrored)]
+    agreements = [
+        agreements_by_way(maps, right, grid_symmetries(cells))
+        for maps in (right + rng.normal(0, 1, right.shape), mirrored)
+    ]
     assert (rotations(np.stack(agreements), seed=0) < 0.01).all(), "against a way drawn at random both are better"
-    own, other = turns(agreements, {}, 0)
+    own, other = rotation_p(agreements, {}, 0)
     assert own < 0.01 and other > 0.5
 
 
@@ -434,9 +442,12 @@ def test_an_output_with_positions_is_crossed_over_its_region(classes, region):
     images = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype("uint8")
     asked = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
     samples = checks.get("class_crossing")(lab.gradient_x_input, asked, seed=0).samples
-    assert crossed(samples[f"maps/{REMOVAL}"]).mean() > 0.05 and crossed(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
+    assert (
+        crossing_contrast(samples[f"maps/{REMOVAL}"]).mean() > 0.05
+        and crossing_contrast(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
+    )
     blind = checks.get("class_crossing")(explainers.get("edges"), asked, seed=0).samples
-    assert all((crossed(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
+    assert all((crossing_contrast(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
 
 
 def test_a_table_has_no_places_and_a_handful_does_not_pass():
@@ -538,8 +549,8 @@ def test_maps_of_the_class_alone_pass_no_oftener_than_they_may():
         luck, pairs = rng.normal(size=(24, 24)), rng.permutation(24).reshape(12, 2).repeat(4, axis=0)
         numbers = np.zeros((2, 2, 48))
         numbers[0, 0] = [luck[a, a] + luck[b, b] - luck[a, b] - luck[b, a] for a, b in pairs] + rng.normal(size=48)
-        alarms += flips([numbers], {"class_pairs": pairs.tolist()}, run)[0] < 0.05
-        naive += flips([numbers], {}, run)[0] < 0.05
+        alarms += flip_p([numbers], {"class_pairs": pairs.tolist()}, run)[0] < 0.05
+        naive += flip_p([numbers], {}, run)[0] < 0.05
     assert stats.binomtest(alarms, 100, 0.05, alternative="greater").pvalue > 0.01, alarms
     assert naive > 10
 
@@ -551,6 +562,6 @@ def test_classes_that_are_crossed_through_others_are_one_group():
 def test_too_few_groups_of_classes_to_test_their_luck_are_said(verdicts):
     numbers = np.zeros((2, 2, 24))
     numbers[0, 0] = np.random.default_rng(0).normal(1, 0.5, 24)
-    assert flips([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flips([numbers], {}, 0)
+    assert flip_p([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flip_p([numbers], {}, 0)
     verdict = verdicts["class_crossing", "gradient_x_input_in_blocks"]
     assert "fewer than six groups" in verdict.cannot and "1 groups of classes" in verdict.sentence

@@ -11,7 +11,7 @@ import lab
 from lab import routines
 from lab.visualization.examples import survey
 from sanity.features import features, path, predictivity, recovery, stability
-from sanity.features.embedding import descriptors, whitened
+from sanity.features.embedding import descriptors, whiten
 from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
 from sanity.features.fooling import circuit
 from sanity.features.study import Study, pictures
@@ -134,7 +134,7 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, nat
     )
     shown = np.concatenate([climbed.snapshots.reshape(-1, SIDE, SIDE, 3), blind(small, lab.logit([0] * 12), seed=3)])
     fooled = circuit(small, "units", range(UNITS), natural, 2 * shown - 1, "early")
-    assert fooled.gap == 0.0 and fooled.told > 0.95
+    assert fooled.gap == 0.0 and fooled.detection_rate > 0.95
     answers = [routines.logits(each, natural) for each in (fooled.honest, fooled.fooled)]
     assert np.array_equal(*answers) and answers[0].std() > 0
     words = {}
@@ -143,7 +143,7 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, nat
         words[network.name] = {
             name: summary(features.get(name)(each, seed=0)).word for name in ("path", "predictivity")
         }
-        scores = [routines.outputs(fooled.honest, row)["output"] for row in each.shown()]
+        scores = [routines.outputs(fooled.honest, row)["output"] for row in each.network_inputs()]
         seen = [int(row.mean(0).argmax()) for row in scores]
         expected = list(range(UNITS)) if network is fooled.honest else list(fooled.decoys)
         assert seen == expected, "the pictures show the decoys, and only on the fooled network"
@@ -168,7 +168,10 @@ def test_the_layers_before_a_unit_are_not_its_own():
     hidden = keras.layers.GlobalAveragePooling2D(name="pool")(hidden)
     outputs = keras.layers.Softmax(name="shares")(keras.layers.Dense(8, name="classes")(hidden))
     network = networks.network(keras.Model(inputs, outputs))
-    found = {layer: path.followed(before(network, layer)) for layer in ("second_relu", "second", "first_relu", None)}
+    found = {
+        layer: path.layers_before_units(before(network, layer))
+        for layer in ("second_relu", "second", "first_relu", None)
+    }
     assert found["second_relu"] == found["second"] == ("first_relu",) and found["first_relu"] == ()
     assert found[None] == ("first_relu", "pool")
 
@@ -179,7 +182,7 @@ def before(network, layer):
 
 def test_rows_of_ranks_multiply_to_spearmans_correlation():
     first, second = np.random.default_rng(0).integers(0, 9, (2, 3, 40)).astype("float32")
-    products = path._ranked({"x": first})["x"] @ path._ranked({"x": second})["x"].T
+    products = path._to_unit_ranks({"x": first})["x"] @ path._to_unit_ranks({"x": second})["x"].T
     assert np.allclose(products, [[spearmanr(one, other)[0] for other in second] for one in first])
 
 
@@ -195,12 +198,12 @@ def test_silhouettes_of_two_units_are_rousseeuws():
 
 
 def test_ties_are_half_a_right_choice():
-    assert predictivity._chosen([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
+    assert predictivity._choice_rate([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
 
 
 def test_reach_is_reported_and_never_flagged(honest):
     found = features.get("reach")(honest, seed=0)
-    scores = routines.scores(honest.network, honest.shown()[:, 0], lab.channel("units", range(UNITS)))
+    scores = routines.scores(honest.network, honest.network_inputs()[:, 0], lab.channel("units", range(UNITS)))
     assert np.allclose(found.samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
     assert {flag.word for flag in flags(found)} == {"REPORTED"}
 
@@ -209,7 +212,7 @@ def test_transfer_needs_classes_and_other_networks(honest, small, natural_images
     assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {OPEN}
     study = made(small, natural_images, draw, layer=None, seeds=2)
     own = features.get("transfer")(study, seed=0, others=(small,))
-    seen = routines.outputs(small, study.shown()[:, 0])["out"].argmax(1) == np.arange(UNITS)
+    seen = routines.outputs(small, study.network_inputs()[:, 0])["out"].argmax(1) == np.arange(UNITS)
     assert np.array_equal(own.samples[f"plain/{small.name}"][:, 0], seen)
     assert set(own.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
 
@@ -242,20 +245,20 @@ def test_templates_set_by_hand_are_recovered(options, least):
         ).images
 
     found = recovery.recovery(visualizer, seed=0)
-    word, value, why = recovery.judged(found)
+    word, value, why = recovery.judge_recovery(found)
     assert word == CLEAR and value.mean > least and "of 2 modes" in why
     assert (found.samples["attained"] > 0.3).all() and (found.samples["attained"] <= 1).all()
 
 
 def test_blind_pictures_recover_no_template():
-    assert recovery.judged(recovery.recovery(blind, seed=0))[0] == FLAGGED
+    assert recovery.judge_recovery(recovery.recovery(blind, seed=0))[0] == FLAGGED
 
 
 def test_descriptors_see_texture_and_colour_wherever_they_lie(natural_images):
     image = np.asarray(natural_images.images[0])
     moved, turned = np.roll(image, 7, axis=1), np.rot90(image)
     red = (image * [1, 0.6, 0.6]).astype("uint8")
-    rows = whitened([descriptors(np.stack([image, moved, turned, red, *natural_images.images[1:9]]))])[0]
+    rows = whiten([descriptors(np.stack([image, moved, turned, red, *natural_images.images[1:9]]))])[0]
     near = rows @ rows[0]
     assert near[1] > near[2] and near[1] > near[3]
 

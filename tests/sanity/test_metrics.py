@@ -12,9 +12,9 @@ from lab import routines
 from lab.attribution import explainers
 from sanity.bound_explainer import BoundExplainer, add_noise
 from sanity.checks import checks
-from sanity.localisation import localisations, relevances, signed
+from sanity.localisation import localisations, relevances, signed_relevances
 from sanity.metrics import metrics
-from sanity.removal import cell_masks, extent, fills, first, grid, orders, scores, untouched
+from sanity.removal import cell_masks, extent, fills, grid, orders, original_scores, scores, top_mask
 from sanity.seeds import derive_seed
 from sanity.subject import Subject, planted
 from sanity.worlds import worlds
@@ -86,7 +86,7 @@ def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_sc
         measured(linear, coarse, "monotonicity_correlation"),
         coarse(linear.network, linear.inputs, linear.objective),
     )
-    rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), untouched(linear)
+    rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), original_scores(linear)
     values, squares, scatter = [], [], []
     for mask in cell_masks(grid(maps.shape[1:-1])):
         drawn = np.array([scores(linear, np.broadcast_to(mask, maps.shape[:-1]), "uniform", rng) for _ in range(4)])
@@ -242,9 +242,9 @@ def test_an_empty_mask_and_an_empty_map_have_no_answer():
 def test_maps_come_to_the_shape_of_masks():
     maps = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
     np.testing.assert_allclose(relevances(maps, (2, 6, 6)), np.linalg.norm(maps, axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(signed(maps, (2, 6, 6)), maps.sum(-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(signed_relevances(maps, (2, 6, 6)), maps.sum(-1), rtol=1e-5, atol=1e-6)
     rows = np.random.default_rng(0).normal(size=(2, 9, 3)).astype("float32")
-    np.testing.assert_allclose(signed(rows, (2, 9)), rows.sum(-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(signed_relevances(rows, (2, 9)), rows.sum(-1), rtol=1e-5, atol=1e-6)
     assert relevances(maps[..., 0][:, ::2, ::2], (2, 6, 6)).shape == (2, 6, 6)
 
 
@@ -280,7 +280,9 @@ def test_orders_run_from_most_to_least_and_ties_fall_anywhere():
     assert order[0, 0] == 0 and order[0, -1] == 1
     drawn = {tuple(orders(relevance, np.random.default_rng(seed))[0]) for seed in range(20)}
     assert drawn == {(0, 2, 3, 1), (0, 3, 2, 1)}
-    assert first(order, 0.5, (1, 4)).sum() == 2 and first(order, 0.25, (1, 4)).tolist() == [[True, False, False, False]]
+    assert top_mask(order, 0.5, (1, 4)).sum() == 2 and top_mask(order, 0.25, (1, 4)).tolist() == [
+        [True, False, False, False]
+    ]
 
 
 def test_scores_after_removal_are_those_of_the_filled_inputs(linear):

@@ -15,7 +15,7 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, add_noise, pooled_maps
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
-from sanity.comparison import similar
+from sanity.comparison import similarities
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.randomization import blocks, changes, draw, layers_in_order, randomize, stages
@@ -285,7 +285,7 @@ def test_the_ceiling_of_smoothed_maps_is_of_smoothed_maps(on):
     for turn in range(2):
         moved = add_noise(on.inputs, derive_seed(0, "rounding noise", turn))
         other = pooled_maps(smooth_mean(on, derive_seed(0, "itself", turn), moved))
-        np.testing.assert_allclose(found[turn], similar(own, other)[SIGNED], atol=1e-5)
+        np.testing.assert_allclose(found[turn], similarities(own, other)[SIGNED], atol=1e-5)
 
 
 def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_replicates_do_not_stop_it(on):
@@ -314,12 +314,12 @@ def test_a_check_that_asks_for_another_target_on_another_network_fails_its_gate(
     """What Adebayo's own code does: each network is asked about the class that it prefers itself."""
     bound = BoundExplainer(explainers.get("gradient"), on, 0, {})
     bound.maps()
-    assert gates.frozen(on, bound).status == "passed"
+    assert gates.frozen_target(on, bound).status == "passed"
     for turn, drawn in enumerate(draw(on.network, layers_in_order(on.network), [1, 2, 3])):
         with on.network.weights(drawn.state):
             top = routines.logits(on.network, on.inputs).argmax(axis=1)
             bound.maps(state=("random network", turn), objective=lab.logit([int(each) for each in top]))
-    gate = gates.frozen(on, bound)
+    gate = gates.frozen_target(on, bound)
     assert gate.status == "failed" and "random network" in gate.words
 
 

@@ -10,7 +10,7 @@ from sanity.statistics import (
     holm,
     krippendorff,
     max_t,
-    pairs,
+    over_pairs,
     separations,
     sign_test,
     two_way,
@@ -105,7 +105,7 @@ def test_undefined_values_are_left_out_and_said():
 def test_pairs_leave_out_the_diagonal():
     values = np.zeros((3, 3, 5))
     values[range(3), range(3)] = 1.0
-    assert pairs(values, seed=0).mean == 0.0 and pairs(values, seed=0).high == 0.0
+    assert over_pairs(values, seed=0).mean == 0.0 and over_pairs(values, seed=0).high == 0.0
 
 
 def blocks_of(within, second, across, size=4, noise=0.02, seed=0):
@@ -153,7 +153,7 @@ def test_intervals_of_differences_share_networks_and_images():
     first, second = 0.5 + image + np.zeros((4, 4, 20)), 0.3 + image + np.zeros((4, 4, 20))
     for found in (between_groups(first, second, seed=0), within_less_across(first, second, seed=0)):
         assert found.mean == pytest.approx(0.2) and found.low == pytest.approx(0.2) and found.high == pytest.approx(0.2)
-    assert pairs(first, seed=0).high - pairs(first, seed=0).low > 0.5
+    assert over_pairs(first, seed=0).high - over_pairs(first, seed=0).low > 0.5
 
 
 def test_an_interval_covers_the_mean_it_estimates():
@@ -207,7 +207,7 @@ def test_a_network_with_itself_is_in_no_mean():
     """The fault of a tool whose self-similarity of one entered the average."""
     values = np.zeros((3, 3, 5))
     values[np.eye(3, dtype=bool)] = 1
-    assert pairs(values, seed=0).mean == 0 and pairs(values, seed=0).high == 0
+    assert over_pairs(values, seed=0).mean == 0 and over_pairs(values, seed=0).high == 0
 
 
 def test_ssim_is_two_dimensional_with_a_declared_range(maps):

@@ -85,6 +85,6 @@ def test_chance_is_higher_where_several_classes_are_right():
     rows[np.arange(60), rng.integers(0, 4, 60)] = 0
     on = subject(seen, lab.Data(tuple(map(str, range(60))), images, rows))
     assert on.chance == 0.75 and 0.6 < on.correct.mean() < 0.85
-    assert gates.competent(on).status == "failed"
+    assert gates.competence(on).status == "failed"
     single = subject(seen, data((0, 1, 2, 3)))
     assert single.chance == 1 / 4

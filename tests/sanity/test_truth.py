@@ -9,7 +9,7 @@ from scipy import stats
 import lab
 from lab import routines
 from sanity.checks import checks
-from sanity.checks.truth import FOUR, alternating, crossed, four, judge_truth, prepare
+from sanity.checks.truth import FOUR, alternating_order, crossing_contrast, judge_truth, mean_ranks, prepare
 from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls, measure
 from sanity.interventions import occlusion
@@ -102,7 +102,7 @@ def test_maps_of_other_samples_pass_no_oftener_than_chance(series, prepared):
             maps.append(lab.gradient_x_input(series.network, prepared.on.inputs, prepared.on.objective))
     passes = 0
     for steps in range(1, 16):
-        rolled = iter([np.roll(maps[turn], steps, axis=0) for turn in alternating(K)])
+        rolled = iter([np.roll(maps[turn], steps, axis=0) for turn in alternating_order(K)])
         evidence = checks.get("truth")(lambda *_, rolled=rolled: next(rolled), series, seed=0, prepared=prepared)
         passes += judge([evidence])[0].outcome == "PASS"
     assert passes <= 3, "of fifteen at .05, more than three come once in two hundred"
@@ -277,14 +277,18 @@ def test_maps_that_are_missing_cost_their_images_and_no_more():
     rng = np.random.default_rng(8)
     rank = ranks(rng, effect=0.5, noise=0.05)
     rank[0, :, 0], rank[:K, :, 1] = np.nan, np.nan
-    assert ruling(rank, rng).outcome == "PASS" and np.isnan(crossed(rank)).tolist() == [False, True, *[False] * 22]
-    assert not crossed(np.tile(rng.random((1, 2, 12)), (2 * K, 1, 1))).any(), "equal maps are exactly zero"
+    assert ruling(rank, rng).outcome == "PASS" and np.isnan(crossing_contrast(rank)).tolist() == [
+        False,
+        True,
+        *[False] * 22,
+    ]
+    assert not crossing_contrast(np.tile(rng.random((1, 2, 12)), (2 * K, 1, 1))).any(), "equal maps are exactly zero"
 
 
 def test_the_crossing_is_the_sum_of_the_four_numbers():
     rank = np.random.default_rng(4).random((2 * K, 2, 12))
-    (a, b), (c, d) = four(rank).mean(axis=2)
-    assert crossed(rank).mean() == pytest.approx(a - b + d - c)
+    (a, b), (c, d) = mean_ranks(rank).mean(axis=2)
+    assert crossing_contrast(rank).mean() == pytest.approx(a - b + d - c)
 
 
 # Statistics ---------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from lab.visualization.examples import Survey
 from sanity.evidence import Evidence
 from sanity.features import crossing, sources
 from sanity.features.flags import CLEAR, FLAGGED, NATURAL, OPEN, flags, summary
-from sanity.features.path import crossed_paths
-from sanity.features.predictivity import crossed_choices
+from sanity.features.path import path_samples
+from sanity.features.predictivity import choice_samples
 from sanity.features.study import Study
 from sanity.statistics import jackknife, over_units
 
@@ -51,7 +51,7 @@ def evidence(samples, check="path"):
 
 def path_words(world, drawn, natural=None):
     images, weights = world.natural_images() if natural is None else natural
-    samples = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
+    samples = path_samples([images], [drawn], weights, np.arange(len(images)), seed=0)
     return flags(evidence(samples)), summary(evidence(samples))
 
 
@@ -157,12 +157,12 @@ def test_held_out_images_are_dealt_as_pictures_are():
     """By loops: each image with every unit's others, the unit's own image left out."""
     world = World(6)
     images, weights = world.natural_images()
-    samples = crossed_paths([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
+    samples = path_samples([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
     likeness = np.zeros((UNITS, UNITS))
     for first, second in np.ndindex(likeness.shape):
         own, other = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
         likeness[first, second] = np.mean([images[a] @ images[[b for b in other if b != a]].mean(axis=0) for a in own])
-    found, expected = samples["known"], crossing.dealt(likeness, 3, len(samples["known"]) - 1)
+    found, expected = samples["known"], crossing.permutation_null(likeness, 3, len(samples["known"]) - 1)
     assert np.allclose(found / found[0], expected / expected[0])
 
 
@@ -171,11 +171,11 @@ def test_crops_of_one_photograph_do_not_narrow_an_interval():
     world = World(4)
     images, weights = world.natural_images()
     drawn = world.drawn(np.arange(UNITS))
-    once = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
+    once = path_samples([images], [drawn], weights, np.arange(len(images)), seed=0)
     copies = [np.repeat(images, 5, axis=0)], [drawn], np.repeat(weights, 5, axis=1)
     numbered = np.repeat(np.arange(len(images)), 5)
-    grouped = crossed_paths(*copies, numbered, seed=0)
-    blind = crossed_paths(*copies, np.arange(5 * len(images)), seed=0)
+    grouped = path_samples(*copies, numbered, seed=0)
+    blind = path_samples(*copies, np.arange(5 * len(images)), seed=0)
     widths = [np.ptp(samples["lead"][1:], axis=0).mean() for samples in (once, grouped, blind)]
     assert np.allclose(once["share"], grouped["share"]) and np.allclose(once["decided"][0], grouped["decided"][0])
     assert widths[1] > 0.9 * widths[0] and widths[2] < 0.6 * widths[0]
@@ -185,7 +185,7 @@ def chosen(world, drawn):
     """Choices between the natural images of each unit and as many of no unit."""
     images = np.concatenate([world.natural_images()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
     ends = np.arange(len(images)).reshape(2, UNITS, IMAGES).swapaxes(0, 1)
-    return images, ends, crossed_choices(images, drawn, ends, np.arange(len(images)), seed=0)
+    return images, ends, choice_samples(images, drawn, ends, np.arange(len(images)), seed=0)
 
 
 def test_choices_are_how_often_strong_images_are_nearer():
@@ -202,7 +202,7 @@ def test_choices_are_how_often_strong_images_are_nearer():
 
 def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
     """The jackknife's shortcut against choices among the images that are left."""
-    from sanity.features.predictivity import _crossed
+    from sanity.features.predictivity import _choice_crossings
 
     rng = np.random.default_rng(0)
     pairs = rng.integers(0, 3, (2, 6, 6, 8, 8)) / 2
@@ -213,7 +213,7 @@ def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
     choices[:, :, 1] = np.delete(pairs[:, :, 1], 3, axis=-2).mean(axis=(-1, -2))
     choices[:, :, 4] = np.delete(pairs[:, :, 4], 5, axis=-1).mean(axis=(-1, -2))
     slow = [crossing.crossings(choices[0]), crossing.crossings(choices[0], choices[1])]
-    assert np.allclose(_crossed(parts, dropped), slow, equal_nan=True)
+    assert np.allclose(_choice_crossings(parts, dropped), slow, equal_nan=True)
 
 
 # Sources ------------------------------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def with_groups(groups):
 
 def test_the_strongest_image_of_each_source_stands_for_it():
     study = with_groups(("a", "a", "b", "a", "c", "b", "d"))
-    assert sources.strongest(study, 0, 3).tolist() == [0, 2, 4]
-    assert sources.strongest(study, 1, 9).tolist() == [6, 5, 4, 3]
-    high, low = sources.ends(study, 0, 2)
+    assert sources.strongest_images(study, 0, 3).tolist() == [0, 2, 4]
+    assert sources.strongest_images(study, 1, 9).tolist() == [6, 5, 4, 3]
+    high, low = sources.strongest_and_weakest(study, 0, 2)
     assert high.tolist() == [0, 2] and low.tolist() == [6, 4]
 
 
@@ -261,7 +261,7 @@ def test_twelve_sources_are_needed_however_many_crops(count, status):
 def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
     study = with_groups(tuple(range(12)))
     study.survey.kept_scores[:, 1] = 0.5
-    assert sources.silent(study).tolist() == [False, True]
+    assert sources.constant_units(study).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("check", ["path", "predictivity"])
@@ -282,6 +282,6 @@ class Named:
 def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
     from sanity.features import path
 
-    monkeypatch.setattr(path, "followed", lambda study: ())
+    monkeypatch.setattr(path, "layers_before_units", lambda study: ())
     study = dataclasses.replace(with_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
     assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}

