@@ -1,4 +1,4 @@
-"""Effects: what a network's own score does when one cell of an input is filled, or changed a little; the answer that maps are held against."""
+"""Effects: how a network's own score responds when one cell of an input is filled or changed a little. Maps are compared with it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from sanity.seeds import derive_seed
 # Cells along each axis, by how many axes of positions there are.
 SIDES = {1: 16, 2: 7, 3: 4}
 COLUMNS = 64
-# What fills a cell. Two fills, so that each can say how well an answer could be known. A table has no neighbours to blend.
+# What fills a cell, by whether the inputs are a table, which has no neighbours to blend. Two fills show how well an effect is known.
 FILLS = {True: ("typical", "donor"), False: ("mean", "blur")}
 DRAWS, NOISE = 4, 0.05
 EFFECTS = REMOVAL, CHANGE = "removal", "small change"
@@ -21,8 +21,12 @@ EFFECTS = REMOVAL, CHANGE = "removal", "small change"
 
 @dataclass(frozen=True)
 class Effects:
-    """cells: int [positions], the cell of every position. halves: dict of effect to float64 [2, questions, samples, cells], measured
-    twice: under two fills, or from two sets of draws.
+    """How scores depend on every cell of the inputs.
+
+    Args:
+        cells: int [positions], the cell of every position.
+        halves: dict of effect to float64 [2, questions, samples, cells], two measurements: under two fills, or from two
+            sets of draws.
     """
 
     cells: np.ndarray
@@ -35,10 +39,19 @@ class Effects:
 
 
 def effects(subject, objectives, *, seed):
-    """How the scores of some questions depend on every cell of the inputs -> `Effects`.
+    """How the scores of some objectives depend on every cell of the inputs.
 
-    removal: the score less the score with the cell filled. small change: root mean square of the score's change under noise in the
-    cell, .05 of the sample's own range.
+    The effect "removal" is the score less the score with the cell filled. The effect "small change" is the root mean
+    square of
+    the score's change under noise in the cell, whose deviation is .05 of the sample's own range.
+
+    Args:
+        subject: the `Subject`.
+        objectives: list of `Objective`.
+        seed: int, of donors and noise.
+
+    Returns:
+        `Effects`.
     """
     cells = cells_of(subject.inputs)
     halves = {
@@ -51,15 +64,26 @@ def effects(subject, objectives, *, seed):
 
 
 def cells_of(inputs):
-    """The cell of every position of a sample, a grid over images and windows over series; of a table, columns: int [positions]."""
+    """The cell of every position of a sample: a grid over images, windows over series, columns of a table.
+
+    Returns:
+        int [positions].
+    """
     shape = extent(inputs)
     return grid(shape, COLUMNS if inputs.ndim == 2 else SIDES[len(shape)])
 
 
 def reduce_to_cells(maps, cells, name):
-    """What maps say of every cell about an effect: float64 [samples, cells]; nan for a map that is not finite.
+    """What maps say of every cell about an effect.
 
-    removal: the mean of the signed map, channels summed. small change: the root mean square of the map over channels and positions.
+    Args:
+        maps: arrays, as a method gives them.
+        cells: int [positions].
+        name: "removal": the mean of the signed map, channels summed; "small change": its root mean square over channels
+            and positions.
+
+    Returns:
+        float64 [samples, cells]; nan for a map that is not finite.
     """
     shape = (len(maps), *cells.shape)
     values = signed_relevances(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
@@ -69,7 +93,15 @@ def reduce_to_cells(maps, cells, name):
 
 
 def agreement(first, second):
-    """Spearman rank correlation of rows, mid-ranks for ties: [..., cells] twice -> float64 [...]; nan where a row is constant or not finite."""
+    """Spearman rank correlation of rows, mid-ranks for ties.
+
+    Args:
+        first: [..., cells].
+        second: [..., cells].
+
+    Returns:
+        float64 [...]; nan where a row is constant or not finite.
+    """
     return (_standardize(first) * _standardize(second)).mean(axis=-1)
 
 
@@ -108,20 +140,24 @@ def _cell_changes(subject, objectives, cells, others):
     before = scores(subject.network, subject.inputs, objectives)
     changes = []
     for cell in range(cells.max() + 1):
-        here = (cells == cell)[None]
-        changed = np.where(here if subject.inputs.ndim == 2 else here[..., None], others, subject.inputs)
+        in_cell = (cells == cell)[None]
+        changed = np.where(in_cell if subject.inputs.ndim == 2 else in_cell[..., None], others, subject.inputs)
         changed = subject.network.keep(subject.inputs, changed)
         changes.append(scores(subject.network, changed, objectives) - before)
     return np.stack(changes, axis=-1)
 
 
 def scores(network, inputs, objectives):
-    """The scores of several questions, of one pass where all ask for logits of one output: float64 [questions, samples]."""
+    """The scores of several objectives, from one pass where all are logits of one output.
+
+    Returns:
+        float64 [objectives, samples].
+    """
     terms = [objective.terms[0] for objective in objectives if len(objective.terms) == 1]
     where = {(weight, term.kind, term.where) for weight, term in terms}
     if len(terms) < len(objectives) or len(where) > 1 or terms[0][1].kind != "logit":
         return np.stack([routines.scores(network, inputs, objective) for objective in objectives]).astype("float64")
     ((weight, _, output),) = where
     values = routines.outputs(network, inputs)[network.output_name(output)].reshape(len(inputs), -1)
-    asked = np.stack([objective.numbers(len(inputs))[0][0] for objective in objectives])
-    return weight * np.take_along_axis(values.T.astype("float64"), asked, axis=0)
+    class_indices = np.stack([objective.numbers(len(inputs))[0][0] for objective in objectives])
+    return weight * np.take_along_axis(values.T.astype("float64"), class_indices, axis=0)

@@ -1,4 +1,4 @@
-"""Oracle: the network's own answer, measured twice; a method is judged beside it, under the effects that it passes under itself."""
+"""Oracle: the network's own answer, measured twice. A method is judged beside it, under the effects where the oracle passes."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,19 @@ from sanity.statistics import FEWEST, Interval, two_way, without_interval
 # A sum of two normal quantiles: power .9 for a two-sided test at .05.
 POWER = 1.96 + 1.28
 MOST_UNITS = 10_000
-# What rounding leaves of a crossing of answers that are the same; one that is not known well is larger.
+# What rounding leaves of a crossing of answers that are the same. One that is poorly known is larger.
 SAME = 0.005
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A crossing under one effect: values [units], their interval, p (None where it was not tested)."""
+    """A crossing under one effect.
+
+    Args:
+        values: float64 [units].
+        interval: `Interval` of their mean.
+        p: float; None where it was not tested.
+    """
 
     values: np.ndarray
     interval: Interval
@@ -30,15 +36,26 @@ class Reading:
 
 
 def judge_crossing(crossing, family, margins, seed):
-    """Rulings on a family of `Evidence` under a `sanity.crossing.Crossing` -> list of `Ruling`.
+    """Rulings on a family of methods under a crossing check.
 
-    A method passes under one of the effects that the oracle passes under. It fails where it is exactly zero, and where the oracle
-    passes under both effects and it is less than a twentieth of the oracle's under either: a method that answers one of the two
-    questions is not held to the other. Where the right answer to one of them is known to be the same for both that are crossed, a
-    map that is the same for both may answer that one, and is not failed.
+    A method passes under one of the effects where the oracle passes. It fails where its crossing is exactly zero. It
+    also fails
+    where the oracle passes under both effects and its crossing is below a twentieth of the oracle's under either.
+    So a method that answers one of the two questions is not held to the other.
+    Where the right answer to one question is the same for both that are crossed, equal maps may answer that one.
+    Such maps are not failed.
+
+    Args:
+        crossing: a `sanity.crossing.Crossing`.
+        family: list of `Evidence`.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`.
     """
     oracle = {name: _own_reading(crossing, family[0], name, seed) for name in EFFECTS}
-    known = {name: own for name, own in oracle.items() if _is_known(own, margins)}
+    known = {name: answer for name, answer in oracle.items() if _is_known(answer, margins)}
     if not known:
         return [_oracle_ruling(crossing, evidence, oracle, margins) for evidence in family]
     adjusted = _adjusted_p(crossing, family, known, seed)
@@ -54,29 +71,32 @@ def _own_reading(crossing, evidence, name, seed):
     return Reading(values, _interval(values, seed), float(crossing.test([numbers], evidence.settings, seed)[0]))
 
 
-def _is_known(own, margins):
-    return own.p < margins.alpha and own.interval.mean >= margins.known
+def _is_known(answer, margins):
+    return answer.p < margins.alpha and answer.interval.mean >= margins.known
 
 
 def _oracle_ruling(crossing, evidence, oracle, margins):
-    answers = "; ".join(f"{name} {own}" for name, own in oracle.items())
+    answers = "; ".join(f"{name} {answer}" for name, answer in oracle.items())
     words = [f"the network's own answer, measured twice: {answers}{_needed_for_oracle(crossing, oracle, margins)}"]
     words += [crossing.advice(crossing, evidence, margins)] if crossing.advice else []
     return Ruling("INVALID", "ORACLE DOES NOT PASS", why="; ".join(words))
 
 
 def _needed_for_oracle(crossing, oracle, margins):
-    """About how many units the oracle would need, where it is large enough and its p is not small: str."""
-    if min(len(own.values) for own in oracle.values()) < FEWEST:
+    """About how many units the oracle would need, where it is large enough but its p is not small: str."""
+    if min(len(answer.values) for answer in oracle.values()) < FEWEST:
         return f"; {FEWEST} {crossing.counted[crossing.unit]} are needed at the least"
-    large = {name: own for name, own in oracle.items() if own.interval.mean >= margins.known}
+    large = {name: answer for name, answer in oracle.items() if answer.interval.mean >= margins.known}
     return _needed_words(
-        crossing, {name: (own.values, own.interval.mean) for name, own in large.items()}, "let it pass"
+        crossing, {name: (answer.values, answer.interval.mean) for name, answer in large.items()}, "let it pass"
     )
 
 
 def _adjusted_p(crossing, family, known, seed):
-    """p of every method under every known effect, the judged ones one family, each control by itself: list of dict of effect to float."""
+    """p of every method under every known effect: list of dict of effect to float.
+
+    The judged methods are one family, and each control is one by itself.
+    """
     adjusted = [{} for _ in family]
     for places in families(family):
         keys = [(place, name) for place in places for name in known]
@@ -94,8 +114,8 @@ def _readings(crossing, evidence, adjusted, seed):
 
 
 def _ruling(crossing, evidence, readings, oracle, known, margins):
-    """A method's ruling. The numbers shown are those of the effect with the smallest p, the larger share of the oracle's among equals."""
-    bars = {name: margins.small * own.interval.mean for name, own in known.items()}
+    """A method's ruling. Its numbers are of the effect with the smallest p; among equals, of the larger share of the oracle's."""
+    bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decide(crossing, readings, best, bars, margins)
     if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
@@ -109,7 +129,7 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
 
 
 def _few(crossing, evidence, reading, margins):
-    """That there are too few samples to fail a method by, or nothing: str. Too few to pass one: `sanity.verdict`."""
+    """That there are too few samples to fail a method by: str, "" for enough. `sanity.verdict` has the limit for a PASS."""
     units = len(reading.values)
     if units < FEWEST:
         return f"fewer than {FEWEST} {crossing.counted[crossing.unit]} decide nothing"
@@ -118,10 +138,14 @@ def _few(crossing, evidence, reading, margins):
 
 
 def _same_answers(oracle):
-    """The effect by which the network's own answer is the same for both that are crossed, or nothing: str. Of one unit that tells two
-    classes apart, small changes say the same of both; of a linear network, the same of every image.
+    """The effects by which the network's own answer is the same for both that are crossed: str, "" for none.
+
+    For one unit of two classes small changes say the same of both. For a linear network they say the same of every
+    image.
     """
-    return " and by ".join(name for name, own in oracle.items() if max(-own.interval.low, own.interval.high) <= SAME)
+    return " and by ".join(
+        name for name, answer in oracle.items() if max(-answer.interval.low, answer.interval.high) <= SAME
+    )
 
 
 def _decide(crossing, readings, best, bars, margins):
@@ -140,10 +164,10 @@ def _decide(crossing, readings, best, bars, margins):
     return "INCONCLUSIVE", "UNDECIDED", _open_question(crossing, readings, bars, margins)
 
 
-def _in_words(reading, own):
-    if own is None:
+def _in_words(reading, answer):
+    if answer is None:
         return "not measured: the network's own answer does not pass"
-    return f"{reading}; the network's own answer {own.interval}"
+    return f"{reading}; the network's own answer {answer.interval}"
 
 
 def _interval(values, seed):
@@ -155,14 +179,17 @@ def _interval(values, seed):
 
 
 def _is_zero(readings, bars):
-    """Whether both crossings are none. Of removal alone the sign may be turned; not where small changes, which have none, say the same."""
+    """Whether both crossings count as none.
+
+    Under removal the sign may be turned. That is not allowed where small changes, which have no sign, say the same.
+    """
     removal, change = readings[REMOVAL].interval, readings[CHANGE].interval
     small = removal.high <= bars[REMOVAL] and change.high <= bars[CHANGE]
     return bool(small and (removal.low >= -bars[REMOVAL] or change.high < 0))
 
 
 def _open_question(crossing, readings, bars, margins):
-    """What is missing for a verdict: about how many units would settle it, as the deviation of these foretells."""
+    """What is missing for a verdict: about how many units would settle it, by the deviation of these."""
     below = all(readings[name].interval.high <= bar for name, bar in bars.items())
     if below and len(bars) < len(EFFECTS):
         (known,) = bars
@@ -178,13 +205,14 @@ def _open_question(crossing, readings, bars, margins):
 
 
 def _room(mean, bar, both):
-    """How far a mean is from what it must be told from: zero, or where the oracle passes under both effects, its twentieth."""
+    """Distance of a mean from what it must differ from: zero, or if the oracle passes under both effects, the bar too."""
     return max(mean, bar - mean) if both else mean
 
 
 def _needed_words(crossing, needs, purpose):
-    """About how many units would do, as the deviation of these foretells; nothing where that is not known: str. needs: values and
-    how far their mean is from what it must be told from, by effect.
+    """About how many units would do, by the deviation of these: str, "" where that is not known.
+
+    `needs` holds, by effect, the values and the distance of their mean from what it must differ from.
     """
     counts = [count for values, room in needs.values() if (count := _needed(values, room)) is not None]
     if not counts:
