@@ -1,4 +1,4 @@
-"""Class pairs: which two classes the network's own answer tells apart, for someone who has to choose others."""
+"""Class pairs: which two classes the network's own answer separates, as advice on what to ask about."""
 
 import numpy as np
 from scipy import sparse
@@ -10,14 +10,25 @@ SHOWN = 3
 
 
 def class_pairs(subject):
-    """The two classes that each sample is crossed by, by name where the network has one for it: list of (own, other)."""
+    """The two classes that each sample is crossed by.
+
+    Returns:
+        list of (own, other), by name where the network has one, else by index as text.
+    """
     names = subject.network.names_in(subject.output) or []
     classes = zip(target_classes(subject).tolist(), other_classes(subject).tolist())
-    return [(_label(names, own), _label(names, other)) for own, other in classes]
+    return [(_label(names, target), _label(names, other)) for target, other in classes]
 
 
 def class_groups(pairs):
-    """Classes that are crossed with each other, directly or through others, are one group: the group of each pair, int [samples]."""
+    """The group of each pair. Classes that are crossed with each other, directly or through others, are one group.
+
+    Args:
+        pairs: list of (class, class), one a sample.
+
+    Returns:
+        int [samples].
+    """
     places = {}
     ends = np.array([[places.setdefault(label, len(places)) for label in pair] for pair in pairs]).T
     graph = sparse.coo_matrix((np.ones(len(pairs)), ends), (len(places),) * 2)
@@ -26,17 +37,26 @@ def class_groups(pairs):
 
 
 def advice(crossing, evidence, margins):
-    """Which pairs of classes the oracle's crossing is largest for, and how to ask about these: str."""
+    """The pairs of classes with the largest crossing of the oracle, and how to ask about them.
+
+    Args:
+        crossing: a `sanity.crossing.Crossing`.
+        evidence: `Evidence` of it.
+        margins: `Margins`.
+
+    Returns:
+        str.
+    """
     pairs = _pair_crossings(crossing, evidence)
-    apart = sorted((pair for pair in pairs if pair[1] >= margins.known), key=lambda pair: -pair[1])[:SHOWN]
-    if not apart:
+    separated = sorted((pair for pair in pairs if pair[1] >= margins.known), key=lambda pair: -pair[1])[:SHOWN]
+    if not separated:
         return (
             f"of {len(pairs)} pairs of classes crossed here none reaches {margins.known}: "
             "give --images of classes that show in different places"
         )
     words = ", ".join(
         f"{' and '.join(pair)} ({mean:.2f} by {effect}, {count} image{'s' * (count > 1)})"
-        for pair, mean, effect, count in apart
+        for pair, mean, effect, count in separated
     )
     return (
         f"its crossing is largest between {words}: give a folder of other images of two such classes with --images, "
@@ -45,7 +65,7 @@ def advice(crossing, evidence, margins):
 
 
 def _pair_crossings(crossing, evidence):
-    """The oracle's crossing of every pair of classes: list of (pair, mean, effect, images), of the effect that is larger."""
+    """The oracle's crossing of every pair of classes, of its larger effect: list of (pair, mean, effect, images)."""
     values = {name: crossing.statistic(evidence.samples[f"oracle/{name}"]) for name in EFFECTS}
     groups = {}
     for row, pair in enumerate(evidence.settings["class_pairs"]):
@@ -61,6 +81,6 @@ def _largest_effect(values, rows):
 
 
 def _label(names, index):
-    """A class as `--target` takes it: its name, or where there is none or several have it, its index."""
+    """A class as `--target` takes it: its name, or its index where it has no name of its own."""
     name = names[index] if index < len(names) else ""
     return name if name and names.count(name) == 1 else str(index)

@@ -1,4 +1,4 @@
-"""Network groups: how alike maps are within and between groups of networks, and the exact test of whether the groups differ."""
+"""Network groups: how alike maps are within and between groups of networks, and an exact test of their difference."""
 
 import numpy as np
 
@@ -8,27 +8,43 @@ from sanity.statistics import Interval, between_groups, max_t, over_pairs, two_w
 
 
 def intervals(samples, measure, seed):
-    """-> between, ceiling, random-random, and random-random less the ceiling; each `Interval`."""
+    """Intervals of the similarity between and within groups of networks.
+
+    Args:
+        samples: dict of name to array, of an `Evidence`.
+        measure: str, the name of a similarity.
+        seed: int.
+
+    Returns:
+        four `Interval`s: trained with random, the ceiling, random with random, and the last less the ceiling.
+    """
     between, random = samples[f"between/{measure}"], samples[f"random/{measure}"]
     effect, null = two_way(between, seed=seed), over_pairs(random, seed=seed)
     if f"ceiling/{measure}" in samples:
         ceiling = samples[f"ceiling/{measure}"]
         return effect, over_pairs(ceiling, seed=seed), null, between_groups(random, ceiling, seed=seed)
     ceiling = two_way(samples[f"itself/{measure}"], seed=seed)
-    # Of one network there are no pairs to resample beside the random ones': the bounds are compared as they stand.
-    apart = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
-    return effect, ceiling, null, apart
+    # One trained network has no pairs to resample, so that the bounds are compared as they stand.
+    excess = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
+    return effect, ceiling, null, excess
 
 
 def adjusted_p(family):
-    """Exact p by max-T over the methods, controls each by themselves: list of float, None where there are no replicates."""
-    found = [None] * len(family)
-    tested = [place for place, each in enumerate(family) if f"ceiling/{MEASURE}" in each.samples]
+    """Exact p by max-T over the methods, each control by itself.
+
+    Args:
+        family: list of `Evidence`.
+
+    Returns:
+        list of float, None where there are no replicates.
+    """
+    p_values = [None] * len(family)
+    tested = [place for place, evidence in enumerate(family) if f"ceiling/{MEASURE}" in evidence.samples]
     for group in [[tested[place] for place in places] for places in families([family[place] for place in tested])]:
         matrices = [_matrix(family[place].samples) for place in group]
         for place, p in zip(group, max_t(matrices, len(family[group[0]].samples[f"ceiling/{MEASURE}"]))):
-            found[place] = float(p)
-    return found
+            p_values[place] = float(p)
+    return p_values
 
 
 def _matrix(samples):
@@ -45,5 +61,6 @@ def _mean_over_images(values):
 
 
 def no_signal(numbers, margins):
+    """The ruling for maps that do not agree with themselves: `Ruling`."""
     why = f"the lower bound of their similarity is not above {margins.floor}"
     return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=why)

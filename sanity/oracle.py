@@ -114,7 +114,10 @@ def _readings(crossing, evidence, adjusted, seed):
 
 
 def _ruling(crossing, evidence, readings, oracle, known, margins):
-    """A method's ruling. Its numbers are of the effect with the smallest p; among equals, of the larger share of the oracle's."""
+    """A method's ruling, with the numbers of the effect that has the smallest p.
+
+    Among equals it is the effect with the larger share of the oracle's crossing.
+    """
     bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decide(crossing, readings, best, bars, margins)
@@ -129,7 +132,7 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
 
 
 def _few(crossing, evidence, reading, margins):
-    """That there are too few samples to fail a method by: str, "" for enough. `sanity.verdict` has the limit for a PASS."""
+    """Why there are too few samples to fail a method by: str, "" for enough. `sanity.verdict` limits a PASS."""
     units = len(reading.values)
     if units < FEWEST:
         return f"fewer than {FEWEST} {crossing.counted[crossing.unit]} decide nothing"
@@ -205,7 +208,7 @@ def _open_question(crossing, readings, bars, margins):
 
 
 def _room(mean, bar, both):
-    """Distance of a mean from what it must differ from: zero, or if the oracle passes under both effects, the bar too."""
+    """Distance of a mean from what it must differ from: zero, or if the oracle passes twice, the bar too."""
     return max(mean, bar - mean) if both else mean
 
 

@@ -1,6 +1,6 @@
-"""Removal: positions of the inputs taken away, and what the score is then. What is put in their place is declared by name.
+"""Removal: positions of the inputs are filled, and the score is measured again. What fills them is declared by name.
 
-No baseline is neutral: what fills a hole can be evidence itself, so that every result is reported for several.
+No baseline is neutral: what fills a hole can be evidence itself. So every result is reported for several fills.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def blur(inputs, removed, rng):
 
 @fills.register
 def typical(inputs, removed, rng):
-    """The mean over all samples at the same place: of a table, the column's own mean."""
+    """The mean over all samples at the same place; in a table, the mean of the column."""
     del rng  # Nothing is drawn.
     return _replace(inputs, removed, inputs.mean(axis=0, keepdims=True))
 
@@ -70,16 +70,33 @@ def linear(inputs, removed, rng, noise=0.01):
 
 
 def scores(subject, removed, fill, rng):
-    """The objective's score of each sample without the positions `removed` (bool [samples, ...]): float64 [samples]."""
+    """The objective's score of each sample without some positions.
+
+    Args:
+        subject: the `Subject`.
+        removed: bool [samples, ...], the positions.
+        fill: str, a name of `fills`.
+        rng: `np.random.Generator`, for fills that draw.
+
+    Returns:
+        float64 [samples].
+    """
     return routines.scores(subject.network, fill_positions(subject, removed, fill, rng), subject.objective).astype(
         "float64"
     )
 
 
 def fill_positions(subject, removed, fill, rng):
-    """The subject's inputs with the positions `removed` (bool [samples, ...] or one for all) filled: the inputs' shape and dtype.
+    """The subject's inputs with some positions filled. What the network masks stays as it is.
 
-    What the network masks stays as it is.
+    Args:
+        subject: the `Subject`.
+        removed: bool [samples, ...], or one for all samples.
+        fill: str, a name of `fills`.
+        rng: `np.random.Generator`, for fills that draw.
+
+    Returns:
+        array of the inputs' shape and dtype.
     """
     return subject.network.keep(
         subject.inputs, fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
@@ -87,7 +104,11 @@ def fill_positions(subject, removed, fill, rng):
 
 
 def grid(shape, side=8):
-    """The cell of every position, of a grid of at most `side` cells along each axis: int of the shape, counted from 0."""
+    """The cell of every position, in a grid of at most `side` cells along each axis.
+
+    Returns:
+        int of the shape, counted from 0.
+    """
     cells = np.zeros(shape, int)
     for axis, size in enumerate(shape):
         most = min(side, size)
@@ -102,32 +123,49 @@ def cell_masks(cells):
 
 
 def original_scores(subject):
-    """The objective's score of each sample as it is: float64 [samples]."""
+    """The objective's score of each unchanged sample: float64 [samples]."""
     return routines.scores(subject.network, subject.inputs, subject.objective).astype("float64")
 
 
 def positions_shape(subject):
-    """(samples, ...): the positions of all samples, without channels."""
+    """The shape of the positions of all samples, without channels: (samples, ...)."""
     return (len(subject.names), *extent(subject.inputs))
 
 
 def extent(inputs):
-    """Shape of the positions of one sample, without channels: tuple."""
+    """The shape of the positions of one sample, without channels: tuple."""
     return inputs.shape[1:-1] if inputs.ndim > 2 else inputs.shape[1:]
 
 
 def orders(relevance, rng):
-    """Places of each sample from most to least relevant, ties in random order: int [samples, places]."""
+    """Positions of each sample from most to least relevant, ties in random order.
+
+    Args:
+        relevance: float [samples, ...].
+        rng: `np.random.Generator`.
+
+    Returns:
+        int [samples, positions].
+    """
     flat = relevance.reshape(len(relevance), -1)
     return np.lexsort((rng.random(flat.shape), -flat), axis=1)
 
 
 def top_mask(order, share, shape):
-    """Mask of the first `share` of each order: bool [samples, ...]."""
+    """Mask of the first share of each order.
+
+    Args:
+        order: int [samples, positions], as of `orders`.
+        share: float, 0..1.
+        shape: the shape of the mask, (samples, ...).
+
+    Returns:
+        bool of that shape.
+    """
     count = int(round(share * order.shape[1]))
-    found = np.zeros(order.shape, bool)
-    np.put_along_axis(found, order[:, :count], True, axis=1)
-    return found.reshape(shape)
+    mask = np.zeros(order.shape, bool)
+    np.put_along_axis(mask, order[:, :count], True, axis=1)
+    return mask.reshape(shape)
 
 
 def _positions(inputs):
@@ -143,7 +181,7 @@ _NEIGHBOURS += [(-1, -1, 1 / 12), (-1, 1, 1 / 12), (1, -1, 1 / 12), (1, 1, 1 / 1
 
 
 def _impute(image, hole):
-    """The holes of an image [rows, columns, channels] by the linear system that each is the weighted mean of its neighbours."""
+    """The holes of an image [rows, columns, channels], each the weighted mean of its neighbours, by a linear system."""
     if not hole.any():
         return image
     numbers = np.full(hole.shape, -1)
@@ -165,7 +203,7 @@ def _impute(image, hole):
     matrix = sparse.coo_matrix(
         (-np.concatenate(weights), (np.concatenate(places), np.concatenate(others))), (len(rows),) * 2
     )
-    # A hair on the diagonal, so that an image without any known pixel has a solution.
+    # A small diagonal, so that an image without any known pixel has a solution.
     solved = spsolve((matrix + sparse.diags(total + 1e-6)).tocsc(), known)
     filled = image.astype("float64").copy()
     filled[hole] = solved.reshape(len(rows), -1)

@@ -1,6 +1,6 @@
-"""Similarity: how alike two maps of one image are, (PooledMap, PooledMap) -> float; nan where the question has no answer.
+"""Similarity: how alike two maps of one image are, (PooledMap, PooledMap) -> float; nan where that is undefined.
 
-Every measure is to be read against its own null: what ties alone would give, and what two random networks give.
+Read every measure against its own null: what ties alone reach, and what two random networks reach.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,14 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class PooledMap:
-    """One map as measures take it: signed and unsigned [rows, columns], with the normalized mid-ranks of both, None where constant.
+    """One map with its channels pooled, as measures take it.
 
-    input: the magnitude of the input that was explained, where it has the map's resolution.
+    Its mid-ranks are computed once; they are None where it is constant.
+
+    Args:
+        signed: float [rows, columns].
+        unsigned: float [rows, columns].
+        input: float [rows, columns], magnitude of the input, where it has the map's resolution; else None.
     """
 
     signed: np.ndarray
@@ -64,15 +69,19 @@ def signed_spearman(a, b):
 
 @measures.register
 def abs_spearman(a, b):
-    """Rank correlation of absolute values, mid-ranks for ties, as most papers have it: see `tie_null` before believing it."""
+    """Rank correlation of absolute values, mid-ranks for ties, as in most papers; read it beside `tie_null`."""
     return _correlation(a.unsigned_ranks, b.unsigned_ranks)
 
 
 @measures.register
 def partial_abs_spearman(a, b):
-    """Rank correlation of absolute values with the input's own magnitude taken out: what is left of the agreement of maps that multiply by the input."""
+    """Rank correlation of absolute values, the input's magnitude partialled out: for maps that multiply by the input.
+
+    Returns:
+        float.
+    """
     ranks = (a.unsigned_ranks, b.unsigned_ranks, a.input_ranks)
-    if any(each is None for each in ranks):
+    if any(values is None for values in ranks):
         return float("nan")
     both, first, second = (_correlation(ranks[one], ranks[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
     rest = (1 - first**2) * (1 - second**2)
@@ -81,8 +90,12 @@ def partial_abs_spearman(a, b):
 
 @measures.register
 def ssim(a, b):
-    """Structural similarity of absolute values (Wang, Bovik, Sheikh, Simoncelli 2004, https://doi.org/10.1109/TIP.2003.819861), each clipped at its 99th
-    percentile and scaled to 0..1; Gaussian window of 1.5 pixels. nan for maps smaller than the window.
+    """Structural similarity of absolute values (Wang, Bovik, Sheikh, Simoncelli 2004, https://doi.org/10.1109/TIP.2003.819861).
+
+    Maps are clipped at their 99th percentile and scaled to 0..1. The window is Gaussian, 1.5 pixels.
+
+    Returns:
+        float, nan for maps smaller than the window.
     """
     first, second = _scale(a.unsigned), _scale(b.unsigned)
     if min(a.unsigned.shape) < 11 or first is None or second is None:
@@ -100,7 +113,13 @@ def tie_fraction(a):
 
 
 def tie_null(a, b):
-    """The abs_spearman that independent maps reach by agreeing on their zeros: 3q / (3q + p^2), p the share that is not zero, q = 1 - p."""
+    """The abs_spearman that independent maps reach by agreeing on their zeros alone.
+
+    It is 3q / (3q + p^2) with p the share that is not zero and q = 1 - p.
+
+    Returns:
+        float, nan where all values are zero.
+    """
     share = float(np.mean((a != 0) | (b != 0)))
     return 3 * (1 - share) / (3 * (1 - share) + share**2) if share else float("nan")
 
