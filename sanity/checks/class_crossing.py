@@ -1,7 +1,7 @@
-"""Class crossing: is this the map of the class that was asked for? The same image, asked about two classes, against both classes' evidence.
+"""Class crossing: is this the map of the class that was asked for? Maps of two classes against the evidence for both.
 
-The evidence is the network's own: how its score for a class falls when a cell is filled, and how it moves under small changes there.
-A map that would be the same whatever class is asked for gives exactly zero. No world, no training and no labels are needed.
+The evidence is the network's own: how its score for a class falls when a cell is filled, and changes under noise there.
+A map that is the same for every class gives exactly zero. No world, no training and no labels are needed.
 """
 
 import numpy as np
@@ -16,12 +16,22 @@ from sanity.statistics import FEWEST, sign_flips
 
 
 def flip_p(numbers, settings, seed):
-    """p of crossings [2, 2, images] of a family, adjusted, the larger of two tests: float64 [members].
+    """Adjusted p of crossings of a family, the larger of two tests.
 
-    Images are the one unit, groups of classes that share none the other, where there are six or more: a map of the class that never
-    looks at the network goes with the evidence of some classes by luck, in all of their images alike.
+    The one test has images for units. The other has groups of classes that share none, where there are six or more. A
+    map of the
+    class that never looks at the network agrees with the evidence of some classes by luck, alike in all of their
+    images.
+
+    Args:
+        numbers: list of float [2, 2, images], one a member.
+        settings: dict, settings of the evidence.
+        seed: int.
+
+    Returns:
+        float64 [members].
     """
-    values = np.stack([crossing_contrast(one) for one in numbers])
+    values = np.stack([crossing_contrast(table) for table in numbers])
     by_image, groups = sign_flips(values, seed=seed), class_groups(settings.get("class_pairs") or [(0, 1)])
     if groups.max() + 1 < FEWEST:
         return by_image
@@ -46,16 +56,27 @@ CLASSES = Crossing(
 
 
 def prepare(subject, *, seed, once=None):
-    """The evidence of both classes, for all methods to share -> `sanity.effects.Effects`, or None where it cannot be had."""
+    """The evidence for both classes, for all methods to share.
+
+    Returns:
+        `sanity.effects.Effects`, or None where the check does not apply.
+    """
     return crossing.prepare(CLASSES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)
 def class_crossing(explainer, subject, *, seed, prepared=None, **options):
-    """Does the map for a class agree with that class's evidence more than with another's, and the other's map the other way round? -> `Evidence`.
+    """Does the map for a class agree with that class's evidence more than with another's, and the other way round?
 
-    Samples: `maps/EFFECT` and `oracle/EFFECT`, float64 [2 maps, 2 evidence, samples], for the effects removal and small change.
-    options: the explainer's own.
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `maps/EFFECT` and `oracle/EFFECT`, float64 [2 maps, 2 evidence, samples].
     """
     return crossing.measure(CLASSES, explainer, subject, seed=seed, prepared=prepared, options=options)
 

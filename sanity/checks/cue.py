@@ -1,8 +1,8 @@
 """Cue: would a tester who does not know of a shortcut see it, on inputs that do not hold it?
 
-Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut against
-networks of the same kind that had none to learn, both asked about inputs without it: if their maps are as alike as maps of
-networks of one kind, the method tells the tester nothing.
+Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut are compared
+with networks that had none to learn, on inputs without it. If their maps are as alike as maps of networks of one kind, the
+method tells the tester nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -25,14 +25,23 @@ PASSES = 150
 
 @dataclass(frozen=True)
 class Prepared:
-    """uncued: weights of networks that had no shortcut to learn. on: the subject at inputs without the cue, asked about the label."""
+    """The networks without a shortcut, for all methods to share.
+
+    Args:
+        uncued: list of weights of networks that had no shortcut to learn.
+        on: the `Subject` at inputs without the cue, asked about the label.
+    """
 
     uncued: list
     on: object
 
 
 def prepare(subject, *, seed):
-    """Train the networks without a shortcut, for all methods to share -> `Prepared`, or None where a world has no such arm."""
+    """Train the networks without a shortcut, for all methods to share.
+
+    Returns:
+        `Prepared`, or None where a world has no such arm.
+    """
     world = subject.world
     if world is None or world.without_cue is None:
         return None
@@ -54,26 +63,36 @@ def prepare(subject, *, seed):
     ]
     _, factors = world.draw(len(subject.names), subject.seed + 1)
     without_cue = world.without_cue(factors)
-    goal = logit([int(each) for each in without_cue.labels])
-    return Prepared(uncued, replace(subject, inputs=without_cue.inputs, objective=goal, correct=None, truth=None))
+    objective = logit([int(label) for label in without_cue.labels])
+    return Prepared(uncued, replace(subject, inputs=without_cue.inputs, objective=objective, correct=None, truth=None))
 
 
 @checks.register(prepare=prepare)
 def cue(explainer, subject, *, seed, prepared=None, **options):
-    """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not? -> `Evidence`.
+    """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not?
 
-    Needs a world with an arm without the shortcut (`ruler`) and replicates. options: the explainer's own.
+    It needs replicates, and a world with an arm without the shortcut (`ruler`).
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `ceiling/`, `between/` and `random/MEASURE`.
     """
     enough = gates.enough_networks("replicates", subject.replicates)
     prepared = prepared or prepare(subject, seed=seed)
-    there = Gate(
+    arm = Gate(
         "arm without the shortcut",
         "passed" if prepared else "not applicable",
         "trained anew" if prepared else "none in this world",
     )
     bound = BoundExplainer(explainer, prepared.on if prepared else subject, seed, options)
-    if {enough.status, there.status} != {"passed"}:
-        return bound.evidence("cue", {}, [there, enough])
+    if {enough.status, arm.status} != {"passed"}:
+        return bound.evidence("cue", {}, [arm, enough])
     with subject.network.intact():
         cued = [_pooled_maps(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
         uncued = [
@@ -85,7 +104,7 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
         **prefix_keys("random", similarities_within(uncued)),
     }
     passed = [
-        there,
+        arm,
         enough,
         gates.planted_truth(subject),
         gates.usable_maps(*cued, *uncued),

@@ -1,8 +1,8 @@
-"""Labels: does a map change when the network learned wrong labels by heart?
+"""Labels: does a map change when the network memorized permuted labels?
 
-Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 4.2; with several networks on either side, so that chance can
-be told from effect. The permuted networks draw their own seeds and permutations: pairing them by seed would allow sign flips
-only, and four pairs could never decide.
+Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 4.2, with several networks on either side to separate effect from
+chance. The permuted networks draw their own seeds and permutations. Paired by seed they would allow sign flips only, and four
+pairs could never decide.
 """
 
 import numpy as np
@@ -21,9 +21,18 @@ MEMORIZED = 0.95
 
 @checks.register
 def labels(explainer, subject, *, seed, **options):
-    """Do maps of networks trained on permuted labels differ from those of networks trained on true ones? -> `Evidence`.
+    """Do maps of networks trained on permuted labels differ from those of networks trained on true ones?
 
-    Needs a subject with replicates and networks trained on permuted labels (`--world`). options: the explainer's own.
+    It needs a subject with replicates and networks trained on permuted labels (`--world`).
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `ceiling/`, `between/` and `random/MEASURE`.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     enough = [
@@ -34,25 +43,27 @@ def labels(explainer, subject, *, seed, **options):
         return bound.evidence("labels", {}, enough)
     with subject.network.intact():
         true = [_pooled_maps(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
-        wrong = [
+        permuted = [
             _pooled_maps(bound, state, ("permuted labels", turn))
             for turn, state in enumerate(subject.permuted_label_networks)
         ]
     samples = {
         **prefix_keys("ceiling", similarities_within(true)),
-        **prefix_keys("between", similarities_between(true, wrong)),
-        **prefix_keys("random", similarities_within(wrong)),
+        **prefix_keys("between", similarities_between(true, permuted)),
+        **prefix_keys("random", similarities_within(permuted)),
     }
     passed = (
         gates.competence(subject),
         _memorization_gate(subject),
         *enough,
-        gates.usable_maps(*true, *wrong),
+        gates.usable_maps(*true, *permuted),
         gates.frozen_target(subject, bound),
         gates.restored_weights(),
     )
-    maps = {"trained": stack_signed(true[0]), "permuted_label_networks": stack_signed(wrong[0])}
-    return bound.evidence("labels", samples, passed, sizes={"networks": len(wrong), "replicates": len(true)}, maps=maps)
+    maps = {"trained": stack_signed(true[0]), "permuted_label_networks": stack_signed(permuted[0])}
+    return bound.evidence(
+        "labels", samples, passed, sizes={"networks": len(permuted), "replicates": len(true)}, maps=maps
+    )
 
 
 def _pooled_maps(bound, weights, state):
@@ -96,22 +107,22 @@ def judge_labels(family, margins, seed):
 def _judge_labels(evidence, margins, seed, p):
     effect, ceiling, null, _ = intervals(evidence.samples, MEASURE, seed)
     within, across = evidence.samples[f"ceiling/{MEASURE}"], evidence.samples[f"between/{MEASURE}"]
-    apart = within_less_across(within, across, seed=seed, level=0.9)
+    difference = within_less_across(within, across, seed=seed, level=0.9)
     numbers = {
         "effect": effect,
         "ceiling": ceiling,
         "null": null,
         "p": p,
-        "also": (("within less across, 90%", str(apart)),),
+        "also": (("within less across, 90%", str(difference)),),
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
-    if -margins.equal < apart.low and apart.high < margins.equal:
+    if -margins.equal < difference.low and difference.high < margins.equal:
         return Ruling(
             "FAIL",
             "DID NOT RESPOND",
             **numbers,
-            why=f"the difference of the two similarities lies within {margins.equal} of zero: {apart}",
+            why=f"the difference of the two similarities lies within {margins.equal} of zero: {difference}",
         )
     if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
         return Ruling(

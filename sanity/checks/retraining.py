@@ -1,7 +1,8 @@
-"""Retraining: does accuracy fall more when what a map calls important is taken out of the training data, and a network learns again?
+"""Retraining: does accuracy fall more when a network is retrained without what a map calls important?
 
-ROAR and KAR (Hooker, Erhan, Kindermans, Kim 2019, https://arxiv.org/abs/1806.10758). The shape of the holes can give the
-class away by itself (Rong et al. 2022, https://arxiv.org/abs/2202.00449): a network trained on the masks alone measures that leak.
+ROAR and KAR (Hooker, Erhan, Kindermans, Kim 2019, https://arxiv.org/abs/1806.10758). The shape of the
+holes can reveal the class by itself (Rong et al. 2022, https://arxiv.org/abs/2202.00449). A network trained on the masks
+alone measures that leak.
 """
 
 from dataclasses import replace
@@ -21,20 +22,33 @@ from sanity.statistics import FEWEST, sign_test, two_way, without_interval
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
-# Networks that find nothing to learn would go on for ever; these stop here.
+# Networks with nothing to learn would train for ever; they stop here.
 PASSES = 60
 HELD_OUT = 300
-# Repeats in which the masks alone are learned from.
+# Repeats in which networks are trained on the masks alone.
 LEAK_REPEATS = 2
 
 
 @checks.register
 def retraining(explainer, subject, *, seed, shares=(0.1, 0.4), repeats=6, keep=False, **options):
-    """Accuracy on held-out samples after retraining without (or, with `keep`, only with) the map's highest positions -> `Evidence`.
+    """Accuracy on held-out samples after retraining without (or, with `keep`, only with) the map's highest positions.
 
-    shares: of the positions, taken away (kept). repeats: each with data, a random order, network seeds and a draw of the method
-    of its own, so that repeats are independent; fewer than six allow no PASS. Needs a world. options: the explainer's own.
-    -> samples accuracy/map and accuracy/random [shares, repeats], accuracy/leak [shares, at most two repeats].
+    It needs a world. Each repeat has its own data, random order, network seeds and draw of the method, so that repeats
+    are
+    independent.
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        shares: of the positions, taken away, or kept with `keep`.
+        repeats: int; fewer than six allow no PASS.
+        keep: bool, whether the highest positions are kept instead.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `accuracy/map` and `accuracy/random` [shares, repeats], `accuracy/leak` [shares, at most
+            two repeats].
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     world = subject.world
@@ -51,13 +65,13 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.4), repeats=6, keep=F
         f"accuracy/{name}": np.array([row[name] for row in rows if name in row]).T for name in ("map", "random", "leak")
     }
     settings = {"shares": list(shares), "repeats": repeats, "keep": keep}
-    whole = gates.usable_maps(pooled_maps(bound.maps()))
-    passed = [trainable, whole, gates.competence(subject), _leak_gate(samples["accuracy/leak"], subject.classes)]
+    usable = gates.usable_maps(pooled_maps(bound.maps()))
+    passed = [trainable, usable, gates.competence(subject), _leak_gate(samples["accuracy/leak"], subject.classes)]
     return bound.evidence("retraining", samples, passed, sizes={"repeats": repeats}, settings=settings)
 
 
 def _leak_gate(leaks, classes):
-    """Masks alone give no class away; the worst share decides, each the mean over its networks."""
+    """Masks alone do not reveal the class. The worst share decides, each the mean over its networks."""
     worst, chance = float(leaks.mean(axis=1).max()), 1 / classes
     words = f"masks alone: {worst:.2f}, chance {chance:.2f}; allowed: {LEAK} above"
     return Gate("masks do not leak", "passed" if worst <= chance + LEAK else "failed", words)
@@ -85,10 +99,10 @@ def _run_repeat(bound, trainer, turn, shares, keep):
 
 
 def _orders(bound, samples, state, seed):
-    """Positions from most to least relevant, for what the cue says, on the network that saw everything; and random ones beside."""
-    goal = logit([int(each) for each in samples.cue_labels])
+    """Positions from most to least relevant for the class of the cue, on the unchanged network; and random ones."""
+    objective = logit([int(label) for label in samples.cue_labels])
     shape = (len(samples), *extent(samples.inputs))
-    relevance = relevances(bound.maps(samples.inputs, objective=goal, state=state), shape)
+    relevance = relevances(bound.maps(samples.inputs, objective=objective, state=state), shape)
     rng = np.random.default_rng(seed)
     return {"map": orders(relevance, rng), "random": orders(rng.random(shape), rng)}
 
@@ -96,7 +110,7 @@ def _orders(bound, samples, state, seed):
 def _remove_positions(sets, ranked, share, keep, name):
     """Training and held-out inputs with the map's holes, with random holes, or ("leak") the map's masks alone."""
     order = "random" if name == "random" else "map"
-    masks = [top_mask(each[order], share, (-1, *extent(sets[0].inputs))) ^ keep for each in ranked]
+    masks = [top_mask(set_orders[order], share, (-1, *extent(sets[0].inputs))) ^ keep for set_orders in ranked]
     return [_fill_or_mask(samples.inputs, mask, name == "leak") for samples, mask in zip(sets, masks)]
 
 
@@ -132,7 +146,7 @@ def judge_retraining(family, margins, seed):
 
 
 def _judge_retraining(evidence, margins, seed):
-    """The unit is the repeat, its shares averaged: of one repeat they share data, order and draw."""
+    """The unit is the repeat, averaged over its shares, which have data, order and draw in common."""
     samples = {name: value.mean(axis=0) for name, value in evidence.samples.items()}
     lost = samples["accuracy/random"] - samples["accuracy/map"]
     gained = -lost if evidence.settings["keep"] else lost
