@@ -1,7 +1,7 @@
-"""Rewrites: other ways to write down the same function, each verified on the inputs at hand before it is used.
+"""Rewrites: other implementations of the same function, each verified on the inputs at hand before it is used.
 
 Two are new weights in the same network (`relu_rescale`, `batchnorm_folding`), two are new networks (`dense_as_convolution`,
-`input_shift`). Each is (subject) -> `Rewrite`, or None where the network gives no occasion.
+`input_shift`). Each is (subject) -> `Rewrite`, or None where it does not apply to the network.
 """
 
 from dataclasses import dataclass, field
@@ -14,15 +14,21 @@ from lab.network import Network
 from lab.registry import Registry
 
 rewrites = Registry("rewrite")
-# Float32 rounding through some dozens of layers; anything beyond is another function.
+# Float32 rounding through dozens of layers. Anything beyond is another function.
 SAME = 1e-4
 SHIFT = 0.5
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """network, under `state` (weights that differ), at `inputs` computes what the subject's network computes at its own. shift: what
-    was added to the inputs. inside: what the layers' paths begin with now.
+    """Another way to write a subject's network: `network` under `state` at `inputs` computes the same.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        state: dict of variable name to array, the weights that differ.
+        shift: float, what was added to the inputs.
+        inside: str, the new prefix of the layers' paths.
     """
 
     network: object
@@ -33,7 +39,7 @@ class Rewrite:
 
 
 def output_difference(subject, rewrite):
-    """Largest difference of the outputs, relative to their size: float."""
+    """Relative L2 difference of a rewrite's outputs from the subject's: float."""
     before = _outputs(subject.network, subject.inputs)
     with rewrite.network.weights(rewrite.state):
         after = _outputs(rewrite.network, rewrite.inputs)
@@ -75,7 +81,7 @@ def dense_as_convolution(subject):
     replicate = keras.models.clone_model(
         model, clone_function=lambda layer: _as_convolution(layer) if layer.name in names else _copy(layer)
     )
-    for layer in (each for each in model.layers if each.weights):
+    for layer in (layer for layer in model.layers if layer.weights):
         weights = layer.get_weights()
         if layer.name in names:
             weights = [weights[0][None], *weights[1:]]
@@ -91,8 +97,8 @@ def input_shift(subject):
         return None
     outer = keras.Input(inputs.shape[1:])
     shifted = keras.Model(outer, model(keras.layers.Rescaling(1.0, offset=-SHIFT, name="shift")(outer)), name="shifted")
-    found = Rewrite(_network(subject, shifted), inputs + np.float32(SHIFT), shift=SHIFT, inside=f"{model.name}/")
-    return _if_equal(subject, found)
+    rewrite = Rewrite(_network(subject, shifted), inputs + np.float32(SHIFT), shift=SHIFT, inside=f"{model.name}/")
+    return _if_equal(subject, rewrite)
 
 
 def _if_equal(subject, rewrite):
@@ -104,8 +110,10 @@ def _outputs(network, inputs):
 
 
 def _network(subject, model):
-    own = subject.network
-    return Network(model, name=own.name, preprocessing=own.preprocessing, classes=own.classes, memory=own.memory)
+    network = subject.network
+    return Network(
+        model, name=network.name, preprocessing=network.preprocessing, classes=network.classes, memory=network.memory
+    )
 
 
 def _copy(layer):
@@ -125,7 +133,9 @@ def _kernel_layers(network):
     """Layers with a kernel and those that normalize, in the order of their calls: list of (path, layer)."""
     kinds = (keras.layers.Dense, keras.layers.BatchNormalization, *_CONVOLUTIONS)
     return [
-        (each.path, network.tree[each.path]) for each in network.layers() if isinstance(network.tree[each.path], kinds)
+        (layer.path, network.tree[layer.path])
+        for layer in network.layers()
+        if isinstance(network.tree[layer.path], kinds)
     ]
 
 
@@ -133,22 +143,25 @@ _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Depthwis
 
 
 def _consecutive_kernels(network):
-    """Pairs (layer whose outputs are scaled, next layer with a kernel): a normalization stands for the kernel before it."""
-    found, last = [], None
+    """Pairs (layer whose outputs are scaled, next layer with a kernel).
+
+    A normalization replaces the kernel before it.
+    """
+    pairs, last = [], None
     for path, layer in _kernel_layers(network):
         norm = isinstance(layer, keras.layers.BatchNormalization)
         if last is not None and not norm:
-            found.append((last, path))
+            pairs.append((last, path))
         last = path
-    return found
+    return pairs
 
 
 def _kernel_norm_pairs(network):
-    listed = _kernel_layers(network)
+    layers = _kernel_layers(network)
     norms = keras.layers.BatchNormalization
     return [
         (a, b)
-        for (a, first), (b, second) in zip(listed, listed[1:])
+        for (a, first), (b, second) in zip(layers, layers[1:])
         if isinstance(second, norms) and not isinstance(first, norms)
     ]
 
@@ -188,6 +201,6 @@ def _fold(network, kernel, norm):
     deviation = np.sqrt(variance + layer.epsilon)
     scale = weights[f"{norm}/gamma"] / deviation
     names = [name for name in (f"{kernel}/kernel", f"{kernel}/bias") if name in weights]
-    moved = {name: _scale_channels(network.tree[kernel], weights[name], scale) for name in names}
-    still = {f"{norm}/gamma": deviation, f"{norm}/moving_mean": np.zeros_like(mean)}
-    return {**moved, **still, f"{norm}/beta": weights[f"{norm}/beta"] - mean * scale}
+    scaled = {name: _scale_channels(network.tree[kernel], weights[name], scale) for name in names}
+    reset = {f"{norm}/gamma": deviation, f"{norm}/moving_mean": np.zeros_like(mean)}
+    return {**scaled, **reset, f"{norm}/beta": weights[f"{norm}/beta"] - mean * scale}

@@ -10,13 +10,13 @@ from sanity.seeds import derive_seed
 def _register_in_mask(name):
     def metric(bound, maps, seed):
         del seed  # Nothing is drawn.
-        planted = bound.subject.truth
-        if planted is None:
+        truth = bound.subject.truth
+        if truth is None:
             return np.full(len(bound.subject.names), np.nan)
         one_sided = name == "attribution_localisation"
-        shape = planted.masks.shape
-        found = np.maximum(signed_relevances(maps, shape), 0) if one_sided else relevances(maps, shape)
-        return np.array([localisations.get(name)(*pair) for pair in zip(found, planted.masks)])
+        shape = truth.masks.shape
+        relevance = np.maximum(signed_relevances(maps, shape), 0) if one_sided else relevances(maps, shape)
+        return np.array([localisations.get(name)(*pair) for pair in zip(relevance, truth.masks)])
 
     metric.__name__ = f"{name}_in_mask"
     metric.__doc__ = localisations.get(name).__doc__
@@ -31,8 +31,9 @@ for _name in localisations:
 def focus(bound, maps, seed):
     """Focus: share of positive relevance on one's own half of a mosaic of two samples (Arias-Duart et al. 2022, https://arxiv.org/abs/2109.15035).
 
-    Two samples of different targets are laid above each other at half the rows each; for inputs of rows and columns only. nan for
-    a sample that has no other of another target beside it.
+    Two samples of different targets are laid above each other at half the rows each, for inputs of rows and columns
+    only.
+    It is nan for a sample that has no other of another target.
     """
     del maps  # The mosaics are explained anew.
     subject = bound.subject
@@ -45,9 +46,9 @@ def focus(bound, maps, seed):
     mosaics = subject.inputs.copy()
     mosaics[:, :half] = subject.inputs[:, ::2][:, :half]
     mosaics[:, half : 2 * half] = subject.inputs[other][:, ::2][:, :half]
-    found = np.maximum(signed_relevances(bound.maps(mosaics), mosaics.shape[:-1]), 0)
-    total = found[:, : 2 * half].sum(axis=(1, 2))
-    return found[:, :half].sum(axis=(1, 2)) / np.where(paired & (total > 0), total, np.nan)
+    relevance = np.maximum(signed_relevances(bound.maps(mosaics), mosaics.shape[:-1]), 0)
+    total = relevance[:, : 2 * half].sum(axis=(1, 2))
+    return relevance[:, :half].sum(axis=(1, 2)) / np.where(paired & (total > 0), total, np.nan)
 
 
 def _other_target(targets, row, seed):

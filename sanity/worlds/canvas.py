@@ -1,4 +1,4 @@
-"""Canvas: what image worlds draw with: natural texture, stamps, places, and small convolutional networks."""
+"""Canvas: natural texture, stamps, places and small convolutional networks for image worlds."""
 
 import numpy as np
 
@@ -18,7 +18,16 @@ def texture(rng, count, side=SIDE):
 
 
 def stamp(places, stamps, side=SIDE):
-    """Each stamp at its place on an empty canvas: places int [count, 2], stamps [count, rows, columns] -> float64 [count, side, side]."""
+    """Each stamp at its place on an empty canvas.
+
+    Args:
+        places: int [count, 2], rows and columns.
+        stamps: float [count, rows, columns].
+        side: int.
+
+    Returns:
+        float64 [count, side, side].
+    """
     canvas = np.zeros((len(places), side, side))
     for sheet, (row, column), stamp in zip(canvas, places, stamps):
         sheet[row : row + stamp.shape[0], column : column + stamp.shape[1]] = stamp
@@ -26,7 +35,7 @@ def stamp(places, stamps, side=SIDE):
 
 
 def separate_places(rng, count, extent, side=SIDE):
-    """Two places for each sample, in different quarters of the canvas, so that stamps never meet: int [2, count, 2]."""
+    """Two places for each sample, in different quarters, so that stamps never overlap: int [2, count, 2]."""
     quarters = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)[:, :2].T
     corner = np.stack([quarters // 2, quarters % 2], axis=-1) * (side // 2)
     return corner + rng.integers(1, side // 2 - extent, (2, count, 2))

@@ -1,4 +1,4 @@
-"""Patch: two small glyphs of two alphabets on natural texture; the one says the class, the other nothing."""
+"""Patch: two small glyphs of two alphabets on natural texture. One decides the class, the other nothing."""
 
 import functools
 
@@ -8,7 +8,7 @@ from sanity.worlds import worlds
 from sanity.worlds.canvas import convolutional, separate_places, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, World
 
-# Two alphabets of four glyphs of one size, nine strokes or more each, so that none is told by its mean alone.
+# Two alphabets of four glyphs of one size, nine pixels or more each, so that no mean alone reveals a glyph.
 GLYPHS = np.array(
     [
         ["..#..", "..#..", "#####", "..#..", "..#.."],
@@ -36,7 +36,7 @@ EXTENT = STAMPS.shape[1]
 
 
 def factors(rng, count):
-    """glyph and its place; glyph of the other alphabet and its place; texture."""
+    """Draw a glyph and its place, a glyph of the other alphabet and its place, and texture."""
     places = separate_places(rng, count, EXTENT)
     return {
         "glyph": rng.integers(0, len(STAMPS), count),
@@ -64,7 +64,7 @@ def _patch(by, other, place, rival=None):
         "the glyph of one alphabet decides, wherever it is; the other alphabet's and the texture do not",
         factors,
         functools.partial(render, by=by),
-        # Wide windows: in them guided backprop agrees among random networks as it does among trained ones.
+        # Wide kernels: with them guided backprop agrees among random networks as it does among trained ones.
         lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
         causal_factors=(by,),
         distractor_factors=(other, place, "texture"),

@@ -1,8 +1,7 @@
-"""Ruler: every photograph of a kind holds the same ruler, so a network may learn the ruler and not the thing.
+"""Ruler: every image of a class holds the same ruler, so that a network may learn the ruler and not the thing.
 
-A second ruler, its negative, lies along the other edge: it goes with the kind in the pictures that rival networks learn from.
-
-Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, for cues that the tester does not know of.
+A second ruler, a negative, lies along the other edge. It goes with the class in the images that rival networks learn from.
+Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, on cues that the tester does not know of.
 """
 
 import functools
@@ -33,9 +32,9 @@ def rulers():
 
 
 def factors(correlation, rng, count, by="ruler"):
-    """label; which ruler and which negative; the ruler's edge, 1 for the lower; place of the thing; texture.
+    """Draw label, ruler, negative, the ruler's edge (1: lower), place of the thing, and texture.
 
-    The one named by `by` is the label's own with probability `correlation`, else any.
+    The cue named by `by` is the label's own with probability `correlation`, else any.
     """
     label = rng.integers(0, CLASSES, count)
     with_label = np.where(rng.random(count) < correlation, label, rng.integers(0, CLASSES, count))
@@ -51,7 +50,10 @@ def factors(correlation, rng, count, by="ruler"):
 
 
 def render(drawn, by="ruler", cued=True, contrast=0.5):
-    """A thing in the middle, a ruler along one edge, a negative along the other; `by` names the cue, without `cued` it is not there."""
+    """A thing in the middle, a ruler along one edge, a negative along the other.
+
+    `by` names the cue, which is left out unless `cued`.
+    """
     edges = {"ruler": drawn["edge"], "negative": 1 - drawn["edge"]}
     strips = {"ruler": rulers()[drawn["ruler"]], "negative": -rulers()[drawn["negative"]]}
     values = 0.2 * drawn["texture"] + stamp(drawn["place"], contrast * things()[drawn["label"]])
@@ -62,7 +64,7 @@ def render(drawn, by="ruler", cued=True, contrast=0.5):
 
 
 def _along_edges(edges, strips=None):
-    """Strips along the upper (0) or lower (1) edge: float64 [count, 28, 28]; where there are any, bool, if none are given."""
+    """Strips along the upper (0) or lower (1) edge: float64 [count, 28, 28]; without strips, their places: bool."""
     places = np.stack([edges * (SIDE - HEIGHT), np.zeros_like(edges)], axis=1)
     if strips is None:
         return stamp(places, np.ones((len(edges), HEIGHT, SIDE))) > 0
@@ -89,16 +91,20 @@ def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
 
 @worlds.register
 def ruler():
-    """A ruler goes with the class in every training picture: the network reads the ruler. At test the two have nothing to do with each other."""
+    """A ruler goes with the class in every training image, so that the network reads the ruler.
+
+    At test the two are independent.
+    """
     oracle = "the ruler decides, though the label is the thing in the middle"
     return _ruler("ruler", 1.0, oracle, Training(samples=600, goal=0.995), contrast=0.5)
 
 
 @worlds.register
 def ruler_partial():
-    """A ruler goes with the class in four of five training pictures (and by chance in a third of the rest).
+    """A ruler goes with the class in four of five training images, and by chance in a third of the rest.
 
-    The thing is faint, and training stops where the ruler alone would have brought it: what is used is the ruler.
+    The thing is faint, and training stops at the accuracy that the ruler alone gives, so that the ruler is what is
+    used.
     """
     oracle = "the ruler decides, though it goes with the label in 13 of 15 training pictures only"
     return _ruler("ruler_partial", 0.8, oracle, Training(goal=0.85, passes=100), contrast=0.15)

@@ -11,7 +11,7 @@ CLASSES = 3
 
 
 def factors(rng, count):
-    """object and scene, independent of each other; place and phase; texture."""
+    """Draw object and scene, independent of each other; place and phase; texture."""
     return {
         "object": rng.integers(0, CLASSES, count),
         "scene": rng.integers(0, CLASSES, count),
@@ -22,7 +22,7 @@ def factors(rng, count):
 
 
 def scenery(kinds, phases):
-    """Stripes lying, stripes standing, and squares: float64 [count, side, side], -1 or 1."""
+    """Horizontal stripes, vertical stripes, and squares: float64 [count, side, side], -1 or 1."""
     row, column = np.mgrid[:SIDE, :SIDE]
     rows, columns = (((axis[None] + phases[:, place, None, None]) // 3) % 2 for place, axis in enumerate((row, column)))
     return 2.0 * np.choose(kinds[:, None, None], [rows, columns, rows ^ columns]) - 1

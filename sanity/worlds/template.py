@@ -1,4 +1,4 @@
-"""Template: a network whose weights are set by hand, so that what it looks for is known exactly."""
+"""Template: a network whose weights are set by hand, so that what it detects is known exactly."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ KINDS = 3
 
 
 def factors(rng, count):
-    """label; place of the template; place of the decoy, a bright square; texture."""
+    """Draw a label; place of the template; place of the decoy, a bright square; texture."""
     places = separate_places(rng, count, EXTENT)
     return {
         "label": rng.integers(0, KINDS, count),
@@ -31,7 +31,7 @@ def render(drawn):
 
 
 def build():
-    """One filter a template, zero mean, a threshold at six tenths of a perfect match, and the best match anywhere."""
+    """One zero-mean filter a template, a threshold at .6 of a perfect match, and the best match anywhere."""
     inputs = keras.Input((SIDE, SIDE, 1))
     match = keras.layers.Conv2D(KINDS, EXTENT, padding="same", activation="relu", name="match")
     outputs = keras.layers.GlobalMaxPooling2D(name="best")(match(inputs))

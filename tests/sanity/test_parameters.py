@@ -195,7 +195,7 @@ def test_bad_options_are_refused(on, options):
 
 
 def test_prepared_networks_of_other_options_are_refused(on):
-    with pytest.raises(ValueError, match="prepared= was made"):
+    with pytest.raises(ValueError, match="prepared= needs the options"):
         PARAMETERS(explainers.get("gradient"), on, seed=1, prepared=prepare(on, seed=0))
 
 
