@@ -1,4 +1,4 @@
-"""Flags: evidence about pictures turned into words, unit by unit, and into one line for a visualizer."""
+"""Flags: evidence about pictures in words, for each unit and in one line for a visualizer."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,24 @@ import numpy as np
 from sanity.statistics import FEWEST, Interval, over_units, wilson, without_interval
 
 FLAGGED, CLEAR, TOLD, OPEN = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
-# Below this share of what a unit's own held-out natural images reach, its pictures do not go with them.
+# Below this share of what a unit's own held-out natural images reach, its pictures do not match them.
 NATURAL = 0.25
-# A picture that fewer networks recognize than this was made for one network alone.
+# A picture that a smaller share of networks recognizes was made for one network alone.
 RECOGNIZED = 0.5
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Flag:
-    """What a check says of one unit's pictures: unit (-1: of all of them together), word, the number it rests on, and words."""
+    """What a check says of one unit's pictures.
+
+    Args:
+        check: str, the name of the check.
+        unit: int, -1 for all of them together.
+        word: str, FLAGGED, CLEAR, TOLD or OPEN.
+        value: `Interval`, the number that decided.
+        why: str.
+    """
 
     check: str
     unit: int
@@ -26,8 +34,15 @@ class Flag:
 
 
 def flags(evidence):
-    """Evidence of one feature check -> a `Flag` for every unit."""
-    units = [int(each) for each in evidence.samples["units"]]
+    """A flag for every unit.
+
+    Args:
+        evidence: `Evidence` of one feature check.
+
+    Returns:
+        list of `Flag`.
+    """
+    units = [int(unit) for unit in evidence.samples["units"]]
     if evidence.failed:
         why = f"{evidence.failed[0].name}: {evidence.failed[0].words}"
         return [Flag(evidence.check, unit, OPEN, without_interval(), why) for unit in units]
@@ -37,13 +52,25 @@ def flags(evidence):
 
 
 def summary(evidence):
-    """One `Flag` for a visualizer, decided over its units.
+    """One flag for a visualizer, decided over its units.
 
-    Where a number is expected above zero (`stability`, `prior`): FLAGGED unless the interval of its mean over units is. Where
-    there is a null (`path`, `predictivity`): FLAGGED where pictures dealt to units at random would do as well (p above .05), and
-    where half or more of the units are; NOT MEASURED where even held-out natural images in the pictures' place would, since then
-    no picture could do better. Both are NOT MEASURED for fewer than six units. Else FLAGGED where half or more of the units that
-    could be judged are.
+    Where a number is expected above zero (`stability`, `prior`), it is FLAGGED unless the interval of its mean over
+    units is above zero.
+
+    Where there is a null (`path`, `predictivity`), it is FLAGGED in two cases: pictures permuted over units would do as
+    well (p above
+    .05), or half or more of the units are flagged. It is NOT MEASURED where even held-out natural images in the
+    pictures' place do not
+    pass, since then no picture could.
+
+    Both are NOT MEASURED for fewer than six units. Any other check is FLAGGED where half or more of the judged units
+    are.
+
+    Args:
+        evidence: `Evidence` of one feature check.
+
+    Returns:
+        `Flag`.
     """
     units = flags(evidence)
     if evidence.failed:
@@ -75,7 +102,7 @@ def _count_flags(evidence, units):
 
 
 def _judge_permutations(samples, units):
-    """Word, share of units flagged, and words, from means under pictures dealt to units; those of the units as they are come first."""
+    """Word, share of units flagged, and words, from means under permuted pictures, the observed one first."""
     words = [flag.word for flag in units]
     flagged = words.count(FLAGGED)
     share = wilson(flagged, len(units))
@@ -93,12 +120,12 @@ def _judge_permutations(samples, units):
 
 
 def _permutation_p(null):
-    """p of the first of some means, which is of pictures or images with their own units: float, nan where they are not finite."""
+    """p of the first of some means, the observed one: float, nan where they are not finite."""
     return float(np.mean(null >= null[0] - 1e-12)) if np.isfinite(null).all() else float("nan")
 
 
 def _judge_crossing(samples, place):
-    """By the crossing of units: the share of what held-out natural images reach, and the lead over the unit that comes nearest."""
+    """By the crossing of units: the share of what held-out natural images reach, and the lead over the nearest unit."""
     share, lead = (Interval(*map(float, samples[name][:, place])) for name in ("decided", "lead"))
     rival = int(samples["rival"][place])
     if np.isnan(share.low):
@@ -106,7 +133,7 @@ def _judge_crossing(samples, place):
     why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
     better = f"{why}; they match those of unit {rival} better"
     if share.low > NATURAL:
-        # Pictures of a unit that looks alike have a share as well; so may honest ones lean towards such a unit.
+        # Pictures of a similar unit have a share as well, and honest ones may lean towards such a unit.
         return (OPEN, share, better) if lead.high < 0 else (CLEAR, share, why)
     if lead.high < 0:
         return FLAGGED, share, better
@@ -131,7 +158,7 @@ def _prior(samples, place):
 
 
 def _judge_unit(values, words, counted):
-    """Word, interval and words for one unit's numbers, which are expected above zero; no word from a handful."""
+    """Word, interval and words for one unit's numbers, which are expected above zero; OPEN for a handful."""
     value = over_units(values)
     why = words.format(value)
     if np.isnan(value.low):
@@ -140,9 +167,9 @@ def _judge_unit(values, words, counted):
 
 
 def _transfer(samples, place):
-    """By picture, since looks of several networks at one picture are no samples of their own."""
-    seen = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
-    value = over_units(seen)
+    """By picture, since verdicts of several networks on one picture are not independent samples."""
+    recognized = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
+    value = over_units(recognized)
     why = f"recognized in {value} of looks by other networks"
     return FLAGGED if value.mean < RECOGNIZED else CLEAR, value, why
 
@@ -151,7 +178,7 @@ def _range_of(values):
     return Interval(float(np.mean(values)), float(np.min(values)), float(np.max(values)))
 
 
-# What a mean over units must lie above zero of.
+# Samples whose mean over units must be above zero.
 _ABOVE_ZERO = {"stability": "silhouette", "prior": "excess"}
 _RULES = {
     "path": _judge_crossing,

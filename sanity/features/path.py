@@ -11,7 +11,7 @@ from sanity.statistics import FEWEST
 
 # A layer of fewer channels has too few ranks to compare.
 NARROWEST = 6
-# The last layers that tell a unit's natural images from those of other units decide: this many.
+# How many layers decide: the last ones that separate a unit's natural images from those of other units.
 DECIDING = 2
 PERMUTATIONS = 9999
 
@@ -20,26 +20,35 @@ PERMUTATIONS = 9999
 def path(study, *, seed, layers=(), images=20):
     """Do pictures travel through the layers before a unit as its natural images do (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719)?
 
-    Per layer, how much better a unit's pictures go with its own natural images than with another unit's (`vector_crossings`), by
-    Spearman's correlation of the channels' means over positions, over the same of its own natural images, each held out: 1, the
-    path of natural images; 0, that of any picture. (By means, because a picture is full of what a photograph has in one place.)
+    Per layer it measures how much better a unit's pictures match its own natural images than another unit's
+    (`vector_crossings`).
+    The likeness is Spearman's correlation of the channels' means over positions. It is divided by that of the unit's
+    own natural
+    images, each held out: 1 is the path of natural images, 0 that of any picture. Means are used because a picture is
+    full of what
+    a photograph has in one place.
 
     Args:
-        layers: addresses; empty: the layers of `layers_before_units`.
-        images: int, natural images a unit, one of each source, and at most a quarter of the sources where these are many.
+        study: a `Study`.
+        seed: int, of the permutations.
+        layers: addresses; empty: those of `layers_before_units`.
+        images: int, natural images a unit, one of each source, and at most a quarter of the sources where these are
+            many.
 
     Returns:
-        Evidence with samples share, low, high [units, layers]; decided [3, units], share and interval in the layers that decide; rival
-        [units], the unit whose natural images the pictures go with best beside their own; lead [3, units], over that unit; null
-        and known [permutations], mean likeness under pictures, and under held-out natural images, dealt to units at random. nan
-        where a layer does not tell units apart.
+        `Evidence` with these samples; nan where a layer does not separate units.
+        share, low, high: [units, layers].
+        decided: [3, units], share and interval in the layers that decide.
+        rival: [units], the other unit whose natural images the pictures match best.
+        lead: [3, units], over that unit.
+        null, known: [permutations], mean likeness under permuted pictures, and under permuted held-out natural images.
     """
-    chosen = tuple(layers) or layers_before_units(study)
-    gates = (*crossing.gates(study), _layers_gate(chosen))
-    settings = {"layers": list(chosen), "images": images, **study.settings}
+    addresses = tuple(layers) or layers_before_units(study)
+    gates = (*crossing.gates(study), _layers_gate(addresses))
+    settings = {"layers": list(addresses), "images": images, **study.settings}
     samples = {"units": np.array(study.units)}
     if all(gate.status == "passed" for gate in gates):
-        samples |= path_samples(*_activations(study, chosen, images), seed=seed)
+        samples |= path_samples(*_activations(study, addresses, images), seed=seed)
         samples["rival"] = samples["units"][samples["rival"]]
         samples["decided"][:, sources.constant_units(study)] = np.nan
         gates = (*gates, _separation_gate(samples["share"]))
@@ -59,18 +68,18 @@ def path_samples(natural, drawn, weights, numbered, *, seed):
     Returns:
         Dict of name to array; rival: places of units.
     """
-    measured = [_layer_crossings(*rows, weights, numbered) for rows in zip(natural, drawn)]
+    crossings_by_layer = [_layer_crossings(*rows, weights, numbered) for rows in zip(natural, drawn)]
     count = int(weights.sum(axis=1).min())
-    by_layer = np.stack([crossing.judge_units(*numbers, count)[0] for numbers in measured], axis=-1)
-    scales = np.array([np.nanmean(whole[1]) for whole, _ in measured])
+    by_layer = np.stack([crossing.judge_units(*numbers, count)[0] for numbers in crossings_by_layer], axis=-1)
+    scales = np.array([np.nanmean(whole[1]) for whole, _ in crossings_by_layer])
     factors = _deciding_layers(np.isfinite(by_layer[0]) & (scales > 0)) / np.where(scales > 0, scales, 1)
-    joined = [_add_layers(kinds, factors) for kinds in zip(*measured)]
-    share, rival, lead = crossing.judge_units(*joined, count)
+    crossings_of_layers = [_add_layers(kinds, factors) for kinds in zip(*crossings_by_layer)]
+    share, rival, lead = crossing.judge_units(*crossings_of_layers, count)
     means = [weights @ images / weights.sum(axis=1, keepdims=True) for images in natural]
     likeness = sum(column.mean() * rows @ mean.T for column, rows, mean in zip(factors.T, drawn, means))
-    own = sum(
+    held_out = sum(
         column.mean()
-        * _held_out_likeness(weights, *(weights @ each for each in _cross_source_products(rows, numbered)))
+        * _held_out_likeness(weights, *(weights @ products for products in _cross_source_products(rows, numbered)))
         for column, rows in zip(factors.T, natural)
     )
     samples = dict(zip(("share", "low", "high"), by_layer))
@@ -79,19 +88,19 @@ def path_samples(natural, drawn, weights, numbered, *, seed):
         "rival": rival,
         "lead": lead,
         "null": crossing.permutation_null(likeness, seed, PERMUTATIONS),
-        "known": crossing.permutation_null(own, seed, PERMUTATIONS),
+        "known": crossing.permutation_null(held_out, seed, PERMUTATIONS),
     }
 
 
 def _layer_crossings(natural, drawn, weights, numbered):
-    """One layer's crossings of pictures and of held-out natural images: whole, and without each source."""
+    """One layer's crossings of pictures and of held-out natural images: with all sources, and without each."""
     products, different = _cross_source_products(natural, numbered)
-    sums = [weights @ each for each in (natural, products, different)]
+    sums = [weights @ values for values in (natural, products, different)]
 
     def measure(dropped):
         part = weights * ~dropped
         mean, likeness, count = (
-            total - weights[:, dropped] @ each[dropped] for total, each in zip(sums, (natural, products, different))
+            total - weights[:, dropped] @ values[dropped] for total, values in zip(sums, (natural, products, different))
         )
         mean = mean / part.sum(axis=1, keepdims=True)
         crossed = crossing.vector_crossings(drawn, drawn, mean)
@@ -103,13 +112,13 @@ def _layer_crossings(natural, drawn, weights, numbered):
 
 
 def _cross_source_products(natural, numbered):
-    """Products of images of different sources, and whether they are: float [images, images] twice."""
+    """Products of images of different sources, and whether they are different: float [images, images] twice."""
     different = (numbered[:, None] != numbered[None]).astype("float64")
     return (natural @ natural.T) * different, different
 
 
 def _held_out_likeness(weights, likeness, count):
-    """Mean likeness of each unit's natural images with those of every unit, each held out: sums and how many, [units, images] -> [units, units]."""
+    """Mean likeness of each unit's held-out natural images with those of every unit: float [units, units]."""
     return weights / weights.sum(axis=1, keepdims=True) @ (likeness / np.maximum(count, 1)).T
 
 
@@ -118,10 +127,10 @@ def _add_layers(kinds, factors):
     return sum(values * column[:, None] for values, column in zip(kinds, factors.T))
 
 
-def _deciding_layers(told):
-    """The last DECIDING layers that tell each unit from the others: bool [units, layers] -> bool [units, layers]."""
-    later = np.cumsum(told[:, ::-1], axis=1)[:, ::-1]
-    return told & (later <= DECIDING)
+def _deciding_layers(separated):
+    """The last DECIDING layers that separate each unit from the others: bool [units, layers], as `separated`."""
+    later = np.cumsum(separated[:, ::-1], axis=1)[:, ::-1]
+    return separated & (later <= DECIDING)
 
 
 def _layers_gate(layers):
@@ -130,21 +139,21 @@ def _layers_gate(layers):
 
 
 def _separation_gate(share):
-    told = np.isfinite(share).mean()
-    status = "passed" if told > 0 else "failed"
-    return Gate("layers tell units' images apart", status, f"{told:.0%} of units and layers do")
+    separated = np.isfinite(share).mean()
+    status = "passed" if separated > 0 else "failed"
+    return Gate("layers tell units' images apart", status, f"{separated:.0%} of units and layers do")
 
 
 def _activations(study, layers, images):
-    """The activations that `path_samples` takes, of a study."""
+    """The arguments of `path_samples`, from a study."""
     count = max(FEWEST, min(images, sources.count(study) // 4))
-    top = [sources.strongest_images(study, unit, count) for unit in study.units]
-    indices = np.unique(np.concatenate(top))
+    strongest = [sources.strongest_images(study, unit, count) for unit in study.units]
+    indices = np.unique(np.concatenate(strongest))
     natural = _natural_ranks(study, layers, indices)
-    shown = study.network_inputs()
-    drawn = _to_unit_ranks(routines.means(study.network, shown.reshape(-1, *shown.shape[2:]), layers))
-    pictures = [drawn[layer].reshape(*shown.shape[:2], -1).mean(axis=1) for layer in layers]
-    weights = np.stack([np.isin(indices, row) for row in top]).astype("float64")
+    inputs = study.network_inputs()
+    ranks_by_layer = _to_unit_ranks(routines.means(study.network, inputs.reshape(-1, *inputs.shape[2:]), layers))
+    pictures = [ranks_by_layer[layer].reshape(*inputs.shape[:2], -1).mean(axis=1) for layer in layers]
+    weights = np.stack([np.isin(indices, row) for row in strongest]).astype("float64")
     return natural, pictures, weights, sources.numbers(study.data)[indices]
 
 
@@ -156,7 +165,7 @@ def _natural_ranks(study, layers, indices, batch=64):
 
 
 def _to_unit_ranks(means):
-    """Rows turned into ranks, centred, of length one: their products are Spearman correlations."""
+    """Rows turned into ranks, centred, of length one, so that products are Spearman correlations."""
     return {layer: _normalize(rankdata(rows, axis=1)) for layer, rows in means.items()}
 
 
@@ -166,25 +175,34 @@ def _normalize(ranks):
 
 
 def layers_before_units(study, count=4):
-    """The last `count` groups of layers before a unit, fixed before anything is seen, a group being one layer of weights with what
-    follows it at its width (normalization, activation), by its last layer. Of these the last two that tell a unit's natural images
-    from others decide: earlier ones set honest pictures apart from photographs as well.
+    """The layers before a study's units that are compared, fixed before any picture is measured.
 
-    The units' own group is none of them: there every picture that was climbed goes with its unit.
+    They are the last layers of the last `count` groups. A group is one layer of weights with what follows at its width
+    (normalization, activation). The last two that separate a unit's natural images from others decide: earlier ones
+    separate
+    honest pictures from photographs as well. The units' own group is left out, where every optimized picture matches
+    its unit.
+
+    Args:
+        study: a `Study`.
+        count: int.
+
+    Returns:
+        tuple of addresses.
     """
-    network, last = study.network, []
-    before = layer_graph(network)
-    own = {study.layer} if study.layer else set(before[""])
+    network, groups = study.network, []
+    graph = layer_graph(network)
+    own_layers = {study.layer} if study.layer else set(graph[""])
     for address in ancestors(network, study.layer):
         width = network.shapes[address][-1]
         if width is None or width < NARROWEST:
             continue
         if (
-            last
-            and before.get(address) == [last[-1]]
-            and network.shapes[last[-1]][-1] == width
+            groups
+            and graph.get(address) == [groups[-1]]
+            and network.shapes[groups[-1]][-1] == width
             and not mixes(network.tree[address])
         ):
-            last.pop()
-        last.append(address)
-    return tuple([address for address in last if address not in own][-count:])
+            groups.pop()
+        groups.append(address)
+    return tuple([address for address in groups if address not in own_layers][-count:])

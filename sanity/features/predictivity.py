@@ -1,4 +1,4 @@
-"""Predictivity: can an observer who has seen only the picture say which of two natural images drives the unit?"""
+"""Predictivity: can an observer of the picture alone say which of two natural images drives the unit?"""
 
 import numpy as np
 
@@ -15,17 +15,22 @@ PERMUTATIONS = 9999
 def predictivity(study, *, seed, share=0.1, most=40, observer=None):
     """Can strong natural images be told from weak ones by a unit's pictures (Borowski et al. 2021, https://arxiv.org/abs/2010.12606)?
 
-    Two-alternative choices, with a machine for an observer, by likeness to the pictures. Every unit's pictures choose for every
-    unit; the crossing of units (`crossings`) decides, over the same of its own strong images, each held out.
+    These are two-alternative choices by likeness to the pictures, with a machine for an observer. Every unit's pictures
+    choose for
+    every unit. The crossing of units (`crossings`) decides, relative to that of its own strong images, each held out.
 
     Args:
-        share: float, of the sources of natural images at each end; the two ends share no source.
+        study: a `Study`.
+        seed: int, of the permutations.
+        share: float, of the sources of natural images at each end. The two ends share no source.
         most: int, at most so many at each end.
         observer: a `Network` that did not make the pictures, or None: texture and colour.
 
     Returns:
-        Evidence with samples choices [units, units], how often the pictures of the second unit choose right for the first; contrast
-        [units], how often contrast or brightness alone do; decided [3, units], rival, lead, null, known as of `path`.
+        `Evidence` with these samples.
+        choices: [units, units], how often the pictures of the second unit choose right for the first.
+        contrast: [units], how often contrast or brightness alone do.
+        decided: [3, units]; rival, lead, null, known: as of `path`.
     """
     gates = crossing.gates(study)
     number = sources.count(study)
@@ -54,10 +59,10 @@ def _study_samples(study, count, observer, seed):
 
 
 def _remove_mean_difference(natural, drawn):
-    """Both without the direction from the mean of the one to that of the other: by it alone pictures are no photographs."""
-    apart = drawn.mean(axis=0) - natural.mean(axis=0)
-    apart = apart / max(np.linalg.norm(apart), 1e-12)
-    return tuple(rows - np.outer(rows @ apart, apart) for rows in (natural, drawn))
+    """Both without the direction between their means, which separates all pictures from all photographs."""
+    direction = drawn.mean(axis=0) - natural.mean(axis=0)
+    direction = direction / max(np.linalg.norm(direction), 1e-12)
+    return tuple(rows - np.outer(rows @ direction, direction) for rows in (natural, drawn))
 
 
 def choice_samples(natural, drawn, ends, numbered, *, seed):
@@ -78,12 +83,14 @@ def choice_samples(natural, drawn, ends, numbered, *, seed):
     pairs = (both[..., 0, :, None] > both[..., 1, None, :]) + 0.5 * (both[..., 0, :, None] == both[..., 1, None, :])
     owners = numbered[ends]
 
-    # What each image of either end adds, so that a source is left out without choosing anew.
+    # What each image of either end adds, so that a source can be left out without new choices.
     parts = np.stack([pairs.sum(axis=-1), pairs.sum(axis=-2)], axis=-2)
     by_source = np.stack([_choice_crossings(parts, owners == source) for source in np.unique(owners)])
     share, rival, lead = crossing.judge_units(_choice_crossings(parts, owners < 0), by_source, ends.shape[-1])
     choices = pairs[0].mean(axis=(-1, -2)).T
-    null, known = (crossing.permutation_null(each.mean(axis=(-1, -2)), seed, PERMUTATIONS) for each in pairs)
+    null, known = (
+        crossing.permutation_null(choice_rates.mean(axis=(-1, -2)), seed, PERMUTATIONS) for choice_rates in pairs
+    )
     return {"choices": choices, "decided": share, "rival": rival, "lead": lead, "null": null, "known": known}
 
 
@@ -100,7 +107,12 @@ def _held_out_likeness(natural, ends, numbered):
 def _choice_crossings(parts, dropped):
     """Crossings of choices, of the pictures and of held-out images, without some images.
 
-    parts: [2, units that choose, units, 2 ends, images], sums of choices; dropped: bool [units, 2 ends, images], at one end of a unit.
+    Args:
+        parts: [2, units that choose, units, 2 ends, images], sums of choices.
+        dropped: bool [units, 2 ends, images], images left out at one end of a unit.
+
+    Returns:
+        float64 [2, units, units].
     """
     count = parts.shape[-1]
     right = parts[..., 0, :].sum(axis=-1) - (parts * dropped).sum(axis=(-1, -2))
@@ -115,7 +127,7 @@ def _choice_rate(high, low):
 
 
 def _contrast_choices(ends, images, pictures):
-    """How often contrast alone, or brightness alone, chooses right: the image whose contrast is nearer to the pictures': float [units]."""
+    """How often contrast or brightness alone chooses right, the nearer to the pictures' own: float [units]."""
     plain = np.array([_contrast_and_brightness(image) for image in images])
     goals = np.array([np.mean([_contrast_and_brightness(picture) for picture in row], axis=0) for row in pictures])
     near = [-np.abs(plain[unit] - goal) for unit, goal in zip(ends, goals)]
