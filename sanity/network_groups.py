@@ -2,9 +2,46 @@
 
 import numpy as np
 
+from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.controls import families
 from sanity.ruling import MEASURE, Ruling
 from sanity.statistics import Interval, between_groups, max_t, over_pairs, two_way
+
+
+def maps_of_networks(bound, states, kind):
+    """Pooled maps on several networks.
+
+    Args:
+        bound: a `BoundExplainer`.
+        states: list of weights.
+        kind: str, the kind of each network's state, whose index is its place.
+
+    Returns:
+        list of lists of `PooledMap` or None, one list a network.
+    """
+    maps = []
+    for turn, weights in enumerate(states):
+        with bound.subject.network.weights(weights):
+            maps.append(bound.pooled_maps(state=(kind, turn)))
+    return maps
+
+
+def group_similarities(first, second):
+    """Similarity within and between two groups of networks.
+
+    Args:
+        first: list of lists of pooled maps, one list a network.
+        second: the same of the other group.
+
+    Returns:
+        dict of `ceiling/MEASURE` (within the first), `between/MEASURE` and `random/MEASURE` (within the second) to float64
+        [networks, networks, samples].
+    """
+    return {
+        **prefix_keys("ceiling", similarities_within(first)),
+        **prefix_keys("between", similarities_between(first, second)),
+        **prefix_keys("random", similarities_within(second)),
+    }
 
 
 def intervals(samples, measure, seed):

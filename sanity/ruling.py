@@ -90,7 +90,7 @@ class About:
     Args:
         question: str, the column of the report card.
         effect: str, the name of the effect in a sentence.
-        said: dict of finding to words.
+        findings: dict of finding to words.
         number: str, what effect, ceiling and null are numbers of.
         similarity: str, the measure in words.
         ceiling: str, the name of the ceiling; "" for none.
@@ -102,7 +102,7 @@ class About:
 
     question: str
     effect: str
-    said: dict
+    findings: dict
     number: str = ""
     similarity: str = MAPS
     ceiling: str = ""
@@ -119,7 +119,7 @@ class About:
         Returns:
             str.
         """
-        words = self.said.get(ruling.finding, "").format(why=ruling.why) or ruling.why
+        words = self.findings.get(ruling.finding, "").format(why=ruling.why) or ruling.why
         finding = f"{ruling.finding} on {evidence.subject}: {words}."
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
             return finding

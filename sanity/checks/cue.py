@@ -14,8 +14,8 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.labels import judge_labels
-from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.evidence import Gate
+from sanity.network_groups import group_similarities, maps_of_networks
 from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
 from sanity.worlds.training import Trainer
@@ -94,15 +94,8 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
     if {enough.status, arm.status} != {"passed"}:
         return bound.evidence("cue", {}, [arm, enough])
     with subject.network.intact():
-        cued = [_pooled_maps(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
-        uncued = [
-            _pooled_maps(bound, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.uncued)
-        ]
-    samples = {
-        **prefix_keys("ceiling", similarities_within(cued)),
-        **prefix_keys("between", similarities_between(cued, uncued)),
-        **prefix_keys("random", similarities_within(uncued)),
-    }
+        cued = maps_of_networks(bound, subject.replicates, "replicate")
+        uncued = maps_of_networks(bound, prepared.uncued, "network without the cue")
     passed = [
         arm,
         enough,
@@ -112,12 +105,8 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
         gates.restored_weights(),
     ]
     sizes = {"replicates": len(cued), "networks": len(uncued)}
-    return bound.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stack_signed(cued[0])})
-
-
-def _pooled_maps(bound, weights, state):
-    with bound.subject.network.weights(weights):
-        return bound.pooled_maps(state=state)
+    maps = {"trained": stack_signed(cued[0])}
+    return bound.evidence("cue", group_similarities(cued, uncued), passed, sizes=sizes, maps=maps)
 
 
 @rules.register(

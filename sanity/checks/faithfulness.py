@@ -314,8 +314,8 @@ def _by_metric(advantages, oracle, alpha):
     rated = f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured"
     z, above = advantages
     passed = "" if _beats_both(oracle) else ", does not pass"
-    own = f"the network's own answer z {oracle[0]}, above the best control {oracle[1]}{passed}"
-    return f"z {z}, above the best control {above}; {own}; {rated}"
+    oracle_words = f"the network's own answer z {oracle[0]}, above the best control {oracle[1]}{passed}"
+    return f"z {z}, above the best control {above}; {oracle_words}; {rated}"
 
 
 def _find_order(samples, advantages, readable, margins):

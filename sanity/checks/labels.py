@@ -10,9 +10,8 @@ import numpy as np
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
-from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.evidence import Gate
-from sanity.network_groups import adjusted_p, intervals, no_signal
+from sanity.network_groups import adjusted_p, group_similarities, intervals, maps_of_networks, no_signal
 from sanity.ruling import MEASURE, About, Ruling, rules
 from sanity.statistics import within_less_across
 
@@ -42,16 +41,8 @@ def labels(explainer, subject, *, seed, **options):
     if any(gate.status != "passed" for gate in enough):
         return bound.evidence("labels", {}, enough)
     with subject.network.intact():
-        true = [_pooled_maps(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
-        permuted = [
-            _pooled_maps(bound, state, ("permuted labels", turn))
-            for turn, state in enumerate(subject.permuted_label_networks)
-        ]
-    samples = {
-        **prefix_keys("ceiling", similarities_within(true)),
-        **prefix_keys("between", similarities_between(true, permuted)),
-        **prefix_keys("random", similarities_within(permuted)),
-    }
+        true = maps_of_networks(bound, subject.replicates, "replicate")
+        permuted = maps_of_networks(bound, subject.permuted_label_networks, "permuted labels")
     passed = (
         gates.competence(subject),
         _memorization_gate(subject),
@@ -61,14 +52,8 @@ def labels(explainer, subject, *, seed, **options):
         gates.restored_weights(),
     )
     maps = {"trained": stack_signed(true[0]), "permuted_label_networks": stack_signed(permuted[0])}
-    return bound.evidence(
-        "labels", samples, passed, sizes={"networks": len(permuted), "replicates": len(true)}, maps=maps
-    )
-
-
-def _pooled_maps(bound, weights, state):
-    with bound.subject.network.weights(weights):
-        return bound.pooled_maps(state=state)
+    sizes = {"networks": len(permuted), "replicates": len(true)}
+    return bound.evidence("labels", group_similarities(true, permuted), passed, sizes=sizes, maps=maps)
 
 
 def _memorization_gate(subject):
@@ -118,19 +103,11 @@ def _judge_labels(evidence, margins, seed, p):
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
     if -margins.equal < difference.low and difference.high < margins.equal:
-        return Ruling(
-            "FAIL",
-            "DID NOT RESPOND",
-            **numbers,
-            why=f"the difference of the two similarities lies within {margins.equal} of zero: {difference}",
-        )
+        why = f"the difference of the two similarities lies within {margins.equal} of zero: {difference}"
+        return Ruling("FAIL", "DID NOT RESPOND", **numbers, why=why)
     if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
-        return Ruling(
-            "PASS",
-            "RESPONDED",
-            **numbers,
-            why=f"the similarity is below {margins.label} of the ceiling, and p below {margins.alpha}",
-        )
+        why = f"the similarity is below {margins.label} of the ceiling, and p below {margins.alpha}"
+        return Ruling("PASS", "RESPONDED", **numbers, why=why)
     why = (
         f"the similarity across the groups is {effect.mean / ceiling.mean:.2f} of that within (needed: {margins.label}), "
         f"and p is {p:.2g} (needed: below {margins.alpha})"

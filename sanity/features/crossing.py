@@ -1,6 +1,6 @@
 """Crossing of units: unit A's pictures and natural images against those of other units. What all have in common cancels.
 
-The contrast is s(A, A) - s(A, C) - s(B, A) + s(B, C), where s(X, Y) is how well the pictures of X match the natural images of Y.
+The contrast is s(A, A) - s(A, C) - s(B, A) + s(B, C). There s(X, Y) is how well the pictures of X match the natural images of Y.
 It is averaged over the other units B that are not C. In the plain double dissociation B is C. There a wrong picture of A would
 gain from the right ones of C, by s(C, C).
 """

@@ -71,7 +71,7 @@ def path_samples(natural, drawn, weights, numbered, *, seed):
     crossings_by_layer = [_layer_crossings(*rows, weights, numbered) for rows in zip(natural, drawn)]
     count = int(weights.sum(axis=1).min())
     by_layer = np.stack([crossing.judge_units(*numbers, count)[0] for numbers in crossings_by_layer], axis=-1)
-    scales = np.array([np.nanmean(whole[1]) for whole, _ in crossings_by_layer])
+    scales = np.array([np.nanmean(crossings[1]) for crossings, _ in crossings_by_layer])
     factors = _deciding_layers(np.isfinite(by_layer[0]) & (scales > 0)) / np.where(scales > 0, scales, 1)
     crossings_of_layers = [_add_layers(kinds, factors) for kinds in zip(*crossings_by_layer)]
     share, rival, lead = crossing.judge_units(*crossings_of_layers, count)

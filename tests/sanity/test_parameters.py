@@ -396,7 +396,7 @@ def test_no_sentence_holds_a_forbidden_word(on):
     for name in rules:
         about = rules.tag(rules.get(name), "about")
         blank = Evidence(name, "any", "net", {"images": 4, "networks": 3, "replicates": 3}, {}, ())
-        said += [about.sentence(blank, Ruling("FAIL", finding, why="why")) for finding in about.said]
+        said += [about.sentence(blank, Ruling("FAIL", finding, why="why")) for finding in about.findings]
     for sentence in said:
         assert not any(word in sentence.lower().split() for word in FORBIDDEN), sentence
     assert all(each.as_dict()["effect"]["mean"] == pytest.approx(each.effect.mean, nan_ok=True) for each in made)
