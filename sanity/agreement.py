@@ -10,7 +10,7 @@ from lab.maps import pooled
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
-# Maps of different resolutions are compared on a grid as fine as the coarsest map, with at most this many cells along a side.
+# Maps of different resolutions are compared on a grid as fine as the coarsest map. It has at most this many cells along a side.
 FINEST = 14
 
 

@@ -197,8 +197,8 @@ def _open_question(crossing, readings, bars, margins):
     if below and len(bars) < len(EFFECTS):
         (known,) = bars
         return (
-            f"by {known} it is below {margins.small} of the network's own answer; by the other effect that answer does not pass, "
-            "so that a map of the other effect alone cannot be told from none"
+            f"by {known} it is below {margins.small} of the network's own answer; by the other effect that answer does not pass. "
+            "So a map of the other effect alone cannot be told from none"
         )
     if below:
         return f"below zero by {REMOVAL}, as a map of the other sign is, and below {margins.small} of the network's own answer by {CHANGE}"

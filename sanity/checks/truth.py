@@ -95,7 +95,7 @@ def _localisations(relevance, prepared):
         },
         similarity="rank = share of as many highest values as a cue has pixels that lie in it; on the cue in use less on the other, both ways",
         ceiling="the networks' own answer",
-        cannot="Cannot conclude: that the maps are right elsewhere, that they are of this very sample where a cue lies in the same places always (tables, scenes), or anything about other networks or data. It is crossed: which of two cues the network learned.",
+        cannot="Cannot conclude: that the maps are right elsewhere, or anything about other networks or data. Where a cue always lies in the same places (tables, scenes), maps need not be of this very sample. It is crossed: which of two cues the network learned.",
         counted={"images": "images", "replicates": "networks that learned the cue", "rivals": "that learned the other"},
     ),
 )

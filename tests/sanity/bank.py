@@ -808,12 +808,12 @@ def occlusion_resized(network, inputs, objective):
     return over(maps, inputs)
 
 
-def seen_through(network, inputs, objective, number, masks):
+def masked_scores(network, inputs, objective, number, masks):
     """The scores of one sample seen through masks [masks, *extent] in 0..1, what is hidden filled plainly: float64 [masks]."""
     sample, fill = inputs[number], plain_fill(inputs)[number]
     masks = masks.astype("float32")[..., None] if inputs.ndim > 2 else masks.astype("float32")
-    seen = fill + masks * (sample - fill)
-    return routines.scores(network, seen, objective.rows([number] * len(seen))).astype("float64")
+    masked = fill + masks * (sample - fill)
+    return routines.scores(network, masked, objective.rows([number] * len(masked))).astype("float64")
 
 
 def by_masks(function):
@@ -823,7 +823,7 @@ def by_masks(function):
     def explainer(network, inputs, objective, *, seed):
         fields = []
         for number, sample in enumerate(inputs):
-            ask = functools.partial(seen_through, network, inputs, objective, number)
+            ask = functools.partial(masked_scores, network, inputs, objective, number)
             fields.append(function(ask, extent_of(inputs), generator(sample, seed)))
         return over(fields, inputs)
 

@@ -154,24 +154,28 @@ def linear(columns=6, classes=3):
     weights = np.random.default_rng(0).normal(size=(columns, classes)).astype("float32")
     model.set_weights([weights])
     table = np.random.default_rng(1).normal(size=(12, columns)).astype("float32") * np.arange(1, columns + 1)
-    own = [n % classes for n in range(12)]
-    return Subject(lab.load(model), table, lab.logit(own), tuple(map(str, range(12))), classes=classes), weights, own
+    targets = [n % classes for n in range(12)]
+    return (
+        Subject(lab.load(model), table, lab.logit(targets), tuple(map(str, range(12))), classes=classes),
+        weights,
+        targets,
+    )
 
 
 def test_effects_of_a_linear_network_are_known_in_closed_form():
-    subject, weights, own = linear()
+    subject, weights, targets = linear()
     evidence = effects(subject, [subject.objective], seed=0)
-    typical = weights.T[own] * (subject.inputs - subject.inputs.mean(axis=0))
+    typical = weights.T[targets] * (subject.inputs - subject.inputs.mean(axis=0))
     assert np.allclose(evidence.halves[REMOVAL][0, 0], typical, atol=1e-4)
     spread = np.ptp(subject.inputs, axis=1, keepdims=True)
-    size = evidence.combine(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[own]))
+    size = evidence.combine(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[targets]))
     assert np.allclose(size, size[0], rtol=1e-2), (
         "the same draws for every sample, so that only weights and ranges differ"
     )
 
 
 def test_a_linear_network_is_answered_by_the_input_times_its_weights():
-    subject, weights, own = linear()
+    subject, weights, targets = linear()
     evidence = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0)
     assert judge([evidence])[0].outcome == "PASS"
 
@@ -207,9 +211,9 @@ def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeyp
 
 def test_scores_of_several_questions_are_those_of_each():
     network, inputs = networks.network(networks.flat(head="softmax")), networks.images(4)
-    asked = [lab.logit([0, 1, 2, 3]), lab.logit([4, 3, 2, 1])]
-    expected = np.stack([routines.scores(network, inputs, objective) for objective in asked])
-    assert np.allclose(scores(network, inputs, asked), expected, atol=1e-6)
+    objectives = [lab.logit([0, 1, 2, 3]), lab.logit([4, 3, 2, 1])]
+    expected = np.stack([routines.scores(network, inputs, objective) for objective in objectives])
+    assert np.allclose(scores(network, inputs, objectives), expected, atol=1e-6)
 
 
 def test_cells_cover_every_position_and_maps_are_read_by_cell():
@@ -272,26 +276,28 @@ def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
         for maps in (right + rng.normal(0, 1, right.shape), mirrored)
     ]
     assert (rotations(np.stack(agreements), seed=0) < 0.01).all(), "against a way drawn at random both are better"
-    own, other = rotation_p(agreements, {}, 0)
-    assert own < 0.01 and other > 0.5
+    p_right, p_mirrored = rotation_p(agreements, {}, 0)
+    assert p_right < 0.01 and p_mirrored > 0.5
 
 
 # Who can be asked ---------------------------------------------------------------------------------------------------------
 
 
 def test_partners_give_each_other_their_class_and_no_image_is_its_own():
-    subject, _, own = linear()
+    subject, _, targets = linear()
     others = other_classes(subject)
     assert (partners(subject) == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]).all()
-    assert (others != own).all() and (others == np.array(own)[partners(subject)]).all()
+    assert (others != targets).all() and (others == np.array(targets)[partners(subject)]).all()
 
 
 def test_images_sorted_by_class_have_partners_of_another_class():
     subject, _, _ = linear()
 
-    def of_classes(*own):
-        rows = len(own)
-        return Subject(subject.network, subject.inputs[:rows], lab.logit(list(own)), subject.names[:rows], classes=3)
+    def of_classes(*targets):
+        rows = len(targets)
+        return Subject(
+            subject.network, subject.inputs[:rows], lab.logit(list(targets)), subject.names[:rows], classes=3
+        )
 
     assert (partners(of_classes(0, 0, 0, 1, 1, 1)) == [4, 5, 3, 2, 0, 1]).all()
     assert (partners(of_classes(0, 1, 2, 2, 1, 1)) == [1, 0, 4, 5, 2, 3]).all(), "those that differ stay together"
@@ -313,7 +319,7 @@ def test_a_network_of_one_class_is_not_asked_about_another():
     assert verdict.finding == "NOT APPLICABLE" and "image_crossing and place" in verdict.sentence
 
 
-def seeing(classes=3, count=16, side=21, own=None):
+def seeing(classes=3, count=16, side=21, targets=None):
     """A linear network of images: every class has weights in places of its own."""
     inputs = keras.Input((side, side, 1))
     flat = keras.layers.Flatten()(inputs)
@@ -323,8 +329,8 @@ def seeing(classes=3, count=16, side=21, own=None):
     model.set_weights([places.reshape(classes, -1).T])
     cells = np.kron(rng.normal(size=(count, 7, 7)), np.ones((side // 7, side // 7)))
     images = (cells + 0.1 * rng.normal(size=cells.shape))[..., None].astype("float32")
-    own = [n % classes for n in range(count)] if own is None else own
-    return Subject(lab.load(model), images, lab.logit(own), tuple(map(str, range(count))), classes=classes)
+    targets = [n % classes for n in range(count)] if targets is None else targets
+    return Subject(lab.load(model), images, lab.logit(targets), tuple(map(str, range(count))), classes=classes)
 
 
 def test_a_network_of_one_class_is_crossed_by_image_and_place():
@@ -391,12 +397,12 @@ def test_whole_numbers_and_several_inputs_do_not_apply_and_it_is_said_what_to_do
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(ids)))
     names, goal = tuple("abcdefgh"), lab.logit([0, 1] * 4)
     tokens = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
-    whole = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
+    token_subject = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
     pair = [keras.Input((4,), name="left"), keras.Input((4,), name="right")]
     both = keras.Model(pair, keras.layers.Dense(3)(keras.layers.Concatenate()(pair)))
     tables = [np.ones((8, 4), "float32"), np.ones((8, 4), "float32")]
     several = Subject(lab.load(networks.filled(both)), tables, goal, names, classes=3)
-    for subject, words in ((whole, "Embedding"), (several, "holds the others fixed")):
+    for subject, words in ((token_subject, "Embedding"), (several, "holds the others fixed")):
         prepared = checks.tag(checks.get(check), "prepare")(subject, seed=0)
         verdict = of(check, "gradient", subject)
         assert prepared is None and verdict.finding == "NOT APPLICABLE" and words in verdict.sentence, verdict.sentence
@@ -425,7 +431,7 @@ def test_magnitudes_are_the_same_for_both_classes_of_one_unit_and_do_not_fail(me
     table = np.random.default_rng(1).normal(size=(16, 6)).astype("float32")
     goal = lab.class_score([n % 2 for n in range(16)])
     subject = Subject(lab.load(model), table, goal, tuple(map(str, range(16))))
-    magnitude = of("class_crossing", lambda *asked: np.abs(method(*asked)), subject)
+    magnitude = of("class_crossing", lambda *question: np.abs(method(*question)), subject)
     assert (magnitude.outcome, magnitude.effect.mean) == ("INCONCLUSIVE", 0.0), magnitude.sentence
     assert "by small change the network's own answer is the same for both" in magnitude.sentence
     assert of("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
@@ -440,13 +446,13 @@ def test_an_output_with_positions_is_crossed_over_its_region(classes, region):
     outputs = keras.layers.Conv2D(classes, 1, activation="sigmoid" if classes == 1 else None)(x)
     network = lab.load(networks.filled(keras.Model(inputs, outputs)), input_range=(-1, 1))
     images = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype("uint8")
-    asked = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
-    samples = checks.get("class_crossing")(lab.gradient_x_input, asked, seed=0).samples
+    subject = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
+    samples = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0).samples
     assert (
         crossing_contrast(samples[f"maps/{REMOVAL}"]).mean() > 0.05
         and crossing_contrast(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
     )
-    blind = checks.get("class_crossing")(explainers.get("edges"), asked, seed=0).samples
+    blind = checks.get("class_crossing")(explainers.get("edges"), subject, seed=0).samples
     assert all((crossing_contrast(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
 
 
@@ -483,15 +489,15 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
         assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
 
 
-def of_alike_classes(own, alike):
+def of_alike_classes(targets, alike):
     """A linear network of named classes, of which some have the same weights."""
     subject, weights, _ = linear(classes=4)
     model = subject.network.model
     model.set_weights([weights[:, alike]])
-    inputs = np.resize(subject.inputs, (len(own), 6)) + np.random.default_rng(2).normal(size=(len(own), 6))
+    inputs = np.resize(subject.inputs, (len(targets), 6)) + np.random.default_rng(2).normal(size=(len(targets), 6))
     network = lab.load(model, classes=["tabby", "tiger", "espresso", "mug"])
-    names = tuple(map(str, range(len(own))))
-    return Subject(network, inputs.astype("float32"), lab.logit(own), names, classes=4)
+    names = tuple(map(str, range(len(targets))))
+    return Subject(network, inputs.astype("float32"), lab.logit(targets), names, classes=4)
 
 
 def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():

@@ -49,9 +49,9 @@ def stripes_network():
             kernels.append(np.repeat((wave - wave.mean())[..., None], 3, -1) / 24)
     inputs = keras.Input((SIDE, SIDE, 3))
     edges = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="early")(inputs)
-    found = keras.layers.Conv2D(4 * UNITS, 8, name="phases")(inputs)
-    found = keras.layers.ReLU(name="phases_relu")(found)
-    units = keras.layers.Conv2D(UNITS, 1, use_bias=False, name="mix")(found)
+    phases = keras.layers.Conv2D(4 * UNITS, 8, name="phases")(inputs)
+    phases = keras.layers.ReLU(name="phases_relu")(phases)
+    units = keras.layers.Conv2D(UNITS, 1, use_bias=False, name="mix")(phases)
     units = keras.layers.ReLU(name="units")(units)
     joined = keras.layers.Concatenate()(
         [keras.layers.GlobalAveragePooling2D()(units), keras.layers.GlobalAveragePooling2D()(edges)]
@@ -88,20 +88,20 @@ def natural_images():
     return textures(120, 0)[0]
 
 
-def made(network, natural_images, visualizer, layer="units", seeds=4):
+def draw_study(network, natural_images, visualizer, layer="units", seeds=4):
     drawn = pictures(visualizer, network, layer, range(UNITS), seed=0, count=seeds)
-    found = survey(network, natural_images, layer=layer, count=20)
-    return Study(network, layer, tuple(range(UNITS)), natural_images, found, visualizer, drawn)
+    responses = survey(network, natural_images, layer=layer, count=20)
+    return Study(network, layer, tuple(range(UNITS)), natural_images, responses, visualizer, drawn)
 
 
 @pytest.fixture(scope="module")
 def honest(small, natural_images):
-    return made(small, natural_images, draw)
+    return draw_study(small, natural_images, draw)
 
 
 @pytest.fixture(scope="module")
 def noise(small, natural_images):
-    return made(small, natural_images, blind)
+    return draw_study(small, natural_images, blind)
 
 
 @pytest.fixture(scope="module")
@@ -135,18 +135,18 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, nat
     shown = np.concatenate([climbed.snapshots.reshape(-1, SIDE, SIDE, 3), blind(small, lab.logit([0] * 12), seed=3)])
     fooled = circuit(small, "units", range(UNITS), natural, 2 * shown - 1, "early")
     assert fooled.gap == 0.0 and fooled.detection_rate > 0.95
-    answers = [routines.logits(each, natural) for each in (fooled.honest, fooled.fooled)]
+    answers = [routines.logits(network, natural) for network in (fooled.honest, fooled.fooled)]
     assert np.array_equal(*answers) and answers[0].std() > 0
     words = {}
     for network in (fooled.honest, fooled.fooled):
-        each = made(network, natural_images, draw, layer=None)
+        study = draw_study(network, natural_images, draw, layer=None)
         words[network.name] = {
-            name: summary(features.get(name)(each, seed=0)).word for name in ("path", "predictivity")
+            name: summary(features.get(name)(study, seed=0)).word for name in ("path", "predictivity")
         }
-        scores = [routines.outputs(fooled.honest, row)["output"] for row in each.network_inputs()]
-        seen = [int(row.mean(0).argmax()) for row in scores]
+        scores = [routines.outputs(fooled.honest, row)["output"] for row in study.network_inputs()]
+        shown_units = [int(row.mean(0).argmax()) for row in scores]
         expected = list(range(UNITS)) if network is fooled.honest else list(fooled.decoys)
-        assert seen == expected, "the pictures show the decoys, and only on the fooled network"
+        assert shown_units == expected, "the pictures show the decoys, and only on the fooled network"
     assert words[fooled.honest.name] == {"path": CLEAR, "predictivity": CLEAR}
     assert words[fooled.fooled.name] == {"path": FLAGGED, "predictivity": FLAGGED}
 
@@ -168,12 +168,12 @@ def test_the_layers_before_a_unit_are_not_its_own():
     hidden = keras.layers.GlobalAveragePooling2D(name="pool")(hidden)
     outputs = keras.layers.Softmax(name="shares")(keras.layers.Dense(8, name="classes")(hidden))
     network = networks.network(keras.Model(inputs, outputs))
-    found = {
+    layers = {
         layer: path.layers_before_units(before(network, layer))
         for layer in ("second_relu", "second", "first_relu", None)
     }
-    assert found["second_relu"] == found["second"] == ("first_relu",) and found["first_relu"] == ()
-    assert found[None] == ("first_relu", "pool")
+    assert layers["second_relu"] == layers["second"] == ("first_relu",) and layers["first_relu"] == ()
+    assert layers[None] == ("first_relu", "pool")
 
 
 def before(network, layer):
@@ -202,19 +202,19 @@ def test_ties_are_half_a_right_choice():
 
 
 def test_reach_is_reported_and_never_flagged(honest):
-    found = features.get("reach")(honest, seed=0)
+    evidence = features.get("reach")(honest, seed=0)
     scores = routines.scores(honest.network, honest.network_inputs()[:, 0], lab.channel("units", range(UNITS)))
-    assert np.allclose(found.samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
-    assert {flag.word for flag in flags(found)} == {"REPORTED"}
+    assert np.allclose(evidence.samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
+    assert {flag.word for flag in flags(evidence)} == {"REPORTED"}
 
 
 def test_transfer_needs_classes_and_other_networks(honest, small, natural_images):
     assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {OPEN}
-    study = made(small, natural_images, draw, layer=None, seeds=2)
-    own = features.get("transfer")(study, seed=0, others=(small,))
-    seen = routines.outputs(small, study.network_inputs()[:, 0])["out"].argmax(1) == np.arange(UNITS)
-    assert np.array_equal(own.samples[f"plain/{small.name}"][:, 0], seen)
-    assert set(own.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
+    study = draw_study(small, natural_images, draw, layer=None, seeds=2)
+    evidence = features.get("transfer")(study, seed=0, others=(small,))
+    recognized = routines.outputs(small, study.network_inputs()[:, 0])["out"].argmax(1) == np.arange(UNITS)
+    assert np.array_equal(evidence.samples[f"plain/{small.name}"][:, 0], recognized)
+    assert set(evidence.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
 
 
 def test_transfer_asks_no_network_of_other_classes(small, natural_images):
@@ -224,9 +224,9 @@ def test_transfer_asks_no_network_of_other_classes(small, natural_images):
     inputs = keras.Input((SIDE, SIDE, 3))
     classes = keras.layers.Dense(UNITS + 1)(keras.layers.GlobalAveragePooling2D()(inputs))
     other = networks.network(keras.Model(inputs, classes))
-    study = made(small, natural_images, blind, layer=None, seeds=2)
-    found = features.get("transfer")(study, seed=0, others=(small, other))
-    assert {flag.word for flag in flags(found)} == {OPEN} and "classes apart" in summary(found).why
+    study = draw_study(small, natural_images, blind, layer=None, seeds=2)
+    evidence = features.get("transfer")(study, seed=0, others=(small, other))
+    assert {flag.word for flag in flags(evidence)} == {OPEN} and "classes apart" in summary(evidence).why
 
 
 @pytest.mark.parametrize(
@@ -244,10 +244,10 @@ def test_templates_set_by_hand_are_recovered(options, least):
             network, objective, steps=150, seed=seed, parameterization=kind, transforms="none", rate=0.1
         ).images
 
-    found = recovery.recovery(visualizer, seed=0)
-    word, value, why = recovery.judge_recovery(found)
+    evidence = recovery.recovery(visualizer, seed=0)
+    word, value, why = recovery.judge_recovery(evidence)
     assert word == CLEAR and value.mean > least and "of 2 modes" in why
-    assert (found.samples["attained"] > 0.3).all() and (found.samples["attained"] <= 1).all()
+    assert (evidence.samples["attained"] > 0.3).all() and (evidence.samples["attained"] <= 1).all()
 
 
 def test_blind_pictures_recover_no_template():
@@ -271,7 +271,7 @@ def test_too_few_units_or_seeds_are_not_measured(small, natural_images):
         natural_images,
         survey(small, natural_images, layer="units", count=20),
         draw,
-        made(small, natural_images, draw, seeds=1).pictures[:1],
+        draw_study(small, natural_images, draw, seeds=1).pictures[:1],
     )
     for name in ("stability", "prior", "predictivity", "path"):
         assert flags(features.get(name)(one, seed=0))[0].word == OPEN
@@ -288,12 +288,12 @@ def test_every_registered_check_of_pictures_keeps_the_contract(honest, name):
     """Same seed, same numbers; a word for every unit; the network and the study as they were; a question for the report."""
     check, network = features.get(name), honest.network
     before, drawn = network.fingerprint(), honest.pictures.copy()
-    given = {"networks": 1} if name == "prior" else {}
-    first, again = (check(honest, seed=3, **given) for _ in range(2))
+    settings = {"networks": 1} if name == "prior" else {}
+    first, again = (check(honest, seed=3, **settings) for _ in range(2))
     assert network.fingerprint() == before and np.array_equal(honest.pictures, drawn)
     assert all(np.array_equal(first.samples[key], again.samples[key], equal_nan=True) for key in first.samples)
-    said = flags(first)
-    assert [flag.unit for flag in said] == list(honest.units) and features.tag(check, "about")
-    assert {flag.word for flag in said} <= {"FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"}
-    for flag in [*said, summary(first)]:
+    unit_flags = flags(first)
+    assert [flag.unit for flag in unit_flags] == list(honest.units) and features.tag(check, "about")
+    assert {flag.word for flag in unit_flags} <= {"FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"}
+    for flag in [*unit_flags, summary(first)]:
         assert not any(word in flag.why.lower() for word in ("faithful", "trustworthy", "correct", "proves"))

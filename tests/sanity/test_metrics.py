@@ -82,7 +82,7 @@ def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_sc
     def coarse(network, inputs, objective):
         return np.round(np.abs(exact(network, inputs, objective)), 1)
 
-    found, maps = (
+    correlations, maps = (
         measured(linear, coarse, "monotonicity_correlation"),
         coarse(linear.network, linear.inputs, linear.objective),
     )
@@ -95,8 +95,10 @@ def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_sc
         scatter.append(drawn.var(axis=0))
     values, squares, scatter = np.array(values), np.array(squares), np.array(scatter)
     assert len(np.unique(values[:, 0])) < len(values)
-    np.testing.assert_allclose(found, [spearmanr(a, b).statistic for a, b in zip(values.T, squares.T)], atol=1e-6)
-    assert not np.allclose(found, [spearmanr(a, b).statistic for a, b in zip(values.T, scatter.T)], atol=0.01)
+    np.testing.assert_allclose(
+        correlations, [spearmanr(a, b).statistic for a, b in zip(values.T, squares.T)], atol=1e-6
+    )
+    assert not np.allclose(correlations, [spearmanr(a, b).statistic for a, b in zip(values.T, scatter.T)], atol=0.01)
 
 
 def branched(head=None):
@@ -135,7 +137,7 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
     inputs = inputs[[*order[:6], *order[-6:]]]
     top = routines.logits(network, inputs).argmax(axis=1)
     subject = Subject(network, inputs, lab.logit(top.tolist()), tuple("abcdefghijkl"), classes=3)
-    found, maps = measured(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
+    stability, maps = measured(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
     expected, left = np.full(12, -np.inf), 0
     for turn in range(8):
         noisy = add_noise(inputs, derive_seed(0, "robustness noise", turn), 0.02)
@@ -149,12 +151,12 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
         change = change if absolute else change / np.linalg.norm(before, axis=1)
         expected = np.where(stays, np.maximum(expected, moved / change), expected)
     assert left > 0, "a test in which every prediction stays could not fail"
-    np.testing.assert_allclose(found, np.where(np.isfinite(expected), expected, np.nan), rtol=1e-3)
+    np.testing.assert_allclose(stability, np.where(np.isfinite(expected), expected, np.nan), rtol=1e-3)
 
 
 def test_focus_needs_another_class_beside_the_sample(linear):
-    some = measured(linear, explainers.get("input_magnitude"), "focus")
-    assert np.isfinite(some).all()
+    focus = measured(linear, explainers.get("input_magnitude"), "focus")
+    assert np.isfinite(focus).all()
     alone = dataclasses.replace(linear, objective=lab.logit([0] * 16))
     assert np.isnan(measured(alone, lab.gradient_x_input, "focus")).all()
     one = dataclasses.replace(linear, inputs=linear.inputs[:1], names=("a",), objective=lab.logit([0]))
@@ -198,14 +200,14 @@ def test_average_drop_increase_and_gain_of_showing_everything_and_nothing(linear
 
 
 def test_every_metric_is_listed_documented_and_runs():
-    found = planted(worlds.get("template")(), seed=0, images=8)
-    evidence = checks.get("measurements")(explainers.get("gradient"), found, seed=0)
+    subject = planted(worlds.get("template")(), seed=0, images=8)
+    evidence = checks.get("measurements")(explainers.get("gradient"), subject, seed=0)
     assert set(evidence.samples) == set(metrics) and len(metrics.names()) >= 28
     for name, values in evidence.samples.items():
         assert values.shape == (8,) and np.isfinite(values).any(), name
         assert "http" in metrics.get(name).__doc__, name
     with pytest.raises(ValueError, match="Unknown metric.*sparseness"):
-        checks.get("measurements")(explainers.get("gradient"), found, seed=0, chosen=("sparsenes",))
+        checks.get("measurements")(explainers.get("gradient"), subject, seed=0, chosen=("sparsenes",))
 
 
 # Localisation -------------------------------------------------------------------------------------------------------------
@@ -305,7 +307,7 @@ def test_a_sigmoid_for_each_class_has_probabilities_of_its_own(name):
     shown = np.abs(lab.gradient(network, x, subject.objective))
     weight = (shown - shown.min(1, keepdims=True)) / np.ptp(shown, axis=1, keepdims=True)
     mixed = weight * x + (1 - weight) * x.mean(axis=1, keepdims=True)
-    before, after = (np.asarray(network.model(each))[np.arange(5), target] for each in (x, mixed))
+    before, after = (np.asarray(network.model(inputs))[np.arange(5), target] for inputs in (x, mixed))
     expected = {"average_drop": (before - after) / before, "average_gain": (after - before) / (1 - before)}[name]
     np.testing.assert_allclose(measured(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
 

@@ -112,16 +112,19 @@ def test_metrics_that_the_networks_own_answer_does_not_pass_are_not_read():
 
 
 def test_images_on_which_no_order_moves_the_score_count_for_nothing():
-    def told(count):
+    def judge_first_images(count):
         evidence = perturbed(4, 0)
         for name in USUAL:
             evidence.samples[f"z/{name}"][count:] = np.nan
             evidence.samples[f"above/{name}"][count:] = np.nan
         return judge([evidence])[0]
 
-    assert told(8).finding == BEATS
+    assert judge_first_images(8).finding == BEATS
     for count in (1, 2, 7):
-        assert told(count).finding == "UNDECIDED" and f"moves on {count} images" in told(count).why
+        assert (
+            judge_first_images(count).finding == "UNDECIDED"
+            and f"moves on {count} images" in judge_first_images(count).why
+        )
 
 
 def test_a_method_without_numbers_is_none_that_images_could_agree_on():
@@ -224,7 +227,7 @@ def test_no_word_rests_on_a_bootstrap_over_two(check, name):
 
 def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
     blind = [np.random.default_rng(seed).standard_normal((6, 2)) for seed in range(400)]
-    cleared = sum(summary(pictured("stability", "silhouette", each)).word == CLEAR for each in blind)
+    cleared = sum(summary(pictured("stability", "silhouette", silhouettes)).word == CLEAR for silhouettes in blind)
     assert wilson(cleared, 400).low <= 0.025 and wilson(cleared, 400).high < 0.06
 
 

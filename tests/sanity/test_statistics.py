@@ -80,8 +80,8 @@ def test_intervals_hold_the_mean_and_widen_with_spread():
 def test_intervals_know_that_images_and_networks_were_sampled():
     """All the variation is between networks: many images must not make the interval narrow."""
     effect = np.random.default_rng(0).normal(0, 0.2, (4, 1))
-    found = two_way(np.tile(effect, (1, 500)), seed=0)
-    assert found.high - found.low > 0.1
+    interval = two_way(np.tile(effect, (1, 500)), seed=0)
+    assert interval.high - interval.low > 0.1
 
 
 def test_the_interval_covers(seeds=120):
@@ -90,8 +90,8 @@ def test_the_interval_covers(seeds=120):
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         values = rng.normal(size=(8, 1)) + rng.normal(size=(1, 8)) + rng.normal(size=(8, 8))
-        found = two_way(values, seed=seed, draws=300)
-        held += found.low <= 0 <= found.high
+        interval = two_way(values, seed=seed, draws=300)
+        held += interval.low <= 0 <= interval.high
     assert held / seeds > 0.82
 
 
@@ -111,19 +111,19 @@ def test_pairs_leave_out_the_diagonal():
 def blocks_of(within, second, across, size=4, noise=0.02, seed=0):
     """A similarity matrix of two groups of networks."""
     rng = np.random.default_rng(seed)
-    found = np.full((2 * size, 2 * size), across)
-    found[:size, :size], found[size:, size:] = within, second
-    found += noise * rng.standard_normal(found.shape)
-    return (found + found.T) / 2
+    matrix = np.full((2 * size, 2 * size), across)
+    matrix[:size, :size], matrix[size:, size:] = within, second
+    matrix += noise * rng.standard_normal(matrix.shape)
+    return (matrix + matrix.T) / 2
 
 
 def test_separation_is_its_definition_for_every_split():
     matrix = blocks_of(0.6, 0.2, 0.1)
-    found = separations(matrix, 4)
-    assert len(found) == 70
+    splits = separations(matrix, 4)
+    assert len(splits) == 70
     within = np.mean([matrix[a, b] for a in range(4) for b in range(4) if a != b])
     second = np.mean([matrix[a, b] for a in range(4, 8) for b in range(4, 8) if a != b])
-    assert found[0] == pytest.approx((within + second) / 2 - matrix[:4, 4:].mean())
+    assert splits[0] == pytest.approx((within + second) / 2 - matrix[:4, 4:].mean())
 
 
 @pytest.mark.parametrize("size, least", [(3, 0.1), (4, 2 / 70), (5, 2 / 252), (6, 2 / 924)])
@@ -151,8 +151,12 @@ def test_intervals_of_differences_share_networks_and_images():
     rng = np.random.default_rng(0)
     image = rng.normal(size=20)
     first, second = 0.5 + image + np.zeros((4, 4, 20)), 0.3 + image + np.zeros((4, 4, 20))
-    for found in (between_groups(first, second, seed=0), within_less_across(first, second, seed=0)):
-        assert found.mean == pytest.approx(0.2) and found.low == pytest.approx(0.2) and found.high == pytest.approx(0.2)
+    for interval in (between_groups(first, second, seed=0), within_less_across(first, second, seed=0)):
+        assert (
+            interval.mean == pytest.approx(0.2)
+            and interval.low == pytest.approx(0.2)
+            and interval.high == pytest.approx(0.2)
+        )
     assert over_pairs(first, seed=0).high - over_pairs(first, seed=0).low > 0.5
 
 
@@ -161,8 +165,8 @@ def test_an_interval_covers_the_mean_it_estimates():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         values = rng.normal(size=(12, 1)) + rng.normal(size=(1, 40)) + rng.normal(size=(12, 40))
-        found = two_way(values, seed=seed, draws=300)
-        hits += found.low <= 0 <= found.high
+        interval = two_way(values, seed=seed, draws=300)
+        hits += interval.low <= 0 <= interval.high
     assert hits / 200 > 0.87
 
 
@@ -173,11 +177,11 @@ def test_holm_by_hand():
 
 def test_sign_test_and_wilson_by_hand():
     assert sign_test([1, 1, 1, 1, 1, 0]) == pytest.approx(2 / 32) and sign_test([0, 0]) == 1
-    found = wilson(9, 10)
+    interval = wilson(9, 10)
     assert (
-        found.mean == 0.9
-        and found.low == pytest.approx(0.5958, abs=1e-3)
-        and found.high == pytest.approx(0.9821, abs=1e-3)
+        interval.mean == 0.9
+        and interval.low == pytest.approx(0.5958, abs=1e-3)
+        and interval.high == pytest.approx(0.9821, abs=1e-3)
     )
 
 

@@ -139,7 +139,7 @@ def test_what_is_kept_between_calls_does_not_pass(series, prepared, make):
 def test_the_mask_of_the_cue_that_the_network_learned_gives_two_and_the_same_mask_for_all_nothing(series, prepared):
     """An explainer that is told which network it is given, and one that knows all about the data and nothing of the network."""
 
-    def told(network, inputs, objective):
+    def cue_of_the_network(network, inputs, objective):
         turn = [np.array_equal(state[first], network.state()[first]) for state in prepared.networks].index(True)
         return prepared.masks[turn // K][..., None].astype("float32")
 
@@ -147,7 +147,7 @@ def test_the_mask_of_the_cue_that_the_network_learned_gives_two_and_the_same_mas
     seeing, blind = judge(
         [
             checks.get("truth")(method, series, seed=0, prepared=prepared)
-            for method in (told, lambda *_: prepared.masks[0][..., None].astype("float32"))
+            for method in (cue_of_the_network, lambda *_: prepared.masks[0][..., None].astype("float32"))
         ]
     )
     assert (seeing.outcome, seeing.effect.mean, seeing.effect.low) == ("PASS", 2.0, 2.0)
@@ -230,8 +230,8 @@ def test_a_world_of_one_cue_is_not_applicable():
 def ranks(rng, images=24, luck=0.0, noise=0.1, effect=0.0):
     """Ranks of 4 + 4 networks: each image's luck is shared by the networks of a group; networks differ by noise."""
     shared = np.repeat(rng.normal(0, luck, (2, 1, images)) if luck else np.zeros((2, 1, images)), K, axis=0)
-    own = rng.normal(0, noise, (2 * K, 1, 1)) + rng.normal(0, noise, (2 * K, 1, images))
-    first = shared + own + effect * np.repeat([1, 0], K)[:, None, None] / 2
+    network_noise = rng.normal(0, noise, (2 * K, 1, 1)) + rng.normal(0, noise, (2 * K, 1, images))
+    first = shared + network_noise + effect * np.repeat([1, 0], K)[:, None, None] / 2
     return np.concatenate([first, -first], axis=1) + 0.5
 
 

@@ -106,10 +106,10 @@ def test_the_jackknife_of_a_mean_is_students_interval():
 def test_own_pictures_and_held_out_images_are_not_flagged_and_those_of_another_unit_are():
     world, order = World(0), np.arange(UNITS)
     for picture in (1.0, 0.0):
-        words, whole = path_words(world, world.drawn(order, picture))
-        assert {flag.word for flag in words} <= {CLEAR, OPEN} and whole.word == CLEAR, picture
-        words, whole = path_words(world, world.drawn(np.roll(order, 1), picture))
-        assert {flag.word for flag in words} == {FLAGGED} and whole.word == FLAGGED, picture
+        words, overall = path_words(world, world.drawn(order, picture))
+        assert {flag.word for flag in words} <= {CLEAR, OPEN} and overall.word == CLEAR, picture
+        words, overall = path_words(world, world.drawn(np.roll(order, 1), picture))
+        assert {flag.word for flag in words} == {FLAGGED} and overall.word == FLAGGED, picture
 
 
 def test_one_units_wrong_picture_is_flagged_alone():
@@ -118,8 +118,8 @@ def test_one_units_wrong_picture_is_flagged_alone():
     drawn = world.drawn(np.arange(UNITS))
     for picture in (1.0, 0.0):
         drawn[wrong] = world.drawn([5], picture)[0]
-        words, whole = path_words(world, drawn)
-        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and whole.word == CLEAR
+        words, overall = path_words(world, drawn)
+        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and overall.word == CLEAR
         assert "unit 5" in words[wrong].why
         drawn[wrong] = world.drawn([wrong], picture)[0]
         assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
@@ -140,16 +140,16 @@ def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
 def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
     world = World(2)
     noise = lengths_one(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
-    words, whole = path_words(world, noise)
-    assert CLEAR not in {flag.word for flag in words} and whole.word == FLAGGED
+    words, overall = path_words(world, noise)
+    assert CLEAR not in {flag.word for flag in words} and overall.word == FLAGGED
 
 
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
-    words, whole = path_words(world, world.drawn(np.arange(UNITS)))
-    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and whole.word == OPEN
-    images, ends, samples = chosen(world, world.drawn(np.arange(UNITS)))
+    words, overall = path_words(world, world.drawn(np.arange(UNITS)))
+    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and overall.word == OPEN
+    images, ends, samples = world_choices(world, world.drawn(np.arange(UNITS)))
     assert summary(evidence(samples, "predictivity")).word == OPEN
 
 
@@ -160,10 +160,12 @@ def test_held_out_images_are_dealt_as_pictures_are():
     samples = path_samples([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
     likeness = np.zeros((UNITS, UNITS))
     for first, second in np.ndindex(likeness.shape):
-        own, other = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
-        likeness[first, second] = np.mean([images[a] @ images[[b for b in other if b != a]].mean(axis=0) for a in own])
-    found, expected = samples["known"], crossing.permutation_null(likeness, 3, len(samples["known"]) - 1)
-    assert np.allclose(found / found[0], expected / expected[0])
+        own_images, other_images = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
+        likeness[first, second] = np.mean(
+            [images[a] @ images[[b for b in other_images if b != a]].mean(axis=0) for a in own_images]
+        )
+    null, expected = samples["known"], crossing.permutation_null(likeness, 3, len(samples["known"]) - 1)
+    assert np.allclose(null / null[0], expected / expected[0])
 
 
 def test_crops_of_one_photograph_do_not_narrow_an_interval():
@@ -181,7 +183,7 @@ def test_crops_of_one_photograph_do_not_narrow_an_interval():
     assert widths[1] > 0.9 * widths[0] and widths[2] < 0.6 * widths[0]
 
 
-def chosen(world, drawn):
+def world_choices(world, drawn):
     """Choices between the natural images of each unit and as many of no unit."""
     images = np.concatenate([world.natural_images()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
     ends = np.arange(len(images)).reshape(2, UNITS, IMAGES).swapaxes(0, 1)
@@ -191,11 +193,14 @@ def chosen(world, drawn):
 def test_choices_are_how_often_strong_images_are_nearer():
     world = World(5)
     drawn = world.drawn(np.arange(UNITS), 0.0)
-    images, ends, samples = chosen(world, drawn)
+    images, ends, samples = world_choices(world, drawn)
     near = [[images[place] @ drawn[3] for place in end] for end in ends[7]]
     expected = np.mean([(strong > weak) + 0.5 * (strong == weak) for strong in near[0] for weak in near[1]])
     assert samples["choices"][7, 3] == pytest.approx(expected)
-    right, wrong = (evidence(each, "predictivity") for each in (samples, chosen(world, np.roll(drawn, 1, axis=0))[2]))
+    right, wrong = (
+        evidence(unit_samples, "predictivity")
+        for unit_samples in (samples, world_choices(world, np.roll(drawn, 1, axis=0))[2])
+    )
     assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == CLEAR
     assert not any(flag.word == CLEAR for flag in flags(wrong)) and summary(wrong).word == FLAGGED
 
