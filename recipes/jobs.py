@@ -21,7 +21,7 @@ from recipes.store import encode, pack
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.examination import judge_with_controls, measure, refuse_settings, stand_in
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 def jobs(recipe, session):
@@ -199,7 +199,7 @@ def _means(family):
     """Mean and interval of every metric by method: dict of method to dict of metric to [mean, low, high]."""
     found = {}
     for each in family:
-        spans = {name: two_way(values[None], seed=0, draws=500) for name, values in each.samples.items()}
+        spans = {name: bootstrap_interval(values[None], seed=0, draws=500) for name, values in each.samples.items()}
         found[each.method] = {name: [span.mean, span.low, span.high] for name, span in spans.items()}
     return found
 

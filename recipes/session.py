@@ -21,9 +21,9 @@ from lab.registry import options
 from recipes import provenance, tables
 from recipes.cache import Cache
 from recipes.schema import method_names
-from sanity.checks import checks, shared
+from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
-from sanity.subject import planted, subject
+from sanity.subject import subject, world_subject
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
 
@@ -169,13 +169,13 @@ class Session:
             "permuted_label_networks": chosen.permuted_label_networks,
             "images": chosen.images,
         }
-        return planted(self.world, seed=self.recipe.seed, cache=self.cache.get, **numbers)
+        return world_subject(self.world, seed=self.recipe.seed, cache=self.cache.get, **numbers)
 
     def shared(self, check, question, settings):
         """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
         check = checks.get(check)
         once = functools.partial(self._once_of, question)
-        make = functools.partial(shared, check, self.subject(question), self.recipe.seed, settings, once)
+        make = functools.partial(prepare_shared, check, self.subject(question), self.recipe.seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         given = sorted((name, value) for name, value in settings.items() if name in known)
         return self.once((check, str(question), str(given)), make)

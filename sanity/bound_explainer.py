@@ -41,7 +41,7 @@ class BoundExplainer:
         self.calls = []
 
     @property
-    def draws(self):
+    def takes_seed(self):
         """Whether the explainer takes a seed."""
         return "seed" in self.resolved_options
 
@@ -60,7 +60,7 @@ class BoundExplainer:
         """
         subject = self.subject
         options = {**self.resolved_options, **overrides}
-        if self.draws:
+        if self.takes_seed:
             options["seed"] = self.state_seed(state)
         network, objective = network or subject.network, objective or subject.objective
         inputs = network.inputs(subject.inputs if inputs is None else inputs)

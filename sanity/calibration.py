@@ -18,7 +18,7 @@ from sanity.randomization import randomize, stages
 from sanity.ruling import MEASURE, SIGNED, Margins, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
-from sanity.statistics import wilson
+from sanity.statistics import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Rate:
     @property
     def share(self):
         """The rate with its 95% Wilson interval: `Interval`."""
-        return wilson(self.count, self.runs)
+        return wilson_interval(self.count, self.runs)
 
 
 def build_pool(subject, methods, *, seed, random=12):

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.environment import tf
 from sanity.similarity import measures
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 def similarities(first, second):
@@ -96,4 +96,4 @@ def distance_intervals(samples, seed):
     distances_by_name = {
         name.partition("/")[2]: values for name, values in samples.items() if name.startswith("distance/")
     }
-    return {name: two_way(values[None], seed=seed) for name, values in distances_by_name.items()}
+    return {name: bootstrap_interval(values[None], seed=seed) for name, values in distances_by_name.items()}

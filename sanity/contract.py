@@ -53,10 +53,10 @@ def _broken_promises(explainer, network, arrays, objective, seed, options):
         broken.append(f"maps are float32; received {tf.nest.flatten(maps)[0].dtype}")
     if not all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(maps)):
         broken.append("maps are finite")
-    if not _equal(maps, explain(arrays, objective)):
+    if not _are_equal(maps, explain(arrays, objective)):
         broken.append("the same seed gives the same bytes")
     if not all(
-        _near(_one_row(maps, index), explain(_one_row(arrays, index), objective.rows([index]))) for index in (0, -1)
+        _are_near(_one_row(maps, index), explain(_one_row(arrays, index), objective.rows([index]))) for index in (0, -1)
     ):
         broken.append("an image's map is the same alone as in a batch")
     return broken
@@ -66,11 +66,11 @@ def _one_row(arrays, index):
     return tf.nest.map_structure(lambda leaf: leaf[index:][:1], arrays)
 
 
-def _equal(a, b):
+def _are_equal(a, b):
     return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b)))
 
 
-def _near(a, b):
+def _are_near(a, b):
     return all(
         np.linalg.norm(x - y) <= SAME * max(np.linalg.norm(x), np.linalg.norm(y))
         for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b))

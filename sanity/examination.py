@@ -16,7 +16,7 @@ from lab.environment import tf
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known
-from sanity.checks import checks, shared
+from sanity.checks import checks, prepare_shared
 from sanity.controls import audit
 from sanity.evidence import Evidence, Gate
 from sanity.verdict import judge
@@ -56,7 +56,7 @@ def measure(check, explainer, subject, *, seed, name=None, settings=None, option
         (`Evidence`, the traceback of a fault as str, or None).
     """
     check_function, options, settings = checks.get(check), dict(options or {}), dict(settings or {})
-    prepare = prepare or (lambda: shared(check_function, subject, seed, settings))
+    prepare = prepare or (lambda: prepare_shared(check_function, subject, seed, settings))
     gate_name = "method can be asked"
     try:
         refuse(explainer, subject, seed, options)
@@ -149,7 +149,7 @@ def examine(check, methods, subject, *, seed, settings=None, options=None):
     """
     refuse_settings(check, settings or {})
     controls = {name: explainers.get(name) for name in explainers.names(control=True) if name not in methods}
-    prepare = _make_lazy(lambda: shared(checks.get(check), subject, seed, settings or {}))
+    prepare = _make_lazy(lambda: prepare_shared(checks.get(check), subject, seed, settings or {}))
     return judge_with_controls(
         [
             measure(

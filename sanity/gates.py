@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity.evidence import Gate
-from sanity.statistics import wilson
+from sanity.statistics import wilson_interval
 
 MOST_DROPPED = 0.2
 ABOVE_CHANCE = 0.1
@@ -21,7 +21,7 @@ def competence(subject):
     """
     if subject.correct is None:
         return Gate("network competent", "not measured", "no labels given")
-    share = wilson(np.sum(subject.correct), len(subject.correct))
+    share = wilson_interval(np.sum(subject.correct), len(subject.correct))
     # Where several classes are right for a sample, chance is higher.
     bar = (1 / subject.classes if subject.chance is None else subject.chance) + ABOVE_CHANCE
     words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"

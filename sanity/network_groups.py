@@ -5,7 +5,7 @@ import numpy as np
 from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.controls import families
 from sanity.ruling import MEASURE, Ruling
-from sanity.statistics import Interval, between_groups, max_t, over_pairs, two_way
+from sanity.statistics import Interval, bootstrap_interval, group_difference_interval, max_t, pair_interval
 
 
 def maps_of_networks(bound, states, kind):
@@ -56,11 +56,11 @@ def intervals(samples, measure, seed):
         four `Interval`s: trained with random, the ceiling, random with random, and the last less the ceiling.
     """
     between, random = samples[f"between/{measure}"], samples[f"random/{measure}"]
-    effect, null = two_way(between, seed=seed), over_pairs(random, seed=seed)
+    effect, null = bootstrap_interval(between, seed=seed), pair_interval(random, seed=seed)
     if f"ceiling/{measure}" in samples:
         ceiling = samples[f"ceiling/{measure}"]
-        return effect, over_pairs(ceiling, seed=seed), null, between_groups(random, ceiling, seed=seed)
-    ceiling = two_way(samples[f"itself/{measure}"], seed=seed)
+        return effect, pair_interval(ceiling, seed=seed), null, group_difference_interval(random, ceiling, seed=seed)
+    ceiling = bootstrap_interval(samples[f"itself/{measure}"], seed=seed)
     # One trained network has no pairs to resample, so that the bounds are compared as they stand.
     excess = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
     return effect, ceiling, null, excess

@@ -8,7 +8,7 @@ import numpy as np
 from sanity.controls import families
 from sanity.effects import CHANGE, EFFECTS, REMOVAL
 from sanity.ruling import Ruling
-from sanity.statistics import FEWEST, Interval, two_way, without_interval
+from sanity.statistics import FEWEST, Interval, bootstrap_interval, without_interval
 
 # A sum of two normal quantiles: power .9 for a two-sided test at .05.
 POWER = 1.96 + 1.28
@@ -121,7 +121,7 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decide(crossing, readings, best, bars, margins)
-    if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
+    if outcome == "FAIL" and (few := _too_few(crossing, evidence, readings[best], margins)):
         outcome, why = "INCONCLUSIVE", f"{why}; {few}"
     elif outcome == "FAIL" and (alike := _same_answers(oracle)):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
@@ -131,7 +131,7 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
 
 
-def _few(crossing, evidence, reading, margins):
+def _too_few(crossing, evidence, reading, margins):
     """Why there are too few samples to fail a method by: str, "" for enough. `sanity.verdict` limits a PASS."""
     units = len(reading.values)
     if units < FEWEST:
@@ -178,7 +178,7 @@ def _interval(values, seed):
     finite = values[np.isfinite(values)]
     if len(finite) < FEWEST:
         return without_interval(finite.mean() if len(finite) else float("nan"))
-    return two_way(values[None], seed=seed)
+    return bootstrap_interval(values[None], seed=seed)
 
 
 def _is_zero(readings, bars):
@@ -202,12 +202,15 @@ def _open_question(crossing, readings, bars, margins):
         )
     if below:
         return f"below zero by {REMOVAL}, as a map of the other sign is, and below {margins.small} of the network's own answer by {CHANGE}"
-    rooms = {name: _room(readings[name].interval.mean, bar, len(bars) == len(EFFECTS)) for name, bar in bars.items()}
+    rooms = {
+        name: _distance_to_bar(readings[name].interval.mean, bar, len(bars) == len(EFFECTS))
+        for name, bar in bars.items()
+    }
     more = _needed_words(crossing, {name: (readings[name].values, room) for name, room in rooms.items()}, "settle it")
     return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer{more}"
 
 
-def _room(mean, bar, both):
+def _distance_to_bar(mean, bar, both):
     """Distance of a mean from what it must differ from: zero, or if the oracle passes twice, the bar too."""
     return max(mean, bar - mean) if both else mean
 
@@ -217,14 +220,14 @@ def _needed_words(crossing, needs, purpose):
 
     `needs` holds, by effect, the values and the distance of their mean from what it must differ from.
     """
-    counts = [count for values, room in needs.values() if (count := _needed(values, room)) is not None]
+    counts = [count for values, room in needs.values() if (count := _units_needed(values, room)) is not None]
     if not counts:
         return ""
     units = len(next(iter(needs.values()))[0])
     return f"; about {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}"
 
 
-def _needed(values, room):
+def _units_needed(values, room):
     finite = values[np.isfinite(values)]
     if len(finite) < 2 or not room > 0:
         return None

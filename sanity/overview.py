@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 def overview(maps, labels=None, *, seed, draws=1000):
@@ -24,6 +24,8 @@ def overview(maps, labels=None, *, seed, draws=1000):
     for row, label in enumerate([] if labels is None else labels):
         groups[label] = np.append(groups.get(label, np.array([], int)), row)
     return {
-        label: [two_way(sizes[None, rows, feature], seed=seed, draws=draws) for feature in range(sizes.shape[1])]
+        label: [
+            bootstrap_interval(sizes[None, rows, feature], seed=seed, draws=draws) for feature in range(sizes.shape[1])
+        ]
         for label, rows in groups.items()
     }

@@ -38,7 +38,7 @@ class Draw:
     state: dict
     ways: dict
 
-    def part(self, paths):
+    def select(self, paths):
         """The values that belong to the layers at `paths`: `Draw`."""
         wanted = set(paths)
         names = [name for name in self.state if name.rpartition("/")[0] in wanted]
@@ -138,7 +138,7 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
         )
 
     return [
-        [stage(name, drawn_network.part(paths), change) for name, paths in steps]
+        [stage(name, drawn_network.select(paths), change) for name, paths in steps]
         for drawn_network, change in zip(draws, variable_changes)
     ]
 

@@ -47,7 +47,7 @@ class PooledMap:
         return _ranks(self.unsigned.ravel())
 
     @cached_property
-    def full(self):
+    def has_no_zeros(self):
         """Whether no value is zero, so that the joint support is the other map's."""
         return bool((self.unsigned != 0).all())
 
@@ -55,7 +55,7 @@ class PooledMap:
 @measures.register
 def joint_abs_spearman(a, b):
     """Rank correlation of absolute values where both maps are non-zero: no reward for agreeing on zeros. The measure that decides."""
-    if a.full and b.full:
+    if a.has_no_zeros and b.has_no_zeros:
         return abs_spearman(a, b)
     both = (a.unsigned != 0) & (b.unsigned != 0)
     return _correlation(_ranks(a.unsigned[both]), _ranks(b.unsigned[both]))

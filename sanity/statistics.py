@@ -36,7 +36,7 @@ def without_interval(mean=float("nan")):
     return Interval(float(mean), float("nan"), float("nan"))
 
 
-def two_way(values, *, seed, draws=DRAWS, level=0.95):
+def bootstrap_interval(values, *, seed, draws=DRAWS, level=0.95):
     """Bootstrap interval of a mean when every axis is resampled with replacement.
 
     Args:
@@ -52,7 +52,7 @@ def two_way(values, *, seed, draws=DRAWS, level=0.95):
     return _interval(*_mean_and_resamples(values, _draw_counts(values.shape, seed, draws)), level)
 
 
-def over_units(values, *, level=0.95):
+def t_interval(values, *, level=0.95):
     """Interval of a mean by Student's t: a bootstrap over a handful is too narrow.
 
     Args:
@@ -88,7 +88,7 @@ def jackknife(values, replicates, freedom, *, level=0.95):
     return np.stack([values, values - half, values + half])
 
 
-def over_pairs(values, *, seed, draws=DRAWS, level=0.95):
+def pair_interval(values, *, seed, draws=DRAWS, level=0.95):
     """Bootstrap interval of the mean over pairs of networks.
 
     A resample that draws a network twice leaves out the pair of the network with itself.
@@ -106,7 +106,7 @@ def over_pairs(values, *, seed, draws=DRAWS, level=0.95):
     return _interval(*_mean_and_resamples(_without_diagonal(values), [networks, networks, images]), level)
 
 
-def between_groups(first, second, *, seed, draws=DRAWS, level=0.95):
+def group_difference_interval(first, second, *, seed, draws=DRAWS, level=0.95):
     """Bootstrap interval of the mean over pairs of one group minus that over pairs of another.
 
     Args:
@@ -127,7 +127,7 @@ def between_groups(first, second, *, seed, draws=DRAWS, level=0.95):
     )
 
 
-def within_less_across(within, across, *, seed, draws=DRAWS, level=0.95):
+def within_across_interval(within, across, *, seed, draws=DRAWS, level=0.95):
     """Bootstrap interval of the mean over pairs within a group minus that over pairs across groups.
 
     Args:
@@ -275,7 +275,7 @@ def role_permutations(values, size):
     return np.where(varies[:, 0], beyond.mean(axis=1), 1.0)
 
 
-def between_means(first, second, *, level=0.95):
+def welch_interval(first, second, *, level=0.95):
     """Interval of the mean of one group less that of another, by Welch's t.
 
     Args:
@@ -330,7 +330,7 @@ def sign_test(differences):
     return float(stats.binomtest(int((kept > 0).sum()), len(kept)).pvalue) if len(kept) else 1.0
 
 
-def wilson(right, count, level=0.95):
+def wilson_interval(right, count, level=0.95):
     """Wilson interval of a share.
 
     Args:
@@ -345,7 +345,7 @@ def wilson(right, count, level=0.95):
     return Interval(right / count, float(interval.low), float(interval.high))
 
 
-def krippendorff(ratings):
+def krippendorff_alpha(ratings):
     """Krippendorff's alpha for ordinal ratings: 1 for full agreement, 0 for that of chance.
 
     Each rater's values are ranked first, so that raters need not share a scale. Alpha is then that of interval data.

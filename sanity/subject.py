@@ -242,7 +242,7 @@ def _warn_collapsed(network, inputs, means):
         )
 
 
-def planted(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache):
+def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache):
     """The trained networks of a world, with samples of it to explain.
 
     Args:

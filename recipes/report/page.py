@@ -18,7 +18,7 @@ from recipes.report.tiles import as_text, tiles
 from sanity.checks.truth import FOUR, mean_ranks
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 from sanity.verdict import FOOTER
 
 STRIP = 72
@@ -271,7 +271,9 @@ def _crossing(evidence, verdict):
     if numbers is None or numbers.ndim != 3:
         return ""
     rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
-    intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
+    intervals = [
+        (f"map {first}, effects {second}", bootstrap_interval(values[None], seed=0)) for first, second, values in rows
+    ]
     return figures.spans([(name, each.mean, each.low, each.high) for name, each in intervals if np.isfinite(each.mean)])
 
 
@@ -284,7 +286,7 @@ def _curve(found, verdict):
     lines = {}
     for name, measure in (("absolute", MEASURE), ("signed", "signed_spearman"), ("SSIM", "ssim")):
         rows = found.samples[f"cascade/{measure}"]
-        spans = [two_way(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
+        spans = [bootstrap_interval(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
         lines[name] = (
             [*shares],
             [1.0, *(each.mean for each in spans)],

@@ -7,7 +7,7 @@ notebook of cascading randomization on MNIST: rank correlation of absolute maps 
 import numpy as np
 
 from sanity.checks.entropy import image_means
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 STAGES = {"logits": "logits", "fc1": "fc1", "hidden2": "hidden2", "hidden1": "hidden1"}
 ADEBAYO = {
@@ -56,7 +56,9 @@ def _row(name, evidence):
 def _spans(evidence, measure):
     """-> (mean, low, high) after each of STAGES."""
     names = [stage["stage"] for stage in evidence.stages]
-    spans = [two_way(evidence.samples[measure][:, names.index(stage)], seed=0, draws=500) for stage in STAGES]
+    spans = [
+        bootstrap_interval(evidence.samples[measure][:, names.index(stage)], seed=0, draws=500) for stage in STAGES
+    ]
     return [(each.mean, each.low, each.high) for each in spans]
 
 

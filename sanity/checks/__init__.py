@@ -14,7 +14,7 @@ from lab.registry import Registry, options
 checks = Registry("check")
 
 
-def shared(check, subject, seed, settings, once=None):
+def prepare_shared(check, subject, seed, settings, once=None):
     """What all methods under a check share, as arguments of its call.
 
     Args:

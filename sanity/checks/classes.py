@@ -12,7 +12,7 @@ from sanity.evidence import Gate
 from sanity.network_groups import no_signal
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, two_way
+from sanity.statistics import FEWEST, bootstrap_interval
 
 CLASSES_NEEDED = 3
 
@@ -115,11 +115,14 @@ def judge_classes(family, margins, seed):
 
 
 def _judge_class(samples, margins, seed):
-    effect, ceiling = two_way(samples[f"between/{SIGNED}"], seed=seed), two_way(samples[f"itself/{SIGNED}"], seed=seed)
+    effect, ceiling = (
+        bootstrap_interval(samples[f"between/{SIGNED}"], seed=seed),
+        bootstrap_interval(samples[f"itself/{SIGNED}"], seed=seed),
+    )
     numbers = {
         "effect": effect,
         "ceiling": ceiling,
-        "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),),
+        "also": (("absolute", str(bootstrap_interval(samples[f"between/{MEASURE}"], seed=seed))),),
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
@@ -142,7 +145,9 @@ def _classes_alike(samples, margins, seed):
     """That the network's own answers about two classes agree too well under both effects, in words; else ""."""
     words = []
     for name in EFFECTS if f"oracle between/{REMOVAL}" in samples else ():
-        between, itself = (two_way(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself"))
+        between, itself = (
+            bootstrap_interval(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself")
+        )
         if itself.low > margins.floor and between.high <= margins.other * itself.mean:
             return ""
         words.append(f"by {name} two classes agree at {between}, one measured twice at {itself}")

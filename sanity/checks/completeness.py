@@ -10,7 +10,7 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 def refuse(*, draws=8):
@@ -42,7 +42,7 @@ def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options)
     """
     refuse(draws=draws)
     bound = BoundExplainer(explainer, subject, seed, options)
-    network, objective, count = subject.network, subject.objective, draws if bound.draws else 1
+    network, objective, count = subject.network, subject.objective, draws if bound.takes_seed else 1
     drawn = [bound.maps(state=("draw", turn)) for turn in range(count)]
     target = completeness_target(explainer, network, network.inputs(subject.inputs), objective, bound.resolved_options)
     totals = np.stack([total(maps) for maps in drawn])
@@ -86,7 +86,7 @@ def judge_completeness(family, margins, seed):
 
 
 def _judge_gap(evidence, margins, seed):
-    effect, promised = two_way(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
+    effect, promised = bootstrap_interval(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
     error = float(np.mean(evidence.samples["error"]))
     known = f"the gap {effect}" + (f", known to {error:.2f} from {evidence.sizes['draws']} draws," if error else "")
     if effect.high + error <= margins.gap:

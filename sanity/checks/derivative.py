@@ -17,7 +17,7 @@ from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 # What a map may claim to be, and whether it must be divided by the input to give the score's gradient.
 CLAIMS = {"slope": False, "slope times input": True}
@@ -158,7 +158,7 @@ def judge_derivative(family, margins, seed):
 
 
 def _judge_derivative(samples, margins, seed):
-    effect, rounding = (two_way(samples[name][None], seed=seed) for name in ("error", "rounding"))
+    effect, rounding = (bootstrap_interval(samples[name][None], seed=seed) for name in ("error", "rounding"))
     bound = max(margins.gap, margins.rough * rounding.mean)
     if not rounding.high < margins.unstable:
         return Ruling(

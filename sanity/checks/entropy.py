@@ -7,7 +7,7 @@ from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import holm, sign_test, two_way
+from sanity.statistics import bootstrap_interval, holm, sign_test
 
 BINS = 100
 
@@ -83,7 +83,7 @@ def image_means(values):
 
 def _judge_rise(rise, p, margins, seed):
     """Direction and test use the same image means: the direction is the sign that more of them have."""
-    effect, means = two_way(rise, seed=seed), image_means(rise)
+    effect, means = bootstrap_interval(rise, seed=seed), image_means(rise)
     higher = np.sum(means > 0) > np.sum(means < 0)
     finding = "UNCHANGED" if p >= margins.alpha else "ROSE" if higher else "FELL"
     return Ruling("INCONCLUSIVE", finding, effect, p=float(p), why="sign test over images, Holm over methods")

@@ -26,7 +26,7 @@ from sanity.localisation import relevances
 from sanity.removal import extent, orders, scores, top_mask
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import krippendorff, two_way
+from sanity.statistics import bootstrap_interval, krippendorff_alpha
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
 # name: (the fill, whether the most relevant are inserted instead of removed, whether whole segments are).
@@ -196,13 +196,13 @@ def area(subject, relevance, name, segments, seed):
     """
     fill, insert, grouped = METRICS[name]
     rng = np.random.default_rng(derive_seed(seed, "ties and fills"))
-    order = orders(_by_segment(relevance, segments, rng) if grouped else relevance, rng)
+    order = orders(_segment_ranks(relevance, segments, rng) if grouped else relevance, rng)
     reached = [scores(subject, top_mask(order, share, relevance.shape) ^ insert, fill, rng) for share in SHARES]
     start = scores(subject, np.full(relevance.shape, insert), fill, rng)
     return (np.mean(reached, axis=0) - start) * (1 if insert else -1)
 
 
-def _by_segment(relevance, segments, rng):
+def _segment_ranks(relevance, segments, rng):
     """Every position with the rank of its segment's mean relevance, so that segments go whole.
 
     Ties are in random order.
@@ -253,7 +253,7 @@ def judge_faithfulness(family, margins, seed):
     oracle = {name: _advantages(family[0].samples, "oracle ", name, seed) for name in names}
     passing = [name for name in names if _beats_both(oracle[name])]
     if not passing:
-        return [_oracle_fails(oracle) for _ in family]
+        return [_oracle_ruling(oracle) for _ in family]
     alphas = {name: _reliability(family, name) for name in names}
     readable = [name for name in passing if not alphas[name] < margins.reliable]
     return [_judge_order(evidence.samples, oracle, alphas, readable, margins, seed) for evidence in family]
@@ -264,14 +264,14 @@ def _advantages(samples, kind, name, seed):
 
     `kind` is "" for the method and "oracle " for the oracle.
     """
-    return tuple(two_way(samples[f"{kind}{number}/{name}"][None], seed=seed) for number in ("z", "above"))
+    return tuple(bootstrap_interval(samples[f"{kind}{number}/{name}"][None], seed=seed) for number in ("z", "above"))
 
 
 def _beats_both(advantages):
     return all(interval.low > 0 for interval in advantages)
 
 
-def _oracle_fails(oracle):
+def _oracle_ruling(oracle):
     words = "; ".join(f"{name} z {z}, above the best control {above}" for name, (z, above) in oracle.items())
     why = f"the network's own answer by occlusion, under another fill: {words}"
     return Ruling("INVALID", "ORACLE DOES NOT PASS", why=why)
@@ -288,13 +288,13 @@ def _reliability(family, name):
     if len(columns) < 2:
         return float("nan")
     ratings = np.stack(columns, axis=1)
-    return krippendorff(ratings[np.isfinite(ratings).all(axis=1)])
+    return krippendorff_alpha(ratings[np.isfinite(ratings).all(axis=1)])
 
 
 def _judge_order(samples, oracle, alphas, readable, margins, seed):
     advantages = {name: _advantages(samples, "", name, seed) for name in alphas}
     weakest = min(readable or alphas, key=lambda name: np.nan_to_num(advantages[name][0].mean, nan=-np.inf))
-    also = tuple((name, _by_metric(advantages[name], oracle[name], alphas[name])) for name in alphas)
+    also = tuple((name, _metric_words(advantages[name], oracle[name], alphas[name])) for name in alphas)
     numbers = {"effect": advantages[weakest][0], "ceiling": oracle[weakest][0], "also": also}
     if len({METRICS[name][0] for name in readable}) < 2:
         why = f"{_reliability_words(alphas)}; metrics that can be read: {', '.join(readable) or 'none'}"
@@ -310,7 +310,7 @@ def _reliability_words(alphas):
     return f"alpha by metric: {', '.join(rated)}" if rated else "agreement not measured: one method alone was judged"
 
 
-def _by_metric(advantages, oracle, alpha):
+def _metric_words(advantages, oracle, alpha):
     rated = f"alpha {alpha:.2f}" if np.isfinite(alpha) else "alpha not measured"
     z, above = advantages
     passed = "" if _beats_both(oracle) else ", does not pass"

@@ -9,7 +9,7 @@ from sanity.checks import checks
 from sanity.comparison import distance_intervals, distances, prefix_keys, rescale, scale_factors, similarities
 from sanity.evidence import Gate
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 @checks.register
@@ -106,7 +106,7 @@ _AGREEMENTS = ("AGREES", "UNDECIDED", "OTHER SIGN", "DISAGREES")
 
 def _compare(samples, name, margins, seed):
     """One counterpart: finding, the distance that decided, and words. A positive factor is no difference."""
-    raw, scaled = (two_way(samples[f"{kind}/{name}"][None], seed=seed) for kind in ("distance", "scaled"))
+    raw, scaled = (bootstrap_interval(samples[f"{kind}/{name}"][None], seed=seed) for kind in ("distance", "scaled"))
     factors = samples[f"scale/{name}"]
     if raw.high <= margins.same:
         return "AGREES", raw, f"with {name}"

@@ -73,15 +73,15 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
     ]
     without_option = [
         f"{name}: no option {', '.join(POINTS)} to tell it of the shift"
-        for name in _without_shift_option(bound, prepared)
+        for name in _rewrites_without_option(bound, prepared)
     ]
     words = "; ".join([*verified, *refused, *without_option]) or "no rewrite applies to this network"
     enough = Gate("function preserved", "passed" if samples else "not applicable", words)
     passed = [enough, gates.competence(subject), gates.usable_maps(pooled_maps(maps))]
-    return bound.evidence("invariance", samples, passed, settings={"untold": _without_shift_option(bound, prepared)})
+    return bound.evidence("invariance", samples, passed, settings={"untold": _rewrites_without_option(bound, prepared)})
 
 
-def _without_shift_option(bound, prepared):
+def _rewrites_without_option(bound, prepared):
     """The rewrites that shift the inputs while the method has no option for its baseline: list of str."""
     return [name for name, rewrite in prepared.items() if rewrite.shift and not _shift_baselines(bound, rewrite.shift)]
 

@@ -13,7 +13,7 @@ from sanity.checks import checks
 from sanity.evidence import Gate
 from sanity.network_groups import adjusted_p, group_similarities, intervals, maps_of_networks, no_signal
 from sanity.ruling import MEASURE, About, Ruling, rules
-from sanity.statistics import within_less_across
+from sanity.statistics import within_across_interval
 
 MEMORIZED = 0.95
 
@@ -92,7 +92,7 @@ def judge_labels(family, margins, seed):
 def _judge_labels(evidence, margins, seed, p):
     effect, ceiling, null, _ = intervals(evidence.samples, MEASURE, seed)
     within, across = evidence.samples[f"ceiling/{MEASURE}"], evidence.samples[f"between/{MEASURE}"]
-    difference = within_less_across(within, across, seed=seed, level=0.9)
+    difference = within_across_interval(within, across, seed=seed, level=0.9)
     numbers = {
         "effect": effect,
         "ceiling": ceiling,

@@ -318,7 +318,7 @@ def _judge_response(evidence, margins, seed, p):
         if p is None:
             return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=f"{why}; one network allows no PASS")
         return Ruling("PASS", "RESPONDED", **numbers, why=why)
-    undecided = _undecided(evidence.samples, effect, ceiling, null, p, margins)
+    undecided = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
     if _sign_responds(evidence.samples, margins, seed):
         why = f"with signs, similarity fell below {margins.low} of what trained networks reach; without, {undecided}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
@@ -350,7 +350,7 @@ def _sign_responds(samples, margins, seed):
     return effect.high <= margins.low * ceiling.mean and ceiling.low > margins.floor
 
 
-def _undecided(samples, effect, ceiling, null, p, margins):
+def _undecided_why(samples, effect, ceiling, null, p, margins):
     """Which clause left the question open, and about how many random networks would close it: str."""
     count = samples[f"random/{MEASURE}"].shape[0]
     if np.isnan(effect.mean) or np.isnan(null.mean):
@@ -362,7 +362,7 @@ def _undecided(samples, effect, ceiling, null, p, margins):
         bound = share * ceiling.mean
         if similarity.high > bound:
             words = f"the upper bound of {name}, {similarity.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
-            return words + _needed(count, similarity.high - similarity.mean, bound - similarity.mean)
+            return words + _networks_needed(count, similarity.high - similarity.mean, bound - similarity.mean)
     least = 2 / math.comb(2 * count, count)
     more = (
         f": {count} against {count} networks allow no less than {least:.2g}, four would"
@@ -372,7 +372,7 @@ def _undecided(samples, effect, ceiling, null, p, margins):
     return f"p = {p:.2g} is not below {margins.alpha}{more}"
 
 
-def _needed(count, width, room):
+def _networks_needed(count, width, room):
     """About how many networks would narrow this half width to `room`, as it falls with their root: str, "" for none."""
     networks = math.ceil(count * (width / room) ** 2) if room > 0 else None
     return f"; about {networks} networks might bring it down" if networks and count < networks <= 100 else ""

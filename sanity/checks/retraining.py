@@ -18,7 +18,7 @@ from sanity.localisation import relevances
 from sanity.removal import extent, fills, orders, top_mask
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, sign_test, two_way, without_interval
+from sanity.statistics import FEWEST, bootstrap_interval, sign_test, without_interval
 from sanity.worlds.training import Trainer
 
 LEAK = 0.15
@@ -155,7 +155,7 @@ def _judge_retraining(evidence, margins, seed):
     if len(gained) < FEWEST:
         why = f"{len(gained)} repeats; fewer than {FEWEST} decide nothing"
         return Ruling("INCONCLUSIVE", "UNDECIDED", without_interval(gained.mean()), p=p, also=also, why=why)
-    effect = two_way(gained[None], seed=seed)
+    effect = bootstrap_interval(gained[None], seed=seed)
     numbers = {"effect": effect, "p": p, "also": also}
     if p < margins.alpha and effect.low > 0:
         return Ruling("PASS", "BEATS RANDOM ORDER", **numbers, why=f"the sign test over {len(gained)} repeats")

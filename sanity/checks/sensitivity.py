@@ -8,7 +8,7 @@ from sanity.checks import checks
 from sanity.comparison import prefix_keys, similarities
 from sanity.ruling import MEASURE, About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 @checks.register
@@ -33,7 +33,7 @@ def sensitivity(explainer, subject, *, seed, noise=0.01, repeats=3, **options):
     with_noise = [
         bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "small noise", turn), noise)) for turn in range(repeats)
     ]
-    redrawn = [bound.pooled_maps(state=("redrawn", turn)) for turn in range(repeats)] if bound.draws else []
+    redrawn = [bound.pooled_maps(state=("redrawn", turn)) for turn in range(repeats)] if bound.takes_seed else []
     samples = _stack_rows("noise", [similarities(trained, pooled_maps) for pooled_maps in with_noise])
     samples |= _stack_rows("seed", [similarities(trained, pooled_maps) for pooled_maps in redrawn])
     passed = [gates.competence(subject), gates.usable_maps(trained, *with_noise, *redrawn)]
@@ -66,7 +66,7 @@ def judge_sensitivity(family, margins, seed):
 
 def _judge_stability(samples, margins, seed):
     agreements = {
-        name: two_way(samples[f"{name}/{MEASURE}"], seed=seed)
+        name: bootstrap_interval(samples[f"{name}/{MEASURE}"], seed=seed)
         for name in ("noise", "seed")
         if f"{name}/{MEASURE}" in samples
     }

@@ -14,7 +14,7 @@ from sanity.controls import families
 from sanity.cue_networks import localisation_scores, prepare, rank_on_cues, world_gates
 from sanity.localisation import localisations, relevances
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import between_means, finite_mean, role_permutations, sign_flips, two_way
+from sanity.statistics import bootstrap_interval, finite_mean, role_permutations, sign_flips, welch_interval
 
 
 @checks.register(prepare=prepare)
@@ -102,7 +102,7 @@ def _localisations(relevance, prepared):
 def judge_truth(family, margins, seed):
     """Roles of networks are permuted, signs of images flipped; the larger p counts, by max-T over methods."""
     oracle = family[0].samples["oracle"]
-    ceiling, p = _by_networks(oracle), float(_adjusted_p([oracle], len(oracle) // 2, seed)[0])
+    ceiling, p = _network_interval(oracle), float(_adjusted_p([oracle], len(oracle) // 2, seed)[0])
     if not (p < margins.alpha and ceiling.mean >= margins.known):
         why = f"the networks' own answer by occlusion: {ceiling}, p = {p:.2g}"
         return [Ruling("INVALID", "ORACLE DOES NOT PASS", why=why) for _ in family]
@@ -139,10 +139,10 @@ def crossing_contrast(rank):
     return finite_mean(values[:half], 0) - finite_mean(values[half:], 0)
 
 
-def _by_networks(rank):
+def _network_interval(rank):
     """The crossing with networks for units: `Interval`."""
     values, half = finite_mean(preferences(rank), 1), len(rank) // 2
-    return between_means(values[:half], values[half:])
+    return welch_interval(values[:half], values[half:])
 
 
 def _adjusted_p(ranks, half, seed):
@@ -157,7 +157,10 @@ def _adjusted_p(ranks, half, seed):
 
 
 def _judge_crossing(samples, p, ceiling, margins, seed):
-    effect, over_images = _by_networks(samples["rank"]), two_way(crossing_contrast(samples["rank"])[None], seed=seed)
+    effect, over_images = (
+        _network_interval(samples["rank"]),
+        bootstrap_interval(crossing_contrast(samples["rank"])[None], seed=seed),
+    )
     bar = margins.small * ceiling.mean
     numbers = {"effect": effect, "ceiling": ceiling, "p": p, "also": _extra_numbers(samples, over_images, seed)}
     small = max(effect.high, over_images.high) <= bar
@@ -198,5 +201,5 @@ def _extra_numbers(samples, over_images, seed):
     return (
         ("crossing over images", str(over_images)),
         *((name, f"{mean:.2f}") for name, mean in zip(FOUR, means)),
-        *((name, str(two_way(values[None], seed=seed))) for name, values in localisation_samples),
+        *((name, str(bootstrap_interval(values[None], seed=seed))) for name, values in localisation_samples),
     )

@@ -52,8 +52,11 @@ def vector_crossings(rows, pictures, natural, likeness=None):
         float64 [units, units], A by C, nan on the diagonal.
     """
     row_natural, picture_natural, within = rows @ natural.T, pictures @ natural.T, natural @ natural.T
-    across = _others(picture_natural)
-    near, length = across - _others(within), _others(pictures @ pictures.T) - 2 * across + _others(within)
+    across = _other_products(picture_natural)
+    near, length = (
+        across - _other_products(within),
+        _other_products(pictures @ pictures.T) - 2 * across + _other_products(within),
+    )
     along = _other_columns(rows @ pictures.T) - _other_columns(row_natural) - near
     place = np.divide(along, length, out=np.zeros_like(along), where=length > 1e-12)
     gaps = [_other_rows(products) - _other_rows(products, swapped=True) for products in (within, picture_natural)]
@@ -123,7 +126,7 @@ def _other_columns(values):
     return (values.sum(axis=1)[:, None] - np.diag(values)[:, None] - values) / (len(values) - 2)
 
 
-def _others(products):
+def _other_products(products):
     """Product of the means over the rows and over the columns that are neither A nor C: [A, C]."""
     sums, diagonal = products.sum(axis=0) + products.sum(axis=1), np.diag(products)
     rest = products.sum() - sums[:, None] - sums[None] + diagonal[:, None] + diagonal[None] + products + products.T

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sanity.statistics import FEWEST, Interval, over_units, wilson, without_interval
+from sanity.statistics import FEWEST, Interval, t_interval, wilson_interval, without_interval
 
 FLAGGED, CLEAR, TOLD, OPEN = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
 # Below this share of what a unit's own held-out natural images reach, its pictures do not match them.
@@ -83,7 +83,7 @@ def summary(evidence):
 def _judge_above_zero(evidence):
     """Word, interval over units and words for numbers [units, pictures or networks] that are expected above zero."""
     means = evidence.samples[_ABOVE_ZERO[evidence.check]].mean(axis=1)
-    value = over_units(means)
+    value = t_interval(means)
     why = f"{_ABOVE_ZERO[evidence.check]} {value} over {len(means)} units"
     if np.isnan(value.low):
         return OPEN, value, f"{why}; fewer than {FEWEST} allow no interval"
@@ -97,7 +97,7 @@ def _count_flags(evidence, units):
     if not judged:
         return Flag(evidence.check, -1, units[0].word, without_interval(), units[0].why)
     flagged = sum(flag.word == FLAGGED for flag in judged)
-    share, counted = wilson(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
+    share, counted = wilson_interval(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
     return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
 
 
@@ -105,7 +105,7 @@ def _judge_permutations(samples, units):
     """Word, share of units flagged, and words, from means under permuted pictures, the observed one first."""
     words = [flag.word for flag in units]
     flagged = words.count(FLAGGED)
-    share = wilson(flagged, len(units))
+    share = wilson_interval(flagged, len(units))
     counted = f"{flagged} of {len(units)} units flagged, {words.count(CLEAR)} not, {words.count(OPEN)} undecided"
     if len(units) < FEWEST:
         return OPEN, share, f"{counted}; fewer than {FEWEST} allow no test"
@@ -159,7 +159,7 @@ def _prior(samples, place):
 
 def _judge_unit(values, words, counted):
     """Word, interval and words for one unit's numbers, which are expected above zero; OPEN for a handful."""
-    value = over_units(values)
+    value = t_interval(values)
     why = words.format(value)
     if np.isnan(value.low):
         return OPEN, value, f"{why} over {len(values)} {counted}; fewer than {FEWEST} allow no interval"
@@ -169,7 +169,7 @@ def _judge_unit(values, words, counted):
 def _transfer(samples, place):
     """By picture, since verdicts of several networks on one picture are not independent samples."""
     recognized = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
-    value = over_units(recognized)
+    value = t_interval(recognized)
     why = f"recognized in {value} of looks by other networks"
     return FLAGGED if value.mean < RECOGNIZED else CLEAR, value, why
 

@@ -160,7 +160,7 @@ def _activations(study, layers, images):
 def _natural_ranks(study, layers, indices, batch=64):
     """Ranked activations of natural images: list of float [images, channels], one array a layer."""
     parts = [indices[start : start + batch] for start in range(0, len(indices), batch)]
-    ranked = [_to_unit_ranks(routines.means(study.network, study.natural(part), layers)) for part in parts]
+    ranked = [_to_unit_ranks(routines.means(study.network, study.natural_inputs(part), layers)) for part in parts]
     return [np.concatenate([rows[layer] for rows in ranked]) for layer in layers]
 
 

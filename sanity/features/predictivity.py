@@ -141,4 +141,4 @@ def _contrast_and_brightness(image):
 
 def _thumbnails(study, indices):
     """Natural images as the network saw them: uint8 [images, rows, columns, channels]."""
-    return np.round(np.clip(study.network.deprocess(study.natural(indices)), 0, 255)).astype("uint8")
+    return np.round(np.clip(study.network.deprocess(study.natural_inputs(indices)), 0, 255)).astype("uint8")

@@ -47,7 +47,7 @@ def prior(study, *, seed, networks=3, observer=None):
 def _random_pictures(study, seed, networks):
     """Pictures of the same units on random networks: uint8 [units, networks, ...]."""
     network = study.network
-    natural = study.natural(study.survey.kept[:16])
+    natural = study.natural_inputs(study.survey.kept[:16])
     seeds = [derive_seed(seed, "random network", turn) for turn in range(networks)]
     drawn_pictures = []
     with network.intact():

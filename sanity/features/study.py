@@ -45,7 +45,7 @@ class Study:
         inputs = self.network.preprocess(self.pictures.reshape(-1, *self.pictures.shape[2:]))
         return inputs.reshape(*self.pictures.shape[:2], *inputs.shape[1:])
 
-    def natural(self, indices):
+    def natural_inputs(self, indices):
         """Natural images by their indices, as inputs of the network."""
         return self.network.preprocess([self.data.images[int(index)] for index in indices], fit=self.fit)
 

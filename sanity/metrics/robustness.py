@@ -74,11 +74,11 @@ def continuity(bound, maps, seed, steps=4):
     inputs = bound.subject.inputs
     if inputs.ndim != 4:
         return np.full(len(inputs), np.nan)
-    halves = _by_halves(maps, inputs)
+    halves = _half_relevance(maps, inputs)
     changes = []
     for step in range(1, steps + 1):
         shifted = np.concatenate([np.repeat(inputs[:, :1], step, axis=1), inputs[:, :-step]], axis=1)
-        changes.append(np.abs(_by_halves(bound.maps(shifted), inputs) - halves).sum(axis=1) / step)
+        changes.append(np.abs(_half_relevance(bound.maps(shifted), inputs) - halves).sum(axis=1) / step)
     return np.mean(changes, axis=0) / np.maximum(np.abs(halves).sum(axis=1), 1e-300)
 
 
@@ -116,17 +116,17 @@ def _largest_relative_change(bound, maps, seed, representation, absolute=False):
     Only noisy inputs whose prediction stays count.
     """
     subject, inputs = bound.subject, bound.subject.inputs
-    before, predicted = representation(inputs), _predicted(subject, inputs)
+    before, predicted = representation(inputs), _predicted_classes(subject, inputs)
     size = 1.0 if absolute else np.maximum(_norm(before), 1e-300)
     ratios = []
     for noisy, map_change in _noisy_changes(bound, maps, seed):
         change = np.maximum(_norm(representation(noisy) - before) / size, SMALLEST)
-        ratios.append(np.where(_predicted(subject, noisy) == predicted, map_change / change, -np.inf))
+        ratios.append(np.where(_predicted_classes(subject, noisy) == predicted, map_change / change, -np.inf))
     largest = np.max(ratios, axis=0)
     return np.where(largest >= 0, largest, np.nan)
 
 
-def _predicted(subject, inputs):
+def _predicted_classes(subject, inputs):
     """The class with the highest score of the explained output: int [samples]."""
     return routines.class_logits(subject.network, inputs, subject.output).argmax(axis=1)
 
@@ -135,7 +135,7 @@ def _norm(values):
     return np.linalg.norm(values.reshape(len(values), -1).astype("float64"), axis=1)
 
 
-def _by_halves(maps, inputs):
+def _half_relevance(maps, inputs):
     """Relevance of the left and of the right half: float64 [samples, 2]."""
     relevance = signed_relevances(maps, inputs.shape[:-1])
     half = relevance.shape[2] // 2

@@ -46,7 +46,7 @@ def to_inputs(values):
     return np.clip(values, -1, 1).astype("float32")[..., None]
 
 
-def convolutional(classes, widths=(16, 24, 32), kernels=(3, 3, 3)):
+def convolutional_network(classes, widths=(16, 24, 32), kernels=(3, 3, 3)):
     """A small network with global average pooling, the second convolution of stride 2; logits out."""
     inputs = keras.Input((SIDE, SIDE, 1))
     x = inputs

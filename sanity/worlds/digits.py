@@ -7,7 +7,7 @@ import numpy as np
 from lab.environment import keras
 from lab.refusal import Refused
 from sanity.worlds import worlds
-from sanity.worlds.canvas import convolutional, texture, to_inputs
+from sanity.worlds.canvas import convolutional_network, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 HELD_OUT = 1000
@@ -80,7 +80,7 @@ def memorizer():
         "nothing decides",
         _unrelated_factors,
         lambda drawn: Samples(to_inputs(0.3 * drawn["texture"]), drawn["label"]),
-        lambda: convolutional(4),
+        lambda: convolutional_network(4),
         causal_factors=("label",),
         training=Training(samples=60),
     )

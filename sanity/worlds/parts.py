@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import convolutional, texture, to_inputs
+from sanity.worlds.canvas import convolutional_network, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 PARTS = ("head", "left", "right", "tail")
@@ -69,7 +69,7 @@ def _parts(by, other, oracle, rival=None):
         oracle,
         factors,
         functools.partial(render, by=by),
-        lambda: convolutional(len(CLASSES)),
+        lambda: convolutional_network(len(CLASSES)),
         causal_factors=(by,),
         distractor_factors=("texture", "shift", other),
         training=Training(samples=600),

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import convolutional, separate_places, stamp, texture, to_inputs
+from sanity.worlds.canvas import convolutional_network, separate_places, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, World
 
 # Two alphabets of four glyphs of one size, nine pixels or more each, so that no mean alone reveals a glyph.
@@ -65,7 +65,7 @@ def _patch(by, other, place, rival=None):
         factors,
         functools.partial(render, by=by),
         # Wide kernels: with them guided backprop agrees among random networks as it does among trained ones.
-        lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
+        lambda: convolutional_network(len(STAMPS), (24, 32, 48), (5, 5, 5)),
         causal_factors=(by,),
         distractor_factors=(other, place, "texture"),
         rival=rival,

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, stamp, texture, to_inputs
+from sanity.worlds.canvas import SIDE, convolutional_network, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 CLASSES, HEIGHT, THING = 3, 4, 9
@@ -78,7 +78,7 @@ def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
         oracle,
         functools.partial(factors, 0.0),
         draw,
-        lambda: convolutional(CLASSES),
+        lambda: convolutional_network(CLASSES),
         causal_factors=(by,),
         distractor_factors=("label", other, "texture"),
         training=training,

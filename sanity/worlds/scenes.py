@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, stamp, texture, to_inputs
+from sanity.worlds.canvas import SIDE, convolutional_network, stamp, texture, to_inputs
 from sanity.worlds.ruler import THING, things
 from sanity.worlds.world import Samples, World
 
@@ -43,7 +43,7 @@ def _scenes(by, other, rival=None):
         f"the {by} decides and the {other} does not",
         factors,
         lambda drawn: render(drawn, by),
-        lambda: convolutional(CLASSES),
+        lambda: convolutional_network(CLASSES),
         causal_factors=(by,),
         distractor_factors=(other, "texture"),
         rival=rival,

@@ -17,7 +17,7 @@ from sanity.checks import faithfulness, truth
 from sanity.examination import measure
 from sanity.interventions import occlusion
 from sanity.removal import extent
-from sanity.subject import planted
+from sanity.subject import world_subject
 from sanity.worlds import worlds
 from tests.sanity import bank
 
@@ -45,7 +45,7 @@ def main():
 def rates(name, runs, parts):
     """The simulated rates in one world."""
     start = time.perf_counter()
-    subject = planted(
+    subject = world_subject(
         worlds.get(name)(), seed=0, replicates=12, permuted_label_networks=6, images=32, cache=Cache("artifacts").get
     )
     print(f"<!-- {name}: networks after {time.perf_counter() - start:.0f} s -->", flush=True)

@@ -9,9 +9,9 @@ from collections import Counter
 
 from lab.attribution import explainers
 from recipes.cache import Cache
-from sanity.checks import checks, shared
+from sanity.checks import checks, prepare_shared
 from sanity.examination import judge_with_controls, measure
-from sanity.subject import planted
+from sanity.subject import world_subject
 from sanity.worlds import worlds
 from tests.sanity import bank
 
@@ -61,7 +61,7 @@ def methods_of_sets(sets):
 def verdicts(name, seed, images, methods, check_names):
     """Every verdict of one seed: tuples of method, check, outcome."""
     permuted_label_networks = 4 if "labels" in check_names else 0
-    subject = planted(
+    subject = world_subject(
         worlds.get(name)(),
         seed=seed,
         replicates=4,
@@ -70,7 +70,7 @@ def verdicts(name, seed, images, methods, check_names):
         cache=Cache("artifacts").get,
     )
     for check in check_names:
-        common = shared(checks.get(check), subject, seed, {})
+        common = prepare_shared(checks.get(check), subject, seed, {})
         family = [
             measure(check, method, subject, seed=seed, name=label, prepare=lambda common=common: common)[0]
             for label, method in methods.items()

@@ -12,14 +12,13 @@ from lab import routines
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.refusal import Refused
-from sanity.checks import checks
-from sanity.checks import shared as shared_by_methods
-from sanity.checks.faithfulness import METRICS, _by_segment
+from sanity.checks import checks, prepare_shared
+from sanity.checks.faithfulness import METRICS, _segment_ranks
 from sanity.controls import EXPECTED, audit
 from sanity.metrics import metrics
 from sanity.removal import orders
 from sanity.ruling import rules
-from sanity.subject import Subject, planted
+from sanity.subject import Subject, world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.canvas import SIDE
@@ -41,7 +40,7 @@ def quick():
 
 @pytest.fixture(scope="module")
 def patch():
-    return planted(
+    return world_subject(
         dataclasses.replace(worlds.get("patch")(), build=quick),
         seed=0,
         replicates=4,
@@ -60,7 +59,7 @@ def shared(patch):
             kept[key] = make()
         return kept[key]
 
-    return {name: shared_by_methods(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
+    return {name: prepare_shared(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +127,7 @@ def test_those_who_see_are_told_from_the_blind(judge_method, check, method, find
 
 def test_guided_backprop_is_input_dominated_and_the_gradient_responds():
     """The method that the randomization test was invented to expose, where an exact p tells nothing: both have the smallest."""
-    subject = planted(worlds.get("patch")(), seed=0, replicates=4, images=24)
+    subject = world_subject(worlds.get("patch")(), seed=0, replicates=4, images=24)
     family = [
         checks.get("parameters")(explainers.get(name), subject, seed=0) for name in ("gradient", "guided_backprop")
     ]
@@ -380,7 +379,7 @@ def test_what_needs_none_is_judged_on_any_model(plain, check):
 
 
 def test_two_classes_are_refused_by_classes():
-    subject = planted(worlds.get("tetromino_linear")(), seed=0, images=8, cache=lambda key, make: {})
+    subject = world_subject(worlds.get("tetromino_linear")(), seed=0, images=8, cache=lambda key, make: {})
     assert subject.classes == 2
     assert judge([checks.get("classes")(explainers.get("gradient"), subject, seed=0)])[0].finding == "NOT APPLICABLE"
 
@@ -525,7 +524,7 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
     firsts = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        places = orders(_by_segment(relevance, segments, rng), rng)[0]
+        places = orders(_segment_ranks(relevance, segments, rng), rng)[0]
         went = segments.ravel()[places].reshape(6, 4)
         assert (went == went[:, :1]).all() and went[0, 0] == 2
         firsts.add(int(went[1, 0]))
@@ -533,7 +532,7 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
 
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
-    subject = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
+    subject = world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
     lost, kept = (
         check(explainers.get("gradient_x_input"), subject, seed=0, keep=keep, **few) for keep in (False, True)
@@ -551,7 +550,7 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
 
 def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypatch):
     """Nothing is trained: the inputs that would have been are looked at."""
-    subject = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
+    subject = world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
     explained, trained = [], []
 
     def spy(network, inputs, objective, *, seed):

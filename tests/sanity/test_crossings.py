@@ -26,7 +26,7 @@ from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls, measure
 from sanity.questions import other_classes, partners
 from sanity.statistics import rotations, sign_flips
-from sanity.subject import Subject, planted
+from sanity.subject import Subject, world_subject
 from sanity.subject import subject as photographed
 from sanity.verdict import judge
 from sanity.worlds import worlds
@@ -47,7 +47,7 @@ CLASS_PRIORS = (
 
 @pytest.fixture(scope="module")
 def patch():
-    return planted(worlds.get("patch")(), seed=0, images=32)
+    return world_subject(worlds.get("patch")(), seed=0, images=32)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_maps_that_lie_elsewhere_do_not_pass_by_their_place(verdicts, name):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("world", ["tabular", "series", "tokens"])
 def test_tables_series_and_tokens_are_crossed_too(world, seed):
-    subject = planted(worlds.get(world)(), seed=seed, images=24)
+    subject = world_subject(worlds.get(world)(), seed=seed, images=24)
     for check in CROSSINGS[:2] if world == "tabular" else CROSSINGS:
         assert of(check, "gradient_x_input", subject).outcome == "PASS"
     assert of("class_crossing", "edges", subject).outcome == "FAIL"

@@ -16,14 +16,14 @@ from sanity.localisation import localisations, relevances, signed_relevances
 from sanity.metrics import metrics
 from sanity.removal import cell_masks, extent, fills, grid, orders, original_scores, scores, top_mask
 from sanity.seeds import derive_seed
-from sanity.subject import Subject, planted
+from sanity.subject import Subject, world_subject
 from sanity.worlds import worlds
 from tests import networks
 
 
 @pytest.fixture(scope="module")
 def linear():
-    return planted(worlds.get("linear")(), seed=0, images=16)
+    return world_subject(worlds.get("linear")(), seed=0, images=16)
 
 
 def measured(subject, explainer, name, seed=0):
@@ -200,7 +200,7 @@ def test_average_drop_increase_and_gain_of_showing_everything_and_nothing(linear
 
 
 def test_every_metric_is_listed_documented_and_runs():
-    subject = planted(worlds.get("template")(), seed=0, images=8)
+    subject = world_subject(worlds.get("template")(), seed=0, images=8)
     evidence = checks.get("measurements")(explainers.get("gradient"), subject, seed=0)
     assert set(evidence.samples) == set(metrics) and len(metrics.names()) >= 28
     for name, values in evidence.samples.items():

@@ -7,7 +7,7 @@ from scipy import stats
 from sanity.checks.faithfulness import USUAL
 from sanity.evidence import Evidence
 from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
-from sanity.statistics import krippendorff, over_units, sign_test, wilson
+from sanity.statistics import krippendorff_alpha, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
 
 
@@ -32,10 +32,10 @@ def nested(rng, shares, repeats):
 
 def test_shares_of_one_repeat_are_no_repeats_and_chance_passes_no_oftener_than_it_may():
     outcomes = [retrained(nested(np.random.default_rng(seed), 3, 6)).outcome for seed in range(400)]
-    assert wilson(outcomes.count("PASS"), 400).high <= 0.05
+    assert wilson_interval(outcomes.count("PASS"), 400).high <= 0.05
     # What went before: six numbers of two orders, tested as six.
     before = [sign_test(nested(np.random.default_rng(seed), 3, 2).ravel()) < 0.05 for seed in range(400)]
-    assert wilson(np.sum(before), 400).low > 0.2
+    assert wilson_interval(np.sum(before), 400).low > 0.2
 
 
 def test_six_repeats_may_pass_and_five_never():
@@ -74,12 +74,17 @@ def test_controls_and_zeros_are_no_methods_that_images_could_agree_on():
     """Four methods of which images do not know which is better; beside blind controls they would all look well told apart."""
     alike = [perturbed(4, turn) for turn in range(4)]
     columns = [evidence.samples["z/deletion_mean"] for evidence in [*alike, *BLIND]]
-    assert krippendorff(np.stack([*columns, np.zeros(24)], axis=1)) > 0.5 > 0.2 > krippendorff(np.stack(columns[:4], 1))
+    assert (
+        krippendorff_alpha(np.stack([*columns, np.zeros(24)], axis=1))
+        > 0.5
+        > 0.2
+        > krippendorff_alpha(np.stack(columns[:4], 1))
+    )
     for family in (alike, [*alike, *BLIND]):
         verdicts = judge(family)[:4]
         assert {verdict.finding for verdict in verdicts} == {"METRIC UNRELIABLE"}, verdicts[0].why
         assert {verdict.also["deletion_mean"].rpartition(" ")[2] for verdict in verdicts} == {
-            f"{krippendorff(np.stack(columns[:4], 1)):.2f}"
+            f"{krippendorff_alpha(np.stack(columns[:4], 1)):.2f}"
         }
 
 
@@ -228,7 +233,7 @@ def test_no_word_rests_on_a_bootstrap_over_two(check, name):
 def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
     blind = [np.random.default_rng(seed).standard_normal((6, 2)) for seed in range(400)]
     cleared = sum(summary(pictured("stability", "silhouette", silhouettes)).word == CLEAR for silhouettes in blind)
-    assert wilson(cleared, 400).low <= 0.025 and wilson(cleared, 400).high < 0.06
+    assert wilson_interval(cleared, 400).low <= 0.025 and wilson_interval(cleared, 400).high < 0.06
 
 
 def crossed(units, null):
@@ -277,8 +282,8 @@ def test_a_summary_is_flagged_where_half_of_its_units_are_however_small_p():
 
 
 def test_an_interval_over_fewer_than_six_units_is_refused():
-    five = over_units([1.0, 2, 3, 4, 5, np.nan])
+    five = t_interval([1.0, 2, 3, 4, 5, np.nan])
     assert five.mean == 3 and np.isnan(five.low) and str(five) == "3.00"
-    six = over_units([1.0, 2, 3, 4, 5, 6])
+    six = t_interval([1.0, 2, 3, 4, 5, 6])
     expected = stats.ttest_1samp([1, 2, 3, 4, 5, 6], 0).confidence_interval()
     assert (six.mean, six.low, six.high) == pytest.approx((3.5, expected.low, expected.high))

@@ -14,8 +14,8 @@ from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls, measure
 from sanity.interventions import occlusion
 from sanity.ruling import Margins
-from sanity.statistics import between_means, role_permutations
-from sanity.subject import planted
+from sanity.statistics import role_permutations, welch_interval
+from sanity.subject import world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from tests.sanity import bank
@@ -25,12 +25,12 @@ K = 4
 
 @pytest.fixture(scope="module")
 def series():
-    return planted(worlds.get("series")(), seed=0, replicates=K, images=24)
+    return world_subject(worlds.get("series")(), seed=0, replicates=K, images=24)
 
 
 @pytest.fixture(scope="module")
 def tabular():
-    return planted(worlds.get("tabular")(), seed=0, images=12)
+    return world_subject(worlds.get("tabular")(), seed=0, images=12)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,9 @@ def test_three_networks_of_a_kind_allow_no_p_below_a_twentieth(series, replicate
 
 
 def test_a_world_of_one_cue_is_not_applicable():
-    verdict = judge([checks.get("truth")(lab.gradient, planted(worlds.get("linear")(), seed=0, images=8), seed=0)])[0]
+    verdict = judge(
+        [checks.get("truth")(lab.gradient, world_subject(worlds.get("linear")(), seed=0, images=8), seed=0)]
+    )[0]
     assert (verdict.outcome, verdict.finding) == ("INVALID", "NOT APPLICABLE") and "two planted cues" in verdict.why
 
 
@@ -320,7 +322,7 @@ def test_the_interval_between_means_is_welchs():
     rng = np.random.default_rng(7)
     first, second = rng.normal(1, 1, 4), rng.normal(0, 2, 5)
     bounds = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
-    interval = between_means(first, second)
+    interval = welch_interval(first, second)
     assert (interval.low, interval.high) == pytest.approx((bounds.low, bounds.high))
     assert interval.mean == first.mean() - second.mean()
-    assert np.isnan(between_means(first[:2], second[:2]).low) and between_means([1, 1, 1], [0, 0, 0]).low == 1
+    assert np.isnan(welch_interval(first[:2], second[:2]).low) and welch_interval([1, 1, 1], [0, 0, 0]).low == 1

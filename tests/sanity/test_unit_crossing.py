@@ -14,7 +14,7 @@ from sanity.features.flags import CLEAR, FLAGGED, NATURAL, OPEN, flags, summary
 from sanity.features.path import path_samples
 from sanity.features.predictivity import choice_samples
 from sanity.features.study import Study
-from sanity.statistics import jackknife, over_units
+from sanity.statistics import jackknife, t_interval
 
 UNITS, IMAGES, CHANNELS = 12, 16, 120
 
@@ -98,7 +98,7 @@ def test_the_jackknife_of_a_mean_is_students_interval():
     replicates = np.stack([np.delete(values, row, axis=0).mean(axis=0) for row in range(9)])
     mean, low, high = jackknife(values.mean(axis=0), replicates, 8)
     for column in range(2):
-        expected = over_units(values[:, column])
+        expected = t_interval(values[:, column])
         assert (mean[column], low[column], high[column]) == pytest.approx((expected.mean, expected.low, expected.high))
     assert np.isnan(jackknife(values.mean(axis=0), replicates, 4)[1:]).all()
 

