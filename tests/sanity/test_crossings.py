@@ -59,15 +59,15 @@ def prepared(patch):
 @pytest.fixture(scope="module")
 def verdicts(patch, prepared):
     """Verdicts on the whole bank: dict of (check, name) to `Verdict`."""
-    listed = {name: remembered(method) for name, method in {**bank.BLIND, **bank.WRONG, **bank.RIGHT}.items()}
+    listed = {name: memoize(method) for name, method in {**bank.BLIND, **bank.WRONG, **bank.RIGHT}.items()}
     return {
         (check, name): verdict
         for check in CROSSINGS
-        for name, verdict in zip(listed, _examined(check, listed, patch, prepared))
+        for name, verdict in zip(listed, _judge_check(check, listed, patch, prepared))
     }
 
 
-def remembered(method):
+def memoize(method):
     """The method, asked once for each question about the same inputs."""
     maps = {}
 
@@ -82,7 +82,7 @@ def remembered(method):
     return explain
 
 
-def _examined(check, methods, subject, prepared):
+def _judge_check(check, methods, subject, prepared):
     family = [
         measure(check, method, subject, seed=0, name=name, prepare=lambda: {"prepared": prepared})[0]
         for name, method in methods.items()
@@ -90,7 +90,7 @@ def _examined(check, methods, subject, prepared):
     return judge_with_controls(family, seed=0).verdicts
 
 
-def of(check, method, subject, **options):
+def judge_one(check, method, subject, **options):
     return judge([checks.get(check)(explainers.get(method), subject, seed=0, **options)])[0]
 
 
@@ -111,12 +111,12 @@ def test_nothing_wrong_passes_all_three(verdicts, patch, name):
     if not all(verdicts[check, name].passed for check in CROSSINGS):
         return
 
-    def claimed(network, inputs, objective):
+    def claimed_slope(network, inputs, objective):
         return bank.WRONG[name](network, inputs, objective)
 
     # The loss of a class tells it from others as its score does; that it is no slope of the score shows where it is said to be one.
-    claimed.derivative = "slope"
-    evidence, _ = measure("derivative", claimed, patch, seed=0)
+    claimed_slope.derivative = "slope"
+    evidence, _ = measure("derivative", claimed_slope, patch, seed=0)
     assert name == "of_the_loss" and judge([evidence])[0].outcome == "FAIL"
 
 
@@ -141,8 +141,8 @@ def test_maps_that_lie_elsewhere_do_not_pass_by_their_place(verdicts, name):
 def test_tables_series_and_tokens_are_crossed_too(world, seed):
     subject = world_subject(worlds.get(world)(), seed=seed, images=24)
     for check in CROSSINGS[:2] if world == "tabular" else CROSSINGS:
-        assert of(check, "gradient_x_input", subject).outcome == "PASS"
-    assert of("class_crossing", "edges", subject).outcome == "FAIL"
+        assert judge_one(check, "gradient_x_input", subject).outcome == "PASS"
+    assert judge_one("class_crossing", "edges", subject).outcome == "FAIL"
 
 
 # The evidence -------------------------------------------------------------------------------------------------------------
@@ -309,13 +309,13 @@ def test_images_of_one_class_are_asked_about_their_own_second():
     subject, _, _ = linear()
     alike = Subject(subject.network, subject.inputs, lab.logit([0] * 12), subject.names, classes=3)
     assert (other_classes(alike) != 0).all()
-    assert of("class_crossing", "gradient_x_input", alike).outcome == "PASS"
-    assert of("image_crossing", "gradient_x_input", alike).outcome != "INVALID"
+    assert judge_one("class_crossing", "gradient_x_input", alike).outcome == "PASS"
+    assert judge_one("image_crossing", "gradient_x_input", alike).outcome != "INVALID"
 
 
 def test_a_network_of_one_class_is_not_asked_about_another():
     subject, _, _ = linear(classes=1)
-    verdict = of("class_crossing", "gradient", subject)
+    verdict = judge_one("class_crossing", "gradient", subject)
     assert verdict.finding == "NOT APPLICABLE" and "image_crossing and place" in verdict.sentence
 
 
@@ -335,14 +335,14 @@ def seeing(classes=3, count=16, side=21, targets=None):
 
 def test_a_network_of_one_class_is_crossed_by_image_and_place():
     for check in ("image_crossing", "place"):
-        assert of(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
+        assert judge_one(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
 
 
 @pytest.mark.parametrize("method", [lab.gradient, explainers.get("centre")], ids=["gradient", "centre"])
 def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_fault(method):
     """So is whatever is the same: where small changes say the same of all images, a map that says so is not failed."""
     for subject in (seeing(classes=1), linear()[0]):
-        verdict = of("image_crossing", method, subject)
+        verdict = judge_one("image_crossing", method, subject)
         assert (verdict.outcome, verdict.finding, verdict.effect.mean) == ("INCONCLUSIVE", "UNDECIDED", 0.0)
         assert (
             "exactly zero for all pairs; by small change the network's own answer is the same for both, too"
@@ -352,7 +352,7 @@ def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_faul
 
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_images_of_one_class_are_crossed(check):
-    assert of(check, "gradient_x_input", seeing(own=[1] * 16)).outcome == "PASS"
+    assert judge_one(check, "gradient_x_input", seeing(own=[1] * 16)).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -361,7 +361,7 @@ def test_maps_at_the_resolution_of_a_layer_are_crossed(check):
         maps = lab.gradient_x_input(network, inputs, objective)[..., 0]
         return maps.reshape(len(maps), 7, 3, 7, 3).mean(axis=(2, 4))
 
-    assert of(check, coarse, seeing()).outcome == "PASS"
+    assert judge_one(check, coarse, seeing()).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -374,9 +374,9 @@ def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(ch
 
         return explain
 
-    few = of(check, broken(1 / 16), seeing())
+    few = judge_one(check, broken(1 / 16), seeing())
     assert few.outcome == "PASS" and np.isfinite([few.effect.mean, few.effect.low, few.p]).all()
-    many = of(check, broken(0.5), seeing())
+    many = judge_one(check, broken(0.5), seeing())
     assert (many.outcome, many.finding) == ("INVALID", "GATE FAILED") and "not finite" in many.sentence
 
 
@@ -384,7 +384,7 @@ def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(ch
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_fewer_than_eight_images_decide_nothing(check, count):
     for method in ("gradient_x_input", "edges", "centre"):
-        verdict = of(check, method, seeing(count=count))
+        verdict = judge_one(check, method, seeing(count=count))
         assert verdict.outcome in ("INCONCLUSIVE", "INVALID"), verdict.sentence
         assert verdict.finding != "FAULT" and (
             "fewer than" in verdict.why or "at the least" in verdict.why or "neither" in verdict.why
@@ -404,7 +404,7 @@ def test_whole_numbers_and_several_inputs_do_not_apply_and_it_is_said_what_to_do
     several = Subject(lab.load(networks.filled(both)), tables, goal, names, classes=3)
     for subject, words in ((token_subject, "Embedding"), (several, "holds the others fixed")):
         prepared = checks.tag(checks.get(check), "prepare")(subject, seed=0)
-        verdict = of(check, "gradient", subject)
+        verdict = judge_one(check, "gradient", subject)
         assert prepared is None and verdict.finding == "NOT APPLICABLE" and words in verdict.sentence, verdict.sentence
 
 
@@ -419,7 +419,7 @@ def test_one_sigmoid_tells_two_classes_apart():
     subject = Subject(
         network, networks.images(16), lab.class_score([n % 2 for n in range(16)]), tuple(map(str, range(16)))
     )
-    verdict = of("class_crossing", "gradient_x_input", subject)
+    verdict = judge_one("class_crossing", "gradient_x_input", subject)
     assert verdict.finding not in ("FAULT", "NOT APPLICABLE"), verdict.sentence
 
 
@@ -431,11 +431,11 @@ def test_magnitudes_are_the_same_for_both_classes_of_one_unit_and_do_not_fail(me
     table = np.random.default_rng(1).normal(size=(16, 6)).astype("float32")
     goal = lab.class_score([n % 2 for n in range(16)])
     subject = Subject(lab.load(model), table, goal, tuple(map(str, range(16))))
-    magnitude = of("class_crossing", lambda *question: np.abs(method(*question)), subject)
+    magnitude = judge_one("class_crossing", lambda *question: np.abs(method(*question)), subject)
     assert (magnitude.outcome, magnitude.effect.mean) == ("INCONCLUSIVE", 0.0), magnitude.sentence
     assert "by small change the network's own answer is the same for both" in magnitude.sentence
-    assert of("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
-    assert of("class_crossing", "edges", subject).outcome != "PASS"
+    assert judge_one("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
+    assert judge_one("class_crossing", "edges", subject).outcome != "PASS"
 
 
 @pytest.mark.parametrize("region", ["all", "predicted"])
@@ -458,9 +458,9 @@ def test_an_output_with_positions_is_crossed_over_its_region(classes, region):
 
 def test_a_table_has_no_places_and_a_handful_does_not_pass():
     subject, _, _ = linear()
-    assert of("place", "gradient", subject).finding == "NOT APPLICABLE"
+    assert judge_one("place", "gradient", subject).finding == "NOT APPLICABLE"
     few = Subject(subject.network, subject.inputs[:6], subject.objective.rows(range(6)), subject.names[:6], classes=3)
-    assert of("class_crossing", "gradient_x_input", few).outcome != "PASS"
+    assert judge_one("class_crossing", "gradient_x_input", few).outcome != "PASS"
 
 
 def test_maps_that_are_not_finite_or_flat_over_cells_are_gated(patch, prepared):
@@ -471,8 +471,8 @@ def test_maps_that_are_not_finite_or_flat_over_cells_are_gated(patch, prepared):
         return np.tile(np.eye(2, dtype="float32"), (14, 14))[None, ..., None].repeat(len(inputs), axis=0)
 
     for check in CROSSINGS:
-        assert of(check, broken, patch, prepared=prepared).finding == "GATE FAILED"
-        assert of(check, flat, patch, prepared=prepared).finding == "GATE FAILED"
+        assert judge_one(check, broken, patch, prepared=prepared).finding == "GATE FAILED"
+        assert judge_one(check, flat, patch, prepared=prepared).finding == "GATE FAILED"
 
 
 def test_where_the_network_answers_nothing_the_check_is_invalid():
@@ -486,7 +486,7 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
         lab.load(model), samples, lab.logit([n % 3 for n in range(12)]), tuple(map(str, range(12))), classes=3
     )
     for check in CROSSINGS:
-        assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
+        assert judge_one(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
 
 
 def of_alike_classes(targets, alike):
@@ -501,19 +501,19 @@ def of_alike_classes(targets, alike):
 
 
 def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():
-    verdict = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
+    verdict = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
     assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
     assert "largest between espresso and tabby (" in verdict.sentence and "tiger" not in verdict.sentence
     assert "--images" in verdict.sentence and "--target" in verdict.sentence
     assert "images in place of 12 would let it pass" in verdict.sentence, verdict.sentence
-    none = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
+    none = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
     assert "of 2 pairs of classes crossed here none reaches 0.2" in none.sentence and "would let" not in none.sentence
 
 
 # The verdict --------------------------------------------------------------------------------------------------------------
 
 
-def simulated(kind, maps, oracle, units=16):
+def judge_simulated(kind, maps, oracle, units=16):
     """A verdict on crossings of both effects whose means are given, under noise of deviation .1 that leaves the means alone."""
     noise = 0.1 * np.resize([1.0, -1.0], units)
     samples = {}
@@ -527,20 +527,20 @@ def simulated(kind, maps, oracle, units=16):
 
 @pytest.mark.parametrize("kind", [CLASSES, IMAGES], ids=lambda kind: kind.check)
 def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing(kind):
-    passed = simulated(kind, (0.0, 0.5), (1.0, 1.0))
+    passed = judge_simulated(kind, (0.0, 0.5), (1.0, 1.0))
     assert passed.outcome == "PASS" and passed.also["effect"] == CHANGE and f"by {CHANGE}" in passed.why
-    assert simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
-    missing = simulated(kind, (0.02, 0.0), (0.3, 0.1))
+    assert judge_simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
+    missing = judge_simulated(kind, (0.02, 0.0), (0.3, 0.1))
     assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
     assert f"about 280 {kind.unit} in place of 16 would settle it" in missing.sentence, missing.sentence
 
 
 def test_what_is_below_the_bar_is_not_said_to_be_above_it():
     """Below zero under the one effect that is known: no number of images would settle it."""
-    one = simulated(CLASSES, (-0.3, 0.0), (1.0, 0.1))
+    one = judge_simulated(CLASSES, (-0.3, 0.0), (1.0, 0.1))
     assert (one.outcome, one.finding) == ("INCONCLUSIVE", "UNDECIDED")
     assert "by removal it is below 0.05" in one.sentence and "settle" not in one.sentence, one.sentence
-    turned_sign = simulated(CLASSES, (-0.3, -0.02), (1.0, 1.0))
+    turned_sign = judge_simulated(CLASSES, (-0.3, -0.02), (1.0, 1.0))
     assert turned_sign.finding == "UNDECIDED" and "below zero by removal" in turned_sign.sentence, turned_sign.sentence
 
 

@@ -26,64 +26,66 @@ def linear():
     return world_subject(worlds.get("linear")(), seed=0, images=16)
 
 
-def measured(subject, explainer, name, seed=0):
+def measure(subject, explainer, name, seed=0):
     bound = BoundExplainer(explainer, subject, seed, {})
     return metrics.get(name)(bound, bound.maps(), seed)
 
 
-def exact(network, inputs, objective):
+def exact_falls(network, inputs, objective):
     """What filling with the mean takes from a linear network, position by position."""
     mean = inputs.mean(axis=(1, 2, 3), keepdims=True)
     return lab.gradient(network, inputs, objective) * (inputs - mean)
 
 
 def wrong(network, inputs, objective):
-    return -exact(network, inputs, objective)
+    return -exact_falls(network, inputs, objective)
 
 
 @pytest.mark.parametrize("name", ["sensitivity_n", "faithfulness_correlation", "faithfulness_estimate"])
 def test_foretelling_is_perfect_where_the_map_is_the_answer(linear, name):
-    np.testing.assert_allclose(measured(linear, exact, name), 1, atol=1e-4)
-    np.testing.assert_allclose(measured(linear, wrong, name), -1, atol=1e-4)
+    np.testing.assert_allclose(measure(linear, exact_falls, name), 1, atol=1e-4)
+    np.testing.assert_allclose(measure(linear, wrong, name), -1, atol=1e-4)
 
 
 def test_infidelity_is_zero_for_a_linear_gradient_and_one_for_nothing(linear):
-    np.testing.assert_allclose(measured(linear, lab.gradient, "infidelity"), 0, atol=1e-8)
-    assert measured(linear, lambda n, x, o: np.zeros_like(x), "infidelity") == pytest.approx(np.ones(16))
+    np.testing.assert_allclose(measure(linear, lab.gradient, "infidelity"), 0, atol=1e-8)
+    assert measure(linear, lambda n, x, o: np.zeros_like(x), "infidelity") == pytest.approx(np.ones(16))
 
 
 def test_monotone_and_selective_where_the_order_is_right(linear):
-    def clipped(network, inputs, objective):
-        return np.maximum(exact(network, inputs, objective), 0)
+    def positive_falls(network, inputs, objective):
+        return np.maximum(exact_falls(network, inputs, objective), 0)
 
     right, backward = (
-        measured(linear, clipped, "selectivity"),
-        measured(linear, lambda *a: 1 / (clipped(*a) + 1e-3), "selectivity"),
+        measure(linear, positive_falls, "selectivity"),
+        measure(linear, lambda *a: 1 / (positive_falls(*a) + 1e-3), "selectivity"),
     )
     assert right.mean() < backward.mean()
-    assert measured(linear, lab.gradient, "relative_output_stability").max() == 0
-    assert measured(linear, lab.gradient, "max_sensitivity").max() < 1e-6
+    assert measure(linear, lab.gradient, "relative_output_stability").max() == 0
+    assert measure(linear, lab.gradient, "max_sensitivity").max() < 1e-6
 
 
 def test_sensitivities_are_those_of_their_definition(linear):
     """A map that is the input moves as the input does: Lipschitz constant one, relative input stability one."""
 
-    def itself(network, inputs, objective):
+    def input_itself(network, inputs, objective):
         return inputs.copy()
 
-    np.testing.assert_allclose(measured(linear, itself, "local_lipschitz"), 1, rtol=1e-5)
-    np.testing.assert_allclose(measured(linear, itself, "relative_input_stability"), 1, rtol=1e-5)
-    assert np.all(measured(linear, itself, "average_sensitivity") <= measured(linear, itself, "max_sensitivity"))
+    np.testing.assert_allclose(measure(linear, input_itself, "local_lipschitz"), 1, rtol=1e-5)
+    np.testing.assert_allclose(measure(linear, input_itself, "relative_input_stability"), 1, rtol=1e-5)
+    assert np.all(
+        measure(linear, input_itself, "average_sensitivity") <= measure(linear, input_itself, "max_sensitivity")
+    )
 
 
 def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_score_itself(linear):
     """The slow definition, on a map with ties: noise in place of a cell changes the mean score too, not its scatter alone."""
 
     def coarse(network, inputs, objective):
-        return np.round(np.abs(exact(network, inputs, objective)), 1)
+        return np.round(np.abs(exact_falls(network, inputs, objective)), 1)
 
     correlations, maps = (
-        measured(linear, coarse, "monotonicity_correlation"),
+        measure(linear, coarse, "monotonicity_correlation"),
         coarse(linear.network, linear.inputs, linear.objective),
     )
     rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), original_scores(linear)
@@ -101,7 +103,7 @@ def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_sc
     assert not np.allclose(correlations, [spearmanr(a, b).statistic for a, b in zip(values.T, scatter.T)], atol=0.01)
 
 
-def branched(head=None):
+def branched_network(head=None):
     """Two hidden layers of unlike size before the logits, a branch beside them, and at will a softmax as a layer of its own."""
     inputs = keras.Input((6,))
     x = keras.layers.Dense(9, activation="relu", name="first")(inputs)
@@ -112,7 +114,7 @@ def branched(head=None):
 
 @pytest.mark.parametrize("head", [None, "softmax"])
 def test_representations_are_those_that_feed_the_logits_whatever_comes_after(head):
-    network = networks.network(networks.filled(branched(head)))
+    network = networks.network(networks.filled(branched_network(head)))
     inputs = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
     feeding = routines.activations(network, inputs, network.last_hidden())
     kernel, bias = network.model.get_layer("logits").get_weights()
@@ -128,7 +130,7 @@ def test_representations_are_those_that_feed_the_logits_whatever_comes_after(hea
     ],
 )
 def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stays(name, represented, absolute):
-    network = networks.network(networks.filled(branched()))
+    network = networks.network(networks.filled(branched_network()))
     rng = np.random.default_rng(1)
     # From samples well inside a class to samples on the border of two.
     inputs = rng.normal(size=(40, 6)).astype("float32")
@@ -137,7 +139,7 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
     inputs = inputs[[*order[:6], *order[-6:]]]
     top = routines.logits(network, inputs).argmax(axis=1)
     subject = Subject(network, inputs, lab.logit(top.tolist()), tuple("abcdefghijkl"), classes=3)
-    stability, maps = measured(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
+    stability, maps = measure(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
     expected, left = np.full(12, -np.inf), 0
     for turn in range(8):
         noisy = add_noise(inputs, derive_seed(0, "robustness noise", turn), 0.02)
@@ -155,48 +157,48 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
 
 
 def test_focus_needs_another_class_beside_the_sample(linear):
-    focus = measured(linear, explainers.get("input_magnitude"), "focus")
+    focus = measure(linear, explainers.get("input_magnitude"), "focus")
     assert np.isfinite(focus).all()
     alone = dataclasses.replace(linear, objective=lab.logit([0] * 16))
-    assert np.isnan(measured(alone, lab.gradient_x_input, "focus")).all()
-    one = dataclasses.replace(linear, inputs=linear.inputs[:1], names=("a",), objective=lab.logit([0]))
-    assert np.isnan(measured(one, lab.gradient_x_input, "focus")).all()
+    assert np.isnan(measure(alone, lab.gradient_x_input, "focus")).all()
+    single_pixel = dataclasses.replace(linear, inputs=linear.inputs[:1], names=("a",), objective=lab.logit([0]))
+    assert np.isnan(measure(single_pixel, lab.gradient_x_input, "focus")).all()
 
 
 def test_complexity_of_one_and_of_all(linear):
-    def one(network, inputs, objective):
+    def single_pixel(network, inputs, objective):
         maps = np.zeros_like(inputs)
         maps[:, 2, 3] = 5
         return maps
 
-    def even(network, inputs, objective):
+    def even_map(network, inputs, objective):
         return np.ones_like(inputs)
 
-    assert measured(linear, one, "complexity") == pytest.approx(np.zeros(16))
-    assert measured(linear, even, "complexity") == pytest.approx(np.full(16, np.log(36)))
-    assert measured(linear, one, "sparseness") == pytest.approx(np.full(16, 35 / 36))
-    assert measured(linear, even, "sparseness") == pytest.approx(np.zeros(16), abs=1e-9)
+    assert measure(linear, single_pixel, "complexity") == pytest.approx(np.zeros(16))
+    assert measure(linear, even_map, "complexity") == pytest.approx(np.full(16, np.log(36)))
+    assert measure(linear, single_pixel, "sparseness") == pytest.approx(np.full(16, 35 / 36))
+    assert measure(linear, even_map, "sparseness") == pytest.approx(np.zeros(16), abs=1e-9)
     assert (
-        measured(linear, one, "effective_complexity")[0] == 1
-        and measured(linear, even, "effective_complexity")[0] == 36
+        measure(linear, single_pixel, "effective_complexity")[0] == 1
+        and measure(linear, even_map, "effective_complexity")[0] == 36
     )
 
 
 def test_non_sensitivity_counts_cells_that_do_not_match(linear):
     """The exact map of a linear network: relevance where there is an effect, and nowhere else, but for cells below a hundredth."""
-    assert measured(linear, exact, "non_sensitivity").mean() < 0.02
-    assert measured(linear, explainers.get("constant"), "non_sensitivity").mean() == pytest.approx(32 / 36, abs=0.05)
+    assert measure(linear, exact_falls, "non_sensitivity").mean() < 0.02
+    assert measure(linear, explainers.get("constant"), "non_sensitivity").mean() == pytest.approx(32 / 36, abs=0.05)
 
 
 def test_average_drop_increase_and_gain_of_showing_everything_and_nothing(linear):
-    def even(network, inputs, objective):
+    def even_map(network, inputs, objective):
         maps = np.ones_like(inputs)
         maps[:, 0, 0] = 0
         return maps
 
-    assert measured(linear, even, "average_drop").max() < 0.2
-    assert set(np.unique(measured(linear, even, "average_increase"))) <= {0.0, 1.0}
-    assert (measured(linear, exact, "average_gain") >= 0).all()
+    assert measure(linear, even_map, "average_drop").max() < 0.2
+    assert set(np.unique(measure(linear, even_map, "average_increase"))) <= {0.0, 1.0}
+    assert (measure(linear, exact_falls, "average_gain") >= 0).all()
 
 
 def test_every_metric_is_listed_documented_and_runs():
@@ -293,7 +295,7 @@ def test_scores_after_removal_are_those_of_the_filled_inputs(linear):
     before = scores(linear, removed, "mean", rng)
     removed[:, 0, 1] = True
     fall = before - scores(linear, removed, "mean", rng)
-    expected = exact(linear.network, linear.inputs, linear.objective)[:, 0, 1, 0]
+    expected = exact_falls(linear.network, linear.inputs, linear.objective)[:, 0, 1, 0]
     np.testing.assert_allclose(fall, expected, atol=1e-5)
 
 
@@ -309,7 +311,7 @@ def test_a_sigmoid_for_each_class_has_probabilities_of_its_own(name):
     mixed = weight * x + (1 - weight) * x.mean(axis=1, keepdims=True)
     before, after = (np.asarray(network.model(inputs))[np.arange(5), target] for inputs in (x, mixed))
     expected = {"average_drop": (before - after) / before, "average_gain": (after - before) / (1 - before)}[name]
-    np.testing.assert_allclose(measured(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(measure(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
 
 
 def test_metrics_ask_the_output_that_is_explained():
@@ -327,6 +329,6 @@ def test_metrics_ask_the_output_that_is_explained():
     alone = networks.network(keras.Model(inputs, model.get_layer("asked").output))
     single = Subject(alone, x, lab.logit(top), tuple("abcdefgh"), classes=3)
     for name in ("relative_output_stability", "relative_input_stability", "sufficiency", "average_drop"):
-        expected = measured(single, lab.gradient_x_input, name)
-        np.testing.assert_allclose(measured(subject, lab.gradient_x_input, name), expected, rtol=1e-3, err_msg=name)
+        expected = measure(single, lab.gradient_x_input, name)
+        np.testing.assert_allclose(measure(subject, lab.gradient_x_input, name), expected, rtol=1e-3, err_msg=name)
         assert np.ptp(expected) > 0

@@ -17,7 +17,7 @@ def data(labels=None):
     return lab.Data(tuple("abcd"), IMAGES, labels)
 
 
-def pooled(units, activation=None, squeezed=False, **options):
+def pooled_network(units, activation=None, squeezed=False, **options):
     inputs = keras.Input((16, 16, 3))
     outputs = keras.layers.Dense(units)(keras.layers.GlobalAveragePooling2D()(inputs))
     outputs = keras.ops.squeeze(outputs, -1) if squeezed else outputs
@@ -27,7 +27,7 @@ def pooled(units, activation=None, squeezed=False, **options):
     return network(model, **options)
 
 
-def segmentation(units, activation, **options):
+def segmentation_network(units, activation, **options):
     inputs = keras.Input((16, 16, 3))
     return network(filled(keras.Model(inputs, keras.layers.Conv2D(units, 3, activation=activation)(inputs))), **options)
 
@@ -37,7 +37,7 @@ def explained_scores(on):
 
 
 def test_a_number_is_explained_as_it_is_and_never_its_negative():
-    network = pooled(1)
+    network = pooled_network(1)
     for target in ("top", 0):
         on = subject(network, data(), target=target)
         outputs = np.asarray(network.model(on.inputs))[:, 0]
@@ -48,10 +48,10 @@ def test_a_number_is_explained_as_it_is_and_never_its_negative():
 @pytest.mark.parametrize(
     "network, labels",
     [
-        (pooled(1, "sigmoid"), None),
-        (pooled(1, "sigmoid", squeezed=True), None),
-        (pooled(1, classes=["cat", "dog"]), None),
-        (pooled(1), (0, 0, 1, 0)),
+        (pooled_network(1, "sigmoid"), None),
+        (pooled_network(1, "sigmoid", squeezed=True), None),
+        (pooled_network(1, classes=["cat", "dog"]), None),
+        (pooled_network(1), (0, 0, 1, 0)),
     ],
 )
 def test_one_unit_of_two_classes_stands_for_both(network, labels):
@@ -63,7 +63,7 @@ def test_one_unit_of_two_classes_stands_for_both(network, labels):
 
 
 def test_one_sigmoid_at_each_position_is_predicted_where_it_is_above_one_half():
-    network = segmentation(1, "sigmoid", classes=["background", "lesion"])
+    network = segmentation_network(1, "sigmoid", classes=["background", "lesion"])
     on = subject(network, data(), region="predicted")
     unit = routines.logits(network, on.inputs)
     inside = [values[values > 0].mean() for values in unit]
@@ -74,12 +74,12 @@ def test_one_sigmoid_at_each_position_is_predicted_where_it_is_above_one_half():
     other = subject(network, data(), region="predicted", target="background")
     assert np.allclose(explained_scores(other), [-values[values <= 0].mean() for values in unit], rtol=1e-4)
     with pytest.raises(lab.Refused, match="region='all'"):
-        subject(segmentation(1, None), data(), region="predicted")
+        subject(segmentation_network(1, None), data(), region="predicted")
 
 
 def test_chance_is_higher_where_several_classes_are_right():
     """Any answer is right for three of four classes: being right so often is no competence."""
-    network, rng = pooled(4, "sigmoid"), np.random.default_rng(0)
+    network, rng = pooled_network(4, "sigmoid"), np.random.default_rng(0)
     images = tuple(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(60))
     rows = np.ones((60, 4), int)
     rows[np.arange(60), rng.integers(0, 4, 60)] = 0

@@ -19,7 +19,7 @@ from sanity.statistics import jackknife, t_interval
 UNITS, IMAGES, CHANNELS = 12, 16, 120
 
 
-def lengths_one(rows):
+def normalize(rows):
     rows = rows - rows.mean(axis=-1, keepdims=True)
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
@@ -34,7 +34,7 @@ class World:
 
     def images(self, owners, picture=0.0):
         noise = 2 * self.rng.normal(size=(len(owners), CHANNELS))
-        return lengths_one(self.directions[owners] + noise + picture * self.picture)
+        return normalize(self.directions[owners] + noise + picture * self.picture)
 
     def natural_images(self):
         owners = np.repeat(np.arange(UNITS), IMAGES)
@@ -49,13 +49,13 @@ def evidence(samples, check="path"):
     return Evidence(check, "maximize", "net", {}, {"units": np.arange(UNITS), **samples}, ())
 
 
-def path_words(world, drawn, natural=None):
+def path_flags(world, drawn, natural=None):
     images, weights = world.natural_images() if natural is None else natural
     samples = path_samples([images], [drawn], weights, np.arange(len(images)), seed=0)
     return flags(evidence(samples)), summary(evidence(samples))
 
 
-def by_hand(rows, pictures, natural, line):
+def slow_crossings(rows, pictures, natural, line):
     """Crossings by loops over pairs of units: the row less a point that stands for other units' pictures, by the natural images' gap."""
     crossed = np.full((len(rows), len(rows)), np.nan)
     for first, second in np.ndindex(crossed.shape):
@@ -72,9 +72,9 @@ def by_hand(rows, pictures, natural, line):
 def test_crossings_are_the_sums_over_other_units():
     rows, pictures, natural = np.random.default_rng(0).normal(size=(3, 7, 11))
     plain = crossing.crossings(pictures @ natural.T, rows @ natural.T)
-    assert np.allclose(plain, by_hand(rows, pictures, natural, line=False), equal_nan=True)
+    assert np.allclose(plain, slow_crossings(rows, pictures, natural, line=False), equal_nan=True)
     crossed = crossing.vector_crossings(rows, pictures, natural)
-    assert np.allclose(crossed, by_hand(rows, pictures, natural, line=True), equal_nan=True)
+    assert np.allclose(crossed, slow_crossings(rows, pictures, natural, line=True), equal_nan=True)
 
 
 def test_what_a_picture_or_an_image_does_for_every_unit_alike_is_exactly_zero():
@@ -106,9 +106,9 @@ def test_the_jackknife_of_a_mean_is_students_interval():
 def test_own_pictures_and_held_out_images_are_not_flagged_and_those_of_another_unit_are():
     world, order = World(0), np.arange(UNITS)
     for picture in (1.0, 0.0):
-        words, overall = path_words(world, world.drawn(order, picture))
+        words, overall = path_flags(world, world.drawn(order, picture))
         assert {flag.word for flag in words} <= {CLEAR, OPEN} and overall.word == CLEAR, picture
-        words, overall = path_words(world, world.drawn(np.roll(order, 1), picture))
+        words, overall = path_flags(world, world.drawn(np.roll(order, 1), picture))
         assert {flag.word for flag in words} == {FLAGGED} and overall.word == FLAGGED, picture
 
 
@@ -118,11 +118,11 @@ def test_one_units_wrong_picture_is_flagged_alone():
     drawn = world.drawn(np.arange(UNITS))
     for picture in (1.0, 0.0):
         drawn[wrong] = world.drawn([5], picture)[0]
-        words, overall = path_words(world, drawn)
+        words, overall = path_flags(world, drawn)
         assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and overall.word == CLEAR
         assert "unit 5" in words[wrong].why
         drawn[wrong] = world.drawn([wrong], picture)[0]
-        assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+        assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
 
 
 def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
@@ -130,24 +130,24 @@ def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
     world, wrong = World(5), 4
     world.directions[wrong] = 0.9 * world.directions[5] + 0.6 * world.directions[wrong]
     drawn = world.drawn(np.arange(UNITS))
-    assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+    assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
     drawn[wrong] = world.drawn([5])[0]
-    words, _ = path_words(world, drawn)
+    words, _ = path_flags(world, drawn)
     assert words[wrong].value.low > NATURAL
     assert words[wrong].word == OPEN and "unit 5" in words[wrong].why
 
 
 def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
     world = World(2)
-    noise = lengths_one(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
-    words, overall = path_words(world, noise)
+    noise = normalize(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
+    words, overall = path_flags(world, noise)
     assert CLEAR not in {flag.word for flag in words} and overall.word == FLAGGED
 
 
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
-    words, overall = path_words(world, world.drawn(np.arange(UNITS)))
+    words, overall = path_flags(world, world.drawn(np.arange(UNITS)))
     assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and overall.word == OPEN
     images, ends, samples = world_choices(world, world.drawn(np.arange(UNITS)))
     assert summary(evidence(samples, "predictivity")).word == OPEN
@@ -185,7 +185,7 @@ def test_crops_of_one_photograph_do_not_narrow_an_interval():
 
 def world_choices(world, drawn):
     """Choices between the natural images of each unit and as many of no unit."""
-    images = np.concatenate([world.natural_images()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
+    images = np.concatenate([world.natural_images()[0], normalize(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
     ends = np.arange(len(images)).reshape(2, UNITS, IMAGES).swapaxes(0, 1)
     return images, ends, choice_samples(images, drawn, ends, np.arange(len(images)), seed=0)
 
@@ -224,7 +224,7 @@ def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
 # Sources ------------------------------------------------------------------------------------------------------------------
 
 
-def with_groups(groups):
+def study_of_groups(groups):
     """A study of two units over images of these groups, the first unit's scores falling from image to image, the second's rising."""
     count = len(groups)
     images = tuple(np.zeros((4, 4, 3), "uint8") for _ in range(count))
@@ -237,7 +237,7 @@ def with_groups(groups):
 
 
 def test_the_strongest_image_of_each_source_stands_for_it():
-    study = with_groups(("a", "a", "b", "a", "c", "b", "d"))
+    study = study_of_groups(("a", "a", "b", "a", "c", "b", "d"))
     assert sources.strongest_images(study, 0, 3).tolist() == [0, 2, 4]
     assert sources.strongest_images(study, 1, 9).tolist() == [6, 5, 4, 3]
     high, low = sources.strongest_and_weakest(study, 0, 2)
@@ -258,13 +258,13 @@ def test_copies_of_a_file_are_one_source(tmp_path):
 
 @pytest.mark.parametrize("count, status", [(6, "failed"), (11, "failed"), (12, "passed")])
 def test_twelve_sources_are_needed_however_many_crops(count, status):
-    gate = sources.gate(with_groups(tuple(index % count for index in range(60))))
+    gate = sources.gate(study_of_groups(tuple(index % count for index in range(60))))
     assert gate.status == status and f"{count} sources" in gate.words
     assert ("--images" in gate.words) == (status == "failed")
 
 
 def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
-    study = with_groups(tuple(range(12)))
+    study = study_of_groups(tuple(range(12)))
     study.survey.kept_scores[:, 1] = 0.5
     assert sources.constant_units(study).tolist() == [False, True]
 
@@ -273,7 +273,7 @@ def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
 def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
     from sanity.features import features
 
-    study = dataclasses.replace(with_groups(tuple(range(6)) * 4), network=Named())
+    study = dataclasses.replace(study_of_groups(tuple(range(6)) * 4), network=Named())
     options = {"layers": ("units",)} if check == "path" else {}
     measured = features.get(check)(study, seed=0, **options)
     for flag in [*flags(measured), summary(measured)]:
@@ -288,5 +288,5 @@ def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
     from sanity.features import path
 
     monkeypatch.setattr(path, "layers_before_units", lambda study: ())
-    study = dataclasses.replace(with_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
+    study = dataclasses.replace(study_of_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
     assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}
