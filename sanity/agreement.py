@@ -36,8 +36,7 @@ def agreement(maps, *, seed, draws=500):
     """Compare every method with every other.
 
     Magnitudes are averaged over the cells of a grid that no map is coarser than. A mirrored or turned map keeps its
-    smoothness,
-    its edges and its centre bias. So what it reaches is what agreement without a common place is worth.
+    smoothness, its edges and its centre bias. So what it reaches is what agreement without a common place is worth.
 
     Args:
         maps: dict of method to maps [images, rows, columns] or [images, rows, columns, channels].

@@ -1,7 +1,7 @@
 """Calibration: how often each check raises a false alarm, and how often it misses, by simulation over seeds.
 
-One pool of networks is trained per world and resampled; nothing is trained again for a simulated run. A simulated run draws
-networks and samples from the pool, or makes the maps of an explainer whose faults are known, and is judged by the rules.
+One pool of networks is trained per world and resampled; nothing is trained again for a simulated run. A simulated run draws networks and
+samples from the pool, or makes the maps of an explainer whose faults are known. Then the rules judge it.
 """
 
 from collections import Counter

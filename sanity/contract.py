@@ -15,8 +15,7 @@ def violations(explainer, network, inputs, objective, *, seed=0, **options):
     """Every promise that an explainer breaks on some inputs.
 
     The promises: maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the
-    same
-    alone as in a batch; nothing raised; weights and inputs left as they were.
+    same alone as in a batch; nothing raised; weights and inputs left as they were.
 
     Args:
         explainer: the method.

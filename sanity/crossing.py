@@ -1,7 +1,8 @@
 """Crossing: maps for two questions against the evidence for both; the diagonal less the rest decides.
 
-A map that does not depend on what was crossed gives exactly zero, so that no list of controls is needed. The right answer
-is the network's own, by interventions. It is measured twice, and the two measurements against each other are the oracle.
+A map that does not depend on what was crossed gives exactly zero, so that no list of controls is needed. The right
+answer is the network's own, by interventions. It is measured twice, and the two measurements against each other are the
+oracle.
 """
 
 import functools

@@ -41,9 +41,8 @@ class Effects:
 def effects(subject, objectives, *, seed):
     """How the scores of some objectives depend on every cell of the inputs.
 
-    The effect "removal" is the score less the score with the cell filled. The effect "small change" is the root mean
-    square of
-    the score's change under noise in the cell, whose deviation is .05 of the sample's own range.
+    The effect "removal" is the score less the score with the cell filled. The effect "small change" is the root
+    mean square of the score's change under noise in the cell. The noise has a deviation of .05 of the sample's own range.
 
     Args:
         subject: the `Subject`.

@@ -1,7 +1,7 @@
 """Localisation: how much of a map lies where the truth is, (relevance, mask) -> float for one sample.
 
-relevance: float [...], not negative. mask: bool of the same shape. All are 1 for a map that equals the mask, and nan for an
-empty mask.
+relevance: float [...], not negative. mask: bool of the same shape. All are 1 for a map that equals the mask, and nan
+for an empty mask.
 """
 
 import numpy as np

@@ -34,8 +34,8 @@ def group_similarities(first, second):
         second: the same of the other group.
 
     Returns:
-        dict of `ceiling/MEASURE` (within the first), `between/MEASURE` and `random/MEASURE` (within the second) to float64
-        [networks, networks, samples].
+        dict of `ceiling/MEASURE` (within the first), `between/MEASURE` and `random/MEASURE` (within the second) to
+        float64 [networks, networks, samples].
     """
     return {
         **prefix_keys("ceiling", similarities_within(first)),

@@ -39,11 +39,9 @@ def judge_crossing(crossing, family, margins, seed):
     """Rulings on a family of methods under a crossing check.
 
     A method passes under one of the effects where the oracle passes. It fails where its crossing is exactly zero. It
-    also fails
-    where the oracle passes under both effects and its crossing is below a twentieth of the oracle's under either.
-    So a method that answers one of the two questions is not held to the other.
-    Where the right answer to one question is the same for both that are crossed, equal maps may answer that one.
-    Such maps are not failed.
+    also fails where the oracle passes under both effects and its crossing is below a twentieth of the oracle's under
+    either. So a method that answers one of the two questions is not held to the other. Where the right answer to one
+    question is the same for both that are crossed, equal maps may answer that one. Such maps are not failed.
 
     Args:
         crossing: a `sanity.crossing.Crossing`.

@@ -31,9 +31,8 @@ def target_classes(subject):
 def partners(subject):
     """Each sample's partner.
 
-    Neighbours in order are partners where their classes differ. The others are paired among themselves, of different
-    classes
-    as far as there are any, so that images sorted by class have partners of another class too.
+    Neighbours in order are partners where their classes differ. The others are paired among themselves, of
+    different classes as far as there are any. So images sorted by class have partners of another class too.
 
     Returns:
         int [samples], -1 for the one left of an odd number.

@@ -1,8 +1,8 @@
 """Randomization: what a network's weights would be had they been drawn and never trained.
 
-Every tensor is drawn again by its layer's initializer, re-seeded from (seed, path, position). To get the initializer, a layer is
-rebuilt from its config and `add_weight` is watched. Where that fails, the trained values are shuffled over the whole tensor.
-`ways` records which it was for every tensor.
+Every tensor is drawn again by its layer's initializer, re-seeded from (seed, path, position). To get the initializer, a
+layer is rebuilt from its config and `add_weight` is watched. Where that fails, the trained values are shuffled over the
+whole tensor. `ways` records which it was for every tensor.
 """
 
 import re
@@ -119,8 +119,7 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
         seeds: list of int, one a network.
         way: str, a name of `initializations`.
         statistics: "estimate" BatchNormalization's on at most 16 of the inputs, so that signals neither vanish nor
-            explode;
-            or "reset" them.
+            explode; or "reset" them.
 
     Returns:
         list over seeds of lists over steps of `Stage`.

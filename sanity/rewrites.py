@@ -1,7 +1,7 @@
 """Rewrites: other implementations of the same function, each verified on the inputs at hand before it is used.
 
-Two are new weights in the same network (`relu_rescale`, `batchnorm_folding`), two are new networks (`dense_as_convolution`,
-`input_shift`). Each is (subject) -> `Rewrite`, or None where it does not apply to the network.
+Two are new weights in the same network (`relu_rescale`, `batchnorm_folding`), two are new networks
+(`dense_as_convolution`, `input_shift`). Each is (subject) -> `Rewrite`, or None where it does not apply to the network.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Ruling: what a rule says of one method's evidence, the margins that it decides by, and the words of its sentences.
 
-A rule is a function (family of Evidence, margins, seed) -> list of Ruling, one each, in order. It is registered under the
-name of its check with the tag `about`. It gets no evidence with a failed gate.
+A rule is a function (family of Evidence, margins, seed) -> list of Ruling, one each, in order. It is registered under
+the name of its check with the tag `about`. It gets no evidence with a failed gate.
 """
 
 from dataclasses import dataclass, field

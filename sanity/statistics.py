@@ -172,8 +172,7 @@ def max_t(similarities, size):
     """Exact p of each member of a family, adjusted by max-T over the family (Westfall, Young 1993).
 
     The networks' labels are permuted alike for all members. The statistic of a member is `separations` in units of its
-    own
-    deviation over all splits, so that none dominates by its scale.
+    own deviation over all splits, so that none dominates by its scale.
 
     Args:
         similarities: list of float [networks, networks], one a member.
@@ -194,8 +193,8 @@ def max_t(similarities, size):
 def sign_flips(differences, *, seed, draws=DRAWS * 5):
     """p of each member of a family that its mean is not above zero, adjusted by the largest statistic over the family.
 
-    The signs of a unit are flipped for all members at once: exactly for up to 12 units, else at random.
-    Each member is in units of its own root sum of squares, which no flip changes.
+    The signs of a unit are flipped for all members at once: exactly for up to 12 units, else at random. Each member is
+    in units of its own root sum of squares, which no flip changes.
 
     Args:
         differences: float [members, units]; nan counts as zero.
@@ -285,8 +284,7 @@ def welch_interval(first, second, *, level=0.95):
 
     Returns:
         `Interval`. Its bounds are undefined for fewer than six units in all, or two in a group; they are the difference
-            itself
-        where no unit differs from the others of its group.
+            itself where no unit differs from the others of its group.
     """
     difference, sizes = float(np.mean(first) - np.mean(second)), np.array([len(first), len(second)])
     if sizes.sum() < FEWEST or sizes.min() < 2:

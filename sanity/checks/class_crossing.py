@@ -18,10 +18,8 @@ from sanity.statistics import FEWEST, sign_flips
 def flip_p(numbers, settings, seed):
     """Adjusted p of crossings of a family, the larger of two tests.
 
-    The one test has images for units. The other has groups of classes that share none, where there are six or more. A
-    map of the
-    class that never looks at the network agrees with the evidence of some classes by luck, alike in all of their
-    images.
+    The one test has images for units. The other has groups of classes that share none, where there are six or more. A map of the class alone never
+    looks at the network. By luck it agrees with the evidence of some classes, alike in all of their images.
 
     Args:
         numbers: list of float [2, 2, images], one a member.

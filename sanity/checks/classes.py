@@ -42,9 +42,8 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
         options: options of the method.
 
     Returns:
-        `Evidence`. Where the inputs have cells, its samples `oracle between/EFFECT` say how alike the network's own
-            answers
-            about two classes are, and `oracle itself/EFFECT` how alike one answer measured twice is.
+        `Evidence`. Where the inputs have cells it has two more samples. `oracle between/EFFECT` says how alike the
+            network's own answers about two classes are, `oracle itself/EFFECT` how alike one answer measured twice.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     enough = _classes_gate(subject)

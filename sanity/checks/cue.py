@@ -1,8 +1,8 @@
 """Cue: would a tester who does not know of a shortcut see it, on inputs that do not hold it?
 
-Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut are compared
-with networks that had none to learn, on inputs without it. If their maps are as alike as maps of networks of one kind, the
-method tells the tester nothing.
+Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut are
+compared with networks that had none to learn, on inputs without it. If their maps are as alike as maps of networks of
+one kind, the method tells the tester nothing.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """Derivative: does a map that claims to be a gradient say how the score moves when the input moves a little?
 
 Along random directions the score is measured at two points, and the difference is compared with what the map predicts.
-No other network and no control is needed, and no margin but the measurement's own error. A map predicts something else when it
-is of another class or a loss, has its sign turned, or comes from weights that were replaced.
+No other network and no control is needed, and no margin but the measurement's own error. The map of another class
+or a loss predicts something else. So does one with its sign turned, or of weights that were replaced.
 """
 
 import numpy as np
@@ -64,8 +64,7 @@ def derivative(explainer, subject, *, seed, directions=16, claimed=None, prepare
 
     Returns:
         `Evidence` with samples [samples] `error`, relative L2 distance of predicted from measured differences over the
-            directions,
-            and `rounding`, that of differences with twice the step.
+            directions, and `rounding`, that of differences with twice the step.
 
     Raises:
         Refused: for options that the check does not know.

@@ -1,12 +1,12 @@
 """Faithfulness by perturbation: does the score fall faster when what a map calls important is taken away first?
 
 Deletion and insertion (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421), pixel flipping (Bach et al. 2015,
-https://doi.org/10.1371/journal.pone.0130140), ROAD (Rong et al. 2022, https://arxiv.org/abs/2202.00449), IROF (Rieger, Hansen
-2020, https://arxiv.org/abs/2003.08747).
+https://doi.org/10.1371/journal.pone.0130140), ROAD (Rong et al. 2022, https://arxiv.org/abs/2202.00449), IROF (Rieger,
+Hansen 2020, https://arxiv.org/abs/2003.08747).
 
-Such metrics disagree between images (Tomsett et al. 2020, https://arxiv.org/abs/1912.01451). So their reliability is measured,
-and where it is low nothing is ranked. No verdict here passes or fails a map. The network's own answer, by occlusion, goes
-through the same metrics, and a metric that it does not pass is not read.
+Such metrics disagree between images (Tomsett et al. 2020, https://arxiv.org/abs/1912.01451). So their reliability is
+measured, and where it is low nothing is ranked. No verdict here passes or fails a map. The network's own answer, by
+occlusion, goes through the same metrics, and a metric that it does not pass is not read.
 """
 
 import functools
@@ -133,9 +133,8 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
 
     Returns:
         `Evidence` with samples by metric: `area/`; `z/` and `above/`, the area less that of random orders and of the
-            best
-            blind control, in deviations of random orders; `oracle z/` and `oracle above/`, the same of the network's
-            own answer.
+            best blind control, in deviations of random orders; `oracle z/` and `oracle above/`, the same of the
+            network's own answer.
 
     Raises:
         Refused: for an unknown metric, or options other than those of `prepared`.
@@ -246,8 +245,7 @@ def judge_faithfulness(family, margins, seed):
     """What was measured, never more than inconclusive, by every reliable metric that the network's own answer passes.
 
     With one method images have no order to agree on. Its reliability is not measured, and its own intervals alone are
-    read,
-    against random order and the best blind control.
+    read, against random order and the best blind control.
     """
     names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
     oracle = {name: _advantages(family[0].samples, "oracle ", name, seed) for name in names}

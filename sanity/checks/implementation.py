@@ -27,8 +27,7 @@ def implementation(explainer, subject, *, seed, against=None, **options):
 
     Returns:
         `Evidence` with samples by counterpart: `distance/`, of maps as they are; `scaled/`, after the factor `scale/`
-            that brings
-            the other map nearest; `similar/`, similarities.
+            that brings the other map nearest; `similar/`, similarities.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     others = counterparts(explainer) if against is None else {against: ({}, {})}

@@ -1,7 +1,7 @@
 """Invariance: is the map the same when the same function is implemented in another way?
 
-Implementation invariance (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365) and input invariance (Kindermans et
-al. 2019, https://arxiv.org/abs/1711.00867). Exact and deterministic: no random network is needed.
+Implementation invariance (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365) and input invariance
+(Kindermans et al. 2019, https://arxiv.org/abs/1711.00867). Exact and deterministic: no random network is needed.
 """
 
 import inspect
@@ -38,10 +38,8 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
     """Does the map stay when the function is rewritten and computes the same?
 
     The seed stays too. Under a shift of the inputs the method's baselines (options named in `POINTS`) shift with them.
-    A method
-    without such an option is judged without, and the words say so. A baseline of None may be zero or made of the
-    inputs: the
-    reading that keeps its map counts.
+    A method without such an option is judged without, and the words say so. A baseline of None may be zero or made of
+    the inputs: the reading that keeps its map counts.
 
     Args:
         explainer: the method.
@@ -68,17 +66,22 @@ def invariance(explainer, subject, *, seed, prepared=None, **options):
             refused.append(f"{name} refused: {str(error)[:120]}")
             continue
         samples[f"distance/{name}"] = min((distances(maps, other) for other in others), key=np.nanmean)
-    verified = [
+    without_option = _rewrites_without_option(bound, prepared)
+    words = "; ".join([*_verified_words(subject, prepared), *refused, *_shift_words(without_option)])
+    status = "passed" if samples else "not applicable"
+    enough = Gate("function preserved", status, words or "no rewrite applies to this network")
+    passed = [enough, gates.competence(subject), gates.usable_maps(pooled_maps(maps))]
+    return bound.evidence("invariance", samples, passed, settings={"untold": without_option})
+
+
+def _verified_words(subject, prepared):
+    return [
         f"{name} (outputs differ by {output_difference(subject, rewrite):.0e})" for name, rewrite in prepared.items()
     ]
-    without_option = [
-        f"{name}: no option {', '.join(POINTS)} to tell it of the shift"
-        for name in _rewrites_without_option(bound, prepared)
-    ]
-    words = "; ".join([*verified, *refused, *without_option]) or "no rewrite applies to this network"
-    enough = Gate("function preserved", "passed" if samples else "not applicable", words)
-    passed = [enough, gates.competence(subject), gates.usable_maps(pooled_maps(maps))]
-    return bound.evidence("invariance", samples, passed, settings={"untold": _rewrites_without_option(bound, prepared)})
+
+
+def _shift_words(names):
+    return [f"{name}: no option {', '.join(POINTS)} to tell it of the shift" for name in names]
 
 
 def _rewrites_without_option(bound, prepared):

@@ -1,8 +1,8 @@
 """Labels: does a map change when the network memorized permuted labels?
 
-Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 4.2, with several networks on either side to separate effect from
-chance. The permuted networks draw their own seeds and permutations. Paired by seed they would allow sign flips only, and four
-pairs could never decide.
+Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 4.2, with several networks on either side to separate
+effect from chance. The permuted networks draw their own seeds and permutations. Paired by seed they would allow sign
+flips only, and four pairs could never decide.
 """
 
 import numpy as np

@@ -1,11 +1,12 @@
 """Parameters: does a map change when the network loses what it learned?
 
-Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim 2018, https://arxiv.org/abs/1810.03292. The weights are replaced stage by
-stage or all at once. Three numbers are needed to read the result: `between`, trained against random; `ceiling`, the best
-that can be reached; `random`, random networks among themselves.
+Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim 2018, https://arxiv.org/abs/1810.03292. The weights are replaced stage
+by stage or all at once. Three numbers are needed to read the result: `between`, trained against random; `ceiling`, the
+best that can be reached; `random`, random networks among themselves.
 
-With replicates (networks trained alike from other seeds) the ceiling is their agreement, and an exact permutation decides.
-With one network it is the agreement with itself under half a grey level of noise and another seed. Then a method can only fail.
+With replicates (networks trained alike from other seeds) the ceiling is their agreement, and an exact permutation
+decides. With one network it is the agreement with itself under half a grey level of noise and another seed. Then a
+method can only fail.
 """
 
 import math

@@ -26,8 +26,7 @@ def grid_symmetries(cells):
     """Every way to lay a grid of cells on itself, the identity first.
 
     A square grid has its eight mirrored and turned copies, another one four. Windows in a row have eight: shifted by
-    quarters,
-    and reversed.
+    quarters, and reversed.
 
     Args:
         cells: int [positions], the cell of every position.
@@ -74,8 +73,8 @@ def rotation_p(agreements, _, seed):
     """Adjusted p of agreements [ways, units] of a family, the largest of several tests: float64 [members].
 
     The map must be better than a way drawn at random, and than every single way. Evidence can look much the same
-    mirrored, as in
-    the upper half of photographs. There a mirrored map is better than most of its copies and worse than one.
+    mirrored, as in the upper half of photographs. There a mirrored map is better than most of its copies and worse than
+    one.
     """
     agreements = np.stack(agreements)
     singly = [sign_flips(agreements[:, 0] - agreements[:, way], seed=seed) for way in range(1, agreements.shape[1])]

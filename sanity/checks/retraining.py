@@ -1,8 +1,8 @@
 """Retraining: does accuracy fall more when a network is retrained without what a map calls important?
 
-ROAR and KAR (Hooker, Erhan, Kindermans, Kim 2019, https://arxiv.org/abs/1806.10758). The shape of the
-holes can reveal the class by itself (Rong et al. 2022, https://arxiv.org/abs/2202.00449). A network trained on the masks
-alone measures that leak.
+ROAR and KAR (Hooker, Erhan, Kindermans, Kim 2019, https://arxiv.org/abs/1806.10758). The shape of the holes can reveal
+the class by itself (Rong et al. 2022, https://arxiv.org/abs/2202.00449). A network trained on the masks alone measures
+that leak.
 """
 
 from dataclasses import replace
@@ -34,8 +34,7 @@ def retraining(explainer, subject, *, seed, shares=(0.1, 0.4), repeats=6, keep=F
     """Accuracy on held-out samples after retraining without (or, with `keep`, only with) the map's highest positions.
 
     It needs a world. Each repeat has its own data, random order, network seeds and draw of the method, so that repeats
-    are
-    independent.
+    are independent.
 
     Args:
         explainer: the method.

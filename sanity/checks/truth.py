@@ -1,8 +1,8 @@
 """Truth: does a map lie on the cue that its network learned, more than maps of networks that learned another cue?
 
-Each input holds two cues that say the same class. Some networks learned the one, some the other, as swaps prove.
-A map's rank on the cue in use, less its rank on the other, is compared between the two groups of networks.
-A map that does not depend on the network gives exactly zero, so that no list of controls is needed.
+Each input holds two cues that say the same class. Some networks learned the one, some the other, as swaps prove. A
+map's rank on the cue in use, less its rank on the other, is compared between the two groups of networks. A map that
+does not depend on the network gives exactly zero, so that no list of controls is needed.
 """
 
 import numpy as np
@@ -32,9 +32,8 @@ def truth(explainer, subject, *, seed, prepared=None, **options):
 
     Returns:
         `Evidence` with samples `rank` and `oracle`, float64 [networks, 2 cues, samples], networks that learned the
-            first cue first;
-        `data/NAME`, `rival/NAME` and `model/NAME`, localisations of the first network's maps in the cue's mask, in the
-        other cue's, and in the network's own answer.
+            first cue first; `data/NAME`, `rival/NAME` and `model/NAME`, localisations of the first network's maps in
+            the cue's mask, in the other cue's, and in the network's own answer.
     """
     conditions = world_gates(subject)
     prepared = prepared or prepare(subject, seed=seed)
@@ -120,8 +119,7 @@ def preferences(rank):
     """How much more a map lies on the first cue than on the second.
 
     The lowest of an image is subtracted from all. That changes no difference between networks, and leaves exactly zero
-    where
-    there is none.
+    where there is none.
 
     Args:
         rank: float [networks, 2, samples].
@@ -149,8 +147,7 @@ def _adjusted_p(ranks, half, seed):
     """p of each member, the larger of two tests: float64 [members].
 
     By the luck of the images, maps can differ between the groups without the network's evidence, alike for all networks
-    of a group.
-    Maps of one lucky network can differ in all images.
+    of a group. Maps of one lucky network can differ in all images.
     """
     networks = role_permutations([finite_mean(preferences(rank), 1) for rank in ranks], half)
     return np.maximum(networks, sign_flips([crossing_contrast(rank) for rank in ranks], seed=seed))

@@ -1,8 +1,8 @@
 """Crossing of units: unit A's pictures and natural images against those of other units. What all have in common cancels.
 
-The contrast is s(A, A) - s(A, C) - s(B, A) + s(B, C). There s(X, Y) is how well the pictures of X match the natural images of Y.
-It is averaged over the other units B that are not C. In the plain double dissociation B is C. There a wrong picture of A would
-gain from the right ones of C, by s(C, C).
+The contrast is s(A, A) - s(A, C) - s(B, A) + s(B, C). There s(X, Y) is how well the pictures of X match the natural
+images of Y. It is averaged over the other units B that are not C. In the plain double dissociation B is C. There a
+wrong picture of A would gain from the right ones of C, by s(C, C).
 """
 
 import numpy as np
@@ -39,8 +39,7 @@ def vector_crossings(rows, pictures, natural, likeness=None):
     """`crossings` of vectors by their products, corrected for what separates all pictures from all natural images.
 
     The rows may lie nearer to natural images than to pictures. They are compared with the nearest point on the line
-    through the means
-    of the other units' pictures and natural images.
+    through the means of the other units' pictures and natural images.
 
     Args:
         rows: float [units, numbers], what replaces the pictures of each unit while those of all others stay.

@@ -58,10 +58,8 @@ def summary(evidence):
     units is above zero.
 
     Where there is a null (`path`, `predictivity`), it is FLAGGED in two cases: pictures permuted over units would do as
-    well (p above
-    .05), or half or more of the units are flagged. It is NOT MEASURED where even held-out natural images in the
-    pictures' place do not
-    pass, since then no picture could.
+    well (p above .05), or half or more of the units are flagged. It is NOT MEASURED where even held-out natural images
+    in the pictures' place do not pass, since then no picture could.
 
     Both are NOT MEASURED for fewer than six units. Any other check is FLAGGED where half or more of the judged units
     are.

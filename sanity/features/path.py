@@ -21,12 +21,9 @@ def path(study, *, seed, layers=(), images=20):
     """Do pictures travel through the layers before a unit as its natural images do (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719)?
 
     Per layer it measures how much better a unit's pictures match its own natural images than another unit's
-    (`vector_crossings`).
-    The likeness is Spearman's correlation of the channels' means over positions. It is divided by that of the unit's
-    own natural
-    images, each held out: 1 is the path of natural images, 0 that of any picture. Means are used because a picture is
-    full of what
-    a photograph has in one place.
+    (`vector_crossings`). The likeness is Spearman's correlation of the channels' means over positions. It is divided by
+    that of the unit's own natural images, each held out: 1 is the path of natural images, 0 that of any picture. Means
+    are used because a picture is full of what a photograph has in one place.
 
     Args:
         study: a `Study`.
@@ -179,9 +176,8 @@ def layers_before_units(study, count=4):
 
     They are the last layers of the last `count` groups. A group is one layer of weights with what follows at its width
     (normalization, activation). The last two that separate a unit's natural images from others decide: earlier ones
-    separate
-    honest pictures from photographs as well. The units' own group is left out, where every optimized picture matches
-    its unit.
+    separate honest pictures from photographs as well. The units' own group is left out, where every optimized picture
+    matches its unit.
 
     Args:
         study: a `Study`.

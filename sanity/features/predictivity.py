@@ -16,8 +16,8 @@ def predictivity(study, *, seed, share=0.1, most=40, observer=None):
     """Can strong natural images be told from weak ones by a unit's pictures (Borowski et al. 2021, https://arxiv.org/abs/2010.12606)?
 
     These are two-alternative choices by likeness to the pictures, with a machine for an observer. Every unit's pictures
-    choose for
-    every unit. The crossing of units (`crossings`) decides, relative to that of its own strong images, each held out.
+    choose for every unit. The crossing of units (`crossings`) decides, relative to that of its own strong images, each
+    held out.
 
     Args:
         study: a `Study`.

@@ -12,8 +12,7 @@ def stability(study, *, seed, observer=None):
     """Are a unit's pictures from different seeds nearer to each other than to those of other units?
 
     The number is (between - within) / the larger of both, a silhouette (Rousseeuw 1987) against all other units. Above
-    zero seeds
-    agree.
+    zero seeds agree.
 
     Args:
         study: a `Study`.

@@ -32,8 +32,7 @@ def focus(bound, maps, seed):
     """Focus: share of positive relevance on one's own half of a mosaic of two samples (Arias-Duart et al. 2022, https://arxiv.org/abs/2109.15035).
 
     Two samples of different targets are laid above each other at half the rows each, for inputs of rows and columns
-    only.
-    It is nan for a sample that has no other of another target.
+    only. It is nan for a sample that has no other of another target.
     """
     del maps  # The mosaics are explained anew.
     subject = bound.subject

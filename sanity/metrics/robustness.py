@@ -67,8 +67,7 @@ def continuity(bound, maps, seed, steps=4):
     """Continuity: mean change of the map per pixel of shift, relative to the map (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979).
 
     The change is that of relevance in the left and right half. Inputs of rows and columns are shifted down by 1 to 4
-    rows, edges
-    repeated.
+    rows, edges repeated.
     """
     del seed  # Nothing is drawn.
     inputs = bound.subject.inputs

@@ -1,7 +1,8 @@
 """Ruler: every image of a class holds the same ruler, so that a network may learn the ruler and not the thing.
 
-A second ruler, a negative, lies along the other edge. It goes with the class in the images that rival networks learn from.
-Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, on cues that the tester does not know of.
+A second ruler, a negative, lies along the other edge. It goes with the class in the images that rival networks learn
+from. Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, on cues that the tester does not
+know of.
 """
 
 import functools

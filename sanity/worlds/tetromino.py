@@ -1,7 +1,7 @@
 """Tetromino: T and L shapes in noise, in four scenarios of less and less linearity (XAI-TRIS: Clark, Wilming, Haufe 2024, https://arxiv.org/abs/2306.12816).
 
-The background is white or correlated. In the correlated one pixels beside the shape help to cancel noise (suppressors), so that
-a right network uses pixels without class information. Beside them lie S and Z shapes, which decide nothing.
+The background is white or correlated. In the correlated one pixels beside the shape help to cancel noise (suppressors),
+so that a right network uses pixels without class information. Beside them lie S and Z shapes, which decide nothing.
 """
 
 import functools

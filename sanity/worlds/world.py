@@ -125,10 +125,9 @@ def counterfactual_use(swapped, logits):
 
     Returns:
         dict of float. `cue_flip_rate`: of the samples whose cue was swapped for another, the share answered as the new
-            cue says.
-        `unchanged/FACTOR`: the share whose answer stays when a distractor is swapped. `relative_shift/FACTOR`: the
-            change of
-        the answer's logit then, in units of its change when the cue is swapped.
+            cue says. `unchanged/FACTOR`: the share whose answer stays when a distractor is swapped.
+            `relative_shift/FACTOR`: the change of the answer's logit then, in units of its change when the cue is
+            swapped.
     """
     logits_before, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
     logits_cue, new_labels = logits(swapped["cue"].inputs), swapped["cue"].cue_labels

@@ -21,6 +21,8 @@ from tests.bench import attribution, clock, peak
 from tests.bench import pictures as picture_benchmarks
 
 SAMPLES, BATCH = 50, 16
+# Stages of the default network's cascade by layer.
+STAGES = 99
 # tf-explain puts all samples of all images into one batch: eight photographs would take tens of GiB.
 FEW = 2
 
@@ -132,45 +134,49 @@ def cascade(network):
     inputs = photographs(network)
     subject = Subject(network, inputs, lab.logit(list(range(8))), tuple("abcdefgh"))
     methods = [explainers.get(name) for name in ("gradient", "gradient_x_input", "gradcam")]
-    for method in methods:
-        method(network, inputs, subject.objective)
-    check, before = checks.get("parameters"), network.traces
+
+    def explain():
+        return [method(network, inputs, subject.objective) for method in methods]
+
+    explain()
+    before = network.traces
     prepare(subject, seed=0, mode="full", seeds=2)
-    stages = 99
-    explaining = (
-        clock.interleaved({"three": lambda: [method(network, inputs, subject.objective) for method in methods]}, 7)[
-            "three"
-        ]
-        * stages
-    )
+    explaining = clock.interleaved({"three": explain}, 7)["three"] * STAGES
     traces = network.traces
-    start = time.perf_counter()
-    prepared = prepare(subject, seed=0, mode="top_down", unit="layer", seeds=2)
-    preparing = (time.perf_counter() - start) / 2
-    start = time.perf_counter()
-    for run in prepared.runs[:1]:
-        for stage in run:
-            with network.weights(stage.state):
-                for method in methods:
-                    method(network, inputs, subject.objective)
-    swapped = time.perf_counter() - start
-    start = time.perf_counter()
-    for method in methods:
-        check(method, subject, seed=0, mode="top_down", unit="layer", seeds=2, prepared=prepared)
-    checking = (time.perf_counter() - start) / 2
+    prepared, preparing = time_of(lambda: prepare(subject, seed=0, mode="top_down", unit="layer", seeds=2))
+    _, swapped = time_of(lambda: explain_stages(network, prepared.runs[0], explain))
+    _, checking = time_of(lambda: check_methods(subject, methods, prepared))
     clock.row(
-        "cascade, 99 stages, 3 methods: maps under swapped weights",
+        f"cascade, {STAGES} stages, 3 methods: maps under swapped weights",
         swapped / explaining,
         1.15,
         f"explainers alone {explaining:.0f} s; traces after the first stage: {network.traces - traces}",
     )
     clock.row(
         "   ... and drawing, estimating statistics, evidence",
-        (swapped + preparing) / explaining,
+        (swapped + preparing / 2) / explaining,
         None,
-        f"{preparing:.0f} s to prepare, shared by all methods; {traces - before} traces before",
+        f"{preparing / 2:.0f} s to prepare, shared by all methods; {traces - before} traces before",
     )
-    clock.row("   ... and similarities, ceilings, nulls", (checking + preparing) / explaining, None)
+    clock.row("   ... and similarities, ceilings, nulls", (checking + preparing) / 2 / explaining, None)
+
+
+def time_of(work):
+    """The result of some work, and its seconds."""
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
+
+
+def explain_stages(network, run, explain):
+    for stage in run:
+        with network.weights(stage.state):
+            explain()
+
+
+def check_methods(subject, methods, prepared):
+    check = checks.get("parameters")
+    for method in methods:
+        check(method, subject, seed=0, mode="top_down", unit="layer", seeds=2, prepared=prepared)
 
 
 def memory(network):

@@ -57,36 +57,26 @@ def _network_rates(subject, name, runs):
     pool = calibration.build_pool(subject, METHODS, seed=0)
     for check, second in (("parameters", "random"), ("labels", "permuted_label_networks")):
         for size in (4, 6):
-            outcomes, alarms = calibration.simulate_networks(
-                pool, check, "trained", "trained", runs=runs, size=size, seed=1
-            )
-            yield Rate(
-                check, name, f"trained against trained, K={size}", "p < .05 for any of 3 methods", alarms, runs, "low"
-            )
-            worst = max(outcomes.values(), key=lambda outcome_counts: outcome_counts["PASS"])
-            yield Rate(
-                check, name, f"trained against trained, K={size}, worst method", "PASS", worst["PASS"], runs, "low"
-            )
-            outcomes, _ = calibration.simulate_networks(pool, check, "trained", second, runs=runs, size=size, seed=2)
-            for method in outcomes:
-                yield Rate(
-                    check,
-                    name,
-                    f"{method}, trained against {second}, K={size}",
-                    "PASS",
-                    outcomes[method]["PASS"],
-                    runs,
-                    "high",
-                )
-                yield Rate(
-                    check,
-                    name,
-                    f"{method}, trained against {second}, K={size}",
-                    "FAIL",
-                    outcomes[method]["FAIL"],
-                    runs,
-                    "low",
-                )
+            yield from _null_rates(pool, check, name, runs, size)
+            yield from _group_rates(pool, check, second, name, runs, size)
+
+
+def _null_rates(pool, check, name, runs, size):
+    """Rates where there is nothing to detect."""
+    outcomes, alarms = calibration.simulate_networks(pool, check, "trained", "trained", runs=runs, size=size, seed=1)
+    simulated = f"trained against trained, K={size}"
+    yield Rate(check, name, simulated, "p < .05 for any of 3 methods", alarms, runs, "low")
+    worst = max(outcomes.values(), key=lambda outcome_counts: outcome_counts["PASS"])
+    yield Rate(check, name, f"{simulated}, worst method", "PASS", worst["PASS"], runs, "low")
+
+
+def _group_rates(pool, check, second, name, runs, size):
+    """Rates where trained networks are compared with others."""
+    outcomes, _ = calibration.simulate_networks(pool, check, "trained", second, runs=runs, size=size, seed=2)
+    for method, counts in outcomes.items():
+        simulated = f"{method}, trained against {second}, K={size}"
+        yield Rate(check, name, simulated, "PASS", counts["PASS"], runs, "high")
+        yield Rate(check, name, simulated, "FAIL", counts["FAIL"], runs, "low")
 
 
 def _blind_rates(subject, name, runs):
