@@ -352,7 +352,7 @@ def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_faul
 
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_images_of_one_class_are_crossed(check):
-    assert judge_one(check, "gradient_x_input", seeing(own=[1] * 16)).outcome == "PASS"
+    assert judge_one(check, "gradient_x_input", seeing(targets=[1] * 16)).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
