@@ -6,7 +6,7 @@ import numpy as np
 
 from sanity.statistics import FEWEST, Interval, t_interval, wilson_interval, without_interval
 
-FLAGGED, CLEAR, TOLD, OPEN = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
+FLAGGED, NOT_FLAGGED, REPORTED, NOT_MEASURED = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
 # Below this share of what a unit's own held-out natural images reach, its pictures do not match them.
 NATURAL = 0.25
 # A picture that a smaller share of networks recognizes was made for one network alone.
@@ -21,7 +21,7 @@ class Flag:
     Args:
         check: str, the name of the check.
         unit: int, -1 for all of them together.
-        word: str, FLAGGED, CLEAR, TOLD or OPEN.
+        word: str, "FLAGGED", "NOT FLAGGED", "REPORTED" or "NOT MEASURED".
         value: `Interval`, the number that decided.
         why: str.
     """
@@ -45,7 +45,7 @@ def flags(evidence):
     units = [int(unit) for unit in evidence.samples["units"]]
     if evidence.failed:
         why = f"{evidence.failed[0].name}: {evidence.failed[0].words}"
-        return [Flag(evidence.check, unit, OPEN, without_interval(), why) for unit in units]
+        return [Flag(evidence.check, unit, NOT_MEASURED, without_interval(), why) for unit in units]
     return [
         Flag(evidence.check, unit, *_RULES[evidence.check](evidence.samples, place)) for place, unit in enumerate(units)
     ]
@@ -72,7 +72,7 @@ def summary(evidence):
     """
     units = flags(evidence)
     if evidence.failed:
-        return Flag(evidence.check, -1, OPEN, without_interval(), units[0].why)
+        return Flag(evidence.check, -1, NOT_MEASURED, without_interval(), units[0].why)
     if evidence.check in _ABOVE_ZERO:
         return Flag(evidence.check, -1, *_judge_above_zero(evidence))
     return _count_flags(evidence, units)
@@ -84,19 +84,19 @@ def _judge_above_zero(evidence):
     value = t_interval(means)
     why = f"{_ABOVE_ZERO[evidence.check]} {value} over {len(means)} units"
     if np.isnan(value.low):
-        return OPEN, value, f"{why}; fewer than {FEWEST} allow no interval"
-    return (CLEAR if value.low > 0 else FLAGGED), value, why
+        return NOT_MEASURED, value, f"{why}; fewer than {FEWEST} allow no interval"
+    return (NOT_FLAGGED if value.low > 0 else FLAGGED), value, why
 
 
 def _count_flags(evidence, units):
     if "null" in evidence.samples:
         return Flag(evidence.check, -1, *_judge_permutations(evidence.samples, units))
-    judged = [flag for flag in units if flag.word in (FLAGGED, CLEAR)]
+    judged = [flag for flag in units if flag.word in (FLAGGED, NOT_FLAGGED)]
     if not judged:
         return Flag(evidence.check, -1, units[0].word, without_interval(), units[0].why)
     flagged = sum(flag.word == FLAGGED for flag in judged)
     share, counted = wilson_interval(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
-    return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
+    return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else NOT_FLAGGED, share, counted)
 
 
 def _judge_permutations(samples, units):
@@ -104,17 +104,17 @@ def _judge_permutations(samples, units):
     words = [flag.word for flag in units]
     flagged = words.count(FLAGGED)
     share = wilson_interval(flagged, len(units))
-    counted = f"{flagged} of {len(units)} units flagged, {words.count(CLEAR)} not, {words.count(OPEN)} undecided"
+    counted = f"{flagged} of {len(units)} units flagged, {words.count(NOT_FLAGGED)} not, {words.count(NOT_MEASURED)} undecided"
     if len(units) < FEWEST:
-        return OPEN, share, f"{counted}; fewer than {FEWEST} allow no test"
+        return NOT_MEASURED, share, f"{counted}; fewer than {FEWEST} allow no test"
     p, known = (_permutation_p(samples[name]) for name in ("null", "known"))
     if not known <= ALPHA:
         why = f"natural images, each held out, do not go with their own units either, p = {known:.2g}"
-        return OPEN, share, f"{counted}; {why}: name other units, or more images"
+        return NOT_MEASURED, share, f"{counted}; {why}: name other units, or more images"
     if np.isnan(p):
-        return OPEN, share, counted
+        return NOT_MEASURED, share, counted
     why = f"{counted}; p = {p:.2g} of {len(samples['null'])} ways to deal pictures to units"
-    return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else CLEAR, share, why
+    return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else NOT_FLAGGED, share, why
 
 
 def _permutation_p(null):
@@ -127,23 +127,27 @@ def _judge_crossing(samples, place):
     share, lead = (Interval(*map(float, samples[name][:, place])) for name in ("decided", "lead"))
     rival = int(samples["rival"][place])
     if np.isnan(share.low):
-        return OPEN, share, "the unit's held-out natural images do not match its others better than other units' do"
+        return (
+            NOT_MEASURED,
+            share,
+            "the unit's held-out natural images do not match its others better than other units' do",
+        )
     why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
     better = f"{why}; they match those of unit {rival} better"
     if share.low > NATURAL:
         # Pictures of a similar unit have a share as well, and honest ones may lean towards such a unit.
-        return (OPEN, share, better) if lead.high < 0 else (CLEAR, share, why)
+        return (NOT_MEASURED, share, better) if lead.high < 0 else (NOT_FLAGGED, share, why)
     if lead.high < 0:
         return FLAGGED, share, better
     if share.high < NATURAL:
         return FLAGGED, share, f"{why}; below {NATURAL}"
-    return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"
+    return NOT_MEASURED, share, f"{why}; undecided, the interval holds {NATURAL}"
 
 
 def _reach(samples, place):
     ratio, percentile = samples["ratio"][place], samples["percentile"][place]
     value = _range_of(ratio)
-    return TOLD, value, f"{value} of the highest natural score; above {percentile.mean():.0f}% of natural images"
+    return REPORTED, value, f"{value} of the highest natural score; above {percentile.mean():.0f}% of natural images"
 
 
 def _stability(samples, place):
@@ -156,12 +160,12 @@ def _prior(samples, place):
 
 
 def _judge_unit(values, words, counted):
-    """Word, interval and words for one unit's numbers, which are expected above zero; OPEN for a handful."""
+    """Word, interval and words for one unit's numbers, which are expected above zero; NOT_MEASURED for a handful."""
     value = t_interval(values)
     why = words.format(value)
     if np.isnan(value.low):
-        return OPEN, value, f"{why} over {len(values)} {counted}; fewer than {FEWEST} allow no interval"
-    return (CLEAR if value.low > 0 else FLAGGED), value, why
+        return NOT_MEASURED, value, f"{why} over {len(values)} {counted}; fewer than {FEWEST} allow no interval"
+    return (NOT_FLAGGED if value.low > 0 else FLAGGED), value, why
 
 
 def _transfer(samples, place):
@@ -169,7 +173,7 @@ def _transfer(samples, place):
     recognized = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
     value = t_interval(recognized)
     why = f"recognized in {value} of looks by other networks"
-    return FLAGGED if value.mean < RECOGNIZED else CLEAR, value, why
+    return FLAGGED if value.mean < RECOGNIZED else NOT_FLAGGED, value, why
 
 
 def _range_of(values):

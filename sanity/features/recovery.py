@@ -10,7 +10,7 @@ from lab.network import Network
 from lab.objectives import logit
 from lab.preprocessing import linear_preprocessing
 from sanity.evidence import Evidence
-from sanity.features.flags import CLEAR, FLAGGED
+from sanity.features.flags import FLAGGED, NOT_FLAGGED
 from sanity.statistics import Interval
 
 SIDE, TEMPLATE, COUNT = 32, 12, 4
@@ -74,7 +74,7 @@ def judge_recovery(evidence):
     value = Interval(float(likeness.mean()), float(likeness.min()), float(likeness.max()))
     modes_found = int((modes > FOUND).sum())
     why = f"correlation with the templates {value}; {attained.mean():.2f} of the highest possible score; {modes_found} of 2 modes of an OR unit found in {evidence.sizes['pictures']} pictures"
-    return (CLEAR if likeness.mean() >= FOUND else FLAGGED), value, why
+    return (NOT_FLAGGED if likeness.mean() >= FOUND else FLAGGED), value, why
 
 
 def _likeness(images, template):

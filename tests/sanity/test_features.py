@@ -12,7 +12,7 @@ from lab import routines
 from lab.visualization.examples import survey
 from sanity.features import features, path, predictivity, recovery, stability
 from sanity.features.embedding import descriptors, whiten
-from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.features.fooling import circuit
 from sanity.features.study import Study, pictures
 from tests import networks
@@ -117,7 +117,7 @@ def dealt(honest):
 def test_every_check_flags_blind_pictures_and_not_seeing_ones(honest, request, name, control):
     check = features.get(name)
     seeing, unseeing = summary(check(honest, seed=0)), summary(check(request.getfixturevalue(control), seed=0))
-    assert seeing.word == CLEAR, seeing
+    assert seeing.word == NOT_FLAGGED, seeing
     assert unseeing.word == FLAGGED, unseeing
 
 
@@ -147,7 +147,7 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, nat
         shown_units = [int(row.mean(0).argmax()) for row in scores]
         expected = list(range(UNITS)) if network is fooled.honest else list(fooled.decoys)
         assert shown_units == expected, "the pictures show the decoys, and only on the fooled network"
-    assert words[fooled.honest.name] == {"path": CLEAR, "predictivity": CLEAR}
+    assert words[fooled.honest.name] == {"path": NOT_FLAGGED, "predictivity": NOT_FLAGGED}
     assert words[fooled.fooled.name] == {"path": FLAGGED, "predictivity": FLAGGED}
 
 
@@ -209,7 +209,7 @@ def test_reach_is_reported_and_never_flagged(honest):
 
 
 def test_transfer_needs_classes_and_other_networks(honest, small, natural_images):
-    assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {OPEN}
+    assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {NOT_MEASURED}
     study = draw_study(small, natural_images, draw, layer=None, seeds=2)
     evidence = features.get("transfer")(study, seed=0, others=(small,))
     recognized = routines.outputs(small, study.network_inputs()[:, 0])["out"].argmax(1) == np.arange(UNITS)
@@ -226,7 +226,7 @@ def test_transfer_asks_no_network_of_other_classes(small, natural_images):
     other = networks.network(keras.Model(inputs, classes))
     study = draw_study(small, natural_images, blind, layer=None, seeds=2)
     evidence = features.get("transfer")(study, seed=0, others=(small, other))
-    assert {flag.word for flag in flags(evidence)} == {OPEN} and "classes apart" in summary(evidence).why
+    assert {flag.word for flag in flags(evidence)} == {NOT_MEASURED} and "classes apart" in summary(evidence).why
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_templates_set_by_hand_are_recovered(options, least):
 
     evidence = recovery.recovery(visualizer, seed=0)
     word, value, why = recovery.judge_recovery(evidence)
-    assert word == CLEAR and value.mean > least and "of 2 modes" in why
+    assert word == NOT_FLAGGED and value.mean > least and "of 2 modes" in why
     assert (evidence.samples["attained"] > 0.3).all() and (evidence.samples["attained"] <= 1).all()
 
 
@@ -274,7 +274,7 @@ def test_too_few_units_or_seeds_are_not_measured(small, natural_images):
         draw_study(small, natural_images, draw, seeds=1).pictures[:1],
     )
     for name in ("stability", "prior", "predictivity", "path"):
-        assert flags(features.get(name)(one, seed=0))[0].word == OPEN
+        assert flags(features.get(name)(one, seed=0))[0].word == NOT_MEASURED
 
 
 def test_the_network_is_as_it_was(small, honest):

@@ -6,7 +6,7 @@ from scipy import stats
 
 from sanity.checks.faithfulness import USUAL
 from sanity.evidence import Evidence
-from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.statistics import krippendorff_alpha, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
 
@@ -231,21 +231,21 @@ def test_no_word_rests_on_a_bootstrap_over_two(check, name):
     """Two pictures give one of three means, never an interval: units are judged together, of six or more."""
     rng = np.random.default_rng(0)
     honest, blind = 0.4 + 0.1 * rng.standard_normal((8, 2)), 0.2 * rng.standard_normal((8, 2))
-    for values, word in ((honest, CLEAR), (blind, FLAGGED)):
+    for values, word in ((honest, NOT_FLAGGED), (blind, FLAGGED)):
         evidence = picture_evidence(check, name, values)
-        assert {flag.word for flag in flags(evidence)} == {OPEN}
+        assert {flag.word for flag in flags(evidence)} == {NOT_MEASURED}
         assert f"{values[0].mean():.2f} over 2" in flags(evidence)[0].why
         assert summary(evidence).word == word
-        assert summary(picture_evidence(check, name, values[:5])).word == OPEN
+        assert summary(picture_evidence(check, name, values[:5])).word == NOT_MEASURED
     many = 0.4 + 0.1 * rng.standard_normal((3, 6))
-    assert {flag.word for flag in flags(picture_evidence(check, name, many))} == {CLEAR}
+    assert {flag.word for flag in flags(picture_evidence(check, name, many))} == {NOT_FLAGGED}
     assert summary(picture_evidence(check, name, rng.standard_normal((6, 2)))).word == FLAGGED
 
 
 def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
     blind = [np.random.default_rng(seed).standard_normal((6, 2)) for seed in range(400)]
     cleared = sum(
-        summary(picture_evidence("stability", "silhouette", silhouettes)).word == CLEAR for silhouettes in blind
+        summary(picture_evidence("stability", "silhouette", silhouettes)).word == NOT_FLAGGED for silhouettes in blind
     )
     assert wilson_interval(cleared, 400).low <= 0.025 and wilson_interval(cleared, 400).high < 0.06
 
@@ -260,33 +260,40 @@ def predictivity_evidence(units, null):
 
 def test_pictures_dealt_among_few_units_test_nothing():
     """Of three units there are six ways to deal: whatever the pictures, p is never below .05, and no flag follows from that."""
-    assert summary(predictivity_evidence(3, [0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])).word == OPEN
-    assert summary(predictivity_evidence(6, [0.5, *np.zeros(600)])).word == CLEAR
+    assert summary(predictivity_evidence(3, [0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])).word == NOT_MEASURED
+    assert summary(predictivity_evidence(6, [0.5, *np.zeros(600)])).word == NOT_FLAGGED
     assert summary(predictivity_evidence(6, [0.5, *np.resize([0.5, *np.zeros(9)], 600)])).word == FLAGGED
 
 
 @pytest.mark.parametrize(
     "share, lead, word",
     [
-        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), CLEAR),
-        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), OPEN),
+        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), NOT_FLAGGED),
+        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), NOT_MEASURED),
         ((0.1, 0, 0.2), (0.1, -0.2, 0.4), FLAGGED),
         ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), FLAGGED),
-        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), OPEN),
-        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), OPEN),
+        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), NOT_MEASURED),
+        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), NOT_MEASURED),
     ],
 )
 def test_a_unit_gets_a_word_where_its_interval_allows(share, lead, word):
     evidence = predictivity_evidence(6, [0.5, *np.zeros(600)])
     evidence.samples["decided"][:, 2], evidence.samples["lead"][:, 2] = share, lead
-    assert [flag.word for flag in flags(evidence)] == [CLEAR, CLEAR, word, CLEAR, CLEAR, CLEAR]
+    assert [flag.word for flag in flags(evidence)] == [
+        NOT_FLAGGED,
+        NOT_FLAGGED,
+        word,
+        NOT_FLAGGED,
+        NOT_FLAGGED,
+        NOT_FLAGGED,
+    ]
 
 
 @pytest.mark.parametrize("null", [[0.5, *np.zeros(600)], [0.5] * 601])
 def test_pictures_are_not_judged_where_natural_images_do_no_better_than_dealt(null):
     evidence = predictivity_evidence(6, null)
     evidence.samples["known"][:] = 0.5
-    assert summary(evidence).word == OPEN and "natural images" in summary(evidence).why
+    assert summary(evidence).word == NOT_MEASURED and "natural images" in summary(evidence).why
 
 
 def test_a_summary_is_flagged_where_half_of_its_units_are_however_small_p():

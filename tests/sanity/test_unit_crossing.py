@@ -10,7 +10,7 @@ import lab
 from lab.visualization.examples import Survey
 from sanity.evidence import Evidence
 from sanity.features import crossing, sources
-from sanity.features.flags import CLEAR, FLAGGED, NATURAL, OPEN, flags, summary
+from sanity.features.flags import FLAGGED, NATURAL, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.features.path import path_samples
 from sanity.features.predictivity import choice_samples
 from sanity.features.study import Study
@@ -107,7 +107,7 @@ def test_own_pictures_and_held_out_images_are_not_flagged_and_those_of_another_u
     world, order = World(0), np.arange(UNITS)
     for picture in (1.0, 0.0):
         words, overall = path_flags(world, world.drawn(order, picture))
-        assert {flag.word for flag in words} <= {CLEAR, OPEN} and overall.word == CLEAR, picture
+        assert {flag.word for flag in words} <= {NOT_FLAGGED, NOT_MEASURED} and overall.word == NOT_FLAGGED, picture
         words, overall = path_flags(world, world.drawn(np.roll(order, 1), picture))
         assert {flag.word for flag in words} == {FLAGGED} and overall.word == FLAGGED, picture
 
@@ -119,7 +119,7 @@ def test_one_units_wrong_picture_is_flagged_alone():
     for picture in (1.0, 0.0):
         drawn[wrong] = world.drawn([5], picture)[0]
         words, overall = path_flags(world, drawn)
-        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and overall.word == CLEAR
+        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and overall.word == NOT_FLAGGED
         assert "unit 5" in words[wrong].why
         drawn[wrong] = world.drawn([wrong], picture)[0]
         assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
@@ -134,23 +134,23 @@ def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
     drawn[wrong] = world.drawn([5])[0]
     words, _ = path_flags(world, drawn)
     assert words[wrong].value.low > NATURAL
-    assert words[wrong].word == OPEN and "unit 5" in words[wrong].why
+    assert words[wrong].word == NOT_MEASURED and "unit 5" in words[wrong].why
 
 
 def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
     world = World(2)
     noise = normalize(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
     words, overall = path_flags(world, noise)
-    assert CLEAR not in {flag.word for flag in words} and overall.word == FLAGGED
+    assert NOT_FLAGGED not in {flag.word for flag in words} and overall.word == FLAGGED
 
 
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
     words, overall = path_flags(world, world.drawn(np.arange(UNITS)))
-    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and overall.word == OPEN
+    assert sum(flag.word == NOT_MEASURED for flag in words) >= UNITS - 1 and overall.word == NOT_MEASURED
     images, ends, samples = world_choices(world, world.drawn(np.arange(UNITS)))
-    assert summary(evidence(samples, "predictivity")).word == OPEN
+    assert summary(evidence(samples, "predictivity")).word == NOT_MEASURED
 
 
 def test_held_out_images_are_dealt_as_pictures_are():
@@ -201,8 +201,8 @@ def test_choices_are_how_often_strong_images_are_nearer():
         evidence(unit_samples, "predictivity")
         for unit_samples in (samples, world_choices(world, np.roll(drawn, 1, axis=0))[2])
     )
-    assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == CLEAR
-    assert not any(flag.word == CLEAR for flag in flags(wrong)) and summary(wrong).word == FLAGGED
+    assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == NOT_FLAGGED
+    assert not any(flag.word == NOT_FLAGGED for flag in flags(wrong)) and summary(wrong).word == FLAGGED
 
 
 def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
@@ -277,7 +277,7 @@ def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
     options = {"layers": ("units",)} if check == "path" else {}
     measured = features.get(check)(study, seed=0, **options)
     for flag in [*flags(measured), summary(measured)]:
-        assert flag.word == OPEN and "too few" in flag.why and "--images" in flag.why
+        assert flag.word == NOT_MEASURED and "too few" in flag.why and "--images" in flag.why
 
 
 class Named:
@@ -289,4 +289,4 @@ def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
 
     monkeypatch.setattr(path, "layers_before_units", lambda study: ())
     study = dataclasses.replace(study_of_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
-    assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}
+    assert {flag.word for flag in flags(path.path(study, seed=0))} == {NOT_MEASURED}
