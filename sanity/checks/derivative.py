@@ -1,4 +1,4 @@
-"""Derivative: does a map that claims to be a gradient say how the score moves when the input moves a little?
+"""Derivative: does a map that claims to be a gradient predict how the score changes when the input changes a little?
 
 Along random directions the score is measured at two points, and the difference is compared with what the map predicts.
 No other network and no control is needed, and no margin but the measurement's own error. The map of another class
@@ -140,12 +140,12 @@ def _score_difference(subject, move, times):
         "Is the derivative it claims to be",
         "error",
         {
-            "FORETELLS": "the map foretells how the score moves when the input moves a little",
-            "FORETELLS ANOTHER SCORE": "the score moves otherwise than the map says when the input moves a little",
-            "SCORE TOO ROUGH": "the score moves otherwise under one step and under two: no map could foretell it",
+            "FORETELLS": "the map predicts how the score changes when the input changes a little",
+            "FORETELLS ANOTHER SCORE": "the score does not change as the map says when the input changes a little",
+            "SCORE TOO ROUGH": "the score changes differently under one step and under two, so that no map could predict it",
             "UNDECIDED": "{why}",
         },
-        similarity="|what the map foretells - what the score does| / |what the score does|, L2 over random directions",
+        similarity="|predicted change - change of the score| / |change of the score|, L2 over random directions",
         null="the measurement's own error",
         cannot="Cannot conclude: that a gradient is what one wants to know. It says what a small change would do, and not what the network would lose.",
         counted={"images": "images", "directions": "directions each"},

@@ -231,7 +231,7 @@ def _segments(inputs):
         {
             "BEATS RANDOM ORDER": "measured, not judged: the score moves faster in the map's order than in random order and in that of the best blind control, {why}",
             "NO BETTER THAN RANDOM ORDER": "measured, not judged: the score moves no faster in the map's order than in random order, {why}",
-            "METRIC UNRELIABLE": "nothing is ranked, since metrics of two fills are needed that the network's own answer passes and whose images agree; {why}",
+            "METRIC UNRELIABLE": "nothing is ranked: metrics of two fills are needed, which the network's own answer passes and on which images agree; {why}",
             "UNDECIDED": "measured, not judged: {why}",
             "ORACLE DOES NOT PASS": "these metrics cannot tell the network's own order from others; {why}",
         },

@@ -80,7 +80,7 @@ def counterparts(explainer):
             "DISAGREES": "another map than the other implementation's, {why}",
             "UNDECIDED": "{why}",
         },
-        similarity="relative L2 of raw maps, after the factor that brings each nearest where they differ without; the worst counterpart",
+        similarity="relative L2 of raw maps; where they differ, after the best factor for each; the worst counterpart",
         counted={"images": "images"},
     ),
 )

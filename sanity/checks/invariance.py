@@ -137,7 +137,7 @@ def _shift(value, shift):
         "Invariant to rewrites",
         "distance",
         {
-            "INVARIANT": "maps stay when the same function is written down otherwise",
+            "INVARIANT": "maps stay the same when the same function is implemented in another way",
             "NOT INVARIANT": "{why}",
             "UNDECIDED": "{why}",
         },
