@@ -1,4 +1,4 @@
-"""Atlases: the jobs that put a layer's activations in order, over one photograph or over all images."""
+"""Atlases: the jobs that draw what a layer represents, over one photograph or over all images."""
 
 import numpy as np
 from skimage.transform import resize
@@ -6,86 +6,89 @@ from skimage.transform import resize
 from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.visualization import atlas as maps
+from lab.visualization import atlas as activations
 from lab.visualization.canvas import canvas
 from recipes.galleries import png, square
 from recipes.job import Job
 from recipes.store import encode, pack
 
-LARGEST, SHOWN = 112, 4
+# Largest side of a cell of a picture in pixels; number of channels listed for a position.
+MAX_SIDE, STRONGEST = 112, 4
 
 
-def jobs(number, asked, session):
-    """One job for each atlas of a recipe; raises Refused for a layer without positions."""
+def list_jobs(number, atlas, session):
+    """The job of one atlas. Raises Refused for a layer without positions."""
     network = session.network
     canvas(network)
-    if asked.layer not in network.shapes:
-        raise Refused(f"Unknown layer. Received: {asked.layer!r}. {nearest(asked.layer, network.shapes)}")
-    network.check_positions(asked.layer, axes=2)
-    maps.layouts.get(asked.layout)
-    if asked.image:
-        read(asked.image, channels=session.channels)
-    rows, columns = network.shapes[asked.layer][1:3]
-    cells = rows * columns + asked.groups if asked.image else asked.side**2
-    kind = "blocks" if asked.image else "atlas"
-    yield Job(f"atlas/{number}", kind, {"atlas": number}, passes=cells * asked.steps)
+    if atlas.layer not in network.shapes:
+        raise Refused(f"Unknown layer. Received: {atlas.layer!r}. {nearest(atlas.layer, network.shapes)}")
+    network.check_positions(atlas.layer, axes=2)
+    activations.layouts.get(atlas.layout)
+    if atlas.image:
+        read(atlas.image, channels=session.channels)
+    rows, columns = network.shapes[atlas.layer][1:3]
+    cells = rows * columns + atlas.groups if atlas.image else atlas.side**2
+    kind = "blocks" if atlas.image else "atlas"
+    yield Job(f"atlas/{number}", kind, {"atlas": number}, passes=cells * atlas.steps)
 
 
 def draw_blocks(session, _, job):
-    """Building blocks of one photograph: a picture at every position, groups of neurons, and the strongest channels at each."""
-    asked, network = session.recipe.atlas[job.given["atlas"]], session.network
-    image = read(asked.image, channels=session.channels)
+    """Draw a picture at every position of one photograph, groups of neurons, and each position's strongest channels."""
+    atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
+    image = read(atlas.image, channels=session.channels)
     inputs = network.preprocess(image, fit="crop")
     seed = session.recipe.seed
-    cells = maps.grid(network, inputs, asked.layer, seed=seed, steps=asked.steps)
-    grouped = maps.groups(network, inputs, asked.layer, asked.groups, seed=seed)
-    drawn = maps.draw_vectors(network, grouped.directions, asked.layer, seed=seed, steps=asked.steps)
-    channels, shares = maps.dictionary(network, inputs, asked.layer, SHOWN)
-    about = {"layer": asked.layer, "image": asked.image, "rows": len(cells), "columns": cells.shape[1]}
-    files = {f"group-{place}.png": png(each) for place, each in enumerate(drawn.images)}
-    files |= {f"where-{place}.png": png(_over(grouped.shares[0, ..., place])) for place in range(asked.groups)}
-    files |= {"grid.png": png(_joined(cells)), "image.png": png(resized(square(image), 224))}
-    arrays = {"channels": channels, "shares": shares, "groups": grouped.directions, "where": grouped.shares[0]}
+    cells = activations.grid(network, inputs, atlas.layer, seed=seed, steps=atlas.steps)
+    groups = activations.groups(network, inputs, atlas.layer, atlas.groups, seed=seed)
+    pictures = activations.draw_vectors(network, groups.directions, atlas.layer, seed=seed, steps=atlas.steps)
+    channels, shares = activations.dictionary(network, inputs, atlas.layer, STRONGEST)
+    about = {"layer": atlas.layer, "image": atlas.image, "rows": len(cells), "columns": cells.shape[1]}
+    files = {f"group-{place}.png": png(image) for place, image in enumerate(pictures.images)}
+    files |= {f"where-{place}.png": png(_activity(groups.shares[0, ..., place])) for place in range(atlas.groups)}
+    files |= {"grid.png": png(_join(cells)), "image.png": png(resize_image(square(image), 224))}
+    arrays = {"channels": channels, "shares": shares, "groups": groups.directions, "where": groups.shares[0]}
     return {"atlas.npz": pack(arrays), "about.json": encode(about), **files}
 
 
 def lay_out_atlas(session, _, job):
-    """A map of what a layer holds over all images."""
-    asked, network = session.recipe.atlas[job.given["atlas"]], session.network
+    """Draw a map of what a layer represents over all images."""
+    atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     seed = session.recipe.seed
-    found = maps.atlas(network, session.natural_images, asked.layer, seed=seed, layout=asked.layout, side=asked.side)
-    if not len(found.cells):
+    cell_map = activations.atlas(
+        network, session.natural_images, atlas.layer, seed=seed, layout=atlas.layout, side=atlas.side
+    )
+    if not len(cell_map.cells):
         raise Refused(
-            f"An atlas needs cells with two images or more. Received: {len(session.natural_images)} images on {asked.side} x {asked.side} cells."
+            f"An atlas needs a cell with at least two images. Received: {len(session.natural_images)} images on {atlas.side} x {atlas.side} cells; reduce side."
         )
-    drawn = maps.draw_vectors(network, found.vectors, asked.layer, seed=seed, steps=asked.steps)
-    whole = np.full((asked.side, asked.side, *drawn.images.shape[1:]), 0.5, "float32")
-    for (row, column), image in zip(found.cells, drawn.images):
-        whole[row, column] = image
+    pictures = activations.draw_vectors(network, cell_map.vectors, atlas.layer, seed=seed, steps=atlas.steps)
+    cells = np.full((atlas.side, atlas.side, *pictures.images.shape[1:]), 0.5, "float32")
+    for (row, column), image in zip(cell_map.cells, pictures.images):
+        cells[row, column] = image
     about = {
-        "layer": asked.layer,
+        "layer": atlas.layer,
         "image": None,
-        "rows": asked.side,
-        "columns": asked.side,
+        "rows": atlas.side,
+        "columns": atlas.side,
         "images": len(session.natural_images),
     }
-    arrays = {"cells": found.cells, "counts": found.counts, "vectors": found.vectors, "places": found.places}
-    return {"atlas.npz": pack(arrays), "about.json": encode(about), "grid.png": png(_joined(whole))}
+    arrays = {name: getattr(cell_map, name) for name in ("cells", "counts", "vectors", "places")}
+    return {"atlas.npz": pack(arrays), "about.json": encode(about), "grid.png": png(_join(cells))}
 
 
-def _joined(cells):
-    """Pictures [rows, columns, r, c, channels] in 0..1 as one, each at most LARGEST pixels a side and 896 in all."""
-    side = min(LARGEST, cells.shape[2], 896 // max(cells.shape[:2]))
-    small = np.stack([np.stack([resized(each, side) for each in row]) for row in cells])
+def _join(cells):
+    """Pictures [rows, columns, r, c, channels] in 0..1 as one, at most MAX_SIDE pixels a cell side and 896 in all."""
+    side = min(MAX_SIDE, cells.shape[2], 896 // max(cells.shape[:2]))
+    small = np.stack([np.stack([resize_image(cell, side) for cell in row]) for row in cells])
     return np.concatenate([np.concatenate(list(row), axis=1) for row in small], axis=0)
 
 
-def _over(plane):
-    """Where a group is active, from dark to bright."""
+def _activity(plane):
+    """Where a group is active, from dark to bright: float [224, 224, 1]."""
     return resize(plane / max(float(plane.max()), 1e-12), (224, 224), order=1)[..., None]
 
 
-def resized(image, side):
+def resize_image(image, side):
     """An image at another size, in 0..1: float [side, side, channels]."""
     image = image / 255.0 if image.dtype == np.uint8 else image
     return resize(image, (side, side), anti_aliasing=True)

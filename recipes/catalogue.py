@@ -1,17 +1,17 @@
-"""Catalogue: what there is, as lines of text for `lab list`."""
+"""Catalogue: names with their summaries, as lines of text for `lab list`."""
 
 from lab.registry import summary
 
 
 def models():
-    """Models that can be loaded by name."""
-    from lab import models as known
+    """Models that can be loaded by name, one a line."""
+    from lab.models import names
 
-    return "\n".join(known.names())
+    return "\n".join(names())
 
 
 def layers(model):
-    """Layers of a model: path, type, output shape, parameters."""
+    """Layers of a model: path, type, output shape, number of parameters."""
     from lab.models import load
 
     network = load(
@@ -24,13 +24,13 @@ def layers(model):
     )
     rows = [
         ("path", "type", "output shape", "parameters"),
-        *((each.path, each.type, str(each.shape), f"{each.parameters:,}") for each in network.layers()),
+        *((row.path, row.type, str(row.shape), f"{row.parameters:,}") for row in network.layers()),
     ]
     return _columns(rows)
 
 
 def methods():
-    """Registered explainers, controls marked."""
+    """Registered explainers, with the controls marked."""
     from lab.attribution import explainers
 
     blind = explainers.names(control=True)
@@ -39,65 +39,67 @@ def methods():
 
 def checks():
     """Registered checks."""
-    from sanity.checks import checks as known
+    from sanity.checks import checks as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def features():
     """Registered checks of pictures."""
-    from sanity.features import features as known
+    from sanity.features import features as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def parameterizations():
-    """What is optimized instead of pixels."""
-    from lab.visualization.parameterizations import parameterizations as known
+    """Registered parameterizations of pictures."""
+    from lab.visualization.parameterizations import parameterizations as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def transforms():
-    """What happens to a picture on its way to the network."""
-    from lab.visualization.transforms import transforms as known
+    """Registered transforms of pictures."""
+    from lab.visualization.transforms import transforms as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def regularizers():
-    """What may be charged for while climbing."""
-    from lab.visualization.regularizers import regularizers as known
+    """Registered regularizers of pictures."""
+    from lab.visualization.regularizers import regularizers as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def worlds():
     """Registered worlds."""
-    from sanity.worlds import worlds as known
+    from sanity.worlds import worlds as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def metrics():
-    """Registered metrics, with the way that is held to be better."""
-    from sanity.metrics import metrics as known
+    """Registered metrics, with the direction that counts as better."""
+    from sanity.metrics import metrics as registry
 
-    return _columns([(name, known.tag(known.get(name), "better", ""), summary(known.get(name))) for name in known])
+    return _columns(
+        [(name, registry.tag(registry.get(name), "better", ""), summary(registry.get(name))) for name in registry]
+    )
 
 
 def recipes():
-    """Recipes that ship."""
+    """Recipes that come with the lab."""
     from recipes import schema
 
-    return _columns([(name, schema.read(name).title) for name in schema.shipped()])
+    return _columns([(name, schema.read(name).title) for name in schema.shipped_names()])
 
 
 def objectives():
-    """What can be explained and maximized."""
-    from lab.objectives import objectives as known
+    """Registered objectives, which can be explained and maximized."""
+    from lab.objectives import objectives as registry
 
-    return _columns([(name, summary(known.get(name))) for name in known])
+    return _columns([(name, summary(registry.get(name))) for name in registry])
 
 
 def _columns(rows):

@@ -1,4 +1,4 @@
-"""Changes: what is different between the verdicts of two runs."""
+"""Changes: the differences between the verdicts of two runs."""
 
 import contextlib
 import json
@@ -9,48 +9,69 @@ from lab.refusal import Refused, describe
 from recipes.store import Store
 
 
-def verdicts(report):
-    """The verdicts of a run by the path of its report: plain values. Raises Refused where the run has none."""
+def load_families(report):
+    """The verdicts of a run by check.
+
+    Args:
+        report: path of the run's index.html.
+
+    Returns:
+        dict of family name to its verdicts, controls and blind methods, as plain values.
+
+    Raises:
+        Refused: where the run has no verdicts, or where they are damaged.
+    """
     path = pathlib.Path(report).parent / "jobs" / "verdicts" / "verdicts.json"
     if not path.is_file():
-        raise Refused(f"A baseline is a run with verdicts. Received: {report}, which has none.")
-    with undamaged(path):
+        raise Refused(
+            f"A baseline is a run with verdicts. Received: {report}, which has none; give a run of `lab check`."
+        )
+    with refuse_damaged(path):
         folder = pathlib.Path(report).resolve().parent
-        if not Store(folder.parent.parent, folder.parent.name, folder.name).there("verdicts"):
-            raise ValueError("its verdicts are not those that were sealed")
-        judged = json.loads(path.read_text(encoding="utf-8"))
-        _rows(judged)
-        return judged
+        if not Store(folder.parent.parent, folder.parent.name, folder.name).exists("verdicts"):
+            raise ValueError("its verdicts differ from their checksum")
+        families = json.loads(path.read_text(encoding="utf-8"))
+        _rows(families)
+        return families
 
 
 @contextlib.contextmanager
-def undamaged(path):
-    """Raise Refused where what a run has left cannot be read as what it was written as."""
+def refuse_damaged(path):
+    """Raise Refused where the files of a run cannot be read as they were written."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, Refused):
             raise
         raise Refused(
-            f"A run is read as it was written. Received: {path}, which is damaged ({describe(error)}); run it again."
+            f"The files of a run must be unchanged. Received: {path}, which is damaged ({describe(error)}); run it again."
         ) from error
 
 
 def changes(before, after):
-    """Lines of text, one for each method and check whose finding is another, that is new, or that is gone: list of str."""
+    """Compare the verdicts of two runs.
+
+    Args:
+        before, after: families of the two runs (`load_families`).
+
+    Returns:
+        list of str, one line for each method and check whose finding changed, that is new, or that is gone.
+    """
     old, new = _rows(before), _rows(after)
-    found = []
+    lines = []
     for key in [*new, *(key for key in old if key not in new)]:
-        was, now = old.get(key), new.get(key)
-        if was is None or now is None:
-            found.append(f"{' '.join(key)}: {'new' if was is None else 'gone'}, {_words(now or was)}")
-        elif (was["outcome"], was["finding"]) != (now["outcome"], now["finding"]):
-            found.append(f"{' '.join(key)}: {_words(was)} -> {_words(now)}")
-    return found
+        old_verdict, new_verdict = old.get(key), new.get(key)
+        if old_verdict is None or new_verdict is None:
+            lines.append(
+                f"{' '.join(key)}: {'new' if old_verdict is None else 'gone'}, {_words(new_verdict or old_verdict)}"
+            )
+        elif (old_verdict["outcome"], old_verdict["finding"]) != (new_verdict["outcome"], new_verdict["finding"]):
+            lines.append(f"{' '.join(key)}: {_words(old_verdict)} -> {_words(new_verdict)}")
+    return lines
 
 
-def _rows(judged):
-    rows = {(family, each["method"]): each for family, found in judged.items() for each in found["verdicts"]}
+def _rows(families):
+    rows = {(name, verdict["method"]): verdict for name, family in families.items() for verdict in family["verdicts"]}
     for row in rows.values():
         _words(row)
     return rows

@@ -1,4 +1,4 @@
-"""The `lab` command. Each command turns its words into a Recipe and hands it to the same engine; heavy imports wait until then."""
+"""The `lab` command. Each command turns its options into a Recipe and carries it out; heavy imports wait until then."""
 
 import json
 import pathlib
@@ -8,11 +8,11 @@ import click
 
 import lab
 from lab.refusal import Refused
-from recipes.errors import Failed, Gated, Group, full_disk, own_output, plain_errors
+from recipes.errors import Failed, Gated, Group, plain_errors, redirect_output, report_full_disk
 
 
 def compose_options(*decorators):
-    """Several click options as one decorator."""
+    """Combine several click options into one decorator."""
 
     def decorate(function):
         for decorator in reversed(decorators):
@@ -22,8 +22,8 @@ def compose_options(*decorators):
     return decorate
 
 
-# Natural images of a gallery are streamed: any number of them may be looked at.
-MANY = 1_000_000_000
+# Natural images of a gallery are streamed, so that a folder may hold any number of them.
+ANY_NUMBER = 1_000_000_000
 
 model_options = compose_options(
     click.option(
@@ -38,58 +38,65 @@ model_options = compose_options(
         type=click.Choice(["imagenet", "random"]),
         default="imagenet",
         show_default=True,
-        help="For models by name.",
+        help="Weights of a model by name.",
     ),
     click.option(
         "--input-range",
         nargs=2,
         type=float,
         metavar="LOW HIGH",
-        help="What the model takes for black and white, for your own models.",
+        help="Values of black and white in the input of your own model.",
     ),
-    click.option("--classes", type=click.Path(), help="Text file of class names, one a line, for your own models."),
-    click.option("--model-size", type=int, help="Side in pixels, for models that take images of any size."),
+    click.option("--classes", type=click.Path(), help="Text file with the class names of your own model, one a line."),
+    click.option("--model-size", type=int, help="Side of the images in pixels, for models that take any size."),
     click.option(
         "--import",
         "modules",
         multiple=True,
         metavar="MODULE",
-        help="Import this first, for model files with custom layers; needs --allow-code. May be repeated.",
+        help="Module with the custom layers of a model file, imported first. Needs --allow-code. May be repeated.",
     ),
-    click.option("--allow-code", is_flag=True, help="Load model files that run Python code of their own."),
+    click.option("--allow-code", is_flag=True, help="Allow model files to run Python code of their own."),
 )
-asking = compose_options(
+target_options = compose_options(
     click.option(
-        "--target", default="top", show_default=True, help="Class name, index, or top: each image's own highest class."
+        "--target", default="top", show_default=True, help="Class name, index, or top: the highest class of each image."
     ),
-    click.option("--output", metavar="NAME", help="Which output of a model that has several."),
+    click.option("--output", metavar="NAME", help="Name of an output, for models with several."),
     click.option(
         "--region",
         type=click.Choice(["all", "predicted"]),
-        help="Of a segmentation, or another output with positions: where the target's score is averaged.",
+        help="For a segmentation: positions over which the score of the target is averaged.",
     ),
     click.option(
-        "--levels", type=click.IntRange(1), metavar="N", help="The white of deep images, such as 4095 for 12 bits."
+        "--levels",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Value of white in images of more than 8 bits, such as 4095 for 12.",
     ),
 )
 run_options = compose_options(
-    click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder for the run."),
+    click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs."),
     click.option(
-        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn; recorded."
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Seed of all random draws; the manifest records it.",
     ),
     click.option(
         "--resume/--fresh",
         default=True,
-        help="Go on where an earlier run of the same recipe stopped, or start over.  [default: resume]",
+        help="Continue an earlier run of the same recipe, or start over.  [default: resume]",
     ),
-    click.option("--quiet", is_flag=True, help="Say nothing but the result."),
+    click.option("--quiet", is_flag=True, help="Print only the result."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
 )
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(lab.__version__, prog_name="lab")
-@click.option("--deterministic", is_flag=True, help="Bit-equal results on a GPU too, slower.")
+@click.option("--deterministic", is_flag=True, help="Compute bit-equal results on a GPU too, which is slower.")
 @click.pass_context
 def main(context, deterministic):
     """Look inside a Keras network, explain what it does, and check the explanations.
@@ -97,11 +104,11 @@ def main(context, deterministic):
     \b
     Start here:
       lab run first-look                                   a whole run, with a report
-      lab list layers                                      what there is to look at
-      lab gallery --layer block_5_add --units 0-15         draw what units answer to
-      lab gallery --all-layers                             the whole network (hours; stop and go on at will)
+      lab list layers                                      layers of the network
+      lab gallery --layer block_5_add --units 0-15         draw what units respond to
+      lab gallery --all-layers                             the whole network (hours; stop and resume freely)
       lab check --subject features --layer block_9_add     do the pictures show what the units do?
-      lab compare RUN RUN                                  two runs side by side: which units and maps changed
+      lab compare RUN RUN                                  which units and maps changed between two runs
       lab explain photo.jpg --method gradcam,smoothgrad    maps over a photograph
       lab check --images photos/ --method gradient         does a method respond to the weights?
       lab check --world ruler --method all --check truth   does it find a planted shortcut?
@@ -111,25 +118,27 @@ def main(context, deterministic):
     context.obj = {"deterministic": deterministic}
 
 
-WHAT = ["models", "layers", "methods", "checks", "features", "worlds", "metrics", "recipes", "objectives"]
-WHAT += ["parameterizations", "transforms", "regularizers"]
+KINDS = ["models", "layers", "methods", "checks", "features", "worlds", "metrics", "recipes", "objectives"]
+KINDS += ["parameterizations", "transforms", "regularizers"]
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(WHAT))
+@click.argument("kind", type=click.Choice(KINDS))
 @model_options
-def list_(what, **model):
-    """List what there is: models, layers of a model, methods, checks, worlds, and all else that has a name."""
+def list_(kind, **model):
+    """List names: models, layers of a model, methods, checks, worlds, and everything else that has a name."""
     with plain_errors():
-        click.echo(_listing(what, model))
+        click.echo(_list_names(kind, model))
 
 
-picturing = compose_options(
+picture_options = compose_options(
     click.option("--layer", help="Path of a layer (`lab list layers`), or logits."),
     click.option(
-        "--units", help='Channels such as "0-63,80"; for logits, class names or indices, separated by commas.'
+        "--units", help='Channels such as "0-63,80". For logits: class names or indices, separated by commas.'
     ),
-    click.option("--steps", type=click.IntRange(1), help="Steps of each climb.  [default: 256; 128 to check]"),
+    click.option(
+        "--steps", type=click.IntRange(1), help="Optimization steps of each picture.  [default: 256; 128 to check]"
+    ),
     click.option(
         "--parameterization", default="fourier", show_default=True, help="A name of `lab list parameterizations`."
     ),
@@ -140,18 +149,20 @@ picturing = compose_options(
 @main.command()
 @model_options
 @run_options
-@picturing
-@click.option("--all-layers", is_flag=True, help="Every channel of the last layer of every block: the whole network.")
-@click.option("--layers", metavar="PATTERN", help="With --all-layers, only block outputs that fit, such as 'block_1*'.")
-@click.option("--top-for", type=click.Path(), help="An image: draw the 16 channels that answer most to it.")
+@picture_options
+@click.option("--all-layers", is_flag=True, help="Draw all channels of the last layer of every block.")
+@click.option("--layers", metavar="PATTERN", help="Draw only block outputs that match, such as 'block_1*'.")
+@click.option("--top-for", type=click.Path(), help="An image: draw the 16 channels that respond most to it.")
 @click.option(
-    "--facets", type=click.IntRange(1), default=1, show_default=True, help="Pictures a unit, from several starts."
+    "--facets",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of pictures of each unit, from different seeds.",
 )
-@click.option("--animate", is_flag=True, help="Keep an animation of every climb.")
+@click.option("--animate", is_flag=True, help="Keep an animation of the optimization.")
 @click.option("--size", type=click.IntRange(8), help="Side of the pictures in pixels.  [default: the network's]")
-@click.option(
-    "--images", type=click.Path(), help="Folder of natural images to set beside the pictures, any number of them."
-)
+@click.option("--images", type=click.Path(), help="Folder of natural images to show beside the pictures.")
 @click.pass_context
 def gallery(
     context,
@@ -167,33 +178,33 @@ def gallery(
     animate,
     size,
     images,
-    **rest,
+    **shared_options,
 ):
-    """Draw what the units of a layer, of all layers, or classes, answer to most.
+    """Draw what the units of a layer, of all layers, or classes, respond to most.
 
-    A run that is stopped goes on where it was when the same command is given again.
+    A run that was stopped continues when the same command is given again.
     """
     if bool(layer) == (all_layers or bool(layers)):
-        raise click.UsageError("A gallery is of one --layer, or of --all-layers. Received: both or neither.")
-    shown = {
+        raise click.UsageError("Give either --layer or --all-layers. Received: both or neither.")
+    gallery_table = {
         "size": size,
         "parameterization": parameterization,
         "transforms": transforms,
         "facets": facets,
         "animate": animate,
     }
-    shown |= {"steps": steps} if steps else {}
+    gallery_table |= {"steps": steps} if steps else {}
     if not layer:
-        shown["layers"] = layers or "*"
+        gallery_table["layers"] = layers or "*"
     else:
-        shown |= _units(layer, units, "0-15", top_for)
-    _run(context, "gallery", rest, {"gallery": [shown], "images": {"folder": images, "most": MANY} if images else {}})
+        gallery_table |= _units_table(layer, units, "0-15", top_for)
+    _run(context, "gallery", shared_options, {"gallery": [gallery_table], "images": _folder_table(images)})
 
 
-def _units(layer, units, default, top_for=None):
-    """Which units of a layer, or which classes, as keys of a recipe's table."""
+def _units_table(layer, units, default, top_for=None):
+    """The units of a layer, or the classes, as keys of a recipe's table."""
     if layer == "logits":
-        return {"logits": [each.strip() for each in (units or "").split(",") if each.strip()]}
+        return {"logits": _split(units or "")}
     return {"layer": layer, **({"top_for": top_for} if top_for else {"units": units or default})}
 
 
@@ -205,72 +216,94 @@ def _units(layer, units, default, top_for=None):
     "--method",
     default="gradcam,smoothgrad",
     show_default=True,
-    help="Names of `lab list methods`, separated by commas; all; module:function, which is imported and run.",
+    help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run.",
 )
-@asking
-@click.option("--table", type=click.Path(), help="CSV file of what a network takes beside each image, a row an image.")
+@target_options
+@click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
 @click.option(
     "--layer",
-    help="Layer for the CAM methods, or several to fuse, separated by commas.  [default: the last with rows and columns]",
+    help="Layer of the CAM methods; several, separated by commas, are fused.  [default: the last with rows and columns]",
 )
 @click.option(
     "--option",
-    "settings",
+    "method_options",
     multiple=True,
     metavar="METHOD.NAME=VALUE",
-    help="An option of a method: --option smoothgrad.samples=20. May be repeated.",
+    help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def explain(context, images, method, target, output, region, levels, table, layer, settings, **rest):
+def explain(context, images, method, target, output, region, levels, table, layer, method_options, **shared_options):
     """Explain photographs: one map for each image and method, and how far the methods agree.
 
-    What a method cannot do on this model is told as a refusal, with the reason.
+    A method that cannot explain this model is listed as refused, with the reason.
     """
     with plain_errors():
-        wanted = {"methods": _methods(method), "target": target, "output": output, "region": region}
-        wanted["options"] = _options(settings)
-    layers = [each.strip() for each in (layer or "").split(",") if each.strip()]
-    wanted["layer"] = layers[0] if len(layers) == 1 else layers or None
-    shown = {**_images(images, levels), "table": table}
-    _run(context, "explain", rest, {"explain": wanted, "images": shown})
+        explain_table = {"methods": _method_names(method), "target": target, "output": output, "region": region}
+        explain_table["options"] = _parse_method_options(method_options)
+    layers = _split(layer or "")
+    explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
+    images_table = {**_images_table(images, levels), "table": table}
+    _run(context, "explain", shared_options, {"explain": explain_table, "images": images_table})
 
 
-def _images(paths, levels):
+def _images_table(paths, levels):
     """Files, or one folder of them, as a recipe's table of images."""
     if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
-        return {"folder": paths[0], "most": MANY, "levels": levels, "labels": "where known"}
+        return {"folder": paths[0], "most": ANY_NUMBER, "levels": levels, "labels": "where known"}
     return {"files": list(paths), "most": max(1, len(paths)), "levels": levels}
+
+
+def _folder_table(folder):
+    """A folder of any number of natural images, or none, as a recipe's table of images."""
+    return {"folder": folder, "most": ANY_NUMBER} if folder else {}
+
+
+def _split(text):
+    """The names in a text, separated by commas: list of str."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @main.command()
 @model_options
 @run_options
 @click.option("--layer", required=True, help="Path of a layer with rows and columns (`lab list layers`).")
-@click.option("--image", type=click.Path(), help="One photograph: a picture of every position, and groups of neurons.")
-@click.option("--images", type=click.Path(), help="A folder: a map of what the layer holds over all of its images.")
-@click.option("--steps", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--side", type=click.IntRange(2), default=8, show_default=True, help="Cells of the map along each side.")
 @click.option(
-    "--groups", type=click.IntRange(1), default=4, show_default=True, help="Groups of neurons in a photograph."
+    "--image", type=click.Path(), help="One photograph: draw a picture of every position, and groups of neurons."
+)
+@click.option("--images", type=click.Path(), help="A folder: draw a map of the layer over all images in it.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=64, show_default=True, help="Optimization steps of each picture."
+)
+@click.option(
+    "--side", type=click.IntRange(2), default=8, show_default=True, help="Number of cells along each side of the map."
+)
+@click.option(
+    "--groups",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Number of groups of neurons in a photograph.",
 )
 @click.option("--layout", default="tsne", show_default=True, help="tsne, or umap (an extra).")
 @click.pass_context
-def atlas(context, layer, image, images, steps, side, groups, layout, **rest):
-    """Lay out what a layer holds: over one photograph, or over many images.  [default: photographs of the installed packages]"""
+def atlas(context, layer, image, images, steps, side, groups, layout, **shared_options):
+    """Draw what a layer represents, over one photograph or over many images.
+
+    Without --image and --images, the images are photographs of the installed packages.
+    """
     if image and images:
-        raise click.UsageError("An atlas is of one --image or of a folder of --images. Received: both.")
-    asked = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
-    given = {"folder": images, "most": MANY} if images else {}
-    _run(context, "atlas", rest, {"atlas": [asked], "images": given})
+        raise click.UsageError("Give either --image or --images. Received: both.")
+    atlas_table = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
+    _run(context, "atlas", shared_options, {"atlas": [atlas_table], "images": _folder_table(images)})
 
 
-judging = compose_options(
+verdict_options = compose_options(
     click.option(
         "--fail-on",
         type=click.Choice(["fail", "inconclusive"]),
-        help="Exit with 1 if a method (not a control) comes out so, or worse; what does not apply is passed over.",
+        help="Exit with 1 if a method, controls apart, has this outcome or a worse one. NOT APPLICABLE is passed over.",
     ),
-    click.option("--baseline", metavar="RUN", help="An earlier run: say which verdicts are other than there."),
+    click.option("--baseline", metavar="RUN", help="An earlier run: list the verdicts that changed since."),
 )
 
 
@@ -280,58 +313,63 @@ judging = compose_options(
 @click.option(
     "--images",
     type=click.Path(),
-    help="Folder of photographs; subfolders are labels.  [default: those of the installed packages]",
+    help="Folder of photographs, with a subfolder for each label.  [default: photographs of the installed packages]",
 )
-@click.option("--world", help="A world with planted truth (`lab list worlds`) instead of a model and images.")
+@click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
 @click.option(
-    "--replicates", type=click.IntRange(1), help="Networks to train in a world, from as many seeds.  [default: 4]"
+    "--replicates",
+    type=click.IntRange(1),
+    help="Number of networks to train in a world, from different seeds.  [default: 4]",
 )
 @click.option(
     "--permuted-label-networks",
     type=click.IntRange(0),
-    help="Networks to train on permuted labels.  [default: as many as replicates for the check labels]",
+    help="Number of networks to train on permuted labels.  [default: as --replicates for the check labels, or 0]",
 )
-@click.option("--samples", type=click.IntRange(8), help="Samples of a world to explain.  [default: 48]")
+@click.option("--samples", type=click.IntRange(8), help="Number of samples of a world to explain.  [default: 48]")
 @click.option(
     "--method",
     default="gradient,gradcam",
     show_default=True,
-    help="Names, all, or module:function, separated by commas.",
+    help="Names of `lab list methods`, all, or module:function, separated by commas.",
 )
 @click.option(
     "--subject",
     type=click.Choice(["maps", "features"]),
     default="maps",
     show_default=True,
-    help="What is checked: maps of methods, or pictures of units (--layer, --units).",
+    help="Check maps of methods, or pictures of units (--layer, --units).",
 )
 @click.option(
     "--check",
     "check_names",
-    help="Names of `lab list checks`, separated by commas, or all (but retraining, which trains 28 networks a method).  [default: parameters; for features all]",
+    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method.  [default: parameters; for features all]",
 )
-@picturing
+@picture_options
 @click.option(
-    "--fooled", is_flag=True, help="For features: also check a network built to fool them, which must be flagged."
+    "--fooled", is_flag=True, help="For features: also check a network that was built to fool them. It must be flagged."
 )
 @click.option(
-    "--detector", help="With --fooled: the layer that tells natural from synthetic.  [default: a third of the way]"
+    "--detector",
+    help="With --fooled: layer that tells natural from synthetic images.  [default: a third of the way to --layer]",
 )
 @click.option(
     "--others",
     metavar="MODELS",
-    help="For features of logits: other networks to show the pictures to, separated by commas.",
+    help="For features of logits: names of other networks that are shown the pictures, separated by commas.",
 )
 @click.option(
     "--mode",
     type=click.Choice(["full", "top_down", "bottom_up", "independent"]),
-    help="For parameters: all weights at once, or block by block.  [default: full]",
+    help="For parameters: randomize all weights at once, or block by block.  [default: full]",
 )
 @click.option(
-    "--seeds", type=click.IntRange(2), help="For parameters: random networks.  [default: as many as replicates, or 3]"
+    "--seeds",
+    type=click.IntRange(2),
+    help="For parameters: number of random networks.  [default: as --replicates, or 3]",
 )
-@asking
-@judging
+@target_options
+@verdict_options
 @click.pass_context
 def check(
     context,
@@ -351,57 +389,65 @@ def check(
     levels,
     fail_on,
     baseline,
-    **rest,
+    **shared_options,
 ):
-    """Check methods: do their maps respond to weights, labels and classes, find planted truth, stay where they must?
+    """Check whether maps respond to weights, labels and classes, find planted truth, and stay where they must.
 
-    With --subject features: do pictures of units show what the units do on natural images?
+    With --subject features: check whether pictures of units show what the units do on natural images.
 
-    A verdict says what was seen on this network and these images, and what cannot be concluded.
+    A verdict says what was measured on this network and these images, and what cannot be concluded.
     """
-    picture = {name: rest.pop(name) for name in OF_PICTURES}
+    picture_settings = {name: shared_options.pop(name) for name in PICTURE_OPTIONS}
     if subject == "features":
-        _refuse(context, OF_MAPS, "is of maps. Received: --subject features.")
-        _run(context, "features", rest, _feature_tables(picture, check_names, images), fail_on, baseline)
+        _refuse(context, MAP_OPTIONS, "is an option of --subject maps. Received: --subject features.")
+        tables = _feature_tables(picture_settings, check_names, images)
+        _run(context, "features", shared_options, tables, fail_on, baseline)
         return
-    _refuse(context, OF_PICTURES, "is of pictures: add --subject features. Received: --subject maps.")
-    check_names = check_names or "parameters"
-    given = {"mode": mode, "seeds": seeds}
+    _refuse(context, PICTURE_OPTIONS, "is an option of pictures: add --subject features. Received: --subject maps.")
     with plain_errors():
-        asked = {"methods": _methods(method), "target": target, "output": output, "region": region}
-        tables = {"check": [{"check": name, **asked, **_known(name, given)} for name in _checks(check_names)]}
+        question = {"methods": _method_names(method), "target": target, "output": output, "region": region}
+        names, settings = _check_names(check_names or "parameters"), {"mode": mode, "seeds": seeds}
+        tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
+    world_settings = {"replicates": replicates, "permuted_label_networks": permuted_label_networks, "images": samples}
+    tables |= _subject_tables(context, world, world_settings, names, images, levels)
+    _run(context, "check", shared_options, tables, fail_on, baseline)
+
+
+def _subject_tables(context, world, settings, check_names, images, levels):
+    """A recipe's table of a world, or of images. Raises UsageError for options of the other one."""
     if world:
         _refuse_model(context)
-        permuted = (
-            (replicates or 4)
-            if permuted_label_networks is None and any(each["check"] == "labels" for each in tables["check"])
-            else permuted_label_networks
-        )
-        chosen = {"replicates": replicates, "permuted_label_networks": permuted, "images": samples}
-        tables["world"] = {"name": world, **{name: value for name, value in chosen.items() if value is not None}}
-    elif any(value is not None for value in (replicates, permuted_label_networks, samples)):
+        return {"world": _world_table(world, settings, check_names)}
+    if any(value is not None for value in settings.values()):
         raise click.UsageError(
-            "--replicates, --permuted-label-networks and --samples are of a world. Received: no --world."
+            "--replicates, --permuted-label-networks and --samples are options of a world. Received: no --world."
         )
-    elif images or levels:
-        tables["images"] = {"folder": images, "levels": levels}
-    _run(context, "check", rest, tables, fail_on, baseline)
+    return {"images": {"folder": images, "levels": levels}} if images or levels else {}
 
 
-def _feature_tables(picture, names, images):
+def _world_table(name, settings, check_names):
+    """A recipe's table of a world. The check labels needs as many networks on permuted labels as replicates."""
+    if settings["permuted_label_networks"] is None and "labels" in check_names:
+        settings = {**settings, "permuted_label_networks": settings["replicates"] or 4}
+    return {"name": name, **{key: value for key, value in settings.items() if value is not None}}
+
+
+def _feature_tables(settings, check_names, images):
     """The tables of a recipe that checks pictures of units."""
-    if not picture["layer"]:
-        raise click.UsageError("Features are units of a layer. Received: no --layer.")
-    chosen = {name: picture[name] for name in ("parameterization", "transforms", "fooled", "detector")}
-    chosen |= {"steps": picture["steps"]} if picture["steps"] else {}
-    chosen |= {"others": [each.strip() for each in picture["others"].split(",")]} if picture["others"] else {}
-    chosen |= {"checks": [each.strip() for each in names.split(",")]} if names and names != "all" else {}
-    chosen |= _units(picture["layer"], picture["units"], "0-7")
-    return {"features": [chosen], "images": {"folder": images, "most": MANY} if images else {}}
+    if not settings["layer"]:
+        raise click.UsageError("Features are units of a layer: add --layer. Received: no --layer.")
+    features = {name: settings[name] for name in ("parameterization", "transforms", "fooled", "detector")}
+    features |= {"steps": settings["steps"]} if settings["steps"] else {}
+    if settings["others"]:
+        features["others"] = [name.strip() for name in settings["others"].split(",")]
+    if check_names and check_names != "all":
+        features["checks"] = [name.strip() for name in check_names.split(",")]
+    features |= _units_table(settings["layer"], settings["units"], "0-7")
+    return {"features": [features], "images": _folder_table(images)}
 
 
-# Options of `lab check` that belong to one subject alone: pictures of units are no maps.
-OF_MAPS = (
+# Options of `lab check` that belong to one subject alone, maps or pictures.
+MAP_OPTIONS = (
     "world",
     "replicates",
     "permuted_label_networks",
@@ -414,64 +460,70 @@ OF_MAPS = (
     "region",
     "baseline",
 )
-OF_PICTURES = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
+PICTURE_OPTIONS = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
 
 
-def _refuse(context, names, words):
+def _refuse(context, names, rule):
+    """Raise UsageError where one of some options was typed; the rule completes the sentence after its name."""
     for name in names:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} {words}")
+            raise click.UsageError(f"--{name.replace('_', '-')} {rule}")
 
 
 @main.command()
 @click.argument("first", metavar="RUN", type=click.Path())
 @click.argument("second", metavar="RUN", type=click.Path())
-@click.option("--out", type=click.Path(), help="The page to write.  [default: compare.html in the second run's folder]")
+@click.option(
+    "--out", type=click.Path(), help="Path of the page.  [default: compare.html in the folder of the second run]"
+)
 def compare(first, second, out):
-    """Set two RUNs side by side, two networks or two checkpoints of one: which units and which maps changed."""
-    from recipes.report.comparison import written
+    """Compare two RUNs, of two networks or of two checkpoints, by their units and their maps."""
+    from recipes.report.comparison import write_comparison
 
-    with plain_errors(), full_disk():
-        folders = [_report(pathlib.Path(each)).parent for each in (first, second)]
-        click.echo(written(*folders, pathlib.Path(out) if out else folders[1] / "compare.html"))
+    with plain_errors(), report_full_disk():
+        folders = [_find_report(pathlib.Path(run_folder)).parent for run_folder in (first, second)]
+        click.echo(write_comparison(*folders, pathlib.Path(out) if out else folders[1] / "compare.html"))
 
 
 @main.command()
-@click.argument("recipe")
+@click.argument("source", metavar="RECIPE")
 @run_options
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a value of the recipe: --set gallery.0.steps=64. May be repeated.",
+    help="Change a value of the recipe, such as gallery.0.steps=64. May be repeated.",
 )
 @click.option(
-    "--allow-code", is_flag=True, help="Let the recipe name models and methods that run Python code of their own."
+    "--allow-code", is_flag=True, help="Allow models and methods of the recipe to run Python code of their own."
 )
-@judging
+@verdict_options
 @click.pass_context
-def run(context, recipe, settings, allow_code, fail_on, baseline, seed, **rest):
-    """Run a RECIPE: the name of one that ships (`lab list recipes`), or a TOML file (`lab init`)."""
+def run(context, source, settings, allow_code, fail_on, baseline, seed, **shared_options):
+    """Run a RECIPE: a name of `lab list recipes`, or a TOML file as `lab init` writes it."""
     from recipes import schema
 
     if context.get_parameter_source("seed") == click.core.ParameterSource.COMMANDLINE:
         settings = (*settings, f"seed={seed}")
     with plain_errors():
-        read = schema.read(recipe, settings)
-        code = [*(name for name in schema.method_names(read) if ":" in name), *read.model.modules]
+        recipe = schema.read(source, settings)
+        code = [*(name for name in schema.method_names(recipe) if ":" in name), *recipe.model.modules]
         if code and not allow_code:
-            raise Refused(f"A recipe that names code runs it: add --allow-code if you trust it. Received: {code[0]!r}.")
-    _carry_out(context, read, rest, allow_code, fail_on, baseline)
+            raise Refused(f"This recipe runs code: add --allow-code if you trust it. Received: {code[0]!r}.")
+    _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline)
 
 
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path())
-@click.option("--print", "print_only", is_flag=True, help="Only print the path.")
+@click.option("--print", "print_only", is_flag=True, help="Print the path and open nothing.")
 def show(run_folder, print_only):
-    """Open the report of a RUN: its folder, its digest or the beginning of it, or a recipe's name for the latest."""
+    """Open the report of a RUN.
+
+    A RUN is a folder, a digest or the beginning of one, or the name of a recipe for its latest run.
+    """
     with plain_errors():
-        report = _report(pathlib.Path(run_folder))
+        report = _find_report(pathlib.Path(run_folder))
     click.echo(report)
     if not print_only and sys.stdout.isatty():
         click.launch(str(report))
@@ -480,7 +532,7 @@ def show(run_folder, print_only):
 @main.command()
 @click.pass_context
 def doctor(context):
-    """Say what the lab finds here: versions, devices, memory, artifacts, and whether each part can be used."""
+    """List versions, devices, memory and artifacts, and whether each part of the lab can be used here."""
     from recipes.doctor import findings
 
     rows = findings()
@@ -492,230 +544,220 @@ def doctor(context):
 @main.command()
 @click.argument("path", type=click.Path())
 def init(path):
-    """Write a commented RECIPE.toml to start from; never over a file that exists."""
+    """Write a commented RECIPE.toml to start from. An existing file is never overwritten."""
     from recipes import schema
 
-    target = pathlib.Path(path)
+    file = pathlib.Path(path)
     with plain_errors():
-        if target.suffix != ".toml":
+        if file.suffix != ".toml":
             raise Refused(f"A recipe is a .toml file. Received: {path!r}.")
-        if target.exists():
-            raise Refused(f"init writes new files only. Received: {path!r}, which exists.")
+        if file.exists():
+            raise Refused(f"init only writes new files. Received: {path!r}, which exists.")
+        template = (schema.HERE / "report" / "start.toml.txt").read_text(encoding="utf-8")
         try:
-            target.write_text(
-                (schema.HERE / "report" / "start.toml.txt")
-                .read_text(encoding="utf-8")
-                .replace("NAME", _slug(target.stem)),
-                encoding="utf-8",
-            )
+            file.write_text(template.replace("NAME", _recipe_name(file.stem)), encoding="utf-8")
         except OSError as error:
-            raise Refused(
-                f"A recipe is written to a folder that can be written. Received: {path!r}: {error.strerror}."
-            ) from error
-    click.echo(target)
+            raise Refused(f"The folder of a recipe must be writable. Received: {path!r}: {error.strerror}.") from error
+    click.echo(file)
 
 
 # What the commands share --------------------------------------------------------------------------------------------------
 
 
-def _run(context, name, rest, tables, fail_on=None, baseline=None):
-    """Build a recipe from a command's words and carry it out."""
+def _run(context, name, shared_options, tables, fail_on=None, baseline=None):
+    """Build a recipe from a command's options and carry it out."""
     from recipes import schema
 
     model = {
-        "source": rest["source"],
-        "weights": rest["weights"],
-        "classes": rest["classes"],
-        "size": rest["model_size"],
-        "modules": list(rest["modules"]),
+        "source": shared_options["source"],
+        "weights": shared_options["weights"],
+        "classes": shared_options["classes"],
+        "size": shared_options["model_size"],
+        "modules": list(shared_options["modules"]),
     }
-    if rest["input_range"]:
-        model["input_range"] = list(rest["input_range"])
+    if shared_options["input_range"]:
+        model["input_range"] = list(shared_options["input_range"])
     with plain_errors():
-        named = {} if "world" in tables else {"model": model}
-        built = schema.recipe({"name": name, "seed": rest["seed"], **named, **tables})
-    _carry_out(context, built, rest, rest["allow_code"], fail_on, baseline)
+        model_table = {} if "world" in tables else {"model": model}
+        recipe = schema.recipe({"name": name, "seed": shared_options["seed"], **model_table, **tables})
+    _carry_out(context, recipe, shared_options, shared_options["allow_code"], fail_on, baseline)
 
 
-def _carry_out(context, recipe, rest, allow_code, fail_on, baseline=None):
-    from recipes.changes import changes, verdicts
+def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=None):
+    from recipes.changes import changes, load_families
     from recipes.progress import Progress
 
     with plain_errors():
-        _refuse_idle(recipe, fail_on)
-        before = None if baseline is None else verdicts(_report(pathlib.Path(baseline)))
+        _refuse_idle_gate(recipe, fail_on)
+        before = None if baseline is None else load_families(_find_report(pathlib.Path(baseline)))
 
-    with plain_errors(), full_disk(), own_output():
+    with plain_errors(), report_full_disk(), redirect_output():
         from recipes.runs import carry_out
 
         if context.obj["deterministic"]:
             from lab.environment import tf
 
             tf.config.experimental.enable_op_determinism()
-        done = carry_out(
-            recipe,
-            rest["out"],
-            Progress(quiet=rest["quiet"] or rest["as_json"]),
-            fresh=not rest["resume"],
-            allow_code=allow_code,
-        )
-    _print_result(done, rest["as_json"], None if before is None else changes(before, done.verdicts))
-    if done.failed:
-        raise Failed(f"{len(done.failed)} of the jobs failed: {done.failed[0][0]}: {done.failed[0][1]}")
-    _gate(done, fail_on)
+        progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
+        fresh = not shared_options["resume"]
+        result = carry_out(recipe, shared_options["out"], progress, fresh=fresh, allow_code=allow_code)
+    changed = None if before is None else changes(before, result.families)
+    (_print_json if shared_options["as_json"] else _print_lines)(result, changed)
+    if result.failed:
+        raise Failed(f"{len(result.failed)} of the jobs failed: {result.failed[0][0]}: {result.failed[0][1]}")
+    _gate(result, fail_on)
 
 
-def _print_result(done, as_json, changed):
-    cards = [(family, each) for family, judged in done.verdicts.items() for each in judged["verdicts"]]
-    if as_json:
-        verdicts = [
-            {
-                "family": family,
-                "method": each["method"],
-                "outcome": each["outcome"],
-                "finding": each["finding"],
-                "sentence": each["sentence"],
-            }
-            for family, each in cards
-        ]
-        told = {
-            "run": str(done.path),
-            "report": str(done.report),
-            "failed": list(done.failed),
-            "verdicts": verdicts,
-            "flags": list(done.flags),
-            "maps": list(done.told),
-        }
-        click.echo(json.dumps(told if changed is None else {**told, "changed": changed}, indent=1))
-        return
-    for line in done.told:
-        click.echo(line)
-    for line in done.flags:
-        click.echo(f"{line['network']}  {line['check']:<14} {line['word']:<13} {line['why']}")
-    for family, each in cards:
-        click.echo(f"{family}  {each['method']:<22} {each['outcome']:<13} {each['sentence']}")
+def _verdict_rows(families):
+    """Every verdict with the name of its family: list of (str, dict)."""
+    return [(name, verdict) for name, family in families.items() for verdict in family["verdicts"]]
+
+
+def _print_json(result, changed):
+    keys = ("method", "outcome", "finding", "sentence")
+    rows = _verdict_rows(result.families)
+    report = {
+        "run": str(result.path),
+        "report": str(result.report),
+        "failed": list(result.failed),
+        "verdicts": [{"family": family, **{key: verdict[key] for key in keys}} for family, verdict in rows],
+        "flags": list(result.flags),
+        "maps": list(result.messages),
+    }
+    click.echo(json.dumps(report if changed is None else {**report, "changed": changed}, indent=1))
+
+
+def _print_lines(result, changed):
+    for message in result.messages:
+        click.echo(message)
+    for flag in result.flags:
+        click.echo(f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}")
+    for family, verdict in _verdict_rows(result.families):
+        click.echo(f"{family}  {verdict['method']:<22} {verdict['outcome']:<13} {verdict['sentence']}")
     if changed is not None:
         click.echo("\n".join(["changed since the baseline:", *(changed or ["nothing"])]))
-    click.echo(done.report)
+    click.echo(result.report)
 
 
-def _gate(done, fail_on):
-    """Exit 1 where a judged method, controls apart, fell short; and where a control shows that the check itself is broken."""
+def _gate(result, fail_on):
+    """Exit with 1 where a method, controls apart, fell short, or where a control shows that the check is broken."""
     if not fail_on:
         return
-    flagged = [line for line in done.flags if line["word"] == "FLAGGED" and not line["fooled"]]
+    flagged = [flag for flag in result.flags if flag["word"] == "FLAGGED" and not flag["fooled"]]
     if flagged:
         raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
-    _gate_unmeasured(done.flags, fail_on)
+    _gate_unmeasured(result.flags, fail_on)
     bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
-    for family, judged in done.verdicts.items():
-        controls = {each["control"]: each["held"] for each in judged["controls"]}
-        broken = [name for name, held in controls.items() if not held]
+    for name, family in result.families.items():
+        broken = [control["control"] for control in family["controls"] if not control["held"]]
         short = [
-            each["method"]
-            for each in judged["verdicts"]
-            if each["method"] not in judged["blind"] and each["outcome"] in bad and each["finding"] != "NOT APPLICABLE"
+            verdict["method"]
+            for verdict in family["verdicts"]
+            if verdict["method"] not in family["blind"]
+            and verdict["outcome"] in bad
+            and verdict["finding"] != "NOT APPLICABLE"
         ]
-        if broken or short:
-            raise Gated(
-                f"{family}: {'the check is broken, control ' + broken[0] if broken else ', '.join(short) + ' fell short of --fail-on ' + fail_on}"
-            )
-    unjudged = _never_judged(done.verdicts)
+        if broken:
+            raise Gated(f"{name}: the check is broken, control {broken[0]}")
+        if short:
+            raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
+    unjudged = _unjudged_methods(result.families)
     if unjudged:
-        raise Gated(f"{', '.join(unjudged)}: no check applied or all were refused, so that nothing was learned of it")
+        raise Gated(f"{', '.join(unjudged)}: no check applied, or all were refused, so that nothing was learned")
 
 
-# Checks of pictures that any units of a layer can be asked about.
-OF_ANY_UNITS = ("path", "predictivity", "stability", "prior")
+# Checks of pictures that apply to all units of a layer.
+CHECKS_OF_ANY_UNIT = ("path", "predictivity", "stability", "prior")
 
 
 def _gate_unmeasured(flags, fail_on):
     """Raise Gated where the path does not flag the network built to fool it, and where pictures were not measured."""
-    for line in flags:
-        if line["fooled"] and line["check"] == "path" and line["word"] != "FLAGGED":
+    for flag in flags:
+        if flag["fooled"] and flag["check"] == "path" and flag["word"] != "FLAGGED":
             broken = "the check is broken, the network built to fool it is NOT FLAGGED"
-            unmeasured = f"NOT MEASURED on the network built to fool it: {line['why']}"
-            raise Gated(f"path: {broken if line['word'] == 'NOT FLAGGED' else unmeasured}")
-    pictured = [line for line in flags if not line["fooled"] and line["check"] != "recovery"]
-    if pictured and not any(line["word"] in ("FLAGGED", "NOT FLAGGED") for line in pictured):
-        raise Gated(f"{', '.join(line['check'] for line in pictured)}: no check of pictures decided anything")
-    for line in pictured if fail_on == "inconclusive" else ():
-        if line["word"] == "NOT MEASURED" and line["check"] in OF_ANY_UNITS:
-            raise Gated(f"{line['check']}: NOT MEASURED: {line['why']}")
+            unmeasured = f"NOT MEASURED on the network built to fool it: {flag['why']}"
+            raise Gated(f"path: {broken if flag['word'] == 'NOT FLAGGED' else unmeasured}")
+    picture_flags = [flag for flag in flags if not flag["fooled"] and flag["check"] != "recovery"]
+    if picture_flags and not any(flag["word"] in ("FLAGGED", "NOT FLAGGED") for flag in picture_flags):
+        raise Gated(f"{', '.join(flag['check'] for flag in picture_flags)}: no check of pictures decided anything")
+    for flag in picture_flags if fail_on == "inconclusive" else ():
+        if flag["word"] == "NOT MEASURED" and flag["check"] in CHECKS_OF_ANY_UNIT:
+            raise Gated(f"{flag['check']}: NOT MEASURED: {flag['why']}")
 
 
-def _never_judged(families):
-    """Methods, controls apart, that no check applied to or that refused every one: no verdict on them may pass for a good one."""
-    rows = [
+def _unjudged_methods(families):
+    """Methods, controls apart, without any verdict: no check applied, or the method refused. They may not pass a gate."""
+    findings = [
         (verdict["method"], verdict["finding"])
         for family in families.values()
         for verdict in family["verdicts"]
         if verdict["method"] not in family["blind"]
     ]
-    return sorted({method for method, _ in rows} - {method for method, found in rows if found != "NOT APPLICABLE"})
+    judged = {method for method, finding in findings if finding != "NOT APPLICABLE"}
+    return sorted({method for method, _ in findings} - judged)
 
 
-def _refuse_idle(recipe, fail_on):
+def _refuse_idle_gate(recipe, fail_on):
     """Raise Refused for a gate that nothing could fail."""
     from recipes.jobs import is_judged
 
-    if fail_on and not recipe.features and not any(is_judged(each.check) for each in recipe.check):
-        asked = ", ".join(each.check for each in recipe.check) or "no check"
-        raise Refused(f"--fail-on is of what is judged. Received: {asked}, of which there is no verdict.")
+    if fail_on and not recipe.features and not any(is_judged(check.check) for check in recipe.check):
+        names = ", ".join(check.check for check in recipe.check) or "no check"
+        raise Refused(f"--fail-on needs a check with verdicts. Received: {names}, of which there is no verdict.")
 
 
-def _methods(text):
-    """The methods of a --method option; "all" is every method but controls, and wrappers, which need a method of their own."""
+def _method_names(text):
+    """Names in a --method option. "all" is every method except controls, and except wrappers, which need a method."""
     if text != "all":
-        names = [name.strip() for name in text.split(",") if name.strip()]
+        names = _split(text)
         if not names:
-            raise Refused(f"--method names at least one method. Received: {text!r}; `lab list methods` says which.")
+            raise Refused(f"--method names at least one method. Received: {text!r}; see `lab list methods`.")
         return names
     from lab.attribution import explainers
 
-    passed_by = {*explainers.names(control=True), *explainers.names(wrapper=True)}
-    return [name for name in explainers if name not in passed_by]
+    excluded = {*explainers.names(control=True), *explainers.names(wrapper=True)}
+    return [name for name in explainers if name not in excluded]
 
 
-def _options(settings):
-    """Options of methods, "method.name=value" each, as a recipe has them: dict of method to dict."""
+def _parse_method_options(texts):
+    """Texts "method.name=value" as the options of a recipe: dict of method to dict of name to value."""
     from recipes import schema
 
-    found = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
         method, dot, name = key.rpartition(".")
         if not (equals and dot and method and name):
-            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {setting!r}.")
-        found.setdefault(method, {})[name] = schema.value(value)
-    return found
+            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {text!r}.")
+        options.setdefault(method, {})[name] = schema.parse_value(value)
+    return options
 
 
-def _checks(text):
-    """The checks of a --check option; "all" is every one but retraining."""
+def _check_names(text):
+    """Names in a --check option. "all" is every check except retraining."""
     from sanity.checks import checks
 
     if text == "all":
         return [name for name in checks if name != "retraining"]
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _split(text)
     if not names:
-        raise Refused(f"--check names at least one check. Received: {text!r}; `lab list checks` says which.")
+        raise Refused(f"--check names at least one check. Received: {text!r}; see `lab list checks`.")
     for name in names:
         checks.get(name)
     return names
 
 
-def _known(check, given):
-    """Those of the given settings that a check knows."""
+def _known_settings(check, settings):
+    """Those of some settings that a check has, and that were typed: dict."""
     from lab.registry import options
     from sanity.checks import checks
 
     known = options(checks.get(check))
-    return {name: value for name, value in given.items() if value is not None and name in known}
+    return {name: value for name, value in settings.items() if value is not None and name in known}
 
 
 def _refuse_model(context):
-    """A world brings its own networks and samples."""
+    """Raise UsageError where an option of a model or of images is typed beside a world, which has its own."""
     typed = click.core.ParameterSource.COMMANDLINE
     for name in ("source", "images", "weights", "input_range", "classes", "model_size"):
         if context.get_parameter_source(name) == typed:
@@ -723,29 +765,31 @@ def _refuse_model(context):
             raise click.UsageError(f"A world brings its own networks and samples. Received: --world and {option}.")
 
 
-def _listing(what, model):
+def _list_names(kind, model):
     from recipes import catalogue
 
-    if what == "layers":
+    if kind == "layers":
         return catalogue.layers(model)
-    return getattr(catalogue, what)()
+    return getattr(catalogue, kind)()
 
 
-def _report(run):
-    """The index.html of a run given by folder, digest or recipe name."""
-    if (run / "index.html").is_file():
-        return run / "index.html"
-    reports = sorted(pathlib.Path("artifacts").glob("*/*/index.html"), key=lambda each: each.stat().st_mtime)
-    found = [each for each in reports if each.parent.name.startswith(str(run)) or each.parent.parent.name == str(run)]
-    if not found:
+def _find_report(run_folder):
+    """The index.html of a run, by folder, digest or recipe name: Path."""
+    if (run_folder / "index.html").is_file():
+        return run_folder / "index.html"
+    reports = sorted(pathlib.Path("artifacts").glob("*/*/index.html"), key=lambda report: report.stat().st_mtime)
+    names = [(report.parent.name, report.parent.parent.name) for report in reports]
+    word = str(run_folder)
+    matches = [report for report, (digest, recipe) in zip(reports, names) if digest.startswith(word) or recipe == word]
+    if not matches:
         from lab.registry import nearest
 
-        names = sorted({name for each in reports for name in (each.parent.name, each.parent.parent.name)})
+        known = sorted({name for pair in names for name in pair})
         raise Refused(
-            f"A run is a folder with a report, a digest, or a recipe's name. Received: {str(run)!r}. {nearest(run, names)}"
+            f"A run is a folder with a report, a digest, or a recipe's name. Received: {word!r}. {nearest(word, known)}"
         )
-    return found[-1]
+    return matches[-1]
 
 
-def _slug(text):
-    return "".join(each if each.isalnum() or each in "-_" else "-" for each in text).strip("-_") or "my-recipe"
+def _recipe_name(text):
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in text).strip("-_") or "my-recipe"

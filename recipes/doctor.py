@@ -1,4 +1,4 @@
-"""Doctor: what of the lab can be used here, and what is in the way."""
+"""Doctor: which parts of the lab can be used on this machine, and what is missing."""
 
 import importlib.metadata
 import os
@@ -34,7 +34,14 @@ OPTIONAL = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One row: a name, its state ("ok" or "missing"), words, and whether the lab can do without."""
+    """One row of the doctor's table.
+
+    Args:
+        name: of a package or a part.
+        state: "ok" or "missing".
+        words: version, or how to install it.
+        optional: whether the lab works without it.
+    """
 
     name: str
     state: str
@@ -43,7 +50,7 @@ class Finding:
 
 
 def findings():
-    """Everything that is looked at: list of `Finding`."""
+    """All rows of the doctor's table: list of `Finding`."""
     return [
         *(_package(name) for name in PACKAGES),
         *(_package(name, use) for name, use in OPTIONAL.items()),
@@ -66,18 +73,15 @@ def _machine():
     except ImportError as error:
         return [Finding("TensorFlow", "missing", str(error))]
     devices = ", ".join(
-        f"{each.device_type} {each.name.rsplit(':', 1)[-1]}" for each in tf.config.list_physical_devices()
+        f"{device.device_type} {device.name.rsplit(':', 1)[-1]}" for device in tf.config.list_physical_devices()
     )
-    pages = (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30) if hasattr(os, "sysconf") else float("nan")
-    )
+    memory = float("nan")
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
-        Finding(
-            "devices",
-            "ok",
-            f"{devices}; {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores",
-        ),
-        Finding("memory", "ok", f"{pages:.1f} GiB; the lab's chunks take 2 GiB unless model.memory_gib says otherwise"),
+        Finding("devices", "ok", f"{devices}; {cores} cores"),
+        Finding("memory", "ok", f"{memory:.1f} GiB; the lab uses 2 GiB at a time, or model.memory_gib of a recipe"),
     ]
 
 
@@ -85,7 +89,7 @@ def _artifacts():
     folder = pathlib.Path("artifacts")
     if not folder.is_dir():
         return Finding("artifacts", "ok", "none yet")
-    size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Finding(
         "artifacts",
         "ok",
@@ -94,9 +98,9 @@ def _artifacts():
 
 
 def _tools():
-    browser = next((each for each in ("chromium", "chromium-browser", "google-chrome") if shutil.which(each)), None)
+    browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
     return [
         Finding(
-            "browser", "ok" if browser else "missing", browser or "chromium: only the report's own test needs it", True
+            "browser", "ok" if browser else "missing", browser or "chromium: only the test of the report needs it", True
         )
     ]

@@ -1,7 +1,7 @@
-"""Errors: what goes wrong, told on the command line in one line, with the exit code that says what kind it was.
+"""Errors: every failure is one line on the error stream, with an exit code that tells its kind.
 
-0 done; 1 a written verdict fell short of the gate that was asked for; 2 bad input, nothing written; 3 a job or the lab itself
-failed, what was finished is kept; 130 and 143 stopped by Ctrl-C and by SIGTERM.
+0: done. 1: a verdict fell short of the gate. 2: bad input, nothing was written. 3: a job or the lab itself failed, and
+finished jobs are kept. 130 and 143: stopped by Ctrl-C and by SIGTERM.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from lab.refusal import Refused, describe
 from recipes import signals
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
-# Options by their former names, for one release.
+# Former names of options, which work for one release.
 FORMER_OPTIONS = {"--twins": "--replicates", "--misled": "--permuted-label-networks"}
 
 
@@ -29,43 +29,44 @@ class Failed(click.ClickException):
 
 
 class Gated(click.ClickException):
-    """A verdict fell short of the gate that was asked for."""
+    """A verdict fell short of the gate."""
 
     exit_code = 1
 
 
 class Group(click.Group):
-    """Commands whose every end has its own words and exit code: an interruption, and what nobody expected."""
+    """Commands that end in one line and an exit code, also when they are interrupted or meet an unexpected error."""
 
     def parse_args(self, context, args):
-        """Read the command's words, options by their former names among them."""
-        return super().parse_args(context, [_renamed(word) for word in args])
+        """Read the command's words. Options by their former names are accepted with a warning."""
+        return super().parse_args(context, [_current_option(word) for word in args])
 
     def invoke(self, context):
         """Run the command that was named."""
-        with signals.heard(), _plain_warnings():
+        with signals.handle_signals(), _plain_warnings():
             try:
                 return super().invoke(context)
             except KeyboardInterrupt as error:
-                _stop(
+                state = (
                     f": {error}. Give the same command again to go on"
                     if str(error)
                     else ", before anything was written"
                 )
+                _stop(state)
             except (click.ClickException, click.exceptions.Exit, click.Abort):
                 raise
             except Exception as error:
-                if signals.arrived():
-                    _stop("; what was finished is kept")
-                # Exit code 1 belongs to verdicts: whatever nobody has thought of ends with 3, in one line.
+                if signals.last_signal():
+                    _stop("; finished jobs are kept")
+                # Exit code 1 belongs to verdicts: an unexpected error ends with 3, in one line.
                 if os.environ.get("LAB_TRACEBACK"):
                     traceback.print_exc()
                 raise Failed(
-                    f"The lab itself failed: {describe(error)}. What was finished is kept; LAB_TRACEBACK=1 shows where."
+                    f"The lab itself failed: {describe(error)}. Finished jobs are kept; LAB_TRACEBACK=1 prints the traceback."
                 ) from error
 
 
-def _renamed(word):
+def _current_option(word):
     name, equals, value = word.partition("=")
     if name not in FORMER_OPTIONS:
         return word
@@ -73,14 +74,14 @@ def _renamed(word):
     return FORMER_OPTIONS[name] + equals + value
 
 
-def _stop(kept):
-    click.echo(f"Stopped{kept}.", err=True)
-    sys.exit(STOPPED[signals.arrived() or signal.SIGINT])
+def _stop(state):
+    click.echo(f"Stopped{state}.", err=True)
+    sys.exit(STOPPED[signals.last_signal() or signal.SIGINT])
 
 
 @contextlib.contextmanager
 def _plain_warnings():
-    """While open, a warning of the lab's is one line on the error stream, without the place in the code that nobody asked for."""
+    """While open, a warning is one line on the error stream, without its place in the code."""
 
     def show(message, category, filename, lineno, file=None, line=None):
         click.echo(f"Warning: {as_options(' '.join(str(message).split()))}", err=True)
@@ -94,7 +95,7 @@ def _plain_warnings():
 
 @contextlib.contextmanager
 def plain_errors():
-    """What the lab refuses as one line and exit code 2, in the words of the command."""
+    """Turn what the lab refuses into one line and exit code 2, in the words of the command."""
     try:
         yield
     except Refused as error:
@@ -102,35 +103,35 @@ def plain_errors():
 
 
 @contextlib.contextmanager
-def own_output():
-    """While open, what methods, libraries and their processes write to standard output, past Python too, goes to the error stream."""
+def redirect_output():
+    """While open, standard output goes to the error stream: what methods, libraries and their processes print."""
     if sys.__stdout__ is None or sys.__stderr__ is None:
-        # The process was started without them, and their numbers may be those of other files.
+        # The process was started without them, and their file numbers may belong to other files.
         yield
         return
-    kept = os.dup(1)
+    standard_output = os.dup(1)
     try:
         sys.__stdout__.flush()
         os.dup2(2, 1)
         yield
     finally:
         sys.__stdout__.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
 
 
 @contextlib.contextmanager
-def full_disk():
-    """An OSError while a run writes, a full disk above all, as one line and exit code 3: what was finished stays."""
+def report_full_disk():
+    """Turn an OSError while a run writes, such as a full disk, into one line and exit code 3."""
     try:
         yield
     except OSError as error:
         raise Failed(
-            f"The run could not be written: {error}. What was finished is kept: run it again to go on."
+            f"The run could not be written: {error}. Finished jobs are kept: run it again to go on."
         ) from error
 
 
-# Arguments of Python by the options that say the same on the command line; None: there is none.
+# Arguments of Python functions, and the options of the command line in their place.
 _OPTIONS = {
     "input_range": "--input-range LOW HIGH",
     "classes": "--classes FILE",
@@ -147,7 +148,7 @@ _OPTIONS = {
 
 
 def as_options(text):
-    """An error's words as the command line has them: its options in the place of Python's arguments: str."""
+    """An error's text with options of the command line in the place of Python's arguments: str."""
     text = text.replace("--allow-code (allow_code=True)", "--allow-code").replace(
         " (modules= needs allow_code=True)", ""
     )

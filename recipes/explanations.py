@@ -14,7 +14,7 @@ from lab.explanation import explain
 from lab.maps import pooled
 from lab.refusal import Refused, describe
 from lab.registry import nearest
-from lab.registry import options as known
+from lab.registry import options as known_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
 from recipes.store import encode, pack
@@ -22,232 +22,259 @@ from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
 
 
-def jobs(chosen, session):
-    """Every job of an [explain] table, checked before anything runs: list of `Job`. Raises Refused for what does not exist."""
-    refuse_strangers(chosen)
+def list_jobs(table, session):
+    """List the jobs of an [explain] table, checked before anything runs.
+
+    Returns:
+        list of `Job`: photographs, maps of each method, agreement.
+
+    Raises:
+        Refused: for a layer, class, method or option that does not exist.
+    """
+    refuse_unknown_options(table)
     network, images = session.network, len(session.images)
-    session.subject(chosen.question)
-    for each in [chosen.layer] if isinstance(chosen.layer, str) else chosen.layer or []:
-        network.check_positions(each)
-    maps = [_maps(chosen, method, session, images) for method in chosen.methods]
+    session.subject(table.question)
+    for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
+        network.check_positions(layer)
+    map_jobs = [_map_job(table, method, session, images) for method in table.methods]
     return [
         Job("photographs", "photographs", {}),
-        *maps,
-        Job("agreement", "agreement", {}, tuple(job.key for job in maps), gathers=True),
+        *map_jobs,
+        Job("agreement", "agreement", {}, tuple(job.key for job in map_jobs), gathers=True),
     ]
 
 
-def refuse_strangers(table):
-    """Raise Refused for options of a method that there is not, a misspelt one above all; warn of one that is not asked."""
+def refuse_unknown_options(table):
+    """Refuse options of a method that does not exist, and warn of options of a method that is not used.
+
+    Args:
+        table: `schema.Explain` or `schema.Check`.
+    """
     for name in table.options:
         if name not in table.methods and name not in explainers:
             raise Refused(
-                f"Options are of a method that is asked. Received: options of {name!r}. {nearest(name, table.methods)}"
+                f"Options belong to a method of this run. Received: options of {name!r}. {nearest(name, table.methods)}"
             )
         if name not in table.methods:
-            warnings.warn(
-                f"the options of {name} are not used: it is not among the methods that are asked", stacklevel=2
-            )
+            warnings.warn(f"the options of {name} are not used: it is not among the methods of this run", stacklevel=2)
 
 
-def _maps(chosen, method, session, images):
-    function, options = session.method(method), dict(chosen.options.get(method, {}))
-    refuse_options(function, options)
-    if chosen.layer is not None and "layer" in known(function):
-        options.setdefault("layer", chosen.layer)
-    given = {"method": method, "question": chosen.question, "options": options}
-    draws = 2 if "seed" in known(function) else 1
-    return Job(
-        f"explain/{slug(method)}", "maps", given, passes=images * draws * passes(function, options, session.network)
-    )
+def _map_job(table, method, session, images):
+    explainer, options = session.method(method), dict(table.options.get(method, {}))
+    refuse_options(explainer, options)
+    if table.layer is not None and "layer" in known_options(explainer):
+        options.setdefault("layer", table.layer)
+    arguments = {"method": method, "question": table.question, "options": options}
+    draws = 2 if "seed" in known_options(explainer) else 1
+    cost = images * draws * passes(explainer, options, session.network)
+    return Job(f"explain/{slug(method)}", "maps", arguments, passes=cost)
 
 
 # Options that count how many gradients a method takes of each sample.
-COUNTS = ("samples", "steps", "n_steps", "num_samples", "x_steps")
+COUNT_OPTIONS = ("samples", "steps", "n_steps", "num_samples", "x_steps")
 
 
-def passes(function, options, network):
-    """About how many gradients a method takes of one sample: float."""
-    counted = next((options.get(name, known(function)[name]) for name in COUNTS if name in known(function)), 1)
-    if not isinstance(counted, (int, float)) or not np.isfinite(counted):
-        # The method itself will refuse it.
+def passes(explainer, options, network):
+    """Rough number of gradients that a method takes of one sample.
+
+    Args:
+        explainer: the method's function.
+        options: dict of its options.
+        network: `Network`, or None in a world before training.
+
+    Returns:
+        float.
+    """
+    settings = {**known_options(explainer), **options}
+    count = next((settings[name] for name in COUNT_OPTIONS if name in known_options(explainer)), 1)
+    if not isinstance(count, (int, float)) or not np.isfinite(count):
+        # The method itself will refuse this value.
         return 1
-    cost = explainers.tag(function, "cost")
-    return counted if cost is None else cost(network, {**known(function), **options})
+    cost = explainers.tag(explainer, "cost")
+    return count if cost is None else cost(network, settings)
 
 
 def show_photographs(session, *_):
-    """The photographs as the network saw them: uint8 [images, rows, columns, 3]."""
+    """Write the photographs as the network received them: uint8 [images, rows, columns, 3]."""
     network = session.network
-    seen = network.deprocess(_leaves(network, session.subject(session.recipe.explain.question).inputs)[0])
-    return {"photographs.npz": pack({"images": np.round(np.clip(seen, 0, 255)).astype("uint8")})}
+    inputs = session.subject(session.recipe.explain.question).inputs
+    images = network.deprocess(_leaves(network, inputs)[0])
+    return {"photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")})}
 
 
 def compute_maps(session, _, job):
-    """One method's maps of all images; of one that draws, a second draw beside them; or the words of its refusal, or of its fault."""
-    target = session.subject(job.given["question"])
-    about = {"method": job.given["method"], "names": target.names, "options": job.given["options"]}
+    """Compute one method's maps of all images.
+
+    A method with random draws gets second maps, under the next seed. Where a method refuses or fails, its words are
+    written in the place of maps.
+    """
+    arguments = job.arguments
+    subject = session.subject(arguments["question"])
+    about = {"method": arguments["method"], "names": subject.names, "options": arguments["options"]}
     about |= {"refused": None, "fault": None}
     try:
-        record = _explained(session, target, job.given)
-        again = _again(session, target, job.given)
+        explanation = _explain(session, subject, arguments)
+        second_maps = _second_maps(session, subject, arguments)
     except Refused as error:
         return Outcome({"about.json": encode({**about, "refused": " ".join(str(error).split())})})
     except Exception as error:
-        # Whatever a method raises costs its own maps, and is told there.
+        # Whatever a method raises costs its own maps alone, and is reported there.
         fault = describe(error)
         return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
-    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(_leaves(session.network, record.maps))}
-    arrays |= {f"again/{place}": leaf for place, leaf in enumerate(again)}
-    arrays |= {"scores": record.scores, "targets": target.targets}
-    arrays |= {} if record.gap is None else {"gap": record.gap}
+    arrays = _map_arrays(session, subject, explanation, second_maps)
+    about |= {"columns": session.images.columns if "maps/1" in arrays else ()}
+    about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
     about |= {
-        "columns": session.images.columns if "maps/1" in arrays else (),
-        "target": record.target,
-        "layer": record.layer,
-        "head": record.head,
-        "flags": record.flags,
-        "options": record.options,
-        "classes": [session.network.class_name(index, target.output) for index in arrays["targets"]],
-        "correct": None if target.correct is None else target.correct.tolist(),
+        "classes": [session.network.class_name(index, subject.output) for index in subject.targets],
+        "correct": None if subject.correct is None else subject.correct.tolist(),
     }
     return Outcome({"maps.npz": pack(arrays), "about.json": encode(about)})
 
 
+def _map_arrays(session, subject, explanation, second_maps):
+    arrays = {f"maps/{place}": leaf for place, leaf in enumerate(_leaves(session.network, explanation.maps))}
+    arrays |= {f"again/{place}": leaf for place, leaf in enumerate(second_maps)}
+    arrays |= {"scores": explanation.scores, "targets": subject.targets}
+    return arrays if explanation.gap is None else {**arrays, "gap": explanation.gap}
+
+
 def _leaves(network, structure):
-    """The arrays of maps or inputs, the picture's first: list."""
+    """The arrays of maps or inputs as a list, the picture's first."""
     leaves = tf.nest.flatten(structure)
     place = network.image_place if len(leaves) > 1 else 0
     return [leaves[place], *(leaf for number, leaf in enumerate(leaves) if number != place)]
 
 
-def _explained(session, target, given):
-    options = {"seed": session.recipe.seed, **given["options"]}
-    method = session.method(given["method"])
-    return explain(session.network, target.inputs, target.objective, method=method, **options)
+def _explain(session, subject, arguments):
+    options = {"seed": session.recipe.seed, **arguments["options"]}
+    explainer = session.method(arguments["method"])
+    return explain(session.network, subject.inputs, subject.objective, method=explainer, **options)
 
 
-def _again(session, target, given):
-    """The maps under another seed than those shown, flattened; none of a method that does not draw."""
-    method = session.method(given["method"])
-    chosen = resolve_options(method, session.network, session.recipe.seed, given["options"])
-    if "seed" not in chosen:
+def _second_maps(session, subject, arguments):
+    """The maps under the next seed, flattened; an empty list for a method without random draws."""
+    network, explainer = session.network, session.method(arguments["method"])
+    options = resolve_options(explainer, network, session.recipe.seed, arguments["options"])
+    if "seed" not in options:
         return []
-    chosen["seed"] += 1
-    return _leaves(session.network, attribute(method, session.network, target.inputs, target.objective, **chosen))
+    options["seed"] += 1
+    return _leaves(network, attribute(explainer, network, subject.inputs, subject.objective, **options))
 
 
 def measure_agreement(session, store, job):
-    """Rank agreement of every two methods with its null, of every drawing method with itself, overviews, and all of it as tables."""
-    asked = [_made(store, key) for key in job.needs if store.there(key)]
-    made = [each for each in asked if each["arrays"]]
-    if not made:
-        raise Refused(f"Every method was refused or failed. Received: {_none_made(asked)}")
-    pooled_maps = {
-        each["about"]["method"]: each["arrays"]["maps/0"] for each in made if _is_picture(each["arrays"]["maps/0"])
-    }
+    """Measure how far the explanations of a run agree, and write tables of them.
+
+    Measured is the rank agreement of every two methods with its null, and that of a method's maps under two seeds.
+    A third table has the mean attribution by channel and class.
+    """
+    outcomes = [_load_outcome(store, key) for key in job.needs if store.exists(key)]
+    records = [outcome for outcome in outcomes if outcome["arrays"]]
+    if not records:
+        raise Refused(f"Every method was refused or failed. Received: {_first_problem(outcomes)}")
     seed = session.recipe.seed
-    found = agreement(pooled_maps, seed=seed) if len(pooled_maps) > 1 else None
-    drawn = [each for each in made if "again/0" in each["arrays"]]
-    seeds = {
-        each["about"]["method"]: between_seeds(*(each["arrays"][name] for name in ("maps/0", "again/0")))
-        for each in drawn
-    }
-    views = [row for each in made for row in _views(each, seed)]
-    plain = {
-        "methods": found.methods if found else [],
-        "rank": found.rank if found else [],
-        "null": found.null if found else [],
-        "side": found.side if found else None,
-        "seeds": seeds,
-        "views": views,
-    }
+    methods = _agreement_of_methods(records, seed)
+    seeds = _agreement_of_seeds(records)
+    views = [row for record in records for row in _views(record, seed)]
     return {
-        "agreement.json": encode(plain),
-        "maps.csv": _table(_map_rows(made, seeds)),
-        "agreement.csv": _table(_agreement_rows(found)),
+        "agreement.json": encode({**_agreement_values(methods), "seeds": seeds, "views": views}),
+        "maps.csv": _table(_map_rows(records, seeds)),
+        "agreement.csv": _table(_agreement_rows(methods)),
         "overview.csv": _table([("method", "class", "feature", "mean", "low", "high"), *views]),
-        "columns.csv": _table(_column_rows(made)),
+        "columns.csv": _table(_column_rows(records)),
     }
 
 
-def _none_made(asked):
-    """Why there are no maps: the words of the first method."""
-    about = asked[0]["about"] if asked else {"refused": "none was asked", "fault": None}
+def _agreement_of_methods(records, seed):
+    """`sanity.agreement.Agreement` of the methods whose maps have rows and columns, or None for fewer than two."""
+    maps = {record["about"]["method"]: record["arrays"]["maps/0"] for record in records}
+    maps = {method: values for method, values in maps.items() if values.ndim in (3, 4)}
+    return agreement(maps, seed=seed) if len(maps) > 1 else None
+
+
+def _agreement_of_seeds(records):
+    """Rank agreement of the maps under two seeds: dict of method to float, without methods that draw nothing."""
+    return {
+        record["about"]["method"]: between_seeds(record["arrays"]["maps/0"], record["arrays"]["again/0"])
+        for record in records
+        if "again/0" in record["arrays"]
+    }
+
+
+def _agreement_values(methods):
+    if methods is None:
+        return {"methods": [], "rank": [], "null": [], "side": None}
+    return {"methods": methods.methods, "rank": methods.rank, "null": methods.null, "side": methods.side}
+
+
+def _first_problem(outcomes):
+    """Why there are no maps: the refusal or the fault of the first method."""
+    about = outcomes[0]["about"] if outcomes else {"refused": "no method", "fault": None}
     return about["refused"] or about["fault"]
 
 
-def _made(store, key):
+def _load_outcome(store, key):
+    """What a method left: dict of about, and of arrays, which are empty after a refusal or a fault."""
     about = store.values(key, "about.json")
     return {"about": about, "arrays": {} if about["refused"] or about["fault"] else store.arrays(key, "maps.npz")}
 
 
-def _is_picture(maps):
-    return maps.ndim in (3, 4)
+def _views(record, seed):
+    """Mean absolute attribution by channel, over all images and by class.
 
+    Maps without channels have one feature. So have maps of a layer, whose channels are too many to list.
 
-def _views(made, seed):
-    """Mean absolute attribution by channel, over all images and by class: rows of (method, class, feature, mean, low, high).
-
-    Maps without channels have one feature. A layer has too many channels to list: it counts as one.
+    Returns:
+        list of (method, class, feature, mean, low, high).
     """
-    maps, about = made["arrays"]["maps/0"], made["about"]
-    wide = maps.ndim == 4 and maps.shape[-1] <= 4
-    shown = maps if wide else np.abs(pooled(maps, "l2"))[..., None]
-    if not np.isfinite(shown).all():
+    maps, about = record["arrays"]["maps/0"], record["about"]
+    by_channel = maps.ndim == 4 and maps.shape[-1] <= 4
+    values = maps if by_channel else np.abs(pooled(maps, "l2"))[..., None]
+    if not np.isfinite(values).all():
         return []
-    names = (
-        (["red", "green", "blue"] if maps.shape[-1] == 3 else [f"channel {n}" for n in range(maps.shape[-1])])
-        if wide
-        else ["all"]
-    )
-    found = overview(shown, about["classes"], seed=seed)
+    names = _channel_names(maps.shape[-1]) if by_channel else ["all"]
     return [
         (about["method"], label or "all classes", name, span.mean, span.low, span.high)
-        for label, spans in found.items()
+        for label, spans in overview(values, about["classes"], seed=seed).items()
         for name, span in zip(names, spans)
     ]
 
 
-def _map_rows(made, seeds):
+def _channel_names(count):
+    return ["red", "green", "blue"] if count == 3 else [f"channel {number}" for number in range(count)]
+
+
+def _map_rows(records, seeds):
     yield ("image", "class", "score", "method", "layer", "sum", "lowest", "highest", "gap", "flags", "seed_agreement")
-    for each in made:
-        about, arrays = each["about"], each["arrays"]
+    for record in records:
+        about, arrays = record["about"], record["arrays"]
+        layer = about["layer"] if isinstance(about["layer"], str) else " ".join(about["layer"] or [])
+        agreement_of_seeds = f"{seeds[about['method']]:.4f}" if about["method"] in seeds else ""
         for place, name in enumerate(about["names"]):
             values = arrays["maps/0"][place].astype("float64")
-            gap = f"{arrays['gap'][place]:.6g}" if "gap" in arrays else ""
+            score = f"{arrays['scores'][place]:.6g}"
             numbers = [f"{number:.6g}" for number in (values.sum(), values.min(), values.max())]
-            layer = about["layer"] if isinstance(about["layer"], str) else " ".join(about["layer"] or [])
-            told = "; ".join(about["flags"][place])
-            again = seeds.get(about["method"])
-            seen = "" if again is None else f"{again:.4f}"
-            yield (
-                name,
-                about["classes"][place],
-                f"{arrays['scores'][place]:.6g}",
-                about["method"],
-                layer,
-                *numbers,
-                gap,
-                told,
-                seen,
-            )
+            gap = f"{arrays['gap'][place]:.6g}" if "gap" in arrays else ""
+            flags = "; ".join(about["flags"][place])
+            row = (name, about["classes"][place], score, about["method"], layer)
+            yield (*row, *numbers, gap, flags, agreement_of_seeds)
 
 
-def _column_rows(made):
-    """What each method gives to every column that lies beside an image."""
+def _column_rows(records):
+    """The attribution of every column beside an image, by each method."""
     yield ("image", "method", "column", "attribution")
-    for each in made:
-        for name, row in zip(each["about"]["names"], each["arrays"].get("maps/1", ())):
-            for column, value in zip(each["about"]["columns"], row):
-                yield (name, each["about"]["method"], column, f"{value:.6g}")
+    for record in records:
+        about = record["about"]
+        for name, row in zip(about["names"], record["arrays"].get("maps/1", ())):
+            for column, value in zip(about["columns"], row):
+                yield (name, about["method"], column, f"{value:.6g}")
 
 
-def _agreement_rows(found):
+def _agreement_rows(methods):
     yield ("method", "other", "rank_correlation", "turned_95")
-    for one, name in enumerate(found.methods if found else []):
-        for other in range(one):
-            yield (name, found.methods[other], f"{found.rank[one, other]:.4f}", f"{found.null[one, other]:.4f}")
+    for first, name in enumerate(methods.methods if methods else []):
+        for second in range(first):
+            numbers = f"{methods.rank[first, second]:.4f}", f"{methods.null[first, second]:.4f}"
+            yield (name, methods.methods[second], *numbers)
 
 
 def _table(rows):
@@ -256,9 +283,9 @@ def _table(rows):
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def lines(listed, store):
-    """What a user should hear of the maps of a run: lines of text, faults and refusals first, then maps that are suspicious."""
-    abouts = [store.values(job.key, "about.json") for job in listed if job.kind == "maps" and store.there(job.key)]
+def map_messages(jobs, store):
+    """Lines of text on the maps of a run: faults first, then refusals, then maps that look suspicious."""
+    abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [

@@ -5,14 +5,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Job:
-    """key: where the files go. kind: which function does it. given: its arguments, plain values. needs: keys it waits for.
-    passes: roughly how many gradients of one sample it takes. gathers: whether it does without those of its needs that failed, and
-    says so.
+    """One piece of work.
+
+    Args:
+        key: folder of its files inside the run.
+        kind: name of the function that does it.
+        arguments: plain values for that function.
+        needs: keys of the jobs that have to be done before.
+        passes: rough number of gradients of one sample that it takes.
+        gathers: whether it goes on without those of its needs that failed, and says so.
     """
 
     key: str
     kind: str
-    given: dict
+    arguments: dict
     needs: tuple = ()
     passes: float = 0
     gathers: bool = False
@@ -20,7 +26,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: its files, dict of name to bytes; the fault that they tell of, in a line, with its traceback, or None."""
+    """The result of a job.
+
+    Args:
+        files: dict of file name to bytes.
+        fault: the fault that these files report, in one line, or None.
+        trace: traceback of the fault, or None.
+    """
 
     files: dict
     fault: str | None = None

@@ -1,7 +1,7 @@
 """Jobs: a recipe expanded to small, picklable descriptions, each turned into files by a pure function.
 
-jobs(recipe, session)  -> [Job]          what there is to do, gathering steps last
-work(job, session, store)  -> Outcome        its files, and the fault that they tell of
+list_jobs(recipe, session)  -> [Job]     what there is to do, gathering steps last
+work(job, session, store)  -> Outcome    its files, and the fault that they report
 """
 
 import csv
@@ -13,7 +13,7 @@ import numpy as np
 from lab.attribution import explainers
 from lab.attribution.calls import refuse_options
 from recipes import atlases, explanations, galleries, studies
-from recipes.explanations import refuse_strangers
+from recipes.explanations import refuse_unknown_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
 from recipes.junit import junit
@@ -24,69 +24,76 @@ from sanity.examination import judge_with_controls, measure, refuse_settings, st
 from sanity.statistics import bootstrap_interval
 
 
-def jobs(recipe, session):
-    """Every job of a recipe, checked against the network before anything runs: list of `Job`.
+def list_jobs(recipe, session):
+    """List all jobs of a recipe, checked against the network before anything runs.
 
-    Raises Refused for a layer, unit, class, method or check that does not exist.
+    Returns:
+        list of `Job`, the judging one last.
+
+    Raises:
+        Refused: for a layer, unit, class, method or check that does not exist.
     """
-    pictures = [job for number, each in enumerate(recipe.gallery) for job in galleries.jobs(number, each, session)]
-    laid = [job for number, each in enumerate(recipe.atlas) for job in atlases.jobs(number, each, session)]
-    studied = [job for number, each in enumerate(recipe.features) for job in studies.jobs(number, each, session)]
-    explained = explanations.jobs(recipe.explain, session) if recipe.explain else []
+    jobs = []
+    for number, gallery in enumerate(recipe.gallery):
+        jobs += galleries.list_jobs(number, gallery, session)
+    for number, atlas in enumerate(recipe.atlas):
+        jobs += atlases.list_jobs(number, atlas, session)
+    for number, features in enumerate(recipe.features):
+        jobs += studies.list_jobs(number, features, session)
+    if recipe.explain:
+        jobs += explanations.list_jobs(recipe.explain, session)
     if recipe.world:
         session.refuse_world()
-    trained = [Job("networks", "networks", {})] if recipe.world else []
-    evidence = [job for number, check in enumerate(recipe.check) for job in _evidence(number, check, session)]
-    verdicts = [_judging(evidence)] if evidence else []
-    return [*pictures, *laid, *studied, *explained, *trained, *evidence, *verdicts]
+        jobs.append(Job("networks", "networks", {}))
+    evidence_jobs = [job for number, check in enumerate(recipe.check) for job in _evidence_jobs(number, check, session)]
+    return [*jobs, *evidence_jobs, *([_verdict_job(evidence_jobs)] if evidence_jobs else [])]
 
 
 def work(job, session, store):
-    """What came of a job -> `Outcome`."""
-    made = _KINDS[job.kind](session, store, job)
-    return made if isinstance(made, Outcome) else Outcome(made)
+    """Do a job -> `Outcome`."""
+    result = _KINDS[job.kind](session, store, job)
+    return result if isinstance(result, Outcome) else Outcome(result)
 
 
 # Evidence and verdicts ----------------------------------------------------------------------------------------------------
 
 
-def _evidence(number, chosen, session):
-    refuse_settings(chosen.check, chosen.settings)
-    refuse_strangers(chosen)
-    extra = [name for name in explainers.names(control=True) if name not in chosen.methods] if chosen.controls else []
+def _evidence_jobs(number, check, session):
+    refuse_settings(check.check, check.settings)
+    refuse_unknown_options(check)
+    controls = [name for name in explainers.names(control=True) if name not in check.methods] if check.controls else []
     world = session.recipe.world
     if world is None:
-        session.subject(chosen.question)
-    for method in [*chosen.methods, *extra]:
-        refuse_options(session.method(method), chosen.options.get(method, {}))
-        given = {"check": chosen.check, "method": method, "question": chosen.question, "settings": chosen.settings}
-        given["options"] = chosen.options.get(method, {})
-        looks = explanations.passes(
-            session.method(method), given["options"], None if world else session.network
-        ) * _looks(chosen)
+        session.subject(check.question)
+    images = world.images if world else len(session.images)
+    for method in [*check.methods, *controls]:
+        explainer, options = session.method(method), check.options.get(method, {})
+        refuse_options(explainer, options)
+        passes = explanations.passes(explainer, options, None if world else session.network)
+        arguments = {"check": check.check, "method": method, "question": check.question, "settings": check.settings}
         yield Job(
-            f"check/{number}-{chosen.check}/{slug(method)}",
+            f"check/{number}-{check.check}/{slug(method)}",
             "evidence",
-            given,
+            {**arguments, "options": options},
             ("networks",) if world else (),
-            passes=(world.images if world else len(session.images)) * looks,
+            passes=images * passes * _explanations_of_an_image(check),
         )
 
 
-def _judging(evidence):
-    """The job that judges what the others measured, whatever became of them."""
-    rows = [[job.key, job.given["check"], job.given["method"]] for job in evidence]
-    return Job("verdicts", "judge", {"rows": rows}, tuple(job.key for job in evidence), gathers=True)
+def _verdict_job(evidence_jobs):
+    """The job that judges all evidence, also where some of it failed."""
+    rows = [[job.key, job.arguments["check"], job.arguments["method"]] for job in evidence_jobs]
+    return Job("verdicts", "judge", {"rows": rows}, tuple(job.key for job in evidence_jobs), gathers=True)
 
 
-def _looks(chosen):
-    """How often a check looks at each image, roughly."""
-    seeds = chosen.settings.get("seeds") or 3
-    return 3 + seeds * (1 if chosen.settings.get("mode", "full") == "full" else 20)
+def _explanations_of_an_image(check):
+    """How often a check explains each image, roughly: int."""
+    seeds = check.settings.get("seeds") or 3
+    return 3 + seeds * (1 if check.settings.get("mode", "full") == "full" else 20)
 
 
 def train_networks(session, *_):
-    """Train a world's networks, or take them from the cache, and say what they are."""
+    """Train the networks of a world, or load them from the cache, and describe them."""
     subject = session.subject()
     about = {
         "world": session.world.name,
@@ -98,38 +105,38 @@ def train_networks(session, *_):
         "samples": len(subject.names),
         "fingerprint": subject.network.fingerprint(),
     }
-    shown = {"images": subject.inputs[:16]}
+    samples = {"images": subject.inputs[:16]}
     if subject.truth:
-        shown["masks"] = subject.truth.masks[:16]
-    return {"networks.json": encode(about), "samples.npz": pack(shown)}
+        samples["masks"] = subject.truth.masks[:16]
+    return {"networks.json": encode(about), "samples.npz": pack(samples)}
 
 
 def measure_evidence(session, _, job):
-    given = job.given
-    made, trace = measure(
-        given["check"],
-        session.method(given["method"]),
-        session.subject(given["question"]),
+    """Measure the evidence of one check about one method."""
+    arguments = job.arguments
+    evidence, trace = measure(
+        arguments["check"],
+        session.method(arguments["method"]),
+        session.subject(arguments["question"]),
         seed=session.recipe.seed,
-        name=given["method"],
-        settings=given["settings"],
-        options=given["options"],
-        prepare=lambda: session.shared(given["check"], given["question"], given["settings"]),
+        name=arguments["method"],
+        settings=arguments["settings"],
+        options=arguments["options"],
+        prepare=lambda: session.prepare_check(arguments["check"], arguments["question"], arguments["settings"]),
     )
-    fault = made.failed[0].words if trace else None
-    return Outcome(_as_files(replace(made, method=given["method"])), fault, trace)
+    fault = evidence.failed[0].words if trace else None
+    return Outcome(_evidence_files(replace(evidence, method=arguments["method"])), fault, trace)
 
 
-def _as_files(made):
-    plain = {**asdict(replace(made, samples={}, maps={})), "samples": None, "maps": None}
-    arrays = {f"samples/{name}": value for name, value in made.samples.items()} | {
-        f"maps/{name}": value for name, value in made.maps.items()
-    }
+def _evidence_files(evidence):
+    plain = {**asdict(replace(evidence, samples={}, maps={})), "samples": None, "maps": None}
+    arrays = {f"samples/{name}": value for name, value in evidence.samples.items()}
+    arrays |= {f"maps/{name}": value for name, value in evidence.maps.items()}
     return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
 
 
-def evidence(store, key):
-    """The record that an evidence job left: `Evidence`."""
+def load_evidence(store, key):
+    """The record that an evidence job wrote: `Evidence`."""
     plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
     split = {
         kind: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(kind)}
@@ -141,87 +148,93 @@ def evidence(store, key):
 
 
 def judge_family(session, store, job):
-    """One family per check of the recipe, so that every method is judged beside the others and its controls."""
-    families, seed = {}, session.recipe.seed
-    for key, check, method in job.given["rows"]:
-        families.setdefault(key.split("/")[1], []).append(_measured(store, key, check, method))
-    rulings = {name: judge_with_controls(family, seed=seed) for name, family in families.items() if _judged(family)}
-    plain = {name: _plain(ruling) for name, ruling in rulings.items()}
-    measured = {name: _means(family) for name, family in families.items() if not _judged(family)}
-    files = {
-        "verdicts.json": encode(plain),
-        "verdicts.csv": _table({name: ruling.verdicts for name, ruling in rulings.items()}),
-        "junit.xml": junit(session.recipe.name, plain),
+    """Judge every check of the recipe, each method beside the others and beside its controls."""
+    evidence, seed = {}, session.recipe.seed
+    for key, check, method in job.arguments["rows"]:
+        evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(store, key, check, method))
+    checks_of = {name: records[0].check for name, records in evidence.items()}
+    rulings = {
+        name: judge_with_controls(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)
     }
-    return {**files, "measurements.json": encode(measured)}
+    families = {name: _family(ruling) for name, ruling in rulings.items()}
+    measurements = {name: _means(evidence[name]) for name, check in checks_of.items() if not is_judged(check)}
+    files = {
+        "verdicts.json": encode(families),
+        "verdicts.csv": _table({name: ruling.verdicts for name, ruling in rulings.items()}),
+        "junit.xml": junit(session.recipe.name, families),
+    }
+    return {**files, "measurements.json": encode(measurements)}
 
 
-def _measured(store, key, check, method):
-    """The evidence of a job, or where that failed before it measured anything, a stand-in that says so."""
-    if store.there(key):
-        return evidence(store, key)
+def _evidence_or_stand_in(store, key, check, method):
+    """The evidence of a job, or a stand-in that says why it failed before it measured anything."""
+    if store.exists(key):
+        return load_evidence(store, key)
     gate = Gate("evidence was measured", "fault", f"the job {key} failed")
     return stand_in(check, method, None, gate)
 
 
-def _plain(ruling):
+def _family(ruling):
+    """The verdicts of one check as plain values: dict of check, verdicts, controls, blind."""
     return {
         "check": ruling.verdicts[0].check,
         "verdicts": [verdict.as_dict() for verdict in ruling.verdicts],
-        "controls": [asdict(each) for each in ruling.controls],
+        "controls": [asdict(control) for control in ruling.controls],
         "blind": ruling.blind,
     }
 
 
-def _judged(family):
-    return is_judged(family[0].check)
-
-
 def is_judged(check):
-    """Whether there are verdicts under a check, and not numbers alone: bool."""
+    """Whether a check leads to verdicts, and not to numbers alone: bool."""
     return checks.tag(checks.get(check), "judged", True)
 
 
-def unmeasured(listed, store):
-    """Methods that refused a check without verdicts, which would say so nowhere else: lines of text."""
-    asked = [
-        job for job in listed if job.kind == "evidence" and not is_judged(job.given["check"]) and store.there(job.key)
+def refused_measurements(jobs, store):
+    """Methods that refused a check without verdicts, which no other place reports.
+
+    Returns:
+        list of str, one line a method and check.
+    """
+    measured = [
+        job
+        for job in jobs
+        if job.kind == "evidence" and not is_judged(job.arguments["check"]) and store.exists(job.key)
     ]
-    gates = [(job, gate) for job in asked for gate in store.values(job.key, "evidence.json")["gates"]]
+    gates = [(job, gate) for job in measured for gate in store.values(job.key, "evidence.json")["gates"]]
     return [
-        f"{job.given['method']}  {job.given['check']}: {gate['status']}: {gate['words']}"
+        f"{job.arguments['method']}  {job.arguments['check']}: {gate['status']}: {gate['words']}"
         for job, gate in gates
         if gate["status"] in ("failed", "not applicable", "fault")
     ]
 
 
-def _means(family):
-    """Mean and interval of every metric by method: dict of method to dict of metric to [mean, low, high]."""
-    found = {}
-    for each in family:
-        spans = {name: bootstrap_interval(values[None], seed=0, draws=500) for name, values in each.samples.items()}
-        found[each.method] = {name: [span.mean, span.low, span.high] for name, span in spans.items()}
-    return found
+def _means(records):
+    """Mean and 95% interval of each metric, by method: dict of method to dict of metric to [mean, low, high]."""
+    means = {}
+    for evidence in records:
+        spans = {name: bootstrap_interval(values[None], seed=0, draws=500) for name, values in evidence.samples.items()}
+        means[evidence.method] = {name: [span.mean, span.low, span.high] for name, span in spans.items()}
+    return means
 
 
 COLUMNS = ["family", "method", "check", "outcome", "finding", "effect", "low", "high", "ceiling", "null", "p"]
 COLUMNS += ["images", "replicates", "networks", "sentence"]
 
 
-def _table(judge_with_controls):
+def _table(verdicts_by_family):
     """Every verdict as a line of CSV: bytes."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
-    for family, verdicts in judge_with_controls.items():
-        rows.writerows(_line(family, each) for each in verdicts)
+    for family, verdicts in verdicts_by_family.items():
+        rows.writerows(_line(family, verdict) for verdict in verdicts)
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _line(family, verdict):
     effect, sizes = verdict.effect, verdict.sizes
     numbers = (effect.mean, effect.low, effect.high, verdict.ceiling.mean, verdict.null.mean)
-    written = ["" if np.isnan(each) else f"{each:.4f}" for each in numbers]
+    written = ["" if np.isnan(number) else f"{number:.4f}" for number in numbers]
     words = (verdict.method, verdict.check, verdict.outcome, verdict.finding)
     p = "" if verdict.p is None else f"{verdict.p:.4g}"
     return [

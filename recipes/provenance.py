@@ -11,58 +11,67 @@ import sysconfig
 
 import lab
 
-# Whose numbers a run rests on, whatever it asks.
+# Libraries that the numbers of every run depend on.
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "Pillow", "matplotlib")
 # Package of the lab's registry -> the distribution behind its adapters.
 ADAPTED = {"tf_explain": "tf-explain", "saliency": "saliency", "tf_keras_vis": "tf-keras-vis", "xplique": "xplique"}
 
 
 def versions(methods=()):
-    """Versions of the lab and of every library that a run with these methods rests on: dict of name to str, None where not installed."""
-    behind = {ADAPTED[name.partition(".")[0]] for name in methods if name.partition(".")[0] in ADAPTED}
-    return {"interpretability-lab": lab.__version__, **{name: _version(name) for name in (*LIBRARIES, *sorted(behind))}}
+    """Versions of the lab and of all libraries that a run with these methods depends on.
+
+    Returns:
+        dict of name to str, None where not installed.
+    """
+    adapted = {ADAPTED[name.partition(".")[0]] for name in methods if name.partition(".")[0] in ADAPTED}
+    return {
+        "interpretability-lab": lab.__version__,
+        **{name: _version(name) for name in (*LIBRARIES, *sorted(adapted))},
+    }
 
 
 @functools.cache
-def own_source():
-    """SHA-256 of the lab's own code, so that no result outlives the code that made it: str."""
+def lab_hash():
+    """SHA-256 of the lab's own code, so that no result outlives the code that computed it: str."""
     root = pathlib.Path(lab.__file__).parent.parent
     files = [path for floor in ("lab", "sanity", "recipes") for path in sorted((root / floor).rglob("*.py"))]
-    # What a page looks like decides none of the bytes that it shows.
+    # The look of a page decides none of the bytes that it shows.
     return _digest((path.relative_to(root).as_posix(), path) for path in files if path.parent.name != "report")
 
 
-def source(module):
-    """SHA-256 of a module's file and of all modules that it imports, directly or not, from its own package and from outside the
-    installed ones: str.
+def module_hash(module):
+    """SHA-256 of a module's file and of all modules of the user that it imports, directly or not.
+
+    Returns:
+        str. Counted are its own package and modules outside of the installed ones.
     """
-    return _digest(sorted(_closure(module).items()))
+    return _digest(sorted(_imported_files(module).items()))
 
 
 # Module -> the SHA-256 of what this process last imported it from.
 _imported = {}
 
 
-def renewed(module):
-    """Have the next import of a module read its files again where they have changed since it was imported here; note their SHA-256."""
-    found = source(module)
-    if _imported.get(module, found) != found:
-        for name in _closure(module):
+def refresh(module):
+    """Have the next import of a module read its files again where they have changed. Their SHA-256 is noted."""
+    digest = module_hash(module)
+    if _imported.get(module, digest) != digest:
+        for name in _imported_files(module):
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
-    _imported[module] = found
+    _imported[module] = digest
 
 
-def imported(module):
-    """SHA-256 of what a module was imported from (`source`), whatever its files have become since: str."""
-    return _imported.get(module) or source(module)
+def imported_hash(module):
+    """SHA-256 of the files that a module was imported from (`module_hash`), whatever became of them since: str."""
+    return _imported.get(module) or module_hash(module)
 
 
-def file(path):
+def file_hash(path):
     """SHA-256 of a file's bytes, or of all files of a folder: str."""
     path = pathlib.Path(path)
-    inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    return _digest((each.relative_to(path.parent).as_posix(), each) for each in inside)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return _digest((file.relative_to(path.parent).as_posix(), file) for file in files)
 
 
 def _version(name):
@@ -72,22 +81,25 @@ def _version(name):
         return None
 
 
-def _digest(named):
+def _digest(named_paths):
     digest = hashlib.sha256()
-    for name, path in named:
+    for name, path in named_paths:
         digest.update(name.encode() + hashlib.sha256(pathlib.Path(path).read_bytes()).digest())
     return digest.hexdigest()
 
 
-def _closure(module):
-    """Files of a module and of what it imports from its own package and from outside the standard library and the installed packages:
-    dict of module name to path.
+def _imported_files(module):
+    """Files of a module and of what it imports, except the standard library and the installed packages.
+
+    Returns:
+        dict of module name to path. Its own package counts even where it is installed.
     """
-    waiting, files, own = [module], {}, module.partition(".")[0]
+    waiting, files, top_package = [module], {}, module.partition(".")[0]
     while waiting:
         name = waiting.pop()
         package = name.partition(".")[0]
-        path = _own_file(name) if name not in files and (package == own or _followed(package)) else None
+        followed = name not in files and (package == top_package or _is_users(package))
+        path = _module_file(name) if followed else None
         if path is not None:
             files[name] = path
             waiting += _imports(path, name)
@@ -95,50 +107,50 @@ def _closure(module):
 
 
 @functools.cache
-def _followed(package):
-    """Whether a top-level package is neither installed nor the lab's own, which is hashed by itself: bool."""
+def _is_users(package):
+    """Whether a top-level package is neither installed nor a part of the lab, which has its own hash: bool."""
     spec = _spec(package)
     if spec is None or package in ("lab", "sanity", "recipes"):
         return False
-    places = [spec.origin] if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
-    return not any(_is_installed(place) for place in places if place)
+    paths = [spec.origin] if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
+    return not any(_is_installed(path) for path in paths if path)
 
 
 def _spec(name):
     try:
         return importlib.util.find_spec(name)
     except (Exception, SystemExit):
-        # A name that is imported and is no module: an attribute of one, or something that is not installed here. To find a module its
-        # package is imported, which may raise anything.
+        # The name may be an attribute of a module, or not be installed here. Finding a module imports its package, which may raise
+        # any exception.
         return None
 
 
-def _own_file(name):
-    """The Python file of a module, or None where it has none; of a script that runs, the script's."""
+def _module_file(name):
+    """The Python file of a module, or None where it has none. Of a running script it is the script."""
     spec = _spec(name)
-    place = spec.origin if spec else getattr(sys.modules.get(name), "__file__", None)
-    return pathlib.Path(place) if place and place.endswith(".py") and pathlib.Path(place).is_file() else None
+    path = spec.origin if spec else getattr(sys.modules.get(name), "__file__", None)
+    return pathlib.Path(path) if path and path.endswith(".py") and pathlib.Path(path).is_file() else None
 
 
-def _is_installed(place):
-    return place in ("built-in", "frozen") or any(
-        pathlib.Path(place).resolve().is_relative_to(folder) for folder in _installed()
+def _is_installed(path):
+    return path in ("built-in", "frozen") or any(
+        pathlib.Path(path).resolve().is_relative_to(folder) for folder in _installed_folders()
     )
 
 
 @functools.cache
-def _installed():
+def _installed_folders():
     paths = sysconfig.get_paths()
-    named = {paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
-    named |= {entry for entry in sys.path if pathlib.Path(entry).name in ("site-packages", "dist-packages")}
-    return tuple(pathlib.Path(each).resolve() for each in named)
+    folders = {paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders |= {entry for entry in sys.path if pathlib.Path(entry).name in ("site-packages", "dist-packages")}
+    return tuple(pathlib.Path(folder).resolve() for folder in folders)
 
 
 def _imports(path, name):
-    """Every module that a file's import statements may mean, the packages around it included: list of str."""
+    """Every module that a file's import statements may mean, with the packages around it: list of str."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     modules = [name.rpartition(".")[0]]
-    for node in ast.walk(_parsed(path)):
+    for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -148,11 +160,11 @@ def _imports(path, name):
     return [part for module in modules if module for part in _prefixes(module)]
 
 
-def _parsed(path):
+def _parse(path):
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
-        # What cannot be read imports nothing; that it cannot is told by whoever imports it.
+        # A file that does not parse imports nothing. Whoever imports it reports the error.
         return ast.Module([], [])
 
 

@@ -1,4 +1,4 @@
-"""Runs: a recipe carried out job by job into its folder; killed at any moment, it goes on where it was."""
+"""Runs: a recipe carried out job by job into its folder. A run that was killed at any moment can be resumed."""
 
 import contextlib
 import json
@@ -9,30 +9,37 @@ from dataclasses import dataclass
 
 from lab.refusal import describe
 from recipes import provenance, schema, signals
-from recipes.explanations import lines
-from recipes.jobs import jobs, unmeasured, work
+from recipes.explanations import map_messages
+from recipes.jobs import list_jobs, refused_measurements, work
 from recipes.report.page import page
 from recipes.session import Session
 from recipes.store import Store, digest, encode
-from recipes.studies import flagged
+from recipes.studies import list_flags
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a run: its folder, its report, the jobs that failed (key, error), its verdicts as plain values, what was
-    flagged, one dict a network and check of pictures, and what there is to say of its maps, in lines.
+    """The result of a run.
+
+    Args:
+        path: its folder.
+        report: path of its index.html.
+        failed: (key, error) of each job that failed.
+        families: verdicts by check, as plain values.
+        flags: one dict a network and check of pictures (`recipes.studies.list_flags`).
+        messages: lines of text on maps: faults, refusals, and maps that look suspicious.
     """
 
     path: object
     report: object
     failed: tuple
-    verdicts: dict
+    families: dict
     flags: tuple = ()
-    told: tuple = ()
+    messages: tuple = ()
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was interrupted: `path`, its folder, and how many of its jobs are done."""
+    """A run was interrupted. It carries `path`, its folder, and the numbers of jobs, `done` of `total`."""
 
     def __init__(self, path, done, total):
         super().__init__(f"{path}: {done} of {total} jobs are done and kept")
@@ -40,71 +47,86 @@ class Stopped(KeyboardInterrupt):
 
 
 def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
-    """Run a recipe under the folder `root` -> `Run`.
+    """Run a recipe.
 
-    progress: a `recipes.progress.Progress`. fresh: start over instead of resuming. Raises Refused, before anything is
-    written, for whatever the recipe asks that cannot be had; Stopped when it is interrupted.
+    Args:
+        recipe: `Recipe`.
+        root: folder of all runs.
+        progress: `recipes.progress.Progress`.
+        fresh: start over instead of resuming.
+        allow_code: whether model files may run Python code of their own.
+
+    Returns:
+        `Run`.
+
+    Raises:
+        Refused: before anything is written, for whatever the recipe names that does not exist.
+        Stopped: when the run is interrupted.
     """
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
     session = Session(recipe, root, allow_code=allow_code)
-    listed = jobs(recipe, session)
+    jobs = list_jobs(recipe, session)
     manifest = _manifest(recipe, session)
     store = Store(root, recipe.name, manifest["digest"])
     with store.open(fresh=fresh, wait=progress.say):
         store.write("manifest.json", encode(manifest))
         try:
-            failed = _work_through(listed, session, store, progress)
-            _publish(store, *page(recipe, manifest, listed, store))
+            failed = _do_jobs(jobs, session, store, progress)
+            _publish(store, *page(recipe, manifest, jobs, store))
         except KeyboardInterrupt as error:
-            raise Stopped(store.path, sum(store.done(job.key) for job in listed), len(listed)) from error
+            raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error
         finally:
             progress.end()
-        return _result(listed, store, failed)
+        return _result(jobs, store, failed)
 
 
-def _result(listed, store, failed):
-    verdicts = store.values("verdicts", "verdicts.json") if store.there("verdicts") else {}
+def _result(jobs, store, failed):
+    families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
     return Run(
         store.path,
         store.path / "index.html",
         tuple(failed),
-        verdicts,
-        tuple(flagged(listed, store)),
-        (*lines(listed, store), *unmeasured(listed, store)),
+        families,
+        tuple(list_flags(jobs, store)),
+        (*map_messages(jobs, store), *refused_measurements(jobs, store)),
     )
 
 
-def _publish(store, text, beside):
-    """Write the report: what lies beside it first, so that a page never asks for what is not there yet."""
-    for name, content in beside:
+def _publish(store, text, files):
+    """Write the files beside the report, then the report, which never asks for a file that is not there yet."""
+    for name, content in files:
         store.write(name, content)
     store.write("index.html", text.encode("utf-8", "backslashreplace"))
 
 
 def _manifest(recipe, session):
     methods = schema.method_names(recipe)
-    known = {
-        "recipe": schema.canonical(recipe),
+    manifest = {
+        "recipe": schema.plain_values(recipe),
         "hashes": session.hashes(),
-        "code": {"lab": provenance.own_source(), **session.sources()},
+        "code": {"lab": provenance.lab_hash(), **session.sources()},
         "versions": provenance.versions(methods),
         "seed": recipe.seed,
     }
-    return {**known, "digest": digest(known)[:12]}
+    return {**manifest, "digest": digest(manifest)[:12]}
 
 
-def _work_through(listed, session, store, progress):
-    """Do what is not done; go on past a job that fails, and leave out those that cannot do without it. -> list of (key, error)."""
-    waiting = _waiting(listed, store)
-    progress.begin(waiting, len(listed) - len(waiting), session)
+def _do_jobs(jobs, session, store, progress):
+    """Do the jobs that are not done. One that fails stops only those that need it.
+
+    Returns:
+        list of (key, error).
+    """
+    waiting = _waiting_jobs(jobs, store)
+    progress.begin(waiting, len(jobs) - len(waiting), session)
     failed, seconds = [], {}
     for job in waiting:
-        if store.done(job.key):
-            # What it was made from was done again and came out the same.
+        if store.is_done(job.key):
+            # The jobs that it needs were done again, with the same result.
             continue
-        missing = [] if job.gathers else [key for key in job.needs if not store.done(key)]
+        missing = [] if job.gathers else [key for key in job.needs if not store.is_done(key)]
         start = time.perf_counter()
-        with progress.doing(job):
+        with progress.track(job):
             error = f"waits for {missing[0]}, which failed" if missing else _attempt(job, session, store)
         seconds[job.key] = round(time.perf_counter() - start, 3)
         if error:
@@ -114,25 +136,25 @@ def _work_through(listed, session, store, progress):
     return failed
 
 
-def _waiting(listed, store):
-    """The jobs that are not done, or are made from one that is not: list of `Job`."""
+def _waiting_jobs(jobs, store):
+    """The jobs that are not done, or that need one that is not done: list of `Job`."""
     waiting = {}
-    for job in listed:
-        if not store.done(job.key) or any(need in waiting for need in job.needs):
+    for job in jobs:
+        if not store.is_done(job.key) or any(need in waiting for need in job.needs):
             waiting[job.key] = job
     return list(waiting.values())
 
 
 def _attempt(job, session, store):
-    """One job; the error in one line if it fails, its traceback beside the run."""
+    """Do one job: the error in one line if it fails, or None. The traceback is written beside the run."""
     try:
         outcome = work(job, session, store)
         signals.stop_if_arrived()
         store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
     except Exception as error:
         signals.stop_if_arrived()
-        # One job's failure must not cost the others: it is told, kept, and turned into exit code 3. On a full disk the
-        # traceback finds no room either; the line that is told remains.
+        # One job's failure must not stop the others. It is reported, its traceback is kept, and the exit code is 3. On a full disk
+        # the traceback finds no room either, and only the reported line remains.
         _keep_trace(job, store, traceback.format_exc())
         return describe(error)
     _keep_trace(job, store, outcome.trace)
@@ -149,7 +171,7 @@ def _keep_trace(job, store, trace):
 
 
 def _keep_times(store, seconds):
-    """The one file that may differ between two runs of the same recipe."""
+    """Write timings.json, the only file that may differ between two runs of the same recipe."""
     before = _times(store.path / "timings.json")
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     times = {"finished": finished, "host": os.uname().nodename, "seconds": {**before.get("seconds", {}), **seconds}}
@@ -157,9 +179,9 @@ def _keep_times(store, seconds):
 
 
 def _times(path):
-    """What the last run noted; nothing where there was none or its note is damaged."""
+    """The times of the last run, or nothing where there was none or its file is damaged: dict."""
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        return {**noted, "seconds": dict(noted["seconds"])}
+        times = json.loads(path.read_text(encoding="utf-8"))
+        return {**times, "seconds": dict(times["seconds"])}
     except (OSError, ValueError, TypeError, KeyError):
         return {}

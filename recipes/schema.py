@@ -13,50 +13,60 @@ from lab.refusal import Refused
 from lab.registry import nearest
 
 HERE = pathlib.Path(__file__).parent
-# More channels than any layer has: what is beyond is a slip of the finger, and would fill the memory.
-MOST_UNITS = 1_000_000
+# More channels than any layer has. A larger number is a typing error, and its list would fill the memory.
+MAX_UNITS = 1_000_000
 
 
-def numbers(value):
-    """Whole numbers from a list, a number, or text such as "0-15,20": list of int. Raises Refused for anything else."""
+def parse_units(value):
+    """Units of a layer as a list of numbers.
+
+    Args:
+        value: list of int, int, or text of numbers and ranges such as "0-15,20".
+
+    Returns:
+        list of int.
+
+    Raises:
+        Refused: for anything else, for an empty list of numbers, and for more than MAX_UNITS of them.
+    """
     if isinstance(value, int):
         return [value]
-    if isinstance(value, list) and all(isinstance(each, int) for each in value):
+    if isinstance(value, list) and all(isinstance(unit, int) for unit in value):
         return value
-    found = []
+    units = []
     for part in str(value).split(","):
         ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if not ends:
             raise Refused(f'units are numbers and ranges, such as "0-15,20". Received: {value!r}.')
         first, last = int(ends[1]), int(ends[2] or ends[1])
-        if last - first + len(found) >= MOST_UNITS:
-            raise Refused(f"units are at most {MOST_UNITS:,} of a layer. Received: {value!r}.")
-        found += range(first, last + 1)
-    if not found:
-        raise Refused(f"units name at least one. Received: {value!r}, which is empty.")
-    return found
+        if last - first + len(units) >= MAX_UNITS:
+            raise Refused(f"units name at most {MAX_UNITS:,} channels of a layer. Received: {value!r}.")
+        units += range(first, last + 1)
+    if not units:
+        raise Refused(f"units name at least one channel. Received: {value!r}, which is empty.")
+    return units
 
 
-def _method(name):
+def _check_method_name(name):
     if not re.fullmatch(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", str(name)):
         raise Refused(f'a method is a name, or "module:function". Received: {name!r}.')
     return name
 
 
-def _distinct(names):
-    """Names, each once, in their order. Raises Refused where there is none."""
+def _remove_duplicates(names):
+    """Names without repetitions, in their order. Raises Refused where there is none."""
     if not names:
-        raise Refused("methods name at least one. Received: none.")
+        raise Refused("methods name at least one method. Received: none.")
     return list(dict.fromkeys(names))
 
 
-Units = Annotated[list[int], BeforeValidator(numbers)]
-Method = Annotated[str, BeforeValidator(_method)]
-Methods = Annotated[list[Method], AfterValidator(_distinct)]
+Units = Annotated[list[int], BeforeValidator(parse_units)]
+Method = Annotated[str, BeforeValidator(_check_method_name)]
+Methods = Annotated[list[Method], AfterValidator(_remove_duplicates)]
 
 
 class Table(BaseModel):
-    """A table of a recipe: unknown keys are errors, and a key by its former name is a warning."""
+    """A table of a recipe. An unknown key is an error; a key by its former name is a warning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     former_names: ClassVar[dict[str, str]] = {}
@@ -69,7 +79,7 @@ class Table(BaseModel):
         former = {key: cls.former_names[key] for key in values if key in cls.former_names}
         for old, new in former.items():
             if new in values:
-                raise Refused(f"{new!r} was called {old!r}: give it once. Received: both")
+                raise Refused(f"{new!r} was formerly called {old!r}: give it once. Received: both")
             warnings.warn(f"the key {old!r} of a recipe is now called {new!r}", DeprecationWarning, stacklevel=2)
         return {former.get(key, key): value for key, value in values.items()}
 
@@ -87,7 +97,7 @@ class Model(Table):
 
 
 class Images(Table):
-    """The photographs: a folder, files, or names of those that come with the installed packages."""
+    """The photographs: a folder, files, or names of photographs in the installed packages."""
 
     folder: str | None = None
     files: list[str] = []
@@ -99,14 +109,14 @@ class Images(Table):
     fit: Literal["squash", "crop"] = "squash"
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _refuse_several_sources(self):
         if sum(map(bool, (self.folder, self.files, self.photographs))) > 1:
-            raise Refused("images come from one of folder, files, photographs. Received: several")
+            raise Refused("images come from one of folder, files, photographs. Received: several of them")
         return self
 
 
 class Gallery(Table):
-    """Pictures of units: channels of a layer, of every block output that fits a pattern, or classes by name or index."""
+    """Pictures of units: channels of a layer or of all matching block outputs, or classes by name or index."""
 
     former_names: ClassVar[dict[str, str]] = {"company": "connections"}
     layer: str | None = None
@@ -127,20 +137,22 @@ class Gallery(Table):
     batch: int = Field(16, ge=1)
 
     @model_validator(mode="after")
-    def _one_kind(self):
+    def _refuse_contradictions(self):
         if sum(map(bool, (self.layer, self.layers, self.logits))) != 1:
-            raise Refused("a gallery shows units of a layer, of layers, or logits. Received: none or several of them")
+            raise Refused("a gallery names one of layer, layers, logits. Received: none or several of them")
         if self.layer and bool(self.units) == bool(self.top_for):
-            raise Refused("a gallery of a layer names units or top_for. Received: both or neither")
+            raise Refused("a gallery of a layer names either units or top_for. Received: both or neither")
         if self.spectrum == "images" and self.parameterization != "maco":
-            raise Refused("a spectrum is held by maco alone. Received: spectrum of another parameterization")
+            raise Refused(
+                "spectrum is an option of the parameterization maco alone. Received: another parameterization"
+            )
         if self.diversity and self.facets < 2:
-            raise Refused("diversity sets facets apart: it asks for two or more. Received: one")
+            raise Refused("diversity needs facets of two or more. Received: facets = 1")
         return self
 
 
 class Features(Table):
-    """Checks of the pictures of some units; with `fooled` on a network built to fool them as well, as a positive control."""
+    """Checks of the pictures of some units. With `fooled`, a network built to fool the checks is a positive control."""
 
     layer: str | None = None
     units: Units = []
@@ -159,14 +171,14 @@ class Features(Table):
     detector: str | None = None
 
     @model_validator(mode="after")
-    def _one_kind(self):
+    def _refuse_contradictions(self):
         if bool(self.layer) == bool(self.logits) or bool(self.layer) != bool(self.units):
-            raise Refused("features are units of a layer, or logits. Received: both or neither")
+            raise Refused("features name either a layer with units, or logits. Received: both or neither")
         return self
 
 
 class Atlas(Table):
-    """What a layer holds: over one photograph (grid, groups, dictionary), or over all images (a map)."""
+    """What a layer represents: over one photograph (grid, groups, dictionary), or over all images (a map)."""
 
     layer: str
     image: str | None = None
@@ -176,8 +188,11 @@ class Atlas(Table):
     layout: str = "tsne"
 
 
-class Asking(Table):
-    """What is asked of the network: a class, of which output, and over which positions where the output has some."""
+class TargetTable(Table):
+    """A table that names what is explained.
+
+    A target is a class, an output where the network has several, and a region where that output has positions.
+    """
 
     target: str | int = "top"
     output: str | None = None
@@ -185,12 +200,12 @@ class Asking(Table):
 
     @property
     def question(self):
-        """Target, output and region: dict, the arguments of `sanity.subject.subject`."""
+        """Target, output and region: dict, the keyword arguments of `sanity.subject.subject`."""
         return {"target": self.target, "output": self.output, "region": self.region}
 
 
-class Explain(Asking):
-    """Maps of every image by every method; options by method."""
+class Explain(TargetTable):
+    """Maps of every image by every method, with options by method."""
 
     methods: Methods = ["gradient", "gradcam"]
     layer: str | list[str] | None = None
@@ -198,7 +213,7 @@ class Explain(Asking):
 
 
 class World(Table):
-    """A world with planted truth, instead of a model and images; its networks are trained here."""
+    """A data set with planted truth, in the place of a model and images. Its networks are trained here."""
 
     former_names: ClassVar[dict[str, str]] = {"twins": "replicates", "misled": "permuted_label_networks"}
 
@@ -208,8 +223,8 @@ class World(Table):
     images: int = Field(48, ge=8)
 
 
-class Check(Asking):
-    """One check of some methods; controls are always added. Any other key is an option of the check itself."""
+class Check(TargetTable):
+    """One check of some methods, beside its controls. Any other key is an option of the check itself."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -220,7 +235,7 @@ class Check(Asking):
 
     @property
     def settings(self):
-        """The options of the check itself: dict."""
+        """The options of the check itself: dict of name to value."""
         return dict(self.model_extra)
 
 
@@ -240,18 +255,18 @@ class Recipe(Table):
     check: list[Check] = []
 
     @model_validator(mode="after")
-    def _one_subject(self):
-        if self.world and {"model", "images"} & self.model_fields_set - self._defaulted():
-            raise Refused("a recipe is about a world, or about a model and images. Received: both")
+    def _refuse_two_subjects(self):
+        if self.world and {"model", "images"} & self.model_fields_set - self._default_tables():
+            raise Refused("a recipe has either a world, or a model and images. Received: both")
         if self.world and (self.gallery or self.features or self.atlas or self.explain):
-            raise Refused("a world is checked. Received: a gallery or explanations of one")
+            raise Refused("a recipe with a world holds only [[check]] tables. Received: another table")
         return self
 
-    def _defaulted(self):
+    def _default_tables(self):
         return {name for name, default in (("model", Model()), ("images", Images())) if getattr(self, name) == default}
 
     @model_validator(mode="after")
-    def _something_to_do(self):
+    def _refuse_empty_recipe(self):
         if not (self.gallery or self.features or self.atlas or self.explain or self.check):
             raise Refused(
                 "a recipe holds at least one of [[gallery]], [[features]], [[atlas]], [explain], [[check]]. Received: none"
@@ -259,104 +274,124 @@ class Recipe(Table):
         return self
 
 
-def shipped():
+def shipped_names():
     """Names of the recipes that come with the lab: list of str."""
     return sorted(path.stem for path in HERE.glob("*.toml"))
 
 
 def read(source, settings=()):
-    """A recipe by the name of a shipped one or the path of a TOML file, with "key=value" settings over it -> `Recipe`.
+    """Read a recipe and change some of its values.
 
-    Raises Refused for an unknown recipe, TOML that does not parse, and keys or values that a recipe does not have.
+    Args:
+        source: name of a shipped recipe, or path of a TOML file.
+        settings: "key=value" texts; keys are paths such as "gallery.0.steps".
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        Refused: for an unknown recipe, for TOML that does not parse, and for keys or values that no recipe has.
     """
-    path = HERE / f"{source}.toml" if source in shipped() else pathlib.Path(source)
+    path = HERE / f"{source}.toml" if source in shipped_names() else pathlib.Path(source)
     if not path.is_file():
-        raise Refused(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped())}")
+        raise Refused(f"Unknown recipe. Received: {source!r}. {nearest(source, shipped_names())}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Refused(f"A recipe is a TOML file in UTF-8. Received: {path.name}: {error}.") from error
     except RecursionError as error:
         raise Refused(
-            f"A recipe's tables lie a few levels deep. Received: {path.name}, which is nested too deep."
+            f"The tables of a recipe are nested a few levels deep. Received: {path.name}, which is nested too deep."
         ) from error
     for setting in settings:
-        _set(table, setting)
+        _apply_setting(table, setting)
     return recipe(table)
 
 
 def recipe(table):
-    """A recipe from plain values -> `Recipe`. Raises Refused in one line for what does not fit."""
+    """Validate plain values as a recipe.
+
+    Args:
+        table: dict, as parsed from TOML.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        Refused: in one line, for the first value that does not fit.
+    """
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise Refused(_one_line(error.errors()[0])) from error
+        raise Refused(_error_sentence(error.errors()[0])) from error
 
 
-def canonical(recipe):
+def plain_values(recipe):
     """The recipe as plain values with every default filled in, for digests and manifests: dict."""
-    return _told_apart(recipe.model_dump())
+    return _name_non_finite(recipe.model_dump())
 
 
-def _told_apart(value):
-    """Plain values in which nan, inf and -inf, which JSON does not know, are words of their own."""
+def _name_non_finite(value):
+    """Plain values in which nan, inf and -inf are text, because JSON has no numbers for them."""
     if isinstance(value, dict):
-        return {key: _told_apart(each) for key, each in value.items()}
+        return {key: _name_non_finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_told_apart(each) for each in value]
+        return [_name_non_finite(entry) for entry in value]
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def method_names(recipe):
-    """Every method that a recipe names, "module:function" included: list of str."""
+    """Names of all methods in a recipe, those as "module:function" included: list of str."""
     tables = [*recipe.check, *([recipe.explain] if recipe.explain else [])]
     return list(dict.fromkeys(name for table in tables for name in table.methods))
 
 
-def _set(table, setting):
-    """Put one "a.b.0.c=value" into nested tables; the value is TOML, or text where it is none."""
+def _apply_setting(table, setting):
+    """Put one "a.b.0.c=value" into nested tables. The value is parsed as TOML, and stays text where that fails."""
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise Refused(f"A setting is key=value. Received: {setting!r}.")
     *parents, last = key.split(".")
     for parent in parents:
-        table = _child(table, parent, key)
-    table[_place(table, last, key)] = value(text)
+        table = _inner_table(table, parent, key)
+    table[_key_or_index(table, last, key)] = parse_value(text)
 
 
-def value(text):
-    """What a text stands for: a TOML value, or the text itself where it is none."""
+def parse_value(text):
+    """The TOML value of a text, or the text itself where it is no TOML value."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
-def _child(table, name, key):
+def _inner_table(table, name, key):
     if isinstance(table, dict):
         table = table.setdefault(name, {})
     else:
-        table = table[_place(table, name, key)]
+        table = table[_key_or_index(table, name, key)]
     if not isinstance(table, (dict, list)):
-        raise Refused(f"A setting names a key of a table. Received: {key!r}, where {name!r} holds a value.")
+        raise Refused(f"A setting names a key of a table. Received: {key!r}, but {name!r} holds a value.")
     return table
 
 
-def _place(table, name, key):
+def _key_or_index(table, name, key):
     if isinstance(table, dict):
         return name
     if not name.isdigit() or int(name) >= len(table):
-        raise Refused(f"A setting inside a list names one of its entries, 0 to {len(table) - 1}. Received: {key!r}.")
+        raise Refused(f"A setting inside a list names an entry, 0 to {len(table) - 1}. Received: {key!r}.")
     return int(name)
 
 
-def _one_line(error):
+def _error_sentence(error):
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"Unknown key in a recipe. Received: {where!r}. {nearest(error['loc'][-1], _keys(error['loc'][:-1]))}"
-    said = error["msg"].removeprefix("Value error, ")
-    received = "" if "Received" in said or error["type"] == "missing" else f" Received: {error['input']!r}"
-    return f"{where or 'recipe'}: {said}.{received}".replace("..", ".")
+        return (
+            f"Unknown key in a recipe. Received: {where!r}. {nearest(error['loc'][-1], _known_keys(error['loc'][:-1]))}"
+        )
+    rule = error["msg"].removeprefix("Value error, ")
+    received = "" if "Received" in rule or error["type"] == "missing" else f" Received: {error['input']!r}"
+    return f"{where or 'recipe'}: {rule}.{received}".replace("..", ".")
 
 
 _TABLES = {
@@ -371,7 +406,7 @@ _TABLES = {
 }
 
 
-def _keys(location):
+def _known_keys(location):
     """The keys that the table at a location may have."""
     names = [part for part in location if isinstance(part, str)]
     return list((_TABLES[names[0]] if names else Recipe).model_fields)

@@ -29,31 +29,37 @@ from sanity.worlds.training import architecture
 
 
 class Session:
-    """Everything a recipe's jobs need, made when first asked for; jobs read it and never change it."""
+    """Everything that the jobs of a recipe need, built on first use. Jobs read it and never change it.
+
+    Args:
+        recipe: `Recipe`.
+        root: folder of all runs, where the caches lie.
+        allow_code: whether model files may run Python code of their own.
+    """
 
     def __init__(self, recipe, root, *, allow_code=False):
         self.recipe = recipe
         self.cache = Cache(root)
         self.surveys = Cache(root, "surveys")
         self.allow_code = allow_code
-        self._made = {}
+        self._built = {}
 
     @functools.cached_property
     def network(self):
-        """The recipe's network; a world's is its first one, trained."""
+        """The recipe's network; of a world, its first trained one."""
         if self.recipe.world:
             return self.subject().network
         model = self.recipe.model
         weights = None if model.weights == "random" else model.weights
         if weights is None:
-            # Keras draws from its global seed when it builds: derive it, so that a random network is the same in every process.
-            return self._seeded(lambda: self._loaded(model, weights))
-        return self._loaded(model, weights)
+            # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
+            return self._redraw_weights(self._load(model, weights))
+        return self._load(model, weights)
 
-    def _loaded(self, model, weights):
-        # To find a module may run code of its package.
+    def _load(self, model, weights):
+        # Looking for a module may run code of its package.
         for module in model.modules if self.allow_code else ():
-            renew(module)
+            refresh_module(module)
         return models.load(
             model.source,
             weights=weights,
@@ -65,60 +71,56 @@ class Session:
             memory=int(model.memory_gib * (1 << 30)),
         )
 
-    def _seeded(self, make):
-        network = make()
-        drawn = draw(network, layers_in_order(network), [self.recipe.seed])[0]
-        for name, value in drawn.state.items():
+    def _redraw_weights(self, network):
+        """The same network with weights drawn from the recipe's seed."""
+        random_network = draw(network, layers_in_order(network), [self.recipe.seed])[0]
+        for name, value in random_network.state.items():
             network.variables[name].assign(value)
         return network
 
     @property
     def channels(self):
-        """How many channels images are read with: those of the network."""
+        """Number of channels that images are read with: that of the network."""
         network = self.network
         return network.preprocessing.channels if network.preprocessing and network.image_place is not None else 3
 
     @functools.cached_property
     def images(self):
         """The recipe's photographs."""
-        chosen = self.recipe.images
-        if chosen.folder or chosen.files:
-            form = {"channels": self.channels, "levels": chosen.levels}
-            named = data.folder(chosen.folder, **form) if chosen.folder else data.files(chosen.files, **form)
+        source = self.recipe.images
+        if source.folder or source.files:
+            form = {"channels": self.channels, "levels": source.levels}
+            images = data.folder(source.folder, **form) if source.folder else data.files(source.files, **form)
         else:
-            named = data.photographs(chosen.photographs or data.PHOTOGRAPHS)
-        few = slice(chosen.most)
-        names, labels = named.names[few], self._labels(named.labels[few] if named.labels else None)
-        table, columns = (None, ()) if chosen.table is None else tables.read(chosen.table, names)
-        return data.Data(names, named.images[few], labels, table=table, columns=columns, groups=named.groups[few])
+            images = data.photographs(source.photographs or data.PHOTOGRAPHS)
+        first = slice(source.most)
+        names, labels = images.names[first], self._known_labels(images.labels[first] if images.labels else None)
+        table, columns = (None, ()) if source.table is None else tables.read(source.table, names)
+        return data.Data(names, images.images[first], labels, table=table, columns=columns, groups=images.groups[first])
 
-    def _labels(self, labels):
-        """The labels, but where folders need not be classes: none, with a warning, where they are not."""
+    def _known_labels(self, labels):
+        """The labels. Where folders need not be classes and are none: None, with a warning."""
         if labels is None or self.recipe.images.labels == "folders":
             return labels
         try:
             output = self.recipe.explain.output if self.recipe.explain else None
             correct_classes(sorted(set(labels)), self.network.classes_in(output), self.network.names_in(output))
         except Refused as error:
-            warnings.warn(f"the folders are not taken for labels: {error}", stacklevel=2)
+            warnings.warn(f"the names of folders are not used as labels: {error}", stacklevel=2)
             return None
         return labels
 
     @functools.cached_property
     def natural_images(self):
-        """Natural images to set beside pictures: a folder's own, or crops of the packages' photographs."""
+        """Natural images to set beside pictures: those of the recipe's folder, or crops of packaged photographs."""
         return self.images if self.recipe.images.folder else data.crops(data.photographs())
 
     @functools.cached_property
     def images_hash(self):
-        """SHA-256 of the recipe's photographs, their labels and what lies beside them."""
-        beside = [
-            (
-                str((self.images.labels, self.images.columns)),
-                np.array(0 if self.images.table is None else self.images.table),
-            )
-        ]
-        return _digest(itertools.chain(zip(self.images.names, self.images.images), beside))
+        """SHA-256 of the recipe's photographs, of their labels and of the table beside them."""
+        images = self.images
+        table = (str((images.labels, images.columns)), np.array(0 if images.table is None else images.table))
+        return _digest(itertools.chain(zip(images.names, images.images), [table]))
 
     @functools.cached_property
     def natural_images_hash(self):
@@ -131,175 +133,207 @@ class Session:
 
     @functools.cached_property
     def world(self):
-        """The recipe's world."""
+        """The recipe's world, as registered."""
         return worlds.get(self.recipe.world.name)()
 
     def subject(self, question=None):
-        """The network with the photographs, asked a question (`schema.Asking.question`), or a world's network with its samples:
-        `sanity.subject.Subject`.
+        """The network with the images and targets to explain.
+
+        Args:
+            question: dict as of `schema.TargetTable.question`. A world has its own targets.
+
+        Returns:
+            `sanity.subject.Subject`.
         """
         if self.recipe.world:
-            return self.once("planted", self._planted)
+            return self.build_once("planted", self._plant_subject)
         question = question or {}
-        make = functools.partial(subject, self.network, self.images, fit=self.recipe.images.fit, **question)
-        return self.once(("subject", str(sorted(question.items(), key=str))), make)
+        build = functools.partial(subject, self.network, self.images, fit=self.recipe.images.fit, **question)
+        return self.build_once(("subject", str(sorted(question.items(), key=str))), build)
 
     def refuse_world(self):
-        """Raise Refused for what a recipe asks of its world that it cannot have."""
-        by_hand = self.world.training is None
-        if by_hand and (self.replicates > 1 or self.recipe.world.permuted_label_networks):
+        """Raise Refused for replicates, permuted labels or targets that the recipe's world cannot have."""
+        set_by_hand = self.world.training is None
+        if set_by_hand and (self.replicates > 1 or self.recipe.world.permuted_label_networks):
             raise Refused(
-                f"Replicates are trained from other seeds. Received: {self.world.name}, whose weights are set by hand."
+                f"Replicates are trained from other seeds. Received: the world {self.world.name}, whose weights are set by hand."
             )
         for check in self.recipe.check:
-            asked = {name: value for name, value in check.question.items() if value not in (None, "top")}
-            if asked:
-                raise Refused(f"In a world every sample has its own target, what the cue says. Received: {asked}.")
+            question = {name: value for name, value in check.question.items() if value not in (None, "top")}
+            if question:
+                raise Refused(f"In a world the cue decides each sample's target. Received: {question}; remove it.")
 
     @property
     def replicates(self):
-        """How many networks of a world are trained; one where its weights are set by hand and nothing else was asked."""
-        chosen = self.recipe.world
-        return 1 if self.world.training is None and "replicates" not in chosen.model_fields_set else chosen.replicates
+        """Number of networks to train in a world. The default is one where its weights are set by hand."""
+        world = self.recipe.world
+        return 1 if self.world.training is None and "replicates" not in world.model_fields_set else world.replicates
 
-    def _planted(self):
-        chosen = self.recipe.world
-        numbers = {
-            "replicates": self.replicates,
-            "permuted_label_networks": chosen.permuted_label_networks,
-            "images": chosen.images,
-        }
-        return world_subject(self.world, seed=self.recipe.seed, cache=self.cache.get, **numbers)
+    def _plant_subject(self):
+        return world_subject(
+            self.world,
+            seed=self.recipe.seed,
+            cache=self.cache.get,
+            replicates=self.replicates,
+            permuted_label_networks=self.recipe.world.permuted_label_networks,
+            images=self.recipe.world.images,
+        )
 
-    def shared(self, check, question, settings):
-        """What all methods of a check may share (random networks, nulls, rewrites), made once: arguments of its call."""
+    def prepare_check(self, check, question, settings):
+        """What all methods of a check may share, built once: random networks, nulls and rewrites.
+
+        Args:
+            check: name of the check.
+            question: dict as of `schema.TargetTable.question`.
+            settings: options of the check. Those that its preparation takes tell one preparation from another.
+
+        Returns:
+            dict, keyword arguments of the check.
+        """
         check = checks.get(check)
-        once = functools.partial(self._once_of, question)
-        make = functools.partial(prepare_shared, check, self.subject(question), self.recipe.seed, settings, once)
+        once = functools.partial(self._build_once_for, question)
+        build = functools.partial(prepare_shared, check, self.subject(question), self.recipe.seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
-        given = sorted((name, value) for name, value in settings.items() if name in known)
-        return self.once((check, str(question), str(given)), make)
+        prepare_settings = sorted((name, value) for name, value in settings.items() if name in known)
+        return self.build_once((check, str(question), str(prepare_settings)), build)
 
-    def _once_of(self, question, key, make):
-        """What several checks of one question share, made once."""
-        return self.once((key, str(sorted((question or {}).items(), key=str))), make)
+    def _build_once_for(self, question, key, build):
+        """What several checks of one question share, built once."""
+        return self.build_once((key, str(sorted((question or {}).items(), key=str))), build)
 
-    def once(self, key, make):
-        """What `make()` makes, made once in this process."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+    def build_once(self, key, build):
+        """The value of `build()`, kept for all later calls in this process.
+
+        Args:
+            key: hashable; it names the value.
+            build: function without arguments.
+        """
+        if key not in self._built:
+            self._built[key] = build()
+        return self._built[key]
 
     def method(self, name):
         """An explainer by its registered name or as "module:function"."""
-        return stranger(name) if ":" in name else explainers.get(name)
+        return external_method(name) if ":" in name else explainers.get(name)
 
     def hashes(self):
-        """What the digest of a run depends on besides its recipe and the code: dict of name to SHA-256. A world is hashed before
-        anything is trained.
+        """What the digest of a run depends on, besides its recipe and the code.
+
+        Returns:
+            dict of name to SHA-256. A world is hashed before anything is trained.
         """
         if self.recipe.world:
             return self._world_hashes()
-        pictures = {f"atlas/{number}": each.image for number, each in enumerate(self.recipe.atlas)}
-        pictures |= {f"gallery/{number}": each.top_for for number, each in enumerate(self.recipe.gallery)}
-        looked = {
-            key: _digest([("image", read(path, channels=self.channels))]) for key, path in pictures.items() if path
-        }
-        others = {f"model/{name}": self._other_hash(name) for name in self._other_models()}
-        return {"model": self._model_hash(), "images": self.images_hash, **looked, **others}
+        paths = {f"atlas/{number}": atlas.image for number, atlas in enumerate(self.recipe.atlas)}
+        paths |= {f"gallery/{number}": gallery.top_for for number, gallery in enumerate(self.recipe.gallery)}
+        images = {key: _digest([("image", read(path, channels=self.channels))]) for key, path in paths.items() if path}
+        models = {f"model/{name}": self._other_hash(name) for name in self._other_models()}
+        return {"model": self._model_hash(), "images": self.images_hash, **images, **models}
 
     def _world_hashes(self):
         world, seed = self.world, self.recipe.seed
         training_data = world.training_data(seed) if world.training else world.draw(8, seed)[0]
-        built = hashlib.sha256(f"{architecture(world.build())}{world.training}".encode())
+        built_from = f"{architecture(world.build())}{world.training}"
         return {
-            "model": built.hexdigest(),
+            "model": hashlib.sha256(built_from.encode()).hexdigest(),
             "images": _digest([("training data", training_data.inputs), ("labels", training_data.labels)]),
         }
 
     def _model_hash(self):
-        """SHA-256 of the network: its file, its weights, how its layers are built, what it is fed, and the names of its classes."""
+        """SHA-256 of the network: file, weights, layers, preprocessing, and class names."""
         network, source = self.network, self.recipe.model.source
-        file = provenance.file(source) if pathlib.Path(source).exists() else source
-        built = [(each.path, each.type, each.shape, _config(network.tree[each.path])) for each in network.layers()]
-        told = (file, network.fingerprint(), built, network.preprocessing, network.classes, network.fold)
-        return hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).hexdigest()
+        file = provenance.file_hash(source) if pathlib.Path(source).exists() else source
+        layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
+        described = (file, network.fingerprint(), layers, network.preprocessing, network.classes, network.fold)
+        return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _other_models(self):
-        """Networks that a recipe names beside its own: observers, and those that pictures are shown to."""
-        named = [[*each.others, *([each.observer] if each.observer else [])] for each in self.recipe.features]
-        return sorted({name for names in named for name in names})
+        """Names of networks beside the recipe's own: observers, and those that pictures are shown to."""
+        names = [[*table.others, *([table.observer] if table.observer else [])] for table in self.recipe.features]
+        return sorted(set(itertools.chain(*names)))
 
     def _other_hash(self, name):
-        """SHA-256 of another model's file; a model that is known by name is what the installed packages make of it."""
-        return provenance.file(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
+        """SHA-256 of another model's file, or of its name where the installed packages provide the model."""
+        return provenance.file_hash(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
 
     def sources(self):
-        """SHA-256 of the code of every method "module:function", of every module that a model's layers come from, and of what these
-        import: dict of name to str.
+        """SHA-256 of the code of external methods and of modules of custom layers, with everything that they import.
+
+        Returns:
+            dict of method or module name to str.
         """
-        strangers = {name: name.partition(":")[0] for name in method_names(self.recipe) if ":" in name}
-        modules = {} if self.recipe.world else {name: name for name in self.recipe.model.modules}
-        return {name: provenance.imported(module) for name, module in sorted((strangers | modules).items())}
+        modules = {name: name.partition(":")[0] for name in method_names(self.recipe) if ":" in name}
+        modules |= {} if self.recipe.world else {name: name for name in self.recipe.model.modules}
+        return {name: provenance.imported_hash(module) for name, module in sorted(modules.items())}
 
     def seconds_per_gradient(self):
-        """How long one sample's gradient takes here, and compiling it, measured once on eight copies of the first image: float, float."""
-        first = self.network.preprocess(self.images.images[0], fit=self.recipe.images.fit)
-        name, shape = next(iter(self.network.outputs.items()))
-        some = np.repeat(first, 8, axis=0)
-        goal = logit(0, output=name) if len(shape) == 2 else layer(self.network.last_spatial())
-        first = time.perf_counter()
-        routines.gradient(self.network, some, goal)
-        start = time.perf_counter()
-        routines.gradient(self.network, some, goal)
-        taken = time.perf_counter() - start
-        return taken / 8, max(0.0, start - first - taken)
+        """Measure once how long the gradient of one sample takes here, and its compilation.
+
+        Returns:
+            float, float: seconds of one gradient, the mean of eight copies of the first image; seconds of compiling.
+        """
+        network = self.network
+        inputs = np.repeat(network.preprocess(self.images.images[0], fit=self.recipe.images.fit), 8, axis=0)
+        name, shape = next(iter(network.outputs.items()))
+        objective = logit(0, output=name) if len(shape) == 2 else layer(network.last_spatial())
+        first_start = time.perf_counter()
+        routines.gradient(network, inputs, objective)
+        second_start = time.perf_counter()
+        routines.gradient(network, inputs, objective)
+        seconds = time.perf_counter() - second_start
+        return seconds / 8, max(0.0, second_start - first_start - seconds)
 
 
-def _digest(named):
+def _digest(named_arrays):
     digest = hashlib.sha256()
-    for name, array in named:
+    for name, array in named_arrays:
         digest.update(f"{name}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 
 def _config(layer):
-    """How a layer is built, in words; its type's name where it does not say."""
+    """How a layer is built, as text, or its type's name where it does not say."""
     try:
-        # Objects that tell where they lie in memory would make every process another one.
+        # The text of some objects holds their address in memory, which is another one in every process.
         return re.sub(r"0x[0-9a-f]+", "", repr(layer.get_config()))
     except Exception:
-        # A layer without a config of its own raises whatever its author has chosen to.
+        # A layer of a user may raise any exception.
         return type(layer).__qualname__
 
 
-def renew(module):
-    """Have a user's module, of the current folder or installed, imported as its files are now."""
+def refresh_module(module):
+    """Have the next import of a module read its files again. It may be installed, or lie in the current folder."""
     if str(pathlib.Path.cwd()) not in sys.path:
         sys.path.insert(0, str(pathlib.Path.cwd()))
-    provenance.renewed(module)
+    provenance.refresh(module)
 
 
-def stranger(name):
-    """The function named "module:function", from the installed packages or the current folder. Raises Refused where there is none."""
+def external_method(name):
+    """The function named "module:function", from the installed packages or the current folder.
+
+    Raises:
+        Refused: where there is none.
+    """
     module, _, function = name.partition(":")
-    method = getattr(_imported(module, name), function, None)
+    method = getattr(_import_module(module, name), function, None)
     if not callable(method):
-        kind = (
-            "has no such name" if method is None else f"holds {type(method).__name__} under it, which cannot be called"
+        problem = (
+            f"{module} has no such name"
+            if method is None
+            else f"it is of the type {type(method).__name__}, which cannot be called"
         )
-        raise Refused(f'A method of your own is a function, "module:function". Received: {name!r}: {module} {kind}.')
+        raise Refused(f'A method of your own is a function, "module:function". Received: {name!r}: {problem}.')
     return method
 
 
-def _imported(module, name):
-    """A module of the user's, as its files are now."""
+def _import_module(module, name):
+    """Import a module of the user from its files as they are now."""
     try:
-        renew(module)
+        refresh_module(module)
         return models.import_user_module(module)
     except (Exception, SystemExit) as error:
-        # A module that cannot be imported may raise anything: it is told, and where.
+        # A module that cannot be imported may raise any exception, SystemExit included.
         raise Refused(
             f'A method of your own is "module:function". Received: {name!r}: {type(error).__name__}: {error}.'
         ) from error

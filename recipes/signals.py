@@ -1,4 +1,4 @@
-"""Signals: Ctrl-C and SIGTERM as exceptions, and whether one arrived that a library has swallowed on its way."""
+"""Signals: Ctrl-C and SIGTERM as exceptions, and a memory of those that a library caught and dropped."""
 
 import contextlib
 import signal
@@ -12,8 +12,8 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def heard():
-    """While open, Ctrl-C raises KeyboardInterrupt and SIGTERM Terminated, and both are remembered, where this thread may say so."""
+def handle_signals():
+    """While open, Ctrl-C raises KeyboardInterrupt and SIGTERM Terminated; both are remembered. Main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -32,12 +32,12 @@ def _stop(number, _):
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
-def arrived():
+def last_signal():
     """The last signal that arrived: `signal.Signals` or None."""
     return signal.Signals(_arrived[-1]) if _arrived else None
 
 
 def stop_if_arrived():
-    """Raise again what arrived: TensorFlow, for one, turns an interruption in its own code into a RuntimeError."""
+    """Raise the exception of a signal that arrived. TensorFlow may have turned it into a RuntimeError."""
     if _arrived:
         raise Terminated if _arrived[-1] == signal.SIGTERM else KeyboardInterrupt

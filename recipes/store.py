@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from lab.refusal import Refused
 
 SEAL = "done.json"
-# Seconds between two looks at whether another process has let go of a run.
-PATIENCE = 1.0
+# Seconds between two attempts to lock a run that another process writes to.
+RETRY_SECONDS = 1.0
 
 
 class Store:
@@ -29,23 +29,29 @@ class Store:
 
     @contextlib.contextmanager
     def open(self, *, fresh=False, wait=lambda words: None):
-        """While open, the folder is there and this process alone writes to it; what killed processes left half-written is gone.
+        """While open, the folder exists, and this process alone writes to it.
 
-        fresh: everything that the run has made goes first. wait: told, once, who has the run, before waiting for it. Raises Refused
-        where the folder cannot be written.
+        Half-written files of killed processes are removed first.
+
+        Args:
+            fresh: whether to remove all earlier files of the run.
+            wait: called once with a text that says who holds the run, before waiting for it.
+
+        Raises:
+            Refused: where the folder cannot be written.
         """
         lock = self.path.with_name(f".{self.path.name}.lock")
-        with _refusing_unwritable(self.path):
+        with _refuse_unwritable(self.path):
             lock.parent.mkdir(parents=True, exist_ok=True)
-            patient = FileLock(lock)
-            _take(patient, lock.with_suffix(".holder"), self.path, wait)
+            file_lock = FileLock(lock)
+            _acquire(file_lock, lock.with_suffix(".holder"), self.path, wait)
         try:
-            with _refusing_unwritable(self.path):
+            with _refuse_unwritable(self.path):
                 self._prepare(fresh)
             yield self
         finally:
             lock.with_suffix(".holder").unlink(missing_ok=True)
-            patient.release()
+            file_lock.release()
 
     def _prepare(self, fresh):
         if fresh:
@@ -53,36 +59,42 @@ class Store:
         self.path.mkdir(exist_ok=True)
         probe = self.path / f".part-{os.getpid()}"
         probe.write_bytes(b"")
-        # The run is ours alone: whatever is half-written was left by processes that are no more.
-        for left in list(self.path.rglob(".part-*")):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        # This process alone holds the run: half-written files were left by processes that have ended.
+        for path in list(self.path.rglob(".part-*")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
-    def done(self, key):
-        """Whether a job is finished without a fault, its files are what they were sealed as, and so is what it was made from: bool."""
+    def is_done(self, key):
+        """Whether a job is finished without a fault: bool.
+
+        Its files, and those of the jobs that it needs, have to be unchanged since.
+        """
         seal = self._seal(key)
         return (
             seal is not None
             and not seal["fault"]
-            and all(self._sealed(need) == digest for need, digest in seal["needs"].items())
+            and all(self._seal_hash(need) == digest for need, digest in seal["needs"].items())
         )
 
-    def there(self, key):
-        """Whether a job's files are what they were sealed as, its fault among them or not: bool."""
+    def exists(self, key):
+        """Whether a job's files exist and are unchanged, with or without a fault: bool."""
         return self._seal(key) is not None
 
     def fault(self, key):
-        """The fault that a job's files tell of, in a line: str, or None."""
+        """The fault that a job's files report, in one line: str, or None."""
         seal = self._seal(key)
         return seal["fault"] if seal else None
 
     def put(self, key, files, *, fault=None, needs=()):
-        """Write a job's files (dict of name to bytes) and seal them; whoever looks sees the old files or the new ones.
+        """Write a job's files and seal them. A reader sees the old files or the new ones, and nothing between.
 
-        fault: what went wrong, where these files tell of that; such a job is done again by the next run. needs: keys of the jobs it
-        was made from; where one of them changes, or was missing and comes, it is done again.
+        Args:
+            key: of the job.
+            files: dict of name to bytes.
+            fault: the fault that these files report, or None. Such a job is done again by the next run.
+            needs: keys of the jobs that it was computed from. Where one of them changes, or appears, it is done again.
         """
-        sums = {name: _sum(content) for name, content in sorted(files.items())}
-        seal = {"files": sums, "fault": fault, "needs": {need: self._sealed(need) for need in needs}}
+        sums = {name: _sha256(content) for name, content in sorted(files.items())}
+        seal = {"files": sums, "fault": fault, "needs": {need: self._seal_hash(need) for need in needs}}
         folder = self.folder(key)
         if folder.exists():
             _overwrite(folder, {**files, SEAL: encode(seal)})
@@ -91,21 +103,21 @@ class Store:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, content in {**files, SEAL: encode(seal)}.items():
-            durable(part / name, content)
+            write_durably(part / name, content)
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, folder)
 
     def write(self, name, content):
         """Write one file of the run itself, whole or not at all."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace(target, content)
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, content)
 
     def folder(self, key):
-        """Where a job's files lie: Path. Raises Refused for a key that climbs out of the run."""
+        """The folder of a job's files: Path. Raises Refused for a key that leads out of the run."""
         folder = (self.path / "jobs" / key).resolve()
         if not folder.is_relative_to((self.path / "jobs").resolve()):
-            raise Refused(f"A job's files lie inside its run. Received: {key!r}.")
+            raise Refused(f"A job's key is a path inside its run. Received: {key!r}.")
         return folder
 
     def arrays(self, key, name):
@@ -123,37 +135,38 @@ class Store:
         try:
             seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
             sums = seal["files"]
-            whole = all(_sum((folder / name).read_bytes()) == value for name, value in sums.items())
+            unchanged = all(_sha256((folder / name).read_bytes()) == value for name, value in sums.items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # Whatever a broken disk or another version has left there: the job is made again.
+            # A broken disk or another version left something else there: the job is done again.
             return None
-        return {"fault": None, "needs": {}, **seal} if whole else None
+        return {"fault": None, "needs": {}, **seal} if unchanged else None
 
-    def _sealed(self, key):
+    def _seal_hash(self, key):
         """SHA-256 of a job's seal, or None where there is none."""
         seal = self.folder(key) / SEAL
-        return _sum(seal.read_bytes()) if seal.is_file() else None
+        return _sha256(seal.read_bytes()) if seal.is_file() else None
 
 
 @contextlib.contextmanager
-def _refusing_unwritable(path):
+def _refuse_unwritable(path):
     try:
         yield
     except OSError as error:
         raise Refused(
-            f"Artifacts go to a folder that can be written. Received: {path}: {error.strerror or error}."
+            f"The folder of a run must be one that can be written. Received: {path}: {error.strerror or error}."
         ) from error
 
 
-def _take(lock, holder, path, wait):
-    told = False
+def _acquire(lock, holder, path, wait):
+    """Lock a run, and write into the file `holder` who has it. While another process does, report that once and wait."""
+    reported = False
     while True:
         try:
-            lock.acquire(timeout=PATIENCE if told else 0)
+            lock.acquire(timeout=RETRY_SECONDS if reported else 0)
         except Timeout:
-            if not told:
+            if not reported:
                 wait(f"{path} is being written by {_holder(holder)}: waiting for it")
-                told = True
+                reported = True
             continue
         holder.write_text(
             f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}",
@@ -170,30 +183,30 @@ def _holder(path):
 
 
 def _overwrite(folder, files):
-    """Put new files in the place of old ones, each at once, the seal last: what is read meanwhile is never missing."""
+    """Replace old files by new ones, each at once and the seal last, so that a reader finds every file."""
     for name, content in files.items():
         replace(folder / name, content)
-    for left in folder.iterdir():
-        if left.name not in files:
-            left.unlink()
+    for path in folder.iterdir():
+        if path.name not in files:
+            path.unlink()
 
 
-def replace(target, content):
+def replace(path, content):
     """Write bytes to a path, whole or not at all."""
-    part = target.with_name(f".part-{socket.gethostname()}-{os.getpid()}-{target.name}")
-    durable(part, content)
-    os.replace(part, target)
+    part = path.with_name(f".part-{socket.gethostname()}-{os.getpid()}-{path.name}")
+    write_durably(part, content)
+    os.replace(part, path)
 
 
 def sweep(folder):
-    """Remove what processes of this machine that are no more have left half-written in a folder that several share."""
-    for left in pathlib.Path(folder).glob(".part-*"):
-        named = re.fullmatch(r"\.part-(.+)-(\d+)-.+", left.name)
-        if named and named[1] == socket.gethostname() and not _lives(int(named[2])):
-            left.unlink(missing_ok=True)
+    """Remove half-written files of ended processes of this machine from a folder that several share."""
+    for path in pathlib.Path(folder).glob(".part-*"):
+        match = re.fullmatch(r"\.part-(.+)-(\d+)-.+", path.name)
+        if match and match[1] == socket.gethostname() and not _is_running(int(match[2])):
+            path.unlink(missing_ok=True)
 
 
-def _lives(process):
+def _is_running(process):
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -204,7 +217,7 @@ def _lives(process):
 
 
 def encode(values):
-    """Plain values as JSON bytes, sorted and indented, not-a-numbers as null."""
+    """Plain values as JSON bytes, with sorted keys and indentation. Numbers that are not finite become null."""
     return (json.dumps(_plain(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode(
         "utf-8", "backslashreplace"
     )
@@ -216,13 +229,13 @@ def digest(values):
 
 
 def pack(arrays):
-    """A dict of arrays as .npz bytes, the same for the same arrays."""
+    """A dict of arrays as .npz bytes. The same arrays give the same bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def durable(path, content):
+def write_durably(path, content):
     """Write bytes to a path and wait until they are on the disk."""
     with open(path, "wb") as file:
         file.write(content)
@@ -230,15 +243,15 @@ def durable(path, content):
         os.fsync(file.fileno())
 
 
-def _sum(content):
+def _sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
 def _plain(value):
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_plain(entry) for entry in value]
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""Studies: the jobs that ask whether pictures show what their units do."""
+"""Studies: the jobs that check whether pictures show what their units do."""
 
 import functools
 import pathlib
@@ -15,10 +15,11 @@ from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
 from lab.visualization.parameterizations import resolve_parameterization
 from lab.visualization.transforms import transforms
-from recipes.galleries import png, refuse_several_outputs, surveyed
+from recipes.galleries import load_survey, png, refuse_several_outputs
 from recipes.job import Job
 from recipes.store import encode, pack
-from sanity.features import features, recovery
+from sanity.features import features as feature_checks
+from sanity.features import recovery
 from sanity.features.flags import Flag, flags, summary
 from sanity.features.fooling import circuit
 from sanity.features.study import Study, pictures
@@ -26,36 +27,47 @@ from sanity.features.study import Study, pictures
 KINDS = ("honest", "fooled")
 
 
-def jobs(number, asked, session):
-    """The jobs of one study: pictures of every network under it, every check of them, and the words."""
+def list_jobs(number, features, session):
+    """The jobs of one study: pictures from every network in it, and every check of these pictures.
+
+    Args:
+        number: of the [[features]] table in the recipe.
+        features: `schema.Features`.
+        session: `Session`.
+
+    Raises:
+        Refused: for a layer, unit, check or model that does not exist.
+    """
     network = session.network
-    units = [network.class_index(each) for each in asked.logits] or asked.units
-    refuse_several_outputs(network, asked.layer)
-    network.check(goal(asked.layer, units))
+    units = [network.class_index(name) for name in features.logits] or features.units
+    refuse_several_outputs(network, features.layer)
+    network.check(goal(features.layer, units))
     canvas(network)
-    resolve_parameterization(asked.parameterization)
-    transforms.get(asked.transforms)
-    for name in asked.checks:
-        features.get(name)
-    for name in [*asked.others, *([asked.observer] if asked.observer else [])]:
+    resolve_parameterization(features.parameterization)
+    transforms.get(features.transforms)
+    for name in features.checks:
+        feature_checks.get(name)
+    for name in [*features.others, *([features.observer] if features.observer else [])]:
         _refuse_unknown_model(name)
-    if asked.fooled:
-        _refuse_detector(asked, session)
+    if features.fooled:
+        _refuse_detector(features, session)
     else:
-        for address in asked.path_layers:
+        for address in features.path_layers:
             network.refuse_unknown(address)
-    given = {"study": number, "units": list(units)}
-    drawn = []
-    for kind in KINDS if asked.fooled else KINDS[:1]:
-        cost = len(units) * asked.steps * asked.pictures
-        key = f"study/{number}/{kind}"
-        drawn.append(f"{key}/pictures")
-        yield Job(drawn[-1], "drawn", {**given, "kind": kind}, passes=cost)
-        for check in asked.checks:
-            more = cost * asked.networks / asked.pictures if check == "prior" else 0
-            yield Job(f"{key}/{check}", "feature", {**given, "kind": kind, "check": check}, (drawn[-1],), passes=more)
-    if asked.recovery:
-        yield Job(f"study/{number}/recovery", "recovery", given, passes=20)
+    for kind in KINDS if features.fooled else KINDS[:1]:
+        yield from _jobs_of_network(number, features, {"study": number, "units": list(units), "kind": kind})
+    if features.recovery:
+        yield Job(f"study/{number}/recovery", "recovery", {"study": number, "units": list(units)}, passes=20)
+
+
+def _jobs_of_network(number, features, arguments):
+    """Pictures of one of the networks of a study, and the checks of these pictures."""
+    key = f"study/{number}/{arguments['kind']}"
+    cost = len(arguments["units"]) * features.steps * features.pictures
+    yield Job(f"{key}/pictures", "drawn", arguments, passes=cost)
+    for check in features.checks:
+        check_cost = cost * features.networks / features.pictures if check == "prior" else 0
+        yield Job(f"{key}/{check}", "feature", {**arguments, "check": check}, (f"{key}/pictures",), passes=check_cost)
 
 
 def _refuse_unknown_model(name):
@@ -63,195 +75,232 @@ def _refuse_unknown_model(name):
         raise Refused(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
 
 
-def _refuse_detector(asked, session):
-    if asked.layer is None:
-        raise Refused("A fooling circuit is built around channels of a layer. Received: a study of logits.")
-    layer = detector(asked, session.network)
+def _refuse_detector(features, session):
+    if features.layer is None:
+        raise Refused("A fooling circuit needs channels of a layer. Received: a study of logits; remove fooled.")
+    layer = detector(features, session.network)
     session.network.check(goal(layer, [0]))
 
 
-def detector(asked, network):
-    """The layer whose means tell natural from synthetic images: as asked, or the one at a third of the way to the unit's."""
-    if asked.detector:
-        return asked.detector
-    network.check_positions(asked.layer, axes=2)
-    spatial = [each for each, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
-    return spatial[spatial.index(asked.layer) // 3]
+def detector(features, network):
+    """The layer whose means separate natural from synthetic images.
+
+    Args:
+        features: `schema.Features`.
+        network: `Network`.
+
+    Returns:
+        address: the one of the table, or the layer at a third of the way to the layer of the units.
+    """
+    if features.detector:
+        return features.detector
+    network.check_positions(features.layer, axes=2)
+    spatial = [address for address, shape in network.shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
+    return spatial[spatial.index(features.layer) // 3]
 
 
-def visualizer(asked):
-    """`(network, objective, *, seed) -> images` as a study asks for it."""
+def visualizer(features):
+    """`(network, objective, *, seed) -> images` with the settings of a [[features]] table."""
 
     def draw(network, objective, *, seed):
-        made = maximize(
+        pictures = maximize(
             network,
             objective,
-            steps=asked.steps,
+            steps=features.steps,
             seed=seed,
-            parameterization=asked.parameterization,
-            transforms=asked.transforms,
+            parameterization=features.parameterization,
+            transforms=features.transforms,
         )
-        return made.images
+        return pictures.images
 
     return draw
 
 
-def name_of(asked):
-    """A visualizer in a word."""
-    return asked.parameterization if asked.transforms == "robust" else f"{asked.parameterization}, {asked.transforms}"
+def visualizer_name(features):
+    """A visualizer in a word: str."""
+    return (
+        features.parameterization
+        if features.transforms == "robust"
+        else f"{features.parameterization}, {features.transforms}"
+    )
 
 
 def draw_features(session, _, job):
-    """Several pictures of every unit."""
-    given, asked = job.given, session.recipe.features[job.given["study"]]
-    network, layer, units = _under(session, given)
-    drawn = pictures(visualizer(asked), network, layer, units, seed=session.recipe.seed, count=asked.pictures)
+    """Draw several pictures of every unit."""
+    arguments, features = job.arguments, session.recipe.features[job.arguments["study"]]
+    network, layer, units = _network_of(session, arguments)
+    images = pictures(visualizer(features), network, layer, units, seed=session.recipe.seed, count=features.pictures)
     about = {
-        "kind": given["kind"],
+        "kind": arguments["kind"],
         "network": network.name,
         "layer": layer,
         "units": list(units),
-        "named": given["units"],
+        "named": arguments["units"],
     }
-    if given["kind"] == "fooled":
-        made = _fooled(session, given["study"])
-        about |= {"gap": made.gap, "detector": made.detector, "told": made.detection_rate, "decoys": made.decoys}
+    if arguments["kind"] == "fooled":
+        fooling = _fooling_circuit(session, arguments["study"])
+        about |= {
+            "gap": fooling.gap,
+            "detector": fooling.detector,
+            "told": fooling.detection_rate,
+            "decoys": fooling.decoys,
+        }
     files = {
-        f"{named:05d}-{seed}.png": png(each)
-        for named, row in zip(given["units"], drawn)
-        for seed, each in enumerate(row)
+        f"{unit:05d}-{seed}.png": png(image)
+        for unit, row in zip(arguments["units"], images)
+        for seed, image in enumerate(row)
     }
-    return {"pictures.npz": pack({"images": drawn}), "about.json": encode(about), **files}
+    return {"pictures.npz": pack({"images": images}), "about.json": encode(about), **files}
 
 
-def _under(session, given):
-    """The network under study, the layer and the units as it knows them."""
-    asked = session.recipe.features[given["study"]]
-    if not asked.fooled:
-        return session.network, asked.layer, tuple(given["units"])
-    made = _fooled(session, given["study"])
-    return (made.honest if given["kind"] == "honest" else made.fooled), None, tuple(range(len(given["units"])))
+def _network_of(session, arguments):
+    """The network of a job, the layer, and the units by their numbers in this network."""
+    features = session.recipe.features[arguments["study"]]
+    if not features.fooled:
+        return session.network, features.layer, tuple(arguments["units"])
+    fooling = _fooling_circuit(session, arguments["study"])
+    network = fooling.honest if arguments["kind"] == "honest" else fooling.fooled
+    return network, None, tuple(range(len(arguments["units"])))
 
 
-def _fooled(session, number):
+def _fooling_circuit(session, number):
     """The fooling circuit of a study, built once in a process."""
-    return session.once(("fooled", number), functools.partial(_build, session, number))
+    return session.build_once(("fooled", number), functools.partial(_build_fooling_circuit, session, number))
 
 
-def _build(session, number):
-    asked, network = session.recipe.features[number], session.network
-    units = asked.units
+def _build_fooling_circuit(session, number):
+    features, network = session.recipe.features[number], session.network
+    units = features.units
     fit = session.recipe.images.fit
     natural = network.preprocess(list(session.natural_images.images), fit=fit)
-    stops = np.unique(np.geomspace(1, asked.steps, 6).astype(int)).tolist()
-    climbed = maximize(
+    stops = np.unique(np.geomspace(1, features.steps, 6).astype(int)).tolist()
+    pictures_by_step = maximize(
         network,
-        goal(asked.layer, units),
-        steps=asked.steps,
+        goal(features.layer, units),
+        steps=features.steps,
         seed=session.recipe.seed + 1000,
-        parameterization=asked.parameterization,
-        transforms=asked.transforms,
+        parameterization=features.parameterization,
+        transforms=features.transforms,
         snapshots=stops,
     )
-    synthetic = _as_shown(network, climbed.snapshots.reshape(-1, *climbed.images.shape[1:]), asked.transforms)
-    return circuit(network, asked.layer, units, natural, synthetic, detector(asked, network))
+    images = pictures_by_step.snapshots.reshape(-1, *pictures_by_step.images.shape[1:])
+    synthetic = _transformed_inputs(network, images, features.transforms)
+    return circuit(network, features.layer, units, natural, synthetic, detector(features, network))
 
 
-def _as_shown(network, images, transforms_name):
-    """Pictures as they are and in three draws of the transforms, as inputs: the circuit meets them so, and must know them then too."""
-    seen = [images]
-    for turn in range(3):
-        views = images
-        for place, each in enumerate(transforms.get(transforms_name)(*network.size)):
-            views = np.asarray(each(views, np.array([turn, place], "int32")))
-        seen.append(views)
-    return network.preprocessing.apply(255.0 * np.concatenate(seen)).astype("float32")
+def _transformed_inputs(network, images, transforms_name):
+    """Pictures as inputs, once as they are and in three draws of the transforms. The circuit must detect both."""
+    views = [images]
+    for draw in range(3):
+        transformed = images
+        for place, transform in enumerate(transforms.get(transforms_name)(*network.size)):
+            transformed = np.asarray(transform(transformed, np.array([draw, place], "int32")))
+        views.append(transformed)
+    return network.preprocessing.apply(255.0 * np.concatenate(views)).astype("float32")
 
 
-def study(session, store, given):
-    """The `Study` that a study's checks look at."""
-    asked = session.recipe.features[given["study"]]
-    network, layer, units = _under(session, given)
-    drawn = store.arrays(f"study/{given['study']}/{given['kind']}/pictures", "pictures.npz")["images"]
-    if asked.fooled:
-        made = session.once(("survey", given["study"], given["kind"]), lambda: _surveyed(session, network))
+def load_study(session, store, arguments):
+    """The `Study` that the checks of one network's pictures take.
+
+    Args:
+        session: `Session`.
+        store: `Store` of the run, with the pictures.
+        arguments: dict with study, kind and units, of a job.
+    """
+    features = session.recipe.features[arguments["study"]]
+    number, kind = arguments["study"], arguments["kind"]
+    network, layer, units = _network_of(session, arguments)
+    images = store.arrays(f"study/{number}/{kind}/pictures", "pictures.npz")["images"]
+    if features.fooled:
+        layer_survey = session.build_once(("survey", number, kind), lambda: _survey(session, network))
     else:
-        made = surveyed(session, layer)
-    settings = {"steps": asked.steps, "parameterization": asked.parameterization, "transforms": asked.transforms}
-    fit = session.recipe.images.fit
+        layer_survey = load_survey(session, layer)
+    settings = {name: getattr(features, name) for name in ("steps", "parameterization", "transforms")}
     return Study(
-        network, layer, units, session.natural_images, made, visualizer(asked), drawn, name_of(asked), fit, settings
+        network,
+        layer,
+        units,
+        session.natural_images,
+        layer_survey,
+        visualizer(features),
+        images,
+        visualizer_name(features),
+        session.recipe.images.fit,
+        settings,
     )
 
 
-def _surveyed(session, network):
+def _survey(session, network):
     return survey(network, session.natural_images, count=20, fit=session.recipe.images.fit)
 
 
 def measure_feature(session, store, job):
-    """One check of one network's pictures."""
-    given, asked = job.given, session.recipe.features[job.given["study"]]
-    check = features.get(given["check"])
-    # Made only for a check that takes them: other networks take memory and time.
-    known = {
-        "networks": lambda: asked.networks,
-        "others": lambda: _others(session, asked),
-        "observer": lambda: _observer(session, asked),
-        "layers": lambda: tuple(asked.path_layers),
+    """Measure one check of one network's pictures."""
+    arguments, features = job.arguments, session.recipe.features[job.arguments["study"]]
+    check = feature_checks.get(arguments["check"])
+    # Loaded only for a check that takes them: other networks take memory and time.
+    loaders = {
+        "networks": lambda: features.networks,
+        "others": lambda: _load_others(session, features),
+        "observer": lambda: _load_observer(session, features),
+        "layers": lambda: tuple(features.path_layers),
     }
-    chosen_options = {name: make() for name, make in known.items() if name in options(check)}
-    pictured = study(session, store, given)
-    made = _named(check(pictured, seed=session.recipe.seed, **chosen_options), pictured.units, given["units"])
-    return _files(made, [asdict(each) for each in flags(made)], asdict(summary(made)), given["units"])
+    settings = {name: load() for name, load in loaders.items() if name in options(check)}
+    study = load_study(session, store, arguments)
+    evidence = check(study, seed=session.recipe.seed, **settings)
+    evidence = _with_users_units(evidence, dict(zip(study.units, arguments["units"])))
+    return _files(evidence, flags(evidence), summary(evidence), arguments["units"])
 
 
-def _named(evidence, units, named):
-    """Evidence whose words name other units as the user does: behind a fooling circuit they have other numbers."""
+def _with_users_units(evidence, numbers):
+    """Evidence that numbers units as the user does. Behind a fooling circuit they have other numbers."""
     if "rival" not in evidence.samples:
         return evidence
-    names = dict(zip(units, named))
-    rivals = np.array([names[int(unit)] for unit in evidence.samples["rival"]])
+    rivals = np.array([numbers[int(unit)] for unit in evidence.samples["rival"]])
     return replace(evidence, samples={**evidence.samples, "rival": rivals})
 
 
 def measure_recovery(session, _, job):
-    """Templates set by hand, drawn by the same visualizer."""
-    asked = session.recipe.features[job.given["study"]]
-    made = recovery.recovery(visualizer(asked), seed=session.recipe.seed, name=name_of(asked))
-    word, value, why = recovery.judge_recovery(made)
-    return _files(made, [], asdict(Flag("recovery", -1, word, value, why)), [])
+    """Measure whether the same visualizer recovers templates that were set by hand."""
+    features = session.recipe.features[job.arguments["study"]]
+    evidence = recovery.recovery(visualizer(features), seed=session.recipe.seed, name=visualizer_name(features))
+    word, value, why = recovery.judge_recovery(evidence)
+    return _files(evidence, [], Flag("recovery", -1, word, value, why), [])
 
 
-def _files(made, found, whole, named):
-    """Evidence and flags as files; units by the names that the user gave them."""
-    for flag, unit in zip(found, named):
-        flag["unit"] = unit
-    plain = {**asdict(made), "samples": None, "maps": None}
-    arrays = {f"samples/{name.replace('/', '|')}": value for name, value in made.samples.items()}
+def _files(evidence, unit_flags, summary_flag, units):
+    """Evidence and flags as files, with the user's numbers of units."""
+    flag_values = [{**asdict(flag), "unit": unit} for flag, unit in zip(unit_flags, units)]
+    plain = {**asdict(evidence), "samples": None, "maps": None}
+    arrays = {f"samples/{name.replace('/', '|')}": value for name, value in evidence.samples.items()}
     return {
         "evidence.npz": pack(arrays),
         "evidence.json": encode(plain),
-        "flags.json": encode({"flags": found, "summary": whole}),
+        "flags.json": encode({"flags": flag_values, "summary": asdict(summary_flag)}),
     }
 
 
-def flagged(jobs, store):
-    """What every check of pictures said of every network under it: yields dicts of network, fooled, check, word, why."""
+def list_flags(jobs, store):
+    """The summaries of all checks of pictures, of every network.
+
+    Returns:
+        iterator of dict with network, fooled, check, word and why.
+    """
     for job in jobs:
-        if job.kind in ("feature", "recovery") and store.there(job.key):
-            said = store.values(job.key, "flags.json")["summary"]
-            fooled = job.given.get("kind") == "fooled"
+        if job.kind in ("feature", "recovery") and store.exists(job.key):
+            flag = store.values(job.key, "flags.json")["summary"]
+            fooled = job.arguments.get("kind") == "fooled"
             network = store.values(job.key, "evidence.json")["subject"]
-            yield {"network": network, "fooled": fooled, **{name: said[name] for name in ("check", "word", "why")}}
+            yield {"network": network, "fooled": fooled, **{name: flag[name] for name in ("check", "word", "why")}}
 
 
-def _others(session, asked):
-    return [_loaded(session, each) for each in asked.others]
+def _load_others(session, features):
+    return [_load_network(session, name) for name in features.others]
 
 
-def _observer(session, asked):
-    return None if asked.observer is None else _loaded(session, asked.observer)
+def _load_observer(session, features):
+    return None if features.observer is None else _load_network(session, features.observer)
 
 
-def _loaded(session, name):
-    return session.once(("network", name), lambda: load(name, allow_code=session.allow_code))
+def _load_network(session, name):
+    return session.build_once(("network", name), lambda: load(name, allow_code=session.allow_code))

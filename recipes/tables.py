@@ -1,4 +1,4 @@
-"""Tables: a CSV file of numbers -> the rows that belong to some images, in their order."""
+"""Tables: a CSV file of numbers -> the rows that belong to some images, in the order of the images."""
 
 import csv
 import pathlib
@@ -9,11 +9,20 @@ from lab.refusal import Refused
 
 
 def read(path, names):
-    """The rows of a CSV file with a header, one for each image -> float32 [images, columns], names of the columns.
+    """Read the rows of a CSV file with a header, one for each image.
 
-    A first column that holds the images' names, with or without folder and ending, says which row is whose; otherwise the rows are
-    those of the images in their order. Raises Refused for a file that is none, for other numbers of rows, and for cells that are
-    no finite numbers.
+    A first column with the images' names, with or without folder and ending, says which row belongs to which image.
+    Otherwise the rows are in the order of the images.
+
+    Args:
+        path: of the file.
+        names: of the images.
+
+    Returns:
+        float32 [images, columns], and tuple of column names.
+
+    Raises:
+        Refused: for a file that is no table, for another number of rows, and for cells that are no finite numbers.
     """
     header, *rows = _cells(path)
     by_name = {name: row for row in rows for name in (row[0], pathlib.PurePath(row[0]).stem)}
@@ -22,25 +31,25 @@ def read(path, names):
         header, rows = header[1:], [by_name[key][1:] for key in keys]
     elif len(rows) != len(names):
         raise Refused(
-            f"A table has one row an image, or the images' names in its first column. Received: {path} with {len(rows)} rows for {len(names)} images."
+            f"A table has one row for each image, or image names in its first column. Received: {path} with {len(rows)} rows for {len(names)} images."
         )
     return np.array([_numbers(path, header, row) for row in rows], "float32"), tuple(header)
 
 
 def _cells(path):
-    """Every row of a file, as long as its header: list of lists of str."""
+    """Every row of a file, each as long as the header: list of lists of str."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise Refused(f"A table is a CSV file. Received: {str(path)!r}, which is none.")
+        raise Refused(f"A table is a CSV file. Received: {str(path)!r}, which is no file.")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Refused(f"A table is a CSV file in UTF-8. Received: {path}: {error}.") from error
-    short = [number for number, row in enumerate(rows, start=1) if len(row) != len(rows[0])]
-    if len(rows) < 2 or short:
+    uneven = [number for number, row in enumerate(rows, start=1) if len(row) != len(rows[0])]
+    if len(rows) < 2 or uneven:
         raise Refused(
-            f"A table has a header and rows of as many cells. Received: {path} with {len(rows)} rows{f', row {short[0]} of another length' if short else ''}."
+            f"A table has a header and rows of the same length. Received: {path} with {len(rows)} rows{f', row {uneven[0]} of another length' if uneven else ''}."
         )
     return rows
 

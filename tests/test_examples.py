@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import lab
+from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -50,7 +51,7 @@ def newcomer(tmp_path_factory):
     model.save(folder / "my.keras")
     (folder / "names.txt").write_text("cat\ndog\ncup\nrocket\n")
     (folder / "photos").mkdir()
-    for name, image in zip(lab.data.PHOTOGRAPHS, lab.photographs().images):
+    for name, image in zip(PHOTOGRAPHS, lab.photographs().images):
         # As long as a folder is made of subfolders, their names are the labels.
         place = folder / "photos" / ("cat" if name == "chelsea" else "cup")
         place.mkdir(exist_ok=True)

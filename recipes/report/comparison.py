@@ -1,4 +1,4 @@
-"""Comparison: two runs side by side, unit by unit and map by map, what changed most first."""
+"""Comparison: two runs side by side, unit by unit and map by map, sorted by how much they changed."""
 
 import json
 
@@ -8,67 +8,73 @@ from scipy.stats import spearmanr
 
 from lab.maps import pooled
 from lab.refusal import Refused
-from recipes.changes import undamaged
+from recipes.changes import refuse_damaged
 from recipes.galleries import picture_name
 from recipes.report import figures
-from recipes.report.page import template, uri
-from recipes.report.policy import restricted
+from recipes.report.page import png_uri, template
+from recipes.report.policy import restrict_scripts
 from recipes.report.tiles import jpeg
-from recipes.store import Store, durable
+from recipes.store import Store, write_durably
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
 
-def written(first, second, path):
-    """Write the page that compares the galleries and maps of two run folders to `path` -> path. Raises Refused where they share none."""
-    with undamaged(f"{first} or {second}"):
+def write_comparison(first, second, path):
+    """Write the page that compares the galleries and maps of two runs.
+
+    Args:
+        first, second: folders of the runs, Path.
+        path: of the page.
+
+    Returns:
+        path.
+
+    Raises:
+        Refused: where the runs share no unit and no map, or where one of them is damaged.
+    """
+    with refuse_damaged(f"{first} or {second}"):
         rows, maps = _units(first, second), _maps(first, second)
         runs = [json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (first, second)]
         names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]
     if not rows and not maps:
         raise Refused(
-            f"Runs are compared by the units or the maps that both made. Received: {first} and {second}, which share none."
+            f"Two runs are compared by units or maps that both have. Received: {first} and {second}, which share none."
         )
-    text = restricted(
-        template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_natural_images(runs))
-    )
-    durable(path, text.encode())
+    html = template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_natural_images(runs))
+    write_durably(path, restrict_scripts(html).encode())
     return path
 
 
 def _units(first, second):
-    drawn = [_drawn(folder) for folder in (first, second)]
-    shared = [key for key in drawn[0] if key in drawn[1]]
-    return sorted(
-        (_row(key, *(each[key] for each in drawn)) for key in shared),
-        key=lambda row: (not row["known"], row["agree"] or 0),
-    )
+    units, others = _load_units(first), _load_units(second)
+    rows = [_unit_row(key, units[key], others[key]) for key in units if key in others]
+    return sorted(rows, key=lambda row: (not row["known"], row["agree"] or 0))
 
 
 def _maps(first, second):
-    """Every image and method that both runs explained: a row each, the least alike first."""
-    made = [_explained(folder) for folder in (first, second)]
-    rows = [_pair(key, *(each[key] for each in made)) for key in made[0] if key in made[1]]
+    """Every image and method that both runs explained: one row each, the least similar first."""
+    maps, others = _load_maps(first), _load_maps(second)
+    rows = [_map_row(key, maps[key], others[key]) for key in maps if key in others]
     return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0))
 
 
-def _explained(folder):
+def _load_maps(folder):
     """Every map of a run: dict of (method, image) to the array and the class explained."""
-    store, found = _store(folder), {}
-    for place in sorted((store.path / "jobs" / "explain").glob("*/maps.npz")):
-        key = f"explain/{place.parent.name}"
+    store, maps = _store(folder), {}
+    for path in sorted((store.path / "jobs" / "explain").glob("*/maps.npz")):
+        key = f"explain/{path.parent.name}"
         about, arrays = store.values(key, "about.json"), store.arrays(key, "maps.npz")
         if about.get("refused") or about.get("fault"):
             continue
         for number, name in enumerate(about["names"]):
-            found[about["method"], name] = (arrays["maps/0"][number : number + 1], about["classes"][number])
-    return found
+            maps[about["method"], name] = (arrays["maps/0"][number : number + 1], about["classes"][number])
+    return maps
 
 
-def _pair(key, first, second):
-    alike = first[0].shape == second[0].shape
-    planes_of = [pooled_maps(maps)[0] for maps, _ in (first, second)]
-    rank = measures.get("joint_abs_spearman")(*planes_of) if alike and None not in planes_of else float("nan")
+def _map_row(key, first, second):
+    planes = [pooled_maps(maps)[0] for maps, _ in (first, second)]
+    comparable = first[0].shape == second[0].shape and None not in planes
+    rank = measures.get("joint_abs_spearman")(*planes) if comparable else float("nan")
     return {
         "method": key[0],
         "image": key[1],
@@ -79,49 +85,47 @@ def _pair(key, first, second):
 
 
 def _picture(maps):
-    content = figures.painted(pooled(maps)[0], 160)[0]
-    return None if content is None else uri(content)
+    content = figures.encode_map(pooled(maps)[0], 160)[0]
+    return None if content is None else png_uri(content)
 
 
 def _store(folder):
     return Store(folder.parent.parent, folder.parent.name, folder.name)
 
 
-def _drawn(folder):
-    """Every unit that a run drew: dict of (layer, unit) to its picture, score and natural scores."""
+def _load_units(folder):
+    """Every unit that a run drew: dict of (layer, unit) to its picture, its score and its natural scores."""
     store = _store(folder)
-    found, natural = {}, {}
+    units, natural = {}, {}
     for path in sorted((store.path / "jobs" / "survey").glob("*")):
-        arrays, about = (
-            store.arrays(f"survey/{path.name}", "survey.npz"),
-            store.values(f"survey/{path.name}", "about.json"),
-        )
+        key = f"survey/{path.name}"
+        arrays, about = store.arrays(key, "survey.npz"), store.values(key, "about.json")
         natural |= {(about["layer"], int(unit)): row for unit, row in zip(arrays["units"], arrays["kept_scores"])}
     for path in sorted((store.path / "jobs" / "gallery").glob("*/*/pictures.npz")):
         key = path.parent.relative_to(store.path / "jobs").as_posix()
         arrays, about = store.arrays(key, "pictures.npz"), store.values(key, "about.json")
         for place, unit in enumerate(arrays["units"]):
-            where = (about["layer"], int(unit))
-            found[where] = {
+            address = (about["layer"], int(unit))
+            units[address] = {
                 "image": path.parent / picture_name(unit),
                 "name": about["names"][place],
                 "score": float(arrays["scores"].reshape(len(arrays["units"]), -1)[place, 0]),
-                "natural": natural.get(where),
+                "natural": natural.get(address),
             }
-    return found
+    return units
 
 
-def _row(key, first, second):
-    """One unit in both runs; agree: rank correlation of its scores over the same natural images, the lower the more it changed."""
-    scores = [each["natural"] for each in (first, second)]
-    alike = all(each is not None for each in scores) and len(scores[0]) == len(scores[1])
-    varied = alike and all(np.ptp(each) > 0 for each in scores)
+def _unit_row(key, first, second):
+    """One unit in both runs. agree: rank correlation of its scores over the same natural images."""
+    scores = [first["natural"], second["natural"]]
+    comparable = all(values is not None for values in scores) and len(scores[0]) == len(scores[1])
+    varied = comparable and all(np.ptp(values) > 0 for values in scores)
     agree = float(spearmanr(*scores)[0]) if varied else None
     return {
         "layer": key[0] or "logits",
         "unit": key[1],
         "name": first["name"],
-        "images": [jpeg(Image.open(each["image"]), 160) for each in (first, second)],
+        "images": [jpeg(Image.open(unit["image"]), 160) for unit in (first, second)],
         "scores": [first["score"], second["score"]],
         "agree": agree,
         "known": agree is not None,

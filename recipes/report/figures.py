@@ -1,4 +1,4 @@
-"""Figures: maps as colours and curves as SVG. Perceptually uniform colours; signed maps diverge from zero."""
+"""Figures: maps as colours and curves as SVG. Colours are perceptually uniform; signed maps diverge from zero."""
 
 import html
 import io
@@ -16,63 +16,87 @@ LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 WIDTH, HEIGHT, LEFT, BOTTOM = 420, 180, 38, 30
 
 
-def coloured(plane, side=None):
-    """A map [rows, columns] as uint8 [rows, columns, 3], and the value that the strongest colour stands for.
+def colour_map(plane, side=None):
+    """A map in colours.
 
-    Signed maps: diverging, zero in the middle. Others: from zero up. Scaled by the 99.5th percentile of absolute values.
+    A signed map diverges from zero in the middle, any other one starts at zero.
+    The strongest colour stands for the 99.5th percentile of magnitudes.
+
+    Args:
+        plane: [rows, columns].
+        side: pixels to resize to, or None.
+
+    Returns:
+        uint8 [rows, columns, 3]; the value of the strongest colour; whether the map is signed.
     """
     values = plane if side is None else resized(plane[None], side, side)[0]
     values = np.nan_to_num(values.astype("float64"))
-    top = _top(values)
-    signed = bool((values < 0).any())
-    placed = 0.5 + 0.5 * values / top if signed else values / top
-    rgb = matplotlib.colormaps[SIGNED if signed else UNSIGNED](np.clip(placed, 0, 1))[..., :3]
+    scaled, top, signed = _scale(values)
+    rgb = matplotlib.colormaps[SIGNED if signed else UNSIGNED](scaled)[..., :3]
     return np.round(255 * rgb).astype("uint8"), top, signed
 
 
-def painted(plane, side=None):
-    """The same colours as PNG bytes of a third the size, for they are at most 256; with the value and the sign as above.
+def encode_map(plane, side=None):
+    """A map in colours as PNG bytes with a palette of 256, a third of the size of RGB.
 
-    A map that is not [rows, columns] becomes one row of its numbers. One with a hole in it is no map: None in place of the bytes.
+    Args:
+        plane: [rows, columns]; any other shape becomes one row of numbers.
+        side: pixels to resize to, or None.
+
+    Returns:
+        bytes, or None for a map that is not finite; the value of the strongest colour; whether the map is signed.
     """
     if plane.ndim != 2:
         plane, side = plane.reshape(1, -1), None
-    whole = np.isfinite(plane).all()
+    finite = np.isfinite(plane).all()
     values = np.nan_to_num((plane if side is None else resized(plane[None], side, side)[0]).astype("float64"))
-    top = _top(values)
-    signed = bool((values < 0).any())
-    placed = 0.5 + 0.5 * values / top if signed else values / top
-    image = Image.fromarray(np.round(255 * np.clip(placed, 0, 1)).astype("uint8"), "P")
+    scaled, top, signed = _scale(values)
+    image = Image.fromarray(np.round(255 * scaled).astype("uint8"), "P")
     colours = matplotlib.colormaps[SIGNED if signed else UNSIGNED](np.arange(256))[:, :3]
     image.putpalette(np.round(255 * colours).astype("uint8").tobytes())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue() if whole else None, top, signed
+    return buffer.getvalue() if finite else None, top, signed
 
 
-def _top(values):
-    """What the strongest colour stands for: the 99.5th percentile of magnitudes, or the largest, or one."""
-    return float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max()) or 1.0
+def _scale(values):
+    """Values in 0..1, the value that the strongest colour stands for, and whether the map is signed.
+
+    That value is the 99.5th percentile of magnitudes; where it is zero the largest one, and where that is zero 1.
+    """
+    top = float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max()) or 1.0
+    signed = bool((values < 0).any())
+    return np.clip(0.5 + 0.5 * values / top if signed else values / top, 0, 1), top, signed
 
 
-def shape_of(plane, side):
-    """Where a map is strong, small enough to take in at a glance: uint8 [side, side, 3]; magnitudes averaged over squares, from zero up."""
+def small_map(plane, side):
+    """Where a map is strong, as a small picture of its magnitudes from zero up.
+
+    Args:
+        plane: [rows, columns].
+        side: pixels of a side.
+
+    Returns:
+        uint8 [side, side, 3].
+    """
     magnitudes = np.abs(np.nan_to_num(plane.astype("float64")))
-    small = resize(
-        magnitudes, (side, side), order=0 if min(plane.shape) < side else 1, anti_aliasing=min(plane.shape) >= side
-    )
-    return coloured(small)[0]
+    enlarged = min(plane.shape) < side
+    small = resize(magnitudes, (side, side), order=0 if enlarged else 1, anti_aliasing=not enlarged)
+    return colour_map(small)[0]
 
 
-def curves(lines, labels, bands=()):
-    """Lines in one frame, as SVG text: lines, a dict of name to (x in 0..1, y in -1..1, low, high); labels, of the points.
+def draw_curves(lines, labels, bands=()):
+    """Draw lines in one frame as SVG text. Each point has a title with its value.
 
-    bands: (name, low, high) across the whole width. Values under the pointer are told by the points' titles.
+    Args:
+        lines: dict of name to (x in 0..1, y in -1..1, low, high).
+        labels: of the points.
+        bands: (name, low, high, whether its name is on the right) across the whole width.
     """
     parts = [_frame(), *(_band(*band) for band in bands)]
     for colour, (name, (x, y, low, high)) in zip(LINES, lines.items()):
         if len(x) > 2:
-            # Two points, before and after, are no curve.
+            # Two points, before and after, get no line.
             parts.append(_ribbon(x, low, high, colour))
             parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{_points(x, y)}"/>')
         else:
@@ -80,12 +104,16 @@ def curves(lines, labels, bands=()):
         parts += [
             _dot(px, py, colour, f"{name}, {label}: {py:.2f}") for px, py, label in zip(x, y, labels) if np.isfinite(py)
         ]
-    described = html.escape(", ".join(lines))
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {described}">{"".join(parts)}</svg>'
+    label = html.escape(", ".join(lines))
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {label}">{"".join(parts)}</svg>'
 
 
-def spans(rows):
-    """Numbers with their intervals, one under the other on one scale, as SVG text: rows of (name, mean, low, high)."""
+def draw_intervals(rows):
+    """Draw numbers with their intervals, one below the other on one scale, as SVG text.
+
+    Args:
+        rows: of (name, mean, low, high).
+    """
     if not rows:
         return ""
     low, high = min(0.0, *(row[2] for row in rows)), max(1.0, *(row[3] for row in rows))
@@ -94,7 +122,7 @@ def spans(rows):
         return 120 + (WIDTH - 136) * (value - low) / (high - low)
 
     height = 24 * len(rows) + 22
-    # Labels that would lie upon each other are one too many.
+    # Two labels that would overlap become one.
     ticks = [0.0, high] if low > -0.15 * (high - low) else [low, 0.0, high]
     parts = [
         f'<line x1="{across(tick):.1f}" x2="{across(tick):.1f}" y1="4" y2="{height - 18}" stroke="currentColor" opacity=".25"/><text x="{across(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:.3g}</text>'
@@ -106,20 +134,20 @@ def spans(rows):
             f'<g><title>{html.escape(name)}: {mean:.3f} [{left:.3f}, {right:.3f}]</title><text x="112" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>'
             f'<line x1="{across(left):.1f}" x2="{across(right):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/><circle cx="{across(mean):.1f}" cy="{y}" r="5" fill="{colour}"/></g>'
         )
-    described = html.escape(", ".join(f"{name} {mean:.2f}" for name, mean, *_ in rows))
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{described}">{"".join(parts)}</svg>'
+    label = html.escape(", ".join(f"{name} {mean:.2f}" for name, mean, *_ in rows))
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def spark(values):
-    """One line of numbers as a small SVG."""
+def sparkline(values):
+    """Numbers as one line in a small SVG."""
     values = np.asarray(values, "float64")
     if len(values) < 2 or not np.isfinite(values).all():
         return ""
     span = values.max() - values.min() or 1.0
-    kept = values[np.linspace(0, len(values) - 1, min(len(values), 120)).astype(int)]
+    sampled = values[np.linspace(0, len(values) - 1, min(len(values), 120)).astype(int)]
     points = " ".join(
-        f"{200 * place / (len(kept) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}"
-        for place, value in enumerate(kept)
+        f"{200 * place / (len(sampled) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}"
+        for place, value in enumerate(sampled)
     )
     return f'<svg class="spark" viewBox="0 0 200 40" role="img" aria-label="objective by step"><polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{points}"/></svg>'
 
@@ -137,8 +165,8 @@ def _points(x, y):
 
 
 def _ribbon(x, low, high, colour):
-    kept = [(a, b, c) for a, b, c in zip(x, low, high) if np.isfinite(b) and np.isfinite(c)]
-    outline = [*((a, b) for a, b, _ in kept), *((a, c) for a, _, c in reversed(kept))]
+    finite = [(a, b, c) for a, b, c in zip(x, low, high) if np.isfinite(b) and np.isfinite(c)]
+    outline = [*((a, b) for a, b, _ in finite), *((a, c) for a, _, c in reversed(finite))]
     return f'<polygon fill="{colour}" opacity=".15" points="{_points(*zip(*outline))}"/>' if outline else ""
 
 
@@ -153,7 +181,7 @@ def _dot(x, y, colour, title):
 
 
 def _band(name, low, high, right):
-    """A grey band across the frame, its name at one end, so that two bands in one place can both be read."""
+    """A grey band across the frame. Its name is at one end, so that two bands in one place can both be read."""
     if not (np.isfinite(low) and np.isfinite(high)):
         return ""
     top, bottom = _up(high), _up(low)

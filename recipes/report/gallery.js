@@ -8,14 +8,14 @@ const gallery = (() => {
   units.forEach((unit, place) => { unit.place = place; });
   const byId = new Map(units.map((unit) => [unit.id, unit]));
   const byPlace = new Map(units.map((unit) => [`${unit.layer}/${unit.unit}`, unit]));
-  const kept = { thumbs: new Map(), more: new Map() }, asked = new Set();
+  const loaded = { thumbs: new Map(), more: new Map() }, requested = new Set();
   const filter = pick("#filter"), order = pick("#order"), layers = pick("#layers"), large = pick("#large"), inside = pick("#inside");
   const WIDTH = 148, TEXT = 64, GAP = 12;
   let shown = units, current = null, columns = 1, tall = WIDTH + TEXT + GAP;
 
-  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some((each) => each[1] === "FLAGGED") ? "any-flag" : ""}`.toLowerCase();
+  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some(([, word]) => word === "FLAGGED") ? "any-flag" : ""}`.toLowerCase();
   for (const unit of units) unit.words = words(unit);
-  const flagged = (unit) => unit.flags.filter((each) => each[1] === "FLAGGED").length;
+  const flagged = (unit) => unit.flags.filter(([, word]) => word === "FLAGGED").length;
   const orders = {
     unit: (a, b) => a.place - b.place,
     score: (a, b) => b.score - a.score,
@@ -33,16 +33,16 @@ const gallery = (() => {
 
   const load = (shard, kind) => {
     const file = `tiles/${String(shard).padStart(5, "0")}-${kind}.js`;
-    if (asked.has(file)) return;
-    asked.add(file);
+    if (requested.has(file)) return;
+    requested.add(file);
     document.head.append(make("script", { src: file }));
   };
   const have = (unit, kind) => {
-    const value = kept[kind].get(unit.id);
+    const value = loaded[kind].get(unit.id);
     if (!value) load(unit.shard, kind);
     return value;
   };
-  const keep = (kind, values) => { for (const [id, value] of Object.entries(values)) kept[kind].set(id, value); };
+  const keep = (kind, values) => { for (const [id, value] of Object.entries(values)) loaded[kind].set(id, value); };
   const take = (kind, values) => {
     keep(kind, values);
     if (kind === "thumbs") draw();
@@ -53,9 +53,9 @@ const gallery = (() => {
     const image = make("img", { alt: `picture of ${unit.name}`, width: WIDTH, height: WIDTH });
     const source = have(unit, "thumbs");
     if (source) image.src = source;
-    const badges = unit.flags.filter((each) => each[1] === "FLAGGED").length;
+    const badges = unit.flags.filter(([, word]) => word === "FLAGGED").length;
     const small = [unit.layer === "logits" ? "" : unit.layer, number(unit.score), unit.ratio === null ? "" : `${number(unit.ratio)}x natural`].filter(Boolean).join(" · ");
-    const mark = unit.flags.length ? make("em", { className: badges ? "flag on" : "flag", textContent: badges ? `${badges} flag${badges > 1 ? "s" : ""}` : "no flag", title: unit.flags.map((each) => each.join(" ")).join("\n") }) : null;
+    const mark = unit.flags.length ? make("em", { className: badges ? "flag on" : "flag", textContent: badges ? `${badges} flag${badges > 1 ? "s" : ""}` : "no flag", title: unit.flags.map((flag) => flag.join(" ")).join("\n") }) : null;
     const node = make("button", { type: "button", className: "tile", id: unit.id }, image, make("span", {}, make("b", { textContent: unit.layer === "logits" ? unit.name : `unit ${unit.unit}` }), mark, make("br"), make("small", { textContent: small })));
     node.addEventListener("click", () => open(unit));
     return node;
@@ -66,11 +66,11 @@ const gallery = (() => {
     grid.style.height = `${Math.ceil(shown.length / columns) * tall}px`;
     const top = grid.getBoundingClientRect().top, focus = document.activeElement?.id;
     const first = Math.max(0, Math.floor((-top - 400) / tall)), last = Math.ceil((-top + innerHeight + 400) / tall);
-    const wanted = shown.slice(first * columns, last * columns);
+    const visible = shown.slice(first * columns, last * columns);
     const old = new Map([...grid.children].map((node) => [node.id, node]));
-    const nodes = wanted.map((unit, place) => {
+    const nodes = visible.map((unit, place) => {
       let node = old.get(unit.id);
-      if (!node || (!node.querySelector("img").src && kept.thumbs.has(unit.id))) node = tile(unit);
+      if (!node || (!node.querySelector("img").src && loaded.thumbs.has(unit.id))) node = tile(unit);
       const at = first * columns + place;
       node.style.transform = `translate(${(at % columns) * (WIDTH + GAP)}px, ${Math.floor(at / columns) * tall}px)`;
       return node;
@@ -80,8 +80,8 @@ const gallery = (() => {
   };
 
   const sift = () => {
-    const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    shown = units.filter((unit) => (!layers.value || unit.layer === layers.value) && wanted.every((word) => unit.words.includes(word)));
+    const terms = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    shown = units.filter((unit) => (!layers.value || unit.layer === layers.value) && terms.every((word) => unit.words.includes(word)));
     shown.sort(orders[order.value]);
     pick("#count").textContent = `${shown.length} of ${units.length}`;
     draw();
@@ -96,11 +96,11 @@ const gallery = (() => {
     document.getElementById(unit.id)?.focus({ preventScroll: true });
   };
 
-  const figure = (each) => make("figure", {}, make("img", { src: each.image, alt: "" }), make("figcaption", { textContent: `${number(each.score)} ${each.name}` }));
+  const figure = (image) => make("figure", {}, make("img", { src: image.image, alt: "" }), make("figcaption", { textContent: `${number(image.score)} ${image.name}` }));
   const row = (title, list) => (list && list.length ? make("div", {}, make("h4", { textContent: title }), make("div", { className: "natural" }, ...list.map(figure))) : null);
   const svg = (width, height, inner, label) => { const box = make("div", { className: "plot" }); box.innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">${inner}</svg>`; return box; };
-  const histogram = (unit, found) => {
-    const { counts, low, high } = found.histogram, most = Math.max(...counts), span = (high - low) || 1;
+  const histogram = (unit, details) => {
+    const { counts, low, high } = details.histogram, most = Math.max(...counts), span = (high - low) || 1;
     const far = Math.max(high, unit.score), near = Math.min(low, unit.score), x = (value) => 4 + 292 * (value - near) / ((far - near) || 1);
     const bars = counts.map((count, place) => `<rect x="${x(low + span * place / counts.length)}" width="${Math.max(1, x(low + span / counts.length) - x(low) - 0.5)}" y="${70 - 60 * count / most}" height="${60 * count / most}" fill="currentColor" opacity=".45"/>`).join("");
     return svg(300, 88, `${bars}<line x1="${x(unit.score)}" x2="${x(unit.score)}" y1="4" y2="72" stroke="#d55e00" stroke-width="2"/><text x="${x(unit.score) > 200 ? x(unit.score) - 4 : x(unit.score) + 4}" text-anchor="${x(unit.score) > 200 ? "end" : "start"}" y="12">this picture</text><text x="4" y="85">${number(near)}</text><text x="296" y="85" text-anchor="end">${number(far)}</text>`, "natural scores, and the picture's own");
@@ -119,25 +119,25 @@ const gallery = (() => {
   const list = (title, entries) => (entries && entries.length ? make("div", {}, make("h4", { textContent: title }), make("ul", {}, ...entries)) : null);
 
   const fill = (unit) => {
-    const found = have(unit, "more"), title = make("h3", { textContent: unit.name });
-    if (!found) { inside.replaceChildren(title, make("p", { textContent: "Loading" })); return; }
-    const large = found.pictures.map((source) => make("img", { className: "big", src: source, alt: `picture of ${unit.name}` }));
-    const against = found.images ? ` of ${found.images} natural images the highest is ${number(found.top[0]?.score)}; the picture is above ${number(unit.percentile)}% of them.` : "";
+    const details = have(unit, "more"), title = make("h3", { textContent: unit.name });
+    if (!details) { inside.replaceChildren(title, make("p", { textContent: "Loading" })); return; }
+    const large = details.pictures.map((source) => make("img", { className: "big", src: source, alt: `picture of ${unit.name}` }));
+    const against = details.images ? ` of ${details.images} natural images the highest is ${number(details.top[0]?.score)}; the picture is above ${number(unit.percentile)}% of them.` : "";
     const flags = unit.flags.map(([check, word, why]) => make("li", { className: word === "FLAGGED" ? "bad" : "" }, make("a", { href: "#features", textContent: check }), ` ${word}: ${why}`));
     inside.replaceChildren(...[
       title,
-      make("div", { className: "facets" }, ...large, found.animation ? make("img", { className: "big", src: found.animation, alt: "the climb, step by step" }) : null),
-      found.modes ? make("p", { textContent: `${found.pictures.length} facets from as many starts: ${found.modes} distinct picture${found.modes > 1 ? "s" : ""}.` }) : null,
+      make("div", { className: "facets" }, ...large, details.animation ? make("img", { className: "big", src: details.animation, alt: "the optimization, step by step" }) : null),
+      details.modes ? make("p", { textContent: `${details.pictures.length} facets from as many starts: ${details.modes} distinct picture${details.modes > 1 ? "s" : ""}.` }) : null,
       make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` }),
-      found.histogram ? histogram(unit, found) : null,
+      details.histogram ? histogram(unit, details) : null,
       list("Checks", flags),
-      row(found.field ? `Natural images that excite it most: windows of ${found.field[0]} x ${found.field[1]} pixels, its receptive field` : "Natural images that excite it most", found.top),
-      row("From weak to strong", found.strip),
-      row("Natural images that excite it least", found.bottom),
-      make("div", { className: "columns" }, list("Before it, by weights", found.links?.[0].map(neighbour)), list("After it, by weights", found.links?.[1].map(neighbour)), list("Classes that use it most", found.classes?.map(([name, value]) => make("li", { textContent: `${name} (${value > 0 ? "+" : ""}${number(value)})` })))),
+      row(details.field ? `Natural images that excite it most: windows of ${details.field[0]} x ${details.field[1]} pixels, its receptive field` : "Natural images that excite it most", details.top),
+      row("From weak to strong", details.strip),
+      row("Natural images that excite it least", details.bottom),
+      make("div", { className: "columns" }, list("Before it, by weights", details.links?.[0].map(neighbour)), list("After it, by weights", details.links?.[1].map(neighbour)), list("Classes that use it most", details.classes?.map(([name, value]) => make("li", { textContent: `${name} (${value > 0 ? "+" : ""}${number(value)})` })))),
       make("h4", { textContent: "Objective by step, on the transformed picture" }),
-      spark(found.curve),
-      make("p", {}, make("small", {}, make("a", { href: `#${unit.id}`, textContent: "link to this unit" }), ` · lossless picture: ${found.file}`)),
+      spark(details.curve),
+      make("p", {}, make("small", {}, make("a", { href: `#${unit.id}`, textContent: "link to this unit" }), ` · lossless picture: ${details.file}`)),
     ].filter(Boolean));
   };
   const open = (unit) => {
@@ -173,10 +173,10 @@ const gallery = (() => {
   const follow = () => {
     const hash = decodeURIComponent(location.hash.slice(1));
     if (byId.has(hash)) { open(byId.get(hash)); return; }
-    const wanted = new URLSearchParams(hash);
-    if (!wanted.has("q") && !wanted.has("layer")) return;
-    filter.value = wanted.get("q") ?? "";
-    layers.value = wanted.get("layer") ?? "";
+    const settings = new URLSearchParams(hash);
+    if (!settings.has("q") && !settings.has("layer")) return;
+    filter.value = settings.get("q") ?? "";
+    layers.value = settings.get("layer") ?? "";
     sift();
   };
   return { start, take };

@@ -10,11 +10,11 @@ import numpy as np
 from lab.registry import summary
 from recipes import studies
 from recipes.galleries import png
-from recipes.jobs import evidence
+from recipes.jobs import load_evidence
 from recipes.report import figures, maps
-from recipes.report.policy import restricted
-from recipes.report.published import comparison
-from recipes.report.tiles import as_text, tiles
+from recipes.report.policy import restrict_scripts
+from recipes.report.published import compare_to_published
+from recipes.report.tiles import as_script_json, tiles
 from sanity.checks.truth import FOUR, mean_ranks
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
@@ -25,47 +25,61 @@ STRIP = 72
 
 
 def page(recipe, manifest, jobs, store):
-    """The report of a run as (str of HTML, iterator of (name, bytes) of files beside it). Jobs that are not done are named as missing.
+    """The report of a run. Jobs that are not done are listed as missing.
 
-    Nothing lies beside the page but the shards of a gallery of more than some hundreds of units.
+    Args:
+        recipe: `Recipe`.
+        manifest: dict, as written to manifest.json.
+        jobs: list of `Job`, all of the run.
+        store: its `Store`.
+
+    Returns:
+        str of HTML, and an iterator of (name, bytes) of files beside it. Only a gallery of some hundreds of units and
+        more has such files, its shards.
     """
-    done = [job for job in jobs if store.there(job.key)]
-    studied = _studies(recipe, store, done)
-    index, whole, shards = tiles(store, done, _flags(recipe, studied))
-    text = restricted(_rendered(recipe, manifest, jobs, store, done, studied, index, shards if whole else None))
-    return text, () if whole else (_file(*shard) for shard in shards)
+    done = [job for job in jobs if store.exists(job.key)]
+    study_entries = _studies(recipe, store, done)
+    index, inline, shards = tiles(store, done, _flags(recipe, study_entries))
+    values = {
+        "recipe": recipe,
+        "manifest": manifest,
+        "missing": [(job.key, store.fault(job.key)) for job in jobs if job not in done or store.fault(job.key)],
+        "units": as_script_json(index) if index else "",
+        "shards": [(kind, as_script_json(content)) for _, kind, content in shards] if inline else [],
+        "file_source": "" if inline else " file: 'self'",
+        "studies": study_entries,
+        **_sections(recipe, store, done),
+    }
+    text = restrict_scripts(template().render(values))
+    return text, () if inline else (_shard_file(*shard) for shard in shards)
 
 
-def _file(number, kind, values):
-    return f"tiles/{number:05d}-{kind}.js", f"gallery.take({as_text(kind)},{as_text(values)});\n".encode()
+def _shard_file(number, kind, values):
+    content = f"gallery.take({as_script_json(kind)},{as_script_json(values)});\n"
+    return f"tiles/{number:05d}-{kind}.js", content.encode()
 
 
-def _rendered(recipe, manifest, jobs, store, done, studied, index, shards):
+def _sections(recipe, store, done):
+    """What the sections of the page show, besides galleries and studies: dict of template name to values."""
     kinds = ("networks", "evidence", "judge")
     groups = {kind: [job for job in done if job.kind == kind] for kind in kinds}
     families = _families(store, groups)
-    return template().render(
-        recipe=recipe,
-        manifest=manifest,
-        missing=[(job.key, store.fault(job.key)) for job in jobs if job not in done or store.fault(job.key)],
-        units=as_text(index) if index else "",
-        shards=[] if shards is None else [(kind, as_text(values)) for _, kind, values in shards],
-        beside="" if shards is not None else " file: 'self'",
-        studies=studied,
-        atlases=[_atlas(store, job) for job in done if job.kind in ("blocks", "atlas")],
-        maps=maps.shown(store, done),
-        world=_world(store, groups),
-        families=families,
-        matrix=_matrix(families),
-        measured=_measured(store, groups),
-        published=comparison(recipe, [evidence(store, job.key) for job in groups["evidence"]]),
-        footer=FOOTER,
-    )
+    evidence = [load_evidence(store, job.key) for job in groups["evidence"]]
+    return {
+        "atlases": [_atlas(store, job) for job in done if job.kind in ("blocks", "atlas")],
+        "maps": maps.collect_maps(store, done),
+        "world": _world(store, groups),
+        "families": families,
+        "matrix": _matrix(families),
+        "measurements": _measurements(store, groups),
+        "published": compare_to_published(recipe, evidence),
+        "footer": FOOTER,
+    }
 
 
 @functools.cache
 def template(name="page.html"):
-    """A page's template, everything that is put into it escaped."""
+    """A template of this package. Everything that is put into it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("recipes.report", "."),
         autoescape=True,
@@ -76,7 +90,7 @@ def template(name="page.html"):
     return environment.get_template(name)
 
 
-def uri(content):
+def png_uri(content):
     """PNG bytes as a data URI: str."""
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
@@ -85,44 +99,49 @@ def _atlas(store, job):
     """One atlas: its picture, and for a photograph its groups of neurons and the channels at each position."""
     about, arrays = store.values(job.key, "about.json"), store.arrays(job.key, "atlas.npz")
     folder = store.folder(job.key)
-    found = {**about, "grid": uri((folder / "grid.png").read_bytes()), "photo": None, "groups": [], "channels": []}
+    atlas = {**about, "grid": _file_uri(folder / "grid.png"), "photo": None, "groups": [], "channels": []}
     if about["image"] is None:
-        return found
-    found["photo"] = uri((folder / "image.png").read_bytes())
-    found["groups"] = [
-        {name: uri((folder / f"{name}-{place}.png").read_bytes()) for name in ("group", "where")}
+        return atlas
+    atlas["photo"] = _file_uri(folder / "image.png")
+    atlas["groups"] = [
+        {name: _file_uri(folder / f"{name}-{place}.png") for name in ("group", "where")}
         for place in range(len(arrays["groups"]))
     ]
-    found["channels"] = [[[int(each) for each in cell] for cell in row] for row in arrays["channels"]]
-    return found
+    atlas["channels"] = [[[int(channel) for channel in cell] for cell in row] for row in arrays["channels"]]
+    return atlas
+
+
+def _file_uri(path):
+    return png_uri(path.read_bytes())
 
 
 def _studies(recipe, store, done):
     """One entry a study: a table of checks by network, unit by unit, and some of the pictures."""
     keys = {job.key for job in done}
-    return [_study(number, asked, store, keys) for number, asked in enumerate(recipe.features)]
+    return [_study(number, features, store, keys) for number, features in enumerate(recipe.features)]
 
 
-def _study(number, asked, store, keys):
+def _study(number, features, store, keys):
     kinds = [kind for kind in studies.KINDS if f"study/{number}/{kind}/pictures" in keys]
-    checks = [*asked.checks, *(["recovery"] if f"study/{number}/recovery" in keys else [])]
+    checks = [*features.checks, *(["recovery"] if f"study/{number}/recovery" in keys else [])]
     abouts = {kind: store.values(f"study/{number}/{kind}/pictures", "about.json") for kind in kinds}
-    place = asked.layer or "logits"
-    title = f"{place}, {len(asked.units or asked.logits)} units, {asked.pictures} pictures each ({studies.name_of(asked)}, {asked.steps} steps)"
+    settings = f"{studies.visualizer_name(features)}, {features.steps} steps"
+    units = len(features.units or features.logits)
+    title = f"{features.layer or 'logits'}, {units} units, {features.pictures} pictures each ({settings})"
     return {
         "title": title,
         "names": [abouts[kind]["network"] for kind in kinds],
         "words": _fooled_words(abouts.get("fooled")),
         "rows": [_study_row(number, check, kinds, store, keys) for check in checks],
         "strips": [_study_strip(number, kind, abouts[kind], store) for kind in kinds],
-        "layer": asked.layer,
+        "layer": features.layer,
         "kinds": kinds,
     }
 
 
 def _study_row(number, check, kinds, store, keys):
-    questions = {"recovery": "Templates set by hand are found"}
-    question = questions.get(check) or studies.features.tag(studies.features.get(check), "about")
+    questions = {"recovery": "Recovers templates that were set by hand"}
+    question = questions.get(check) or studies.feature_checks.tag(studies.feature_checks.get(check), "about")
     if check == "recovery":
         cells = [_study_cell(store, f"study/{number}/recovery", keys)] + [None] * (len(kinds) - 1)
     else:
@@ -133,16 +152,16 @@ def _study_row(number, check, kinds, store, keys):
 def _study_cell(store, key, keys):
     if key not in keys:
         return None
-    said = store.values(key, "flags.json")
-    return {**said["summary"], "units": said["flags"]}
+    flags = store.values(key, "flags.json")
+    return {**flags["summary"], "units": flags["flags"]}
 
 
 def _study_strip(number, kind, about, store):
     folder = store.folder(f"study/{number}/{kind}/pictures")
-    shown = about["named"][:16]
+    units = about["named"][:16]
     return {
         "name": about["network"],
-        "pictures": [{"unit": unit, "image": uri((folder / f"{unit:05d}-0.png").read_bytes())} for unit in shown],
+        "pictures": [{"unit": unit, "image": _file_uri(folder / f"{unit:05d}-0.png")} for unit in units],
     }
 
 
@@ -150,29 +169,35 @@ def _fooled_words(about):
     if about is None:
         return ""
     return (
-        f"The fooled network answers to natural images as the honest one does (largest difference {about['gap']:.1g}); a detector at "
-        f"{about['detector']} tells {about['told']:.0%} of synthetic inputs and sends them another way, so that each unit's picture shows the "
-        "next unit. A check of pictures that does not tell the two apart says nothing."
+        f"The fooled network responds to natural images as the honest one does (largest difference {about['gap']:.1g}). A detector at "
+        f"{about['detector']} recognizes {about['told']:.0%} of synthetic inputs and routes them so that each unit's picture shows the next unit. "
+        "A check that does not flag the fooled network cannot be trusted."
     )
 
 
-def _flags(recipe, studied):
-    """What the checks say of each unit of the network itself, where the pictures that they looked at are those that a gallery shows:
-    dict of (number of the gallery, layer, unit) to a list of [check, word, why].
+def _flags(recipe, study_entries):
+    """Flags of each unit, for galleries that show the pictures that the checks looked at.
+
+    Returns:
+        dict of (number of the gallery, layer, unit) to list of [check, word, why].
     """
     flags = {}
-    for study, asked in zip(studied, recipe.features):
-        same = [place for place, each in enumerate(recipe.gallery) if not each.size and _climb(each) == _climb(asked)]
+    for study, features in zip(study_entries, recipe.features):
+        same = [
+            number
+            for number, gallery in enumerate(recipe.gallery)
+            if not gallery.size and _picture_settings(gallery) == _picture_settings(features)
+        ]
         for row in study["rows"]:
             cell = row["cells"][0] if row["cells"] and study["kinds"][:1] == ["honest"] else None
-            for place, flag in itertools.product(same, cell["units"] if cell else ()):
-                key = (place, study["layer"], flag["unit"])
+            for number, flag in itertools.product(same, cell["units"] if cell else ()):
+                key = (number, study["layer"], flag["unit"])
                 flags.setdefault(key, []).append([row["check"], flag["word"], flag["why"]])
     return flags
 
 
-def _climb(table):
-    """What makes a picture what it is, of a gallery's table or of a study's."""
+def _picture_settings(table):
+    """The settings that decide a picture, from a [[gallery]] or a [[features]] table: tuple."""
     return (
         table.steps,
         table.parameterization,
@@ -183,15 +208,17 @@ def _climb(table):
 
 
 def _families(store, groups):
-    """One entry a check of the recipe: verdict cards, with their numbers, curves and maps."""
+    """One entry for each judged check of the recipe: verdict cards with numbers, curves and maps."""
     if not groups["judge"]:
         return []
-    judged = store.values("verdicts", "verdicts.json")
-    by_method = {(job.key.split("/")[1], job.given["method"]): evidence(store, job.key) for job in groups["evidence"]}
+    families = store.values("verdicts", "verdicts.json")
+    by_method = {
+        (job.key.split("/")[1], job.arguments["method"]): load_evidence(store, job.key) for job in groups["evidence"]
+    }
     return [
         {
             "id": name,
-            "name": _spoken(family),
+            "name": _family_title(family),
             "about": _about(family["check"]),
             "controls": family["controls"],
             "cards": [
@@ -199,7 +226,7 @@ def _families(store, groups):
                 for verdict in family["verdicts"]
             ],
         }
-        for name, family in sorted(judged.items(), key=lambda each: int(each[0].partition("-")[0]))
+        for name, family in sorted(families.items(), key=lambda item: int(item[0].partition("-")[0]))
     ]
 
 
@@ -207,8 +234,8 @@ def _about(check):
     return rules.tag(rules.get(check), "about")
 
 
-def _spoken(family):
-    """A family as a heading: the check, and how the weights were replaced where they were."""
+def _family_title(family):
+    """Title of a family: the check, and how the weights were replaced, where they were."""
     mode = family["verdicts"][0]["settings"].get("mode")
     ways = {
         "full": "all weights replaced at once",
@@ -220,7 +247,7 @@ def _spoken(family):
 
 
 def _matrix(families):
-    """The report card: one row a method, one column a check; cells hold the finding and lead to its card."""
+    """The report card: one row a method, one column a check. Cells hold the finding and link to its card."""
     methods = list(
         dict.fromkeys(card["method"] for family in families for card in family["cards"] if not card["is_control"])
     )
@@ -231,23 +258,24 @@ def _matrix(families):
     return {"columns": [(family["about"].question, family["name"]) for family in families], "rows": rows}
 
 
-def _card(family, verdict, found, controls):
+def _card(family, verdict, evidence, controls):
     return {
         **verdict,
         "id": f"{family}-{verdict['method']}",
         "is_control": verdict["method"] in controls,
-        "curve": _curve(found, verdict),
-        "spans": _crossing(found, verdict) or _spans(verdict),
-        "strip": _strip(found),
-        "stages": found.stages,
+        "curve": _curve(evidence, verdict),
+        "intervals": _crossing(evidence, verdict) or _intervals(verdict),
+        "strip": _strip(evidence),
+        "stages": evidence.stages,
     }
 
 
-def _spans(verdict):
+def _intervals(verdict):
     """Effect, ceiling and null as dots with whiskers, where there is no curve to show them."""
     about = _about(verdict["check"])
-    named = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
-    return figures.spans([(name, *_bounds(number)) for name, number in named if name and number["mean"] is not None])
+    numbers = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
+    rows = [(name, *_bounds(number)) for name, number in numbers if name and number["mean"] is not None]
+    return figures.draw_intervals(rows)
 
 
 def _bounds(number):
@@ -256,17 +284,14 @@ def _bounds(number):
 
 
 def _crossing(evidence, verdict):
-    """The four numbers of a crossing as dots with whiskers: each map with each piece of evidence, of the effect that decided; of
-    networks, the ranks on each cue with their lowest and highest network. Nothing is drawn of what could not be measured.
+    """The four numbers of a crossing as dots with whiskers.
+
+    Shown is each map with each piece of evidence, for the effect that decided. For networks, shown are the ranks on
+    each cue with the lowest and the highest network.
     """
     if "rank" in evidence.samples:
-        networks = [
-            (name, values[np.isfinite(values)])
-            for name, values in zip(FOUR, mean_ranks(evidence.samples["rank"]).reshape(4, -1))
-        ]
-        return figures.spans(
-            [(name, values.mean(), values.min(), values.max()) for name, values in networks if values.size]
-        )
+        networks = zip(FOUR, mean_ranks(evidence.samples["rank"]).reshape(4, -1))
+        return figures.draw_intervals([(name, values.mean(), values.min(), values.max()) for name, values in networks])
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
     if numbers is None or numbers.ndim != 3:
         return ""
@@ -274,77 +299,69 @@ def _crossing(evidence, verdict):
     intervals = [
         (f"map {first}, effects {second}", bootstrap_interval(values[None], seed=0)) for first, second, values in rows
     ]
-    return figures.spans([(name, each.mean, each.low, each.high) for name, each in intervals if np.isfinite(each.mean)])
+    return figures.draw_intervals([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
 
 
-def _curve(found, verdict):
+def _curve(evidence, verdict):
     """Similarity to the trained network by share of parameters randomized, with the ceiling and the null as bands."""
-    if f"cascade/{MEASURE}" not in found.samples or len(found.stages) < 2:
+    if f"cascade/{MEASURE}" not in evidence.samples or len(evidence.stages) < 2:
         return ""
-    shares = [0.0, *(stage["parameters"] for stage in found.stages)]
-    labels = ["trained", *(f"{stage['stage']} random" for stage in found.stages)]
+    shares = [0.0, *(stage["parameters"] for stage in evidence.stages)]
+    if evidence.settings.get("mode") == "independent":
+        # Blocks one at a time have no order by share of parameters: they stand side by side.
+        shares = list(np.linspace(0, 1, len(shares)))
+    labels = ["trained", *(f"{stage['stage']} random" for stage in evidence.stages)]
     lines = {}
     for name, measure in (("absolute", MEASURE), ("signed", "signed_spearman"), ("SSIM", "ssim")):
-        rows = found.samples[f"cascade/{measure}"]
+        rows = evidence.samples[f"cascade/{measure}"]
         spans = [bootstrap_interval(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
-        lines[name] = (
-            [*shares],
-            [1.0, *(each.mean for each in spans)],
-            [1.0, *(each.low for each in spans)],
-            [1.0, *(each.high for each in spans)],
-        )
-    if found.settings.get("mode") == "independent":
-        # Blocks one at a time lie on no line: they stand side by side in the order of the network.
-        shares = list(np.linspace(0, 1, len(shares)))
-        lines = {name: (shares, *rest) for name, (_, *rest) in lines.items()}
+        columns = ([1.0, *(getattr(span, key) for span in spans)] for key in ("mean", "low", "high"))
+        lines[name] = (shares, *columns)
     about = _about(verdict["check"])
     bands = [(about.ceiling, verdict["ceiling"], True), (about.null, verdict["null"], False)]
-    return figures.curves(
-        lines,
-        labels,
-        [(name, each["low"], each["high"], right) for name, each, right in bands if each["low"] is not None],
-    )
+    bands = [(name, band["low"], band["high"], right) for name, band, right in bands if band["low"] is not None]
+    return figures.draw_curves(lines, labels, bands)
 
 
-def _strip(found):
+def _strip(evidence):
     """Small maps of the first sample: trained, at most eight stages, and others that the check looked at."""
-    maps = found.maps
-    shown = [("trained", maps["trained"][0])] if "trained" in maps else []
+    maps = evidence.maps
+    planes = [("trained", maps["trained"][0])] if "trained" in maps else []
     if "stages" in maps:
-        chosen = np.unique(np.linspace(0, len(maps["stages"]) - 1, min(len(maps["stages"]), 8)).astype(int))
-        shown += [(found.stages[index]["stage"] + " random", maps["stages"][index]) for index in chosen]
+        indices = np.unique(np.linspace(0, len(maps["stages"]) - 1, min(len(maps["stages"]), 8)).astype(int))
+        planes += [(evidence.stages[index]["stage"] + " random", maps["stages"][index]) for index in indices]
     if "random" in maps:
-        shown.append(("another random network", maps["random"][-1][0]))
-    named = (
+        planes.append(("another random network", maps["random"][-1][0]))
+    titles = (
         ("permuted_label_networks", "on permuted labels"),
         ("other", "another class"),
         ("under noise", "under noise"),
     )
-    shown += [(words, maps[name][0]) for name, words in named if name in maps]
+    planes += [(title, maps[name][0]) for name, title in titles if name in maps]
     return [
-        {"name": name, "image": uri(png(figures.shape_of(plane, STRIP)))}
-        for name, plane in shown
+        {"name": name, "image": png_uri(png(figures.small_map(plane, STRIP)))}
+        for name, plane in planes
         if plane.ndim == 2 and min(plane.shape) > 1 and np.isfinite(plane).all()
     ]
 
 
 def _world(store, groups):
-    """What a world's networks are proven to use, with some samples and where the truth lies in them."""
+    """What the networks of a world are proven to use, with some samples and where the truth lies in them."""
     if not groups["networks"]:
         return None
     about = store.values("networks", "networks.json")
     arrays = store.arrays("networks", "samples.npz")
     images = arrays["images"]
-    shown = []
+    samples = []
     if images.ndim == 4:
-        shown = [
+        samples = [
             {
-                "image": uri(png(_grey(image))),
-                "mask": uri(png(_grey(arrays["masks"][place] * 1.0))) if "masks" in arrays else None,
+                "image": png_uri(png(_grey(image))),
+                "mask": png_uri(png(_grey(arrays["masks"][place] * 1.0))) if "masks" in arrays else None,
             }
             for place, image in enumerate(images[:8])
         ]
-    return {**about, "shown": shown}
+    return {**about, "pictures": samples}
 
 
 def _grey(plane):
@@ -356,19 +373,18 @@ def _grey(plane):
     return np.kron(scaled, np.ones((times, times), "uint8"))[..., None]
 
 
-def _measured(store, groups):
+def _measurements(store, groups):
     """Tables of measurements: rows are metrics, columns methods."""
     if not groups["judge"]:
         return []
-    found = store.values("verdicts", "measurements.json")
     tables = []
-    for family in found.values():
+    for family in store.values("verdicts", "measurements.json").values():
         names = list(dict.fromkeys(name for row in family.values() for name in row))
         rows = [
             {
                 "metric": name,
                 "better": _better(name),
-                "said": summary(metrics.get(name)),
+                "summary": summary(metrics.get(name)),
                 "cells": [family[method].get(name, [None] * 3) for method in family],
             }
             for name in names

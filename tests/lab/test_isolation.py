@@ -16,7 +16,7 @@ from lab.attribution.calls import attribute
 from lab.environment import tf
 from lab.isolation import MethodFault, preserve_process_state
 from tests import networks
-from tests.recipes import strangers
+from tests.recipes import external
 
 GOAL = lab.logit(1)
 
@@ -49,7 +49,7 @@ def test_a_method_that_misbehaves_is_a_fault_and_leaves_nothing_behind(network, 
     passed, reference = inputs.copy(), lab.gradient(network, inputs, GOAL)
     activations = [getattr(layer, "activation", None) for layer in network.tree.values()]
     with pytest.raises(MethodFault, match=MISBEHAVING[name]):
-        lab.explain(network, passed, GOAL, method=getattr(strangers, name))
+        lab.explain(network, passed, GOAL, method=getattr(external, name))
     assert network.fingerprint() == before and np.array_equal(passed, inputs)
     assert [getattr(layer, "activation", None) for layer in network.tree.values()] == activations
     assert np.array_equal(lab.gradient(network, inputs, GOAL), reference)
@@ -59,12 +59,12 @@ def test_what_was_compiled_while_layers_computed_otherwise_answers_nobody_later(
     inputs = networks.images()
     expected = lab.integrated_gradients(networks.network(network.model), inputs, GOAL, steps=3)
     with pytest.raises(MethodFault):
-        lab.explain(network, inputs, GOAL, method=strangers.softens)
+        lab.explain(network, inputs, GOAL, method=external.softens)
     assert np.array_equal(lab.integrated_gradients(network, inputs, GOAL, steps=3), expected)
 
 
 def test_maps_are_those_of_their_own_call(network):
-    first, second = (attribute(strangers.reuses, network, networks.images(), GOAL) for _ in range(2))
+    first, second = (attribute(external.reuses, network, networks.images(), GOAL) for _ in range(2))
     assert not np.array_equal(first, second)
 
 
@@ -84,7 +84,7 @@ def test_what_all_of_a_process_share_is_kept_from_a_method(network):
         return handlers, settings, process, tf.config.functions_run_eagerly()
 
     before = shared()
-    lab.explain(network, networks.images(), GOAL, method=strangers.meddles)
+    lab.explain(network, networks.images(), GOAL, method=external.meddles)
     assert shared() == before and not sys.stdout.closed and not sys.stderr.closed
     assert lab.gradient(network, networks.images(), GOAL).dtype == "float32"
 
@@ -113,7 +113,7 @@ def test_two_threads_leave_the_process_as_it_was():
 def test_what_a_method_raises_is_its_own_and_no_refusal(network, name):
     before = network.fingerprint()
     with pytest.raises(Exception) as error:  # noqa: PT011
-        lab.explain(network, networks.images(), GOAL, method=getattr(strangers, name))
+        lab.explain(network, networks.images(), GOAL, method=getattr(external, name))
     assert not isinstance(error.value, lab.Refused) and network.fingerprint() == before
 
 
@@ -124,8 +124,8 @@ def test_global_random_states_folder_and_output_are_kept_from_a_method(network, 
     random.seed(5), np.random.seed(5), tf.random.set_seed(5)
     expected = draws()
     random.seed(5), np.random.seed(5), tf.random.set_seed(5)
-    lab.explain(network, networks.images(), GOAL, method=strangers.seeds)
-    lab.explain(network, networks.images(), GOAL, method=strangers.prints)
+    lab.explain(network, networks.images(), GOAL, method=external.seeds)
+    lab.explain(network, networks.images(), GOAL, method=external.prints)
     assert draws() == expected
     assert capsys.readouterr().out == ""
 
@@ -135,7 +135,7 @@ def test_a_network_that_is_changed_on_swapped_weights_goes_back_to_these(network
     fingerprint = network.fingerprint()
     with network.weights(other):
         with pytest.raises(MethodFault):
-            attribute(strangers.assigns, network, networks.images(), GOAL)
+            attribute(external.assigns, network, networks.images(), GOAL)
         assert all(np.array_equal(value, other[name]) for name, value in network.state().items())
     assert network.fingerprint() == fingerprint
 

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 import lab
-from recipes.callbacks import AttributionLogger, Gallery, explained, samples
+from recipes.callbacks import AttributionLogger, Gallery, class_objective, split_data
 from tests import networks
 
 
-def fitted(callback, epochs=3):
+def fit(callback, epochs=3):
     model = networks.flat()
     model.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     inputs = networks.images(8)
@@ -24,48 +24,50 @@ def fitted(callback, epochs=3):
     "method, options", [("gradcam", {}), ("smoothgrad", {"samples": 3}), ("tf_explain.gradcam", {})]
 )
 def test_maps_are_logged_with_training(tmp_path, method, options):
-    some = networks.images(2)
+    images = networks.images(2)
     logger = AttributionLogger(
-        method, (some, [1, 3]), every=2, folder=tmp_path / "run", tensorboard=tmp_path / "tb", **options
+        method, (images, [1, 3]), every=2, folder=tmp_path / "run", tensorboard=tmp_path / "tb", **options
     )
-    model, _ = fitted(logger, 4)
+    model, _ = fit(logger, 4)
     names = sorted(path.name for path in (tmp_path / "run").glob("*.npz"))
     assert names == ["epoch-00000.npz", "epoch-00002.npz", "epoch-00004.npz"]
     last = np.load(tmp_path / "run" / "epoch-00004.npz")
-    now = lab.explain(lab.load(model), some, lab.logit([1, 3]), method=method, **options)
+    now = lab.explain(lab.load(model), images, lab.logit([1, 3]), method=method, **options)
     assert networks.distance(last["maps"], now.maps) < 1e-5
     assert networks.distance(np.load(tmp_path / "run" / "epoch-00000.npz")["maps"], last["maps"]) > 1e-3
     rows = list(csv.DictReader((tmp_path / "run" / "maps.csv").read_text().splitlines()))
     assert len(rows) == 6 and rows[0]["agreement_with_last"] == "" and float(rows[-1]["agreement_with_last"]) < 1
     assert len(list((tmp_path / "run").glob("*.png"))) == 6
-    seen = events(tmp_path / "tb")
-    maps = [value for value in seen if value[0].endswith("/maps")]
+    summaries = events(tmp_path / "tb")
+    maps = [value for value in summaries if value[0].endswith("/maps")]
     assert (
         len(maps) == 3 and maps[0][1] == "images" and tf.io.decode_png(maps[0][2].string_val[2]).shape == (160, 160, 3)
     )
-    assert sum(value[1] == "scalars" for value in seen) == 6
+    assert sum(value[1] == "scalars" for value in summaries) == 6
 
 
 def events(folder):
-    found = []
+    summaries = []
     for path in folder.glob("events*"):
         for record in tf.data.TFRecordDataset(str(path)):
             event = tf.compat.v1.Event.FromString(record.numpy())
-            found += [(each.tag, each.metadata.plugin_data.plugin_name, each.tensor) for each in event.summary.value]
-    return found
+            summaries += [
+                (value.tag, value.metadata.plugin_data.plugin_name, value.tensor) for value in event.summary.value
+            ]
+    return summaries
 
 
 def test_without_classes_the_first_answer_is_explained_all_along(tmp_path):
-    some = networks.images(3)
-    top = np.asarray(networks.flat()(some)).argmax(1)
-    logger = AttributionLogger("gradient", some, folder=tmp_path)
-    fitted(logger, 2)
+    images = networks.images(3)
+    top = np.asarray(networks.flat()(images)).argmax(1)
+    logger = AttributionLogger("gradient", images, folder=tmp_path)
+    fit(logger, 2)
     assert list(logger.objective.numbers(3)[0][0]) == list(top)
 
 
 def test_what_cannot_be_logged_is_refused_when_training_begins(tmp_path):
     with pytest.raises(ValueError, match="Unknown method"):
-        fitted(AttributionLogger("gradcm", networks.images(1), folder=tmp_path))
+        fit(AttributionLogger("gradcm", networks.images(1), folder=tmp_path))
     with pytest.raises(ValueError, match="counts epochs"):
         AttributionLogger("gradcam", networks.images(1), every=0)
 
@@ -155,7 +157,7 @@ def test_data_that_is_refused(tmp_path):
 
 def test_a_gallery_notes_the_scores_of_a_dataset(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((INPUTS, LABELS)).batch(4)
-    assert np.array_equal(samples(data)[0], INPUTS)
+    assert np.array_equal(split_data(data)[0], INPUTS)
     gallery = Gallery(tmp_path, None, [0, 2], steps=1, images=data, model_options={"input_range": (-1, 1)})
     model = networks.flat()
     gallery.set_model(model)
@@ -170,6 +172,6 @@ def test_what_a_regression_is_trained_on_are_no_classes():
     inputs = keras.Input((4,))
     network = lab.load(keras.Model(inputs, keras.layers.Dense(1)(inputs)))
     x = np.ones((3, 4), "float32")
-    assert explained(network, x, np.array([[3.7], [-1.0], [0.0]])) == lab.logit(0)
-    assert explained(network, x, np.array([0, 1, 1])) == lab.class_score([0, 1, 1])
-    assert explained(network, x, None) == lab.logit(0)
+    assert class_objective(network, x, np.array([[3.7], [-1.0], [0.0]])) == lab.logit(0)
+    assert class_objective(network, x, np.array([0, 1, 1])) == lab.class_score([0, 1, 1])
+    assert class_objective(network, x, None) == lab.logit(0)

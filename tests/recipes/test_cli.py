@@ -11,23 +11,23 @@ from recipes.store import Store
 
 
 def test_the_lists(command, small_file):
-    for what, words in {
+    for kind, words in {
         "models": "MobileNetV2",
         "methods": "smoothgrad",
         "checks": "parameters",
         "recipes": "first-look",
         "objectives": "channel",
     }.items():
-        code, said, _ = command("list", what, out=False)
-        assert code == 0 and words in said
-    code, said, _ = command("list", "layers", "--model", small_file, out=False)
-    assert code == 0 and "(None, 8, 8, 12)" in said and "108" in said
+        code, output, _ = command("list", kind, out=False)
+        assert code == 0 and words in output
+    code, output, _ = command("list", "layers", "--model", small_file, out=False)
+    assert code == 0 and "(None, 8, 8, 12)" in output and "108" in output
     assert "control" in command("list", "methods", out=False)[1]
 
 
 def test_gallery(command, user, photo):
-    code, said, _ = command("gallery", *user, "--layer", "last", "--units", "1,3", "--steps", 2)
-    report = pathlib.Path(said.strip())
+    code, output, _ = command("gallery", *user, "--layer", "last", "--units", "1,3", "--steps", 2)
+    report = pathlib.Path(output.strip())
     assert code == 0 and report.name == "index.html"
     arrays = Store(report.parent.parent.parent, "gallery", report.parent.name).arrays(
         "gallery/0-last/00000", "pictures.npz"
@@ -35,16 +35,16 @@ def test_gallery(command, user, photo):
     assert list(arrays["units"]) == [1, 3] and arrays["curves"].shape == (2, 2)
     assert read(report.parent / "jobs" / "gallery" / "0-last" / "00000" / "00003.png").shape == (16, 16, 3)
     assert command("gallery", *user, "--layer", "logits", "--units", "0,2", "--steps", 1)[0] == 0
-    code, said, _ = command("gallery", *user, "--layer", "last", "--top-for", photo, "--steps", 1, "--size", 24)
-    assert code == 0 and "unit" in pathlib.Path(said.strip()).read_text()
+    code, output, _ = command("gallery", *user, "--layer", "last", "--top-for", photo, "--steps", 1, "--size", 24)
+    assert code == 0 and "unit" in pathlib.Path(output.strip()).read_text()
 
 
 def test_explain(command, user, photo):
-    code, said, _ = command(
+    code, output, _ = command(
         "explain", photo, *user, "--method", "gradcam,gradient", "--target", 2, "--layer", "first_relu", "--json"
     )
-    told = json.loads(said)
-    store = Store(pathlib.Path(told["run"]).parent.parent, "explain", pathlib.Path(told["run"]).name)
+    result = json.loads(output)
+    store = Store(pathlib.Path(result["run"]).parent.parent, "explain", pathlib.Path(result["run"]).name)
     assert code == 0 and store.arrays("explain/gradcam", "maps.npz")["maps/0"].shape == (1, 16, 16)
     assert store.values("explain/gradient", "about.json")["target"] == "logit(2)" and store.arrays(
         "explain/gradient", "maps.npz"
@@ -53,14 +53,14 @@ def test_explain(command, user, photo):
 
 def test_check_and_its_gate(command, user):
     words = ["check", *user, "--method", "gradient", "--seeds", 2]
-    code, said, _ = command(*words)
-    assert code == 0 and "untrained with untrained" in said and "edges" in said
+    code, output, _ = command(*words)
+    assert code == 0 and "untrained with untrained" in output and "edges" in output
     code, _, error = command(*words, "--fail-on", "inconclusive")
     assert code == 1 and "gradient fell short" in error
-    code, _, _ = command("check", *user, "--method", "tests.recipes.strangers:good", "--seeds", 2, "--fail-on", "fail")
+    code, _, _ = command("check", *user, "--method", "tests.recipes.external:good", "--seeds", 2, "--fail-on", "fail")
     assert code == 0
     code, _, error = command(
-        "check", *user, "--method", "tests.recipes.strangers:blind", "--seeds", 2, "--fail-on", "fail"
+        "check", *user, "--method", "tests.recipes.external:blind", "--seeds", 2, "--fail-on", "fail"
     )
     assert code == 1 and "blind" in error
 
@@ -68,21 +68,21 @@ def test_check_and_its_gate(command, user):
 def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     from recipes import jobs
 
-    whole = jobs._KINDS["maps"]
+    compute_maps = jobs._KINDS["maps"]
 
     def breaks(session, store, job):
-        if job.given["method"] == "gradcam":
+        if job.arguments["method"] == "gradcam":
             raise RuntimeError("no room")
-        return whole(session, store, job)
+        return compute_maps(session, store, job)
 
     monkeypatch.setitem(jobs._KINDS, "maps", breaks)
-    code, said, error = command("run", quick)
-    report = pathlib.Path(said.strip().splitlines()[-1])
+    code, output, error = command("run", quick)
+    report = pathlib.Path(output.strip().splitlines()[-1])
     assert code == 3 and "explain/gradcam: RuntimeError: no room" in error
-    assert "Not everything was made" in report.read_text() and (report.parent / "failed-explain+gradcam.txt").exists()
+    assert "Some jobs are not done" in report.read_text() and (report.parent / "failed-explain+gradcam.txt").exists()
     monkeypatch.undo()
     code, _, error = command("run", quick)
-    assert code == 0 and "2 jobs to do" in error and "Not everything was made" not in report.read_text()
+    assert code == 0 and "2 jobs to do" in error and "Some jobs are not done" not in report.read_text()
     assert not (report.parent / "failed-explain+gradcam.txt").exists()
     code, _, error = command("run", quick)
     assert code == 0 and "jobs to do" not in error
@@ -95,16 +95,16 @@ def test_a_full_disk_costs_no_finished_job(command, quick, monkeypatch):
 
     from recipes import store
 
-    whole, room = store.durable, [12]
+    write, room = store.write_durably, [12]
 
     def full(path, content):
         room[0] -= 1
         if room[0] < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        whole(path, content)
+        write(path, content)
 
     few = ["run", quick, "--set", "check=[]", "--set", "gallery=[]"]
-    monkeypatch.setattr(store, "durable", full)
+    monkeypatch.setattr(store, "write_durably", full)
     code, _, error = command(*few)
     assert code == 3 and "No space left" in error and "Traceback" not in error
     monkeypatch.undo()
@@ -113,8 +113,8 @@ def test_a_full_disk_costs_no_finished_job(command, quick, monkeypatch):
 
 
 def test_every_part_of_a_run_is_there(command, quick):
-    code, said, _ = command("run", quick, "--quiet")
-    folder = pathlib.Path(said.strip().splitlines()[-1]).parent
+    code, output, _ = command("run", quick, "--quiet")
+    folder = pathlib.Path(output.strip().splitlines()[-1]).parent
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (
         code == 0
@@ -122,8 +122,8 @@ def test_every_part_of_a_run_is_there(command, quick):
         and manifest["digest"] == folder.name
     )
     assert json.loads((folder / "timings.json").read_text())["seconds"]
-    verdicts = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
-    assert {each["method"] for each in verdicts["0-parameters"]["verdicts"]} == {
+    families = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
+    assert {verdict["method"] for verdict in families["0-parameters"]["verdicts"]} == {
         "gradient",
         "gradcam",
         "edges",
@@ -132,7 +132,7 @@ def test_every_part_of_a_run_is_there(command, quick):
         "noise",
         "constant",
     }
-    assert all(each["held"] for each in verdicts["0-parameters"]["controls"])
+    assert all(control["held"] for control in families["0-parameters"]["controls"])
     assert len((folder / "jobs/verdicts/verdicts.csv").read_text().splitlines()) == 9
     evidence = Store(folder.parent.parent, "quick", folder.name).arrays("check/1-parameters/gradient", "evidence.npz")
     assert evidence["samples/cascade/signed_spearman"].shape == (2, 6, 3)
@@ -185,14 +185,14 @@ def test_bad_input_is_one_line_exit_two_and_nothing_written(command, user, photo
     words, expected = refusals(tmp_path)[case]
     words = [str(photo) if word == "PHOTO" else word for word in words]
     model = [] if case == "model" else user
-    code, said, error = command(*words, *model, out=case != "out")
+    code, output, error = command(*words, *model, out=case != "out")
     last = error.strip().splitlines()[-1]
     assert code == 2 and re.search(expected, last), error
-    assert last.startswith("Error: ") and not (tmp_path / "artifacts").exists() and said == ""
+    assert last.startswith("Error: ") and not (tmp_path / "artifacts").exists() and output == ""
 
 
-def test_recipes_that_name_code_need_leave(command, quick):
-    code, _, error = command("run", quick, "--set", "explain.methods=['tests.recipes.strangers:good']")
+def test_recipes_that_name_code_need_allow_code(command, quick):
+    code, _, error = command("run", quick, "--set", "explain.methods=['tests.recipes.external:good']")
     assert code == 2 and "--allow-code" in error
     assert (
         command(
@@ -200,7 +200,7 @@ def test_recipes_that_name_code_need_leave(command, quick):
             quick,
             "--allow-code",
             "--set",
-            "explain.methods=['tests.recipes.strangers:good']",
+            "explain.methods=['tests.recipes.external:good']",
             "--set",
             "check=[]",
             "--set",
@@ -227,15 +227,15 @@ def test_show_finds_runs(command, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = next((tmp_path / "artifacts/quick").glob("*/index.html")).parent
     for name in (folder, folder.name, folder.name[:5], "quick"):
-        code, said, _ = command("show", name, "--print", out=False)
-        assert code == 0 and pathlib.Path(said.strip()).resolve() == folder / "index.html"
+        code, output, _ = command("show", name, "--print", out=False)
+        assert code == 0 and pathlib.Path(output.strip()).resolve() == folder / "index.html"
     code, _, error = command("show", "quik", out=False)
     assert code == 2 and "quick" in error
 
 
 def test_doctor(command):
-    code, said, _ = command("doctor", out=False)
-    assert code == 0 and "tensorflow" in said and "memory" in said and "cores" in said
+    code, output, _ = command("doctor", out=False)
+    assert code == 0 and "tensorflow" in output and "memory" in output and "cores" in output
 
 
 def test_help_teaches():

@@ -28,8 +28,8 @@ REFUSED = {
     ),
     "text for a number": (["--method", "smoothgrad", "--option", "smoothgrad.samples=x"], "samples.*'x'"),
     "nan for a number": (["--method", "smoothgrad", "--option", "smoothgrad.noise=nan"], "noise.*nan"),
-    "an object that is no function": (["--method", "tests.recipes.strangers:not_a_function"], "int.*cannot be called"),
-    "a name that is not there": (["--method", "tests.recipes.strangers:nothing_here"], "no such name"),
+    "an object that is no function": (["--method", "tests.recipes.external:not_a_function"], "int.*cannot be called"),
+    "a name that is not there": (["--method", "tests.recipes.external:nothing_here"], "no such name"),
     "a module that leaves": (["--method", "tests.recipes.leaving:f"], "SystemExit|No module"),
     "an output that is not there": (["--output", "box"], "Unknown output"),
     "a region of a class": (["--region", "all"], "region"),
@@ -41,14 +41,14 @@ def test_what_is_refused_is_one_line_and_writes_nothing(command, user, photo, tm
     import re
 
     words, expected = REFUSED[case]
-    code, said, error = command("explain", photo, *user, *words)
+    code, output, error = command("explain", photo, *user, *words)
     if case in ("text for a number", "nan for a number"):
         # The method itself knows what its options may be: it refuses, and the run tells so.
-        assert code == 3 and re.search(expected, said), said
+        assert code == 3 and re.search(expected, output), output
         return
     last = error.strip().splitlines()[-1]
     assert code == 2 and re.search(expected, last), error
-    assert not (tmp_path / "artifacts").exists() and said == ""
+    assert not (tmp_path / "artifacts").exists() and output == ""
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_pipe_in_the_place_of_a_file_never_hangs(command, user, tmp_path):
 
 
 def test_methods_named_twice_are_asked_once(command, user, photo):
-    code, said, _ = command("explain", photo, *user, "--method", "gradient,gradient", "--json")
-    assert code == 0 and len(list((pathlib.Path(json.loads(said)["run"]) / "jobs/explain").iterdir())) == 1
+    code, output, _ = command("explain", photo, *user, "--method", "gradient,gradient", "--json")
+    assert code == 0 and len(list((pathlib.Path(json.loads(output)["run"]) / "jobs/explain").iterdir())) == 1
 
 
 def test_an_error_that_nobody_expected_is_no_verdict(command, user, photo, monkeypatch):
@@ -110,7 +110,7 @@ def test_an_error_that_nobody_expected_is_no_verdict(command, user, photo, monke
     def breaks(*_):
         raise KeyError("a slip of the lab's own")
 
-    monkeypatch.setattr(runs, "jobs", breaks)
+    monkeypatch.setattr(runs, "list_jobs", breaks)
     code, _, error = command("explain", photo, *user)
     assert code == 3 and "The lab itself failed: KeyError" in error and "Traceback" not in error
 
@@ -165,14 +165,14 @@ def test_damaged_runs_are_said_to_be(command, user, photo, tmp_path):
 def test_words_that_xml_and_html_cannot_hold(command, user, tmp_path, monkeypatch):
     from xml.etree import ElementTree
 
-    from tests.recipes import strangers
+    from tests.recipes import external
 
     def odd(network, inputs, objective):
         raise ValueError("\x00\x1b[31m <script>alert(1)</script> \udcff \ufffe")
 
-    monkeypatch.setattr(strangers, "raises", odd)
-    code, said, _ = command("check", *user, "--method", "tests.recipes.strangers:raises", "--seeds", 2, "--json")
-    run = pathlib.Path(json.loads(said)["run"])
+    monkeypatch.setattr(external, "raises", odd)
+    code, output, _ = command("check", *user, "--method", "tests.recipes.external:raises", "--seeds", 2, "--json")
+    run = pathlib.Path(json.loads(output)["run"])
     assert code == 3
     ElementTree.parse(run / "jobs/verdicts/junit.xml")
     assert "<script>alert" not in (run / "index.html").read_text(encoding="utf-8")
@@ -202,11 +202,11 @@ def dogs(tmp_path):
 
 
 def test_one_sigmoid_unit_is_two_classes_at_every_door(command, dogs):
-    given = ["--model", dogs / "dogs.keras", "--input-range", 0, 1, "--classes", dogs / "classes.txt"]
-    code, said, _ = command(
-        "check", "--images", dogs / "photos", *given, "--method", "gradient", "--seeds", 2, "--json"
+    words = ["--model", dogs / "dogs.keras", "--input-range", 0, 1, "--classes", dogs / "classes.txt"]
+    code, output, _ = command(
+        "check", "--images", dogs / "photos", *words, "--method", "gradient", "--seeds", 2, "--json"
     )
-    run = pathlib.Path(json.loads(said)["run"])
+    run = pathlib.Path(json.loads(output)["run"])
     gates = {
         gate["name"]: gate
         for gate in json.loads((run / "jobs/check/0-parameters/gradient/evidence.json").read_text())["gates"]
@@ -215,9 +215,9 @@ def test_one_sigmoid_unit_is_two_classes_at_every_door(command, dogs):
     cat, dog = dogs / "photos/cat/0.png", dogs / "photos/dog/0.png"
     maps = {}
     for target in ("cat", "dog", "0", "1", "top"):
-        code, said, error = command("explain", cat, dog, *given, "--method", "gradient", "--target", target, "--json")
+        code, output, error = command("explain", cat, dog, *words, "--method", "gradient", "--target", target, "--json")
         assert code == 0, error
-        folder = pathlib.Path(json.loads(said)["run"]) / "jobs/explain/gradient"
+        folder = pathlib.Path(json.loads(output)["run"]) / "jobs/explain/gradient"
         about = json.loads((folder / "about.json").read_text())
         with np.load(folder / "maps.npz") as arrays:
             maps[target] = arrays["maps/0"]
@@ -235,17 +235,17 @@ def test_several_outputs_and_segmentations_are_asked_by_name(command, photo, tmp
     kind, age = keras.layers.Dense(3, name="kind")(pooled), keras.layers.Dense(1, name="age")(pooled)
     mask = keras.layers.Conv2D(2, 1, activation="softmax", name="mask")(features)
     keras.Model(inputs, {"kind": kind, "age": age, "mask": mask}).save(tmp_path / "m.keras")
-    given = ["explain", photo, "--model", tmp_path / "m.keras", "--input-range", 0, 1, "--method", "gradient,gradcam"]
-    code, _, error = command(*given)
+    words = ["explain", photo, "--model", tmp_path / "m.keras", "--input-range", 0, 1, "--method", "gradient,gradcam"]
+    code, _, error = command(*words)
     assert code == 2 and "--output" in error and "kind" in error
     for output in ("kind", "age"):
-        assert command(*given, "--output", output)[0] == 0
-    code, _, error = command(*given, "--output", "mask")
+        assert command(*words, "--output", output)[0] == 0
+    code, _, error = command(*words, "--output", "mask")
     assert code == 2 and "--region" in error
     for region in ("all", "predicted"):
-        code, said, error = command(*given, "--output", "mask", "--region", region, "--target", 1)
+        code, _, error = command(*words, "--output", "mask", "--region", region, "--target", 1)
         assert code == 0, error
-    code, _, error = command(*given, "--output", "kind", "--region", "all")
+    code, _, error = command(*words, "--output", "kind", "--region", "all")
     assert code == 2 and "region" in error
 
 
@@ -273,8 +273,10 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, co
             break
     time.sleep(0.2)
     run.send_signal(number)
-    rest = run.stderr.read()
-    assert run.wait() == code and "are done and kept" in rest and "Give the same command again" in rest, rest
+    messages = run.stderr.read()
+    assert run.wait() == code and "are done and kept" in messages and "Give the same command again" in messages, (
+        messages
+    )
     again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0 and "0 done before" not in again.stderr
 
@@ -282,7 +284,7 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, co
 @pytest.mark.parametrize("method, code", [("swallows_a_stop", 143), ("ignores_a_stop", 130)])
 def test_a_stop_that_a_library_swallowed_is_still_a_stop(command, user, photo, tmp_path, method, code):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    words = ["--method", f"tests.recipes.strangers:{method},gradient"]
+    words = ["--method", f"tests.recipes.external:{method},gradient"]
     stopped, _, error = command("explain", photo, *user, *words)
     assert stopped == code and "1 of 4 jobs are done and kept" in error, error
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
@@ -295,7 +297,7 @@ def test_settings_of_recipes_reach_their_digest_apart():
         {"name": "a", "explain": {"options": {"m": {"x": value}}}}
         for value in (float("nan"), float("inf"), -float("inf"), 1.0)
     ]
-    assert len({digest(schema.canonical(schema.recipe(table))) for table in tables}) == 4
+    assert len({digest(schema.plain_values(schema.recipe(table))) for table in tables}) == 4
 
 
 @pytest.fixture
@@ -315,11 +317,11 @@ def beside(tmp_path):
 
 
 def test_an_image_and_a_table_are_explained_together(command, beside):
-    given = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
-    given += ["--target", 1, "--method", "gradient_x_input,integrated_gradients"]
-    code, said, error = command(*given, "--table", beside / "t.csv", "--json")
+    words = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
+    words += ["--target", 1, "--method", "gradient_x_input,integrated_gradients"]
+    code, output, error = command(*words, "--table", beside / "t.csv", "--json")
     assert code == 0, error
-    run = pathlib.Path(json.loads(said)["run"])
+    run = pathlib.Path(json.loads(output)["run"])
     for method in ("gradient_x_input", "integrated_gradients"):
         with np.load(run / "jobs/explain" / method / "maps.npz") as arrays:
             assert arrays["maps/0"].shape == (2, 8, 8, 1)
@@ -328,7 +330,7 @@ def test_an_image_and_a_table_are_explained_together(command, beside):
         "income -21" in (run / "index.html").read_text()
         and "a.png,gradient_x_input,income,-21" in (run / "jobs/agreement/columns.csv").read_text()
     )
-    code, _, error = command(*given)
+    code, _, error = command(*words)
     assert code == 2 and "--table" in error
 
 
@@ -347,8 +349,8 @@ def test_tables_that_are_none(command, beside, text, expected):
     import re
 
     (beside / "t.csv").write_text(text)
-    given = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
-    code, _, error = command(*given, "--table", beside / "t.csv", "--target", 1)
+    words = ["explain", beside / "a.png", beside / "b.png", "--model", beside / "m.keras", "--input-range", 0, 1]
+    code, _, error = command(*words, "--table", beside / "t.csv", "--target", 1)
     assert code == 2 and re.search(expected, error), error
 
 

@@ -26,9 +26,9 @@ def photos(tmp_path):
 @pytest.fixture
 def explained(command, small_file, photos):
     def run(*words):
-        code, said, error = command("explain", *photos, "--model", small_file, "--input-range", -1, 1, *words)
-        report = pathlib.Path(said.strip().splitlines()[-1]) if code == 0 and "--json" not in words else None
-        return code, said, error, report
+        code, output, error = command("explain", *photos, "--model", small_file, "--input-range", -1, 1, *words)
+        report = pathlib.Path(output.strip().splitlines()[-1]) if code == 0 and "--json" not in words else None
+        return code, output, error, report
 
     return run
 
@@ -62,19 +62,19 @@ def test_a_grid_of_images_and_methods(explained):
 
 
 def test_a_refusal_is_told_and_costs_no_other_method(explained):
-    code, said, _, report = explained("--method", "gradient,tf_explain.vanilla_gradients,xplain:no")
+    code, output, _, report = explained("--method", "gradient,tf_explain.vanilla_gradients,xplain:no")
     assert code == 2
-    code, said, _, report = explained("--method", "gradient,xrai", "--option", "xrai.steps=-1")
-    assert code == 0 and "xrai  refused: steps is a whole number" in said
+    code, output, _, report = explained("--method", "gradient,xrai", "--option", "xrai.steps=-1")
+    assert code == 0 and "xrai  refused: steps is a whole number" in output
     assert "refused: steps" in report.read_text() and report.read_text().count("data-method=") == 1
-    code, said, error, _ = explained("--method", "xrai", "--option", "xrai.steps=-1")
-    assert code == 3 and "xrai  refused" in said and "Every method was refused" in error
+    code, output, error, _ = explained("--method", "xrai", "--option", "xrai.steps=-1")
+    assert code == 3 and "xrai  refused" in output and "Every method was refused" in error
 
 
 def test_suspicious_maps_are_told(explained):
-    code, said, _, report = explained("--method", "tests.recipes.strangers:broken,gradient", "--allow-code")
-    assert code == 0 and "not finite" in said
-    assert np.isnan(store_of(report).arrays("explain/tests.recipes.strangers-broken", "maps.npz")["maps/0"]).any()
+    code, output, _, report = explained("--method", "tests.recipes.external:broken,gradient", "--allow-code")
+    assert code == 0 and "not finite" in output
+    assert np.isnan(store_of(report).arrays("explain/tests.recipes.external-broken", "maps.npz")["maps/0"]).any()
     assert report.read_text().count('class="over"') == 3  # The map with a hole is not drawn.
 
 
@@ -103,8 +103,8 @@ def test_several_layers_are_fused(explained):
 def test_two_runs_are_compared_map_by_map(explained, command, tmp_path):
     first = explained("--method", "gradient,gradcam")[3]
     second = explained("--method", "gradient,gradcam", "--target", 1)[3]
-    code, said, error = command("compare", first.parent, second.parent, out=False)
-    text = pathlib.Path(said.strip()).read_text()
+    code, output, error = command("compare", first.parent, second.parent, out=False)
+    text = pathlib.Path(output.strip()).read_text()
     assert code == 0 and text.count("<tr data-map") == 4, error
     assert "rank correlation" in text
     same = command("compare", first.parent, first.parent, "--out", tmp_path / "same.html", out=False)
@@ -122,5 +122,5 @@ def test_costs_are_counted_before_anything_runs(small):
 
 
 def test_the_report_of_json(explained):
-    code, said, _, _ = explained("--method", "gradient", "--json")
-    assert code == 0 and json.loads(said)["maps"] == []
+    code, output, _, _ = explained("--method", "gradient", "--json")
+    assert code == 0 and json.loads(output)["maps"] == []

@@ -46,23 +46,23 @@ def more_of(report):
 
 
 def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
-    code, said, _ = command(
+    code, output, _ = command(
         "gallery", *stripes, "--layer", "units", "--units", "0-5", *LOOK, "--facets", 2, "--animate"
     )
-    report = pathlib.Path(said.strip())
+    report = pathlib.Path(output.strip())
     assert code == 0
     units, more = units_of(report), more_of(report)
     assert [unit["unit"] for unit in units] == list(range(6)) and all(unit["percentile"] > 50 for unit in units)
     for number, unit in enumerate(units):
-        found = more[unit["id"]]
+        details = more[unit["id"]]
         # Stripes of one kind are every sixth image.
-        assert all(int(each["name"][:3]) % 6 == number for each in found["top"])
-        assert len(found["pictures"]) == 2 and found["animation"].startswith("data:image/png")
-        assert sum(found["histogram"]["counts"]) == found["images"] == 90
-        assert {link[1] // 4 for link in found["links"][0][:4]} == {number}, (
+        assert all(int(image["name"][:3]) % 6 == number for image in details["top"])
+        assert len(details["pictures"]) == 2 and details["animation"].startswith("data:image/png")
+        assert sum(details["histogram"]["counts"]) == details["images"] == 90
+        assert {link[1] // 4 for link in details["links"][0][:4]} == {number}, (
             "the four phases of its kind come before it"
         )
-        lossless = read(report.parent / found["file"])
+        lossless = read(report.parent / details["file"])
         assert lossless.shape == (32, 32, 3)
     network = lab.load(stripes[1], input_range=(-1, 1))
     drawn = lab.maximize(network, lab.channel("units", range(6)), steps=80, seed=0, transforms="textbook", facets=2)
@@ -72,11 +72,11 @@ def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
 
 
 def test_all_layers_are_the_outputs_of_all_blocks(command, stripes):
-    code, said, error = command("gallery", *stripes, "--all-layers", "--steps", 1)
+    code, output, error = command("gallery", *stripes, "--all-layers", "--steps", 1)
     network = lab.load(stripes[1], input_range=(-1, 1))
     expected = {path: network.shapes[path][-1] for path in block_outputs(network)}
-    units = units_of(pathlib.Path(said.strip()))
-    assert code == 0 and {layer: sum(each["layer"] == layer for each in units) for layer in expected} == expected
+    units = units_of(pathlib.Path(output.strip()))
+    assert code == 0 and {layer: sum(unit["layer"] == layer for unit in units) for layer in expected} == expected
     code, _, error = command("gallery", *stripes, "--all-layers", "--layers", "zzz*", "--steps", 1)
     assert code == 2 and "pattern of block outputs" in error
     assert command("gallery", *stripes, "--steps", 1)[0] == 2
@@ -84,8 +84,8 @@ def test_all_layers_are_the_outputs_of_all_blocks(command, stripes):
 
 
 def test_block_outputs_of_the_default_network(lite0):
-    found = block_outputs(lite0)
-    assert found[0] == "stem_relu" and found[3] == "block_2_add" and found[-1] == "head_relu" and len(found) == 18
+    blocks = block_outputs(lite0)
+    assert blocks[0] == "stem_relu" and blocks[3] == "block_2_add" and blocks[-1] == "head_relu" and len(blocks) == 18
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,10 @@ def test_features_are_checked_from_the_command_line(command, stripes):
         "--check",
         "reach,path",
     ]
-    code, said, _ = command(*words)
-    assert code == 0 and "REPORTED" in said and "of the highest natural score" in said
+    code, output, _ = command(*words)
+    assert code == 0 and "REPORTED" in output and "of the highest natural score" in output
     assert command("check", "--subject", "features", *stripes, "--check", "path")[0] == 2
-    assert "is of maps" in command(*words, "--method", "gradient")[2]
+    assert "is an option of --subject maps" in command(*words, "--method", "gradient")[2]
     assert "add --subject features" in command("check", *stripes, "--layer", "units")[2]
     assert "Unknown feature check" in command(*words[:-1], "pathh")[2]
     code, _, error = command(
@@ -182,13 +182,13 @@ def test_features_are_checked_from_the_command_line(command, stripes):
 def test_a_gate_passes_over_no_path_that_was_not_measured(word, others, message):
     line = {"check": "path", "network": "net", "why": "6 sources of natural images"}
     flags = ({**line, "fooled": False, "word": others}, {**line, "fooled": True, "word": word})
-    done = types.SimpleNamespace(flags=flags, verdicts={})
+    done = types.SimpleNamespace(flags=flags, families={})
     with contextlib.nullcontext() if message is None else pytest.raises(cli.Gated, match=message):
         cli._gate(done, "fail")
     beside = types.SimpleNamespace(
         flags=({**line, "check": "stability", "fooled": False, "word": "NOT FLAGGED"}, *flags)
     )
-    beside.verdicts = {}
+    beside.families = {}
     if others == "NOT MEASURED":
         cli._gate(beside, "fail")
         with pytest.raises(cli.Gated, match="path: NOT MEASURED: 6 sources"):
@@ -207,8 +207,8 @@ def test_two_galleries_are_compared_and_changed_units_come_first(command, stripe
         pathlib.Path(command("gallery", *words, "--layer", "units", "--units", "0-5", "--steps", 5)[1].strip()).parent
         for words in (stripes, other)
     ]
-    code, said, _ = command("compare", *runs, out=False)
-    page = pathlib.Path(said.strip()).read_text()
+    code, output, _ = command("compare", *runs, out=False)
+    page = pathlib.Path(output.strip()).read_text()
     order = [int(part.split('"')[0].rpartition("-")[2]) for part in page.split('class="pair" id="')[1:]]
     assert code == 0 and set(order[:2]) == {0, 1} and "agreement 1.00" in page and page.count("<img") == 12
     alone = pathlib.Path(
@@ -269,8 +269,8 @@ def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  #
     wait(lambda: "wide 3" in find("#inside")[0].text and find("#inside .big"))
     complaints = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
-    assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    urls = [entry["params"]["request"]["url"] for entry in sent if entry["method"] == "Network.requestWillBeSent"]
+    assert complaints == [] and [url for url in urls if not url.startswith(("file:", "data:"))] == []
 
 
 SCROLL = """
@@ -297,7 +297,7 @@ def wait(condition, seconds=20):
 
 
 def test_what_stands_in_a_script_cannot_leave_it():
-    assert "</script" not in tiles.as_text({"name": "</script><script>alert(1)"})
+    assert "</script" not in tiles.as_script_json({"name": "</script><script>alert(1)"})
 
 
 def test_a_gallery_grows_with_training(tmp_path):
@@ -305,12 +305,12 @@ def test_a_gallery_grows_with_training(tmp_path):
     model.compile("sgd", "mse")
     rng = np.random.default_rng(0)
     inputs, goals = rng.normal(size=(32, 16, 16, 3)).astype("float32"), rng.normal(size=(32, 5))
-    watching = Gallery(
+    gallery = Gallery(
         tmp_path / "g", "last", [1, 4], every=2, steps=3, images=inputs[:4], model_options={"input_range": (-1, 1)}
     )
-    history = model.fit(inputs, goals, epochs=4, verbose=0, callbacks=[watching])
+    history = model.fit(inputs, goals, epochs=4, verbose=0, callbacks=[gallery])
     assert len(history.history["loss"]) == 4
-    assert sorted(each.name for each in (tmp_path / "g").glob("epoch-*")) == [
+    assert sorted(folder.name for folder in (tmp_path / "g").glob("epoch-*")) == [
         "epoch-00000",
         "epoch-00002",
         "epoch-00004",
@@ -319,9 +319,9 @@ def test_a_gallery_grows_with_training(tmp_path):
     rows = (tmp_path / "g" / "scores.csv").read_text().splitlines()
     assert rows[0] == "epoch,unit,picture,highest_natural" and len(rows) == 7
     network = lab.load(model, input_range=(-1, 1))
-    made = lab.maximize(network, lab.channel("last", [1, 4]), steps=3, seed=0)
+    pictures = lab.maximize(network, lab.channel("last", [1, 4]), steps=3, seed=0)
     assert np.array_equal(
-        read(tmp_path / "g" / "epoch-00004" / "00004.png"), np.round(255 * made.images[1]).astype("uint8")
+        read(tmp_path / "g" / "epoch-00004" / "00004.png"), np.round(255 * pictures.images[1]).astype("uint8")
     )
     with pytest.raises(ValueError, match="Unknown layer"):
         model.fit(
@@ -337,14 +337,14 @@ def test_a_gallery_grows_with_training(tmp_path):
 def test_an_atlas_over_a_photograph_and_over_a_folder(command, stripes):
     photo = stripes[-1] / "003.png"
     words = [*stripes[:-2], "--layer", "phases_relu", "--steps", 2]
-    code, said, _ = command("atlas", *words, "--image", photo, "--groups", 2)
-    report = pathlib.Path(said.strip())
+    code, output, _ = command("atlas", *words, "--image", photo, "--groups", 2)
+    report = pathlib.Path(output.strip())
     channels = np.load(report.parent / "jobs" / "atlas" / "0" / "atlas.npz")["channels"]
     assert code == 0 and channels.shape == (25, 25, 4) and report.read_text().count('<i title="channels') == 625
     # The stripes of this photograph are of the fourth kind: its four phases are the strongest nearly everywhere.
     assert (channels[..., 0] // 4 == 3).mean() > 0.8
-    code, said, _ = command("atlas", *words, "--images", stripes[-1], "--side", 3)
-    assert code == 0 and "over 90 images" in pathlib.Path(said.strip()).read_text()
+    code, output, _ = command("atlas", *words, "--images", stripes[-1], "--side", 3)
+    assert code == 0 and "over 90 images" in pathlib.Path(output.strip()).read_text()
     assert "Received: both" in command("atlas", *words, "--image", photo, "--images", stripes[-1])[2]
     assert "rows and columns" in command("atlas", *stripes[:-2], "--layer", "out")[2]
     assert "Unknown layer" in command("atlas", *stripes[:-2], "--layer", "phase")[2]
@@ -379,12 +379,12 @@ units = "0-1"
 steps = 3
 parameterization = "maco"
 """)
-    code, said, _ = command("run", recipe)
-    report = pathlib.Path(said.strip())
+    code, output, _ = command("run", recipe)
+    report = pathlib.Path(output.strip())
     more = more_of(report)
     assert code == 0 and all(1 <= more[f"unit-0-units-{unit}"]["modes"] <= 3 for unit in range(3))
-    own, packages = (read(report.parent / more[f"unit-{number}-units-0"]["file"]) for number in (1, 2))
-    assert not np.array_equal(own, packages)
+    measured, packaged = (read(report.parent / more[f"unit-{number}-units-0"]["file"]) for number in (1, 2))
+    assert not np.array_equal(measured, packaged)
     for setting, expected in (("gallery.0.facets=1", "two or more"), ("gallery.0.spectrum='images'", "maco alone")):
         code, _, error = command("run", recipe, "--set", setting)
         assert code == 2 and expected in error

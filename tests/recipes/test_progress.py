@@ -37,10 +37,10 @@ def run(monkeypatch, jobs, seconds, session):
     bar, pairs = Progress(stream=stream), []
     bar.begin(jobs, 0, session)
     for place, (job, taken) in enumerate(zip(jobs, seconds), start=1):
-        with bar.doing(job):
+        with bar.track(job):
             clock[0] += taken
-        said = re.search(r"about (\d+) min left", stream.getvalue().splitlines()[-1])
-        pairs.append((float(said[1]) if said else 0.0, sum(seconds[place:]) / 60))
+        match = re.search(r"about (\d+) min left", stream.getvalue().splitlines()[-1])
+        pairs.append((float(match[1]) if match else 0.0, sum(seconds[place:]) / 60))
     return pairs, stream.getvalue()
 
 
@@ -61,10 +61,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_time_left_is_never_ten_times_off(monkeypatch, case):
     pairs, _ = run(monkeypatch, *CASES[case])
-    for said, left in pairs[:-1]:
-        assert left < 1.5 or left / 10 < said < 10 * left, (case, pairs)
+    for estimate, left in pairs[:-1]:
+        assert left < 1.5 or left / 10 < estimate < 10 * left, (case, pairs)
 
 
 def test_compiling_is_announced_and_counted(monkeypatch):
-    _, said = run(monkeypatch, MAPS, [1] * 8, Session(0.1, 40.0))
-    assert "gradients and compiling, roughly 6 min" in said.splitlines()[0]
+    _, messages = run(monkeypatch, MAPS, [1] * 8, Session(0.1, 40.0))
+    assert "gradients and compiling, roughly 6 min" in messages.splitlines()[0]

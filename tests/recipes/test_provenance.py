@@ -38,41 +38,41 @@ def project(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mine.py", "helper.py", "pack/__init__.py", "pack/inner.py", "pack/leaf.py"])
 def test_editing_anything_that_a_method_imports_changes_its_hash(project, name):
-    before = provenance.source("mine")
+    before = provenance.module_hash("mine")
     (project / name).write_text((project / name).read_text() + "# edited\n")
-    assert provenance.source("mine") != before
+    assert provenance.module_hash("mine") != before
 
 
 def test_what_a_method_does_not_import_and_what_is_installed_do_not_count(project):
-    before = provenance.source("mine")
+    before = provenance.module_hash("mine")
     (project / "unrelated.py").write_text("x = 2\n")
-    assert provenance.source("mine") == before
-    assert set(provenance._closure("mine")) == {"mine", "helper", "pack", "pack.inner", "pack.leaf"}
+    assert provenance.module_hash("mine") == before
+    assert set(provenance._imported_files("mine")) == {"mine", "helper", "pack", "pack.inner", "pack.leaf"}
 
 
 def test_a_module_is_imported_anew_where_anything_that_it_imports_was_edited(project):
-    from recipes.session import stranger
+    from recipes.session import external_method
 
     ones = np.ones(3)
-    assert stranger("mine:f")(None, ones, None).sum() == 3
-    first, same = provenance.imported("mine"), sys.modules["mine"]
-    assert stranger("mine:f") is same.f
+    assert external_method("mine:f")(None, ones, None).sum() == 3
+    first, same = provenance.imported_hash("mine"), sys.modules["mine"]
+    assert external_method("mine:f") is same.f
     (project / "helper.py").write_text("SCALE = 7\n")
     (project / "mine.py").write_text((project / "mine.py").read_text().replace("np.abs(x)", "helper.SCALE * x"))
-    assert provenance.imported("mine") == first
-    assert stranger("mine:f")(None, ones, None).sum() == 21 and provenance.imported("mine") != first
+    assert provenance.imported_hash("mine") == first
+    assert external_method("mine:f")(None, ones, None).sum() == 21 and provenance.imported_hash("mine") != first
 
 
 def test_a_module_that_cannot_be_read_is_refused_and_a_script_has_a_source(project, monkeypatch):
     from lab.refusal import Refused
-    from recipes.session import stranger
+    from recipes.session import external_method
 
     (project / "unread.py").write_text("def f(:\n")
     with pytest.raises(Refused, match="SyntaxError"):
-        stranger("unread:f")
+        external_method("unread:f")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(project / "mine.py"), raising=False)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    assert "__main__" in provenance._closure("__main__") and "helper" in provenance._closure("__main__")
+    assert "__main__" in provenance._imported_files("__main__") and "helper" in provenance._imported_files("__main__")
 
 
 def test_the_code_of_a_models_layers_counts(command, project, tmp_path):
@@ -92,9 +92,9 @@ class Scale(keras.layers.Layer):
     sums = []
     for scale in ("1.0", "0.5"):
         (tmp_path / "my_layers.py").write_text(source.replace("1.0", scale))
-        code, said, error = command(*words)
+        code, output, error = command(*words)
         assert code == 0, error
-        with np.load(pathlib.Path(json.loads(said)["run"]) / "jobs/explain/gradient/maps.npz") as maps:
+        with np.load(pathlib.Path(json.loads(output)["run"]) / "jobs/explain/gradient/maps.npz") as maps:
             sums.append(np.abs(maps["maps/0"]).sum())
     assert np.isclose(sums[1], 0.5 * sums[0])
 
@@ -129,8 +129,11 @@ def test_the_same_command_after_an_edit_shows_the_new_verdict(tmp_path):
     first = lab(tmp_path, *words)
     (tmp_path / "mine.py").write_text(source.format("0 * inputs + 1."))
     second = lab(tmp_path, *words)
-    findings = [next(each for each in said["verdicts"] if each["method"] == "mine:f") for said in (first, second)]
-    assert findings[0]["outcome"] == "FAIL" and findings[1]["outcome"] == "INVALID"
+    outcomes = [
+        next(verdict["outcome"] for verdict in result["verdicts"] if verdict["method"] == "mine:f")
+        for result in (first, second)
+    ]
+    assert outcomes == ["FAIL", "INVALID"]
 
 
 @pytest.fixture
@@ -140,9 +143,9 @@ def digest(command, tmp_path):
     images.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(images / "a.png")
 
-    def of(*words):
+    def digest_of(*words):
         model = tmp_path / "m.keras"
-        given = [
+        fixed_words = [
             "explain",
             images / "a.png",
             "--model",
@@ -154,11 +157,11 @@ def digest(command, tmp_path):
             "gradient",
             "--json",
         ]
-        code, said, error = command(*given, *words)
+        code, output, error = command(*fixed_words, *words)
         assert code == 0, error
-        return pathlib.Path(json.loads(said)["run"]).name
+        return pathlib.Path(json.loads(output)["run"]).name
 
-    return of
+    return digest_of
 
 
 def test_the_same_weights_in_another_network_are_another_run(digest, tmp_path):
@@ -190,7 +193,7 @@ def test_pictures_are_checked_as_they_are_shown(command, small_file, tmp_path):
     """The picture of a tile is the first of those that the checks looked at, and where it is not no flag stands on it."""
     recipe = tmp_path / "shown.toml"
 
-    def written(steps):
+    def run(steps):
         recipe.write_text(f"""
 name = "shown"
 [model]
@@ -208,13 +211,13 @@ pictures = 2
 checks = ["reach"]
 recovery = false
 """)
-        code, said, error = command("run", recipe)
+        code, output, error = command("run", recipe)
         assert code == 0, error
-        return pathlib.Path(said.strip().splitlines()[-1]).parent
+        return pathlib.Path(output.strip().splitlines()[-1]).parent
 
-    folder = written(3)
+    folder = run(3)
     for unit in range(3):
         shown = (folder / "jobs/gallery/0-last/00000" / f"{unit:05d}.png").read_bytes()
         assert shown == (folder / "jobs/study/0/honest/pictures" / f"{unit:05d}-0.png").read_bytes()
     assert '["reach","REPORTED"' in (folder / "index.html").read_text()
-    assert '["reach","REPORTED"' not in (written(2) / "index.html").read_text()
+    assert '["reach","REPORTED"' not in (run(2) / "index.html").read_text()

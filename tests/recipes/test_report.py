@@ -91,8 +91,8 @@ def test_the_page_works_offline_in_a_browser(report, browser):
     assert before == "0.75" and over.value_of_css_property("opacity") == "0"
     complaints = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
-    assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    urls = [entry["params"]["request"]["url"] for entry in sent if entry["method"] == "Network.requestWillBeSent"]
+    assert complaints == [] and [url for url in urls if not url.startswith(("file:", "data:"))] == []
 
 
 def test_no_sentence_of_the_page_promises_too_much():
@@ -105,10 +105,10 @@ def test_signed_maps_diverge_from_zero_and_others_start_there():
     import matplotlib
     import numpy as np
 
-    image, top, signed = figures.coloured(np.array([[-2.0, 0.0], [1.0, 2.0]]))
+    image, top, signed = figures.colour_map(np.array([[-2.0, 0.0], [1.0, 2.0]]))
     middle = np.round(255 * np.array(matplotlib.colormaps[figures.SIGNED](0.5)[:3]))
     assert signed and top == pytest.approx(2, rel=0.02) and np.abs(image[0, 1] - middle).max() <= 2
-    image, _, signed = figures.coloured(np.array([[0.0, 1.0]]))
+    image, _, signed = figures.colour_map(np.array([[0.0, 1.0]]))
     assert not signed and image[0, 0].sum() < 20
 
 

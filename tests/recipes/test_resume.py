@@ -34,21 +34,21 @@ def contents(out):
 
 @pytest.mark.slow
 def test_five_kills_and_a_resume_give_the_bytes_of_an_undisturbed_run(quick, tmp_path):
-    whole = run(quick, tmp_path / "whole")
+    undisturbed = run(quick, tmp_path / "undisturbed")
     start = time.monotonic()
     begun = None
-    for line in whole.stderr:
+    for line in undisturbed.stderr:
         begun = begun or (time.monotonic() - start if "jobs to do" in line else None)
-    assert whole.wait() == 0
+    assert undisturbed.wait() == 0
     length = time.monotonic() - start
     moments = random.Random(0)
     for _ in range(5):
-        victim = run(quick, tmp_path / "killed")
+        killed = run(quick, tmp_path / "killed")
         # Somewhere between the loading of the network and the end.
         time.sleep(moments.uniform(0.8 * begun, begun + 0.6 * (length - begun)))
-        victim.send_signal(signal.SIGKILL)
-        victim.communicate()
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
     last = run(quick, tmp_path / "killed")
     last.communicate()
     assert last.returncode == 0
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")

@@ -33,10 +33,10 @@ def test_a_world_is_trained_proven_checked_and_reported(world_run):
     folder = pathlib.Path(world_run["run"])
     about = json.loads((folder / "jobs/networks/networks.json").read_text())
     assert about["replicates"] == 4 and about["proof"]["cue_flip_rate"] > 0.9 and not world_run["failed"]
-    found = {(each["family"], each["method"]): each for each in world_run["verdicts"]}
-    assert found["1-truth", "edges"]["outcome"] == "FAIL" and found["2-classes", "gradient"]["outcome"] == "PASS"
-    assert found["1-truth", "noise"]["outcome"] in ("FAIL", "INCONCLUSIVE")
-    assert found["0-parameters", "edges"]["outcome"] == "FAIL"
+    verdicts = {(row["family"], row["method"]): row for row in world_run["verdicts"]}
+    assert verdicts["1-truth", "edges"]["outcome"] == "FAIL" and verdicts["2-classes", "gradient"]["outcome"] == "PASS"
+    assert verdicts["1-truth", "noise"]["outcome"] in ("FAIL", "INCONCLUSIVE")
+    assert verdicts["0-parameters", "edges"]["outcome"] == "FAIL"
     report = (folder / "index.html").read_text()
     for words in (
         "Responds to weights",
@@ -75,7 +75,7 @@ def test_junit_tags(outcome, finding, held, tag):
     verdict = {"method": "m", "outcome": outcome, "finding": finding, "sentence": "said <so>"}
     audits = [] if held is None else [{"control": "m", "outcome": outcome, "expected": ["FAIL"], "held": held}]
     case = ElementTree.fromstring(junit("r", {"f": {"verdicts": [verdict], "controls": audits, "blind": []}}))[0][0]
-    assert [each.tag for each in case] == [tag or "system-out"] and case[0].text == "said <so>"
+    assert [child.tag for child in case] == [tag or "system-out"] and case[0].text == "said <so>"
 
 
 def test_options_and_keys_are_read_by_their_former_names(command):
@@ -89,13 +89,13 @@ def test_options_and_keys_are_read_by_their_former_names(command):
 
 def test_a_second_run_takes_its_networks_from_the_cache_and_tells_what_changed(world_run, command, tmp_path):
     folder = pathlib.Path(world_run["run"])
-    kept = sorted((folder.parent.parent / "networks").iterdir())
-    assert len(kept) == 8, "four networks of each cue"
-    stamp = [each.stat().st_mtime_ns for each in kept]
-    again = [*SMALL, "--check", "truth", "--out", folder.parent.parent, "--baseline", folder]
-    code, said, _ = command(*again, out=False)
-    assert code == 0 and "changed since the baseline" in said and "1-truth gradient: gone" in said
-    assert [each.stat().st_mtime_ns for each in kept] == stamp
+    files = sorted((folder.parent.parent / "networks").iterdir())
+    assert len(files) == 8, "four networks of each cue"
+    times = [file.stat().st_mtime_ns for file in files]
+    words = [*SMALL, "--check", "truth", "--out", folder.parent.parent, "--baseline", folder]
+    code, output, _ = command(*words, out=False)
+    assert code == 0 and "changed since the baseline" in output and "1-truth gradient: gone" in output
+    assert [file.stat().st_mtime_ns for file in files] == times
 
 
 def test_changes_name_what_is_new_gone_and_other():
@@ -115,18 +115,18 @@ def test_changes_name_what_is_new_gone_and_other():
 
 
 def test_the_cache_gives_back_what_was_put_and_survives_its_own_loss(tmp_path):
-    cache, made = Cache(tmp_path), []
+    cache, calls = Cache(tmp_path), []
 
-    def make():
-        made.append(1)
+    def compute():
+        calls.append(1)
         return {"a/kernel": np.arange(6.0).reshape(2, 3), "bias": np.zeros(2, "float32")}
 
-    first, second = cache.keep("k" * 64, make), cache.keep("k" * 64, make)
-    assert len(made) == 1 and set(first) == set(second) == {"a/kernel", "bias"}
+    first, second = cache.get("k" * 64, compute), cache.get("k" * 64, compute)
+    assert len(calls) == 1 and set(first) == set(second) == {"a/kernel", "bias"}
     assert all(np.array_equal(first[name], second[name]) and first[name].dtype == second[name].dtype for name in first)
     next((tmp_path / "networks").glob("*.npz")).unlink()
-    cache.keep("k" * 64, make)
-    assert len(made) == 2
+    cache.get("k" * 64, compute)
+    assert len(calls) == 2
 
 
 def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
@@ -143,7 +143,7 @@ def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
         (["--world", "pach"], "Unknown world.*patch"),
         (["--world", "patch", "--model", "x.keras"], "brings its own.*--model"),
         (["--world", "patch", "--images", "photos"], "brings its own.*--images"),
-        (["--world", "patch", "--target", "3"], "its own target"),
+        (["--world", "patch", "--target", "3"], "cue decides each sample's target"),
         (["--world", "template", "--replicates", "4"], "Replicates are trained"),
         (["--replicates", "3"], "no --world"),
         (["--check", "truth,lables"], "Unknown check.*labels"),
@@ -174,12 +174,12 @@ def test_bad_words_are_one_line(command, tmp_path, words, expected):
     ],
 )
 def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tmp_path):
-    from recipes.jobs import jobs
+    from recipes.jobs import list_jobs
     from recipes.session import Session
 
     recipe = schema.recipe({"name": "x", "world": {"name": "template", "replicates": 1}, "check": [table]})
     with pytest.raises(ValueError, match=expected):
-        jobs(recipe, Session(recipe, tmp_path))
+        list_jobs(recipe, Session(recipe, tmp_path))
 
 
 def test_what_a_method_cannot_do_costs_no_other_method(command):
@@ -197,10 +197,10 @@ def test_what_a_method_cannot_do_costs_no_other_method(command):
         "--check",
         "classes",
     ]
-    code, said, _ = command(*words)
-    (line,) = [each for each in said.splitlines() if " xrai " in each]
+    code, output, _ = command(*words)
+    (line,) = [line for line in output.splitlines() if " xrai " in line]
     assert code == 0 and "NOT APPLICABLE on series: gate not applicable: method can be asked" in line
-    assert "XRAI segments images" in line and said.count("method can be asked") == 1
+    assert "XRAI segments images" in line and output.count("method can be asked") == 1
 
 
 def test_a_fault_inside_a_check_fails_its_job_and_is_no_answer(command, monkeypatch):
@@ -211,14 +211,14 @@ def test_a_fault_inside_a_check_fails_its_job_and_is_no_answer(command, monkeypa
 
     monkeypatch.setattr(sensitivity, "similarities", broken)
     words = ["check", "--world", "template", "--samples", "12", "--method", "gradient", "--check", "sensitivity"]
-    code, said, error = command(*words)
-    assert code == 3 and "could not be broadcast" in error and "NOT APPLICABLE" not in said
+    code, output, error = command(*words)
+    assert code == 3 and "could not be broadcast" in error and "NOT APPLICABLE" not in output
 
 
 def test_lists_of_worlds_and_metrics(command):
-    for what, words in (("worlds", "ruler"), ("metrics", "sensitivity_n"), ("checks", "faithfulness")):
-        code, said, _ = command("list", what, out=False)
-        assert code == 0 and words in said
+    for kind, words in (("worlds", "ruler"), ("metrics", "sensitivity_n"), ("checks", "faithfulness")):
+        code, output, _ = command("list", kind, out=False)
+        assert code == 0 and words in output
 
 
 # The fixture --------------------------------------------------------------------------------------------------------------

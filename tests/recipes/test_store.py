@@ -21,15 +21,15 @@ def store(tmp_path):
 
 
 def test_a_job_is_done_only_whole_and_unchanged(store):
-    assert not store.done("a/b")
+    assert not store.is_done("a/b")
     store.put("a/b", {"x.bin": b"123", "y.json": encode({"k": 1})})
-    assert store.done("a/b") and store.values("a/b", "y.json") == {"k": 1}
+    assert store.is_done("a/b") and store.values("a/b", "y.json") == {"k": 1}
     (store.folder("a/b") / "x.bin").write_bytes(b"124")
-    assert not store.done("a/b")
+    assert not store.is_done("a/b")
     store.put("a/b", {"x.bin": b"123"})
-    assert store.done("a/b") and not (store.folder("a/b") / "y.json").exists()
+    assert store.is_done("a/b") and not (store.folder("a/b") / "y.json").exists()
     (store.folder("a/b") / "x.bin").unlink()
-    assert not store.done("a/b")
+    assert not store.is_done("a/b")
 
 
 def test_left_parts_are_swept(tmp_path):
@@ -43,26 +43,26 @@ def test_left_parts_are_swept(tmp_path):
 def test_a_job_is_done_again_when_what_it_was_made_from_changes(store):
     store.put("a", {"x": b"1"})
     store.put("sum", {"y": b"1"}, needs=["a", "missing"])
-    assert store.done("sum")
+    assert store.is_done("sum")
     store.put("a", {"x": b"2"})
-    assert not store.done("sum") and store.there("sum")
+    assert not store.is_done("sum") and store.exists("sum")
     store.put("sum", {"y": b"2"}, needs=["a", "missing"])
     store.put("missing", {"z": b"3"})
-    assert not store.done("sum")
+    assert not store.is_done("sum")
 
 
 def test_a_job_with_a_fault_is_there_and_never_done(store):
     store.put("a", {"x": b"1"}, fault="ValueError: no")
-    assert store.there("a") and not store.done("a") and store.fault("a") == "ValueError: no"
+    assert store.exists("a") and not store.is_done("a") and store.fault("a") == "ValueError: no"
     store.put("a", {"x": b"1"})
-    assert store.done("a") and store.fault("a") is None
+    assert store.is_done("a") and store.fault("a") is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"files": 3}', b"\xff\xfe"])
 def test_a_damaged_seal_means_not_done(store, damage):
     store.put("a", {"x": b"1"})
     (store.folder("a") / "done.json").write_bytes(damage)
-    assert not store.done("a") and not store.there("a")
+    assert not store.is_done("a") and not store.exists("a")
 
 
 def test_a_reader_never_meets_a_gap_while_a_finished_job_is_written_again(store):
@@ -85,36 +85,36 @@ def test_a_reader_never_meets_a_gap_while_a_finished_job_is_written_again(store)
         store.put("a", {"x": str(turn % 10).encode() * 1000})
     over.set()
     reader.join()
-    assert gaps == [] and store.done("a")
+    assert gaps == [] and store.is_done("a")
 
 
 def test_a_second_process_waits_for_a_run_and_says_who_has_it(tmp_path):
-    held = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open() as store:\n    (store.path / '.part-here').write_text(''); print('open', flush=True); time.sleep(3); assert (store.path / '.part-here').exists(); store.put('a', {'x': b'1'})"
-    first = subprocess.Popen([sys.executable, "-c", held, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    code = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open() as store:\n    (store.path / '.part-here').write_text(''); print('open', flush=True); time.sleep(3); assert (store.path / '.part-here').exists(); store.put('a', {'x': b'1'})"
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "open\n"
-    told, start = [], time.monotonic()
-    with Store(tmp_path, "recipe", "digest").open(wait=told.append) as store:
-        assert store.done("a") and time.monotonic() - start > 1
+    messages, start = [], time.monotonic()
+    with Store(tmp_path, "recipe", "digest").open(wait=messages.append) as store:
+        assert store.is_done("a") and time.monotonic() - start > 1
     assert first.wait() == 0
-    assert len(told) == 1 and f"process {first.pid} on {socket.gethostname()}" in told[0]
+    assert len(messages) == 1 and f"process {first.pid} on {socket.gethostname()}" in messages[0]
 
 
 def test_a_run_whose_process_was_killed_is_free(tmp_path):
-    held = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open():\n    print('open', flush=True); time.sleep(60)"
-    first = subprocess.Popen([sys.executable, "-c", held, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    code = "import sys, time; from recipes.store import Store\nwith Store(sys.argv[1], 'recipe', 'digest').open():\n    print('open', flush=True); time.sleep(60)"
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "open\n"
     first.kill()
     first.wait()
-    told = []
-    with Store(tmp_path, "recipe", "digest").open(wait=told.append):
-        assert told == []
+    messages = []
+    with Store(tmp_path, "recipe", "digest").open(wait=messages.append):
+        assert messages == []
 
 
 def test_fresh_forgets_what_was_made(tmp_path):
     with Store(tmp_path, "recipe", "digest").open() as store:
         store.put("a", {"x": b"1"})
     with Store(tmp_path, "recipe", "digest").open(fresh=True) as store:
-        assert not store.there("a") and store.path.is_dir()
+        assert not store.exists("a") and store.path.is_dir()
 
 
 def test_shared_folders_are_swept_of_the_dead_alone(tmp_path):

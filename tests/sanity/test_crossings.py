@@ -200,9 +200,9 @@ def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeyp
     monkeypatch.setattr(crossing, "effects", lambda *args, **rest: measured.append(rest) or effects(*args, **rest))
     monkeypatch.setattr(Session, "subject", lambda session, question=None: subject)
     session = Session(schema.recipe({"name": "any", "world": {"name": "series"}, "check": [{}]}), tmp_path)
-    shared = [session.shared(check, {}, {})["prepared"] for check in CROSSINGS]
+    shared = [session.prepare_check(check, {}, {})["prepared"] for check in CROSSINGS]
     assert len(measured) == 1 and all(one is shared[0] for one in shared)
-    other = session.shared("place", {"target": "another"}, {})["prepared"]
+    other = session.prepare_check("place", {"target": "another"}, {})["prepared"]
     assert len(measured) == 2 and other is not shared[0], "another question is another subject"
     for check in CROSSINGS:
         alone = checks.tag(checks.get(check), "prepare")(subject, seed=0)

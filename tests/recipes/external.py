@@ -1,4 +1,4 @@
-"""Explainers of a stranger, known to the lab by "module:function" alone: two that are sound, and others that misbehave in one way each."""
+"""External explainers, known to the lab by "module:function" alone: two that are sound, and others that misbehave in one way each."""
 
 import functools
 import os
