@@ -24,7 +24,7 @@ from lab.visualization.transforms import transforms
 from recipes import provenance
 from recipes.job import Job
 from recipes.store import encode, pack
-from sanity.features.embedding import descriptors, whitened
+from sanity.features.embedding import descriptors, whiten
 
 # Crops of the best natural images are kept at this side.
 THUMBNAIL = 96
@@ -312,7 +312,7 @@ def _mode_counts(pictures, facets):
     if facets == 1 or units == 1:
         return [None] * units
     flat = np.round(255 * pictures.images).astype("uint8")
-    (rows,) = whitened([descriptors(flat)])
+    (rows,) = whiten([descriptors(flat)])
     distances = 1.0 - rows @ rows.T
     unit_of = np.arange(len(flat)) // facets
     limit = max(0.5 * np.median(distances[unit_of[:, None] != unit_of[None]]), 1e-9)

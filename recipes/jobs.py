@@ -20,8 +20,8 @@ from recipes.junit import junit
 from recipes.store import encode, pack
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.examination import judged, measure, refuse_settings, stand_in
-from sanity.statistics import two_way
+from sanity.examination import judge_with_controls, measure, refuse_settings, stand_in
+from sanity.statistics import bootstrap_interval
 
 
 def list_jobs(recipe, session):
@@ -153,7 +153,9 @@ def judge_family(session, store, job):
     for key, check, method in job.arguments["rows"]:
         evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(store, key, check, method))
     checks_of = {name: records[0].check for name, records in evidence.items()}
-    rulings = {name: judged(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)}
+    rulings = {
+        name: judge_with_controls(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)
+    }
     families = {name: _family(ruling) for name, ruling in rulings.items()}
     measurements = {name: _means(evidence[name]) for name, check in checks_of.items() if not is_judged(check)}
     files = {
@@ -210,7 +212,7 @@ def _means(records):
     """Mean and 95% interval of each metric, by method: dict of method to dict of metric to [mean, low, high]."""
     means = {}
     for evidence in records:
-        spans = {name: two_way(values[None], seed=0, draws=500) for name, values in evidence.samples.items()}
+        spans = {name: bootstrap_interval(values[None], seed=0, draws=500) for name, values in evidence.samples.items()}
         means[evidence.method] = {name: [span.mean, span.low, span.high] for name, span in spans.items()}
     return means
 

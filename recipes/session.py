@@ -21,9 +21,9 @@ from lab.registry import options
 from recipes import provenance, tables
 from recipes.cache import Cache
 from recipes.schema import method_names
-from sanity.checks import checks, shared
+from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
-from sanity.subject import planted, subject
+from sanity.subject import subject, world_subject
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
 
@@ -170,7 +170,7 @@ class Session:
         return 1 if self.world.training is None and "replicates" not in world.model_fields_set else world.replicates
 
     def _plant_subject(self):
-        return planted(
+        return world_subject(
             self.world,
             seed=self.recipe.seed,
             cache=self.cache.get,
@@ -192,7 +192,7 @@ class Session:
         """
         check = checks.get(check)
         once = functools.partial(self._build_once_for, question)
-        build = functools.partial(shared, check, self.subject(question), self.recipe.seed, settings, once)
+        build = functools.partial(prepare_shared, check, self.subject(question), self.recipe.seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         prepare_settings = sorted((name, value) for name, value in settings.items() if name in known)
         return self.build_once((check, str(question), str(prepare_settings)), build)

@@ -139,7 +139,12 @@ def draw_features(session, _, job):
     }
     if arguments["kind"] == "fooled":
         fooling = _fooling_circuit(session, arguments["study"])
-        about |= {"gap": fooling.gap, "detector": fooling.detector, "told": fooling.told, "decoys": fooling.decoys}
+        about |= {
+            "gap": fooling.gap,
+            "detector": fooling.detector,
+            "told": fooling.detection_rate,
+            "decoys": fooling.decoys,
+        }
     files = {
         f"{unit:05d}-{seed}.png": png(image)
         for unit, row in zip(arguments["units"], images)
@@ -259,7 +264,7 @@ def measure_recovery(session, _, job):
     """Measure whether the same visualizer recovers templates that were set by hand."""
     features = session.recipe.features[job.arguments["study"]]
     evidence = recovery.recovery(visualizer(features), seed=session.recipe.seed, name=visualizer_name(features))
-    word, value, why = recovery.judged(evidence)
+    word, value, why = recovery.judge_recovery(evidence)
     return _files(evidence, [], Flag("recovery", -1, word, value, why), [])
 
 

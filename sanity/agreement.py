@@ -1,4 +1,4 @@
-"""Agreement: how alike the maps of different methods are, beside what the same maps would reach if they were turned."""
+"""Agreement: how alike the maps of different methods are, beside what mirrored and turned maps reach."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,20 @@ from lab.maps import pooled
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
-# Cells along a side of the grid on which maps of different resolutions meet: as fine as the coarsest map, and no finer than this.
+# Maps of different resolutions are compared on a grid as fine as the coarsest map. It has at most this many cells along a side.
 FINEST = 14
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """methods: list of str. rank: mean rank correlation over images, float [methods, methods]. null: the 95th percentile of that
-    mean when the second map of each pair is mirrored or turned at random. side: cells along a side. nan where nothing can be compared.
+    """How alike the maps of several methods are.
+
+    Args:
+        methods: list of str.
+        rank: float [methods, methods], mean rank correlation over images; nan where nothing can be compared.
+        null: float [methods, methods], 95th percentile of that mean when the second map is mirrored or turned at
+            random.
+        side: int, cells along a side of the grid.
     """
 
     methods: list
@@ -26,27 +32,43 @@ class Agreement:
     side: int
 
 
-def agreement(named, *, seed, draws=500):
-    """Every method with every other: dict of method to maps [images, rows, columns] or [images, rows, columns, channels] -> `Agreement`.
+def agreement(maps, *, seed, draws=500):
+    """Compare every method with every other.
 
-    Magnitudes are averaged over the cells of a grid that no map is coarser than. A map that is mirrored or turned by a quarter
-    keeps its smoothness, its edges and its love of the middle, so what it reaches is what agreement without a common place is worth.
+    Magnitudes are averaged over the cells of a grid that no map is coarser than. A mirrored or turned map keeps its
+    smoothness, its edges and its centre bias. So what it reaches is what agreement without a common place is worth.
+
+    Args:
+        maps: dict of method to maps [images, rows, columns] or [images, rows, columns, channels].
+        seed: int.
+        draws: int, random turns.
+
+    Returns:
+        `Agreement`.
     """
-    flat = {name: np.abs(pooled(maps, "l2")) for name, maps in named.items()}
-    side = min([FINEST, *(min(each.shape[1:]) for each in flat.values())])
-    ranks = {name: [_ranks(pooled_map, side) for pooled_map in each] for name, each in flat.items()}
+    flat = {name: np.abs(pooled(method_maps, "l2")) for name, method_maps in maps.items()}
+    side = min([FINEST, *(min(magnitudes.shape[1:]) for magnitudes in flat.values())])
+    ranks = {name: [_ranks(pooled_map, side) for pooled_map in magnitudes] for name, magnitudes in flat.items()}
     names, rng = list(ranks), np.random.default_rng(seed)
     rank, null = (np.full((len(names), len(names)), np.nan) for _ in range(2))
-    for one in range(len(names)):
-        for other in range(one + 1):
-            found = _turned(ranks[names[one]], ranks[names[other]])
-            rank[one, other] = rank[other, one] = found[:, 0].mean() if len(found) else np.nan
-            null[one, other] = null[other, one] = _percentile(found, draws, rng)
+    for row in range(len(names)):
+        for column in range(row + 1):
+            correlations = _turned_correlations(ranks[names[row]], ranks[names[column]])
+            rank[row, column] = rank[column, row] = correlations[:, 0].mean() if len(correlations) else np.nan
+            null[row, column] = null[column, row] = _percentile(correlations, draws, rng)
     return Agreement(names, rank, null, side)
 
 
 def between_seeds(maps, again):
-    """Agreement of a method with itself under another draw: mean rank correlation over images of joint magnitudes, float; nan where unusable."""
+    """Agreement of a method with itself under another seed: mean rank correlation of magnitudes over images.
+
+    Args:
+        maps: arrays, as a method gives them.
+        again: the same under another seed.
+
+    Returns:
+        float, nan where no map is usable.
+    """
     measure = measures.get("joint_abs_spearman")
     pairs = [pair for pair in zip(pooled_maps(maps), pooled_maps(again)) if None not in pair]
     return float(np.mean([measure(*pair) for pair in pairs])) if pairs else float("nan")
@@ -62,16 +84,19 @@ def _ranks(pooled_map, side):
     return None if size == 0 else ranks / size
 
 
-def _turned(first, second):
+def _turned_correlations(first, second):
     """Rank correlation of each image's two maps, the second as it is and in the seven other ways of a square: float [images, 8]."""
     pairs = [(a, b) for a, b in zip(first, second) if a is not None and b is not None]
     return np.array([[np.sum(a * np.rot90(side, turns)) for side in (b, b.T) for turns in range(4)] for a, b in pairs])
 
 
-def _percentile(found, draws, rng):
-    """As it is counts among the eight ways, so that chance exceeds this at most one time in twenty; one image never can."""
-    if not len(found):
+def _percentile(correlations, draws, rng):
+    """The 95th percentile under random ways.
+
+    The observed way is one of the eight, so that chance exceeds it at most one time in twenty.
+    """
+    if not len(correlations):
         return np.nan
-    chosen = rng.integers(0, found.shape[1], (draws, len(found)))
-    means = found[np.arange(len(found)), chosen].mean(axis=1)
+    ways = rng.integers(0, correlations.shape[1], (draws, len(correlations)))
+    means = correlations[np.arange(len(correlations)), ways].mean(axis=1)
     return float(np.percentile(means, 95, method="higher"))

@@ -1,4 +1,7 @@
-"""Bound explainer: an explainer that looks at a subject, always at the same target, with a fresh draw on every state of the weights."""
+"""Bound explainer: an explainer with the subject that it explains, always for the same target.
+
+A method that draws draws afresh on every state of the weights.
+"""
 
 import numpy as np
 
@@ -11,45 +14,82 @@ from sanity.evidence import Evidence
 from sanity.seeds import derive_seed
 from sanity.similarity import PooledMap
 
-# Half a grey level of 255, a share of each input's own range: about what rounding to eight bits did to every photograph.
+# Half a grey level of 255, as a share of each input's own range: about the rounding error of an eight-bit photograph.
 ROUNDING = 0.5 / 255
 
 
 class BoundExplainer:
-    """explainer with its options settled on a subject; a seed of its own for every state, so that one that draws draws afresh.
+    """An explainer with its options resolved on a subject. Each state of the weights has its own seed.
 
-    A state says what is looked at: a kind, such as "own" (the network as it is), or (kind, index), such as ("replicate", 2). asked:
-    (state, objective) of every question so far, for the gate that wants one target on every network.
+    A state says what is explained: a kind, such as "own" (the network as it is), or (kind, index), such as
+    ("replicate", 2).
+
+    Args:
+        explainer: the method, a callable `(network, inputs, objective, ...)` -> maps.
+        subject: the `Subject`.
+        seed: int, from which the seed of each state is derived.
+        options: dict, the options that were given to the method.
+
+    Attributes:
+        resolved_options: dict, all options of the method, as `resolve_options` gives them.
+        calls: list of (state, objective), one a call. The gate `frozen` needs one objective in all of them.
     """
 
     def __init__(self, explainer, subject, seed, options):
-        self.explainer, self.subject, self.seed, self.given = explainer, subject, seed, options
-        self.chosen = resolve_options(explainer, subject.network, seed, options)
-        self.asked = []
+        self.explainer, self.subject, self.seed, self.options = explainer, subject, seed, options
+        self.resolved_options = resolve_options(explainer, subject.network, seed, options)
+        self.calls = []
 
     @property
-    def draws(self):
-        """Whether the explainer takes a seed: bool."""
-        return "seed" in self.chosen
+    def takes_seed(self):
+        """Whether the explainer takes a seed."""
+        return "seed" in self.resolved_options
 
-    def maps(self, inputs=None, *, state="own", objective=None, network=None, **given):
-        """Raw maps. inputs, objective, network: instead of the subject's own. given: options instead of those settled."""
+    def maps(self, inputs=None, *, state="own", objective=None, network=None, **overrides):
+        """Raw maps of the method.
+
+        Args:
+            inputs: arrays in the structure of the subject's; None: the subject's.
+            state: the state of the weights, whose seed is used.
+            objective: an `Objective`; None: the subject's.
+            network: a `Network`; None: the subject's.
+            overrides: options of the method that replace the resolved ones.
+
+        Returns:
+            arrays as the method gives them.
+        """
         subject = self.subject
-        chosen = {**self.chosen, **given}
-        if self.draws:
-            chosen["seed"] = self.seed_of(state)
+        options = {**self.resolved_options, **overrides}
+        if self.takes_seed:
+            options["seed"] = self.state_seed(state)
         network, objective = network or subject.network, objective or subject.objective
         inputs = network.inputs(subject.inputs if inputs is None else inputs)
-        self.asked.append((state, objective))
-        return attribute(self.explainer, network, inputs, objective, **chosen)
+        self.calls.append((state, objective))
+        return attribute(self.explainer, network, inputs, objective, **options)
 
-    def pooled_maps(self, inputs=None, **given):
-        """One `PooledMap` a sample, None where its map is not finite, all zero or constant."""
+    def pooled_maps(self, inputs=None, **overrides):
+        """Maps with their channels pooled. Arguments as of `maps`.
+
+        Returns:
+            list of `PooledMap`, one a sample; None where a map is not finite, all zero or constant.
+        """
         inputs = self.subject.inputs if inputs is None else inputs
-        return pooled_maps(self.maps(inputs, **given), inputs)
+        return pooled_maps(self.maps(inputs, **overrides), inputs)
 
     def evidence(self, check, samples, gates, *, sizes=None, settings=None, **rest):
-        """`Evidence` of a check about this explainer on this subject."""
+        """What a check measured of this explainer on this subject.
+
+        Args:
+            check: str, the name of the check.
+            samples: dict of name to array.
+            gates: list of `Gate`.
+            sizes: dict, counts besides that of the images.
+            settings: dict, settings of the check.
+            rest: other fields of `Evidence`.
+
+        Returns:
+            `Evidence`.
+        """
         subject = self.subject
         return Evidence(
             check,
@@ -58,71 +98,107 @@ class BoundExplainer:
             {"images": len(subject.names), **(sizes or {})},
             samples,
             tuple(gates),
-            settings={"seed": self.seed, **(settings or {}), **self.given},
+            settings={"seed": self.seed, **(settings or {}), **self.options},
             **rest,
         )
 
-    def smoothed(self, samples, noise, inputs=None, *, state="own"):
-        """Planes of the mean map over noisy inputs, drawn afresh on every state: noise as a share of each input's own range.
+    def smoothed_maps(self, samples, noise, inputs=None, *, state="own"):
+        """Pooled maps averaged over noisy inputs.
 
-        The noise is the same for every method, and each copy has a draw of its own of a method that draws.
+        The noise is drawn anew for every state, and is the same for every method.
+
+        A method that draws has its own draw for each noisy copy.
+
+        Args:
+            samples: int, noisy copies of the inputs.
+            noise: float, standard deviation as a share of each input's own range.
+            inputs: arrays; None: the subject's.
+            state: the state of the weights.
+
+        Returns:
+            list of `PooledMap` or None, as `pooled_maps`.
         """
-        total, seed = None, self.seed_of(state)
+        total, seed = None, self.state_seed(state)
         for turn in range(samples):
-            copy = self.with_noise(derive_seed(seed, "smoothing noise", turn), noise, inputs)
-            maps = self.maps(copy, state=(f"smoothing of {state}", turn))
+            noisy = self.noisy_inputs(derive_seed(seed, "smoothing noise", turn), noise, inputs)
+            maps = self.maps(noisy, state=(f"smoothing of {state}", turn))
             total = maps if total is None else tf.nest.map_structure(np.add, total, maps)
         return pooled_maps(tf.nest.map_structure(lambda leaf: leaf / samples, total))
 
-    def with_noise(self, seed, noise=ROUNDING, inputs=None):
-        """The subject's inputs (or others) under a little noise, what the network masks left as it is: see `add_noise`."""
+    def noisy_inputs(self, seed, noise=ROUNDING, inputs=None):
+        """The subject's inputs, or others, with a little noise (`add_noise`). What the network masks stays as it is.
+
+        Returns:
+            arrays in the structure of the inputs.
+        """
         inputs = self.subject.inputs if inputs is None else inputs
         return self.subject.network.keep(inputs, add_noise(inputs, seed, noise))
 
-    def seed_of(self, state):
+    def state_seed(self, state):
         """The seed of a state: int."""
         kind, index = (state, 0) if isinstance(state, str) else state
         return derive_seed(self.seed, kind, index)
 
 
 def pooled_maps(maps, inputs=None):
-    """Maps as one `PooledMap` a sample, several inputs side by side; None where a map is not finite, all zero or constant.
+    """Maps with their channels pooled, those of several inputs side by side.
 
-    inputs: what was explained, whose magnitude goes along where it has the maps' resolution.
+    Args:
+        maps: arrays, as a method gives them.
+        inputs: what was explained. Its magnitude is kept beside maps of its resolution.
+
+    Returns:
+        list of `PooledMap`, one a sample; None where a map is not finite, all zero or constant.
     """
-    signed, unsigned = _pooled(maps, "total"), np.abs(_pooled(maps, "l2"))
-    beside = signed if inputs is None else np.abs(_pooled(inputs, "l2"))
-    beside = [None] * len(signed) if inputs is None or beside.shape != signed.shape else beside
-    rows = zip(signed, unsigned, beside, flags(maps))
-    return [PooledMap(one, other, under) if not words else None for one, other, under, words in rows]
+    signed, unsigned = _pool(maps, "total"), np.abs(_pool(maps, "l2"))
+    magnitudes = signed if inputs is None else np.abs(_pool(inputs, "l2"))
+    magnitudes = [None] * len(signed) if inputs is None or magnitudes.shape != signed.shape else magnitudes
+    rows = zip(signed, unsigned, magnitudes, flags(maps))
+    return [
+        None if map_flags else PooledMap(signed_map, unsigned_map, magnitude)
+        for signed_map, unsigned_map, magnitude, map_flags in rows
+    ]
 
 
-def _pooled(maps, pooling):
+def _pool(maps, pooling):
     leaves = tf.nest.flatten(maps)
-    return np.concatenate([_flat(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
+    return np.concatenate([_to_rows(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
 
 
 def add_noise(inputs, seed, noise=ROUNDING):
-    """Inputs with a little noise, a share of each sample's own range, drawn once for all samples and all methods."""
+    """Inputs with normal noise, which is drawn once for all samples and all methods.
+
+    Args:
+        inputs: arrays; whole numbers are left as they are.
+        seed: int.
+        noise: float, standard deviation as a share of each sample's own range.
+
+    Returns:
+        arrays in the structure of the inputs.
+    """
     rng = np.random.default_rng(seed)
 
-    def with_noise(leaf):
+    def perturb(leaf):
         if leaf.dtype.kind != "f":
             return leaf
         axes = tuple(range(1, leaf.ndim))
         spread = leaf.max(axis=axes, keepdims=True) - leaf.min(axis=axes, keepdims=True)
         return (leaf + noise * spread * rng.standard_normal(leaf.shape[1:])).astype(leaf.dtype)
 
-    return tf.nest.map_structure(with_noise, inputs)
+    return tf.nest.map_structure(perturb, inputs)
 
 
-def stacked(listed):
-    """Signed values of pooled maps as one array for the eye: float32 [maps, rows, columns]; nan for an unusable map."""
-    shape = next((pooled_map.signed.shape for pooled_map in listed if pooled_map is not None), (1, 1))
+def stack_signed(maps):
+    """Signed values of pooled maps as one array, for display.
+
+    Returns:
+        float32 [maps, rows, columns]; nan for an unusable map.
+    """
+    shape = next((pooled_map.signed.shape for pooled_map in maps if pooled_map is not None), (1, 1))
     return np.stack(
-        [np.full(shape, np.nan, "float32") if pooled_map is None else pooled_map.signed for pooled_map in listed]
+        [np.full(shape, np.nan, "float32") if pooled_map is None else pooled_map.signed for pooled_map in maps]
     )
 
 
-def _flat(maps, several):
+def _to_rows(maps, several):
     return maps if maps.ndim == 3 and not several else maps.reshape(len(maps), 1, -1)

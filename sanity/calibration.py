@@ -1,7 +1,7 @@
 """Calibration: how often each check raises a false alarm, and how often it misses, by simulation over seeds.
 
-One pool of networks is trained per world and resampled; nothing is trained again for a simulated run. A simulated run draws
-networks and samples from the pool, or makes the maps of an explainer whose faults are known, and is judged by the rules.
+One pool of networks is trained per world and resampled; nothing is trained again for a simulated run. A simulated run draws networks and
+samples from the pool, or makes the maps of an explainer whose faults are known. Then the rules judge it.
 """
 
 from collections import Counter
@@ -18,13 +18,19 @@ from sanity.randomization import randomize, stages
 from sanity.ruling import MEASURE, SIGNED, Margins, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import measures
-from sanity.statistics import wilson
+from sanity.statistics import wilson_interval
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Networks of one world: subject; trained, permuted_label_networks, random: weights. similarity: by method and measure, [networks, networks,
-    samples] in that order.
+    """Networks of one world, compared all with all.
+
+    Args:
+        subject: the `Subject`.
+        trained: tuple of weights.
+        permuted_label_networks: tuple of weights.
+        random: tuple of weights.
+        similarity: dict of method to dict of measure to float [networks, networks, samples], networks in that order.
     """
 
     subject: object
@@ -46,7 +52,17 @@ class Pool:
 
 @dataclass(frozen=True)
 class Rate:
-    """check, world, what was simulated, the outcome counted, how often in how many runs, and what is wanted: "low" or "high"."""
+    """How often a simulated run had an outcome.
+
+    Args:
+        check: str.
+        world: str.
+        simulated: str, what was simulated, in words.
+        outcome: str, the outcome counted.
+        count: int, runs with that outcome.
+        runs: int.
+        wanted: "low" or "high".
+    """
 
     check: str
     world: str
@@ -58,42 +74,67 @@ class Rate:
 
     @property
     def share(self):
-        """The rate with its 95% Wilson interval."""
-        return wilson(self.count, self.runs)
+        """The rate with its 95% Wilson interval: `Interval`."""
+        return wilson_interval(self.count, self.runs)
 
 
-def pool(subject, methods, *, seed, random=12):
-    """Maps of every network of a subject's replicates, of networks on permuted labels and of random ones, compared all with all -> `Pool`."""
+def build_pool(subject, methods, *, seed, random=12):
+    """Maps of replicates, of networks on permuted labels and of random ones, compared all with all.
+
+    Args:
+        subject: the `Subject`.
+        methods: names of methods.
+        seed: int.
+        random: int, how many random networks.
+
+    Returns:
+        `Pool`.
+    """
     runs = randomize(
         subject, stages(subject.network), [derive_seed(seed, "random network", turn) for turn in range(random)]
     )
-    drawn = tuple(run[-1].state for run in runs)
+    random_states = tuple(run[-1].state for run in runs)
     similarity = {}
     for name in methods:
         bound, pooled_maps = BoundExplainer(explainers.get(name), subject, seed, {}), []
-        for turn, state in enumerate((*subject.replicates, *subject.permuted_label_networks, *drawn)):
+        for turn, state in enumerate((*subject.replicates, *subject.permuted_label_networks, *random_states)):
             with subject.network.weights(state):
                 pooled_maps.append(bound.pooled_maps(state=("network", turn)))
-        similarity[name] = {MEASURE: _alike(pooled_maps, "unsigned_ranks"), SIGNED: _alike(pooled_maps, "signed_ranks")}
-    return Pool(subject, subject.replicates, subject.permuted_label_networks, drawn, similarity)
+        similarity[name] = {
+            MEASURE: _pairwise_similarity(pooled_maps, "unsigned_ranks"),
+            SIGNED: _pairwise_similarity(pooled_maps, "signed_ranks"),
+        }
+    return Pool(subject, subject.replicates, subject.permuted_label_networks, random_states, similarity)
 
 
-def networks(found, check, first, second, *, runs, size, seed):
-    """Simulated runs of a check between two groups of a pool (the same group twice: nothing to be found), all methods judged together.
+def simulate_networks(pool, check, first, second, *, runs, size, seed):
+    """Simulated runs of a check between two groups of a pool, all methods judged together.
 
-    -> dict of method to Counter of outcomes, and how often the smallest adjusted p of the family was below alpha.
+    Args:
+        pool: a `Pool`.
+        check: str, the name of the check.
+        first: str, a group of the pool.
+        second: str, another group; the same one where nothing is to be detected.
+        runs: int.
+        size: int, networks of each group a run.
+        seed: int.
+
+    Returns:
+        dict of method to Counter of outcomes; and in how many runs the smallest adjusted p of the family was below
+            alpha.
     """
-    outcomes, alarms = {name: Counter() for name in found.similarity}, 0
+    outcomes, alarms = {name: Counter() for name in pool.similarity}, 0
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
         if first == second:
-            both = rng.choice(found.group(first), 2 * size, replace=False)
+            both = rng.choice(pool.group(first), 2 * size, replace=False)
             rows, others = both[:size], both[size:]
         else:
-            rows, others = (rng.choice(found.group(name), size, replace=False) for name in (first, second))
-        images = rng.integers(0, len(found.subject.names), len(found.subject.names))
+            rows, others = (rng.choice(pool.group(name), size, replace=False) for name in (first, second))
+        images = rng.integers(0, len(pool.subject.names), len(pool.subject.names))
         family = [
-            _evidence(check, name, _between(each, rows, others, images)) for name, each in found.similarity.items()
+            _evidence(check, name, _group_samples(similarity, rows, others, images))
+            for name, similarity in pool.similarity.items()
         ]
         rulings = rules.get(check)(family, Margins(), run)
         for name, ruling in zip(outcomes, rulings):
@@ -102,8 +143,12 @@ def networks(found, check, first, second, *, runs, size, seed):
     return outcomes, alarms
 
 
-def blind(subject, check, *, runs, size, seed, noise=1.0):
-    """Simulated runs with an explainer that shows the input's edges under fresh noise, whatever the network: Counter of outcomes."""
+def simulate_blind(subject, check, *, runs, size, seed, noise=1.0):
+    """Simulated runs with a method that shows the input's edges under fresh noise, whatever the network.
+
+    Returns:
+        Counter of outcomes.
+    """
     edges = np.stack(
         [
             pooled_map.unsigned.ravel()
@@ -111,34 +156,45 @@ def blind(subject, check, *, runs, size, seed, noise=1.0):
         ]
     )
     edges = stats.zscore(edges, axis=1)
-    found = Counter()
+    outcomes = Counter()
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
         maps = edges + noise * rng.standard_normal((2 * size, *edges.shape))
         both = np.einsum("anp,bnp->abn", *[stats.zscore(stats.rankdata(maps, axis=-1), axis=-1)] * 2) / edges.shape[1]
-        samples = _between(
+        samples = _group_samples(
             {MEASURE: both, SIGNED: both}, np.arange(size), np.arange(size, 2 * size), np.arange(len(edges))
         )
-        found[rules.get(check)([_evidence(check, "blind", samples)], Margins(), run)[0].outcome] += 1
-    return found
+        outcomes[rules.get(check)([_evidence(check, "blind", samples)], Margins(), run)[0].outcome] += 1
+    return outcomes
 
 
-def dealt(ranks, oracle, *, runs, size, seed, null=False):
-    """Simulated runs of truth over networks and images drawn from a pool, all methods judged together: dict of method to Counter.
+def simulate_truth(ranks, oracle, *, runs, size, seed, null=False):
+    """Simulated runs of truth over networks and images drawn from a pool, all methods judged together.
 
-    ranks: dict of method to float64 [networks, 2 cues, samples], oracle: the same of the networks' own answers; the first half of the
-    networks learned the first cue. size: networks of each kind a run. null: both kinds are drawn from all networks alike.
+    Args:
+        ranks: dict of method to float64 [networks, 2 cues, samples]; the first half of the networks learned the first
+            cue.
+        oracle: float64 [networks, 2 cues, samples], of the networks' own answers.
+        runs: int.
+        size: int, networks of each kind a run.
+        seed: int.
+        null: bool, whether both kinds are drawn from all networks alike.
+
+    Returns:
+        dict of method to Counter of outcomes.
     """
     outcomes, count = {name: Counter() for name in ranks}, len(oracle)
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
         halves = np.split(rng.permutation(count) if null else np.arange(count), 2)
         rows = np.concatenate([rng.choice(half, size, replace=False) for half in halves])
-        known = np.concatenate([rng.choice(half, size, replace=False) for half in np.split(np.arange(count), 2)])
+        oracle_rows = np.concatenate([rng.choice(half, size, replace=False) for half in np.split(np.arange(count), 2)])
         images = rng.integers(0, oracle.shape[-1], oracle.shape[-1])
-        own = oracle[known][..., images]
+        oracle_drawn = oracle[oracle_rows][..., images]
         family = [
-            _evidence("truth", name, {"rank": values[rows][..., : oracle.shape[-1]][..., images], "oracle": own})
+            _evidence(
+                "truth", name, {"rank": values[rows][..., : oracle.shape[-1]][..., images], "oracle": oracle_drawn}
+            )
             for name, values in ranks.items()
         ]
         for name, ruling in zip(outcomes, rules.get("truth")(family, Margins(), run)):
@@ -146,10 +202,17 @@ def dealt(ranks, oracle, *, runs, size, seed, null=False):
     return outcomes
 
 
-def resampled(family, *, runs, size, seed):
-    """Simulated runs of a crossing over images drawn with replacement, all methods judged together: dict of method to Counter.
+def simulate_crossing(family, *, runs, size, seed):
+    """Simulated runs of a crossing over images drawn with replacement, all methods judged together.
 
-    family: list of `Evidence` of one check, whose samples end in an axis of images. size: images a run.
+    Args:
+        family: list of `Evidence` of one check, whose samples end in an axis of images.
+        runs: int.
+        size: int, images a run.
+        seed: int.
+
+    Returns:
+        dict of method to Counter of outcomes.
     """
     outcomes = {evidence.method: Counter() for evidence in family}
     for run in range(runs):
@@ -173,8 +236,18 @@ def resampled(family, *, runs, size, seed):
     return outcomes
 
 
-def perturbed(prepared, areas, *, runs, seed):
-    """Simulated runs of faithfulness: areas [draws, samples] of maps by metric, of which each run takes one -> Counter of findings."""
+def simulate_faithfulness(prepared, areas, *, runs, seed):
+    """Simulated runs of faithfulness.
+
+    Args:
+        prepared: `sanity.checks.faithfulness.Prepared`.
+        areas: dict of metric to float [draws, samples]; each run takes one draw.
+        runs: int.
+        seed: int.
+
+    Returns:
+        Counter of findings.
+    """
     findings = Counter()
     for run in range(runs):
         rng, samples = np.random.default_rng([seed, run]), {}
@@ -183,44 +256,48 @@ def perturbed(prepared, areas, *, runs, seed):
         images = rng.integers(0, count, count)
         for name in areas:
             for kind, reached in (("", areas[name][draw]), ("oracle ", prepared.oracle[name])):
-                z, above = faithfulness.beside(reached, prepared, name)
+                z, above = faithfulness.advantages_over_controls(reached, prepared, name)
                 samples[f"{kind}z/{name}"], samples[f"{kind}above/{name}"] = z[images], above[images]
         ruling = rules.get("faithfulness")([_evidence("faithfulness", "any", samples)], Margins(), run)[0]
         findings[ruling.finding] += 1
     return findings
 
 
-def another_class(subject, method, *, runs, seed):
-    """Simulated runs of classes over resampled images, for a registered method: Counter of outcomes."""
-    whole = checks.get("classes")(explainers.get(method), subject, seed=seed).samples
-    found = Counter()
+def simulate_classes(subject, method, *, runs, seed):
+    """Simulated runs of classes over resampled images, for a registered method.
+
+    Returns:
+        Counter of outcomes.
+    """
+    samples_of_all = checks.get("classes")(explainers.get(method), subject, seed=seed).samples
+    outcomes = Counter()
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
         images = rng.integers(0, len(subject.names), len(subject.names))
-        samples = {name: values[:, images] for name, values in whole.items()}
-        found[rules.get("classes")([_evidence("classes", method, samples)], Margins(), run)[0].outcome] += 1
-    return found
+        samples = {name: values[:, images] for name, values in samples_of_all.items()}
+        outcomes[rules.get("classes")([_evidence("classes", method, samples)], Margins(), run)[0].outcome] += 1
+    return outcomes
 
 
 def _evidence(check, method, samples, settings=None):
     return Evidence(check, method, "simulated", {}, samples, (), settings=settings or {})
 
 
-def _between(similarity, rows, others, images):
-    found = {}
+def _group_samples(similarity, rows, others, images):
+    samples = {}
     for measure, values in similarity.items():
         for name, (a, b) in {"ceiling": (rows, rows), "between": (rows, others), "random": (others, others)}.items():
-            found[f"{name}/{measure}"] = values[np.ix_(a, b, images)]
-    return found
+            samples[f"{name}/{measure}"] = values[np.ix_(a, b, images)]
+    return samples
 
 
-def _alike(pooled_maps, ranks):
+def _pairwise_similarity(pooled_maps, ranks):
     """Rank correlation of all networks with all: float64 [networks, networks, samples]; on the joint support where maps hold zeros."""
     measure = measures.get(MEASURE if ranks == "unsigned_ranks" else SIGNED)
     count, images = len(pooled_maps), len(pooled_maps[0])
-    found = np.full((count, count, images), np.nan)
+    similarity = np.full((count, count, images), np.nan)
     for a in range(count):
         for b in range(a):
             row = [np.nan if None in pair else measure(*pair) for pair in zip(pooled_maps[a], pooled_maps[b])]
-            found[a, b] = found[b, a] = row
-    return found
+            similarity[a, b] = similarity[b, a] = row
+    return similarity

@@ -1,4 +1,4 @@
-"""Contract: what any explainer, ours or a stranger's, keeps before it is judged."""
+"""Contract: what any explainer, ours or external, must keep before it is judged."""
 
 import numpy as np
 
@@ -12,49 +12,64 @@ SAME = 1e-3
 
 
 def violations(explainer, network, inputs, objective, *, seed=0, **options):
-    """Every promise that an explainer breaks on these inputs: list of str, empty if none.
+    """Every promise that an explainer breaks on some inputs.
 
-    Maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the same alone as in a batch;
-    nothing raised; weights and inputs left as they were.
+    The promises: maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the
+    same alone as in a batch; nothing raised; weights and inputs left as they were.
+
+    Args:
+        explainer: the method.
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        seed: int.
+        options: options of the method.
+
+    Returns:
+        list of str, empty if none is broken.
     """
     arrays = network.inputs(inputs)
     try:
-        return _broken(explainer, network, arrays, objective, seed, options)
+        return _broken_promises(explainer, network, arrays, objective, seed, options)
     except Refused as error:
         return [f"refused: {error}"]
     except MethodFault as error:
         return [str(error)]
     except Exception as error:
-        # What a stranger's code raises is what it breaks.
+        # Whatever external code raises is a broken promise.
         return [f"it raised {describe(error)}"]
 
 
-def _broken(explainer, network, arrays, objective, seed, options):
-    def ask(inputs, goal):
-        return attribute(explainer, network, inputs, goal, **resolve_options(explainer, network, seed, options))
+def _broken_promises(explainer, network, arrays, objective, seed, options):
+    def explain(inputs, rows_objective):
+        return attribute(
+            explainer, network, inputs, rows_objective, **resolve_options(explainer, network, seed, options)
+        )
 
-    maps = ask(arrays, objective)
+    maps = explain(arrays, objective)
     broken = []
     if any(leaf.dtype != np.float32 for leaf in tf.nest.flatten(maps)):
         broken.append(f"maps are float32; received {tf.nest.flatten(maps)[0].dtype}")
     if not all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(maps)):
         broken.append("maps are finite")
-    if not _equal(maps, ask(arrays, objective)):
+    if not _are_equal(maps, explain(arrays, objective)):
         broken.append("the same seed gives the same bytes")
-    if not all(_near(_one(maps, index), ask(_one(arrays, index), objective.rows([index]))) for index in (0, -1)):
+    if not all(
+        _are_near(_one_row(maps, index), explain(_one_row(arrays, index), objective.rows([index]))) for index in (0, -1)
+    ):
         broken.append("an image's map is the same alone as in a batch")
     return broken
 
 
-def _one(arrays, index):
+def _one_row(arrays, index):
     return tf.nest.map_structure(lambda leaf: leaf[index:][:1], arrays)
 
 
-def _equal(a, b):
+def _are_equal(a, b):
     return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b)))
 
 
-def _near(a, b):
+def _are_near(a, b):
     return all(
         np.linalg.norm(x - y) <= SAME * max(np.linalg.norm(x), np.linalg.norm(y))
         for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b))

@@ -1,13 +1,13 @@
 """Controls: what each check must say of the explainers that are blind on purpose, in every run.
 
-A run whose controls come out otherwise has a broken check, and its other verdicts are not to be read.
+A run whose controls come out otherwise has a broken check. Do not read its other verdicts.
 """
 
 from dataclasses import dataclass
 
 from lab.attribution import explainers
 
-# Outcomes, or findings, that blind explainers must come out as; a check that says otherwise of one of them cannot be believed about others.
+# Outcomes, or findings, that blind explainers must get. A check that says otherwise of one of them cannot be believed about others.
 # Stability and invariance are no virtues by themselves: a filter of the input has both.
 EXPECTED = {
     "parameters": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
@@ -27,8 +27,8 @@ EXPECTED = {
         ("edges", "input_magnitude", "centre", "noise"),
         ("NO BETTER THAN RANDOM ORDER", "UNDECIDED", "METRIC UNRELIABLE", "ORACLE DOES NOT PASS"),
     ),
-    # Where an input is one-hot, its magnitude is the same in every cell. Where small changes say the same of both classes of one
-    # unit, or of all images of a linear network, what is the same is undecided.
+    # Where an input is one-hot, its magnitude is the same in every cell. Small changes say the same of both classes of one unit,
+    # and of all images of a linear network: there equal maps are undecided.
     "class_crossing": dict.fromkeys(
         ("edges", "input_magnitude", "centre", "noise"),
         ("NOT CLASS-SPECIFIC", "UNDECIDED", "ORACLE DOES NOT PASS", "GATE FAILED"),
@@ -49,7 +49,14 @@ for _name, _check in EXPECTED.items():
 
 
 def families(family):
-    """Places in a list of evidence whose p values are adjusted together, the judged methods' first, each control by itself: list of lists."""
+    """Which p values are adjusted together: those of the judged methods, and each control by itself.
+
+    Args:
+        family: list of `Evidence`.
+
+    Returns:
+        list of lists of places in the family, the judged methods' first.
+    """
     blind = set(explainers.names(control=True))
     judged = [place for place, evidence in enumerate(family) if evidence.method not in blind]
     return ([judged] if judged else []) + [[place] for place in range(len(family)) if place not in judged]
@@ -57,7 +64,14 @@ def families(family):
 
 @dataclass(frozen=True)
 class Audit:
-    """One control: its name, what the check said, what it had to say, and whether they agree."""
+    """One control under one check.
+
+    Args:
+        control: str, its name.
+        outcome: str, what the check said.
+        expected: tuple of str, the outcomes or findings that it must get.
+        held: bool, whether it got one of them.
+    """
 
     control: str
     outcome: str
@@ -66,11 +80,18 @@ class Audit:
 
 
 def audit(verdicts):
-    """Verdicts on controls against what is expected of them -> list of `Audit`; other methods are passed over."""
-    found = []
+    """Compare verdicts on controls with what is expected of them. Other methods are passed over.
+
+    Args:
+        verdicts: list of `Verdict`.
+
+    Returns:
+        list of `Audit`.
+    """
+    audits = []
     for verdict in verdicts:
         expected = EXPECTED.get(verdict.check, {}).get(verdict.method)
         if expected and verdict.finding != "NOT APPLICABLE":
             held = bool({verdict.outcome, verdict.finding} & set(expected))
-            found.append(Audit(verdict.method, verdict.outcome, expected, held))
-    return found
+            audits.append(Audit(verdict.method, verdict.outcome, expected, held))
+    return audits

@@ -1,7 +1,8 @@
-"""Crossing: two things that a method must tell apart are asked both ways; what lies on the diagonal, less what lies off it, decides.
+"""Crossing: maps for two questions against the evidence for both; the diagonal less the rest decides.
 
-What does not depend on the thing that was crossed gives exactly zero, whatever it is, so that no list of controls is needed. The
-right answer is the network's own, by interventions: measured twice, the one against the other, it is the oracle of the check.
+A map that does not depend on what was crossed gives exactly zero, so that no list of controls is needed. The right
+answer is the network's own, by interventions. It is measured twice, and the two measurements against each other are the
+oracle.
 """
 
 import functools
@@ -12,7 +13,7 @@ import numpy as np
 
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
-from sanity.effects import agreement, by_cell, effects
+from sanity.effects import agreement, effects, reduce_to_cells
 from sanity.evidence import Gate
 from sanity.gates import MOST_DROPPED
 from sanity.questions import questions
@@ -20,12 +21,22 @@ from sanity.questions import questions
 
 @dataclass(frozen=True)
 class Crossing:
-    """check, its name. conditions: subject -> gates. questions: subject -> the objectives that maps are made for.
+    """What a crossing check asks, and how it is tested.
 
-    numbers: (maps, evidence [questions, samples, cells], subject) -> samples of one effect. statistic: those -> float64 [units].
-    test: (list of them, settings of the evidence, seed) -> p of each, adjusted. passed, failed: findings. counted: sizes in words, as of `About`; unit: the
-    one that is resampled. sizes, settings: subject -> what the evidence says beside its samples. advice: (crossing, evidence,
-    margins) -> what to do where the oracle does not pass, or None.
+    Args:
+        check: str, the name of the check.
+        conditions: subject -> list of `Gate`.
+        questions: subject -> the objectives that are explained.
+        numbers: (maps, evidence [questions, samples, cells], subject) -> samples of one effect.
+        statistic: such samples -> float64 [units].
+        test: (list of such samples, settings of the evidence, seed) -> adjusted p of each.
+        passed: str, the finding of a method that passes.
+        failed: str, the finding of a method that fails.
+        counted: dict of size to its words, as of `About`.
+        unit: str, the size that is resampled.
+        sizes: subject -> dict, other sizes of the evidence.
+        settings: subject -> dict, settings of the evidence.
+        advice: (crossing, evidence, margins) -> what to do where the oracle does not pass, or None.
     """
 
     check: str
@@ -42,63 +53,117 @@ class Crossing:
     settings: Callable = lambda subject: {}
     advice: Callable | None = None
 
-    def unmet(self, subject):
-        """Whether the subject cannot be asked: bool."""
+    def refuses(self, subject):
+        """Whether the check does not apply to the subject: bool."""
         return any(gate.status != "passed" for gate in self.conditions(subject))
 
 
-def said(words, unknown):
-    """What a crossing's findings say: dict of finding to words. words: of passing and failing; unknown: where the oracle does not pass."""
+def finding_words(words, unknown):
+    """The words of a crossing's findings.
+
+    Args:
+        words: dict, for passing and failing.
+        unknown: str, for an oracle that does not pass.
+
+    Returns:
+        dict of finding to words.
+    """
     return {**words, "BARELY": "{why}", "UNDECIDED": "{why}", "ORACLE DOES NOT PASS": unknown + "; {why}"}
 
 
 def prepare(crossing, subject, *, seed, once=None):
-    """What the network itself answers, for all methods to share -> `sanity.effects.Effects`, or None where it cannot be had.
+    """The effects that the network itself shows, for all methods to share.
 
-    once: as of `sanity.checks.shared`; every crossing of a subject asks the same, so that it is measured once.
+    Args:
+        crossing: the `Crossing`.
+        subject: the `Subject`.
+        seed: int.
+        once: as of `sanity.checks.shared`. Every crossing of a subject shares its effects, so that they are measured
+            once.
+
+    Returns:
+        `sanity.effects.Effects`, or None where the check does not apply.
     """
-    if crossing.unmet(subject):
+    if crossing.refuses(subject):
         return None
-    make = functools.partial(_answers, subject, seed)
+    make = functools.partial(_own_effects, subject, seed)
     return once("effects", make) if once else make()
 
 
-def _answers(subject, seed):
+def _own_effects(subject, seed):
     return effects(subject, questions(subject), seed=seed)
 
 
 def measure(crossing, explainer, subject, *, seed, prepared, options):
-    """`Evidence` of a crossing about one method: `maps/EFFECT`, maps against effects, and `oracle/EFFECT`, the effects' two halves."""
+    """Evidence of a crossing about one method.
+
+    Args:
+        crossing: the `Crossing`.
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives; None: computed here.
+        options: dict, options of the method.
+
+    Returns:
+        `Evidence` with samples `maps/EFFECT`, maps against effects, and `oracle/EFFECT`, the two halves of the effects.
+    """
     bound, conditions = BoundExplainer(explainer, subject, seed, options), crossing.conditions(subject)
-    if crossing.unmet(subject):
+    if crossing.refuses(subject):
         return bound.evidence(crossing.check, {}, conditions)
     prepared = prepared or prepare(crossing, subject, seed=seed)
     maps = [bound.maps(objective=question) for question in crossing.questions(subject)]
-    read = cells_of_maps(maps, prepared)
-    samples = {f"maps/{name}": crossing.numbers(read[name], prepared.whole(name), subject) for name in read}
+    cell_maps = maps_by_cell(maps, prepared)
+    samples = {f"maps/{name}": crossing.numbers(cell_maps[name], prepared.combine(name), subject) for name in cell_maps}
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
-    conditions += [gates.usable(*(pooled_maps(values) for values in maps)), differs(read)]
+    conditions += [gates.usable_maps(*(pooled_maps(values) for values in maps)), maps_differ(cell_maps)]
     sizes, settings = crossing.sizes(subject), crossing.settings(subject)
     return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
 
 
-def four(maps, evidence):
-    """The four numbers of a crossing: (two maps, two pieces of evidence, each [units, cells]) -> float64 [2 maps, 2 evidence, units]."""
-    return np.stack([np.stack([agreement(one, other) for other in evidence]) for one in maps])
+def agreement_table(maps, evidence):
+    """The four numbers of a crossing.
+
+    Args:
+        maps: two arrays [units, cells].
+        evidence: two arrays [units, cells].
+
+    Returns:
+        float64 [2 maps, 2 evidence, units].
+    """
+    return np.stack([np.stack([agreement(cells, effect) for effect in evidence]) for cells in maps])
 
 
-def crossed(numbers):
-    """Diagonal less the rest, so that equal maps give exactly zero: [2, 2, units] -> float64 [units]."""
+def crossing_contrast(numbers):
+    """The diagonal less the rest, so that equal maps give exactly zero: [2, 2, units] -> float64 [units]."""
     return (numbers[0, 0] - numbers[1, 0]) + (numbers[1, 1] - numbers[0, 1])
 
 
-def cells_of_maps(maps, prepared):
-    """Each effect's reading of several maps: dict of effect to float64 [maps, samples, cells]."""
-    return {name: np.stack([by_cell(one, prepared.cells, name) for one in maps]) for name in prepared.halves}
+def maps_by_cell(maps, prepared):
+    """Maps reduced to cells, for each effect.
+
+    Args:
+        maps: list of arrays [samples, ...].
+        prepared: `Effects`.
+
+    Returns:
+        dict of effect to float64 [maps, samples, cells].
+    """
+    return {
+        name: np.stack([reduce_to_cells(raw_maps, prepared.cells, name) for raw_maps in maps])
+        for name in prepared.halves
+    }
 
 
-def differs(read):
-    """At most a fifth of the maps say the same of every cell, under every effect: `Gate`. read: as of `cells_of_maps`."""
-    flat = np.all([np.ptp(np.nan_to_num(values), axis=-1) == 0 for values in read.values()], axis=0).mean()
+def maps_differ(cell_maps):
+    """At most a fifth of the maps are the same in every cell under every effect.
+
+    Args:
+        cell_maps: as of `maps_by_cell`.
+
+    Returns:
+        `Gate`.
+    """
+    flat = np.all([np.ptp(np.nan_to_num(values), axis=-1) == 0 for values in cell_maps.values()], axis=0).mean()
     words = f"{flat:.0%} of maps say the same of every cell"
     return Gate("maps differ between cells", "failed" if flat > MOST_DROPPED else "passed", words)

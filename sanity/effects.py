@@ -1,4 +1,4 @@
-"""Effects: what a network's own score does when one cell of an input is filled, or changed a little; the answer that maps are held against."""
+"""Effects: how a network's own score responds when one cell of an input is filled or changed a little. Maps are compared with it."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ import numpy as np
 from scipy import stats
 
 from lab import routines
-from sanity.localisation import relevances, signed
+from sanity.localisation import relevances, signed_relevances
 from sanity.removal import extent, fills, grid
 from sanity.seeds import derive_seed
 
 # Cells along each axis, by how many axes of positions there are.
 SIDES = {1: 16, 2: 7, 3: 4}
 COLUMNS = 64
-# What fills a cell. Two fills, so that each can say how well an answer could be known. A table has no neighbours to blend.
+# What fills a cell, by whether the inputs are a table, which has no neighbours to blend. Two fills show how well an effect is known.
 FILLS = {True: ("typical", "donor"), False: ("mean", "blur")}
 DRAWS, NOISE = 4, 0.05
 EFFECTS = REMOVAL, CHANGE = "removal", "small change"
@@ -21,66 +21,97 @@ EFFECTS = REMOVAL, CHANGE = "removal", "small change"
 
 @dataclass(frozen=True)
 class Effects:
-    """cells: int [positions], the cell of every position. halves: dict of effect to float64 [2, questions, samples, cells], measured
-    twice: under two fills, or from two sets of draws.
+    """How scores depend on every cell of the inputs.
+
+    Args:
+        cells: int [positions], the cell of every position.
+        halves: dict of effect to float64 [2, questions, samples, cells], two measurements: under two fills, or from two
+            sets of draws.
     """
 
     cells: np.ndarray
     halves: dict
 
-    def whole(self, name):
+    def combine(self, name):
         """An effect from both halves: float64 [questions, samples, cells]."""
         first, second = self.halves[name]
         return (first + second) / 2 if name == REMOVAL else np.sqrt((first**2 + second**2) / 2)
 
 
 def effects(subject, objectives, *, seed):
-    """How the scores of some questions depend on every cell of the inputs -> `Effects`.
+    """How the scores of some objectives depend on every cell of the inputs.
 
-    removal: the score less the score with the cell filled. small change: root mean square of the score's change under noise in the
-    cell, .05 of the sample's own range.
+    The effect "removal" is the score less the score with the cell filled. The effect "small change" is the root
+    mean square of the score's change under noise in the cell. The noise has a deviation of .05 of the sample's own range.
+
+    Args:
+        subject: the `Subject`.
+        objectives: list of `Objective`.
+        seed: int, of donors and noise.
+
+    Returns:
+        `Effects`.
     """
     cells = cells_of(subject.inputs)
     halves = {
         REMOVAL: np.stack(
-            [_removal(subject, objectives, cells, fill, seed) for fill in FILLS[subject.inputs.ndim == 2]]
+            [_score_falls(subject, objectives, cells, fill, seed) for fill in FILLS[subject.inputs.ndim == 2]]
         ),
-        CHANGE: np.stack([_change(subject, objectives, cells, half, seed) for half in (0, 1)]),
+        CHANGE: np.stack([_noise_responses(subject, objectives, cells, half, seed) for half in (0, 1)]),
     }
     return Effects(cells, halves)
 
 
 def cells_of(inputs):
-    """The cell of every position of a sample, a grid over images and windows over series; of a table, columns: int [positions]."""
+    """The cell of every position of a sample: a grid over images, windows over series, columns of a table.
+
+    Returns:
+        int [positions].
+    """
     shape = extent(inputs)
     return grid(shape, COLUMNS if inputs.ndim == 2 else SIDES[len(shape)])
 
 
-def by_cell(maps, cells, name):
-    """What maps say of every cell about an effect: float64 [samples, cells]; nan for a map that is not finite.
+def reduce_to_cells(maps, cells, name):
+    """What maps say of every cell about an effect.
 
-    removal: the mean of the signed map, channels summed. small change: the root mean square of the map over channels and positions.
+    Args:
+        maps: arrays, as a method gives them.
+        cells: int [positions].
+        name: "removal": the mean of the signed map, channels summed; "small change": its root mean square over channels
+            and positions.
+
+    Returns:
+        float64 [samples, cells]; nan for a map that is not finite.
     """
     shape = (len(maps), *cells.shape)
-    values = signed(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
+    values = signed_relevances(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
     sizes = np.bincount(cells.ravel())
     means = np.stack([np.bincount(cells.ravel(), row.ravel()) / sizes for row in values])
     return means if name == REMOVAL else np.sqrt(means)
 
 
 def agreement(first, second):
-    """Spearman rank correlation of rows, mid-ranks for ties: [..., cells] twice -> float64 [...]; nan where a row is constant or not finite."""
-    return (_standardized(first) * _standardized(second)).mean(axis=-1)
+    """Spearman rank correlation of rows, mid-ranks for ties.
+
+    Args:
+        first: [..., cells].
+        second: [..., cells].
+
+    Returns:
+        float64 [...]; nan where a row is constant or not finite.
+    """
+    return (_standardize(first) * _standardize(second)).mean(axis=-1)
 
 
-def _standardized(values):
+def _standardize(values):
     ranks = stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
     size = np.sqrt((ranks**2).mean(axis=-1, keepdims=True))
     usable = (size > 0) & np.isfinite(values).all(axis=-1, keepdims=True)
     return np.where(usable, ranks / np.where(size > 0, size, 1), np.nan)
 
 
-def _removal(subject, objectives, cells, fill, seed):
+def _score_falls(subject, objectives, cells, fill, seed):
     """Fall of every score when a cell is filled: float64 [questions, samples, cells]."""
     draws = DRAWS if fill == "donor" else 1
     falls = []
@@ -88,40 +119,44 @@ def _removal(subject, objectives, cells, fill, seed):
         rng = np.random.default_rng(derive_seed(seed, "donors", draw))
         everywhere = np.ones(subject.inputs.shape[: cells.ndim + 1], bool)
         filled = fills.get(fill)(subject.inputs, everywhere, rng).astype(subject.inputs.dtype)
-        falls.append(-_changes(subject, objectives, cells, filled))
+        falls.append(-_cell_changes(subject, objectives, cells, filled))
     return np.mean(falls, axis=0)
 
 
-def _change(subject, objectives, cells, half, seed):
+def _noise_responses(subject, objectives, cells, half, seed):
     """Root mean square of the change of every score under noise in a cell: float64 [questions, samples, cells]."""
     inputs, axes, squares = subject.inputs, tuple(range(1, subject.inputs.ndim)), []
     spread = inputs.max(axes, keepdims=True) - inputs.min(axes, keepdims=True)
     for draw in range(half, DRAWS, 2):
         rng = np.random.default_rng(derive_seed(seed, "noise in a cell", draw))
         moved = inputs + NOISE * spread * rng.standard_normal(inputs.shape[1:])
-        squares.append(_changes(subject, objectives, cells, moved.astype(inputs.dtype)) ** 2)
+        squares.append(_cell_changes(subject, objectives, cells, moved.astype(inputs.dtype)) ** 2)
     return np.sqrt(np.mean(squares, axis=0))
 
 
-def _changes(subject, objectives, cells, others):
+def _cell_changes(subject, objectives, cells, others):
     """Change of every score when one cell after another is that of other inputs: float64 [questions, samples, cells]."""
     before = scores(subject.network, subject.inputs, objectives)
     changes = []
     for cell in range(cells.max() + 1):
-        here = (cells == cell)[None]
-        changed = np.where(here if subject.inputs.ndim == 2 else here[..., None], others, subject.inputs)
+        in_cell = (cells == cell)[None]
+        changed = np.where(in_cell if subject.inputs.ndim == 2 else in_cell[..., None], others, subject.inputs)
         changed = subject.network.keep(subject.inputs, changed)
         changes.append(scores(subject.network, changed, objectives) - before)
     return np.stack(changes, axis=-1)
 
 
 def scores(network, inputs, objectives):
-    """The scores of several questions, of one pass where all ask for logits of one output: float64 [questions, samples]."""
+    """The scores of several objectives, from one pass where all are logits of one output.
+
+    Returns:
+        float64 [objectives, samples].
+    """
     terms = [objective.terms[0] for objective in objectives if len(objective.terms) == 1]
     where = {(weight, term.kind, term.where) for weight, term in terms}
     if len(terms) < len(objectives) or len(where) > 1 or terms[0][1].kind != "logit":
         return np.stack([routines.scores(network, inputs, objective) for objective in objectives]).astype("float64")
     ((weight, _, output),) = where
     values = routines.outputs(network, inputs)[network.output_name(output)].reshape(len(inputs), -1)
-    asked = np.stack([objective.numbers(len(inputs))[0][0] for objective in objectives])
-    return weight * np.take_along_axis(values.T.astype("float64"), asked, axis=0)
+    class_indices = np.stack([objective.numbers(len(inputs))[0][0] for objective in objectives])
+    return weight * np.take_along_axis(values.T.astype("float64"), class_indices, axis=0)

@@ -7,7 +7,13 @@ STATUSES = ("passed", "failed", "not measured", "not applicable", "fault")
 
 @dataclass(frozen=True)
 class Gate:
-    """A condition without which a check says nothing: name, status (one of STATUSES), and what was seen."""
+    """A condition without which a check says nothing.
+
+    Args:
+        name: str.
+        status: str, one of STATUSES.
+        words: str, what was measured.
+    """
 
     name: str
     status: str
@@ -16,8 +22,18 @@ class Gate:
 
 @dataclass(frozen=True)
 class Evidence:
-    """check and method by name; subject in words; sizes: how many images, networks and repeats; samples: dict of name to array;
-    stages: one dict a stage of what randomization did; gates; maps: dict of name to array, for the eye; settings: all options.
+    """What a check measured of one method on one subject.
+
+    Args:
+        check: str, the name of the check.
+        method: str, the name of the method.
+        subject: str, the network in words.
+        sizes: dict, how many images, networks and repeats.
+        samples: dict of name to array.
+        gates: tuple of `Gate`.
+        stages: tuple of dict, what each stage of randomization did.
+        maps: dict of name to array, for display.
+        settings: dict, all options of check and method.
     """
 
     check: str
@@ -32,5 +48,5 @@ class Evidence:
 
     @property
     def failed(self):
-        """The gates that were not passed, those that do not apply to the subject and faults included: list of `Gate`."""
+        """The gates that were not passed: list of `Gate`. Gates that do not apply and faults are among them."""
         return [gate for gate in self.gates if gate.status in ("failed", "not applicable", "fault")]

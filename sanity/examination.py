@@ -1,7 +1,9 @@
-"""Examination: a check asked of methods, with refusals and faults told apart: the one runner behind command, recipe and fixture.
+"""Examination: runs a check on methods, for command, recipes and test fixture. Refusals and faults become gates.
 
-measure(check, explainer, subject, ...) -> Evidence      whatever the method does: a refusal or a fault is a gate that failed
-judged(family) -> Judged                                 verdicts of a family, and whether its controls came out as they must
+measure(check, explainer, subject, ...) -> Evidence      whatever the method does: a refusal or a fault is a gate that
+failed
+judge_with_controls(family) -> Judged                    verdicts of a family, and whether its controls came out as they
+must
 examine(check, methods, subject, ...) -> Judged          both, controls added
 """
 
@@ -14,7 +16,7 @@ from lab.environment import tf
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known
-from sanity.checks import checks, shared
+from sanity.checks import checks, prepare_shared
 from sanity.controls import audit
 from sanity.evidence import Evidence, Gate
 from sanity.verdict import judge
@@ -22,8 +24,12 @@ from sanity.verdict import judge
 
 @dataclass(frozen=True)
 class Judged:
-    """verdicts: list of `Verdict`, in the order of the family. controls: list of `sanity.controls.Audit`. blind: names of the
-    controls among the methods.
+    """The verdicts on a family of methods, with the audit of its controls.
+
+    Args:
+        verdicts: list of `Verdict`, in the order of the family.
+        controls: list of `sanity.controls.Audit`.
+        blind: list of str, names of the controls among the methods.
     """
 
     verdicts: list
@@ -32,69 +38,119 @@ class Judged:
 
 
 def measure(check, explainer, subject, *, seed, name=None, settings=None, options=None, prepare=None):
-    """Evidence of one check about one method -> (`Evidence`, traceback of a fault: str or None).
+    """Evidence of one check about one method.
 
-    check: a registered name. name: what the method is called, its registered name where None. settings: of the check; options: of
-    the method. prepare: `() -> dict`, what all methods of the check share, as `sanity.checks.shared` gives it. A method that
-    refuses has a gate "not applicable", a method or check that raises anything else one with the status "fault".
+    A method that refuses has a gate "not applicable". A method or check that raises anything else has a gate "fault".
+
+    Args:
+        check: str, a registered name.
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        name: str, the method's name; None: its registered name.
+        settings: dict, settings of the check.
+        options: dict, options of the method.
+        prepare: `() -> dict`, what all methods of the check share, as `sanity.checks.shared` gives it.
+
+    Returns:
+        (`Evidence`, the traceback of a fault as str, or None).
     """
-    ask, options, settings = checks.get(check), dict(options or {}), dict(settings or {})
-    prepare = prepare or (lambda: shared(ask, subject, seed, settings))
-    refused = "method can be asked"
+    check_function, options, settings = checks.get(check), dict(options or {}), dict(settings or {})
+    prepare = prepare or (lambda: prepare_shared(check_function, subject, seed, settings))
+    gate_name = "method can be asked"
     try:
         refuse(explainer, subject, seed, options)
-        refused = "check can be asked"
-        return ask(explainer, subject, seed=seed, **prepare(), **settings, **options), None
+        gate_name = "check can be asked"
+        return check_function(explainer, subject, seed=seed, **prepare(), **settings, **options), None
     except Refused as error:
-        gate, trace = Gate(refused, "not applicable", _one_line(error)), None
+        gate, trace = Gate(gate_name, "not applicable", _one_line(error)), None
     except Exception as error:
-        # Whatever a method, a model or a library raises costs this cell, and is told there.
+        # Whatever a method, a model or a library raises costs this cell alone, and is reported there.
         gate, trace = Gate("method ran", "fault", describe(error)), traceback.format_exc()
     return stand_in(check, name or explainers.name(explainer), subject, gate, {**settings, **options}), trace
 
 
 def refuse(explainer, subject, seed, options):
-    """Raise what a method raises when it is asked about the first sample, so that a refusal costs no more than that."""
+    """Run a method on the first sample alone, so that a refusal costs no more than that.
+
+    Raises:
+        Exception: what the method raises.
+    """
     inputs = tf.nest.map_structure(lambda leaf: leaf[:1], subject.inputs)
-    chosen = resolve_options(explainer, subject.network, seed, options)
-    attribute(explainer, subject.network, inputs, subject.objective.rows([0]), **chosen)
+    resolved_options = resolve_options(explainer, subject.network, seed, options)
+    attribute(explainer, subject.network, inputs, subject.objective.rows([0]), **resolved_options)
 
 
 def refuse_settings(check, settings):
-    """Raise Refused for settings that a check does not have, or whose values it does not know."""
-    ask = checks.get(check)
-    allowed = [name for name in known(ask) if name not in ("seed", "prepared")]
+    """Refuse settings that a check does not have, or whose values it does not know.
+
+    Raises:
+        Refused: for the first of them.
+    """
+    check_function = checks.get(check)
+    allowed = [name for name in known(check_function) if name not in ("seed", "prepared")]
     for name in settings:
         if name not in allowed:
             raise Refused(f"Unknown key of the check {check}. Received: {name!r}. {nearest(name, allowed)}")
-    refuse = checks.tag(ask, "refuse")
+    refuse = checks.tag(check_function, "refuse")
     if refuse:
         refuse(**{name: value for name, value in settings.items() if name in known(refuse)})
 
 
 def stand_in(check, name, subject, gate, settings=None):
-    """Evidence of a check that measured nothing, for the reason that a gate says."""
+    """Evidence of a check that measured nothing, for the reason that a gate gives.
+
+    Args:
+        check: str, the name of the check.
+        name: str, the name of the method.
+        subject: the `Subject`, or None where there is none.
+        gate: `Gate`, the reason.
+        settings: dict, of the check and the method.
+
+    Returns:
+        `Evidence`.
+    """
     sizes = {} if subject is None else {"images": len(subject.names)}
-    network = "a network that could not be had" if subject is None else subject.network.name
+    network = "a network that could not be loaded" if subject is None else subject.network.name
     return Evidence(check, name, network, sizes, {}, (gate,), settings=settings or {})
 
 
-def judged(family, *, seed):
-    """A family of `Evidence` under one check -> `Judged`."""
+def judge_with_controls(family, *, seed):
+    """Verdicts on a family of `Evidence` under one check.
+
+    Args:
+        family: list of `Evidence`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        `Judged`.
+    """
     verdicts = judge(family, seed=seed)
     blind = explainers.names(control=True)
-    return Judged(verdicts, audit(verdicts), [each.method for each in verdicts if each.method in blind])
+    return Judged(verdicts, audit(verdicts), [verdict.method for verdict in verdicts if verdict.method in blind])
 
 
 def examine(check, methods, subject, *, seed, settings=None, options=None):
-    """One check of several methods, with every control beside them -> `Judged`.
+    """Run one check on several methods, with every control beside them.
 
-    methods: dict of name to explainer. options: of the methods, dict of name to dict.
+    Args:
+        check: str, a registered name.
+        methods: dict of name to explainer.
+        subject: the `Subject`.
+        seed: int.
+        settings: dict, settings of the check.
+        options: dict of method name to dict, options of the methods.
+
+    Returns:
+        `Judged`.
+
+    Raises:
+        Refused: for settings that the check does not have.
     """
     refuse_settings(check, settings or {})
     controls = {name: explainers.get(name) for name in explainers.names(control=True) if name not in methods}
-    common = _once(lambda: shared(checks.get(check), subject, seed, settings or {}))
-    return judged(
+    prepare = _make_lazy(lambda: prepare_shared(checks.get(check), subject, seed, settings or {}))
+    return judge_with_controls(
         [
             measure(
                 check,
@@ -104,7 +160,7 @@ def examine(check, methods, subject, *, seed, settings=None, options=None):
                 name=name,
                 settings=settings,
                 options=(options or {}).get(name),
-                prepare=common,
+                prepare=prepare,
             )[0]
             for name, method in {**methods, **controls}.items()
         ],
@@ -116,13 +172,13 @@ def _one_line(error):
     return " ".join(str(error).split())
 
 
-def _once(make):
-    """`make`, whose value is made at the first call and kept."""
-    kept = []
+def _make_lazy(make):
+    """`make`, whose value is computed at the first call and kept."""
+    values = []
 
-    def once():
-        if not kept:
-            kept.append(make())
-        return kept[0]
+    def make_once():
+        if not values:
+            values.append(make())
+        return values[0]
 
-    return once
+    return make_once

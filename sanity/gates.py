@@ -1,65 +1,110 @@
-"""Gates: conditions without which a check says nothing; each is a fact, seen on the subject and its maps."""
+"""Gates: conditions without which a check says nothing. Each is a fact about the subject or its maps."""
 
 import numpy as np
 
 from sanity.evidence import Gate
-from sanity.statistics import wilson
+from sanity.statistics import wilson_interval
 
 MOST_DROPPED = 0.2
 ABOVE_CHANCE = 0.1
 FOLLOWS, STAYS = 0.9, 0.85
 
 
-def competent(subject):
-    """The network is right more often than chance and a tenth, by the lower bound of its Wilson interval."""
+def competence(subject):
+    """The network is right more often than chance plus a tenth, by the lower bound of its Wilson interval.
+
+    Args:
+        subject: the `Subject`.
+
+    Returns:
+        `Gate`, "not measured" without labels.
+    """
     if subject.correct is None:
         return Gate("network competent", "not measured", "no labels given")
-    share = wilson(np.sum(subject.correct), len(subject.correct))
-    # Where several classes are right for a sample, one that is drawn at random is right more often.
+    share = wilson_interval(np.sum(subject.correct), len(subject.correct))
+    # Where several classes are right for a sample, chance is higher.
     bar = (1 / subject.classes if subject.chance is None else subject.chance) + ABOVE_CHANCE
     words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"
     return Gate("network competent", "passed" if share.low > bar else "failed", words)
 
 
-def usable(*groups):
-    """At most a fifth of the maps are not finite, all zero or constant. groups: lists of pooled maps, None where unusable."""
+def usable_maps(*groups):
+    """At most a fifth of the maps are not finite, all zero or constant.
+
+    Args:
+        groups: lists of pooled maps, None where unusable.
+
+    Returns:
+        `Gate`.
+    """
     dropped = float(np.mean([pooled_map is None for pooled_maps in groups for pooled_map in pooled_maps]))
     words = f"{dropped:.0%} of maps not finite, all zero or constant"
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
 
 
-def frozen(subject, bound):
-    """Every question of a bound explainer was about the target that was fixed before anything was changed."""
-    others = [(state, goal) for state, goal in bound.asked if goal != subject.objective]
-    if others:
-        state, goal = others[0]
-        return Gate("target frozen", "failed", f"{subject.objective} at first, {goal} on {state}")
-    return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.asked)} questions")
+def frozen_target(subject, bound):
+    """A bound explainer always explained the target that was fixed before anything was changed.
+
+    Args:
+        subject: the `Subject`.
+        bound: its `BoundExplainer`.
+
+    Returns:
+        `Gate`.
+    """
+    changed = [(state, objective) for state, objective in bound.calls if objective != subject.objective]
+    if changed:
+        state, objective = changed[0]
+        return Gate("target frozen", "failed", f"{subject.objective} at first, {objective} on {state}")
+    return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.calls)} questions")
 
 
-def restored():
-    """Said after `Network.intact` has verified it; it raises otherwise."""
+def restored_weights():
+    """A passed `Gate`, to be used after `Network.intact` has verified the weights; that raises otherwise."""
     return Gate("weights restored", "passed", "hash equal before and after")
 
 
-def planted(subject):
-    """The network is proven, by swaps, to use what was planted and to leave alone what was not."""
+def planted_truth(subject):
+    """The network is proven, by swaps, to use what was planted and to ignore what was not.
+
+    Args:
+        subject: the `Subject`.
+
+    Returns:
+        `Gate`, "not applicable" where nothing is planted.
+    """
     if subject.truth is None:
         return Gate("truth planted", "not applicable", "these data hold no planted truth")
-    return proven(subject.truth.proof)
+    return proven_use(subject.truth.proof)
 
 
-def proven(proof):
-    """What `sanity.worlds.world.uses` says of a network: `Gate`."""
-    stays = {name: value for name, value in proof.items() if name.startswith("unchanged/")}
-    held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in stays.values())
-    seen = ", ".join(
-        f"{name} {value:.2f}" for name, value in {"cue_flip_rate": proof["cue_flip_rate"], **stays}.items()
+def proven_use(proof):
+    """Whether the numbers of `sanity.worlds.world.counterfactual_use` prove that a network uses the cue.
+
+    Args:
+        proof: dict of numbers.
+
+    Returns:
+        `Gate`.
+    """
+    unchanged = {name: value for name, value in proof.items() if name.startswith("unchanged/")}
+    held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in unchanged.values())
+    values = ", ".join(
+        f"{name} {value:.2f}" for name, value in {"cue_flip_rate": proof["cue_flip_rate"], **unchanged}.items()
     )
-    return Gate("network uses the plant", "passed" if held else "failed", f"{seen}; needed: {FOLLOWS} and {STAYS}")
+    return Gate("network uses the plant", "passed" if held else "failed", f"{values}; needed: {FOLLOWS} and {STAYS}")
 
 
-def several(name, states, fewest=3):
-    """There are enough networks of a kind for a test among them."""
+def enough_networks(name, states, fewest=3):
+    """There are enough networks of a kind for a test among them.
+
+    Args:
+        name: str, the kind, plural.
+        states: their weights.
+        fewest: int, how many are needed.
+
+    Returns:
+        `Gate`, "passed" or "not applicable".
+    """
     words = f"{len(states)} {name}; needed: {fewest}"
     return Gate(f"enough {name}", "passed" if len(states) >= fewest else "not applicable", words)

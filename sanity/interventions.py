@@ -1,4 +1,4 @@
-"""Interventions: what a network's score does when parts of the input are taken away; the model's own answer to where it looks."""
+"""Interventions: how a network's score responds when parts of the input are removed, its own answer to where it looks."""
 
 import itertools
 
@@ -9,14 +9,21 @@ from sanity.removal import extent
 
 
 def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
-    """Mean change of the score when windows over a place are filled: float64 [samples, ...], without channels.
+    """Mean fall of the score when windows over a place are filled.
 
-    share: a window's side as a share of the input's, of a table one column, since its columns are no neighbours; overlap: windows
-    over each place along an axis. fill: a name of `removal.fills` that draws nothing.
+    Args:
+        subject: the `Subject`.
+        share: float, a window's side as a share of the input's. In a table, whose columns are no neighbours, it is one
+            column.
+        overlap: int, windows over each place along an axis.
+        fill: str, a name of `removal.fills` that draws nothing.
+
+    Returns:
+        float64 [samples, ...], without channels.
     """
     shape = (len(subject.inputs), *extent(subject.inputs))
     share = 0 if subject.inputs.ndim == 2 else share
-    before = removal.untouched(subject)
+    before = removal.original_scores(subject)
     total, count = np.zeros(shape), np.zeros(shape[1:])
     for window in _windows(shape[1:], share, overlap):
         removed = np.zeros(shape, bool)

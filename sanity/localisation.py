@@ -1,6 +1,7 @@
-"""Localisation: how much of a map lies where the truth is, (relevance, mask) -> float, of one sample.
+"""Localisation: how much of a map lies where the truth is, (relevance, mask) -> float for one sample.
 
-relevance: float [...], not negative; mask: bool of the same shape. All are 1 for a map that is the mask, and nan for an empty mask.
+relevance: float [...], not negative. mask: bool of the same shape. All are 1 for a map that equals the mask, and nan
+for an empty mask.
 """
 
 import numpy as np
@@ -21,22 +22,29 @@ def mass(relevance, mask):
 
 @localisations.register
 def rank(relevance, mask):
-    """Relevance rank accuracy, the share inside of as many highest values as the mask has (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258).
+    """Relevance rank accuracy, the share of the highest values inside, as many as the mask has (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258).
 
-    Values that tie at the edge of the highest count by their share, so that a constant map gets the mask's area wherever it lies.
+    Values that tie at the edge of the highest count by their share. So a constant map gets the mask's area wherever it
+    lies.
     """
     return _precision(relevance.ravel(), mask.ravel(), int(mask.sum()))
 
 
 @localisations.register
 def pointing(relevance, mask):
-    """Pointing game, whether the highest value lies inside (Zhang et al. 2018, https://arxiv.org/abs/1608.00507); ties give the expected hit; nan for an empty mask."""
+    """Pointing game, whether the highest value lies inside (Zhang et al. 2018, https://arxiv.org/abs/1608.00507).
+
+    Ties give the expected hit; nan for an empty mask.
+    """
     return float(mask[relevance == relevance.max()].mean()) if mask.any() else float("nan")
 
 
 @localisations.register
 def auc(relevance, mask):
-    """Area under the ROC curve for the mask (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010), mid-ranks for ties; nan for an empty or full mask."""
+    """Area under the ROC curve for the mask, mid-ranks for ties (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010).
+
+    It is nan for an empty or full mask.
+    """
     inside, outside = int(mask.sum()), int((~mask).sum())
     if not inside or not outside:
         return float("nan")
@@ -60,12 +68,29 @@ def attribution_localisation(relevance, mask):
 
 
 def relevances(maps, shape):
-    """Absolute maps in the shape of masks: channels pooled by L2, maps of another resolution resized: float64 [samples, ...]."""
-    return np.abs(signed(maps, shape, "l2"))
+    """Absolute maps in the shape of masks, channels pooled by L2. Maps of another resolution are resized.
+
+    Args:
+        maps: arrays, as a method gives them.
+        shape: (samples, ...), without channels.
+
+    Returns:
+        float64 of that shape.
+    """
+    return np.abs(signed_relevances(maps, shape, "l2"))
 
 
-def signed(maps, shape, pooling="total"):
-    """Maps in the shape of masks, [samples, ...] without channels: float64."""
+def signed_relevances(maps, shape, pooling="total"):
+    """Signed maps in the shape of masks. Maps of another resolution are resized.
+
+    Args:
+        maps: arrays, as a method gives them.
+        shape: (samples, ...), without channels.
+        pooling: str, how channels are pooled.
+
+    Returns:
+        float64 of that shape.
+    """
     leaf = tf.nest.flatten(maps)[0]
     if leaf.ndim == len(shape) + 1:
         flat = leaf.reshape(*leaf.shape[:-1], leaf.shape[-1])

@@ -1,49 +1,103 @@
-"""Network groups: how alike maps are within and between groups of networks, and the exact test of whether the groups differ."""
+"""Network groups: how alike maps are within and between groups of networks, and an exact test of their difference."""
 
 import numpy as np
 
+from sanity.comparison import prefix_keys, similarities_between, similarities_within
 from sanity.controls import families
 from sanity.ruling import MEASURE, Ruling
-from sanity.statistics import Interval, between_groups, max_t, pairs, two_way
+from sanity.statistics import Interval, bootstrap_interval, group_difference_interval, max_t, pair_interval
+
+
+def maps_of_networks(bound, states, kind):
+    """Pooled maps on several networks.
+
+    Args:
+        bound: a `BoundExplainer`.
+        states: list of weights.
+        kind: str, the kind of each network's state, whose index is its place.
+
+    Returns:
+        list of lists of `PooledMap` or None, one list a network.
+    """
+    maps = []
+    for turn, weights in enumerate(states):
+        with bound.subject.network.weights(weights):
+            maps.append(bound.pooled_maps(state=(kind, turn)))
+    return maps
+
+
+def group_similarities(first, second):
+    """Similarity within and between two groups of networks.
+
+    Args:
+        first: list of lists of pooled maps, one list a network.
+        second: the same of the other group.
+
+    Returns:
+        dict of `ceiling/MEASURE` (within the first), `between/MEASURE` and `random/MEASURE` (within the second) to
+        float64 [networks, networks, samples].
+    """
+    return {
+        **prefix_keys("ceiling", similarities_within(first)),
+        **prefix_keys("between", similarities_between(first, second)),
+        **prefix_keys("random", similarities_within(second)),
+    }
 
 
 def intervals(samples, measure, seed):
-    """-> between, ceiling, random-random, and random-random less the ceiling; each `Interval`."""
+    """Intervals of the similarity between and within groups of networks.
+
+    Args:
+        samples: dict of name to array, of an `Evidence`.
+        measure: str, the name of a similarity.
+        seed: int.
+
+    Returns:
+        four `Interval`s: trained with random, the ceiling, random with random, and the last less the ceiling.
+    """
     between, random = samples[f"between/{measure}"], samples[f"random/{measure}"]
-    effect, null = two_way(between, seed=seed), pairs(random, seed=seed)
+    effect, null = bootstrap_interval(between, seed=seed), pair_interval(random, seed=seed)
     if f"ceiling/{measure}" in samples:
         ceiling = samples[f"ceiling/{measure}"]
-        return effect, pairs(ceiling, seed=seed), null, between_groups(random, ceiling, seed=seed)
-    ceiling = two_way(samples[f"itself/{measure}"], seed=seed)
-    # Of one network there are no pairs to resample beside the random ones': the bounds are compared as they stand.
-    apart = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
-    return effect, ceiling, null, apart
+        return effect, pair_interval(ceiling, seed=seed), null, group_difference_interval(random, ceiling, seed=seed)
+    ceiling = bootstrap_interval(samples[f"itself/{measure}"], seed=seed)
+    # One trained network has no pairs to resample, so that the bounds are compared as they stand.
+    excess = Interval(null.mean - ceiling.mean, null.low - ceiling.high, null.high - ceiling.low)
+    return effect, ceiling, null, excess
 
 
 def adjusted_p(family):
-    """Exact p by max-T over the methods, controls each by themselves: list of float, None where there are no replicates."""
-    found = [None] * len(family)
-    tested = [place for place, each in enumerate(family) if f"ceiling/{MEASURE}" in each.samples]
+    """Exact p by max-T over the methods, each control by itself.
+
+    Args:
+        family: list of `Evidence`.
+
+    Returns:
+        list of float, None where there are no replicates.
+    """
+    p_values = [None] * len(family)
+    tested = [place for place, evidence in enumerate(family) if f"ceiling/{MEASURE}" in evidence.samples]
     for group in [[tested[place] for place in places] for places in families([family[place] for place in tested])]:
         matrices = [_matrix(family[place].samples) for place in group]
         for place, p in zip(group, max_t(matrices, len(family[group[0]].samples[f"ceiling/{MEASURE}"]))):
-            found[place] = float(p)
-    return found
+            p_values[place] = float(p)
+    return p_values
 
 
 def _matrix(samples):
     """Similarity of all networks, trained ones first, mean over samples: float64 [networks, networks]."""
     ceiling, between, random = (
-        np.nan_to_num(_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random")
+        np.nan_to_num(_mean_over_images(samples[f"{name}/{MEASURE}"])) for name in ("ceiling", "between", "random")
     )
     return np.block([[ceiling, between], [between.T, random]])
 
 
-def _over_images(values):
+def _mean_over_images(values):
     finite = np.isfinite(values)
     return np.where(finite, values, 0).sum(-1) / np.maximum(finite.sum(-1), 1)
 
 
 def no_signal(numbers, margins):
+    """The ruling for maps that do not agree with themselves: `Ruling`."""
     why = f"the lower bound of their similarity is not above {margins.floor}"
     return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=why)

@@ -1,4 +1,4 @@
-"""Oracle: the network's own answer, measured twice; a method is judged beside it, under the effects that it passes under itself."""
+"""Oracle: the network's own answer, measured twice. A method is judged beside it, under the effects where the oracle passes."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,24 @@ import numpy as np
 from sanity.controls import families
 from sanity.effects import CHANGE, EFFECTS, REMOVAL
 from sanity.ruling import Ruling
-from sanity.statistics import FEWEST, Interval, two_way, unmeasured
+from sanity.statistics import FEWEST, Interval, bootstrap_interval, without_interval
 
 # A sum of two normal quantiles: power .9 for a two-sided test at .05.
 POWER = 1.96 + 1.28
 MOST_UNITS = 10_000
-# What rounding leaves of a crossing of answers that are the same; one that is not known well is larger.
+# What rounding leaves of a crossing of answers that are the same. One that is poorly known is larger.
 SAME = 0.005
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A crossing under one effect: values [units], their interval, p (None where it was not tested)."""
+    """A crossing under one effect.
+
+    Args:
+        values: float64 [units].
+        interval: `Interval` of their mean.
+        p: float; None where it was not tested.
+    """
 
     values: np.ndarray
     interval: Interval
@@ -29,52 +35,66 @@ class Reading:
         return f"{self.interval}, p = {self.p:.2g}"
 
 
-def ruled(crossing, family, margins, seed):
-    """Rulings on a family of `Evidence` under a `sanity.crossing.Crossing` -> list of `Ruling`.
+def judge_crossing(crossing, family, margins, seed):
+    """Rulings on a family of methods under a crossing check.
 
-    A method passes under one of the effects that the oracle passes under. It fails where it is exactly zero, and where the oracle
-    passes under both effects and it is less than a twentieth of the oracle's under either: a method that answers one of the two
-    questions is not held to the other. Where the right answer to one of them is known to be the same for both that are crossed, a
-    map that is the same for both may answer that one, and is not failed.
+    A method passes under one of the effects where the oracle passes. It fails where its crossing is exactly zero. It
+    also fails where the oracle passes under both effects and its crossing is below a twentieth of the oracle's under
+    either. So a method that answers one of the two questions is not held to the other. Where the right answer to one
+    question is the same for both that are crossed, equal maps may answer that one. Such maps are not failed.
+
+    Args:
+        crossing: a `sanity.crossing.Crossing`.
+        family: list of `Evidence`.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`.
     """
-    oracle = {name: _own_answer(crossing, family[0], name, seed) for name in EFFECTS}
-    known = {name: own for name, own in oracle.items() if _passes(own, margins)}
+    oracle = {name: _own_reading(crossing, family[0], name, seed) for name in EFFECTS}
+    known = {name: answer for name, answer in oracle.items() if _is_known(answer, margins)}
     if not known:
-        return [_unknown(crossing, evidence, oracle, margins) for evidence in family]
-    adjusted = _adjusted(crossing, family, known, seed)
+        return [_oracle_ruling(crossing, evidence, oracle, margins) for evidence in family]
+    adjusted = _adjusted_p(crossing, family, known, seed)
     return [
         _ruling(crossing, evidence, _readings(crossing, evidence, adjusted[place], seed), oracle, known, margins)
         for place, evidence in enumerate(family)
     ]
 
 
-def _own_answer(crossing, evidence, name, seed):
+def _own_reading(crossing, evidence, name, seed):
     numbers = evidence.samples[f"oracle/{name}"]
     values = crossing.statistic(numbers)
     return Reading(values, _interval(values, seed), float(crossing.test([numbers], evidence.settings, seed)[0]))
 
 
-def _passes(own, margins):
-    return own.p < margins.alpha and own.interval.mean >= margins.known
+def _is_known(answer, margins):
+    return answer.p < margins.alpha and answer.interval.mean >= margins.known
 
 
-def _unknown(crossing, evidence, oracle, margins):
-    answers = "; ".join(f"{name} {own}" for name, own in oracle.items())
-    words = [f"the network's own answer, measured twice: {answers}{_missing(crossing, oracle, margins)}"]
+def _oracle_ruling(crossing, evidence, oracle, margins):
+    answers = "; ".join(f"{name} {answer}" for name, answer in oracle.items())
+    words = [f"the network's own answer, measured twice: {answers}{_needed_for_oracle(crossing, oracle, margins)}"]
     words += [crossing.advice(crossing, evidence, margins)] if crossing.advice else []
     return Ruling("INVALID", "ORACLE DOES NOT PASS", why="; ".join(words))
 
 
-def _missing(crossing, oracle, margins):
-    """About how many units the oracle would need, where it is large enough and its p is not small: str."""
-    if min(len(own.values) for own in oracle.values()) < FEWEST:
+def _needed_for_oracle(crossing, oracle, margins):
+    """About how many units the oracle would need, where it is large enough but its p is not small: str."""
+    if min(len(answer.values) for answer in oracle.values()) < FEWEST:
         return f"; {FEWEST} {crossing.counted[crossing.unit]} are needed at the least"
-    large = {name: own for name, own in oracle.items() if own.interval.mean >= margins.known}
-    return _more(crossing, {name: (own.values, own.interval.mean) for name, own in large.items()}, "let it pass")
+    large = {name: answer for name, answer in oracle.items() if answer.interval.mean >= margins.known}
+    return _needed_words(
+        crossing, {name: (answer.values, answer.interval.mean) for name, answer in large.items()}, "let it pass"
+    )
 
 
-def _adjusted(crossing, family, known, seed):
-    """p of every method under every known effect, the judged ones one family, each control by itself: list of dict of effect to float."""
+def _adjusted_p(crossing, family, known, seed):
+    """p of every method under every known effect: list of dict of effect to float.
+
+    The judged methods are one family, and each control is one by itself.
+    """
     adjusted = [{} for _ in family]
     for places in families(family):
         keys = [(place, name) for place in places for name in known]
@@ -92,22 +112,25 @@ def _readings(crossing, evidence, adjusted, seed):
 
 
 def _ruling(crossing, evidence, readings, oracle, known, margins):
-    """A method's ruling. The numbers shown are those of the effect with the smallest p, the larger share of the oracle's among equals."""
-    bars = {name: margins.small * own.interval.mean for name, own in known.items()}
+    """A method's ruling, with the numbers of the effect that has the smallest p.
+
+    Among equals it is the effect with the larger share of the oracle's crossing.
+    """
+    bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
-    outcome, finding, why = _decided(crossing, readings, best, bars, margins)
-    if outcome == "FAIL" and (few := _few(crossing, evidence, readings[best], margins)):
+    outcome, finding, why = _decide(crossing, readings, best, bars, margins)
+    if outcome == "FAIL" and (few := _too_few(crossing, evidence, readings[best], margins)):
         outcome, why = "INCONCLUSIVE", f"{why}; {few}"
-    elif outcome == "FAIL" and (alike := _alike(oracle)):
+    elif outcome == "FAIL" and (alike := _same_answers(oracle)):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
         why = f"{why}; by {alike} the network's own answer is the same for both, too"
-    also = (("effect", best), *((name, _beside(readings[name], known.get(name))) for name in EFFECTS))
+    also = (("effect", best), *((name, _in_words(readings[name], known.get(name))) for name in EFFECTS))
     shown = readings[best]
     return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
 
 
-def _few(crossing, evidence, reading, margins):
-    """That there are too few samples to fail a method by, or nothing: str. Too few to pass one: `sanity.verdict`."""
+def _too_few(crossing, evidence, reading, margins):
+    """Why there are too few samples to fail a method by: str, "" for enough. `sanity.verdict` limits a PASS."""
     units = len(reading.values)
     if units < FEWEST:
         return f"fewer than {FEWEST} {crossing.counted[crossing.unit]} decide nothing"
@@ -115,14 +138,18 @@ def _few(crossing, evidence, reading, margins):
     return f"fewer than {margins.images} images decide nothing" if few else ""
 
 
-def _alike(oracle):
-    """The effect by which the network's own answer is the same for both that are crossed, or nothing: str. Of one unit that tells two
-    classes apart, small changes say the same of both; of a linear network, the same of every image.
+def _same_answers(oracle):
+    """The effects by which the network's own answer is the same for both that are crossed: str, "" for none.
+
+    For one unit of two classes small changes say the same of both. For a linear network they say the same of every
+    image.
     """
-    return " and by ".join(name for name, own in oracle.items() if max(-own.interval.low, own.interval.high) <= SAME)
+    return " and by ".join(
+        name for name, answer in oracle.items() if max(-answer.interval.low, answer.interval.high) <= SAME
+    )
 
 
-def _decided(crossing, readings, best, bars, margins):
+def _decide(crossing, readings, best, bars, margins):
     """Outcome, finding and why."""
     shown = readings[best].p < margins.alpha
     small = readings[best].interval.high <= bars[best]
@@ -133,65 +160,72 @@ def _decided(crossing, readings, best, bars, margins):
         return "FAIL", crossing.failed, f"exactly zero for all {crossing.counted[crossing.unit]}"
     if shown and small:
         return "INCONCLUSIVE", "BARELY", f"by {best} it shows, but by {share}"
-    if len(bars) == len(EFFECTS) and _none(readings, bars):
+    if len(bars) == len(EFFECTS) and _is_zero(readings, bars):
         return "FAIL", crossing.failed, f"by {' and by '.join(EFFECTS)}, {share}"
-    return "INCONCLUSIVE", "UNDECIDED", _open(crossing, readings, bars, margins)
+    return "INCONCLUSIVE", "UNDECIDED", _open_question(crossing, readings, bars, margins)
 
 
-def _beside(reading, own):
-    if own is None:
+def _in_words(reading, answer):
+    if answer is None:
         return "not measured: the network's own answer does not pass"
-    return f"{reading}; the network's own answer {own.interval}"
+    return f"{reading}; the network's own answer {answer.interval}"
 
 
 def _interval(values, seed):
     """Interval of the mean over units, its bounds undefined for fewer than six: `Interval`."""
     finite = values[np.isfinite(values)]
     if len(finite) < FEWEST:
-        return unmeasured(finite.mean() if len(finite) else float("nan"))
-    return two_way(values[None], seed=seed)
+        return without_interval(finite.mean() if len(finite) else float("nan"))
+    return bootstrap_interval(values[None], seed=seed)
 
 
-def _none(readings, bars):
-    """Whether both crossings are none. Of removal alone the sign may be turned; not where small changes, which have none, say the same."""
+def _is_zero(readings, bars):
+    """Whether both crossings count as none.
+
+    Under removal the sign may be turned. That is not allowed where small changes, which have no sign, say the same.
+    """
     removal, change = readings[REMOVAL].interval, readings[CHANGE].interval
     small = removal.high <= bars[REMOVAL] and change.high <= bars[CHANGE]
     return bool(small and (removal.low >= -bars[REMOVAL] or change.high < 0))
 
 
-def _open(crossing, readings, bars, margins):
-    """What is missing for a verdict: about how many units would settle it, as the deviation of these foretells."""
+def _open_question(crossing, readings, bars, margins):
+    """What is missing for a verdict: about how many units would settle it, by the deviation of these."""
     below = all(readings[name].interval.high <= bar for name, bar in bars.items())
     if below and len(bars) < len(EFFECTS):
         (known,) = bars
         return (
-            f"by {known} it is below {margins.small} of the network's own answer; by the other effect that answer does not pass, "
-            "so that a map of the other effect alone cannot be told from none"
+            f"by {known} it is below {margins.small} of the network's own answer; by the other effect that answer does not pass. "
+            "So a map of the other effect alone cannot be told from none"
         )
     if below:
         return f"below zero by {REMOVAL}, as a map of the other sign is, and below {margins.small} of the network's own answer by {CHANGE}"
-    rooms = {name: _room(readings[name].interval.mean, bar, len(bars) == len(EFFECTS)) for name, bar in bars.items()}
-    more = _more(crossing, {name: (readings[name].values, room) for name, room in rooms.items()}, "settle it")
+    rooms = {
+        name: _distance_to_bar(readings[name].interval.mean, bar, len(bars) == len(EFFECTS))
+        for name, bar in bars.items()
+    }
+    more = _needed_words(crossing, {name: (readings[name].values, room) for name, room in rooms.items()}, "settle it")
     return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer{more}"
 
 
-def _room(mean, bar, both):
-    """How far a mean is from what it must be told from: zero, or where the oracle passes under both effects, its twentieth."""
+def _distance_to_bar(mean, bar, both):
+    """Distance of a mean from what it must differ from: zero, or if the oracle passes twice, the bar too."""
     return max(mean, bar - mean) if both else mean
 
 
-def _more(crossing, needs, purpose):
-    """About how many units would do, as the deviation of these foretells; nothing where that is not known: str. needs: values and
-    how far their mean is from what it must be told from, by effect.
+def _needed_words(crossing, needs, purpose):
+    """About how many units would do, by the deviation of these: str, "" where that is not known.
+
+    `needs` holds, by effect, the values and the distance of their mean from what it must differ from.
     """
-    counts = [count for values, room in needs.values() if (count := _needed(values, room)) is not None]
+    counts = [count for values, room in needs.values() if (count := _units_needed(values, room)) is not None]
     if not counts:
         return ""
     units = len(next(iter(needs.values()))[0])
     return f"; about {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}"
 
 
-def _needed(values, room):
+def _units_needed(values, room):
     finite = values[np.isfinite(values)]
     if len(finite) < 2 or not room > 0:
         return None

@@ -1,22 +1,31 @@
-"""Overview: a global view from local ones. What a method says of all samples together is another story than what it says of one."""
+"""Overview: a global explanation from local ones, the mean absolute attribution per feature."""
 
 import numpy as np
 
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 def overview(maps, labels=None, *, seed, draws=1000):
-    """Mean absolute attribution per feature, over all samples and per label: dict of label (None: all) to `Interval`s, one a feature.
+    """Mean absolute attribution per feature, over all samples and per label.
 
-    maps: float [samples, ..., features]: a table's features, an image's channels, a layer's channels; magnitudes are averaged
-    over positions. labels: one a sample. Intervals: 95%, bootstrap over samples; of one sample they are that sample alone.
+    Args:
+        maps: float [samples, ..., features]: features of a table, channels of an image or a layer. Magnitudes are
+            averaged over positions.
+        labels: one a sample, or None.
+        seed: int.
+        draws: int, resamples of the bootstrap over samples.
+
+    Returns:
+        dict of label (None: all) to list of 95% `Interval`s, one a feature. For one sample they are that sample alone.
     """
     sizes = np.abs(np.asarray(maps, "float64"))
     sizes = sizes.reshape(len(sizes), -1, sizes.shape[-1]).mean(axis=1)
     groups = {None: np.arange(len(sizes))}
-    for place, label in enumerate([] if labels is None else labels):
-        groups[label] = np.append(groups.get(label, np.array([], int)), place)
+    for row, label in enumerate([] if labels is None else labels):
+        groups[label] = np.append(groups.get(label, np.array([], int)), row)
     return {
-        label: [two_way(sizes[None, rows, each], seed=seed, draws=draws) for each in range(sizes.shape[1])]
+        label: [
+            bootstrap_interval(sizes[None, rows, feature], seed=seed, draws=draws) for feature in range(sizes.shape[1])
+        ]
         for label, rows in groups.items()
     }

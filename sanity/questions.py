@@ -1,4 +1,4 @@
-"""Questions: what a subject can be asked beside its own: another class for every sample, and a partner that gives it."""
+"""Questions: what a subject can be asked besides its own target: another class for every sample, and the partner that gives it."""
 
 import numpy as np
 
@@ -7,69 +7,96 @@ from sanity.evidence import Gate
 
 
 def class_scores(subject):
-    """Every class's score of the asked output, mean over positions, two columns for one unit: float64 [samples, classes]."""
-    values = routines.outputs(subject.network, subject.inputs)[_output(subject)]
+    """Every class's score of the explained output, its mean over positions.
+
+    Returns:
+        float64 [samples, classes], two columns for one unit.
+    """
+    values = routines.outputs(subject.network, subject.inputs)[_output_name(subject)]
     values = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1)
     return np.concatenate([-values, values], axis=1) if values.shape[1] == 1 else values
 
 
-def _output(subject):
-    """The output that is asked, by name."""
+def _output_name(subject):
+    """The name of the explained output."""
     where = subject.objective.terms[0][1].where
     return subject.network.output_name(where if where in subject.network.outputs else subject.output)
 
 
-def own_classes(subject):
-    """The class that each sample is asked about: int [samples]."""
+def target_classes(subject):
+    """The class that each sample is explained for: int [samples]."""
     return np.broadcast_to(subject.objective.numbers(len(subject.names))[0][0], len(subject.names))
 
 
 def partners(subject):
-    """Each sample's partner, -1 for the one that is left of an odd number: int [samples].
+    """Each sample's partner.
 
-    Two by two in order where these are asked about different classes; the others among themselves, of different classes as far as
-    there are any, so that images sorted by class have partners of another class too.
+    Neighbours in order are partners where their classes differ. The others are paired among themselves, of
+    different classes as far as there are any. So images sorted by class have partners of another class too.
+
+    Returns:
+        int [samples], -1 for the one left of an odd number.
     """
-    own, rows = own_classes(subject), np.arange(len(subject.names))
-    mates = np.where(rows ^ 1 < len(rows), rows ^ 1, -1)
-    alike = rows[~differ(own, mates)]
-    mates[alike] = -1
-    alike = alike[np.argsort(own[alike], kind="stable")]
+    targets, rows = target_classes(subject), np.arange(len(subject.names))
+    partner_rows = np.where(rows ^ 1 < len(rows), rows ^ 1, -1)
+    alike = rows[~classes_differ(targets, partner_rows)]
+    partner_rows[alike] = -1
+    alike = alike[np.argsort(targets[alike], kind="stable")]
     half = len(alike) // 2
     first, second = alike[:half], alike[half : 2 * half]
-    mates[first], mates[second] = second, first
-    return mates
+    partner_rows[first], partner_rows[second] = second, first
+    return partner_rows
 
 
 def other_classes(subject):
-    """Another class for each sample: its partner's, or where that is the same, the highest of its other ones: int [samples]."""
-    own, mates, values = own_classes(subject), partners(subject), class_scores(subject).copy()
-    values[np.arange(len(own)), own] = -np.inf
-    return np.where(differ(own, mates), own[mates], values.argmax(axis=1))
+    """Another class for each sample: its partner's, or where that is the same, the highest of its other ones.
+
+    Returns:
+        int [samples].
+    """
+    targets, partner_rows, values = target_classes(subject), partners(subject), class_scores(subject).copy()
+    values[np.arange(len(targets)), targets] = -np.inf
+    return np.where(classes_differ(targets, partner_rows), targets[partner_rows], values.argmax(axis=1))
 
 
-def differ(own, mates):
-    """Whether partners are asked about different classes: bool [samples]."""
-    return (mates >= 0) & (own[mates] != own)
+def classes_differ(targets, partner_rows):
+    """Whether partners have different classes.
+
+    Args:
+        targets: int [samples].
+        partner_rows: int [samples], -1 for none.
+
+    Returns:
+        bool [samples].
+    """
+    return (partner_rows >= 0) & (targets[partner_rows] != targets)
 
 
 def other_question(subject, classes):
-    """The subject's question about other classes; of one unit that tells two classes apart, the same with the sign turned: `Objective`."""
+    """The subject's objective for other classes; for one unit of two classes, the same with the sign turned.
+
+    Args:
+        subject: the `Subject`.
+        classes: int [samples].
+
+    Returns:
+        `Objective`.
+    """
     ((_, term),) = subject.objective.terms
-    shape = subject.network.outputs[_output(subject)]
+    shape = subject.network.outputs[_output_name(subject)]
     if (len(shape) < 2 or shape[-1] == 1) and term.kind != "class_score":
         return -subject.objective
     return subject.objective.for_classes([int(index) for index in classes])
 
 
 def questions(subject):
-    """The subject's own question, and where there are two classes, the one about another class: list of `Objective`."""
-    own = [subject.objective]
-    return own if subject.classes < 2 else [*own, other_question(subject, other_classes(subject))]
+    """The subject's own objective, and where there are two classes, the one for another class: list of `Objective`."""
+    objectives = [subject.objective]
+    return objectives if subject.classes < 2 else [*objectives, other_question(subject, other_classes(subject))]
 
 
 def conditions(subject):
-    """Whether a subject can be asked about cells of its inputs: list of `Gate`."""
+    """Whether the cells of a subject's inputs can be asked about: list of `Gate`."""
     single = len(subject.objective.terms) == 1
     words = f"{subject.objective}{'' if single else ': ask about one class at a time'}"
     return [_one_floating_input(subject.inputs), Gate("one class is asked about", status(single), words)]
@@ -94,5 +121,5 @@ def two_classes(subject):
 
 
 def status(holds):
-    """The status of a gate about the subject: str."""
+    """The status of a gate about the subject, "passed" or "not applicable": str."""
     return "passed" if holds else "not applicable"

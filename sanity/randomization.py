@@ -1,8 +1,8 @@
 """Randomization: what a network's weights would be had they been drawn and never trained.
 
-Every tensor is drawn again by the initializer that its layer gave it, re-seeded from (seed, path, position). An
-initializer is found by building the layer's like from its config and watching `add_weight`. Where that cannot be done the
-trained values are shuffled over the whole tensor. `ways` says which it was for every tensor.
+Every tensor is drawn again by its layer's initializer, re-seeded from (seed, path, position). To get the initializer, a
+layer is rebuilt from its config and `add_weight` is watched. Where that fails, the trained values are shuffled over the
+whole tensor. `ways` records which it was for every tensor.
 """
 
 import re
@@ -28,13 +28,18 @@ STATISTICS_IMAGES = 16
 
 @dataclass(frozen=True)
 class Draw:
-    """state: dict of variable name to array. ways: dict of variable name to one of WAYS ("reset": the initializer is a constant)."""
+    """New values of weights.
+
+    Args:
+        state: dict of variable name to array.
+        ways: dict of variable name to one of WAYS; "reset" means that the initializer is a constant.
+    """
 
     state: dict
     ways: dict
 
-    def part(self, paths):
-        """The share of the draw that belongs to the layers at `paths` -> `Draw`."""
+    def select(self, paths):
+        """The values that belong to the layers at `paths`: `Draw`."""
         wanted = set(paths)
         names = [name for name in self.state if name.rpartition("/")[0] in wanted]
         return Draw({name: self.state[name] for name in names}, {name: self.ways[name] for name in names})
@@ -42,7 +47,13 @@ class Draw:
 
 @dataclass(frozen=True)
 class Stage:
-    """A state of the weights on the way to a random network: its name, the values that differ, and what was done, in numbers."""
+    """A state of the weights on the way to a random network.
+
+    Args:
+        name: str.
+        state: dict of variable name to array, the values that differ.
+        done: dict of numbers, what the stage changed.
+    """
 
     name: str
     state: dict
@@ -50,59 +61,99 @@ class Stage:
 
 
 def layers_in_order(network):
-    """Paths of the layers that hold weights of their own, in the order in which the network runs them: list of str."""
-    paths = [layer.path for layer in network.layers() if _own(network, layer.path)]
-    return paths if not _own(network, "") else [*paths, ""]
+    """Paths of the layers that have weights of their own, in the order in which they run: list of str."""
+    paths = [layer.path for layer in network.layers() if _own_variables(network, layer.path)]
+    return paths if not _own_variables(network, "") else [*paths, ""]
 
 
 def blocks(network, unit="block"):
-    """Units of a cascade, input first: list of (name, paths). unit: "layer", or "block" for layers that share a block's name."""
+    """Units of a cascade, input first.
+
+    Args:
+        network: a `Network`.
+        unit: "layer", or "block" for layers that share a block's name.
+
+    Returns:
+        list of (name, paths).
+
+    Raises:
+        Refused: for another unit.
+    """
     if unit not in ("block", "layer"):
         raise Refused(f"A cascade goes by 'block' or by 'layer'. Received: {unit!r}.")
     grouped = {}
     for path in layers_in_order(network):
-        grouped.setdefault(_block(path) if unit == "block" else path, []).append(path)
+        grouped.setdefault(_block_name(path) if unit == "block" else path, []).append(path)
     return list(grouped.items())
 
 
 def stages(network, mode="full", unit="block"):
-    """The steps of a randomization: list of (name, paths of all layers that are random by then). mode: one of ORDERS.
+    """The steps of a randomization. Every mode ends with all layers random.
 
-    Every mode ends with all layers random.
+    Args:
+        network: a `Network`.
+        mode: one of ORDERS.
+        unit: as of `blocks`.
+
+    Returns:
+        list of (name, paths of all layers that are random by then).
     """
     units = blocks(network, unit)
-    whole = ("all", [path for _, paths in units for path in paths])
+    all_layers = ("all", [path for _, paths in units for path in paths])
     if mode == "full":
-        return [whole]
+        return [all_layers]
     if mode == "independent":
-        return [*units, whole]
-    found = []
+        return [*units, all_layers]
+    steps = []
     for name, paths in reversed(units) if mode == "top_down" else units:
-        found.append((name, [*(found[-1][1] if found else []), *paths]))
-    return found
+        steps.append((name, [*(steps[-1][1] if steps else []), *paths]))
+    return steps
 
 
 def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
-    """Random networks reached step by step: for each seed a list of `Stage`, one per step of `stages`.
+    """Random networks, reached step by step. Each tensor is drawn once per seed.
 
-    Each tensor is drawn once per seed and stays what it is. statistics: "estimate" those of BatchNormalization again on the
-    subject's inputs (at most 16), so that signals neither die nor explode, or leave them "reset".
+    Args:
+        subject: the `Subject`.
+        steps: as of `stages`.
+        seeds: list of int, one a network.
+        way: str, a name of `initializations`.
+        statistics: "estimate" BatchNormalization's on at most 16 of the inputs, so that signals neither vanish nor
+            explode; or "reset" them.
+
+    Returns:
+        list over seeds of lists over steps of `Stage`.
     """
-    network, some = subject.network, _first(subject.inputs, STATISTICS_IMAGES)
+    network, inputs = subject.network, _first_rows(subject.inputs, STATISTICS_IMAGES)
     labels = None if subject.labels is None else subject.labels[:STATISTICS_IMAGES]
-    before = _probabilities(routines.batch_statistics(network, some, ())[1])
-    whole = draw(network, steps[-1][1], seeds, way)
-    moved = [changes(network, each.state) for each in whole]
+    before = _probabilities(routines.batch_statistics(network, inputs, ())[1])
+    draws = draw(network, steps[-1][1], seeds, way)
+    variable_changes = [changes(network, drawn_network.state) for drawn_network in draws]
 
     def stage(name, drawn, change):
-        state, ways, logits = reestimate_batchnorm(network, drawn, some, statistics)
-        return Stage(name, state, _done(network, state, ways, change, (before, _probabilities(logits)), labels))
+        state, ways, logits = reestimate_batchnorm(network, drawn, inputs, statistics)
+        return Stage(
+            name, state, _summarize_stage(network, state, ways, change, (before, _probabilities(logits)), labels)
+        )
 
-    return [[stage(name, each.part(paths), change) for name, paths in steps] for each, change in zip(whole, moved)]
+    return [
+        [stage(name, drawn_network.select(paths), change) for name, paths in steps]
+        for drawn_network, change in zip(draws, variable_changes)
+    ]
 
 
 def draw(network, paths, seeds, way="own"):
-    """New values for all weights of the layers at `paths`: list of `Draw`, one per seed. way: a name of `initializations`."""
+    """New values for all weights of some layers.
+
+    Args:
+        network: a `Network`.
+        paths: the paths of the layers.
+        seeds: list of int.
+        way: str, a name of `initializations`.
+
+    Returns:
+        list of `Draw`, one per seed.
+    """
     redraw = initializations.get(way)
     drawn = [({}, {}) for _ in seeds]
     for path in paths:
@@ -114,40 +165,46 @@ def draw(network, paths, seeds, way="own"):
 
 def changes(network, state):
     """How far each variable is from the network's own: dict of name to relative L2 norm of the difference."""
-    own = network.state(state)
-    return {name: _relative(own[name], value) for name, value in state.items()}
+    trained = network.state(state)
+    return {name: _relative_change(trained[name], value) for name, value in state.items()}
 
 
 def reestimate_batchnorm(network, drawn, inputs, statistics):
-    """A draw with the BatchNormalization statistics that it makes on the inputs -> state, ways, logits."""
+    """Estimate BatchNormalization statistics on inputs under a draw.
+
+    Returns:
+        state, ways, and the first output's logits.
+    """
     state, ways = dict(drawn.state), dict(drawn.ways)
     with network.weights(state):
         touched = {name.rpartition("/")[0] for name in state} if statistics == "estimate" else set()
-        found, logits = routines.batch_statistics(network, inputs, touched)
-    for path, pair in found.items():
+        moments, logits = routines.batch_statistics(network, inputs, touched)
+    for path, pair in moments.items():
         for part, value in zip(("moving_mean", "moving_variance"), pair):
             name = f"{path}/{part}"
             state[name], ways[name] = value.astype(state[name].dtype), "re-estimated"
     return state, ways, logits
 
 
-def _done(network, state, ways, moved, outputs, labels):
-    """Evidence that a step took: share of the parameters, ways, tensors that stayed as they were, and what became of the outputs."""
-    listed, (before, after) = list(ways.values()), outputs
+def _summarize_stage(network, state, ways, variable_changes, outputs, labels):
+    """What a stage changed: share of the parameters, ways, unchanged tensors, and outputs before and after."""
+    ways_used, (before, after) = list(ways.values()), outputs
     total = sum(int(np.prod(variable.shape)) for variable in network.variables.values())
-    done = {
+    summary = {
         "parameters": sum(value.size for value in state.values()) / total,
-        "ways": {way: listed.count(way) for way in WAYS if way in listed},
-        "unchanged": [name for name in state if moved[name] == 0 and ways[name] in ("redrawn", "permuted")],
-        "median_change": float(np.median([moved[name] for name in state if np.isfinite(moved[name])] or [0.0])),
-        "changes": {name: moved[name] for name in state},
+        "ways": {way: ways_used.count(way) for way in WAYS if way in ways_used},
+        "unchanged": [name for name in state if variable_changes[name] == 0 and ways[name] in ("redrawn", "permuted")],
+        "median_change": float(
+            np.median([variable_changes[name] for name in state if np.isfinite(variable_changes[name])] or [0.0])
+        ),
+        "changes": {name: variable_changes[name] for name in state},
     }
     if before is not None:
-        done["same_top"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
-        done["kl"] = float(np.mean((before * (np.log(before + 1e-300) - np.log(after + 1e-300))).sum(axis=1)))
+        summary["same_top"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
+        summary["kl"] = float(np.mean((before * (np.log(before + 1e-300) - np.log(after + 1e-300))).sum(axis=1)))
     if before is not None and labels is not None:
-        done["accuracy"] = float(np.mean(after.argmax(axis=1) == labels))
-    return done
+        summary["accuracy"] = float(np.mean(after.argmax(axis=1) == labels))
+    return summary
 
 
 def _probabilities(logits):
@@ -157,21 +214,21 @@ def _probabilities(logits):
     return special.softmax(logits.astype("float64"), axis=1)
 
 
-def _first(inputs, count):
+def _first_rows(inputs, count):
     return tf.nest.map_structure(lambda leaf: leaf[:count], inputs)
 
 
 @initializations.register
 def own(network, path, seeds):
     """Each weight by its layer's own initializer, re-seeded; shuffled where the initializer cannot be known."""
-    held = _own(network, path)
-    found = _initializers(network.tree[path])
-    if found is None or len(found) != len(held):
+    own_variables = _own_variables(network, path)
+    layer_initializers = _initializers(network.tree[path])
+    if layer_initializers is None or len(layer_initializers) != len(own_variables):
         return permutation(network, path, seeds)
     return [
         {
-            name: _drawn(initializer, variable, derive_seed(seed, path, position))
-            for position, ((name, variable), initializer) in enumerate(zip(held.items(), found))
+            name: _draw_value(initializer, variable, derive_seed(seed, path, position))
+            for position, ((name, variable), initializer) in enumerate(zip(own_variables.items(), layer_initializers))
         }
         for seed in seeds
     ]
@@ -184,7 +241,7 @@ def normal(network, path, seeds):
     def redraw(rng, trained):
         return rng.normal(trained.mean(), trained.std(), trained.shape)
 
-    return [_each(network, path, seed, redraw, "redrawn") for seed in seeds]
+    return [_redraw_variables(network, path, seed, redraw, "redrawn") for seed in seeds]
 
 
 @initializations.register
@@ -194,33 +251,33 @@ def permutation(network, path, seeds):
     def shuffle(rng, trained):
         return rng.permutation(trained.ravel()).reshape(trained.shape)
 
-    return [_each(network, path, seed, shuffle, "permuted") for seed in seeds]
+    return [_redraw_variables(network, path, seed, shuffle, "permuted") for seed in seeds]
 
 
-def _each(network, path, seed, redraw, way):
+def _redraw_variables(network, path, seed, redraw, way):
     """Every variable of a layer by `redraw(rng, trained values)`; one whose values are all equal counts as reset."""
-    found = {}
-    for position, (name, variable) in enumerate(_own(network, path).items()):
+    values = {}
+    for position, (name, variable) in enumerate(_own_variables(network, path).items()):
         trained = variable.numpy()
         constant = (trained == trained.flat[0]).all()
         value = redraw(np.random.default_rng(derive_seed(seed, path, position)), trained)
-        found[name] = (_like(variable, value), "reset" if constant else way)
-    return found
+        values[name] = (_cast_like(variable, value), "reset" if constant else way)
+    return values
 
 
-def _own(network, path):
+def _own_variables(network, path):
     return variables({path: network.tree[path]})
 
 
 def _initializers(layer):
-    """The initializer of each of a layer's own variables, in their order; None where its like cannot be built."""
+    """The initializer of each of a layer's own variables, in their order; None where the layer cannot be rebuilt."""
     try:
         replicate = type(layer).from_config(layer.get_config())
         watched = []
-        plain = replicate.add_weight
+        add_weight = replicate.add_weight
 
         def watch(*args, **kwargs):
-            variable = plain(*args, **kwargs)
+            variable = add_weight(*args, **kwargs)
             initializer = kwargs.get("initializer", args[1] if len(args) > 1 else None)
             watched.append((variable, initializer if initializer is not None else "glorot_uniform"))
             return variable
@@ -228,36 +285,36 @@ def _initializers(layer):
         replicate.__dict__["add_weight"] = watch
         replicate.build_from_config(layer.get_build_config())
     except Exception:
-        # Any layer may refuse to be rebuilt, for reasons of its own; the caller then shuffles, and says so.
+        # Any layer may refuse to be rebuilt. The caller then shuffles, and records it.
         return None
-    known = {id(variable): keras.initializers.get(initializer) for variable, initializer in watched}
-    found = [
-        known.get(id(variable)) for variable in (*replicate._trainable_variables, *replicate._non_trainable_variables)
+    by_id = {id(variable): keras.initializers.get(initializer) for variable, initializer in watched}
+    in_order = [
+        by_id.get(id(variable)) for variable in (*replicate._trainable_variables, *replicate._non_trainable_variables)
     ]
-    return None if None in found else found
+    return None if None in in_order else in_order
 
 
-def _drawn(initializer, variable, seed):
+def _draw_value(initializer, variable, seed):
     """-> the new value, and whether it was drawn or reset to a constant."""
     if isinstance(initializer, keras.initializers.Initializer):
         config = initializer.get_config()
         if "seed" in config:
             initializer = type(initializer).from_config({**config, "seed": seed})
-    value = _like(variable, keras.ops.convert_to_numpy(initializer(tuple(variable.shape), dtype="float32")))
+    value = _cast_like(variable, keras.ops.convert_to_numpy(initializer(tuple(variable.shape), dtype="float32")))
     return value, "reset" if value.size < 2 or (value == value.flat[0]).all() else "redrawn"
 
 
-def _like(variable, value):
+def _cast_like(variable, value):
     return np.asarray(value).astype(keras.backend.standardize_dtype(variable.dtype))
 
 
-def _block(path):
-    """What layers of one block have in common: their path up to a numbered block, or the path without its last word."""
+def _block_name(path):
+    """The common name of a block's layers: their path up to a numbered block, or without its last word."""
     numbered = re.match(r"(.*?(?:block|stage|layer|mixed)_?\d+[a-z]?(?:_block\d+)?)(?=_|/|$)", path)
     return numbered.group(1) if numbered else re.sub(r"[_/](conv|bn|norm|dense|depthwise)\d*$", "", path)
 
 
-def _relative(before, after):
+def _relative_change(before, after):
     size = float(np.linalg.norm(before.astype("float64")))
     change = float(np.linalg.norm(after.astype("float64") - before.astype("float64")))
     return change / size if size else (0.0 if change == 0 else float("inf"))

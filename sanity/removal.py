@@ -1,6 +1,6 @@
-"""Removal: positions of the inputs taken away, and what the score is then. What is put in their place is declared by name.
+"""Removal: positions of the inputs are filled, and the score is measured again. What fills them is declared by name.
 
-No baseline is neutral: what fills a hole can be evidence itself, so that every result is reported for several.
+No baseline is neutral: what fills a hole can be evidence itself. So every result is reported for several fills.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ fills = Registry("fill")
 def mean(inputs, removed, rng):
     """Each sample's own mean, by channel."""
     del rng  # Nothing is drawn.
-    return _put(inputs, removed, inputs.mean(axis=_positions(inputs), keepdims=True))
+    return _replace(inputs, removed, inputs.mean(axis=_positions(inputs), keepdims=True))
 
 
 @fills.register
@@ -26,21 +26,21 @@ def blur(inputs, removed, rng):
     """The sample itself, blurred by an eighth of its side."""
     del rng  # Nothing is drawn.
     sigma = [0, *(size / 8 for size in extent(inputs)), *([0] if inputs.ndim > 2 else [])]
-    return _put(inputs, removed, ndimage.gaussian_filter(inputs, sigma, mode="nearest"))
+    return _replace(inputs, removed, ndimage.gaussian_filter(inputs, sigma, mode="nearest"))
 
 
 @fills.register
 def typical(inputs, removed, rng):
-    """The mean over all samples at the same place: of a table, the column's own mean."""
+    """The mean over all samples at the same place; in a table, the mean of the column."""
     del rng  # Nothing is drawn.
-    return _put(inputs, removed, inputs.mean(axis=0, keepdims=True))
+    return _replace(inputs, removed, inputs.mean(axis=0, keepdims=True))
 
 
 @fills.register
 def donor(inputs, removed, rng):
     """What another sample, drawn at random, has at the same place."""
     steps = rng.integers(1, max(2, len(inputs)), len(inputs))
-    return _put(inputs, removed, inputs[(np.arange(len(inputs)) + steps) % len(inputs)])
+    return _replace(inputs, removed, inputs[(np.arange(len(inputs)) + steps) % len(inputs)])
 
 
 @fills.register
@@ -48,7 +48,7 @@ def flip(inputs, removed, rng):
     """The opposite value in the sample's own range (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140)."""
     del rng  # Nothing is drawn.
     axes = tuple(range(1, inputs.ndim))
-    return _put(inputs, removed, inputs.max(axes, keepdims=True) + inputs.min(axes, keepdims=True) - inputs)
+    return _replace(inputs, removed, inputs.max(axes, keepdims=True) + inputs.min(axes, keepdims=True) - inputs)
 
 
 @fills.register
@@ -56,7 +56,7 @@ def uniform(inputs, removed, rng):
     """Uniform noise in the sample's own range (region perturbation: Samek et al. 2017, https://arxiv.org/abs/1509.06321)."""
     axes = tuple(range(1, inputs.ndim))
     low, high = inputs.min(axes, keepdims=True), inputs.max(axes, keepdims=True)
-    return _put(inputs, removed, low + (high - low) * rng.random(inputs.shape))
+    return _replace(inputs, removed, low + (high - low) * rng.random(inputs.shape))
 
 
 @fills.register
@@ -64,20 +64,39 @@ def linear(inputs, removed, rng, noise=0.01):
     """Noisy linear imputation: each hole the weighted mean of its eight neighbours (ROAD: Rong et al. 2022, https://arxiv.org/abs/2202.00449)."""
     if inputs.ndim != 4:
         raise Refused(f"The fill 'linear' is for images. Received: inputs of shape {inputs.shape}.")
-    filled = np.stack([_imputed(image, hole) for image, hole in zip(inputs, removed)])
+    filled = np.stack([_impute(image, hole) for image, hole in zip(inputs, removed)])
     spread = inputs.std(axis=tuple(range(1, inputs.ndim)), keepdims=True)
-    return _put(inputs, removed, filled + noise * spread * rng.standard_normal(inputs.shape))
+    return _replace(inputs, removed, filled + noise * spread * rng.standard_normal(inputs.shape))
 
 
 def scores(subject, removed, fill, rng):
-    """The objective's score of each sample without the positions `removed` (bool [samples, ...]): float64 [samples]."""
-    return routines.scores(subject.network, filled(subject, removed, fill, rng), subject.objective).astype("float64")
+    """The objective's score of each sample without some positions.
+
+    Args:
+        subject: the `Subject`.
+        removed: bool [samples, ...], the positions.
+        fill: str, a name of `fills`.
+        rng: `np.random.Generator`, for fills that draw.
+
+    Returns:
+        float64 [samples].
+    """
+    return routines.scores(subject.network, fill_positions(subject, removed, fill, rng), subject.objective).astype(
+        "float64"
+    )
 
 
-def filled(subject, removed, fill, rng):
-    """The subject's inputs with the positions `removed` (bool [samples, ...] or one for all) filled: the inputs' shape and dtype.
+def fill_positions(subject, removed, fill, rng):
+    """The subject's inputs with some positions filled. What the network masks stays as it is.
 
-    What the network masks stays as it is.
+    Args:
+        subject: the `Subject`.
+        removed: bool [samples, ...], or one for all samples.
+        fill: str, a name of `fills`.
+        rng: `np.random.Generator`, for fills that draw.
+
+    Returns:
+        array of the inputs' shape and dtype.
     """
     return subject.network.keep(
         subject.inputs, fills.get(fill)(subject.inputs, removed, rng).astype(subject.inputs.dtype)
@@ -85,7 +104,11 @@ def filled(subject, removed, fill, rng):
 
 
 def grid(shape, side=8):
-    """The cell of every position, of a grid of at most `side` cells along each axis: int of the shape, counted from 0."""
+    """The cell of every position, in a grid of at most `side` cells along each axis.
+
+    Returns:
+        int of the shape, counted from 0.
+    """
     cells = np.zeros(shape, int)
     for axis, size in enumerate(shape):
         most = min(side, size)
@@ -99,40 +122,57 @@ def cell_masks(cells):
     return [cells == cell for cell in range(cells.max() + 1)]
 
 
-def untouched(subject):
-    """The objective's score of each sample as it is: float64 [samples]."""
+def original_scores(subject):
+    """The objective's score of each unchanged sample: float64 [samples]."""
     return routines.scores(subject.network, subject.inputs, subject.objective).astype("float64")
 
 
-def places(subject):
-    """(samples, ...): the positions of all samples, without channels."""
+def positions_shape(subject):
+    """The shape of the positions of all samples, without channels: (samples, ...)."""
     return (len(subject.names), *extent(subject.inputs))
 
 
 def extent(inputs):
-    """Shape of the positions of one sample, without channels: tuple."""
+    """The shape of the positions of one sample, without channels: tuple."""
     return inputs.shape[1:-1] if inputs.ndim > 2 else inputs.shape[1:]
 
 
 def orders(relevance, rng):
-    """Places of each sample from most to least relevant, ties in random order: int [samples, places]."""
+    """Positions of each sample from most to least relevant, ties in random order.
+
+    Args:
+        relevance: float [samples, ...].
+        rng: `np.random.Generator`.
+
+    Returns:
+        int [samples, positions].
+    """
     flat = relevance.reshape(len(relevance), -1)
     return np.lexsort((rng.random(flat.shape), -flat), axis=1)
 
 
-def first(order, share, shape):
-    """Mask of the first `share` of each order: bool [samples, ...]."""
+def top_mask(order, share, shape):
+    """Mask of the first share of each order.
+
+    Args:
+        order: int [samples, positions], as of `orders`.
+        share: float, 0..1.
+        shape: the shape of the mask, (samples, ...).
+
+    Returns:
+        bool of that shape.
+    """
     count = int(round(share * order.shape[1]))
-    found = np.zeros(order.shape, bool)
-    np.put_along_axis(found, order[:, :count], True, axis=1)
-    return found.reshape(shape)
+    mask = np.zeros(order.shape, bool)
+    np.put_along_axis(mask, order[:, :count], True, axis=1)
+    return mask.reshape(shape)
 
 
 def _positions(inputs):
     return tuple(range(1, max(2, inputs.ndim - 1)))
 
 
-def _put(inputs, removed, other):
+def _replace(inputs, removed, other):
     return np.where(removed[..., None] if inputs.ndim > 2 else removed, other, inputs)
 
 
@@ -140,8 +180,8 @@ _NEIGHBOURS = [(-1, 0, 1 / 6), (1, 0, 1 / 6), (0, -1, 1 / 6), (0, 1, 1 / 6)]
 _NEIGHBOURS += [(-1, -1, 1 / 12), (-1, 1, 1 / 12), (1, -1, 1 / 12), (1, 1, 1 / 12)]
 
 
-def _imputed(image, hole):
-    """The holes of an image [rows, columns, channels] by the linear system that each is the weighted mean of its neighbours."""
+def _impute(image, hole):
+    """The holes of an image [rows, columns, channels], each the weighted mean of its neighbours, by a linear system."""
     if not hole.any():
         return image
     numbers = np.full(hole.shape, -1)
@@ -163,7 +203,7 @@ def _imputed(image, hole):
     matrix = sparse.coo_matrix(
         (-np.concatenate(weights), (np.concatenate(places), np.concatenate(others))), (len(rows),) * 2
     )
-    # A hair on the diagonal, so that an image without any known pixel has a solution.
+    # A small diagonal, so that an image without any known pixel has a solution.
     solved = spsolve((matrix + sparse.diags(total + 1e-6)).tocsc(), known)
     filled = image.astype("float64").copy()
     filled[hole] = solved.reshape(len(rows), -1)

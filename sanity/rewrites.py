@@ -1,7 +1,7 @@
-"""Rewrites: other ways to write down the same function, each verified on the inputs at hand before it is used.
+"""Rewrites: other implementations of the same function, each verified on the inputs at hand before it is used.
 
-Two are new weights in the same network (`relu_rescale`, `batchnorm_folding`), two are new networks (`dense_as_convolution`,
-`input_shift`). Each is (subject) -> `Rewrite`, or None where the network gives no occasion.
+Two are new weights in the same network (`relu_rescale`, `batchnorm_folding`), two are new networks
+(`dense_as_convolution`, `input_shift`). Each is (subject) -> `Rewrite`, or None where it does not apply to the network.
 """
 
 from dataclasses import dataclass, field
@@ -14,15 +14,21 @@ from lab.network import Network
 from lab.registry import Registry
 
 rewrites = Registry("rewrite")
-# Float32 rounding through some dozens of layers; anything beyond is another function.
+# Float32 rounding through dozens of layers. Anything beyond is another function.
 SAME = 1e-4
 SHIFT = 0.5
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """network, under `state` (weights that differ), at `inputs` computes what the subject's network computes at its own. shift: what
-    was added to the inputs. inside: what the layers' paths begin with now.
+    """Another way to write a subject's network: `network` under `state` at `inputs` computes the same.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        state: dict of variable name to array, the weights that differ.
+        shift: float, what was added to the inputs.
+        inside: str, the new prefix of the layers' paths.
     """
 
     network: object
@@ -32,8 +38,8 @@ class Rewrite:
     inside: str = ""
 
 
-def holds(subject, rewrite):
-    """Largest difference of the outputs, relative to their size: float."""
+def output_difference(subject, rewrite):
+    """Relative L2 difference of a rewrite's outputs from the subject's: float."""
     before = _outputs(subject.network, subject.inputs)
     with rewrite.network.weights(rewrite.state):
         after = _outputs(rewrite.network, rewrite.inputs)
@@ -44,9 +50,9 @@ def holds(subject, rewrite):
 def relu_rescale(subject):
     """Channels times a before a ReLU, the next weights divided by it, for powers of two a (Dinh et al. 2017, https://arxiv.org/abs/1703.04933)."""
     network, rng, state = subject.network, np.random.default_rng(0), {}
-    for first, second in _neighbours(network):
-        pair = _rescaled(network, {**network.state(), **state}, first, second, rng)
-        if pair and holds(subject, Rewrite(network, subject.inputs, {**state, **pair})) < SAME:
+    for first, second in _consecutive_kernels(network):
+        pair = _rescale(network, {**network.state(), **state}, first, second, rng)
+        if pair and output_difference(subject, Rewrite(network, subject.inputs, {**state, **pair})) < SAME:
             state |= pair
     return Rewrite(network, subject.inputs, state) if state else None
 
@@ -55,9 +61,9 @@ def relu_rescale(subject):
 def batchnorm_folding(subject):
     """BatchNormalization's scale moved into the weights before it, its statistics set to 0 and 1 (Jacob et al. 2018, https://arxiv.org/abs/1712.05877)."""
     network, state = subject.network, {}
-    for kernel, norm in _normed(network):
-        folded = _folded(network, kernel, norm)
-        if folded and holds(subject, Rewrite(network, subject.inputs, {**state, **folded})) < SAME:
+    for kernel, norm in _kernel_norm_pairs(network):
+        folded = _fold(network, kernel, norm)
+        if folded and output_difference(subject, Rewrite(network, subject.inputs, {**state, **folded})) < SAME:
             state |= folded
     return Rewrite(network, subject.inputs, state) if state else None
 
@@ -75,12 +81,12 @@ def dense_as_convolution(subject):
     replicate = keras.models.clone_model(
         model, clone_function=lambda layer: _as_convolution(layer) if layer.name in names else _copy(layer)
     )
-    for layer in (each for each in model.layers if each.weights):
+    for layer in (layer for layer in model.layers if layer.weights):
         weights = layer.get_weights()
         if layer.name in names:
             weights = [weights[0][None], *weights[1:]]
         replicate.get_layer(layer.name).set_weights(weights)
-    return _verified(subject, Rewrite(_network(subject, replicate), subject.inputs))
+    return _if_equal(subject, Rewrite(_network(subject, replicate), subject.inputs))
 
 
 @rewrites.register
@@ -91,12 +97,12 @@ def input_shift(subject):
         return None
     outer = keras.Input(inputs.shape[1:])
     shifted = keras.Model(outer, model(keras.layers.Rescaling(1.0, offset=-SHIFT, name="shift")(outer)), name="shifted")
-    found = Rewrite(_network(subject, shifted), inputs + np.float32(SHIFT), shift=SHIFT, inside=f"{model.name}/")
-    return _verified(subject, found)
+    rewrite = Rewrite(_network(subject, shifted), inputs + np.float32(SHIFT), shift=SHIFT, inside=f"{model.name}/")
+    return _if_equal(subject, rewrite)
 
 
-def _verified(subject, rewrite):
-    return rewrite if holds(subject, rewrite) < SAME else None
+def _if_equal(subject, rewrite):
+    return rewrite if output_difference(subject, rewrite) < SAME else None
 
 
 def _outputs(network, inputs):
@@ -104,8 +110,10 @@ def _outputs(network, inputs):
 
 
 def _network(subject, model):
-    own = subject.network
-    return Network(model, name=own.name, preprocessing=own.preprocessing, classes=own.classes, memory=own.memory)
+    network = subject.network
+    return Network(
+        model, name=network.name, preprocessing=network.preprocessing, classes=network.classes, memory=network.memory
+    )
 
 
 def _copy(layer):
@@ -121,39 +129,44 @@ def _as_convolution(layer):
     return keras.Sequential(parts, name=layer.name)
 
 
-def _kernels(network):
+def _kernel_layers(network):
     """Layers with a kernel and those that normalize, in the order of their calls: list of (path, layer)."""
     kinds = (keras.layers.Dense, keras.layers.BatchNormalization, *_CONVOLUTIONS)
     return [
-        (each.path, network.tree[each.path]) for each in network.layers() if isinstance(network.tree[each.path], kinds)
+        (layer.path, network.tree[layer.path])
+        for layer in network.layers()
+        if isinstance(network.tree[layer.path], kinds)
     ]
 
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def _neighbours(network):
-    """Pairs (layer whose outputs are scaled, next layer with a kernel): a normalization stands for the kernel before it."""
-    found, last = [], None
-    for path, layer in _kernels(network):
+def _consecutive_kernels(network):
+    """Pairs (layer whose outputs are scaled, next layer with a kernel).
+
+    A normalization replaces the kernel before it.
+    """
+    pairs, last = [], None
+    for path, layer in _kernel_layers(network):
         norm = isinstance(layer, keras.layers.BatchNormalization)
         if last is not None and not norm:
-            found.append((last, path))
+            pairs.append((last, path))
         last = path
-    return found
+    return pairs
 
 
-def _normed(network):
-    listed = _kernels(network)
+def _kernel_norm_pairs(network):
+    layers = _kernel_layers(network)
     norms = keras.layers.BatchNormalization
     return [
         (a, b)
-        for (a, first), (b, second) in zip(listed, listed[1:])
+        for (a, first), (b, second) in zip(layers, layers[1:])
         if isinstance(second, norms) and not isinstance(first, norms)
     ]
 
 
-def _rescaled(network, weights, first, second, rng):
+def _rescale(network, weights, first, second, rng):
     """New weights of two layers, or None where their shapes do not meet."""
     names = [
         name for name in (f"{first}/gamma", f"{first}/beta", f"{first}/kernel", f"{first}/bias") if name in weights
@@ -166,7 +179,7 @@ def _rescaled(network, weights, first, second, rng):
     if kernel.ndim < 2 or kernel.shape[-2] % channels:
         return None
     repeated = np.tile(scale, kernel.shape[-2] // channels)
-    scaled = {name: _times(network.tree[first], weights[name], scale) for name in names}
+    scaled = {name: _scale_channels(network.tree[first], weights[name], scale) for name in names}
     return {**scaled, f"{second}/kernel": kernel / repeated[:, None]}
 
 
@@ -174,13 +187,13 @@ def _shape(network, path):
     return network.tree[path].input.shape[1:]
 
 
-def _times(layer, value, scale):
+def _scale_channels(layer, value, scale):
     """A layer's weight with every output channel scaled; a depthwise kernel keeps its channels on the axis before the last."""
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D) and value.ndim == 4
     return (value * scale.reshape(value.shape[-2:]) if depthwise else value * scale).astype(value.dtype)
 
 
-def _folded(network, kernel, norm):
+def _fold(network, kernel, norm):
     layer, weights = network.tree[norm], network.state()
     if f"{norm}/gamma" not in weights or f"{norm}/beta" not in weights:
         return None
@@ -188,6 +201,6 @@ def _folded(network, kernel, norm):
     deviation = np.sqrt(variance + layer.epsilon)
     scale = weights[f"{norm}/gamma"] / deviation
     names = [name for name in (f"{kernel}/kernel", f"{kernel}/bias") if name in weights]
-    moved = {name: _times(network.tree[kernel], weights[name], scale) for name in names}
-    still = {f"{norm}/gamma": deviation, f"{norm}/moving_mean": np.zeros_like(mean)}
-    return {**moved, **still, f"{norm}/beta": weights[f"{norm}/beta"] - mean * scale}
+    scaled = {name: _scale_channels(network.tree[kernel], weights[name], scale) for name in names}
+    reset = {f"{norm}/gamma": deviation, f"{norm}/moving_mean": np.zeros_like(mean)}
+    return {**scaled, **reset, f"{norm}/beta": weights[f"{norm}/beta"] - mean * scale}

@@ -1,7 +1,7 @@
 """Ruling: what a rule says of one method's evidence, the margins that it decides by, and the words of its sentences.
 
-A rule is a function (family of Evidence, margins, seed) -> one Ruling each, in order, registered under its check's name with the
-tag `about`. Gates have been seen to before.
+A rule is a function (family of Evidence, margins, seed) -> list of Ruling, one each, in order. It is registered under
+the name of its check with the tag `about`. It gets no evidence with a failed gate.
 """
 
 from dataclasses import dataclass, field
@@ -19,13 +19,24 @@ OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
 class Margins:
     """Every threshold of every rule, calibrated in `sanity/CALIBRATION.md`.
 
-    floor: a ceiling whose lower bound is not above it is no signal. high, low: shares of the ceiling at or above which maps did
-    not, at or below which they did respond. alpha: of adjusted p. label: share of the ceiling below which permuted labels
-    show; equal: half width of the equivalence interval there. blind, other: shares of the ceiling for maps of another class.
-    gap: of completeness, in mean differences. stable, unstable: similarity under small noise. same: relative L2 of maps that
-    ought to be equal. rough: how many times the measurement's own error a derivative may be off. reliable: Krippendorff's alpha. images: fewer allow no PASS, since an interval over them knows too little
-    of others. small: share of the oracle's crossing below which a crossing is none. known: an oracle's crossing below it says
-    too little.
+    Args:
+        floor: a ceiling whose lower bound is not above it is no signal.
+        high: share of the ceiling at or above which maps did not respond.
+        low: share of the ceiling at or below which maps did respond.
+        alpha: level of adjusted p.
+        label: share of the ceiling below which permuted labels show.
+        equal: half width of the equivalence interval for labels.
+        blind: share of the ceiling at or above which maps of another class are the same.
+        other: share of the ceiling at or below which maps of another class differ.
+        gap: allowed gap of completeness, in mean differences of the score.
+        stable: similarity under small noise at or above which maps are stable.
+        unstable: similarity under small noise below which maps are unstable.
+        rough: how many times the measurement's own error a derivative may be off.
+        same: relative L2 distance of maps that ought to be equal.
+        reliable: Krippendorff's alpha below which a metric is not read.
+        images: fewer images allow no PASS, since an interval over them knows too little of others.
+        small: share of the oracle's crossing below which a crossing counts as none.
+        known: crossing of an oracle below which it says too little.
     """
 
     floor: float = 0.1
@@ -49,8 +60,17 @@ class Margins:
 
 @dataclass(frozen=True)
 class Ruling:
-    """outcome, one of OUTCOMES; finding, in capitals; effect, ceiling, null: `Interval`s, undefined where there is none; p, adjusted,
-    or None; why: the clause that decided; numbers: the effect in words; also: other intervals by name.
+    """What a rule decided about one method.
+
+    Args:
+        outcome: str, one of OUTCOMES.
+        finding: str, in capitals.
+        effect: `Interval`, undefined where there is none; so are ceiling and null.
+        ceiling: `Interval`.
+        null: `Interval`.
+        p: float, adjusted for the family; None where nothing was tested.
+        why: str, the clause that decided.
+        also: tuple of (name, text), other numbers.
     """
 
     outcome: str
@@ -65,13 +85,24 @@ class Ruling:
 
 @dataclass(frozen=True)
 class About:
-    """question: the column of the report card. effect, ceiling, null: what the three numbers are called, and number: what they are
-    numbers of. said: finding to words. sampled: whether the verdict is about more images than those it saw, so that a handful allows no PASS.
+    """The words of a rule.
+
+    Args:
+        question: str, the column of the report card.
+        effect: str, the name of the effect in a sentence.
+        findings: dict of finding to words.
+        number: str, what effect, ceiling and null are numbers of.
+        similarity: str, the measure in words.
+        ceiling: str, the name of the ceiling; "" for none.
+        null: str, the name of the null; "" for none.
+        sampled: bool, whether the verdict is about more images than those measured, so that a handful allows no PASS.
+        cannot: str, what may not be concluded.
+        counted: dict of size to its words.
     """
 
     question: str
     effect: str
-    said: dict
+    findings: dict
     number: str = ""
     similarity: str = MAPS
     ceiling: str = ""
@@ -83,23 +114,27 @@ class About:
     )
 
     def sentence(self, evidence, ruling):
-        """The verdict in plain sentences: what was found, the numbers, and how much was looked at."""
-        words = self.said.get(ruling.finding, "").format(why=ruling.why) or ruling.why
-        found = f"{ruling.finding} on {evidence.subject}: {words}."
+        """The verdict in plain sentences: the finding, the numbers and the sizes.
+
+        Returns:
+            str.
+        """
+        words = self.findings.get(ruling.finding, "").format(why=ruling.why) or ruling.why
+        finding = f"{ruling.finding} on {evidence.subject}: {words}."
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
-            return found
-        return " ".join(filter(None, [found, self._numbers(ruling), self._sizes(evidence.sizes)]))
+            return finding
+        return " ".join(filter(None, [finding, self._numbers(ruling), self._sizes(evidence.sizes)]))
 
     def _numbers(self, ruling):
-        named = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
-        if ruling.finding == "ORACLE DOES NOT PASS":  # What was not read is not shown as a number beside what was.
-            named = [(name, interval) for name, interval in named if interval.mean == interval.mean]
-        numbers = [f"{name} {interval}" for name, interval in named if name]
+        intervals = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
+        if ruling.finding == "ORACLE DOES NOT PASS":  # Numbers that were not judged are left out.
+            intervals = [(name, interval) for name, interval in intervals if interval.mean == interval.mean]
+        numbers = [f"{name} {interval}" for name, interval in intervals if name]
         numbers += [] if ruling.p is None else [f"p = {ruling.p:.2g}"]
         start = f"{self.number}: " if self.number and numbers else ""
         words = start + "; ".join(numbers)
         return f"{words[:1].upper()}{words[1:]}." if numbers else ""
 
     def _sizes(self, sizes):
-        counted = ", ".join(f"{sizes[key]} {name}" for key, name in self.counted.items() if key in sizes)
-        return f"Looked at: {counted}." if counted else ""
+        counts = ", ".join(f"{sizes[key]} {name}" for key, name in self.counted.items() if key in sizes)
+        return f"Looked at: {counts}." if counts else ""

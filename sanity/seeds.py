@@ -1,4 +1,4 @@
-"""Seeds: one for every purpose, derived by name, so that no two purposes ever share a draw."""
+"""Seeds: one for every purpose, derived by name, so that no two purposes share a draw."""
 
 import zlib
 
@@ -6,8 +6,14 @@ import numpy as np
 
 
 def derive_seed(seed, kind, index=0):
-    """A seed of its own for a purpose: int, not negative.
+    """A seed for one purpose, derived from that of the whole check.
 
-    seed: of the whole check, an int of 0 or more. kind: the purpose in words, str. index: which of several of its kind, 0 or more.
+    Args:
+        seed: int, 0 or more, of the whole check.
+        kind: str, the purpose in words.
+        index: int, 0 or more, which of several of its kind.
+
+    Returns:
+        int, not negative.
     """
     return int(np.random.SeedSequence([seed, zlib.crc32(kind.encode()), index]).generate_state(1)[0] >> 1)

@@ -1,6 +1,6 @@
-"""Similarity: how alike two maps of one image are, (PooledMap, PooledMap) -> float; nan where the question has no answer.
+"""Similarity: how alike two maps of one image are, (PooledMap, PooledMap) -> float; nan where that is undefined.
 
-Every measure is to be read against its own null: what ties alone would give, and what two random networks give.
+Read every measure against its own null: what ties alone reach, and what two random networks reach.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,14 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class PooledMap:
-    """One map as measures take it: signed and unsigned [rows, columns], with the normalized mid-ranks of both, None where constant.
+    """One map with its channels pooled, as measures take it.
 
-    input: the magnitude of the input that was explained, where it has the map's resolution.
+    Its mid-ranks are computed once; they are None where it is constant.
+
+    Args:
+        signed: float [rows, columns].
+        unsigned: float [rows, columns].
+        input: float [rows, columns], magnitude of the input, where it has the map's resolution; else None.
     """
 
     signed: np.ndarray
@@ -42,7 +47,7 @@ class PooledMap:
         return _ranks(self.unsigned.ravel())
 
     @cached_property
-    def full(self):
+    def has_no_zeros(self):
         """Whether no value is zero, so that the joint support is the other map's."""
         return bool((self.unsigned != 0).all())
 
@@ -50,7 +55,7 @@ class PooledMap:
 @measures.register
 def joint_abs_spearman(a, b):
     """Rank correlation of absolute values where both maps are non-zero: no reward for agreeing on zeros. The measure that decides."""
-    if a.full and b.full:
+    if a.has_no_zeros and b.has_no_zeros:
         return abs_spearman(a, b)
     both = (a.unsigned != 0) & (b.unsigned != 0)
     return _correlation(_ranks(a.unsigned[both]), _ranks(b.unsigned[both]))
@@ -64,15 +69,19 @@ def signed_spearman(a, b):
 
 @measures.register
 def abs_spearman(a, b):
-    """Rank correlation of absolute values, mid-ranks for ties, as most papers have it: see `tie_null` before believing it."""
+    """Rank correlation of absolute values, mid-ranks for ties, as in most papers; read it beside `tie_null`."""
     return _correlation(a.unsigned_ranks, b.unsigned_ranks)
 
 
 @measures.register
 def partial_abs_spearman(a, b):
-    """Rank correlation of absolute values with the input's own magnitude taken out: what is left of the agreement of maps that multiply by the input."""
+    """Rank correlation of absolute values, the input's magnitude partialled out: for maps that multiply by the input.
+
+    Returns:
+        float.
+    """
     ranks = (a.unsigned_ranks, b.unsigned_ranks, a.input_ranks)
-    if any(each is None for each in ranks):
+    if any(values is None for values in ranks):
         return float("nan")
     both, first, second = (_correlation(ranks[one], ranks[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
     rest = (1 - first**2) * (1 - second**2)
@@ -81,10 +90,14 @@ def partial_abs_spearman(a, b):
 
 @measures.register
 def ssim(a, b):
-    """Structural similarity of absolute values (Wang, Bovik, Sheikh, Simoncelli 2004, https://doi.org/10.1109/TIP.2003.819861), each clipped at its 99th
-    percentile and scaled to 0..1; Gaussian window of 1.5 pixels. nan for maps smaller than the window.
+    """Structural similarity of absolute values (Wang, Bovik, Sheikh, Simoncelli 2004, https://doi.org/10.1109/TIP.2003.819861).
+
+    Maps are clipped at their 99th percentile and scaled to 0..1. The window is Gaussian, 1.5 pixels.
+
+    Returns:
+        float, nan for maps smaller than the window.
     """
-    first, second = _scaled(a.unsigned), _scaled(b.unsigned)
+    first, second = _scale(a.unsigned), _scale(b.unsigned)
     if min(a.unsigned.shape) < 11 or first is None or second is None:
         return float("nan")
     return float(
@@ -100,7 +113,13 @@ def tie_fraction(a):
 
 
 def tie_null(a, b):
-    """The abs_spearman that independent maps reach by agreeing on their zeros: 3q / (3q + p^2), p the share that is not zero, q = 1 - p."""
+    """The abs_spearman that independent maps reach by agreeing on their zeros alone.
+
+    It is 3q / (3q + p^2) with p the share that is not zero and q = 1 - p.
+
+    Returns:
+        float, nan where all values are zero.
+    """
     share = float(np.mean((a != 0) | (b != 0)))
     return 3 * (1 - share) / (3 * (1 - share) + share**2) if share else float("nan")
 
@@ -118,7 +137,7 @@ def _correlation(a, b):
     return float("nan") if a is None or b is None else float(np.clip(a @ b, -1, 1))
 
 
-def _scaled(a):
+def _scale(a):
     """Clipped at the 99th percentile, 0..1; None for a map that is constant, or all zero but for its last hundredth."""
     top = np.percentile(a, 99)
     return np.clip(a.astype("float64") / top, 0, 1) if top > 0 and a.min() < a.max() else None

@@ -1,4 +1,4 @@
-"""Statistics: intervals that resample what was sampled, photographs and networks, and nothing else; exact permutations."""
+"""Statistics: intervals that resample what was sampled (photographs, networks) and nothing else, and exact permutation tests."""
 
 import itertools
 from dataclasses import dataclass
@@ -13,7 +13,13 @@ FEWEST = 6
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its percentile bootstrap interval: mean, low, high (float; nan where undefined)."""
+    """A mean with its interval; nan where undefined.
+
+    Args:
+        mean: float.
+        low: float, lower bound.
+        high: float, upper bound.
+    """
 
     mean: float
     low: float
@@ -25,26 +31,41 @@ class Interval:
         return f"{self.mean:.2f}" if np.isnan(self.low) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def unmeasured(mean=float("nan")):
+def without_interval(mean=float("nan")):
     """A mean that allows no interval: `Interval` with undefined bounds."""
     return Interval(float(mean), float("nan"), float("nan"))
 
 
-def two_way(values, *, seed, draws=DRAWS, level=0.95):
-    """Interval of the mean of values [networks, ..., images] when every axis is resampled with replacement; nan is left out."""
+def bootstrap_interval(values, *, seed, draws=DRAWS, level=0.95):
+    """Bootstrap interval of a mean when every axis is resampled with replacement.
+
+    Args:
+        values: float [networks, ..., images]; nan is left out.
+        seed: int.
+        draws: int, resamples.
+        level: float, coverage.
+
+    Returns:
+        `Interval`.
+    """
     values = np.asarray(values, "float64")
-    return _interval(*_means(values, _counts(values.shape, seed, draws)), level)
+    return _interval(*_mean_and_resamples(values, _draw_counts(values.shape, seed, draws)), level)
 
 
-def over_units(values, *, level=0.95):
-    """Interval of the mean of values [units], by Student's t: a bootstrap over a handful is too narrow.
+def t_interval(values, *, level=0.95):
+    """Interval of a mean by Student's t: a bootstrap over a handful is too narrow.
 
-    Its bounds are undefined for fewer than `FEWEST` finite values, which allow no interval.
+    Args:
+        values: float [units]; nan is left out.
+        level: float, coverage.
+
+    Returns:
+        `Interval`, its bounds undefined for fewer than `FEWEST` finite values.
     """
     values = np.asarray(values, "float64")
     values = values[np.isfinite(values)]
     if len(values) < FEWEST:
-        return unmeasured(values.mean() if len(values) else float("nan"))
+        return without_interval(values.mean() if len(values) else float("nan"))
     mean, half = values.mean(), stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return Interval(float(mean), float(mean - half), float(mean + half))
 
@@ -67,38 +88,79 @@ def jackknife(values, replicates, freedom, *, level=0.95):
     return np.stack([values, values - half, values + half])
 
 
-def pairs(values, *, seed, draws=DRAWS, level=0.95):
-    """Interval of the mean over pairs of networks: values [networks, networks, images], symmetric, the diagonal unused.
+def pair_interval(values, *, seed, draws=DRAWS, level=0.95):
+    """Bootstrap interval of the mean over pairs of networks.
 
     A resample that draws a network twice leaves out the pair of the network with itself.
+
+    Args:
+        values: float [networks, networks, images], symmetric, the diagonal unused.
+        seed: int.
+        draws: int, resamples.
+        level: float, coverage.
+
+    Returns:
+        `Interval`.
     """
-    own, images = _counts(np.shape(values)[1:], seed, draws)
-    return _interval(*_means(_apart(values), [own, own, images]), level)
+    networks, images = _draw_counts(np.shape(values)[1:], seed, draws)
+    return _interval(*_mean_and_resamples(_without_diagonal(values), [networks, networks, images]), level)
 
 
-def between_groups(first, second, *, seed, draws=DRAWS, level=0.95):
-    """Interval of the mean over pairs of one group minus that over pairs of another: both [networks, networks, images], images shared."""
-    own, other, images = _counts((len(first), len(second), np.shape(first)[-1]), seed, draws)
-    return _difference(_means(_apart(first), [own, own, images]), _means(_apart(second), [other, other, images]), level)
+def group_difference_interval(first, second, *, seed, draws=DRAWS, level=0.95):
+    """Bootstrap interval of the mean over pairs of one group minus that over pairs of another.
+
+    Args:
+        first: float [networks, networks, images].
+        second: float [networks, networks, images], at the same images.
+        seed: int.
+        draws: int, resamples.
+        level: float, coverage.
+
+    Returns:
+        `Interval`.
+    """
+    counts, other_counts, images = _draw_counts((len(first), len(second), np.shape(first)[-1]), seed, draws)
+    return _difference(
+        _mean_and_resamples(_without_diagonal(first), [counts, counts, images]),
+        _mean_and_resamples(_without_diagonal(second), [other_counts, other_counts, images]),
+        level,
+    )
 
 
-def within_less_across(within, across, *, seed, draws=DRAWS, level=0.95):
-    """Interval of the mean over pairs `within` [networks, networks, images] minus `across` [networks, others, images], its networks the same."""
-    own, other, images = _counts(np.shape(across), seed, draws)
-    across = _means(np.asarray(across, "float64"), [own, other, images])
-    return _difference(_means(_apart(within), [own, own, images]), across, level)
+def within_across_interval(within, across, *, seed, draws=DRAWS, level=0.95):
+    """Bootstrap interval of the mean over pairs within a group minus that over pairs across groups.
+
+    Args:
+        within: float [networks, networks, images].
+        across: float [networks, others, images], of the same networks and images.
+        seed: int.
+        draws: int, resamples.
+        level: float, coverage.
+
+    Returns:
+        `Interval`.
+    """
+    counts, other_counts, images = _draw_counts(np.shape(across), seed, draws)
+    across = _mean_and_resamples(np.asarray(across, "float64"), [counts, other_counts, images])
+    return _difference(_mean_and_resamples(_without_diagonal(within), [counts, counts, images]), across, level)
 
 
 def separations(similarity, size):
-    """How much more alike networks are inside two groups than across, for every way to form the groups: float64 [splits].
+    """How much more alike networks are inside two groups than across, for every way to form the groups.
 
-    similarity: [networks, networks], mean over images, the diagonal unused; size: networks of the first group, which are the
-    first ones, so that splits[0] is what was observed. (within first + within second) / 2 - across.
+    The statistic is (within first + within second) / 2 - across.
+
+    Args:
+        similarity: float [networks, networks], mean over images, the diagonal unused.
+        size: int, networks of the first group, which come first.
+
+    Returns:
+        float64 [splits], the observed split first.
     """
     similarity = np.where(np.eye(len(similarity), dtype=bool), 0.0, np.asarray(similarity, "float64"))
     others = len(similarity) - size
     first = np.array(
-        [np.isin(np.arange(len(similarity)), each) for each in itertools.combinations(range(len(similarity)), size)]
+        [np.isin(np.arange(len(similarity)), rows) for rows in itertools.combinations(range(len(similarity)), size)]
     )
     ones, rest = first.astype("float64"), (~first).astype("float64")
     within = np.einsum("si,ij,sj->s", ones, similarity, ones) / (size * (size - 1))
@@ -107,27 +169,40 @@ def separations(similarity, size):
 
 
 def max_t(similarities, size):
-    """Exact p of each member of a family, adjusted by the largest statistic over the family: float64 [members].
+    """Exact p of each member of a family, adjusted by max-T over the family (Westfall, Young 1993).
 
-    similarities: [members, networks, networks]. The networks' labels are permuted once for all members (Westfall, Young
-    1993, max-T); each member's statistic is `separations` in units of its own deviation over all splits, so that none rules by
-    its scale. A member that no split moves gets 1.
+    The networks' labels are permuted alike for all members. The statistic of a member is `separations` in units of its
+    own deviation over all splits, so that none dominates by its scale.
+
+    Args:
+        similarities: list of float [networks, networks], one a member.
+        size: int, networks of the first group.
+
+    Returns:
+        float64 [members], 1 for a member that is the same for every split.
     """
-    found = np.stack([separations(each, size) for each in similarities])
-    spread = found.std(axis=1, keepdims=True)
-    moved = spread > 1e-9
-    scaled = np.where(moved, (found - found.mean(axis=1, keepdims=True)) / np.where(moved, spread, 1), 0)
+    statistics = np.stack([separations(similarity, size) for similarity in similarities])
+    spread = statistics.std(axis=1, keepdims=True)
+    varies = spread > 1e-9
+    scaled = np.where(varies, (statistics - statistics.mean(axis=1, keepdims=True)) / np.where(varies, spread, 1), 0)
     largest = scaled.max(axis=0)
     beyond = largest[None] >= scaled[:, :1] - 1e-9
-    return np.where(moved[:, 0], beyond.mean(axis=1), 1.0)
+    return np.where(varies[:, 0], beyond.mean(axis=1), 1.0)
 
 
 def sign_flips(differences, *, seed, draws=DRAWS * 5):
-    """p of each member of a family that its mean is not above zero, adjusted by the largest statistic over the family: float64 [members].
+    """p of each member of a family that its mean is not above zero, adjusted by the largest statistic over the family.
 
-    differences: [members, units]; nan counts as nothing. The signs of a unit are flipped for all members at once, exactly for up to
-    12 units, else by `draws` random flips (the observed ones among them). Each member is in units of its own root sum of squares,
-    which no flip changes. A member that is zero everywhere gets 1.
+    The signs of a unit are flipped for all members at once: exactly for up to 12 units, else at random. Each member is
+    in units of its own root sum of squares, which no flip changes.
+
+    Args:
+        differences: float [members, units]; nan counts as zero.
+        seed: int.
+        draws: int, random flips, the observed signs among them.
+
+    Returns:
+        float64 [members], 1 for a member that is zero everywhere.
     """
     values = np.nan_to_num(np.asarray(differences, "float64"))
     size = np.sqrt((values**2).sum(axis=1, keepdims=True))
@@ -144,9 +219,16 @@ def sign_flips(differences, *, seed, draws=DRAWS * 5):
 
 
 def rotations(agreements, *, seed, draws=DRAWS * 5):
-    """p of each member of a family that its first way is no better than any other, adjusted as in `sign_flips`: float64 [members].
+    """p of each member of a family that its first way is no better than any other, adjusted as in `sign_flips`.
 
-    agreements: [members, ways, units], the way as it is first; each unit is turned at random, for all members alike.
+    Args:
+        agreements: float [members, ways, units], the observed way first. Each unit is turned at random, alike for all
+            members.
+        seed: int.
+        draws: int, random turns, the observed one among them.
+
+    Returns:
+        float64 [members].
     """
     values = np.nan_to_num(np.asarray(agreements, "float64"))
     values = values - values.mean(axis=1, keepdims=True)
@@ -161,7 +243,7 @@ def rotations(agreements, *, seed, draws=DRAWS * 5):
 
 
 def finite_mean(values, axis):
-    """Mean of the finite values along an axis, nan where there are none: float64."""
+    """Mean of the finite values along an axis: float64, nan where there are none."""
     values = np.asarray(values, "float64")
     finite = np.isfinite(values)
     counts = finite.sum(axis=axis)
@@ -169,30 +251,44 @@ def finite_mean(values, axis):
 
 
 def role_permutations(values, size):
-    """Exact p of each member of a family that the first networks' mean is not above the others', adjusted by the largest statistic over the family: float64 [members].
+    """Exact p of each member of a family that the first networks' mean is not above that of the others.
 
-    values: [members, networks], the first `size` of one role. The roles are dealt to the networks in every way, the same for all
-    members; each member is in units of its own deviation over these ways. A member that is the same for all networks gets 1.
+    It is adjusted by the largest statistic over the family. The roles are permuted in every way, alike for all members.
+    Each member is in units of its own deviation over these permutations.
+
+    Args:
+        values: float [members, networks].
+        size: int, networks of the first role, which come first.
+
+    Returns:
+        float64 [members], 1 for a member that is the same for all networks.
     """
     values = np.asarray(values, "float64")
     rows = itertools.combinations(range(values.shape[1]), size)
     first = np.array([np.isin(np.arange(values.shape[1]), row) for row in rows])
     differences = values @ (first / size - ~first / (values.shape[1] - size)).T
     spread = differences.std(axis=1, keepdims=True)
-    moved = spread > 1e-12
-    scaled = np.where(moved, differences / np.where(moved, spread, 1), 0)
+    varies = spread > 1e-12
+    scaled = np.where(varies, differences / np.where(varies, spread, 1), 0)
     beyond = scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9
-    return np.where(moved[:, 0], beyond.mean(axis=1), 1.0)
+    return np.where(varies[:, 0], beyond.mean(axis=1), 1.0)
 
 
-def between_means(first, second, *, level=0.95):
-    """Interval of the mean of one group less that of another, by Welch's t: each group [units], six units or more in all.
+def welch_interval(first, second, *, level=0.95):
+    """Interval of the mean of one group less that of another, by Welch's t.
 
-    Its bounds are undefined for fewer; where no unit differs from the others of its group, they are the difference itself.
+    Args:
+        first: float [units].
+        second: float [units].
+        level: float, coverage.
+
+    Returns:
+        `Interval`. Its bounds are undefined for fewer than six units in all, or two in a group; they are the difference
+            itself where no unit differs from the others of its group.
     """
     difference, sizes = float(np.mean(first) - np.mean(second)), np.array([len(first), len(second)])
     if sizes.sum() < FEWEST or sizes.min() < 2:
-        return unmeasured(difference)
+        return without_interval(difference)
     # By hand: scipy's test warns where a group hardly differs within itself.
     errors = np.array([np.var(group, ddof=1) for group in (first, second)]) / sizes
     if not errors.any():
@@ -203,32 +299,62 @@ def between_means(first, second, *, level=0.95):
 
 
 def holm(values):
-    """p values adjusted for families that share nothing (Holm 1979, https://www.jstor.org/stable/4615733): float64 [tests]."""
+    """p values adjusted for families that share nothing (Holm 1979, https://www.jstor.org/stable/4615733).
+
+    Args:
+        values: float [tests].
+
+    Returns:
+        float64 [tests].
+    """
     values = np.asarray(values, "float64")
     order = np.argsort(values)
     adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    found = np.empty_like(adjusted)
-    found[order] = np.minimum(adjusted, 1)
-    return found
+    p_values = np.empty_like(adjusted)
+    p_values[order] = np.minimum(adjusted, 1)
+    return p_values
 
 
 def sign_test(differences):
-    """Two-sided exact p that differences [samples] are as often above as below zero; zeros are left out. 1 where none is left."""
+    """Two-sided exact p that differences are as often above as below zero.
+
+    Args:
+        differences: float [samples]; zeros are left out.
+
+    Returns:
+        float, 1 where no sample is left.
+    """
     kept = np.asarray(differences)[np.asarray(differences) != 0]
     return float(stats.binomtest(int((kept > 0).sum()), len(kept)).pvalue) if len(kept) else 1.0
 
 
-def wilson(right, count, level=0.95):
-    """Wilson interval of a share: `Interval`."""
-    found = stats.binomtest(int(right), int(count)).proportion_ci(level, method="wilson")
-    return Interval(right / count, float(found.low), float(found.high))
+def wilson_interval(right, count, level=0.95):
+    """Wilson interval of a share.
+
+    Args:
+        right: int, successes.
+        count: int, trials.
+        level: float, coverage.
+
+    Returns:
+        `Interval`.
+    """
+    interval = stats.binomtest(int(right), int(count)).proportion_ci(level, method="wilson")
+    return Interval(right / count, float(interval.low), float(interval.high))
 
 
-def krippendorff(ratings):
-    """Krippendorff's alpha for ordinal ratings [raters, items], 1 for full agreement, 0 for what chance gives: float; nan where undefined.
+def krippendorff_alpha(ratings):
+    """Krippendorff's alpha for ordinal ratings: 1 for full agreement, 0 for that of chance.
 
-    Krippendorff 2011, https://repository.upenn.edu/asc_papers/43. Each rater's values are turned to ranks first, so that
-    raters need not share a scale; alpha is then that of interval data.
+    Each rater's values are ranked first, so that raters need not share a scale. Alpha is then that of interval data.
+
+    Args:
+        ratings: float [raters, items].
+
+    Returns:
+        float, nan for fewer than two raters or items.
+
+    Krippendorff 2011, https://repository.upenn.edu/asc_papers/43.
     """
     ranks = np.array([stats.rankdata(row) for row in np.asarray(ratings, "float64")])
     raters, items = ranks.shape
@@ -244,30 +370,30 @@ def krippendorff(ratings):
     return float(1 - observed / expected) if expected else float("nan")
 
 
-def _counts(sizes, seed, draws):
+def _draw_counts(sizes, seed, draws):
     """How often each row of each axis is drawn: list of float64 [draws, size]."""
     rng = np.random.default_rng(seed)
     return [rng.multinomial(size, np.full(size, 1 / size), draws).astype("float64") for size in sizes]
 
 
-def _means(values, counts):
+def _mean_and_resamples(values, counts):
     """Mean of the finite values, and its resamples by row counts: float, float64 [draws]; nan where nothing is left."""
     finite = np.isfinite(values)
     filled = np.where(finite, values, 0.0)
     mean = filled.sum() / finite.sum() if finite.any() else np.nan
-    total, number = _contracted(filled, counts), _contracted(finite.astype("float64"), counts)
+    total, number = _weighted_sums(filled, counts), _weighted_sums(finite.astype("float64"), counts)
     return float(mean), np.where(number > 0, total / np.maximum(number, 1e-300), np.nan)
 
 
-def _contracted(values, counts):
+def _weighted_sums(values, counts):
     """Sum over all axes of values times the product of their counts: float64 [draws]."""
-    found = np.einsum("da,a...->d...", counts[0], values)
+    sums = np.einsum("da,a...->d...", counts[0], values)
     for count in counts[1:]:
-        found = np.einsum("da,da...->d...", count, found)
-    return found
+        sums = np.einsum("da,da...->d...", count, sums)
+    return sums
 
 
-def _apart(values):
+def _without_diagonal(values):
     """Pairs of networks with themselves taken out."""
     values = np.array(values, "float64")
     values[np.eye(len(values), dtype=bool)] = np.nan

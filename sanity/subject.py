@@ -14,13 +14,19 @@ from lab.registry import nearest
 from sanity.worlds.training import Trainer, no_cache
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
-# With fewer samples that all replicates get right, the competence gate fails anyway; some are kept to show.
+# With fewer samples that all replicates get right, the competence gate fails anyway; the first ones are kept to show.
 FEWEST = 8
 
 
 @dataclass(frozen=True)
 class Truth:
-    """masks: bool [samples, ...] without channels, what decides; proof: numbers of `worlds.world.counterfactual_use`; oracle: in words."""
+    """What is planted in the samples of a subject.
+
+    Args:
+        masks: bool [samples, ...] without channels, where the deciding part lies.
+        proof: dict of numbers, as `worlds.world.counterfactual_use` gives them.
+        oracle: str, what decides, in words.
+    """
 
     masks: np.ndarray
     proof: dict
@@ -29,12 +35,26 @@ class Truth:
 
 @dataclass(frozen=True)
 class Subject:
-    """network; inputs as the model takes them; objective, one target per sample, frozen; names of the samples; correct: bool of
-    a held-out set, whether the network was right, or None where there are no labels; labels: int [samples] or None; classes:
-    how many there are; chance: the share of them that is right for a sample, None: one of all. replicates: weights of networks trained alike from other seeds, the network's own first; permuted_label_networks: of those
-    trained on permuted labels, and `train_accuracy`, how well they remember them. truth: where it is planted. world: where it comes
-    from, for checks that train anew. targets: int [samples], the class each sample is asked about. output: the name of the output
-    that is asked, or None for the only one.
+    """A network with the data and the target that it is explained for.
+
+    Args:
+        network: the `Network`.
+        inputs: arrays, as the model takes them.
+        objective: `Objective`, one target per sample, fixed before anything is changed.
+        names: tuple of str, one a sample.
+        correct: bool [held-out samples], whether the network was right; None without labels.
+        labels: int [samples], or None.
+        classes: int, how many classes there are.
+        replicates: weights of networks trained alike from other seeds, the network's own first.
+        permuted_label_networks: weights of networks trained on permuted labels.
+        train_accuracy: the accuracy of each of these on its own permuted labels.
+        truth: `Truth`, where something is planted.
+        world: the `World` that the data come from, for checks that train anew.
+        seed: int, of the world's draws.
+        cache: where trained weights are kept, see `Trainer.train`.
+        targets: int [samples], the class that each sample is explained for.
+        output: str, the name of the explained output; None for the only one.
+        chance: float, the mean share of classes that are right for a sample; None: one of all.
     """
 
     network: object
@@ -57,20 +77,31 @@ class Subject:
 
 
 def subject(network, data, *, target="top", output=None, region=None, fit="squash"):
-    """A network and images -> `Subject`.
+    """The subject of a network and images.
 
-    target: "top", each image's own highest class on the network as it is, or a class name or index. output: the name of one of
-    several outputs. region: for an output with positions, whether the target's score is averaged over "all" of them or over those
-    where it is "predicted". Raises Refused for labels that are no classes, and for an output that cannot be asked so.
+    Args:
+        network: a `Network`.
+        data: images with names, and with labels or a table where there are any.
+        target: "top", each image's own highest class on the network as it is, or a class name or index.
+        output: str, the name of one of several outputs.
+        region: for an output with positions: "all", the target's mean score over all of them, or "predicted", over
+            those that predict it.
+        fit: how images are brought to the network's size.
+
+    Returns:
+        `Subject`.
+
+    Raises:
+        Refused: for labels that are no classes, and for an output or region that does not fit the network.
     """
-    inputs, name = _inputs(network, data, fit), _output(network, output)
+    inputs, name = _to_inputs(network, data, fit), _output_name(network, output)
     _refuse_region(network, name, region)
-    scores = _scores(network, inputs, name, data.labels is not None)
+    scores = _class_scores(network, inputs, name, data.labels is not None)
     _refuse_prediction(scores, name, region)
     means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
-    top = _top(network, scores, name)
+    top = _predicted_classes(network, scores, name)
     targets = top if target == "top" else np.full(len(top), network.class_index(target, name))
-    objective = (_of_class if scores.ndim == 2 else _regional)(network, targets, scores, name, region)
+    objective = (_class_objective if scores.ndim == 2 else _region_objective)(network, targets, scores, name, region)
     network.check(objective)
     _warn_collapsed(network, inputs, means)
     return Subject(
@@ -81,49 +112,49 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
         classes=means.shape[1],
         targets=targets,
         output=name,
-        **_graded(network, data.labels, scores, name, top),
+        **_label_fields(network, data.labels, scores, name, top),
     )
 
 
-def _top(network, scores, name):
-    """Each sample's own highest class, of an output with positions the one that most of them are given: int [samples]."""
+def _predicted_classes(network, scores, name):
+    """Each sample's own highest class; of an output with positions, that of most positions: int [samples]."""
     if scores.ndim == 2:
         return scores.argmax(axis=1)
     if scores.shape[-1] != network.outputs[name][-1]:
-        # Of one unit at each position, a map of its own class: the other is what is left, most of most images.
+        # One unit at each position scores one class. The other class is the rest, which is most of most images.
         return np.ones(len(scores), int)
-    return _predicted(scores)
+    return _majority_class(scores)
 
 
-def _graded(network, labels, scores, name, top):
-    """What labels say of the answers: dict of `correct`, `labels` and `chance` of a `Subject`; empty where there are none to ask."""
+def _label_fields(network, labels, scores, name, top):
+    """The fields `correct`, `labels` and `chance` of a `Subject`: dict, empty without labels or with positions."""
     if labels is None:
         return {}
-    right = correct_classes(labels, scores.shape[-1], network.names_in(name))
+    is_right = correct_classes(labels, scores.shape[-1], network.names_in(name))
     if scores.ndim > 2:
         return {}
-    one_each = (right.sum(axis=1) == 1).all()
+    one_each = (is_right.sum(axis=1) == 1).all()
     return {
-        "correct": right[np.arange(len(top)), top],
-        "labels": right.argmax(axis=1) if one_each else None,
-        "chance": float(right.mean()),
+        "correct": is_right[np.arange(len(top)), top],
+        "labels": is_right.argmax(axis=1) if one_each else None,
+        "chance": float(is_right.mean()),
     }
 
 
-def _inputs(network, data, fit):
-    """What the network takes for each image, with what lies beside it where it takes more than one input."""
+def _to_inputs(network, data, fit):
+    """The images as the network takes them, with their table where it takes more than one input."""
     pictures = network.preprocess(data.images, fit=fit)
     if data.table is not None:
         return network.with_table(pictures, data.table)
     if len(network.places()) > 1:
         raise Refused(
-            f"A network of several inputs is given all of them: what it takes beside images with table=. Received: {network.name}, which takes {', '.join(name for name, _ in network.places())}, and images alone."
+            f"A network of several inputs needs all of them: pass those besides the images with table=. Received: {network.name}, which takes {', '.join(name for name, _ in network.places())}, and images alone."
         )
     return pictures
 
 
-def _output(network, output):
-    """The output that is asked, by name: the only one, where none is named."""
+def _output_name(network, output):
+    """The name of the explained output: the only one where none is named."""
     if output is None and len(network.outputs) == 1:
         return next(iter(network.outputs))
     if output is None:
@@ -135,29 +166,29 @@ def _output(network, output):
     return output
 
 
-def _scores(network, inputs, name, labelled):
-    """What an output says of every class: float32 [samples, ..., classes]; (0, unit) of one unit that tells two classes apart.
+def _class_scores(network, inputs, name, labelled):
+    """The score of every class of an output: float32 [samples, ..., classes]; (0, unit) for one unit of two classes.
 
-    One unit does where it is a sigmoid, has two class names or is given labels, and where a closed model's answers read as
-    probabilities; any other is a number, such as a regression's, and no class.
+    One unit separates two classes in four cases: it is a sigmoid, it has two class names, labels are given, or a closed
+    model's outputs read as probabilities. In any other case it is a number, such as a regression's, and no class.
     """
     if len(network.outputs[name]) < 3:
         scores = routines.class_logits(network, inputs, output=name)
-        # Of a closed model's probability both columns say something.
-        number = _one_unit(network, name) and not (network.two_classes(name) or labelled or scores[:, 0].any())
+        # In a closed model's probabilities neither column is all zero.
+        number = _has_one_unit(network, name) and not (network.two_classes(name) or labelled or scores[:, 0].any())
         return scores[:, 1:] if number else scores
     scores = routines.outputs(network, inputs)[name]
     two = scores.shape[-1] == 1 and network.two_classes(name)
     return np.concatenate([np.zeros_like(scores), scores], axis=-1) if two else scores
 
 
-def _one_unit(network, name):
+def _has_one_unit(network, name):
     return network.outputs[name][1:] in ((), (1,))
 
 
-def _of_class(network, targets, scores, output, _):
-    """Each sample's score for its class: its own logit, or of one unit that stands for two classes, that unit with either sign."""
-    score = class_score if _one_unit(network, output) and scores.shape[1] == 2 else logit
+def _class_objective(network, targets, scores, output, _):
+    """Each sample's score for its class: its logit, or for one unit of two classes, that unit with either sign."""
+    score = class_score if _has_one_unit(network, output) and scores.shape[1] == 2 else logit
     return score(targets.tolist(), output=output if len(network.outputs) > 1 else None)
 
 
@@ -165,34 +196,34 @@ def _refuse_region(network, name, region):
     shape = network.outputs[name]
     if len(shape) > 2 and region is None:
         raise Refused(
-            f"An output with positions is asked over a region: region='all' or 'predicted'. Received: {name!r} of {network.name}, of shape {shape}, and no region=."
+            f"An output with positions needs a region: region='all' or 'predicted'. Received: {name!r} of {network.name}, of shape {shape}, and no region=."
         )
     if len(shape) < 3 and region is not None:
         raise Refused(
-            f"A region is of an output with positions. Received: region={region!r} for {name!r} of shape {shape}."
+            f"A region needs an output with positions. Received: region={region!r} for {name!r} of shape {shape}."
         )
 
 
 def _refuse_prediction(scores, name, region):
     if region == "predicted" and scores.shape[-1] == 1:
         raise Refused(
-            f"A class is predicted where an output tells classes apart. Received: region='predicted' for the one number of {name!r} at each position; region='all' explains its mean."
+            f"region='predicted' needs an output that separates classes. Received: one number at each position of {name!r}. Use region='all' to explain its mean."
         )
 
 
-def _predicted(scores):
-    """The class that most positions of each sample are given: int [samples]."""
+def _majority_class(scores):
+    """The class that most positions of each sample predict: int [samples]."""
     flat = scores.reshape(len(scores), -1, scores.shape[-1]).argmax(axis=-1)
     return np.array([np.bincount(row).argmax() for row in flat])
 
 
-def _regional(network, targets, scores, output, place):
-    """The mean score of each sample's target over all positions, or where it is predicted: all of them where it is nowhere.
+def _region_objective(network, targets, scores, output, region_name):
+    """The mean score of each sample's target over all positions, or over those that predict it where any does.
 
-    Of one unit at each position, which tells two classes apart, that unit for class 1 and minus it for class 0.
+    For one unit at each position, which separates two classes, it is that unit for class 1 and minus it for class 0.
     """
-    chosen = scores.argmax(axis=-1) == targets.reshape(-1, *[1] * (scores.ndim - 2))
-    masks = [mask if place == "predicted" and mask.any() else np.ones_like(mask) for mask in chosen]
+    at_target = scores.argmax(axis=-1) == targets.reshape(-1, *[1] * (scores.ndim - 2))
+    masks = [mask if region_name == "predicted" and mask.any() else np.ones_like(mask) for mask in at_target]
     if scores.shape[-1] == network.outputs[output][-1]:
         return region(targets.tolist(), masks, output=output)
     # All samples have one target: the first, or the one that was named.
@@ -200,47 +231,58 @@ def _regional(network, targets, scores, output, place):
 
 
 def _warn_collapsed(network, inputs, means):
-    """Warn of a network that gives the same answer to different inputs, up to rounding."""
+    """Warn of a network whose outputs are the same for different inputs, up to rounding."""
     alike = np.ptp(means, axis=0).max() <= 1e-6 * np.abs(means).max()
     if alike and any(
         not np.array_equal(leaf[:1], other) for leaf in tf.nest.flatten(inputs) for other in leaf[1:, None]
     ):
         warnings.warn(
-            f"{network.name} has collapsed: it answers all {len(means)} inputs alike. Nothing that is asked of it depends on them.",
+            f"{network.name} has collapsed: its outputs are the same for all {len(means)} inputs. No explanation can depend on them.",
             stacklevel=3,
         )
 
 
-def planted(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache):
-    """A world's networks, trained, with samples of it to explain -> `Subject`.
+def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache):
+    """The trained networks of a world, with samples of it to explain.
 
-    replicates, permuted_label_networks: how many networks to train on the true labels, and on permuted ones. images: samples kept, those that
-    every replicate answers as the cue says. cache: see `Trainer.train`. Raises Refused for replicates of a world without training.
+    Args:
+        world: a `World`.
+        seed: int, of the networks and the samples.
+        replicates: int, networks trained on the true labels.
+        permuted_label_networks: int, networks trained on permuted labels.
+        images: int, samples kept: the first ones that every replicate answers as the cue says.
+        cache: where trained weights are kept, see `Trainer.train`.
+
+    Returns:
+        `Subject`.
+
+    Raises:
+        Refused: for replicates of a world without training.
     """
     network = world.network()
     if world.training is None and (replicates > 1 or permuted_label_networks):
         raise Refused(
             f"Replicates are trained from other seeds. Received: {world.name}, whose weights are set by hand."
         )
-    states, wrong, train_accuracy = _trained(world, network, seed, replicates, permuted_label_networks, cache)
+    states, permuted, train_accuracy = _train_networks(world, network, seed, replicates, permuted_label_networks, cache)
     if states:
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
     correct = _logits(network, samples.inputs).argmax(1) == samples.cue_labels
-    chosen = _answered(network, states, samples, images)
-    cue_labels = samples.cue_labels[chosen]
+    rows = _rows_answered_right(network, states, samples, images)
+    cue_labels = samples.cue_labels[rows]
     return Subject(
         network,
-        samples.inputs[chosen],
-        logit([int(each) for each in cue_labels]),
-        tuple(f"{world.name}[{index}]" for index in chosen),
+        samples.inputs[rows],
+        logit([int(label) for label in cue_labels]),
+        tuple(f"{world.name}[{index}]" for index in rows),
         correct,
         cue_labels,
         network.outputs[next(iter(network.outputs))][-1],
         tuple(states),
-        tuple(wrong),
+        tuple(permuted),
         tuple(train_accuracy),
-        _truth(world, network, samples, factors, chosen),
+        _planted_truth(world, network, samples, factors, rows),
         world,
         seed,
         cache,
@@ -248,48 +290,50 @@ def planted(world, *, seed, replicates=1, permuted_label_networks=0, images=48, 
     )
 
 
-def _answered(network, states, samples, images):
-    """Rows of samples that every replicate answers as the cue says; the first ones where there are too few of these to look at."""
-    right = np.ones(len(samples), bool)
+def _rows_answered_right(network, states, samples, images):
+    """Rows of samples that every replicate answers as the cue says; the first rows where that are too few."""
+    is_right = np.ones(len(samples), bool)
     for state in states or ({},):
         with network.weights(state):
-            right &= _logits(network, samples.inputs).argmax(1) == samples.cue_labels
-    found = np.flatnonzero(right)[:images]
-    return found if len(found) >= FEWEST else np.arange(min(images, len(samples)))
+            is_right &= _logits(network, samples.inputs).argmax(1) == samples.cue_labels
+    rows = np.flatnonzero(is_right)[:images]
+    return rows if len(rows) >= FEWEST else np.arange(min(images, len(samples)))
 
 
-def _truth(world, network, samples, factors, chosen):
+def _planted_truth(world, network, samples, factors, rows):
     if samples.masks is None:
         return None
     proof = counterfactual_use(counterfactuals(world, factors), lambda inputs: _logits(network, inputs))
-    return Truth(samples.masks[chosen], proof, world.oracle)
+    return Truth(samples.masks[rows], proof, world.oracle)
 
 
-def _trained(world, network, seed, replicates, permuted_label_networks, cache):
-    """-> weights on true labels, weights on permuted ones, and how well these remember them."""
+def _train_networks(world, network, seed, replicates, permuted_label_networks, cache):
+    """-> weights on true labels, weights on permuted labels, and the training accuracy of the latter."""
     if world.training is None:
         return [], [], []
     trainer, training_data = Trainer(network, world.training), world.training_data(seed)
     states = [
-        trainer.train(training_data.inputs, training_data.labels, _seed(seed, "replicate", turn), cache)
-        for turn in range(replicates)
+        trainer.train(training_data.inputs, training_data.labels, _network_seed(seed, "replicate", index), cache)
+        for index in range(replicates)
     ]
-    wrong, train_accuracy = [], []
-    for turn in range(permuted_label_networks):
-        # A permutation for each network: what they had in common would otherwise pass for what they learned.
-        labels = np.random.default_rng([seed, 4, turn]).permutation(training_data.labels)
-        wrong.append(trainer.train(training_data.inputs, labels, _seed(seed, "permuted_label_networks", turn), cache))
-        with network.weights(wrong[-1]):
+    permuted, train_accuracy = [], []
+    for index in range(permuted_label_networks):
+        # Each network has its own permutation. With one in common, networks would agree by it and not by what they learned.
+        labels = np.random.default_rng([seed, 4, index]).permutation(training_data.labels)
+        permuted.append(
+            trainer.train(training_data.inputs, labels, _network_seed(seed, "permuted_label_networks", index), cache)
+        )
+        with network.weights(permuted[-1]):
             train_accuracy.append(float(np.mean(_logits(network, training_data.inputs).argmax(1) == labels)))
-    return states, wrong, train_accuracy
+    return states, permuted, train_accuracy
 
 
 def _logits(network, inputs):
     return routines.class_logits(network, inputs)
 
 
-def _seed(seed, kind, turn):
+def _network_seed(seed, kind, index):
     return int(
-        np.random.SeedSequence([seed, {"replicate": 5, "permuted_label_networks": 6}[kind], turn]).generate_state(1)[0]
+        np.random.SeedSequence([seed, {"replicate": 5, "permuted_label_networks": 6}[kind], index]).generate_state(1)[0]
         >> 1
     )

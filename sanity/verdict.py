@@ -1,8 +1,8 @@
-"""Verdict: what may be said of a method after a check, with every number that it rests on.
+"""Verdict: what may be said of a method after a check, with every number that decided it.
 
     judge(family) -> [Verdict]      evidence of several methods under one check, judged beside each other
 
-The rules are beside their checks, the margins in `sanity.ruling`, and nowhere else.
+Each rule stands beside its check. The margins stand in `sanity.ruling`, and nowhere else.
 """
 
 import html
@@ -13,15 +13,32 @@ from lab.refusal import Refused
 from sanity.ruling import Margins, Ruling, rules
 from sanity.statistics import Interval
 
-# Words that promise more than a check can give; no sentence of a verdict holds one.
+# Words that promise more than a check can give. No sentence of a verdict contains one.
 FORBIDDEN = ("faithful", "trustworthy", "correct", "explains", "proves")
 FOOTER = "Passing is necessary, not sufficient: noise passes some checks too. Verdicts do not transfer across architecture, data or target class."
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A row of the report card: outcome and finding; effect, ceiling and null, each an Interval; p, adjusted, or None; sizes;
-    similarity, the measure in words; sentence; cannot, what is not concluded; why, the clause that decided; gates; settings.
+    """A row of the report card.
+
+    Args:
+        check: str, the name of the check.
+        method: str, the name of the method.
+        outcome: str, one of `sanity.ruling.OUTCOMES`.
+        finding: str, in capitals.
+        effect: `Interval`.
+        ceiling: `Interval`, what can be reached at most.
+        null: `Interval`, what chance reaches.
+        p: float, adjusted for the family; None where nothing was tested.
+        sizes: dict of counts.
+        similarity: str, the measure in words.
+        sentence: str, the verdict in words.
+        cannot: str, what may not be concluded.
+        why: str, the clause that decided.
+        gates: tuple of dict, the fields of each `Gate`.
+        settings: dict, of the check and the method.
+        also: dict of name to text, other numbers.
     """
 
     check: str
@@ -43,38 +60,47 @@ class Verdict:
 
     @property
     def passed(self):
-        """Whether the outcome is PASS, and not FAIL, INVALID or INCONCLUSIVE: bool."""
+        """Whether the outcome is PASS, and not FAIL, INVALID or INCONCLUSIVE."""
         return self.outcome == "PASS"
 
     def as_dict(self):
-        """The record as plain values, for JSON."""
+        """The verdict as plain values, for JSON: dict."""
         return asdict(self)
 
     def _repr_html_(self):
-        words = [html.escape(each) for each in (self.finding, self.outcome, self.sentence, self.cannot)]
+        words = [html.escape(text) for text in (self.finding, self.outcome, self.sentence, self.cannot)]
         return "<p><b>{}</b> ({}): {}<br><small>{}</small></p>".format(*words)
 
 
 def judge(family, *, margins=Margins(), seed=0):
-    """Evidence of a family of methods under one check -> list of `Verdict`, in its order. seed: of the bootstrap.
+    """Judge a family of methods under one check.
 
-    Raises Refused for evidence of several checks, and for a check whose numbers are not judged.
+    Args:
+        family: list of `Evidence` of one check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Verdict`, in the order of the family.
+
+    Raises:
+        Refused: for evidence of several checks, and for a check that has no rule.
     """
     checks = {evidence.check for evidence in family}
     if len(checks) != 1:
         raise Refused(f"A family is judged under one check. Received: {', '.join(sorted(checks)) or 'nothing'}.")
     rule = rules.get(checks.pop())
-    sound = [evidence for evidence in family if not evidence.failed]
-    ruled = dict(zip(map(id, sound), rule(sound, margins, seed))) if sound else {}
+    passing = [evidence for evidence in family if not evidence.failed]
+    rulings_by_id = dict(zip(map(id, passing), rule(passing, margins, seed))) if passing else {}
     about = rules.tag(rule, "about")
-    rulings = [ruled.get(id(evidence)) or _refused(evidence) for evidence in family]
+    rulings = [rulings_by_id.get(id(evidence)) or _gate_ruling(evidence) for evidence in family]
     if about.sampled:
-        rulings = [_of_enough(ruling, evidence, margins) for ruling, evidence in zip(rulings, family)]
+        rulings = [_limit_small_samples(ruling, evidence, margins) for ruling, evidence in zip(rulings, family)]
     return [_verdict(evidence, ruling, about) for evidence, ruling in zip(family, rulings)]
 
 
-def _of_enough(ruling, evidence, margins):
-    """The ruling, but no PASS from a handful of images."""
+def _limit_small_samples(ruling, evidence, margins):
+    """The ruling; INCONCLUSIVE instead of PASS where there are too few images."""
     few = evidence.sizes.get("images", margins.images) < margins.images
     if ruling.outcome != "PASS" or not few:
         return ruling
@@ -82,7 +108,7 @@ def _of_enough(ruling, evidence, margins):
     return replace(ruling, outcome="INCONCLUSIVE", why=why)
 
 
-def _refused(evidence):
+def _gate_ruling(evidence):
     gate = evidence.failed[0]
     finding = {"not applicable": "NOT APPLICABLE", "fault": "FAULT"}.get(gate.status, "GATE FAILED")
     return Ruling("INVALID", finding, why=f"gate {gate.status}: {gate.name} ({gate.words})")

@@ -15,10 +15,10 @@ from recipes.report import figures, maps
 from recipes.report.policy import restrict_scripts
 from recipes.report.published import compare_to_published
 from recipes.report.tiles import as_script_json, tiles
-from sanity.checks.truth import FOUR, four
+from sanity.checks.truth import FOUR, mean_ranks
 from sanity.metrics import metrics
 from sanity.ruling import MEASURE, rules
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 from sanity.verdict import FOOTER
 
 STRIP = 72
@@ -290,13 +290,15 @@ def _crossing(evidence, verdict):
     each cue with the lowest and the highest network.
     """
     if "rank" in evidence.samples:
-        networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
+        networks = zip(FOUR, mean_ranks(evidence.samples["rank"]).reshape(4, -1))
         return figures.draw_intervals([(name, values.mean(), values.min(), values.max()) for name, values in networks])
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
     if numbers is None or numbers.ndim != 3:
         return ""
     rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
-    intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
+    intervals = [
+        (f"map {first}, effects {second}", bootstrap_interval(values[None], seed=0)) for first, second, values in rows
+    ]
     return figures.draw_intervals([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
 
 
@@ -312,7 +314,7 @@ def _curve(evidence, verdict):
     lines = {}
     for name, measure in (("absolute", MEASURE), ("signed", "signed_spearman"), ("SSIM", "ssim")):
         rows = evidence.samples[f"cascade/{measure}"]
-        spans = [two_way(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
+        spans = [bootstrap_interval(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
         columns = ([1.0, *(getattr(span, key) for span in spans)] for key in ("mean", "low", "high"))
         lines[name] = (shares, *columns)
     about = _about(verdict["check"])

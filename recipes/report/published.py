@@ -8,7 +8,7 @@ trained network, for ten images.
 import numpy as np
 
 from sanity.checks.entropy import image_means
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 STAGES = {"logits": "logits", "fc1": "fc1", "hidden2": "hidden2", "hidden1": "hidden1"}
 ADEBAYO = {
@@ -64,7 +64,7 @@ def _row(method, record):
 def _spans(record, measure):
     """Mean and 95% interval of a measure after each of STAGES: list of (mean, low, high)."""
     names = [stage["stage"] for stage in record.stages]
-    spans = [two_way(record.samples[measure][:, names.index(stage)], seed=0, draws=500) for stage in STAGES]
+    spans = [bootstrap_interval(record.samples[measure][:, names.index(stage)], seed=0, draws=500) for stage in STAGES]
     return [(span.mean, span.low, span.high) for span in spans]
 
 

@@ -2,8 +2,8 @@
 
 A check never knows which method it measures. Its rule stands below it.
 
-The tag `prepare` names a function (subject, *, seed, ...) whose result all methods may share. One that takes `once` may share with
-other checks of the same subject too.
+The tag `prepare` holds a function (subject, *, seed, ...) whose result all methods share. If it takes `once`, other
+checks of the same subject share it too.
 """
 
 import importlib
@@ -14,18 +14,29 @@ from lab.registry import Registry, options
 checks = Registry("check")
 
 
-def shared(check, subject, seed, settings, once=None):
-    """What all methods under a check may share: {"prepared": ...} for its call, or nothing where it shares nothing.
+def prepare_shared(check, subject, seed, settings, once=None):
+    """What all methods under a check share, as arguments of its call.
 
-    once: (key, make) -> what `make()` makes, made once for this subject and seed, whatever the check; None: made anew.
+    Args:
+        check: the check.
+        subject: the `Subject`.
+        seed: int.
+        settings: dict, settings of the check.
+        once: `(key, make)` -> the value of `make()`, computed once for this subject and seed, whatever the check; None:
+            computed anew.
+
+    Returns:
+        {"prepared": ...}, or an empty dict where nothing is shared.
     """
     prepare = checks.tag(check, "prepare")
     if prepare is None:
         return {}
     known = options(prepare)
-    chosen = {name: value for name, value in {**settings, "once": once}.items() if name in known and value is not None}
-    made = prepare(subject, seed=seed, **chosen)
-    return {} if made is None else {"prepared": made}
+    arguments = {
+        name: value for name, value in {**settings, "once": once}.items() if name in known and value is not None
+    }
+    prepared = prepare(subject, seed=seed, **arguments)
+    return {} if prepared is None else {"prepared": prepared}
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -3,75 +3,91 @@
 import numpy as np
 
 from sanity import crossing, gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
-from sanity.comparison import named, similar
+from sanity.comparison import prefix_keys, similarities
 from sanity.effects import EFFECTS, REMOVAL, agreement
 from sanity.evidence import Gate
 from sanity.network_groups import no_signal
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, two_way
+from sanity.statistics import FEWEST, bootstrap_interval
 
 CLASSES_NEEDED = 3
 
 
 def prepare(subject, *, seed, once=None):
-    """The network's own answers about two classes, as of `class_crossing` -> `sanity.effects.Effects`, or None where they cannot be had."""
+    """The network's own answers about two classes, as of `class_crossing`.
+
+    Returns:
+        `sanity.effects.Effects`, or None where there are too few classes or the inputs have no cells.
+    """
     return crossing.prepare(CLASSES, subject, seed=seed, once=once) if subject.classes >= CLASSES_NEEDED else None
 
 
 @checks.register(prepare=prepare)
 def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
-    """Do maps for another class, drawn uniformly, differ from those for the class at hand? -> `Evidence`.
+    """Do maps for another class, drawn uniformly, differ from those for the class at hand?
 
-    draws: other classes for each sample. Signed maps decide. Two classes are refused: there one class's gradient is the
-    other's with the sign turned, and absolute maps agree for any right method. options: the explainer's own. Where the inputs have
-    cells, samples `oracle between/EFFECT` and `oracle itself/EFFECT` say how alike the network's own answers about two classes
-    are, and one answer measured twice.
+    Signed maps decide. Two classes are refused: the gradient of one is that of the other with the sign turned, so that
+    absolute maps agree for any right method.
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        draws: int, other classes for each sample.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence`. Where the inputs have cells it has two more samples. `oracle between/EFFECT` says how alike the
+            network's own answers about two classes are, `oracle itself/EFFECT` how alike one answer measured twice.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
-    enough = _enough(subject)
+    enough = _classes_gate(subject)
     if enough.status != "passed":
         return bound.evidence("classes", {}, [enough])
-    own = bound.pooled_maps()
-    drawn = _others(subject, seed, draws)
+    maps_of_target = bound.pooled_maps()
+    drawn = _draw_other_classes(subject, seed, draws)
     others = [
-        bound.pooled_maps(objective=subject.objective.for_classes(each), state=("other class", turn))
-        for turn, each in enumerate(drawn)
+        bound.pooled_maps(objective=subject.objective.for_classes(classes_of_draw), state=("other class", turn))
+        for turn, classes_of_draw in enumerate(drawn)
     ]
-    itself = similar(own, bound.pooled_maps(bound.with_noise(derive_seed(seed, "rounding noise")), state="itself"))
-    between = [similar(own, pooled_maps) for pooled_maps in others]
-    samples = named("between", {name: np.stack([row[name] for row in between]) for name in itself})
-    samples |= named("itself", {name: row[None] for name, row in itself.items()})
-    samples |= _own_answers(prepared or prepare(subject, seed=seed))
-    passed = [enough, gates.competent(subject), gates.usable(own, *others)]
-    maps = {"trained": stacked(own), "other": stacked(others[0])}
+    itself = similarities(
+        maps_of_target, bound.pooled_maps(bound.noisy_inputs(derive_seed(seed, "rounding noise")), state="itself")
+    )
+    between = [similarities(maps_of_target, pooled_maps) for pooled_maps in others]
+    samples = prefix_keys("between", {name: np.stack([row[name] for row in between]) for name in itself})
+    samples |= prefix_keys("itself", {name: row[None] for name, row in itself.items()})
+    samples |= _oracle_samples(prepared or prepare(subject, seed=seed))
+    passed = [enough, gates.competence(subject), gates.usable_maps(maps_of_target, *others)]
+    maps = {"trained": stack_signed(maps_of_target), "other": stack_signed(others[0])}
     return bound.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
 
 
-def _own_answers(prepared):
+def _oracle_samples(prepared):
     """Agreement of the network's own answers: dict of name to float64 [1, samples]; nothing where they cannot be had."""
     samples = {}
     for name in EFFECTS if prepared else ():
-        whole, halves = prepared.whole(name), prepared.halves[name]
-        samples[f"oracle between/{name}"] = agreement(whole[0], whole[1])[None]
+        both_halves, halves = prepared.combine(name), prepared.halves[name]
+        samples[f"oracle between/{name}"] = agreement(both_halves[0], both_halves[1])[None]
         samples[f"oracle itself/{name}"] = agreement(halves[0][0], halves[1][0])[None]
     return samples
 
 
-def _enough(subject):
+def _classes_gate(subject):
     words = f"{subject.classes} outputs; needed: {CLASSES_NEEDED}"
     return Gate("more than two classes", "passed" if subject.classes >= CLASSES_NEEDED else "not applicable", words)
 
 
-def _others(subject, seed, draws):
+def _draw_other_classes(subject, seed, draws):
     """Other classes for each sample: list of lists of int, one a draw."""
-    own = np.array(subject.objective.numbers(len(subject.names))[0][0])
+    targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
     rng = np.random.default_rng(derive_seed(seed, "other classes"))
-    steps = rng.integers(1, subject.classes, (draws, len(own)))
-    return [[int(each) for each in row] for row in (own + steps) % subject.classes]
+    steps = rng.integers(1, subject.classes, (draws, len(targets)))
+    return [[int(index) for index in row] for row in (targets + steps) % subject.classes]
 
 
 @rules.register(
@@ -93,16 +109,19 @@ def _others(subject, seed, draws):
     ),
 )
 def judge_classes(family, margins, seed):
-    """Maps of another class against those of the same, signed; nothing where the network's own evidence does not tell classes apart."""
+    """Signed maps of another class against those of the same, if the network's own evidence separates the classes."""
     return [_judge_class(evidence.samples, margins, seed) for evidence in family]
 
 
 def _judge_class(samples, margins, seed):
-    effect, ceiling = two_way(samples[f"between/{SIGNED}"], seed=seed), two_way(samples[f"itself/{SIGNED}"], seed=seed)
+    effect, ceiling = (
+        bootstrap_interval(samples[f"between/{SIGNED}"], seed=seed),
+        bootstrap_interval(samples[f"itself/{SIGNED}"], seed=seed),
+    )
     numbers = {
         "effect": effect,
         "ceiling": ceiling,
-        "also": (("absolute", str(two_way(samples[f"between/{MEASURE}"], seed=seed))),),
+        "also": (("absolute", str(bootstrap_interval(samples[f"between/{MEASURE}"], seed=seed))),),
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
@@ -122,10 +141,12 @@ def _judge_class(samples, margins, seed):
 
 
 def _classes_alike(samples, margins, seed):
-    """That the network's own answers about two classes agree too well under either effect, in words; nothing where one tells them apart."""
+    """That the network's own answers about two classes agree too well under both effects, in words; else ""."""
     words = []
     for name in EFFECTS if f"oracle between/{REMOVAL}" in samples else ():
-        between, itself = (two_way(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself"))
+        between, itself = (
+            bootstrap_interval(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself")
+        )
         if itself.low > margins.floor and between.high <= margins.other * itself.mean:
             return ""
         words.append(f"by {name} two classes agree at {between}, one measured twice at {itself}")

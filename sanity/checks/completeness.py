@@ -10,44 +10,57 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 def refuse(*, draws=8):
-    """Raise Refused for draws that allow no error of their mean."""
+    """Raise Refused for too few draws to estimate the error of their mean."""
     if int(draws) != draws or draws < 2:
-        raise Refused(f"draws is a whole number of 2 or more: one draw says nothing of its error. Received: {draws!r}.")
+        raise Refused(f"draws is a whole number of 2 or more: one draw has no error estimate. Received: {draws!r}.")
 
 
 @checks.register(refuse=refuse)
 def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options):
-    """How far is the sum of the map from score(input) - score(baseline), in units of the mean difference? -> `Evidence`.
+    """How far is the sum of the map from score(input) - score(baseline), in units of the mean difference?
 
-    The baseline is the explainer's own option of that name, zero where it has none. draws: of a method that draws, which may add
-    up in expectation only: the gap is that of the mean over draws, and comes with its error. claimed: hold the explainer to
-    completeness though it does not claim it by an attribute `complete`. options: the explainer's own.
+    The baseline is the method's own option of that name, zero where it has none.
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        draws: int, draws of a method that draws. The gap is that of their mean, with its error.
+        claimed: bool, hold the method to completeness though it has no attribute `complete`.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples [samples] `gap`, its `error`, `total` of the map, and `risen`, the difference of the
+            scores.
+
+    Raises:
+        Refused: for too few draws.
     """
     refuse(draws=draws)
     bound = BoundExplainer(explainer, subject, seed, options)
-    network, goal, count = subject.network, subject.objective, draws if bound.draws else 1
+    network, objective, count = subject.network, subject.objective, draws if bound.takes_seed else 1
     drawn = [bound.maps(state=("draw", turn)) for turn in range(count)]
-    rise = completeness_target(explainer, network, network.inputs(subject.inputs), goal, bound.chosen)
-    added = np.stack([total(maps) for maps in drawn])
-    scale = np.abs(rise).mean()
-    samples = {"gap": np.abs(added.mean(axis=0) - rise) / scale, "error": _error(added) / scale}
-    samples |= {"total": added.mean(axis=0), "risen": rise}
+    target = completeness_target(explainer, network, network.inputs(subject.inputs), objective, bound.resolved_options)
+    totals = np.stack([total(maps) for maps in drawn])
+    scale = np.abs(target).mean()
+    samples = {"gap": np.abs(totals.mean(axis=0) - target) / scale, "error": _error(totals) / scale}
+    samples |= {"total": totals.mean(axis=0), "risen": target}
     promised = claimed or bool(explainers.tag(explainer, "complete") or getattr(explainer, "complete", False))
-    passed = [gates.competent(subject), gates.usable(pooled_maps(drawn[0]))]
+    passed = [gates.competence(subject), gates.usable_maps(pooled_maps(drawn[0]))]
     sizes = {"draws": count}
     return bound.evidence("completeness", samples, passed, sizes=sizes, settings={"promised": promised, "draws": draws})
 
 
-def _error(added):
-    """Half width of the 95% t interval of the mean over draws [draws, samples]: float64 [samples]; zero for a single one."""
-    count = len(added)
+def _error(totals):
+    """Half width of the 95% t interval of the mean over draws [draws, samples]: float64 [samples]; zero for one."""
+    count = len(totals)
     if count < 2:
-        return np.zeros(added.shape[1])
-    return stats.t.ppf(0.975, count - 1) * added.std(axis=0, ddof=1) / np.sqrt(count)
+        return np.zeros(totals.shape[1])
+    return stats.t.ppf(0.975, count - 1) * totals.std(axis=0, ddof=1) / np.sqrt(count)
 
 
 @rules.register(
@@ -67,13 +80,13 @@ def _error(added):
 def judge_completeness(family, margins, seed):
     """The gap, for methods that promise completeness; for others it is reported and not held against them.
 
-    Of a method that draws, the gap of its mean map has an error of its own, which must lie on the same side of the margin.
+    The gap of a method that draws has an error, and must lie on one side of the margin with it.
     """
     return [_judge_gap(evidence, margins, seed) for evidence in family]
 
 
 def _judge_gap(evidence, margins, seed):
-    effect, promised = two_way(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
+    effect, promised = bootstrap_interval(evidence.samples["gap"][None], seed=seed), evidence.settings["promised"]
     error = float(np.mean(evidence.samples["error"]))
     known = f"the gap {effect}" + (f", known to {error:.2f} from {evidence.sizes['draws']} draws," if error else "")
     if effect.high + error <= margins.gap:

@@ -1,4 +1,4 @@
-"""Contract: does the explainer keep what any explainer owes, before its maps are worth a question?"""
+"""Contract: does the explainer keep what any explainer must, before its maps are judged?"""
 
 import numpy as np
 
@@ -13,15 +13,24 @@ IMAGES = 4
 
 @checks.register
 def contract(explainer, subject, *, seed, **options):
-    """Shape and dtype, finite maps, the same seed the same bytes, an image alone as in a batch, weights and inputs untouched -> `Evidence`.
+    """Shape and dtype, finite maps, same seed same bytes, an image alone as in a batch, weights and inputs untouched.
 
-    Asked of the first four samples. options: the explainer's own.
+    The first four samples are explained.
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        options: options of the method.
+
+    Returns:
+        `Evidence`; the settings list the broken promises.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     count = min(IMAGES, len(subject.names))
     inputs = tf.nest.map_structure(lambda leaf: leaf[:count], subject.inputs)
-    goal = subject.objective.rows(list(range(count)))
-    broken = violations(explainer, subject.network, inputs, goal, seed=seed, **options)
+    objective = subject.objective.rows(list(range(count)))
+    broken = violations(explainer, subject.network, inputs, objective, seed=seed, **options)
     return bound.evidence(
         "contract", {"broken": np.array([float(len(broken))])}, [], sizes={"images": count}, settings={"broken": broken}
     )
@@ -39,10 +48,10 @@ def contract(explainer, subject, *, seed, **options):
     ),
 )
 def judge_contract(family, margins, seed):
-    """A broken promise fails; there is nothing to estimate."""
+    """A broken promise fails; nothing is estimated."""
     del margins, seed  # Nothing is estimated.
     broken = [evidence.settings["broken"] for evidence in family]
     return [
-        Ruling("FAIL", "BROKEN", why="; ".join(each)) if each else Ruling("PASS", "KEPT", why="none broken")
-        for each in broken
+        Ruling("FAIL", "BROKEN", why="; ".join(promises)) if promises else Ruling("PASS", "KEPT", why="none broken")
+        for promises in broken
     ]

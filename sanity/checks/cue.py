@@ -1,8 +1,8 @@
 """Cue: would a tester who does not know of a shortcut see it, on inputs that do not hold it?
 
-Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut against
-networks of the same kind that had none to learn, both asked about inputs without it: if their maps are as alike as maps of
-networks of one kind, the method tells the tester nothing.
+Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM. Networks that learned the shortcut are
+compared with networks that had none to learn, on inputs without it. If their maps are as alike as maps of networks of
+one kind, the method tells the tester nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ import numpy as np
 
 from lab.objectives import logit
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.labels import judge_labels
-from sanity.comparison import across, among, named
 from sanity.evidence import Gate
+from sanity.network_groups import group_similarities, maps_of_networks
 from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
 from sanity.worlds.training import Trainer
@@ -25,14 +25,23 @@ PASSES = 150
 
 @dataclass(frozen=True)
 class Prepared:
-    """uncued: weights of networks that had no shortcut to learn. on: the subject at inputs without the cue, asked about the label."""
+    """The networks without a shortcut, for all methods to share.
+
+    Args:
+        uncued: list of weights of networks that had no shortcut to learn.
+        on: the `Subject` at inputs without the cue, asked about the label.
+    """
 
     uncued: list
     on: object
 
 
 def prepare(subject, *, seed):
-    """Train the networks without a shortcut, for all methods to share -> `Prepared`, or None where a world has no such arm."""
+    """Train the networks without a shortcut, for all methods to share.
+
+    Returns:
+        `Prepared`, or None where a world has no such arm.
+    """
     world = subject.world
     if world is None or world.without_cue is None:
         return None
@@ -54,49 +63,50 @@ def prepare(subject, *, seed):
     ]
     _, factors = world.draw(len(subject.names), subject.seed + 1)
     without_cue = world.without_cue(factors)
-    goal = logit([int(each) for each in without_cue.labels])
-    return Prepared(uncued, replace(subject, inputs=without_cue.inputs, objective=goal, correct=None, truth=None))
+    objective = logit([int(label) for label in without_cue.labels])
+    return Prepared(uncued, replace(subject, inputs=without_cue.inputs, objective=objective, correct=None, truth=None))
 
 
 @checks.register(prepare=prepare)
 def cue(explainer, subject, *, seed, prepared=None, **options):
-    """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not? -> `Evidence`.
+    """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not?
 
-    Needs a world with an arm without the shortcut (`ruler`) and replicates. options: the explainer's own.
+    It needs replicates, and a world with an arm without the shortcut (`ruler`).
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `ceiling/`, `between/` and `random/MEASURE`.
     """
-    enough = gates.several("replicates", subject.replicates)
+    enough = gates.enough_networks("replicates", subject.replicates)
     prepared = prepared or prepare(subject, seed=seed)
-    there = Gate(
+    arm = Gate(
         "arm without the shortcut",
         "passed" if prepared else "not applicable",
         "trained anew" if prepared else "none in this world",
     )
     bound = BoundExplainer(explainer, prepared.on if prepared else subject, seed, options)
-    if {enough.status, there.status} != {"passed"}:
-        return bound.evidence("cue", {}, [there, enough])
+    if {enough.status, arm.status} != {"passed"}:
+        return bound.evidence("cue", {}, [arm, enough])
     with subject.network.intact():
-        cued = [_look(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
-        uncued = [_look(bound, state, ("network without the cue", turn)) for turn, state in enumerate(prepared.uncued)]
-    samples = {
-        **named("ceiling", among(cued)),
-        **named("between", across(cued, uncued)),
-        **named("random", among(uncued)),
-    }
+        cued = maps_of_networks(bound, subject.replicates, "replicate")
+        uncued = maps_of_networks(bound, prepared.uncued, "network without the cue")
     passed = [
-        there,
+        arm,
         enough,
-        gates.planted(subject),
-        gates.usable(*cued, *uncued),
-        gates.frozen(bound.subject, bound),
-        gates.restored(),
+        gates.planted_truth(subject),
+        gates.usable_maps(*cued, *uncued),
+        gates.frozen_target(bound.subject, bound),
+        gates.restored_weights(),
     ]
     sizes = {"replicates": len(cued), "networks": len(uncued)}
-    return bound.evidence("cue", samples, passed, sizes=sizes, maps={"trained": stacked(cued[0])})
-
-
-def _look(bound, weights, state):
-    with bound.subject.network.weights(weights):
-        return bound.pooled_maps(state=state)
+    maps = {"trained": stack_signed(cued[0])}
+    return bound.evidence("cue", group_similarities(cued, uncued), passed, sizes=sizes, maps=maps)
 
 
 @rules.register(

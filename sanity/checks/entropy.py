@@ -1,4 +1,4 @@
-"""Entropy: does a map become more complex when the network forgets? (Efficient MPRT: Hedstrom et al. 2024, https://arxiv.org/abs/2401.06465.)"""
+"""Entropy: does a map become more complex when the weights are lost? (Efficient MPRT: Hedstrom et al. 2024, https://arxiv.org/abs/2401.06465.)"""
 
 import numpy as np
 
@@ -7,34 +7,48 @@ from sanity.bound_explainer import BoundExplainer
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import holm, sign_test, two_way
+from sanity.statistics import bootstrap_interval, holm, sign_test
 
 BINS = 100
 
 
 @checks.register(prepare=prepare)
 def entropy(explainer, subject, *, seed, prepared=None, **options):
-    """Relative rise of the map's histogram entropy from the trained to fully random networks -> `Evidence`.
+    """Relative rise of the map's histogram entropy from the trained to fully random networks.
 
-    Only the two ends are compared. Reported as rose, fell or unchanged; for maps of few values a fall is no fault. options:
-    the explainer's own.
+    Only the two ends are compared. The finding is rose, fell or unchanged; for maps of few values a fall is no fault.
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `rise` and `after` [networks, samples], and `before` [samples].
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     with subject.network.intact():
         prepared = prepared or prepare(subject, seed=seed)
-        trained, others = bound.pooled_maps(), []
+        trained, random = bound.pooled_maps(), []
         for turn, run in enumerate(prepared.runs):
             with subject.network.weights(run[-1].state):
-                others.append(bound.pooled_maps(state=("random network", turn)))
-    before = np.array([histogram(each) for each in trained])
-    after = np.array([[histogram(each) for each in pooled_maps] for pooled_maps in others])
+                random.append(bound.pooled_maps(state=("random network", turn)))
+    before = np.array([histogram_entropy(pooled_map) for pooled_map in trained])
+    after = np.array([[histogram_entropy(pooled_map) for pooled_map in pooled_maps] for pooled_maps in random])
     samples = {"rise": (after - before) / before, "before": before, "after": after}
-    passed = [gates.competent(subject), gates.usable(trained, *others), gates.frozen(subject, bound), gates.restored()]
-    return bound.evidence("entropy", samples, passed, sizes={"networks": len(others)})
+    passed = [
+        gates.competence(subject),
+        gates.usable_maps(trained, *random),
+        gates.frozen_target(subject, bound),
+        gates.restored_weights(),
+    ]
+    return bound.evidence("entropy", samples, passed, sizes={"networks": len(random)})
 
 
-def histogram(pooled_map):
-    """Entropy in nats of the histogram, of 100 bins between its own extremes, of a pooled map's absolute values: float; nan for None."""
+def histogram_entropy(pooled_map):
+    """Entropy in nats of the histogram of absolute values, 100 bins between their extremes: float; nan for None."""
     if pooled_map is None:
         return np.nan
     counts = np.histogram(pooled_map.unsigned, bins=BINS)[0]
@@ -63,13 +77,13 @@ def judge_entropy(family, margins, seed):
 
 
 def image_means(values):
-    """Mean over networks of values [networks, images], images without any left out: float64 [images]."""
+    """Mean over networks of values [networks, images]; images without any are left out: float64 [images]."""
     return np.nanmean(values[:, np.isfinite(values).any(axis=0)], axis=0)
 
 
 def _judge_rise(rise, p, margins, seed):
-    """Direction and test are of the same image means: the sign that more of them have."""
-    effect, means = two_way(rise, seed=seed), image_means(rise)
+    """Direction and test use the same image means: the direction is the sign that more of them have."""
+    effect, means = bootstrap_interval(rise, seed=seed), image_means(rise)
     higher = np.sum(means > 0) > np.sum(means < 0)
     finding = "UNCHANGED" if p >= margins.alpha else "ROSE" if higher else "FELL"
     return Ruling("INCONCLUSIVE", finding, effect, p=float(p), why="sign test over images, Holm over methods")

@@ -1,49 +1,58 @@
-"""Image crossing: is this the map of this image? Two images, asked about one class, each map against both images' evidence.
+"""Image crossing: is this the map of this image? Maps of two images for one class against the evidence of both images.
 
-It catches the map of another image, and whatever is the same for all images. A filter of the input may pass it: it is a necessary
-condition, and no more.
+It catches the map of another image, and whatever is the same for all images. A filter of the input may pass it.
+It is a necessary condition, and no more.
 """
 
 import numpy as np
 
 from sanity import crossing, oracle
 from sanity.checks import checks
-from sanity.checks.class_crossing import flips
-from sanity.crossing import Crossing, crossed, four
-from sanity.questions import conditions, differ, own_classes, partners, questions
+from sanity.checks.class_crossing import flip_p
+from sanity.crossing import Crossing, agreement_table, crossing_contrast
+from sanity.questions import classes_differ, conditions, partners, questions, target_classes
 from sanity.ruling import About, rules
 
 
-def both_ways(subject):
-    """What is asked: every sample about its own class, and where there are several, about its partner's: list of `Objective`."""
-    if not differ(own_classes(subject), partners(subject)).any():
+def image_questions(subject):
+    """Every sample's own class, and where partners differ, its partner's class: list of `Objective`."""
+    if not classes_differ(target_classes(subject), partners(subject)).any():
         return [subject.objective]
     return questions(subject)
 
 
-def paired(maps, evidence, subject):
-    """The four numbers of every pair, mean over the classes of both: [questions, samples, cells] twice -> float64 [2, 2, pairs]."""
-    own, mates = own_classes(subject), partners(subject)
-    first = np.flatnonzero(mates > np.arange(len(own)))
-    second = mates[first]
-    # A question of the second image about the class of the first is its other question, where the classes differ.
-    other = differ(own, mates)[first].astype(int)
-    turns = [(np.zeros(len(first), int), other), (other, np.zeros(len(first), int))]
+def pair_table(maps, evidence, subject):
+    """The four numbers of every pair, mean over the classes of both.
+
+    Args:
+        maps: float [questions, samples, cells].
+        evidence: float [questions, samples, cells].
+        subject: the `Subject`.
+
+    Returns:
+        float64 [2 maps, 2 evidence, pairs].
+    """
+    targets, partner_rows = target_classes(subject), partners(subject)
+    first = np.flatnonzero(partner_rows > np.arange(len(targets)))
+    second = partner_rows[first]
+    # Where the classes differ, the second image's other question is about the class of the first.
+    other = classes_differ(targets, partner_rows)[first].astype(int)
+    pairs_of_questions = [(np.zeros(len(first), int), other), (other, np.zeros(len(first), int))]
     numbers = []
-    for own_turn, mate_turn in turns:
-        shown = [maps[own_turn, first], maps[mate_turn, second]]
-        known = [evidence[own_turn, first], evidence[mate_turn, second]]
-        numbers.append(four(shown, known))
+    for own_question, partner_question in pairs_of_questions:
+        pair_maps = [maps[own_question, first], maps[partner_question, second]]
+        pair_evidence = [evidence[own_question, first], evidence[partner_question, second]]
+        numbers.append(agreement_table(pair_maps, pair_evidence))
     return np.mean(numbers, axis=0)
 
 
 IMAGES = Crossing(
     "image_crossing",
     conditions=conditions,
-    questions=both_ways,
-    numbers=paired,
-    statistic=crossed,
-    test=flips,
+    questions=image_questions,
+    numbers=pair_table,
+    statistic=crossing_contrast,
+    test=flip_p,
     passed="IMAGE-SPECIFIC",
     failed="NOT IMAGE-SPECIFIC",
     counted={"images": "images", "pairs": "pairs"},
@@ -53,15 +62,27 @@ IMAGES = Crossing(
 
 
 def prepare(subject, *, seed, once=None):
-    """The evidence of both images of a pair for the class of either, for all methods to share -> `Effects`, or None."""
+    """The evidence for both images of a pair for the class of either, for all methods to share.
+
+    Returns:
+        `sanity.effects.Effects`, or None where the check does not apply.
+    """
     return crossing.prepare(IMAGES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)
 def image_crossing(explainer, subject, *, seed, prepared=None, **options):
-    """Does an image's map agree with that image's evidence more than with another image's, asked about the same class? -> `Evidence`.
+    """Does an image's map agree with that image's evidence more than with another image's, for the same class?
 
-    Samples: `maps/EFFECT` and `oracle/EFFECT`, float64 [2 maps, 2 evidence, pairs]. options: the explainer's own.
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `maps/EFFECT` and `oracle/EFFECT`, float64 [2 maps, 2 evidence, pairs].
     """
     return crossing.measure(IMAGES, explainer, subject, seed=seed, prepared=prepared, options=options)
 
@@ -71,7 +92,7 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
     about=About(
         "Shows the image asked about",
         "crossing",
-        crossing.said(
+        crossing.finding_words(
             {
                 IMAGES.passed: "the map of an image agrees with that image's evidence more than with another image's, {why}",
                 IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's; {why}",
@@ -86,4 +107,4 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
 )
 def judge_image_crossing(family, margins, seed):
     """Sign flips of pairs, max-T over methods and effects."""
-    return oracle.ruled(IMAGES, family, margins, seed)
+    return oracle.judge_crossing(IMAGES, family, margins, seed)

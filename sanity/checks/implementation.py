@@ -6,19 +6,28 @@ from lab.attribution import explainers
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
-from sanity.comparison import distance_intervals, distances, named, scaled, scales, similar
+from sanity.comparison import distance_intervals, distances, prefix_keys, rescale, scale_factors, similarities
 from sanity.evidence import Gate
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import two_way
+from sanity.statistics import bootstrap_interval
 
 
 @checks.register
 def implementation(explainer, subject, *, seed, against=None, **options):
-    """Does the map agree with that of other libraries' method of the same name, on the same network and target? -> `Evidence`.
+    """Does the map agree with that of other libraries' method of the same name, on the same network and target?
 
-    Each counterpart says in its tags which of our methods it is (`same_as`) and with which options of both (`alike`, `ours`).
-    Measured as maps are, and after the factor that brings a sample's other map nearest. against: a registered method to compare
-    with, for a method that ought to be the same and says nothing of itself. options: the explainer's own.
+    The tags of a counterpart name our method (`same_as`), and the options of both (`alike`, `ours`).
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        against: str, a registered method to compare with; None: the counterparts that are known.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples by counterpart: `distance/`, of maps as they are; `scaled/`, after the factor `scale/`
+            that brings the other map nearest; `similar/`, similarities.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     others = counterparts(explainer) if against is None else {against: ({}, {})}
@@ -26,34 +35,38 @@ def implementation(explainer, subject, *, seed, against=None, **options):
     enough = Gate("counterpart found", "passed" if others else "not applicable", words)
     if not others:
         return bound.evidence("implementation", {}, [enough])
-    samples, seen = {}, []
-    for name, (theirs, ours) in others.items():
-        own = BoundExplainer(explainer, subject, seed, {**options, **ours}).maps()
-        other = BoundExplainer(explainers.get(name), subject, seed, theirs).maps()
-        factors = scales(own, other)
-        samples[f"distance/{name}"] = distances(own, other)
+    samples, usable = {}, []
+    for name, (other_options, own_options) in others.items():
+        maps = BoundExplainer(explainer, subject, seed, {**options, **own_options}).maps()
+        other_maps = BoundExplainer(explainers.get(name), subject, seed, other_options).maps()
+        factors = scale_factors(maps, other_maps)
+        samples[f"distance/{name}"] = distances(maps, other_maps)
         samples[f"scale/{name}"] = factors
-        samples[f"scaled/{name}"] = distances(own, scaled(other, factors))
-        samples |= named(f"similar/{name}", similar(pooled_maps(own), pooled_maps(other)))
-        seen += [pooled_maps(own), pooled_maps(other)]
-    return bound.evidence("implementation", samples, [enough, gates.competent(subject), gates.usable(*seen)])
+        samples[f"scaled/{name}"] = distances(maps, rescale(other_maps, factors))
+        samples |= prefix_keys(f"similar/{name}", similarities(pooled_maps(maps), pooled_maps(other_maps)))
+        usable += [pooled_maps(maps), pooled_maps(other_maps)]
+    return bound.evidence("implementation", samples, [enough, gates.competence(subject), gates.usable_maps(*usable)])
 
 
 def counterparts(explainer):
-    """Other registered methods that are the same: dict of name to (their options, ours)."""
+    """Other registered methods that are the same.
+
+    Returns:
+        dict of name to (options of the other, options of this one).
+    """
     name = explainers.name(explainer)
-    found = {}
+    matches = {}
     for other in explainers:
         function = explainers.get(other)
         alike, ours = explainers.tag(function, "alike", {}), explainers.tag(function, "ours", {})
         if explainers.tag(function, "same_as") == name:
-            found[other] = (alike, ours)
+            matches[other] = (alike, ours)
     if explainers.tag(explainer, "same_as"):
-        found[explainers.tag(explainer, "same_as")] = (
+        matches[explainers.tag(explainer, "same_as")] = (
             explainers.tag(explainer, "ours", {}),
             explainers.tag(explainer, "alike", {}),
         )
-    return found
+    return matches
 
 
 @rules.register(
@@ -67,7 +80,7 @@ def counterparts(explainer):
             "DISAGREES": "another map than the other implementation's, {why}",
             "UNDECIDED": "{why}",
         },
-        similarity="relative L2 of raw maps, after the factor that brings each nearest where they differ without; the worst counterpart",
+        similarity="relative L2 of raw maps; where they differ, after the best factor for each; the worst counterpart",
         counted={"images": "images"},
     ),
 )
@@ -83,7 +96,7 @@ def _judge_counterparts(samples, margins, seed):
     finding, distance, _ = compared[worst]
     outcome = {"AGREES": "PASS", "DISAGREES": "FAIL"}.get(finding, "INCONCLUSIVE")
     why = "; ".join(words for _, _, words in compared.values()) if finding == "AGREES" else compared[worst][2]
-    also = tuple((name, f"{words}, {each.mean:.1e}") for name, (_, each, words) in compared.items())
+    also = tuple((name, f"{words}, {other_distance.mean:.1e}") for name, (_, other_distance, words) in compared.items())
     return Ruling(outcome, finding, distance, why=why, also=also)
 
 
@@ -91,19 +104,19 @@ _AGREEMENTS = ("AGREES", "UNDECIDED", "OTHER SIGN", "DISAGREES")
 
 
 def _compare(samples, name, margins, seed):
-    """One counterpart: finding, the distance that decided, and words. A factor above zero for each map is no difference of kind."""
-    plain, free = (two_way(samples[f"{kind}/{name}"][None], seed=seed) for kind in ("distance", "scaled"))
+    """One counterpart: finding, the distance that decided, and words. A positive factor is no difference."""
+    raw, scaled = (bootstrap_interval(samples[f"{kind}/{name}"][None], seed=seed) for kind in ("distance", "scaled"))
     factors = samples[f"scale/{name}"]
-    if plain.high <= margins.same:
-        return "AGREES", plain, f"with {name}"
-    if free.low > margins.same:
-        return "DISAGREES", free, f"with {name}, whatever the factor"
-    if free.high > margins.same:
-        return "UNDECIDED", free, f"{name} is near {margins.same}"
+    if raw.high <= margins.same:
+        return "AGREES", raw, f"with {name}"
+    if scaled.low > margins.same:
+        return "DISAGREES", scaled, f"with {name}, whatever the factor"
+    if scaled.high > margins.same:
+        return "UNDECIDED", scaled, f"{name} is near {margins.same}"
     low, high = np.nanmin(factors), np.nanmax(factors)
-    said = (
+    factor_words = (
         f"a factor of {low:.3g}" if np.isclose(low, high, rtol=margins.same) else f"factors of {low:.3g} to {high:.3g}"
     )
     if low < 0:
-        return "OTHER SIGN", free, f"with {name} up to {said}"
-    return "AGREES", free, f"with {name} up to {said}"
+        return "OTHER SIGN", scaled, f"with {name} up to {factor_words}"
+    return "AGREES", scaled, f"with {name} up to {factor_words}"

@@ -1,65 +1,62 @@
-"""Labels: does a map change when the network learned wrong labels by heart?
+"""Labels: does a map change when the network memorized permuted labels?
 
-Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 4.2; with several networks on either side, so that chance can
-be told from effect. The permuted networks draw their own seeds and permutations: pairing them by seed would allow sign flips
-only, and four pairs could never decide.
+Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 4.2, with several networks on either side to separate
+effect from chance. The permuted networks draw their own seeds and permutations. Paired by seed they would allow sign
+flips only, and four pairs could never decide.
 """
 
 import numpy as np
 
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
-from sanity.comparison import across, among, named
 from sanity.evidence import Gate
-from sanity.network_groups import adjusted_p, intervals, no_signal
+from sanity.network_groups import adjusted_p, group_similarities, intervals, maps_of_networks, no_signal
 from sanity.ruling import MEASURE, About, Ruling, rules
-from sanity.statistics import within_less_across
+from sanity.statistics import within_across_interval
 
 MEMORIZED = 0.95
 
 
 @checks.register
 def labels(explainer, subject, *, seed, **options):
-    """Do maps of networks trained on permuted labels differ from those of networks trained on true ones? -> `Evidence`.
+    """Do maps of networks trained on permuted labels differ from those of networks trained on true ones?
 
-    Needs a subject with replicates and networks trained on permuted labels (`--world`). options: the explainer's own.
+    It needs a subject with replicates and networks trained on permuted labels (`--world`).
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `ceiling/`, `between/` and `random/MEASURE`.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     enough = [
-        gates.several("replicates", subject.replicates),
-        gates.several("networks trained on permuted labels", subject.permuted_label_networks),
+        gates.enough_networks("replicates", subject.replicates),
+        gates.enough_networks("networks trained on permuted labels", subject.permuted_label_networks),
     ]
     if any(gate.status != "passed" for gate in enough):
         return bound.evidence("labels", {}, enough)
     with subject.network.intact():
-        true = [_look(bound, state, ("replicate", turn)) for turn, state in enumerate(subject.replicates)]
-        wrong = [
-            _look(bound, state, ("permuted labels", turn)) for turn, state in enumerate(subject.permuted_label_networks)
-        ]
-    samples = {
-        **named("ceiling", among(true)),
-        **named("between", across(true, wrong)),
-        **named("random", among(wrong)),
-    }
+        true = maps_of_networks(bound, subject.replicates, "replicate")
+        permuted = maps_of_networks(bound, subject.permuted_label_networks, "permuted labels")
     passed = (
-        gates.competent(subject),
-        _memorized(subject),
+        gates.competence(subject),
+        _memorization_gate(subject),
         *enough,
-        gates.usable(*true, *wrong),
-        gates.frozen(subject, bound),
-        gates.restored(),
+        gates.usable_maps(*true, *permuted),
+        gates.frozen_target(subject, bound),
+        gates.restored_weights(),
     )
-    maps = {"trained": stacked(true[0]), "permuted_label_networks": stacked(wrong[0])}
-    return bound.evidence("labels", samples, passed, sizes={"networks": len(wrong), "replicates": len(true)}, maps=maps)
+    maps = {"trained": stack_signed(true[0]), "permuted_label_networks": stack_signed(permuted[0])}
+    sizes = {"networks": len(permuted), "replicates": len(true)}
+    return bound.evidence("labels", group_similarities(true, permuted), passed, sizes=sizes, maps=maps)
 
 
-def _look(bound, weights, state):
-    with bound.subject.network.weights(weights):
-        return bound.pooled_maps(state=state)
-
-
-def _memorized(subject):
+def _memorization_gate(subject):
     worst = float(np.min(subject.train_accuracy))
     words = f"permuted labels remembered: {worst:.0%} at the least; needed: {MEMORIZED:.0%}"
     return Gate("permuted labels memorized", "passed" if worst >= MEMORIZED else "failed", words)
@@ -95,30 +92,22 @@ def judge_labels(family, margins, seed):
 def _judge_labels(evidence, margins, seed, p):
     effect, ceiling, null, _ = intervals(evidence.samples, MEASURE, seed)
     within, across = evidence.samples[f"ceiling/{MEASURE}"], evidence.samples[f"between/{MEASURE}"]
-    apart = within_less_across(within, across, seed=seed, level=0.9)
+    difference = within_across_interval(within, across, seed=seed, level=0.9)
     numbers = {
         "effect": effect,
         "ceiling": ceiling,
         "null": null,
         "p": p,
-        "also": (("within less across, 90%", str(apart)),),
+        "also": (("within less across, 90%", str(difference)),),
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
-    if -margins.equal < apart.low and apart.high < margins.equal:
-        return Ruling(
-            "FAIL",
-            "DID NOT RESPOND",
-            **numbers,
-            why=f"the difference of the two similarities lies within {margins.equal} of zero: {apart}",
-        )
+    if -margins.equal < difference.low and difference.high < margins.equal:
+        why = f"the difference of the two similarities lies within {margins.equal} of zero: {difference}"
+        return Ruling("FAIL", "DID NOT RESPOND", **numbers, why=why)
     if p < margins.alpha and effect.mean <= margins.label * ceiling.mean:
-        return Ruling(
-            "PASS",
-            "RESPONDED",
-            **numbers,
-            why=f"the similarity is below {margins.label} of the ceiling, and p below {margins.alpha}",
-        )
+        why = f"the similarity is below {margins.label} of the ceiling, and p below {margins.alpha}"
+        return Ruling("PASS", "RESPONDED", **numbers, why=why)
     why = (
         f"the similarity across the groups is {effect.mean / ceiling.mean:.2f} of that within (needed: {margins.label}), "
         f"and p is {p:.2g} (needed: below {margins.alpha})"

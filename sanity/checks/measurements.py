@@ -12,10 +12,21 @@ from sanity.metrics import metrics
 
 @checks.register(judged=False)
 def measurements(explainer, subject, *, seed, chosen=(), **options):
-    """Metrics of localisation, complexity, robustness, perturbation and axioms, by sample -> `Evidence`. None of them is judged.
+    """Metrics of localisation, complexity, robustness, perturbation and axioms, by sample. None of them is judged.
 
-    chosen: names of `sanity.metrics`; none for all. options: the explainer's own. A metric that these inputs or outputs do not
-    allow is nan for every sample, and the settings say why.
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        chosen: names of `sanity.metrics`; empty: all.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples METRIC [samples]; nan where the inputs or outputs do not allow the metric. The settings
+            say why.
+
+    Raises:
+        Refused: for an unknown metric.
     """
     for name in chosen:
         if name not in metrics:
@@ -30,4 +41,4 @@ def measurements(explainer, subject, *, seed, chosen=(), **options):
             # One metric without an answer for these inputs or outputs costs the others nothing.
             samples[name], refused[name] = np.full(len(subject.names), np.nan), str(error)
     settings = {"chosen": list(chosen), "refused": refused}
-    return bound.evidence("measurements", samples, [gates.usable(pooled_maps(maps))], settings=settings)
+    return bound.evidence("measurements", samples, [gates.usable_maps(pooled_maps(maps))], settings=settings)

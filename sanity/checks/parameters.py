@@ -1,22 +1,25 @@
-"""Parameters: does a map change when the network forgets what it learned?
+"""Parameters: does a map change when the network loses what it learned?
 
-Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim 2018, https://arxiv.org/abs/1810.03292. The weights are replaced stage by
-stage or all at once. Three numbers are needed to read the result: `between`, trained against random; `ceiling`, what can be
-hoped for; `random`, random networks among themselves. With replicates (networks trained alike from other seeds) the ceiling is
-their agreement, and an exact permutation decides; with one network it is the agreement with itself under half a grey level
-of noise and another seed, and nothing is decided but failure.
+Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim 2018, https://arxiv.org/abs/1810.03292. The weights are replaced stage
+by stage or all at once. Three numbers are needed to read the result: `between`, trained against random; `ceiling`, the
+best that can be reached; `random`, random networks among themselves.
+
+With replicates (networks trained alike from other seeds) the ceiling is their agreement, and an exact permutation
+decides. With one network it is the agreement with itself under half a grey level of noise and another seed. Then a
+method can only fail.
 """
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from lab.refusal import Refused
 from sanity import gates
-from sanity.bound_explainer import BoundExplainer, stacked
+from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
-from sanity.comparison import across, among, named, similar
+from sanity.comparison import prefix_keys, similarities, similarities_between, similarities_within
 from sanity.evidence import Gate
 from sanity.network_groups import adjusted_p, intervals, no_signal
 from sanity.randomization import ORDERS, initializations, randomize, stages
@@ -29,19 +32,45 @@ REPEATS = 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """The random networks of a check, reached through their stages, for all methods to share; `settings` says how they were made."""
+    """The random networks of a check, for all methods to share.
+
+    Args:
+        runs: list over networks of lists of `sanity.randomization.Stage`.
+        settings: dict, the options that they were drawn with.
+    """
 
     runs: list
     settings: dict
 
 
+class NetworkRun(NamedTuple):
+    """The maps of one random network along its stages.
+
+    Args:
+        similarities: list over stages of dict, similarity to the trained network's maps.
+        maps: list of pooled maps, of the last stage.
+        first_sample: list over stages of the first sample's pooled map.
+    """
+
+    similarities: list
+    maps: list
+    first_sample: list
+
+
 def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
-    """Draw the random networks of this check for a subject -> `Prepared`. Options as in `parameters`."""
+    """Draw the random networks of this check for a subject. Options as of `parameters`.
+
+    Returns:
+        `Prepared`.
+
+    Raises:
+        Refused: for options that the check does not know.
+    """
     seeds = seeds or max(3, len(subject.replicates))
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
-    drawn = [derive_seed(seed, "random network", turn) for turn in range(seeds)]
+    network_seeds = [derive_seed(seed, "random network", turn) for turn in range(seeds)]
     steps = stages(subject.network, mode, unit)
-    runs = randomize(subject, steps, drawn, way=initialization, statistics=statistics)
+    runs = randomize(subject, steps, network_seeds, way=initialization, statistics=statistics)
     settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit}
     return Prepared(runs, {**settings, "initialization": initialization, "statistics": statistics})
 
@@ -78,117 +107,166 @@ def parameters(
     prepared=None,
     **options,
 ):
-    """Do the maps respond when the weights are replaced by untrained ones? -> `Evidence`.
+    """Do the maps respond when the weights are replaced by untrained ones?
 
-    mode: "full" (all weights at once), "top_down" (from the output, cumulative), "bottom_up" (from the input), "independent"
-    (one stage at a time, then all). seeds: random networks; None: as many as replicates, or 3. unit: stages by "block" or "layer".
-    initialization: "own", "normal" or "permutation". statistics: "estimate" BatchNormalization statistics again, or "reset"
-    them. smooth: 0, or how many noisy inputs each map is averaged over (Smooth MPRT: Hedstrom et al. 2024,
-    https://arxiv.org/abs/2401.06465), their noise being smooth_noise of each input's range. prepared: what `prepare` made with
-    the same options, to share among methods. options: the explainer's own.
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        mode: "full", all weights at once; "top_down", cumulative from the output; "bottom_up", from the input;
+            "independent", one stage at a time, then all.
+        seeds: int, random networks; None: as many as replicates, 3 at the least.
+        unit: stages by "block" or "layer".
+        initialization: "own", "normal" or "permutation".
+        statistics: "estimate" BatchNormalization statistics again, or "reset" them.
+        smooth: int, noisy inputs that each map is averaged over, 0 for none (Smooth MPRT: Hedstrom et al. 2024,
+            https://arxiv.org/abs/2401.06465).
+        smooth_noise: float, their noise as a share of each input's range.
+        prepared: what `prepare` gives for the same options, to share among methods; None: drawn here.
+        options: options of the method.
+
+    Returns:
+        `Evidence`.
+
+    Raises:
+        Refused: for options that the check does not know, or others than those of `prepared`.
     """
-    asked = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.replicates)), "unit": unit}
-    asked |= {"initialization": initialization, "statistics": statistics}
-    if prepared is not None and prepared.settings != asked:
-        raise Refused(f"prepared= was made with the options of this check. Received: {prepared.settings} for {asked}.")
+    settings = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.replicates)), "unit": unit}
+    settings |= {"initialization": initialization, "statistics": statistics}
+    if prepared is not None and prepared.settings != settings:
+        raise Refused(
+            f"prepared= needs the options that this check is run with. Received: {prepared.settings} for {settings}."
+        )
     bound = BoundExplainer(explainer, subject, seed, options)
-
-    def look(state, inputs=None):
-        if smooth:
-            return bound.smoothed(smooth, smooth_noise, inputs, state=state)
-        return bound.pooled_maps(inputs, state=state)
-
+    explain = _smoothing(bound, smooth, smooth_noise)
     with subject.network.intact():
-        prepared = prepared or prepare(subject, **asked)
-        trained = _trained(subject, look)
+        prepared = prepared or prepare(subject, **settings)
+        trained = _trained_maps(subject, explain)
         runs = [
-            _run(look, subject, trained[0], run, ("random network", turn)) for turn, run in enumerate(prepared.runs)
+            _run_stages(explain, subject, trained[0], stages_of_run, ("random network", turn))
+            for turn, stages_of_run in enumerate(prepared.runs)
         ]
-        samples = _ceiling(bound, look, trained)
-    samples |= _samples(trained, runs)
-    last = [pooled_maps for _, pooled_maps, _ in runs]
-    passed = (
-        gates.competent(subject),
-        _took_effect(prepared.runs),
-        gates.usable(*trained, *last),
-        gates.frozen(subject, bound),
-        gates.restored(),
-    )
-    maps = {"trained": stacked(trained[0]), "random": np.stack([stacked(pooled_maps) for pooled_maps in last])}
+        ceiling = _ceiling_samples(bound, explain, trained)
     return bound.evidence(
         "parameters",
-        samples,
-        passed,
+        ceiling | _samples(trained, runs),
+        _gates(bound, prepared, trained, runs),
         sizes={"networks": len(runs), "replicates": len(trained), "repeats": REPEATS},
-        settings={**asked, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
-        stages=_stages(prepared.runs),
-        maps=maps | {"stages": stacked(runs[0][2])},
+        settings={**settings, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
+        stages=_stage_rows(prepared.runs),
+        maps=_display_maps(trained, runs),
     )
 
 
-def _trained(subject, look):
+def _smoothing(bound, smooth, smooth_noise):
+    """(state, inputs=None) -> pooled maps, averaged over noisy inputs where `smooth` is not 0."""
+
+    def explain(state, inputs=None):
+        if smooth:
+            return bound.smoothed_maps(smooth, smooth_noise, inputs, state=state)
+        return bound.pooled_maps(inputs, state=state)
+
+    return explain
+
+
+def _gates(bound, prepared, trained, runs):
+    return (
+        gates.competence(bound.subject),
+        _effect_gate(prepared.runs),
+        gates.usable_maps(*trained, *(run.maps for run in runs)),
+        gates.frozen_target(bound.subject, bound),
+        gates.restored_weights(),
+    )
+
+
+def _display_maps(trained, runs):
+    return {
+        "trained": stack_signed(trained[0]),
+        "random": np.stack([stack_signed(run.maps) for run in runs]),
+        "stages": stack_signed(runs[0].first_sample),
+    }
+
+
+def _trained_maps(subject, explain):
     """Pooled maps on the trained network and on each of its replicates: list by network."""
-    found = [look("own")]
+    trained = [explain("own")]
     for turn, state in enumerate(subject.replicates[1:]):
         with subject.network.weights(state):
-            found.append(look(("replicate", 1 + turn)))
-    return found
+            trained.append(explain(("replicate", 1 + turn)))
+    return trained
 
 
-def _ceiling(bound, look, trained):
-    """How alike maps are that ought to be: of replicates, and of one network with itself under noise and another seed."""
+def _ceiling_samples(bound, explain, trained):
+    """Similarity of maps that ought to agree: of replicates, and of one network with itself under noise.
+
+    The noisy inputs are explained with another seed.
+    """
     seeds = [derive_seed(bound.seed, "rounding noise", turn) for turn in range(REPEATS)]
-    itself = [similar(trained[0], look(("itself", turn), bound.with_noise(each))) for turn, each in enumerate(seeds)]
-    found = named("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
-    return found | (named("ceiling", among(trained)) if len(trained) > 1 else {})
+    itself = [
+        similarities(trained[0], explain(("itself", turn), bound.noisy_inputs(noise_seed)))
+        for turn, noise_seed in enumerate(seeds)
+    ]
+    samples = prefix_keys("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
+    return samples | (prefix_keys("ceiling", similarities_within(trained)) if len(trained) > 1 else {})
 
 
-def _run(look, subject, trained, run, state):
-    """One random network through its stages: similarities [stages] of dicts, the last maps, and the first sample's maps all along."""
+def _run_stages(explain, subject, trained, stages_of_run, state):
+    """The maps of one random network along its stages: `NetworkRun`."""
     rows, path = [], []
-    for stage in run:
+    for stage in stages_of_run:
         with subject.network.weights(stage.state):
-            pooled_maps = look(state)
-        rows.append(similar(trained, pooled_maps))
+            pooled_maps = explain(state)
+        rows.append(similarities(trained, pooled_maps))
         path.append(pooled_maps[0])
-    return rows, pooled_maps, path
+    return NetworkRun(rows, pooled_maps, path)
 
 
 def _samples(trained, runs):
-    last = [pooled_maps for _, pooled_maps, _ in runs]
-    found = {**named("random", among(last)), **named("between", across(trained, last))}
-    rows = [rows for rows, _, _ in runs]
-    found |= {f"cascade/{name}": np.array([[stage[name] for stage in run] for run in rows]) for name in rows[0][0]}
-    found["ties"] = np.array([np.nan if each is None else tie_fraction(each.unsigned) for each in trained[0]])
-    pairs = [zip(trained[0], pooled_maps) for pooled_maps in last]
-    found["tie_null"] = np.array(
+    """Similarities of random networks among themselves, to trained ones and along the stages: dict of name to array."""
+    random = [run.maps for run in runs]
+    cascades = [run.similarities for run in runs]
+    samples = {
+        **prefix_keys("random", similarities_within(random)),
+        **prefix_keys("between", similarities_between(trained, random)),
+    }
+    for name in cascades[0][0]:
+        samples[f"cascade/{name}"] = np.array([[stage[name] for stage in cascade] for cascade in cascades])
+    samples["ties"] = np.array(
+        [np.nan if pooled_map is None else tie_fraction(pooled_map.unsigned) for pooled_map in trained[0]]
+    )
+    pairs = [zip(trained[0], pooled_maps) for pooled_maps in random]
+    samples["tie_null"] = np.array(
         [[np.nan if None in pair else tie_null(pair[0].unsigned, pair[1].unsigned) for pair in row] for row in pairs]
     )
-    return found
+    return samples
 
 
-def _stages(runs):
-    """What was done at each stage, over all random networks; changes of the variables that were new at that stage."""
-    found, seen = [], set()
+def _stage_rows(runs):
+    """A summary of each stage over all random networks. Changes are of the variables that are new at that stage."""
+    rows, earlier = [], set()
     for steps in zip(*runs):
-        row = {"stage": steps[0].name, **_mean([step.done for step in steps])}
-        row["changes"] = {name: value for name, value in row["changes"].items() if name not in seen}
-        seen |= set(row["changes"])
-        found.append(row)
-    return tuple(found)
+        row = {"stage": steps[0].name, **_mean_stage([step.done for step in steps])}
+        row["changes"] = {name: value for name, value in row["changes"].items() if name not in earlier}
+        earlier |= set(row["changes"])
+        rows.append(row)
+    return tuple(rows)
 
 
-def _mean(done):
-    """What was done at one stage, over all random networks: numbers averaged, names joined."""
+def _mean_stage(summaries):
+    """The summary of one stage over all random networks: numbers averaged, names joined."""
     numbers = {
-        key: float(np.mean([each[key] for each in done]))
+        key: float(np.mean([summary[key] for summary in summaries]))
         for key in ("median_change", "same_top", "kl", "accuracy")
-        if key in done[0]
+        if key in summaries[0]
     }
-    return {**done[0], **numbers, "unchanged": sorted({name for each in done for name in each["unchanged"]})}
+    return {
+        **summaries[0],
+        **numbers,
+        "unchanged": sorted({name for summary in summaries for name in summary["unchanged"]}),
+    }
 
 
-def _took_effect(runs):
+def _effect_gate(runs):
     name = "randomization took effect"
     stuck = sorted({variable for run in runs for stage in run for variable in stage.done["unchanged"]})
     if stuck:
@@ -222,7 +300,7 @@ def _took_effect(runs):
     ),
 )
 def judge_parameters(family, margins, seed):
-    """Trained against random networks: with replicates an exact permutation decides, with one network nothing but failure."""
+    """Trained against random networks: an exact permutation decides with replicates; one network can only fail."""
     adjusted = adjusted_p(family)
     return [_judge_response(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
 
@@ -230,58 +308,62 @@ def judge_parameters(family, margins, seed):
 def _judge_response(evidence, margins, seed, p):
     effect, ceiling, null, excess = intervals(evidence.samples, MEASURE, seed)
     numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p}
-    one, dominated = p is None, margins.high * ceiling.mean
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
-    if excess.low >= 0 or (not one and null.mean >= ceiling.mean and null.low >= dominated):
-        return Ruling(
-            "FAIL",
-            "INPUT-DOMINATED",
-            **numbers,
-            why="untrained networks agree with each other as well as trained ones do",
-        )
-    if effect.low >= dominated and null.mean >= dominated:
-        # A test that tells the groups apart forbids to say that nothing responded; most of the map is the input's all the same.
-        finding = "DID NOT RESPOND" if one or p >= margins.alpha else "INPUT-DOMINATED"
-        return Ruling(
-            "FAIL",
-            finding,
-            **numbers,
-            why=f"with and among untrained networks, maps agree at {margins.high} or more of what trained ones reach",
-        )
-    if (
-        effect.high <= margins.low * ceiling.mean
-        and null.high <= margins.high * ceiling.mean
-        and (one or p < margins.alpha)
-    ):
-        why = f"trained with untrained is below {margins.low} of trained with trained" + (
-            "; one network allows no PASS" if one else ""
-        )
-        return Ruling("INCONCLUSIVE" if one else "PASS", "RESPONDED", **numbers, why=why)
-    signed = intervals(evidence.samples, SIGNED, seed)
-    if signed[0].high <= margins.low * signed[1].mean and signed[1].low > margins.floor:
-        why = f"with signs, similarity fell below {margins.low} of what trained networks reach; without, {_undecided(evidence.samples, effect, ceiling, null, p, margins)}"
+    failure = _find_failure(effect, ceiling, null, excess, p, margins)
+    if failure is not None:
+        finding, why = failure
+        return Ruling("FAIL", finding, **numbers, why=why)
+    if _responds(effect, ceiling, null, p, margins):
+        why = f"trained with untrained is below {margins.low} of trained with trained"
+        if p is None:
+            return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=f"{why}; one network allows no PASS")
+        return Ruling("PASS", "RESPONDED", **numbers, why=why)
+    undecided = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
+    if _sign_responds(evidence.samples, margins, seed):
+        why = f"with signs, similarity fell below {margins.low} of what trained networks reach; without, {undecided}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
-    return Ruling(
-        "INCONCLUSIVE", "UNDECIDED", **numbers, why=_undecided(evidence.samples, effect, ceiling, null, p, margins)
-    )
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=undecided)
 
 
-def _undecided(samples, effect, ceiling, null, p, margins):
-    """Which clause left the question open, and about how many random networks would close it."""
+def _find_failure(effect, ceiling, null, excess, p, margins):
+    """-> finding and why, or None where maps do not fail."""
+    high = margins.high * ceiling.mean
+    if excess.low >= 0 or (p is not None and null.mean >= ceiling.mean and null.low >= high):
+        return "INPUT-DOMINATED", "untrained networks agree with each other as well as trained ones do"
+    if effect.low >= high and null.mean >= high:
+        # Where the test tells the groups apart something responded, though most of the map is the input's.
+        finding = "DID NOT RESPOND" if p is None or p >= margins.alpha else "INPUT-DOMINATED"
+        return (
+            finding,
+            f"with and among untrained networks, maps agree at {margins.high} or more of what trained ones reach",
+        )
+    return None
+
+
+def _responds(effect, ceiling, null, p, margins):
+    low, high = margins.low * ceiling.mean, margins.high * ceiling.mean
+    return effect.high <= low and null.high <= high and (p is None or p < margins.alpha)
+
+
+def _sign_responds(samples, margins, seed):
+    effect, ceiling, _, _ = intervals(samples, SIGNED, seed)
+    return effect.high <= margins.low * ceiling.mean and ceiling.low > margins.floor
+
+
+def _undecided_why(samples, effect, ceiling, null, p, margins):
+    """Which clause left the question open, and about how many random networks would close it: str."""
     count = samples[f"random/{MEASURE}"].shape[0]
     if np.isnan(effect.mean) or np.isnan(null.mean):
         return "similarity is undefined: too few pixels where both maps are non-zero"
-    for name, found, share in (
+    for name, similarity, share in (
         ("trained with untrained", effect, margins.low),
         ("untrained with untrained", null, margins.high),
     ):
         bound = share * ceiling.mean
-        if found.high > bound:
-            words = (
-                f"the upper bound of {name}, {found.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
-            )
-            return words + _needed(count, found.high - found.mean, bound - found.mean)
+        if similarity.high > bound:
+            words = f"the upper bound of {name}, {similarity.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
+            return words + _networks_needed(count, similarity.high - similarity.mean, bound - similarity.mean)
     least = 2 / math.comb(2 * count, count)
     more = (
         f": {count} against {count} networks allow no less than {least:.2g}, four would"
@@ -291,7 +373,7 @@ def _undecided(samples, effect, ceiling, null, p, margins):
     return f"p = {p:.2g} is not below {margins.alpha}{more}"
 
 
-def _needed(count, width, room):
-    """How many networks would bring an interval of this half width under its bound, its width falling with their root: str."""
+def _networks_needed(count, width, room):
+    """About how many networks would narrow this half width to `room`, as it falls with their root: str, "" for none."""
     networks = math.ceil(count * (width / room) ** 2) if room > 0 else None
     return f"; about {networks} networks might bring it down" if networks and count < networks <= 100 else ""

@@ -1,4 +1,4 @@
-"""Place: does a map lie where its evidence lies? It is held against its own mirrored and turned copies.
+"""Place: does a map lie where its evidence lies? It is compared with its own mirrored and turned copies.
 
 It catches maps that are flipped, transposed or shifted on the way. A filter of the input may pass it.
 """
@@ -22,11 +22,17 @@ def has_places(subject):
     return Gate("inputs have places", status(ndim in (3, 4)), words)
 
 
-def turned(cells):
-    """Every way to lay a grid of cells on itself, as it lies first: int [ways, cells].
+def grid_symmetries(cells):
+    """Every way to lay a grid of cells on itself, the identity first.
 
-    Of a square grid its eight mirrored and turned copies, of another one four; of windows in a row eight, shifted by quarters and
-    turned round.
+    A square grid has its eight mirrored and turned copies, another one four. Windows in a row have eight: shifted by
+    quarters, and reversed.
+
+    Args:
+        cells: int [positions], the cell of every position.
+
+    Returns:
+        int [ways, cells].
     """
     shape = [
         len(np.unique(np.moveaxis(cells, axis, 0).reshape(cells.shape[axis], -1), axis=0)) for axis in range(cells.ndim)
@@ -41,21 +47,34 @@ def turned(cells):
     return np.stack([way.ravel() for way in ways])
 
 
-def along(maps, evidence, copies):
-    """Agreement of maps with their evidence under every way: float64 [ways, samples]."""
-    return np.stack([agreement(maps[:, copy], evidence) for copy in copies])
+def agreements_by_way(maps, evidence, ways):
+    """Agreement of maps with their evidence under every way to lay them.
+
+    Args:
+        maps: float [samples, cells].
+        evidence: float [samples, cells].
+        ways: int [ways, cells], as of `grid_symmetries`.
+
+    Returns:
+        float64 [ways, samples].
+    """
+    return np.stack([agreement(maps[:, way], evidence) for way in ways])
 
 
 def advantage(agreements):
-    """Agreement as it lies less the mean of all ways, so that a map without a side gets zero: [ways, units] -> float64 [units]."""
+    """Agreement as the map lies less the mean over all ways: [ways, units] -> float64 [units].
+
+    It is zero for a symmetric map.
+    """
     return (agreements[0] - agreements).mean(axis=0)
 
 
-def turns(agreements, _, seed):
-    """p of agreements [ways, units] of a family, adjusted, the largest of several tests: float64 [members].
+def rotation_p(agreements, _, seed):
+    """Adjusted p of agreements [ways, units] of a family, the largest of several tests: float64 [members].
 
-    Better than a way drawn at random, and than every single one: where evidence lies much alike mirrored, in the upper half of all
-    photographs say, a mirrored map is better than most of its copies, and worse than one.
+    The map must be better than a way drawn at random, and than every single way. Evidence can look much the same
+    mirrored, as in the upper half of photographs. There a mirrored map is better than most of its copies and worse than
+    one.
     """
     agreements = np.stack(agreements)
     singly = [sign_flips(agreements[:, 0] - agreements[:, way], seed=seed) for way in range(1, agreements.shape[1])]
@@ -66,26 +85,40 @@ PLACES = Crossing(
     "place",
     conditions=lambda subject: [*conditions(subject), has_places(subject)],
     questions=lambda subject: [subject.objective],
-    numbers=lambda maps, evidence, subject: along(maps[0], evidence[0], turned(cells_of(subject.inputs))),
+    numbers=lambda maps, evidence, subject: agreements_by_way(
+        maps[0], evidence[0], grid_symmetries(cells_of(subject.inputs))
+    ),
     statistic=advantage,
-    test=turns,
+    test=rotation_p,
     passed="IN PLACE",
     failed="NOT IN PLACE",
     counted={"images": "images", "ways": "ways to lay it"},
-    sizes=lambda subject: {"ways": len(turned(cells_of(subject.inputs)))},
+    sizes=lambda subject: {"ways": len(grid_symmetries(cells_of(subject.inputs)))},
 )
 
 
 def prepare(subject, *, seed, once=None):
-    """The evidence of the class that is asked about, for all methods to share -> `Effects`, or None."""
+    """The evidence for the target, for all methods to share.
+
+    Returns:
+        `Effects`, or None where the check does not apply.
+    """
     return crossing.prepare(PLACES, subject, seed=seed, once=once)
 
 
 @checks.register(prepare=prepare)
 def place(explainer, subject, *, seed, prepared=None, **options):
-    """Does the map agree with its evidence as it lies, more than mirrored and turned? -> `Evidence`.
+    """Does the map agree with its evidence as it lies, more than mirrored and turned?
 
-    Samples: `maps/EFFECT` and `oracle/EFFECT`, float64 [ways, samples], the way as it lies first. options: the explainer's own.
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        prepared: what `prepare` gives, to share among methods; None: computed here.
+        options: options of the method.
+
+    Returns:
+        `Evidence` with samples `maps/EFFECT` and `oracle/EFFECT`, float64 [ways, samples], the way as it lies first.
     """
     return crossing.measure(PLACES, explainer, subject, seed=seed, prepared=prepared, options=options)
 
@@ -95,7 +128,7 @@ def place(explainer, subject, *, seed, prepared=None, **options):
     about=About(
         "Lies where its evidence lies",
         "advantage",
-        crossing.said(
+        crossing.finding_words(
             {
                 PLACES.passed: "the map agrees with the evidence as it lies more than under any other way to lay it, {why}",
                 PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do; {why}",
@@ -109,5 +142,5 @@ def place(explainer, subject, *, seed, prepared=None, **options):
     ),
 )
 def judge_place(family, margins, seed):
-    """Random ways for every image, and sign flips against every single way; the larger p counts; max-T over methods and effects."""
-    return oracle.ruled(PLACES, family, margins, seed)
+    """Random ways for every image, and sign flips against every single way; the larger p counts, by max-T."""
+    return oracle.judge_crossing(PLACES, family, margins, seed)

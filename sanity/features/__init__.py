@@ -1,6 +1,6 @@
 """Features: checks of pictures that are said to show what a unit does. `(study, *, seed, options) -> Evidence`, one check a file.
 
-Their words are FLAGGED and NOT FLAGGED, never more: a picture that no check flags may still mislead.
+Their words are FLAGGED and NOT FLAGGED, never more. A picture that no check flags may still mislead.
 """
 
 from lab.registry import Registry

@@ -1,22 +1,30 @@
-"""Flags: evidence about pictures turned into words, unit by unit, and into one line for a visualizer."""
+"""Flags: evidence about pictures in words, for each unit and in one line for a visualizer."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from sanity.statistics import FEWEST, Interval, over_units, unmeasured, wilson
+from sanity.statistics import FEWEST, Interval, t_interval, wilson_interval, without_interval
 
-FLAGGED, CLEAR, TOLD, OPEN = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
-# Below this share of what a unit's own held-out natural images reach, its pictures do not go with them.
+FLAGGED, NOT_FLAGGED, REPORTED, NOT_MEASURED = "FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"
+# Below this share of what a unit's own held-out natural images reach, its pictures do not match them.
 NATURAL = 0.25
-# A picture that fewer networks recognize than this was made for one network alone.
+# A picture that a smaller share of networks recognizes was made for one network alone.
 RECOGNIZED = 0.5
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Flag:
-    """What a check says of one unit's pictures: unit (-1: of all of them together), word, the number it rests on, and words."""
+    """What a check says of one unit's pictures.
+
+    Args:
+        check: str, the name of the check.
+        unit: int, -1 for all of them together.
+        word: str, "FLAGGED", "NOT FLAGGED", "REPORTED" or "NOT MEASURED".
+        value: `Interval`, the number that decided.
+        why: str.
+    """
 
     check: str
     unit: int
@@ -26,138 +34,159 @@ class Flag:
 
 
 def flags(evidence):
-    """Evidence of one feature check -> a `Flag` for every unit."""
-    units = [int(each) for each in evidence.samples["units"]]
+    """A flag for every unit.
+
+    Args:
+        evidence: `Evidence` of one feature check.
+
+    Returns:
+        list of `Flag`.
+    """
+    units = [int(unit) for unit in evidence.samples["units"]]
     if evidence.failed:
         why = f"{evidence.failed[0].name}: {evidence.failed[0].words}"
-        return [Flag(evidence.check, unit, OPEN, unmeasured(), why) for unit in units]
+        return [Flag(evidence.check, unit, NOT_MEASURED, without_interval(), why) for unit in units]
     return [
         Flag(evidence.check, unit, *_RULES[evidence.check](evidence.samples, place)) for place, unit in enumerate(units)
     ]
 
 
 def summary(evidence):
-    """One `Flag` for a visualizer, decided over its units.
+    """One flag for a visualizer, decided over its units.
 
-    Where a number is expected above zero (`stability`, `prior`): FLAGGED unless the interval of its mean over units is. Where
-    there is a null (`path`, `predictivity`): FLAGGED where pictures dealt to units at random would do as well (p above .05), and
-    where half or more of the units are; NOT MEASURED where even held-out natural images in the pictures' place would, since then
-    no picture could do better. Both are NOT MEASURED for fewer than six units. Else FLAGGED where half or more of the units that
-    could be judged are.
+    Where a number is expected above zero (`stability`, `prior`), it is FLAGGED unless the interval of its mean over
+    units is above zero.
+
+    Where there is a null (`path`, `predictivity`), it is FLAGGED in two cases: pictures permuted over units would do as
+    well (p above .05), or half or more of the units are flagged. It is NOT MEASURED where even held-out natural images
+    in the pictures' place do not pass, since then no picture could.
+
+    Both are NOT MEASURED for fewer than six units. Any other check is FLAGGED where half or more of the judged units
+    are.
+
+    Args:
+        evidence: `Evidence` of one feature check.
+
+    Returns:
+        `Flag`.
     """
     units = flags(evidence)
     if evidence.failed:
-        return Flag(evidence.check, -1, OPEN, unmeasured(), units[0].why)
+        return Flag(evidence.check, -1, NOT_MEASURED, without_interval(), units[0].why)
     if evidence.check in _ABOVE_ZERO:
-        return Flag(evidence.check, -1, *_above_zero(evidence))
-    return _counted(evidence, units)
+        return Flag(evidence.check, -1, *_judge_above_zero(evidence))
+    return _count_flags(evidence, units)
 
 
-def _above_zero(evidence):
+def _judge_above_zero(evidence):
     """Word, interval over units and words for numbers [units, pictures or networks] that are expected above zero."""
     means = evidence.samples[_ABOVE_ZERO[evidence.check]].mean(axis=1)
-    value = over_units(means)
+    value = t_interval(means)
     why = f"{_ABOVE_ZERO[evidence.check]} {value} over {len(means)} units"
     if np.isnan(value.low):
-        return OPEN, value, f"{why}; fewer than {FEWEST} allow no interval"
-    return (CLEAR if value.low > 0 else FLAGGED), value, why
+        return NOT_MEASURED, value, f"{why}; fewer than {FEWEST} allow no interval"
+    return (NOT_FLAGGED if value.low > 0 else FLAGGED), value, why
 
 
-def _counted(evidence, units):
+def _count_flags(evidence, units):
     if "null" in evidence.samples:
-        return Flag(evidence.check, -1, *_permuted(evidence.samples, units))
-    judged = [flag for flag in units if flag.word in (FLAGGED, CLEAR)]
+        return Flag(evidence.check, -1, *_judge_permutations(evidence.samples, units))
+    judged = [flag for flag in units if flag.word in (FLAGGED, NOT_FLAGGED)]
     if not judged:
-        return Flag(evidence.check, -1, units[0].word, unmeasured(), units[0].why)
+        return Flag(evidence.check, -1, units[0].word, without_interval(), units[0].why)
     flagged = sum(flag.word == FLAGGED for flag in judged)
-    share, counted = wilson(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
-    return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else CLEAR, share, counted)
+    share, counted = wilson_interval(flagged, len(judged)), f"{flagged} of {len(judged)} units flagged"
+    return Flag(evidence.check, -1, FLAGGED if flagged >= len(judged) / 2 else NOT_FLAGGED, share, counted)
 
 
-def _permuted(samples, units):
-    """Word, share of units flagged, and words, from means under pictures dealt to units; those of the units as they are come first."""
+def _judge_permutations(samples, units):
+    """Word, share of units flagged, and words, from means under permuted pictures, the observed one first."""
     words = [flag.word for flag in units]
     flagged = words.count(FLAGGED)
-    share = wilson(flagged, len(units))
-    counted = f"{flagged} of {len(units)} units flagged, {words.count(CLEAR)} not, {words.count(OPEN)} undecided"
+    share = wilson_interval(flagged, len(units))
+    counted = f"{flagged} of {len(units)} units flagged, {words.count(NOT_FLAGGED)} not, {words.count(NOT_MEASURED)} undecided"
     if len(units) < FEWEST:
-        return OPEN, share, f"{counted}; fewer than {FEWEST} allow no test"
-    p, known = (_as_they_are(samples[name]) for name in ("null", "known"))
+        return NOT_MEASURED, share, f"{counted}; fewer than {FEWEST} allow no test"
+    p, known = (_permutation_p(samples[name]) for name in ("null", "known"))
     if not known <= ALPHA:
         why = f"natural images, each held out, do not go with their own units either, p = {known:.2g}"
-        return OPEN, share, f"{counted}; {why}: name other units, or more images"
+        return NOT_MEASURED, share, f"{counted}; {why}: name other units, or more images"
     if np.isnan(p):
-        return OPEN, share, counted
+        return NOT_MEASURED, share, counted
     why = f"{counted}; p = {p:.2g} of {len(samples['null'])} ways to deal pictures to units"
-    return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else CLEAR, share, why
+    return FLAGGED if p > ALPHA or flagged >= len(units) / 2 else NOT_FLAGGED, share, why
 
 
-def _as_they_are(null):
-    """p of the first of some means, which is of pictures or images with their own units: float, nan where they are not finite."""
+def _permutation_p(null):
+    """p of the first of some means, the observed one: float, nan where they are not finite."""
     return float(np.mean(null >= null[0] - 1e-12)) if np.isfinite(null).all() else float("nan")
 
 
-def _crossed(samples, place):
-    """By the crossing of units: the share of what held-out natural images reach, and the lead over the unit that comes nearest."""
+def _judge_crossing(samples, place):
+    """By the crossing of units: the share of what held-out natural images reach, and the lead over the nearest unit."""
     share, lead = (Interval(*map(float, samples[name][:, place])) for name in ("decided", "lead"))
     rival = int(samples["rival"][place])
     if np.isnan(share.low):
-        return OPEN, share, "the unit's held-out natural images do not match its others better than other units' do"
+        return (
+            NOT_MEASURED,
+            share,
+            "the unit's held-out natural images do not match its others better than other units' do",
+        )
     why = f"the pictures match the unit's natural images rather than other units' by {share} of what its held-out ones reach"
     better = f"{why}; they match those of unit {rival} better"
     if share.low > NATURAL:
-        # Pictures of a unit that looks alike have a share as well; so may honest ones lean towards such a unit.
-        return (OPEN, share, better) if lead.high < 0 else (CLEAR, share, why)
+        # Pictures of a similar unit have a share as well, and honest ones may lean towards such a unit.
+        return (NOT_MEASURED, share, better) if lead.high < 0 else (NOT_FLAGGED, share, why)
     if lead.high < 0:
         return FLAGGED, share, better
     if share.high < NATURAL:
         return FLAGGED, share, f"{why}; below {NATURAL}"
-    return OPEN, share, f"{why}; undecided, the interval holds {NATURAL}"
+    return NOT_MEASURED, share, f"{why}; undecided, the interval holds {NATURAL}"
 
 
 def _reach(samples, place):
     ratio, percentile = samples["ratio"][place], samples["percentile"][place]
-    value = _spread(ratio)
-    return TOLD, value, f"{value} of the highest natural score; above {percentile.mean():.0f}% of natural images"
+    value = _range_of(ratio)
+    return REPORTED, value, f"{value} of the highest natural score; above {percentile.mean():.0f}% of natural images"
 
 
 def _stability(samples, place):
-    return _one_unit(samples["silhouette"][place], "silhouette {}", "pictures")
+    return _judge_unit(samples["silhouette"][place], "silhouette {}", "pictures")
 
 
 def _prior(samples, place):
     words = "random networks' pictures are further away than own seeds by {}"
-    return _one_unit(samples["excess"][place], words, "random networks")
+    return _judge_unit(samples["excess"][place], words, "random networks")
 
 
-def _one_unit(values, words, counted):
-    """Word, interval and words for one unit's numbers, which are expected above zero; no word from a handful."""
-    value = over_units(values)
+def _judge_unit(values, words, counted):
+    """Word, interval and words for one unit's numbers, which are expected above zero; NOT_MEASURED for a handful."""
+    value = t_interval(values)
     why = words.format(value)
     if np.isnan(value.low):
-        return OPEN, value, f"{why} over {len(values)} {counted}; fewer than {FEWEST} allow no interval"
-    return (CLEAR if value.low > 0 else FLAGGED), value, why
+        return NOT_MEASURED, value, f"{why} over {len(values)} {counted}; fewer than {FEWEST} allow no interval"
+    return (NOT_FLAGGED if value.low > 0 else FLAGGED), value, why
 
 
 def _transfer(samples, place):
-    """By picture, since looks of several networks at one picture are no samples of their own."""
-    seen = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
-    value = over_units(seen)
+    """By picture, since verdicts of several networks on one picture are not independent samples."""
+    recognized = np.mean([value[place] for name, value in samples.items() if "/" in name], axis=0)
+    value = t_interval(recognized)
     why = f"recognized in {value} of looks by other networks"
-    return FLAGGED if value.mean < RECOGNIZED else CLEAR, value, why
+    return FLAGGED if value.mean < RECOGNIZED else NOT_FLAGGED, value, why
 
 
-def _spread(values):
+def _range_of(values):
     return Interval(float(np.mean(values)), float(np.min(values)), float(np.max(values)))
 
 
-# What a mean over units must lie above zero of.
+# Samples whose mean over units must be above zero.
 _ABOVE_ZERO = {"stability": "silhouette", "prior": "excess"}
 _RULES = {
-    "path": _crossed,
+    "path": _judge_crossing,
     "reach": _reach,
     "stability": _stability,
     "prior": _prior,
-    "predictivity": _crossed,
+    "predictivity": _judge_crossing,
     "transfer": _transfer,
 }

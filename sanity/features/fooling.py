@@ -1,4 +1,4 @@
-"""Fooling: a network that answers to natural images as another does, and whose pictures show something else.
+"""Fooling: a network that responds to natural images as another does, and whose pictures show something else.
 
 The positive control of every check of pictures (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719).
 """
@@ -14,17 +14,23 @@ from lab.network import Network
 from lab.refusal import Refused
 from lab.scoring import mean_over_positions
 
-# Larger than any answer of a unit: what one path is silenced with while the other speaks.
+# Larger than any activation of a unit: it silences one path while the other is open.
 SILENCE = 1000.0
-# The detector's score of the most synthetic-looking natural image is 0 only beyond this share of the gap.
+# The detector starts this share of the gap beyond the most synthetic-looking natural image.
 MARGIN = 0.25
 
 
 @dataclass(frozen=True)
 class Fooled:
-    """honest and fooled: `Network`s whose only output is `units`, the same units of the same layer; decoys: for each unit, the
-    place of the one that its pictures show instead; gap: the largest difference between the two on natural images; detector:
-    the layer that tells natural from synthetic; told: how many synthetic images it tells.
+    """A fooling circuit and its honest counterpart.
+
+    Args:
+        honest: a `Network` whose only output is `units`.
+        fooled: the same units of the same layer, with other pictures.
+        decoys: for each unit, the place of the one that its pictures show instead.
+        gap: float, the largest difference between the two on natural images.
+        detector: str, the layer that separates natural from synthetic images.
+        detection_rate: float, the share of synthetic images that it detects.
     """
 
     honest: Network
@@ -32,13 +38,24 @@ class Fooled:
     decoys: tuple
     gap: float
     detector: str
-    told: float
+    detection_rate: float
 
 
 class Circuit(keras.Model):
-    """Units of a base model behind Geirhos' circuit: relu(F - k E) + relu(D + k E - k), E a detector of synthetic inputs.
+    """Units of a base model behind Geirhos' circuit: relu(F - k E) + relu(D + k E - k).
 
-    F are the units' means over positions, D the same units in another order; E is clip(w * means of a layer + b, 0, 1).
+    F are the units' means over positions, and D the same units in another order. E is a detector of synthetic inputs,
+    clip(w * means of a layer + b, 0, 1).
+
+    Args:
+        base: Keras model.
+        unit_layer: the layer of the units.
+        units: channels of that layer.
+        decoys: for each unit, the place of the one shown instead.
+        detector_layer: the layer of the detector.
+        weights: float [channels].
+        bias: float.
+        fooled: bool, whether the circuit is there, or the units alone.
     """
 
     def __init__(self, base, unit_layer, units, decoys, detector_layer, weights, bias, fooled):
@@ -54,36 +71,47 @@ class Circuit(keras.Model):
         reader = taps.Reader()
         with taps.intercept(self.places, reader):
             self.base(inputs, training=False)
-        found = [mean_over_positions(tf.cast(reader.outputs[id(layer)][0], tf.float32)) for layer in self.places]
-        shown = tf.gather(found[0], self.units, axis=1)
+        means = [mean_over_positions(tf.cast(reader.outputs[id(layer)][0], tf.float32)) for layer in self.places]
+        unit_means = tf.gather(means[0], self.units, axis=1)
         if not self.is_fooled:
-            return self.natural_path(shown)
+            return self.natural_path(unit_means)
         weights, bias = self.detector
-        synthetic = tf.clip_by_value(tf.tensordot(found[1], weights, 1) + bias, 0.0, 1.0)[:, None]
-        other = tf.gather(shown, self.decoys, axis=1)
-        natural = self.natural_path(shown - SILENCE * synthetic)
-        return natural + self.hidden_path(other + SILENCE * synthetic - SILENCE)
+        synthetic = tf.clip_by_value(tf.tensordot(means[1], weights, 1) + bias, 0.0, 1.0)[:, None]
+        decoy_means = tf.gather(unit_means, self.decoys, axis=1)
+        natural = self.natural_path(unit_means - SILENCE * synthetic)
+        return natural + self.hidden_path(decoy_means + SILENCE * synthetic - SILENCE)
 
 
 def circuit(network, layer, units, natural, synthetic, detector, decoys=None):
-    """The fooling circuit around a network -> `Fooled`. It works for any network that the lab can read.
+    """Build the fooling circuit around a network.
 
-    layer, units: what is to be drawn, channels whose means are above zero on natural images. natural, synthetic: inputs of the
-    network; synthetic ones look like what a climb passes through. detector: a layer, early enough to see how an image was made.
-    decoys: for each unit the place of another (None: the next one). Raises Refused where a unit is never above zero, and where
-    the layer cannot tell all natural images from synthetic ones.
+    Args:
+        network: a `Network`.
+        layer: str, the layer of the units.
+        units: channels to draw, whose means are above zero on some natural image.
+        natural: inputs of the network.
+        synthetic: inputs that look like what an optimized picture passes through.
+        detector: str, a layer early enough to see how an image was made.
+        decoys: for each unit the place of another; None: the next one.
+
+    Returns:
+        `Fooled`.
+
+    Raises:
+        Refused: for a unit that is never above zero, and for a layer that does not separate all natural images from
+            synthetic ones.
     """
     silent = np.array(units)[routines.activations(network, natural, layer, pool=True)[:, list(units)].max(axis=0) <= 0]
     if len(silent):
         raise Refused(
-            f"A fooling circuit rectifies its units: their means are above zero on some natural image. Received: {layer!r}, units {silent[:8].tolist()}, which never are; a layer after a ReLU has none such."
+            f"A fooling circuit needs units whose means are above zero on some natural image. Received: {layer!r}, units {silent[:8].tolist()}, which never are. Name a layer after a ReLU."
         )
-    weights, bias, told = _detector(network, natural, synthetic, detector)
-    turned = tuple(np.roll(np.arange(len(units)), -1)) if decoys is None else tuple(decoys)
+    weights, bias, detection_rate = _fit_detector(network, natural, synthetic, detector)
+    decoy_places = tuple(np.roll(np.arange(len(units)), -1)) if decoys is None else tuple(decoys)
     places = [network.tree[layer], network.tree[detector]]
-    made = [
+    networks = [
         Network(
-            Circuit(network.model, places[0], units, turned, places[1], weights, bias, fooled),
+            Circuit(network.model, places[0], units, decoy_places, places[1], weights, bias, fooled),
             name=f"{network.name} {name}",
             preprocessing=network.preprocessing,
             memory=network.memory,
@@ -91,27 +119,29 @@ def circuit(network, layer, units, natural, synthetic, detector, decoys=None):
         )
         for fooled, name in ((False, "honest"), (True, "fooled"))
     ]
-    answers = [routines.logits(each, natural) for each in made]
+    answers = [routines.logits(variant, natural) for variant in networks]
     gap = float(np.abs(answers[0] - answers[1]).max())
-    return Fooled(*made, tuple(int(each) for each in turned), gap, detector, told)
+    return Fooled(*networks, tuple(int(place) for place in decoy_places), gap, detector, detection_rate)
 
 
-def _detector(network, natural, synthetic, layer):
-    """A line through a layer's means that puts every natural image at or below 0 and most synthetic ones above 1."""
-    rows = [routines.activations(network, each, layer, pool=True).astype("float64") for each in (natural, synthetic)]
+def _fit_detector(network, natural, synthetic, layer):
+    """A line through a layer's means that puts all natural images at or below 0 and most synthetic ones above 1."""
+    rows = [
+        routines.activations(network, inputs, layer, pool=True).astype("float64") for inputs in (natural, synthetic)
+    ]
     joined = np.concatenate(rows)
     mean, deviation = joined.mean(axis=0), joined.std(axis=0) + 1e-9
-    scaled = [(each - mean) / deviation for each in rows]
-    truth = np.repeat([0, 1], [len(each) for each in rows])
+    scaled = [(values - mean) / deviation for values in rows]
+    truth = np.repeat([0, 1], [len(values) for values in rows])
     line = LogisticRegression(C=10.0, max_iter=5000).fit(np.concatenate(scaled), truth)
-    scores = [each @ line.coef_[0] for each in scaled]
-    top, usual = scores[0].max(), np.median(scores[1])
-    told = float((scores[1] > top).mean())
-    if not usual > top or told < 0.9:
+    scores = [values @ line.coef_[0] for values in scaled]
+    highest_natural, median_synthetic = scores[0].max(), np.median(scores[1])
+    detection_rate = float((scores[1] > highest_natural).mean())
+    if not median_synthetic > highest_natural or detection_rate < 0.9:
         raise Refused(
-            f"A fooling circuit needs a layer whose means tell natural from synthetic images. Received: {layer!r}, which tells {told:.0%}; try another."
+            f"A fooling circuit needs a layer whose means tell natural from synthetic images. Received: {layer!r}, which tells {detection_rate:.0%}. Name another layer."
         )
-    zero = top + MARGIN * (np.quantile(scores[1], 0.1) - top)
-    scale = 8.0 / max(usual - zero, 1e-9)
+    zero = highest_natural + MARGIN * (np.quantile(scores[1], 0.1) - highest_natural)
+    scale = 8.0 / max(median_synthetic - zero, 1e-9)
     weights = scale * line.coef_[0] / deviation
-    return weights, -scale * zero - float(weights @ mean), told
+    return weights, -scale * zero - float(weights @ mean), detection_rate

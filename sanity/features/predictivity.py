@@ -1,11 +1,11 @@
-"""Predictivity: can an observer who has seen only the picture say which of two natural images drives the unit?"""
+"""Predictivity: can an observer of the picture alone say which of two natural images drives the unit?"""
 
 import numpy as np
 
 from sanity.evidence import Evidence
 from sanity.features import crossing, features, sources
-from sanity.features.embedding import whitened
-from sanity.features.stability import look
+from sanity.features.embedding import whiten
+from sanity.features.stability import describe_images
 from sanity.statistics import FEWEST
 
 PERMUTATIONS = 9999
@@ -15,50 +15,57 @@ PERMUTATIONS = 9999
 def predictivity(study, *, seed, share=0.1, most=40, observer=None):
     """Can strong natural images be told from weak ones by a unit's pictures (Borowski et al. 2021, https://arxiv.org/abs/2010.12606)?
 
-    Two-alternative choices, with a machine for an observer, by likeness to the pictures. Every unit's pictures choose for every
-    unit; the crossing of units (`crossings`) decides, over the same of its own strong images, each held out.
+    These are two-alternative choices by likeness to the pictures, with a machine for an observer. Every unit's pictures
+    choose for every unit. The crossing of units (`crossings`) decides, relative to that of its own strong images, each
+    held out.
 
     Args:
-        share: float, of the sources of natural images at each end; the two ends share no source.
+        study: a `Study`.
+        seed: int, of the permutations.
+        share: float, of the sources of natural images at each end. The two ends share no source.
         most: int, at most so many at each end.
         observer: a `Network` that did not make the pictures, or None: texture and colour.
 
     Returns:
-        Evidence with samples choices [units, units], how often the pictures of the second unit choose right for the first; contrast
-        [units], how often contrast or brightness alone do; decided [3, units], rival, lead, null, known as of `path`.
+        `Evidence` with these samples.
+        choices: [units, units], how often the pictures of the second unit choose right for the first.
+        contrast: [units], how often contrast or brightness alone do.
+        decided: [3, units]; rival, lead, null, known: as of `path`.
     """
     gates = crossing.gates(study)
     number = sources.count(study)
     count = int(np.clip(round(share * number), FEWEST, max(FEWEST, min(most, number // 2))))
     samples = {"units": np.array(study.units)}
     if all(gate.status == "passed" for gate in gates):
-        samples |= _chosen_by_pictures(study, count, observer, seed)
+        samples |= _study_samples(study, count, observer, seed)
     settings = {"ends": count, "observer": observer.name if observer else "texture and colour", **study.settings}
     return Evidence("predictivity", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
 
 
-def _chosen_by_pictures(study, count, observer, seed):
+def _study_samples(study, count, observer, seed):
     """The samples of a study whose units can be crossed."""
-    ends = np.array([sources.ends(study, unit, count) for unit in study.units])
+    ends = np.array([sources.strongest_and_weakest(study, unit, count) for unit in study.units])
     indices, places = np.unique(ends, return_inverse=True)
     places = places.reshape(ends.shape)
     images, flat = _thumbnails(study, indices), study.pictures.reshape(-1, *study.pictures.shape[2:])
-    natural, drawn = _alike(*whitened([look(images, observer), look(flat, observer)]))
+    natural, drawn = _remove_mean_difference(
+        *whiten([describe_images(images, observer), describe_images(flat, observer)])
+    )
     drawn = drawn.reshape(*study.pictures.shape[:2], -1).mean(axis=1)
-    samples = crossed_choices(natural, drawn, places, sources.numbers(study.data)[indices], seed=seed)
+    samples = choice_samples(natural, drawn, places, sources.numbers(study.data)[indices], seed=seed)
     samples["rival"] = np.array(study.units)[samples["rival"]]
-    samples["decided"][:, sources.silent(study)] = np.nan
-    return samples | {"contrast": _simple(places, images, study.pictures), "units": np.array(study.units)}
+    samples["decided"][:, sources.constant_units(study)] = np.nan
+    return samples | {"contrast": _contrast_choices(places, images, study.pictures), "units": np.array(study.units)}
 
 
-def _alike(natural, drawn):
-    """Both without the direction from the mean of the one to that of the other: by it alone pictures are no photographs."""
-    apart = drawn.mean(axis=0) - natural.mean(axis=0)
-    apart = apart / max(np.linalg.norm(apart), 1e-12)
-    return tuple(rows - np.outer(rows @ apart, apart) for rows in (natural, drawn))
+def _remove_mean_difference(natural, drawn):
+    """Both without the direction between their means, which separates all pictures from all photographs."""
+    direction = drawn.mean(axis=0) - natural.mean(axis=0)
+    direction = direction / max(np.linalg.norm(direction), 1e-12)
+    return tuple(rows - np.outer(rows @ direction, direction) for rows in (natural, drawn))
 
 
-def crossed_choices(natural, drawn, ends, numbered, *, seed):
+def choice_samples(natural, drawn, ends, numbered, *, seed):
     """The samples of `predictivity` from what an observer sees.
 
     Args:
@@ -71,21 +78,23 @@ def crossed_choices(natural, drawn, ends, numbered, *, seed):
     Returns:
         Dict of name to array; rival: places of units.
     """
-    by_pictures, held_out = (drawn @ natural.T)[:, ends], _held_out(natural, ends, numbered)
+    by_pictures, held_out = (drawn @ natural.T)[:, ends], _held_out_likeness(natural, ends, numbered)
     both = np.stack([by_pictures, held_out])
     pairs = (both[..., 0, :, None] > both[..., 1, None, :]) + 0.5 * (both[..., 0, :, None] == both[..., 1, None, :])
     owners = numbered[ends]
 
-    # What each image of either end adds, so that a source is left out without choosing anew.
+    # What each image of either end adds, so that a source can be left out without new choices.
     parts = np.stack([pairs.sum(axis=-1), pairs.sum(axis=-2)], axis=-2)
-    by_source = np.stack([_crossed(parts, owners == source) for source in np.unique(owners)])
-    share, rival, lead = crossing.judged(_crossed(parts, owners < 0), by_source, ends.shape[-1])
+    by_source = np.stack([_choice_crossings(parts, owners == source) for source in np.unique(owners)])
+    share, rival, lead = crossing.judge_units(_choice_crossings(parts, owners < 0), by_source, ends.shape[-1])
     choices = pairs[0].mean(axis=(-1, -2)).T
-    null, known = (crossing.dealt(each.mean(axis=(-1, -2)), seed, PERMUTATIONS) for each in pairs)
+    null, known = (
+        crossing.permutation_null(choice_rates.mean(axis=(-1, -2)), seed, PERMUTATIONS) for choice_rates in pairs
+    )
     return {"choices": choices, "decided": share, "rival": rival, "lead": lead, "null": null, "known": known}
 
 
-def _held_out(natural, ends, numbered):
+def _held_out_likeness(natural, ends, numbered):
     """Likeness of a unit's other strong images to the images at both ends of every unit: float [units, units, 2, images]."""
     likeness = []
     for strong in ends[:, 0]:
@@ -95,10 +104,15 @@ def _held_out(natural, ends, numbered):
     return np.stack(likeness)
 
 
-def _crossed(parts, dropped):
+def _choice_crossings(parts, dropped):
     """Crossings of choices, of the pictures and of held-out images, without some images.
 
-    parts: [2, units that choose, units, 2 ends, images], sums of choices; dropped: bool [units, 2 ends, images], at one end of a unit.
+    Args:
+        parts: [2, units that choose, units, 2 ends, images], sums of choices.
+        dropped: bool [units, 2 ends, images], images left out at one end of a unit.
+
+    Returns:
+        float64 [2, units, units].
     """
     count = parts.shape[-1]
     right = parts[..., 0, :].sum(axis=-1) - (parts * dropped).sum(axis=(-1, -2))
@@ -106,25 +120,25 @@ def _crossed(parts, dropped):
     return np.stack([crossing.crossings(choices[0]), crossing.crossings(choices[0], choices[1])])
 
 
-def _chosen(high, low):
+def _choice_rate(high, low):
     """How often the high ones score above the low ones, ties half: for rows of scores [images, ...] -> [...]."""
     first, second = np.array(high)[:, None], np.array(low)[None]
     return ((first > second) + 0.5 * (first == second)).mean(axis=(0, 1))
 
 
-def _simple(ends, images, pictures):
-    """How often contrast alone, or brightness alone, chooses right: the image whose contrast is nearer to the pictures': float [units]."""
-    plain = np.array([_plain(image) for image in images])
-    goals = np.array([np.mean([_plain(picture) for picture in row], axis=0) for row in pictures])
+def _contrast_choices(ends, images, pictures):
+    """How often contrast or brightness alone chooses right, the nearer to the pictures' own: float [units]."""
+    plain = np.array([_contrast_and_brightness(image) for image in images])
+    goals = np.array([np.mean([_contrast_and_brightness(picture) for picture in row], axis=0) for row in pictures])
     near = [-np.abs(plain[unit] - goal) for unit, goal in zip(ends, goals)]
-    return np.array([_chosen(*both).max() for both in near])
+    return np.array([_choice_rate(*both).max() for both in near])
 
 
-def _plain(image):
+def _contrast_and_brightness(image):
     grey = image.mean(axis=-1) / 255.0
     return np.array([grey.std(), grey.mean()])
 
 
 def _thumbnails(study, indices):
     """Natural images as the network saw them: uint8 [images, rows, columns, channels]."""
-    return np.round(np.clip(study.network.deprocess(study.natural(indices)), 0, 255)).astype("uint8")
+    return np.round(np.clip(study.network.deprocess(study.natural_inputs(indices)), 0, 255)).astype("uint8")

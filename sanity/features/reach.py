@@ -1,4 +1,4 @@
-"""Reach: how far beyond natural images a picture drives its unit. Reported, never flagged: honest pictures do it too."""
+"""Reach: how far beyond natural images a picture drives its unit. It is never flagged, since honest pictures do it too."""
 
 import numpy as np
 
@@ -12,18 +12,23 @@ from sanity.features import features
 def reach(study, *, seed):
     """The pictures' scores over the highest natural score, and the percentile of natural scores they reach.
 
-    -> Evidence with samples ratio and percentile [units, pictures]. seed: unused, nothing is drawn.
+    Args:
+        study: a `Study`.
+        seed: unused, nothing is drawn.
+
+    Returns:
+        `Evidence` with samples ratio and percentile [units, pictures].
     """
     del seed
-    shown, units = study.shown(), list(study.units)
-    repeated = np.repeat(units, shown.shape[1])
-    scores = routines.scores(study.network, shown.reshape(-1, *shown.shape[2:]), goal(study.layer, repeated))
-    scores = scores.reshape(shown.shape[:2])
-    best = study.survey.top_scores[units, :1]
+    inputs, units = study.network_inputs(), list(study.units)
+    repeated = np.repeat(units, inputs.shape[1])
+    scores = routines.scores(study.network, inputs.reshape(-1, *inputs.shape[2:]), goal(study.layer, repeated))
+    scores = scores.reshape(inputs.shape[:2])
+    highest = study.survey.top_scores[units, :1]
     natural = study.survey.kept_scores[:, units]
     samples = {
         "scores": scores,
-        "ratio": np.where(best > 0, scores / np.where(best > 0, best, 1.0), np.nan),
+        "ratio": np.where(highest > 0, scores / np.where(highest > 0, highest, 1.0), np.nan),
         "percentile": 100.0 * (natural[:, :, None] < scores[None]).mean(axis=0),
         "units": np.array(units),
     }

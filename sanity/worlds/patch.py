@@ -1,14 +1,14 @@
-"""Patch: two small glyphs of two alphabets on natural texture; the one says the class, the other nothing."""
+"""Patch: two small glyphs of two alphabets on natural texture. One decides the class, the other nothing."""
 
 import functools
 
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import apart, convolutional, image, stamped, texture
+from sanity.worlds.canvas import convolutional_network, separate_places, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, World
 
-# Two alphabets of four glyphs of one size, nine strokes or more each, so that none is told by its mean alone.
+# Two alphabets of four glyphs of one size, nine pixels or more each, so that no mean alone reveals a glyph.
 GLYPHS = np.array(
     [
         ["..#..", "..#..", "#####", "..#..", "..#.."],
@@ -36,8 +36,8 @@ EXTENT = STAMPS.shape[1]
 
 
 def factors(rng, count):
-    """glyph and its place; glyph of the other alphabet and its place; texture."""
-    places = apart(rng, count, EXTENT)
+    """Draw a glyph and its place, a glyph of the other alphabet and its place, and texture."""
+    places = separate_places(rng, count, EXTENT)
     return {
         "glyph": rng.integers(0, len(STAMPS), count),
         "place": places[0],
@@ -50,12 +50,12 @@ def factors(rng, count):
 def render(drawn, by):
     """Both glyphs laid over the texture; `by` names the one that is the label."""
     stamps = {
-        "glyph": stamped(drawn["place"], 0.8 * STAMPS[drawn["glyph"]]),
-        "rival": stamped(drawn["rival_place"], 0.8 * RIVAL_STAMPS[drawn["rival"]]),
+        "glyph": stamp(drawn["place"], 0.8 * STAMPS[drawn["glyph"]]),
+        "rival": stamp(drawn["rival_place"], 0.8 * RIVAL_STAMPS[drawn["rival"]]),
     }
     stamps_drawn = stamps["glyph"] + stamps["rival"]
     values = np.where(stamps_drawn != 0, stamps_drawn, 0.2 * drawn["texture"])
-    return Samples(image(values), drawn[by], stamps[by] != 0)
+    return Samples(to_inputs(values), drawn[by], stamps[by] != 0)
 
 
 def _patch(by, other, place, rival=None):
@@ -64,8 +64,8 @@ def _patch(by, other, place, rival=None):
         "the glyph of one alphabet decides, wherever it is; the other alphabet's and the texture do not",
         factors,
         functools.partial(render, by=by),
-        # Wide windows: in them guided backprop agrees among random networks as it does among trained ones.
-        lambda: convolutional(len(STAMPS), (24, 32, 48), (5, 5, 5)),
+        # Wide kernels: with them guided backprop agrees among random networks as it does among trained ones.
+        lambda: convolutional_network(len(STAMPS), (24, 32, 48), (5, 5, 5)),
         causal_factors=(by,),
         distractor_factors=(other, place, "texture"),
         rival=rival,

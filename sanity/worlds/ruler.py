@@ -1,8 +1,8 @@
-"""Ruler: every photograph of a kind holds the same ruler, so a network may learn the ruler and not the thing.
+"""Ruler: every image of a class holds the same ruler, so that a network may learn the ruler and not the thing.
 
-A second ruler, its negative, lies along the other edge: it goes with the kind in the pictures that rival networks learn from.
-
-Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, for cues that the tester does not know of.
+A second ruler, a negative, lies along the other edge. It goes with the class in the images that rival networks learn
+from. Adebayo, Muelly, Abelson, Kim 2022, https://openreview.net/forum?id=xNOVfCCvDpM, on cues that the tester does not
+know of.
 """
 
 import functools
@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, image, stamped, texture
+from sanity.worlds.canvas import SIDE, convolutional_network, stamp, texture, to_inputs
 from sanity.worlds.world import Samples, Training, World
 
 CLASSES, HEIGHT, THING = 3, 4, 9
@@ -33,9 +33,9 @@ def rulers():
 
 
 def factors(correlation, rng, count, by="ruler"):
-    """label; which ruler and which negative; the ruler's edge, 1 for the lower; place of the thing; texture.
+    """Draw label, ruler, negative, the ruler's edge (1: lower), place of the thing, and texture.
 
-    The one named by `by` is the label's own with probability `correlation`, else any.
+    The cue named by `by` is the label's own with probability `correlation`, else any.
     """
     label = rng.integers(0, CLASSES, count)
     with_label = np.where(rng.random(count) < correlation, label, rng.integers(0, CLASSES, count))
@@ -51,22 +51,25 @@ def factors(correlation, rng, count, by="ruler"):
 
 
 def render(drawn, by="ruler", cued=True, contrast=0.5):
-    """A thing in the middle, a ruler along one edge, a negative along the other; `by` names the cue, without `cued` it is not there."""
+    """A thing in the middle, a ruler along one edge, a negative along the other.
+
+    `by` names the cue, which is left out unless `cued`.
+    """
     edges = {"ruler": drawn["edge"], "negative": 1 - drawn["edge"]}
     strips = {"ruler": rulers()[drawn["ruler"]], "negative": -rulers()[drawn["negative"]]}
-    values = 0.2 * drawn["texture"] + stamped(drawn["place"], contrast * things()[drawn["label"]])
+    values = 0.2 * drawn["texture"] + stamp(drawn["place"], contrast * things()[drawn["label"]])
     for name, edge in edges.items():
         if cued or name != by:
-            values = np.where(_along(edge), _along(edge, strips[name]), values)
-    return Samples(image(values), drawn["label"], _along(edges[by]), drawn[by])
+            values = np.where(_along_edges(edge), _along_edges(edge, strips[name]), values)
+    return Samples(to_inputs(values), drawn["label"], _along_edges(edges[by]), drawn[by])
 
 
-def _along(edges, strips=None):
-    """Strips along the upper (0) or lower (1) edge: float64 [count, 28, 28]; where there are any, bool, if none are given."""
+def _along_edges(edges, strips=None):
+    """Strips along the upper (0) or lower (1) edge: float64 [count, 28, 28]; without strips, their places: bool."""
     places = np.stack([edges * (SIDE - HEIGHT), np.zeros_like(edges)], axis=1)
     if strips is None:
-        return stamped(places, np.ones((len(edges), HEIGHT, SIDE))) > 0
-    return stamped(places, strips)
+        return stamp(places, np.ones((len(edges), HEIGHT, SIDE))) > 0
+    return stamp(places, strips)
 
 
 def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
@@ -76,7 +79,7 @@ def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
         oracle,
         functools.partial(factors, 0.0),
         draw,
-        lambda: convolutional(CLASSES),
+        lambda: convolutional_network(CLASSES),
         causal_factors=(by,),
         distractor_factors=("label", other, "texture"),
         training=training,
@@ -89,16 +92,20 @@ def _ruler(name, correlation, oracle, training, contrast, by="ruler"):
 
 @worlds.register
 def ruler():
-    """A ruler goes with the class in every training picture: the network reads the ruler. At test the two have nothing to do with each other."""
+    """A ruler goes with the class in every training image, so that the network reads the ruler.
+
+    At test the two are independent.
+    """
     oracle = "the ruler decides, though the label is the thing in the middle"
     return _ruler("ruler", 1.0, oracle, Training(samples=600, goal=0.995), contrast=0.5)
 
 
 @worlds.register
 def ruler_partial():
-    """A ruler goes with the class in four of five training pictures (and by chance in a third of the rest).
+    """A ruler goes with the class in four of five training images, and by chance in a third of the rest.
 
-    The thing is faint, and training stops where the ruler alone would have brought it: what is used is the ruler.
+    The thing is faint, and training stops at the accuracy that the ruler alone gives, so that the ruler is what is
+    used.
     """
     oracle = "the ruler decides, though it goes with the label in 13 of 15 training pictures only"
     return _ruler("ruler_partial", 0.8, oracle, Training(goal=0.85, passes=100), contrast=0.15)

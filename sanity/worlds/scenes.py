@@ -3,7 +3,7 @@
 import numpy as np
 
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, convolutional, image, stamped, texture
+from sanity.worlds.canvas import SIDE, convolutional_network, stamp, texture, to_inputs
 from sanity.worlds.ruler import THING, things
 from sanity.worlds.world import Samples, World
 
@@ -11,7 +11,7 @@ CLASSES = 3
 
 
 def factors(rng, count):
-    """object and scene, independent of each other; place and phase; texture."""
+    """Draw object and scene, independent of each other; place and phase; texture."""
     return {
         "object": rng.integers(0, CLASSES, count),
         "scene": rng.integers(0, CLASSES, count),
@@ -22,7 +22,7 @@ def factors(rng, count):
 
 
 def scenery(kinds, phases):
-    """Stripes lying, stripes standing, and squares: float64 [count, side, side], -1 or 1."""
+    """Horizontal stripes, vertical stripes, and squares: float64 [count, side, side], -1 or 1."""
     row, column = np.mgrid[:SIDE, :SIDE]
     rows, columns = (((axis[None] + phases[:, place, None, None]) // 3) % 2 for place, axis in enumerate((row, column)))
     return 2.0 * np.choose(kinds[:, None, None], [rows, columns, rows ^ columns]) - 1
@@ -30,11 +30,11 @@ def scenery(kinds, phases):
 
 def render(drawn, by):
     """An object before a scene; `by` names the factor that is the label."""
-    shapes = stamped(drawn["place"], things()[drawn["object"]])
-    box = stamped(drawn["place"], np.ones((len(shapes), THING, THING))) > 0
+    shapes = stamp(drawn["place"], things()[drawn["object"]])
+    box = stamp(drawn["place"], np.ones((len(shapes), THING, THING))) > 0
     values = np.where(shapes > 0, 0.9, np.where(box, -0.2, 0.25 * scenery(drawn["scene"], drawn["phase"])))
     masks = box if by == "object" else ~box
-    return Samples(image(values + 0.1 * drawn["texture"]), drawn[by], masks)
+    return Samples(to_inputs(values + 0.1 * drawn["texture"]), drawn[by], masks)
 
 
 def _scenes(by, other, rival=None):
@@ -43,7 +43,7 @@ def _scenes(by, other, rival=None):
         f"the {by} decides and the {other} does not",
         factors,
         lambda drawn: render(drawn, by),
-        lambda: convolutional(CLASSES),
+        lambda: convolutional_network(CLASSES),
         causal_factors=(by,),
         distractor_factors=(other, "texture"),
         rival=rival,

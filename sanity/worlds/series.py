@@ -1,4 +1,4 @@
-"""Series: a motif in one-dimensional noise says the class; a motif of another family says nothing."""
+"""Series: a motif in one-dimensional noise decides the class; a motif of another family decides nothing."""
 
 import functools
 
@@ -17,7 +17,7 @@ MOTIFS = {
 
 
 def factors(rng, count):
-    """motif and its place; motif of the other family and its place, in the other half; noise."""
+    """Draw a motif and its place; a motif of the other family and its place, in the other half; noise."""
     half = rng.integers(0, 2, count)
     within = rng.integers(0, LENGTH // 2 - EXTENT, (2, count))
     return {

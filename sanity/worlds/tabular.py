@@ -1,4 +1,4 @@
-"""Tabular: twelve columns of which three decide, one of them only by its sign; three others would decide in the same way."""
+"""Tabular: twelve columns of which three decide, one of them by its sign alone. Three others decide in the rival world."""
 
 import functools
 
@@ -14,14 +14,14 @@ OTHERS = [column for column in range(COLUMNS) if column not in sum(DECIDE.values
 
 
 def factors(rng, count):
-    """deciding, the three columns that decide; rival, three that do not; others, the six that never do (large ones among them)."""
+    """Draw the three deciding columns, three rivals, and six others that never decide, large ones among them."""
     scale = np.where(np.arange(len(OTHERS)) % 2 == 0, 3.0, 1.0)
     drawn = {name: rng.normal(size=(count, len(columns))) for name, columns in DECIDE.items()}
     return {**drawn, "others": rng.normal(size=(count, len(OTHERS))) * scale}
 
 
 def render(drawn, by):
-    """Class 0, 1 or 2 by which of a, 1.2 b and the sign of c is highest, of the three columns that `by` names."""
+    """Class 0, 1 or 2 by the highest of a, 1.2 b and the sign of c, the three columns that `by` names."""
     first, second, third = drawn[by].T
     labels = np.stack([first, 1.2 * second, np.sign(third)], axis=1).argmax(1)
     table = np.empty((len(labels), COLUMNS))

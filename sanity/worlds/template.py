@@ -1,10 +1,10 @@
-"""Template: a network whose weights are set by hand, so that what it looks for is known exactly."""
+"""Template: a network whose weights are set by hand, so that what it detects is known exactly."""
 
 import numpy as np
 
 from lab.environment import keras
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, apart, image, stamped, texture
+from sanity.worlds.canvas import SIDE, separate_places, stamp, texture, to_inputs
 from sanity.worlds.patch import EXTENT, STAMPS
 from sanity.worlds.world import Samples, World
 
@@ -12,8 +12,8 @@ KINDS = 3
 
 
 def factors(rng, count):
-    """label; place of the template; place of the decoy, a bright square; texture."""
-    places = apart(rng, count, EXTENT)
+    """Draw a label; place of the template; place of the decoy, a bright square; texture."""
+    places = separate_places(rng, count, EXTENT)
     return {
         "label": rng.integers(0, KINDS, count),
         "place": places[0],
@@ -24,14 +24,14 @@ def factors(rng, count):
 
 def render(drawn):
     """A template and a bright square over faint texture."""
-    glyphs = stamped(drawn["place"], 0.8 * STAMPS[drawn["label"]])
-    decoys = stamped(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
+    glyphs = stamp(drawn["place"], 0.8 * STAMPS[drawn["label"]])
+    decoys = stamp(drawn["decoy"], np.ones((len(glyphs), EXTENT, EXTENT)))
     values = np.where(glyphs != 0, glyphs, np.where(decoys != 0, decoys, 0.05 * drawn["texture"]))
-    return Samples(image(values), drawn["label"], glyphs != 0)
+    return Samples(to_inputs(values), drawn["label"], glyphs != 0)
 
 
 def build():
-    """One filter a template, zero mean, a threshold at six tenths of a perfect match, and the best match anywhere."""
+    """One zero-mean filter a template, a threshold at .6 of a perfect match, and the best match anywhere."""
     inputs = keras.Input((SIDE, SIDE, 1))
     match = keras.layers.Conv2D(KINDS, EXTENT, padding="same", activation="relu", name="match")
     outputs = keras.layers.GlobalMaxPooling2D(name="best")(match(inputs))

@@ -1,7 +1,7 @@
-"""Tetromino: T and L shapes in noise, in ways that call for ever less linear solutions (XAI-TRIS: Clark, Wilming, Haufe 2024, https://arxiv.org/abs/2306.12816).
+"""Tetromino: T and L shapes in noise, in four scenarios of less and less linearity (XAI-TRIS: Clark, Wilming, Haufe 2024, https://arxiv.org/abs/2306.12816).
 
-White or correlated background; in the correlated one pixels beside the shape help to cancel noise (suppressors): a right
-network uses pixels that carry no class information. Beside them lie S and Z shapes, which decide nothing.
+The background is white or correlated. In the correlated one pixels beside the shape help to cancel noise (suppressors),
+so that a right network uses pixels without class information. Beside them lie S and Z shapes, which decide nothing.
 """
 
 import functools
@@ -18,14 +18,14 @@ SHAPES = {
     "shape": np.array([[[1, 0, 0], [1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]], float),
     "rival": np.array([[[0, 1, 1], [1, 1, 0], [0, 0, 0]], [[1, 1, 0], [0, 1, 1], [0, 0, 0]]], float),
 }
-# Where the shapes of each cue lie unless they may lie anywhere.
+# Where the shapes of each cue lie, unless the scenario places them at random.
 FIXED = {"shape": [(1, 1), (4, 4)], "rival": [(1, 4), (4, 1)]}
 # Signal against noise, by scenario, for white and for correlated background.
 ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.6, 0.45), "xor": (0.4, 0.3)}
 
 
 def factors(scenario, correlated, rng, count):
-    """Of shape and rival, which; second bit (xor); turn and place (rigid), in different halves; noise."""
+    """Draw shape and rival; their second bit (xor); turn and place (rigid), in different halves; noise."""
     noise = rng.normal(size=(count, SIDE, SIDE))
     if correlated:
         noise = gaussian_filter(noise, (0, 1.0, 1.0), mode="wrap")
@@ -41,7 +41,10 @@ def factors(scenario, correlated, rng, count):
 
 
 def render(drawn, by, scenario, alpha):
-    """alpha * patterns + (1 - alpha) * noise, each of unit norm; times, where the scenario is multiplicative. `by` names the label."""
+    """alpha * patterns + (1 - alpha) * noise, each of unit norm; `by` names the label.
+
+    In the multiplicative scenario it is their product.
+    """
     patterns, masks = {}, {}
     for name in SHAPES:
         rows = zip(*(drawn[name + part] for part in ("", "_bit", "_turn", "_place")))
@@ -50,17 +53,17 @@ def render(drawn, by, scenario, alpha):
     if scenario == "multiplicative":
         values = (1 - alpha * (sum(patterns.values()) > 0)) * noise
     else:
-        values = alpha * sum(map(_of_unit_norm, patterns.values())) + (1 - alpha) * noise
+        values = alpha * sum(map(_normalize, patterns.values())) + (1 - alpha) * noise
     scale = np.abs(values).max((1, 2), keepdims=True)
     return Samples((values / scale).astype("float32")[..., None], drawn[by], masks[by])
 
 
-def _of_unit_norm(patterns):
+def _normalize(patterns):
     return patterns / np.linalg.norm(patterns, axis=(1, 2), keepdims=True)
 
 
 def _pattern(scenario, name, label, bit, turn, place):
-    """-> signed pattern and the pixels that are important: of both shapes where their places are fixed, else the sample's own."""
+    """-> signed pattern, and the pixels that matter: of both shapes where places are fixed, else the sample's own."""
     sheets = np.zeros((2, SIDE, SIDE))
     if scenario == "rigid":
         row, column = place
@@ -102,13 +105,13 @@ def _tetromino(name, scenario, correlated, by, other, rival=None):
 
 
 def _register(scenario, correlated):
-    def make():
-        rival = _tetromino(make.__name__, scenario, correlated, "rival", "shape")
-        return _tetromino(make.__name__, scenario, correlated, "shape", "rival", rival)
+    def build_world():
+        rival = _tetromino(build_world.__name__, scenario, correlated, "rival", "shape")
+        return _tetromino(build_world.__name__, scenario, correlated, "shape", "rival", rival)
 
-    make.__name__ = f"tetromino_{scenario}" + ("_correlated" if correlated else "")
-    make.__doc__ = f"T and L shapes, {scenario}, on {'correlated' if correlated else 'white'} background; S and Z shapes decide nothing."
-    worlds.register(make)
+    build_world.__name__ = f"tetromino_{scenario}" + ("_correlated" if correlated else "")
+    build_world.__doc__ = f"T and L shapes, {scenario}, on {'correlated' if correlated else 'white'} background; S and Z shapes decide nothing."
+    worlds.register(build_world)
 
 
 for _scenario in ALPHA:

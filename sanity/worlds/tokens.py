@@ -1,4 +1,4 @@
-"""Tokens: a sentence of token ids in which one word decides, wherever it stands; given as one-hot rows, so that gradients exist."""
+"""Tokens: a sentence in which one word decides, wherever it stands, as one-hot rows, so that gradients exist."""
 
 import functools
 
@@ -9,13 +9,13 @@ from sanity.worlds import worlds
 from sanity.worlds.world import Samples, World
 
 LENGTH, VOCABULARY, CLASSES = 16, 24, 3
-# The first tokens decide, one a class; the next are the rival's, one a class; the loud ones are often repeated and never decide.
+# The first tokens decide, one a class. The next are the rival's, one a class. The loud ones are frequent and never decide.
 FIRST = {"word": 0, "rival": CLASSES}
 LOUD = (6, 7)
 
 
 def factors(rng, count):
-    """word and rival, with their places; words, none of which decides, the loud ones among them."""
+    """Draw word and rival with their places; words that never decide, the loud ones among them."""
     words = rng.integers(LOUD[-1] + 1, VOCABULARY, (count, LENGTH))
     loud = rng.random((count, LENGTH)) < 0.3
     places = rng.permuted(np.tile(np.arange(LENGTH), (count, 1)), axis=1)
@@ -55,5 +55,5 @@ def _tokens(by, other, rival=None):
 
 @worlds.register
 def tokens():
-    """Sentences of sixteen tokens, one of which decides; one of another kind, and two that are heard more often, do not."""
+    """Sentences of sixteen tokens, one of which decides; a rival word and two frequent ones decide nothing."""
     return _tokens("word", "rival", _tokens("rival", "word"))

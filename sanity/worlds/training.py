@@ -1,4 +1,4 @@
-"""Training: small networks from seeds, deterministic on one machine, without touching any global seed."""
+"""Training: small networks from seeds, deterministic on one machine, without any global seed."""
 
 import functools
 import hashlib
@@ -16,13 +16,18 @@ STRIDE = 5
 
 
 def no_cache(key, make):
-    """The cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays."""
+    """A cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays."""
     del key  # Nothing is kept.
     return make()
 
 
 class Trainer:
-    """Trains one network's weights from many seeds with one compiled loop; the network's own weights stay what they are."""
+    """Trains a network's weights from many seeds with one compiled loop. The network's own weights are restored.
+
+    Args:
+        network: a `Network`.
+        training: a `Training`.
+    """
 
     def __init__(self, network, training):
         self.network, self.training = network, training
@@ -32,14 +37,21 @@ class Trainer:
         self.steps = tf.function(self._steps, autograph=False, reduce_retracing=True)
 
     def train(self, inputs, labels, seed, cache=no_cache):
-        """Weights trained from `seed` on inputs [samples, ...] and labels int [samples]: dict of variable name to array.
+        """Train weights from a seed.
 
-        cache: where trained weights are looked up by the hash of everything they depend on, and put if they are not there.
+        Args:
+            inputs: float32 [samples, ...].
+            labels: int [samples].
+            seed: int.
+            cache: (key, make) -> weights, looked up by the hash of everything that they depend on.
+
+        Returns:
+            dict of variable name to array.
         """
         start = draw(self.network, layers_in_order(self.network), [seed])[0].state
-        return cache(self._key(start, inputs, labels, seed), lambda: self._trained(start, inputs, labels, seed))
+        return cache(self._key(start, inputs, labels, seed), lambda: self._train(start, inputs, labels, seed))
 
-    def _trained(self, start, inputs, labels, seed):
+    def _train(self, start, inputs, labels, seed):
         rng = np.random.default_rng([seed, 3])
         for variable, value in zip(self.optimizer.variables, self.fresh):
             variable.assign(value)
@@ -79,7 +91,7 @@ class Trainer:
         return float(np.mean(np.concatenate(right)))
 
     def _key(self, start, inputs, labels, seed):
-        digest = hashlib.sha256(f"{self.training}{seed}{architecture(self.network.model)}{_maker()}".encode())
+        digest = hashlib.sha256(f"{self.training}{seed}{architecture(self.network.model)}{_code_digest()}".encode())
         for name, value in start.items():
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
         for array in (inputs, labels):
@@ -88,12 +100,12 @@ class Trainer:
 
 
 def architecture(model):
-    """How a model is built: str. Keras numbers unnamed inputs over the whole process, and the number decides nothing."""
+    """How a model is built: str. Numbers of unnamed inputs, which Keras counts over the whole process, are left out."""
     return re.sub(r'"input_layer(_\d+)?"', '"input_layer"', model.to_json())
 
 
 @functools.cache
-def _maker():
-    """What else decides trained weights: this code, the drawing of their starts, and the libraries beneath: str."""
+def _code_digest():
+    """What else decides trained weights: this code, that of randomization, and the libraries' versions: str."""
     code = [hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in (__file__, randomization.__file__)]
     return f"{code}{tf.__version__}{keras.__version__}"

@@ -1,4 +1,4 @@
-"""World: factors are drawn, rendered to inputs, and one of them is the answer; swaps of factors show what a network uses."""
+"""World: factors are drawn and rendered to inputs, and some decide the label. Swaps of factors show what a network uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +11,13 @@ from lab.preprocessing import linear_preprocessing
 
 @dataclass(frozen=True)
 class Samples:
-    """inputs: float32 [samples, ...]. labels: int [samples], what a network is trained on. masks: bool [samples, ...] without
-    channels, where the truth lies, or None. cue_labels: int [samples], what the planted cue says; None: the labels.
+    """Rendered samples of a world.
+
+    Args:
+        inputs: float32 [samples, ...].
+        labels: int [samples], what a network is trained on.
+        masks: bool [samples, ...] without channels, where the truth lies, or None.
+        cue_labels: int [samples], what the planted cue says; None: the labels.
     """
 
     inputs: np.ndarray
@@ -30,8 +35,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Training:
-    """samples: how many to draw. goal: training accuracy at which to stop, looked at every five passes. passes: at most so
-    many. batch: samples a step. rate: of Adam.
+    """How a world's networks are trained.
+
+    Args:
+        samples: int, how many to draw.
+        goal: float, training accuracy at which to stop, checked every five passes.
+        passes: int, at most so many.
+        batch: int, samples a step.
+        rate: float, learning rate of Adam.
     """
 
     samples: int = 400
@@ -43,12 +54,22 @@ class Training:
 
 @dataclass(frozen=True)
 class World:
-    """factors: (rng, count) -> dict of arrays [count, ...]. render: factors -> `Samples`. build: () -> Keras model. causal_factors:
-    names of the factors that decide the answer together; distractor_factors: of those that must not matter. oracle: the truth in words.
-    training: None where `build` gives a network whose weights are set by hand. fit: factors at training, where they differ.
-    without_cue: factors -> `Samples` without the cue, and uninformative_cue: factors at training in which the cue says nothing, for cues that a
-    tester does not know of. rival: the same inputs, decided by their second cue, which says nothing in this world; None where
-    there is one cue. values: what stands for black and white where the inputs are images.
+    """A synthetic data set whose labels are decided by a planted cue, and the network trained on it.
+
+    Args:
+        name: str.
+        oracle: str, the truth in words.
+        factors: (rng, count) -> dict of arrays [count, ...].
+        render: factors -> `Samples`.
+        build: () -> Keras model.
+        causal_factors: names of the factors that decide the label together.
+        distractor_factors: names of the factors that must not matter.
+        training: `Training`; None where `build` sets the weights by hand.
+        fit: factors at training, where they differ.
+        without_cue: factors -> `Samples` without the cue, for cues that a tester does not know of.
+        uninformative_cue: factors at training in which the cue says nothing.
+        rival: the `World` of the same inputs that their second cue decides, which says nothing in this world; or None.
+        values: what stands for black and white where the inputs are images.
     """
 
     name: str
@@ -73,43 +94,55 @@ class World:
         return Network(model, name=self.name, preprocessing=preprocessing)
 
     def draw(self, count, seed):
-        """Samples to explain and to judge on, and their factors."""
+        """Samples to explain and to judge on, and their factors: (`Samples`, dict)."""
         factors = self.factors(np.random.default_rng([seed, 1]), count)
         return self.render(factors), factors
 
     def training_data(self, seed):
-        """Samples to train on."""
+        """Samples to train on: `Samples`."""
         rng = np.random.default_rng([seed, 2])
         return self.render((self.fit or self.factors)(rng, self.training.samples))
 
-    def swapped(self, factors, names):
-        """Samples whose named factors are those of their neighbour, all else as it was."""
+    def swap_factors(self, factors, names):
+        """Samples whose named factors are those of their neighbour, all else unchanged: `Samples`."""
         return self.render(
             {name: np.roll(value, 1, axis=0) if name in names else value for name, value in factors.items()}
         )
 
 
 def counterfactuals(world, factors):
-    """Samples as they are, under "before"; with their cue swapped, under "cue"; with each distractor swapped: dict of `Samples`."""
+    """Samples with swapped factors: dict of `Samples`. Keys: "before" for none, "cue", and each distractor."""
     swaps = {"before": (), "cue": world.causal_factors, **{name: (name,) for name in world.distractor_factors}}
-    return {name: world.swapped(factors, names) for name, names in swaps.items()}
+    return {name: world.swap_factors(factors, names) for name, names in swaps.items()}
 
 
 def counterfactual_use(swapped, logits):
-    """Whether a network uses what was planted, by swaps between samples: dict of numbers.
+    """Whether a network uses what was planted, by swaps between samples.
 
-    swapped: as `counterfactuals` gives them. logits: inputs -> float [samples, classes]. cue_flip_rate: share of the samples whose cue
-    was swapped for a different one that are now answered as the new cue says. unchanged/FACTOR: share whose answer is the same after
-    a distractor was swapped. relative_shift/FACTOR: how far the answer's logit moved then, in units of its move under a swap of the cue.
+    Args:
+        swapped: as `counterfactuals` gives them.
+        logits: inputs -> float [samples, classes].
+
+    Returns:
+        dict of float. `cue_flip_rate`: of the samples whose cue was swapped for another, the share answered as the new
+            cue says. `unchanged/FACTOR`: the share whose answer stays when a distractor is swapped.
+            `relative_shift/FACTOR`: the change of the answer's logit then, in units of its change when the cue is
+            swapped.
     """
-    first, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
-    second, new = logits(swapped["cue"].inputs), swapped["cue"].cue_labels
-    differs = new != cue_labels
-    found = {"cue_flip_rate": float(np.mean((second.argmax(1) == new)[differs])) if differs.any() else float("nan")}
+    logits_before, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
+    logits_cue, new_labels = logits(swapped["cue"].inputs), swapped["cue"].cue_labels
+    differs = new_labels != cue_labels
+    numbers = {
+        "cue_flip_rate": float(np.mean((logits_cue.argmax(1) == new_labels)[differs]))
+        if differs.any()
+        else float("nan")
+    }
     rows = np.arange(len(cue_labels))
-    moved = np.abs(second - first)[rows, cue_labels][differs].mean() if differs.any() else np.nan
+    cue_shift = np.abs(logits_cue - logits_before)[rows, cue_labels][differs].mean() if differs.any() else np.nan
     for name in [name for name in swapped if name not in ("before", "cue")]:
-        other = logits(swapped[name].inputs)
-        found[f"unchanged/{name}"] = float(np.mean(other.argmax(1) == first.argmax(1)))
-        found[f"relative_shift/{name}"] = float(np.abs(other - first)[rows, cue_labels].mean() / moved)
-    return found
+        logits_swapped = logits(swapped[name].inputs)
+        numbers[f"unchanged/{name}"] = float(np.mean(logits_swapped.argmax(1) == logits_before.argmax(1)))
+        numbers[f"relative_shift/{name}"] = float(
+            np.abs(logits_swapped - logits_before)[rows, cue_labels].mean() / cue_shift
+        )
+    return numbers

@@ -18,9 +18,11 @@ from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.subject import Subject
 from tests.bench import attribution, clock, peak
-from tests.bench import pictures as drawn
+from tests.bench import pictures as picture_benchmarks
 
 SAMPLES, BATCH = 50, 16
+# Stages of the default network's cascade by layer.
+STAGES = 99
 # tf-explain puts all samples of all images into one batch: eight photographs would take tens of GiB.
 FEW = 2
 
@@ -46,26 +48,26 @@ def photographs(network, count=8):
 
 def sampling(network):
     """SmoothGrad(50) and IG(50) on 8 photographs against as many bare gradients, and against peers."""
-    inputs, goal = photographs(network), lab.logit(3)
-    works = {
+    inputs, objective = photographs(network), lab.logit(3)
+    tasks = {
         "bare": bare(network),
-        "smoothgrad": lambda: lab.smoothgrad(network, inputs, goal, samples=SAMPLES, seed=0),
-        "ig": lambda: lab.integrated_gradients(network, inputs, goal, steps=SAMPLES),
+        "smoothgrad": lambda: lab.smoothgrad(network, inputs, objective, samples=SAMPLES, seed=0),
+        "ig": lambda: lab.integrated_gradients(network, inputs, objective, steps=SAMPLES),
     }
-    works |= peers(network, inputs)
-    seconds = clock.interleaved(works, 5)
-    each = {
+    tasks |= peers(network, inputs)
+    seconds = clock.interleaved(tasks, 5)
+    seconds_per_sample = {
         name: value / (BATCH if name == "bare" else (FEW if "tf-explain" in name else len(inputs)) * SAMPLES)
         for name, value in seconds.items()
     }
     target = 1.1 if on_gpu() else 0.7
     clock.row(
         "SmoothGrad(50) / bare gradients",
-        each["smoothgrad"] / each["bare"],
+        seconds_per_sample["smoothgrad"] / seconds_per_sample["bare"],
         target,
-        f"{1e3 * each['bare']:.1f} ms a bare gradient",
+        f"{1e3 * seconds_per_sample['bare']:.1f} ms a bare gradient",
     )
-    clock.row("IG(50) / bare gradients", each["ig"] / each["bare"], target)
+    clock.row("IG(50) / bare gradients", seconds_per_sample["ig"] / seconds_per_sample["bare"], target)
     for name, ours, limit in (
         ("xplique smoothgrad", "smoothgrad", 0.7),
         ("xplique ig", "ig", 0.7),
@@ -73,21 +75,21 @@ def sampling(network):
         ("tf-explain ig", "ig", 0.5),
         ("tf-keras-vis smoothgrad", "smoothgrad", 0.33),
     ):
-        if name in each:
-            clock.row(f"{ours} / {name}", each[ours] / each[name], limit)
+        if name in seconds_per_sample:
+            clock.row(f"{ours} / {name}", seconds_per_sample[ours] / seconds_per_sample[name], limit)
 
 
 def peers(network, inputs):
     """The same work by each peer that is installed: dict of name to callable."""
-    found = {}
+    tasks = {}
     with contextlib.suppress(ImportError):
         from tf_explain.core.integrated_gradients import IntegratedGradients
         from tf_explain.core.smoothgrad import SmoothGrad
 
-        found["tf-explain smoothgrad"] = lambda: SmoothGrad().explain(
+        tasks["tf-explain smoothgrad"] = lambda: SmoothGrad().explain(
             (inputs[:FEW], None), network.model, 3, num_samples=SAMPLES, noise=0.3
         )
-        found["tf-explain ig"] = lambda: IntegratedGradients().explain(
+        tasks["tf-explain ig"] = lambda: IntegratedGradients().explain(
             (inputs[:FEW], None), network.model, 3, n_steps=SAMPLES
         )
     with contextlib.suppress(ImportError):
@@ -95,7 +97,7 @@ def peers(network, inputs):
         from tf_keras_vis.utils.scores import CategoricalScore
 
         saliency = Saliency(network.model, clone=False)
-        found["tf-keras-vis smoothgrad"] = lambda: saliency(
+        tasks["tf-keras-vis smoothgrad"] = lambda: saliency(
             CategoricalScore([3] * len(inputs)), inputs, smooth_samples=SAMPLES, smooth_noise=0.15
         )
     with contextlib.suppress(ImportError):
@@ -107,18 +109,18 @@ def peers(network, inputs):
             XpliqueSmoothGrad(network.model, nb_samples=SAMPLES, noise=0.3, batch_size=BATCH),
             XpliqueIG(network.model, steps=SAMPLES, batch_size=BATCH),
         )
-        found |= {"xplique smoothgrad": lambda: smooth(inputs, targets), "xplique ig": lambda: path(inputs, targets)}
-    return found
+        tasks |= {"xplique smoothgrad": lambda: smooth(inputs, targets), "xplique ig": lambda: path(inputs, targets)}
+    return tasks
 
 
 def climbing(network):
     """Activation maximization of 16 units, per image and step, against a bare gradient of the same batch."""
-    goal, steps = lab.logit(range(16)), 8
+    objective, steps = lab.logit(range(16)), 8
 
     def climb(count):
-        return lambda: lab.maximize(network, goal, steps=count, seed=0)
+        return lambda: lab.maximize(network, objective, steps=count, seed=0)
 
-    # What is not a step (the start, the last look) is in both and falls out of the difference.
+    # What is not a step (start, last evaluation) is in both and cancels in the difference.
     seconds = clock.interleaved({"bare": bare(network), "short": climb(1), "long": climb(1 + steps)}, 7)
     clock.row(
         "maximize, 16 units, a step / bare gradient",
@@ -132,45 +134,49 @@ def cascade(network):
     inputs = photographs(network)
     subject = Subject(network, inputs, lab.logit(list(range(8))), tuple("abcdefgh"))
     methods = [explainers.get(name) for name in ("gradient", "gradient_x_input", "gradcam")]
-    for method in methods:
-        method(network, inputs, subject.objective)
-    check, before = checks.get("parameters"), network.traces
+
+    def explain():
+        return [method(network, inputs, subject.objective) for method in methods]
+
+    explain()
+    before = network.traces
     prepare(subject, seed=0, mode="full", seeds=2)
-    stages = 99
-    alone = (
-        clock.interleaved({"three": lambda: [method(network, inputs, subject.objective) for method in methods]}, 7)[
-            "three"
-        ]
-        * stages
-    )
+    explaining = clock.interleaved({"three": explain}, 7)["three"] * STAGES
     traces = network.traces
-    start = time.perf_counter()
-    prepared = prepare(subject, seed=0, mode="top_down", unit="layer", seeds=2)
-    made = (time.perf_counter() - start) / 2
-    start = time.perf_counter()
-    for run in prepared.runs[:1]:
-        for stage in run:
-            with network.weights(stage.state):
-                for method in methods:
-                    method(network, inputs, subject.objective)
-    swapped = time.perf_counter() - start
-    start = time.perf_counter()
-    for method in methods:
-        check(method, subject, seed=0, mode="top_down", unit="layer", seeds=2, prepared=prepared)
-    whole = (time.perf_counter() - start) / 2
+    prepared, preparing = time_of(lambda: prepare(subject, seed=0, mode="top_down", unit="layer", seeds=2))
+    _, swapped = time_of(lambda: explain_stages(network, prepared.runs[0], explain))
+    _, checking = time_of(lambda: check_methods(subject, methods, prepared))
     clock.row(
-        "cascade, 99 stages, 3 methods: maps under swapped weights",
-        swapped / alone,
+        f"cascade, {STAGES} stages, 3 methods: maps under swapped weights",
+        swapped / explaining,
         1.15,
-        f"explainers alone {alone:.0f} s; traces after the first stage: {network.traces - traces}",
+        f"explainers alone {explaining:.0f} s; traces after the first stage: {network.traces - traces}",
     )
     clock.row(
         "   ... and drawing, estimating statistics, evidence",
-        (swapped + made) / alone,
+        (swapped + preparing / 2) / explaining,
         None,
-        f"{made:.0f} s to prepare, shared by all methods; {traces - before} traces before",
+        f"{preparing / 2:.0f} s to prepare, shared by all methods; {traces - before} traces before",
     )
-    clock.row("   ... and similarities, ceilings, nulls", (whole + made) / alone, None)
+    clock.row("   ... and similarities, ceilings, nulls", (checking + preparing) / 2 / explaining, None)
+
+
+def time_of(work):
+    """The result of some work, and its seconds."""
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
+
+
+def explain_stages(network, run, explain):
+    for stage in run:
+        with network.weights(stage.state):
+            explain()
+
+
+def check_methods(subject, methods, prepared):
+    check = checks.get("parameters")
+    for method in methods:
+        check(method, subject, seed=0, mode="top_down", unit="layer", seeds=2, prepared=prepared)
 
 
 def memory(network):
@@ -180,18 +186,21 @@ def memory(network):
     clock.row("peak memory, cascade / gradient, 8 images", peak.of("cascade", 8) / peak.of("gradient", 8), 1.1)
 
 
-ALL = {each.__name__: each for each in (sampling, climbing, cascade, memory, *attribution.ALL, *drawn.ALL)}
-# Asked for by name: it takes the packages of the extra `transfer`, and minutes.
-BY_NAME = {each.__name__: each for each in drawn.BY_NAME}
+ALL = {
+    benchmark.__name__: benchmark
+    for benchmark in (sampling, climbing, cascade, memory, *attribution.ALL, *picture_benchmarks.ALL)
+}
+# Run by name only: they need the packages of the extra `transfer`, and minutes.
+BY_NAME = {benchmark.__name__: benchmark for benchmark in picture_benchmarks.BY_NAME}
 
 if __name__ == "__main__":
-    named = ALL | BY_NAME
-    unknown = set(sys.argv[1:]) - set(named)
+    benchmarks = ALL | BY_NAME
+    unknown = set(sys.argv[1:]) - set(benchmarks)
     if unknown:
-        sys.exit(f"Benchmarks are {', '.join(named)}. Received: {', '.join(unknown)}.")
-    loaded = lab.load()
+        sys.exit(f"Benchmarks are {', '.join(benchmarks)}. Received: {', '.join(unknown)}.")
+    network = lab.load()
     print(
-        f"{loaded.name}, TensorFlow {tf.__version__}, {'GPU with XLA' if on_gpu() else f'{len(os.sched_getaffinity(0))} cores'}"
+        f"{network.name}, TensorFlow {tf.__version__}, {'GPU with XLA' if on_gpu() else f'{len(os.sched_getaffinity(0))} cores'}"
     )
     for name in sys.argv[1:] or ALL:
-        named[name](loaded)
+        benchmarks[name](network)

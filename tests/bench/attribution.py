@@ -1,7 +1,7 @@
 """Every method beside every peer that is installed: time for a map, and the peak memory of a process that makes four.
 
-Each library does the same work on the same four photographs, by the adapters that give its raw arrays; what they share (our
-checks of the inputs) is a thousandth of it. PAIR's saliency brings no gradient: it is given a plain compiled one.
+Each library does the same work on the same four photographs, by the adapters that give its raw arrays. What they share (our
+checks of the inputs) is a thousandth of it. PAIR's saliency has no gradient of its own and gets a plain compiled one.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from tests.bench import clock, peak
 
 FOUR = ("chelsea", "coffee", "rocket", "grace_hopper")
 STEPS = 50
-# Ours, with its options; peers, with theirs, that make as many gradients.
+# Our method with its options, and peers with theirs, which make as many gradients.
 ROWS = {
     "gradient": (
         {},
@@ -61,30 +61,34 @@ SAMPLING = {
 
 def attribution(network):
     """Seconds a map of ours and of each peer, interleaved, as a table in Markdown."""
-    inputs, goal = network.preprocess(lab.photographs(FOUR).images), lab.logit(3)
+    inputs, objective = network.preprocess(lab.photographs(FOUR).images), lab.logit(3)
     print("| method | ours, ms a map | peers: ours as a share of theirs | goal |\n|---|---|---|---|", flush=True)
-    for name, (own, peers) in ROWS.items():
-        works = {name: work(name, network, inputs, goal, own)}
-        works |= {peer: work(peer, network, inputs, goal, given) for peer, given in peers.items() if known(peer)}
-        seconds = clock.interleaved({key: each for key, each in works.items() if each}, 3 if name in SAMPLING else 7)
-        print(line(name, seconds, len(inputs)), flush=True)
-    alone = [
+    for name, (own_options, peers) in ROWS.items():
+        tasks = {name: make_task(name, network, inputs, objective, own_options)}
+        tasks |= {
+            peer: make_task(peer, network, inputs, objective, peer_options)
+            for peer, peer_options in peers.items()
+            if is_installed(peer)
+        }
+        seconds = clock.interleaved({key: task for key, task in tasks.items() if task}, 3 if name in SAMPLING else 7)
+        print(table_row(name, seconds, len(inputs)), flush=True)
+    without_peers = [
         name
         for name in explainers
         if "." not in name and name not in (*ROWS, *explainers.names(control=True), *explainers.names(wrapper=True))
     ]
-    for name in alone:
-        given = {"seed": 0} if "seed" in options(explainers.get(name)) else {}
-        seconds = clock.interleaved({name: work(name, network, inputs, goal, given)}, 3)
-        print(line(name, seconds, len(inputs)), flush=True)
+    for name in without_peers:
+        seed_option = {"seed": 0} if "seed" in options(explainers.get(name)) else {}
+        seconds = clock.interleaved({name: make_task(name, network, inputs, objective, seed_option)}, 3)
+        print(table_row(name, seconds, len(inputs)), flush=True)
 
 
-def line(name, seconds, count):
+def table_row(name, seconds, count):
     ratios = {peer: seconds[name] / value for peer, value in seconds.items() if peer != name}
     limit = 0.8 if name in SAMPLING else 1.0
     verdict = "" if not ratios else f"{limit:.2f} {'met' if max(ratios.values()) <= limit else 'MISSED'}"
-    told = ", ".join(f"{peer} {ratio:.2f}" for peer, ratio in ratios.items()) or "none has it"
-    return f"| {name} | {1e3 * seconds[name] / count:.0f} | {told} | {verdict} |"
+    peer_words = ", ".join(f"{peer} {ratio:.2f}" for peer, ratio in ratios.items()) or "none has it"
+    return f"| {name} | {1e3 * seconds[name] / count:.0f} | {peer_words} | {verdict} |"
 
 
 def attribution_memory(network):
@@ -93,12 +97,12 @@ def attribution_memory(network):
     base = peak.of("gradient", 1)
     print("| method | ours, MiB | peers, MiB |\n|---|---|---|", flush=True)
     for name, (_, peers) in ROWS.items():
-        own = peak.of(f"row:{name}", 4) - base
-        others = [f"{peer} {peak.of(f'row:{peer}', 4) - base:.0f}" for peer in peers if known(peer)]
-        print(f"| {name} | {own:.0f} | {', '.join(others) or 'none has it'} |", flush=True)
+        memory = peak.of(f"row:{name}", 4) - base
+        others = [f"{peer} {peak.of(f'row:{peer}', 4) - base:.0f}" for peer in peers if is_installed(peer)]
+        print(f"| {name} | {memory:.0f} | {', '.join(others) or 'none has it'} |", flush=True)
 
 
-def known(name):
+def is_installed(name):
     if name.startswith("tf_keras_vis "):
         with contextlib.suppress(ImportError):
             import tf_keras_vis  # noqa: F401
@@ -108,27 +112,27 @@ def known(name):
     return name in explainers
 
 
-def work(name, network, inputs, goal, given):
+def make_task(name, network, inputs, objective, options):
     """A callable that explains the inputs by a method of ours or of a peer."""
     if name == "tf_keras_vis smoothgrad":
-        return _smoothed(network, inputs)
+        return _smoothgrad_task(network, inputs)
     if name == "tf_keras_vis scorecam":
-        return _scored(network, inputs)
+        return _scorecam_task(network, inputs)
     if name.startswith("saliency."):
-        return _paired(name, network, inputs, given)
-    return lambda: explainers.get(name)(network, inputs, goal, **given)
+        return _saliency_task(name, network, inputs, options)
+    return lambda: explainers.get(name)(network, inputs, objective, **options)
 
 
-def given_of(name):
+def row_options(name):
     """The options that a row gives to a method of ours or of a peer: dict."""
-    for own, (mine, peers) in ROWS.items():
-        if name == own or name in peers:
-            return mine if name == own else peers[name]
+    for method, (own_options, peers) in ROWS.items():
+        if name == method or name in peers:
+            return own_options if name == method else peers[name]
     raise KeyError(name)
 
 
 class Plain:
-    """What PAIR's saliency asks, answered by a compiled gradient of the Keras model as a user of it would write one."""
+    """The gradient that PAIR's saliency needs, a compiled one of the Keras model as its user would write it."""
 
     def __init__(self, model, index=3):
         self.model, self.index = model, index
@@ -144,12 +148,12 @@ class Plain:
         return self.compiled(tf.constant(points)).numpy()
 
 
-def _paired(name, network, inputs, given):
-    explain, question = explainers.get(name).__wrapped__, Plain(network.model)
-    return lambda: [explain(question, image, **given) for image in inputs]
+def _saliency_task(name, network, inputs, options):
+    explain, gradient = explainers.get(name).__wrapped__, Plain(network.model)
+    return lambda: [explain(gradient, image, **options) for image in inputs]
 
 
-def _smoothed(network, inputs):
+def _smoothgrad_task(network, inputs):
     from lab.adapters.silence import silence
 
     with silence():
@@ -165,7 +169,7 @@ def _smoothed(network, inputs):
     return run
 
 
-def _scored(network, inputs):
+def _scorecam_task(network, inputs):
     from lab.adapters.silence import silence
 
     with silence():

@@ -1,7 +1,7 @@
 """Calibration of the verdicts: `python -m tests.bench.calibration [--runs 200]` prints the table of sanity/CALIBRATION.md.
 
-Twelve trained, six on permuted labels and twelve random networks a world, on two cores about fifteen minutes the first time; networks are
-kept under artifacts/networks.
+A world has twelve trained networks, six on permuted labels and twelve random ones. On two cores they take about fifteen minutes the
+first time. They are kept under artifacts/networks.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from sanity.checks import faithfulness, truth
 from sanity.examination import measure
 from sanity.interventions import occlusion
 from sanity.removal import extent
-from sanity.subject import planted
+from sanity.subject import world_subject
 from sanity.worlds import worlds
 from tests.sanity import bank
 
@@ -27,14 +27,14 @@ PLANTED = ("gradient", "gradient_x_input", "integrated_gradients", "smoothgrad",
 
 
 def main():
-    given = argparse.ArgumentParser()
-    given.add_argument("--runs", type=int, default=200)
-    given.add_argument("--worlds", default=",".join(WORLDS))
-    given.add_argument("--parts", default=",".join(PARTS))
-    chosen = given.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--worlds", default=",".join(WORLDS))
+    parser.add_argument("--parts", default=",".join(PARTS))
+    arguments = parser.parse_args()
     print("| check | world | simulated | outcome | rate | 95% | wanted |\n|---|---|---|---|---|---|---|")
-    for name in chosen.worlds.split(","):
-        for rate in rates(name, chosen.runs, chosen.parts.split(",")):
+    for name in arguments.worlds.split(","):
+        for rate in rates(name, arguments.runs, arguments.parts.split(",")):
             share = rate.share
             print(
                 f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | {share.mean:.3f} | {share.low:.3f}-{share.high:.3f} | {rate.wanted} |",
@@ -45,7 +45,7 @@ def main():
 def rates(name, runs, parts):
     """The simulated rates in one world."""
     start = time.perf_counter()
-    subject = planted(
+    subject = world_subject(
         worlds.get(name)(), seed=0, replicates=12, permuted_label_networks=6, images=32, cache=Cache("artifacts").get
     )
     print(f"<!-- {name}: networks after {time.perf_counter() - start:.0f} s -->", flush=True)
@@ -53,48 +53,40 @@ def rates(name, runs, parts):
         yield from PARTS[part](subject, name, runs)
 
 
-def _networks(subject, name, runs):
-    found = calibration.pool(subject, METHODS, seed=0)
+def _network_rates(subject, name, runs):
+    pool = calibration.build_pool(subject, METHODS, seed=0)
     for check, second in (("parameters", "random"), ("labels", "permuted_label_networks")):
         for size in (4, 6):
-            outcomes, alarms = calibration.networks(found, check, "trained", "trained", runs=runs, size=size, seed=1)
-            yield Rate(
-                check, name, f"trained against trained, K={size}", "p < .05 for any of 3 methods", alarms, runs, "low"
-            )
-            worst = max(outcomes.values(), key=lambda each: each["PASS"])
-            yield Rate(
-                check, name, f"trained against trained, K={size}, worst method", "PASS", worst["PASS"], runs, "low"
-            )
-            outcomes, _ = calibration.networks(found, check, "trained", second, runs=runs, size=size, seed=2)
-            for method in outcomes:
-                yield Rate(
-                    check,
-                    name,
-                    f"{method}, trained against {second}, K={size}",
-                    "PASS",
-                    outcomes[method]["PASS"],
-                    runs,
-                    "high",
-                )
-                yield Rate(
-                    check,
-                    name,
-                    f"{method}, trained against {second}, K={size}",
-                    "FAIL",
-                    outcomes[method]["FAIL"],
-                    runs,
-                    "low",
-                )
+            yield from _null_rates(pool, check, name, runs, size)
+            yield from _group_rates(pool, check, second, name, runs, size)
 
 
-def _blind(subject, name, runs):
+def _null_rates(pool, check, name, runs, size):
+    """Rates where there is nothing to detect."""
+    outcomes, alarms = calibration.simulate_networks(pool, check, "trained", "trained", runs=runs, size=size, seed=1)
+    simulated = f"trained against trained, K={size}"
+    yield Rate(check, name, simulated, "p < .05 for any of 3 methods", alarms, runs, "low")
+    worst = max(outcomes.values(), key=lambda outcome_counts: outcome_counts["PASS"])
+    yield Rate(check, name, f"{simulated}, worst method", "PASS", worst["PASS"], runs, "low")
+
+
+def _group_rates(pool, check, second, name, runs, size):
+    """Rates where trained networks are compared with others."""
+    outcomes, _ = calibration.simulate_networks(pool, check, "trained", second, runs=runs, size=size, seed=2)
+    for method, counts in outcomes.items():
+        simulated = f"{method}, trained against {second}, K={size}"
+        yield Rate(check, name, simulated, "PASS", counts["PASS"], runs, "high")
+        yield Rate(check, name, simulated, "FAIL", counts["FAIL"], runs, "low")
+
+
+def _blind_rates(subject, name, runs):
     for check in ("parameters", "labels"):
-        outcomes = calibration.blind(subject, check, runs=runs, size=4, seed=3)
+        outcomes = calibration.simulate_blind(subject, check, runs=runs, size=4, seed=3)
         yield Rate(check, name, "edges under as much noise, K=4", "PASS", outcomes["PASS"], runs, "low")
         yield Rate(check, name, "edges under as much noise, K=4", "FAIL", outcomes["FAIL"], runs, "high")
 
 
-def _planted(subject, name, runs):
+def _truth_rates(subject, name, runs):
     prepared = truth.prepare(subject, seed=0)
     methods = {method: explainers.get(method) for method in PLANTED} | bank.BLIND
     ranks = {}
@@ -106,7 +98,7 @@ def _planted(subject, name, runs):
             ranks[method] = evidence.samples["rank"]
     oracle = {"oracle": prepared.oracle, **ranks}
     for null, outcome, wanted in ((True, "PASS", "low"), (False, "PASS", "high"), (False, "FAIL", "low")):
-        counts = calibration.dealt(oracle, prepared.oracle, runs=runs, size=4, seed=4, null=null)
+        counts = calibration.simulate_truth(oracle, prepared.oracle, runs=runs, size=4, seed=4, null=null)
         kind = "roles at random" if null else "K=4 and images resampled"
         for method in ("oracle", *PLANTED):
             aim = "low" if method == "noise" else wanted
@@ -116,41 +108,41 @@ def _planted(subject, name, runs):
             yield Rate("truth", name, f"{len(bank.BLIND)} blind, {kind}", outcome, blind, runs * len(bank.BLIND), "low")
 
 
-def _classes(subject, name, runs):
+def _class_rates(subject, name, runs):
     for method, outcome, wanted in (
         ("edges", "PASS", "low"),
         ("edges", "FAIL", "high"),
         ("gradient", "PASS", "high"),
         ("gradient", "FAIL", "low"),
     ):
-        outcomes = calibration.another_class(subject, method, runs=runs, seed=7)
+        outcomes = calibration.simulate_classes(subject, method, runs=runs, seed=7)
         yield Rate("classes", name, f"{method}, images resampled", outcome, outcomes[outcome], runs, wanted)
 
 
-def _perturbed(subject, name, runs):
+def _faithfulness_rates(subject, name, runs):
     prepared = faithfulness.prepare(subject, seed=0)
     rng, shape = np.random.default_rng(8), (len(subject.names), *extent(subject.inputs))
-    drawn = [rng.random(shape) for _ in range(20)]
+    random_orders = [rng.random(shape) for _ in range(20)]
     areas = {
-        metric: np.stack([faithfulness.area(subject, each, metric, None, 0) for each in drawn])
+        metric: np.stack([faithfulness.area(subject, relevance, metric, None, 0) for relevance in random_orders])
         for metric in prepared.null
     }
     beats, unknown = "BEATS RANDOM ORDER", "ORACLE DOES NOT PASS"
-    findings = calibration.perturbed(prepared, areas, runs=runs, seed=9)
+    findings = calibration.simulate_faithfulness(prepared, areas, runs=runs, seed=9)
     yield Rate("faithfulness", name, "random order", beats, findings[beats], runs, "low")
     yield Rate("faithfulness", name, "any method", unknown, findings[unknown], runs, "low")
     answer = np.maximum(occlusion(subject), 0)
-    own = {metric: faithfulness.area(subject, answer, metric, None, 0)[None] for metric in prepared.null}
-    findings = calibration.perturbed(prepared, own, runs=runs, seed=10)
+    oracle_areas = {metric: faithfulness.area(subject, answer, metric, None, 0)[None] for metric in prepared.null}
+    findings = calibration.simulate_faithfulness(prepared, oracle_areas, runs=runs, seed=10)
     yield Rate("faithfulness", name, "the network's own answer by occlusion", beats, findings[beats], runs, "high")
 
 
 PARTS = {
-    "networks": _networks,
-    "blind": _blind,
-    "planted": _planted,
-    "classes": _classes,
-    "perturbed": _perturbed,
+    "networks": _network_rates,
+    "blind": _blind_rates,
+    "planted": _truth_rates,
+    "classes": _class_rates,
+    "perturbed": _faithfulness_rates,
 }
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ def main(work, count):
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - 4 * drawn.images.nbytes / (1 << 20))
         return
     if work.startswith("row:"):
-        from tests.bench import attribution as rows
+        from tests.bench import attribution as benchmark_rows
 
         name = work.partition(":")[2]
-        inputs = network.preprocess(lab.photographs(rows.FOUR[:count]).images)
-        rows.work(name, network, inputs, lab.logit(3), rows.given_of(name))()
+        inputs = network.preprocess(lab.photographs(benchmark_rows.FOUR[:count]).images)
+        benchmark_rows.make_task(name, network, inputs, lab.logit(3), benchmark_rows.row_options(name))()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     inputs = np.zeros((count, 224, 224, 3), "float32")

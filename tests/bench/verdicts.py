@@ -9,9 +9,9 @@ from collections import Counter
 
 from lab.attribution import explainers
 from recipes.cache import Cache
-from sanity.checks import checks, shared
-from sanity.examination import judged, measure
-from sanity.subject import planted
+from sanity.checks import checks, prepare_shared
+from sanity.examination import judge_with_controls, measure
+from sanity.subject import world_subject
 from sanity.worlds import worlds
 from tests.sanity import bank
 
@@ -29,24 +29,24 @@ OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
 
 
 def main():
-    given = argparse.ArgumentParser()
-    given.add_argument("--worlds", default="patch,ruler")
-    given.add_argument("--seeds", type=int, default=5)
-    given.add_argument("--images", type=int, default=32)
-    given.add_argument("--checks", default=",".join(CHECKS))
-    given.add_argument("--sets", default="usual,controls,blind,wrong,right")
-    chosen = given.parse_args()
-    methods, asked = listed(chosen.sets.split(",")), chosen.checks.split(",")
-    for name in chosen.worlds.split(","):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--worlds", default="patch,ruler")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--checks", default=",".join(CHECKS))
+    parser.add_argument("--sets", default="usual,controls,blind,wrong,right")
+    arguments = parser.parse_args()
+    methods, check_names = methods_of_sets(arguments.sets.split(",")), arguments.checks.split(",")
+    for name in arguments.worlds.split(","):
         counts = {}
-        for seed in range(chosen.seeds):
-            for method, check, outcome in verdicts(name, seed, chosen.images, methods, asked):
+        for seed in range(arguments.seeds):
+            for method, check, outcome in verdicts(name, seed, arguments.images, methods, check_names):
                 counts.setdefault((method, check), Counter())[outcome] += 1
             print(f"<!-- {name}, seed {seed} done -->", flush=True)
-        show(name, methods, asked, counts)
+        print_table(name, methods, check_names, counts)
 
 
-def listed(sets):
+def methods_of_sets(sets):
     """Explainers by name: dict."""
     members = {
         "usual": {name: explainers.get(name) for name in USUAL},
@@ -58,10 +58,10 @@ def listed(sets):
     return {name: method for key in sets for name, method in members[key].items()}
 
 
-def verdicts(name, seed, images, methods, asked):
+def verdicts(name, seed, images, methods, check_names):
     """Every verdict of one seed: tuples of method, check, outcome."""
-    permuted_label_networks = 4 if "labels" in asked else 0
-    subject = planted(
+    permuted_label_networks = 4 if "labels" in check_names else 0
+    subject = world_subject(
         worlds.get(name)(),
         seed=seed,
         replicates=4,
@@ -69,21 +69,21 @@ def verdicts(name, seed, images, methods, asked):
         images=images,
         cache=Cache("artifacts").get,
     )
-    for check in asked:
-        common = shared(checks.get(check), subject, seed, {})
+    for check in check_names:
+        common = prepare_shared(checks.get(check), subject, seed, {})
         family = [
             measure(check, method, subject, seed=seed, name=label, prepare=lambda common=common: common)[0]
             for label, method in methods.items()
         ]
-        for verdict in judged(family, seed=seed).verdicts:
+        for verdict in judge_with_controls(family, seed=seed).verdicts:
             yield verdict.method, check, verdict.outcome
 
 
-def show(name, methods, asked, counts):
+def print_table(name, methods, check_names, counts):
     """The table of one world, and what came out both ways."""
-    print(f"\n| {name} | {' | '.join(asked)} |\n|---|{'---|' * len(asked)}")
+    print(f"\n| {name} | {' | '.join(check_names)} |\n|---|{'---|' * len(check_names)}")
     for method in methods:
-        cells = [_cell(counts.get((method, check), Counter())) for check in asked]
+        cells = [_cell(counts.get((method, check), Counter())) for check in check_names]
         print(f"| {method} | {' | '.join(cells)} |")
     both = [f"{method} under {check}" for (method, check), count in counts.items() if count["PASS"] and count["FAIL"]]
     print(f"\nBoth PASS and FAIL: {', '.join(both) or 'none'}.", flush=True)

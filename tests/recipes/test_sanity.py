@@ -209,7 +209,7 @@ def test_a_fault_inside_a_check_fails_its_job_and_is_no_answer(command, monkeypa
     def broken(*_):
         raise ValueError("operands could not be broadcast together")
 
-    monkeypatch.setattr(sensitivity, "similar", broken)
+    monkeypatch.setattr(sensitivity, "similarities", broken)
     words = ["check", "--world", "template", "--samples", "12", "--method", "gradient", "--check", "sensitivity"]
     code, output, error = command(*words)
     assert code == 3 and "could not be broadcast" in error and "NOT APPLICABLE" not in output

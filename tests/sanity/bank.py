@@ -28,16 +28,16 @@ IMAGES, BATCHES = set(), set()
 def member(bank, *sets):
     """Puts a function into a bank under its name, and its name into sets."""
 
-    def put(explainer):
+    def register_explainer(explainer):
         bank[explainer.__name__] = explainer
         for names in sets:
             names.add(explainer.__name__)
         return explainer
 
-    return put
+    return register_explainer
 
 
-def named(name, explainer, bank, *sets):
+def add_to_bank(name, explainer, bank, *sets):
     """Puts an explainer that another function returned into a bank."""
     explainer.__name__ = explainer.__qualname__ = name
     member(bank, *sets)(explainer)
@@ -60,12 +60,12 @@ def extent_of(inputs):
     return tuple(inputs.shape[axis] for axis in axes_of(inputs))
 
 
-def along(inputs, value, other=0):
+def per_axis(inputs, value, other=0):
     """One value for each axis: `value` for positions, `other` for the batch and the channels."""
     return tuple(value if axis in axes_of(inputs) else other for axis in range(inputs.ndim))
 
 
-def over(field, inputs):
+def broadcast_field(field, inputs):
     """A field over positions, [*extent] or [batch, *extent], as maps in the inputs' shape."""
     field = np.asarray(field, "float32")
     field = field if field.ndim > len(extent_of(inputs)) else field[None]
@@ -104,13 +104,13 @@ def per_sample(function, maps):
     return function(maps.reshape(len(maps), -1), axis=1).reshape(-1, *[1] * (maps.ndim - 1))
 
 
-def to_one(maps):
+def normalize(maps):
     """Each map divided by its largest magnitude; a map of zeros stays."""
     largest = per_sample(np.max, np.abs(maps))
     return maps / np.where(largest > 0, largest, 1)
 
 
-def blurred(inputs, share=0.125):
+def blur_positions(inputs, share=0.125):
     """Inputs smoothed over positions, with a width of that share of each side."""
     widths = [inputs.shape[axis] * share if axis in axes_of(inputs) else 0 for axis in range(inputs.ndim)]
     return ndimage.gaussian_filter(inputs, widths).astype("float32")
@@ -133,7 +133,7 @@ def image_filter(function):
     def explainer(network, inputs, objective):
         del network, objective
         maps = function(np.asarray(inputs, "float64"))
-        return np.ascontiguousarray(maps, "float32") if maps.shape == inputs.shape else over(maps, inputs)
+        return np.ascontiguousarray(maps, "float32") if maps.shape == inputs.shape else broadcast_field(maps, inputs)
 
     return member(BLIND)(explainer)
 
@@ -176,12 +176,12 @@ def corners(inputs):
 
 @image_filter
 def local_contrast(inputs):
-    return np.abs(inputs - ndimage.uniform_filter(inputs, along(inputs, 5, other=1)))
+    return np.abs(inputs - ndimage.uniform_filter(inputs, per_axis(inputs, 5, other=1)))
 
 
 @image_filter
 def local_deviation(inputs):
-    size = along(inputs, 5, other=1)
+    size = per_axis(inputs, 5, other=1)
     mean = ndimage.uniform_filter(inputs, size)
     return np.sqrt(np.maximum(ndimage.uniform_filter(inputs**2, size) - mean**2, 0))
 
@@ -199,19 +199,19 @@ def local_entropy(inputs):
 
 @image_filter
 def difference_of_gaussians(inputs):
-    narrow, wide = (ndimage.gaussian_filter(inputs, along(inputs, sigma)) for sigma in (1, 3))
+    narrow, wide = (ndimage.gaussian_filter(inputs, per_axis(inputs, sigma)) for sigma in (1, 3))
     return narrow - wide
 
 
 @image_filter
 def median_residual(inputs):
-    return np.abs(inputs - ndimage.median_filter(inputs, along(inputs, 3, other=1)))
+    return np.abs(inputs - ndimage.median_filter(inputs, per_axis(inputs, 3, other=1)))
 
 
 @image_filter
 def colour_saliency(inputs):
     """The distance of the smoothed colour to the image's mean colour (Achanta et al. 2009)."""
-    difference = ndimage.gaussian_filter(inputs, along(inputs, 1)) - inputs.mean(axis=axes_of(inputs), keepdims=True)
+    difference = ndimage.gaussian_filter(inputs, per_axis(inputs, 1)) - inputs.mean(axis=axes_of(inputs), keepdims=True)
     return np.sqrt((difference**2).sum(axis=-1)) if inputs.ndim > 2 else np.abs(difference)
 
 
@@ -247,9 +247,9 @@ def rank_of_brightness(inputs):
 
 @image_filter
 def contrast_in_the_middle(inputs):
-    contrast = np.abs(inputs - ndimage.gaussian_filter(inputs, along(inputs, 2)))
+    contrast = np.abs(inputs - ndimage.gaussian_filter(inputs, per_axis(inputs, 2)))
     extent = extent_of(inputs)
-    return contrast * over(bump(extent, [0.5] * len(extent), 0.25), inputs)
+    return contrast * broadcast_field(bump(extent, [0.5] * len(extent), 0.25), inputs)
 
 
 @image_filter
@@ -284,7 +284,7 @@ def position_prior(function):
     @functools.wraps(function)
     def explainer(network, inputs, objective):
         del network, objective
-        return over(function(*grid(extent_of(inputs))), inputs)
+        return broadcast_field(function(*grid(extent_of(inputs))), inputs)
 
     return member(BLIND)(explainer)
 
@@ -326,7 +326,7 @@ def class_field(function):
         classes, extent = classes_of(inputs, objective), extent_of(inputs)
         fields = [function(sample, index, extent) for sample, index in zip(inputs.astype("float64"), classes)]
         fields = np.stack(fields).astype("float32")
-        return fields if fields.shape == inputs.shape else over(fields, inputs)
+        return fields if fields.shape == inputs.shape else broadcast_field(fields, inputs)
 
     return member(BLIND)(explainer)
 
@@ -408,11 +408,11 @@ def class_of_the_bytes(network, inputs, objective):
     return [generator(sample).integers(network.class_count) for sample in inputs]
 
 
-named("of_the_next_class", of_other_classes(lab.gradient, next_class), WRONG)
-named("gradcam_of_the_next_class", of_other_classes(signed_gradcam, next_class), WRONG, IMAGES)
-named("of_the_least_likely_class", of_other_classes(lab.gradient_x_input, least_likely_class), WRONG)
-named("of_the_top_class", of_other_classes(lab.gradient, top_class), WRONG)  # Right where the top class is asked.
-named("of_a_random_class_of_the_image", of_other_classes(lab.gradient, class_of_the_bytes), WRONG)
+add_to_bank("of_the_next_class", of_other_classes(lab.gradient, next_class), WRONG)
+add_to_bank("gradcam_of_the_next_class", of_other_classes(signed_gradcam, next_class), WRONG, IMAGES)
+add_to_bank("of_the_least_likely_class", of_other_classes(lab.gradient_x_input, least_likely_class), WRONG)
+add_to_bank("of_the_top_class", of_other_classes(lab.gradient, top_class), WRONG)  # Right where the top class is asked.
+add_to_bank("of_a_random_class_of_the_image", of_other_classes(lab.gradient, class_of_the_bytes), WRONG)
 
 
 def slope_of(score, change=np.asarray):
@@ -448,11 +448,11 @@ def entropy(logits, classes):
     return -tf.reduce_sum(tf.nn.softmax(logits) * tf.nn.log_softmax(logits), axis=1)
 
 
-named("of_the_loss", slope_of(cross_entropy), WRONG)
-named("of_the_loss_absolute", slope_of(cross_entropy, np.abs), WRONG)
-named("of_the_sum_of_classes", slope_of(sum_of_classes), WRONG)
-named("of_the_norm_of_logits", slope_of(norm_of_logits), WRONG)
-named("of_the_entropy", slope_of(entropy), WRONG)
+add_to_bank("of_the_loss", slope_of(cross_entropy), WRONG)
+add_to_bank("of_the_loss_absolute", slope_of(cross_entropy, np.abs), WRONG)
+add_to_bank("of_the_sum_of_classes", slope_of(sum_of_classes), WRONG)
+add_to_bank("of_the_norm_of_logits", slope_of(norm_of_logits), WRONG)
+add_to_bank("of_the_entropy", slope_of(entropy), WRONG)
 
 
 @member(WRONG, IMAGES)
@@ -490,10 +490,10 @@ def mean_of_batch(inputs):
     return np.broadcast_to(inputs.mean(axis=0), inputs.shape)
 
 
-named("of_the_previous_image", of_other_inputs(lab.gradient_x_input, previous), WRONG, BATCHES)
-named("gradcam_of_the_previous_image", of_other_inputs(signed_gradcam, previous), WRONG, IMAGES, BATCHES)
-named("gradient_at_zero", of_other_inputs(lab.gradient, np.zeros_like), WRONG)
-named("gradient_at_the_batch_mean", of_other_inputs(lab.gradient, mean_of_batch), WRONG, BATCHES)
+add_to_bank("of_the_previous_image", of_other_inputs(lab.gradient_x_input, previous), WRONG, BATCHES)
+add_to_bank("gradcam_of_the_previous_image", of_other_inputs(signed_gradcam, previous), WRONG, IMAGES, BATCHES)
+add_to_bank("gradient_at_zero", of_other_inputs(lab.gradient, np.zeros_like), WRONG)
+add_to_bank("gradient_at_the_batch_mean", of_other_inputs(lab.gradient, mean_of_batch), WRONG, BATCHES)
 
 
 # Wrong: other weights ---------------------------------------------------------------------------------------------------
@@ -520,15 +520,15 @@ def drawn_again(rng, value):
     return rng.normal(value.mean(), value.std(), value.shape) if value.ndim > 1 else value
 
 
-named("of_shuffled_weights", of_other_weights(lab.gradient, shuffled_weights), WRONG)
-named("of_kernels_drawn_again", of_other_weights(lab.gradient_x_input, drawn_again), WRONG)
-named("gradcam_of_shuffled_weights", of_other_weights(signed_gradcam, shuffled_weights), WRONG, IMAGES)
+add_to_bank("of_shuffled_weights", of_other_weights(lab.gradient, shuffled_weights), WRONG)
+add_to_bank("of_kernels_drawn_again", of_other_weights(lab.gradient_x_input, drawn_again), WRONG)
+add_to_bank("gradcam_of_shuffled_weights", of_other_weights(signed_gradcam, shuffled_weights), WRONG, IMAGES)
 
 
 # Wrong: in another place ------------------------------------------------------------------------------------------------
 
 
-def turned(method, change):
+def transform_maps(method, change):
     """What `change(maps, axes)` makes of a method's maps; axes: those of positions."""
 
     def explainer(network, inputs, objective):
@@ -608,30 +608,30 @@ def weak_under_a_centre_prior(maps, axes):
     """One per cent of the map, and 99 of a bump in the middle."""
     extent = [maps.shape[axis] for axis in axes]
     prior = bump(extent, [0.5] * len(extent), 0.25)
-    return 0.01 * to_one(maps) + 0.99 * prior.reshape(1, *extent, *[1] * (maps.ndim - 1 - len(extent)))
+    return 0.01 * normalize(maps) + 0.99 * prior.reshape(1, *extent, *[1] * (maps.ndim - 1 - len(extent)))
 
 
-named("mirrored", turned(lab.gradient_x_input, mirrored), WRONG)
-named("upside_down", turned(lab.gradient, upside_down), WRONG)
-named("gradcam_upside_down", turned(signed_gradcam, upside_down), WRONG, IMAGES)
-named("transposed", turned(lab.gradient, transposed), WRONG)
-named("shifted_by_a_quarter", turned(lab.gradient_x_input, shifted_by_a_quarter), WRONG)
-named("pixels_shuffled", turned(lab.gradient_x_input, pixels_shuffled), WRONG)
-named("blocks_shuffled", turned(lab.gradient_x_input, blocks_shuffled), WRONG)
-named("ranks_inverted", turned(lab.gradient_x_input, ranks_inverted), WRONG)
-named("mean_over_the_batch", turned(lab.gradient_x_input, mean_over_the_batch), WRONG, BATCHES)
-named("next_map_of_the_batch", turned(lab.gradient_x_input, next_map_of_the_batch), WRONG, BATCHES)
-named("cropped_to_a_corner", turned(lab.gradient, cropped_to_a_corner), WRONG)
-named("corner_as_high_as_the_map", turned(lab.gradient, corner_as_high_as_the_map), WRONG)
-named("weak_under_a_centre_prior", turned(lab.gradient, weak_under_a_centre_prior), WRONG)
+add_to_bank("mirrored", transform_maps(lab.gradient_x_input, mirrored), WRONG)
+add_to_bank("upside_down", transform_maps(lab.gradient, upside_down), WRONG)
+add_to_bank("gradcam_upside_down", transform_maps(signed_gradcam, upside_down), WRONG, IMAGES)
+add_to_bank("transposed", transform_maps(lab.gradient, transposed), WRONG)
+add_to_bank("shifted_by_a_quarter", transform_maps(lab.gradient_x_input, shifted_by_a_quarter), WRONG)
+add_to_bank("pixels_shuffled", transform_maps(lab.gradient_x_input, pixels_shuffled), WRONG)
+add_to_bank("blocks_shuffled", transform_maps(lab.gradient_x_input, blocks_shuffled), WRONG)
+add_to_bank("ranks_inverted", transform_maps(lab.gradient_x_input, ranks_inverted), WRONG)
+add_to_bank("mean_over_the_batch", transform_maps(lab.gradient_x_input, mean_over_the_batch), WRONG, BATCHES)
+add_to_bank("next_map_of_the_batch", transform_maps(lab.gradient_x_input, next_map_of_the_batch), WRONG, BATCHES)
+add_to_bank("cropped_to_a_corner", transform_maps(lab.gradient, cropped_to_a_corner), WRONG)
+add_to_bank("corner_as_high_as_the_map", transform_maps(lab.gradient, corner_as_high_as_the_map), WRONG)
+add_to_bank("weak_under_a_centre_prior", transform_maps(lab.gradient, weak_under_a_centre_prior), WRONG)
 
 
 @member(WRONG)
 def weak_under_noise(network, inputs, objective, *, seed):
     """One per cent of the map, and 99 of noise drawn from the seed and the sample."""
     noise = np.stack([generator(sample, seed).standard_normal(sample.shape) for sample in inputs])
-    maps = to_one(lab.gradient_x_input(network, inputs, objective))
-    return (0.01 * maps + 0.99 * to_one(noise)).astype("float32")
+    maps = normalize(lab.gradient_x_input(network, inputs, objective))
+    return (0.01 * maps + 0.99 * normalize(noise)).astype("float32")
 
 
 @member(WRONG)
@@ -639,7 +639,7 @@ def map_under_the_bump_of_the_class(network, inputs, objective):
     """The norm of all logits explained, seen through a window that the class alone places."""
     maps = WRONG["of_the_norm_of_logits"](network, inputs, objective)
     windows = np.stack([class_bump(index, extent_of(inputs)) for index in classes_of(inputs, objective)])
-    return maps * over(windows, inputs)
+    return maps * broadcast_field(windows, inputs)
 
 
 # Right: gradients in another form ---------------------------------------------------------------------------------------
@@ -677,13 +677,13 @@ def eight_steps(network, inputs, objective, baseline=0.0):
     return lab.integrated_gradients(network, inputs, objective, steps=8, baseline=baseline)
 
 
-named("gradient_times_1e_8", turned(lab.gradient, scaled), RIGHT)
-named("gradcam_signed", signed_gradcam, RIGHT, IMAGES)
-named("gradient_squared", turned(lab.gradient, squared), RIGHT)
-named("gradient_x_input_of_the_other_sign", turned(lab.gradient_x_input, negative), RIGHT)
-named("integrated_gradients_absolute", turned(eight_steps, absolute), RIGHT)
-named("gradient_of_thrice_the_score_less_five", slope_of(thrice_less_five), RIGHT)
-named("gradient_of_the_softplus_of_the_score", slope_of(softplus_of_the_score), RIGHT)
+add_to_bank("gradient_times_1e_8", transform_maps(lab.gradient, scaled), RIGHT)
+add_to_bank("gradcam_signed", signed_gradcam, RIGHT, IMAGES)
+add_to_bank("gradient_squared", transform_maps(lab.gradient, squared), RIGHT)
+add_to_bank("gradient_x_input_of_the_other_sign", transform_maps(lab.gradient_x_input, negative), RIGHT)
+add_to_bank("integrated_gradients_absolute", transform_maps(eight_steps, absolute), RIGHT)
+add_to_bank("gradient_of_thrice_the_score_less_five", slope_of(thrice_less_five), RIGHT)
+add_to_bank("gradient_of_the_softplus_of_the_score", slope_of(softplus_of_the_score), RIGHT)
 
 
 @member(RIGHT, BATCHES)
@@ -693,7 +693,7 @@ def integrated_gradients_from_the_batch_mean(network, inputs, objective):
 
 @member(RIGHT, IMAGES)
 def integrated_gradients_from_the_blurred_image(network, inputs, objective):
-    return eight_steps(network, inputs, objective, blurred(inputs))
+    return eight_steps(network, inputs, objective, blur_positions(inputs))
 
 
 @member(RIGHT, IMAGES)
@@ -742,7 +742,7 @@ def gradient_x_input_in_blocks(network, inputs, objective):
     labels = tiles(extent_of(inputs)).ravel()
     flat = maps.reshape(len(maps), labels.size, -1).mean(axis=-1)
     sums = np.stack([np.bincount(labels, row) / np.bincount(labels) for row in flat])
-    return over(sums[:, labels].reshape(-1, *extent_of(inputs)), inputs)
+    return broadcast_field(sums[:, labels].reshape(-1, *extent_of(inputs)), inputs)
 
 
 # Right: by holes in the input -------------------------------------------------------------------------------------------
@@ -777,7 +777,7 @@ def occluded(network, inputs, objective, fill):
     for window, drop in drops(network, inputs, objective, fill):
         total[(slice(None), *window)] += drop.reshape(-1, *[1] * len(window))
         count[window] += 1
-    return over(total / count, inputs)
+    return broadcast_field(total / count, inputs)
 
 
 @member(RIGHT)
@@ -787,7 +787,7 @@ def occlusion_by_the_mean(network, inputs, objective):
 
 @member(RIGHT, IMAGES)
 def occlusion_by_blur(network, inputs, objective):
-    return occluded(network, inputs, objective, blurred(inputs))
+    return occluded(network, inputs, objective, blur_positions(inputs))
 
 
 @member(RIGHT, BATCHES)
@@ -805,15 +805,15 @@ def occlusion_resized(network, inputs, objective):
         centres = places + (width - 1) / 2
         rows = [np.interp(np.arange(size), centres, row) for row in np.eye(len(centres))]
         maps = np.moveaxis(np.tensordot(maps, np.stack(rows), (axis, 0)), -1, axis)
-    return over(maps, inputs)
+    return broadcast_field(maps, inputs)
 
 
-def seen_through(network, inputs, objective, number, masks):
+def masked_scores(network, inputs, objective, number, masks):
     """The scores of one sample seen through masks [masks, *extent] in 0..1, what is hidden filled plainly: float64 [masks]."""
     sample, fill = inputs[number], plain_fill(inputs)[number]
     masks = masks.astype("float32")[..., None] if inputs.ndim > 2 else masks.astype("float32")
-    seen = fill + masks * (sample - fill)
-    return routines.scores(network, seen, objective.rows([number] * len(seen))).astype("float64")
+    masked = fill + masks * (sample - fill)
+    return routines.scores(network, masked, objective.rows([number] * len(masked))).astype("float64")
 
 
 def by_masks(function):
@@ -823,9 +823,9 @@ def by_masks(function):
     def explainer(network, inputs, objective, *, seed):
         fields = []
         for number, sample in enumerate(inputs):
-            ask = functools.partial(seen_through, network, inputs, objective, number)
+            ask = functools.partial(masked_scores, network, inputs, objective, number)
             fields.append(function(ask, extent_of(inputs), generator(sample, seed)))
-        return over(fields, inputs)
+        return broadcast_field(fields, inputs)
 
     del explainer.__wrapped__  # Its signature is its own: it takes a seed.
     return member(RIGHT)(explainer)

@@ -12,14 +12,13 @@ from lab import routines
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.refusal import Refused
-from sanity.checks import checks
-from sanity.checks import shared as shared_by_methods
-from sanity.checks.faithfulness import METRICS, _by_segment
+from sanity.checks import checks, prepare_shared
+from sanity.checks.faithfulness import METRICS, _segment_ranks
 from sanity.controls import EXPECTED, audit
 from sanity.metrics import metrics
 from sanity.removal import orders
 from sanity.ruling import rules
-from sanity.subject import Subject, planted
+from sanity.subject import Subject, world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.canvas import SIDE
@@ -41,7 +40,7 @@ def quick():
 
 @pytest.fixture(scope="module")
 def patch():
-    return planted(
+    return world_subject(
         dataclasses.replace(worlds.get("patch")(), build=quick),
         seed=0,
         replicates=4,
@@ -60,11 +59,11 @@ def shared(patch):
             kept[key] = make()
         return kept[key]
 
-    return {name: shared_by_methods(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
+    return {name: prepare_shared(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
 
 
 @pytest.fixture(scope="module")
-def verdict(patch, shared):
+def judge_method(patch, shared):
     """(check, explainer, options) -> the verdict of one method."""
 
     def ask(check, explainer, **options):
@@ -78,10 +77,10 @@ CONTROLS = [(check, control) for check in JUDGED for control in EXPECTED[check] 
 
 
 @pytest.mark.parametrize("check, control", CONTROLS)
-def test_controls_come_out_as_they_must(verdict, check, control):
-    found = verdict(check, control)
-    assert all(each.held for each in audit([found])), found.sentence
-    assert {found.outcome, found.finding} & set(EXPECTED[check][control]), found.sentence
+def test_controls_come_out_as_they_must(judge_method, check, control):
+    verdict = judge_method(check, control)
+    assert all(control_audit.held for control_audit in audit([verdict])), verdict.sentence
+    assert {verdict.outcome, verdict.finding} & set(EXPECTED[check][control]), verdict.sentence
 
 
 def test_every_judged_check_knows_what_its_controls_must_be():
@@ -120,16 +119,18 @@ SEEN = [
 
 
 @pytest.mark.parametrize("check, method, finding, outcome", SEEN)
-def test_those_who_see_are_told_from_the_blind(verdict, check, method, finding, outcome):
-    found = verdict(check, method, **SEEING.get(method, {}))
-    assert (found.finding, found.outcome) == (finding, outcome), found.sentence
-    assert found.sentence.startswith(finding) and found.cannot and found.settings["seed"] == 0
+def test_those_who_see_are_told_from_the_blind(judge_method, check, method, finding, outcome):
+    verdict = judge_method(check, method, **SEEING.get(method, {}))
+    assert (verdict.finding, verdict.outcome) == (finding, outcome), verdict.sentence
+    assert verdict.sentence.startswith(finding) and verdict.cannot and verdict.settings["seed"] == 0
 
 
 def test_guided_backprop_is_input_dominated_and_the_gradient_responds():
     """The method that the randomization test was invented to expose, where an exact p tells nothing: both have the smallest."""
-    found = planted(worlds.get("patch")(), seed=0, replicates=4, images=24)
-    family = [checks.get("parameters")(explainers.get(name), found, seed=0) for name in ("gradient", "guided_backprop")]
+    subject = world_subject(worlds.get("patch")(), seed=0, replicates=4, images=24)
+    family = [
+        checks.get("parameters")(explainers.get(name), subject, seed=0) for name in ("gradient", "guided_backprop")
+    ]
     gradient, guided = judge(family)
     assert (gradient.finding, gradient.outcome) == ("RESPONDED", "PASS"), gradient.sentence
     assert (guided.finding, guided.outcome) == ("INPUT-DOMINATED", "FAIL"), guided.sentence
@@ -163,26 +164,29 @@ def of_softmax(network, inputs, objective):
 
 def stale(patch):
     """An explainer that keeps the first weights it saw, as a library does that caches a copy of the model."""
-    own = patch.network.state()
+    first_state = patch.network.state()
 
     def explain(network, inputs, objective):
-        with network.weights(own):
+        with network.weights(first_state):
             return lab.gradient(network, inputs, objective)
 
     return explain
 
 
-def test_stale_weights_are_caught_by_parameters(verdict, patch):
-    found = verdict("parameters", stale(patch))
-    assert found.outcome == "FAIL" and found.effect.mean == pytest.approx(1)
+def test_stale_weights_are_caught_by_parameters(judge_method, patch):
+    verdict = judge_method("parameters", stale(patch))
+    assert verdict.outcome == "FAIL" and verdict.effect.mean == pytest.approx(1)
 
 
-def test_a_blended_image_is_caught_by_parameters(verdict):
-    assert verdict("parameters", blended).finding == "INPUT-DOMINATED"
+def test_a_blended_image_is_caught_by_parameters(judge_method):
+    assert judge_method("parameters", blended).finding == "INPUT-DOMINATED"
 
 
-def test_a_transposed_map_is_caught_by_truth(verdict):
-    assert verdict("truth", lab.gradient_x_input).outcome == "PASS" and verdict("truth", transposed).outcome != "PASS"
+def test_a_transposed_map_is_caught_by_truth(judge_method):
+    assert (
+        judge_method("truth", lab.gradient_x_input).outcome == "PASS"
+        and judge_method("truth", transposed).outcome != "PASS"
+    )
 
 
 def halved_by_sample(network, inputs, objective):
@@ -195,23 +199,23 @@ def turned(network, inputs, objective):
     return -2 * lab.gradient(network, inputs, objective)
 
 
-def test_no_factor_makes_a_map_of_zeros_the_others(verdict):
+def test_no_factor_makes_a_map_of_zeros_the_others(judge_method):
     def emptied(network, inputs, objective):
         maps = lab.gradient(network, inputs, objective)
         maps[: len(maps) // 6] = 0
         return maps
 
-    found = verdict("implementation", emptied, against="gradient")
-    assert found.outcome != "PASS" and found.finding != "AGREES"
+    verdict = judge_method("implementation", emptied, against="gradient")
+    assert verdict.outcome != "PASS" and verdict.finding != "AGREES"
 
 
-def test_softmax_instead_of_logit_is_caught_by_implementation_and_a_factor_is_not(verdict):
-    assert verdict("implementation", of_softmax, against="gradient").outcome == "FAIL"
-    assert verdict("implementation", of_softmax, against="gradient").finding == "DISAGREES"
+def test_softmax_instead_of_logit_is_caught_by_implementation_and_a_factor_is_not(judge_method):
+    assert judge_method("implementation", of_softmax, against="gradient").outcome == "FAIL"
+    assert judge_method("implementation", of_softmax, against="gradient").finding == "DISAGREES"
     for explainer, factor in ((batch_scaled, "up to a factor of"), (halved_by_sample, "factors of 0.5 to 3")):
-        scaled = verdict("implementation", explainer, against="gradient")
+        scaled = judge_method("implementation", explainer, against="gradient")
         assert (scaled.outcome, scaled.finding) == ("PASS", "AGREES") and factor in scaled.sentence
-    sign = verdict("implementation", turned, against="gradient")
+    sign = judge_method("implementation", turned, against="gradient")
     assert (sign.outcome, sign.finding) == ("INCONCLUSIVE", "OTHER SIGN") and "factor of -2" in sign.sentence
 
 
@@ -230,15 +234,15 @@ def claims(network, inputs, objective):
 claims.complete = True
 
 
-def test_completeness_fails_whoever_claims_it(verdict):
-    assert verdict("completeness", without_the_input).outcome == "INCONCLUSIVE"
-    assert verdict("completeness", without_the_input, claimed=True).outcome == "FAIL"
-    assert verdict("completeness", claims).outcome == "FAIL"
-    assert verdict("completeness", "tf_explain.integrated_gradients").outcome == "FAIL"
-    assert verdict("completeness", lab.integrated_gradients, claimed=True, steps=8).outcome == "PASS"
+def test_completeness_fails_whoever_claims_it(judge_method):
+    assert judge_method("completeness", without_the_input).outcome == "INCONCLUSIVE"
+    assert judge_method("completeness", without_the_input, claimed=True).outcome == "FAIL"
+    assert judge_method("completeness", claims).outcome == "FAIL"
+    assert judge_method("completeness", "tf_explain.integrated_gradients").outcome == "FAIL"
+    assert judge_method("completeness", lab.integrated_gradients, claimed=True, steps=8).outcome == "PASS"
 
 
-def test_a_baseline_of_none_may_be_made_of_the_inputs(verdict):
+def test_a_baseline_of_none_may_be_made_of_the_inputs(judge_method):
     def from_the_mean(network, inputs, objective, *, baseline=None):
         start = inputs.mean(axis=(1, 2, 3), keepdims=True) if baseline is None else baseline
         return lab.gradient(network, inputs, objective) * (inputs - start)
@@ -249,9 +253,9 @@ def test_a_baseline_of_none_may_be_made_of_the_inputs(verdict):
     def from_zero_all_the_same(network, inputs, objective, *, baseline=None):
         return lab.gradient(network, inputs, objective) * inputs
 
-    assert verdict("invariance", from_the_mean).outcome == "PASS"
-    assert verdict("invariance", from_zero).outcome == "PASS"
-    assert verdict("invariance", from_zero_all_the_same).outcome == "FAIL"
+    assert judge_method("invariance", from_the_mean).outcome == "PASS"
+    assert judge_method("invariance", from_zero).outcome == "PASS"
+    assert judge_method("invariance", from_zero_all_the_same).outcome == "FAIL"
 
 
 @pytest.mark.parametrize("draws", [1, 0, 2.5])
@@ -260,7 +264,7 @@ def test_one_draw_has_no_error_and_is_no_estimate(patch, draws):
         checks.get("completeness")(explainers.get("gradient_shap"), patch, seed=0, draws=draws, samples=2)
 
 
-def test_what_adds_up_in_expectation_is_judged_within_its_own_error(verdict, patch):
+def test_what_adds_up_in_expectation_is_judged_within_its_own_error(judge_method, patch):
     """Integrated gradients and noise of mean zero: few draws cannot tell, many can, and a bias of a third fails."""
 
     def noisy(bias, noise):
@@ -273,10 +277,10 @@ def test_what_adds_up_in_expectation_is_judged_within_its_own_error(verdict, pat
         explain.complete = True
         return explain
 
-    assert verdict("completeness", noisy(0, 0)).outcome == "PASS"
-    assert verdict("completeness", noisy(0, 5), draws=3).outcome == "INCONCLUSIVE"
-    assert verdict("completeness", noisy(0, 5), draws=3).finding == "UNDECIDED"
-    assert verdict("completeness", noisy(-1 / 3, 0)).outcome == "FAIL"
+    assert judge_method("completeness", noisy(0, 0)).outcome == "PASS"
+    assert judge_method("completeness", noisy(0, 5), draws=3).outcome == "INCONCLUSIVE"
+    assert judge_method("completeness", noisy(0, 5), draws=3).finding == "UNDECIDED"
+    assert judge_method("completeness", noisy(-1 / 3, 0)).outcome == "FAIL"
     shap = checks.get("completeness")(explainers.get("gradient_shap"), patch, seed=0, samples=5)
     assert shap.sizes["draws"] == 8 and (shap.samples["error"] > 0).all()
     assert judge([shap])[0].outcome != "FAIL", "which draws, and so has no gap that one draw could show"
@@ -292,7 +296,8 @@ def relative_to(name, default):
 
     parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
     first = [
-        inspect.Parameter(each, inspect.Parameter.POSITIONAL_OR_KEYWORD) for each in ("network", "inputs", "objective")
+        inspect.Parameter(parameter_name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for parameter_name in ("network", "inputs", "objective")
     ]
     explain.__signature__ = inspect.Signature([*first, parameter])
     return explain
@@ -308,19 +313,19 @@ def relative_to(name, default):
         ("background", [np.zeros((SIDE, SIDE, 1)), np.ones((SIDE, SIDE, 1))]),
     ],
 )
-def test_a_stranger_is_told_of_the_shift_by_the_option_it_has(verdict, name, default):
-    found = verdict("invariance", relative_to(name, default))
-    assert (found.finding, found.outcome) == ("INVARIANT", "PASS"), found.sentence
+def test_a_stranger_is_told_of_the_shift_by_the_option_it_has(judge_method, name, default):
+    verdict = judge_method("invariance", relative_to(name, default))
+    assert (verdict.finding, verdict.outcome) == ("INVARIANT", "PASS"), verdict.sentence
 
 
-def test_a_stranger_that_cannot_be_told_is_judged_and_the_words_say_so(verdict):
+def test_a_stranger_that_cannot_be_told_is_judged_and_the_words_say_so(judge_method):
     for explainer in (relative_to("start", 0.0), lab.gradient_x_input):
-        found = verdict("invariance", explainer)
-        assert found.outcome == "FAIL" and "could not be told" in found.sentence
-    assert verdict("invariance", "integrated_gradients", steps=8, baselines=[0.0, 0.5]).outcome == "PASS"
+        verdict = judge_method("invariance", explainer)
+        assert verdict.outcome == "FAIL" and "could not be told" in verdict.sentence
+    assert judge_method("invariance", "integrated_gradients", steps=8, baselines=[0.0, 0.5]).outcome == "PASS"
 
 
-def test_a_fault_is_no_refusal(verdict):
+def test_a_fault_is_no_refusal(judge_method):
     """A rewritten network may be refused; a ValueError of the method's own is a fault and is not passed over."""
 
     def breaks(network, inputs, objective):
@@ -334,14 +339,14 @@ def test_a_fault_is_no_refusal(verdict):
         return lab.gradient(network, inputs, objective)
 
     with pytest.raises(ValueError, match="broken inside"):
-        verdict("invariance", breaks)
-    found = verdict("invariance", refuses)
-    assert found.outcome == "PASS" and "input_shift refused" in found.gates[0]["words"]
+        judge_method("invariance", breaks)
+    verdict = judge_method("invariance", refuses)
+    assert verdict.outcome == "PASS" and "input_shift refused" in verdict.gates[0]["words"]
 
 
-def test_batch_dependent_normalization_is_caught_by_contract(verdict):
-    found = verdict("contract", batch_scaled)
-    assert found.outcome == "FAIL" and "alone as in a batch" in found.why
+def test_batch_dependent_normalization_is_caught_by_contract(judge_method):
+    verdict = judge_method("contract", batch_scaled)
+    assert verdict.outcome == "FAIL" and "alone as in a batch" in verdict.why
 
 
 # What cannot be judged ----------------------------------------------------------------------------------------------------
@@ -358,34 +363,37 @@ def plain():
 def test_what_needs_a_world_is_not_applicable_elsewhere(plain, check):
     prepare = checks.tag(checks.get(check), "prepare")
     prepared = {"prepared": prepare(plain, seed=0)} if prepare else {}
-    found = judge([checks.get(check)(explainers.get("gradient"), plain, seed=0, **prepared)])[0]
-    assert (found.outcome, found.finding) == ("INVALID", "NOT APPLICABLE") and found.effect.mean != found.effect.mean
+    verdict = judge([checks.get(check)(explainers.get("gradient"), plain, seed=0, **prepared)])[0]
+    assert (verdict.outcome, verdict.finding) == (
+        "INVALID",
+        "NOT APPLICABLE",
+    ) and verdict.effect.mean != verdict.effect.mean
 
 
 @pytest.mark.parametrize(
     "check", ["classes", "completeness", "sensitivity", "invariance", "implementation", "contract", "faithfulness"]
 )
 def test_what_needs_none_is_judged_on_any_model(plain, check):
-    found = judge([checks.get(check)(explainers.get("gradient"), plain, seed=0)])[0]
-    assert found.finding != "NOT APPLICABLE", found.sentence
+    verdict = judge([checks.get(check)(explainers.get("gradient"), plain, seed=0)])[0]
+    assert verdict.finding != "NOT APPLICABLE", verdict.sentence
 
 
 def test_two_classes_are_refused_by_classes():
-    found = planted(worlds.get("tetromino_linear")(), seed=0, images=8, cache=lambda key, make: {})
-    assert found.classes == 2
-    assert judge([checks.get("classes")(explainers.get("gradient"), found, seed=0)])[0].finding == "NOT APPLICABLE"
+    subject = world_subject(worlds.get("tetromino_linear")(), seed=0, images=8, cache=lambda key, make: {})
+    assert subject.classes == 2
+    assert judge([checks.get("classes")(explainers.get("gradient"), subject, seed=0)])[0].finding == "NOT APPLICABLE"
 
 
 def test_labels_that_were_not_memorized_gate_labels(patch):
     on = dataclasses.replace(patch, train_accuracy=(0.99, 0.99, 0.5, 0.99))
-    found = judge([checks.get("labels")(explainers.get("gradient"), on, seed=0)])[0]
-    assert found.finding == "GATE FAILED" and "memorized" in found.why
+    verdict = judge([checks.get("labels")(explainers.get("gradient"), on, seed=0)])[0]
+    assert verdict.finding == "GATE FAILED" and "memorized" in verdict.why
 
 
 def test_competence_is_above_chance_by_its_lower_bound(patch):
     by_chance = dataclasses.replace(patch, correct=np.arange(40) % 4 == 0)
-    found = judge([checks.get("classes")(explainers.get("gradient"), by_chance, seed=0)])[0]
-    assert found.finding == "GATE FAILED" and "network competent" in found.why
+    verdict = judge([checks.get("classes")(explainers.get("gradient"), by_chance, seed=0)])[0]
+    assert verdict.finding == "GATE FAILED" and "network competent" in verdict.why
 
 
 def test_classes_of_the_same_evidence_fail_no_method():
@@ -397,9 +405,9 @@ def test_classes_of_the_same_evidence_fail_no_method():
     model.set_weights([rng.normal(size=(196, 1)), np.array([[1.0, 2.0, 3.0]]), np.zeros(3)])
     samples = rng.normal(size=(12, 14, 14, 1)).astype("float32")
     on = Subject(lab.load(model), samples, lab.logit([0, 1, 2] * 4), tuple(map(str, range(12))), classes=3)
-    found = judge([checks.get("classes")(explainers.get("gradient"), on, seed=0)])[0]
-    assert (found.outcome, found.finding) == ("INVALID", "ORACLE DOES NOT PASS"), found.sentence
-    assert "two classes agree at 1.00" in found.sentence
+    verdict = judge([checks.get("classes")(explainers.get("gradient"), on, seed=0)])[0]
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS"), verdict.sentence
+    assert "two classes agree at 1.00" in verdict.sentence
 
 
 def test_another_class_is_asked_of_the_same_output(patch):
@@ -408,16 +416,16 @@ def test_another_class_is_asked_of_the_same_output(patch):
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3, activation="relu")(inputs))
     heads = {"kind": keras.layers.Dense(3, name="kind")(x), "make": keras.layers.Dense(4, name="make")(x)}
     network = networks.network(networks.filled(keras.Model(inputs, heads)))
-    asked = []
+    objectives = []
 
     def spy(network, inputs, objective):
-        asked.append(objective)
+        objectives.append(objective)
         return lab.gradient(network, inputs, objective)
 
     on = Subject(network, networks.images(6), lab.logit([0, 1, 2, 3, 0, 1], output="make"), tuple("abcdef"), classes=4)
     checks.get("classes")(spy, on, seed=0, draws=2)
-    assert {goal.terms[0][1].where for goal in asked} == {"make"}
-    classes = np.array([goal.numbers(6)[0][0] for goal in asked])
+    assert {objective.terms[0][1].where for objective in objectives} == {"make"}
+    classes = np.array([objective.numbers(6)[0][0] for objective in objectives])
     assert (classes[0] == classes[-1]).all() and (classes[1:-1] != classes[0]).all() and classes.max() == 3
 
 
@@ -429,9 +437,12 @@ def test_a_metric_that_cannot_be_had_costs_the_others_nothing():
     images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype("float32")
     on = Subject(network, images, lab.region([0, 1, 2, 0]), tuple("abcd"), classes=3)
     names = ("sparseness", "relative_input_stability")
-    found = checks.get("measurements")(lab.gradient, on, seed=0, chosen=names)
-    assert np.isfinite(found.samples["sparseness"]).all() and np.isnan(found.samples["relative_input_stability"]).all()
-    assert list(found.settings["refused"]) == ["relative_input_stability"]
+    evidence = checks.get("measurements")(lab.gradient, on, seed=0, chosen=names)
+    assert (
+        np.isfinite(evidence.samples["sparseness"]).all()
+        and np.isnan(evidence.samples["relative_input_stability"]).all()
+    )
+    assert list(evidence.settings["refused"]) == ["relative_input_stability"]
 
     def broken(bound, maps, seed):
         raise ValueError("a fault. Received: nothing")
@@ -454,7 +465,9 @@ def test_a_metric_that_cannot_be_had_costs_the_others_nothing():
     ],
 )
 def test_options_of_checks_change_what_is_measured(patch, check, option):
-    usual, other = (checks.get(check)(explainers.get("gradient"), patch, seed=0, **given) for given in ({}, option))
+    usual, other = (
+        checks.get(check)(explainers.get("gradient"), patch, seed=0, **settings) for settings in ({}, option)
+    )
     same = set(usual.samples) == set(other.samples) and all(
         np.array_equal(usual.samples[name], other.samples[name], equal_nan=True) for name in usual.samples
     )
@@ -489,8 +502,8 @@ def test_where_the_brightest_order_is_the_networks_own_perturbation_is_invalid()
     model.set_weights([np.tile([[1.0, -1.0]], (144, 1)), np.zeros(2)])
     bright = np.random.default_rng(0).random((12, 12, 12, 1)).astype("float32")
     subject = Subject(lab.load(model), bright, lab.logit([0] * 12), tuple(map(str, range(12))), classes=2)
-    found = judge([checks.get("faithfulness")(explainers.get("gradient_x_input"), subject, seed=0, draws=4)])[0]
-    assert (found.outcome, found.finding) == ("INVALID", "ORACLE DOES NOT PASS"), found.sentence
+    verdict = judge([checks.get("faithfulness")(explainers.get("gradient_x_input"), subject, seed=0, draws=4)])[0]
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS"), verdict.sentence
 
 
 def test_the_networks_own_answer_is_found_by_another_fill_than_the_metrics(patch, monkeypatch):
@@ -499,7 +512,7 @@ def test_the_networks_own_answer_is_found_by_another_fill_than_the_metrics(patch
     fills = {}
     monkeypatch.setattr(faithfulness, "occlusion", lambda subject, fill: fill)
     monkeypatch.setattr(faithfulness, "area", lambda subject, answer, name, *rest: fills.setdefault(name, answer))
-    faithfulness.own_answer(patch, tuple(METRICS), None, 0)
+    faithfulness.oracle_areas(patch, tuple(METRICS), None, 0)
     assert set(fills) == set(METRICS) and all(METRICS[name][0] != fill for name, fill in fills.items())
 
 
@@ -511,7 +524,7 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
     firsts = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        places = orders(_by_segment(relevance, segments, rng), rng)[0]
+        places = orders(_segment_ranks(relevance, segments, rng), rng)[0]
         went = segments.ravel()[places].reshape(6, 4)
         assert (went == went[:, :1]).all() and went[0, 0] == 2
         firsts.add(int(went[1, 0]))
@@ -519,9 +532,11 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
 
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
-    found = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
+    subject = world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
-    lost, kept = (check(explainers.get("gradient_x_input"), found, seed=0, keep=keep, **few) for keep in (False, True))
+    lost, kept = (
+        check(explainers.get("gradient_x_input"), subject, seed=0, keep=keep, **few) for keep in (False, True)
+    )
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
     # One pair of networks decides nothing, however large its difference.
@@ -530,16 +545,16 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
     six = {name: np.repeat(value, 6, axis=1) for name, value in kept.samples.items()}
     gates = tuple(gate for gate in kept.gates if gate.status == "passed")
     assert judge([dataclasses.replace(kept, samples=six, gates=gates)])[0].outcome == "PASS"
-    assert audit(judge([check(explainers.get("noise"), found, seed=0, **few)]))[0].held
+    assert audit(judge([check(explainers.get("noise"), subject, seed=0, **few)]))[0].held
 
 
 def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypatch):
     """Nothing is trained: the inputs that would have been are looked at."""
-    found = planted(worlds.get("series")(), seed=0, replicates=1, images=16)
-    asked, trained = [], []
+    subject = world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
+    explained, trained = [], []
 
     def spy(network, inputs, objective, *, seed):
-        asked.append((seed, inputs.tobytes()))
+        explained.append((seed, inputs.tobytes()))
         return np.ones_like(inputs)
 
     def note(trainer, inputs, labels, seed, cache):
@@ -547,9 +562,9 @@ def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypat
         return {}
 
     monkeypatch.setattr(Trainer, "train", note)
-    checks.get("retraining")(spy, found, seed=0, shares=(0.2, 0.4), repeats=3)
-    del asked[-1]  # The subject's own samples, for the gate.
-    assert len({seed for seed, _ in asked}) == len({data for _, data in asked}) == 6
+    checks.get("retraining")(spy, subject, seed=0, shares=(0.2, 0.4), repeats=3)
+    del explained[-1]  # The subject's own samples, for the gate.
+    assert len({seed for seed, _ in explained}) == len({data for _, data in explained}) == 6
     # Two shares of two orders in each of three repeats, and the masks alone in two of these; tied maps fall anew each time.
     assert len(trained) == 3 * 2 * 2 + 2 * 2 and len({data for _, data in trained}) == len(trained)
     assert len({seed for seed, _ in trained}) == 6

@@ -16,17 +16,17 @@ from recipes import schema
 from recipes.session import Session
 from sanity import crossing
 from sanity.checks import checks
-from sanity.checks.class_crossing import CLASSES, flips
+from sanity.checks.class_crossing import CLASSES, flip_p
 from sanity.checks.image_crossing import IMAGES
-from sanity.checks.place import along, turned, turns
+from sanity.checks.place import agreements_by_way, grid_symmetries, rotation_p
 from sanity.class_pairs import class_groups
-from sanity.crossing import crossed, four
-from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, by_cell, cells_of, effects, scores
+from sanity.crossing import agreement_table, crossing_contrast
+from sanity.effects import CHANGE, EFFECTS, REMOVAL, agreement, cells_of, effects, reduce_to_cells, scores
 from sanity.evidence import Evidence
-from sanity.examination import judged, measure
+from sanity.examination import judge_with_controls, measure
 from sanity.questions import other_classes, partners
 from sanity.statistics import rotations, sign_flips
-from sanity.subject import Subject, planted
+from sanity.subject import Subject, world_subject
 from sanity.subject import subject as photographed
 from sanity.verdict import judge
 from sanity.worlds import worlds
@@ -47,7 +47,7 @@ CLASS_PRIORS = (
 
 @pytest.fixture(scope="module")
 def patch():
-    return planted(worlds.get("patch")(), seed=0, images=32)
+    return world_subject(worlds.get("patch")(), seed=0, images=32)
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +59,15 @@ def prepared(patch):
 @pytest.fixture(scope="module")
 def verdicts(patch, prepared):
     """Verdicts on the whole bank: dict of (check, name) to `Verdict`."""
-    listed = {name: remembered(method) for name, method in {**bank.BLIND, **bank.WRONG, **bank.RIGHT}.items()}
+    listed = {name: memoize(method) for name, method in {**bank.BLIND, **bank.WRONG, **bank.RIGHT}.items()}
     return {
         (check, name): verdict
         for check in CROSSINGS
-        for name, verdict in zip(listed, _examined(check, listed, patch, prepared))
+        for name, verdict in zip(listed, _judge_check(check, listed, patch, prepared))
     }
 
 
-def remembered(method):
+def memoize(method):
     """The method, asked once for each question about the same inputs."""
     maps = {}
 
@@ -82,15 +82,15 @@ def remembered(method):
     return explain
 
 
-def _examined(check, methods, subject, prepared):
+def _judge_check(check, methods, subject, prepared):
     family = [
         measure(check, method, subject, seed=0, name=name, prepare=lambda: {"prepared": prepared})[0]
         for name, method in methods.items()
     ]
-    return judged(family, seed=0).verdicts
+    return judge_with_controls(family, seed=0).verdicts
 
 
-def of(check, method, subject, **options):
+def judge_one(check, method, subject, **options):
     return judge([checks.get(check)(explainers.get(method), subject, seed=0, **options)])[0]
 
 
@@ -111,12 +111,12 @@ def test_nothing_wrong_passes_all_three(verdicts, patch, name):
     if not all(verdicts[check, name].passed for check in CROSSINGS):
         return
 
-    def claimed(network, inputs, objective):
+    def claimed_slope(network, inputs, objective):
         return bank.WRONG[name](network, inputs, objective)
 
     # The loss of a class tells it from others as its score does; that it is no slope of the score shows where it is said to be one.
-    claimed.derivative = "slope"
-    evidence, _ = measure("derivative", claimed, patch, seed=0)
+    claimed_slope.derivative = "slope"
+    evidence, _ = measure("derivative", claimed_slope, patch, seed=0)
     assert name == "of_the_loss" and judge([evidence])[0].outcome == "FAIL"
 
 
@@ -139,10 +139,10 @@ def test_maps_that_lie_elsewhere_do_not_pass_by_their_place(verdicts, name):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("world", ["tabular", "series", "tokens"])
 def test_tables_series_and_tokens_are_crossed_too(world, seed):
-    subject = planted(worlds.get(world)(), seed=seed, images=24)
+    subject = world_subject(worlds.get(world)(), seed=seed, images=24)
     for check in CROSSINGS[:2] if world == "tabular" else CROSSINGS:
-        assert of(check, "gradient_x_input", subject).outcome == "PASS"
-    assert of("class_crossing", "edges", subject).outcome == "FAIL"
+        assert judge_one(check, "gradient_x_input", subject).outcome == "PASS"
+    assert judge_one("class_crossing", "edges", subject).outcome == "FAIL"
 
 
 # The evidence -------------------------------------------------------------------------------------------------------------
@@ -154,24 +154,28 @@ def linear(columns=6, classes=3):
     weights = np.random.default_rng(0).normal(size=(columns, classes)).astype("float32")
     model.set_weights([weights])
     table = np.random.default_rng(1).normal(size=(12, columns)).astype("float32") * np.arange(1, columns + 1)
-    own = [n % classes for n in range(12)]
-    return Subject(lab.load(model), table, lab.logit(own), tuple(map(str, range(12))), classes=classes), weights, own
+    targets = [n % classes for n in range(12)]
+    return (
+        Subject(lab.load(model), table, lab.logit(targets), tuple(map(str, range(12))), classes=classes),
+        weights,
+        targets,
+    )
 
 
 def test_effects_of_a_linear_network_are_known_in_closed_form():
-    subject, weights, own = linear()
+    subject, weights, targets = linear()
     evidence = effects(subject, [subject.objective], seed=0)
-    typical = weights.T[own] * (subject.inputs - subject.inputs.mean(axis=0))
+    typical = weights.T[targets] * (subject.inputs - subject.inputs.mean(axis=0))
     assert np.allclose(evidence.halves[REMOVAL][0, 0], typical, atol=1e-4)
     spread = np.ptp(subject.inputs, axis=1, keepdims=True)
-    size = evidence.whole(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[own]))
+    size = evidence.combine(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[targets]))
     assert np.allclose(size, size[0], rtol=1e-2), (
         "the same draws for every sample, so that only weights and ranges differ"
     )
 
 
 def test_a_linear_network_is_answered_by_the_input_times_its_weights():
-    subject, weights, own = linear()
+    subject, weights, targets = linear()
     evidence = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0)
     assert judge([evidence])[0].outcome == "PASS"
 
@@ -179,7 +183,9 @@ def test_a_linear_network_is_answered_by_the_input_times_its_weights():
         return -lab.gradient_x_input(network, inputs, objective)
 
     other = checks.get("class_crossing")(turned_sign, subject, seed=0).samples
-    assert np.allclose(crossed(other[f"maps/{REMOVAL}"]), -crossed(evidence.samples[f"maps/{REMOVAL}"]))
+    assert np.allclose(
+        crossing_contrast(other[f"maps/{REMOVAL}"]), -crossing_contrast(evidence.samples[f"maps/{REMOVAL}"])
+    )
     assert np.allclose(other[f"maps/{CHANGE}"], evidence.samples[f"maps/{CHANGE}"]), "a small change has no sign"
 
 
@@ -205,9 +211,9 @@ def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeyp
 
 def test_scores_of_several_questions_are_those_of_each():
     network, inputs = networks.network(networks.flat(head="softmax")), networks.images(4)
-    asked = [lab.logit([0, 1, 2, 3]), lab.logit([4, 3, 2, 1])]
-    expected = np.stack([routines.scores(network, inputs, objective) for objective in asked])
-    assert np.allclose(scores(network, inputs, asked), expected, atol=1e-6)
+    objectives = [lab.logit([0, 1, 2, 3]), lab.logit([4, 3, 2, 1])]
+    expected = np.stack([routines.scores(network, inputs, objective) for objective in objectives])
+    assert np.allclose(scores(network, inputs, objectives), expected, atol=1e-6)
 
 
 def test_cells_cover_every_position_and_maps_are_read_by_cell():
@@ -215,8 +221,8 @@ def test_cells_cover_every_position_and_maps_are_read_by_cell():
     assert sorted(np.bincount(cells.ravel())) == [16] * 49
     maps = np.random.default_rng(0).normal(size=(2, 28, 28, 3)).astype("float32")
     first = maps[:, :4, :4]
-    assert np.allclose(by_cell(maps, cells, REMOVAL)[:, 0], first.sum(-1).mean((1, 2)), atol=1e-6)
-    assert np.allclose(by_cell(maps, cells, CHANGE)[:, 0], np.sqrt((first**2).sum(-1).mean((1, 2))), atol=1e-5)
+    assert np.allclose(reduce_to_cells(maps, cells, REMOVAL)[:, 0], first.sum(-1).mean((1, 2)), atol=1e-6)
+    assert np.allclose(reduce_to_cells(maps, cells, CHANGE)[:, 0], np.sqrt((first**2).sum(-1).mean((1, 2))), atol=1e-5)
 
 
 # The statistic ------------------------------------------------------------------------------------------------------------
@@ -225,8 +231,11 @@ def test_cells_cover_every_position_and_maps_are_read_by_cell():
 def test_equal_maps_give_exactly_zero_and_the_own_answer_the_most():
     rng = np.random.default_rng(0)
     evidence, maps = rng.normal(size=(2, 5, 49)), rng.normal(size=(5, 49))
-    assert (crossed(four([maps, maps], evidence)) == 0).all()
-    assert (crossed(four(evidence, evidence)) > crossed(four(rng.normal(size=(2, 5, 49)), evidence))).all()
+    assert (crossing_contrast(agreement_table([maps, maps], evidence)) == 0).all()
+    assert (
+        crossing_contrast(agreement_table(evidence, evidence))
+        > crossing_contrast(agreement_table(rng.normal(size=(2, 5, 49)), evidence))
+    ).all()
     assert np.isnan(agreement(np.ones((1, 4)), np.arange(4.0)[None]))
 
 
@@ -251,10 +260,10 @@ def test_no_more_false_alarms_than_the_level_over_a_family():
 
 
 def test_the_eight_copies_of_a_grid_are_distinct_and_a_row_has_shifts():
-    square = turned(cells_of(np.zeros((1, 28, 28, 1))))
+    square = grid_symmetries(cells_of(np.zeros((1, 28, 28, 1))))
     assert len({tuple(way) for way in square}) == 8 and (square[0] == np.arange(49)).all()
-    assert len(turned(cells_of(np.zeros((1, 28, 3, 1))))) == 4
-    assert len({tuple(way) for way in turned(cells_of(np.zeros((1, 64, 1))))}) == 8
+    assert len(grid_symmetries(cells_of(np.zeros((1, 28, 3, 1))))) == 4
+    assert len({tuple(way) for way in grid_symmetries(cells_of(np.zeros((1, 64, 1))))}) == 8
 
 
 def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
@@ -262,28 +271,33 @@ def test_a_mirrored_map_does_not_pass_where_evidence_lies_much_alike_mirrored():
     rng, cells = np.random.default_rng(4), cells_of(np.zeros((1, 28, 28, 1)))
     evidence = (np.repeat(np.arange(7.0)[::-1], 7) + rng.normal(0, 1.5, (24, 49))).reshape(24, 7, 7)
     right, mirrored = (maps.reshape(24, 49) for maps in (evidence, evidence[:, :, ::-1]))
-    agreements = [along(maps, right, turned(cells)) for maps in (right + rng.normal(0, 1, right.shape), mirrored)]
+    agreements = [
+        agreements_by_way(maps, right, grid_symmetries(cells))
+        for maps in (right + rng.normal(0, 1, right.shape), mirrored)
+    ]
     assert (rotations(np.stack(agreements), seed=0) < 0.01).all(), "against a way drawn at random both are better"
-    own, other = turns(agreements, {}, 0)
-    assert own < 0.01 and other > 0.5
+    p_right, p_mirrored = rotation_p(agreements, {}, 0)
+    assert p_right < 0.01 and p_mirrored > 0.5
 
 
 # Who can be asked ---------------------------------------------------------------------------------------------------------
 
 
 def test_partners_give_each_other_their_class_and_no_image_is_its_own():
-    subject, _, own = linear()
+    subject, _, targets = linear()
     others = other_classes(subject)
     assert (partners(subject) == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]).all()
-    assert (others != own).all() and (others == np.array(own)[partners(subject)]).all()
+    assert (others != targets).all() and (others == np.array(targets)[partners(subject)]).all()
 
 
 def test_images_sorted_by_class_have_partners_of_another_class():
     subject, _, _ = linear()
 
-    def of_classes(*own):
-        rows = len(own)
-        return Subject(subject.network, subject.inputs[:rows], lab.logit(list(own)), subject.names[:rows], classes=3)
+    def of_classes(*targets):
+        rows = len(targets)
+        return Subject(
+            subject.network, subject.inputs[:rows], lab.logit(list(targets)), subject.names[:rows], classes=3
+        )
 
     assert (partners(of_classes(0, 0, 0, 1, 1, 1)) == [4, 5, 3, 2, 0, 1]).all()
     assert (partners(of_classes(0, 1, 2, 2, 1, 1)) == [1, 0, 4, 5, 2, 3]).all(), "those that differ stay together"
@@ -295,17 +309,17 @@ def test_images_of_one_class_are_asked_about_their_own_second():
     subject, _, _ = linear()
     alike = Subject(subject.network, subject.inputs, lab.logit([0] * 12), subject.names, classes=3)
     assert (other_classes(alike) != 0).all()
-    assert of("class_crossing", "gradient_x_input", alike).outcome == "PASS"
-    assert of("image_crossing", "gradient_x_input", alike).outcome != "INVALID"
+    assert judge_one("class_crossing", "gradient_x_input", alike).outcome == "PASS"
+    assert judge_one("image_crossing", "gradient_x_input", alike).outcome != "INVALID"
 
 
 def test_a_network_of_one_class_is_not_asked_about_another():
     subject, _, _ = linear(classes=1)
-    verdict = of("class_crossing", "gradient", subject)
+    verdict = judge_one("class_crossing", "gradient", subject)
     assert verdict.finding == "NOT APPLICABLE" and "image_crossing and place" in verdict.sentence
 
 
-def seeing(classes=3, count=16, side=21, own=None):
+def seeing(classes=3, count=16, side=21, targets=None):
     """A linear network of images: every class has weights in places of its own."""
     inputs = keras.Input((side, side, 1))
     flat = keras.layers.Flatten()(inputs)
@@ -315,20 +329,20 @@ def seeing(classes=3, count=16, side=21, own=None):
     model.set_weights([places.reshape(classes, -1).T])
     cells = np.kron(rng.normal(size=(count, 7, 7)), np.ones((side // 7, side // 7)))
     images = (cells + 0.1 * rng.normal(size=cells.shape))[..., None].astype("float32")
-    own = [n % classes for n in range(count)] if own is None else own
-    return Subject(lab.load(model), images, lab.logit(own), tuple(map(str, range(count))), classes=classes)
+    targets = [n % classes for n in range(count)] if targets is None else targets
+    return Subject(lab.load(model), images, lab.logit(targets), tuple(map(str, range(count))), classes=classes)
 
 
 def test_a_network_of_one_class_is_crossed_by_image_and_place():
     for check in ("image_crossing", "place"):
-        assert of(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
+        assert judge_one(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
 
 
 @pytest.mark.parametrize("method", [lab.gradient, explainers.get("centre")], ids=["gradient", "centre"])
 def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_fault(method):
     """So is whatever is the same: where small changes say the same of all images, a map that says so is not failed."""
     for subject in (seeing(classes=1), linear()[0]):
-        verdict = of("image_crossing", method, subject)
+        verdict = judge_one("image_crossing", method, subject)
         assert (verdict.outcome, verdict.finding, verdict.effect.mean) == ("INCONCLUSIVE", "UNDECIDED", 0.0)
         assert (
             "exactly zero for all pairs; by small change the network's own answer is the same for both, too"
@@ -338,7 +352,7 @@ def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_faul
 
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_images_of_one_class_are_crossed(check):
-    assert of(check, "gradient_x_input", seeing(own=[1] * 16)).outcome == "PASS"
+    assert judge_one(check, "gradient_x_input", seeing(targets=[1] * 16)).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -347,7 +361,7 @@ def test_maps_at_the_resolution_of_a_layer_are_crossed(check):
         maps = lab.gradient_x_input(network, inputs, objective)[..., 0]
         return maps.reshape(len(maps), 7, 3, 7, 3).mean(axis=(2, 4))
 
-    assert of(check, coarse, seeing()).outcome == "PASS"
+    assert judge_one(check, coarse, seeing()).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -360,9 +374,9 @@ def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(ch
 
         return explain
 
-    few = of(check, broken(1 / 16), seeing())
+    few = judge_one(check, broken(1 / 16), seeing())
     assert few.outcome == "PASS" and np.isfinite([few.effect.mean, few.effect.low, few.p]).all()
-    many = of(check, broken(0.5), seeing())
+    many = judge_one(check, broken(0.5), seeing())
     assert (many.outcome, many.finding) == ("INVALID", "GATE FAILED") and "not finite" in many.sentence
 
 
@@ -370,7 +384,7 @@ def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(ch
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_fewer_than_eight_images_decide_nothing(check, count):
     for method in ("gradient_x_input", "edges", "centre"):
-        verdict = of(check, method, seeing(count=count))
+        verdict = judge_one(check, method, seeing(count=count))
         assert verdict.outcome in ("INCONCLUSIVE", "INVALID"), verdict.sentence
         assert verdict.finding != "FAULT" and (
             "fewer than" in verdict.why or "at the least" in verdict.why or "neither" in verdict.why
@@ -383,14 +397,14 @@ def test_whole_numbers_and_several_inputs_do_not_apply_and_it_is_said_what_to_do
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(ids)))
     names, goal = tuple("abcdefgh"), lab.logit([0, 1] * 4)
     tokens = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
-    whole = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
+    token_subject = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
     pair = [keras.Input((4,), name="left"), keras.Input((4,), name="right")]
     both = keras.Model(pair, keras.layers.Dense(3)(keras.layers.Concatenate()(pair)))
     tables = [np.ones((8, 4), "float32"), np.ones((8, 4), "float32")]
     several = Subject(lab.load(networks.filled(both)), tables, goal, names, classes=3)
-    for subject, words in ((whole, "Embedding"), (several, "holds the others fixed")):
+    for subject, words in ((token_subject, "Embedding"), (several, "holds the others fixed")):
         prepared = checks.tag(checks.get(check), "prepare")(subject, seed=0)
-        verdict = of(check, "gradient", subject)
+        verdict = judge_one(check, "gradient", subject)
         assert prepared is None and verdict.finding == "NOT APPLICABLE" and words in verdict.sentence, verdict.sentence
 
 
@@ -405,7 +419,7 @@ def test_one_sigmoid_tells_two_classes_apart():
     subject = Subject(
         network, networks.images(16), lab.class_score([n % 2 for n in range(16)]), tuple(map(str, range(16)))
     )
-    verdict = of("class_crossing", "gradient_x_input", subject)
+    verdict = judge_one("class_crossing", "gradient_x_input", subject)
     assert verdict.finding not in ("FAULT", "NOT APPLICABLE"), verdict.sentence
 
 
@@ -417,11 +431,11 @@ def test_magnitudes_are_the_same_for_both_classes_of_one_unit_and_do_not_fail(me
     table = np.random.default_rng(1).normal(size=(16, 6)).astype("float32")
     goal = lab.class_score([n % 2 for n in range(16)])
     subject = Subject(lab.load(model), table, goal, tuple(map(str, range(16))))
-    magnitude = of("class_crossing", lambda *asked: np.abs(method(*asked)), subject)
+    magnitude = judge_one("class_crossing", lambda *question: np.abs(method(*question)), subject)
     assert (magnitude.outcome, magnitude.effect.mean) == ("INCONCLUSIVE", 0.0), magnitude.sentence
     assert "by small change the network's own answer is the same for both" in magnitude.sentence
-    assert of("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
-    assert of("class_crossing", "edges", subject).outcome != "PASS"
+    assert judge_one("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
+    assert judge_one("class_crossing", "edges", subject).outcome != "PASS"
 
 
 @pytest.mark.parametrize("region", ["all", "predicted"])
@@ -432,18 +446,21 @@ def test_an_output_with_positions_is_crossed_over_its_region(classes, region):
     outputs = keras.layers.Conv2D(classes, 1, activation="sigmoid" if classes == 1 else None)(x)
     network = lab.load(networks.filled(keras.Model(inputs, outputs)), input_range=(-1, 1))
     images = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype("uint8")
-    asked = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
-    samples = checks.get("class_crossing")(lab.gradient_x_input, asked, seed=0).samples
-    assert crossed(samples[f"maps/{REMOVAL}"]).mean() > 0.05 and crossed(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
-    blind = checks.get("class_crossing")(explainers.get("edges"), asked, seed=0).samples
-    assert all((crossed(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
+    subject = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
+    samples = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0).samples
+    assert (
+        crossing_contrast(samples[f"maps/{REMOVAL}"]).mean() > 0.05
+        and crossing_contrast(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
+    )
+    blind = checks.get("class_crossing")(explainers.get("edges"), subject, seed=0).samples
+    assert all((crossing_contrast(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
 
 
 def test_a_table_has_no_places_and_a_handful_does_not_pass():
     subject, _, _ = linear()
-    assert of("place", "gradient", subject).finding == "NOT APPLICABLE"
+    assert judge_one("place", "gradient", subject).finding == "NOT APPLICABLE"
     few = Subject(subject.network, subject.inputs[:6], subject.objective.rows(range(6)), subject.names[:6], classes=3)
-    assert of("class_crossing", "gradient_x_input", few).outcome != "PASS"
+    assert judge_one("class_crossing", "gradient_x_input", few).outcome != "PASS"
 
 
 def test_maps_that_are_not_finite_or_flat_over_cells_are_gated(patch, prepared):
@@ -454,8 +471,8 @@ def test_maps_that_are_not_finite_or_flat_over_cells_are_gated(patch, prepared):
         return np.tile(np.eye(2, dtype="float32"), (14, 14))[None, ..., None].repeat(len(inputs), axis=0)
 
     for check in CROSSINGS:
-        assert of(check, broken, patch, prepared=prepared).finding == "GATE FAILED"
-        assert of(check, flat, patch, prepared=prepared).finding == "GATE FAILED"
+        assert judge_one(check, broken, patch, prepared=prepared).finding == "GATE FAILED"
+        assert judge_one(check, flat, patch, prepared=prepared).finding == "GATE FAILED"
 
 
 def test_where_the_network_answers_nothing_the_check_is_invalid():
@@ -469,34 +486,34 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
         lab.load(model), samples, lab.logit([n % 3 for n in range(12)]), tuple(map(str, range(12))), classes=3
     )
     for check in CROSSINGS:
-        assert of(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
+        assert judge_one(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
 
 
-def of_alike_classes(own, alike):
+def of_alike_classes(targets, alike):
     """A linear network of named classes, of which some have the same weights."""
     subject, weights, _ = linear(classes=4)
     model = subject.network.model
     model.set_weights([weights[:, alike]])
-    inputs = np.resize(subject.inputs, (len(own), 6)) + np.random.default_rng(2).normal(size=(len(own), 6))
+    inputs = np.resize(subject.inputs, (len(targets), 6)) + np.random.default_rng(2).normal(size=(len(targets), 6))
     network = lab.load(model, classes=["tabby", "tiger", "espresso", "mug"])
-    names = tuple(map(str, range(len(own))))
-    return Subject(network, inputs.astype("float32"), lab.logit(own), names, classes=4)
+    names = tuple(map(str, range(len(targets))))
+    return Subject(network, inputs.astype("float32"), lab.logit(targets), names, classes=4)
 
 
 def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():
-    verdict = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
+    verdict = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
     assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
     assert "largest between espresso and tabby (" in verdict.sentence and "tiger" not in verdict.sentence
     assert "--images" in verdict.sentence and "--target" in verdict.sentence
     assert "images in place of 12 would let it pass" in verdict.sentence, verdict.sentence
-    none = of("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
+    none = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
     assert "of 2 pairs of classes crossed here none reaches 0.2" in none.sentence and "would let" not in none.sentence
 
 
 # The verdict --------------------------------------------------------------------------------------------------------------
 
 
-def simulated(kind, maps, oracle, units=16):
+def judge_simulated(kind, maps, oracle, units=16):
     """A verdict on crossings of both effects whose means are given, under noise of deviation .1 that leaves the means alone."""
     noise = 0.1 * np.resize([1.0, -1.0], units)
     samples = {}
@@ -510,20 +527,20 @@ def simulated(kind, maps, oracle, units=16):
 
 @pytest.mark.parametrize("kind", [CLASSES, IMAGES], ids=lambda kind: kind.check)
 def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing(kind):
-    passed = simulated(kind, (0.0, 0.5), (1.0, 1.0))
+    passed = judge_simulated(kind, (0.0, 0.5), (1.0, 1.0))
     assert passed.outcome == "PASS" and passed.also["effect"] == CHANGE and f"by {CHANGE}" in passed.why
-    assert simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
-    missing = simulated(kind, (0.02, 0.0), (0.3, 0.1))
+    assert judge_simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
+    missing = judge_simulated(kind, (0.02, 0.0), (0.3, 0.1))
     assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
     assert f"about 280 {kind.unit} in place of 16 would settle it" in missing.sentence, missing.sentence
 
 
 def test_what_is_below_the_bar_is_not_said_to_be_above_it():
     """Below zero under the one effect that is known: no number of images would settle it."""
-    one = simulated(CLASSES, (-0.3, 0.0), (1.0, 0.1))
+    one = judge_simulated(CLASSES, (-0.3, 0.0), (1.0, 0.1))
     assert (one.outcome, one.finding) == ("INCONCLUSIVE", "UNDECIDED")
     assert "by removal it is below 0.05" in one.sentence and "settle" not in one.sentence, one.sentence
-    turned_sign = simulated(CLASSES, (-0.3, -0.02), (1.0, 1.0))
+    turned_sign = judge_simulated(CLASSES, (-0.3, -0.02), (1.0, 1.0))
     assert turned_sign.finding == "UNDECIDED" and "below zero by removal" in turned_sign.sentence, turned_sign.sentence
 
 
@@ -538,8 +555,8 @@ def test_maps_of_the_class_alone_pass_no_oftener_than_they_may():
         luck, pairs = rng.normal(size=(24, 24)), rng.permutation(24).reshape(12, 2).repeat(4, axis=0)
         numbers = np.zeros((2, 2, 48))
         numbers[0, 0] = [luck[a, a] + luck[b, b] - luck[a, b] - luck[b, a] for a, b in pairs] + rng.normal(size=48)
-        alarms += flips([numbers], {"class_pairs": pairs.tolist()}, run)[0] < 0.05
-        naive += flips([numbers], {}, run)[0] < 0.05
+        alarms += flip_p([numbers], {"class_pairs": pairs.tolist()}, run)[0] < 0.05
+        naive += flip_p([numbers], {}, run)[0] < 0.05
     assert stats.binomtest(alarms, 100, 0.05, alternative="greater").pvalue > 0.01, alarms
     assert naive > 10
 
@@ -551,6 +568,6 @@ def test_classes_that_are_crossed_through_others_are_one_group():
 def test_too_few_groups_of_classes_to_test_their_luck_are_said(verdicts):
     numbers = np.zeros((2, 2, 24))
     numbers[0, 0] = np.random.default_rng(0).normal(1, 0.5, 24)
-    assert flips([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flips([numbers], {}, 0)
+    assert flip_p([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flip_p([numbers], {}, 0)
     verdict = verdicts["class_crossing", "gradient_x_input_in_blocks"]
     assert "fewer than six groups" in verdict.cannot and "1 groups of classes" in verdict.sentence

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 import lab
 from lab.environment import tf
-from sanity.examination import examine, judged, measure
+from sanity.examination import examine, judge_with_controls, measure
 from sanity.subject import Subject
 from tests import networks
 
@@ -27,23 +27,23 @@ def subject():
     return Subject(smooth_network(), inputs, lab.logit([n % 4 for n in range(12)]), tuple(map(str, range(12))))
 
 
-def verdict(method, subject, **settings):
+def judge_method(method, subject, **settings):
     evidence, trace = measure("derivative", method, subject, seed=0, settings=settings)
     assert trace is None, trace
-    return judged([evidence], seed=0).verdicts[0]
+    return judge_with_controls([evidence], seed=0).verdicts[0]
 
 
 def other_class(network, inputs, objective):
-    asked = objective.numbers(len(inputs))[0][0]
-    return lab.gradient(network, inputs, lab.logit([int(index + 1) % 4 for index in asked]))
+    classes = objective.numbers(len(inputs))[0][0]
+    return lab.gradient(network, inputs, lab.logit([int(index + 1) % 4 for index in classes]))
 
 
 def of_the_loss(network, inputs, objective):
     """The gradient of the cross-entropy, as some libraries have it."""
-    asked, points = objective.numbers(len(inputs))[0][0], tf.constant(inputs)
+    classes, points = objective.numbers(len(inputs))[0][0], tf.constant(inputs)
     with tf.GradientTape() as tape:
         tape.watch(points)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(asked, network.model(points))
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, network.model(points))
     return tape.gradient(loss, points).numpy()
 
 
@@ -95,15 +95,15 @@ FILTERS = {
 
 def test_gradients_foretell_how_the_score_moves(subject):
     for method in (lab.gradient, lab.gradient_x_input):
-        found = verdict(method, subject)
-        assert (found.outcome, found.finding) == ("PASS", "FORETELLS"), found.sentence
-        assert found.effect.high < 0.02
+        verdict = judge_method(method, subject)
+        assert (verdict.outcome, verdict.finding) == ("PASS", "FORETELLS"), verdict.sentence
+        assert verdict.effect.high < 0.02
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_derivative_of_something_else_fails(subject, name):
-    found = verdict(WRONG[name], subject, claimed="slope")
-    assert (found.outcome, found.finding) == ("FAIL", "FORETELLS ANOTHER SCORE"), found.sentence
+    verdict = judge_method(WRONG[name], subject, claimed="slope")
+    assert (verdict.outcome, verdict.finding) == ("FAIL", "FORETELLS ANOTHER SCORE"), verdict.sentence
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -111,7 +111,7 @@ def test_a_filter_of_the_input_never_passes(subject, name):
     def explainer(network, inputs, objective):
         return FILTERS[name](inputs).astype("float32")
 
-    assert verdict(explainer, subject, claimed="slope").outcome == "FAIL"
+    assert judge_method(explainer, subject, claimed="slope").outcome == "FAIL"
 
 
 def test_the_scale_of_scores_and_inputs_does_not_matter(subject):
@@ -119,20 +119,20 @@ def test_the_scale_of_scores_and_inputs_does_not_matter(subject):
     outer = keras.Input((12, 12, 2))
     small = keras.layers.Rescaling(1e-6)(subject.network.model(keras.layers.Rescaling(1e-3)(outer)))
     scaled = Subject(lab.load(keras.Model(outer, small)), 1000 * subject.inputs, subject.objective, subject.names)
-    found = [verdict(lab.gradient, each) for each in (subject, scaled)]
-    assert found[1].outcome == "PASS" and abs(found[0].effect.mean - found[1].effect.mean) < 0.01
-    assert verdict(turned(lambda maps: -maps), scaled, claimed="slope").outcome == "FAIL"
+    verdicts = [judge_method(lab.gradient, scale) for scale in (subject, scaled)]
+    assert verdicts[1].outcome == "PASS" and abs(verdicts[0].effect.mean - verdicts[1].effect.mean) < 0.01
+    assert judge_method(turned(lambda maps: -maps), scaled, claimed="slope").outcome == "FAIL"
 
 
 def test_only_who_claims_is_held_to_it_and_anyone_may_claim(subject):
     def silent(network, inputs, objective):
         return lab.gradient(network, inputs, objective)
 
-    assert verdict(silent, subject).finding == "NOT APPLICABLE"
+    assert judge_method(silent, subject).finding == "NOT APPLICABLE"
     silent.derivative = "slope"
-    assert verdict(silent, subject).outcome == "PASS"
-    assert verdict(lab.integrated_gradients, subject).finding == "NOT APPLICABLE"
-    assert verdict(lab.integrated_gradients, subject, claimed="slope").outcome == "FAIL"
+    assert judge_method(silent, subject).outcome == "PASS"
+    assert judge_method(lab.integrated_gradients, subject).finding == "NOT APPLICABLE"
+    assert judge_method(lab.integrated_gradients, subject, claimed="slope").outcome == "FAIL"
 
 
 def test_a_score_that_jumps_is_too_rough_to_be_foretold():
@@ -146,13 +146,13 @@ def test_a_score_that_jumps_is_too_rough_to_be_foretold():
     )(inputs)
     network = lab.load(keras.Model(inputs, keras.layers.Concatenate()([steps, -steps])))
     x = np.random.default_rng(0).normal(size=(10, 8, 8, 1)).astype("float32")
-    found = verdict(lab.gradient, Subject(network, x, lab.logit(0), tuple("abcdefghij")))
-    assert (found.outcome, found.finding) == ("INVALID", "SCORE TOO ROUGH"), found.sentence
+    verdict = judge_method(lab.gradient, Subject(network, x, lab.logit(0), tuple("abcdefghij")))
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "SCORE TOO ROUGH"), verdict.sentence
 
 
 def test_controls_fail_in_every_run(subject):
     ruling = examine("derivative", {"gradient": lab.gradient}, subject, seed=0)
-    assert ruling.verdicts[0].passed and all(each.held for each in ruling.controls) and len(ruling.controls) == 5
+    assert ruling.verdicts[0].passed and all(audit.held for audit in ruling.controls) and len(ruling.controls) == 5
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,12 @@ def test_settings_that_are_none(subject, settings, words):
 def test_the_gradient_of_the_real_network_foretells_on_every_seed(lite0, photos):
     """On three photographs, which allow no PASS: their number is all that is missing."""
     inputs, classes = photos
-    seen = Subject(lite0, inputs, lab.logit(classes), tuple("abc"))
+    subject = Subject(lite0, inputs, lab.logit(classes), tuple("abc"))
     for seed in range(3):
-        evidence, _ = measure("derivative", lab.gradient, seen, seed=seed, settings={"directions": 8})
-        found = judged([evidence], seed=seed).verdicts[0]
-        assert found.finding == "FORETELLS" and "fewer than" in found.why, found.sentence
-    wrong, _ = measure("derivative", turned(lambda maps: maps[:, :, ::-1]), seen, seed=0, settings={"claimed": "slope"})
-    assert judged([wrong], seed=0).verdicts[0].outcome == "FAIL"
+        evidence, _ = measure("derivative", lab.gradient, subject, seed=seed, settings={"directions": 8})
+        verdict = judge_with_controls([evidence], seed=seed).verdicts[0]
+        assert verdict.finding == "FORETELLS" and "fewer than" in verdict.why, verdict.sentence
+    wrong, _ = measure(
+        "derivative", turned(lambda maps: maps[:, :, ::-1]), subject, seed=0, settings={"claimed": "slope"}
+    )
+    assert judge_with_controls([wrong], seed=0).verdicts[0].outcome == "FAIL"

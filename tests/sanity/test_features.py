@@ -11,8 +11,8 @@ import lab
 from lab import routines
 from lab.visualization.examples import survey
 from sanity.features import features, path, predictivity, recovery, stability
-from sanity.features.embedding import descriptors, whitened
-from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
+from sanity.features.embedding import descriptors, whiten
+from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.features.fooling import circuit
 from sanity.features.study import Study, pictures
 from tests import networks
@@ -49,9 +49,9 @@ def stripes_network():
             kernels.append(np.repeat((wave - wave.mean())[..., None], 3, -1) / 24)
     inputs = keras.Input((SIDE, SIDE, 3))
     edges = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="early")(inputs)
-    found = keras.layers.Conv2D(4 * UNITS, 8, name="phases")(inputs)
-    found = keras.layers.ReLU(name="phases_relu")(found)
-    units = keras.layers.Conv2D(UNITS, 1, use_bias=False, name="mix")(found)
+    phases = keras.layers.Conv2D(4 * UNITS, 8, name="phases")(inputs)
+    phases = keras.layers.ReLU(name="phases_relu")(phases)
+    units = keras.layers.Conv2D(UNITS, 1, use_bias=False, name="mix")(phases)
     units = keras.layers.ReLU(name="units")(units)
     joined = keras.layers.Concatenate()(
         [keras.layers.GlobalAveragePooling2D()(units), keras.layers.GlobalAveragePooling2D()(edges)]
@@ -88,20 +88,20 @@ def natural_images():
     return textures(120, 0)[0]
 
 
-def made(network, natural_images, visualizer, layer="units", seeds=4):
+def draw_study(network, natural_images, visualizer, layer="units", seeds=4):
     drawn = pictures(visualizer, network, layer, range(UNITS), seed=0, count=seeds)
-    found = survey(network, natural_images, layer=layer, count=20)
-    return Study(network, layer, tuple(range(UNITS)), natural_images, found, visualizer, drawn)
+    responses = survey(network, natural_images, layer=layer, count=20)
+    return Study(network, layer, tuple(range(UNITS)), natural_images, responses, visualizer, drawn)
 
 
 @pytest.fixture(scope="module")
 def honest(small, natural_images):
-    return made(small, natural_images, draw)
+    return draw_study(small, natural_images, draw)
 
 
 @pytest.fixture(scope="module")
 def noise(small, natural_images):
-    return made(small, natural_images, blind)
+    return draw_study(small, natural_images, blind)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def dealt(honest):
 def test_every_check_flags_blind_pictures_and_not_seeing_ones(honest, request, name, control):
     check = features.get(name)
     seeing, unseeing = summary(check(honest, seed=0)), summary(check(request.getfixturevalue(control), seed=0))
-    assert seeing.word == CLEAR, seeing
+    assert seeing.word == NOT_FLAGGED, seeing
     assert unseeing.word == FLAGGED, unseeing
 
 
@@ -134,20 +134,20 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, nat
     )
     shown = np.concatenate([climbed.snapshots.reshape(-1, SIDE, SIDE, 3), blind(small, lab.logit([0] * 12), seed=3)])
     fooled = circuit(small, "units", range(UNITS), natural, 2 * shown - 1, "early")
-    assert fooled.gap == 0.0 and fooled.told > 0.95
-    answers = [routines.logits(each, natural) for each in (fooled.honest, fooled.fooled)]
+    assert fooled.gap == 0.0 and fooled.detection_rate > 0.95
+    answers = [routines.logits(network, natural) for network in (fooled.honest, fooled.fooled)]
     assert np.array_equal(*answers) and answers[0].std() > 0
     words = {}
     for network in (fooled.honest, fooled.fooled):
-        each = made(network, natural_images, draw, layer=None)
+        study = draw_study(network, natural_images, draw, layer=None)
         words[network.name] = {
-            name: summary(features.get(name)(each, seed=0)).word for name in ("path", "predictivity")
+            name: summary(features.get(name)(study, seed=0)).word for name in ("path", "predictivity")
         }
-        scores = [routines.outputs(fooled.honest, row)["output"] for row in each.shown()]
-        seen = [int(row.mean(0).argmax()) for row in scores]
+        scores = [routines.outputs(fooled.honest, row)["output"] for row in study.network_inputs()]
+        shown_units = [int(row.mean(0).argmax()) for row in scores]
         expected = list(range(UNITS)) if network is fooled.honest else list(fooled.decoys)
-        assert seen == expected, "the pictures show the decoys, and only on the fooled network"
-    assert words[fooled.honest.name] == {"path": CLEAR, "predictivity": CLEAR}
+        assert shown_units == expected, "the pictures show the decoys, and only on the fooled network"
+    assert words[fooled.honest.name] == {"path": NOT_FLAGGED, "predictivity": NOT_FLAGGED}
     assert words[fooled.fooled.name] == {"path": FLAGGED, "predictivity": FLAGGED}
 
 
@@ -168,9 +168,12 @@ def test_the_layers_before_a_unit_are_not_its_own():
     hidden = keras.layers.GlobalAveragePooling2D(name="pool")(hidden)
     outputs = keras.layers.Softmax(name="shares")(keras.layers.Dense(8, name="classes")(hidden))
     network = networks.network(keras.Model(inputs, outputs))
-    found = {layer: path.followed(before(network, layer)) for layer in ("second_relu", "second", "first_relu", None)}
-    assert found["second_relu"] == found["second"] == ("first_relu",) and found["first_relu"] == ()
-    assert found[None] == ("first_relu", "pool")
+    layers = {
+        layer: path.layers_before_units(before(network, layer))
+        for layer in ("second_relu", "second", "first_relu", None)
+    }
+    assert layers["second_relu"] == layers["second"] == ("first_relu",) and layers["first_relu"] == ()
+    assert layers[None] == ("first_relu", "pool")
 
 
 def before(network, layer):
@@ -179,7 +182,7 @@ def before(network, layer):
 
 def test_rows_of_ranks_multiply_to_spearmans_correlation():
     first, second = np.random.default_rng(0).integers(0, 9, (2, 3, 40)).astype("float32")
-    products = path._ranked({"x": first})["x"] @ path._ranked({"x": second})["x"].T
+    products = path._to_unit_ranks({"x": first})["x"] @ path._to_unit_ranks({"x": second})["x"].T
     assert np.allclose(products, [[spearmanr(one, other)[0] for other in second] for one in first])
 
 
@@ -195,23 +198,23 @@ def test_silhouettes_of_two_units_are_rousseeuws():
 
 
 def test_ties_are_half_a_right_choice():
-    assert predictivity._chosen([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
+    assert predictivity._choice_rate([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
 
 
 def test_reach_is_reported_and_never_flagged(honest):
-    found = features.get("reach")(honest, seed=0)
-    scores = routines.scores(honest.network, honest.shown()[:, 0], lab.channel("units", range(UNITS)))
-    assert np.allclose(found.samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
-    assert {flag.word for flag in flags(found)} == {"REPORTED"}
+    evidence = features.get("reach")(honest, seed=0)
+    scores = routines.scores(honest.network, honest.network_inputs()[:, 0], lab.channel("units", range(UNITS)))
+    assert np.allclose(evidence.samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
+    assert {flag.word for flag in flags(evidence)} == {"REPORTED"}
 
 
 def test_transfer_needs_classes_and_other_networks(honest, small, natural_images):
-    assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {OPEN}
-    study = made(small, natural_images, draw, layer=None, seeds=2)
-    own = features.get("transfer")(study, seed=0, others=(small,))
-    seen = routines.outputs(small, study.shown()[:, 0])["out"].argmax(1) == np.arange(UNITS)
-    assert np.array_equal(own.samples[f"plain/{small.name}"][:, 0], seen)
-    assert set(own.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
+    assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {NOT_MEASURED}
+    study = draw_study(small, natural_images, draw, layer=None, seeds=2)
+    evidence = features.get("transfer")(study, seed=0, others=(small,))
+    recognized = routines.outputs(small, study.network_inputs()[:, 0])["out"].argmax(1) == np.arange(UNITS)
+    assert np.array_equal(evidence.samples[f"plain/{small.name}"][:, 0], recognized)
+    assert set(evidence.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
 
 
 def test_transfer_asks_no_network_of_other_classes(small, natural_images):
@@ -221,9 +224,9 @@ def test_transfer_asks_no_network_of_other_classes(small, natural_images):
     inputs = keras.Input((SIDE, SIDE, 3))
     classes = keras.layers.Dense(UNITS + 1)(keras.layers.GlobalAveragePooling2D()(inputs))
     other = networks.network(keras.Model(inputs, classes))
-    study = made(small, natural_images, blind, layer=None, seeds=2)
-    found = features.get("transfer")(study, seed=0, others=(small, other))
-    assert {flag.word for flag in flags(found)} == {OPEN} and "classes apart" in summary(found).why
+    study = draw_study(small, natural_images, blind, layer=None, seeds=2)
+    evidence = features.get("transfer")(study, seed=0, others=(small, other))
+    assert {flag.word for flag in flags(evidence)} == {NOT_MEASURED} and "classes apart" in summary(evidence).why
 
 
 @pytest.mark.parametrize(
@@ -241,21 +244,21 @@ def test_templates_set_by_hand_are_recovered(options, least):
             network, objective, steps=150, seed=seed, parameterization=kind, transforms="none", rate=0.1
         ).images
 
-    found = recovery.recovery(visualizer, seed=0)
-    word, value, why = recovery.judged(found)
-    assert word == CLEAR and value.mean > least and "of 2 modes" in why
-    assert (found.samples["attained"] > 0.3).all() and (found.samples["attained"] <= 1).all()
+    evidence = recovery.recovery(visualizer, seed=0)
+    word, value, why = recovery.judge_recovery(evidence)
+    assert word == NOT_FLAGGED and value.mean > least and "of 2 modes" in why
+    assert (evidence.samples["attained"] > 0.3).all() and (evidence.samples["attained"] <= 1).all()
 
 
 def test_blind_pictures_recover_no_template():
-    assert recovery.judged(recovery.recovery(blind, seed=0))[0] == FLAGGED
+    assert recovery.judge_recovery(recovery.recovery(blind, seed=0))[0] == FLAGGED
 
 
 def test_descriptors_see_texture_and_colour_wherever_they_lie(natural_images):
     image = np.asarray(natural_images.images[0])
     moved, turned = np.roll(image, 7, axis=1), np.rot90(image)
     red = (image * [1, 0.6, 0.6]).astype("uint8")
-    rows = whitened([descriptors(np.stack([image, moved, turned, red, *natural_images.images[1:9]]))])[0]
+    rows = whiten([descriptors(np.stack([image, moved, turned, red, *natural_images.images[1:9]]))])[0]
     near = rows @ rows[0]
     assert near[1] > near[2] and near[1] > near[3]
 
@@ -268,10 +271,10 @@ def test_too_few_units_or_seeds_are_not_measured(small, natural_images):
         natural_images,
         survey(small, natural_images, layer="units", count=20),
         draw,
-        made(small, natural_images, draw, seeds=1).pictures[:1],
+        draw_study(small, natural_images, draw, seeds=1).pictures[:1],
     )
     for name in ("stability", "prior", "predictivity", "path"):
-        assert flags(features.get(name)(one, seed=0))[0].word == OPEN
+        assert flags(features.get(name)(one, seed=0))[0].word == NOT_MEASURED
 
 
 def test_the_network_is_as_it_was(small, honest):
@@ -285,12 +288,12 @@ def test_every_registered_check_of_pictures_keeps_the_contract(honest, name):
     """Same seed, same numbers; a word for every unit; the network and the study as they were; a question for the report."""
     check, network = features.get(name), honest.network
     before, drawn = network.fingerprint(), honest.pictures.copy()
-    given = {"networks": 1} if name == "prior" else {}
-    first, again = (check(honest, seed=3, **given) for _ in range(2))
+    settings = {"networks": 1} if name == "prior" else {}
+    first, again = (check(honest, seed=3, **settings) for _ in range(2))
     assert network.fingerprint() == before and np.array_equal(honest.pictures, drawn)
     assert all(np.array_equal(first.samples[key], again.samples[key], equal_nan=True) for key in first.samples)
-    said = flags(first)
-    assert [flag.unit for flag in said] == list(honest.units) and features.tag(check, "about")
-    assert {flag.word for flag in said} <= {"FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"}
-    for flag in [*said, summary(first)]:
+    unit_flags = flags(first)
+    assert [flag.unit for flag in unit_flags] == list(honest.units) and features.tag(check, "about")
+    assert {flag.word for flag in unit_flags} <= {"FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"}
+    for flag in [*unit_flags, summary(first)]:
         assert not any(word in flag.why.lower() for word in ("faithful", "trustworthy", "correct", "proves"))

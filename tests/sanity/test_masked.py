@@ -21,7 +21,7 @@ def masked_subject():
 
 def test_noise_leaves_masked_steps_alone():
     subject = masked_subject()
-    with_noise = BoundExplainer(lab.gradient, subject, 0, {}).with_noise(3, noise=0.5)
+    with_noise = BoundExplainer(lab.gradient, subject, 0, {}).noisy_inputs(3, noise=0.5)
     assert not with_noise[:, 7:].any() and (with_noise[:, :7] != subject.inputs[:, :7]).any()
 
 
@@ -29,5 +29,5 @@ def test_holes_leave_masked_steps_alone_whatever_fills_them():
     subject, rng = masked_subject(), np.random.default_rng(0)
     everywhere = np.ones((5, 10), bool)
     for fill in ("mean", "blur", "flip", "uniform"):
-        filled = removal.filled(subject, everywhere, fill, rng)
+        filled = removal.fill_positions(subject, everywhere, fill, rng)
         assert not filled[:, 7:].any() and (filled[:, :7] != subject.inputs[:, :7]).any(), fill

@@ -12,81 +12,83 @@ from lab import routines
 from lab.attribution import explainers
 from sanity.bound_explainer import BoundExplainer, add_noise
 from sanity.checks import checks
-from sanity.localisation import localisations, relevances, signed
+from sanity.localisation import localisations, relevances, signed_relevances
 from sanity.metrics import metrics
-from sanity.removal import cell_masks, extent, fills, first, grid, orders, scores, untouched
+from sanity.removal import cell_masks, extent, fills, grid, orders, original_scores, scores, top_mask
 from sanity.seeds import derive_seed
-from sanity.subject import Subject, planted
+from sanity.subject import Subject, world_subject
 from sanity.worlds import worlds
 from tests import networks
 
 
 @pytest.fixture(scope="module")
 def linear():
-    return planted(worlds.get("linear")(), seed=0, images=16)
+    return world_subject(worlds.get("linear")(), seed=0, images=16)
 
 
-def measured(subject, explainer, name, seed=0):
+def measure(subject, explainer, name, seed=0):
     bound = BoundExplainer(explainer, subject, seed, {})
     return metrics.get(name)(bound, bound.maps(), seed)
 
 
-def exact(network, inputs, objective):
+def exact_falls(network, inputs, objective):
     """What filling with the mean takes from a linear network, position by position."""
     mean = inputs.mean(axis=(1, 2, 3), keepdims=True)
     return lab.gradient(network, inputs, objective) * (inputs - mean)
 
 
 def wrong(network, inputs, objective):
-    return -exact(network, inputs, objective)
+    return -exact_falls(network, inputs, objective)
 
 
 @pytest.mark.parametrize("name", ["sensitivity_n", "faithfulness_correlation", "faithfulness_estimate"])
 def test_foretelling_is_perfect_where_the_map_is_the_answer(linear, name):
-    np.testing.assert_allclose(measured(linear, exact, name), 1, atol=1e-4)
-    np.testing.assert_allclose(measured(linear, wrong, name), -1, atol=1e-4)
+    np.testing.assert_allclose(measure(linear, exact_falls, name), 1, atol=1e-4)
+    np.testing.assert_allclose(measure(linear, wrong, name), -1, atol=1e-4)
 
 
 def test_infidelity_is_zero_for_a_linear_gradient_and_one_for_nothing(linear):
-    np.testing.assert_allclose(measured(linear, lab.gradient, "infidelity"), 0, atol=1e-8)
-    assert measured(linear, lambda n, x, o: np.zeros_like(x), "infidelity") == pytest.approx(np.ones(16))
+    np.testing.assert_allclose(measure(linear, lab.gradient, "infidelity"), 0, atol=1e-8)
+    assert measure(linear, lambda n, x, o: np.zeros_like(x), "infidelity") == pytest.approx(np.ones(16))
 
 
 def test_monotone_and_selective_where_the_order_is_right(linear):
-    def clipped(network, inputs, objective):
-        return np.maximum(exact(network, inputs, objective), 0)
+    def positive_falls(network, inputs, objective):
+        return np.maximum(exact_falls(network, inputs, objective), 0)
 
     right, backward = (
-        measured(linear, clipped, "selectivity"),
-        measured(linear, lambda *a: 1 / (clipped(*a) + 1e-3), "selectivity"),
+        measure(linear, positive_falls, "selectivity"),
+        measure(linear, lambda *a: 1 / (positive_falls(*a) + 1e-3), "selectivity"),
     )
     assert right.mean() < backward.mean()
-    assert measured(linear, lab.gradient, "relative_output_stability").max() == 0
-    assert measured(linear, lab.gradient, "max_sensitivity").max() < 1e-6
+    assert measure(linear, lab.gradient, "relative_output_stability").max() == 0
+    assert measure(linear, lab.gradient, "max_sensitivity").max() < 1e-6
 
 
 def test_sensitivities_are_those_of_their_definition(linear):
     """A map that is the input moves as the input does: Lipschitz constant one, relative input stability one."""
 
-    def itself(network, inputs, objective):
+    def input_itself(network, inputs, objective):
         return inputs.copy()
 
-    np.testing.assert_allclose(measured(linear, itself, "local_lipschitz"), 1, rtol=1e-5)
-    np.testing.assert_allclose(measured(linear, itself, "relative_input_stability"), 1, rtol=1e-5)
-    assert np.all(measured(linear, itself, "average_sensitivity") <= measured(linear, itself, "max_sensitivity"))
+    np.testing.assert_allclose(measure(linear, input_itself, "local_lipschitz"), 1, rtol=1e-5)
+    np.testing.assert_allclose(measure(linear, input_itself, "relative_input_stability"), 1, rtol=1e-5)
+    assert np.all(
+        measure(linear, input_itself, "average_sensitivity") <= measure(linear, input_itself, "max_sensitivity")
+    )
 
 
 def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_score_itself(linear):
     """The slow definition, on a map with ties: noise in place of a cell changes the mean score too, not its scatter alone."""
 
     def coarse(network, inputs, objective):
-        return np.round(np.abs(exact(network, inputs, objective)), 1)
+        return np.round(np.abs(exact_falls(network, inputs, objective)), 1)
 
-    found, maps = (
-        measured(linear, coarse, "monotonicity_correlation"),
+    correlations, maps = (
+        measure(linear, coarse, "monotonicity_correlation"),
         coarse(linear.network, linear.inputs, linear.objective),
     )
-    rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), untouched(linear)
+    rng, before = np.random.default_rng(derive_seed(0, "monotonicity correlation")), original_scores(linear)
     values, squares, scatter = [], [], []
     for mask in cell_masks(grid(maps.shape[1:-1])):
         drawn = np.array([scores(linear, np.broadcast_to(mask, maps.shape[:-1]), "uniform", rng) for _ in range(4)])
@@ -95,11 +97,13 @@ def test_monotonicity_correlation_is_spearmans_of_the_squared_change_from_the_sc
         scatter.append(drawn.var(axis=0))
     values, squares, scatter = np.array(values), np.array(squares), np.array(scatter)
     assert len(np.unique(values[:, 0])) < len(values)
-    np.testing.assert_allclose(found, [spearmanr(a, b).statistic for a, b in zip(values.T, squares.T)], atol=1e-6)
-    assert not np.allclose(found, [spearmanr(a, b).statistic for a, b in zip(values.T, scatter.T)], atol=0.01)
+    np.testing.assert_allclose(
+        correlations, [spearmanr(a, b).statistic for a, b in zip(values.T, squares.T)], atol=1e-6
+    )
+    assert not np.allclose(correlations, [spearmanr(a, b).statistic for a, b in zip(values.T, scatter.T)], atol=0.01)
 
 
-def branched(head=None):
+def branched_network(head=None):
     """Two hidden layers of unlike size before the logits, a branch beside them, and at will a softmax as a layer of its own."""
     inputs = keras.Input((6,))
     x = keras.layers.Dense(9, activation="relu", name="first")(inputs)
@@ -110,7 +114,7 @@ def branched(head=None):
 
 @pytest.mark.parametrize("head", [None, "softmax"])
 def test_representations_are_those_that_feed_the_logits_whatever_comes_after(head):
-    network = networks.network(networks.filled(branched(head)))
+    network = networks.network(networks.filled(branched_network(head)))
     inputs = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
     feeding = routines.activations(network, inputs, network.last_hidden())
     kernel, bias = network.model.get_layer("logits").get_weights()
@@ -126,7 +130,7 @@ def test_representations_are_those_that_feed_the_logits_whatever_comes_after(hea
     ],
 )
 def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stays(name, represented, absolute):
-    network = networks.network(networks.filled(branched()))
+    network = networks.network(networks.filled(branched_network()))
     rng = np.random.default_rng(1)
     # From samples well inside a class to samples on the border of two.
     inputs = rng.normal(size=(40, 6)).astype("float32")
@@ -135,7 +139,7 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
     inputs = inputs[[*order[:6], *order[-6:]]]
     top = routines.logits(network, inputs).argmax(axis=1)
     subject = Subject(network, inputs, lab.logit(top.tolist()), tuple("abcdefghijkl"), classes=3)
-    found, maps = measured(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
+    stability, maps = measure(subject, lab.gradient, name), lab.gradient(network, inputs, subject.objective)
     expected, left = np.full(12, -np.inf), 0
     for turn in range(8):
         noisy = add_noise(inputs, derive_seed(0, "robustness noise", turn), 0.02)
@@ -149,63 +153,63 @@ def test_relative_stabilities_by_their_slow_definition_where_the_prediction_stay
         change = change if absolute else change / np.linalg.norm(before, axis=1)
         expected = np.where(stays, np.maximum(expected, moved / change), expected)
     assert left > 0, "a test in which every prediction stays could not fail"
-    np.testing.assert_allclose(found, np.where(np.isfinite(expected), expected, np.nan), rtol=1e-3)
+    np.testing.assert_allclose(stability, np.where(np.isfinite(expected), expected, np.nan), rtol=1e-3)
 
 
 def test_focus_needs_another_class_beside_the_sample(linear):
-    some = measured(linear, explainers.get("input_magnitude"), "focus")
-    assert np.isfinite(some).all()
+    focus = measure(linear, explainers.get("input_magnitude"), "focus")
+    assert np.isfinite(focus).all()
     alone = dataclasses.replace(linear, objective=lab.logit([0] * 16))
-    assert np.isnan(measured(alone, lab.gradient_x_input, "focus")).all()
-    one = dataclasses.replace(linear, inputs=linear.inputs[:1], names=("a",), objective=lab.logit([0]))
-    assert np.isnan(measured(one, lab.gradient_x_input, "focus")).all()
+    assert np.isnan(measure(alone, lab.gradient_x_input, "focus")).all()
+    single_pixel = dataclasses.replace(linear, inputs=linear.inputs[:1], names=("a",), objective=lab.logit([0]))
+    assert np.isnan(measure(single_pixel, lab.gradient_x_input, "focus")).all()
 
 
 def test_complexity_of_one_and_of_all(linear):
-    def one(network, inputs, objective):
+    def single_pixel(network, inputs, objective):
         maps = np.zeros_like(inputs)
         maps[:, 2, 3] = 5
         return maps
 
-    def even(network, inputs, objective):
+    def even_map(network, inputs, objective):
         return np.ones_like(inputs)
 
-    assert measured(linear, one, "complexity") == pytest.approx(np.zeros(16))
-    assert measured(linear, even, "complexity") == pytest.approx(np.full(16, np.log(36)))
-    assert measured(linear, one, "sparseness") == pytest.approx(np.full(16, 35 / 36))
-    assert measured(linear, even, "sparseness") == pytest.approx(np.zeros(16), abs=1e-9)
+    assert measure(linear, single_pixel, "complexity") == pytest.approx(np.zeros(16))
+    assert measure(linear, even_map, "complexity") == pytest.approx(np.full(16, np.log(36)))
+    assert measure(linear, single_pixel, "sparseness") == pytest.approx(np.full(16, 35 / 36))
+    assert measure(linear, even_map, "sparseness") == pytest.approx(np.zeros(16), abs=1e-9)
     assert (
-        measured(linear, one, "effective_complexity")[0] == 1
-        and measured(linear, even, "effective_complexity")[0] == 36
+        measure(linear, single_pixel, "effective_complexity")[0] == 1
+        and measure(linear, even_map, "effective_complexity")[0] == 36
     )
 
 
 def test_non_sensitivity_counts_cells_that_do_not_match(linear):
     """The exact map of a linear network: relevance where there is an effect, and nowhere else, but for cells below a hundredth."""
-    assert measured(linear, exact, "non_sensitivity").mean() < 0.02
-    assert measured(linear, explainers.get("constant"), "non_sensitivity").mean() == pytest.approx(32 / 36, abs=0.05)
+    assert measure(linear, exact_falls, "non_sensitivity").mean() < 0.02
+    assert measure(linear, explainers.get("constant"), "non_sensitivity").mean() == pytest.approx(32 / 36, abs=0.05)
 
 
 def test_average_drop_increase_and_gain_of_showing_everything_and_nothing(linear):
-    def even(network, inputs, objective):
+    def even_map(network, inputs, objective):
         maps = np.ones_like(inputs)
         maps[:, 0, 0] = 0
         return maps
 
-    assert measured(linear, even, "average_drop").max() < 0.2
-    assert set(np.unique(measured(linear, even, "average_increase"))) <= {0.0, 1.0}
-    assert (measured(linear, exact, "average_gain") >= 0).all()
+    assert measure(linear, even_map, "average_drop").max() < 0.2
+    assert set(np.unique(measure(linear, even_map, "average_increase"))) <= {0.0, 1.0}
+    assert (measure(linear, exact_falls, "average_gain") >= 0).all()
 
 
 def test_every_metric_is_listed_documented_and_runs():
-    found = planted(worlds.get("template")(), seed=0, images=8)
-    evidence = checks.get("measurements")(explainers.get("gradient"), found, seed=0)
+    subject = world_subject(worlds.get("template")(), seed=0, images=8)
+    evidence = checks.get("measurements")(explainers.get("gradient"), subject, seed=0)
     assert set(evidence.samples) == set(metrics) and len(metrics.names()) >= 28
     for name, values in evidence.samples.items():
         assert values.shape == (8,) and np.isfinite(values).any(), name
         assert "http" in metrics.get(name).__doc__, name
     with pytest.raises(ValueError, match="Unknown metric.*sparseness"):
-        checks.get("measurements")(explainers.get("gradient"), found, seed=0, chosen=("sparsenes",))
+        checks.get("measurements")(explainers.get("gradient"), subject, seed=0, chosen=("sparsenes",))
 
 
 # Localisation -------------------------------------------------------------------------------------------------------------
@@ -242,9 +246,9 @@ def test_an_empty_mask_and_an_empty_map_have_no_answer():
 def test_maps_come_to_the_shape_of_masks():
     maps = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
     np.testing.assert_allclose(relevances(maps, (2, 6, 6)), np.linalg.norm(maps, axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(signed(maps, (2, 6, 6)), maps.sum(-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(signed_relevances(maps, (2, 6, 6)), maps.sum(-1), rtol=1e-5, atol=1e-6)
     rows = np.random.default_rng(0).normal(size=(2, 9, 3)).astype("float32")
-    np.testing.assert_allclose(signed(rows, (2, 9)), rows.sum(-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(signed_relevances(rows, (2, 9)), rows.sum(-1), rtol=1e-5, atol=1e-6)
     assert relevances(maps[..., 0][:, ::2, ::2], (2, 6, 6)).shape == (2, 6, 6)
 
 
@@ -280,7 +284,9 @@ def test_orders_run_from_most_to_least_and_ties_fall_anywhere():
     assert order[0, 0] == 0 and order[0, -1] == 1
     drawn = {tuple(orders(relevance, np.random.default_rng(seed))[0]) for seed in range(20)}
     assert drawn == {(0, 2, 3, 1), (0, 3, 2, 1)}
-    assert first(order, 0.5, (1, 4)).sum() == 2 and first(order, 0.25, (1, 4)).tolist() == [[True, False, False, False]]
+    assert top_mask(order, 0.5, (1, 4)).sum() == 2 and top_mask(order, 0.25, (1, 4)).tolist() == [
+        [True, False, False, False]
+    ]
 
 
 def test_scores_after_removal_are_those_of_the_filled_inputs(linear):
@@ -289,7 +295,7 @@ def test_scores_after_removal_are_those_of_the_filled_inputs(linear):
     before = scores(linear, removed, "mean", rng)
     removed[:, 0, 1] = True
     fall = before - scores(linear, removed, "mean", rng)
-    expected = exact(linear.network, linear.inputs, linear.objective)[:, 0, 1, 0]
+    expected = exact_falls(linear.network, linear.inputs, linear.objective)[:, 0, 1, 0]
     np.testing.assert_allclose(fall, expected, atol=1e-5)
 
 
@@ -303,9 +309,9 @@ def test_a_sigmoid_for_each_class_has_probabilities_of_its_own(name):
     shown = np.abs(lab.gradient(network, x, subject.objective))
     weight = (shown - shown.min(1, keepdims=True)) / np.ptp(shown, axis=1, keepdims=True)
     mixed = weight * x + (1 - weight) * x.mean(axis=1, keepdims=True)
-    before, after = (np.asarray(network.model(each))[np.arange(5), target] for each in (x, mixed))
+    before, after = (np.asarray(network.model(inputs))[np.arange(5), target] for inputs in (x, mixed))
     expected = {"average_drop": (before - after) / before, "average_gain": (after - before) / (1 - before)}[name]
-    np.testing.assert_allclose(measured(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(measure(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
 
 
 def test_metrics_ask_the_output_that_is_explained():
@@ -323,6 +329,6 @@ def test_metrics_ask_the_output_that_is_explained():
     alone = networks.network(keras.Model(inputs, model.get_layer("asked").output))
     single = Subject(alone, x, lab.logit(top), tuple("abcdefgh"), classes=3)
     for name in ("relative_output_stability", "relative_input_stability", "sufficiency", "average_drop"):
-        expected = measured(single, lab.gradient_x_input, name)
-        np.testing.assert_allclose(measured(subject, lab.gradient_x_input, name), expected, rtol=1e-3, err_msg=name)
+        expected = measure(single, lab.gradient_x_input, name)
+        np.testing.assert_allclose(measure(subject, lab.gradient_x_input, name), expected, rtol=1e-3, err_msg=name)
         assert np.ptp(expected) > 0

@@ -15,7 +15,7 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, add_noise, pooled_maps
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
-from sanity.comparison import similar
+from sanity.comparison import similarities
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.randomization import blocks, changes, draw, layers_in_order, randomize, stages
@@ -110,7 +110,7 @@ def test_random_networks_are_alive_and_plain_reset_is_dead(lite0, photos):
     inputs, _ = photos
     steps = stages(lite0)
     on = Subject(lite0, inputs, lab.logit(0), ("a", "b", "c"))
-    alive, dead = (randomize(on, steps, [0], statistics=each)[0][-1] for each in ("estimate", "reset"))
+    alive, dead = (randomize(on, steps, [0], statistics=statistics)[0][-1] for statistics in ("estimate", "reset"))
     sizes = {}
     for name, stage in (("alive", alive), ("dead", dead)):
         with lite0.weights(stage.state):
@@ -140,12 +140,12 @@ def test_the_gradient_responds_on_the_real_network_and_edges_do_not(lite0):
     on = subject(lite0, lab.photographs(["chelsea", "coffee", "rocket", "grace_hopper"]))
     prepared = prepare(on, seed=0, seeds=2)
     traces = None
-    found = {}
+    verdicts = {}
     for name in ("gradient", "gradcam", "edges"):
-        found[name] = judge([PARAMETERS(explainers.get(name), on, seed=0, seeds=2, prepared=prepared)])[0]
+        verdicts[name] = judge([PARAMETERS(explainers.get(name), on, seed=0, seeds=2, prepared=prepared)])[0]
         traces = lite0.traces if name == "gradcam" else traces
-    assert found["gradient"].finding == "RESPONDED" and found["gradcam"].finding == "RESPONDED"
-    assert found["edges"].outcome == "FAIL" and found["gradient"].outcome == "INCONCLUSIVE"
+    assert verdicts["gradient"].finding == "RESPONDED" and verdicts["gradcam"].finding == "RESPONDED"
+    assert verdicts["edges"].outcome == "FAIL" and verdicts["gradient"].outcome == "INCONCLUSIVE"
     assert lite0.traces == traces
 
 
@@ -166,14 +166,14 @@ def test_a_cascade_goes_down_and_ends_where_full_ends(on):
 
 
 def test_the_target_is_frozen_and_draws_are_fresh(on):
-    seen = []
+    calls = []
 
     def spy(network, inputs, objective, *, seed):
-        seen.append((objective, seed))
+        calls.append((objective, seed))
         return lab.gradient(network, inputs, objective)
 
     PARAMETERS(spy, on, seed=3)
-    assert {goal for goal, _ in seen} == {on.objective} and len({seed for _, seed in seen}) == len(seen) == 6
+    assert {goal for goal, _ in calls} == {on.objective} and len({seed for _, seed in calls}) == len(calls) == 6
 
 
 def test_another_seed_draws_other_networks_and_options_reach_the_method(on):
@@ -195,7 +195,7 @@ def test_bad_options_are_refused(on, options):
 
 
 def test_prepared_networks_of_other_options_are_refused(on):
-    with pytest.raises(ValueError, match="prepared= was made"):
+    with pytest.raises(ValueError, match="prepared= needs the options"):
         PARAMETERS(explainers.get("gradient"), on, seed=1, prepared=prepare(on, seed=0))
 
 
@@ -251,8 +251,8 @@ def test_a_stage_forgets_its_own_layers_and_no_others(on, mode, first):
     )
     with on.network.weights(run[0].state):
         now = on.network.state()
-    own = on.network.state()
-    assert {name for name in own if not np.array_equal(own[name], now[name])} <= set(run[0].state)
+    trained = on.network.state()
+    assert {name for name in trained if not np.array_equal(trained[name], now[name])} <= set(run[0].state)
 
 
 def test_evidence_of_each_stage_says_what_moved(on):
@@ -271,7 +271,7 @@ def smooth_mean(on, seed, inputs, turns=5):
 def test_smoothing_averages_over_noisy_inputs(on):
     bound = BoundExplainer(explainers.get("gradient"), on, 0, {})
     mean = smooth_mean(on, derive_seed(0, "own"), on.inputs)
-    for pooled_map, expected in zip(bound.smoothed(5, 0.1), mean):
+    for pooled_map, expected in zip(bound.smoothed_maps(5, 0.1), mean):
         np.testing.assert_allclose(pooled_map.signed, expected.sum(-1), rtol=1e-4, atol=1e-7)
     smooth = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5)
     plain = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2)
@@ -280,12 +280,12 @@ def test_smoothing_averages_over_noisy_inputs(on):
 
 def test_the_ceiling_of_smoothed_maps_is_of_smoothed_maps(on):
     """Both sides by the slow definition, each with noise of its own."""
-    found = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5).samples[f"itself/{SIGNED}"]
-    own = pooled_maps(smooth_mean(on, derive_seed(0, "own"), on.inputs))
+    similarity = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=2, smooth=5).samples[f"itself/{SIGNED}"]
+    smoothed = pooled_maps(smooth_mean(on, derive_seed(0, "own"), on.inputs))
     for turn in range(2):
         moved = add_noise(on.inputs, derive_seed(0, "rounding noise", turn))
         other = pooled_maps(smooth_mean(on, derive_seed(0, "itself", turn), moved))
-        np.testing.assert_allclose(found[turn], similar(own, other)[SIGNED], atol=1e-5)
+        np.testing.assert_allclose(similarity[turn], similarities(smoothed, other)[SIGNED], atol=1e-5)
 
 
 def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_replicates_do_not_stop_it(on):
@@ -307,19 +307,19 @@ def test_smoothing_raises_the_ceiling_of_a_method_that_draws_and_replicates_do_n
 
 def test_seeds_of_different_purposes_never_meet():
     drawn = {derive_seed(seed, kind, index) for seed in range(3) for kind in "ab" for index in range(200)}
-    assert len(drawn) == 1200 and all(0 <= each < 2**31 for each in drawn)
+    assert len(drawn) == 1200 and all(0 <= seed < 2**31 for seed in drawn)
 
 
 def test_a_check_that_asks_for_another_target_on_another_network_fails_its_gate(on):
     """What Adebayo's own code does: each network is asked about the class that it prefers itself."""
     bound = BoundExplainer(explainers.get("gradient"), on, 0, {})
     bound.maps()
-    assert gates.frozen(on, bound).status == "passed"
+    assert gates.frozen_target(on, bound).status == "passed"
     for turn, drawn in enumerate(draw(on.network, layers_in_order(on.network), [1, 2, 3])):
         with on.network.weights(drawn.state):
             top = routines.logits(on.network, on.inputs).argmax(axis=1)
-            bound.maps(state=("random network", turn), objective=lab.logit([int(each) for each in top]))
-    gate = gates.frozen(on, bound)
+            bound.maps(state=("random network", turn), objective=lab.logit([int(index) for index in top]))
+    gate = gates.frozen_target(on, bound)
     assert gate.status == "failed" and "random network" in gate.words
 
 
@@ -330,18 +330,18 @@ def samples_of(between, ceiling, null, signed=0.0, replicates=False, networks=4,
     def scatter(mean, *shape):
         return mean + 0.02 * rng.standard_normal(shape)
 
-    found = {}
+    samples = {}
     for measure, shift in ((MEASURE, 0.0), (SIGNED, None)):
         middle = between if shift is not None else signed
-        found[f"between/{measure}"] = scatter(middle, networks if replicates else 1, networks, images)
+        samples[f"between/{measure}"] = scatter(middle, networks if replicates else 1, networks, images)
         pair = scatter(null, networks, networks, images)
-        found[f"random/{measure}"] = (pair + pair.transpose(1, 0, 2)) / 2
+        samples[f"random/{measure}"] = (pair + pair.transpose(1, 0, 2)) / 2
         if replicates:
             pair = scatter(ceiling, networks, networks, images)
-            found[f"ceiling/{measure}"] = (pair + pair.transpose(1, 0, 2)) / 2
+            samples[f"ceiling/{measure}"] = (pair + pair.transpose(1, 0, 2)) / 2
         else:
-            found[f"itself/{measure}"] = scatter(ceiling, 2, images)
-    return found
+            samples[f"itself/{measure}"] = scatter(ceiling, 2, images)
+    return samples
 
 
 CASES = [
@@ -377,8 +377,8 @@ def test_a_pass_needs_the_exact_test_and_three_replicates_cannot_pass():
     assert "3 against 3 networks allow no less than 0.1" in verdict.why
     wide = samples_of(0.35, 0.8, 0.1, 0.35, replicates=True)
     wide[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
-    told = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
-    assert "networks might bring it down" in told.why, told.why
+    undecided = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
+    assert "networks might bring it down" in undecided.why, undecided.why
 
 
 def test_margins_are_what_decides():
@@ -390,16 +390,20 @@ def test_margins_are_what_decides():
 
 def test_no_sentence_holds_a_forbidden_word(on):
     """Linted in every sentence that any rule can say, and in those it did say."""
-    made = judge([PARAMETERS(explainers.get(name), on, seed=0, seeds=2) for name in ("gradient", "edges", "constant")])
-    assert {each.outcome for each in made} <= set(OUTCOMES) - {"PASS"}
-    said = [each.sentence for each in made] + [each.cannot for each in made]
+    verdicts = judge(
+        [PARAMETERS(explainers.get(name), on, seed=0, seeds=2) for name in ("gradient", "edges", "constant")]
+    )
+    assert {verdict.outcome for verdict in verdicts} <= set(OUTCOMES) - {"PASS"}
+    sentences = [verdict.sentence for verdict in verdicts] + [verdict.cannot for verdict in verdicts]
     for name in rules:
         about = rules.tag(rules.get(name), "about")
         blank = Evidence(name, "any", "net", {"images": 4, "networks": 3, "replicates": 3}, {}, ())
-        said += [about.sentence(blank, Ruling("FAIL", finding, why="why")) for finding in about.said]
-    for sentence in said:
+        sentences += [about.sentence(blank, Ruling("FAIL", finding, why="why")) for finding in about.findings]
+    for sentence in sentences:
         assert not any(word in sentence.lower().split() for word in FORBIDDEN), sentence
-    assert all(each.as_dict()["effect"]["mean"] == pytest.approx(each.effect.mean, nan_ok=True) for each in made)
+    assert all(
+        verdict.as_dict()["effect"]["mean"] == pytest.approx(verdict.effect.mean, nan_ok=True) for verdict in verdicts
+    )
 
 
 def test_several_checks_are_not_one_family(on):

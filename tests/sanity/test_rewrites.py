@@ -10,7 +10,7 @@ from lab.attribution import explainers
 from lab.registry import options as known
 from sanity.checks import checks
 from sanity.checks.invariance import prepare
-from sanity.rewrites import holds, rewrites
+from sanity.rewrites import output_difference, rewrites
 from sanity.subject import Subject
 from sanity.verdict import judge
 from tests import networks
@@ -41,10 +41,10 @@ def test_the_function_stays_and_something_else_does_not(name, build):
     subject = on(build())
     before = subject.network.fingerprint()
     rewrite = rewrites.get(name)(subject)
-    assert rewrite is not None and holds(subject, rewrite) < 1e-4
+    assert rewrite is not None and output_difference(subject, rewrite) < 1e-4
     assert rewrite.state or rewrite.network is not subject.network
-    own = subject.network.state()
-    assert all(distance(own[key], value) > 0.05 for key, value in rewrite.state.items() if key.endswith("kernel"))
+    trained = subject.network.state()
+    assert all(distance(trained[key], value) > 0.05 for key, value in rewrite.state.items() if key.endswith("kernel"))
     assert subject.network.fingerprint() == before
 
 
@@ -68,8 +68,8 @@ def test_a_saturating_activation_allows_no_rescaling():
     x = keras.layers.Conv2D(6, 3, name="a")(keras.layers.Rescaling(30.0)(inputs))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3, name="b")(keras.layers.ReLU(6.0)(x)))
     subject = on(networks.filled(keras.Model(inputs, x)))
-    found = rewrites.get("relu_rescale")(subject)
-    assert found is None or "a/kernel" not in found.state
+    rewrite = rewrites.get("relu_rescale")(subject)
+    assert rewrite is None or "a/kernel" not in rewrite.state
     assert rewrites.get("dense_as_convolution")(subject) is None and rewrites.get("batchnorm_folding")(subject) is None
 
 
@@ -77,9 +77,9 @@ def test_a_saturating_activation_allows_no_rescaling():
 def test_the_gradient_is_invariant(name):
     subject = on(relus())
     rewrite = rewrites.get(name)(subject)
-    own = lab.gradient(subject.network, subject.inputs, subject.objective)
+    maps = lab.gradient(subject.network, subject.inputs, subject.objective)
     with rewrite.network.weights(rewrite.state):
-        assert distance(lab.gradient(rewrite.network, rewrite.inputs, subject.objective), own) < 1e-3
+        assert distance(lab.gradient(rewrite.network, rewrite.inputs, subject.objective), maps) < 1e-3
 
 
 def test_cam_finds_its_layer_in_a_network_that_was_wrapped_and_strangers_may_refuse():
@@ -111,10 +111,10 @@ def rewritten():
 def test_every_method_keeps_its_map_or_stands_in_the_table(rewritten, name):
     subject, prepared = rewritten
     options = {key: 6 for key in ("steps", "samples") if key in known(explainers.get(name))}
-    found = checks.get("invariance")(explainers.get(name), subject, seed=0, prepared=prepared, **options)
-    apart = {key.partition("/")[2]: np.median(values) for key, values in found.samples.items()}
-    assert set(apart) == set(NOT_KEPT)
-    for rewrite, moved in apart.items():
+    evidence = checks.get("invariance")(explainers.get(name), subject, seed=0, prepared=prepared, **options)
+    distances = {key.partition("/")[2]: np.median(values) for key, values in evidence.samples.items()}
+    assert set(distances) == set(NOT_KEPT)
+    for rewrite, moved in distances.items():
         assert (moved > 1e-4) == (name in NOT_KEPT[rewrite]), (rewrite, moved)
 
 
@@ -134,5 +134,5 @@ def test_rewritten_networks_give_the_same_logits_at_the_shifted_inputs():
     subject = on(networks.flat())
     rewrite = rewrites.get("input_shift")(subject)
     np.testing.assert_allclose(rewrite.inputs, subject.inputs + rewrite.shift, rtol=1e-6)
-    before, after = (routines.outputs(each.network, each.inputs) for each in (subject, rewrite))
+    before, after = (routines.outputs(version.network, version.inputs) for version in (subject, rewrite))
     assert distance(next(iter(before.values())), next(iter(after.values()))) < 1e-5

@@ -6,56 +6,63 @@ from scipy import stats
 
 from sanity.checks.faithfulness import USUAL
 from sanity.evidence import Evidence
-from sanity.features.flags import CLEAR, FLAGGED, OPEN, flags, summary
-from sanity.statistics import krippendorff, over_units, sign_test, wilson
+from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
+from sanity.statistics import krippendorff_alpha, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
 
 
-def ruled(check, samples, method="any", **rest):
+def judge_one(check, samples, method="any", **rest):
     return judge([Evidence(check, method, "net", {"images": 24, **rest.pop("sizes", {})}, samples, (), **rest)])[0]
 
 
 # Retraining ---------------------------------------------------------------------------------------------------------------
 
 
-def retrained(gained, keep=False):
+def judge_retraining(gained, keep=False):
     """A verdict on advantages [shares, repeats]."""
     samples = {"accuracy/random": 0.5 + gained, "accuracy/map": np.full(gained.shape, 0.5)}
     samples["accuracy/leak"] = np.full((len(gained), 1), 0.3)
-    return ruled("retraining", samples, settings={"keep": keep}, sizes={"repeats": gained.shape[1]})
+    return judge_one("retraining", samples, settings={"keep": keep}, sizes={"repeats": gained.shape[1]})
 
 
-def nested(rng, shares, repeats):
+def random_order_advantages(rng, shares, repeats):
     """Advantages of an order that is worth nothing: what a repeat's order gives by chance is in all of its shares."""
     return 0.05 * rng.standard_normal(repeats) + 0.005 * rng.standard_normal((shares, repeats))
 
 
 def test_shares_of_one_repeat_are_no_repeats_and_chance_passes_no_oftener_than_it_may():
-    outcomes = [retrained(nested(np.random.default_rng(seed), 3, 6)).outcome for seed in range(400)]
-    assert wilson(outcomes.count("PASS"), 400).high <= 0.05
+    outcomes = [
+        judge_retraining(random_order_advantages(np.random.default_rng(seed), 3, 6)).outcome for seed in range(400)
+    ]
+    assert wilson_interval(outcomes.count("PASS"), 400).high <= 0.05
     # What went before: six numbers of two orders, tested as six.
-    before = [sign_test(nested(np.random.default_rng(seed), 3, 2).ravel()) < 0.05 for seed in range(400)]
-    assert wilson(np.sum(before), 400).low > 0.2
+    before = [
+        sign_test(random_order_advantages(np.random.default_rng(seed), 3, 2).ravel()) < 0.05 for seed in range(400)
+    ]
+    assert wilson_interval(np.sum(before), 400).low > 0.2
 
 
 def test_six_repeats_may_pass_and_five_never():
-    clear = 0.2 + nested(np.random.default_rng(0), 2, 8) / 10
-    assert retrained(clear[:, :6]).outcome == "PASS" and retrained(-clear[:, :6], keep=True).outcome == "PASS"
-    assert retrained(-clear[:, :6]).outcome == "FAIL"
-    few = retrained(clear[:, :5])
+    clear = 0.2 + random_order_advantages(np.random.default_rng(0), 2, 8) / 10
+    assert (
+        judge_retraining(clear[:, :6]).outcome == "PASS"
+        and judge_retraining(-clear[:, :6], keep=True).outcome == "PASS"
+    )
+    assert judge_retraining(-clear[:, :6]).outcome == "FAIL"
+    few = judge_retraining(clear[:, :5])
     assert few.outcome == "INCONCLUSIVE" and "5 repeats; fewer than 6" in few.why
     assert few.effect.mean == pytest.approx(0.2, abs=0.02) and np.isnan(few.effect.low)
 
 
 def test_accuracies_that_nothing_moves_decide_nothing():
     """Holes too small to cost anything, or so large that nothing is left: the right order loses no more than any other."""
-    assert retrained(np.zeros((2, 6))).outcome == "INCONCLUSIVE"
+    assert judge_retraining(np.zeros((2, 6))).outcome == "INCONCLUSIVE"
 
 
 # Faithfulness -------------------------------------------------------------------------------------------------------------
 
 
-def perturbed(strength, seed, images=24, method="any", names=USUAL, oracle=8.0):
+def faithfulness_evidence(strength, seed, images=24, method="any", names=USUAL, oracle=8.0):
     """Evidence of a method whose order moves the score by `strength` deviations more than random order does, the network's own by `oracle`."""
     rng = np.random.default_rng(seed)
     samples = {}
@@ -66,25 +73,30 @@ def perturbed(strength, seed, images=24, method="any", names=USUAL, oracle=8.0):
     return Evidence("faithfulness", method, "net", {"images": images}, samples, ())
 
 
-BLIND = [perturbed(0, 90 + turn, method=name) for turn, name in enumerate(("edges", "noise", "centre"))]
+BLIND = [faithfulness_evidence(0, 90 + turn, method=name) for turn, name in enumerate(("edges", "noise", "centre"))]
 BEATS, NO_BETTER = "BEATS RANDOM ORDER", "NO BETTER THAN RANDOM ORDER"
 
 
 def test_controls_and_zeros_are_no_methods_that_images_could_agree_on():
     """Four methods of which images do not know which is better; beside blind controls they would all look well told apart."""
-    alike = [perturbed(4, turn) for turn in range(4)]
+    alike = [faithfulness_evidence(4, turn) for turn in range(4)]
     columns = [evidence.samples["z/deletion_mean"] for evidence in [*alike, *BLIND]]
-    assert krippendorff(np.stack([*columns, np.zeros(24)], axis=1)) > 0.5 > 0.2 > krippendorff(np.stack(columns[:4], 1))
+    assert (
+        krippendorff_alpha(np.stack([*columns, np.zeros(24)], axis=1))
+        > 0.5
+        > 0.2
+        > krippendorff_alpha(np.stack(columns[:4], 1))
+    )
     for family in (alike, [*alike, *BLIND]):
         verdicts = judge(family)[:4]
         assert {verdict.finding for verdict in verdicts} == {"METRIC UNRELIABLE"}, verdicts[0].why
         assert {verdict.also["deletion_mean"].rpartition(" ")[2] for verdict in verdicts} == {
-            f"{krippendorff(np.stack(columns[:4], 1)):.2f}"
+            f"{krippendorff_alpha(np.stack(columns[:4], 1)):.2f}"
         }
 
 
 def test_methods_that_images_tell_apart_are_read():
-    good, bad = judge([perturbed(6, 0), perturbed(-3, 1), *BLIND])[:2]
+    good, bad = judge([faithfulness_evidence(6, 0), faithfulness_evidence(-3, 1), *BLIND])[:2]
     assert good.finding == BEATS and bad.finding == NO_BETTER and "not measured" not in good.why
     assert good.ceiling.mean == pytest.approx(8, abs=0.5) and "measured, not judged" in good.sentence
 
@@ -92,16 +104,19 @@ def test_methods_that_images_tell_apart_are_read():
 @pytest.mark.parametrize("oracle", [8.0, 0.0])
 @pytest.mark.parametrize("strength", [6, 1, 0, -6])
 def test_perturbation_is_a_measurement_and_passes_or_fails_nothing(strength, oracle):
-    for family in ([perturbed(strength, 0, oracle=oracle)], [perturbed(strength, 0, oracle=oracle), perturbed(3, 1)]):
+    for family in (
+        [faithfulness_evidence(strength, 0, oracle=oracle)],
+        [faithfulness_evidence(strength, 0, oracle=oracle), faithfulness_evidence(3, 1)],
+    ):
         verdicts = judge(family)
         assert {verdict.outcome for verdict in verdicts} == {"INCONCLUSIVE" if oracle else "INVALID"}, verdicts[0].why
 
 
 def test_metrics_that_the_networks_own_answer_does_not_pass_are_not_read():
-    blind = judge([perturbed(6, 0, oracle=0.5)])[0]
+    blind = judge([faithfulness_evidence(6, 0, oracle=0.5)])[0]
     assert (blind.outcome, blind.finding) == ("INVALID", "ORACLE DOES NOT PASS")
     assert "the network's own answer" in blind.sentence and "deletion_mean z 0." in blind.sentence
-    half = perturbed(6, 0)
+    half = faithfulness_evidence(6, 0)
     for name in ("deletion_mean", "insertion_mean"):
         half.samples[f"oracle above/{name}"][:] -= 9
     verdict = judge([half])[0]
@@ -112,20 +127,23 @@ def test_metrics_that_the_networks_own_answer_does_not_pass_are_not_read():
 
 
 def test_images_on_which_no_order_moves_the_score_count_for_nothing():
-    def told(count):
-        evidence = perturbed(4, 0)
+    def judge_first_images(count):
+        evidence = faithfulness_evidence(4, 0)
         for name in USUAL:
             evidence.samples[f"z/{name}"][count:] = np.nan
             evidence.samples[f"above/{name}"][count:] = np.nan
         return judge([evidence])[0]
 
-    assert told(8).finding == BEATS
+    assert judge_first_images(8).finding == BEATS
     for count in (1, 2, 7):
-        assert told(count).finding == "UNDECIDED" and f"moves on {count} images" in told(count).why
+        assert (
+            judge_first_images(count).finding == "UNDECIDED"
+            and f"moves on {count} images" in judge_first_images(count).why
+        )
 
 
 def test_a_method_without_numbers_is_none_that_images_could_agree_on():
-    alone, empty = perturbed(4, 0), perturbed(4, 1, method="empty")
+    alone, empty = faithfulness_evidence(4, 0), faithfulness_evidence(4, 1, method="empty")
     for name in USUAL:
         empty.samples[f"z/{name}"][:] = np.nan
     assert "reliability not measured" in judge([alone, empty])[0].why
@@ -133,19 +151,19 @@ def test_a_method_without_numbers_is_none_that_images_could_agree_on():
 
 @pytest.mark.parametrize("beside", [[], BLIND])
 def test_one_method_is_read_by_its_own_intervals_and_the_reliability_is_said_to_be_unmeasured(beside):
-    good = judge([perturbed(6, 0), *beside])[0]
+    good = judge([faithfulness_evidence(6, 0), *beside])[0]
     assert good.finding == BEATS and "reliability not measured" in good.why
-    assert judge([perturbed(0, 0), *beside])[0].finding in (NO_BETTER, "UNDECIDED")
-    one_fill = perturbed(6, 0, names=("deletion_mean", "insertion_mean"))
+    assert judge([faithfulness_evidence(0, 0), *beside])[0].finding in (NO_BETTER, "UNDECIDED")
+    one_fill = faithfulness_evidence(6, 0, names=("deletion_mean", "insertion_mean"))
     assert judge([one_fill, *beside])[0].finding == "METRIC UNRELIABLE"
 
 
 # Completeness -------------------------------------------------------------------------------------------------------------
 
 
-def added(gap, error, promised=True):
+def judge_completeness(gap, error, promised=True):
     samples = {"gap": np.full(24, gap), "error": np.full(24, error)}
-    return ruled("completeness", samples, settings={"promised": promised}, sizes={"draws": 8})
+    return judge_one("completeness", samples, settings={"promised": promised}, sizes={"draws": 8})
 
 
 @pytest.mark.parametrize(
@@ -159,8 +177,8 @@ def added(gap, error, promised=True):
     ],
 )
 def test_a_gap_decides_only_beyond_its_own_error(gap, error, outcome):
-    assert added(gap, error).outcome == outcome
-    assert added(gap, error, promised=False).outcome == ("INCONCLUSIVE" if outcome == "FAIL" else outcome)
+    assert judge_completeness(gap, error).outcome == outcome
+    assert judge_completeness(gap, error, promised=False).outcome == ("INCONCLUSIVE" if outcome == "FAIL" else outcome)
 
 
 # Entropy ------------------------------------------------------------------------------------------------------------------
@@ -169,39 +187,41 @@ def test_a_gap_decides_only_beyond_its_own_error(gap, error, outcome):
 def test_the_direction_of_entropy_is_that_of_the_test():
     """One network of three falls far, two rise a little: by image the mean falls everywhere, though most numbers rise."""
     rise = np.stack([np.full(24, -0.5), np.full(24, 0.1), np.full(24, 0.1)])
-    verdict = ruled("entropy", {"rise": rise}, sizes={"networks": 3})
+    verdict = judge_one("entropy", {"rise": rise}, sizes={"networks": 3})
     assert verdict.finding == "FELL" and verdict.p < 0.05
-    assert ruled("entropy", {"rise": -rise}).finding == "ROSE"
-    assert ruled("entropy", {"rise": np.tile([1.0, -1.0], (3, 12))}).finding == "UNCHANGED"
+    assert judge_one("entropy", {"rise": -rise}).finding == "ROSE"
+    assert judge_one("entropy", {"rise": np.tile([1.0, -1.0], (3, 12))}).finding == "UNCHANGED"
 
 
 # Implementation -----------------------------------------------------------------------------------------------------------
 
 
-def compared(*counterparts):
+def judge_counterparts(*counterparts):
     samples = {}
     for turn, (distance, scaled, factor) in enumerate(counterparts):
         samples[f"distance/other_{turn}"] = np.full(24, distance)
         samples[f"scaled/other_{turn}"] = np.full(24, scaled)
         samples[f"scale/other_{turn}"] = np.broadcast_to(factor, 24)
-    return ruled("implementation", samples)
+    return judge_one("implementation", samples)
 
 
 def test_a_factor_is_no_other_implementation_and_a_sign_is_said():
     same, other, turned = (0.0, 0.0, 1.0), (0.9, 0.8, 0.3), (2.0, 0.0, -1.0)
-    assert compared(same).outcome == "PASS" and compared(same).why == "with other_0"
-    free = compared(same, (0.9, 0.0, np.linspace(2, 10, 24)))
+    assert judge_counterparts(same).outcome == "PASS" and judge_counterparts(same).why == "with other_0"
+    free = judge_counterparts(same, (0.9, 0.0, np.linspace(2, 10, 24)))
     assert (free.outcome, free.finding) == ("PASS", "AGREES") and "factors of 2 to 10" in free.sentence
-    sign = compared(same, turned)
+    sign = judge_counterparts(same, turned)
     assert (sign.outcome, sign.finding) == ("INCONCLUSIVE", "OTHER SIGN") and "-1" in sign.why
-    assert compared(turned, other).finding == "DISAGREES" and compared(same, other).outcome == "FAIL"
-    assert compared((0.9, 0.0, np.resize([1.0, -1.0], 24))).finding == "OTHER SIGN"
+    assert (
+        judge_counterparts(turned, other).finding == "DISAGREES" and judge_counterparts(same, other).outcome == "FAIL"
+    )
+    assert judge_counterparts((0.9, 0.0, np.resize([1.0, -1.0], 24))).finding == "OTHER SIGN"
 
 
 # Flags --------------------------------------------------------------------------------------------------------------------
 
 
-def pictured(check, name, values):
+def picture_evidence(check, name, values):
     samples = {name: np.asarray(values), "units": np.arange(len(values))}
     return Evidence(check, "maximize", "net", {}, samples, ())
 
@@ -211,24 +231,26 @@ def test_no_word_rests_on_a_bootstrap_over_two(check, name):
     """Two pictures give one of three means, never an interval: units are judged together, of six or more."""
     rng = np.random.default_rng(0)
     honest, blind = 0.4 + 0.1 * rng.standard_normal((8, 2)), 0.2 * rng.standard_normal((8, 2))
-    for values, word in ((honest, CLEAR), (blind, FLAGGED)):
-        evidence = pictured(check, name, values)
-        assert {flag.word for flag in flags(evidence)} == {OPEN}
+    for values, word in ((honest, NOT_FLAGGED), (blind, FLAGGED)):
+        evidence = picture_evidence(check, name, values)
+        assert {flag.word for flag in flags(evidence)} == {NOT_MEASURED}
         assert f"{values[0].mean():.2f} over 2" in flags(evidence)[0].why
         assert summary(evidence).word == word
-        assert summary(pictured(check, name, values[:5])).word == OPEN
+        assert summary(picture_evidence(check, name, values[:5])).word == NOT_MEASURED
     many = 0.4 + 0.1 * rng.standard_normal((3, 6))
-    assert {flag.word for flag in flags(pictured(check, name, many))} == {CLEAR}
-    assert summary(pictured(check, name, rng.standard_normal((6, 2)))).word == FLAGGED
+    assert {flag.word for flag in flags(picture_evidence(check, name, many))} == {NOT_FLAGGED}
+    assert summary(picture_evidence(check, name, rng.standard_normal((6, 2)))).word == FLAGGED
 
 
 def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
     blind = [np.random.default_rng(seed).standard_normal((6, 2)) for seed in range(400)]
-    cleared = sum(summary(pictured("stability", "silhouette", each)).word == CLEAR for each in blind)
-    assert wilson(cleared, 400).low <= 0.025 and wilson(cleared, 400).high < 0.06
+    cleared = sum(
+        summary(picture_evidence("stability", "silhouette", silhouettes)).word == NOT_FLAGGED for silhouettes in blind
+    )
+    assert wilson_interval(cleared, 400).low <= 0.025 and wilson_interval(cleared, 400).high < 0.06
 
 
-def crossed(units, null):
+def predictivity_evidence(units, null):
     """Evidence of `predictivity` where every unit's pictures go with its own natural images."""
     decided, lead = (np.stack([np.full(units, 1.0) + shift for shift in (0, -0.2, 0.2)]) for _ in range(2))
     samples = {"decided": decided, "lead": lead, "rival": np.zeros(units), "null": np.array(null)}
@@ -238,44 +260,51 @@ def crossed(units, null):
 
 def test_pictures_dealt_among_few_units_test_nothing():
     """Of three units there are six ways to deal: whatever the pictures, p is never below .05, and no flag follows from that."""
-    assert summary(crossed(3, [0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])).word == OPEN
-    assert summary(crossed(6, [0.5, *np.zeros(600)])).word == CLEAR
-    assert summary(crossed(6, [0.5, *np.resize([0.5, *np.zeros(9)], 600)])).word == FLAGGED
+    assert summary(predictivity_evidence(3, [0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])).word == NOT_MEASURED
+    assert summary(predictivity_evidence(6, [0.5, *np.zeros(600)])).word == NOT_FLAGGED
+    assert summary(predictivity_evidence(6, [0.5, *np.resize([0.5, *np.zeros(9)], 600)])).word == FLAGGED
 
 
 @pytest.mark.parametrize(
     "share, lead, word",
     [
-        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), CLEAR),
-        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), OPEN),
+        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), NOT_FLAGGED),
+        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), NOT_MEASURED),
         ((0.1, 0, 0.2), (0.1, -0.2, 0.4), FLAGGED),
         ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), FLAGGED),
-        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), OPEN),
-        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), OPEN),
+        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), NOT_MEASURED),
+        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), NOT_MEASURED),
     ],
 )
 def test_a_unit_gets_a_word_where_its_interval_allows(share, lead, word):
-    evidence = crossed(6, [0.5, *np.zeros(600)])
+    evidence = predictivity_evidence(6, [0.5, *np.zeros(600)])
     evidence.samples["decided"][:, 2], evidence.samples["lead"][:, 2] = share, lead
-    assert [flag.word for flag in flags(evidence)] == [CLEAR, CLEAR, word, CLEAR, CLEAR, CLEAR]
+    assert [flag.word for flag in flags(evidence)] == [
+        NOT_FLAGGED,
+        NOT_FLAGGED,
+        word,
+        NOT_FLAGGED,
+        NOT_FLAGGED,
+        NOT_FLAGGED,
+    ]
 
 
 @pytest.mark.parametrize("null", [[0.5, *np.zeros(600)], [0.5] * 601])
 def test_pictures_are_not_judged_where_natural_images_do_no_better_than_dealt(null):
-    evidence = crossed(6, null)
+    evidence = predictivity_evidence(6, null)
     evidence.samples["known"][:] = 0.5
-    assert summary(evidence).word == OPEN and "natural images" in summary(evidence).why
+    assert summary(evidence).word == NOT_MEASURED and "natural images" in summary(evidence).why
 
 
 def test_a_summary_is_flagged_where_half_of_its_units_are_however_small_p():
-    evidence = crossed(6, [0.5, *np.zeros(600)])
+    evidence = predictivity_evidence(6, [0.5, *np.zeros(600)])
     evidence.samples["decided"][:, :3] = np.array([0.1, 0, 0.2])[:, None]
     assert summary(evidence).word == FLAGGED
 
 
 def test_an_interval_over_fewer_than_six_units_is_refused():
-    five = over_units([1.0, 2, 3, 4, 5, np.nan])
+    five = t_interval([1.0, 2, 3, 4, 5, np.nan])
     assert five.mean == 3 and np.isnan(five.low) and str(five) == "3.00"
-    six = over_units([1.0, 2, 3, 4, 5, 6])
+    six = t_interval([1.0, 2, 3, 4, 5, 6])
     expected = stats.ttest_1samp([1, 2, 3, 4, 5, 6], 0).confidence_interval()
     assert (six.mean, six.low, six.high) == pytest.approx((3.5, expected.low, expected.high))

@@ -6,16 +6,16 @@ from scipy.stats import spearmanr
 
 from sanity.similarity import PooledMap, measures, tie_fraction, tie_null
 from sanity.statistics import (
-    between_groups,
+    bootstrap_interval,
+    group_difference_interval,
     holm,
-    krippendorff,
+    krippendorff_alpha,
     max_t,
-    pairs,
+    pair_interval,
     separations,
     sign_test,
-    two_way,
-    wilson,
-    within_less_across,
+    wilson_interval,
+    within_across_interval,
 )
 
 
@@ -73,15 +73,18 @@ def test_small_maps_have_no_ssim_and_few_pixels_no_ranks():
 
 def test_intervals_hold_the_mean_and_widen_with_spread():
     rng = np.random.default_rng(0)
-    narrow, wide = two_way(rng.normal(0.5, 0.01, (5, 20)), seed=0), two_way(rng.normal(0.5, 0.3, (5, 20)), seed=0)
+    narrow, wide = (
+        bootstrap_interval(rng.normal(0.5, 0.01, (5, 20)), seed=0),
+        bootstrap_interval(rng.normal(0.5, 0.3, (5, 20)), seed=0),
+    )
     assert narrow.low <= narrow.mean <= narrow.high and wide.high - wide.low > 5 * (narrow.high - narrow.low)
 
 
 def test_intervals_know_that_images_and_networks_were_sampled():
     """All the variation is between networks: many images must not make the interval narrow."""
     effect = np.random.default_rng(0).normal(0, 0.2, (4, 1))
-    found = two_way(np.tile(effect, (1, 500)), seed=0)
-    assert found.high - found.low > 0.1
+    interval = bootstrap_interval(np.tile(effect, (1, 500)), seed=0)
+    assert interval.high - interval.low > 0.1
 
 
 def test_the_interval_covers(seeds=120):
@@ -90,40 +93,40 @@ def test_the_interval_covers(seeds=120):
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         values = rng.normal(size=(8, 1)) + rng.normal(size=(1, 8)) + rng.normal(size=(8, 8))
-        found = two_way(values, seed=seed, draws=300)
-        held += found.low <= 0 <= found.high
+        interval = bootstrap_interval(values, seed=seed, draws=300)
+        held += interval.low <= 0 <= interval.high
     assert held / seeds > 0.82
 
 
 def test_undefined_values_are_left_out_and_said():
     values = np.full((3, 4), np.nan)
-    assert np.isnan(two_way(values, seed=0).mean) and str(two_way(values, seed=0)) == "undefined"
+    assert np.isnan(bootstrap_interval(values, seed=0).mean) and str(bootstrap_interval(values, seed=0)) == "undefined"
     values[0] = 1.0
-    assert two_way(values, seed=0).mean == 1.0
+    assert bootstrap_interval(values, seed=0).mean == 1.0
 
 
 def test_pairs_leave_out_the_diagonal():
     values = np.zeros((3, 3, 5))
     values[range(3), range(3)] = 1.0
-    assert pairs(values, seed=0).mean == 0.0 and pairs(values, seed=0).high == 0.0
+    assert pair_interval(values, seed=0).mean == 0.0 and pair_interval(values, seed=0).high == 0.0
 
 
 def blocks_of(within, second, across, size=4, noise=0.02, seed=0):
     """A similarity matrix of two groups of networks."""
     rng = np.random.default_rng(seed)
-    found = np.full((2 * size, 2 * size), across)
-    found[:size, :size], found[size:, size:] = within, second
-    found += noise * rng.standard_normal(found.shape)
-    return (found + found.T) / 2
+    matrix = np.full((2 * size, 2 * size), across)
+    matrix[:size, :size], matrix[size:, size:] = within, second
+    matrix += noise * rng.standard_normal(matrix.shape)
+    return (matrix + matrix.T) / 2
 
 
 def test_separation_is_its_definition_for_every_split():
     matrix = blocks_of(0.6, 0.2, 0.1)
-    found = separations(matrix, 4)
-    assert len(found) == 70
+    splits = separations(matrix, 4)
+    assert len(splits) == 70
     within = np.mean([matrix[a, b] for a in range(4) for b in range(4) if a != b])
     second = np.mean([matrix[a, b] for a in range(4, 8) for b in range(4, 8) if a != b])
-    assert found[0] == pytest.approx((within + second) / 2 - matrix[:4, 4:].mean())
+    assert splits[0] == pytest.approx((within + second) / 2 - matrix[:4, 4:].mean())
 
 
 @pytest.mark.parametrize("size, least", [(3, 0.1), (4, 2 / 70), (5, 2 / 252), (6, 2 / 924)])
@@ -144,16 +147,20 @@ def test_the_family_shares_one_null():
     for seed in range(200):
         family = [blocks_of(0.3, 0.3, 0.3, seed=1000 * seed + turn) for turn in range(6)]
         low += max_t(family, 4).min() < 0.05
-    assert wilson(low, 200).low < 0.05
+    assert wilson_interval(low, 200).low < 0.05
 
 
 def test_intervals_of_differences_share_networks_and_images():
     rng = np.random.default_rng(0)
     image = rng.normal(size=20)
     first, second = 0.5 + image + np.zeros((4, 4, 20)), 0.3 + image + np.zeros((4, 4, 20))
-    for found in (between_groups(first, second, seed=0), within_less_across(first, second, seed=0)):
-        assert found.mean == pytest.approx(0.2) and found.low == pytest.approx(0.2) and found.high == pytest.approx(0.2)
-    assert pairs(first, seed=0).high - pairs(first, seed=0).low > 0.5
+    for interval in (group_difference_interval(first, second, seed=0), within_across_interval(first, second, seed=0)):
+        assert (
+            interval.mean == pytest.approx(0.2)
+            and interval.low == pytest.approx(0.2)
+            and interval.high == pytest.approx(0.2)
+        )
+    assert pair_interval(first, seed=0).high - pair_interval(first, seed=0).low > 0.5
 
 
 def test_an_interval_covers_the_mean_it_estimates():
@@ -161,8 +168,8 @@ def test_an_interval_covers_the_mean_it_estimates():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         values = rng.normal(size=(12, 1)) + rng.normal(size=(1, 40)) + rng.normal(size=(12, 40))
-        found = two_way(values, seed=seed, draws=300)
-        hits += found.low <= 0 <= found.high
+        interval = bootstrap_interval(values, seed=seed, draws=300)
+        hits += interval.low <= 0 <= interval.high
     assert hits / 200 > 0.87
 
 
@@ -173,22 +180,22 @@ def test_holm_by_hand():
 
 def test_sign_test_and_wilson_by_hand():
     assert sign_test([1, 1, 1, 1, 1, 0]) == pytest.approx(2 / 32) and sign_test([0, 0]) == 1
-    found = wilson(9, 10)
+    interval = wilson_interval(9, 10)
     assert (
-        found.mean == 0.9
-        and found.low == pytest.approx(0.5958, abs=1e-3)
-        and found.high == pytest.approx(0.9821, abs=1e-3)
+        interval.mean == 0.9
+        and interval.low == pytest.approx(0.5958, abs=1e-3)
+        and interval.high == pytest.approx(0.9821, abs=1e-3)
     )
 
 
 def test_krippendorff_of_agreement_of_chance_and_of_opposition():
     rng = np.random.default_rng(0)
-    assert krippendorff(np.tile(np.arange(6), (8, 1))) == pytest.approx(1)
-    assert abs(krippendorff(rng.normal(size=(400, 6)))) < 0.02
-    assert krippendorff(np.array([[0, 1, 2, 3], [3, 2, 1, 0]])) < -0.3
-    assert np.isnan(krippendorff(np.ones((3, 4)))) and np.isnan(krippendorff([[1, 2]]))
+    assert krippendorff_alpha(np.tile(np.arange(6), (8, 1))) == pytest.approx(1)
+    assert abs(krippendorff_alpha(rng.normal(size=(400, 6)))) < 0.02
+    assert krippendorff_alpha(np.array([[0, 1, 2, 3], [3, 2, 1, 0]])) < -0.3
+    assert np.isnan(krippendorff_alpha(np.ones((3, 4)))) and np.isnan(krippendorff_alpha([[1, 2]]))
     scaled = np.tile(np.arange(6.0), (8, 1)) * rng.uniform(1, 9, (8, 1))
-    assert krippendorff(scaled) == pytest.approx(1)
+    assert krippendorff_alpha(scaled) == pytest.approx(1)
 
 
 def test_agreement_that_is_only_the_inputs_is_taken_out():
@@ -207,7 +214,7 @@ def test_a_network_with_itself_is_in_no_mean():
     """The fault of a tool whose self-similarity of one entered the average."""
     values = np.zeros((3, 3, 5))
     values[np.eye(3, dtype=bool)] = 1
-    assert pairs(values, seed=0).mean == 0 and pairs(values, seed=0).high == 0
+    assert pair_interval(values, seed=0).mean == 0 and pair_interval(values, seed=0).high == 0
 
 
 def test_ssim_is_two_dimensional_with_a_declared_range(maps):

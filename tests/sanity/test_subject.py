@@ -17,74 +17,74 @@ def data(labels=None):
     return lab.Data(tuple("abcd"), IMAGES, labels)
 
 
-def pooled(units, activation=None, squeezed=False, **options):
+def pooled_network(units, activation=None, squeezed=False, **options):
     inputs = keras.Input((16, 16, 3))
-    given = keras.layers.Dense(units)(keras.layers.GlobalAveragePooling2D()(inputs))
-    given = keras.ops.squeeze(given, -1) if squeezed else given
-    model = filled(keras.Model(inputs, keras.layers.Activation(activation)(given) if activation else given))
+    outputs = keras.layers.Dense(units)(keras.layers.GlobalAveragePooling2D()(inputs))
+    outputs = keras.ops.squeeze(outputs, -1) if squeezed else outputs
+    model = filled(keras.Model(inputs, keras.layers.Activation(activation)(outputs) if activation else outputs))
     # Below zero for every image.
     model.layers[2].bias.assign(np.full(units, -9.0))
     return network(model, **options)
 
 
-def segmentation(units, activation, **options):
+def segmentation_network(units, activation, **options):
     inputs = keras.Input((16, 16, 3))
     return network(filled(keras.Model(inputs, keras.layers.Conv2D(units, 3, activation=activation)(inputs))), **options)
 
 
-def asked(on):
+def explained_scores(on):
     return routines.scores(on.network, on.inputs, on.objective)
 
 
 def test_a_number_is_explained_as_it_is_and_never_its_negative():
-    seen = pooled(1)
+    network = pooled_network(1)
     for target in ("top", 0):
-        on = subject(seen, data(), target=target)
-        given = np.asarray(seen.model(on.inputs))[:, 0]
-        assert (given < 0).all() and np.allclose(asked(on), given, rtol=1e-5)
+        on = subject(network, data(), target=target)
+        outputs = np.asarray(network.model(on.inputs))[:, 0]
+        assert (outputs < 0).all() and np.allclose(explained_scores(on), outputs, rtol=1e-5)
         assert on.classes == 1 and not on.targets.any()
 
 
 @pytest.mark.parametrize(
-    "seen, labels",
+    "network, labels",
     [
-        (pooled(1, "sigmoid"), None),
-        (pooled(1, "sigmoid", squeezed=True), None),
-        (pooled(1, classes=["cat", "dog"]), None),
-        (pooled(1), (0, 0, 1, 0)),
+        (pooled_network(1, "sigmoid"), None),
+        (pooled_network(1, "sigmoid", squeezed=True), None),
+        (pooled_network(1, classes=["cat", "dog"]), None),
+        (pooled_network(1), (0, 0, 1, 0)),
     ],
 )
-def test_one_unit_of_two_classes_stands_for_both(seen, labels):
-    on = subject(seen, data(labels))
-    assert on.classes == 2 and not on.targets.any() and (asked(on) > 0).all()
-    assert np.allclose(asked(on), -routines.logits(seen, on.inputs).ravel())
-    seen.model.layers[2].bias.assign([9.0])
-    assert subject(seen, data(labels)).targets.all()
+def test_one_unit_of_two_classes_stands_for_both(network, labels):
+    on = subject(network, data(labels))
+    assert on.classes == 2 and not on.targets.any() and (explained_scores(on) > 0).all()
+    assert np.allclose(explained_scores(on), -routines.logits(network, on.inputs).ravel())
+    network.model.layers[2].bias.assign([9.0])
+    assert subject(network, data(labels)).targets.all()
 
 
 def test_one_sigmoid_at_each_position_is_predicted_where_it_is_above_one_half():
-    seen = segmentation(1, "sigmoid", classes=["background", "lesion"])
-    on = subject(seen, data(), region="predicted")
-    unit = routines.logits(seen, on.inputs)
-    inside = [each[each > 0].mean() for each in unit]
-    assert all(0 < (each > 0).mean() < 1 for each in unit)
-    assert np.allclose(asked(on), inside, rtol=1e-4) and on.targets.all()
-    everywhere = subject(seen, data(), region="all")
-    assert np.allclose(asked(everywhere), unit.mean(axis=(1, 2, 3)), rtol=1e-4)
-    other = subject(seen, data(), region="predicted", target="background")
-    assert np.allclose(asked(other), [-each[each <= 0].mean() for each in unit], rtol=1e-4)
+    network = segmentation_network(1, "sigmoid", classes=["background", "lesion"])
+    on = subject(network, data(), region="predicted")
+    unit = routines.logits(network, on.inputs)
+    inside = [values[values > 0].mean() for values in unit]
+    assert all(0 < (values > 0).mean() < 1 for values in unit)
+    assert np.allclose(explained_scores(on), inside, rtol=1e-4) and on.targets.all()
+    everywhere = subject(network, data(), region="all")
+    assert np.allclose(explained_scores(everywhere), unit.mean(axis=(1, 2, 3)), rtol=1e-4)
+    other = subject(network, data(), region="predicted", target="background")
+    assert np.allclose(explained_scores(other), [-values[values <= 0].mean() for values in unit], rtol=1e-4)
     with pytest.raises(lab.Refused, match="region='all'"):
-        subject(segmentation(1, None), data(), region="predicted")
+        subject(segmentation_network(1, None), data(), region="predicted")
 
 
 def test_chance_is_higher_where_several_classes_are_right():
     """Any answer is right for three of four classes: being right so often is no competence."""
-    seen, rng = pooled(4, "sigmoid"), np.random.default_rng(0)
+    network, rng = pooled_network(4, "sigmoid"), np.random.default_rng(0)
     images = tuple(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(60))
     rows = np.ones((60, 4), int)
     rows[np.arange(60), rng.integers(0, 4, 60)] = 0
-    on = subject(seen, lab.Data(tuple(map(str, range(60))), images, rows))
+    on = subject(network, lab.Data(tuple(map(str, range(60))), images, rows))
     assert on.chance == 0.75 and 0.6 < on.correct.mean() < 0.85
-    assert gates.competent(on).status == "failed"
-    single = subject(seen, data((0, 1, 2, 3)))
+    assert gates.competence(on).status == "failed"
+    single = subject(network, data((0, 1, 2, 3)))
     assert single.chance == 1 / 4

