@@ -219,6 +219,23 @@ def _units_table(layer, units, default, top_for=None):
     help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run.",
 )
 @target_options
+@click.option(
+    "--labels",
+    type=click.Choice(["folders", "none"]),
+    help="folders: the names of subfolders are the true classes; none: they are not.  [default: folders where they are classes]",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["wrong", "right", "all"]),
+    default="all",
+    show_default=True,
+    help="Explain only photographs that are answered wrong, or right, the most confident answer first.",
+)
+@click.option(
+    "--contrast",
+    is_flag=True,
+    help="Explain the predicted class against the true one, and both; against the runner-up where the answer is right.",
+)
 @click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
 @click.option(
     "--layer",
@@ -232,25 +249,45 @@ def _units_table(layer, units, default, top_for=None):
     help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def explain(context, images, method, target, output, region, levels, table, layer, method_options, **shared_options):
+def explain(context, images, method, method_options, layer, labels, table, levels, **options):
     """Explain photographs: one map for each image and method, and how far the methods agree.
 
-    A method that cannot explain this model is listed as refused, with the reason.
+    IMAGES are files and folders. A method that cannot explain this model is listed as refused, with the reason.
     """
+    explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast")}
     with plain_errors():
-        explain_table = {"methods": _method_names(method), "target": target, "output": output, "region": region}
+        explain_table["methods"] = _method_names(method)
         explain_table["options"] = _parse_method_options(method_options)
+        images_table = {**_images_table(images, labels), "levels": levels, "table": table}
     layers = _split(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
-    images_table = {**_images_table(images, levels), "table": table}
-    _run(context, "explain", shared_options, {"explain": explain_table, "images": images_table})
+    _run(context, "explain", options, {"explain": explain_table, "images": images_table})
 
 
-def _images_table(paths, levels):
-    """Files, or one folder of them, as a recipe's table of images."""
-    if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
-        return {"folder": paths[0], "most": ANY_NUMBER, "levels": levels, "labels": "where known"}
-    return {"files": list(paths), "most": max(1, len(paths)), "levels": levels}
+def _images_table(paths, labels):
+    """One folder of images, or files and the images of several folders, as a recipe's table of images."""
+    folders = [path for path in paths if pathlib.Path(path).is_dir()]
+    if len(paths) == 1 and folders:
+        return {"folder": paths[0], "most": ANY_NUMBER, "labels": labels or "where known"}
+    if labels == "folders":
+        raise Refused(
+            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {_count_paths(paths, folders)}. Give the folder that holds them."
+        )
+    return {"files": [file for path in paths for file in _image_files(path)], "most": ANY_NUMBER}
+
+
+def _count_paths(paths, folders):
+    """How many files and folders were typed, in words: str."""
+    return f"{len(paths) - len(folders)} files and {len(folders)} folders"
+
+
+def _image_files(path):
+    """The images of a folder and below it, or the file itself: list of str."""
+    if not pathlib.Path(path).is_dir():
+        return [path]
+    from lab import data
+
+    return [str(file) for file in data.folder(path).images.paths]
 
 
 def _folder_table(folder):

@@ -156,6 +156,8 @@ def as_options(text):
         r"no preprocess= and no input_range=: give one of them to lab\.load", "no --input-range LOW HIGH", text
     )
     text = re.sub(r"(?:preprocess= or input_range=|input_range= or preprocess=)", "input_range=", text)
+    text = re.sub(r"\b(labels|only)=(folders|none|wrong|right)\b", r"--\1 \2", text)
+    text = text.replace("contrast=True", "--contrast")
     text = re.sub(r"\blab\.load\(\.\.\., (\w+=)[^)]*\)", r"\1", text)
     text = re.sub(r"\b(" + "|".join(_OPTIONS) + r")=(?![\w\"'\[(])", lambda match: _OPTIONS[match[1]], text)
     return text.replace(" to lab.load", "")

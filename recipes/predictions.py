@@ -3,6 +3,7 @@
 import numpy as np
 
 from lab import routines
+from recipes.mistakes import rank_classes
 
 # The columns of the table; `about.json` of the photographs has one list for each of them.
 COLUMNS = ("names", "true", "predicted", "probability", "runner_up", "runner_up_probability", "correct")
@@ -24,7 +25,8 @@ def predictions(subject):
         return table
     probabilities = routines.probabilities(subject.network, subject.inputs, subject.output)
     rows = np.arange(len(probabilities))
-    order = np.argsort(-probabilities, axis=1, kind="stable")
+    # Probabilities may round to 1 for several classes; scores tell these apart.
+    order = rank_classes(subject)
     for place, prefix in enumerate(("predicted", "runner_up")):
         name_of = subject.network.class_name
         table[prefix] = [name_of(int(index), subject.output) for index in order[:, place]]

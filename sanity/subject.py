@@ -35,6 +35,7 @@ class Subject:
     trained on permuted labels, and `train_accuracy`, how well they remember them. truth: where it is planted. world: where it comes
     from, for checks that train anew. targets: int [samples], the class each sample is asked about. output: the name of the output
     that is asked, or None for the only one. true: bool [samples, classes], the true classes, or None where there are no labels.
+    references: int [samples], the class that each target is compared with, or None where the objective compares none.
     """
 
     network: object
@@ -55,6 +56,7 @@ class Subject:
     output: str | None = None
     chance: float | None = None
     true: np.ndarray | None = None
+    references: np.ndarray | None = None
 
     @property
     def tells_classes_apart(self):
