@@ -123,11 +123,15 @@ KINDS += ["parameterizations", "transforms", "regularizers"]
 
 
 @main.command("list")
-@click.argument("kind", type=Choice(KINDS))
+@click.argument("kind", metavar="KIND", type=Choice(KINDS))
 @model_options
 @json_option
 def list_(kind, as_json, **model):
-    """List names: models, layers of a model, methods, checks, worlds, and everything else that has a name."""
+    """List names of a KIND, with a line on each.
+
+    KIND is models, layers, methods, checks, features, worlds, metrics, recipes, objectives, parameterizations, transforms
+    or regularizers.
+    """
     from recipes import catalogue
 
     with plain_errors(), redirect_output():

@@ -17,7 +17,7 @@ from lab.registry import nearest
 from lab.registry import options as known_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
-from recipes.mistakes import PARTS, count_sentence, part_classes, part_objective
+from recipes.mistakes import PARTS, count_sentence, note_on_contrast, part_classes, part_objective
 from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
@@ -106,6 +106,7 @@ def show_photographs(session, *_):
     images = network.deprocess(_leaves(network, subject.inputs)[0])
     answers = predictions(subject)
     about = {**answers, "only": table.only, "total": len(session.images), "contrast": table.contrast}
+    about["note"] = note_on_contrast(subject) if table.contrast else None
     about["sentence"] = (
         None if table.only == "all" else count_sentence(len(subject.names), len(session.images), table.only)
     )

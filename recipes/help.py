@@ -40,8 +40,14 @@ SPECIAL = {("explain", "layer"): "Method"}
 EXAMPLES = {
     "lab": (
         ("lab explain photos/ --model my.keras --input-range -1 1", "maps over photographs"),
-        ("lab check --images photos/ --model my.keras --input-range -1 1", "do maps respond to the weights?"),
-        ("lab gallery --layer conv2 --model my.keras --input-range -1 1", "draw what units respond to"),
+        (
+            "lab check --images photos/ --model my.keras --input-range -1 1 --classes names.txt",
+            "do maps respond to the weights?",
+        ),
+        (
+            "lab gallery --layer conv2 --units 0-3 --steps 32 --model my.keras --input-range -1 1",
+            "draw what units respond to",
+        ),
     ),
     "list": (
         ("lab list layers --model my.keras", "layers of your own model"),
@@ -75,7 +81,10 @@ EXAMPLES = {
             "lab atlas --layer conv2 --image photo.jpg --steps 8 --model my.keras --input-range -1 1",
             "over one photograph",
         ),
-        ("lab atlas --layer conv2 --images photos/ --steps 8 --model my.keras --input-range -1 1", "over a folder"),
+        (
+            "lab atlas --layer conv2 --side 4 --steps 8 --model my.keras --input-range -1 1",
+            "over the photographs that come with the lab",
+        ),
         (
             "lab atlas --layer conv1 --image photo.jpg --groups 2 --steps 8 --model my.keras --input-range -1 1",
             "two groups of neurons",
@@ -116,7 +125,7 @@ EXAMPLES = {
         ("lab --deterministic doctor", "with options of `lab` itself before the command"),
     ),
     "init": (
-        ("lab init mine.toml", "a recipe to start from"),
+        ("lab init first.toml", "a recipe to start from"),
         ("lab init second.toml", "its name is that of the file"),
         ("lab init third_recipe.toml", "never over a file that exists"),
     ),
@@ -136,11 +145,17 @@ def heading_of(command, parameter):
 
 
 class Choice(click.Choice):
-    """One of some words. A misspelt one is told the nearest."""
+    """One of some words. A misspelt one is answered with the nearest."""
 
-    def get_invalid_choice_message(self, value, ctx):
-        """The error for a word that is none of the choices: str."""
-        return f"the word is one of {', '.join(self.choices)}. Received: {value!r}. {nearest(value, self.choices)}"
+    def convert(self, value, param, ctx):
+        """The word, if it is one of the choices."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            name = param.opts[-1] if isinstance(param, click.Option) else param.metavar
+            raise click.UsageError(
+                f"{name} is one of {', '.join(self.choices)}. Received: {value!r}. {nearest(value, self.choices)}", ctx
+            ) from error
 
 
 class PlainCommand(click.Command):

@@ -123,6 +123,14 @@ def _reference_classes(subject):
     )
 
 
+def note_on_contrast(subject):
+    """What a reader has to know of a contrast: str, or None."""
+    units = subject.network.outputs[subject.network.output_name(subject.output)][1:]
+    if units not in ((), (1,)):
+        return None
+    return "One unit stands for both classes, so that each contrast is twice the map of the predicted class."
+
+
 def part_objective(subject, part):
     """The objective of one part of a contrast.
 

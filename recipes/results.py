@@ -30,6 +30,7 @@ def as_values(result, changed, error):
         "jobs": [{"key": key, "folder": str(result.path / "jobs" / key), "done": done} for key, done in result.jobs],
         "failed": list(result.failed),
         "photographs": photograph_rows(result.photographs),
+        "note": result.photographs["note"] if result.photographs else None,
         "verdicts": [{"family": family, **verdict} for family, verdict in verdict_rows(result.families)],
         "controls": [
             {"family": name, **control} for name, family in result.families.items() for control in family["controls"]
@@ -49,7 +50,8 @@ def photograph_rows(about):
 
 def as_lines(result, changed):
     """The result as lines of text; the last ones are what was found, and the path of the report: list of str."""
-    lines = [*result.messages, *_mistake_lines(result.photographs)]
+    note = result.photographs["note"] if result.photographs else None
+    lines = [*result.messages, *([note] if note else []), *_mistake_lines(result.photographs)]
     lines += [f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}" for flag in result.flags]
     lines += [
         f"{family}  {verdict['method']:<22} {verdict['outcome']:<13} {verdict['sentence']}"
