@@ -104,28 +104,32 @@ class Session:
         """The labels of the photographs, or None. Where folders need not be classes and are none: None, with a warning.
 
         Raises:
-            Refused: where folders were asked for as labels by name, and are missing or no classes.
+            Refused: where folders were named as labels, and are missing or no classes.
         """
         rule = self.recipe.images.labels
+        # A recipe that says so itself wants them; by default they are used where there are any.
         required = rule == "folders" and "labels" in self.recipe.images.model_fields_set
-        if rule == "none" or (labels is None and not required):
+        if required:
+            _refuse_loose_images(names, labels)
+        if labels is None or rule == "none":
             return None
-        if labels is None:
-            outside = next((name for name in names if "/" not in name), names[0])
-            raise Refused(
-                f"labels=folders needs every photograph in a subfolder, named by its class. Received: {outside!r}, which lies in none. Move it, or give labels=none."
-            )
         if rule == "folders" and not required:
             return labels
+        error = self._label_error(labels)
+        if error is not None and required:
+            raise Refused(f"labels=folders takes names of subfolders as true classes. {error}") from error
+        if error is not None:
+            warnings.warn(f"the names of folders are not used as labels: {error}", stacklevel=2)
+        return labels if error is None else None
+
+    def _label_error(self, labels):
+        """Why some labels are no classes of the output that is explained: Refused, or None."""
+        output = self.recipe.explain.output if self.recipe.explain else None
         try:
-            output = self.recipe.explain.output if self.recipe.explain else None
             correct_classes(sorted(set(labels)), self.network.classes_in(output), self.network.names_in(output))
         except Refused as error:
-            if required:
-                raise Refused(f"labels=folders takes names of subfolders as true classes. {error}") from error
-            warnings.warn(f"the names of folders are not used as labels: {error}", stacklevel=2)
-            return None
-        return labels
+            return error
+        return None
 
     @functools.cached_property
     def natural_images(self):
@@ -313,6 +317,15 @@ class Session:
         routines.gradient(network, inputs, objective)
         seconds = time.perf_counter() - second_start
         return seconds / 8, max(0.0, second_start - first_start - seconds)
+
+
+def _refuse_loose_images(names, labels):
+    """Raise Refused where the folder of some image is no class, because it lies beside the subfolders."""
+    if labels is None:
+        loose = next((name for name in names if "/" not in name), names[0])
+        raise Refused(
+            f"labels=folders needs every photograph in a subfolder, named by its class. Received: {loose!r}, which lies in none. Move it, or give labels=none."
+        )
 
 
 def _digest(named_arrays):
