@@ -105,7 +105,7 @@ def _over(values, norm, colours):
     """A map to lie over a photograph, which shows through where the map is weak: float [rows, columns, 4]."""
     strength = np.clip(np.abs(np.nan_to_num(values)) / norm.vmax, 0, 1)
     if colours == UNSIGNED:
-        return np.dstack([matplotlib.colormaps[colours](norm(values))[..., :3], 0.8 * np.sqrt(strength)])
+        return np.dstack([matplotlib.colormaps[colours](norm(values))[..., :3], 0.85 * strength])
     ends = matplotlib.colormaps[colours](np.where(values > 0, 0.9, 0.1))[..., :3]
     return np.dstack([ends, strength**0.7])
 
