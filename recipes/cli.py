@@ -282,14 +282,9 @@ def _images_table(paths, labels):
         return {"folder": paths[0], "most": ANY_NUMBER, "labels": labels or "where known"}
     if labels == "folders":
         raise Refused(
-            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {_count_paths(paths, folders)}. Give the folder that holds them."
+            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
         )
     return {"files": [file for path in paths for file in _image_files(path)], "most": ANY_NUMBER}
-
-
-def _count_paths(paths, folders):
-    """How many files and folders were typed, in words: str."""
-    return f"{len(paths) - len(folders)} files and {len(folders)} folders"
 
 
 def _image_files(path):
@@ -341,6 +336,8 @@ def atlas(context, layer, image, images, steps, side, groups, layout, **shared_o
     """
     if image and images:
         raise click.UsageError("Give either --image or --images. Received: both.")
+    if image and pathlib.Path(image).is_dir():
+        raise click.UsageError(f"--image is one photograph. Received: the folder {image!r}. Give --images {image}.")
     atlas_table = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
     _run(context, "atlas", shared_options, {"atlas": [atlas_table], "images": _folder_table(images)})
 
