@@ -187,15 +187,17 @@ def _readable_name(name):
 
 
 def files(paths, *, channels=3, levels=None):
-    """Image files -> `Data`, named by their file names.
+    """Image files -> `Data`, named by their file names; by their paths where two files have one name.
 
     Args:
         paths: the files.
         channels: as of `lab.images.read`.
         levels: as of `lab.images.read`.
     """
+    names = [pathlib.Path(path).name for path in paths]
+    counts = Counter(names)
     return Data(
-        tuple(_readable_name(pathlib.Path(path).name) for path in paths),
+        tuple(_readable_name(str(path) if counts[name] > 1 else name) for path, name in zip(paths, names)),
         tuple(read(path, channels=channels, levels=levels) for path in paths),
     )
 

@@ -1,13 +1,13 @@
-"""Catalogue: names with their summaries, as lines of text for `lab list`."""
+"""Catalogue: names with their summaries, for `lab list`: a row is a dict, every row of a list with the same keys."""
 
 from lab.registry import summary
 
 
 def models():
-    """Models that can be loaded by name, one a line."""
+    """Models that can be loaded by name."""
     from lab.models import names
 
-    return "\n".join(names())
+    return [{"name": name} for name in names()]
 
 
 def layers(model):
@@ -22,11 +22,10 @@ def layers(model):
         modules=tuple(model["modules"]),
         allow_code=model["allow_code"],
     )
-    rows = [
-        ("path", "type", "output shape", "parameters"),
-        *((row.path, row.type, str(row.shape), f"{row.parameters:,}") for row in network.layers()),
+    return [
+        {"path": row.path, "type": row.type, "output shape": row.shape, "parameters": row.parameters}
+        for row in network.layers()
     ]
-    return _columns(rows)
 
 
 def methods():
@@ -34,74 +33,94 @@ def methods():
     from lab.attribution import explainers
 
     blind = explainers.names(control=True)
-    return _columns([(name, "control" if name in blind else "", summary(explainers.get(name))) for name in explainers])
+    return [
+        {"name": name, "kind": "control" if name in blind else "", "summary": summary(explainers.get(name))}
+        for name in explainers
+    ]
 
 
 def checks():
     """Registered checks."""
     from sanity.checks import checks as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
 def features():
     """Registered checks of pictures."""
     from sanity.features import features as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
 def parameterizations():
     """Registered parameterizations of pictures."""
     from lab.visualization.parameterizations import parameterizations as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
 def transforms():
     """Registered transforms of pictures."""
     from lab.visualization.transforms import transforms as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
 def regularizers():
     """Registered regularizers of pictures."""
     from lab.visualization.regularizers import regularizers as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
 def worlds():
     """Registered worlds."""
     from sanity.worlds import worlds as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
 def metrics():
     """Registered metrics, with the direction that counts as better."""
     from sanity.metrics import metrics as registry
 
-    return _columns(
-        [(name, registry.tag(registry.get(name), "better", ""), summary(registry.get(name))) for name in registry]
-    )
+    return [
+        {
+            "name": name,
+            "better": registry.tag(registry.get(name), "better", ""),
+            "summary": summary(registry.get(name)),
+        }
+        for name in registry
+    ]
 
 
 def recipes():
     """Recipes that come with the lab."""
     from recipes import schema
 
-    return _columns([(name, schema.read(name).title) for name in schema.shipped_names()])
+    return [{"name": name, "summary": schema.read(name).title} for name in schema.shipped_names()]
 
 
 def objectives():
     """Registered objectives, which can be explained and maximized."""
     from lab.objectives import objectives as registry
 
-    return _columns([(name, summary(registry.get(name))) for name in registry])
+    return _summaries(registry)
 
 
-def _columns(rows):
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows)
+def _summaries(registry):
+    return [{"name": name, "summary": summary(registry.get(name))} for name in registry]
+
+
+def as_text(rows):
+    """Rows as aligned columns: str. Those of layers have a line of headings."""
+    lines = [[_cell(value) for value in row.values()] for row in rows]
+    if rows and "path" in rows[0]:
+        lines.insert(0, list(rows[0]))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))] if lines else []
+    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def _cell(value):
+    return f"{value:,}" if isinstance(value, int) else str(value)

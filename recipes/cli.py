@@ -1,5 +1,6 @@
 """The `lab` command. Each command turns its options into a Recipe and carries it out; heavy imports wait until then."""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -8,7 +9,8 @@ import click
 
 import lab
 from lab.refusal import Refused
-from recipes.errors import Failed, Gated, Group, plain_errors, redirect_output, report_full_disk
+from recipes.errors import Failed, Gated, Group, error_values, plain_errors, redirect_output, report_full_disk
+from recipes.help import Choice
 
 
 def compose_options(*decorators):
@@ -35,7 +37,7 @@ model_options = compose_options(
     ),
     click.option(
         "--weights",
-        type=click.Choice(["imagenet", "random"]),
+        type=Choice(["imagenet", "random"]),
         default="imagenet",
         show_default=True,
         help="Weights of a model by name.",
@@ -65,7 +67,7 @@ target_options = compose_options(
     click.option("--output", metavar="NAME", help="Name of an output, for models with several."),
     click.option(
         "--region",
-        type=click.Choice(["all", "predicted"]),
+        type=Choice(["all", "predicted"]),
         help="For a segmentation: positions over which the score of the target is averaged.",
     ),
     click.option(
@@ -75,6 +77,7 @@ target_options = compose_options(
         help="Value of white in images of more than 8 bits, such as 4095 for 12.",
     ),
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 run_options = compose_options(
     click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs."),
     click.option(
@@ -90,7 +93,7 @@ run_options = compose_options(
         help="Continue an earlier run of the same recipe, or start over.  [default: resume]",
     ),
     click.option("--quiet", is_flag=True, help="Print only the result."),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    json_option,
 )
 
 
@@ -102,15 +105,12 @@ def main(context, deterministic):
     """Look inside a Keras network, explain what it does, and check the explanations.
 
     \b
-    Start here:
+    Start here, with the network and the photographs that come with the lab:
       lab run first-look                                   a whole run, with a report
       lab list layers                                      layers of the network
-      lab gallery --layer block_5_add --units 0-15         draw what units respond to
+      lab gallery --layer block_6_add --units 0-15         draw what units respond to
       lab gallery --all-layers                             the whole network (hours; stop and resume freely)
       lab check --subject features --layer block_9_add     do the pictures show what the units do?
-      lab compare RUN RUN                                  which units and maps changed between two runs
-      lab explain photo.jpg --method gradcam,smoothgrad    maps over a photograph
-      lab check --images photos/ --method gradient         does a method respond to the weights?
       lab check --world ruler --method all --check truth   does it find a planted shortcut?
 
     Every command leaves a folder under artifacts/ with one HTML report, the raw arrays, and a manifest.
@@ -123,12 +123,23 @@ KINDS += ["parameterizations", "transforms", "regularizers"]
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", metavar="KIND", type=Choice(KINDS))
 @model_options
-def list_(kind, **model):
-    """List names: models, layers of a model, methods, checks, worlds, and everything else that has a name."""
-    with plain_errors():
-        click.echo(_list_names(kind, model))
+@json_option
+def list_(kind, as_json, **model):
+    """List names of a KIND, with a line on each.
+
+    KIND is models, layers, methods, checks, features, worlds, metrics, recipes, objectives, parameterizations, transforms
+    or regularizers.
+    """
+    from recipes import catalogue
+
+    with plain_errors(), redirect_output():
+        rows = catalogue.layers(model) if kind == "layers" else getattr(catalogue, kind)()
+    if as_json:
+        _print_json({"error": None, kind: rows})
+    else:
+        click.echo(catalogue.as_text(rows))
 
 
 picture_options = compose_options(
@@ -219,6 +230,23 @@ def _units_table(layer, units, default, top_for=None):
     help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run.",
 )
 @target_options
+@click.option(
+    "--labels",
+    type=Choice(["folders", "none"]),
+    help="folders: the names of subfolders are the true classes; none: they are not.  [default: folders where they are classes]",
+)
+@click.option(
+    "--only",
+    type=Choice(["wrong", "right", "all"]),
+    default="all",
+    show_default=True,
+    help="Explain only photographs that are answered wrong, or right, the most confident answer first.",
+)
+@click.option(
+    "--contrast",
+    is_flag=True,
+    help="Explain the predicted class against the true one, and both; against the runner-up where the answer is right.",
+)
 @click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
 @click.option(
     "--layer",
@@ -232,25 +260,40 @@ def _units_table(layer, units, default, top_for=None):
     help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def explain(context, images, method, target, output, region, levels, table, layer, method_options, **shared_options):
+def explain(context, images, method, method_options, layer, labels, table, levels, **options):
     """Explain photographs: one map for each image and method, and how far the methods agree.
 
-    A method that cannot explain this model is listed as refused, with the reason.
+    IMAGES are files and folders. A method that cannot explain this model is listed as refused, with the reason.
     """
+    explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast")}
     with plain_errors():
-        explain_table = {"methods": _method_names(method), "target": target, "output": output, "region": region}
+        explain_table["methods"] = _method_names(method)
         explain_table["options"] = _parse_method_options(method_options)
+        images_table = {**_images_table(images, labels), "levels": levels, "table": table}
     layers = _split(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
-    images_table = {**_images_table(images, levels), "table": table}
-    _run(context, "explain", shared_options, {"explain": explain_table, "images": images_table})
+    _run(context, "explain", options, {"explain": explain_table, "images": images_table})
 
 
-def _images_table(paths, levels):
-    """Files, or one folder of them, as a recipe's table of images."""
-    if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
-        return {"folder": paths[0], "most": ANY_NUMBER, "levels": levels, "labels": "where known"}
-    return {"files": list(paths), "most": max(1, len(paths)), "levels": levels}
+def _images_table(paths, labels):
+    """One folder of images, or files and the images of several folders, as a recipe's table of images."""
+    folders = [path for path in paths if pathlib.Path(path).is_dir()]
+    if len(paths) == 1 and folders:
+        return {"folder": paths[0], "most": ANY_NUMBER, "labels": labels or "where known"}
+    if labels == "folders":
+        raise Refused(
+            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
+        )
+    return {"files": [file for path in paths for file in _image_files(path)], "most": ANY_NUMBER}
+
+
+def _image_files(path):
+    """The images of a folder and below it, or the file itself: list of str."""
+    if not pathlib.Path(path).is_dir():
+        return [path]
+    from lab import data
+
+    return [str(file) for file in data.folder(path).images.paths]
 
 
 def _folder_table(folder):
@@ -293,6 +336,8 @@ def atlas(context, layer, image, images, steps, side, groups, layout, **shared_o
     """
     if image and images:
         raise click.UsageError("Give either --image or --images. Received: both.")
+    if image and pathlib.Path(image).is_dir():
+        raise click.UsageError(f"--image is one photograph. Received: the folder {image!r}. Give --images {image}.")
     atlas_table = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
     _run(context, "atlas", shared_options, {"atlas": [atlas_table], "images": _folder_table(images)})
 
@@ -300,7 +345,7 @@ def atlas(context, layer, image, images, steps, side, groups, layout, **shared_o
 verdict_options = compose_options(
     click.option(
         "--fail-on",
-        type=click.Choice(["fail", "inconclusive"]),
+        type=Choice(["fail", "inconclusive"]),
         help="Exit with 1 if a method, controls apart, has this outcome or a worse one. NOT APPLICABLE is passed over.",
     ),
     click.option("--baseline", metavar="RUN", help="An earlier run: list the verdicts that changed since."),
@@ -335,7 +380,7 @@ verdict_options = compose_options(
 )
 @click.option(
     "--subject",
-    type=click.Choice(["maps", "features"]),
+    type=Choice(["maps", "features"]),
     default="maps",
     show_default=True,
     help="Check maps of methods, or pictures of units (--layer, --units).",
@@ -360,7 +405,7 @@ verdict_options = compose_options(
 )
 @click.option(
     "--mode",
-    type=click.Choice(["full", "top_down", "bottom_up", "independent"]),
+    type=Choice(["full", "top_down", "bottom_up", "independent"]),
     help="For parameters: randomize all weights at once, or block by block.  [default: full]",
 )
 @click.option(
@@ -476,13 +521,18 @@ def _refuse(context, names, rule):
 @click.option(
     "--out", type=click.Path(), help="Path of the page.  [default: compare.html in the folder of the second run]"
 )
-def compare(first, second, out):
+@json_option
+def compare(first, second, out, as_json):
     """Compare two RUNs, of two networks or of two checkpoints, by their units and their maps."""
     from recipes.report.comparison import write_comparison
 
-    with plain_errors(), report_full_disk():
+    with plain_errors(), report_full_disk(), redirect_output():
         folders = [_find_report(pathlib.Path(run_folder)).parent for run_folder in (first, second)]
-        click.echo(write_comparison(*folders, pathlib.Path(out) if out else folders[1] / "compare.html"))
+        page = write_comparison(*folders, pathlib.Path(out) if out else folders[1] / "compare.html")
+    if as_json:
+        _print_json({"error": None, "runs": [str(folder) for folder in folders], "report": str(page)})
+    else:
+        click.echo(page)
 
 
 @main.command()
@@ -530,15 +580,22 @@ def show(run_folder, print_only):
 
 
 @main.command()
-@click.pass_context
-def doctor(context):
+@json_option
+def doctor(as_json):
     """List versions, devices, memory and artifacts, and whether each part of the lab can be used here."""
     from recipes.doctor import findings
 
-    rows = findings()
-    for row in rows:
-        click.echo(f"{row.state:<8} {row.name:<22} {row.words}")
-    context.exit(0 if all(row.state != "missing" or row.optional for row in rows) else 3)
+    with redirect_output():
+        rows = findings()
+    missing = [row.name for row in rows if row.state == "missing" and not row.optional]
+    error = Failed(f"The lab needs parts that are missing: {', '.join(missing)}.") if missing else None
+    if as_json:
+        _print_json({"error": error_values(error), "parts": [dataclasses.asdict(row) for row in rows]})
+    else:
+        click.echo("\n".join(f"{row.state:<8} {row.name:<22} {row.words}" for row in rows))
+    if error is not None:
+        error.is_printed = True
+        raise error
 
 
 @main.command()
@@ -602,41 +659,35 @@ def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=No
         fresh = not shared_options["resume"]
         result = carry_out(recipe, shared_options["out"], progress, fresh=fresh, allow_code=allow_code)
     changed = None if before is None else changes(before, result.families)
-    (_print_json if shared_options["as_json"] else _print_lines)(result, changed)
+    _print_result(result, changed, _failure(result, fail_on), shared_options["as_json"])
+
+
+def _print_result(result, changed, error, as_json):
+    """Print a finished run, then raise the error that it ends with, if any."""
+    from recipes import results
+
+    if as_json:
+        _print_json(results.as_values(result, changed, error_values(error)))
+    else:
+        click.echo("\n".join(results.as_lines(result, changed)))
+    if error is not None:
+        error.is_printed = True
+        raise error
+
+
+def _failure(result, fail_on):
+    """Why the command ends with another code than 0: ClickException, or None."""
     if result.failed:
-        raise Failed(f"{len(result.failed)} of the jobs failed: {result.failed[0][0]}: {result.failed[0][1]}")
-    _gate(result, fail_on)
+        return Failed(f"{len(result.failed)} of the jobs failed: {result.failed[0][0]}: {result.failed[0][1]}")
+    try:
+        _gate(result, fail_on)
+    except Gated as error:
+        return error
+    return None
 
 
-def _verdict_rows(families):
-    """Every verdict with the name of its family: list of (str, dict)."""
-    return [(name, verdict) for name, family in families.items() for verdict in family["verdicts"]]
-
-
-def _print_json(result, changed):
-    keys = ("method", "outcome", "finding", "sentence")
-    rows = _verdict_rows(result.families)
-    report = {
-        "run": str(result.path),
-        "report": str(result.report),
-        "failed": list(result.failed),
-        "verdicts": [{"family": family, **{key: verdict[key] for key in keys}} for family, verdict in rows],
-        "flags": list(result.flags),
-        "maps": list(result.messages),
-    }
-    click.echo(json.dumps(report if changed is None else {**report, "changed": changed}, indent=1))
-
-
-def _print_lines(result, changed):
-    for message in result.messages:
-        click.echo(message)
-    for flag in result.flags:
-        click.echo(f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}")
-    for family, verdict in _verdict_rows(result.families):
-        click.echo(f"{family}  {verdict['method']:<22} {verdict['outcome']:<13} {verdict['sentence']}")
-    if changed is not None:
-        click.echo("\n".join(["changed since the baseline:", *(changed or ["nothing"])]))
-    click.echo(result.report)
+def _print_json(values):
+    click.echo(json.dumps(values, indent=1, ensure_ascii=False))
 
 
 def _gate(result, fail_on):
@@ -763,14 +814,6 @@ def _refuse_model(context):
         if context.get_parameter_source(name) == typed:
             option = {"source": "--model"}.get(name, "--" + name.replace("_", "-"))
             raise click.UsageError(f"A world brings its own networks and samples. Received: --world and {option}.")
-
-
-def _list_names(kind, model):
-    from recipes import catalogue
-
-    if kind == "layers":
-        return catalogue.layers(model)
-    return getattr(catalogue, kind)()
 
 
 def _find_report(run_folder):

@@ -5,6 +5,7 @@ finished jobs are kept. 130 and 143: stopped by Ctrl-C and by SIGTERM.
 """
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import warnings
 import click
 
 from lab.refusal import Refused, describe
-from recipes import signals
+from recipes import help, signals
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Former names of options, which work for one release.
@@ -34,12 +35,62 @@ class Gated(click.ClickException):
     exit_code = 1
 
 
+class Interrupted(click.ClickException):
+    """The command was stopped by a signal."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.exit_code = STOPPED[signals.last_signal() or signal.SIGINT]
+
+    def show(self, file=None):
+        """Say so on the error stream."""
+        click.echo(self.format_message(), err=True)
+
+
 class Group(click.Group):
-    """Commands that end in one line and an exit code, also when they are interrupted or meet an unexpected error."""
+    """Commands that end in one line and an exit code, also when they are interrupted or meet an unexpected error.
+
+    With --json, the error is printed as JSON on standard output too.
+    """
+
+    command_class = help.PlainCommand
+
+    def main(self, args=None, **settings):
+        """Run the command of the process, or of a list of words."""
+        words = sys.argv[1:] if args is None else list(args)
+        if "--json" not in words or not settings.get("standalone_mode", True):
+            return super().main(args, **settings)
+        try:
+            code = super().main(args, **{**settings, "standalone_mode": False})
+        except click.ClickException as error:
+            _print_error(error)
+            sys.exit(error.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def parse_args(self, context, args):
         """Read the command's words. Options by their former names are accepted with a warning."""
-        return super().parse_args(context, [_current_option(word) for word in args])
+        try:
+            return super().parse_args(context, [_current_option(word) for word in args])
+        except click.NoSuchOption as error:
+            raise help.unknown_option(error, self, context) from error
+
+    def resolve_command(self, context, args):
+        """The command that was named; a misspelt one is answered with the nearest."""
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            if self.get_command(context, args[0]) is None and not args[0].startswith("-"):
+                raise help.unknown_command(args[0], self, context) from error
+            raise
+
+    def format_options(self, context, formatter):
+        """Write the options under their headings, then the commands."""
+        help.write_options(self, context, formatter)
+        self.format_commands(context, formatter)
+
+    def format_epilog(self, context, formatter):
+        """Write the examples."""
+        help.write_examples("lab", formatter)
 
     def invoke(self, context):
         """Run the command that was named."""
@@ -74,9 +125,27 @@ def _current_option(word):
     return FORMER_OPTIONS[name] + equals + value
 
 
+def _print_error(error):
+    """Print an error as JSON, unless the printed result holds it already, and in words on the error stream."""
+    if not getattr(error, "is_printed", False):
+        click.echo(json.dumps({"error": error_values(error)}, indent=1))
+    error.show()
+
+
+def error_values(error):
+    """An error as plain values.
+
+    Args:
+        error: ClickException, or None.
+
+    Returns:
+        dict of code and message, or None.
+    """
+    return None if error is None else {"code": error.exit_code, "message": error.format_message()}
+
+
 def _stop(state):
-    click.echo(f"Stopped{state}.", err=True)
-    sys.exit(STOPPED[signals.last_signal() or signal.SIGINT])
+    raise Interrupted(f"Stopped{state}.")
 
 
 @contextlib.contextmanager
@@ -156,6 +225,8 @@ def as_options(text):
         r"no preprocess= and no input_range=: give one of them to lab\.load", "no --input-range LOW HIGH", text
     )
     text = re.sub(r"(?:preprocess= or input_range=|input_range= or preprocess=)", "input_range=", text)
+    text = re.sub(r"\b(labels|only)=(folders|none|wrong|right)\b", r"--\1 \2", text)
+    text = text.replace("contrast=True", "--contrast")
     text = re.sub(r"\blab\.load\(\.\.\., (\w+=)[^)]*\)", r"\1", text)
     text = re.sub(r"\b(" + "|".join(_OPTIONS) + r")=(?![\w\"'\[(])", lambda match: _OPTIONS[match[1]], text)
     return text.replace(" to lab.load", "")

@@ -17,6 +17,8 @@ from lab.registry import nearest
 from lab.registry import options as known_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
+from recipes.mistakes import PARTS, count_sentence, note_on_contrast, part_classes, part_objective
+from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
@@ -32,11 +34,13 @@ def list_jobs(table, session):
         Refused: for a layer, class, method or option that does not exist.
     """
     refuse_unknown_options(table)
-    network, images = session.network, len(session.images)
-    session.subject(table.question)
     for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
-        network.check_positions(layer)
-    map_jobs = [_map_job(table, method, session, images) for method in table.methods]
+        session.network.check_positions(layer)
+    parts = PARTS if table.contrast else (None,)
+    map_jobs = [_map_job(table, method, part, session) for method in table.methods for part in parts]
+    if not session.explained().names:
+        # The methods are checked all the same: what is misspelt is refused whatever the photographs are.
+        return [Job("photographs", "photographs", {})]
     return [
         Job("photographs", "photographs", {}),
         *map_jobs,
@@ -59,15 +63,17 @@ def refuse_unknown_options(table):
             warnings.warn(f"the options of {name} are not used: it is not among the methods of this run", stacklevel=2)
 
 
-def _map_job(table, method, session, images):
+def _map_job(table, method, part, session):
+    """The job of one method's maps; of a contrast, of one of its `PARTS`."""
     explainer, options = session.method(method), dict(table.options.get(method, {}))
     refuse_options(explainer, options)
     if table.layer is not None and "layer" in known_options(explainer):
         options.setdefault("layer", table.layer)
-    arguments = {"method": method, "question": table.question, "options": options}
+    arguments = {"method": method, "part": part, "options": options}
     draws = 2 if "seed" in known_options(explainer) else 1
-    cost = images * draws * passes(explainer, options, session.network)
-    return Job(f"explain/{slug(method)}", "maps", arguments, passes=cost)
+    cost = len(session.explained().names) * draws * passes(explainer, options, session.network)
+    suffix = "" if part in (None, "contrast") else f"-{part}"
+    return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost)
 
 
 # Options that count how many gradients a method takes of each sample.
@@ -95,11 +101,20 @@ def passes(explainer, options, network):
 
 
 def show_photographs(session, *_):
-    """Write the photographs as the network received them: uint8 [images, rows, columns, 3]."""
-    network = session.network
-    inputs = session.subject(session.recipe.explain.question).inputs
-    images = network.deprocess(_leaves(network, inputs)[0])
-    return {"photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")})}
+    """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them."""
+    network, subject, table = session.network, session.explained(), session.recipe.explain
+    images = network.deprocess(_leaves(network, subject.inputs)[0])
+    answers = predictions(subject)
+    about = {**answers, "only": table.only, "total": len(session.images), "contrast": table.contrast}
+    about["note"] = note_on_contrast(subject) if table.contrast else None
+    about["sentence"] = (
+        None if table.only == "all" else count_sentence(len(subject.names), len(session.images), table.only)
+    )
+    return {
+        "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
+        "about.json": encode(about),
+        "photographs.csv": _table(table_rows(answers)),
+    }
 
 
 def compute_maps(session, _, job):
@@ -109,8 +124,8 @@ def compute_maps(session, _, job):
     written in the place of maps.
     """
     arguments = job.arguments
-    subject = session.subject(arguments["question"])
-    about = {"method": arguments["method"], "names": subject.names, "options": arguments["options"]}
+    subject, part = session.explained(), arguments["part"]
+    about = {"method": _row_name(arguments), "names": subject.names, "options": arguments["options"], "part": part}
     about |= {"refused": None, "fault": None}
     try:
         explanation = _explain(session, subject, arguments)
@@ -125,10 +140,16 @@ def compute_maps(session, _, job):
     about |= {"columns": session.images.columns if "maps/1" in arrays else ()}
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
     about |= {
-        "classes": [session.network.class_name(index, subject.output) for index in subject.targets],
+        "classes": part_classes(subject, part),
         "correct": None if subject.correct is None else subject.correct.tolist(),
     }
     return Outcome({"maps.npz": pack(arrays), "about.json": encode(about)})
+
+
+def _row_name(arguments):
+    """The name of a row of maps: the method, and the part of a contrast."""
+    part = arguments["part"]
+    return arguments["method"] if part is None else f"{arguments['method']} ({PARTS[part]})"
 
 
 def _map_arrays(session, subject, explanation, second_maps):
@@ -148,7 +169,8 @@ def _leaves(network, structure):
 def _explain(session, subject, arguments):
     options = {"seed": session.recipe.seed, **arguments["options"]}
     explainer = session.method(arguments["method"])
-    return explain(session.network, subject.inputs, subject.objective, method=explainer, **options)
+    objective = part_objective(subject, arguments["part"])
+    return explain(session.network, subject.inputs, objective, method=explainer, **options)
 
 
 def _second_maps(session, subject, arguments):
@@ -158,7 +180,8 @@ def _second_maps(session, subject, arguments):
     if "seed" not in options:
         return []
     options["seed"] += 1
-    return _leaves(network, attribute(explainer, network, subject.inputs, subject.objective, **options))
+    objective = part_objective(subject, arguments["part"])
+    return _leaves(network, attribute(explainer, network, subject.inputs, objective, **options))
 
 
 def measure_agreement(session, store, job):
@@ -185,8 +208,15 @@ def measure_agreement(session, store, job):
 
 
 def _agreement_of_methods(records, seed):
-    """`sanity.agreement.Agreement` of the methods whose maps have rows and columns, or None for fewer than two."""
-    maps = {record["about"]["method"]: record["arrays"]["maps/0"] for record in records}
+    """`sanity.agreement.Agreement` of the methods whose maps have rows and columns, or None for fewer than two.
+
+    Of a contrast, the maps of the single classes are left out.
+    """
+    maps = {
+        record["about"]["method"]: record["arrays"]["maps/0"]
+        for record in records
+        if record["about"]["part"] in (None, "contrast")
+    }
     maps = {method: values for method, values in maps.items() if values.ndim in (3, 4)}
     return agreement(maps, seed=seed) if len(maps) > 1 else None
 

@@ -59,9 +59,9 @@ class Progress:
         """While open, a job runs. Its time is counted when it ends."""
         start = time.perf_counter()
         if self.bar is not None:
-            first = job.kind not in self.compiled
-            self.bar.set_description(f"{job.key}{' (compiling)' if first else ''}")
-        self.compiled.add(job.kind)
+            compiles = job.passes and _compiled_with(job) not in self.compiled
+            self.bar.set_description(f"{job.key}{' (compiling)' if compiles else ''}")
+        self.compiled.add(_compiled_with(job))
         yield
         self.done += self.expected.get(job.key, 0.0)
         if self.bar is not None:
@@ -76,7 +76,7 @@ class Progress:
         if not self.done or remaining <= 0:
             return ""
         seconds = remaining * (time.perf_counter() - self.start) / self.done
-        return f"about {seconds / 60:.0f} min left" if seconds >= 60 else ""
+        return f"about {seconds / 60:.0f} min left" if seconds >= 60 else "under a minute left"
 
     def end(self):
         """Remove the bar."""
@@ -101,11 +101,15 @@ def _expected_seconds(waiting, gradient, compiling):
     """Seconds that each job is expected to take, of a world relative to each other: dict of key to float."""
     compiled, expected = set(), {}
     for job in waiting:
-        # A method, a layer or a check is compiled once: the first job of its folder pays.
-        family = (job.kind, job.key.rpartition("/")[0] if job.kind == "pictures" else job.key)
-        expected[job.key] = job.passes * (gradient or 0.002) + (0.0 if family in compiled else compiling) + 0.05
-        compiled.add(family)
+        is_compiled = not job.passes or _compiled_with(job) in compiled
+        expected[job.key] = job.passes * (gradient or 0.002) + (0.0 if is_compiled else compiling) + 0.05
+        compiled.add(_compiled_with(job))
     return expected
+
+
+def _compiled_with(job):
+    """What is compiled once for several jobs: a layer's pictures; any other job compiles its own method or check."""
+    return job.kind, job.key.rpartition("/")[0] if job.kind == "pictures" else job.key
 
 
 def _estimate(waiting, expected, gradient):

@@ -12,6 +12,7 @@ from recipes import provenance, schema, signals
 from recipes.explanations import map_messages
 from recipes.jobs import list_jobs, refused_measurements, work
 from recipes.report.page import page
+from recipes.results import summarize
 from recipes.session import Session
 from recipes.store import Store, digest, encode
 from recipes.studies import list_flags
@@ -28,6 +29,9 @@ class Run:
         families: verdicts by check, as plain values.
         flags: one dict a network and check of pictures (`recipes.studies.list_flags`).
         messages: lines of text on maps: faults, refusals, and maps that look suspicious.
+        summary: lines of text, what was found.
+        photographs: the table of photographs, as plain values, or None.
+        jobs: (key, whether it is done) of each job.
     """
 
     path: object
@@ -36,6 +40,9 @@ class Run:
     families: dict
     flags: tuple = ()
     messages: tuple = ()
+    summary: tuple = ()
+    photographs: dict | None = None
+    jobs: tuple = ()
 
 
 class Stopped(KeyboardInterrupt):
@@ -72,7 +79,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
         store.write("manifest.json", encode(manifest))
         try:
             failed = _do_jobs(jobs, session, store, progress)
-            _publish(store, *page(recipe, manifest, jobs, store))
+            _publish(store, *page(_titled(recipe, store), manifest, jobs, store))
         except KeyboardInterrupt as error:
             raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error
         finally:
@@ -80,15 +87,33 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
         return _result(jobs, store, failed)
 
 
+def _titled(recipe, store):
+    """The recipe with a title for its report: where no photograph is answered as it wants, the title says so."""
+    photographs = _photographs(store)
+    if photographs is None or photographs["names"]:
+        return recipe
+    return recipe.model_copy(update={"title": photographs["sentence"].capitalize()})
+
+
+def _photographs(store):
+    """The table of photographs, or None where there is none: dict."""
+    return store.values("photographs", "about.json") if store.exists("photographs") else None
+
+
 def _result(jobs, store, failed):
     families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
+    flags, photographs = list(list_flags(jobs, store)), _photographs(store)
+    maps = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
     return Run(
         store.path,
         store.path / "index.html",
         tuple(failed),
         families,
-        tuple(list_flags(jobs, store)),
+        tuple(flags),
         (*map_messages(jobs, store), *refused_measurements(jobs, store)),
+        tuple(summarize(maps, photographs, families, flags)),
+        photographs,
+        tuple((job.key, store.is_done(job.key)) for job in jobs),
     )
 
 

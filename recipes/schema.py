@@ -104,7 +104,7 @@ class Images(Table):
     photographs: list[str] = []
     most: int = Field(48, ge=1)
     levels: int | None = Field(None, ge=1)
-    labels: Literal["folders", "where known"] = "folders"
+    labels: Literal["folders", "where known", "none"] = "folders"
     table: str | None = None
     fit: Literal["squash", "crop"] = "squash"
 
@@ -205,11 +205,29 @@ class TargetTable(Table):
 
 
 class Explain(TargetTable):
-    """Maps of every image by every method, with options by method."""
+    """Maps of every image by every method, with options by method.
+
+    With `only`, of the images that are answered wrong, or right. With `contrast`, of the predicted class against the true
+    one, and of both.
+    """
 
     methods: Methods = ["gradient", "gradcam"]
     layer: str | list[str] | None = None
     options: dict[str, dict[str, Any]] = {}
+    only: Literal["wrong", "right", "all"] = "all"
+    contrast: bool = False
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self):
+        if self.contrast and self.target != "top":
+            raise Refused(
+                f"contrast=True explains the predicted class against another: leave the target at top. Received: {self.target!r}"
+            )
+        if self.contrast and self.region is not None:
+            raise Refused(
+                f"contrast=True compares the scores of two classes, not of positions. Received: region={self.region!r}"
+            )
+        return self
 
 
 class World(Table):

@@ -20,6 +20,7 @@ from lab.refusal import Refused
 from lab.registry import options
 from recipes import provenance, tables
 from recipes.cache import Cache
+from recipes.mistakes import contrast_classes, select_answers
 from recipes.schema import method_names
 from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
@@ -94,21 +95,41 @@ class Session:
         else:
             images = data.photographs(source.photographs or data.PHOTOGRAPHS)
         first = slice(source.most)
-        names, labels = images.names[first], self._known_labels(images.labels[first] if images.labels else None)
+        names = images.names[first]
+        labels = self._known_labels(names, images.labels[first] if images.labels else None)
         table, columns = (None, ()) if source.table is None else tables.read(source.table, names)
         return data.Data(names, images.images[first], labels, table=table, columns=columns, groups=images.groups[first])
 
-    def _known_labels(self, labels):
-        """The labels. Where folders need not be classes and are none: None, with a warning."""
-        if labels is None or self.recipe.images.labels == "folders":
+    def _known_labels(self, names, labels):
+        """The labels of the photographs, or None. Where folders need not be classes and are none: None, with a warning.
+
+        Raises:
+            Refused: where folders were named as labels, and are missing or no classes.
+        """
+        rule = self.recipe.images.labels
+        # A recipe that says so itself wants them; by default they are used where there are any.
+        required = rule == "folders" and "labels" in self.recipe.images.model_fields_set
+        if required:
+            _refuse_loose_images(names, labels)
+        if labels is None or rule == "none":
+            return None
+        if rule == "folders" and not required:
             return labels
+        error = self._label_error(labels)
+        if error is not None and required:
+            raise Refused(f"labels=folders takes names of subfolders as true classes. {error}") from error
+        if error is not None:
+            warnings.warn(f"the names of folders are not used as labels: {error}", stacklevel=2)
+        return labels if error is None else None
+
+    def _label_error(self, labels):
+        """Why some labels are no classes of the output that is explained: Refused, or None."""
+        output = self.recipe.explain.output if self.recipe.explain else None
         try:
-            output = self.recipe.explain.output if self.recipe.explain else None
             correct_classes(sorted(set(labels)), self.network.classes_in(output), self.network.names_in(output))
         except Refused as error:
-            warnings.warn(f"the names of folders are not used as labels: {error}", stacklevel=2)
-            return None
-        return labels
+            return error
+        return None
 
     @functools.cached_property
     def natural_images(self):
@@ -150,6 +171,20 @@ class Session:
         question = question or {}
         build = functools.partial(subject, self.network, self.images, fit=self.recipe.images.fit, **question)
         return self.build_once(("subject", str(sorted(question.items(), key=str))), build)
+
+    def explained(self):
+        """What the [explain] table of the recipe explains: its photographs, targets and contrast.
+
+        Returns:
+            `sanity.subject.Subject`, without photographs where none is answered as `only` wants.
+        """
+        table = self.recipe.explain
+
+        def build():
+            chosen = select_answers(self.subject(table.question), table.only)
+            return contrast_classes(chosen) if table.contrast else chosen
+
+        return self.build_once("explained", build)
 
     def refuse_world(self):
         """Raise Refused for replicates, permuted labels or targets that the recipe's world cannot have."""
@@ -282,6 +317,15 @@ class Session:
         routines.gradient(network, inputs, objective)
         seconds = time.perf_counter() - second_start
         return seconds / 8, max(0.0, second_start - first_start - seconds)
+
+
+def _refuse_loose_images(names, labels):
+    """Raise Refused where the folder of some image is no class, because it lies beside the subfolders."""
+    if labels is None:
+        loose = next((name for name in names if "/" not in name), names[0])
+        raise Refused(
+            f"labels=folders needs every photograph in a subfolder, named by its class. Received: {loose!r}, which lies in none. Move it, or give labels=none."
+        )
 
 
 def _digest(named_arrays):

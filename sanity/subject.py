@@ -55,6 +55,8 @@ class Subject:
         targets: int [samples], the class that each sample is explained for.
         output: str, the name of the explained output; None for the only one.
         chance: float, the mean share of classes that are right for a sample; None: one of all.
+        true: bool [samples, classes], the true classes, or None without labels.
+        references: int [samples], the class that each target is compared with; None where none is.
     """
 
     network: object
@@ -74,6 +76,13 @@ class Subject:
     targets: np.ndarray | None = None
     output: str | None = None
     chance: float | None = None
+    true: np.ndarray | None = None
+    references: np.ndarray | None = None
+
+    @property
+    def tells_classes_apart(self):
+        """Whether the output has one score a class, of two classes or more: bool."""
+        return self.classes > 1 and len(self.network.outputs[self.network.output_name(self.output)]) < 3
 
 
 def subject(network, data, *, target="top", output=None, region=None, fit="squash"):
@@ -127,7 +136,7 @@ def _predicted_classes(network, scores, name):
 
 
 def _label_fields(network, labels, scores, name, top):
-    """The fields `correct`, `labels` and `chance` of a `Subject`: dict, empty without labels or with positions."""
+    """The fields `correct`, `labels`, `chance` and `true` of a `Subject`: dict, empty without labels or with positions."""
     if labels is None:
         return {}
     is_right = correct_classes(labels, scores.shape[-1], network.names_in(name))
@@ -138,6 +147,7 @@ def _label_fields(network, labels, scores, name, top):
         "correct": is_right[np.arange(len(top)), top],
         "labels": is_right.argmax(axis=1) if one_each else None,
         "chance": float(is_right.mean()),
+        "true": is_right,
     }
 
 

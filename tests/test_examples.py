@@ -1,17 +1,21 @@
 """Every example of README, docs and help runs as it is written, in a folder such as a newcomer has."""
 
+import json
 import pathlib
 import re
 import shlex
 
+import click
 import click.testing
 import keras
 import pytest
 from PIL import Image
 
 import lab
+import recipes.runs
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
+from recipes.help import EXAMPLES, heading_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -57,7 +61,23 @@ def newcomer(tmp_path_factory):
         place.mkdir(exist_ok=True)
         Image.fromarray(image).resize((96, 96)).save(place / f"{name}.jpg")
     Image.fromarray(lab.photographs(["chelsea"]).images[0]).save(folder / "photo.jpg")
+    for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
+        (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder
+
+
+# A recipe as a newcomer has one.
+RECIPE = """
+name = "{name}"
+[model]
+source = "my.keras"
+input_range = [-1, 1]
+classes = "names.txt"
+[images]
+folder = "photos"
+[explain]
+methods = {methods}
+"""
 
 
 @pytest.fixture
@@ -81,8 +101,89 @@ def test_the_commands_of_a_page_run_as_they_are_written(here, page, line):
         parsed = command.make_context(words[0], words[1:])
         assert parsed.params
         return
+    if words[0] == "init":
+        # Several pages begin with the same file, and init never writes over one.
+        pathlib.Path(words[1]).unlink(missing_ok=True)
     done = click.testing.CliRunner().invoke(main, words)
     assert done.exit_code == 0, (done.output, done.exception)
+
+
+HELP = [(name, words) for name, examples in EXAMPLES.items() for words, _ in examples]
+
+
+@pytest.fixture(scope="module")
+def runs(newcomer):
+    """The runs that some examples name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(newcomer)
+        for name in ("before", "after"):
+            assert invoke(f"lab run {name}.toml --quiet").exit_code == 0
+    return newcomer
+
+
+def invoke(line):
+    """Run a line that calls the command, in the current folder."""
+    return click.testing.CliRunner().invoke(main, shlex.split(line)[1:])
+
+
+def test_every_help_shows_three_examples_and_its_options_under_headings():
+    assert set(EXAMPLES) == {"lab", *main.commands}
+    for name, examples in EXAMPLES.items():
+        words = invoke(f"lab {'' if name == 'lab' else name} --help").stdout
+        assert len(examples) == 3 and all(line in words for line, _ in examples), name
+        assert "\nOptions:" not in words and "Examples:" in words
+        assert all(f"lab {name} " in line or name in ("lab", "doctor") for line, _ in examples)
+        command = main if name == "lab" else main.commands[name]
+        strays = {
+            parameter.name
+            for parameter in command.params
+            if isinstance(parameter, click.Option) and heading_of(name, parameter.name) == "Other"
+        }
+        assert strays <= {"help", "version", "deterministic"}, (name, strays)
+
+
+@pytest.mark.parametrize("name, line", HELP, ids=lambda word: word[:60])
+def test_the_examples_of_help_run_as_they_are_written(here, runs, name, line):
+    done = invoke(line)
+    assert done.exit_code == 0, (done.output, done.exception)
+    if "--json" in line:
+        assert json.loads(done.stdout)["error"] is None
+
+
+@pytest.fixture
+def only_validated(here, monkeypatch):
+    """Recipes are checked against their network, and nothing is drawn -> keys of the jobs that there would be."""
+    list_jobs, keys = recipes.runs.list_jobs, []
+
+    def validate(recipe, session):
+        keys.extend(job.key for job in list_jobs(recipe, session))
+        return []
+
+    monkeypatch.setattr(recipes.runs, "list_jobs", validate)
+    return keys
+
+
+def start_lines():
+    lines = commands(main.help.replace("\b", ""))
+    return [re.split(r"\s{3,}", line)[0] for line in lines]
+
+
+def test_the_first_lines_of_help_name_what_there_is(only_validated):
+    lines = start_lines()
+    assert lines[0] == "lab run first-look" and len(lines) >= 5
+    for line in lines:
+        if "--world" in line:
+            continue
+        done = invoke(line)
+        assert done.exit_code == 0, (line, done.output, done.exception)
+    assert {"gallery/0-block_6_add/00000", "explain/gradcam"} <= set(only_validated)
+
+
+def test_what_init_writes_runs(only_validated):
+    assert invoke("lab init start.toml").exit_code == 0
+    done = invoke("lab run start.toml")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert {"gallery/0-block_6_add/00000", "explain/gradcam", "verdicts"} <= set(only_validated)
 
 
 def test_a_picture_or_page_that_is_linked_is_there():

@@ -233,6 +233,71 @@ def test_show_finds_runs(command, quick, tmp_path, monkeypatch):
     assert code == 2 and "quick" in error
 
 
+@pytest.mark.parametrize(
+    "words", [["explan"], ["explain", "PHOTO", "--metod", "x"], ["list", "layer"], ["--determinist"]]
+)
+def test_a_misspelt_word_is_answered_with_the_nearest(command, photo, words):
+    code, output, error = command(*[photo if word == "PHOTO" else word for word in words], out=False)
+    last = error.strip().splitlines()[-1]
+    nearest = {"explan": "explain", "explain": "--method", "list": "layers", "--determinist": "--deterministic"}
+    assert code == 2 and output == "" and f"Nearest: {nearest[words[0]]}" in last and "Received: " in last, error
+    assert "Did you mean" not in error
+
+
+def test_errors_are_json_too(command, user, photo, tmp_path):
+    cases = {
+        2: [
+            ["explan", "--json"],
+            ["explain", "--json"],
+            ["explain", photo, "--nothing", "--json"],
+            ["explain", photo, *user, "--method", "grdcam", "--json"],
+            ["explain", photo, *user, "--weights", "none", "--json"],
+            ["list", "layers", "--model", "nothing", "--json"],
+            ["compare", "first", "second", "--json"],
+            ["run", "nothing.toml", "--json"],
+            ["gallery", "--json"],
+        ],
+        3: [["explain", photo, *user, "--method", "xrai", "--option", "xrai.steps=-1", "--json"]],
+        1: [["check", *user, "--method", "gradient", "--seeds", 2, "--fail-on", "inconclusive", "--json"]],
+    }
+    for expected, commands in cases.items():
+        for words in commands:
+            code, output, error = command(*words, out=expected != 2)
+            reported = json.loads(output)["error"]
+            assert code == expected == reported["code"], (words, error)
+            assert reported["message"] and error.strip().endswith(f"Error: {reported['message']}"), (words, error)
+
+
+def test_a_stop_is_json_too(command, user, photo):
+    words = ["--method", "tests.recipes.external:swallows_a_stop", "--json"]
+    code, output, error = command("explain", photo, *user, *words)
+    assert code == 143 and json.loads(output)["error"]["code"] == 143 and "are done and kept" in error
+
+
+def test_what_is_listed_as_json(command, small_file):
+    layers = json.loads(command("list", "layers", "--model", small_file, "--json", out=False)[1])
+    row = next(row for row in layers["layers"] if row["path"] == "last")
+    assert row["parameters"] == 108 and row["output shape"] == [None, 8, 8, 12] and layers["error"] is None
+    methods = json.loads(command("list", "methods", "--json", out=False)[1])["methods"]
+    assert {row["name"]: row["kind"] for row in methods}["edges"] == "control"
+    parts = json.loads(command("doctor", "--json", out=False)[1])["parts"]
+    assert {"tensorflow", "memory", "devices"} <= {part["name"] for part in parts}
+
+
+def test_a_check_ends_with_its_verdicts_by_outcome(command, user):
+    words = ["check", *user, "--method", "gradient,gradcam", "--seeds", 2]
+    code, output, error = command(*words, "--quiet")
+    methods, verdicts, controls, path = output.strip().splitlines()[-4:]
+    assert code == 0 and methods == "2 methods checked by 1 check", error
+    assert verdicts.startswith("verdicts: ") and "gradient" in verdicts and "gradcam" in verdicts
+    assert controls == "controls: 5 of 5 as they must be" and pathlib.Path(path).name == "index.html"
+    result = json.loads(command(*words, "--json")[1])
+    assert result["summary"] == [methods, verdicts, controls] and result["error"] is None
+    assert len(result["verdicts"]) == 7 and all(job["done"] for job in result["jobs"])
+    assert all(pathlib.Path(job["folder"]).is_dir() for job in result["jobs"])
+    assert {verdict["method"] for verdict in result["verdicts"]} >= {"gradient", "gradcam", "edges"}
+
+
 def test_doctor(command):
     code, output, _ = command("doctor", out=False)
     assert code == 0 and "tensorflow" in output and "memory" in output and "cores" in output

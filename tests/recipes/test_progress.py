@@ -68,3 +68,22 @@ def test_time_left_is_never_ten_times_off(monkeypatch, case):
 def test_compiling_is_announced_and_counted(monkeypatch):
     _, messages = run(monkeypatch, MAPS, [1] * 8, Session(0.1, 40.0))
     assert "gradients and compiling, roughly 6 min" in messages.splitlines()[0]
+
+
+def test_what_compiles_is_named_and_costs_no_time_where_nothing_does(monkeypatch):
+    jobs = [Job("photographs", "photographs", {}), *MAPS[:2], *PICTURES[:2], Job("agreement", "agreement", {})]
+    expected = progress._expected_seconds(jobs, 1e-9, 40.0)
+    assert [round(expected[job.key]) for job in jobs] == [0, 40, 40, 40, 0, 0]
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    bar, names = Progress(stream=Terminal()), []
+    bar.begin(jobs, 0, Session(0.01, 40.0))
+    monkeypatch.setattr(bar.bar, "set_description", names.append)
+    for job in jobs:
+        with bar.track(job):
+            pass
+    bar.end()
+    assert [name.endswith("(compiling)") for name in names] == [False, True, True, True, False, False]
