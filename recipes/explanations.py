@@ -17,7 +17,6 @@ from lab.registry import nearest
 from lab.registry import options as known_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
-from recipes.predictions import predictions
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
@@ -96,13 +95,11 @@ def passes(explainer, options, network):
 
 
 def show_photographs(session, *_):
-    """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it says of them."""
-    network, subject = session.network, session.subject(session.recipe.explain.question)
-    images = network.deprocess(_leaves(network, subject.inputs)[0])
-    return {
-        "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
-        "predictions.json": encode(predictions(subject)),
-    }
+    """Write the photographs as the network received them: uint8 [images, rows, columns, 3]."""
+    network = session.network
+    inputs = session.subject(session.recipe.explain.question).inputs
+    images = network.deprocess(_leaves(network, inputs)[0])
+    return {"photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")})}
 
 
 def compute_maps(session, _, job):

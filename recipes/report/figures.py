@@ -200,20 +200,6 @@ def _interval(name, numbers, spans, y, colour, label_end, meaning):
     )
 
 
-def sparkline(values):
-    """Numbers as one line in a small SVG."""
-    values = np.asarray(values, "float64")
-    if len(values) < 2 or not np.isfinite(values).all():
-        return ""
-    span = values.max() - values.min() or 1.0
-    sampled = values[np.linspace(0, len(values) - 1, min(len(values), 120)).astype(int)]
-    points = " ".join(
-        f"{200 * place / (len(sampled) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}"
-        for place, value in enumerate(sampled)
-    )
-    return f'<svg class="spark" viewBox="0 0 200 40" role="img" aria-label="objective by step"><polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{points}"/></svg>'
-
-
 def _across(x):
     return LEFT + (WIDTH - LEFT - 8) * x
 
