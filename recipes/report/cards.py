@@ -1,0 +1,152 @@
+"""Cards: the verdicts of a run as the page shows them: one card a method and check, and the report card of all."""
+
+import numpy as np
+
+from lab.registry import summary
+from recipes.galleries import png
+from recipes.jobs import load_evidence
+from recipes.report import figures
+from recipes.report.data_uri import png_uri
+from sanity.checks import checks
+from sanity.checks.truth import FOUR, four
+from sanity.ruling import MEASURE, rules
+from sanity.statistics import two_way
+
+# Pixels of a small map's side.
+STRIP = 72
+
+
+def _families(store, groups):
+    """One entry for each judged check of the recipe: verdict cards with numbers, curves and maps."""
+    if not groups["judge"]:
+        return []
+    families = store.values("verdicts", "verdicts.json")
+    by_method = {
+        (job.key.split("/")[1], job.arguments["method"]): load_evidence(store, job.key) for job in groups["evidence"]
+    }
+    return [
+        {
+            "id": name,
+            "name": _family_title(family),
+            "about": _about(family["check"]),
+            "controls": family["controls"],
+            "cards": [
+                _card(name, verdict, by_method[name, verdict["method"]], family["blind"])
+                for verdict in family["verdicts"]
+            ],
+        }
+        for name, family in sorted(families.items(), key=lambda item: int(item[0].partition("-")[0]))
+    ]
+
+
+def _about(check):
+    return rules.tag(rules.get(check), "about")
+
+
+def _family_title(family):
+    """Title of a family: the check, and how the weights were replaced, where they were."""
+    mode = family["verdicts"][0]["settings"].get("mode")
+    ways = {
+        "full": "all weights replaced at once",
+        "top_down": "weights replaced from the output down",
+        "bottom_up": "weights replaced from the input up",
+        "independent": "weights replaced one block at a time",
+    }
+    return family["check"] + (f": {ways[mode]}" if mode in ways else "")
+
+
+def _matrix(families):
+    """The report card: one row a method, one column a check. Cells hold the finding and link to its card."""
+    methods = list(
+        dict.fromkeys(card["method"] for family in families for card in family["cards"] if not card["is_control"])
+    )
+    rows = [
+        (name, [next((card for card in family["cards"] if card["method"] == name), None) for family in families])
+        for name in methods
+    ]
+    return {"columns": [(family["about"].question, family["name"]) for family in families], "rows": rows}
+
+
+def _card(family, verdict, evidence, controls):
+    return {
+        **verdict,
+        "id": f"{family}-{verdict['method']}",
+        "is_control": verdict["method"] in controls,
+        "curve": _curve(evidence, verdict),
+        "intervals": _crossing(evidence, verdict) or _intervals(verdict),
+        "strip": _strip(evidence),
+        "stages": evidence.stages,
+    }
+
+
+def _intervals(verdict):
+    """Effect, ceiling and null as dots with whiskers, where there is no curve to show them."""
+    about = _about(verdict["check"])
+    numbers = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
+    rows = [(name, *_bounds(number)) for name, number in numbers if name and number["mean"] is not None]
+    return figures.draw_intervals(rows)
+
+
+def _bounds(number):
+    """Mean, low and high of an interval as it is stored; of one without bounds the mean alone."""
+    return [number["mean"] if number[key] is None else number[key] for key in ("mean", "low", "high")]
+
+
+def _crossing(evidence, verdict):
+    """The four numbers of a crossing as dots with whiskers.
+
+    Shown is each map with each piece of evidence, for the effect that decided. For networks, shown are the ranks on
+    each cue with the lowest and the highest network.
+    """
+    if "rank" in evidence.samples:
+        networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
+        return figures.draw_intervals([(name, values.mean(), values.min(), values.max()) for name, values in networks])
+    numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
+    if numbers is None or numbers.ndim != 3:
+        return ""
+    rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
+    intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
+    return figures.draw_intervals([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
+
+
+def _curve(evidence, verdict):
+    """Similarity to the trained network by share of parameters randomized, with the ceiling and the null as bands."""
+    if f"cascade/{MEASURE}" not in evidence.samples or len(evidence.stages) < 2:
+        return ""
+    shares = [0.0, *(stage["parameters"] for stage in evidence.stages)]
+    if evidence.settings.get("mode") == "independent":
+        # Blocks one at a time have no order by share of parameters: they stand side by side.
+        shares = list(np.linspace(0, 1, len(shares)))
+    labels = ["trained", *(f"{stage['stage']} random" for stage in evidence.stages)]
+    lines = {}
+    for name, measure in (("absolute", MEASURE), ("signed", "signed_spearman"), ("SSIM", "ssim")):
+        rows = evidence.samples[f"cascade/{measure}"]
+        spans = [two_way(rows[:, stage], seed=0, draws=200) for stage in range(rows.shape[1])]
+        columns = ([1.0, *(getattr(span, key) for span in spans)] for key in ("mean", "low", "high"))
+        lines[name] = (shares, *columns)
+    about = _about(verdict["check"])
+    bands = [(about.ceiling, verdict["ceiling"], True), (about.null, verdict["null"], False)]
+    bands = [(name, band["low"], band["high"], right) for name, band, right in bands if band["low"] is not None]
+    return figures.draw_curves(lines, labels, bands)
+
+
+def _strip(evidence):
+    """Small maps of the first sample: trained, at most eight stages, and others that the check looked at."""
+    maps = evidence.maps
+    planes = [("trained", maps["trained"][0])] if "trained" in maps else []
+    if "stages" in maps:
+        indices = np.unique(np.linspace(0, len(maps["stages"]) - 1, min(len(maps["stages"]), 8)).astype(int))
+        planes += [(evidence.stages[index]["stage"] + " random", maps["stages"][index]) for index in indices]
+    if "random" in maps:
+        planes.append(("another random network", maps["random"][-1][0]))
+    titles = (
+        ("permuted_label_networks", "on permuted labels"),
+        ("other", "another class"),
+        ("under noise", "under noise"),
+    )
+    planes += [(title, maps[name][0]) for name, title in titles if name in maps]
+    return [
+        {"name": name, "image": png_uri(png(figures.small_map(plane, STRIP)))}
+        for name, plane in planes
+        if plane.ndim == 2 and min(plane.shape) > 1 and np.isfinite(plane).all()
+    ]
