@@ -17,6 +17,7 @@ from lab.registry import nearest
 from lab.registry import options as known_options
 from recipes.galleries import slug
 from recipes.job import Job, Outcome
+from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
@@ -95,11 +96,15 @@ def passes(explainer, options, network):
 
 
 def show_photographs(session, *_):
-    """Write the photographs as the network received them: uint8 [images, rows, columns, 3]."""
-    network = session.network
-    inputs = session.subject(session.recipe.explain.question).inputs
-    images = network.deprocess(_leaves(network, inputs)[0])
-    return {"photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")})}
+    """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them."""
+    network, subject = session.network, session.subject(session.recipe.explain.question)
+    images = network.deprocess(_leaves(network, subject.inputs)[0])
+    table = predictions(subject)
+    return {
+        "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
+        "about.json": encode(table),
+        "photographs.csv": _table(table_rows(table)),
+    }
 
 
 def compute_maps(session, _, job):

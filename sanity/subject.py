@@ -34,7 +34,7 @@ class Subject:
     how many there are; chance: the share of them that is right for a sample, None: one of all. replicates: weights of networks trained alike from other seeds, the network's own first; permuted_label_networks: of those
     trained on permuted labels, and `train_accuracy`, how well they remember them. truth: where it is planted. world: where it comes
     from, for checks that train anew. targets: int [samples], the class each sample is asked about. output: the name of the output
-    that is asked, or None for the only one.
+    that is asked, or None for the only one. true: bool [samples, classes], the true classes, or None where there are no labels.
     """
 
     network: object
@@ -54,6 +54,12 @@ class Subject:
     targets: np.ndarray | None = None
     output: str | None = None
     chance: float | None = None
+    true: np.ndarray | None = None
+
+    @property
+    def tells_classes_apart(self):
+        """Whether the output has one score a class, of two classes or more: bool."""
+        return self.classes > 1 and len(self.network.outputs[self.network.output_name(self.output)]) < 3
 
 
 def subject(network, data, *, target="top", output=None, region=None, fit="squash"):
@@ -96,7 +102,7 @@ def _top(network, scores, name):
 
 
 def _graded(network, labels, scores, name, top):
-    """What labels say of the answers: dict of `correct`, `labels` and `chance` of a `Subject`; empty where there are none to ask."""
+    """What labels say of the answers: dict of `correct`, `labels`, `chance` and `true` of a `Subject`; empty where there are none to ask."""
     if labels is None:
         return {}
     right = correct_classes(labels, scores.shape[-1], network.names_in(name))
@@ -107,6 +113,7 @@ def _graded(network, labels, scores, name, top):
         "correct": right[np.arange(len(top)), top],
         "labels": right.argmax(axis=1) if one_each else None,
         "chance": float(right.mean()),
+        "true": right,
     }
 
 
