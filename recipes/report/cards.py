@@ -16,8 +16,16 @@ from sanity.statistics import two_way
 STRIP = 72
 
 
-def _families(store, groups):
-    """One entry for each judged check of the recipe: verdict cards with numbers, curves and maps."""
+def collect_families(store, groups):
+    """One entry for each judged check of the recipe: verdict cards with numbers, curves and maps.
+
+    Args:
+        store: `Store` of the run.
+        groups: dict of kind to the jobs of that kind that are done.
+
+    Returns:
+        list of dict: id, name, about (`sanity.ruling.About`), asks, controls, cards.
+    """
     if not groups["judge"]:
         return []
     families = store.values("verdicts", "verdicts.json")
@@ -29,6 +37,7 @@ def _families(store, groups):
             "id": name,
             "name": _family_title(family),
             "about": _about(family["check"]),
+            "asks": summary(checks.get(family["check"])),
             "controls": family["controls"],
             "cards": [
                 _card(name, verdict, by_method[name, verdict["method"]], family["blind"])
@@ -55,8 +64,12 @@ def _family_title(family):
     return family["check"] + (f": {ways[mode]}" if mode in ways else "")
 
 
-def _matrix(families):
-    """The report card: one row a method, one column a check. Cells hold the finding and link to its card."""
+def report_card(families):
+    """The table of all verdicts: one row a method, one column a check. Cells hold the finding and link to its card.
+
+    Returns:
+        dict. columns: the families. rows: list of (method, list of cards, None where a check has none).
+    """
     methods = list(
         dict.fromkeys(card["method"] for family in families for card in family["cards"] if not card["is_control"])
     )
@@ -64,27 +77,75 @@ def _matrix(families):
         (name, [next((card for card in family["cards"] if card["method"] == name), None) for family in families])
         for name in methods
     ]
-    return {"columns": [(family["about"].question, family["name"]) for family in families], "rows": rows}
+    return {"columns": families, "rows": rows}
 
 
 def _card(family, verdict, evidence, controls):
+    about = _about(verdict["check"])
     return {
         **verdict,
         "id": f"{family}-{verdict['method']}",
         "is_control": verdict["method"] in controls,
+        "words": finding_words(about, verdict["finding"]),
+        "numbers": _numbers(about, verdict),
         "curve": _curve(evidence, verdict),
-        "intervals": _crossing(evidence, verdict) or _intervals(verdict),
+        "intervals": crossing_plot(evidence, verdict) or _intervals(about, verdict),
         "strip": _strip(evidence),
         "stages": evidence.stages,
     }
 
 
-def _intervals(verdict):
+def finding_words(about, finding):
+    """What a finding says, without its numbers.
+
+    Args:
+        about: `sanity.ruling.About`.
+        finding: str.
+
+    Returns:
+        str, empty where the numbers are all that there is to say.
+    """
+    return about.said.get(finding, "").partition("{why}")[0].removeprefix("measured, not judged: ").rstrip(" ,;:")
+
+
+# What the numbers of a verdict mean, whatever the check.
+MEANINGS = {
+    "effect": "This number decides.",
+    "ceiling": "Upper reference: as high as the number can be expected to be.",
+    "null": "Lower reference: what is expected without any relation.",
+}
+
+
+def _named_numbers(about, verdict):
+    """The numbers of a verdict that are known: list of (name, its interval as stored, what it means)."""
+    names = {"effect": about.effect, "ceiling": about.ceiling, "null": about.null}
+    return [
+        (name, verdict[key], MEANINGS[key]) for key, name in names.items() if name and verdict[key]["mean"] is not None
+    ]
+
+
+def _numbers(about, verdict):
+    """The numbers of a verdict with their meaning: list of dict of name, value and meaning."""
+    numbers = [
+        {"name": name, "value": _interval_words(number), "meaning": meaning}
+        for name, number, meaning in _named_numbers(about, verdict)
+    ]
+    if verdict["p"] is not None:
+        meaning = "How often chance alone gives as much, adjusted over the methods of this check."
+        numbers.append({"name": "p", "value": f"{verdict['p']:.2g}", "meaning": meaning})
+    return numbers
+
+
+def _interval_words(number):
+    mean = f"{number['mean']:.2f}"
+    return mean if number["low"] is None else f"{mean}, 95% interval {number['low']:.2f} to {number['high']:.2f}"
+
+
+def _intervals(about, verdict):
     """Effect, ceiling and null as dots with whiskers, where there is no curve to show them."""
-    about = _about(verdict["check"])
-    numbers = ((about.effect, verdict["effect"]), (about.ceiling, verdict["ceiling"]), (about.null, verdict["null"]))
-    rows = [(name, *_bounds(number)) for name, number in numbers if name and number["mean"] is not None]
-    return figures.draw_intervals(rows)
+    numbers = _named_numbers(about, verdict)
+    meanings = {name: meaning for name, _, meaning in numbers}
+    return figures.draw_intervals([(name, *_bounds(number)) for name, number, _ in numbers], about.number, meanings)
 
 
 def _bounds(number):
@@ -92,7 +153,7 @@ def _bounds(number):
     return [number["mean"] if number[key] is None else number[key] for key in ("mean", "low", "high")]
 
 
-def _crossing(evidence, verdict):
+def crossing_plot(evidence, verdict):
     """The four numbers of a crossing as dots with whiskers.
 
     Shown is each map with each piece of evidence, for the effect that decided. For networks, shown are the ranks on
@@ -100,13 +161,15 @@ def _crossing(evidence, verdict):
     """
     if "rank" in evidence.samples:
         networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
-        return figures.draw_intervals([(name, values.mean(), values.min(), values.max()) for name, values in networks])
+        rows = [(name, values.mean(), values.min(), values.max()) for name, values in networks]
+        return figures.draw_intervals(rows, "rank of the evidence on each cue")
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
     if numbers is None or numbers.ndim != 3:
         return ""
     rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
     intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
-    return figures.draw_intervals([(name, interval.mean, interval.low, interval.high) for name, interval in intervals])
+    rows = [(name, interval.mean, interval.low, interval.high) for name, interval in intervals]
+    return figures.draw_intervals(rows, "rank correlation of map and evidence")
 
 
 def _curve(evidence, verdict):

@@ -9,6 +9,8 @@ from recipes.report.data_uri import png_uri
 
 # Side of a map in pixels. A figure is about 224 pixels wide.
 SIDE = 224
+# What is shown of the answer to a photograph.
+PREDICTION = ("true", "predicted", "probability", "runner_up", "runner_up_probability", "correct")
 
 
 def collect_photographs(store, explained):
@@ -19,8 +21,8 @@ def collect_photographs(store, explained):
         explained: list of (job, its about.json) of the methods that made maps.
 
     Returns:
-        list of dict, one a photograph. predicted, runner_up: [class name, probability] or None. label: class name or
-        None. right: whether they agree, None without a label. figures: list of dict, one a method.
+        list of dict, one a photograph: its name, picture, target, score, the network's answer by `PREDICTION`, and
+        `figures`, a list of dict, one a method.
     """
     if not explained:
         return []
@@ -36,7 +38,6 @@ def collect_photographs(store, explained):
 def _photographs(store, job, about):
     images = store.arrays("photographs", "photographs.npz")["images"]
     scores = store.arrays(job.key, "maps.npz")["scores"]
-    predicted = _predictions(store, len(images))
     return [
         {
             "name": name,
@@ -46,23 +47,23 @@ def _photographs(store, job, about):
             "image": png_uri(png(image)),
             "figures": [],
             **prediction,
-            "right": _is_right(prediction),
         }
-        for name, target, score, image, prediction in zip(about["names"], about["classes"], scores, images, predicted)
+        for name, target, score, image, prediction in zip(
+            about["names"], about["classes"], scores, images, _predictions(store, len(images))
+        )
     ]
 
 
 def _predictions(store, count):
-    """What the network says of every photograph. Runs of an earlier release did not write it."""
-    if (store.folder("photographs") / "predictions.json").is_file():
-        return store.values("photographs", "predictions.json")
-    return [{"predicted": None, "runner_up": None, "label": None}] * count
+    """What the network answers to every photograph. Runs of an earlier release did not write it.
 
-
-def _is_right(prediction):
-    if prediction["label"] is None or prediction["predicted"] is None:
-        return None
-    return prediction["label"] == prediction["predicted"][0]
+    Returns:
+        list of dict by `PREDICTION`, an entry None where it is not known.
+    """
+    if not (store.folder("photographs") / "about.json").is_file():
+        return [dict.fromkeys(PREDICTION)] * count
+    table = store.values("photographs", "about.json")
+    return [dict(zip(PREDICTION, row)) for row in zip(*(table[name] for name in PREDICTION))]
 
 
 def _figure(about, arrays, plane, place, photograph):
