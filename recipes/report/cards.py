@@ -37,7 +37,7 @@ def collect_families(store, groups):
             "id": name,
             "name": _family_title(family),
             "about": _about(family["check"]),
-            "asks": summary(checks.get(family["check"])),
+            "asks": summary(checks.get(family["check"])).partition(" ->")[0],
             "controls": family["controls"],
             "cards": [
                 _card(name, verdict, by_method[name, verdict["method"]], family["blind"])

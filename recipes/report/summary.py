@@ -50,12 +50,17 @@ def subject_words(recipe, maps=None):
 
 def model_name(recipe):
     """The name of a model, or of its file without the folder: str."""
-    return re.split(r"[\\/]", recipe.model.source.rstrip("/\\"))[-1]
+    return _last_part(recipe.model.source)
+
+
+def _last_part(path):
+    """The last part of a path: str. The path may be of another machine."""
+    return re.split(r"[\\/]", path.rstrip("/\\"))[-1]
 
 
 def _data(recipe, maps):
     count = len(maps["photographs"]) if maps else len(recipe.images.photographs or recipe.images.files)
-    folder = f" of {re.split(r'[/\\]', recipe.images.folder.rstrip('/'))[-1]}" if recipe.images.folder else ""
+    folder = f" in {_last_part(recipe.images.folder)}" if recipe.images.folder else ""
     return f"{_count(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
 
@@ -187,7 +192,7 @@ def _open_sentences(group):
     if card["outcome"] == "INVALID":
         start = f"INVALID for {methods}: “{question}” could not be answered."
     elif card["words"]:
-        start = f"INCONCLUSIVE for {methods}: {card['words']}."
+        start = f"INCONCLUSIVE for {methods}: so far, {card['words']}."
     else:
         start = f"INCONCLUSIVE for {methods}: “{question}” is open."
     clauses = _clauses(card["why"])
