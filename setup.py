@@ -53,6 +53,8 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "selenium>=4.20",
+            # axe-core, which tells what of the report a screen reader cannot read.
+            "axe-core-python>=0.1.0",
             "ruff>=0.6",
             "mlxtend>=0.23",
             *TRANSFER,

@@ -111,8 +111,8 @@ def finding_words(about, finding):
 # What the numbers of a verdict mean, whatever the check.
 MEANINGS = {
     "effect": "This number decides.",
-    "ceiling": "Upper reference: as high as the number can be expected to be.",
-    "null": "Lower reference: what is expected without any relation.",
+    "ceiling": "Upper reference: the highest to be expected.",
+    "null": "Lower reference: expected without any relation.",
 }
 
 

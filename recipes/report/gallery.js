@@ -16,12 +16,14 @@ const gallery = (() => {
   let printing = false;
   let shown = units, current = null, columns = 1, width = 200, tall = 0;
   const measure = () => {
-    width = Math.min(Number(size.value), grid.clientWidth || Number(size.value));
+    const whole = grid.clientWidth + GAP, wanted = Number(size.value);
+    // Pictures give up to a seventh of their size where one more of them then fits beside the others.
+    columns = Math.max(1, Math.floor(whole / (0.86 * wanted + GAP)));
+    width = Math.floor(Math.min(wanted, Math.max(whole / columns - GAP, 60)));
     const height = Math.round(width * (1 + beside / 4)) + TEXT;
     grid.style.setProperty("--tile", `${width}px`);
     grid.style.setProperty("--tall", `${height}px`);
     tall = height + GAP;
-    columns = Math.max(1, Math.floor((grid.clientWidth + GAP) / (width + GAP)));
   };
 
   const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some(([, word]) => word === "FLAGGED") ? "any-flag" : ""} ${unit.dead ? "dead" : ""}`.toLowerCase();
