@@ -160,15 +160,19 @@ def crossing_plot(evidence, verdict):
     each cue with the lowest and the highest network.
     """
     if "rank" in evidence.samples:
-        networks = zip(FOUR, four(evidence.samples["rank"]).reshape(4, -1))
-        rows = [(name, values.mean(), values.min(), values.max()) for name, values in networks]
+        numbers = four(evidence.samples["rank"]).reshape(4, -1)
+        # A network whose maps are not finite has no rank.
+        networks = [(name, values[np.isfinite(values)]) for name, values in zip(FOUR, numbers)]
+        rows = [(name, values.mean(), values.min(), values.max()) for name, values in networks if len(values)]
         return figures.draw_intervals(rows, "rank of the evidence on each cue")
     numbers = evidence.samples.get(f"maps/{verdict['also'].get('effect')}")
     if numbers is None or numbers.ndim != 3:
         return ""
     rows = [("AB"[first], "AB"[second], numbers[first, second]) for first in (0, 1) for second in (0, 1)]
     intervals = [(f"map {first}, effects {second}", two_way(values[None], seed=0)) for first, second, values in rows]
-    rows = [(name, interval.mean, interval.low, interval.high) for name, interval in intervals]
+    rows = [
+        (name, interval.mean, interval.low, interval.high) for name, interval in intervals if np.isfinite(interval.mean)
+    ]
     return figures.draw_intervals(rows, "rank correlation of map and evidence")
 
 

@@ -92,7 +92,7 @@ def shorten(sentence):
         return sentence
     kept = " ".join(words[:WORDS])
     clause = re.match(r"(.+)[;,:] ", kept)
-    return f"{clause[1]}." if clause and len(clause[1].split()) > WORDS // 2 else f"{kept.rstrip('.,;:')} …"
+    return f"{clause[1]}." if clause and len(clause[1].split()) > WORDS // 2 else f"{kept.rstrip('.,;:')}…"
 
 
 # What was looked at -------------------------------------------------------------------------------------------------------

@@ -18,15 +18,17 @@ from recipes.report.findings import FINDINGS, plain_words
 from recipes.report.page import breakable
 from recipes.runs import carry_out
 from sanity.evidence import Evidence
+from tests.recipes.conftest import write_quick_recipe
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
 
 
-@pytest.fixture
-def report(quick, tmp_path):
-    return carry_out(
-        schema.read(quick, ["title=<script>alert(1)</script>"]), tmp_path / "artifacts", Progress(quiet=True)
-    ).report
+@pytest.fixture(scope="module")
+def report(small_file, tmp_path_factory):
+    """The report of a run that has every section. Tests read it and change nothing."""
+    folder = tmp_path_factory.mktemp("report")
+    recipe = schema.read(write_quick_recipe(small_file, folder), ["title=<script>alert(1)</script>"])
+    return carry_out(recipe, folder / "artifacts", Progress(quiet=True)).report
 
 
 @pytest.fixture
@@ -58,6 +60,12 @@ def browser(tmp_path):
     driver.quit()
 
 
+def scroll_to_units(driver):
+    """Pictures of units are drawn when they come into sight."""
+    scroll = "document.querySelector('#gallery').scrollIntoView(); requestAnimationFrame(() => setTimeout(arguments[0], 200))"
+    driver.execute_async_script(scroll)
+
+
 def test_the_page_holds_everything_and_escapes_what_came_from_outside(report):
     page = report.read_text()
     assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
@@ -76,6 +84,7 @@ def test_the_page_works_offline_in_a_browser(report, browser):
     browser.get(report.as_uri())
     find = lambda selector: browser.find_element(By.CSS_SELECTOR, selector)  # noqa: E731
     tiles = lambda: browser.find_elements(By.CSS_SELECTOR, ".tile")  # noqa: E731
+    scroll_to_units(browser)
     assert len(tiles()) == 7 and all(
         browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth > 0)")
     )
@@ -120,6 +129,7 @@ def test_the_page_is_read_by_a_screen_reader_in_the_dark_and_on_a_phone(report, 
     browser.execute_script("for (const node of document.querySelectorAll('details')) node.open = true")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert axe(browser) == []
+    scroll_to_units(browser)
     browser.execute_script("document.querySelector('.tile').click()")
     assert axe(browser) == []
 
@@ -145,6 +155,7 @@ def test_paper_holds_what_is_folded_and_all_units(report, browser):
 
 def test_pictures_are_as_large_as_wanted_and_natural_images_stand_beside_them(report, browser):
     browser.get(report.as_uri())
+    scroll_to_units(browser)
     count = "return document.querySelectorAll('.tile .beside img').length"
     # Two natural images beside each of five units; the classes have none.
     assert browser.execute_script(count) == 10
