@@ -71,7 +71,8 @@ def test_the_page_holds_everything_and_escapes_what_came_from_outside(report):
     assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
     units = json.loads(page.split('id="units">')[1].split("</script>")[0])
     assert len(units) == 7 and {unit["layer"] for unit in units} == {"last", "logits"}
-    assert page.count('class="over"') == 15 and page.count("<article") == 8
+    assert page.count('class="over"') == 15 and page.count('<article class="photograph"') == 3
+    assert page.count('<article class="card') == 8
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
 
 
