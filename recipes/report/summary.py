@@ -122,7 +122,7 @@ def _check_sentences(families):
     checked = list(dict.fromkeys(card["method"] for _, card in _judged_cards(families)))
     if not checked:
         return []
-    columns = [f"“{family['about'].question}”" for family in families]
+    columns = list(dict.fromkeys(f"“{family['about'].question}”" for family in families))
     return [f"{_count(len(families), 'check')} judged {_names(checked)}: {_names(columns)}."]
 
 
@@ -142,11 +142,11 @@ def _judged_cards(families):
 
 
 def _grouped(families, outcomes):
-    """Cards of these outcomes by check and finding: dict of (check, finding) to list of (family, card)."""
+    """Cards of these outcomes by question and finding: dict of (question, finding, outcome) to list of (family, card)."""
     groups = {}
     for family, card in _judged_cards(families):
         if card["outcome"] in outcomes and not _broken(family):
-            groups.setdefault((family["id"], card["finding"], card["outcome"]), []).append((family, card))
+            groups.setdefault((family["about"].question, card["finding"], card["outcome"]), []).append((family, card))
     return groups
 
 
@@ -164,10 +164,14 @@ def _can_be_said(families):
 
 
 def _finding_sentence(group):
-    family, card = group[0]
+    _, card = group[0]
     words = card["words"] or plain_words(card["finding"]).rstrip(".") or card["finding"].lower()
-    methods = _names([card["method"] for _, card in group])
-    return f"{card['outcome']} for {methods}: {words[:1].lower()}{words[1:]}."
+    return f"{card['outcome']} for {_methods(group)}: {words[:1].lower()}{words[1:]}."
+
+
+def _methods(group):
+    """The methods of some cards in words, each once: a check may be run in several ways."""
+    return _names(list(dict.fromkeys(card["method"] for _, card in group)))
 
 
 def _cannot_be_said(families, maps):
@@ -188,7 +192,7 @@ def _cannot_be_said(families, maps):
 def _open_sentences(group):
     """What is left open about some methods, and why."""
     family, card = group[0]
-    question, methods = family["about"].question, _names([card["method"] for _, card in group])
+    question, methods = family["about"].question, _methods(group)
     if card["outcome"] == "INVALID":
         start = f"INVALID for {methods}: “{question}” could not be answered."
     elif card["words"]:
@@ -277,7 +281,7 @@ def _next_units(units):
     flagged = [_unit_name(unit) for unit in units if any(word == "FLAGGED" for _, word, _ in unit["flags"])]
     sentences = []
     if dead:
-        sentences.append(f"Dead on all natural images: {_names(dead)}. Their pictures show nothing that occurs.")
+        sentences.append(f"No natural image activates {_names(dead)}: read nothing into pictures of dead units.")
     if flagged:
         sentences.append(f"A check speaks against the pictures of {_names(flagged)}.")
     return sentences

@@ -242,6 +242,13 @@ def test_what_is_open_is_said_with_its_reason_and_what_would_settle_it():
     assert "Train replicates" in said["Where to look next"] and "at least 8 photographs" in said["Where to look next"]
 
 
+def test_a_check_that_is_run_in_two_ways_is_said_once():
+    card = a_card("FAIL", "INPUT-DOMINATED", words="")
+    said = parts([a_family(card), a_family(card, name="1-parameters")])
+    assert said["What can be said"].count("FAIL for gradcam") == 1
+    assert said["What was looked at"].count("Responds to weights") == 1 and "2 checks" in said["What was looked at"]
+
+
 def test_a_question_that_could_not_be_asked_is_said_so():
     why = "gate failed: maps usable (100% of maps not finite, all zero or constant)"
     said = parts([a_family(a_card("INVALID", "GATE FAILED", words="", why=why))])
@@ -263,7 +270,7 @@ def test_photographs_and_units_that_deserve_a_look_are_named():
     assert "No method was checked" in said["What cannot be said"]
     look = said["Where to look next"]
     assert (
-        "wrong: 1.jpg" in look and "marked in red, by gradient" in look and "Dead on all natural images: unit 3" in look
+        "wrong: 1.jpg" in look and "marked in red, by gradient" in look and "No natural image activates unit 3" in look
     )
     assert "Compare gradcam with gradient" in look and "0.25" in look and "pictures of unit 5" in look
 
