@@ -49,7 +49,8 @@ def page(recipe, manifest, jobs, store):
         "file_source": "" if inline else " file: 'self'",
         "studies": studies,
         **sections,
-        **_words(recipe, sections["families"], sections["maps"], index),
+        **_words(recipe, sections["maps"]),
+        "summary": summary.summarize(recipe, sections["families"], sections["maps"], index, studies),
     }
     text = restrict_scripts(template().render(values))
     return text, () if inline else (_shard_file(*shard) for shard in shards)
@@ -60,12 +61,11 @@ def _shard_file(number, kind, values):
     return f"tiles/{number:05d}-{kind}.js", content.encode()
 
 
-def _words(recipe, families, maps, index):
-    """What the page says before it shows anything: dict of title, subject and summary."""
+def _words(recipe, maps):
+    """What the page says whatever was found: dict of title, subject, colour bars and the table of findings."""
     return {
         "title": summary.title(recipe, maps),
         "subject": summary.subject_words(recipe, maps),
-        "summary": summary.summarize(recipe, families, maps, index),
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
         "findings": FINDINGS,
     }

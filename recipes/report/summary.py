@@ -1,6 +1,6 @@
 """Summary: the findings of a run in plain sentences of at most 25 words, the answer before the evidence.
 
-summarize(recipe, families, maps, units) -> [(heading, [sentence])]
+summarize(recipe, families, maps, units, studies) -> [(heading, [sentence])]
 """
 
 import re
@@ -64,7 +64,7 @@ def _data(recipe, maps):
     return f"{_count(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
 
-def summarize(recipe, families, maps, units):
+def summarize(recipe, families, maps, units, studies=()):
     """The summary of a report.
 
     Args:
@@ -72,15 +72,16 @@ def summarize(recipe, families, maps, units):
         families: as of `cards.collect_families`.
         maps: as of `collect_maps`, or None.
         units: the index of all pictures of units, as of `tiles`.
+        studies: as of `collect_studies`.
 
     Returns:
         list of (heading, list of sentences), without headings that have no sentence.
     """
     parts = [
         ("What was looked at", _looked_at(recipe, families, maps, units)),
-        ("What can be said", _can_be_said(families)),
-        ("What cannot be said", _cannot_be_said(families, maps)),
-        ("Where to look next", _look_next(recipe, families, maps, units)),
+        ("What can be said", [*_can_be_said(families), *_pictures_can_be_said(studies)]),
+        ("What cannot be said", [*_cannot_be_said(families, maps), *_pictures_cannot_be_said(units, studies)]),
+        ("Where to look next", _look_next(recipe, families, maps, units, studies)),
     ]
     return [(heading, _unique(map(shorten, sentences))) for heading, sentences in parts if sentences]
 
@@ -217,15 +218,35 @@ def _remedy(clause):
     return None
 
 
+def _questions(studies, word):
+    """The questions that checks of the network's own pictures answer with a word: list of str."""
+    rows = [row for study in studies for row in study["rows"]]
+    answered = [row["question"] for row in rows if row["cells"] and row["cells"][0] and row["cells"][0]["word"] == word]
+    return list(dict.fromkeys(f"“{question}”" for question in answered))
+
+
+def _pictures_can_be_said(studies):
+    flagged, unflagged = (_questions(studies, word) for word in ("FLAGGED", "NOT FLAGGED"))
+    sentences = [f"Checks speak against the pictures of units: {_names(flagged)}."] if flagged else []
+    return sentences + ([f"Checks find nothing against the pictures: {_names(unflagged)}."] if unflagged else [])
+
+
+def _pictures_cannot_be_said(units, studies):
+    unmeasured = _questions(studies, "NOT MEASURED")
+    sentences = [f"Not measured of the pictures: {_names(unmeasured)}."] if unmeasured else []
+    if units:
+        sentences.append("A picture shows one way to excite a unit, and not everything that it responds to.")
+    return sentences
+
+
 # Where to look next -------------------------------------------------------------------------------------------------------
 
 
-def _look_next(recipe, families, maps, units):
-    return [
-        *_next_checks(recipe, families, maps),
-        *_next_photographs(maps),
-        *_next_units(units),
-    ]
+def _look_next(recipe, families, maps, units, studies):
+    sentences = [*_next_checks(recipe, families, maps), *_next_photographs(maps), *_next_units(units)]
+    if units and not studies:
+        sentences.append("Check the pictures with a [[features]] table: it asks whether they show what units do.")
+    return sentences
 
 
 def _next_checks(recipe, families, maps):

@@ -213,9 +213,9 @@ def a_unit(number, *, dead=False, flags=()):
 RECIPE = schema.recipe({"name": "any", "model": {"source": "models/own.keras"}, "check": [{}]})
 
 
-def parts(families=(), maps=None, units=(), recipe=RECIPE):
+def parts(families=(), maps=None, units=(), studies=(), recipe=RECIPE):
     """The summary as a dict of heading to one text, each sentence short enough."""
-    lines = dict(summary.summarize(recipe, list(families), maps, list(units)))
+    lines = dict(summary.summarize(recipe, list(families), maps, list(units), list(studies)))
     for sentence in itertools.chain(*lines.values()):
         assert len(sentence.split()) <= 25, sentence
     return {heading: " ".join(sentences) for heading, sentences in lines.items()}
@@ -273,6 +273,16 @@ def test_photographs_and_units_that_deserve_a_look_are_named():
         "wrong: 1.jpg" in look and "marked in red, by gradient" in look and "No natural image activates unit 3" in look
     )
     assert "Compare gradcam with gradient" in look and "0.25" in look and "pictures of unit 5" in look
+
+
+def test_what_checks_say_of_pictures_is_said():
+    words = {"Seeds agree": "NOT MEASURED", "Path": "FLAGGED", "Reach": "REPORTED", "Transfer": "NOT FLAGGED"}
+    rows = [{"question": question, "cells": [{"word": word}, None]} for question, word in words.items()]
+    said = parts((), None, [a_unit(0)], [{"rows": [*rows, {"question": "Recovery", "cells": []}]}])
+    assert "speak against the pictures of units: “Path”." in said["What can be said"]
+    assert "nothing against the pictures: “Transfer”." in said["What can be said"]
+    assert "Not measured of the pictures: “Seeds agree”." in said["What cannot be said"]
+    assert "Where to look next" not in said and "[[features]]" in parts((), None, [a_unit(0)])["Where to look next"]
 
 
 def test_sentences_stay_short_however_much_there_is_to_say():
