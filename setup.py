@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["lab", "lab.*", "sanity", "sanity.*", "recipes", "recipes.*"]),
-    package_data={"recipes": ["*.toml", "report/*.html", "report/*.js", "report/*.txt"]},
+    package_data={"recipes": ["*.toml", "report/*.html", "report/*.js", "report/*.css", "report/*.txt"]},
     install_requires=[
         "tensorflow>=2.20,<2.22",
         # From 3.11.3 on, safe mode covers .h5 files too.
@@ -53,6 +53,8 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "selenium>=4.20",
+            # axe-core, which tells what of the report a screen reader cannot read.
+            "axe-core-python>=0.1.0",
             "ruff>=0.6",
             "mlxtend>=0.23",
             *TRANSFER,

@@ -95,14 +95,22 @@ def _image(part, values, image, *, unit, **_):
     norm, colours = scale(values)
     # A pale photograph, so that no colour is taken for one of its own.
     right.imshow(0.4 + 0.6 * grey, cmap="gray", vmin=0, vmax=1)
-    right.imshow(_over(values, norm, colours))
+    right.imshow(over_photograph(values, norm, colours))
     for axes in (left, right):
         axes.set_axis_off()
     _colour_bar(part, right, norm, colours, unit)
 
 
-def _over(values, norm, colours):
-    """A map to lie over a photograph, which shows through where the map is weak: float [rows, columns, 4]."""
+def over_photograph(values, norm, colours):
+    """A map to lie over a pale photograph, which shows through where the map is weak.
+
+    Args:
+        values: float [rows, columns].
+        norm, colours: as `scale` returns them.
+
+    Returns:
+        float [rows, columns, 4] in 0..1, the last of them opacity.
+    """
     strength = np.clip(np.abs(np.nan_to_num(values)) / norm.vmax, 0, 1)
     if colours == UNSIGNED:
         return np.dstack([matplotlib.colormaps[colours](norm(values))[..., :3], 0.85 * strength])

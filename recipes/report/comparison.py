@@ -11,7 +11,8 @@ from lab.refusal import Refused
 from recipes.changes import refuse_damaged
 from recipes.galleries import picture_name
 from recipes.report import figures
-from recipes.report.page import png_uri, template
+from recipes.report.data_uri import png_uri
+from recipes.report.page import template
 from recipes.report.policy import restrict_scripts
 from recipes.report.tiles import jpeg
 from recipes.store import Store, write_durably

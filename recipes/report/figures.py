@@ -5,12 +5,13 @@ import io
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import Normalize
 from PIL import Image
 from skimage.transform import resize
 
 from lab.maps import resized
+from lab.plots import SIGNED, UNSIGNED, over_photograph, scale
 
-SIGNED, UNSIGNED = "berlin", "inferno"
 # Colours of the lines, readable on white and on black (Okabe, Ito 2008).
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 WIDTH, HEIGHT, LEFT, BOTTOM = 420, 180, 38, 30
@@ -57,6 +58,45 @@ def encode_map(plane, side=None):
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue() if finite else None, top, signed
+
+
+def overlay_map(plane, side=None):
+    """A map to lie over a pale photograph, in the colours of `lab.plots`, as PNG bytes with a palette of 256.
+
+    Args:
+        plane: [rows, columns]; any other shape becomes one row of numbers.
+        side: pixels to resize to, or None.
+
+    Returns:
+        bytes, or None for a map that is not finite; the value of the strongest colour; whether the map is signed.
+    """
+    if plane.ndim != 2:
+        plane, side = plane.reshape(1, -1), None
+    if not np.isfinite(plane).all():
+        return None, *_scale(np.nan_to_num(plane.astype("float64")))[1:]
+    values = (plane if side is None else resized(plane[None], side, side)[0]).astype("float64")
+    norm, colours = scale(values)
+    image = Image.fromarray(np.round(255 * np.clip(norm(values), 0, 1)).astype("uint8"), "P")
+    palette = _palette(colours)
+    image.putpalette(palette[:, :3].tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True, transparency=palette[:, 3].tobytes())
+    return buffer.getvalue(), float(norm.vmax), colours == SIGNED
+
+
+def _palette(colours):
+    """The 256 colours of a map with their opacity, from its lowest value to its highest: uint8 [256, 4]."""
+    norm = Normalize(-1 if colours == SIGNED else 0, 1)
+    values = np.linspace(norm.vmin, norm.vmax, 256)[None]
+    return np.round(255 * over_photograph(values, norm, colours)[0]).astype("uint8")
+
+
+def colour_bar(colours):
+    """The colours of a map over white, from its lowest value to its highest, as a CSS gradient: str."""
+    palette = _palette(colours)[np.linspace(0, 255, 17).round().astype(int)] / 255
+    opaque = palette[:, :3] * palette[:, 3:] + 1 - palette[:, 3:]
+    stops = ", ".join("#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in opaque)
+    return f"linear-gradient(to right, {stops})"
 
 
 def _scale(values):
@@ -108,48 +148,56 @@ def draw_curves(lines, labels, bands=()):
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {label}">{"".join(parts)}</svg>'
 
 
-def draw_intervals(rows):
+def draw_intervals(rows, axis="", meanings=None):
     """Draw numbers with their intervals, one below the other on one scale, as SVG text.
 
     Args:
         rows: of (name, mean, low, high).
+        axis: what the numbers are, written below the scale.
+        meanings: dict of name to what the number means, shown when it is pointed at.
     """
     if not rows:
         return ""
+    left_edge = 24 + 6.2 * max(len(name) for name, *_ in rows)
     low, high = min(0.0, *(row[2] for row in rows)), max(1.0, *(row[3] for row in rows))
 
     def across(value):
-        return 120 + (WIDTH - 136) * (value - low) / (high - low)
+        return left_edge + (WIDTH - left_edge - 24) * (value - low) / (high - low)
 
-    height = 24 * len(rows) + 22
-    # Two labels that would overlap become one.
-    ticks = [0.0, high] if low > -0.15 * (high - low) else [low, 0.0, high]
-    parts = [
-        f'<line x1="{across(tick):.1f}" x2="{across(tick):.1f}" y1="4" y2="{height - 18}" stroke="currentColor" opacity=".25"/><text x="{across(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:.3g}</text>'
-        for tick in ticks
-    ]
-    for place, (name, mean, left, right) in enumerate(rows):
-        y, colour = 18 + 24 * place, LINES[place]
-        parts.append(
-            f'<g><title>{html.escape(name)}: {mean:.3f} [{left:.3f}, {right:.3f}]</title><text x="112" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>'
-            f'<line x1="{across(left):.1f}" x2="{across(right):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/><circle cx="{across(mean):.1f}" cy="{y}" r="5" fill="{colour}"/></g>'
-        )
-    label = html.escape(", ".join(f"{name} {mean:.2f}" for name, mean, *_ in rows))
+    bottom = 24 * len(rows) + 6
+    height = bottom + (32 if axis else 18)
+    parts = [_tick(across(tick), tick, bottom) for tick in _ticks(low, high)]
+    if axis:
+        middle = (left_edge + WIDTH - 24) / 2
+        parts.append(f'<text x="{middle:.1f}" y="{height - 3}" text-anchor="middle">{html.escape(axis)}</text>')
+    for place, (name, *numbers) in enumerate(rows):
+        y, spans = 18 + 24 * place, [across(number) for number in numbers]
+        parts.append(_interval(name, numbers, spans, y, LINES[place], left_edge - 12, (meanings or {}).get(name, "")))
+    label = html.escape("; ".join(f"{name} {mean:.2f}, from {a:.2f} to {b:.2f}" for name, mean, a, b in rows))
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def sparkline(values):
-    """Numbers as one line in a small SVG."""
-    values = np.asarray(values, "float64")
-    if len(values) < 2 or not np.isfinite(values).all():
-        return ""
-    span = values.max() - values.min() or 1.0
-    sampled = values[np.linspace(0, len(values) - 1, min(len(values), 120)).astype(int)]
-    points = " ".join(
-        f"{200 * place / (len(sampled) - 1):.1f},{38 - 36 * (value - values.min()) / span:.1f}"
-        for place, value in enumerate(sampled)
+def _ticks(low, high):
+    """Both ends of a scale and zero. Two labels that would overlap become one."""
+    return [0.0, high] if low > -0.15 * (high - low) else [low, 0.0, high]
+
+
+def _tick(x, value, bottom):
+    return (
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" stroke="currentColor" opacity=".25"/>'
+        f'<text x="{x:.1f}" y="{bottom + 13}" text-anchor="middle">{value:.3g}</text>'
     )
-    return f'<svg class="spark" viewBox="0 0 200 40" role="img" aria-label="objective by step"><polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{points}"/></svg>'
+
+
+def _interval(name, numbers, spans, y, colour, label_end, meaning):
+    """One row of `draw_intervals`: a name, a whisker and a dot, with the numbers on hover."""
+    mean, low, high = numbers
+    title = f"{name}: {mean:.3f} [{low:.3f}, {high:.3f}]" + (f". {meaning}" if meaning else "")
+    return (
+        f'<g><title>{html.escape(title)}</title><text x="{label_end:.1f}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>'
+        f'<line x1="{spans[1]:.1f}" x2="{spans[2]:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
+        f'<circle cx="{spans[0]:.1f}" cy="{y}" r="5" fill="{colour}"/></g>'
+    )
 
 
 def _across(x):
@@ -199,5 +247,5 @@ def _frame():
     )
     return (
         ticks
-        + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">share of parameters randomized, from the output down</text><text x="{LEFT}" y="{HEIGHT - 18}">0</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">1</text>'
+        + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">share of parameters randomized</text><text x="2" y="12">similarity to the map of the trained network</text><text x="{LEFT}" y="{HEIGHT - 18}">0</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">1</text>'
     )

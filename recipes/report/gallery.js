@@ -9,11 +9,24 @@ const gallery = (() => {
   const byId = new Map(units.map((unit) => [unit.id, unit]));
   const byPlace = new Map(units.map((unit) => [`${unit.layer}/${unit.unit}`, unit]));
   const loaded = { thumbs: new Map(), more: new Map() }, requested = new Set();
-  const filter = pick("#filter"), order = pick("#order"), layers = pick("#layers"), large = pick("#large"), inside = pick("#inside");
-  const WIDTH = 148, TEXT = 64, GAP = 12;
-  let shown = units, current = null, columns = 1, tall = WIDTH + TEXT + GAP;
+  const filter = pick("#filter"), order = pick("#order"), layers = pick("#layers"), large = pick("#large"), inside = pick("#inside"), size = pick("#size");
+  const TEXT = 66, GAP = 12, LARGE = 260, PRINTED = 400;
+  // A row of natural images, a quarter as tall as the picture, where there are any.
+  const beside = units.some((unit) => unit.ratio !== null || unit.dead) ? 1 : 0;
+  let printing = false;
+  let shown = units, current = null, columns = 1, width = 200, tall = 0;
+  const measure = () => {
+    const whole = grid.clientWidth + GAP, wanted = Number(size.value);
+    // Pictures give up to a seventh of their size where one more of them then fits beside the others.
+    columns = Math.max(1, Math.floor(whole / (0.86 * wanted + GAP)));
+    width = Math.floor(Math.min(wanted, Math.max(whole / columns - GAP, 60)));
+    const height = Math.round(width * (1 + beside / 4)) + TEXT;
+    grid.style.setProperty("--tile", `${width}px`);
+    grid.style.setProperty("--tall", `${height}px`);
+    tall = height + GAP;
+  };
 
-  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some(([, word]) => word === "FLAGGED") ? "any-flag" : ""}`.toLowerCase();
+  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some(([, word]) => word === "FLAGGED") ? "any-flag" : ""} ${unit.dead ? "dead" : ""}`.toLowerCase();
   for (const unit of units) unit.words = words(unit);
   const flagged = (unit) => unit.flags.filter(([, word]) => word === "FLAGGED").length;
   const orders = {
@@ -45,34 +58,42 @@ const gallery = (() => {
   const keep = (kind, values) => { for (const [id, value] of Object.entries(values)) loaded[kind].set(id, value); };
   const take = (kind, values) => {
     keep(kind, values);
-    if (kind === "thumbs") draw();
-    else if (large.open && current) fill(current);
+    if (kind === "thumbs" || width > LARGE) draw();
+    if (kind === "more" && large.open && current) fill(current);
   };
 
+  // A wide tile shows the whole picture as soon as it is there.
+  const source = (unit) => (width > LARGE ? have(unit, "more")?.pictures[0] : undefined) ?? have(unit, "thumbs")?.[0] ?? "";
+  const title = (unit) => (unit.layer === "logits" ? unit.name : `unit ${unit.unit}`);
   const tile = (unit) => {
-    const image = make("img", { alt: `picture of ${unit.name}`, width: WIDTH, height: WIDTH });
-    const source = have(unit, "thumbs");
-    if (source) image.src = source;
+    const [, ...natural] = have(unit, "thumbs") ?? [];
+    const image = make("img", { alt: `picture of ${unit.name}` });
+    if (source(unit)) image.src = source(unit);
+    const row = beside ? make("span", { className: "beside" }, ...natural.map((src, place) => make("img", { src, alt: `natural image ${place + 1} that excites ${unit.name}` }))) : null;
     const badges = unit.flags.filter(([, word]) => word === "FLAGGED").length;
     const small = [unit.layer === "logits" ? "" : unit.layer, number(unit.score), unit.ratio === null ? "" : `${number(unit.ratio)}x natural`].filter(Boolean).join(" · ");
     const mark = unit.flags.length ? make("em", { className: badges ? "flag on" : "flag", textContent: badges ? `${badges} flag${badges > 1 ? "s" : ""}` : "no flag", title: unit.flags.map((flag) => flag.join(" ")).join("\n") }) : null;
-    const node = make("button", { type: "button", className: "tile", id: unit.id }, image, make("span", {}, make("b", { textContent: unit.layer === "logits" ? unit.name : `unit ${unit.unit}` }), mark, make("br"), make("small", { textContent: small })));
+    const last = unit.dead ? make("span", { className: "dead", textContent: "dead: no natural image activates it" }) : make("small", { textContent: small });
+    const node = make("button", { type: "button", className: "tile", id: unit.id }, image, row, make("span", { className: "text" }, make("b", { textContent: title(unit) }), mark, make("br"), last));
     node.addEventListener("click", () => open(unit));
     return node;
   };
+  // Whether a tile was drawn before its picture came, or with a smaller one than there is now.
+  const isOld = (node, unit) => node.querySelector("img").getAttribute("src") !== (source(unit) || null);
 
   const draw = () => {
-    columns = Math.max(1, Math.floor((grid.clientWidth + GAP) / (WIDTH + GAP)));
+    measure();
     grid.style.height = `${Math.ceil(shown.length / columns) * tall}px`;
     const top = grid.getBoundingClientRect().top, focus = document.activeElement?.id;
-    const first = Math.max(0, Math.floor((-top - 400) / tall)), last = Math.ceil((-top + innerHeight + 400) / tall);
+    const whole = printing && shown.length <= PRINTED;
+    const first = whole ? 0 : Math.max(0, Math.floor((-top - 400) / tall)), last = whole ? shown.length : Math.ceil((-top + innerHeight + 400) / tall);
     const visible = shown.slice(first * columns, last * columns);
     const old = new Map([...grid.children].map((node) => [node.id, node]));
     const nodes = visible.map((unit, place) => {
       let node = old.get(unit.id);
-      if (!node || (!node.querySelector("img").src && loaded.thumbs.has(unit.id))) node = tile(unit);
+      if (!node || isOld(node, unit)) node = tile(unit);
       const at = first * columns + place;
-      node.style.transform = `translate(${(at % columns) * (WIDTH + GAP)}px, ${Math.floor(at / columns) * tall}px)`;
+      node.style.transform = `translate(${(at % columns) * (width + GAP)}px, ${Math.floor(at / columns) * tall}px)`;
       return node;
     });
     grid.replaceChildren(...nodes);
@@ -96,7 +117,7 @@ const gallery = (() => {
     document.getElementById(unit.id)?.focus({ preventScroll: true });
   };
 
-  const figure = (image) => make("figure", {}, make("img", { src: image.image, alt: "" }), make("figcaption", { textContent: `${number(image.score)} ${image.name}` }));
+  const figure = (image) => make("figure", {}, make("img", { src: image.image, alt: `natural image ${image.name}` }), make("figcaption", { textContent: `${number(image.score)} ${image.name}` }));
   const row = (title, list) => (list && list.length ? make("div", {}, make("h4", { textContent: title }), make("div", { className: "natural" }, ...list.map(figure))) : null);
   const svg = (width, height, inner, label) => { const box = make("div", { className: "plot" }); box.innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">${inner}</svg>`; return box; };
   const histogram = (unit, details) => {
@@ -119,16 +140,17 @@ const gallery = (() => {
   const list = (title, entries) => (entries && entries.length ? make("div", {}, make("h4", { textContent: title }), make("ul", {}, ...entries)) : null);
 
   const fill = (unit) => {
-    const details = have(unit, "more"), title = make("h3", { textContent: unit.name });
-    if (!details) { inside.replaceChildren(title, make("p", { textContent: "Loading" })); return; }
+    const details = have(unit, "more"), heading = make("h3", { textContent: unit.name });
+    if (!details) { inside.replaceChildren(heading, make("p", { textContent: "Loading" })); return; }
     const large = details.pictures.map((source) => make("img", { className: "big", src: source, alt: `picture of ${unit.name}` }));
     const against = details.images ? ` of ${details.images} natural images the highest is ${number(details.top[0]?.score)}; the picture is above ${number(unit.percentile)}% of them.` : "";
     const flags = unit.flags.map(([check, word, why]) => make("li", { className: word === "FLAGGED" ? "bad" : "" }, make("a", { href: "#features", textContent: check }), ` ${word}: ${why}`));
     inside.replaceChildren(...[
-      title,
+      heading,
       make("div", { className: "facets" }, ...large, details.animation ? make("img", { className: "big", src: details.animation, alt: "the optimization, step by step" }) : null),
       details.modes ? make("p", { textContent: `${details.pictures.length} facets from as many starts: ${details.modes} distinct picture${details.modes > 1 ? "s" : ""}.` }) : null,
       make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` }),
+      unit.dead ? make("p", { className: "dead", textContent: "Dead: no natural image activates this unit. What excites it here does not occur." }) : null,
       details.histogram ? histogram(unit, details) : null,
       list("Checks", flags),
       row(details.field ? `Natural images that excite it most: windows of ${details.field[0]} x ${details.field[1]} pixels, its receptive field` : "Natural images that excite it most", details.top),
@@ -154,6 +176,8 @@ const gallery = (() => {
     for (const control of [filter, order, layers]) control.addEventListener("input", sift);
     addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
     addEventListener("resize", draw);
+    size.addEventListener("input", draw);
+    for (const when of ["beforeprint", "afterprint"]) addEventListener(when, () => { printing = when === "beforeprint"; draw(); });
     large.addEventListener("close", () => { if (current) reveal(current); });
     document.addEventListener("keydown", key);
     addEventListener("hashchange", follow);

@@ -15,7 +15,9 @@ from recipes.galleries import as_image, picture_name
 
 # Number of units up to which everything lies inside the page; side of a thumbnail in pixels; bins of a histogram.
 INLINE = 400
-THUMBNAIL, BINS = 148, 24
+THUMBNAIL, BINS = 200, 24
+# How many natural images stand beside a picture, and their side in pixels.
+NATURAL, BESIDE = 4, 72
 
 
 def tiles(store, jobs, flags):
@@ -95,13 +97,15 @@ def _id(job):
 def _natural_comparison(survey, unit, score):
     """A picture's score relative to natural images: its ratio to the highest score, and its percentile."""
     if survey is None:
-        return {"ratio": None, "percentile": None}
-    arrays, _, places = survey
+        return {"ratio": None, "percentile": None, "dead": False}
+    arrays, about, places = survey
     place = places[unit]
     best = float(arrays["top_scores"][place, 0])
     return {
         "ratio": _round(score / best) if best > 0 else None,
         "percentile": _round(100 * float((arrays["kept_scores"][place] < score).mean())),
+        # Logits may all be negative. A unit of a layer that nothing activates is dead.
+        "dead": about["layer"] is not None and best <= 0,
     }
 
 
@@ -112,10 +116,19 @@ def _shards(store, done, surveys, inline):
         survey = surveys.survey_of(job)
         for place, unit in enumerate(arrays["units"]):
             key = f"unit-{_id(job)}-{unit}"
-            thumbs[key] = jpeg(Image.open(store.folder(job.key) / picture_name(unit)), THUMBNAIL)
+            picture = jpeg(Image.open(store.folder(job.key) / picture_name(unit)), THUMBNAIL)
+            thumbs[key] = [picture, *_beside(survey, int(unit))]
             more[key] = _unit_details(store, job, arrays, about, survey, place, int(unit), inline)
         yield number, "thumbs", thumbs
         yield number, "more", more
+
+
+def _beside(survey, unit):
+    """The natural images that excite a unit most, small, to stand beside its picture: list of data URI."""
+    if survey is None:
+        return []
+    arrays, _, places = survey
+    return [jpeg(as_image(image), BESIDE) for image in arrays["top"][places[unit]][:NATURAL]]
 
 
 def _unit_details(store, job, arrays, about, survey, place, unit, inline):

@@ -37,7 +37,12 @@ def command(tmp_path):
 @pytest.fixture
 def quick(small_file, tmp_path):
     """A recipe that does everything, on a small model, in seconds."""
-    path = tmp_path / "quick.toml"
+    return write_quick_recipe(small_file, tmp_path)
+
+
+def write_quick_recipe(small_file, folder):
+    """Write the recipe of `quick` into a folder: its path."""
+    path = folder / "quick.toml"
     path.write_text(f"""
 name = "quick"
 [model]

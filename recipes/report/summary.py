@@ -1,0 +1,330 @@
+"""Summary: the findings of a run in plain sentences of at most 25 words, the answer before the evidence.
+
+summarize(recipe, families, maps, units, studies) -> [(heading, [sentence])]
+"""
+
+import re
+
+from recipes.report.findings import plain_words
+
+# Words of the longest sentence, and names of the longest list before the rest is counted.
+WORDS, NAMES = 25, 4
+# What a clause of a verdict's reason asks for. The reason's own words are used for any other.
+REMEDIES = (
+    (r"one network allows no PASS", "Train replicates: with one network, a check of weights allows no PASS."),
+    (r"fewer than (\d+) images", "Give at least {0} photographs: fewer allow no PASS."),
+    (r"about (\d+) networks might", "Compare with about {0} untrained networks: that might decide it."),
+    (r"(four) would", "Train four replicates: fewer allow no small enough p."),
+)
+
+
+def title(recipe, maps=None):
+    """A title that says the question, the model and the data: the recipe's own, or one made from its tables.
+
+    Args:
+        recipe: `Recipe`.
+        maps: as of `collect_maps`, or None.
+
+    Returns:
+        str.
+    """
+    return recipe.title or f"{_question(recipe)} {subject_words(recipe, maps)}"
+
+
+def _question(recipe):
+    if recipe.explain:
+        return "What decides the answers?"
+    if recipe.check:
+        return "Which maps can be believed?"
+    if recipe.features:
+        return "Do pictures show what units do?"
+    return "What excites the units?" if recipe.gallery else "What do layers represent?"
+
+
+def subject_words(recipe, maps=None):
+    """The model and the data in words: str."""
+    if recipe.world:
+        return f"Networks of the world {recipe.world.name}"
+    return f"{model_name(recipe)} on {_data(recipe, maps)}"
+
+
+def model_name(recipe):
+    """The name of a model, or of its file without the folder: str."""
+    return _last_part(recipe.model.source)
+
+
+def _last_part(path):
+    """The last part of a path: str. The path may be of another machine."""
+    return re.split(r"[\\/]", path.rstrip("/\\"))[-1]
+
+
+def _data(recipe, maps):
+    count = len(maps["photographs"]) if maps else len(recipe.images.photographs or recipe.images.files)
+    folder = f" in {_last_part(recipe.images.folder)}" if recipe.images.folder else ""
+    return f"{_count(count, 'photograph')}{folder}" if count else f"photographs{folder}"
+
+
+def summarize(recipe, families, maps, units, studies=()):
+    """The summary of a report.
+
+    Args:
+        recipe: `Recipe`.
+        families: as of `cards.collect_families`.
+        maps: as of `collect_maps`, or None.
+        units: the index of all pictures of units, as of `tiles`.
+        studies: as of `collect_studies`.
+
+    Returns:
+        list of (heading, list of sentences), without headings that have no sentence.
+    """
+    parts = [
+        ("What was looked at", _looked_at(recipe, families, maps, units)),
+        ("What can be said", [*_can_be_said(families), *_pictures_can_be_said(studies)]),
+        ("What cannot be said", [*_cannot_be_said(families, maps), *_pictures_cannot_be_said(units, studies)]),
+        ("Where to look next", _look_next(recipe, families, maps, units, studies)),
+    ]
+    return [(heading, _unique(map(shorten, sentences))) for heading, sentences in parts if sentences]
+
+
+def shorten(sentence):
+    """A sentence of at most `WORDS` words. A longer one ends with its last whole clause, or with dots."""
+    words = sentence.split()
+    if len(words) <= WORDS:
+        return sentence
+    kept = " ".join(words[:WORDS])
+    clause = re.match(r"(.+)[;,:] ", kept)
+    return f"{clause[1]}." if clause and len(clause[1].split()) > WORDS // 2 else f"{kept.rstrip('.,;:')}…"
+
+
+# What was looked at -------------------------------------------------------------------------------------------------------
+
+
+def _looked_at(recipe, families, maps, units):
+    return [*_network_sentences(recipe, maps), *_check_sentences(families), *_unit_sentences(units)]
+
+
+def _network_sentences(recipe, maps):
+    if recipe.world:
+        return [f"Networks were trained in the world {recipe.world.name}, where what decides is known."]
+    if not maps:
+        return [f"The network is {model_name(recipe)}."]
+    photographs = maps["photographs"]
+    methods = [method["method"] for method in maps["methods"]]
+    sentences = [f"{model_name(recipe)} was asked about {_count(len(photographs), 'photograph')}."]
+    known = [photograph["correct"] for photograph in photographs if photograph["correct"] is not None]
+    if known:
+        sentences.append(f"It is right about {sum(known)} of {len(known)} photographs whose class is known.")
+    if methods:
+        sentences.append(f"{_count(len(methods), 'method')} mapped what speaks for the answers: {_names(methods)}.")
+    return sentences
+
+
+def _check_sentences(families):
+    checked = list(dict.fromkeys(card["method"] for _, card in _judged_cards(families)))
+    if not checked:
+        return []
+    columns = list(dict.fromkeys(f"“{family['about'].question}”" for family in families))
+    return [f"{_count(len(families), 'check')} judged {_names(checked)}: {_names(columns)}."]
+
+
+def _unit_sentences(units):
+    if not units:
+        return []
+    layers = list(dict.fromkeys(unit["layer"] for unit in units))
+    return [f"Pictures of {_count(len(units), 'unit')} were drawn, in {_names(layers)}."]
+
+
+# What can be said, and what cannot ----------------------------------------------------------------------------------------
+
+
+def _judged_cards(families):
+    """All cards that are not of controls, each with its family: list of (family, card)."""
+    return [(family, card) for family in families for card in family["cards"] if not card["is_control"]]
+
+
+def _grouped(families, outcomes):
+    """Cards of these outcomes by question and finding: dict of (question, finding, outcome) to list of (family, card)."""
+    groups = {}
+    for family, card in _judged_cards(families):
+        if card["outcome"] in outcomes and not _broken(family):
+            groups.setdefault((family["about"].question, card["finding"], card["outcome"]), []).append((family, card))
+    return groups
+
+
+def _broken(family):
+    """The controls of a check that came out as they must not: list of dict."""
+    return [control for control in family["controls"] if not control["held"]]
+
+
+def _can_be_said(families):
+    groups = sorted(_grouped(families, ("PASS", "FAIL")).items(), key=lambda group: group[0][2] == "FAIL")
+    sentences = [_finding_sentence(group) for _, group in groups]
+    if families and not sentences:
+        return ["No check of this run came to PASS or FAIL."]
+    return sentences
+
+
+def _finding_sentence(group):
+    _, card = group[0]
+    words = card["words"] or plain_words(card["finding"]).rstrip(".") or card["finding"].lower()
+    return f"{card['outcome']} for {_methods(group)}: {words[:1].lower()}{words[1:]}."
+
+
+def _methods(group):
+    """The methods of some cards in words, each once: a check may be run in several ways."""
+    return _names(list(dict.fromkeys(card["method"] for _, card in group)))
+
+
+def _cannot_be_said(families, maps):
+    sentences = [
+        f"The check “{family['about'].question}” is broken: its control {control['control']} came out {control['outcome']}."
+        for family in families
+        for control in _broken(family)
+    ]
+    for group in _grouped(families, ("INCONCLUSIVE", "INVALID")).values():
+        sentences += _open_sentences(group)
+    if maps and not families:
+        sentences.append("No method was checked here: maps show what a method computed, and no more.")
+    if families:
+        sentences.append("No verdict says that a map is right, or that one method is better than another.")
+    return sentences
+
+
+def _open_sentences(group):
+    """What is left open about some methods, and why."""
+    family, card = group[0]
+    question, methods = family["about"].question, _methods(group)
+    if card["outcome"] == "INVALID":
+        start = f"INVALID for {methods}: “{question}” could not be answered."
+    elif card["words"]:
+        start = f"INCONCLUSIVE for {methods}: so far, {card['words']}."
+    else:
+        start = f"INCONCLUSIVE for {methods}: “{question}” is open."
+    clauses = _clauses(card["why"])
+    remedied = [clause for clause in clauses if _remedy(clause)]
+    reason = (remedied or clauses)[-1] if clauses else ""
+    return [start, f"The reason: {reason}."] if reason else [start]
+
+
+def _clauses(why):
+    return [clause.strip().rstrip(".") for clause in why.split(";") if clause.strip()]
+
+
+def _remedy(clause):
+    for pattern, sentence in REMEDIES:
+        match = re.search(pattern, clause)
+        if match:
+            return sentence.format(*match.groups())
+    return None
+
+
+def _questions(studies, word):
+    """The questions that checks of the network's own pictures answer with a word: list of str."""
+    rows = [row for study in studies for row in study["rows"]]
+    answered = [row["question"] for row in rows if row["cells"] and row["cells"][0] and row["cells"][0]["word"] == word]
+    return list(dict.fromkeys(f"“{question}”" for question in answered))
+
+
+def _pictures_can_be_said(studies):
+    flagged, unflagged = (_questions(studies, word) for word in ("FLAGGED", "NOT FLAGGED"))
+    sentences = [f"Checks speak against the pictures of units: {_names(flagged)}."] if flagged else []
+    return sentences + ([f"Checks find nothing against the pictures: {_names(unflagged)}."] if unflagged else [])
+
+
+def _pictures_cannot_be_said(units, studies):
+    unmeasured = _questions(studies, "NOT MEASURED")
+    sentences = [f"Not measured of the pictures: {_names(unmeasured)}."] if unmeasured else []
+    if units:
+        sentences.append("A picture shows one way to excite a unit, and not everything that it responds to.")
+    return sentences
+
+
+# Where to look next -------------------------------------------------------------------------------------------------------
+
+
+def _look_next(recipe, families, maps, units, studies):
+    sentences = [*_next_checks(recipe, families, maps), *_next_photographs(maps), *_next_units(units)]
+    if units and not studies:
+        sentences.append("Check the pictures with a [[features]] table: it asks whether they show what units do.")
+    return sentences
+
+
+def _next_checks(recipe, families, maps):
+    if maps and not families:
+        return ["Check the methods: class_crossing, image_crossing and place need no further network."]
+    open_cards = [card for _, card in _judged_cards(families) if card["outcome"] in ("INCONCLUSIVE", "INVALID")]
+    remedies = [_remedy(clause) for card in open_cards for clause in _clauses(card["why"])]
+    sentences = [remedy for remedy in remedies if remedy]
+    crossings = {"class_crossing", "image_crossing", "place"}
+    checks = {check.check for check in recipe.check}
+    if open_cards and not recipe.world and not checks & crossings:
+        sentences.append(
+            "The checks class_crossing, image_crossing and place decide on one network, without replicates."
+        )
+    return sentences
+
+
+def _next_photographs(maps):
+    if not maps:
+        return []
+    wrong = [photograph["name"] for photograph in maps["photographs"] if photograph["correct"] is False]
+    suspicious = {
+        figure["method"] for photograph in maps["photographs"] for figure in photograph["figures"] if figure["flags"]
+    }
+    sentences = []
+    if wrong:
+        sentences.append(f"Look at the answers that are wrong: {_names(wrong)}.")
+    if suspicious:
+        sentences.append(f"Look at the maps marked in red, by {_names(sorted(suspicious))}.")
+    pair = _least_alike(maps["agreement"])
+    if pair:
+        sentences.append(
+            f"Compare {pair[0]} with {pair[1]}: their maps agree least, with rank correlation {pair[2]:.2f}."
+        )
+    return sentences
+
+
+def _least_alike(agreement):
+    """The two methods whose maps agree least: (method, method, rank correlation), or None for fewer than two."""
+    if not agreement:
+        return None
+    pairs = [
+        (name, agreement["methods"][place], cell["rank"])
+        for name, cells in agreement["rows"]
+        for place, cell in enumerate(cells[:-1])
+        if cell
+    ]
+    return min(pairs, key=lambda pair: pair[2], default=None)
+
+
+def _next_units(units):
+    dead = [_unit_name(unit) for unit in units if unit["dead"]]
+    flagged = [_unit_name(unit) for unit in units if any(word == "FLAGGED" for _, word, _ in unit["flags"])]
+    sentences = []
+    if dead:
+        sentences.append(f"No natural image activates {_names(dead)}: read nothing into pictures of dead units.")
+    if flagged:
+        sentences.append(f"A check speaks against the pictures of {_names(flagged)}.")
+    return sentences
+
+
+def _unit_name(unit):
+    return unit["name"] if unit["layer"] == "logits" else f"unit {unit['unit']}"
+
+
+# Words --------------------------------------------------------------------------------------------------------------------
+
+
+def _count(number, noun):
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _names(names):
+    """Names in a sentence; beyond `NAMES`, the rest is counted."""
+    if len(names) > NAMES:
+        return f"{', '.join(names[: NAMES - 1])} and {len(names) - NAMES + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _unique(sentences):
+    return list(dict.fromkeys(sentences))
