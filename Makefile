@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py lab/__init__.py
 
-.PHONY: lab test bench lint clean
+.PHONY: lab test bench lint docs clean
 .DELETE_ON_ERROR:
 
 lab: .venv/installed
@@ -17,6 +17,9 @@ test: .venv/tested
 
 bench: .venv/benched
 	$(BIN)/python -m tests.bench
+
+docs: .venv/tested
+	$(BIN)/mkdocs build --strict
 
 lint: .venv/tested
 	$(BIN)/ruff check .

