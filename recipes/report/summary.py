@@ -14,7 +14,7 @@ REMEDIES = (
     (r"one network allows no PASS", "Train replicates: with one network, a check of weights allows no PASS."),
     (r"fewer than (\d+) images", "Give at least {0} photographs: fewer allow no PASS."),
     (r"about (\d+) networks might", "Compare with about {0} untrained networks: that might decide it."),
-    (r"(four) would", "Train four replicates: fewer allow no small enough p."),
+    (r"(four) would", "Compare four networks with four: fewer allow no p that is small enough."),
 )
 
 
@@ -207,7 +207,8 @@ def _open_sentences(group):
 
 
 def _clauses(why):
-    return [clause.strip().rstrip(".") for clause in why.split(";") if clause.strip()]
+    clauses = [clause.strip().rstrip(".") for clause in why.split(";")]
+    return [clause.removeprefix("without, ") for clause in clauses if clause]
 
 
 def _remedy(clause):
