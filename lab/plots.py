@@ -6,6 +6,7 @@ import textwrap
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -51,7 +52,7 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
 def as_html(figure):
     """A figure as an HTML image that holds its own bytes: str."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    FigureCanvasAgg(figure).print_png(buffer)
     return f'<img alt="maps beside what they explain" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
