@@ -71,9 +71,9 @@ class Explanation:
         rows = list(range(min(len(self.scores), SHOWN)) if samples is None else samples)
         place = self.network.image_place or 0
         maps, inputs = (tf.nest.flatten(values) for values in (self.maps, self.inputs))
-        chosen = maps[place] if len(maps) > 1 else maps[0]
+        input_maps = maps[place] if len(maps) > 1 else maps[0]
         return plots.plot(
-            chosen[rows],
+            input_maps[rows],
             _viewable(self.network, inputs[place][rows]),
             [f"{self.method}: {self.captions[row]}" for row in rows],
             columns=columns,

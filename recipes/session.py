@@ -181,8 +181,8 @@ class Session:
         table = self.recipe.explain
 
         def build():
-            chosen = select_answers(self.subject(table.question), table.only)
-            return contrast_classes(chosen) if table.contrast else chosen
+            answers = select_answers(self.subject(table.question), table.only)
+            return contrast_classes(answers) if table.contrast else answers
 
         return self.build_once("explained", build)
 

@@ -38,6 +38,47 @@ def test_only_recipes_write_or_print(path):
     assert not calls & {"print", "write_text", "write_bytes", "savefig", "set_seed", "set_random_seed"}
 
 
+def imported_modules(path):
+    """Modules of the house that a file imports when it is itself imported: set of str."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_module_needs_itself():
+    """A circle of imports works until someone begins at another place of it."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+    graph = {name: set(imported_modules(path)) & set(modules) - {name} for name, path in modules.items()}
+    while leaves := {name for name, needs in graph.items() if not needs & set(graph)}:
+        graph = {name: needs for name, needs in graph.items() if name not in leaves}
+    assert not graph, {name: needs & set(graph) for name, needs in graph.items()}
+
+
+# Words that say nothing of the value that they name.
+PLACEHOLDERS = {"found", "given", "made", "chosen", "seen", "asked", "told", "own", "each", "it"}
+# What users type: an option of the check `measurements`, and a way to draw weights.
+TYPED = {("measurements.py", "chosen"), ("randomization.py", "own")}
+
+
+def names(path):
+    """Every name that a file gives to a value, a parameter or a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef):
+            yield node.name
+
+
+def test_names_say_what_a_value_is():
+    placeholders = {(path.name, name) for path in FILES for name in names(path) if name in PLACEHOLDERS}
+    assert placeholders <= TYPED, placeholders - TYPED
+
+
 def test_sanity_names_no_explainer_but_the_controls():
     from lab.attribution import explainers
 
