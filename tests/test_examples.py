@@ -22,7 +22,18 @@ from recipes.help import EXAMPLES, heading_of
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Minutes each: their words are read, and their options parsed, and nothing is run.
-LONG = ("lab run sanity-", "lab run fooled", "lab check --world ruler", "--subject features", "lab run tf-explain")
+LONG = (
+    "lab run sanity-",
+    "lab run fooled",
+    "lab run tf-explain",
+    "lab run mine.toml",
+    "lab show mine",
+    "lab check --world ruler",
+    "--subject features",
+    "lab atlas --layer block_",
+    "lab gallery --layer block_",
+    'lab gallery --layer logits --units "espresso',
+)
 
 
 def python_blocks(page):
