@@ -12,7 +12,7 @@ from lab.attribution.calls import attribute, resolve_options
 from lab.attribution.paths import baselines
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
-from lab.network import refuse_other
+from lab.network import refuse_no_network
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
 from lab.targets import as_objective, captions
@@ -119,11 +119,11 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         Refused: for an unknown method or option, and for what the method refuses.
         MethodFault: for a method that misbehaves (`lab.isolation`) or does not return a map.
     """
+    refuse_no_network(network)
     explainer = explainers.get(method)
     settings = resolve_options(explainer, network, seed, options)
     arrays = network.inputs(inputs)
     objective = as_objective(network, arrays, objective)
-    refuse_other(network, objective)
     maps = attribute(explainer, network, arrays, objective, **settings)
     scores = routines.scores(network, arrays, objective)
     gap = None

@@ -687,12 +687,17 @@ _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "lo
 
 def refuse_other(network, objective):
     """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead."""
+    refuse_no_network(network)
+    refuse_no_objective(objective)
+
+
+def refuse_no_network(network):
+    """Raise Refused for what is not a Network, and say what to type instead."""
     if not isinstance(network, Network):
         hint = (
             "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
         )
         raise Refused(f"This needs a Network. Received: {type(network).__name__}: {hint}.")
-    refuse_no_objective(objective)
 
 
 def _refuse_writes(graph):
