@@ -84,7 +84,7 @@ class Explanation:
         from lab import plots
 
         try:
-            shown = plots.as_html(self.plot())
+            shown = plots.as_html(self.plot(), f"{self.method}: {'; '.join(self.captions[:SHOWN])}")
         except Refused as refusal:
             shown = f"<p>{html.escape(str(refusal))}</p>"
         return f"<p><b>{html.escape(self.method)}</b>: {html.escape(self.target)}</p>{shown}"

@@ -1,6 +1,7 @@
 """Plots: maps beside what they explain, as matplotlib figures: photographs, series, rows of a table and tokens."""
 
 import base64
+import html
 import io
 import textwrap
 
@@ -49,11 +50,11 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
     return figure
 
 
-def as_html(figure):
-    """A figure as an HTML image that holds its own bytes: str."""
+def as_html(figure, alt):
+    """A figure as an HTML image that holds its own bytes, described in words by `alt`: str."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
-    return f'<img alt="maps beside what they explain" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _drawing(inputs):

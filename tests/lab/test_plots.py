@@ -29,7 +29,7 @@ def test_every_kind_of_input_is_drawn_beside_its_map(inputs, maps, options):
     assert {f"sample {row}" for row in range(len(inputs))} <= set(texts) and "logit" in texts
     for name in options.get("columns", [])[:2] if inputs.ndim == 3 else options.get("words", [[]])[0][:1]:
         assert name in texts
-    assert plots.as_html(figure).startswith("<img alt=")
+    assert plots.as_html(figure, "a < b").startswith('<img alt="a &lt; b" src="data:image/png')
 
 
 def test_a_signed_map_has_zero_in_the_middle_and_another_starts_there():
