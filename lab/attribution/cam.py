@@ -259,7 +259,7 @@ def _largest_magnitude(maps):
 
 def _map_in_graph(activation, gradient, weigh, relu, grid):
     if grid is not None:
-        activation, gradient = grid.unflatten(activation), grid.tokens_to_grid(gradient)
+        activation, gradient = grid.unflatten(activation), grid.unflatten(gradient)
     maps = tf.reduce_sum(weigh(activation, gradient) * activation, axis=-1)
     return tf.nn.relu(maps) if relu else maps
 
