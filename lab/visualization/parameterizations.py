@@ -14,7 +14,7 @@ units of a batch share parameters, and a batch is never split.
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -331,11 +331,6 @@ def alpha(*, inner="fourier"):
 def resolve_parameterization(parameterization):
     """A parameterization by its name, or the object itself."""
     return parameterizations.get(parameterization)() if isinstance(parameterization, str) else parameterization
-
-
-def without_decorrelation(kind):
-    """The same parameterization without decorrelated colours."""
-    return replace(kind, decorrelate=False)
 
 
 @functools.lru_cache(maxsize=4)

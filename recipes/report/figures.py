@@ -52,12 +52,17 @@ def encode_map(plane, side=None):
     finite = np.isfinite(plane).all()
     values = np.nan_to_num((plane if side is None else resized(plane[None], side, side)[0]).astype("float64"))
     scaled, top, signed = _scale(values)
+    colours = matplotlib.colormaps[SIGNED if signed else UNSIGNED](np.arange(256))
+    return _png(scaled, np.round(255 * colours).astype("uint8")) if finite else None, top, signed
+
+
+def _png(scaled, palette, **options):
+    """Values [rows, columns] in 0..1 as PNG bytes with a palette, uint8 [256, 4], whose opacity is left out."""
     image = Image.fromarray(np.round(255 * scaled).astype("uint8"), "P")
-    colours = matplotlib.colormaps[SIGNED if signed else UNSIGNED](np.arange(256))[:, :3]
-    image.putpalette(np.round(255 * colours).astype("uint8").tobytes())
+    image.putpalette(palette[:, :3].tobytes())
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue() if finite else None, top, signed
+    image.save(buffer, "PNG", optimize=True, **options)
+    return buffer.getvalue()
 
 
 def overlay_map(plane, side=None):
@@ -76,12 +81,9 @@ def overlay_map(plane, side=None):
         return None, *_scale(np.nan_to_num(plane.astype("float64")))[1:]
     values = (plane if side is None else resized(plane[None], side, side)[0]).astype("float64")
     norm, colours = scale(values)
-    image = Image.fromarray(np.round(255 * np.clip(norm(values), 0, 1)).astype("uint8"), "P")
     palette = _palette(colours)
-    image.putpalette(palette[:, :3].tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True, transparency=palette[:, 3].tobytes())
-    return buffer.getvalue(), float(norm.vmax), colours == SIGNED
+    content = _png(np.clip(norm(values), 0, 1), palette, transparency=palette[:, 3].tobytes())
+    return content, float(norm.vmax), colours == SIGNED
 
 
 def _palette(colours):
@@ -102,11 +104,10 @@ def colour_bar(colours):
 def _scale(values):
     """Values in 0..1, the value that the strongest colour stands for, and whether the map is signed.
 
-    That value is the 99.5th percentile of magnitudes; where it is zero the largest one, and where that is zero 1.
+    That value is `lab.plots.scale`'s: the 99.5th percentile of magnitudes, or the largest where that is zero.
     """
-    top = float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max()) or 1.0
-    signed = bool((values < 0).any())
-    return np.clip(0.5 + 0.5 * values / top if signed else values / top, 0, 1), top, signed
+    norm, colours = scale(values)
+    return np.clip(np.asarray(norm(values)), 0, 1), float(norm.vmax), colours == SIGNED
 
 
 def small_map(plane, side):

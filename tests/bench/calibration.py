@@ -13,7 +13,7 @@ from lab.attribution import explainers
 from recipes.cache import Cache
 from sanity import calibration
 from sanity.calibration import Rate
-from sanity.checks import faithfulness, truth
+from sanity.checks import checks, faithfulness, truth
 from sanity.examination import measure
 from sanity.interventions import occlusion
 from sanity.removal import extent
@@ -108,6 +108,22 @@ def _truth_rates(subject, name, runs):
             yield Rate("truth", name, f"{len(bank.BLIND)} blind, {kind}", outcome, blind, runs * len(bank.BLIND), "low")
 
 
+def _crossing_rates(subject, name, runs):
+    """How often methods pass `class_crossing` over images drawn again, of one network."""
+    prepared = checks.tag(checks.get("class_crossing"), "prepare")(subject, seed=0)
+    methods = {method: explainers.get(method) for method in PLANTED} | {"edges": explainers.get("edges")}
+    family = [
+        measure("class_crossing", explainer, subject, seed=0, name=method, prepare=lambda: {"prepared": prepared})[0]
+        for method, explainer in methods.items()
+    ]
+    counts = calibration.simulate_crossing(family, runs=runs, size=len(subject.names), seed=6)
+    for method in methods:
+        blind = method in ("noise", "edges")
+        kind, outcomes = f"{method}, images resampled", counts[method]
+        yield Rate("class_crossing", name, kind, "PASS", outcomes["PASS"], runs, "low" if blind else "high")
+        yield Rate("class_crossing", name, kind, "FAIL", outcomes["FAIL"], runs, "high" if blind else "low")
+
+
 def _class_rates(subject, name, runs):
     for method, outcome, wanted in (
         ("edges", "PASS", "low"),
@@ -141,6 +157,7 @@ PARTS = {
     "networks": _network_rates,
     "blind": _blind_rates,
     "planted": _truth_rates,
+    "crossed": _crossing_rates,
     "classes": _class_rates,
     "perturbed": _faithfulness_rates,
 }
