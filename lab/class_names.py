@@ -87,12 +87,12 @@ def _order_by_index(classes):
         for key, value in classes.items()
     ]
     try:
-        named = {int(index): name for index, name in pairs}
+        names_by_index = {int(index): name for index, name in pairs}
     except (TypeError, ValueError):
-        named = {}
-    if sorted(named) != list(range(len(classes))):
+        names_by_index = {}
+    if sorted(names_by_index) != list(range(len(classes))):
         raise Refused(f"A dict of classes has every index from 0 once. Received: {dict(list(classes.items())[:4])!r}.")
-    return _as_list([named[index] for index in range(len(named))])
+    return _as_list([names_by_index[index] for index in range(len(names_by_index))])
 
 
 def _read_lines(path):

@@ -209,13 +209,13 @@ def crops(data, parts=(1, 2, 3)):
         data: the images. The windows of one image have its group.
         parts: how many windows fit side by side along the shorter side; 1 is the largest square.
     """
-    named = [
+    crops_of_images = [
         (f"{name}[{top}:{top + side},{left}:{left + side}]", image[top : top + side, left : left + side], group)
         for name, image, group in zip(data.names, data.images, data.groups)
         for part in parts
         for top, left, side in _windows(image.shape, part)
     ]
-    names, windows, groups = zip(*named) if named else ((), (), ())
+    names, windows, groups = zip(*crops_of_images) if crops_of_images else ((), (), ())
     return Data(names, windows, groups=groups)
 
 

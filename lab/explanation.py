@@ -84,10 +84,10 @@ class Explanation:
         from lab import plots
 
         try:
-            shown = plots.as_html(self.plot(), f"{self.method}: {'; '.join(self.captions[:SHOWN])}")
+            content = plots.as_html(self.plot(), f"{self.method}: {'; '.join(self.captions[:SHOWN])}")
         except Refused as refusal:
-            shown = f"<p>{html.escape(str(refusal))}</p>"
-        return f"<p><b>{html.escape(self.method)}</b>: {html.escape(self.target)}</p>{shown}"
+            content = f"<p>{html.escape(str(refusal))}</p>"
+        return f"<p><b>{html.escape(self.method)}</b>: {html.escape(self.target)}</p>{content}"
 
 
 def _viewable(network, inputs):
@@ -234,8 +234,8 @@ def _constant_warnings(explainer, network, objective):
 
 def _output_name(network, objective):
     """The name of the output whose logits an objective uses, or None where it uses none."""
-    named = [term.where for _, term in objective.terms if term.kind in OUTPUTS]
-    return (named[0] or next(iter(network.heads))) if named else None
+    outputs_asked = [term.where for _, term in objective.terms if term.kind in OUTPUTS]
+    return (outputs_asked[0] or next(iter(network.heads))) if outputs_asked else None
 
 
 def flags(maps):

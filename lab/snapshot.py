@@ -159,13 +159,13 @@ def _transient_names(layers, variables):
 
 def _unique_names(pairs):
     """Pairs of (name, variable) as a dict; a repeated name gets the first number that makes it unique."""
-    named = {}
+    by_name = {}
     for name, variable in pairs:
         count, free = 1, name
-        while free in named:
+        while free in by_name:
             count, free = count + 1, f"{name}#{count + 1}"
-        named[free] = variable
-    return named
+        by_name[free] = variable
+    return by_name
 
 
 def _value(variable):

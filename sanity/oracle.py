@@ -125,8 +125,8 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
         why = f"{why}; by {alike} the network's own answer is the same for both, too"
     also = (("effect", best), *((name, _in_words(readings[name], known.get(name))) for name in EFFECTS))
-    shown = readings[best]
-    return Ruling(outcome, finding, shown.interval, known[best].interval, p=shown.p, why=why, also=also)
+    reading = readings[best]
+    return Ruling(outcome, finding, reading.interval, known[best].interval, p=reading.p, why=why, also=also)
 
 
 def _too_few(crossing, evidence, reading, margins):
@@ -151,14 +151,14 @@ def _same_answers(oracle):
 
 def _decide(crossing, readings, best, bars, margins):
     """Outcome, finding and why."""
-    shown = readings[best].p < margins.alpha
+    significant = readings[best].p < margins.alpha
     small = readings[best].interval.high <= bars[best]
     share = f"less than {margins.small} of what the network's own answer reaches"
-    if shown and readings[best].interval.high > bars[best]:
+    if significant and readings[best].interval.high > bars[best]:
         return "PASS", crossing.passed, f"by {best}: p is below {margins.alpha}"
     if not any(np.nan_to_num(reading.values).any() for reading in readings.values()):
         return "FAIL", crossing.failed, f"exactly zero for all {crossing.counted[crossing.unit]}"
-    if shown and small:
+    if significant and small:
         return "INCONCLUSIVE", "BARELY", f"by {best} it shows, but by {share}"
     if len(bars) == len(EFFECTS) and _is_zero(readings, bars):
         return "FAIL", crossing.failed, f"by {' and by '.join(EFFECTS)}, {share}"

@@ -243,10 +243,10 @@ def addresses(network, layer):
     """The addresses of the layers that an option `layer` names, checked: list of str; the last one with positions for None."""
     if layer is None:
         return [network.last_spatial()]
-    named = list(layer) if isinstance(layer, (list, tuple)) else [layer]
-    if not named:
+    paths = list(layer) if isinstance(layer, (list, tuple)) else [layer]
+    if not paths:
         raise Refused("A CAM looks at one layer or several. Received: an empty list.")
-    return [network.check_positions(address) for address in named]
+    return [network.check_positions(address) for address in paths]
 
 
 def _largest_magnitude(maps):

@@ -72,18 +72,18 @@ def canvas(network, size=None, of=None):
 
 
 def _drawn_input(network, of):
-    named = {name: (place, spec) for place, (name, spec) in enumerate(network.places())}
+    specs_by_name = {name: (place, spec) for place, (name, spec) in enumerate(network.places())}
     if of is not None:
-        if of not in named:
-            raise Refused(f"Unknown input. Received: {of!r}. {nearest(of, named)}")
-        return named[of]
+        if of not in specs_by_name:
+            raise Refused(f"Unknown input. Received: {of!r}. {nearest(of, specs_by_name)}")
+        return specs_by_name[of]
     candidates = [
         candidate
-        for candidate in named.values()
+        for candidate in specs_by_name.values()
         if candidate[1].shape.rank in (3, 4, 5) and candidate[1].dtype.is_floating
     ]
     if len(candidates) != 1:
         raise Refused(
-            f"maximize draws one input that takes images (a series, a volume): name it with of=. Received: {network.name}, which takes {', '.join(named)}."
+            f"maximize draws one input that takes images (a series, a volume): name it with of=. Received: {network.name}, which takes {', '.join(specs_by_name)}."
         )
     return candidates[0]
