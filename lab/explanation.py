@@ -129,7 +129,8 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     gap = None
     if explainers.tag(explainer, "complete"):
         gap = (total(maps) - completeness_target(explainer, network, arrays, objective, settings)).astype("float32")
-    warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective))
+    computed = _class_outputs(network, arrays, objective)
+    warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective, computed=computed))
     sample_flags = tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings)
     return Explanation(
         maps,
@@ -144,8 +145,14 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
         arrays,
         network,
-        tuple(captions(network, arrays, objective, scores, sample_flags)),
+        tuple(captions(network, arrays, objective, scores, sample_flags, computed=computed)),
     )
+
+
+def _class_outputs(network, inputs, objective):
+    """The network's outputs, where the objective is of an output with one score a class; else None."""
+    name = _output_name(network, objective)
+    return None if name is None or len(network.outputs[name]) > 2 else routines.outputs(network, inputs)
 
 
 def completeness_target(explainer, network, inputs, objective, options):
@@ -181,7 +188,7 @@ def total(maps):
 SATURATED = 0.999
 
 
-def map_warnings(explainer, network, inputs, objective):
+def map_warnings(explainer, network, inputs, objective, *, computed=None):
     """What makes explaining this objective of this network doubtful, whatever the map.
 
     "saturated softmax": the class has a probability above .999, so that its changes say nothing.
@@ -195,7 +202,7 @@ def map_warnings(explainer, network, inputs, objective):
         tuple over samples of tuples of words.
     """
     method_warnings = explainers.tag(explainer, "map_warnings")
-    network_warnings = _network_warnings(explainer, network, inputs, objective)
+    network_warnings = _network_warnings(explainer, network, inputs, objective, computed)
     return (
         network_warnings
         if method_warnings is None
@@ -203,15 +210,16 @@ def map_warnings(explainer, network, inputs, objective):
     )
 
 
-def _network_warnings(explainer, network, inputs, objective):
+def _network_warnings(explainer, network, inputs, objective, computed):
     always = tuple(_constant_warnings(explainer, network, objective))
     name, batch = _output_name(network, objective), len(tf.nest.flatten(inputs)[0])
     if name is None or len(network.outputs[name]) > 2:
         return (always,) * batch
-    always += _remaining_activation(routines.outputs(network, inputs)[name].reshape(batch, -1), network.closed[name])
+    computed = routines.outputs(network, inputs) if computed is None else computed
+    always += _remaining_activation(computed[name].reshape(batch, -1), network.closed[name])
     if network.heads[name] is None:
         return (always,) * batch
-    saturated = routines.class_probability(network, inputs, objective) > SATURATED
+    saturated = routines.class_probability(network, inputs, objective, computed=computed) > SATURATED
     return tuple((*always, *(["saturated softmax"] if is_saturated else [])) for is_saturated in saturated)
 
 

@@ -62,7 +62,7 @@ def logits(network, inputs):
     return next(iter(outputs(network, inputs).values()))
 
 
-def class_logits(network, inputs, output=None):
+def class_logits(network, inputs, output=None, *, computed=None):
     """The logit of every class of an output, so that argmax is the predicted class.
 
     For exclusive classes softmax of the logits is their probabilities. One unit stands for two classes, with logits (0, unit).
@@ -71,6 +71,7 @@ def class_logits(network, inputs, output=None):
         network: a `Network`.
         inputs: arrays that it takes.
         output: the output's name; None: the first.
+        computed: the network's outputs, as `outputs` returns them, where they are known; None: computed here.
 
     Returns:
         float32 [batch, classes].
@@ -81,7 +82,7 @@ def class_logits(network, inputs, output=None):
     name = network.output_name(output)
     if len(network.outputs[name]) not in (1, 2):
         raise Refused(f"Classes have one score each, [batch, classes]. Received: {name!r} of {network.outputs[name]}.")
-    values = outputs(network, inputs)[name]
+    values = (outputs(network, inputs) if computed is None else computed)[name]
     values = values.reshape(len(values), -1)
     probable = network.closed[name] and _are_probabilities(values)
     if values.shape[1] == 1:
@@ -95,7 +96,7 @@ def _are_probabilities(values):
     return bool(((values >= 0) & (values <= 1)).all() and summed)
 
 
-def probabilities(network, inputs, output=None):
+def probabilities(network, inputs, output=None, *, computed=None):
     """The probability of every class of an output.
 
     They add up to one, except where a sigmoid decides about each of several classes by itself.
@@ -104,6 +105,7 @@ def probabilities(network, inputs, output=None):
         network: a `Network`.
         inputs: arrays that it takes.
         output: the output's name; None: the first.
+        computed: the network's outputs, as `outputs` returns them, where they are known; None: computed here.
 
     Returns:
         float32 [batch, classes], two columns for one unit.
@@ -112,20 +114,23 @@ def probabilities(network, inputs, output=None):
         Refused: as `class_logits`.
     """
     name = network.output_name(output)
-    values = class_logits(network, inputs, name)
+    values = class_logits(network, inputs, name, computed=computed)
     independent = network.heads[name] == "Sigmoid" and network.outputs[name][-1] != 1 and len(network.outputs[name]) > 1
     return special.expit(values) if independent else special.softmax(values, axis=1)
 
 
-def class_probability(network, inputs, objective):
+def class_probability(network, inputs, objective, *, computed=None):
     """The probability of the class that an objective's first logit or class score names.
+
+    computed: as of `class_logits`.
 
     Returns:
         float32 [batch].
     """
     batch = len(tf.nest.flatten(inputs)[0])
     place, term = next((place, term) for place, (_, term) in enumerate(objective.terms) if term.kind in CLASSES)
-    values, index = probabilities(network, inputs, term.where), objective.numbers(batch)[place][0]
+    values = probabilities(network, inputs, term.where, computed=computed)
+    index = objective.numbers(batch)[place][0]
     one_unit = values.shape[1] == 2 and network.outputs[network.output_name(term.where)][1:] in ((), (1,))
     # logit(0) of one unit is the unit itself, and supports the second class.
     return values[np.arange(batch), np.ones(batch, int) if one_unit and term.kind == "logit" else index]

@@ -55,22 +55,25 @@ def _indices(network, inputs, target, batch):
     return [network.class_index(name if isinstance(name, str) else int(name)) for name in target]
 
 
-def captions(network, inputs, objective, scores, flags):
+def captions(network, inputs, objective, scores, flags, *, computed=None):
     """What each sample was explained for, in words.
 
     Args:
         scores: float32 [batch].
         flags: per sample, a tuple of words.
+        computed: as of `lab.routines.class_logits`.
     Returns:
         list of str: the target, its score, its probability and the highest other class where there are classes, the flags.
     """
     return [
         ", ".join(filter(None, [f"{words}, score {score:.3g}", *sample_flags]))
-        for words, score, sample_flags in zip(_in_words(network, inputs, objective, len(scores)), scores, flags)
+        for words, score, sample_flags in zip(
+            _in_words(network, inputs, objective, len(scores), computed), scores, flags
+        )
     ]
 
 
-def _in_words(network, inputs, objective, batch):
+def _in_words(network, inputs, objective, batch, computed):
     """One str a sample: a class with its probability and the runner-up; any other objective in its own words."""
     (weight, term), *others = objective.terms
     if (
@@ -86,7 +89,7 @@ def _in_words(network, inputs, objective, batch):
         indices = np.ones(batch, int)
     return [
         _class_words(network, row, int(index), term.where)
-        for row, index in zip(routines.probabilities(network, inputs, term.where), indices)
+        for row, index in zip(routines.probabilities(network, inputs, term.where, computed=computed), indices)
     ]
 
 

@@ -108,3 +108,11 @@ def test_one_sigmoid_unit_is_captioned_by_the_class_that_was_asked():
         assert [caption.partition(",")[0] for caption in record.captions] == [
             f"{name} ({value:.0%}; {'no' if index else 'yes'} {1 - value:.0%})" for value in share
         ]
+
+
+def test_a_record_asks_the_network_for_its_classes_once(small, monkeypatch):
+    calls = []
+    outputs = lab.routines.outputs
+    monkeypatch.setattr(lab.routines, "outputs", lambda *args, **options: calls.append(1) or outputs(*args, **options))
+    lab.explain(small, networks.images(), 3, method="gradient")
+    assert len(calls) == 1
