@@ -11,6 +11,7 @@ import types
 import numpy as np
 import pytest
 
+import sanity
 from recipes import schema
 from recipes.progress import Progress
 from recipes.report import cards, figures, photographs, summary
@@ -339,3 +340,11 @@ def test_a_network_whose_maps_have_holes_is_left_out_of_the_plot():
         Evidence("class_crossing", "any", "net", {}, {"maps/removal": numbers}, ()), {"also": {"effect": "removal"}}
     )
     assert "nan" not in drawn and "map A, effects B" in drawn
+
+
+def test_every_remedy_answers_words_that_a_rule_says():
+    """The summary reads reasons: a rule that words one otherwise must not lose its remedy in silence."""
+    texts = [path.read_text(encoding="utf-8") for path in pathlib.Path(sanity.__file__).parent.rglob("*.py")]
+    said = re.sub(r"\{[^{}]*\}", "8", "".join(texts))
+    for pattern, _ in summary.REMEDIES:
+        assert re.search(pattern, said), pattern
