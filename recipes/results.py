@@ -101,7 +101,7 @@ def _photograph_line(about):
     if about["sentence"]:
         return about["sentence"]
     count = len(about["names"])
-    words = "1 photograph" if count == 1 else f"{count} photographs"
+    words = count_noun(count, "photograph")
     if about["true"] and about["true"][0] is not None:
         wrong = about["correct"].count(False)
         words += f", {wrong or 'none'} of them answered wrongly"
@@ -119,9 +119,9 @@ def _map_lines(maps):
     flags = [words for about in maps for words in about.get("flags", ())]
     flagged = sum(map(bool, flags))
     return [
-        f"{_count(len(names), 'method')}: {', '.join([*names[:6], *(['...'] if len(names) > 6 else [])])}"
+        f"{count_noun(len(names), 'method')}: {', '.join([*names[:6], *(['...'] if len(names) > 6 else [])])}"
         + "".join(f"; {word}" for word in words),
-        f"{flagged or 'none'} of {_count(len(flags), 'map')} flagged as suspicious",
+        f"{flagged or 'none'} of {count_noun(len(flags), 'map')} flagged as suspicious",
     ]
 
 
@@ -137,7 +137,7 @@ def _verdict_lines(families):
     words = [f"{len(names)} {outcome} ({', '.join(dict.fromkeys(names))})" for outcome, names in by_outcome.items()]
     held = [control["held"] for family in families.values() for control in family["controls"]]
     return [
-        f"{_count(len(methods), 'method')} checked by {_count(len(families), 'check')}",
+        f"{count_noun(len(methods), 'method')} checked by {count_noun(len(families), 'check')}",
         f"verdicts: {', '.join(words) or 'none'}",
         f"controls: {sum(map(bool, held))} of {len(held)} as they must be" if held else "controls: none",
     ]
@@ -148,5 +148,6 @@ def _flag_line(flags):
     return f"checks of pictures: {', '.join(f'{count} {word}' for word, count in words.items())}"
 
 
-def _count(number, noun):
+def count_noun(number, noun):
+    """A number of things in words: str."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,6 +6,7 @@ summarize(recipe, families, maps, units, studies) -> [(heading, [sentence])]
 import re
 
 from recipes.report.findings import plain_words
+from recipes.results import count_noun
 
 # Words of the longest sentence, and names of the longest list before the rest is counted.
 WORDS, NAMES = 25, 4
@@ -61,7 +62,7 @@ def _last_part(path):
 def _data(recipe, maps):
     count = len(maps["photographs"]) if maps else len(recipe.images.photographs or recipe.images.files)
     folder = f" in {_last_part(recipe.images.folder)}" if recipe.images.folder else ""
-    return f"{_count(count, 'photograph')}{folder}" if count else f"photographs{folder}"
+    return f"{count_noun(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
 
 def summarize(recipe, families, maps, units, studies=()):
@@ -110,12 +111,12 @@ def _network_sentences(recipe, maps):
         return [f"The network is {model_name(recipe)}."]
     photographs = maps["photographs"]
     methods = [method["method"] for method in maps["methods"]]
-    sentences = [f"{model_name(recipe)} was asked about {_count(len(photographs), 'photograph')}."]
+    sentences = [f"{model_name(recipe)} was asked about {count_noun(len(photographs), 'photograph')}."]
     known = [photograph["correct"] for photograph in photographs if photograph["correct"] is not None]
     if known:
         sentences.append(f"It is right about {sum(known)} of {len(known)} photographs whose class is known.")
     if methods:
-        sentences.append(f"{_count(len(methods), 'method')} mapped what speaks for the answers: {_names(methods)}.")
+        sentences.append(f"{count_noun(len(methods), 'method')} mapped what speaks for the answers: {_names(methods)}.")
     return sentences
 
 
@@ -124,14 +125,14 @@ def _check_sentences(families):
     if not checked:
         return []
     columns = list(dict.fromkeys(f"“{family['about'].question}”" for family in families))
-    return [f"{_count(len(families), 'check')} judged {_names(checked)}: {_names(columns)}."]
+    return [f"{count_noun(len(families), 'check')} judged {_names(checked)}: {_names(columns)}."]
 
 
 def _unit_sentences(units):
     if not units:
         return []
     layers = list(dict.fromkeys(unit["layer"] for unit in units))
-    return [f"Pictures of {_count(len(units), 'unit')} were drawn, in {_names(layers)}."]
+    return [f"Pictures of {count_noun(len(units), 'unit')} were drawn, in {_names(layers)}."]
 
 
 # What can be said, and what cannot ----------------------------------------------------------------------------------------
@@ -314,10 +315,6 @@ def _unit_name(unit):
 
 
 # Words --------------------------------------------------------------------------------------------------------------------
-
-
-def _count(number, noun):
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _names(names):
