@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import matplotlib.cbook
 import numpy as np
 import skimage
+import sklearn
 
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.registry import nearest
 
-# RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain) and matplotlib.
+# RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain), matplotlib (public domain),
+# and scikit-learn (CC BY 2.0: china by danielbuechele, flower by vultilion).
 _SKIMAGE = {
     "chelsea": "chelsea.png",
     "coffee": "coffee.png",
@@ -24,7 +26,8 @@ _SKIMAGE = {
     "motorcycle": "motorcycle_left.png",
 }
 _MATPLOTLIB = {"grace_hopper": "grace_hopper.jpg"}
-PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB)
+_SKLEARN = {"china": "china.jpg", "flower": "flower.jpg"}
+PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB, *_SKLEARN)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ def _photograph_path(name):
         return pathlib.Path(skimage.__file__).parent / "data" / _SKIMAGE[name]
     if name in _MATPLOTLIB:
         return matplotlib.cbook.get_sample_data(_MATPLOTLIB[name], asfileobj=False)
+    if name in _SKLEARN:
+        # As a path alone: importing scikit-learn's data sets takes a second.
+        return pathlib.Path(sklearn.__file__).parent / "datasets" / "images" / _SKLEARN[name]
     raise Refused(f"Unknown photograph. Received: {name!r}. {nearest(name, PHOTOGRAPHS)}")
 
 

@@ -75,19 +75,19 @@ def _is_known(answer, margins):
 
 def _oracle_ruling(crossing, evidence, oracle, margins):
     answers = "; ".join(f"{name} {answer}" for name, answer in oracle.items())
-    words = [f"the network's own answer, measured twice: {answers}{_needed_for_oracle(crossing, oracle, margins)}"]
+    words = [f"the network's own answer, measured twice: {answers}"]
     words += [crossing.advice(crossing, evidence, margins)] if crossing.advice else []
-    return Ruling("INVALID", "ORACLE DOES NOT PASS", why="; ".join(words))
+    remedy = _oracle_remedy(crossing, oracle, margins)
+    return Ruling("INVALID", "ORACLE DOES NOT PASS", why="; ".join(words), remedy=remedy)
 
 
-def _needed_for_oracle(crossing, oracle, margins):
+def _oracle_remedy(crossing, oracle, margins):
     """About how many units the oracle would need, where it is large enough but its p is not small: str."""
     if min(len(answer.values) for answer in oracle.values()) < FEWEST:
-        return f"; {FEWEST} {crossing.counted[crossing.unit]} are needed at the least"
+        return f"Give at least {FEWEST} {crossing.counted[crossing.unit]}."
     large = {name: answer for name, answer in oracle.items() if answer.interval.mean >= margins.known}
-    return _needed_words(
-        crossing, {name: (answer.values, answer.interval.mean) for name, answer in large.items()}, "let it pass"
-    )
+    needs = {name: (answer.values, answer.interval.mean) for name, answer in large.items()}
+    return _units_remedy(crossing, needs, "let the network's own answer pass")
 
 
 def _adjusted_p(crossing, family, known, seed):
@@ -119,23 +119,24 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decide(crossing, readings, best, bars, margins)
+    remedy = _crossing_remedy(crossing, readings, bars) if finding == "UNDECIDED" else ""
     if outcome == "FAIL" and (few := _too_few(crossing, evidence, readings[best], margins)):
-        outcome, why = "INCONCLUSIVE", f"{why}; {few}"
+        outcome, why, remedy = "INCONCLUSIVE", f"{why}; fewer than {few} decide nothing", f"Give at least {few}."
     elif outcome == "FAIL" and (alike := _same_answers(oracle)):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
         why = f"{why}; by {alike} the network's own answer is the same for both, too"
     also = (("effect", best), *((name, _in_words(readings[name], known.get(name))) for name in EFFECTS))
     reading = readings[best]
-    return Ruling(outcome, finding, reading.interval, known[best].interval, p=reading.p, why=why, also=also)
+    ceiling = known[best].interval
+    return Ruling(outcome, finding, reading.interval, ceiling, p=reading.p, why=why, also=also, remedy=remedy)
 
 
 def _too_few(crossing, evidence, reading, margins):
-    """Why there are too few samples to fail a method by: str, "" for enough. `sanity.verdict` limits a PASS."""
-    units = len(reading.values)
-    if units < FEWEST:
-        return f"fewer than {FEWEST} {crossing.counted[crossing.unit]} decide nothing"
+    """How many samples a FAIL needs, where there are fewer: str, "" for enough. `sanity.verdict` limits a PASS."""
+    if len(reading.values) < FEWEST:
+        return f"{FEWEST} {crossing.counted[crossing.unit]}"
     few = evidence.sizes.get("images", margins.images) < margins.images
-    return f"fewer than {margins.images} images decide nothing" if few else ""
+    return f"{margins.images} images" if few else ""
 
 
 def _same_answers(oracle):
@@ -190,8 +191,8 @@ def _is_zero(readings, bars):
 
 
 def _open_question(crossing, readings, bars, margins):
-    """What is missing for a verdict: about how many units would settle it, by the deviation of these."""
-    below = all(readings[name].interval.high <= bar for name, bar in bars.items())
+    """What is missing for a verdict: str."""
+    below = _all_below(readings, bars)
     if below and len(bars) < len(EFFECTS):
         (known,) = bars
         return (
@@ -200,12 +201,26 @@ def _open_question(crossing, readings, bars, margins):
         )
     if below:
         return f"below zero by {REMOVAL}, as a map of the other sign is, and below {margins.small} of the network's own answer by {CHANGE}"
-    rooms = {
-        name: _distance_to_bar(readings[name].interval.mean, bar, len(bars) == len(EFFECTS))
+    return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer"
+
+
+def _crossing_remedy(crossing, readings, bars):
+    """About how many units would settle an open question, by the deviation of these: str, "" where none would."""
+    if _all_below(readings, bars):
+        return ""
+    needs = {
+        name: (
+            readings[name].values,
+            _distance_to_bar(readings[name].interval.mean, bar, len(bars) == len(EFFECTS)),
+        )
         for name, bar in bars.items()
     }
-    more = _needed_words(crossing, {name: (readings[name].values, room) for name, room in rooms.items()}, "settle it")
-    return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer{more}"
+    return _units_remedy(crossing, needs, "settle it")
+
+
+def _all_below(readings, bars):
+    """Whether a method stays below a twentieth of the oracle under every known effect: bool."""
+    return all(readings[name].interval.high <= bar for name, bar in bars.items())
 
 
 def _distance_to_bar(mean, bar, both):
@@ -213,7 +228,7 @@ def _distance_to_bar(mean, bar, both):
     return max(mean, bar - mean) if both else mean
 
 
-def _needed_words(crossing, needs, purpose):
+def _units_remedy(crossing, needs, purpose):
     """About how many units would do, by the deviation of these: str, "" where that is not known.
 
     `needs` holds, by effect, the values and the distance of their mean from what it must differ from.
@@ -222,7 +237,7 @@ def _needed_words(crossing, needs, purpose):
     if not counts:
         return ""
     units = len(next(iter(needs.values()))[0])
-    return f"; about {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}"
+    return f"About {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}."
 
 
 def _units_needed(values, room):

@@ -71,6 +71,7 @@ class Ruling:
         p: float, adjusted for the family; None where nothing was tested.
         why: str, the clause that decided.
         also: tuple of (name, text), other numbers.
+        remedy: str, a sentence that says what would settle what is open; "" where nothing is, or nothing would.
     """
 
     outcome: str
@@ -81,6 +82,7 @@ class Ruling:
     p: float | None = None
     why: str = ""
     also: tuple = ()
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class About:
         finding = f"{ruling.finding} on {evidence.subject}: {words}."
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
             return finding
-        return " ".join(filter(None, [finding, self._numbers(ruling), self._sizes(evidence.sizes)]))
+        return " ".join(filter(None, [finding, self._numbers(ruling), self._sizes(evidence.sizes), ruling.remedy]))
 
     def _numbers(self, ruling):
         intervals = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))

@@ -39,6 +39,7 @@ class Verdict:
         gates: tuple of dict, the fields of each `Gate`.
         settings: dict, of the check and the method.
         also: dict of name to text, other numbers.
+        remedy: str, a sentence that says what would settle what is open; "" for none.
     """
 
     check: str
@@ -57,6 +58,7 @@ class Verdict:
     gates: tuple
     settings: dict
     also: dict
+    remedy: str = ""
 
     @property
     def passed(self):
@@ -105,7 +107,7 @@ def _limit_small_samples(ruling, evidence, margins):
     if ruling.outcome != "PASS" or not few:
         return ruling
     why = f"{ruling.why}; fewer than {margins.images} images allow no more"
-    return replace(ruling, outcome="INCONCLUSIVE", why=why)
+    return replace(ruling, outcome="INCONCLUSIVE", why=why, remedy=f"Give at least {margins.images} images.")
 
 
 def _gate_ruling(evidence):
@@ -132,4 +134,5 @@ def _verdict(evidence, ruling, about):
         tuple(asdict(gate) for gate in evidence.gates),
         evidence.settings,
         dict(ruling.also),
+        ruling.remedy,
     )

@@ -7,6 +7,7 @@ from recipes.galleries import png
 from recipes.jobs import load_evidence
 from recipes.report import figures
 from recipes.report.data_uri import png_uri
+from recipes.report.findings import plain_words
 from sanity.checks import checks
 from sanity.checks.truth import FOUR, mean_ranks
 from sanity.ruling import MEASURE, rules
@@ -87,12 +88,26 @@ def _card(family, verdict, evidence, controls):
         "id": f"{family}-{verdict['method']}",
         "is_control": verdict["method"] in controls,
         "words": finding_words(about, verdict["finding"]),
+        "remedy": verdict.get("remedy", ""),
+        "plain": _plain_sentences(about, verdict),
         "numbers": _numbers(about, verdict),
         "curve": _curve(evidence, verdict),
         "intervals": crossing_plot(evidence, verdict) or _intervals(about, verdict),
         "strip": _strip(evidence),
         "stages": evidence.stages,
     }
+
+
+def _plain_sentences(about, verdict):
+    """What the finding means, why an invalid one is, and what would settle an open one: list of str without numbers."""
+    words = finding_words(about, verdict["finding"]) or plain_words(verdict["finding"]) or verdict["why"]
+    reason = verdict["why"] if verdict["outcome"] == "INVALID" else ""
+    return [_sentence(text) for text in dict.fromkeys((words, reason, verdict.get("remedy", ""))) if text]
+
+
+def _sentence(text):
+    """Words as a sentence: str."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def finding_words(about, finding):
@@ -175,7 +190,7 @@ def crossing_plot(evidence, verdict):
     rows = [
         (name, interval.mean, interval.low, interval.high) for name, interval in intervals if np.isfinite(interval.mean)
     ]
-    return figures.draw_intervals(rows, "rank correlation of map and evidence")
+    return figures.draw_intervals(rows, "rank correlation of map and evidence (A: as asked, B: the other)")
 
 
 def _curve(evidence, verdict):

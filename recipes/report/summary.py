@@ -10,13 +10,6 @@ from recipes.results import count_noun
 
 # Words of the longest sentence, and names of the longest list before the rest is counted.
 WORDS, NAMES = 25, 4
-# What a clause of a verdict's reason asks for. The reason's own words are used for any other.
-REMEDIES = (
-    (r"one network allows no PASS", "Train replicates: with one network, a check of weights allows no PASS."),
-    (r"fewer than (\d+) images", "Give at least {0} photographs: fewer allow no PASS."),
-    (r"about (\d+) networks might", "Compare with about {0} untrained networks: that might decide it."),
-    (r"(four) would", "Compare four networks with four: fewer allow no p that is small enough."),
-)
 
 
 def title(recipe, maps=None):
@@ -201,23 +194,8 @@ def _open_sentences(group):
         start = f"INCONCLUSIVE for {methods}: so far, {card['words']}."
     else:
         start = f"INCONCLUSIVE for {methods}: “{question}” is open."
-    clauses = _clauses(card["why"])
-    remedied = [clause for clause in clauses if _remedy(clause)]
-    reason = (remedied or clauses)[-1] if clauses else ""
+    reason = card["why"].split(";")[-1].strip().rstrip(".").removeprefix("without, ")
     return [start, f"The reason: {reason}."] if reason else [start]
-
-
-def _clauses(why):
-    clauses = [clause.strip().rstrip(".") for clause in why.split(";")]
-    return [clause.removeprefix("without, ") for clause in clauses if clause]
-
-
-def _remedy(clause):
-    for pattern, sentence in REMEDIES:
-        match = re.search(pattern, clause)
-        if match:
-            return sentence.format(*match.groups())
-    return None
 
 
 def _questions(studies, word):
@@ -255,8 +233,8 @@ def _next_checks(recipe, families, maps):
     if maps and not families:
         return ["Check the methods: class_crossing, image_crossing and place need no further network."]
     open_cards = [card for _, card in _judged_cards(families) if card["outcome"] in ("INCONCLUSIVE", "INVALID")]
-    remedies = [_remedy(clause) for card in open_cards for clause in _clauses(card["why"])]
-    sentences = [remedy for remedy in remedies if remedy]
+    remedies = list(dict.fromkeys(card["remedy"] for card in open_cards if card["remedy"]))
+    sentences = [_remedy_sentence(remedy, open_cards) for remedy in remedies]
     crossings = {"class_crossing", "image_crossing", "place"}
     checks = {check.check for check in recipe.check}
     if open_cards and not recipe.world and not checks & crossings:
@@ -264,6 +242,12 @@ def _next_checks(recipe, families, maps):
             "The checks class_crossing, image_crossing and place decide on one network, without replicates."
         )
     return sentences
+
+
+def _remedy_sentence(remedy, cards):
+    """What would settle a question, and for which methods: str."""
+    methods = dict.fromkeys(card["method"] for card in cards if card["remedy"] == remedy)
+    return f"{remedy.rstrip('.')} ({_names(list(methods))})."
 
 
 def _next_photographs(maps):

@@ -129,7 +129,8 @@ def _judge_class(samples, margins, seed):
         return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=alike)
     few = samples[f"between/{SIGNED}"].shape[-1] < FEWEST
     if effect.low >= margins.blind * ceiling.mean and few:
-        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=f"fewer than {FEWEST} images decide nothing")
+        why = f"fewer than {FEWEST} images decide nothing"
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=f"Give at least {FEWEST} images.")
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling(
             "FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of what the same class reaches"

@@ -28,6 +28,7 @@ from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
 
 REPEATS = 2
+ONE_NETWORK = "Train replicates: with one network, a check of weights allows no PASS."
 
 
 @dataclass(frozen=True)
@@ -317,13 +318,13 @@ def _judge_response(evidence, margins, seed, p):
     if _responds(effect, ceiling, null, p, margins):
         why = f"trained with untrained is below {margins.low} of trained with trained"
         if p is None:
-            return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=f"{why}; one network allows no PASS")
+            return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=why, remedy=ONE_NETWORK)
         return Ruling("PASS", "RESPONDED", **numbers, why=why)
-    undecided = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
+    undecided, remedy = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
     if _sign_responds(evidence.samples, margins, seed):
         why = f"with signs, similarity fell below {margins.low} of what trained networks reach; without, {undecided}"
-        return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why)
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=undecided)
+        return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why, remedy=remedy)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=undecided, remedy=remedy)
 
 
 def _find_failure(effect, ceiling, null, excess, p, margins):
@@ -352,10 +353,10 @@ def _sign_responds(samples, margins, seed):
 
 
 def _undecided_why(samples, effect, ceiling, null, p, margins):
-    """Which clause left the question open, and about how many random networks would close it: str."""
+    """Which clause left the question open, and what would close it: (str, str)."""
     count = samples[f"random/{MEASURE}"].shape[0]
     if np.isnan(effect.mean) or np.isnan(null.mean):
-        return "similarity is undefined: too few pixels where both maps are non-zero"
+        return "similarity is undefined: too few pixels where both maps are non-zero", ""
     for name, similarity, share in (
         ("trained with untrained", effect, margins.low),
         ("untrained with untrained", null, margins.high),
@@ -363,17 +364,18 @@ def _undecided_why(samples, effect, ceiling, null, p, margins):
         bound = share * ceiling.mean
         if similarity.high > bound:
             words = f"the upper bound of {name}, {similarity.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
-            return words + _networks_needed(count, similarity.high - similarity.mean, bound - similarity.mean)
+            return words, _networks_remedy(count, similarity.high - similarity.mean, bound - similarity.mean)
     least = 2 / math.comb(2 * count, count)
-    more = (
-        f": {count} against {count} networks allow no less than {least:.2g}, four would"
-        if least >= margins.alpha
-        else ""
-    )
-    return f"p = {p:.2g} is not below {margins.alpha}{more}"
+    why = f"p = {p:.2g} is not below {margins.alpha}"
+    if least < margins.alpha:
+        return why, ""
+    why = f"{why}: {count} against {count} networks allow no less than {least:.2g}"
+    return why, "Compare four networks with four: that allows a smaller p."
 
 
-def _networks_needed(count, width, room):
+def _networks_remedy(count, width, room):
     """About how many networks would narrow this half width to `room`, as it falls with their root: str, "" for none."""
     networks = math.ceil(count * (width / room) ** 2) if room > 0 else None
-    return f"; about {networks} networks might bring it down" if networks and count < networks <= 100 else ""
+    if not networks or not count < networks <= 100:
+        return ""
+    return f"Compare with about {networks} untrained networks in place of {count}: that might decide it."

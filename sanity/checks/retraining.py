@@ -153,7 +153,9 @@ def _judge_retraining(evidence, margins, seed):
     also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
     if len(gained) < FEWEST:
         why = f"{len(gained)} repeats; fewer than {FEWEST} decide nothing"
-        return Ruling("INCONCLUSIVE", "UNDECIDED", without_interval(gained.mean()), p=p, also=also, why=why)
+        remedy = f"Train {FEWEST} repeats or more."
+        mean = without_interval(gained.mean())
+        return Ruling("INCONCLUSIVE", "UNDECIDED", mean, p=p, also=also, why=why, remedy=remedy)
     effect = bootstrap_interval(gained[None], seed=seed)
     numbers = {"effect": effect, "p": p, "also": also}
     if p < margins.alpha and effect.low > 0:

@@ -11,7 +11,6 @@ import types
 import numpy as np
 import pytest
 
-import sanity
 from recipes import schema
 from recipes.progress import Progress
 from recipes.report import cards, figures, photographs, summary
@@ -189,9 +188,11 @@ def test_the_findings_of_the_report_are_those_of_the_documentation():
 # The summary --------------------------------------------------------------------------------------------------------------
 
 
-def a_card(outcome, finding, *, method="gradcam", words="maps change with the weights", why="", is_control=False):
+def a_card(
+    outcome, finding, *, method="gradcam", words="maps change with the weights", why="", remedy="", is_control=False
+):
     named = {"outcome": outcome, "finding": finding, "method": method, "words": words}
-    return {**named, "why": why, "is_control": is_control}
+    return {**named, "why": why, "remedy": remedy, "is_control": is_control}
 
 
 def a_family(*cards, held=True, question="Responds to weights", name="0-parameters"):
@@ -235,12 +236,16 @@ def test_pass_and_fail_are_said_by_method_and_controls_are_not_methods():
 
 
 def test_what_is_open_is_said_with_its_reason_and_what_would_settle_it():
-    why = "trained with untrained is below 0.5; one network allows no PASS; fewer than 8 images allow no more"
-    said = parts([a_family(a_card("INCONCLUSIVE", "RESPONDED", why=why))])
+    why = "trained with untrained is below 0.5; fewer than 8 images allow no more"
+    first = a_card("INCONCLUSIVE", "RESPONDED", why=why, remedy="Give at least 8 images.")
+    second = a_card("INCONCLUSIVE", "RESPONDED", method="gradient", remedy="Train replicates: one is too few.")
+    said = parts([a_family(first, {**first, "method": "lrp"}, second)])
     assert "No check of this run came to PASS or FAIL." in said["What can be said"]
-    assert "INCONCLUSIVE for gradcam: so far, maps change" in said["What cannot be said"]
+    assert "INCONCLUSIVE for gradcam, lrp and gradient: so far, maps change" in said["What cannot be said"]
     assert "fewer than 8 images" in said["What cannot be said"]
-    assert "Train replicates" in said["Where to look next"] and "at least 8 photographs" in said["Where to look next"]
+    look = said["Where to look next"]
+    assert "Train replicates: one is too few (gradient)." in look
+    assert "Give at least 8 images (gradcam and lrp)." in look
 
 
 def test_a_check_that_is_run_in_two_ways_is_said_once():
@@ -340,11 +345,3 @@ def test_a_network_whose_maps_have_holes_is_left_out_of_the_plot():
         Evidence("class_crossing", "any", "net", {}, {"maps/removal": numbers}, ()), {"also": {"effect": "removal"}}
     )
     assert "nan" not in drawn and "map A, effects B" in drawn
-
-
-def test_every_remedy_answers_words_that_a_rule_says():
-    """The summary reads reasons: a rule that words one otherwise must not lose its remedy in silence."""
-    texts = [path.read_text(encoding="utf-8") for path in pathlib.Path(sanity.__file__).parent.rglob("*.py")]
-    said = re.sub(r"\{[^{}]*\}", "8", "".join(texts))
-    for pattern, _ in summary.REMEDIES:
-        assert re.search(pattern, said), pattern

@@ -62,12 +62,14 @@ def test_settings(tmp_path):
     assert recipe.check[0].options["smoothgrad"] == {"samples": 3}
     for setting, words in (
         ("seed", "key=value"),
-        ("gallery.7.steps=1", "0 to 1"),
+        ("gallery.7.steps=1", "0 to 0"),
         ("seed.x=1", "holds a value"),
         ("gallery.0.stps=1", "steps"),
     ):
         with pytest.raises(ValueError, match=words):
             schema.read("first-look", [setting])
+    judged = recipe.check[0]
+    assert schema.read("first-look").explain.methods == judged.methods and len(recipe.images.photographs) >= 8
     with pytest.raises(ValueError, match="'first-lok'.*first-look"):
         schema.read("first-lok")
     bad = tmp_path / "bad.toml"

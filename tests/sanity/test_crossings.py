@@ -505,7 +505,7 @@ def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():
     assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
     assert "largest between espresso and tabby (" in verdict.sentence and "tiger" not in verdict.sentence
     assert "--images" in verdict.sentence and "--target" in verdict.sentence
-    assert "images in place of 12 would let it pass" in verdict.sentence, verdict.sentence
+    assert "images in place of 12 would let the network's own answer pass" in verdict.sentence, verdict.sentence
     none = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
     assert "of 2 pairs of classes crossed here none reaches 0.2" in none.sentence and "would let" not in none.sentence
 
@@ -532,7 +532,7 @@ def test_a_verdict_names_the_effect_that_decided_and_the_unit_of_what_is_missing
     assert judge_simulated(kind, (0.5, 0.0), (1.0, 1.0)).also["effect"] == REMOVAL
     missing = judge_simulated(kind, (0.02, 0.0), (0.3, 0.1))
     assert (missing.outcome, missing.finding) == ("INCONCLUSIVE", "UNDECIDED")
-    assert f"about 280 {kind.unit} in place of 16 would settle it" in missing.sentence, missing.sentence
+    assert f"About 280 {kind.unit} in place of 16 would settle it." == missing.remedy, missing.sentence
 
 
 def test_what_is_below_the_bar_is_not_said_to_be_above_it():

@@ -378,7 +378,7 @@ def test_a_pass_needs_the_exact_test_and_three_replicates_cannot_pass():
     wide = samples_of(0.35, 0.8, 0.1, 0.35, replicates=True)
     wide[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
     undecided = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
-    assert "networks might bring it down" in undecided.why, undecided.why
+    assert "untrained networks in place of 4" in undecided.remedy and undecided.remedy in undecided.sentence
 
 
 def test_margins_are_what_decides():
