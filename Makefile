@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py lab/__init__.py
 
-.PHONY: lab test bench lint docs clean
+.PHONY: lab test bench lint docs notebooks clean
 .DELETE_ON_ERROR:
 
 lab: .venv/installed
@@ -20,6 +20,10 @@ bench: .venv/benched
 
 docs: .venv/tested
 	$(BIN)/mkdocs build --strict
+
+# Runs the tutorials again, in place.
+notebooks: .venv/tested
+	$(BIN)/python docs/notebooks.py
 
 lint: .venv/tested
 	$(BIN)/ruff check .
