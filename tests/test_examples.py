@@ -77,6 +77,8 @@ def newcomer(tmp_path_factory):
     )
     model.save(folder / "my.keras")
     (folder / "names.txt").write_text("cat\ndog\ncup\nrocket\n")
+    # What a page says to save.
+    (folder / "my_methods.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-method.md")[0])
     (folder / "photos").mkdir()
     for name, image in zip(PHOTOGRAPHS, lab.photographs().images):
         # As long as a folder is made of subfolders, their names are the labels.
