@@ -1,6 +1,6 @@
 """Notebooks: runs the tutorials in place, so that they are stored with what they show.
 
-python docs/notebooks.py [NOTEBOOK ...]      all of docs/tutorials where none is named
+python -m docs.notebooks [NOTEBOOK ...]      all of docs/tutorials where none is named
 """
 
 import base64
