@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py lab/__init__.py
 
-.PHONY: lab test bench lint docs clean
+.PHONY: lab test bench lint docs notebooks gallery clean
 .DELETE_ON_ERROR:
 
 lab: .venv/installed
@@ -20,6 +20,14 @@ bench: .venv/benched
 
 docs: .venv/tested
 	$(BIN)/mkdocs build --strict
+
+# Runs the tutorials again, in place.
+notebooks: .venv/tested
+	$(BIN)/python -m docs.notebooks
+
+# Draws one map by every method, and writes their page.
+gallery: .venv/tested
+	$(BIN)/python -m docs.gallery
 
 lint: .venv/tested
 	$(BIN)/ruff check .

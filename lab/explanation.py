@@ -1,6 +1,5 @@
 """Explanation: an explainer's maps, the options and layer that were used, and what is suspicious about them."""
 
-import html
 import itertools
 from dataclasses import dataclass, field
 
@@ -62,7 +61,7 @@ class Explanation:
             columns: list of str, names of a table's columns or of a series' channels.
             words: list of lists of str, each sample's tokens as text.
         Returns:
-            `matplotlib.figure.Figure`.
+            `lab.plots.Plot`, a `matplotlib.figure.Figure` that a notebook shows by itself.
         Raises:
             Refused: for inputs of which there is no plot, and for maps at a layer.
         """
@@ -80,14 +79,12 @@ class Explanation:
             words=None if words is None else [words[row] for row in rows],
         )
 
-    def _repr_html_(self):
-        from lab import plots
-
+    def _repr_mimebundle_(self, **_):
+        """What a notebook shows: the plot, or why there is none."""
         try:
-            content = plots.as_html(self.plot(), f"{self.method}: {'; '.join(self.captions[:SHOWN])}")
+            return self.plot()._repr_mimebundle_()
         except Refused as refusal:
-            content = f"<p>{html.escape(str(refusal))}</p>"
-        return f"<p><b>{html.escape(self.method)}</b>: {html.escape(self.target)}</p>{content}"
+            return {"text/plain": f"{self.method}: {self.target}. {refusal}"}
 
 
 def _viewable(network, inputs):

@@ -1,7 +1,6 @@
 """Plots: maps beside what they explain, as matplotlib figures: photographs, series, rows of a table and tokens."""
 
 import base64
-import html
 import io
 import textwrap
 
@@ -34,14 +33,14 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
         words: list of lists of str, the tokens of each sample as text.
 
     Returns:
-        `matplotlib.figure.Figure`.
+        `Plot`.
 
     Raises:
         Refused: for inputs of which there is no plot, such as volumes.
     """
     draw, width, height = _drawing(inputs)
     _refuse_layer_maps(maps, inputs)
-    figure = Figure(figsize=(width, height * len(inputs)), layout="constrained")
+    figure = Plot(figsize=(width, height * len(inputs)), layout="constrained", alt="; ".join(captions))
     parts = figure.subfigures(len(inputs), 1, squeeze=False)[:, 0]
     for row, part in enumerate(parts):
         # Titles are wrapped: long class names would lie upon each other.
@@ -50,11 +49,23 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
     return figure
 
 
-def as_html(figure, alt):
-    """A figure as an HTML image that holds its own bytes, described in words by `alt`: str."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+class Plot(Figure):
+    """A figure that a notebook shows by itself.
+
+    Args:
+        alt: str, what it shows in words, for those who cannot see it.
+        options: those of `matplotlib.figure.Figure`.
+    """
+
+    def __init__(self, *, alt, **options):
+        super().__init__(**options)
+        self.alt = alt
+
+    def _repr_mimebundle_(self, **_):
+        buffer = io.BytesIO()
+        FigureCanvasAgg(self).print_png(buffer)
+        png = base64.b64encode(buffer.getvalue()).decode()
+        return {"text/plain": self.alt, "image/png": png}, {"image/png": {"alt": self.alt}}
 
 
 def _drawing(inputs):

@@ -10,17 +10,20 @@ import sys
 import click
 import click.testing
 import keras
+import nbformat
 import pytest
 from PIL import Image
 
 import lab
 import recipes.runs
+from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import EXAMPLES, heading_of
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *NOTEBOOKS]
 # Minutes each: their words are read, and their options parsed, and nothing is run.
 LONG = (
     "lab run sanity-",
@@ -36,8 +39,15 @@ LONG = (
 )
 
 
+def text_of(page):
+    """The Markdown of a page, or of a notebook's cells: str."""
+    if page not in NOTEBOOKS:
+        return page.read_text(encoding="utf-8")
+    return "\n\n".join(cell.source for cell in nbformat.read(page, 4).cells if cell.cell_type == "markdown")
+
+
 def python_blocks(page):
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    return re.findall(r"^```python\n(.*?)^```", text_of(page), re.S | re.M)
 
 
 def commands(text):
@@ -47,7 +57,7 @@ def commands(text):
 
 
 def page_commands():
-    return [(page.name, line) for page in PAGES for line in commands(page.read_text(encoding="utf-8"))]
+    return [(page.name, line) for page in PAGES for line in commands(text_of(page))]
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +77,8 @@ def newcomer(tmp_path_factory):
     )
     model.save(folder / "my.keras")
     (folder / "names.txt").write_text("cat\ndog\ncup\nrocket\n")
+    # What a page says to save.
+    (folder / "my_methods.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-method.md")[0])
     (folder / "photos").mkdir()
     for name, image in zip(PHOTOGRAPHS, lab.photographs().images):
         # As long as a folder is made of subfolders, their names are the labels.
@@ -104,6 +116,30 @@ def test_the_python_of_a_page_runs_as_it_is_written(here, page):
     names = {"__name__": "example"}
     for block in python_blocks(page):
         exec(compile(block, str(page), "exec"), names)
+
+
+def outputs_of(notebook):
+    """The outputs that a notebook is stored with: list of `nbformat.NotebookNode`."""
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+def test_a_notebook_runs_from_its_first_cell_on(newcomer, page):
+    stored = nbformat.read(page, 4)
+    shown = [sorted(output.get("data", {})) for output in outputs_of(stored)]
+    executed = notebooks.shrink(notebooks.run(stored, newcomer))
+    assert [sorted(output.get("data", {})) for output in outputs_of(executed)] == shown
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+def test_a_notebook_is_stored_with_what_it_shows(page):
+    outputs = outputs_of(nbformat.read(page, 4))
+    images = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert images and all(len(output.metadata["image/png"].alt) > 20 for output in images)
+    assert {output.output_type for output in outputs} <= {"execute_result", "display_data", "stream"}
+    assert all(output.get("name", "stdout") == "stdout" for output in outputs)
+    assert not re.search(r"/(home|root|work|tmp|Users)/| at 0x", page.read_text(encoding="utf-8"))
+    assert page.stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("page, line", page_commands(), ids=lambda word: word[:60])
@@ -201,14 +237,14 @@ def test_what_init_writes_runs(only_validated):
 
 def test_a_picture_or_page_that_is_linked_is_there():
     for page in PAGES:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", text_of(page)):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_sentences_of_pages_are_short():
     """At most 25 words, tables and code left out."""
     for page in PAGES:
-        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+        text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.S | re.M)
         lines = [line for line in text.splitlines() if not line.startswith(("|", "    ", "!", "#"))]
         for sentence in re.split(r"(?<=[.?!:])\s+|\n\n|\n(?=- )", "\n".join(lines)):
             words = re.findall(r"[A-Za-z][\w'-]*", re.sub(r"`[^`]*`|\([^)]*\)", "", sentence))
@@ -216,9 +252,14 @@ def test_sentences_of_pages_are_short():
 
 
 def test_the_pages_build_without_a_warning(tmp_path):
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    # With --quiet, warnings are not counted.
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     pages = {page.relative_to(tmp_path / "site").as_posix() for page in (tmp_path / "site").rglob("index.html")}
     assert {"index.html", "checks/index.html", "tutorials/images/index.html", "api/methods/index.html"} <= pages
     assert "integrated_gradients" in (tmp_path / "site/api/methods/index.html").read_text(encoding="utf-8")
+    for page in NOTEBOOKS:
+        html = (tmp_path / "site/tutorials" / page.stem / "index.html").read_text(encoding="utf-8")
+        assert not re.search(r"<(script|link|img)[^>]*(src|href)=.?http", html) and "No description" not in html
+        assert 'href="../../checks/"' in html and "import(" not in html

@@ -202,7 +202,7 @@ def test_explain_says_what_is_wrong(small):
         small, inputs, GOAL, method=lambda network, inputs, objective: np.zeros(inputs.shape, "float32")
     )
     assert flagged.flags == (("all zero",),) * 4
-    assert "all zero" in flagged._repr_html_()
+    assert "all zero" in flagged._repr_mimebundle_()[0]["text/plain"]
 
 
 def test_photographs_are_explained_sensibly(lite0, photos):

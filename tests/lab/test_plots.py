@@ -1,5 +1,7 @@
 """Plots: maps beside what they explain, and targets in a user's words."""
 
+import base64
+
 import keras
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def test_every_kind_of_input_is_drawn_beside_its_map(inputs, maps, options):
     assert {f"sample {row}" for row in range(len(inputs))} <= set(texts) and "logit" in texts
     for name in options.get("columns", [])[:2] if inputs.ndim == 3 else options.get("words", [[]])[0][:1]:
         assert name in texts
-    assert plots.as_html(figure, "a < b").startswith('<img alt="a &lt; b" src="data:image/png')
+    shown, about = figure._repr_mimebundle_()
+    assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG")
+    assert about["image/png"]["alt"] == shown["text/plain"] and "sample 0" in shown["text/plain"]
 
 
 def test_a_signed_map_has_zero_in_the_middle_and_another_starts_there():
@@ -56,7 +60,7 @@ def test_volumes_and_maps_at_a_layer_have_no_plot(small):
     record = lab.explain(small, networks.images(), method="layer_gradient_x_activation", layer="pool")
     with pytest.raises(lab.Refused, match="record.maps"):
         record.plot()
-    assert "record.maps" in record._repr_html_()
+    assert "record.maps" in record._repr_mimebundle_()["text/plain"]
 
 
 def test_a_target_is_a_class_by_any_name_or_each_samples_own(small):
