@@ -2,6 +2,8 @@
 
 A world has twelve trained networks, six on permuted labels and twelve random ones. On two cores they take about fifteen minutes the
 first time. They are kept under artifacts/networks.
+
+With `--images FOLDER` it is the power of `class_crossing` on EfficientNet-Lite0 instead, over photographs of that folder drawn again.
 """
 
 import argparse
@@ -9,7 +11,9 @@ import time
 
 import numpy as np
 
+from lab import load
 from lab.attribution import explainers
+from lab.data import Data, folder
 from recipes.cache import Cache
 from sanity import calibration
 from sanity.calibration import Rate
@@ -17,7 +21,7 @@ from sanity.checks import checks, faithfulness, truth
 from sanity.examination import measure
 from sanity.interventions import occlusion
 from sanity.removal import extent
-from sanity.subject import world_subject
+from sanity.subject import subject, world_subject
 from sanity.worlds import worlds
 from tests.sanity import bank
 
@@ -31,15 +35,37 @@ def main():
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--worlds", default=",".join(WORLDS))
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--images", help="a folder of photographs")
+    parser.add_argument("--count", type=int, default=128, help="how many photographs are measured, taken at random")
+    parser.add_argument("--sizes", default="48,100", help="how many photographs a simulated run has")
     arguments = parser.parse_args()
     print("| check | world | simulated | outcome | rate | 95% | wanted |\n|---|---|---|---|---|---|---|")
+    if arguments.images:
+        print_rates(photograph_rates(arguments))
+        return
     for name in arguments.worlds.split(","):
-        for rate in rates(name, arguments.runs, arguments.parts.split(",")):
-            share = rate.share
-            print(
-                f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | {share.mean:.3f} | {share.low:.3f}-{share.high:.3f} | {rate.wanted} |",
-                flush=True,
-            )
+        print_rates(rates(name, arguments.runs, arguments.parts.split(",")))
+
+
+def print_rates(rows):
+    """One line of the table for each `Rate`."""
+    for rate in rows:
+        share = rate.share
+        print(
+            f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | {share.mean:.3f} | {share.low:.3f}-{share.high:.3f} | {rate.wanted} |",
+            flush=True,
+        )
+
+
+def photograph_rates(arguments):
+    """The simulated rates of `class_crossing` over photographs of a folder."""
+    photographs = folder(arguments.images)
+    chosen = np.random.default_rng(0).permutation(len(photographs.images))[: arguments.count]
+    names, images = zip(*((photographs.names[index], photographs.images[index]) for index in chosen))
+    network = load()
+    family = _crossing_family(subject(network, Data(names, images)))
+    for size in map(int, arguments.sizes.split(",")):
+        yield from _family_rates(family, f"{network.name}, {size} photographs", arguments.runs, size)
 
 
 def rates(name, runs, parts):
@@ -109,19 +135,33 @@ def _truth_rates(subject, name, runs):
 
 
 def _crossing_rates(subject, name, runs):
+    return _family_rates(_crossing_family(subject), name, runs, len(subject.names))
+
+
+def _family_rates(family, name, runs, size):
     """How often methods pass `class_crossing` over images drawn again, of one network."""
-    prepared = checks.tag(checks.get("class_crossing"), "prepare")(subject, seed=0)
-    methods = {method: explainers.get(method) for method in PLANTED} | {"edges": explainers.get("edges")}
-    family = [
-        measure("class_crossing", explainer, subject, seed=0, name=method, prepare=lambda: {"prepared": prepared})[0]
-        for method, explainer in methods.items()
-    ]
-    counts = calibration.simulate_crossing(family, runs=runs, size=len(subject.names), seed=6)
-    for method in methods:
+    counts = calibration.simulate_crossing(family, runs=runs, size=size, seed=6)
+    for method in counts:
         blind = method in ("noise", "edges")
         kind, outcomes = f"{method}, images resampled", counts[method]
         yield Rate("class_crossing", name, kind, "PASS", outcomes["PASS"], runs, "low" if blind else "high")
         yield Rate("class_crossing", name, kind, "FAIL", outcomes["FAIL"], runs, "high" if blind else "low")
+
+
+def _crossing_family(subject):
+    """Evidence of some methods under `class_crossing`."""
+    prepared = checks.tag(checks.get("class_crossing"), "prepare")(subject, seed=0)
+    return [
+        measure(
+            "class_crossing",
+            explainers.get(method),
+            subject,
+            seed=0,
+            name=method,
+            prepare=lambda: {"prepared": prepared},
+        )[0]
+        for method in (*PLANTED, "edges")
+    ]
 
 
 def _class_rates(subject, name, runs):
