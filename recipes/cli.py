@@ -388,7 +388,7 @@ verdict_options = compose_options(
 @click.option(
     "--check",
     "check_names",
-    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method.  [default: parameters; for features all]",
+    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method and 12 for all.  [default: parameters; for features all]",
 )
 @picture_options
 @click.option(

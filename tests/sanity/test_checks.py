@@ -538,14 +538,17 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
         check(explainers.get("gradient_x_input"), subject, seed=0, keep=keep, **few) for keep in (False, True)
     )
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
-    assert set(lost.samples) == {"accuracy/map", "accuracy/random", "accuracy/leak"}
+    assert set(lost.samples) == {f"accuracy/{name}" for name in ("map", "random", "leak", "oracle")}
+    assert lost.samples["accuracy/oracle"] < lost.samples["accuracy/random"]
+    assert kept.samples["accuracy/oracle"] > kept.samples["accuracy/random"]
     # One pair of networks decides nothing, however large its difference.
     assert judge([kept])[0].finding in ("UNDECIDED", "GATE FAILED")
     assert kept.samples["accuracy/map"].shape == (1, 1)
     six = {name: np.repeat(value, 6, axis=1) for name, value in kept.samples.items()}
     gates = tuple(gate for gate in kept.gates if gate.status == "passed")
     assert judge([dataclasses.replace(kept, samples=six, gates=gates)])[0].outcome == "PASS"
-    assert audit(judge([check(explainers.get("noise"), subject, seed=0, **few)]))[0].held
+    noise = check(explainers.get("noise"), subject, seed=0, prepared=lost.samples["accuracy/oracle"], **few)
+    assert audit(judge([noise]))[0].held
 
 
 def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypatch):
@@ -562,7 +565,7 @@ def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypat
         return {}
 
     monkeypatch.setattr(Trainer, "train", note)
-    checks.get("retraining")(spy, subject, seed=0, shares=(0.2, 0.4), repeats=3)
+    checks.get("retraining")(spy, subject, seed=0, shares=(0.2, 0.4), repeats=3, prepared=np.zeros((2, 3)))
     del explained[-1]  # The subject's own samples, for the gate.
     assert len({seed for seed, _ in explained}) == len({data for _, data in explained}) == 6
     # Two shares of two orders in each of three repeats, and the masks alone in two of these; tied maps fall anew each time.

@@ -18,9 +18,10 @@ def judge_one(check, samples, method="any", **rest):
 # Retraining ---------------------------------------------------------------------------------------------------------------
 
 
-def judge_retraining(gained, keep=False):
-    """A verdict on advantages [shares, repeats]."""
+def judge_retraining(gained, keep=False, oracle=0.3):
+    """A verdict on advantages [shares, repeats], beside an order of the network's own that has its own advantage."""
     samples = {"accuracy/random": 0.5 + gained, "accuracy/map": np.full(gained.shape, 0.5)}
+    samples["accuracy/oracle"] = samples["accuracy/random"] + (oracle if keep else -oracle)
     samples["accuracy/leak"] = np.full((len(gained), 1), 0.3)
     return judge_one("retraining", samples, settings={"keep": keep}, sizes={"repeats": gained.shape[1]})
 
@@ -57,6 +58,13 @@ def test_six_repeats_may_pass_and_five_never():
 def test_accuracies_that_nothing_moves_decide_nothing():
     """Holes too small to cost anything, or so large that nothing is left: the right order loses no more than any other."""
     assert judge_retraining(np.zeros((2, 6))).outcome == "INCONCLUSIVE"
+
+
+def test_where_the_networks_own_order_loses_nothing_no_method_is_judged():
+    for gained in (np.zeros((2, 6)), np.full((2, 6), 0.2), np.full((2, 6), -0.2)):
+        for oracle in (0.0, -0.1):
+            verdict = judge_retraining(gained, oracle=oracle)
+            assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS"), verdict.sentence
 
 
 # Faithfulness -------------------------------------------------------------------------------------------------------------
