@@ -87,7 +87,7 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.finding_words(
             {
                 CLASSES.passed: "the map for a class agrees with the evidence for that class more than with another's, {why}",
-                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's; {why}",
+                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's: {why}",
             },
             "it is not shown that the network's own answer tells these classes apart",
         ),
