@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from lab import defaults, layout, snapshot, taps, tokens
+from lab import defaults, displays, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
 from lab.inputs import accept_inputs, allow_floats, check_input, declared_inputs, masked_steps, zero_sample
 from lab.layers import Layer, enclosing_loop, variables, walk
@@ -95,7 +95,10 @@ class Network:
         self._survey()
 
     def __repr__(self):
-        return f"Network({self.name!r}, {len(self.layers())} layers, {self.model.count_params():,} parameters)"
+        return displays.as_text(displays.network_title(self), displays.network_rows(self))
+
+    def _repr_html_(self):
+        return displays.as_html(displays.network_title(self), displays.network_rows(self))
 
     # Properties ----------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lab.displays import typed
 from lab.refusal import Refused
 from lab.registry import Registry, nearest
 
@@ -137,6 +138,9 @@ class Objective:
             Refused: where a list is neither 1 nor `batch` long.
         """
         return tuple(tuple(_broadcast_numbers(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
+
+    def __repr__(self):
+        return typed(self)
 
     def __str__(self):
         return " + ".join(_describe_term(weight, term) for weight, term in self.terms).replace("+ -", "- ")
