@@ -588,16 +588,7 @@ class Network:
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._name_outputs(self.call(inputs))
             _refuse_writes(reader.graph)
-            survey["reader"] = {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()}
-            survey["order"] = reader.order
-            trace = Trace(outputs, {}, 0, self.channels_first)
-            logits = {name: trace.logits(name) for name in outputs}
-            survey["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
-            survey["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
-            survey["readable"], survey["leading"] = self._readable_addresses(reader, list(logits.values()))
-            survey["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
-            survey["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
-            survey["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
+            survey.update(self._graph_facts(reader, outputs))
             return outputs
 
         tf.function(trace_call, autograph=False).get_concrete_function(self.spec)
@@ -616,6 +607,23 @@ class Network:
         # Addresses that can be read, and those of them that lead to the outputs.
         self.readable = [address for address in self._shapes if address in survey["readable"]]
         self.leading = survey["leading"]
+
+    def _graph_facts(self, reader, outputs):
+        """What one traced call shows of layers and outputs, by name: dict."""
+        trace = Trace(outputs, {}, 0, self.channels_first)
+        logits = {name: trace.logits(name) for name in outputs}
+        readable, leading = self._readable_addresses(reader, list(logits.values()))
+        return {
+            "reader": {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()},
+            "order": reader.order,
+            "readable": readable,
+            "leading": leading,
+            "dtypes": {name: tensor.dtype for name, tensor in logits.items()},
+            "outputs": {name: _shape(tensor) for name, tensor in logits.items()},
+            "heads": {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()},
+            "ends": {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()},
+            "closed": {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()},
+        }
 
     def _readable_addresses(self, reader, outputs):
         tensors = {

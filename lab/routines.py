@@ -316,12 +316,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         def step(start, sums):
             indices = start + tf.range(width)
             drawn, shares, factors = _draw_samples(network, draw, inputs, beside, options, indices, samples)
-            repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
-            _, slopes = score_and_gradient(
-                network, objective, weights, tf.nest.map_structure(_merge_samples, drawn), repeated
-            )
-            slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
-            slopes = _multiply_factors(slopes, factors)
+            slopes = _multiply_factors(_slopes_at(network, objective, weights, drawn, numbers, width), factors)
             return start + width, tf.nest.map_structure(
                 lambda total, power: total + power, sums, _power_sums(slopes, shares, squares)
             )
@@ -338,6 +333,14 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     shared = (weights, options, np.int32(samples), np.int32(sample_width(samples, max(1, most // rows))))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
     return sums if squares else sums[0]
+
+
+def _slopes_at(network, objective, weights, drawn, numbers, width):
+    """The gradient at drawn samples [batch, width, ...], in their structure and shape."""
+    repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
+    merged = tf.nest.map_structure(_merge_samples, drawn)
+    _, slopes = score_and_gradient(network, objective, weights, merged, repeated)
+    return tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
 
 
 def batch_statistics(network, inputs, paths):

@@ -223,16 +223,25 @@ def stack_baselines(arrays, references):
     Raises:
         Refused: where they do not fit.
     """
-    if np.isscalar(references) or (
-        isinstance(references, (list, tuple)) and all(np.isscalar(number) for number in references)
-    ):
+    if _are_numbers(references):
         values = np.atleast_1d(np.asarray(references, "float32"))
         if not len(values):
             raise Refused("References are one or more. Received: none.")
         return tf.nest.map_structure(lambda leaf: _constant_baselines(leaf, values), arrays)
-    same = (
-        references if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
-    )
+    several = len(tf.nest.flatten(arrays)) > 1
+    same = references if several else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
+    _refuse_misfits(arrays, same)
+    return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
+
+
+def _are_numbers(references):
+    """Whether references are a number or a list of numbers: bool."""
+    listed = references if isinstance(references, (list, tuple)) else [references]
+    return all(np.isscalar(number) for number in listed)
+
+
+def _refuse_misfits(arrays, same):
+    """Raise Refused where references [references, ...] do not fit the inputs, or where there are none."""
     try:
         tf.nest.assert_same_structure(arrays, same)
         sizes = [
@@ -243,15 +252,11 @@ def stack_baselines(arrays, references):
         raise Refused(
             "References are arrays [references, ...] in the structure of the inputs. Received: another."
         ) from error
-    if (
-        any(shape != expected for shape, expected, _ in sizes)
-        or len({count for *_, count in sizes}) > 1
-        or not sizes[0][2]
-    ):
+    shapes_fit = all(shape == expected for shape, expected, _ in sizes)
+    if not shapes_fit or len({count for *_, count in sizes}) > 1 or not sizes[0][2]:
         raise Refused(
             f"References are arrays [references, ...] of the inputs' shape, {[expected for _, expected, _ in sizes]}. Received: {[shape for shape, *_ in sizes]}."
         )
-    return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
 
 
 def _constant_baselines(leaf, values):
