@@ -56,6 +56,10 @@ def outputs(network, inputs, *, logits=True):
 def logits(network, inputs):
     """The first output before softmax and sigmoid.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+
     Returns:
         float32 [batch, classes].
     """
@@ -122,7 +126,11 @@ def probabilities(network, inputs, output=None, *, computed=None):
 def class_probability(network, inputs, objective, *, computed=None):
     """The probability of the class that an objective's first logit or class score names.
 
-    computed: as of `class_logits`.
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        computed: as of `class_logits`.
 
     Returns:
         float32 [batch].
@@ -139,6 +147,11 @@ def class_probability(network, inputs, objective, *, computed=None):
 def mean_activations(network, inputs, path=None):
     """Each unit's mean over positions for each sample, or the logits where no path is given.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        path: the address of a layer; None for the logits.
+
     Returns:
         float32 [batch, units].
     """
@@ -147,6 +160,12 @@ def mean_activations(network, inputs, path=None):
 
 def activations(network, inputs, path, *, pool=False):
     """A layer's output for each sample, or with `pool` its mean over positions.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        path: the address of a layer.
+        pool: bool.
 
     Returns:
         float32 [batch, ...] or [batch, channels].
@@ -161,6 +180,11 @@ def activations(network, inputs, path, *, pool=False):
 
 def means(network, inputs, paths):
     """The means over positions of several layers in one pass.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        paths: list of addresses of layers.
 
     Returns:
         dict of path to float32 [batch, channels].

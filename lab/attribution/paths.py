@@ -20,9 +20,16 @@ from lab.refusal import Refused
 
 
 def baselines(arrays, options):
-    """The baselines in the options of a straight path: list of structures like the inputs.
+    """The baselines in the options of a straight path.
 
     A method's map should add up to the score minus the mean score of these.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        options: dict, the options of the method; `baseline`, `baselines` and `references` are read.
+
+    Returns:
+        list of structures like the inputs.
     """
     several = options.get("baselines", options.get("references"))
     if several is None:
@@ -33,7 +40,15 @@ def baselines(arrays, options):
 
 
 def blurred_baselines(arrays, options):
-    """The baseline of a path of blurs: the inputs under the strongest blur, in a list of one."""
+    """The baseline of a path of blurs: the inputs under the strongest blur.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        options: dict, the options of the method; `max_sigma` is read.
+
+    Returns:
+        list of one structure like the inputs.
+    """
     return [
         tf.nest.map_structure(
             lambda leaf: _blur(*_cosine_transform(leaf), options.get("max_sigma", MAX_SIGMA))[0], arrays
@@ -186,7 +201,18 @@ def _keep_masked(points, speeds, block):
 
 
 def path_nodes(steps, nodes):
-    """Nodes and weights of a path integral on [0, 1]: float32 [steps] each; the weights sum to 1."""
+    """Nodes and weights of a path integral on [0, 1].
+
+    Args:
+        steps: int, how many.
+        nodes: "gauss" (Gauss-Legendre) or "midpoint".
+
+    Returns:
+        float32 [steps] twice; the weights sum to 1.
+
+    Raises:
+        Refused: for another name.
+    """
     check_one_of("nodes", nodes, ("gauss", "midpoint"))
     if nodes == "midpoint":
         return ((np.arange(steps) + 0.5) / steps).astype("float32"), np.full(steps, 1 / steps, "float32")
@@ -196,6 +222,13 @@ def path_nodes(steps, nodes):
 
 def broadcast_baseline(arrays, baseline):
     """A baseline in the structure and shape of the inputs; ids stay as they are.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        baseline: a number, an array, or a structure of arrays.
+
+    Returns:
+        arrays in the structure and shape of the inputs.
 
     Raises:
         Refused: where it does not broadcast.
@@ -214,11 +247,14 @@ def broadcast_baseline(arrays, baseline):
 
 
 def stack_baselines(arrays, references):
-    """Several baselines in the structure of the inputs: arrays [references, ...].
+    """Several baselines in the structure of the inputs.
 
     Args:
         arrays: the inputs.
         references: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
+
+    Returns:
+        arrays [references, ...].
 
     Raises:
         Refused: where they do not fit.
