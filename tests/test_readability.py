@@ -51,7 +51,7 @@ def test_summaries_of_a_check_can_be_read(verdicts):
     texts = {}
     for verdict in verdicts:
         card = {"outcome": verdict.outcome, "finding": verdict.finding, "why": verdict.why, "method": "gradcam"}
-        card |= {"words": cards.finding_words(about, verdict.finding), "is_control": False}
+        card |= {"words": cards.finding_words(about, verdict.finding), "remedy": verdict.remedy, "is_control": False}
         family = {"about": types.SimpleNamespace(question=about.question), "controls": [], "cards": [card]}
         parts = summary.summarize(recipe, [family], None, [])
         texts |= {neutral(line): line for _, lines in parts for line in lines}
