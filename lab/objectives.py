@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lab.displays import typed
 from lab.refusal import Refused
 from lab.registry import Registry, nearest
 
@@ -138,6 +139,9 @@ class Objective:
         """
         return tuple(tuple(_broadcast_numbers(rows, batch, term) for rows in term.numbers) for _, term in self.terms)
 
+    def __repr__(self):
+        return typed(self)
+
     def __str__(self):
         return " + ".join(_describe_term(weight, term) for weight, term in self.terms).replace("+ -", "- ")
 
@@ -260,7 +264,15 @@ def channel(layer, index):
 
 
 def goal(layer, units):
-    """The objective with one entry per unit: channels of a layer, or classes where the layer is None."""
+    """The objective with one entry per unit: channels of a layer, or classes.
+
+    Args:
+        layer: the address of a layer; None for classes.
+        units: indices, one a sample.
+
+    Returns:
+        `Objective`.
+    """
     return logit(list(units)) if layer is None else channel(layer, list(units))
 
 
@@ -281,7 +293,11 @@ def neuron(layer, index, row=None, column=None):
 
 @register
 def layer(path):
-    """The mean square of a whole layer (DeepDream; Mordvintsev, Olah, Tyka 2015)."""
+    """The mean square of a whole layer (DeepDream; Mordvintsev, Olah, Tyka 2015).
+
+    Args:
+        path: the address of a layer.
+    """
     return _single_term("layer", path)
 
 
@@ -336,7 +352,14 @@ def weighted(layer, indices, weights):
 
 @register
 def interpolation(layer, first, second, count=6):
-    """From one channel to another in `count` steps, one a sample: the pictures between two units."""
+    """From one channel to another, one step a sample: the pictures between two units.
+
+    Args:
+        layer: the address of a layer.
+        first: the index of a channel.
+        second: the index of another.
+        count: int, steps with both ends.
+    """
     shares = np.linspace(0.0, 1.0, count)
     return weighted(layer, [[first, second]] * count, np.stack([1 - shares, shares], axis=1))
 

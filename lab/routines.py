@@ -56,6 +56,10 @@ def outputs(network, inputs, *, logits=True):
 def logits(network, inputs):
     """The first output before softmax and sigmoid.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+
     Returns:
         float32 [batch, classes].
     """
@@ -122,7 +126,11 @@ def probabilities(network, inputs, output=None, *, computed=None):
 def class_probability(network, inputs, objective, *, computed=None):
     """The probability of the class that an objective's first logit or class score names.
 
-    computed: as of `class_logits`.
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        computed: as of `class_logits`.
 
     Returns:
         float32 [batch].
@@ -139,6 +147,11 @@ def class_probability(network, inputs, objective, *, computed=None):
 def mean_activations(network, inputs, path=None):
     """Each unit's mean over positions for each sample, or the logits where no path is given.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        path: the address of a layer; None for the logits.
+
     Returns:
         float32 [batch, units].
     """
@@ -147,6 +160,12 @@ def mean_activations(network, inputs, path=None):
 
 def activations(network, inputs, path, *, pool=False):
     """A layer's output for each sample, or with `pool` its mean over positions.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        path: the address of a layer.
+        pool: bool.
 
     Returns:
         float32 [batch, ...] or [batch, channels].
@@ -161,6 +180,11 @@ def activations(network, inputs, path, *, pool=False):
 
 def means(network, inputs, paths):
     """The means over positions of several layers in one pass.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        paths: list of addresses of layers.
 
     Returns:
         dict of path to float32 [batch, channels].
@@ -316,12 +340,7 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         def step(start, sums):
             indices = start + tf.range(width)
             drawn, shares, factors = _draw_samples(network, draw, inputs, beside, options, indices, samples)
-            repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
-            _, slopes = score_and_gradient(
-                network, objective, weights, tf.nest.map_structure(_merge_samples, drawn), repeated
-            )
-            slopes = tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
-            slopes = _multiply_factors(slopes, factors)
+            slopes = _multiply_factors(_slopes_at(network, objective, weights, drawn, numbers, width), factors)
             return start + width, tf.nest.map_structure(
                 lambda total, power: total + power, sums, _power_sums(slopes, shares, squares)
             )
@@ -338,6 +357,14 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     shared = (weights, options, np.int32(samples), np.int32(sample_width(samples, max(1, most // rows))))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
     return sums if squares else sums[0]
+
+
+def _slopes_at(network, objective, weights, drawn, numbers, width):
+    """The gradient at drawn samples [batch, width, ...], in their structure and shape."""
+    repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
+    merged = tf.nest.map_structure(_merge_samples, drawn)
+    _, slopes = score_and_gradient(network, objective, weights, merged, repeated)
+    return tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
 
 
 def batch_statistics(network, inputs, paths):

@@ -27,9 +27,9 @@ def uri(image):
 
 
 def strip(images, captions, title):
-    """A row of captioned pictures under a title, as HTML: str."""
+    """A row of captioned pictures under a title, if there is one, as HTML: str."""
     figures = "".join(
         f'<figure style="display:inline-block;margin:4px"><img src="{uri(image)}" style="width:112px"><figcaption>{html.escape(str(caption))}</figcaption></figure>'
         for image, caption in zip(images, captions)
     )
-    return f"<p><b>{html.escape(title)}</b></p>{figures}"
+    return (f"<p><b>{html.escape(title)}</b></p>" if title else "") + figures

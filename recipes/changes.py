@@ -48,6 +48,43 @@ def refuse_damaged(path):
         ) from error
 
 
+def verdict_changes(before, after):
+    """The verdicts of two runs, one beside the other.
+
+    Args:
+        before, after: families of the two runs (`load_families`).
+
+    Returns:
+        list of dict of check, method, first, second and changed, one for each method and check of either run. first and
+            second hold outcome, finding, the mean of the effect and the sentence; None where a run lacks the verdict.
+    """
+    old, new = _rows(before), _rows(after)
+    rows = [(key, _brief(old.get(key)), _brief(new.get(key))) for key in dict.fromkeys([*new, *old])]
+    return [
+        {
+            "check": check,
+            "method": method,
+            "first": first,
+            "second": second,
+            "changed": _decided(first) != _decided(second),
+        }
+        for (check, method), first, second in rows
+    ]
+
+
+def _brief(verdict):
+    if verdict is None:
+        return None
+    return {
+        **{name: verdict[name] for name in ("outcome", "finding", "sentence")},
+        "effect": verdict["effect"]["mean"],
+    }
+
+
+def _decided(brief):
+    return brief and (brief["outcome"], brief["finding"])
+
+
 def changes(before, after):
     """Compare the verdicts of two runs.
 

@@ -1,6 +1,7 @@
 """The `lab` command. Each command turns its options into a Recipe and carries it out; heavy imports wait until then."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import sys
@@ -277,14 +278,26 @@ def explain(context, images, method, method_options, layer, labels, table, level
 
 def _images_table(paths, labels):
     """One folder of images, or files and the images of several folders, as a recipe's table of images."""
-    folders = [path for path in paths if pathlib.Path(path).is_dir()]
-    if len(paths) == 1 and folders:
-        return {"folder": paths[0], "most": ANY_NUMBER, "labels": labels or "where known"}
+    source = _image_source(paths)
+    if "folder" in source:
+        return {**source, "most": ANY_NUMBER, "labels": labels or "where known"}
     if labels == "folders":
         raise Refused(
             f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
         )
-    return {"files": [file for path in paths for file in _image_files(path)], "most": ANY_NUMBER}
+    return {**source, "most": ANY_NUMBER}
+
+
+def _image_source(paths, alternate=False):
+    """Where images come from: one folder, or files and the images of several folders.
+
+    Where only the first of them will be used, `alternate` takes one of each path in turn, so that every folder is there.
+    """
+    if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
+        return {"folder": paths[0]}
+    lists = [_image_files(path) for path in paths]
+    turns = itertools.zip_longest(*lists) if alternate else lists
+    return {"files": [file for files in turns for file in files if file is not None]}
 
 
 def _image_files(path):
@@ -296,7 +309,7 @@ def _image_files(path):
     return [str(file) for file in data.folder(path).images.paths]
 
 
-def _folder_table(folder):
+def _folder_table(folder=None):
     """A folder of any number of natural images, or none, as a recipe's table of images."""
     return {"folder": folder, "most": ANY_NUMBER} if folder else {}
 
@@ -357,8 +370,9 @@ verdict_options = compose_options(
 @run_options
 @click.option(
     "--images",
+    multiple=True,
     type=click.Path(),
-    help="Folder of photographs, with a subfolder for each label.  [default: photographs of the installed packages]",
+    help="Folder of photographs, with a subfolder for each label; or a file. May be repeated; 48 images are used at most.  [default: photographs of the installed packages]",
 )
 @click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
 @click.option(
@@ -467,7 +481,9 @@ def _subject_tables(context, world, settings, check_names, images, levels):
         raise click.UsageError(
             "--replicates, --permuted-label-networks and --samples are options of a world. Received: no --world."
         )
-    return {"images": {"folder": images, "levels": levels}} if images or levels else {}
+    with plain_errors():
+        source = _image_source(images, alternate=True) if images else {}
+    return {"images": {**source, "levels": levels}} if source or levels else {}
 
 
 def _world_table(name, settings, check_names):
@@ -481,6 +497,10 @@ def _feature_tables(settings, check_names, images):
     """The tables of a recipe that checks pictures of units."""
     if not settings["layer"]:
         raise click.UsageError("Features are units of a layer: add --layer. Received: no --layer.")
+    if len(images) > 1:
+        raise click.UsageError(
+            f"Pictures are compared with one folder of natural images. Received: {', '.join(images)}. Give the folder that holds them."
+        )
     features = {name: settings[name] for name in ("parameterization", "transforms", "fooled", "detector")}
     features |= {"steps": settings["steps"]} if settings["steps"] else {}
     if settings["others"]:
@@ -488,7 +508,7 @@ def _feature_tables(settings, check_names, images):
     if check_names and check_names != "all":
         features["checks"] = [name.strip() for name in check_names.split(",")]
     features |= _units_table(settings["layer"], settings["units"], "0-7")
-    return {"features": [features], "images": _folder_table(images)}
+    return {"features": [features], "images": _folder_table(*images)}
 
 
 # Options of `lab check` that belong to one subject alone, maps or pictures.
@@ -523,14 +543,15 @@ def _refuse(context, names, rule):
 )
 @json_option
 def compare(first, second, out, as_json):
-    """Compare two RUNs, of two networks or of two checkpoints, by their units and their maps."""
-    from recipes.report.comparison import write_comparison
+    """Compare two RUNs, of two networks or two checkpoints: settings, jobs, verdicts, maps and units."""
+    from recipes.report.comparison import as_values, compare_runs, write_comparison
 
     with plain_errors(), report_full_disk(), redirect_output():
         folders = [_find_report(pathlib.Path(run_folder)).parent for run_folder in (first, second)]
-        page = write_comparison(*folders, pathlib.Path(out) if out else folders[1] / "compare.html")
+        comparison = compare_runs(*folders)
+        page = write_comparison(comparison, pathlib.Path(out) if out else folders[1] / "compare.html")
     if as_json:
-        _print_json({"error": None, "runs": [str(folder) for folder in folders], "report": str(page)})
+        _print_json({"error": None, **as_values(comparison), "report": str(page)})
     else:
         click.echo(page)
 

@@ -75,6 +75,18 @@ class Store:
             and all(self._seal_hash(need) == digest for need, digest in seal["needs"].items())
         )
 
+    def seals(self):
+        """What was written down of every finished job, without looking at its files again.
+
+        Returns:
+            dict of key to dict, with the checksums under `files` and an error or None under `fault`.
+        """
+        root = self.path / "jobs"
+        return {
+            path.parent.relative_to(root).as_posix(): json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(root.rglob(SEAL))
+        }
+
     def exists(self, key):
         """Whether a job's files exist and are unchanged, with or without a fault: bool."""
         return self._seal(key) is not None

@@ -6,7 +6,7 @@ from scipy import sparse
 from sanity.effects import EFFECTS
 from sanity.questions import other_classes, target_classes
 
-SHOWN = 3
+SHOWN = 2
 
 
 def class_pairs(subject):
@@ -51,7 +51,7 @@ def advice(crossing, evidence, margins):
     separated = sorted((pair for pair in pairs if pair[1] >= margins.known), key=lambda pair: -pair[1])[:SHOWN]
     if not separated:
         return (
-            f"of {len(pairs)} pairs of classes crossed here none reaches {margins.known}: "
+            f"of {len(pairs)} pairs of classes none reaches {margins.known}: "
             "give --images of classes that show in different places"
         )
     words = ", ".join(
@@ -59,7 +59,7 @@ def advice(crossing, evidence, margins):
         for pair, mean, effect, count in separated
     )
     return (
-        f"its crossing is largest between {words}: give a folder of other images of two such classes with --images, "
+        f"it separates these classes best: {words}. Give a folder of other images of two such classes with --images, "
         "and leave --target at top"
     )
 

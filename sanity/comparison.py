@@ -10,6 +10,10 @@ from sanity.statistics import bootstrap_interval
 def similarities(first, second):
     """Every similarity of two lists of pooled maps, sample by sample.
 
+    Args:
+        first: list of `PooledMap`, None where a map is unusable.
+        second: another of the same length.
+
     Returns:
         dict of measure to float64 [samples]; nan where either map is unusable.
     """
@@ -38,7 +42,15 @@ def similarities_within(group):
 
 
 def similarities_between(first, second):
-    """Networks of one group with those of another: dict of measure to float64 [networks, others, samples]."""
+    """Networks of one group with those of another.
+
+    Args:
+        first: list of lists of pooled maps, one list a network.
+        second: the same for the other group.
+
+    Returns:
+        dict of measure to float64 [networks, others, samples].
+    """
     rows = [[similarities(a, b) for b in second] for a in first]
     return {name: np.array([[pair[name] for pair in row] for row in rows]) for name in measures}
 
@@ -51,6 +63,10 @@ def prefix_keys(prefix, values):
 def distances(first, second):
     """Relative L2 distance of raw maps from others of their structure, in units of their own norm.
 
+    Args:
+        first: arrays [samples, ...].
+        second: arrays of the same structure.
+
     Returns:
         float64 [samples].
     """
@@ -60,6 +76,10 @@ def distances(first, second):
 
 def scale_factors(first, second):
     """The factor that brings the second maps nearest to the first, by least squares.
+
+    Args:
+        first: arrays [samples, ...].
+        second: arrays of the same structure.
 
     Returns:
         float64 [samples]; nan where either map is all zeros.

@@ -16,7 +16,15 @@ localisations = Registry("localisation")
 
 @localisations.register
 def mass(relevance, mask):
-    """Relevance mass accuracy, the share of relevance inside (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258)."""
+    """Relevance mass accuracy, the share of relevance inside (Arras, Osman, Samek 2022, https://arxiv.org/abs/2003.07258).
+
+    Args:
+        relevance: float [...], not negative.
+        mask: bool of the same shape, where the truth lies.
+
+    Returns:
+        float in 0..1.
+    """
     return float(relevance[mask].sum() / relevance.sum()) if mask.any() and relevance.sum() > 0 else float("nan")
 
 
@@ -26,6 +34,13 @@ def rank(relevance, mask):
 
     Values that tie at the edge of the highest count by their share. So a constant map gets the mask's area wherever it
     lies.
+
+    Args:
+        relevance: float [...], not negative.
+        mask: bool of the same shape, where the truth lies.
+
+    Returns:
+        float in 0..1.
     """
     return _precision(relevance.ravel(), mask.ravel(), int(mask.sum()))
 
@@ -35,6 +50,13 @@ def pointing(relevance, mask):
     """Pointing game, whether the highest value lies inside (Zhang et al. 2018, https://arxiv.org/abs/1608.00507).
 
     Ties give the expected hit; nan for an empty mask.
+
+    Args:
+        relevance: float [...], not negative.
+        mask: bool of the same shape, where the truth lies.
+
+    Returns:
+        float in 0..1.
     """
     return float(mask[relevance == relevance.max()].mean()) if mask.any() else float("nan")
 
@@ -44,6 +66,13 @@ def auc(relevance, mask):
     """Area under the ROC curve for the mask, mid-ranks for ties (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010).
 
     It is nan for an empty or full mask.
+
+    Args:
+        relevance: float [...], not negative.
+        mask: bool of the same shape, where the truth lies.
+
+    Returns:
+        float in 0..1.
     """
     inside, outside = int(mask.sum()), int((~mask).sum())
     if not inside or not outside:
@@ -54,7 +83,16 @@ def auc(relevance, mask):
 
 @localisations.register
 def top_k(relevance, mask, k=10):
-    """Top-k intersection, the share of the ten highest values inside (Theiner, Mueller-Budack, Ewerth 2022, https://arxiv.org/abs/2104.14995)."""
+    """Top-k intersection, the share of the ten highest values inside (Theiner, Mueller-Budack, Ewerth 2022, https://arxiv.org/abs/2104.14995).
+
+    Args:
+        relevance: float [...], not negative.
+        mask: bool of the same shape, where the truth lies.
+        k: int, how many of the highest values.
+
+    Returns:
+        float in 0..1.
+    """
     return _precision(relevance.ravel(), mask.ravel(), min(k, mask.size))
 
 
@@ -63,6 +101,13 @@ def attribution_localisation(relevance, mask):
     """Attribution localisation, the share of positive relevance inside (Kohlbrenner et al. 2020, https://arxiv.org/abs/1910.09840).
 
     For maps without sign it is `mass`; the check gives it the positive part of the signed map.
+
+    Args:
+        relevance: float [...], not negative.
+        mask: bool of the same shape, where the truth lies.
+
+    Returns:
+        float in 0..1.
     """
     return mass(np.maximum(relevance, 0), mask)
 

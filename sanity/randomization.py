@@ -220,7 +220,16 @@ def _first_rows(inputs, count):
 
 @initializations.register
 def own(network, path, seeds):
-    """Each weight by its layer's own initializer, re-seeded; shuffled where the initializer cannot be known."""
+    """Each weight by its layer's own initializer, re-seeded; shuffled where the initializer cannot be known.
+
+    Args:
+        network: a `Network`.
+        path: the path of a layer.
+        seeds: list of int, one a random network.
+
+    Returns:
+        list over seeds of dict of variable to its new value and the way it was drawn.
+    """
     own_variables = _own_variables(network, path)
     layer_initializers = _initializers(network.tree[path])
     if layer_initializers is None or len(layer_initializers) != len(own_variables):
@@ -236,7 +245,16 @@ def own(network, path, seeds):
 
 @initializations.register
 def normal(network, path, seeds):
-    """Each weight from a normal distribution with the trained tensor's own mean and standard deviation."""
+    """Each weight from a normal distribution with the trained tensor's own mean and standard deviation.
+
+    Args:
+        network: a `Network`.
+        path: the path of a layer.
+        seeds: list of int, one a random network.
+
+    Returns:
+        list over seeds of dict of variable to its new value and the way it was drawn.
+    """
 
     def redraw(rng, trained):
         return rng.normal(trained.mean(), trained.std(), trained.shape)
@@ -246,7 +264,16 @@ def normal(network, path, seeds):
 
 @initializations.register
 def permutation(network, path, seeds):
-    """Each weight shuffled over its whole tensor, which keeps the distribution of its values."""
+    """Each weight shuffled over its whole tensor, which keeps the distribution of its values.
+
+    Args:
+        network: a `Network`.
+        path: the path of a layer.
+        seeds: list of int, one a random network.
+
+    Returns:
+        list over seeds of dict of variable to its new value and the way it was drawn.
+    """
 
     def shuffle(rng, trained):
         return rng.permutation(trained.ravel()).reshape(trained.shape)

@@ -16,14 +16,32 @@ fills = Registry("fill")
 
 @fills.register
 def mean(inputs, removed, rng):
-    """Each sample's own mean, by channel."""
+    """Each sample's own mean, by channel.
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
     del rng  # Nothing is drawn.
     return _replace(inputs, removed, inputs.mean(axis=_positions(inputs), keepdims=True))
 
 
 @fills.register
 def blur(inputs, removed, rng):
-    """The sample itself, blurred by an eighth of its side."""
+    """The sample itself, blurred by an eighth of its side.
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
     del rng  # Nothing is drawn.
     sigma = [0, *(size / 8 for size in extent(inputs)), *([0] if inputs.ndim > 2 else [])]
     return _replace(inputs, removed, ndimage.gaussian_filter(inputs, sigma, mode="nearest"))
@@ -31,21 +49,48 @@ def blur(inputs, removed, rng):
 
 @fills.register
 def typical(inputs, removed, rng):
-    """The mean over all samples at the same place; in a table, the mean of the column."""
+    """The mean over all samples at the same place; in a table, the mean of the column.
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
     del rng  # Nothing is drawn.
     return _replace(inputs, removed, inputs.mean(axis=0, keepdims=True))
 
 
 @fills.register
 def donor(inputs, removed, rng):
-    """What another sample, drawn at random, has at the same place."""
+    """What another sample, drawn at random, has at the same place.
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
     steps = rng.integers(1, max(2, len(inputs)), len(inputs))
     return _replace(inputs, removed, inputs[(np.arange(len(inputs)) + steps) % len(inputs)])
 
 
 @fills.register
 def flip(inputs, removed, rng):
-    """The opposite value in the sample's own range (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140)."""
+    """The opposite value in the sample's own range (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140).
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
     del rng  # Nothing is drawn.
     axes = tuple(range(1, inputs.ndim))
     return _replace(inputs, removed, inputs.max(axes, keepdims=True) + inputs.min(axes, keepdims=True) - inputs)
@@ -53,7 +98,16 @@ def flip(inputs, removed, rng):
 
 @fills.register
 def uniform(inputs, removed, rng):
-    """Uniform noise in the sample's own range (region perturbation: Samek et al. 2017, https://arxiv.org/abs/1509.06321)."""
+    """Uniform noise in the sample's own range (region perturbation: Samek et al. 2017, https://arxiv.org/abs/1509.06321).
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
     axes = tuple(range(1, inputs.ndim))
     low, high = inputs.min(axes, keepdims=True), inputs.max(axes, keepdims=True)
     return _replace(inputs, removed, low + (high - low) * rng.random(inputs.shape))
@@ -61,7 +115,20 @@ def uniform(inputs, removed, rng):
 
 @fills.register
 def linear(inputs, removed, rng, noise=0.01):
-    """Noisy linear imputation: each hole the weighted mean of its eight neighbours (ROAD: Rong et al. 2022, https://arxiv.org/abs/2202.00449)."""
+    """Noisy linear imputation: each hole the weighted mean of its eight neighbours (ROAD: Rong et al. 2022, https://arxiv.org/abs/2202.00449).
+
+    Args:
+        inputs: float [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+        noise: float, as a share of each sample's deviation.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+
+    Raises:
+        Refused: for inputs that are not images.
+    """
     if inputs.ndim != 4:
         raise Refused(f"The fill 'linear' is for images. Received: inputs of shape {inputs.shape}.")
     filled = np.stack([_impute(image, hole) for image, hole in zip(inputs, removed)])

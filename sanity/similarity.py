@@ -36,14 +36,17 @@ class PooledMap:
 
     @cached_property
     def input_ranks(self):
+        """Mid-ranks of the input's magnitude: float64 [positions], None where it is constant or unknown."""
         return None if self.input is None else _ranks(self.input.ravel())
 
     @cached_property
     def signed_ranks(self):
+        """Mid-ranks of the signed map: float64 [positions], None where it is constant."""
         return _ranks(self.signed.ravel())
 
     @cached_property
     def unsigned_ranks(self):
+        """Mid-ranks of the absolute map: float64 [positions], None where it is constant."""
         return _ranks(self.unsigned.ravel())
 
     @cached_property
@@ -54,7 +57,15 @@ class PooledMap:
 
 @measures.register
 def joint_abs_spearman(a, b):
-    """Rank correlation of absolute values where both maps are non-zero: no reward for agreeing on zeros. The measure that decides."""
+    """Rank correlation of absolute values where both maps are non-zero: no reward for agreeing on zeros. The measure that decides.
+
+    Args:
+        a: a `PooledMap`.
+        b: another one of the same shape.
+
+    Returns:
+        float in -1..1, nan for a map that is constant.
+    """
     if a.has_no_zeros and b.has_no_zeros:
         return abs_spearman(a, b)
     both = (a.unsigned != 0) & (b.unsigned != 0)
@@ -63,13 +74,29 @@ def joint_abs_spearman(a, b):
 
 @measures.register
 def signed_spearman(a, b):
-    """Rank correlation of signed values, mid-ranks for ties: a change of sign alone makes it fall."""
+    """Rank correlation of signed values, mid-ranks for ties: a change of sign alone makes it fall.
+
+    Args:
+        a: a `PooledMap`.
+        b: another one of the same shape.
+
+    Returns:
+        float in -1..1, nan for a map that is constant.
+    """
     return _correlation(a.signed_ranks, b.signed_ranks)
 
 
 @measures.register
 def abs_spearman(a, b):
-    """Rank correlation of absolute values, mid-ranks for ties, as in most papers; read it beside `tie_null`."""
+    """Rank correlation of absolute values, mid-ranks for ties, as in most papers; read it beside `tie_null`.
+
+    Args:
+        a: a `PooledMap`.
+        b: another one of the same shape.
+
+    Returns:
+        float in -1..1, nan for a map that is constant.
+    """
     return _correlation(a.unsigned_ranks, b.unsigned_ranks)
 
 
@@ -77,8 +104,12 @@ def abs_spearman(a, b):
 def partial_abs_spearman(a, b):
     """Rank correlation of absolute values, the input's magnitude partialled out: for maps that multiply by the input.
 
+    Args:
+        a: a `PooledMap`.
+        b: another one of the same shape.
+
     Returns:
-        float.
+        float in -1..1, nan where the input is unknown or explains one map whole.
     """
     ranks = (a.unsigned_ranks, b.unsigned_ranks, a.input_ranks)
     if any(values is None for values in ranks):
@@ -94,8 +125,12 @@ def ssim(a, b):
 
     Maps are clipped at their 99th percentile and scaled to 0..1. The window is Gaussian, 1.5 pixels.
 
+    Args:
+        a: a `PooledMap`.
+        b: another one of the same shape.
+
     Returns:
-        float, nan for maps smaller than the window.
+        float in -1..1, nan for maps smaller than the window.
     """
     first, second = _scale(a.unsigned), _scale(b.unsigned)
     if min(a.unsigned.shape) < 11 or first is None or second is None:
@@ -116,6 +151,10 @@ def tie_null(a, b):
     """The abs_spearman that independent maps reach by agreeing on their zeros alone.
 
     It is 3q / (3q + p^2) with p the share that is not zero and q = 1 - p.
+
+    Args:
+        a: float array, the absolute values of a map.
+        b: those of another, of the same shape.
 
     Returns:
         float, nan where all values are zero.

@@ -270,10 +270,6 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
         Refused: for replicates of a world without training.
     """
     network = world.network()
-    if world.training is None and (replicates > 1 or permuted_label_networks):
-        raise Refused(
-            f"Replicates are trained from other seeds. Received: {world.name}, whose weights are set by hand."
-        )
     states, permuted, train_accuracy = _train_networks(world, network, seed, replicates, permuted_label_networks, cache)
     if states:
         network.adopt(states[0])
@@ -317,9 +313,18 @@ def _planted_truth(world, network, samples, factors, rows):
     return Truth(samples.masks[rows], proof, world.oracle)
 
 
+def _refuse_replicates(world, wanted):
+    """Raise Refused where networks from other seeds are wanted of a world without training."""
+    if wanted:
+        raise Refused(
+            f"Replicates are trained from other seeds. Received: {world.name}, whose weights are set by hand."
+        )
+
+
 def _train_networks(world, network, seed, replicates, permuted_label_networks, cache):
     """-> weights on true labels, weights on permuted labels, and the training accuracy of the latter."""
     if world.training is None:
+        _refuse_replicates(world, replicates > 1 or permuted_label_networks)
         return [], [], []
     trainer, training_data = Trainer(network, world.training), world.training_data(seed)
     states = [

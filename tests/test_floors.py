@@ -128,3 +128,22 @@ def test_every_registered_function_says_what_it_is():
     for name in explainers:
         if name not in explainers.names(control=True):
             assert "http" in explainers.get(name).__doc__, name
+
+
+def public_definitions(body, prefix=""):
+    """Public functions, classes and methods, by their qualified names."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node.body, f"{prefix}{node.name}.")
+
+
+def test_every_public_function_and_class_has_a_docstring():
+    bare = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in FILES
+        for name, node in public_definitions(ast.parse(path.read_text()).body)
+        if not ast.get_docstring(node)
+    ]
+    assert bare == []

@@ -19,7 +19,13 @@ from lab.refusal import Refused
 
 
 class ScoreFunction:
-    """What a network computes for points near one sample: `scores(points) -> [n]`, `gradients(points) -> [n, ...]`, and at a layer."""
+    """What a network computes for points near one sample.
+
+    Args:
+        network: a `Network` of one input.
+        objective: an `Objective`.
+        row: int, the sample, whose numbers of the objective are used for every point.
+    """
 
     def __init__(self, network, objective, row):
         self.network, self.objective, self.row = network, objective, row
@@ -33,7 +39,15 @@ class ScoreFunction:
         return routines.gradient(self.network, points, self._goal(points))[1]
 
     def at(self, layer, points):
-        """A layer's activation at each point and the score's gradient there: float32 [n, ...] twice."""
+        """A layer's activation at each point, and the score's gradient there.
+
+        Args:
+            layer: the address of a layer.
+            points: float [n, ...], inputs of the network.
+
+        Returns:
+            float32 [n, ...] twice.
+        """
         both = routines.layer_gradient(self.network, points, self._goal(points), layer, rules.both)
         return both[:, 0], both[:, 1]
 

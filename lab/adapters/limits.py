@@ -7,7 +7,12 @@ from lab.refusal import Refused
 
 
 def refuse_uncuttable(network, library):
-    """Raise Refused unless a model is Functional or Sequential, channels-last, of one floating input and one output."""
+    """Raise Refused unless a model is Functional or Sequential, channels-last, of one floating input and one output.
+
+    Args:
+        network: a `Network`.
+        library: str, its name in the error.
+    """
     if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
         raise Refused(
             f"{library} cuts Functional and Sequential models only. Received: {type(network.model).__name__}."
@@ -26,7 +31,13 @@ def refuse_uncuttable(network, library):
 
 
 def refuse_head(network, library, taken_off=False):
-    """Raise Refused where a model ends in a softmax or sigmoid that the library does not take off."""
+    """Raise Refused where a model ends in a softmax or sigmoid that the library does not take off.
+
+    Args:
+        network: a `Network`.
+        library: str, its name in the error.
+        taken_off: bool, whether the library takes the softmax or sigmoid off.
+    """
     if any(network.heads.values()) and not taken_off:
         raise Refused(
             f"{library} explains the model's outputs, and the lab explains logits. Received: {network.name}, which ends in {next(iter(network.heads.values()))}."
@@ -35,6 +46,12 @@ def refuse_head(network, library, taken_off=False):
 
 def one_logit(network, inputs, objective, library):
     """The one input, and each sample's class.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        library: str, its name in the error.
 
     Returns:
         array [batch, ...], and int [batch].
@@ -52,10 +69,18 @@ def one_logit(network, inputs, objective, library):
 
 
 def top_level(network, layer, library):
-    """The name of a layer with rows and columns; the last one where None is given.
+    """The name of a layer with rows and columns.
+
+    Args:
+        network: a `Network`.
+        layer: the address of a layer; None: the last with rows and columns.
+        library: str, its name in the error.
+
+    Returns:
+        str.
 
     Raises:
-        Refused: for a layer inside another model.
+        Refused: for a layer without rows and columns, or inside another model.
     """
     address = network.check_positions(network.last_spatial() if layer is None else layer, axes=2)
     if "/" in address or "@" in address:

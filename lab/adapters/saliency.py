@@ -33,7 +33,15 @@ def _model_callback(score_function, layer=None):
 @explainers.register(library="saliency", same_as="gradient", derivative="slope")
 @per_sample
 def gradient(score_function, sample):
-    """PAIR saliency's GradientSaliency (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): signed float32, like the inputs."""
+    """PAIR saliency's GradientSaliency (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
+
+    Args:
+        score_function: a `ScoreFunction`.
+        sample: float [...], one input without its batch axis.
+
+    Returns:
+        signed float [...], in the shape of the sample.
+    """
     from saliency.core import GradientSaliency
 
     return GradientSaliency().GetMask(sample, _model_callback(score_function))
@@ -42,7 +50,16 @@ def gradient(score_function, sample):
 @explainers.register(library="saliency", complete=baselines)
 @per_sample
 def integrated_gradients(score_function, sample, *, x_steps=25):
-    """PAIR saliency's IntegratedGradients, from zero (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): signed float32, like the inputs."""
+    """PAIR saliency's IntegratedGradients, from zero (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
+
+    Args:
+        score_function: a `ScoreFunction`.
+        sample: float [...], one input without its batch axis.
+        x_steps: int, points of the path.
+
+    Returns:
+        signed float [...], in the shape of the sample.
+    """
     from saliency.core import IntegratedGradients
 
     return IntegratedGradients().GetMask(sample, _model_callback(score_function), x_steps=x_steps, batch_size=x_steps)
@@ -50,7 +67,18 @@ def integrated_gradients(score_function, sample, *, x_steps=25):
 
 @per_sample
 def guided_ig(score_function, sample, *, x_steps=200, fraction=0.25, max_dist=0.02):
-    """PAIR saliency's GuidedIG, from zero (Kapishnikov et al. 2021, https://arxiv.org/abs/2106.09788): signed float32, like the inputs."""
+    """PAIR saliency's GuidedIG, from zero (Kapishnikov et al. 2021, https://arxiv.org/abs/2106.09788).
+
+    Args:
+        score_function: a `ScoreFunction`.
+        sample: float [...], one input without its batch axis.
+        x_steps: int, points of the path.
+        fraction: float in 0..1, the share of values that move in a step.
+        max_dist: float, the largest distance from the straight path, as a share of its length.
+
+    Returns:
+        signed float [...], in the shape of the sample.
+    """
     from saliency.core import GuidedIG
 
     start = np.zeros_like(sample)
@@ -67,7 +95,20 @@ if "interpolation" in inspect.signature(np.quantile).parameters:
 @explainers.register(library="saliency", cost=lambda network, options: 3 * options["steps"])
 @per_sample
 def blur_ig(score_function, sample, *, steps=100, max_sigma=50):
-    """PAIR saliency's BlurIG (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383): signed float32, like the inputs; images only."""
+    """PAIR saliency's BlurIG (Xu, Venugopalan, Sundararajan 2020, https://arxiv.org/abs/2004.03383).
+
+    Args:
+        score_function: a `ScoreFunction`.
+        sample: float [...], one input without its batch axis.
+        steps: int, blurs along the path.
+        max_sigma: float, deviation of the strongest blur, in pixels.
+
+    Returns:
+        signed float [...], in the shape of the sample.
+
+    Raises:
+        Refused: for inputs that are not images.
+    """
     from saliency.core import BlurIG
 
     _refuse_non_images(sample)
@@ -79,7 +120,18 @@ def blur_ig(score_function, sample, *, steps=100, max_sigma=50):
 @explainers.register(library="saliency", cost=lambda network, options: 300)
 @per_sample
 def xrai(score_function, sample):
-    """PAIR saliency's XRAI (Kapishnikov et al. 2019, https://arxiv.org/abs/1906.02825): float32 [batch, rows, columns]; images only."""
+    """PAIR saliency's XRAI (Kapishnikov et al. 2019, https://arxiv.org/abs/1906.02825).
+
+    Args:
+        score_function: a `ScoreFunction`.
+        sample: float [...], one input without its batch axis.
+
+    Returns:
+        float [rows, columns].
+
+    Raises:
+        Refused: for inputs that are not images.
+    """
     from saliency.core import XRAI
 
     _refuse_non_images(sample)

@@ -32,29 +32,90 @@ def _xplique(name, network, inputs, objective, **options):
 
 @explainers.register(library="xplique")
 def saliency(network, inputs, objective):
-    """Xplique's Saliency, the *absolute* gradient, its channels not reduced (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034): float32, like the inputs."""
+    """Xplique's Saliency, the *absolute* gradient, its channels not reduced (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
+
+    Args:
+        network: a `Network`.
+        inputs: array that it takes.
+        objective: an `Objective` of one logit.
+
+    Returns:
+        float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for an objective or a model that Xplique cannot explain.
+    """
     return _xplique("Saliency", network, inputs, objective, reducer=None)
 
 
 @explainers.register(library="xplique", same_as="gradient_x_input", derivative="slope times input")
 def gradient_input(network, inputs, objective):
-    """Xplique's GradientInput (Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713): float32, like the inputs."""
+    """Xplique's GradientInput (Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713).
+
+    Args:
+        network: a `Network`.
+        inputs: array that it takes.
+        objective: an `Objective` of one logit.
+
+    Returns:
+        float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for an objective or a model that Xplique cannot explain.
+    """
     return _xplique("GradientInput", network, inputs, objective, reducer=None)
 
 
 @explainers.register(library="xplique", complete=baselines)
 def integrated_gradients(network, inputs, objective, *, steps=50):
-    """Xplique's IntegratedGradients, from zero, by the trapezoidal rule (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): float32, like the inputs."""
+    """Xplique's IntegratedGradients, from zero, by the trapezoidal rule (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
+
+    Args:
+        network: a `Network`.
+        inputs: array that it takes.
+        objective: an `Objective` of one logit.
+        steps: int, points of the path.
+
+    Returns:
+        float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for an objective or a model that Xplique cannot explain.
+    """
     return _xplique("IntegratedGradients", network, inputs, objective, steps=steps, reducer=None)
 
 
 @explainers.register(library="xplique")
 def guided_backprop(network, inputs, objective):
-    """Xplique's GuidedBackprop (Springenberg et al. 2014, https://arxiv.org/abs/1412.6806): float32, like the inputs."""
+    """Xplique's GuidedBackprop (Springenberg et al. 2014, https://arxiv.org/abs/1412.6806).
+
+    Args:
+        network: a `Network`.
+        inputs: array that it takes.
+        objective: an `Objective` of one logit.
+
+    Returns:
+        float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for an objective or a model that Xplique cannot explain.
+    """
     return _xplique("GuidedBackprop", network, inputs, objective, reducer=None)
 
 
 @explainers.register(library="xplique")
 def deconvnet(network, inputs, objective):
-    """Xplique's DeconvNet (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901): float32, like the inputs."""
+    """Xplique's DeconvNet (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901).
+
+    Args:
+        network: a `Network`.
+        inputs: array that it takes.
+        objective: an `Objective` of one logit.
+
+    Returns:
+        float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for an objective or a model that Xplique cannot explain.
+    """
     return _xplique("DeconvNet", network, inputs, objective, reducer=None)

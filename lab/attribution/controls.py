@@ -28,7 +28,16 @@ def edges(network, inputs, objective):
 
 @explainers.register(control=True, derivative="slope")
 def input_magnitude(network, inputs, objective):
-    """The absolute value of the input itself (a control: it ignores the network); structure and shape of the inputs, float32."""
+    """The absolute value of the input itself (a control: it ignores the network).
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
+    Returns:
+        float32 in the structure and shape of the inputs.
+    """
     del objective
     return tf.nest.map_structure(lambda leaf: np.abs(leaf).astype("float32"), network.inputs(inputs))
 
@@ -48,7 +57,17 @@ def centre(network, inputs, objective):
 
 @explainers.register(control=True, derivative="slope")
 def noise(network, inputs, objective, *, seed):
-    """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and the content)."""
+    """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and the content).
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        seed: int.
+
+    Returns:
+        float32 in the structure and shape of the inputs.
+    """
     del objective
     return tf.nest.map_structure(
         lambda leaf: np.stack([_noise(sample, seed) for sample in leaf]), network.inputs(inputs)
@@ -57,7 +76,16 @@ def noise(network, inputs, objective, *, seed):
 
 @explainers.register(control=True, derivative="slope")
 def constant(network, inputs, objective):
-    """One everywhere (a control: it says nothing); structure and shape of the inputs, float32."""
+    """One everywhere (a control: it says nothing).
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
+    Returns:
+        float32 in the structure and shape of the inputs.
+    """
     del objective
     return tf.nest.map_structure(lambda leaf: np.ones(leaf.shape, "float32"), network.inputs(inputs))
 

@@ -10,7 +10,14 @@ from lab.refusal import Refused
 
 
 def positive_integer(name, number):
-    """Check that a value is a whole number of 1 or more: int.
+    """Check that a value is a whole number of 1 or more.
+
+    Args:
+        name: str, of the option, for the error.
+        number: the value.
+
+    Returns:
+        int.
 
     Raises:
         Refused: where it is not.
@@ -26,19 +33,36 @@ def _is_finite_number(number):
 
 
 def check_at_least(name, number, low):
-    """Raise Refused unless a value is a finite number of `low` or more."""
+    """Raise Refused unless a value is a finite number of `low` or more.
+
+    Args:
+        name: str, of the option, for the error.
+        number: the value.
+        low: the smallest number that is allowed.
+    """
     if not _is_finite_number(number) or not number >= low:
         raise Refused(f"{name} is a number of {low} or more. Received: {number!r}.")
 
 
 def check_fraction(name, number):
-    """Raise Refused unless a value is a number above 0 and at most 1."""
+    """Raise Refused unless a value is a number above 0 and at most 1.
+
+    Args:
+        name: str, of the option, for the error.
+        number: the value.
+    """
     if not _is_finite_number(number) or not 0 < number <= 1:
         raise Refused(f"{name} is a fraction, above 0 and at most 1. Received: {number!r}.")
 
 
 def check_one_of(name, value, choices):
-    """Raise Refused unless a value is one of the choices."""
+    """Raise Refused unless a value is one of the choices.
+
+    Args:
+        name: str, of the option, for the error.
+        value: the value.
+        choices: list of str.
+    """
     if value not in choices:
         raise Refused(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")
 

@@ -20,9 +20,16 @@ from lab.refusal import Refused
 
 
 def baselines(arrays, options):
-    """The baselines in the options of a straight path: list of structures like the inputs.
+    """The baselines in the options of a straight path.
 
     A method's map should add up to the score minus the mean score of these.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        options: dict, the options of the method; `baseline`, `baselines` and `references` are read.
+
+    Returns:
+        list of structures like the inputs.
     """
     several = options.get("baselines", options.get("references"))
     if several is None:
@@ -33,7 +40,15 @@ def baselines(arrays, options):
 
 
 def blurred_baselines(arrays, options):
-    """The baseline of a path of blurs: the inputs under the strongest blur, in a list of one."""
+    """The baseline of a path of blurs: the inputs under the strongest blur.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        options: dict, the options of the method; `max_sigma` is read.
+
+    Returns:
+        list of one structure like the inputs.
+    """
     return [
         tf.nest.map_structure(
             lambda leaf: _blur(*_cosine_transform(leaf), options.get("max_sigma", MAX_SIGMA))[0], arrays
@@ -186,7 +201,18 @@ def _keep_masked(points, speeds, block):
 
 
 def path_nodes(steps, nodes):
-    """Nodes and weights of a path integral on [0, 1]: float32 [steps] each; the weights sum to 1."""
+    """Nodes and weights of a path integral on [0, 1].
+
+    Args:
+        steps: int, how many.
+        nodes: "gauss" (Gauss-Legendre) or "midpoint".
+
+    Returns:
+        float32 [steps] twice; the weights sum to 1.
+
+    Raises:
+        Refused: for another name.
+    """
     check_one_of("nodes", nodes, ("gauss", "midpoint"))
     if nodes == "midpoint":
         return ((np.arange(steps) + 0.5) / steps).astype("float32"), np.full(steps, 1 / steps, "float32")
@@ -196,6 +222,13 @@ def path_nodes(steps, nodes):
 
 def broadcast_baseline(arrays, baseline):
     """A baseline in the structure and shape of the inputs; ids stay as they are.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        baseline: a number, an array, or a structure of arrays.
+
+    Returns:
+        arrays in the structure and shape of the inputs.
 
     Raises:
         Refused: where it does not broadcast.
@@ -214,25 +247,37 @@ def broadcast_baseline(arrays, baseline):
 
 
 def stack_baselines(arrays, references):
-    """Several baselines in the structure of the inputs: arrays [references, ...].
+    """Several baselines in the structure of the inputs.
 
     Args:
         arrays: the inputs.
         references: a number, a list of numbers (each an input of that number everywhere), or arrays [references, ...].
 
+    Returns:
+        arrays [references, ...].
+
     Raises:
         Refused: where they do not fit.
     """
-    if np.isscalar(references) or (
-        isinstance(references, (list, tuple)) and all(np.isscalar(number) for number in references)
-    ):
+    if _are_numbers(references):
         values = np.atleast_1d(np.asarray(references, "float32"))
         if not len(values):
             raise Refused("References are one or more. Received: none.")
         return tf.nest.map_structure(lambda leaf: _constant_baselines(leaf, values), arrays)
-    same = (
-        references if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
-    )
+    several = len(tf.nest.flatten(arrays)) > 1
+    same = references if several else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
+    _refuse_misfits(arrays, same)
+    return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
+
+
+def _are_numbers(references):
+    """Whether references are a number or a list of numbers: bool."""
+    listed = references if isinstance(references, (list, tuple)) else [references]
+    return all(np.isscalar(number) for number in listed)
+
+
+def _refuse_misfits(arrays, same):
+    """Raise Refused where references [references, ...] do not fit the inputs, or where there are none."""
     try:
         tf.nest.assert_same_structure(arrays, same)
         sizes = [
@@ -243,15 +288,11 @@ def stack_baselines(arrays, references):
         raise Refused(
             "References are arrays [references, ...] in the structure of the inputs. Received: another."
         ) from error
-    if (
-        any(shape != expected for shape, expected, _ in sizes)
-        or len({count for *_, count in sizes}) > 1
-        or not sizes[0][2]
-    ):
+    shapes_fit = all(shape == expected for shape, expected, _ in sizes)
+    if not shapes_fit or len({count for *_, count in sizes}) > 1 or not sizes[0][2]:
         raise Refused(
             f"References are arrays [references, ...] of the inputs' shape, {[expected for _, expected, _ in sizes]}. Received: {[shape for shape, *_ in sizes]}."
         )
-    return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
 
 
 def _constant_baselines(leaf, values):

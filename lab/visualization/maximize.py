@@ -296,10 +296,7 @@ def _body(network, climb):
             state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
             return number + 1, kept.write(number, kind.picture(state[1], shape, constants)), state
 
-        curve = tf.TensorArray(tf.float32, size=stops[-1], element_shape=[None])
-        kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
-        magnitudes = tf.zeros([units * facets, *(shape[:-1] if climb.transparency else ())])
-        start = (tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), magnitudes, curve))
+        start = _start_loop(climb, units, stops, parameters)
         _, kept, (*_, magnitudes, curve) = tf.while_loop(
             lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
         )
@@ -307,6 +304,14 @@ def _body(network, climb):
         return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 
     return body
+
+
+def _start_loop(climb, units, stops, parameters):
+    """Where the loop over stretches begins: the number of the stretch, no pictures yet, and the state of the ascent."""
+    curve = tf.TensorArray(tf.float32, size=stops[-1], element_shape=[None])
+    kept = tf.TensorArray(tf.float32, size=tf.size(stops), element_shape=None)
+    magnitudes = tf.zeros([units * climb.facets, *(climb.canvas.shape[:-1] if climb.transparency else ())])
+    return tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), magnitudes, curve)
 
 
 def _results(kept, curve, magnitudes):

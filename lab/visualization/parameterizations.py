@@ -295,7 +295,12 @@ def pixels(*, decorrelate=True):
 
 @parameterizations.register
 def maco(*, decorrelate=True, magnitude=None):
-    """Phases under the magnitude spectrum of photographs: of the installed packages, or `spectrum.magnitude` of a folder's."""
+    """Phases under the magnitude spectrum of photographs (Fel et al. 2023, https://arxiv.org/abs/2306.06805).
+
+    Args:
+        decorrelate: bool, whether colours are mixed as in photographs.
+        magnitude: float [channels, rows, columns], as of `spectrum.magnitude`; None: that of the installed packages' photographs.
+    """
     constants = (
         None
         if magnitude is None
@@ -306,19 +311,35 @@ def maco(*, decorrelate=True, magnitude=None):
 
 @parameterizations.register
 def pyramid(*, decorrelate=True, levels=5):
-    """A sum of pictures from fine to coarse."""
+    """A sum of pictures from fine to coarse.
+
+    Args:
+        decorrelate: bool, whether colours are mixed as in photographs.
+        levels: int, how many pictures are summed.
+    """
     return Pyramid(decorrelate, levels=levels)
 
 
 @parameterizations.register
 def shared(*, decorrelate=True, factors=(4, 8, 16)):
-    """Pictures of one batch over coarse ones that they share: aligned."""
+    """Pictures of one batch over coarse ones that they share: aligned.
+
+    Args:
+        decorrelate: bool, whether colours are mixed as in photographs.
+        factors: tuple of int, how many times coarser each shared picture is.
+    """
     return Shared(decorrelate, factors=tuple(factors))
 
 
 @parameterizations.register
 def cppn(*, decorrelate=False, width=24, depth=6):
-    """A small network from coordinates to colours."""
+    """A small network from coordinates to colours.
+
+    Args:
+        decorrelate: bool, whether colours are mixed as in photographs.
+        width: int, units of a layer.
+        depth: int, layers.
+    """
     return Cppn(decorrelate, width=width, depth=depth)
 
 

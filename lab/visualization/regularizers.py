@@ -61,12 +61,20 @@ class Regularizer:
 
 @dataclass(frozen=True)
 class TotalVariation(Regularizer):
+    """The penalty of `total_variation`: mean absolute differences between neighbours, summed over the axes."""
+
     def __call__(self, scene):
         return sum(_mean(tf.abs(step)) for step in _neighbour_differences(scene.picture))
 
 
 @dataclass(frozen=True)
 class Norm(Regularizer):
+    """The penalty of `l1`, `l2` and `linf`: how far a picture is from grey.
+
+    Args:
+        order: float, the exponent of the distance; infinity for the largest one.
+    """
+
     order: float = 2.0
 
     def __call__(self, scene):
@@ -78,6 +86,12 @@ class Norm(Regularizer):
 
 @dataclass(frozen=True)
 class Roughness(Regularizer):
+    """The penalty of `blur`: the mean square distance of a picture from its blurred self.
+
+    Args:
+        deviation: float, of the Gaussian blur, in pixels.
+    """
+
     deviation: float = 1.0
 
     def __call__(self, scene):
@@ -87,6 +101,12 @@ class Roughness(Regularizer):
 
 @dataclass(frozen=True)
 class Near(Regularizer):
+    """The penalty of `near`: the mean square distance from pictures or activations that are known.
+
+    Args:
+        goal: tuple of one array [n, ...], one for all pictures or one for each.
+    """
+
     goal: tuple = ()
 
     @property
@@ -108,6 +128,8 @@ class Near(Regularizer):
 
 @dataclass(frozen=True)
 class Alignment(Regularizer):
+    """The penalty of `alignment`: the mean square distance of a picture from its neighbours in the batch."""
+
     coupled = True
 
     def __call__(self, scene):
@@ -118,6 +140,8 @@ class Alignment(Regularizer):
 
 @dataclass(frozen=True)
 class Diversity(Regularizer):
+    """The penalty of `diversity`: the mean cosine between Gram matrices of a unit's facets."""
+
     def __call__(self, scene):
         values = scene.activations[self.layer]
         flat = tf.reshape(values, [tf.shape(values)[0], -1, values.shape[-1]])
@@ -129,49 +153,86 @@ class Diversity(Regularizer):
 
 @dataclass(frozen=True)
 class Opacity(Regularizer):
+    """The penalty of `opacity`: the mean of the alpha channel."""
+
     def __call__(self, scene):
         return _mean(scene.picture[..., -1:])
 
 
 @regularizers.register
 def total_variation(weight):
-    """Mean absolute difference between neighbours: against noise (Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035)."""
+    """Mean absolute difference between neighbours: against noise (Mahendran, Vedaldi 2015, https://arxiv.org/abs/1412.0035).
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+    """
     return TotalVariation(_weight(weight))
 
 
 @regularizers.register
 def l1(weight):
-    """Mean absolute distance from grey: against needless contrast."""
+    """Mean absolute distance from grey: against needless contrast.
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+    """
     return Norm(_weight(weight), order=1.0)
 
 
 @regularizers.register
 def l2(weight):
-    """Mean square distance from grey (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034)."""
+    """Mean square distance from grey (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+    """
     return Norm(_weight(weight), order=2.0)
 
 
 @regularizers.register
 def linf(weight):
-    """Largest distance from grey."""
+    """Largest distance from grey.
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+    """
     return Norm(_weight(weight), order=float("inf"))
 
 
 @regularizers.register
 def blur(weight, deviation=1.0):
-    """Mean square distance from the blurred picture: against high frequencies (Yosinski et al. 2015, https://arxiv.org/abs/1506.06579)."""
+    """Mean square distance from the blurred picture: against high frequencies (Yosinski et al. 2015, https://arxiv.org/abs/1506.06579).
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+        deviation: float, of the Gaussian blur, in pixels.
+    """
     return Roughness(_weight(weight), deviation=float(deviation))
 
 
 @regularizers.register
 def near(weight, goal, layer=None):
-    """Mean square distance from pictures [n, *shape] in 0..1, or from activations of a layer [n, ...]: stay near an input."""
+    """Mean square distance from pictures, or from activations of a layer: stay near an input.
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+        goal: pictures [n, *shape] in 0..1, or activations of the layer [n, ...]; n is 1 or the number of pictures.
+        layer: the path of a layer; None: the picture itself.
+
+    Raises:
+        Refused: for a goal that is not finite or has no row for each picture.
+    """
     return Near(_weight(weight), layer, goal=(_Array(goal),))
 
 
 @regularizers.register
 def alignment(weight, layer=None):
-    """Mean square distance between neighbours in the batch, at a layer or in the picture: one thing in one place (Mordvintsev et al. 2018)."""
+    """Mean square distance between neighbours in the batch, at a layer or in the picture: one thing in one place (Mordvintsev et al. 2018).
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+        layer: the path of a layer; None: the picture itself.
+    """
     return Alignment(_weight(weight), layer)
 
 
@@ -180,13 +241,21 @@ def diversity(weight, layer):
     """Mean cosine between the Gram matrices of a unit's facets at a layer: several answers to one question (Olah et al. 2017).
 
     It needs `facets` of 2 or more in `maximize`.
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+        layer: the path of a layer.
     """
     return Diversity(_weight(weight), layer)
 
 
 @regularizers.register
 def opacity(weight):
-    """Mean opacity of a picture with an alpha channel: shows only what the unit needs."""
+    """Mean opacity of a picture with an alpha channel: shows only what the unit needs.
+
+    Args:
+        weight: a finite number, how much the penalty counts.
+    """
     return Opacity(_weight(weight))
 
 

@@ -1,4 +1,4 @@
-"""Comparison: two runs side by side, unit by unit and map by map, sorted by how much they changed."""
+"""Comparison: two runs side by side: settings, jobs and verdicts, and maps and units by how much they changed."""
 
 import json
 
@@ -8,42 +8,128 @@ from scipy.stats import spearmanr
 
 from lab.maps import pooled
 from lab.refusal import Refused
-from recipes.changes import refuse_damaged
+from recipes.changes import load_families, refuse_damaged, verdict_changes
 from recipes.galleries import picture_name
 from recipes.report import figures
 from recipes.report.data_uri import png_uri
 from recipes.report.page import template
 from recipes.report.policy import restrict_scripts
 from recipes.report.tiles import jpeg
-from recipes.store import Store, write_durably
+from recipes.store import Store, encode, write_durably
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
 
-def write_comparison(first, second, path):
-    """Write the page that compares the galleries and maps of two runs.
+def compare_runs(first, second):
+    """What two runs have in common, and where they differ.
 
     Args:
         first, second: folders of the runs, Path.
-        path: of the page.
+
+    Returns:
+        dict. runs: their folders. names: the model and digest of each. settings: values that differ. jobs: every job of
+            either, and whether its files are the same. verdicts: as of `recipes.changes.verdict_changes`. maps and
+            units: those that both have, the least similar first. same: whether the natural images are the same.
+
+    Raises:
+        Refused: where the runs share no unit, map or verdict, or where one of them is damaged.
+    """
+    folders = (first, second)
+    with refuse_damaged(f"{first} or {second}"):
+        runs = [json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in folders]
+        comparison = {
+            "runs": [str(folder) for folder in folders],
+            "names": [f"{_subject(run['recipe'])} (run {run['digest']})" for run in runs],
+            "settings": _settings(*runs),
+            "jobs": _jobs(*(_store(folder).seals() for folder in folders)),
+            "verdicts": verdict_changes(*map(_families, folders)),
+            "maps": _maps(first, second),
+            "units": _units(first, second),
+            "same": _same_natural_images(runs),
+        }
+    shared = [row for row in comparison["verdicts"] if row["first"] and row["second"]]
+    if not comparison["units"] and not comparison["maps"] and not shared:
+        raise Refused(
+            f"Two runs are compared by units, maps or verdicts that both have. Received: {first} and {second}, which share none."
+        )
+    return comparison
+
+
+def write_comparison(comparison, path):
+    """Write the page of a comparison.
+
+    Args:
+        comparison: dict, as of `compare_runs`.
+        path: of the page, Path.
 
     Returns:
         path.
-
-    Raises:
-        Refused: where the runs share no unit and no map, or where one of them is damaged.
     """
-    with refuse_damaged(f"{first} or {second}"):
-        rows, maps = _units(first, second), _maps(first, second)
-        runs = [json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (first, second)]
-        names = [f"{run['recipe']['model']['source']} (run {run['digest']})" for run in runs]
-    if not rows and not maps:
-        raise Refused(
-            f"Two runs are compared by units or maps that both have. Received: {first} and {second}, which share none."
-        )
-    html = template("compare.html").render(rows=rows, maps=maps, names=names, same=_same_natural_images(runs))
+    html = template("compare.html").render(**comparison)
     write_durably(path, restrict_scripts(html).encode())
     return path
+
+
+def as_values(comparison):
+    """A comparison as plain values for JSON, without the pictures.
+
+    Args:
+        comparison: dict, as of `compare_runs`.
+
+    Returns:
+        dict; a number that is not finite is None.
+    """
+    pictures = ("pictures", "images", "known")
+    rows = {
+        name: [{key: value for key, value in row.items() if key not in pictures} for row in comparison[name]]
+        for name in ("maps", "units")
+    }
+    return json.loads(encode({**comparison, **rows}))
+
+
+def _subject(recipe):
+    return f"world {recipe['world']['name']}" if recipe.get("world") else recipe["model"]["source"]
+
+
+def _settings(*manifests):
+    """Values of the recipes, images, code and versions that differ: list of dict of name, first and second."""
+    first, second = (dict(_leaves({**manifest, "digest": None})) for manifest in manifests)
+    return [
+        {"name": name, "first": first.get(name), "second": second.get(name)}
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
+    ]
+
+
+def _leaves(value, name=""):
+    """Every value inside dicts and lists with its dotted name, as `lab run --set` takes it: pairs."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not entries or not value:
+        yield name.removeprefix("recipe."), value
+    for key, entry in entries:
+        yield from _leaves(entry, f"{name}.{key}" if name else str(key))
+
+
+def _jobs(first, second):
+    """Every job of either run: list of dict of key, first and second ("done", its fault, or None) and same."""
+    keys = dict.fromkeys([*first, *second])
+    return [
+        {
+            "key": key,
+            **{name: _state(seals.get(key)) for name, seals in (("first", first), ("second", second))},
+            "same": key in first and key in second and first[key]["files"] == second[key]["files"],
+        }
+        for key in keys
+    ]
+
+
+def _state(seal):
+    return None if seal is None else seal.get("fault") or "done"
+
+
+def _families(folder):
+    """The verdicts of a run, or none: dict."""
+    return load_families(folder / "index.html") if (folder / "jobs/verdicts/verdicts.json").is_file() else {}
 
 
 def _units(first, second):

@@ -87,13 +87,13 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.finding_words(
             {
                 CLASSES.passed: "the map for a class agrees with the evidence for that class more than with another's, {why}",
-                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's; {why}",
+                CLASSES.failed: "the map for a class agrees no more with the evidence for that class than with another's: {why}",
             },
             "it is not shown that the network's own answer tells these classes apart",
         ),
         similarity="rank correlation of map and evidence over cells of the image: own class with own evidence, less own with other, both ways",
         ceiling="the network's own answer",
-        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for. Where classes form fewer than six groups that share none, a map of the class alone may pass by luck, though it never looks at the network.",
+        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for. Where classes form fewer than six groups that share none, a map of the class alone may pass by luck. It need not look at the network.",
         counted=CLASSES.counted,
     ),
 )

@@ -99,7 +99,7 @@ def _draw_other_classes(subject, seed, draws):
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
             "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "the network's own evidence for these classes is much the same; {why}",
+            "ORACLE DOES NOT PASS": "the network's own evidence for these classes is much the same: {why}",
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
         similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
@@ -150,5 +150,5 @@ def _classes_alike(samples, margins, seed):
         )
         if itself.low > margins.floor and between.high <= margins.other * itself.mean:
             return ""
-        words.append(f"by {name} two classes agree at {between}, one measured twice at {itself}")
+        words.append(f"by {name} two classes agree at {between}, one with itself at {itself}")
     return "; ".join(words)

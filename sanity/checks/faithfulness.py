@@ -270,8 +270,8 @@ def _beats_both(advantages):
 
 
 def _oracle_ruling(oracle):
-    words = "; ".join(f"{name} z {z}, above the best control {above}" for name, (z, above) in oracle.items())
-    why = f"the network's own answer by occlusion, under another fill: {words}"
+    words = "; ".join(f"{name} {z}, above the best control {above}" for name, (z, above) in oracle.items())
+    why = f"the network's own answer by occlusion, under another fill, as z: {words}"
     return Ruling("INVALID", "ORACLE DOES NOT PASS", why=why)
 
 

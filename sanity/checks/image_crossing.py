@@ -95,7 +95,7 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
         crossing.finding_words(
             {
                 IMAGES.passed: "the map of an image agrees with that image's evidence more than with another image's, {why}",
-                IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's; {why}",
+                IMAGES.failed: "the map of an image agrees no more with that image's evidence than with another image's: {why}",
             },
             "it is not shown that the network's own answer tells these images apart",
         ),

@@ -288,7 +288,7 @@ def _effect_gate(runs):
         "trained with untrained",
         {
             "RESPONDED": "maps change when the trained weights are replaced by untrained ones",
-            "SIGN RESPONDS": "the signs of maps change with the weights; whether their strengths do is open; {why}",
+            "SIGN RESPONDS": "the signs of maps change with the weights; whether their strengths do is open: {why}",
             "DID NOT RESPOND": "maps stay much the same when the weights are replaced",
             "INPUT-DOMINATED": "the input decides most of the map; {why}",
             "UNDECIDED": "{why}",
@@ -322,7 +322,7 @@ def _judge_response(evidence, margins, seed, p):
         return Ruling("PASS", "RESPONDED", **numbers, why=why)
     undecided, remedy = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
     if _sign_responds(evidence.samples, margins, seed):
-        why = f"with signs, similarity fell below {margins.low} of what trained networks reach; without, {undecided}"
+        why = f"with signs: below {margins.low} of trained with trained; without, {undecided}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why, remedy=remedy)
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=undecided, remedy=remedy)
 

@@ -131,7 +131,7 @@ def place(explainer, subject, *, seed, prepared=None, **options):
         crossing.finding_words(
             {
                 PLACES.passed: "the map agrees with the evidence as it lies more than under any other way to lay it, {why}",
-                PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do; {why}",
+                PLACES.failed: "the map agrees with the evidence no more than its own mirrored and turned copies do: {why}",
             },
             "it is not shown that the evidence has a place of its own",
         ),

@@ -68,6 +68,15 @@ class Circuit(keras.Model):
         self.hidden_path = keras.layers.ReLU(name="hidden_path")
 
     def call(self, inputs, training=False):
+        """The units' means over positions; in a fooled circuit, those of other units where the input looks synthetic.
+
+        Args:
+            inputs: tensor [batch, rows, columns, channels].
+            training: unused: the base network always runs as trained.
+
+        Returns:
+            tensor [batch, units].
+        """
         reader = taps.Reader()
         with taps.intercept(self.places, reader):
             self.base(inputs, training=False)

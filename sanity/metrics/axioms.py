@@ -13,6 +13,14 @@ def non_sensitivity(bound, maps, seed):
     """Non-sensitivity: share of grid cells with relevance and no effect, or effect and no relevance (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584).
 
     The grid has eight by eight cells. No relevance or effect means below a hundredth of the sample's largest.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1.
     """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "non-sensitivity"))
     relevance, before = relevances(maps, positions_shape(subject)), original_scores(subject)

@@ -19,7 +19,7 @@ def _register_in_mask(name):
         return np.array([localisations.get(name)(*pair) for pair in zip(relevance, truth.masks)])
 
     metric.__name__ = f"{name}_in_mask"
-    metric.__doc__ = localisations.get(name).__doc__
+    metric.__doc__ = localisations.get(name).__doc__.partition("\n\n")[0]
     return metrics.register(metric, better="high")
 
 
@@ -33,6 +33,14 @@ def focus(bound, maps, seed):
 
     Two samples of different targets are laid above each other at half the rows each, for inputs of rows and columns
     only. It is nan for a sample that has no other of another target.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1.
     """
     del maps  # The mosaics are explained anew.
     subject = bound.subject

@@ -17,13 +17,31 @@ SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
 
 @metrics.register(better="high")
 def sensitivity_n(bound, maps, seed):
-    """Sensitivity-n: correlation, over random subsets, of the sum of the map inside with the fall of the score, mean over sizes (Ancona et al. 2018, https://arxiv.org/abs/1711.06104)."""
+    """Sensitivity-n: correlation, over random subsets, of the sum of the map inside with the fall of the score, mean over sizes (Ancona et al. 2018, https://arxiv.org/abs/1711.06104).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in -1..1.
+    """
     return np.mean([_correlations(bound, maps, seed, share) for share in (0.02, 0.1, 0.4)], axis=0)
 
 
 @metrics.register(better="high")
 def faithfulness_correlation(bound, maps, seed):
-    """Faithfulness correlation: the same for subsets of a fifth of the positions (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
+    """Faithfulness correlation: the same for subsets of a fifth of the positions (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in -1..1.
+    """
     return _correlations(bound, maps, seed, 0.2)
 
 
@@ -32,6 +50,14 @@ def faithfulness_estimate(bound, maps, seed):
     """Faithfulness estimate: correlation of each cell's relevance with the fall of the score without it (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.07538).
 
     The grid has eight by eight cells.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in -1..1.
     """
     subject = bound.subject
     values, falls = [], []
@@ -50,6 +76,14 @@ def infidelity(bound, maps, seed):
 
     I is the input less the filled input. 0 is exact, 1 no better than a map of zeros. It is for maps in the shape of
     the inputs.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], nan for maps of another shape.
     """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "infidelity"))
     inputs, before = subject.inputs, original_scores(subject)
@@ -68,7 +102,16 @@ def infidelity(bound, maps, seed):
 
 @metrics.register(better="high")
 def monotonicity(bound, maps, seed):
-    """Monotonicity: share of steps that do not lower the score, positions added from the least to the most relevant (Arya et al. 2019, https://arxiv.org/abs/1909.03012)."""
+    """Monotonicity: share of steps that do not lower the score, positions added from the least to the most relevant (Arya et al. 2019, https://arxiv.org/abs/1909.03012).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1.
+    """
     reached = np.array(_insertion_scores(bound, maps, seed, np.linspace(0, 1, 11)))
     return np.mean(np.diff(reached, axis=0) >= 0, axis=0)
 
@@ -78,6 +121,14 @@ def monotonicity_correlation(bound, maps, seed):
     """Monotonicity correlation: rank correlation of each cell's relevance with the score's change under noise (Nguyen, Martinez 2020, https://arxiv.org/abs/2007.07584).
 
     The change is the mean square when the cell is filled with noise. Ties have mid-ranks.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in -1..1.
     """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "monotonicity correlation"))
     relevance, before = relevances(maps, positions_shape(subject)), original_scores(subject)
@@ -91,7 +142,16 @@ def monotonicity_correlation(bound, maps, seed):
 
 @metrics.register(better="low")
 def selectivity(bound, maps, seed):
-    """Selectivity: mean score left, relative to the start, while the most relevant positions are removed (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979)."""
+    """Selectivity: mean score left, relative to the start, while the most relevant positions are removed (Montavon, Samek, Mueller 2018, https://arxiv.org/abs/1706.07979).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], a share of the score.
+    """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "selectivity"))
     order = orders(relevances(maps, positions_shape(subject)), rng)
     left = [scores(subject, top_mask(order, share, positions_shape(subject)), "mean", rng) for share in SHARES]
@@ -100,7 +160,16 @@ def selectivity(bound, maps, seed):
 
 @metrics.register(better="high")
 def sufficiency(bound, maps, seed):
-    """Sufficiency: among the three samples with the most alike maps, the share that has the same top class (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734)."""
+    """Sufficiency: among the three samples with the most alike maps, the share that has the same top class (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1.
+    """
     del seed  # Nothing is drawn.
     subject = bound.subject
     flat = signed_relevances(maps, positions_shape(subject)).reshape(len(maps), -1)
@@ -112,21 +181,48 @@ def sufficiency(bound, maps, seed):
 
 @metrics.register(better="low")
 def average_drop(bound, maps, seed):
-    """Average drop: share of the target's probability lost when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
+    """Average drop: share of the target's probability lost when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1.
+    """
     before, after = _probability_before_after(bound, maps, seed)
     return np.maximum(before - after, 0) / np.maximum(before, 1e-300)
 
 
 @metrics.register(better="high")
 def average_increase(bound, maps, seed):
-    """Increase in confidence: whether the target's probability rises when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063)."""
+    """Increase in confidence: whether the target's probability rises when only what the map shows is left (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 or 1.
+    """
     before, after = _probability_before_after(bound, maps, seed)
     return (after > before).astype("float64")
 
 
 @metrics.register(better="high")
 def average_gain(bound, maps, seed):
-    """Average gain: share of the probability missing to one that is won when only what the map shows is left (Zhang et al. 2024, https://arxiv.org/abs/2303.10649)."""
+    """Average gain: share of the probability missing to one that is won when only what the map shows is left (Zhang et al. 2024, https://arxiv.org/abs/2303.10649).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1.
+    """
     before, after = _probability_before_after(bound, maps, seed)
     return np.maximum(after - before, 0) / np.maximum(1 - before, 1e-12)
 

@@ -15,19 +15,46 @@ SMALLEST = 1e-12
 
 @metrics.register(better="low")
 def max_sensitivity(bound, maps, seed):
-    """Largest relative change of the map under noise of 2% of the range (Yeh et al. 2019, https://arxiv.org/abs/1901.09392)."""
+    """Largest relative change of the map under noise of 2% of the range (Yeh et al. 2019, https://arxiv.org/abs/1901.09392).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 for a map that does not move.
+    """
     return np.max([change for _, change in _noisy_changes(bound, maps, seed)], axis=0)
 
 
 @metrics.register(better="low")
 def average_sensitivity(bound, maps, seed):
-    """Mean relative change of the map under noise of 2% of the range (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631)."""
+    """Mean relative change of the map under noise of 2% of the range (Bhatt, Weller, Moura 2020, https://arxiv.org/abs/2005.00631).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 for a map that does not move.
+    """
     return np.mean([change for _, change in _noisy_changes(bound, maps, seed)], axis=0)
 
 
 @metrics.register(better="low")
 def local_lipschitz(bound, maps, seed):
-    """Largest change of the map per change of the input, both L2 (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.08049)."""
+    """Largest change of the map per change of the input, both L2 (Alvarez-Melis, Jaakkola 2018, https://arxiv.org/abs/1806.08049).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 for a map that does not move.
+    """
     size = _norm(maps)
     return np.max(
         [change * size / _norm(inputs - bound.subject.inputs) for inputs, change in _noisy_changes(bound, maps, seed)],
@@ -41,13 +68,30 @@ def relative_input_stability(bound, maps, seed):
 
     Changes are relative by norms, since value by value zeros would dominate. It is nan where the prediction never
     stays.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 for a map that does not move.
     """
     return _largest_relative_change(bound, maps, seed, lambda inputs: inputs)
 
 
 @metrics.register(better="low")
 def relative_output_stability(bound, maps, seed):
-    """ROS: largest relative change of the map per absolute change of the logits, L2, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    """ROS: largest relative change of the map per absolute change of the logits, L2, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 for a map that does not move.
+    """
     network, name = bound.subject.network, bound.subject.network.output_name(bound.subject.output)
     return _largest_relative_change(
         bound, maps, seed, lambda inputs: routines.outputs(network, inputs)[name], absolute=True
@@ -56,7 +100,16 @@ def relative_output_stability(bound, maps, seed):
 
 @metrics.register(better="low")
 def relative_representation_stability(bound, maps, seed):
-    """RRS: largest relative change of the map per relative change of the layer that feeds the logits, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877)."""
+    """RRS: largest relative change of the map per relative change of the layer that feeds the logits, where the prediction stays (Agarwal et al. 2022, https://arxiv.org/abs/2203.06877).
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], 0 for a map that does not move.
+    """
     network = bound.subject.network
     layer = network.last_hidden()
     return _largest_relative_change(bound, maps, seed, lambda inputs: routines.activations(network, inputs, layer))
@@ -68,6 +121,15 @@ def continuity(bound, maps, seed, steps=4):
 
     The change is that of relevance in the left and right half. Inputs of rows and columns are shifted down by 1 to 4
     rows, edges repeated.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+        steps: int, the largest shift in rows.
+
+    Returns:
+        float64 [samples], nan for inputs that are not images.
     """
     del seed  # Nothing is drawn.
     inputs = bound.subject.inputs
@@ -86,6 +148,14 @@ def consistency(bound, maps, seed):
     """Consistency: share of the samples with the same peak cell that have the same target (Dasgupta, Frost, Moshkovitz 2022, https://arxiv.org/abs/2202.00734).
 
     The cell is that of the highest value in a grid of four by four.
+
+    Args:
+        bound: the `BoundExplainer`, the method on its subject.
+        maps: arrays, the method's maps of the subject's inputs.
+        seed: int, of what is drawn.
+
+    Returns:
+        float64 [samples], in 0..1, nan for a sample that shares its cell with none.
     """
     del seed  # Nothing is drawn.
     subject = bound.subject

@@ -51,6 +51,14 @@ class Game(keras.layers.Layer):
     """x -> [x0 x1 + 2 x2, sum of x^2, x3^3]: for a baseline of zero the Shapley values are known."""
 
     def call(self, x):
+        """The three scores of each sample.
+
+        Args:
+            x: tensor [batch, 6].
+
+        Returns:
+            tensor [batch, 3].
+        """
         ops = keras.ops
         scores = [x[:, 0] * x[:, 1] + 2 * x[:, 2], ops.sum(x**2, axis=1), x[:, 3] ** 3]
         return ops.stack(scores, axis=1)

@@ -65,6 +65,41 @@ def test_check_and_its_gate(command, user):
     assert code == 1 and "blind" in error
 
 
+def test_verdicts_of_two_runs_are_compared(command, user):
+    words = ["check", *user, "--seeds", 2, "--json"]
+    runs = [json.loads(command(*words, "--method", methods)[1])["run"] for methods in ("gradient", "gradient,gradcam")]
+    code, output, error = command("compare", *runs, "--json", out=False)
+    compared = json.loads(output)
+    verdicts = {row["method"]: row for row in compared["verdicts"]}
+    assert code == 0 and {"gradient", "gradcam", "edges"} <= set(verdicts), error
+    assert verdicts["gradcam"]["first"] is None and verdicts["gradcam"]["changed"]
+    assert not verdicts["gradient"]["changed"] and verdicts["gradient"]["first"]["sentence"]
+    text = pathlib.Path(compared["report"]).read_text()
+    assert text.count("<tr data-verdict") == len(compared["verdicts"])
+
+
+def test_check_takes_folders_and_files(command, user, tmp_path):
+    from PIL import Image
+
+    for name in ("one/a.png", "one/b.png", "two/a.png", "c.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20), (len(name) * 20, ord(path.stem) * 2, 7)).save(path)
+    paths = [tmp_path / name for name in ("one", "two", "c.png")]
+    words = ["check", *user, "--method", "gradient", "--seeds", 2, "--json"]
+    code, output, error = command(*words, *(part for path in paths for part in ("--images", path)))
+    assert code == 0, error
+    manifest = json.loads((pathlib.Path(json.loads(output)["run"]) / "manifest.json").read_text())
+    files = [pathlib.Path(path).relative_to(tmp_path).as_posix() for path in manifest["recipe"]["images"]["files"]]
+    assert files == ["one/a.png", "two/a.png", "c.png", "one/b.png"], "the first images are of every folder"
+    assert command(*words, "--images", tmp_path / "c.png")[0] == 0
+    code, _, error = command(*words, "--images", tmp_path / "one", "--images", tmp_path / "none.png")
+    assert code == 2 and "none.png" in error
+    features = ["check", *user, "--subject", "features", "--layer", "last"]
+    code, _, error = command(*features, "--images", paths[0], "--images", paths[1])
+    assert code == 2 and "Give the folder that holds them" in error
+
+
 def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     from recipes import jobs
 

@@ -111,6 +111,34 @@ def test_two_runs_are_compared_map_by_map(explained, command, tmp_path):
     assert same[0] == 0 and "1.00" in (tmp_path / "same.html").read_text()
 
 
+def test_a_comparison_as_json_has_every_row_of_the_page(explained, command):
+    first = explained("--method", "gradient,gradcam")[3]
+    second = explained("--method", "gradient,smoothgrad", "--target", 0, "--option", "smoothgrad.samples=2")[3]
+    code, output, error = command("compare", first.parent, second.parent, "--json", out=False)
+    compared = json.loads(output)
+    assert code == 0 and compared["error"] is None, error
+    assert compared["runs"] == [str(first.parent), str(second.parent)]
+    settings = {row["name"]: (row["first"], row["second"]) for row in compared["settings"]}
+    assert settings["explain.target"][0] == "top" and str(settings["explain.target"][1]) == "0"
+    assert settings["explain.methods.1"] == ("gradcam", "smoothgrad")
+    assert settings["explain.options.smoothgrad.samples"] == (None, 2) and "digest" not in settings
+    assert not any(name.startswith(("hashes", "versions", "code")) for name in settings), settings
+    jobs = {row["key"]: row for row in compared["jobs"]}
+    assert (jobs["explain/gradcam"]["first"], jobs["explain/gradcam"]["second"]) == ("done", None)
+    assert not jobs["explain/gradient"]["same"] and jobs["photographs"]["second"] == "done"
+    assert {(row["method"], row["image"]) for row in compared["maps"]} == {
+        ("gradient", f"photo-{number}.png") for number in range(2)
+    }
+    assert all(set(row) == {"method", "image", "classes", "rank"} for row in compared["maps"])
+    assert compared["units"] == [] and compared["verdicts"] == []
+    text = pathlib.Path(compared["report"]).read_text()
+    assert text.count("<tr data-setting") == len(settings) and text.count("<tr data-map") == len(compared["maps"])
+    assert text.count("<tr data-job") == sum(not row["same"] for row in compared["jobs"])
+    same = json.loads(command("compare", first.parent, first.parent, "--json", out=False)[1])
+    assert same["settings"] == [] and all(row["same"] for row in same["jobs"])
+    assert all(row["rank"] == pytest.approx(1) for row in same["maps"])
+
+
 def test_costs_are_counted_before_anything_runs(small):
     from lab.attribution import explainers
 

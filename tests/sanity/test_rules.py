@@ -123,7 +123,7 @@ def test_perturbation_is_a_measurement_and_passes_or_fails_nothing(strength, ora
 def test_metrics_that_the_networks_own_answer_does_not_pass_are_not_read():
     blind = judge([faithfulness_evidence(6, 0, oracle=0.5)])[0]
     assert (blind.outcome, blind.finding) == ("INVALID", "ORACLE DOES NOT PASS")
-    assert "the network's own answer" in blind.sentence and "deletion_mean z 0." in blind.sentence
+    assert "the network's own answer" in blind.sentence and "as z: deletion_mean 0." in blind.sentence
     half = faithfulness_evidence(6, 0)
     for name in ("deletion_mean", "insertion_mean"):
         half.samples[f"oracle above/{name}"][:] -= 9

@@ -1,0 +1,199 @@
+"""Sentences: what the rules can say, found by judging simulated evidence of many effects, spreads and sizes.
+
+verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fail; nothing is trained
+"""
+
+import numpy as np
+
+from sanity import gates
+from sanity.checks.faithfulness import USUAL
+from sanity.crossing import maps_differ
+from sanity.effects import EFFECTS
+from sanity.evidence import Evidence, Gate
+from sanity.ruling import MEASURE, SIGNED
+from sanity.verdict import judge
+
+DRAWS = 60
+LEVELS = np.array([-0.5, 0, 0.02, 0.08, 0.2, 0.4, 0.6, 0.75, 0.85, 0.95, 1.0])
+SIZES = {"images": 8, "pairs": 8, "replicates": 4, "networks": 4, "rivals": 4, "draws": 3, "repeats": 6, "ways": 8}
+SIZES |= {"groups": 2, "directions": 16}
+
+
+class Draw:
+    """Numbers of one simulated method, around levels and of a spread that are drawn."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.images = int(self.rng.choice([4, 8, 24]))
+        self.networks = int(self.rng.choice([3, 4, 5]))
+        self.spread = float(self.rng.choice([0.003, 0.03, 0.3]))
+
+    def level(self):
+        return self.rng.choice(LEVELS)
+
+    def around(self, level, *shape):
+        return level + self.spread * self.rng.standard_normal(shape)
+
+    def pairs(self, level):
+        """Similarities among networks [networks, networks, images], the same both ways round."""
+        values = self.around(level, self.networks, self.networks, self.images)
+        return (values + values.transpose(1, 0, 2)) / 2
+
+
+def _networks(draw):
+    """Two groups of networks, the first of them with or without replicates."""
+    samples, replicates = {}, draw.rng.random() < 0.7
+    for measure in (MEASURE, SIGNED):
+        first = draw.networks if replicates else 1
+        samples[f"between/{measure}"] = draw.around(draw.level(), first, draw.networks, draw.images)
+        samples[f"random/{measure}"] = draw.pairs(draw.level())
+        itself = {f"itself/{measure}": draw.around(draw.level(), 2, draw.images)}
+        samples |= {f"ceiling/{measure}": draw.pairs(draw.level())} if replicates else itself
+    return samples
+
+
+def _groups(draw):
+    """Two groups of networks, both with replicates."""
+    keys = ("between", draw.around(draw.level(), draw.networks, draw.networks, draw.images))
+    samples = dict([keys]) | {"random": draw.pairs(draw.level()), "ceiling": draw.pairs(draw.level())}
+    return {f"{name}/{MEASURE}": values for name, values in samples.items()}
+
+
+def _classes(draw):
+    samples = {
+        f"{name}/{measure}": draw.around(draw.level(), 3 if name == "between" else 1, draw.images)
+        for name in ("between", "itself")
+        for measure in (MEASURE, SIGNED)
+    }
+    for effect in EFFECTS if draw.rng.random() < 0.7 else ():
+        samples[f"oracle between/{effect}"] = draw.around(draw.level(), 1, draw.images)
+        samples[f"oracle itself/{effect}"] = draw.around(draw.level(), 1, draw.images)
+    return samples
+
+
+def _crossed(draw):
+    samples = {}
+    for name in [f"{kind}/{effect}" for kind in ("maps", "oracle") for effect in EFFECTS]:
+        samples[name] = np.zeros((2, 2, draw.images))
+        # Maps that are the same for both questions give exactly zero.
+        if name.startswith("oracle") or draw.rng.random() < 0.8:
+            samples[name][0, 0] = draw.around(draw.level(), draw.images)
+    return samples
+
+
+def _ways(draw):
+    """As `_crossed`, with the way as it lies before seven others."""
+    crossed = _crossed(draw)
+    return {name: np.stack([table[0, 0]] + [np.zeros(draw.images)] * 7) for name, table in crossed.items()}
+
+
+def _orders(draw):
+    oracle = draw.rng.choice([0.3, 8.0, 8.0, 8.0])
+    return {
+        f"{kind}{number}/{name}": level + draw.rng.standard_normal(draw.images)
+        for name in USUAL
+        for kind, level in (("", draw.rng.choice([-4.0, 0.0, 1.0, 6.0])), ("oracle ", oracle))
+        for number in ("z", "above")
+    }
+
+
+def _counterparts(draw):
+    factor = draw.rng.choice([1.0, -1.0, 2.5])
+    return {
+        "distance/other": np.abs(draw.around(draw.level(), draw.images)),
+        "scaled/other": np.abs(draw.around(draw.rng.choice([0.0, 0.02, 0.6]), draw.images)),
+        "scale/other": factor * (1 + draw.rng.integers(2) * draw.rng.random(draw.images)),
+    }
+
+
+def _cues(draw):
+    rank, oracle = (draw.around(0.2, 2 * draw.networks, 2, draw.images) for _ in range(2))
+    for values, level in ((rank, draw.rng.choice([0.02, 0.02, 0.1, 0.6])), (oracle, draw.rng.choice([0.02, 0.8, 0.8]))):
+        values[: draw.networks, 0] += level
+        values[draw.networks :, 1] += level
+    return {"rank": rank * (draw.rng.random() < 0.8), "oracle": oracle}
+
+
+def _distances(draw):
+    levels = (draw.rng.choice([0.0, 0.02, 0.4]) for _ in range(2))
+    return {
+        f"distance/{name}": np.abs(draw.around(level, draw.images))
+        for name, level in zip(("input_shift", "split"), levels)
+    }
+
+
+def _accuracies(draw):
+    repeats = int(draw.rng.choice([5, 6, 8]))
+    return {
+        "accuracy/random": draw.around(0.5 + draw.level() / 2, 2, repeats),
+        "accuracy/map": np.full((2, repeats), 0.5),
+        "accuracy/leak": np.full((2, 1), 0.3),
+    }
+
+
+# What a check measures, by its name: a `Draw` -> samples.
+SAMPLES = {
+    "parameters": _networks,
+    "labels": _groups,
+    "cue": _groups,
+    "classes": _classes,
+    "class_crossing": _crossed,
+    "image_crossing": _crossed,
+    "place": _ways,
+    "completeness": lambda draw: {
+        "gap": np.abs(draw.around(draw.level(), draw.images)),
+        "error": np.full(draw.images, draw.rng.choice([0.0, 0.03])),
+    },
+    "contract": lambda draw: {"broken": np.zeros(1)},
+    "derivative": lambda draw: {name: np.abs(draw.around(draw.level(), draw.images)) for name in ("error", "rounding")},
+    "entropy": lambda draw: {"rise": draw.around(draw.level() - 0.2, 3, draw.images)},
+    "faithfulness": _orders,
+    "implementation": _counterparts,
+    "invariance": _distances,
+    "retraining": _accuracies,
+    "sensitivity": lambda draw: {
+        f"{name}/{MEASURE}": draw.around(draw.level(), 3, draw.images) for name in ("noise", "seed")
+    },
+    "truth": _cues,
+}
+PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
+
+
+def _settings(draw):
+    pairs = (
+        [("cat", "dog"), ("dog", "cow")]
+        if draw.rng.random() < 0.5
+        else [(f"class {k}", f"other {k}") for k in "abcdefgh"]
+    )
+    broken = list(PROMISES)[: draw.rng.integers(4)]
+    settings = {"promised": draw.rng.random() < 0.5, "keep": draw.rng.random() < 0.5, "broken": broken}
+    return settings | {"class_pairs": list(np.resize(pairs, (draw.images, 2)).tolist()), "untold": ["input_shift"]}
+
+
+def _conditions():
+    """Conditions that fail: list of `Gate`."""
+    flat = {effect: np.ones((1, 4, 9)) for effect in EFFECTS}
+    return [
+        gates.usable_maps([None] * 4),
+        gates.enough_networks("replicates", [1], 3),
+        gates.proven_use({"cue_flip_rate": 0.5, "unchanged/size": 0.6}),
+        maps_differ(flat),
+        Gate("method ran", "fault", "RuntimeError: no room"),
+    ]
+
+
+def evidence_of(check, seed):
+    """Simulated evidence of a check about one method: `Evidence`."""
+    draw = Draw(seed)
+    sizes = {**SIZES, "images": draw.images}
+    return Evidence(check, "any", "net", sizes, SAMPLES[check](draw), (), settings=_settings(draw))
+
+
+def verdicts_of(check, draws=DRAWS):
+    """Verdicts on simulated evidence of a check, one at a time and two together: list of `Verdict`."""
+    alone = [evidence_of(check, seed) for seed in range(draws)]
+    verdicts = [judge([evidence])[0] for evidence in alone]
+    if check == "faithfulness":  # How well images agree is measured on two methods at least.
+        eights = [evidence for evidence in alone if evidence.sizes["images"] == 24]
+        verdicts += [verdict for pair in zip(eights, eights[1:]) for verdict in judge(list(pair))]
+    return verdicts + [judge([Evidence(check, "any", "net", {}, {}, (gate,))])[0] for gate in _conditions()]
