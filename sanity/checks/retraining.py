@@ -203,7 +203,7 @@ def judge_retraining(family, margins, seed):
 
 def _judge_retraining(evidence, margins, seed):
     """The unit is the repeat, averaged over its shares, which have data, order and draw in common."""
-    gained, own = _advantages(evidence, "map"), _advantages(evidence, "oracle")
+    gained, oracle = _advantages(evidence, "map"), _advantages(evidence, "oracle")
     p = sign_test(gained)
     also = tuple((name, str(np.round(value.mean(axis=1), 2).tolist())) for name, value in evidence.samples.items())
     if len(gained) < FEWEST:
@@ -211,9 +211,9 @@ def _judge_retraining(evidence, margins, seed):
         remedy = f"Train {FEWEST} repeats or more."
         mean = without_interval(gained.mean())
         return Ruling("INCONCLUSIVE", "UNDECIDED", mean, p=p, also=also, why=why, remedy=remedy)
-    effect, ceiling = (bootstrap_interval(values[None], seed=seed) for values in (gained, own))
-    if not (sign_test(own) < margins.alpha and ceiling.low > 0):
-        why = f"its advantage is {ceiling}, p = {sign_test(own):.2g}"
+    effect, ceiling = (bootstrap_interval(values[None], seed=seed) for values in (gained, oracle))
+    if not (sign_test(oracle) < margins.alpha and ceiling.low > 0):
+        why = f"its advantage is {ceiling}, p = {sign_test(oracle):.2g}"
         return Ruling("INVALID", "ORACLE DOES NOT PASS", ceiling=ceiling, also=also, why=why)
     numbers = {"effect": effect, "ceiling": ceiling, "p": p, "also": also}
     if p < margins.alpha and effect.low > 0:

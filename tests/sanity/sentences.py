@@ -124,8 +124,10 @@ def _distances(draw):
 
 def _accuracies(draw):
     repeats = int(draw.rng.choice([5, 6, 8]))
+    random = draw.around(0.5 + draw.level() / 2, 2, repeats)
     return {
-        "accuracy/random": draw.around(0.5 + draw.level() / 2, 2, repeats),
+        "accuracy/random": random,
+        "accuracy/oracle": random + draw.rng.choice([-0.3, 0.3]),
         "accuracy/map": np.full((2, repeats), 0.5),
         "accuracy/leak": np.full((2, 1), 0.3),
     }
