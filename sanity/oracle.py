@@ -1,6 +1,5 @@
 """Oracle: the network's own answer, measured twice. A method is judged beside it, under the effects where the oracle passes."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +7,8 @@ import numpy as np
 from sanity.controls import families
 from sanity.effects import CHANGE, EFFECTS, REMOVAL
 from sanity.ruling import Ruling
-from sanity.statistics import FEWEST, Interval, bootstrap_interval, without_interval
+from sanity.statistics import FEWEST, Interval, bootstrap_interval, units_needed, without_interval
 
-# A sum of two normal quantiles: power .9 for a two-sided test at .05.
-POWER = 1.96 + 1.28
-MOST_UNITS = 10_000
 # What rounding leaves of a crossing of answers that are the same. One that is poorly known is larger.
 SAME = 0.005
 
@@ -233,16 +229,8 @@ def _units_remedy(crossing, needs, purpose):
 
     `needs` holds, by effect, the values and the distance of their mean from what it must differ from.
     """
-    counts = [count for values, room in needs.values() if (count := _units_needed(values, room)) is not None]
+    counts = [count for values, room in needs.values() if (count := units_needed(values, room)) is not None]
     if not counts:
         return ""
     units = len(next(iter(needs.values()))[0])
     return f"About {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}."
-
-
-def _units_needed(values, room):
-    finite = values[np.isfinite(values)]
-    if len(finite) < 2 or not room > 0:
-        return None
-    count = math.ceil((POWER * finite.std(ddof=1) / room) ** 2)
-    return count if len(values) < count <= MOST_UNITS else None

@@ -1,6 +1,7 @@
 """Statistics: intervals that resample what was sampled (photographs, networks) and nothing else, and exact permutation tests."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -242,6 +243,32 @@ def rotations(agreements, *, seed, draws=DRAWS * 5):
     return np.where(size > 0, beyond, 1.0)
 
 
+# A sum of two normal quantiles: power .9 for a two-sided test at .05.
+POWER = 1.96 + 1.28
+MOST_UNITS = 10_000
+# Nine against nine networks have 48,620 ways.
+MOST_WAYS = 50_000
+
+
+def units_needed(values, room, *, groups=1):
+    """About how many units would tell a mean, or a difference of two groups' means, from a value that lies `room` away.
+
+    Args:
+        values: float [units]; of two groups their deviations from the mean of their own group.
+        room: float, the distance.
+        groups: 1 or 2.
+
+    Returns:
+        int, the units of each group; None where these are enough, where none would do, or where that is not known.
+    """
+    finite = values[np.isfinite(values)]
+    if len(finite) <= groups or not room > 0:
+        return None
+    deviation = finite.std() * np.sqrt(len(finite) / (len(finite) - groups))
+    count = int(np.ceil(groups * (POWER * deviation / room) ** 2))
+    return count if len(values) // groups < count <= MOST_UNITS else None
+
+
 def finite_mean(values, axis):
     """Mean of the finite values along an axis: float64, nan where there are none."""
     values = np.asarray(values, "float64")
@@ -251,9 +278,10 @@ def finite_mean(values, axis):
 
 
 def role_permutations(values, size):
-    """Exact p of each member of a family that the first networks' mean is not above that of the others.
+    """p of each member of a family that the first networks' mean is not above that of the others.
 
-    It is adjusted by the largest statistic over the family. The roles are permuted in every way, alike for all members.
+    It is adjusted by the largest statistic over the family. The roles are permuted in every way, alike for all members,
+    so that p is exact. Of more than nine networks of each role there are too many ways: `5 * DRAWS` are drawn.
     Each member is in units of its own deviation over these permutations.
 
     Args:
@@ -264,14 +292,22 @@ def role_permutations(values, size):
         float64 [members], 1 for a member that is the same for all networks.
     """
     values = np.asarray(values, "float64")
-    rows = itertools.combinations(range(values.shape[1]), size)
-    first = np.array([np.isin(np.arange(values.shape[1]), row) for row in rows])
+    first = _assign_roles(values.shape[1], size)
     differences = values @ (first / size - ~first / (values.shape[1] - size)).T
     spread = differences.std(axis=1, keepdims=True)
     varies = spread > 1e-12
     scaled = np.where(varies, differences / np.where(varies, spread, 1), 0)
     beyond = scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9
     return np.where(varies[:, 0], beyond.mean(axis=1), 1.0)
+
+
+def _assign_roles(count, size):
+    """Which networks have the first role, the true assignment among them: bool [ways, networks]."""
+    if math.comb(count, size) <= MOST_WAYS:
+        return np.array([np.isin(np.arange(count), row) for row in itertools.combinations(range(count), size)])
+    true_roles = np.arange(count)[None] < size
+    drawn = np.random.default_rng(0).permuted(np.repeat(true_roles, 5 * DRAWS - 1, axis=0), axis=1)
+    return np.concatenate([true_roles, drawn])
 
 
 def welch_interval(first, second, *, level=0.95):

@@ -14,7 +14,14 @@ from sanity.controls import families
 from sanity.cue_networks import localisation_scores, prepare, rank_on_cues, world_gates
 from sanity.localisation import localisations, relevances
 from sanity.ruling import About, Ruling, rules
-from sanity.statistics import bootstrap_interval, finite_mean, role_permutations, sign_flips, welch_interval
+from sanity.statistics import (
+    bootstrap_interval,
+    finite_mean,
+    role_permutations,
+    sign_flips,
+    units_needed,
+    welch_interval,
+)
 
 
 @checks.register(prepare=prepare)
@@ -170,7 +177,20 @@ def _judge_crossing(samples, p, ceiling, margins, seed):
         exact = "exactly zero" if not np.nan_to_num(crossing_contrast(samples["rank"])).any() else f"below {bar:.3f}"
         return Ruling("FAIL", "DOES NOT FOLLOW THE CUE", **numbers, why=f"the crossing is {exact}")
     why = f"the crossing is neither above zero at {margins.alpha} nor below {margins.small} of the networks' own answer"
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=_remedy(samples["rank"], bar))
+
+
+def _remedy(rank, bar):
+    """About how many networks and images would settle an open question: str, "" where that is not known."""
+    half, images = len(rank) // 2, crossing_contrast(rank)
+    mean = finite_mean(images, 0)
+    groups = np.split(finite_mean(preferences(rank), 1), 2)
+    deviations = np.concatenate([values - finite_mean(values, 0) for values in groups])
+    room = max(mean, bar - mean)
+    networks, samples = units_needed(deviations, room, groups=2), units_needed(images, room)
+    missing = [f"{networks} networks of each kind in place of {half}"] if networks else []
+    missing += [f"{samples} images in place of {len(images)}"] if samples else []
+    return f"About {' and '.join(missing)} would settle it." if missing else ""
 
 
 def mean_ranks(rank):

@@ -1,6 +1,7 @@
 """Truth: networks that learned one of two cues, on explainers that the check has never met, and against answers in closed form."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -229,16 +230,16 @@ def test_a_world_of_one_cue_is_not_applicable():
 # The rule -----------------------------------------------------------------------------------------------------------------
 
 
-def ranks(rng, images=24, luck=0.0, noise=0.1, effect=0.0):
+def ranks(rng, images=24, luck=0.0, noise=0.1, effect=0.0, half=K):
     """Ranks of 4 + 4 networks: each image's luck is shared by the networks of a group; networks differ by noise."""
-    shared = np.repeat(rng.normal(0, luck, (2, 1, images)) if luck else np.zeros((2, 1, images)), K, axis=0)
-    network_noise = rng.normal(0, noise, (2 * K, 1, 1)) + rng.normal(0, noise, (2 * K, 1, images))
-    first = shared + network_noise + effect * np.repeat([1, 0], K)[:, None, None] / 2
+    shared = np.repeat(rng.normal(0, luck, (2, 1, images)) if luck else np.zeros((2, 1, images)), half, axis=0)
+    network_noise = rng.normal(0, noise, (2 * half, 1, 1)) + rng.normal(0, noise, (2 * half, 1, images))
+    first = shared + network_noise + effect * np.repeat([1, 0], half)[:, None, None] / 2
     return np.concatenate([first, -first], axis=1) + 0.5
 
 
 def ruling(rank, rng):
-    oracle = ranks(rng, effect=1.0, noise=0.02)
+    oracle = ranks(rng, effect=1.0, noise=0.02, half=len(rank) // 2)
     return judge_truth([Evidence("truth", "any", "simulated", {}, {"rank": rank, "oracle": oracle}, ())], Margins(), 0)[
         0
     ]
@@ -266,6 +267,19 @@ def test_an_effect_is_found_and_a_small_one_is_not_called_one():
     assert ruling(ranks(rng, effect=0.5, noise=0.05), rng).outcome == "PASS"
     assert ruling(ranks(rng, effect=0.02, noise=0.0005), rng).finding == "BARELY"
     assert ruling(ranks(rng, effect=-0.5, noise=0.02), rng).outcome == "FAIL"
+
+
+def test_as_many_networks_as_an_open_verdict_asks_for_settle_it():
+    """Draws that are open with four networks of each kind ask for more; with what they ask for nine in ten pass."""
+    rng = np.random.default_rng(5)
+    drawn = [ruling(ranks(rng, effect=0.3, noise=0.1), rng) for _ in range(60)]
+    unsettled = [open_ruling for open_ruling in drawn if open_ruling.finding == "UNDECIDED"]
+    counts = [int(count) for r in unsettled for count in re.findall(r"About (\d+) networks of each kind", r.remedy)]
+    assert 10 < len(counts) == len(unsettled), (len(unsettled), unsettled[:1])
+    half = int(np.median(counts))
+    assert K < half < 8 * K
+    passed = [ruling(ranks(rng, effect=0.3, noise=0.1, half=half), rng).outcome == "PASS" for _ in range(30)]
+    assert np.mean(passed) > 0.85, (half, np.mean(passed))
 
 
 def test_an_oracle_that_does_not_pass_judges_the_check_and_not_the_methods():
@@ -307,6 +321,16 @@ def test_permuted_roles_are_the_exact_test_of_scipy():
             n_resamples=np.inf,
         ).pvalue
         assert role_permutations([np.concatenate([first, second])], 4)[0] == pytest.approx(exact)
+
+
+def test_of_many_networks_some_ways_are_drawn_and_give_much_the_same_p():
+    values = np.random.default_rng(3).normal(size=(1, 20))
+    values[:, :10] += 0.6
+    exact = stats.permutation_test(
+        (values[0, :10], values[0, 10:]), lambda a, b: a.mean() - b.mean(), alternative="greater", n_resamples=2e5
+    ).pvalue
+    assert role_permutations(values, 10)[0] == pytest.approx(exact, rel=0.1)
+    assert role_permutations(np.ones((1, 40)), 20)[0] == 1
 
 
 def test_a_family_is_adjusted_by_its_largest_statistic():
