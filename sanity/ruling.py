@@ -7,7 +7,7 @@ the name of its check with the tag `about`. It gets no evidence with a failed ga
 from dataclasses import dataclass, field
 
 from lab.registry import Registry
-from sanity.statistics import Interval
+from sanity.statistics import Interval, finite_mean, units_needed
 
 rules = Registry("rule")
 MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
@@ -140,3 +140,20 @@ class About:
     def _sizes(self, sizes):
         counts = ", ".join(f"{sizes[key]} {name}" for key, name in self.counted.items() if key in sizes)
         return f"Looked at: {counts}." if counts else ""
+
+
+def images_remedy(values, bounds):
+    """About how many images would bring a mean to one side of what it is near to.
+
+    Args:
+        values: float [..., images].
+        bounds: floats; between two of them no number of images decides.
+
+    Returns:
+        str, "" where that is not known.
+    """
+    by_image = finite_mean(values.reshape(-1, values.shape[-1]), 0)
+    mean = finite_mean(by_image, 0)
+    room = max(min(bounds) - mean, mean - max(bounds))
+    count = units_needed(by_image, room)
+    return f"About {count} images in place of {len(by_image)} would settle it." if count else ""

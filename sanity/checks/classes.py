@@ -10,7 +10,7 @@ from sanity.comparison import prefix_keys, similarities
 from sanity.effects import EFFECTS, REMOVAL, agreement
 from sanity.evidence import Gate
 from sanity.network_groups import no_signal
-from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
+from sanity.ruling import MEASURE, SIGNED, About, Ruling, images_remedy, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import FEWEST, bootstrap_interval
 
@@ -138,7 +138,9 @@ def _judge_class(samples, margins, seed):
     if effect.high <= margins.other * ceiling.mean:
         return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of what the same class reaches")
     why = f"between {margins.other} and {margins.blind} of what the same class reaches, or too wide an interval"
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+    bounds = margins.other * ceiling.mean, margins.blind * ceiling.mean
+    remedy = images_remedy(samples[f"between/{SIGNED}"], bounds)
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=remedy)
 
 
 def _classes_alike(samples, margins, seed):

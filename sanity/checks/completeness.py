@@ -9,7 +9,7 @@ from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
-from sanity.ruling import About, Ruling, rules
+from sanity.ruling import About, Ruling, images_remedy, rules
 from sanity.statistics import bootstrap_interval
 
 
@@ -94,4 +94,5 @@ def _judge_gap(evidence, margins, seed):
     if effect.low - error > margins.gap:
         why = f"{known} is above {margins.gap}" + ("" if promised else "; the method does not promise otherwise")
         return Ruling("FAIL" if promised else "INCONCLUSIVE", "NOT COMPLETE", effect, why=why)
-    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"{known} holds {margins.gap}")
+    remedy = images_remedy(evidence.samples["gap"], (margins.gap - error, margins.gap + error))
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"{known} holds {margins.gap}", remedy=remedy)

@@ -15,7 +15,7 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.checks import checks
 from sanity.evidence import Gate
-from sanity.ruling import About, Ruling, rules
+from sanity.ruling import About, Ruling, images_remedy, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import bootstrap_interval
 
@@ -171,4 +171,5 @@ def _judge_derivative(samples, margins, seed):
         return Ruling("PASS", "FORETELLS", effect, null=rounding, why=f"the error is at most {bound:.2f}")
     if effect.low > bound:
         return Ruling("FAIL", "FORETELLS ANOTHER SCORE", effect, null=rounding, why=f"the error is above {bound:.2f}")
-    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, null=rounding, why=f"the error {effect} holds {bound:.2f}")
+    why, remedy = f"the error {effect} holds {bound:.2f}", images_remedy(samples["error"], [bound])
+    return Ruling("INCONCLUSIVE", "UNDECIDED", effect, null=rounding, why=why, remedy=remedy)

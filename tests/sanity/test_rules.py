@@ -1,5 +1,7 @@
 """Rules on numbers alone: what is the unit, what is the family, what is allowed to decide; nothing is trained here."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from sanity.checks.faithfulness import USUAL
 from sanity.evidence import Evidence
 from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
+from sanity.ruling import images_remedy
 from sanity.statistics import krippendorff_alpha, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
 
@@ -65,6 +68,32 @@ def test_where_the_networks_own_order_loses_nothing_no_method_is_judged():
         for oracle in (0.0, -0.1):
             verdict = judge_retraining(gained, oracle=oracle)
             assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS"), verdict.sentence
+
+
+# Remedies -----------------------------------------------------------------------------------------------------------------
+
+
+def judge_derivative(rng, images, mean=0.062):
+    """A verdict on errors around a mean that is a little above the bound of .05."""
+    samples = {"error": rng.normal(mean, 0.06, images).clip(0), "rounding": np.full(images, 0.001)}
+    return judge_one("derivative", samples, sizes={"images": images})
+
+
+def test_as_many_images_as_an_open_verdict_asks_for_settle_it():
+    rng = np.random.default_rng(0)
+    unsettled = [verdict for _ in range(40) if (verdict := judge_derivative(rng, 24)).finding == "UNDECIDED"]
+    remedies = [verdict.remedy for verdict in unsettled if verdict.remedy]  # A mean on the bound has none.
+    counts = [int(re.search(r"About (\d+) images in place of 24 ", remedy)[1]) for remedy in remedies]
+    assert len(counts) > 10 and min(counts) > 24 and all(verdict.remedy in verdict.sentence for verdict in unsettled)
+    settled = [judge_derivative(rng, int(np.median(counts))).outcome != "INCONCLUSIVE" for _ in range(40)]
+    assert np.mean(settled) > 0.75, (np.median(counts), np.mean(settled))
+
+
+def test_between_two_bounds_no_number_of_images_settles_it():
+    values = np.random.default_rng(0).normal(0.8, 0.01, (2, 12))
+    assert images_remedy(values, (0.7, 0.9)) == "" and images_remedy(values, (0.9, 1.0)) == ""
+    assert images_remedy(np.full((1, 12), np.nan), (0.5,)) == ""
+    assert "images in place of 12" in images_remedy(values * [[1], [0.7]] + 0.02 * (-1.0) ** np.arange(12), (0.69, 0.9))
 
 
 # Faithfulness -------------------------------------------------------------------------------------------------------------
