@@ -161,7 +161,8 @@ def _describe_term(weight, term):
     shown_indices = indices[0] if len(indices) == 1 else (f"{indices[:4]}..." if len(indices) > 4 else indices)
     place = [", ".join(term.paths) or term.where] if term.where else []
     inside = ", ".join(str(part) for part in [*place, *([shown_indices] if indices else [])])
-    return (f"{weight:g} * " if weight != 1 else "") + f"{term.kind}({inside})"
+    sign = {1.0: "", -1.0: "-"}.get(weight, f"{weight:g} * ")
+    return f"{sign}{term.kind}({inside})"
 
 
 def _as_indices(value, rule):
