@@ -11,6 +11,7 @@ import sys
 
 from lab import class_names, efficientnet, entrance, model_files
 from lab.environment import keras, tf
+from lab.inputs import declared_inputs
 from lab.layers import walk
 from lab.layout import channels_first
 from lab.network import Network
@@ -69,7 +70,7 @@ def load(
     model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
     first = channels_first(walk(model).values())
-    channels = _channel_count(spec if spec is not None else getattr(model, "inputs", None), 1 if first else -1)
+    channels = _channel_count(declared_inputs(model) if spec is None else spec, 1 if first else -1)
     preprocessing = (
         probe_preprocessing(preprocess, channels)
         if preprocess
@@ -217,8 +218,7 @@ def _load_application(source, weights, size):
 
 
 def _channel_count(inputs, axis):
-    flat = tf.nest.flatten(inputs) if inputs is not None else []
-    pictures = [tensor for tensor in flat if len(tensor.shape) in (3, 4, 5) and tensor.shape[axis]]
+    pictures = [spec for spec in tf.nest.flatten(inputs) if len(spec.shape) in (3, 4, 5) and spec.shape[axis]]
     return pictures[0].shape[axis] if len(pictures) == 1 else 3
 
 

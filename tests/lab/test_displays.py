@@ -58,6 +58,23 @@ def test_a_subclassed_model_is_shown_too_and_a_table_has_no_colours():
     assert "3 classes" in text and "float32" in text and "images" not in text
 
 
+def test_a_subclassed_model_of_grey_images_takes_one_channel_and_its_maps_are_plotted():
+    """Its inputs are known from its first call alone."""
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+
+    class Wrapped(keras.Model):
+        def call(self, inputs):
+            return model(inputs)
+
+    wrapped = Wrapped()
+    wrapped(np.zeros((1, 8, 8, 1), "float32"))
+    network = lab.load(wrapped, input_range=(0, 1))
+    assert "1 channel" in repr(network) and network.preprocessing.channels == 1
+    inputs = network.preprocess([np.arange(64.0).reshape(8, 8)])
+    assert inputs.shape == (1, 8, 8, 1)
+    lab.explain(network, inputs, method="gradient").plot()
+
+
 def test_token_ids_are_whole_numbers():
     tokens = keras.Input((None,), dtype="int32")
     pooled = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(10, 4)(tokens))
