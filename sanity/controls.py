@@ -6,6 +6,7 @@ A run whose controls come out otherwise has a broken check. Do not read its othe
 from dataclasses import dataclass
 
 from lab.attribution import explainers
+from sanity.gates import OF_SUBJECT
 
 # Outcomes, or findings, that blind explainers must get. A check that says otherwise of one of them cannot be believed about others.
 # Stability and invariance are no virtues by themselves: a filter of the input has both.
@@ -38,7 +39,7 @@ EXPECTED = {
         "noise": ("FAIL", "INCONCLUSIVE", "ORACLE DOES NOT PASS"),
     },
     "place": dict.fromkeys(("centre", "noise"), ("FAIL", "INCONCLUSIVE", "ORACLE DOES NOT PASS")),
-    "retraining": {"noise": ("FAIL", "INCONCLUSIVE")},
+    "retraining": {"noise": ("FAIL", "INCONCLUSIVE", "ORACLE DOES NOT PASS")},
     "implementation": {},
     "derivative": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("FAIL",)),
     "contract": dict.fromkeys(("edges", "input_magnitude", "centre", "noise"), ("PASS",)),
@@ -82,6 +83,8 @@ class Audit:
 def audit(verdicts):
     """Compare verdicts on controls with what is expected of them. Other methods are passed over.
 
+    So are controls that could not be asked, since the check does not apply or a gate of the subject failed.
+
     Args:
         verdicts: list of `Verdict`.
 
@@ -91,7 +94,13 @@ def audit(verdicts):
     audits = []
     for verdict in verdicts:
         expected = EXPECTED.get(verdict.check, {}).get(verdict.method)
-        if expected and verdict.finding != "NOT APPLICABLE":
+        if expected and _could_be_asked(verdict):
             held = bool({verdict.outcome, verdict.finding} & set(expected))
             audits.append(Audit(verdict.method, verdict.outcome, expected, held))
     return audits
+
+
+def _could_be_asked(verdict):
+    """Whether the check applied, and the subject was fit for it: bool."""
+    failed = {gate["name"] for gate in verdict.gates if gate["status"] == "failed"}
+    return verdict.finding != "NOT APPLICABLE" and not failed & set(OF_SUBJECT)

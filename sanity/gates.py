@@ -8,6 +8,16 @@ from sanity.statistics import wilson_interval
 MOST_DROPPED = 0.2
 ABOVE_CHANCE = 0.1
 FOLLOWS, STAYS = 0.9, 0.85
+# Gates about what is asked, and not about a method's maps. Where one of them failed, controls could not be asked either.
+OF_SUBJECT = (
+    "network competent",
+    "randomization took effect",
+    "network uses the plant",
+    "permuted labels memorized",
+    "both cues learned",
+    "cues equally learned",
+    "samples to ask about",
+)
 
 
 def competence(subject):

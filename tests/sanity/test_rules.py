@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from sanity.checks.faithfulness import USUAL
-from sanity.evidence import Evidence
+from sanity.controls import EXPECTED, audit
+from sanity.evidence import Evidence, Gate
 from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.ruling import images_remedy
 from sanity.statistics import krippendorff_alpha, sign_test, t_interval, wilson_interval
@@ -15,7 +16,8 @@ from sanity.verdict import judge
 
 
 def judge_one(check, samples, method="any", **rest):
-    return judge([Evidence(check, method, "net", {"images": 24, **rest.pop("sizes", {})}, samples, (), **rest)])[0]
+    sizes, gates = {"images": 24, **rest.pop("sizes", {})}, rest.pop("gates", ())
+    return judge([Evidence(check, method, "net", sizes, samples, gates, **rest)])[0]
 
 
 # Retraining ---------------------------------------------------------------------------------------------------------------
@@ -94,6 +96,28 @@ def test_between_two_bounds_no_number_of_images_settles_it():
     assert images_remedy(values, (0.7, 0.9)) == "" and images_remedy(values, (0.9, 1.0)) == ""
     assert images_remedy(np.full((1, 12), np.nan), (0.5,)) == ""
     assert "images in place of 12" in images_remedy(values * [[1], [0.7]] + 0.02 * (-1.0) ** np.arange(12), (0.69, 0.9))
+
+
+def test_a_control_of_retraining_is_as_it_must_be_where_the_networks_own_order_loses_nothing():
+    samples = {f"accuracy/{name}": np.full((2, 6), 0.5) for name in ("map", "random", "oracle")}
+    verdict = judge_one("retraining", samples, method="noise", settings={"keep": False}, sizes={"repeats": 6})
+    assert verdict.finding == "ORACLE DOES NOT PASS" and audit([verdict])[0].held
+
+
+# Controls -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", ["parameters", "classes", "image_crossing", "retraining"])
+def test_where_the_network_is_not_competent_no_control_says_that_the_check_is_broken(check):
+    """Such a check said nothing of anyone: its controls did not come out wrong."""
+    gates = (Gate("maps usable", "passed", "0%"), Gate("network competent", "failed", "right on 0.42 of 12"))
+    for name in EXPECTED[check]:
+        verdict = judge_one(check, {}, method=name, gates=gates)
+        assert verdict.finding == "GATE FAILED" and audit([verdict]) == []
+    gates = (Gate("maps usable", "failed", "100%"),)
+    assert all(control.held for control in audit([judge_one(check, {}, method="constant", gates=gates)]))
+    edges = judge_one("parameters", {}, method="edges", gates=gates)
+    assert not audit([edges])[0].held
 
 
 # Faithfulness -------------------------------------------------------------------------------------------------------------
