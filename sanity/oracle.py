@@ -1,5 +1,6 @@
 """Oracle: the network's own answer, measured twice. A method is judged beside it, under the effects where the oracle passes."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from sanity.controls import families
 from sanity.effects import CHANGE, EFFECTS, REMOVAL
 from sanity.ruling import Ruling
-from sanity.statistics import FEWEST, Interval, bootstrap_interval, units_needed, without_interval
+from sanity.statistics import FEWEST, MOST_UNITS, Interval, bootstrap_interval, enough_units, without_interval
 
 # What rounding leaves of a crossing of answers that are the same. One that is poorly known is larger.
 SAME = 0.005
@@ -79,11 +80,10 @@ def _oracle_ruling(crossing, evidence, oracle, margins):
 
 def _oracle_remedy(crossing, oracle, margins):
     """About how many units the oracle would need, where it is large enough but its p is not small: str."""
-    if min(len(answer.values) for answer in oracle.values()) < FEWEST:
-        return f"Give at least {FEWEST} {crossing.counted[crossing.unit]}."
-    large = {name: answer for name, answer in oracle.items() if answer.interval.mean >= margins.known}
-    needs = {name: (answer.values, answer.interval.mean) for name, answer in large.items()}
-    return _units_remedy(crossing, needs, "let the network's own answer pass")
+    large = [answer for answer in oracle.values() if answer.interval.mean >= margins.known]
+    counts = [enough_units(answer.values, answer.interval.mean) for answer in large]
+    units = min(len(answer.values) for answer in oracle.values())
+    return _units_remedy(crossing, units, counts, "let the network's own answer pass", margins)
 
 
 def _adjusted_p(crossing, family, known, seed):
@@ -115,8 +115,10 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
     best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
     outcome, finding, why = _decide(crossing, readings, best, bars, margins)
-    remedy = _crossing_remedy(crossing, readings, bars) if finding == "UNDECIDED" else ""
-    if outcome == "FAIL" and (few := _too_few(crossing, evidence, readings[best], margins)):
+    remedy = _crossing_remedy(crossing, readings, bars, margins) if finding == "UNDECIDED" else ""
+    fewest = _fewest_units(crossing, margins)
+    if outcome == "FAIL" and len(readings[best].values) < fewest:
+        few = f"{fewest} {crossing.counted[crossing.unit]}"
         outcome, why, remedy = "INCONCLUSIVE", f"{why}; fewer than {few} decide nothing", f"Give at least {few}."
     elif outcome == "FAIL" and (alike := _same_answers(oracle)):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
@@ -127,12 +129,9 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     return Ruling(outcome, finding, reading.interval, ceiling, p=reading.p, why=why, also=also, remedy=remedy)
 
 
-def _too_few(crossing, evidence, reading, margins):
-    """How many samples a FAIL needs, where there are fewer: str, "" for enough. `sanity.verdict` limits a PASS."""
-    if len(reading.values) < FEWEST:
-        return f"{FEWEST} {crossing.counted[crossing.unit]}"
-    few = evidence.sizes.get("images", margins.images) < margins.images
-    return f"{margins.images} images" if few else ""
+def _fewest_units(crossing, margins):
+    """How many units a verdict needs, whatever their numbers: int. `sanity.verdict` limits a PASS by images too."""
+    return max(FEWEST, margins.images) if crossing.unit == "images" else FEWEST
 
 
 def _same_answers(oracle):
@@ -200,18 +199,16 @@ def _open_question(crossing, readings, bars, margins):
     return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer"
 
 
-def _crossing_remedy(crossing, readings, bars):
-    """About how many units would settle an open question, by the deviation of these: str, "" where none would."""
-    if _all_below(readings, bars):
-        return ""
-    needs = {
-        name: (
-            readings[name].values,
-            _distance_to_bar(readings[name].interval.mean, bar, len(bars) == len(EFFECTS)),
-        )
-        for name, bar in bars.items()
-    }
-    return _units_remedy(crossing, needs, "settle it")
+def _crossing_remedy(crossing, readings, bars, margins):
+    """About how many units would settle an open question, by the deviation of these: str, "" where none would.
+
+    One effect above zero is enough to pass. To fail takes both below their bars.
+    """
+    units, counts = len(readings[REMOVAL].values), []
+    if not _all_below(readings, bars):
+        counts = [enough_units(readings[name].values, readings[name].interval.mean) for name in bars]
+        counts.append(_units_to_fail(readings, bars))
+    return _units_remedy(crossing, units, counts, "settle it", margins)
 
 
 def _all_below(readings, bars):
@@ -219,18 +216,22 @@ def _all_below(readings, bars):
     return all(readings[name].interval.high <= bar for name, bar in bars.items())
 
 
-def _distance_to_bar(mean, bar, both):
-    """Distance of a mean from what it must differ from: zero, or if the oracle passes twice, the bar too."""
-    return max(mean, bar - mean) if both else mean
+def _units_to_fail(readings, bars):
+    """About how many units would show both effects below their bars, as `_is_zero` asks: float."""
+    if len(bars) < len(EFFECTS):
+        return math.inf
+    means = {name: readings[name].interval.mean for name in EFFECTS}
+    removal, change = (readings[name].values for name in EFFECTS)
+    # A map of the other sign is told from none under removal, unless small changes say the same.
+    unturned = min(enough_units(removal, bars[REMOVAL] + means[REMOVAL]), enough_units(change, -means[CHANGE]))
+    below = [enough_units(readings[name].values, bars[name] - means[name]) for name in EFFECTS]
+    return max(*below, unturned)
 
 
-def _units_remedy(crossing, needs, purpose):
-    """About how many units would do, by the deviation of these: str, "" where that is not known.
-
-    `needs` holds, by effect, the values and the distance of their mean from what it must differ from.
-    """
-    counts = [count for values, room in needs.values() if (count := units_needed(values, room)) is not None]
-    if not counts:
-        return ""
-    units = len(next(iter(needs.values()))[0])
-    return f"About {min(counts)} {crossing.counted[crossing.unit]} in place of {units} would {purpose}."
+def _units_remedy(crossing, units, counts, purpose, margins):
+    """What number of units would do: str, "" where that is not known. `counts` are of ways that would each do."""
+    fewest, words = _fewest_units(crossing, margins), crossing.counted[crossing.unit]
+    counts = [count for count in counts if units < count <= MOST_UNITS]
+    if units < FEWEST or (units < fewest and not counts):
+        return f"Give at least {fewest} {words}."
+    return f"About {max(fewest, min(counts))} {words} in place of {units} would {purpose}." if counts else ""

@@ -261,12 +261,17 @@ def units_needed(values, room, *, groups=1):
     Returns:
         int, the units of each group; None where these are enough, where none would do, or where that is not known.
     """
+    count = enough_units(values, room, groups=groups)
+    return count if len(values) // groups < count <= MOST_UNITS else None
+
+
+def enough_units(values, room, *, groups=1):
+    """The same, whether or not there are as many already: int; infinite where none would do, or where that is not known."""
     finite = values[np.isfinite(values)]
     if len(finite) <= groups or not room > 0:
-        return None
+        return math.inf
     deviation = finite.std() * np.sqrt(len(finite) / (len(finite) - groups))
-    count = int(np.ceil(groups * (POWER * deviation / room) ** 2))
-    return count if len(values) // groups < count <= MOST_UNITS else None
+    return int(np.ceil(groups * (POWER * deviation / room) ** 2))
 
 
 def finite_mean(values, axis):
