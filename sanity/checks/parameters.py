@@ -26,6 +26,7 @@ from sanity.randomization import ORDERS, initializations, randomize, stages
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
+from sanity.statistics import bootstrap_interval, finite_mean
 
 REPEATS = 2
 ONE_NETWORK = "Train replicates: with one network, a check of weights allows no PASS."
@@ -354,28 +355,50 @@ def _sign_responds(samples, margins, seed):
 
 def _undecided_why(samples, effect, ceiling, null, p, margins):
     """Which clause left the question open, and what would close it: (str, str)."""
-    count = samples[f"random/{MEASURE}"].shape[0]
     if np.isnan(effect.mean) or np.isnan(null.mean):
         return "similarity is undefined: too few pixels where both maps are non-zero", ""
-    for name, similarity, share in (
-        ("trained with untrained", effect, margins.low),
-        ("untrained with untrained", null, margins.high),
+    between, random = samples[f"between/{MEASURE}"], samples[f"random/{MEASURE}"]
+    for name, values, similarity, share in (
+        ("trained with untrained", between, effect, margins.low),
+        ("untrained with untrained", random, null, margins.high),
     ):
         bound = share * ceiling.mean
         if similarity.high > bound:
             words = f"the upper bound of {name}, {similarity.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
-            return words, _networks_remedy(count, similarity.high - similarity.mean, bound - similarity.mean)
-    least = 2 / math.comb(2 * count, count)
+            return words, _narrowing_remedy(values, similarity, bound, p)
+    trained, untrained = between.shape[:2]
+    # Of groups of one size each split is its own mirror image.
+    least = (1 + (trained == untrained)) / math.comb(trained + untrained, trained)
     why = f"p = {p:.2g} is not below {margins.alpha}"
     if least < margins.alpha:
         return why, ""
-    why = f"{why}: {count} against {count} networks allow no less than {least:.2g}"
+    why = f"{why}: {trained} against {untrained} networks allow no less than {least:.2g}"
     return why, "Compare four networks with four: that allows a smaller p."
 
 
-def _networks_remedy(count, width, room):
-    """About how many networks would narrow this half width to `room`, as it falls with their root: str, "" for none."""
-    networks = math.ceil(count * (width / room) ** 2) if room > 0 else None
-    if not networks or not count < networks <= 100:
+def _narrowing_remedy(values, similarity, bound, p):
+    """What would bring the upper bound of a similarity below another bound: str, "" where nothing would.
+
+    Its half width falls with the root of the networks, but for the part that is of the images.
+
+    Args:
+        values: float [networks, networks, images], the similarities.
+        similarity: their `Interval`.
+        bound: float.
+        p: float; None with one trained network, which allows no PASS however narrow the interval.
+    """
+    room = bound - similarity.mean
+    if room <= 0:
         return ""
-    return f"Compare with about {networks} untrained networks in place of {count}: that might decide it."
+    if p is None:
+        return ONE_NETWORK
+    by_image = bootstrap_interval(finite_mean(values.reshape(-1, values.shape[-1]), 0), seed=0)
+    of_images = (by_image.high - by_image.mean) ** 2
+    if of_images >= room**2:
+        return "Give more images: their differences alone leave it open."
+    count = max(values.shape[:2])
+    width = (similarity.high - similarity.mean) ** 2
+    networks = math.ceil(count * (width - of_images) / (room**2 - of_images))
+    if not count < networks <= 100:
+        return ""
+    return f"Compare about {networks} trained networks with {networks} untrained ones: that might decide it."

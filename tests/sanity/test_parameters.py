@@ -1,6 +1,7 @@
 """The parameters check is itself checked: it must fail the blind, pass over the dead, and see those who look."""
 
 import dataclasses
+import re
 import zlib
 
 import keras
@@ -378,7 +379,30 @@ def test_a_pass_needs_the_exact_test_and_three_replicates_cannot_pass():
     wide = samples_of(0.35, 0.8, 0.1, 0.35, replicates=True)
     wide[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
     undecided = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
-    assert "untrained networks in place of 4" in undecided.remedy and undecided.remedy in undecided.sentence
+    assert re.match(r"Compare about (\d+) trained networks with \1 untrained", undecided.remedy), undecided.remedy
+    assert undecided.remedy in undecided.sentence
+
+
+def test_the_smallest_p_is_that_of_the_networks_there_are():
+    """Two against four networks have 15 ways, and none is another's mirror image."""
+    samples = samples_of(0.1, 0.8, 0.1, 0.1, replicates=True)
+    samples = {name: values[:2] if "between" in name else values for name, values in samples.items()}
+    samples = {name: values[:2, :2] if "ceiling" in name else values for name, values in samples.items()}
+    verdict = judge([Evidence("parameters", "any", "net", {}, samples, ())])[0]
+    assert verdict.p == pytest.approx(1 / 15) and "2 against 4 networks allow no less than 0.067" in verdict.why
+
+
+def test_networks_are_no_remedy_for_what_images_or_one_trained_network_leave_open():
+    wide = samples_of(0.35, 0.8, 0.1, 0.35, replicates=True, images=8)
+    wide[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 8)
+    of_images = judge([Evidence("parameters", "any", "net", {}, wide, ())])[0]
+    assert of_images.outcome == "INCONCLUSIVE" and of_images.remedy.startswith("Give more images"), of_images.sentence
+    alone = samples_of(0.35, 0.8, 0.1, 0.35)
+    alone[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
+    one_network = judge([Evidence("parameters", "any", "net", {}, alone, ())])[0]
+    assert one_network.outcome == "INCONCLUSIVE" and one_network.remedy.startswith("Train replicates"), (
+        one_network.sentence
+    )
 
 
 def test_margins_are_what_decides():
