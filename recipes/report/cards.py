@@ -99,9 +99,15 @@ def _card(family, verdict, evidence, controls):
 
 
 def _plain_sentences(about, verdict):
-    """What the finding means, why an invalid one is, and what would settle an open one: list of str without numbers."""
+    """What the finding means, and what would settle an open one: list of str.
+
+    An invalid one says why it is, and so does an undecided one that nothing would settle. Its numbers may leave one
+    answer alone.
+    """
     words = finding_words(about, verdict["finding"]) or plain_words(verdict["finding"]) or verdict["why"]
     reason = verdict["why"] if verdict["outcome"] == "INVALID" else ""
+    if verdict["finding"] == "UNDECIDED" and not verdict.get("remedy"):
+        words = verdict["why"] or words
     return [_sentence(text) for text in dict.fromkeys((words, reason, verdict.get("remedy", ""))) if text]
 
 

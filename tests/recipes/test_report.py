@@ -18,6 +18,7 @@ from recipes.report.findings import FINDINGS, plain_words
 from recipes.report.page import breakable
 from recipes.runs import carry_out
 from sanity.evidence import Evidence
+from sanity.ruling import rules
 from tests.recipes.conftest import write_quick_recipe
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
@@ -233,6 +234,17 @@ def test_pass_and_fail_are_said_by_method_and_controls_are_not_methods():
         "FAIL for lrp: maps are much the same whatever the weights, labels or class."
     )
     assert "edges" not in said["What was looked at"] and "lrp" in said["What was looked at"]
+
+
+def test_a_card_of_an_open_verdict_without_a_remedy_says_why_it_is_open():
+    """Where one effect alone is known an interval may leave a single answer, and be undecided all the same."""
+    about = rules.tag(rules.get("class_crossing"), "about")
+    why = "by removal it is below 0.05 of the network's own answer; by the other effect the network's own answer does not pass"
+    verdict = {"finding": "UNDECIDED", "outcome": "INCONCLUSIVE", "why": why, "remedy": ""}
+    assert "".join(cards._plain_sentences(about, verdict)).lower() == f"{why}.".lower()
+    remedy = "About 90 images in place of 24 would settle it."
+    plain = cards._plain_sentences(about, {**verdict, "remedy": remedy})
+    assert plain == ["The interval allows several answers.", remedy]
 
 
 def test_what_is_open_is_said_with_its_reason_and_what_would_settle_it():
