@@ -191,7 +191,7 @@ def _open_question(crossing, readings, bars, margins):
     if below and len(bars) < len(EFFECTS):
         (known,) = bars
         return (
-            f"by {known} it is below {margins.small} of the network's own answer; by the other effect that answer does not pass. "
+            f"by {known} it is below {margins.small} of the network's own answer; by the other effect the network's own answer does not pass. "
             "So a map of the other effect alone cannot be told from none"
         )
     if below:

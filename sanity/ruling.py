@@ -150,10 +150,10 @@ def images_remedy(values, bounds):
         bounds: floats; between two of them no number of images decides.
 
     Returns:
-        str, "" where that is not known.
+        str, "" where that is not known; never fewer images than a PASS needs.
     """
     by_image = finite_mean(values.reshape(-1, values.shape[-1]), 0)
     mean = finite_mean(by_image, 0)
     room = max(min(bounds) - mean, mean - max(bounds))
     count = units_needed(by_image, room)
-    return f"About {count} images in place of {len(by_image)} would settle it." if count else ""
+    return f"About {max(count, Margins.images)} images in place of {len(by_image)} would settle it." if count else ""

@@ -104,6 +104,10 @@ def test_a_control_of_retraining_is_as_it_must_be_where_the_networks_own_order_l
     assert verdict.finding == "ORACLE DOES NOT PASS" and audit([verdict])[0].held
 
 
+def test_what_would_settle_it_is_no_fewer_images_than_a_pass_needs():
+    assert images_remedy(np.array([[0.1, 0.3, 0.2, 0.2]]), (0.31, 0.5)).startswith("About 8 images in place of 4")
+
+
 # Controls -----------------------------------------------------------------------------------------------------------------
 
 
