@@ -78,7 +78,7 @@ def prepare(crossing, subject, *, seed, once=None):
         crossing: the `Crossing`.
         subject: the `Subject`.
         seed: int.
-        once: as of `sanity.checks.shared`. Every crossing of a subject shares its effects, so that they are measured
+        once: as of `sanity.checks.prepare_shared`. Every crossing of a subject shares its effects, so that they are measured
             once.
 
     Returns:

@@ -270,7 +270,15 @@ def units_needed(values, room, *, groups=1):
 
 
 def finite_mean(values, axis):
-    """Mean of the finite values along an axis: float64, nan where there are none."""
+    """Mean of the finite values along an axis: float64, nan where there are none.
+
+    Args:
+        values: float array.
+        axis: int or tuple of int.
+
+    Returns:
+        float64, the values' shape without the axis.
+    """
     values = np.asarray(values, "float64")
     finite = np.isfinite(values)
     counts = finite.sum(axis=axis)
