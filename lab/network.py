@@ -160,6 +160,9 @@ class Network:
 
         Returns:
             float32 [images, rows, columns, channels].
+
+        Raises:
+            Refused: for a network that does not take one image.
         """
         if self.image_place is None:
             raise Refused(

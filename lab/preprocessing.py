@@ -46,6 +46,9 @@ class Preprocessing:
 
         Returns:
             float32 [images, *size, channels].
+
+        Raises:
+            Refused: for another `fit`, and for no image.
         """
         if fit not in FITS:
             raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")

@@ -254,6 +254,9 @@ def class_objective(network, inputs, labels):
 
     Returns:
         an objective.
+
+    Raises:
+        Refused: where samples and labels differ in number.
     """
     name = network.output_name()
     output = name if len(network.outputs) > 1 else None

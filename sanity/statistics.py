@@ -78,6 +78,7 @@ def jackknife(values, replicates, freedom, *, level=0.95):
         values: float [...], the statistics of all units.
         replicates: float [units, ...], the same without one unit.
         freedom: int, degrees of freedom of Student's t; below `FEWEST` - 1 there is no interval.
+        level: float, the confidence level of the interval.
 
     Returns:
         float64 [3, ...]: values, low, high; the bounds nan where there is no interval.

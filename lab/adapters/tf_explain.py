@@ -73,6 +73,9 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
 
     Returns:
         signed float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for fewer than 2 steps, or where tf-explain would explain something else.
     """
     method, model = _import_method("integrated_gradients", "IntegratedGradients"), _score_model(network)
     if positive_integer("n_steps", n_steps) < 2:

@@ -64,6 +64,7 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
         relu: as of `gradcam`.
         samples: how many noisy copies.
         noise: standard deviation as a fraction of each input's own max - min.
+        seed: a whole number.
 
     Returns:
         as of `gradcam`.
