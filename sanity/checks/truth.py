@@ -106,7 +106,16 @@ def _localisations(relevance, prepared):
     ),
 )
 def judge_truth(family, margins, seed):
-    """Roles of networks are permuted, signs of images flipped; the larger p counts, by max-T over methods."""
+    """Roles of networks are permuted, signs of images flipped; the larger p counts, by max-T over methods.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     oracle = family[0].samples["oracle"]
     ceiling, p = _network_interval(oracle), float(_adjusted_p([oracle], len(oracle) // 2, seed)[0])
     if not (p < margins.alpha and ceiling.mean >= margins.known):

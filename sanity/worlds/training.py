@@ -16,7 +16,15 @@ STRIDE = 5
 
 
 def no_cache(key, make):
-    """A cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays."""
+    """A cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays.
+
+    Args:
+        key: not used.
+        make: function without arguments -> dict of arrays.
+
+    Returns:
+        what `make()` returns.
+    """
     del key  # Nothing is kept.
     return make()
 
