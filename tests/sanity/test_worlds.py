@@ -248,3 +248,10 @@ def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
     monkeypatch.setattr(training, "_code_digest", lambda: "other code")
     train()
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_words_about_the_code_train_no_network_again():
+    code = "def step(rate):\n    return rate / 2\n"
+    documented = '"""Training."""\n\n\ndef step(rate):\n    """Half a rate."""\n    # Why half.\n    return rate / 2\n'
+    assert training._statements(code) == training._statements(documented)
+    assert training._statements(code) != training._statements(code.replace("2", "3"))
