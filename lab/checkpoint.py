@@ -15,6 +15,13 @@ _STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 def read(path, sha256):
     """The tensors of a checkpoint: dict of name to array.
 
+    Args:
+        path: `pathlib.Path` of the file.
+        sha256: str, the SHA-256 that the file must have, in hexadecimal.
+
+    Returns:
+        dict of str to array.
+
     Raises:
         Refused: where the file's SHA-256 is not the expected one, or where it holds anything but tensors.
     """

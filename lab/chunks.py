@@ -14,7 +14,15 @@ MOST = 64
 
 
 def size(network, samples=1):
-    """Rows of a chunk that stay within the network's memory budget when each row makes `samples` passes: int."""
+    """Rows of a chunk that stay within the network's memory budget when each row makes `samples` passes: int.
+
+    Args:
+        network: a `Network`, with its memory budget in bytes.
+        samples: int, passes that each row makes.
+
+    Returns:
+        int of 1 or more.
+    """
     return int(np.clip(network.memory // (network.sample_bytes() * samples), 1, MOST))
 
 
@@ -54,18 +62,42 @@ def map_rows(function, batched, shared, most, *, pad=False, halved=None):
 
 
 def even_size(rows, most):
-    """Rows of a part when they are split evenly into parts of at most `most`: int."""
+    """Rows of a part when they are split evenly into parts of at most `most`: int.
+
+    Args:
+        rows: int of 1 or more, rows in all.
+        most: int, rows of a part at most.
+
+    Returns:
+        int.
+    """
     return math.ceil(rows / math.ceil(rows / most))
 
 
 def slices(rows, most):
-    """Even parts of so many rows, at most `most` each: list of slices."""
+    """Even parts of so many rows, at most `most` each: list of slices.
+
+    Args:
+        rows: int of 1 or more, rows in all.
+        most: int, rows of a part at most.
+
+    Returns:
+        list of slice, in order.
+    """
     step = even_size(rows, most)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def take(structure, rows):
-    """Some rows of every array of a structure, by a slice or by indices, which may repeat."""
+    """Some rows of every array of a structure, by a slice or by indices, which may repeat.
+
+    Args:
+        structure: structure of arrays [rows, ...].
+        rows: a slice, or a list or array of int.
+
+    Returns:
+        arrays in the same structure.
+    """
     return tf.nest.map_structure(lambda array: array[rows], structure)
 
 

@@ -50,6 +50,9 @@ def match_outputs(names, outputs):
         names: list of str.
         outputs: dict of name to shape.
 
+    Returns:
+        list of str, the names as they are; for one unit and one name two, "not NAME" and NAME.
+
     Raises:
         Refused: where no output has as many classes.
     """

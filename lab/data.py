@@ -131,6 +131,9 @@ def folder(path, *, channels=3, levels=None):
         channels: as of `lab.images.read`.
         levels: as of `lab.images.read`.
 
+    Returns:
+        `Data`, with labels where every file lies in a subfolder.
+
     Raises:
         Refused: for a missing or empty folder, and later for a file that cannot be read.
     """
@@ -206,6 +209,9 @@ def files(paths, *, channels=3, levels=None):
         paths: the files.
         channels: as of `lab.images.read`.
         levels: as of `lab.images.read`.
+
+    Returns:
+        `Data` without labels.
     """
     names = [pathlib.Path(path).name for path in paths]
     counts = Counter(names)
@@ -221,6 +227,9 @@ def crops(data, parts=(1, 2, 3)):
     Args:
         data: the images. The windows of one image have its group.
         parts: how many windows fit side by side along the shorter side; 1 is the largest square.
+
+    Returns:
+        `Data` without labels, named "image[top:bottom,left:right]".
     """
     crops_of_images = [
         (f"{name}[{top}:{top + side},{left}:{left + side}]", image[top : top + side, left : left + side], group)

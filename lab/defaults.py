@@ -16,7 +16,15 @@ _SHAPING = {"Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Transpose",
 
 
 def has_positions(shape, rank=None):
-    """Whether an output has positions between batch and channels, of free or more than one in number: bool."""
+    """Whether an output has positions between batch and channels, of free or more than one in number: bool.
+
+    Args:
+        shape: tuple of int or None, (batch, ..., channels); what is no tuple has no positions.
+        rank: int, how many axes the shape must have; None: three or more.
+
+    Returns:
+        bool.
+    """
     if not isinstance(shape, tuple) or len(shape) < 3 or (rank is not None and len(shape) != rank):
         return False
     return None in shape[1:-1] or math.prod(shape[1:-1]) > 1
@@ -28,6 +36,9 @@ def addresses_leading_to(tensors, outputs):
     Args:
         tensors: dict of address to graph tensor.
         outputs: list of graph tensors.
+
+    Returns:
+        set of str, empty where no output depends on any of the tensors.
     """
     ways = [_upstream_names(tensor) for tensor in outputs]
     for names in (set.intersection(*ways), ways[0]):
@@ -51,7 +62,15 @@ def _upstream_names(output):
 
 
 def is_public(path, tree):
-    """Whether a layer belongs to the model itself, and is neither an inner model nor a part of another layer: bool."""
+    """Whether a layer belongs to the model itself, and is neither an inner model nor a part of another layer: bool.
+
+    Args:
+        path: str, the path of the layer.
+        tree: dict of path to layer, all layers of the model.
+
+    Returns:
+        bool.
+    """
     parts = path.split("/")
     parents = [tree.get("/".join(parts[:length])) for length in range(1, len(parts))]
     inside = any(parent is not None and not isinstance(parent, keras.Model) for parent in parents)
@@ -111,7 +130,17 @@ def spatial_rank(network):
 
 
 def is_readable(path, tensor, reader, tree):
-    """Whether a layer returns one array per call that can be read: bool."""
+    """Whether a layer returns one array per call that can be read: bool.
+
+    Args:
+        path: str, the path of the layer.
+        tensor: what the layer returned; an array is a graph tensor.
+        reader: the `lab.taps.Reader` that saw the call.
+        tree: dict of path to layer, all layers of the model.
+
+    Returns:
+        bool.
+    """
     return reader.sees(tensor) and enclosing_loop(path, tree) is None
 
 

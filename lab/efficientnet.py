@@ -73,6 +73,9 @@ def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
         name: a key of `VARIANTS`.
         weights: "imagenet", None (random), or the path of weights that such a model saved.
 
+    Returns:
+        Keras model, not compiled.
+
     Raises:
         Refused: where the package with the weights is missing, and for a file of other weights.
     """

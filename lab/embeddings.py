@@ -58,7 +58,15 @@ def embedding_network(network):
 
 
 def to_embeddings(network, inputs):
-    """-> the network behind its Embedding layers, and its inputs. Floating inputs are returned as they are."""
+    """-> the network behind its Embedding layers, and its inputs. Floating inputs are returned as they are.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes, token ids.
+
+    Returns:
+        (`Embedded`, dict of ids and vectors, float32 [batch, tokens, size] by address); or the network and its inputs.
+    """
     embedded = embedding_network(network)
     if embedded is network:
         return network, network.inputs(inputs)
@@ -104,7 +112,15 @@ def at_embeddings(explainer):
 
 
 def options_to_embeddings(network, options):
-    """An explainer's options, with a baseline of ids, [tokens] or [batch, tokens], replaced by its embeddings."""
+    """An explainer's options, with a baseline of ids, [tokens] or [batch, tokens], replaced by its embeddings.
+
+    Args:
+        network: the `Network` of token ids.
+        options: dict of the explainer's options.
+
+    Returns:
+        dict; the options themselves where the baseline is a number or the network has no Embedding.
+    """
     baseline = options.get("baseline", 0.0)
     if np.isscalar(baseline) or isinstance(network, Embedded) or embedding_network(network) is network:
         return options

@@ -79,7 +79,15 @@ def _per_channel(value):
 
 
 def implied_range(scale, offset):
-    """The range of inputs that a scaling brings to a usual range of networks: (low, high) of `RANGES`, or None."""
+    """The range of inputs that a scaling brings to a usual range of networks: (low, high) of `RANGES`, or None.
+
+    Args:
+        scale: float64 [channels] or [1], what the network's own layer multiplies by.
+        offset: float64 [channels] or [1], what it adds then.
+
+    Returns:
+        (float, float), or None where no range of `RANGES` fits.
+    """
     return next((ends for ends in RANGES if _is_usual(*(scale * end + offset for end in ends))), None)
 
 
@@ -105,6 +113,12 @@ def warn_of_contradiction(name, preprocessing, scale, offset):
 
     After their preprocessing and that scaling they lie in a range far too narrow, too wide or off-centre. Or they lie in
     none of `SCALED`, although another range of `RANGES` would.
+
+    Args:
+        name: str, the network's name in the warning.
+        preprocessing: `Preprocessing` of the network.
+        scale: float64 [channels] or [1], what the network's own layer multiplies by.
+        offset: float64 [channels] or [1], what it adds then.
     """
     ends = preprocessing.apply(np.array([[0.0], [255.0]]) * np.ones(preprocessing.channels))
     low, high = np.sort(ends * scale + offset, axis=0)

@@ -157,6 +157,13 @@ def completeness_target(explainer, network, inputs, objective, options):
 
     A method that does not promise completeness is compared with the baseline that it names, or with zero.
 
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        options: dict of all options of the explainer, as of `resolve_options`.
+
     Returns:
         float64 [batch].
     """
@@ -194,6 +201,13 @@ def map_warnings(explainer, network, inputs, objective, *, computed=None):
     "a sigmoid that could not be taken off": the scores of a closed model lie in 0..1.
     "plain through ...": a gradient rule does not reach this activation.
     A method adds its own warnings in the tag `map_warnings`: (network, inputs, objective) -> tuple over samples.
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        computed: dict of output name to array, the network's outputs where they are known; None: computed here.
 
     Returns:
         tuple over samples of tuples of words.

@@ -59,6 +59,9 @@ def as_channels(image, channels, name="an image"):
         channels: how many the network takes.
         name: the image's name in warnings and errors.
 
+    Returns:
+        [rows, columns, channels].
+
     Raises:
         Refused: where the bands cannot become the channels.
     """
@@ -155,6 +158,13 @@ def from_pillow(image, channels=3):
     """A Pillow image upright, as an array [rows, columns, bands].
 
     For 1 or 3 channels it is RGB on white. Otherwise, and for more than 8 bits, its own bands are not changed.
+
+    Args:
+        image: `PIL.Image.Image`, in any mode.
+        channels: int, how many the network takes.
+
+    Returns:
+        uint8 [rows, columns, 3] for RGB; else [rows, columns, bands] in the image's own dtype.
     """
     upright = ImageOps.exif_transpose(image)
     plain = channels in (1, 3) and not upright.mode.startswith("I") and upright.mode != "F"

@@ -63,6 +63,9 @@ def accept_inputs(run, layers, spec):
         run: `inputs -> outputs` of the model in its own layout, which accepts floats.
         layers: the model's layers.
         spec: what the model declares.
+
+    Returns:
+        `AcceptedInputs`.
     """
     leaves = tf.nest.flatten(spec)
     if all(leaf.dtype.is_floating for leaf in leaves) and not any(isinstance(layer, _LOOKING) for layer in layers):
@@ -161,6 +164,13 @@ def masked_steps(leaf, value):
     """Which numbers of an input belong to masked steps: bool, in its shape.
 
     Masked ids equal the value; a masked step of floats has the value in all its numbers.
+
+    Args:
+        leaf: tensor [batch, ...], one of the inputs.
+        value: number that marks a masked step.
+
+    Returns:
+        bool tensor in the shape of the leaf.
     """
     equal = tf.equal(leaf, tf.cast(value, leaf.dtype))
     return tf.reduce_all(equal, axis=-1, keepdims=True) & tf.ones_like(equal) if leaf.dtype.is_floating else equal
@@ -220,6 +230,9 @@ def check_input(array, spec, place, declared_spec, known=None):
         place: the input's name in errors.
         declared_spec: what the model declares.
         known: how many ids its Embedding has, or None.
+
+    Returns:
+        array of the dtype of `spec`.
 
     Raises:
         Refused: for a wrong shape or dtype, ids that are not whole numbers or out of range, an empty batch, NaN

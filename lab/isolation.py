@@ -35,6 +35,9 @@ def call_isolated(explainer, network, inputs, objective, options):
         objective: an `Objective`.
         options: dict of the explainer's options.
 
+    Returns:
+        what the explainer returns, not checked.
+
     Raises:
         MethodFault: where it changed the network or its inputs, or left by sys.exit or another BaseException. Its own
             exceptions are raised as they are.

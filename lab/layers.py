@@ -76,7 +76,15 @@ def _held_layers(name, value):
 
 
 def enclosing_loop(path, layers):
-    """The path of the wrapper that runs a layer inside a loop, or None."""
+    """The path of the wrapper that runs a layer inside a loop, or None.
+
+    Args:
+        path: str, the path of the layer.
+        layers: dict of path to layer, all layers of the model.
+
+    Returns:
+        str, or None.
+    """
     parts = path.split("/")
     for length in range(1, len(parts)):
         parent = "/".join(parts[:length])

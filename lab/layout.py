@@ -12,7 +12,15 @@ def channels_first(layers):
 
 
 def puts_channels_first(layer, tensor):
-    """Whether a layer of a channels-first model has put channels first: it says so, or its output has four axes or more."""
+    """Whether a layer of a channels-first model has put channels first: it says so, or its output has four axes or more.
+
+    Args:
+        layer: Keras layer.
+        tensor: an output of the layer; what is no tensor has no channels.
+
+    Returns:
+        bool.
+    """
     data_format = getattr(layer, "data_format", None)
     rank = tensor.shape.rank if tf.is_tensor(tensor) else None
     return rank is not None and (

@@ -50,6 +50,9 @@ def resized(maps, *extent):
 
     Returns:
         float32 [batch, *extent].
+
+    Raises:
+        Refused: for another number of axes.
     """
     if maps.ndim != len(extent) + 1:
         raise Refused(f"A map is resized to as many axes as it has. Received: {maps.shape[1:]} for {extent}.")

@@ -21,6 +21,9 @@ def read(path, allow_code=False, custom_objects=None):
         allow_code: whether to read files that carry Python code.
         custom_objects: dict of name to class or function that the file needs.
 
+    Returns:
+        Keras model, not compiled.
+
     Raises:
         Refused: for a path that is no such file, or a file that is broken, unsafe, without its model, or of classes
             that Keras does not know.

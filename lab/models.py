@@ -62,6 +62,9 @@ def load(
         modules: names of modules that define such objects and are imported first; needs `allow_code`.
         options: `memory`, `fold` and `jit` of `Network`.
 
+    Returns:
+        `Network`.
+
     Raises:
         Refused: for what is unknown, unreadable or unsafe.
     """

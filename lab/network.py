@@ -131,6 +131,9 @@ class Network:
             images: as `preprocess` returns them.
             table: rows [images, columns].
 
+        Returns:
+            the image and the table as checked arrays, in the structure of `spec`.
+
         Raises:
             Refused: for a network of other inputs.
         """
@@ -157,6 +160,9 @@ class Network:
 
         Returns:
             float32 [images, rows, columns, channels].
+
+        Raises:
+            Refused: for a network that does not take one image.
         """
         if self.image_place is None:
             raise Refused(
@@ -235,7 +241,15 @@ class Network:
         return index
 
     def class_name(self, index, output=None):
-        """The name of a class of an output: str; its index as text where it has no name."""
+        """The name of a class of an output: str; its index as text where it has no name.
+
+        Args:
+            index: int, the index of the class.
+            output: the output's name; None: the first.
+
+        Returns:
+            str.
+        """
         names = self.names_in(output) or ()
         return names[index] if index < len(names) else str(index)
 
@@ -300,7 +314,15 @@ class Network:
         return tf.nest.pack_sequence_as(inputs, leaves)
 
     def keep(self, inputs, changed):
-        """The changed inputs, with the masked steps of the original inputs put back: arrays in their structure."""
+        """The changed inputs, with the masked steps of the original inputs put back: arrays in their structure.
+
+        Args:
+            inputs: arrays that the network takes, the original ones.
+            changed: arrays in the structure and shape of the inputs.
+
+        Returns:
+            arrays in the structure of the inputs.
+        """
         kept = self.kept_mask(inputs)
         return changed if kept is None else tf.nest.map_structure(np.where, kept, inputs, changed)
 
@@ -427,6 +449,9 @@ class Network:
         Args:
             address: the address of a layer.
             axes: how many axes of positions it must have (2: rows and columns); None: any number.
+
+        Returns:
+            str.
 
         Raises:
             Refused: for an unknown layer, and for one without such positions.
@@ -697,7 +722,15 @@ _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "lo
 
 
 def refuse_other(network, objective):
-    """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead."""
+    """Raise Refused for what is not a Network and for what is not an objective, and say what to type instead.
+
+    Args:
+        network: what should be a `Network`.
+        objective: what should be an `Objective`.
+
+    Raises:
+        Refused: where one of them is something else.
+    """
     refuse_no_network(network)
     refuse_no_objective(objective)
 

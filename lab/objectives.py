@@ -199,6 +199,9 @@ def logit(index, *, output=None):
     Args:
         index: the index of a class, or a list of one per sample.
         output: the name of an output, where there are several.
+
+    Returns:
+        `Objective`.
     """
     return _single_term("logit", output, _as_indices(index, "A class"))
 
@@ -213,6 +216,9 @@ def class_score(index, *, output=None):
     Args:
         index: the index of a class, or a list of one per sample.
         output: the name of an output, where there are several.
+
+    Returns:
+        `Objective`.
     """
     return _single_term("class_score", output, _as_indices(index, "A class"))
 
@@ -227,6 +233,12 @@ def region(index, mask=None, *, output=None):
         index: the index of a class, or a list of one per sample.
         mask: bool or weights over the positions [...], or one per sample [batch, ...] or as a list; None: all alike.
         output: the name of an output, where there are several.
+
+    Returns:
+        `Objective`.
+
+    Raises:
+        Refused: for a mask without positions, and for weights below 0 or not finite.
     """
     rows = (
         [[1.0]]
@@ -249,6 +261,9 @@ def token(index, position, *, output=None):
         index: the index of a class, or a list of one per sample.
         position: the index of a position, or a list of one per sample.
         output: the name of an output, where there are several.
+
+    Returns:
+        `Objective`.
     """
     return _single_term("token", output, _as_indices(index, "A class"), _as_indices(position, "A position"))
 
@@ -260,6 +275,9 @@ def channel(layer, index):
     Args:
         layer: the address of a layer.
         index: the index of a channel, or a list of one per sample.
+
+    Returns:
+        `Objective`.
     """
     return _single_term("channel", layer, _as_indices(index, "A channel"))
 
@@ -286,6 +304,9 @@ def neuron(layer, index, row=None, column=None):
         index: the index of a channel, or a list of one per sample.
         row: counted from 0, or a list of one per sample; None: the centre.
         column: as `row`.
+
+    Returns:
+        `Objective`.
     """
     rows = _CENTRE if row is None else _as_indices(row, "A row")
     columns = _CENTRE if column is None else _as_indices(column, "A column")
@@ -313,6 +334,12 @@ def direction(layer, vector, row=None, column=None, power=0.0):
         column: as `row`.
         power: the projection is multiplied by the cosine to this power; the cosine is at least .1. A higher power
             asks for the direction more than for length (Carter et al. 2019, https://distill.pub/2019/activation-atlas).
+
+    Returns:
+        `Objective`.
+
+    Raises:
+        Refused: for a row without a column, a column without a row, and a vector that is not finite.
     """
     if (row is None) != (column is None):
         raise Refused(f"A position is a row and a column. Received: row={row!r}, column={column!r}.")
@@ -329,6 +356,9 @@ def cosine(layer, vector):
     Args:
         layer: the address of a layer.
         vector: [channels], or one per sample [batch, channels].
+
+    Returns:
+        `Objective`.
     """
     return _single_term("cosine", layer, _as_vectors(vector))
 
@@ -341,6 +371,12 @@ def weighted(layer, indices, weights):
         layer: the address of a layer.
         indices: [channels], or one list per sample [batch, channels].
         weights: numbers of the same shape.
+
+    Returns:
+        `Objective`.
+
+    Raises:
+        Refused: where indices and weights differ in shape.
     """
     channels = np.atleast_2d(np.asarray(indices))
     shares = _as_vectors(weights)
@@ -360,6 +396,9 @@ def interpolation(layer, first, second, count=6):
         first: the index of a channel.
         second: the index of another.
         count: int, steps with both ends.
+
+    Returns:
+        `Objective` of `count` samples.
     """
     shares = np.linspace(0.0, 1.0, count)
     return weighted(layer, [[first, second]] * count, np.stack([1 - shares, shares], axis=1))
@@ -374,6 +413,9 @@ def group(layer, index, rows, columns):
         index: the index of a channel, or a list of one per sample.
         rows: (first, last), both included.
         columns: (first, last), both included.
+
+    Returns:
+        `Objective`.
     """
     windows = [_as_window(pair, rule) for pair, rule in ((rows, "rows"), (columns, "columns"))]
     return _single_term("group", layer, _as_indices(index, "A channel"), *windows)
@@ -389,6 +431,9 @@ def likeness(layer, activation, power=0.0):
         layer: the address of a layer.
         activation: [..., channels], or one per sample.
         power: the product is multiplied by the cosine to this power.
+
+    Returns:
+        `Objective`.
     """
     flat = np.asarray(activation, "float32")
     flat = flat[None] if flat.ndim in (1, 3) else flat
@@ -401,6 +446,12 @@ def custom(function, layers):
     Args:
         function: `function({path: tensor [batch, ...]}) -> score [batch]`.
         layers: the address of the layer that it reads, or a list of several.
+
+    Returns:
+        `Objective`.
+
+    Raises:
+        Refused: for what is not a function.
     """
     if not callable(function):
         raise Refused(f"custom(...) takes a function of activations. Received: {function!r}.")

@@ -13,6 +13,9 @@ def name_outputs(outputs, names):
         outputs: the structure.
         names: the model's names for the parts of a list.
 
+    Returns:
+        dict of str to tensor.
+
     Raises:
         Refused: where there is no tensor.
     """

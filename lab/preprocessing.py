@@ -46,6 +46,9 @@ class Preprocessing:
 
         Returns:
             float32 [images, *size, channels].
+
+        Raises:
+            Refused: for another `fit`, and for no image.
         """
         if fit not in FITS:
             raise Refused(f"fit is one of {', '.join(FITS)}. Received: {fit!r}.")
@@ -74,7 +77,19 @@ class Preprocessing:
 
 
 def linear_preprocessing(low, high, channels=3):
-    """Preprocessing that maps 0..255 linearly to low..high."""
+    """Preprocessing that maps 0..255 linearly to low..high.
+
+    Args:
+        low: float, the input for 0.
+        high: float, the input for 255.
+        channels: int, channels of the inputs.
+
+    Returns:
+        `Preprocessing`.
+
+    Raises:
+        Refused: unless low is less than high.
+    """
     if not high > low:
         raise Refused(f"input_range is (low, high) with low < high. Received: ({low}, {high}).")
     matrix = np.eye(channels) * (high - low) / 255.0

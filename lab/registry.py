@@ -7,7 +7,15 @@ from lab.refusal import Refused
 
 
 def nearest(name, choices):
-    """The choices most like a name, as the end of an error message: str."""
+    """The choices most like a name, as the end of an error message: str.
+
+    Args:
+        name: str, the name that is unknown.
+        choices: the known names.
+
+    Returns:
+        str, a sentence with at most eight names.
+    """
     choices = [str(choice) for choice in choices]
     close = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.4) or sorted(choices)[:8]
     return f"Nearest: {', '.join(close)}." if close else "There are none."
@@ -30,8 +38,15 @@ class Registry:
 
         The tag `library` puts the name of another library before it: "tf_explain.gradcam". The tag `name` replaces its own name.
 
+        Args:
+            function: the function; None: the call only gives tags, and returns the decorator.
+            tags: values that `tag` gives back.
+
         Returns:
             the function.
+
+        Raises:
+            Refused: for a name that is taken.
         """
         if function is None:
             return lambda waiting: self.register(waiting, **tags)
@@ -62,7 +77,16 @@ class Registry:
         return known or f"{getattr(function, '__module__', '?')}:{getattr(function, '__name__', repr(function))}"
 
     def tag(self, function, tag, default=None):
-        """The value of a registered function's tag; the default where it has none or is not registered."""
+        """The value of a registered function's tag; the default where it has none or is not registered.
+
+        Args:
+            function: a registered function, or any other.
+            tag: str, the name of the tag.
+            default: the value where there is none.
+
+        Returns:
+            the value.
+        """
         return self._tags.get(self.name(function), {}).get(tag, default)
 
     def __iter__(self):

@@ -20,6 +20,11 @@ from lab.scoring import mean_over_positions, score
 def scores(network, inputs, objective):
     """The objective's score of each sample.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
     Returns:
         float32 [batch].
     """
@@ -200,6 +205,11 @@ def means(network, inputs, paths):
 def peaks(network, inputs, path):
     """Each channel's mean over positions, and the place where it is largest.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        path: the address of a layer.
+
     Returns:
         float32 and int32 [batch, channels]. The place is an index into the flattened positions, 0 for layers without any.
     """
@@ -214,6 +224,11 @@ def peaks(network, inputs, path):
 
 def receptive_field(network, inputs, path):
     """The mean magnitude of the gradient of a layer's centre at every input position.
+
+    Args:
+        network: a `Network` of one image input.
+        inputs: images as it takes them [batch, rows, columns, channels].
+        path: the address of a layer [batch, rows, columns, channels].
 
     Returns:
         float32 [batch, rows, columns].
@@ -262,6 +277,9 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         path: the address of the layer.
         rule: `(activation, gradient, **options)`, both float32 [batch, ...] -> tensor of one row a sample.
         options: keyword arguments of the rule.
+
+    Returns:
+        array of one row a sample, what the rule returns.
 
     Raises:
         Refused: where no gradient reaches the layer.
@@ -397,7 +415,21 @@ def batch_statistics(network, inputs, paths):
 
 
 def score_and_gradient(network, objective, weights, inputs, numbers):
-    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros for unused leaves)."""
+    """Inside a trace: the score of each sample, and its gradient in the structure of the inputs (zeros for unused leaves).
+
+    Args:
+        network: a `Network`.
+        objective: an `Objective`.
+        weights: tensor, the objective's weights.
+        inputs: tensors that the network takes [batch, ...].
+        numbers: the objective's numbers by row, as of `Objective.numbers`.
+
+    Returns:
+        float32 [batch], and tensors in the structure and shape of the inputs.
+
+    Raises:
+        Refused: where no gradient reaches any input.
+    """
     trace = network.trace(inputs, objective.paths)
     scores = score(objective.structure, weights, numbers, trace)
     leaves = tf.nest.flatten(inputs)
@@ -425,6 +457,9 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
         shared: structure of arrays that all rows share.
         most: rows of a chunk; None: what the memory budget allows.
         pad: whether the last chunk is filled up; None: where XLA needs it.
+
+    Returns:
+        the structure that the body returns, as numpy arrays [rows, ...].
     """
     most = chunks.size(network) if most is None else most
     with network.exclusive():
@@ -435,7 +470,15 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
 
 
 def sample_width(samples, most):
-    """How many samples to take at once, at most `most`: the fewest rounds, with the least waste in the last: int."""
+    """How many samples to take at once, at most `most`: the fewest rounds, with the least waste in the last: int.
+
+    Args:
+        samples: int, samples in all.
+        most: int, samples at once at most.
+
+    Returns:
+        int of 1 or more.
+    """
     candidates = range(max(1, most // 2), max(1, min(most, samples)) + 1)
     return min(candidates, key=lambda width: (-(-samples // width) * width, -width), default=1)
 
@@ -469,8 +512,16 @@ def _tensor_spec(array, rows=False):
 def prepare(network, inputs, objective):
     """Check an objective and inputs.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
     Returns:
         (inputs, numbers) by row, and the objective's weights.
+
+    Raises:
+        Refused: for an objective or inputs that do not fit the network.
     """
     network.check(objective)
     arrays = network.inputs(inputs)
@@ -512,7 +563,15 @@ def _draw_samples(network, draw, inputs, beside, options, indices, samples):
 
 
 def fill_masked(leaf, mask):
-    """An input whose masked numbers are replaced by the mean of the sample's other numbers, so that its range is its own."""
+    """An input whose masked numbers are replaced by the mean of the sample's other numbers, so that its range is its own.
+
+    Args:
+        leaf: tensor [batch, ...], one of the inputs.
+        mask: bool tensor in its shape, true where masked; None: nothing is masked.
+
+    Returns:
+        tensor in the shape of the leaf.
+    """
     if mask is None:
         return leaf
     axes = list(range(1, len(leaf.shape)))

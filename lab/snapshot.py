@@ -50,6 +50,9 @@ def take(network, variables):
     Args:
         network: a `Network`.
         variables: the variables of its layers, as of `held_variables`.
+
+    Returns:
+        `Snapshot`.
     """
     every_variable = variables | _training_variables(network.model)
     values = {name: (variable, _value(variable)) for name, variable in every_variable.items()}
@@ -94,6 +97,13 @@ def restore(network, snapshot):
     """Put back whatever differs -> the names of what differed, list of str.
 
     Where layers computed in another way in between, the routines that were compiled in between are dropped.
+
+    Args:
+        network: a `Network`.
+        snapshot: the `Snapshot` that was taken of it.
+
+    Returns:
+        list of str, empty where nothing differed.
     """
     moved = [name for name, (variable, before) in snapshot.values.items() if _put_back(variable, before)]
     changed = [name for name in moved if name not in snapshot.transient]

@@ -17,7 +17,15 @@ _tracing = threading.RLock()
 
 @contextlib.contextmanager
 def intercept(layers, *interceptors):
-    """While open, calls of these layers by this thread pass through the interceptors."""
+    """While open, calls of these layers by this thread pass through the interceptors.
+
+    Args:
+        layers: an iterable of Keras layers.
+        interceptors: functions `(layer, call, args, kwargs) -> outputs`, the first outermost.
+
+    Returns:
+        context manager; the layers are restored when it is left.
+    """
     with _tracing, contextlib.ExitStack() as taps:
         thread = threading.get_ident()
         for layer in layers:
@@ -263,6 +271,13 @@ def preactivation(tensor, heads_only=False):
     """The tensor that an activation was applied to, and the name of the activation's operation; (tensor, None) if none.
 
     Only the operation that made the tensor is inspected, through casts. So it works in any model, however it is built.
+
+    Args:
+        tensor: graph tensor, such as an output of a model.
+        heads_only: whether only softmax and sigmoid count as activations.
+
+    Returns:
+        (tensor, str), or (tensor, None).
     """
     names = _HEADS if heads_only else _ACTIVATIONS
     operation = tensor.op

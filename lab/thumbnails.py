@@ -27,7 +27,16 @@ def uri(image):
 
 
 def strip(images, captions, title):
-    """A row of captioned pictures under a title, if there is one, as HTML: str."""
+    """A row of captioned pictures under a title, if there is one, as HTML: str.
+
+    Args:
+        images: images that `uri` takes, one a picture.
+        captions: what is written below each picture.
+        title: str; "" for none.
+
+    Returns:
+        str.
+    """
     figures = "".join(
         f'<figure style="display:inline-block;margin:4px"><img src="{uri(image)}" style="width:112px"><figcaption>{html.escape(str(caption))}</figcaption></figure>'
         for image, caption in zip(images, captions)

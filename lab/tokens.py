@@ -42,7 +42,15 @@ class Grid:
 
 
 def grids(network, candidates):
-    """The candidates whose tokens hold the patches of an image: dict of address to `Grid`, in the order of the calls."""
+    """The candidates whose tokens hold the patches of an image: dict of address to `Grid`, in the order of the calls.
+
+    Args:
+        network: a `Network`.
+        candidates: addresses of layers.
+
+    Returns:
+        dict of str to `Grid`; empty for a network without one image input and for channels first.
+    """
     counts = {address: network.shapes[address][1] for address in candidates if len(network.shapes[address]) == 3}
     counts = {address: count for address, count in counts.items() if count}
     floating = all(leaf.dtype.is_floating for leaf in tf.nest.flatten(network.spec))
@@ -133,6 +141,13 @@ def influential(network, grids):
     """The addresses of grids whose patches influence the outputs: list, in order.
 
     Behind the last attention only the class token does.
+
+    Args:
+        network: a `Network`.
+        grids: dict of address to `Grid`.
+
+    Returns:
+        list of str.
     """
     from lab import routines
 

@@ -17,7 +17,19 @@ MAX_SIDE, STRONGEST = 112, 4
 
 
 def list_jobs(number, atlas, session):
-    """The job of one atlas. Raises Refused for a layer without positions."""
+    """The job of one atlas. Raises Refused for a layer without positions.
+
+    Args:
+        number: int, the place of the [[atlas]] table in the recipe.
+        atlas: `schema.Atlas`.
+        session: `Session`.
+
+    Returns:
+        iterator of one `Job`.
+
+    Raises:
+        Refused: for an unknown layer or layout, a layer without rows and columns, and an unreadable image.
+    """
     network = session.network
     canvas(network)
     if atlas.layer not in network.shapes:
@@ -33,7 +45,16 @@ def list_jobs(number, atlas, session):
 
 
 def draw_blocks(session, _, job):
-    """Draw a picture at every position of one photograph, groups of neurons, and each position's strongest channels."""
+    """Draw a picture at every position of one photograph, groups of neurons, and each position's strongest channels.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     image = read(atlas.image, channels=session.channels)
     inputs = network.preprocess(image, fit="crop")
@@ -51,7 +72,19 @@ def draw_blocks(session, _, job):
 
 
 def lay_out_atlas(session, _, job):
-    """Draw a map of what a layer represents over all images."""
+    """Draw a map of what a layer represents over all images.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+
+    Raises:
+        Refused: where no cell of the atlas has two images.
+    """
     atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     seed = session.recipe.seed
     cell_map = activations.atlas(
@@ -89,6 +122,14 @@ def _activity(plane):
 
 
 def resize_image(image, side):
-    """An image at another size, in 0..1: float [side, side, channels]."""
+    """An image at another size, in 0..1: float [side, side, channels].
+
+    Args:
+        image: uint8 [rows, columns, channels], or float in 0..1.
+        side: int, in pixels.
+
+    Returns:
+        float [side, side, channels] in 0..1.
+    """
     image = image / 255.0 if image.dtype == np.uint8 else image
     return resize(image, (side, side), anti_aliasing=True)

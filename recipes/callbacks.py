@@ -63,7 +63,12 @@ class Gallery(keras.callbacks.Callback):
         self._draw(0)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Draw the gallery of the network as it is now."""
+        """Draw the gallery of the network as it is now.
+
+        Args:
+            epoch: int, counted from 0.
+            logs: not used.
+        """
         del logs
         if (epoch + 1) % self.every == 0:
             self._draw(epoch + 1)
@@ -143,7 +148,12 @@ class AttributionLogger(keras.callbacks.Callback):
         self._explain(0)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write the maps of the network as it is now."""
+        """Write the maps of the network as it is now.
+
+        Args:
+            epoch: int, counted from 0.
+            logs: not used.
+        """
         del logs
         if (epoch + 1) % self.every == 0:
             self._explain(epoch + 1)
@@ -244,6 +254,9 @@ def class_objective(network, inputs, labels):
 
     Returns:
         an objective.
+
+    Raises:
+        Refused: where samples and labels differ in number.
     """
     name = network.output_name()
     output = name if len(network.outputs) > 1 else None

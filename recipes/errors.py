@@ -56,7 +56,15 @@ class Group(click.Group):
     command_class = help.PlainCommand
 
     def main(self, args=None, **settings):
-        """Run the command of the process, or of a list of words."""
+        """Run the command of the process, or of a list of words.
+
+        Args:
+            args: list of str; None: the words of the process.
+            settings: as of `click.Group.main`, such as `standalone_mode`.
+
+        Returns:
+            what the command returns, where `standalone_mode` is off; else the process ends.
+        """
         words = sys.argv[1:] if args is None else list(args)
         if "--json" not in words or not settings.get("standalone_mode", True):
             return super().main(args, **settings)
@@ -68,14 +76,36 @@ class Group(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def parse_args(self, context, args):
-        """Read the command's words. Options by their former names are accepted with a warning."""
+        """Read the command's words. Options by their former names are accepted with a warning.
+
+        Args:
+            context: `click.Context`.
+            args: list of str, the words after the command.
+
+        Returns:
+            list of str, the words that are left for a subcommand.
+
+        Raises:
+            click.UsageError: for an option that does not exist; the nearest is named.
+        """
         try:
             return super().parse_args(context, [_current_option(word) for word in args])
         except click.NoSuchOption as error:
             raise help.unknown_option(error, self, context) from error
 
     def resolve_command(self, context, args):
-        """The command that was named; a misspelt one is answered with the nearest."""
+        """The command that was named; a misspelt one is answered with the nearest.
+
+        Args:
+            context: `click.Context`.
+            args: list of str, the subcommand's name first.
+
+        Returns:
+            (name, `click.Command`, the other words).
+
+        Raises:
+            click.UsageError: for a subcommand that does not exist; the nearest is named.
+        """
         try:
             return super().resolve_command(context, args)
         except click.UsageError as error:
@@ -84,12 +114,22 @@ class Group(click.Group):
             raise
 
     def format_options(self, context, formatter):
-        """Write the options under their headings, then the commands."""
+        """Write the options under their headings, then the commands.
+
+        Args:
+            context: `click.Context`.
+            formatter: `click.HelpFormatter` that is written to.
+        """
         help.write_options(self, context, formatter)
         self.format_commands(context, formatter)
 
     def format_epilog(self, context, formatter):
-        """Write the examples."""
+        """Write the examples.
+
+        Args:
+            context: `click.Context`.
+            formatter: `click.HelpFormatter` that is written to.
+        """
         help.write_examples("lab", formatter)
 
     def invoke(self, context):

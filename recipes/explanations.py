@@ -27,6 +27,10 @@ from sanity.overview import overview
 def list_jobs(table, session):
     """List the jobs of an [explain] table, checked before anything runs.
 
+    Args:
+        table: `schema.Explain`.
+        session: `Session`.
+
     Returns:
         list of `Job`: photographs, maps of each method, agreement.
 
@@ -101,7 +105,15 @@ def passes(explainer, options, network):
 
 
 def show_photographs(session, *_):
-    """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them."""
+    """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them.
+
+    Args:
+        session: `Session`.
+        _: the store and the job, not used.
+
+    Returns:
+        dict of file name to bytes.
+    """
     network, subject, table = session.network, session.explained(), session.recipe.explain
     images = network.deprocess(_leaves(network, subject.inputs)[0])
     answers = predictions(subject)
@@ -122,6 +134,14 @@ def compute_maps(session, _, job):
 
     A method with random draws gets second maps, under the next seed. Where a method refuses or fails, its words are
     written in the place of maps.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        `Outcome`.
     """
     arguments = job.arguments
     subject, part = session.explained(), arguments["part"]
@@ -189,6 +209,17 @@ def measure_agreement(session, store, job):
 
     Measured is the rank agreement of every two methods with its null, and that of a method's maps under two seeds.
     A third table has the mean attribution by channel and class.
+
+    Args:
+        session: `Session`.
+        store: `Store` of the run.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+
+    Raises:
+        Refused: where every method was refused or failed.
     """
     outcomes = [_load_outcome(store, key) for key in job.needs if store.exists(key)]
     records = [outcome for outcome in outcomes if outcome["arrays"]]
@@ -314,7 +345,15 @@ def _table(rows):
 
 
 def map_messages(jobs, store):
-    """Lines of text on the maps of a run: faults first, then refusals, then maps that look suspicious."""
+    """Lines of text on the maps of a run: faults first, then refusals, then maps that look suspicious.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
     abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]

@@ -42,6 +42,9 @@ def list_jobs(number, gallery, session):
         gallery: `schema.Gallery`.
         session: `Session`.
 
+    Returns:
+        iterator of `Job`.
+
     Raises:
         Refused: for a layer, unit, parameterization or transform that does not exist.
     """
@@ -71,7 +74,15 @@ def list_jobs(number, gallery, session):
 
 
 def refuse_several_outputs(network, layer):
-    """Raise Refused for logits of a network that has several outputs."""
+    """Raise Refused for logits of a network that has several outputs.
+
+    Args:
+        network: a `Network`.
+        layer: the address of a layer; None: the logits.
+
+    Raises:
+        Refused: for the logits of several outputs.
+    """
     if layer is None and len(network.outputs) > 1:
         raise Refused(
             f"Logits belong to a network with one output. Received: {network.name} with {', '.join(network.outputs)}. "
@@ -135,7 +146,16 @@ def _gradient_cost(network, layer):
 
 
 def survey(session, _, job):
-    """Write the natural images of some units, their neighbours, and the classes that use them."""
+    """Write the natural images of some units, their neighbours, and the classes that use them.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     network, natural_images = session.network, session.natural_images
     layer, count, connections = (job.arguments[name] for name in ("layer", "natural", "connections"))
     units = np.array(job.arguments["units"])
@@ -170,7 +190,15 @@ def _image_names(natural_images, indices):
 
 
 def load_survey(session, layer):
-    """The survey of a layer over the run's natural images, from a cache that all runs share: `examples.Survey`."""
+    """The survey of a layer over the run's natural images, from a cache that all runs share: `examples.Survey`.
+
+    Args:
+        session: `Session`.
+        layer: the address of a layer; None: the logits.
+
+    Returns:
+        `examples.Survey`.
+    """
     network, natural_images, fit = session.network, session.natural_images, session.recipe.images.fit
     # A survey depends on the network as it is built and fed, and not on its weights alone.
     layers = [(row.path, row.type, row.shape) for row in network.layers()]
@@ -249,7 +277,15 @@ def square(image):
 
 
 def thumbnail(image, side=THUMBNAIL):
-    """The centre square of an image at a small size: uint8 [side, side, 3]."""
+    """The centre square of an image at a small size: uint8 [side, side, 3].
+
+    Args:
+        image: [rows, columns, channels] in 0..255, of any size.
+        side: int, in pixels.
+
+    Returns:
+        uint8 [side, side, 3].
+    """
     return np.asarray(Image.fromarray(to_viewable(square(image))).resize((side, side), Image.Resampling.BICUBIC))
 
 
@@ -257,7 +293,16 @@ def thumbnail(image, side=THUMBNAIL):
 
 
 def draw_pictures(session, _, job):
-    """Draw a batch of units: pictures as PNG, which are the arrays in eight bits, and how they were optimized."""
+    """Draw a batch of units: pictures as PNG, which are the arrays in eight bits, and how they were optimized.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     network, layer, units = session.network, job.arguments["layer"], job.arguments["units"]
     gallery = session.recipe.gallery[job.arguments["gallery"]]
     pictures = maximize(
@@ -333,7 +378,15 @@ def _image_files(gallery, units, pictures):
 
 
 def picture_name(unit, facet=0):
-    """File name of a unit's picture: str."""
+    """File name of a unit's picture: str.
+
+    Args:
+        unit: int.
+        facet: int, the number of the picture among those of the unit.
+
+    Returns:
+        str, such as "00007.png", or "00007-1.png" for facet 1.
+    """
     return f"{unit:05d}.png" if facet == 0 else f"{unit:05d}-{facet}.png"
 
 

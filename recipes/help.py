@@ -138,6 +138,9 @@ def heading_of(command, parameter):
     Args:
         command: the command's name.
         parameter: the parameter's name in Python.
+
+    Returns:
+        str, a key of `HEADINGS` or "Other".
     """
     if (command, parameter) in SPECIAL:
         return SPECIAL[command, parameter]
@@ -148,7 +151,19 @@ class Choice(click.Choice):
     """One of some words. A misspelt one is answered with the nearest."""
 
     def convert(self, value, param, ctx):
-        """The word, if it is one of the choices."""
+        """The word, if it is one of the choices.
+
+        Args:
+            value: str, the word.
+            param: `click.Parameter` that takes it.
+            ctx: `click.Context`, or None.
+
+        Returns:
+            str.
+
+        Raises:
+            click.UsageError: for another word; the nearest is named.
+        """
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -162,24 +177,51 @@ class PlainCommand(click.Command):
     """A command whose options stand under headings, with examples below them."""
 
     def parse_args(self, ctx, args):
-        """Read the command's words; an option that it does not have is answered with the nearest."""
+        """Read the command's words; an option that it does not have is answered with the nearest.
+
+        Args:
+            ctx: `click.Context`.
+            args: list of str, the words after the command.
+
+        Returns:
+            list of str, the words that are left.
+
+        Raises:
+            click.UsageError: for an option that does not exist; the nearest is named.
+        """
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise unknown_option(error, self, ctx) from error
 
     def format_options(self, ctx, formatter):
-        """Write the options, each under its heading."""
+        """Write the options, each under its heading.
+
+        Args:
+            ctx: `click.Context`.
+            formatter: `click.HelpFormatter` that is written to.
+        """
         write_options(self, ctx, formatter)
 
     def format_epilog(self, ctx, formatter):
-        """Write the examples."""
+        """Write the examples.
+
+        Args:
+            ctx: `click.Context`.
+            formatter: `click.HelpFormatter` that is written to.
+        """
         super().format_epilog(ctx, formatter)
         write_examples(self.name, formatter)
 
 
 def write_options(command, ctx, formatter):
-    """Write the options of a command under their headings."""
+    """Write the options of a command under their headings.
+
+    Args:
+        command: `click.Command`.
+        ctx: `click.Context`.
+        formatter: `click.HelpFormatter` that is written to.
+    """
     records = {heading: [] for heading in HEADINGS}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
@@ -192,7 +234,12 @@ def write_options(command, ctx, formatter):
 
 
 def write_examples(name, formatter):
-    """Write the examples of a command, each below what it does."""
+    """Write the examples of a command, each below what it does.
+
+    Args:
+        name: str, the command's name, a key of `EXAMPLES`; other names have no examples.
+        formatter: `click.HelpFormatter` that is written to.
+    """
     if name not in EXAMPLES:
         return
     with formatter.section("Examples"):
@@ -201,12 +248,30 @@ def write_examples(name, formatter):
 
 
 def unknown_command(name, group, ctx):
-    """The error for a command that does not exist: UsageError."""
+    """The error for a command that does not exist: UsageError.
+
+    Args:
+        name: str, the name that was typed.
+        group: `click.Group` whose commands are known.
+        ctx: `click.Context`.
+
+    Returns:
+        `click.UsageError`, which names the nearest commands.
+    """
     return _unknown("command", name, group.list_commands(ctx), ctx)
 
 
 def unknown_option(error, command, ctx):
-    """The error for an option that a command does not have: UsageError."""
+    """The error for an option that a command does not have: UsageError.
+
+    Args:
+        error: `click.NoSuchOption`.
+        command: `click.Command` whose options are known.
+        ctx: `click.Context`.
+
+    Returns:
+        `click.UsageError`, which names the nearest options.
+    """
     return _unknown("option", error.option_name, _option_names(command, ctx), ctx)
 
 

@@ -27,6 +27,10 @@ from sanity.statistics import bootstrap_interval
 def list_jobs(recipe, session):
     """List all jobs of a recipe, checked against the network before anything runs.
 
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
     Returns:
         list of `Job`, the judging one last.
 
@@ -50,7 +54,16 @@ def list_jobs(recipe, session):
 
 
 def work(job, session, store):
-    """Do a job -> `Outcome`."""
+    """Do a job -> `Outcome`.
+
+    Args:
+        job: `Job`.
+        session: `Session`.
+        store: `Store` of the run.
+
+    Returns:
+        `Outcome`.
+    """
     result = _KINDS[job.kind](session, store, job)
     return result if isinstance(result, Outcome) else Outcome(result)
 
@@ -93,7 +106,15 @@ def _explanations_of_an_image(check):
 
 
 def train_networks(session, *_):
-    """Train the networks of a world, or load them from the cache, and describe them."""
+    """Train the networks of a world, or load them from the cache, and describe them.
+
+    Args:
+        session: `Session`.
+        _: the store and the job, not used.
+
+    Returns:
+        dict of file name to bytes.
+    """
     subject = session.subject()
     about = {
         "world": session.world.name,
@@ -112,7 +133,16 @@ def train_networks(session, *_):
 
 
 def measure_evidence(session, _, job):
-    """Measure the evidence of one check about one method."""
+    """Measure the evidence of one check about one method.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        `Outcome`.
+    """
     arguments = job.arguments
     evidence, trace = measure(
         arguments["check"],
@@ -136,7 +166,15 @@ def _evidence_files(evidence):
 
 
 def load_evidence(store, key):
-    """The record that an evidence job wrote: `Evidence`."""
+    """The record that an evidence job wrote: `Evidence`.
+
+    Args:
+        store: `Store` of the run.
+        key: str, the key of the job.
+
+    Returns:
+        `Evidence`.
+    """
     plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
     split = {
         kind: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(kind)}
@@ -148,7 +186,16 @@ def load_evidence(store, key):
 
 
 def judge_family(session, store, job):
-    """Judge every check of the recipe, each method beside the others and beside its controls."""
+    """Judge every check of the recipe, each method beside the others and beside its controls.
+
+    Args:
+        session: `Session`.
+        store: `Store` of the run.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     evidence, seed = {}, session.recipe.seed
     for key, check, method in job.arguments["rows"]:
         evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(store, key, check, method))
@@ -191,6 +238,10 @@ def is_judged(check):
 
 def refused_measurements(jobs, store):
     """Methods that refused a check without verdicts, which no other place reports.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
 
     Returns:
         list of str, one line a method and check.

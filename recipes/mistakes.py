@@ -77,7 +77,16 @@ def _select(subject, kept):
 
 
 def count_sentence(count, total, only):
-    """How many photographs are answered wrongly, or right: str."""
+    """How many photographs are answered wrongly, or right: str.
+
+    Args:
+        count: int, photographs of that kind.
+        total: int, photographs in all.
+        only: "wrong" or "right".
+
+    Returns:
+        str.
+    """
     if not count:
         return f"none of {total} photographs is {ANSWERED[only]}"
     return f"{count} of {total} photographs {'is' if count == 1 else 'are'} {ANSWERED[only]}"
@@ -148,7 +157,15 @@ def part_objective(subject, part):
 
 
 def part_classes(subject, part):
-    """What each map of a part is asked about, in words: list of str."""
+    """What each map of a part is asked about, in words: list of str.
+
+    Args:
+        subject: the `Subject`.
+        part: a key of `PARTS`, or None for the subject's own objective.
+
+    Returns:
+        list of str, one a photograph.
+    """
     name_of = subject.network.class_name
     predicted = [name_of(int(index), subject.output) for index in subject.targets]
     if part in (None, "predicted"):

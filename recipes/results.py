@@ -49,7 +49,15 @@ def photograph_rows(about):
 
 
 def as_lines(result, changed):
-    """The result as lines of text; the last ones are what was found, and the path of the report: list of str."""
+    """The result as lines of text; the last ones are what was found, and the path of the report: list of str.
+
+    Args:
+        result: `recipes.runs.Run`.
+        changed: list of lines on verdicts that changed since a baseline, or None without one.
+
+    Returns:
+        list of str.
+    """
     note = result.photographs["note"] if result.photographs else None
     lines = [*result.messages, *([note] if note else []), *_mistake_lines(result.photographs)]
     lines += [f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}" for flag in result.flags]
@@ -149,5 +157,13 @@ def _flag_line(flags):
 
 
 def count_noun(number, noun):
-    """A number of things in words: str."""
+    """A number of things in words: str.
+
+    Args:
+        number: int.
+        noun: str, in the singular.
+
+    Returns:
+        str.
+    """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

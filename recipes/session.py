@@ -242,6 +242,9 @@ class Session:
         Args:
             key: hashable; it names the value.
             build: function without arguments.
+
+        Returns:
+            the value.
         """
         if key not in self._built:
             self._built[key] = build()

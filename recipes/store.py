@@ -37,6 +37,9 @@ class Store:
             fresh: whether to remove all earlier files of the run.
             wait: called once with a text that says who holds the run, before waiting for it.
 
+        Returns:
+            context manager that gives the store itself.
+
         Raises:
             Refused: where the folder cannot be written.
         """
@@ -120,7 +123,12 @@ class Store:
         os.replace(part, folder)
 
     def write(self, name, content):
-        """Write one file of the run itself, whole or not at all."""
+        """Write one file of the run itself, whole or not at all.
+
+        Args:
+            name: str, the file's path inside the folder of the run.
+            content: bytes.
+        """
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, content)
@@ -133,12 +141,28 @@ class Store:
         return folder
 
     def arrays(self, key, name):
-        """A job's .npz file as a dict of arrays."""
+        """A job's .npz file as a dict of arrays.
+
+        Args:
+            key: str, the key of the job.
+            name: str, the name of the file.
+
+        Returns:
+            dict of name to array.
+        """
         with np.load(self.folder(key) / name, allow_pickle=False) as file:
             return dict(file)
 
     def values(self, key, name):
-        """A job's .json file as plain values."""
+        """A job's .json file as plain values.
+
+        Args:
+            key: str, the key of the job.
+            name: str, the name of the file.
+
+        Returns:
+            dict, list or other value of JSON.
+        """
         return json.loads((self.folder(key) / name).read_text(encoding="utf-8"))
 
     def _seal(self, key):
@@ -204,7 +228,12 @@ def _overwrite(folder, files):
 
 
 def replace(path, content):
-    """Write bytes to a path, whole or not at all."""
+    """Write bytes to a path, whole or not at all.
+
+    Args:
+        path: `pathlib.Path`, in a folder that exists.
+        content: bytes.
+    """
     part = path.with_name(f".part-{socket.gethostname()}-{os.getpid()}-{path.name}")
     write_durably(part, content)
     os.replace(part, path)
@@ -248,7 +277,12 @@ def pack(arrays):
 
 
 def write_durably(path, content):
-    """Write bytes to a path and wait until they are on the disk."""
+    """Write bytes to a path and wait until they are on the disk.
+
+    Args:
+        path: `pathlib.Path`, in a folder that exists.
+        content: bytes.
+    """
     with open(path, "wb") as file:
         file.write(content)
         file.flush()

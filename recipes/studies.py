@@ -35,6 +35,9 @@ def list_jobs(number, features, session):
         features: `schema.Features`.
         session: `Session`.
 
+    Returns:
+        iterator of `Job`.
+
     Raises:
         Refused: for a layer, unit, check or model that does not exist.
     """
@@ -126,7 +129,16 @@ def visualizer_name(features):
 
 
 def draw_features(session, _, job):
-    """Draw several pictures of every unit."""
+    """Draw several pictures of every unit.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     arguments, features = job.arguments, session.recipe.features[job.arguments["study"]]
     network, layer, units = _network_of(session, arguments)
     images = pictures(visualizer(features), network, layer, units, seed=session.recipe.seed, count=features.pictures)
@@ -206,6 +218,9 @@ def load_study(session, store, arguments):
         session: `Session`.
         store: `Store` of the run, with the pictures.
         arguments: dict with study, kind and units, of a job.
+
+    Returns:
+        `Study`.
     """
     features = session.recipe.features[arguments["study"]]
     number, kind = arguments["study"], arguments["kind"]
@@ -235,7 +250,16 @@ def _survey(session, network):
 
 
 def measure_feature(session, store, job):
-    """Measure one check of one network's pictures."""
+    """Measure one check of one network's pictures.
+
+    Args:
+        session: `Session`.
+        store: `Store` of the run.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     arguments, features = job.arguments, session.recipe.features[job.arguments["study"]]
     check = feature_checks.get(arguments["check"])
     # Loaded only for a check that takes them: other networks take memory and time.
@@ -261,7 +285,16 @@ def _with_users_units(evidence, numbers):
 
 
 def measure_recovery(session, _, job):
-    """Measure whether the same visualizer recovers templates that were set by hand."""
+    """Measure whether the same visualizer recovers templates that were set by hand.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     features = session.recipe.features[job.arguments["study"]]
     evidence = recovery.recovery(visualizer(features), seed=session.recipe.seed, name=visualizer_name(features))
     word, value, why = recovery.judge_recovery(evidence)
@@ -282,6 +315,10 @@ def _files(evidence, unit_flags, summary_flag, units):
 
 def list_flags(jobs, store):
     """The summaries of all checks of pictures, of every network.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
 
     Returns:
         iterator of dict with network, fooled, check, word and why.

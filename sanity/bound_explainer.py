@@ -70,6 +70,10 @@ class BoundExplainer:
     def pooled_maps(self, inputs=None, **overrides):
         """Maps with their channels pooled. Arguments as of `maps`.
 
+        Args:
+            inputs: arrays in the structure of the subject's; None: the subject's.
+            overrides: other arguments of `maps`, such as the state, and options of the method.
+
         Returns:
             list of `PooledMap`, one a sample; None where a map is not finite, all zero or constant.
         """
@@ -127,6 +131,11 @@ class BoundExplainer:
 
     def noisy_inputs(self, seed, noise=ROUNDING, inputs=None):
         """The subject's inputs, or others, with a little noise (`add_noise`). What the network masks stays as it is.
+
+        Args:
+            seed: int, of the noise.
+            noise: float, standard deviation as a share of each input's own range.
+            inputs: arrays in the structure of the subject's; None: the subject's.
 
         Returns:
             arrays in the structure of the inputs.

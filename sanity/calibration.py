@@ -146,6 +146,14 @@ def simulate_networks(pool, check, first, second, *, runs, size, seed):
 def simulate_blind(subject, check, *, runs, size, seed, noise=1.0):
     """Simulated runs with a method that shows the input's edges under fresh noise, whatever the network.
 
+    Args:
+        subject: the `Subject`.
+        check: str, the name of the check.
+        runs: int.
+        size: int, networks of each group a run.
+        seed: int.
+        noise: float, standard deviation of the noise where that of the edges is 1.
+
     Returns:
         Counter of outcomes.
     """
@@ -265,6 +273,12 @@ def simulate_faithfulness(prepared, areas, *, runs, seed):
 
 def simulate_classes(subject, method, *, runs, seed):
     """Simulated runs of classes over resampled images, for a registered method.
+
+    Args:
+        subject: the `Subject`.
+        method: str, the name of the method.
+        runs: int.
+        seed: int.
 
     Returns:
         Counter of outcomes.

@@ -56,7 +56,15 @@ def similarities_between(first, second):
 
 
 def prefix_keys(prefix, values):
-    """The same dict with keys "prefix/key"."""
+    """The same dict with keys "prefix/key".
+
+    Args:
+        prefix: str.
+        values: dict with keys of str.
+
+    Returns:
+        dict.
+    """
     return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
@@ -112,7 +120,15 @@ def _flatten_maps(maps):
 
 
 def distance_intervals(samples, seed):
-    """Every measured distance: dict of name to `Interval`."""
+    """Every measured distance: dict of name to `Interval`.
+
+    Args:
+        samples: dict of name to array; those named "distance/NAME" are read, float [samples] each.
+        seed: int, of the bootstrap.
+
+    Returns:
+        dict of NAME to `Interval`.
+    """
     distances_by_name = {
         name.partition("/")[2]: values for name, values in samples.items() if name.startswith("distance/")
     }

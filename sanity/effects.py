@@ -149,6 +149,11 @@ def _cell_changes(subject, objectives, cells, others):
 def scores(network, inputs, objectives):
     """The scores of several objectives, from one pass where all are logits of one output.
 
+    Args:
+        network: a `Network`.
+        inputs: one array that it takes.
+        objectives: list of `Objective`.
+
     Returns:
         float64 [objectives, samples].
     """

@@ -50,7 +50,7 @@ def measure(check, explainer, subject, *, seed, name=None, settings=None, option
         name: str, the method's name; None: its registered name.
         settings: dict, settings of the check.
         options: dict, options of the method.
-        prepare: `() -> dict`, what all methods of the check share, as `sanity.checks.shared` gives it.
+        prepare: `() -> dict`, what all methods of the check share, as `sanity.checks.prepare_shared` gives it.
 
     Returns:
         (`Evidence`, the traceback of a fault as str, or None).
@@ -73,6 +73,12 @@ def measure(check, explainer, subject, *, seed, name=None, settings=None, option
 def refuse(explainer, subject, seed, options):
     """Run a method on the first sample alone, so that a refusal costs no more than that.
 
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int, of the method's draws.
+        options: dict, options of the method.
+
     Raises:
         Exception: what the method raises.
     """
@@ -83,6 +89,10 @@ def refuse(explainer, subject, seed, options):
 
 def refuse_settings(check, settings):
     """Refuse settings that a check does not have, or whose values it does not know.
+
+    Args:
+        check: str, the name of the check.
+        settings: dict of setting to value.
 
     Raises:
         Refused: for the first of them.

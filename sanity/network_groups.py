@@ -98,6 +98,14 @@ def _mean_over_images(values):
 
 
 def no_signal(numbers, margins):
-    """The ruling for maps that do not agree with themselves: `Ruling`."""
+    """The ruling for maps that do not agree with themselves: `Ruling`.
+
+    Args:
+        numbers: dict of the fields effect, ceiling and null of `Ruling`.
+        margins: `Margins`.
+
+    Returns:
+        `Ruling`, INVALID.
+    """
     why = f"the lower bound of their similarity is not above {margins.floor}"
     return Ruling("INVALID", "NO REPRODUCIBLE SIGNAL", **numbers, why=why)

@@ -35,9 +35,10 @@ class Reading:
 def judge_crossing(crossing, family, margins, seed):
     """Rulings on a family of methods under a crossing check.
 
-    A method passes under one of the effects where the oracle passes. It fails where its crossing is exactly zero. It
-    also fails where the oracle passes under both effects and its crossing is below a twentieth of the oracle's under
-    either. So a method that answers one of the two questions is not held to the other. Where the right answer to one
+    A method passes under one of the effects where the oracle passes: its p is small, and its interval lies above a
+    twentieth of the oracle's crossing. It fails where its crossing is exactly zero. It also fails where the oracle passes
+    under both effects and its interval lies below a twentieth under either. So no crossing is both too small and large
+    enough, and a method that answers one of the two questions is not held to the other. Where the right answer to one
     question is the same for both that are crossed, equal maps may answer that one. Such maps are not failed.
 
     Args:
@@ -108,12 +109,9 @@ def _readings(crossing, evidence, adjusted, seed):
 
 
 def _ruling(crossing, evidence, readings, oracle, known, margins):
-    """A method's ruling, with the numbers of the effect that has the smallest p.
-
-    Among equals it is the effect with the larger share of the oracle's crossing.
-    """
+    """A method's ruling, with the numbers of the effect that it passes by, or else that has the smallest p."""
     bars = {name: margins.small * answer.interval.mean for name, answer in known.items()}
-    best = min(known, key=lambda name: (readings[name].p, -readings[name].interval.mean / known[name].interval.mean))
+    best = min(known, key=lambda name: _rank_effect(readings[name], known[name], bars[name], margins))
     outcome, finding, why = _decide(crossing, readings, best, bars, margins)
     remedy = _crossing_remedy(crossing, readings, bars, margins) if finding == "UNDECIDED" else ""
     fewest = _fewest_units(crossing, margins)
@@ -145,13 +143,23 @@ def _same_answers(oracle):
     )
 
 
+def _passes(reading, bar, margins):
+    return reading.p < margins.alpha and reading.interval.low > bar
+
+
+def _rank_effect(reading, answer, bar, margins):
+    """Effects by which a method passes first, then by p; among equals that with the larger share of the oracle's."""
+    return not _passes(reading, bar, margins), reading.p, -reading.interval.mean / answer.interval.mean
+
+
 def _decide(crossing, readings, best, bars, margins):
     """Outcome, finding and why."""
     significant = readings[best].p < margins.alpha
     small = readings[best].interval.high <= bars[best]
     share = f"less than {margins.small} of what the network's own answer reaches"
-    if significant and readings[best].interval.high > bars[best]:
-        return "PASS", crossing.passed, f"by {best}: p is below {margins.alpha}"
+    if _passes(readings[best], bars[best], margins):
+        why = f"by {best}: p is below {margins.alpha}, and it is above {margins.small} of the network's own answer"
+        return "PASS", crossing.passed, why
     if not any(np.nan_to_num(reading.values).any() for reading in readings.values()):
         return "FAIL", crossing.failed, f"exactly zero for all {crossing.counted[crossing.unit]}"
     if significant and small:
@@ -196,17 +204,17 @@ def _open_question(crossing, readings, bars, margins):
         )
     if below:
         return f"below zero by {REMOVAL}, as a map of the other sign is, and below {margins.small} of the network's own answer by {CHANGE}"
-    return f"neither above zero at {margins.alpha} nor below {margins.small} of the network's own answer"
+    return f"neither above nor below {margins.small} of the network's own answer by its interval, at p below {margins.alpha}"
 
 
 def _crossing_remedy(crossing, readings, bars, margins):
     """About how many units would settle an open question, by the deviation of these: str, "" where none would.
 
-    One effect above zero is enough to pass. To fail takes both below their bars.
+    One effect above its bar is enough to pass. To fail takes both below.
     """
     units, counts = len(readings[REMOVAL].values), []
     if not _all_below(readings, bars):
-        counts = [enough_units(readings[name].values, readings[name].interval.mean) for name in bars]
+        counts = [enough_units(readings[name].values, readings[name].interval.mean - bar) for name, bar in bars.items()]
         counts.append(_units_to_fail(readings, bars))
     return _units_remedy(crossing, units, counts, "settle it", margins)
 

@@ -164,13 +164,27 @@ def draw(network, paths, seeds, way="own"):
 
 
 def changes(network, state):
-    """How far each variable is from the network's own: dict of name to relative L2 norm of the difference."""
+    """How far each variable is from the network's own: dict of name to relative L2 norm of the difference.
+
+    Args:
+        network: a `Network`.
+        state: dict of variable name to array, the new values.
+
+    Returns:
+        dict of variable name to float.
+    """
     trained = network.state(state)
     return {name: _relative_change(trained[name], value) for name, value in state.items()}
 
 
 def reestimate_batchnorm(network, drawn, inputs, statistics):
     """Estimate BatchNormalization statistics on inputs under a draw.
+
+    Args:
+        network: a `Network`.
+        drawn: the `Draw`.
+        inputs: one batch of arrays that the network takes.
+        statistics: "estimate" statistics again of the layers that were drawn; any other word estimates none.
 
     Returns:
         state, ways, and the first output's logits.

@@ -173,6 +173,10 @@ def fill_positions(subject, removed, fill, rng):
 def grid(shape, side=8):
     """The cell of every position, in a grid of at most `side` cells along each axis.
 
+    Args:
+        shape: tuple of int, the positions of one sample.
+        side: int, cells along an axis at most.
+
     Returns:
         int of the shape, counted from 0.
     """

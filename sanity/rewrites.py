@@ -39,7 +39,15 @@ class Rewrite:
 
 
 def output_difference(subject, rewrite):
-    """Relative L2 difference of a rewrite's outputs from the subject's: float."""
+    """Relative L2 difference of a rewrite's outputs from the subject's: float.
+
+    Args:
+        subject: the `Subject`.
+        rewrite: the `Rewrite`.
+
+    Returns:
+        float.
+    """
     before = _outputs(subject.network, subject.inputs)
     with rewrite.network.weights(rewrite.state):
         after = _outputs(rewrite.network, rewrite.inputs)

@@ -118,6 +118,10 @@ class About:
     def sentence(self, evidence, ruling):
         """The verdict in plain sentences: the finding, the numbers and the sizes.
 
+        Args:
+            evidence: the `Evidence`.
+            ruling: the `Ruling` on it.
+
         Returns:
             str.
         """

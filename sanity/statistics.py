@@ -78,6 +78,7 @@ def jackknife(values, replicates, freedom, *, level=0.95):
         values: float [...], the statistics of all units.
         replicates: float [units, ...], the same without one unit.
         freedom: int, degrees of freedom of Student's t; below `FEWEST` - 1 there is no interval.
+        level: float, the confidence level of the interval.
 
     Returns:
         float64 [3, ...]: values, low, high; the bounds nan where there is no interval.
@@ -275,7 +276,15 @@ def enough_units(values, room, *, groups=1):
 
 
 def finite_mean(values, axis):
-    """Mean of the finite values along an axis: float64, nan where there are none."""
+    """Mean of the finite values along an axis: float64, nan where there are none.
+
+    Args:
+        values: float array.
+        axis: int or tuple of int.
+
+    Returns:
+        float64, the values' shape without the axis.
+    """
     values = np.asarray(values, "float64")
     finite = np.isfinite(values)
     counts = finite.sum(axis=axis)

@@ -147,3 +147,59 @@ def test_every_public_function_and_class_has_a_docstring():
         if not ast.get_docstring(node)
     ]
     assert bare == []
+
+
+def arguments(name, node):
+    """Names of a function's arguments, without the `self` or `cls` of a method: list of str."""
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
+    return [argument.arg for argument in every if argument][1 if "." in name and not static else 0 :]
+
+
+def returns_value(node):
+    """Whether a function returns or yields a value: bool; functions inside it do not count."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            continue
+        if isinstance(child, (ast.Yield, ast.YieldFrom)) or isinstance(child, ast.Return) and child.value is not None:
+            return True
+        if returns_value(child):
+            return True
+    return False
+
+
+def is_command(node):
+    """Whether a function is a command, whose docstring is the text of its `--help`: bool."""
+    called = [ast.unparse(getattr(decorator, "func", decorator)) for decorator in node.decorator_list]
+    return any(name in ("click.group", "main.command") for name in called)
+
+
+def missing_sections(name, node):
+    """Sections that a docstring lacks: list of str."""
+    sections = ["Args:", "Returns:"] if returns_value(node) else ["Args:"]
+    lines = [line.strip() for line in ast.get_docstring(node).splitlines()]
+    return [section for section in sections if section not in lines] if len(arguments(name, node)) > 1 else []
+
+
+def test_functions_of_several_arguments_say_what_they_take_and_return():
+    definitions = [
+        (path.relative_to(ROOT).as_posix(), name, node)
+        for path in FILES
+        for name, node in public_definitions(ast.parse(path.read_text()).body)
+    ]
+    bases = {
+        name: [ast.unparse(base) for base in node.bases] for _, name, node in definitions if hasattr(node, "bases")
+    }
+    functions = [row for row in definitions if isinstance(row[2], ast.FunctionDef) and not is_command(row[2])]
+    complete = {name for _, name, node in functions if not missing_sections(name, node)}
+
+    def documented_by_base(name):
+        owner, _, method = name.rpartition(".")
+        return any(f"{base}.{method}" in complete for base in bases.get(owner, ()))
+
+    lacking = {
+        f"{path}: {name}": missing_sections(name, node)
+        for path, name, node in functions
+        if name not in complete and not documented_by_base(name)
+    }
+    assert lacking == {}

@@ -12,6 +12,9 @@ def refuse_uncuttable(network, library):
     Args:
         network: a `Network`.
         library: str, its name in the error.
+
+    Raises:
+        Refused: for a network that the library cannot cut.
     """
     if not isinstance(network.model, (keras.src.models.Functional, keras.Sequential)):
         raise Refused(
@@ -37,6 +40,9 @@ def refuse_head(network, library, taken_off=False):
         network: a `Network`.
         library: str, its name in the error.
         taken_off: bool, whether the library takes the softmax or sigmoid off.
+
+    Raises:
+        Refused: for a network that ends in softmax or sigmoid, unless the library takes it off.
     """
     if any(network.heads.values()) and not taken_off:
         raise Refused(

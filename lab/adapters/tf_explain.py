@@ -23,6 +23,11 @@ NAME = "tf-explain"
 def vanilla_gradients(network, inputs, objective):
     """tf-explain's VanillaGradients, the gradient of the score (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`, one logit of a class for each sample.
+
     Returns:
         signed float32 in the shape of the inputs.
 
@@ -38,6 +43,11 @@ def vanilla_gradients(network, inputs, objective):
 @explainers.register(library="tf_explain", same_as="gradient_x_input", derivative="slope times input")
 def gradients_inputs(network, inputs, objective):
     """tf-explain's GradientsInputs, gradient times input (Shrikumar, Greenside, Shcherbina, Kundaje 2016, https://arxiv.org/abs/1605.01713).
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`, one logit of a class for each sample.
 
     Returns:
         signed float32 in the shape of the inputs.
@@ -63,6 +73,9 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
 
     Returns:
         signed float32 in the shape of the inputs.
+
+    Raises:
+        Refused: for fewer than 2 steps, or where tf-explain would explain something else.
     """
     method, model = _import_method("integrated_gradients", "IntegratedGradients"), _score_model(network)
     if positive_integer("n_steps", n_steps) < 2:

@@ -17,6 +17,11 @@ NAME = "tf-keras-vis"
 def saliency(network, inputs, objective):
     """tf-keras-vis's Saliency, the signed gradient without its absolute value (Simonyan, Vedaldi, Zisserman 2013, https://arxiv.org/abs/1312.6034).
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
     Returns:
         signed float32 in the shape of the inputs.
 

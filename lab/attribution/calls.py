@@ -22,6 +22,9 @@ def attribute(explainer, network, inputs, objective, /, **options):
         objective: an `Objective`.
         options: the explainer's options, as of `resolve_options`.
 
+    Returns:
+        the maps as arrays, as of `check_maps`.
+
     Raises:
         MethodFault: for an explainer that misbehaves or does not return maps.
     """
@@ -55,7 +58,15 @@ def resolve_options(explainer, network, seed, options):
 
 
 def refuse_options(explainer, options):
-    """Raise Refused for options that an explainer does not have."""
+    """Raise Refused for options that an explainer does not have.
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        options: dict of option name to value.
+
+    Raises:
+        Refused: for the first option that it does not have.
+    """
     known = registry.options(explainer)
     for name in options:
         if name not in known and not _accepts_any_option(explainer):
@@ -73,6 +84,9 @@ def check_maps(maps, arrays, explainer, places=()):
         arrays: the inputs.
         explainer: named in errors.
         places: the shapes that a sample's map may have at a layer.
+
+    Returns:
+        arrays of numbers, copies of the maps; masked values are NaN.
 
     Raises:
         MethodFault: for maps of another structure, shape or dtype.

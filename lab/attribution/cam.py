@@ -64,6 +64,7 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
         relu: as of `gradcam`.
         samples: how many noisy copies.
         noise: standard deviation as a fraction of each input's own max - min.
+        seed: a whole number.
 
     Returns:
         as of `gradcam`.
@@ -225,7 +226,19 @@ def _cam(network, inputs, objective, layer, relu, rule):
 
 
 def fuse_layers(network, layer, map_at):
-    """The map `map_at(address)` of one layer, or the fused maps of several."""
+    """The map `map_at(address)` of one layer, or the fused maps of several.
+
+    Args:
+        network: a `Network`.
+        layer: the address of a layer with positions, or a list of several; None: the last such layer.
+        map_at: function of an address -> the map of that layer [batch, ...].
+
+    Returns:
+        float32 [batch, ...], at the resolution of the layer with the most positions.
+
+    Raises:
+        Refused: for an empty list, an unknown layer, and a layer without positions.
+    """
     maps = [as_float32(map_at(address)) for address in addresses(network, layer)]
     if len(maps) == 1:
         return maps[0]
@@ -234,13 +247,33 @@ def fuse_layers(network, layer, map_at):
 
 
 def tokens_to_grid(network, address, values):
-    """A layer's array [batch, ..., channels], with tokens of image patches as rows and columns."""
+    """A layer's array [batch, ..., channels], with tokens of image patches as rows and columns.
+
+    Args:
+        network: a `Network`.
+        address: the address of the layer.
+        values: array or tensor [batch, ..., channels], such as the layer's activation.
+
+    Returns:
+        [batch, rows, columns, channels] without class tokens; the values themselves where the layer holds no patches.
+    """
     grid = network.grids.get(address)
     return values if grid is None else grid.unflatten(values)
 
 
 def addresses(network, layer):
-    """The addresses of the layers that an option `layer` names, checked: list of str; the last one with positions for None."""
+    """The addresses of the layers that an option `layer` names, checked: list of str; the last one with positions for None.
+
+    Args:
+        network: a `Network`.
+        layer: an address, or a list or tuple of several; None: the last layer with positions.
+
+    Returns:
+        list of str.
+
+    Raises:
+        Refused: for an empty list, an unknown layer, and a layer without positions.
+    """
     if layer is None:
         return [network.last_spatial()]
     paths = list(layer) if isinstance(layer, (list, tuple)) else [layer]

@@ -46,6 +46,11 @@ def input_magnitude(network, inputs, objective):
 def centre(network, inputs, objective):
     """A Gaussian bump in the middle, a quarter of each side wide (a control: photographers put the object in the middle).
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: not used.
+
     Returns:
         float32 in the structure and shape of the inputs, over all axes but the last of each array.
     """

@@ -48,6 +48,9 @@ def low_pass(maps, cutoff, channelled=True):
 
     Returns:
         float32 in the shape of the maps.
+
+    Raises:
+        Refused: for maps without positions.
     """
     axes = tuple(range(1, maps.ndim - channelled))
     if not axes:

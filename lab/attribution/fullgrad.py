@@ -20,6 +20,11 @@ def left_out_share(network, inputs, objective):
     Biases of layers without positions have no place on the map. Smooth activations (GELU, softmax) and what a user's own
     layer adds are in none of the parts.
 
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
     Returns:
         float32 [batch].
     """
@@ -34,7 +39,16 @@ def left_out_share(network, inputs, objective):
 
 
 def map_warnings(network, inputs, objective):
-    """A warning where FullGrad left out more than a hundredth of the score: tuple over samples of tuples of words."""
+    """A warning where FullGrad left out more than a hundredth of the score: tuple over samples of tuples of words.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
+    Returns:
+        tuple over samples of tuples of str.
+    """
     return tuple(
         (f"{share:.0%} of the score left out",) if share > WARN_ABOVE else ()
         for share in left_out_share(network, inputs, objective)
@@ -72,9 +86,17 @@ def fullgrad(network, inputs, objective):
 def decompose(network, inputs, objective):
     """Gradient times input, gradient times bias of each layer, and the score that they leave over.
 
+    Args:
+        network: a `Network` with channels last.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+
     Returns:
         dict of address ("" is the input) to float32 [batch, ..., channels], and the remaining scores [batch]. The
         remainder is rounding alone where every activation is piecewise linear.
+
+    Raises:
+        Refused: for a network with channels first.
     """
 
     if network.channels_first:

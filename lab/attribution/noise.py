@@ -78,6 +78,16 @@ def draw_noisy(leaf, _, options, indices, number):
     """A kernel of `routines.sampled_gradient`: copies of each input with noise scaled to its own range.
 
     All rows get the same draw for a sample.
+
+    Args:
+        leaf: tensor [batch, ...], one of the inputs.
+        _: not used.
+        options: dict of the seed, int [2]; noise, the share of the range; and share, the weight of a copy.
+        indices: int32 [width], the numbers of the copies.
+        number: int, the place of the leaf among the inputs, which has its own draws.
+
+    Returns:
+        (copies [batch, width, ...], their weights [width], None).
     """
     shape, seed, fold = (
         tf.shape(leaf)[1:],
@@ -103,6 +113,9 @@ def noisy_sampler(network, options):
     Args:
         network: a `Network`.
         options: as of `noise_options`.
+
+    Returns:
+        function `(block of inputs, indices of the copies) -> (copies, None)`.
     """
 
     def sample(block, indices):
@@ -124,6 +137,15 @@ def _copy_with_noise(leaf, mask, options, indices, number):
 
 def noise_options(samples, noise, variant, seed):
     """The options of `draw_noisy`, checked: dict.
+
+    Args:
+        samples: int of 1 or more, how many copies.
+        noise: standard deviation as a share of each input's own range, 0 or more.
+        variant: str, one of VARIANTS.
+        seed: a whole number of 0 or more.
+
+    Returns:
+        dict of seed, int32 [2], and noise, float32.
 
     Raises:
         Refused: for an option out of range.

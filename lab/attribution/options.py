@@ -39,6 +39,9 @@ def check_at_least(name, number, low):
         name: str, of the option, for the error.
         number: the value.
         low: the smallest number that is allowed.
+
+    Raises:
+        Refused: for a lower number, or for what is no number.
     """
     if not _is_finite_number(number) or not number >= low:
         raise Refused(f"{name} is a number of {low} or more. Received: {number!r}.")
@@ -50,6 +53,9 @@ def check_fraction(name, number):
     Args:
         name: str, of the option, for the error.
         number: the value.
+
+    Raises:
+        Refused: for what is no such fraction.
     """
     if not _is_finite_number(number) or not 0 < number <= 1:
         raise Refused(f"{name} is a fraction, above 0 and at most 1. Received: {number!r}.")
@@ -62,6 +68,9 @@ def check_one_of(name, value, choices):
         name: str, of the option, for the error.
         value: the value.
         choices: list of str.
+
+    Raises:
+        Refused: for any other value.
     """
     if value not in choices:
         raise Refused(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")

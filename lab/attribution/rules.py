@@ -7,16 +7,40 @@ from lab.environment import tf
 
 
 def slope(activation, gradient):
-    """The gradient itself."""
+    """The gradient itself.
+
+    Args:
+        activation: not used.
+        gradient: tensor [batch, ...], the score's gradient at the layer.
+
+    Returns:
+        tensor [batch, ...].
+    """
     del activation  # Unused.
     return gradient
 
 
 def product(activation, gradient):
-    """Activation times gradient."""
+    """Activation times gradient.
+
+    Args:
+        activation: tensor [batch, ...] of the layer.
+        gradient: tensor [batch, ...], the score's gradient at the layer.
+
+    Returns:
+        tensor [batch, ...].
+    """
     return activation * gradient
 
 
 def both(activation, gradient):
-    """Activation and gradient, stacked: [batch, 2, ...]."""
+    """Activation and gradient, stacked: [batch, 2, ...].
+
+    Args:
+        activation: tensor [batch, ...] of the layer.
+        gradient: tensor [batch, ...], the score's gradient at the layer.
+
+    Returns:
+        tensor [batch, 2, ...].
+    """
     return tf.stack([activation, gradient], axis=1)

@@ -26,7 +26,18 @@ class Adam:
         return zeros, zeros
 
     def step(self, count, parameters, slope, state, rate):
-        """One step upward."""
+        """One step upward.
+
+        Args:
+            count: int32 tensor, the number of the step, from 0.
+            parameters: structure of float32 tensors.
+            slope: the objective's gradient, in the structure of the parameters.
+            state: (mean, mean square) of the slopes, each in the structure of the parameters.
+            rate: float32 tensor, the rate of this step.
+
+        Returns:
+            the moved parameters and the next state, in their structures.
+        """
         moved = [
             _adam(count, *leaves, rate)
             for leaves in zip(*map(tf.nest.flatten, (parameters, slope, state[0], state[1])))
@@ -78,7 +89,18 @@ class OfKeras:
         self.first = [variable.numpy() for variable in self.optimizer.variables]
 
     def step(self, count, parameters, slope, state, rate):
-        """One step upward: the optimizer descends on the negative gradient."""
+        """One step upward: the optimizer descends on the negative gradient.
+
+        Args:
+            count: not used.
+            parameters: structure of float32 tensors.
+            slope: the objective's gradient, in the structure of the parameters.
+            state: returned as it is, since the optimizer's variables hold the state.
+            rate: not used, since the optimizer has its own.
+
+        Returns:
+            the moved parameters, in their structure, and the state.
+        """
         del count, rate
         for variable, value in zip(self.held, tf.nest.flatten(parameters)):
             variable._value.assign(value)

@@ -59,6 +59,9 @@ def groups(network, inputs, layer, count=6, *, seed):
         count: how many groups.
         seed: a whole number.
 
+    Returns:
+        `Groups`.
+
     Raises:
         Refused: where no activation is above zero, and for more groups than the layer can have.
     """
@@ -133,6 +136,9 @@ def atlas(network, data, layer, *, seed, layout="tsne", side=12, fewest=2, batch
         batch: images at a time.
         fit: "squash" or "crop", as of `Network.preprocess`.
 
+    Returns:
+        `Atlas`; cells with fewer than `fewest` vectors are left out.
+
     Raises:
         Refused: for fewer images.
     """
@@ -158,13 +164,24 @@ def draw_vectors(network, vectors, layer, *, seed, **options):
         layer: the address of a layer.
         seed: a whole number.
         options: of `maximize`.
+
+    Returns:
+        `lab.Pictures`, one picture a vector.
     """
     return maximize(network, direction(layer, vectors, power=2.0), seed=seed, **options)
 
 
 @layouts.register
 def tsne(vectors, *, seed):
-    """t-SNE (van der Maaten, Hinton 2008), by scikit-learn."""
+    """t-SNE (van der Maaten, Hinton 2008), by scikit-learn.
+
+    Args:
+        vectors: float [n, channels].
+        seed: a whole number.
+
+    Returns:
+        float32 [n, 2].
+    """
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(vectors) - 1) / 3)
@@ -173,7 +190,18 @@ def tsne(vectors, *, seed):
 
 @layouts.register
 def umap(vectors, *, seed):
-    """UMAP (McInnes, Healy, Melville 2018, https://arxiv.org/abs/1802.03426), by umap-learn: the extra `umap`."""
+    """UMAP (McInnes, Healy, Melville 2018, https://arxiv.org/abs/1802.03426), by umap-learn: the extra `umap`.
+
+    Args:
+        vectors: float [n, channels].
+        seed: a whole number.
+
+    Returns:
+        float32 [n, 2].
+
+    Raises:
+        Refused: where umap-learn is not installed.
+    """
     try:
         from umap import UMAP
     except ImportError as error:

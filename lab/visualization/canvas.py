@@ -34,7 +34,16 @@ class Canvas:
         return self.preprocessing.apply(255.0 * pictures)
 
     def inputs(self, network, pictures, beside):
-        """All inputs of the network: the pictures, and the given values of the others."""
+        """All inputs of the network: the pictures, and the given values of the others.
+
+        Args:
+            network: the `Network` of this canvas.
+            pictures: tensor or array [rows, *extent, channels] in 0..1.
+            beside: the other inputs in flattened order [rows, ...].
+
+        Returns:
+            inputs in the structure of `network.spec`.
+        """
         leaves = list(beside)
         leaves.insert(self.place, self.to_input(pictures))
         return tf.nest.pack_sequence_as(network.spec, leaves)
@@ -47,6 +56,9 @@ def canvas(network, size=None, of=None):
         network: a `Network`.
         size: the picture's, an int or one number an axis; None: the network's own.
         of: the name of the input, or None.
+
+    Returns:
+        `Canvas`.
 
     Raises:
         Refused: where there is no such input, or the size does not fit it.

@@ -31,14 +31,30 @@ def measure_colours(images):
 
 
 def to_colours(coordinates, decorrelate):
-    """Coordinates [..., channels] as an image in 0..1, in a graph: correlate the colours as in photographs, then a sigmoid."""
+    """Coordinates [..., channels] as an image in 0..1, in a graph: correlate the colours as in photographs, then a sigmoid.
+
+    Args:
+        coordinates: float tensor [..., channels].
+        decorrelate: whether three channels are correlated as in photographs.
+
+    Returns:
+        tensor in the shape and dtype of the coordinates, in 0..1.
+    """
     if decorrelate and coordinates.shape[-1] == 3:
         coordinates = tf.tensordot(coordinates, tf.constant(COLOUR, coordinates.dtype), [[-1], [1]])
     return tf.sigmoid(coordinates)
 
 
 def from_colours(images, decorrelate):
-    """The inverse of `to_colours` for images in 0..1, without pure black and white: float32 of the same shape."""
+    """The inverse of `to_colours` for images in 0..1, without pure black and white: float32 of the same shape.
+
+    Args:
+        images: [..., channels] in 0..1; values are clipped to DARK..BRIGHT.
+        decorrelate: as of `to_colours`.
+
+    Returns:
+        float32 [..., channels].
+    """
     coordinates = logit(np.clip(np.asarray(images, "float64"), DARK, BRIGHT))
     if decorrelate and coordinates.shape[-1] == 3:
         coordinates = coordinates @ np.linalg.inv(np.array(COLOUR)).T

@@ -24,7 +24,15 @@ class Link:
     strength: np.ndarray
 
     def strongest(self, unit, count=6):
-        """The neighbours with the largest magnitudes: list of (unit, strength)."""
+        """The neighbours with the largest magnitudes: list of (unit, strength).
+
+        Args:
+            unit: int, a channel of the layer.
+            count: int, neighbours at most.
+
+        Returns:
+            list of (int, float), the largest magnitude first.
+        """
         row = self.strength[unit]
         return [(int(channel), float(row[channel])) for channel in np.argsort(-np.abs(row), kind="stable")[:count]]
 
@@ -93,6 +101,13 @@ def ancestors(network, layer=None):
     """The layers that a layer depends on, itself among them: list of paths, in the order of the calls.
 
     Where no layer is named, those that the outputs depend on.
+
+    Args:
+        network: a `Network`.
+        layer: the address of a layer; None: the model's outputs.
+
+    Returns:
+        list of str.
     """
     graph, waiting, visited = layer_graph(network), [layer or ""], set()
     while waiting:

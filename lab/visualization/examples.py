@@ -60,6 +60,9 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
         count: images kept at each end.
         fit: "squash" or "crop", as of `Network.preprocess`.
         batch: images at a time.
+
+    Returns:
+        `Survey`.
     """
     step = max(1, -(-len(data) // KEPT))
     top, bottom, kept = None, None, []
@@ -107,6 +110,11 @@ def receptive_box(network, layer, seed=0):
 
     It is measured on noise: where the gradient's magnitude exceeds a fiftieth of its largest.
 
+    Args:
+        network: a `Network`.
+        layer: the address of a layer, or None for the logits, which have no positions.
+        seed: int, of the noise.
+
     Returns:
         rows and columns of a box in pixels, (int, int); None for a layer without positions.
     """
@@ -124,6 +132,12 @@ def receptive_box(network, layer, seed=0):
 def window(network, layer, place, box):
     """The box of a receptive field around a flat position of a layer, inside the network's input.
 
+    Args:
+        network: a `Network` of one image input.
+        layer: the address of a layer with rows and columns.
+        place: int, a position of the layer, flattened by rows.
+        box: (rows, columns) in pixels, as of `receptive_box`.
+
     Returns:
         (top, left, bottom, right) in pixels.
     """
@@ -136,6 +150,16 @@ def window(network, layer, place, box):
 
 
 def strongest_channels(network, image, layer, count=16):
-    """The channels of a layer with the highest means on one image [rows, columns, 3] in 0..255: list of int, highest first."""
+    """The channels of a layer with the highest means on one image [rows, columns, 3] in 0..255: list of int, highest first.
+
+    Args:
+        network: a `Network`.
+        image: [rows, columns, 3] in 0..255.
+        layer: the address of a layer.
+        count: int, channels at most.
+
+    Returns:
+        list of int.
+    """
     means = routines.mean_activations(network, network.preprocess(image), layer)[0]
     return [int(channel) for channel in np.argsort(-means, kind="stable")[:count]]

@@ -173,6 +173,9 @@ def maximize(
         of: the name of the input to draw, where there are several.
         beside: dict of the other inputs, arrays [1 or units, ...].
 
+    Returns:
+        `Pictures`.
+
     Raises:
         Refused: for a network that does not take images, and for options that do not fit.
     """

@@ -66,12 +66,32 @@ class Pixels(Parameterization):
     """The picture's own pixels before a sigmoid."""
 
     def start(self, units, shape, seed, constants, encoded):
-        """float32 [units, *shape]."""
+        """float32 [units, *shape].
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            float32 [units, *shape].
+        """
         drawn = self._draw(units, shape, seed)
         return drawn + encoded[0] if encoded else drawn
 
     def picture(self, parameters, shape, constants):
-        """The image of the pixels."""
+        """The image of the pixels.
+
+        Args:
+            parameters: float32 [units, *shape].
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels] in 0..1.
+        """
         del shape, constants  # The parameters have the picture's own shape.
         return to_colours(parameters, self.decorrelate)
 
@@ -81,13 +101,33 @@ class Fourier(Parameterization):
     """Spectrum of the picture, every frequency given the same energy (Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization)."""
 
     def start(self, units, shape, seed, constants, encoded):
-        """float32 [units, channels, *frequencies, 2]: real and imaginary parts."""
+        """float32 [units, channels, *frequencies, 2]: real and imaginary parts.
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            float32 [units, channels, *frequencies, 2].
+        """
         *extent, channels = shape
         drawn = self._draw(units, [channels, *_frequencies(extent), 2], seed)
         return drawn + _to_parts(_transform(encoded[0]) / _frequency_scale(tuple(extent))) if encoded else drawn
 
     def picture(self, parameters, shape, constants):
-        """The image of a spectrum: inverse transform, colours, sigmoid."""
+        """The image of a spectrum: inverse transform, colours, sigmoid.
+
+        Args:
+            parameters: float32 [units, channels, *frequencies, 2].
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels] in 0..1.
+        """
         del constants
         return to_colours(
             _inverse_transform(_to_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate
@@ -122,14 +162,34 @@ class Maco(Parameterization):
         return (magnitude[None],)
 
     def start(self, units, shape, seed, constants, encoded):
-        """Phases in radians, float32 [units, channels, rows, columns // 2 + 1]."""
+        """Phases in radians, float32 [units, channels, rows, columns // 2 + 1].
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            float32 [units, channels, rows, columns // 2 + 1], phases in radians.
+        """
         *extent, channels = shape
         if encoded:
             return tf.math.angle(_transform(encoded[0]))
         return self._draw(units, [channels, *_frequencies(extent)], seed)
 
     def picture(self, parameters, shape, constants):
-        """The image of these phases under the given magnitude."""
+        """The image of these phases under the given magnitude.
+
+        Args:
+            parameters: float32 [units, channels, rows, columns // 2 + 1], phases in radians.
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels] in 0..1.
+        """
         spectrum = tf.complex(constants[0] * tf.cos(parameters), constants[0] * tf.sin(parameters))
         return to_colours(_inverse_transform(spectrum, shape), self.decorrelate)
 
@@ -141,7 +201,18 @@ class Pyramid(Parameterization):
     levels: int = 5
 
     def start(self, units, shape, seed, constants, encoded):
-        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest level."""
+        """A tuple of float32 [units, *extent / 2^level, channels]; a photograph goes into the finest level.
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            tuple of float32 [units, *extent / 2^level, channels], the finest level first.
+        """
         drawn = tuple(
             self._draw(units, level, tf.random.experimental.stateless_fold_in(seed, number))
             for number, level in enumerate(_level_shapes(shape, self.levels))
@@ -149,7 +220,16 @@ class Pyramid(Parameterization):
         return (drawn[0] + encoded[0], *drawn[1:]) if encoded else drawn
 
     def picture(self, parameters, shape, constants):
-        """The image of the sum."""
+        """The image of the sum.
+
+        Args:
+            parameters: tuple of float32 [units, *extent / 2^level, channels].
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels] in 0..1.
+        """
         del constants
         return to_colours(functools.reduce(tf.add, [_enlarge(level, shape) for level in parameters]), self.decorrelate)
 
@@ -173,7 +253,18 @@ class Shared(Parameterization):
         self._refuse()
 
     def start(self, units, shape, seed, constants, encoded):
-        """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels]."""
+        """The units' own spectra, and a tuple of shared pictures [1, *extent / factor, channels].
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            float32 [units, channels, *frequencies, 2], and a tuple of float32 [1, *extent / factor, channels].
+        """
         coarse = tuple(
             self._draw(1, _coarser_shape(shape, factor), tf.random.experimental.stateless_fold_in(seed, factor))
             for factor in self.factors
@@ -181,7 +272,16 @@ class Shared(Parameterization):
         return Fourier(self.decorrelate, self.deviation).start(units, shape, seed, constants, encoded), coarse
 
     def picture(self, parameters, shape, constants):
-        """The image of each unit's own picture plus the shared ones."""
+        """The image of each unit's own picture plus the shared ones.
+
+        Args:
+            parameters: (the units' spectra, tuple of shared pictures), as of `start`.
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels] in 0..1.
+        """
         del constants
         spectrum, coarse = parameters
         pixels = _inverse_transform(_to_complex(spectrum) * _frequency_scale(shape[:-1]), shape)
@@ -213,7 +313,18 @@ class Cppn(Parameterization):
         return (np.concatenate([grid, radius], 1)[None].astype("float32"),)
 
     def start(self, units, shape, seed, constants, encoded):
-        """Weights of each layer, a tuple of float32 [units, in, out]."""
+        """Weights of each layer, a tuple of float32 [units, in, out].
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            tuple of float32 [units, in, out], one a layer.
+        """
         sizes = [len(shape), *[2 * self.width] * self.depth]
         outs = [*[self.width] * self.depth, shape[-1]]
         # The last layer starts at almost nothing: a grey picture.
@@ -229,7 +340,16 @@ class Cppn(Parameterization):
         )
 
     def picture(self, parameters, shape, constants):
-        """The image that the small network draws."""
+        """The image that the small network draws.
+
+        Args:
+            parameters: tuple of float32 [units, in, out], one a layer.
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels] in 0..1.
+        """
         values = constants[0]
         for weights in parameters[:-1]:
             bent = tf.atan(values @ weights)
@@ -263,14 +383,34 @@ class Alpha:
         return self.inner.encode(photographs)
 
     def start(self, units, shape, seed, constants, encoded):
-        """The parameters of the colours and of the opacity."""
+        """The parameters of the colours and of the opacity.
+
+        Args:
+            units: int or int32 tensor, how many pictures.
+            shape: (*extent, channels) of a picture.
+            seed: int32 tensor [2].
+            constants: tuple of tensors, as of `constants`.
+            encoded: tuple of one tensor, the photographs as of `encode`; () for a random start.
+
+        Returns:
+            (parameters of the colours, parameters of the opacity).
+        """
         beside = tf.random.experimental.stateless_fold_in(seed, 7)
         return self.inner.start(units, shape, seed, constants, encoded), self._plane().start(
             units, (*shape[:-1], 1), beside, (), ()
         )
 
     def picture(self, parameters, shape, constants):
-        """Colours and opacity: images [units, *extent, channels + 1]."""
+        """Colours and opacity: images [units, *extent, channels + 1].
+
+        Args:
+            parameters: (parameters of the colours, parameters of the opacity).
+            shape: (*extent, channels) of a picture.
+            constants: tuple of tensors, as of `constants`.
+
+        Returns:
+            float32 [units, *extent, channels + 1] in 0..1.
+        """
         colours, opacity = parameters
         return tf.concat(
             [self.inner.picture(colours, shape, constants), self._plane().picture(opacity, (*shape[:-1], 1), ())],
@@ -300,6 +440,9 @@ def maco(*, decorrelate=True, magnitude=None):
     Args:
         decorrelate: bool, whether colours are mixed as in photographs.
         magnitude: float [channels, rows, columns], as of `spectrum.magnitude`; None: that of the installed packages' photographs.
+
+    Returns:
+        `Maco`.
     """
     constants = (
         None
@@ -316,6 +459,9 @@ def pyramid(*, decorrelate=True, levels=5):
     Args:
         decorrelate: bool, whether colours are mixed as in photographs.
         levels: int, how many pictures are summed.
+
+    Returns:
+        `Pyramid`.
     """
     return Pyramid(decorrelate, levels=levels)
 
@@ -327,6 +473,9 @@ def shared(*, decorrelate=True, factors=(4, 8, 16)):
     Args:
         decorrelate: bool, whether colours are mixed as in photographs.
         factors: tuple of int, how many times coarser each shared picture is.
+
+    Returns:
+        `Shared`.
     """
     return Shared(decorrelate, factors=tuple(factors))
 
@@ -339,6 +488,9 @@ def cppn(*, decorrelate=False, width=24, depth=6):
         decorrelate: bool, whether colours are mixed as in photographs.
         width: int, units of a layer.
         depth: int, layers.
+
+    Returns:
+        `Cppn`.
     """
     return Cppn(decorrelate, width=width, depth=depth)
 

@@ -206,6 +206,9 @@ def blur(weight, deviation=1.0):
     Args:
         weight: a finite number, how much the penalty counts.
         deviation: float, of the Gaussian blur, in pixels.
+
+    Returns:
+        `Roughness`.
     """
     return Roughness(_weight(weight), deviation=float(deviation))
 
@@ -218,6 +221,9 @@ def near(weight, goal, layer=None):
         weight: a finite number, how much the penalty counts.
         goal: pictures [n, *shape] in 0..1, or activations of the layer [n, ...]; n is 1 or the number of pictures.
         layer: the path of a layer; None: the picture itself.
+
+    Returns:
+        `Near`.
 
     Raises:
         Refused: for a goal that is not finite or has no row for each picture.
@@ -232,6 +238,9 @@ def alignment(weight, layer=None):
     Args:
         weight: a finite number, how much the penalty counts.
         layer: the path of a layer; None: the picture itself.
+
+    Returns:
+        `Alignment`.
     """
     return Alignment(_weight(weight), layer)
 
@@ -245,6 +254,9 @@ def diversity(weight, layer):
     Args:
         weight: a finite number, how much the penalty counts.
         layer: the path of a layer.
+
+    Returns:
+        `Diversity`.
     """
     return Diversity(_weight(weight), layer)
 

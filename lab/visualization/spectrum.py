@@ -33,7 +33,17 @@ def magnitude(images, rows, columns, decorrelate=True):
 
 
 def natural(rows, columns, channels, decorrelate=True):
-    """The spectrum of the photographs of the installed packages, in windows of three scales; see `magnitude`."""
+    """The spectrum of the photographs of the installed packages, in windows of three scales; see `magnitude`.
+
+    Args:
+        rows: int, of the pictures.
+        columns: int, of the pictures.
+        channels: int, of the pictures; other than 3 get the mean of the colours.
+        decorrelate: whether the pictures' colours are decorrelated.
+
+    Returns:
+        float32 [channels, rows, columns // 2 + 1].
+    """
     windows = data.crops(data.photographs()).images
     return magnitude((_channels(image, channels) for image in windows), rows, columns, decorrelate)
 

@@ -253,7 +253,15 @@ def _triangle_weights(positions, length, step):
 
 
 def gaussian_blur(images, deviation):
-    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels; weights at the edges sum to one too."""
+    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels; weights at the edges sum to one too.
+
+    Args:
+        images: float tensor [units, *extent, channels].
+        deviation: float, standard deviation in pixels.
+
+    Returns:
+        tensor in the shape of the images.
+    """
     for axis in range(1, len(images.shape) - 1):
         images = _multiply_axis(images, axis, _gaussian(images.shape[axis], deviation))
     return images

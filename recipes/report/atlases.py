@@ -4,7 +4,15 @@ from recipes.report.data_uri import file_uri
 
 
 def collect_atlas(store, job):
-    """One atlas: its picture, and for a photograph its groups of neurons and the channels at each position."""
+    """One atlas: its picture, and for a photograph its groups of neurons and the channels at each position.
+
+    Args:
+        store: `Store` of the run.
+        job: `Job` of kind "blocks" or "atlas" that is done.
+
+    Returns:
+        dict of the job's about.json with grid, photo, groups and channels; pictures are file URIs.
+    """
     about, arrays = store.values(job.key, "about.json"), store.arrays(job.key, "atlas.npz")
     folder = store.folder(job.key)
     atlas = {**about, "grid": file_uri(folder / "grid.png"), "photo": None, "groups": [], "channels": []}

@@ -179,6 +179,13 @@ def crossing_plot(evidence, verdict):
 
     Shown is each map with each piece of evidence, for the effect that decided. For networks, shown are the ranks on
     each cue with the lowest and the highest network.
+
+    Args:
+        evidence: `Evidence` of one method.
+        verdict: dict, the verdict on it as in verdicts.json.
+
+    Returns:
+        str of SVG; "" where the evidence has no such numbers.
     """
     if "rank" in evidence.samples:
         numbers = mean_ranks(evidence.samples["rank"]).reshape(4, -1)

@@ -133,6 +133,9 @@ def draw_curves(lines, labels, bands=()):
         lines: dict of name to (x in 0..1, y in -1..1, low, high).
         labels: of the points.
         bands: (name, low, high, whether its name is on the right) across the whole width.
+
+    Returns:
+        str.
     """
     parts = [_frame(), *(_band(*band) for band in bands)]
     for colour, (name, (x, y, low, high)) in zip(LINES, lines.items()):
@@ -156,6 +159,9 @@ def draw_intervals(rows, axis="", meanings=None):
         rows: of (name, mean, low, high).
         axis: what the numbers are, written below the scale.
         meanings: dict of name to what the number means, shown when it is pointed at.
+
+    Returns:
+        str; "" without rows.
     """
     if not rows:
         return ""

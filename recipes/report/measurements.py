@@ -5,7 +5,15 @@ from sanity.metrics import metrics
 
 
 def collect_measurements(store, groups):
-    """Tables of measurements: rows are metrics, columns methods."""
+    """Tables of measurements: rows are metrics, columns methods.
+
+    Args:
+        store: `Store` of the run.
+        groups: dict of kind to the jobs of that kind that are done.
+
+    Returns:
+        list of dict, one a check: methods, and rows with metric, better, summary and cells.
+    """
     if not groups["judge"]:
         return []
     tables = []

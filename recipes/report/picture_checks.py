@@ -7,7 +7,16 @@ from recipes.report.data_uri import file_uri
 
 
 def collect_studies(recipe, store, done):
-    """One entry a study: a table of checks by network, unit by unit, and some of the pictures."""
+    """One entry a study: a table of checks by network, unit by unit, and some of the pictures.
+
+    Args:
+        recipe: `Recipe`.
+        store: `Store` of the run.
+        done: list of its jobs that are done.
+
+    Returns:
+        list of dict: title, names, words, rows, strips, layer, kinds.
+    """
     keys = {job.key for job in done}
     return [_study(number, features, store, keys) for number, features in enumerate(recipe.features)]
 
@@ -68,6 +77,10 @@ def _fooled_words(about):
 
 def flags_by_unit(recipe, study_entries):
     """Flags of each unit, for galleries that show the pictures that the checks looked at.
+
+    Args:
+        recipe: `Recipe`.
+        study_entries: list of dict, as of `collect_studies`.
 
     Returns:
         dict of (number of the gallery, layer, unit) to list of [check, word, why].

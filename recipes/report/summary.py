@@ -36,7 +36,15 @@ def _question(recipe):
 
 
 def subject_words(recipe, maps=None):
-    """The model and the data in words: str."""
+    """The model and the data in words: str.
+
+    Args:
+        recipe: `Recipe`.
+        maps: as of `collect_maps`, or None.
+
+    Returns:
+        str.
+    """
     if recipe.world:
         return f"Networks of the world {recipe.world.name}"
     return f"{model_name(recipe)} on {_data(recipe, maps)}"

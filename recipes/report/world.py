@@ -10,7 +10,15 @@ SIDE, SAMPLES = 72, 8
 
 
 def describe_world(store, groups):
-    """What the networks of a world are proven to use, with some samples and where the truth lies in them."""
+    """What the networks of a world are proven to use, with some samples and where the truth lies in them.
+
+    Args:
+        store: `Store` of the run.
+        groups: dict of kind to the jobs of that kind that are done.
+
+    Returns:
+        dict of networks.json and the pictures of at most 8 samples; None where no networks were trained.
+    """
     if not groups["networks"]:
         return None
     about = store.values("networks", "networks.json")

@@ -56,6 +56,11 @@ CLASSES = Crossing(
 def prepare(subject, *, seed, once=None):
     """The evidence for both classes, for all methods to share.
 
+    Args:
+        subject: the `Subject`.
+        seed: int.
+        once: as of `sanity.checks.prepare_shared`; crossings of one subject share their effects.
+
     Returns:
         `sanity.effects.Effects`, or None where the check does not apply.
     """
@@ -98,5 +103,14 @@ def class_crossing(explainer, subject, *, seed, prepared=None, **options):
     ),
 )
 def judge_class_crossing(family, margins, seed):
-    """Sign flips of images, max-T over methods and effects."""
+    """Sign flips of images, max-T over methods and effects.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return oracle.judge_crossing(CLASSES, family, margins, seed)

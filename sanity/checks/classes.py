@@ -20,6 +20,11 @@ CLASSES_NEEDED = 3
 def prepare(subject, *, seed, once=None):
     """The network's own answers about two classes, as of `class_crossing`.
 
+    Args:
+        subject: the `Subject`.
+        seed: int.
+        once: as of `sanity.checks.prepare_shared`; crossings of one subject share their effects.
+
     Returns:
         `sanity.effects.Effects`, or None where there are too few classes or the inputs have no cells.
     """
@@ -109,7 +114,16 @@ def _draw_other_classes(subject, seed, draws):
     ),
 )
 def judge_classes(family, margins, seed):
-    """Signed maps of another class against those of the same, if the network's own evidence separates the classes."""
+    """Signed maps of another class against those of the same, if the network's own evidence separates the classes.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return [_judge_class(evidence.samples, margins, seed) for evidence in family]
 
 

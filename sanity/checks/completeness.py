@@ -81,6 +81,14 @@ def judge_completeness(family, margins, seed):
     """The gap, for methods that promise completeness; for others it is reported and not held against them.
 
     The gap of a method that draws has an error, and must lie on one side of the margin with it.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
     """
     return [_judge_gap(evidence, margins, seed) for evidence in family]
 

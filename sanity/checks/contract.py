@@ -48,7 +48,16 @@ def contract(explainer, subject, *, seed, **options):
     ),
 )
 def judge_contract(family, margins, seed):
-    """A broken promise fails; nothing is estimated."""
+    """A broken promise fails; nothing is estimated.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: not used.
+        seed: not used.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     del margins, seed  # Nothing is estimated.
     broken = [evidence.settings["broken"] for evidence in family]
     return [

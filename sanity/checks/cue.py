@@ -39,6 +39,10 @@ class Prepared:
 def prepare(subject, *, seed):
     """Train the networks without a shortcut, for all methods to share.
 
+    Args:
+        subject: the `Subject`.
+        seed: int, from which the seed of each network is derived.
+
     Returns:
         `Prepared`, or None where a world has no such arm.
     """
@@ -128,5 +132,14 @@ def cue(explainer, subject, *, seed, prepared=None, **options):
     ),
 )
 def judge_cue(family, margins, seed):
-    """Networks with the shortcut against networks without, by the rule of labels."""
+    """Networks with the shortcut against networks without, by the rule of labels.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return judge_labels(family, margins, seed)

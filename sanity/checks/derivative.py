@@ -27,7 +27,15 @@ STEPS = (2e-3, 5e-4, 1.2e-4, 3e-5, 8e-6)
 
 
 def refuse(*, directions=16, claimed=None):
-    """Raise Refused for options that this check does not know."""
+    """Raise Refused for options that this check does not know.
+
+    Args:
+        directions: a whole number of 6 or more, for each sample.
+        claimed: one of CLAIMS, or None.
+
+    Raises:
+        Refused: for the first option that is out of range.
+    """
     if int(directions) != directions or directions < 6:
         raise Refused(f"directions is a whole number of 6 or more. Received: {directions!r}.")
     if claimed is not None and claimed not in CLAIMS:
@@ -38,6 +46,10 @@ def prepare(subject, *, seed):
     """The step whose differences of the score agree best with those of twice the step, for all methods to share.
 
     It is chosen by the measurement alone, before any map is made.
+
+    Args:
+        subject: the `Subject`.
+        seed: int, of the directions.
 
     Returns:
         float, or None where the inputs are not one array of floats.
@@ -152,7 +164,16 @@ def _score_difference(subject, move, times):
     ),
 )
 def judge_derivative(family, margins, seed):
-    """What the map predicts against what was measured, beside the error of the measurement itself."""
+    """What the map predicts against what was measured, beside the error of the measurement itself.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return [_judge_derivative(evidence.samples, margins, seed) for evidence in family]
 
 

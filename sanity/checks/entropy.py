@@ -71,7 +71,16 @@ def histogram_entropy(pooled_map):
     ),
 )
 def judge_entropy(family, margins, seed):
-    """Rose, fell or unchanged, by a sign test over images, Holm over methods; never more than inconclusive."""
+    """Rose, fell or unchanged, by a sign test over images, Holm over methods; never more than inconclusive.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     raw = [sign_test(image_means(evidence.samples["rise"])) for evidence in family]
     return [_judge_rise(evidence.samples["rise"], p, margins, seed) for evidence, p in zip(family, holm(raw))]
 

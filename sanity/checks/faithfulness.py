@@ -66,6 +66,12 @@ class Prepared:
 def prepare(subject, *, seed, metrics=USUAL, draws=20):
     """Measure what random orders, blind controls and the network's own answer reach. Options as of `faithfulness`.
 
+    Args:
+        subject: the `Subject`.
+        seed: int.
+        metrics: names of METRICS.
+        draws: int, random orders.
+
     Returns:
         `Prepared`.
 
@@ -109,6 +115,12 @@ def _best_control(subject, blind, metric, segments, seed):
 
 def oracle_areas(subject, metrics, segments, seed):
     """What the network's own occlusion map reaches, made with another fill than the metric's.
+
+    Args:
+        subject: the `Subject`.
+        metrics: names of METRICS.
+        segments: int [samples, ...], or None where no metric needs them.
+        seed: int, of ties and fills.
 
     Returns:
         dict of metric to float64 [samples].
@@ -166,6 +178,11 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
 
 def advantages_over_controls(reached, prepared, name):
     """Areas less those of random orders, and less that of the best blind control, in deviations of random orders.
+
+    Args:
+        reached: float64 [samples], areas that a method or the network's own answer reaches.
+        prepared: the `Prepared`.
+        name: str, the name of the metric.
 
     Returns:
         float64 [samples] twice.
@@ -246,6 +263,14 @@ def judge_faithfulness(family, margins, seed):
 
     With one method images have no order to agree on. Its reliability is not measured, and its own intervals alone are
     read, against random order and the best blind control.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
     """
     names = [name.partition("/")[2] for name in family[0].samples if name.startswith("z/")]
     oracle = {name: _advantages(family[0].samples, "oracle ", name, seed) for name in names}

@@ -64,6 +64,11 @@ IMAGES = Crossing(
 def prepare(subject, *, seed, once=None):
     """The evidence for both images of a pair for the class of either, for all methods to share.
 
+    Args:
+        subject: the `Subject`.
+        seed: int.
+        once: as of `sanity.checks.prepare_shared`; crossings of one subject share their effects.
+
     Returns:
         `sanity.effects.Effects`, or None where the check does not apply.
     """
@@ -106,5 +111,14 @@ def image_crossing(explainer, subject, *, seed, prepared=None, **options):
     ),
 )
 def judge_image_crossing(family, margins, seed):
-    """Sign flips of pairs, max-T over methods and effects."""
+    """Sign flips of pairs, max-T over methods and effects.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return oracle.judge_crossing(IMAGES, family, margins, seed)

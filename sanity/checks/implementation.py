@@ -85,7 +85,16 @@ def counterparts(explainer):
     ),
 )
 def judge_implementation(family, margins, seed):
-    """Distance to the method of the same name in another library."""
+    """Distance to the method of the same name in another library.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return [_judge_counterparts(evidence.samples, margins, seed) for evidence in family]
 
 

@@ -25,6 +25,10 @@ POINTS = ("baseline", "baselines", "reference", "references", "background")
 def prepare(subject, *, seed):
     """The rewrites that this network allows, verified, for all methods to share.
 
+    Args:
+        subject: the `Subject`.
+        seed: not used.
+
     Returns:
         dict of name to `Rewrite`.
     """
@@ -146,7 +150,16 @@ def _shift(value, shift):
     ),
 )
 def judge_invariance(family, margins, seed):
-    """The worst rewrite decides."""
+    """The worst rewrite decides.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return [_judge_rewrites(evidence, margins, seed) for evidence in family]
 
 

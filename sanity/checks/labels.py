@@ -84,7 +84,16 @@ def _memorization_gate(subject):
     ),
 )
 def judge_labels(family, margins, seed):
-    """True against permuted labels, by the same statistic as weights."""
+    """True against permuted labels, by the same statistic as weights.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     adjusted = adjusted_p(family)
     return [_judge_labels(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
 

@@ -62,6 +62,15 @@ class NetworkRun(NamedTuple):
 def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
     """Draw the random networks of this check for a subject. Options as of `parameters`.
 
+    Args:
+        subject: the `Subject`.
+        seed: int, from which the seed of each random network is derived.
+        mode: as of `parameters`.
+        seeds: int of 2 or more, random networks; None: as many as replicates, 3 at the least.
+        unit: stages by "block" or "layer".
+        initialization: a name of `sanity.randomization.initializations`.
+        statistics: "estimate" or "reset", as of `parameters`.
+
     Returns:
         `Prepared`.
 
@@ -78,7 +87,18 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
 
 
 def refuse(*, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
-    """Raise Refused for options that this check does not know."""
+    """Raise Refused for options that this check does not know.
+
+    Args:
+        mode: str, a key of ORDERS.
+        seeds: a whole number of 2 or more, or None.
+        unit: "block" or "layer".
+        initialization: a name of `sanity.randomization.initializations`.
+        statistics: "estimate" or "reset".
+
+    Raises:
+        Refused: for the first option that the check does not know.
+    """
     initializations.get(initialization)
     for name, value, allowed in (
         ("mode", mode, ORDERS),
@@ -302,7 +322,16 @@ def _effect_gate(runs):
     ),
 )
 def judge_parameters(family, margins, seed):
-    """Trained against random networks: an exact permutation decides with replicates; one network can only fail."""
+    """Trained against random networks: an exact permutation decides with replicates; one network can only fail.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     adjusted = adjusted_p(family)
     return [_judge_response(evidence, margins, seed, adjusted[place]) for place, evidence in enumerate(family)]
 

@@ -75,6 +75,14 @@ def rotation_p(agreements, _, seed):
     The map must be better than a way drawn at random, and than every single way. Evidence can look much the same
     mirrored, as in the upper half of photographs. There a mirrored map is better than most of its copies and worse than
     one.
+
+    Args:
+        agreements: list over members of float64 [ways, units]; the first way is the map as it lies.
+        _: the settings of the evidence, not used.
+        seed: int, of the random ways and signs.
+
+    Returns:
+        float64 [members].
     """
     agreements = np.stack(agreements)
     singly = [sign_flips(agreements[:, 0] - agreements[:, way], seed=seed) for way in range(1, agreements.shape[1])]
@@ -99,6 +107,11 @@ PLACES = Crossing(
 
 def prepare(subject, *, seed, once=None):
     """The evidence for the target, for all methods to share.
+
+    Args:
+        subject: the `Subject`.
+        seed: int.
+        once: as of `sanity.checks.prepare_shared`; crossings of one subject share their effects.
 
     Returns:
         `Effects`, or None where the check does not apply.
@@ -142,5 +155,14 @@ def place(explainer, subject, *, seed, prepared=None, **options):
     ),
 )
 def judge_place(family, margins, seed):
-    """Random ways for every image, and sign flips against every single way; the larger p counts, by max-T."""
+    """Random ways for every image, and sign flips against every single way; the larger p counts, by max-T.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return oracle.judge_crossing(PLACES, family, margins, seed)

@@ -34,6 +34,13 @@ SHARES, REPEATS = (0.1, 0.4), 6
 def prepare(subject, *, seed, shares=SHARES, repeats=REPEATS, keep=False):
     """Accuracies by the order of the network's own answer, for all methods to share.
 
+    Args:
+        subject: the `Subject`.
+        seed: int.
+        shares: tuple of float in 0..1, of the positions that are taken away, or kept with `keep`.
+        repeats: int, each with its own data and networks.
+        keep: bool, whether the highest positions are kept instead.
+
     Returns:
         float64 [shares, repeats], or None where there is no world to retrain in.
     """
@@ -197,7 +204,16 @@ def _accuracy(network, state, inputs, labels):
     ),
 )
 def judge_retraining(family, margins, seed):
-    """Accuracy lost by the map's order against random order."""
+    """Accuracy lost by the map's order against random order.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return [_judge_retraining(evidence, margins, seed) for evidence in family]
 
 

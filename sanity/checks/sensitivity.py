@@ -60,7 +60,16 @@ def _stack_rows(prefix, rows):
     ),
 )
 def judge_sensitivity(family, margins, seed):
-    """The lower of the agreements under noise and under another seed decides."""
+    """The lower of the agreements under noise and under another seed decides.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     return [_judge_stability(evidence.samples, margins, seed) for evidence in family]
 
 

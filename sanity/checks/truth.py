@@ -106,7 +106,16 @@ def _localisations(relevance, prepared):
     ),
 )
 def judge_truth(family, margins, seed):
-    """Roles of networks are permuted, signs of images flipped; the larger p counts, by max-T over methods."""
+    """Roles of networks are permuted, signs of images flipped; the larger p counts, by max-T over methods.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of bootstrap and test.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
     oracle = family[0].samples["oracle"]
     ceiling, p = _network_interval(oracle), float(_adjusted_p([oracle], len(oracle) // 2, seed)[0])
     if not (p < margins.alpha and ceiling.mean >= margins.known):
@@ -168,25 +177,25 @@ def _judge_crossing(samples, p, ceiling, margins, seed):
     bar = margins.small * ceiling.mean
     numbers = {"effect": effect, "ceiling": ceiling, "p": p, "also": _extra_numbers(samples, over_images, seed)}
     small = max(effect.high, over_images.high) <= bar
-    if p < margins.alpha and not small:
-        return Ruling("PASS", "FOLLOWS THE CUE", **numbers, why=f"p is below {margins.alpha}")
+    if p < margins.alpha and min(effect.low, over_images.low) > bar:
+        why = f"p is below {margins.alpha}, and it is above {margins.small} of the networks' own answer"
+        return Ruling("PASS", "FOLLOWS THE CUE", **numbers, why=why)
     if p < margins.alpha:
         why = f"it shows, but by less than {margins.small} of what the networks' own answer reaches"
         return Ruling("INCONCLUSIVE", "BARELY", **numbers, why=why)
     if small:
         exact = "exactly zero" if not np.nan_to_num(crossing_contrast(samples["rank"])).any() else f"below {bar:.3f}"
         return Ruling("FAIL", "DOES NOT FOLLOW THE CUE", **numbers, why=f"the crossing is {exact}")
-    why = f"the crossing is neither above zero at {margins.alpha} nor below {margins.small} of the networks' own answer"
+    why = f"neither above nor below {margins.small} of the networks' own answer by its intervals, at p below {margins.alpha}"
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=_remedy(samples["rank"], bar))
 
 
 def _remedy(rank, bar):
     """About how many networks and images would settle an open question: str, "" where that is not known."""
     half, images = len(rank) // 2, crossing_contrast(rank)
-    mean = finite_mean(images, 0)
     groups = np.split(finite_mean(preferences(rank), 1), 2)
     deviations = np.concatenate([values - finite_mean(values, 0) for values in groups])
-    room = max(mean, bar - mean)
+    room = abs(finite_mean(images, 0) - bar)
     networks, samples = units_needed(deviations, room, groups=2), units_needed(images, room)
     missing = [f"{networks} networks of each kind in place of {half}"] if networks else []
     missing += [f"{samples} images in place of {len(images)}"] if samples else []

@@ -39,14 +39,32 @@ def numbers(data):
 
 
 def strongest_images(study, unit, most):
-    """The images that a unit responds to most, one of each source, best first: int [at most `most`]."""
+    """The images that a unit responds to most, one of each source, best first: int [at most `most`].
+
+    Args:
+        study: the `Study`.
+        unit: int, the place of the unit in the survey.
+        most: int, images at most.
+
+    Returns:
+        int [at most `most`], indices of natural images.
+    """
     survey = study.survey
     kept = survey.kept[np.argsort(-survey.kept_scores[:, unit], kind="stable")]
     return _first_per_source(np.concatenate([survey.top[unit], kept]), numbers(study.data))[:most]
 
 
 def strongest_and_weakest(study, unit, most):
-    """The surveyed images that a unit responds to most and least, no source twice: two int [at most `most`]."""
+    """The surveyed images that a unit responds to most and least, no source twice: two int [at most `most`].
+
+    Args:
+        study: the `Study`.
+        unit: int, the place of the unit in the survey.
+        most: int, images at most on either side.
+
+    Returns:
+        two int [at most `most`], indices of natural images, the most extreme first.
+    """
     numbered = numbers(study.data)
     kept = study.survey.kept[np.argsort(-study.survey.kept_scores[:, unit], kind="stable")]
     high = _first_per_source(kept, numbered)[:most]

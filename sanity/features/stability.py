@@ -58,5 +58,13 @@ def silhouettes(distances):
 
 
 def describe_images(images, observer=None):
-    """Images as an observer describes them: float [images, numbers]."""
+    """Images as an observer describes them: float [images, numbers].
+
+    Args:
+        images: uint8 [images, rows, columns, channels].
+        observer: `Network` that describes them, as of `embed`; None: texture and colour, as of `descriptors`.
+
+    Returns:
+        float [images, numbers].
+    """
     return descriptors(images) if observer is None else embed(observer, images)

@@ -61,6 +61,18 @@ class Study:
 
 
 def pictures(draw, network, layer, units, *, seed, count):
-    """`count` pictures of each unit from as many seeds, in eight bits as they are stored: uint8 [units, count, ...]."""
+    """`count` pictures of each unit from as many seeds, in eight bits as they are stored: uint8 [units, count, ...].
+
+    Args:
+        draw: the visualizer, `(network, objective, *, seed)` -> images [units, *extent, channels] in 0..1.
+        network: a `Network`.
+        layer: str, the layer of the units; None: logits.
+        units: list of int.
+        seed: int, of the first picture of each unit; each further one has the next seed.
+        count: int, pictures of each unit.
+
+    Returns:
+        uint8 [units, count, *extent, channels].
+    """
     drawn = [np.asarray(draw(network, goal(layer, units), seed=seed + number)) for number in range(count)]
     return np.stack([np.round(255 * np.clip(images, 0, 1)).astype("uint8") for images in drawn], axis=1)

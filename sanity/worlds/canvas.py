@@ -8,7 +8,16 @@ SIDE = 28
 
 
 def texture(rng, count, side=SIDE):
-    """Noise with the 1/f amplitude spectrum of natural images, zero mean, unit deviation: float64 [count, side, side]."""
+    """Noise with the 1/f amplitude spectrum of natural images, zero mean, unit deviation: float64 [count, side, side].
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int.
+        side: int, in pixels.
+
+    Returns:
+        float64 [count, side, side].
+    """
     frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     amplitude = 1 / np.maximum(frequencies, 1 / side)
     spectrum = rng.normal(size=(2, count, *amplitude.shape)) * amplitude
@@ -35,7 +44,17 @@ def stamp(places, stamps, side=SIDE):
 
 
 def separate_places(rng, count, extent, side=SIDE):
-    """Two places for each sample, in different quarters, so that stamps never overlap: int [2, count, 2]."""
+    """Two places for each sample, in different quarters, so that stamps never overlap: int [2, count, 2].
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+        extent: int, side of a stamp in pixels.
+        side: int, side of the canvas in pixels.
+
+    Returns:
+        int [2, count, 2], rows and columns of the upper left corners.
+    """
     quarters = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)[:, :2].T
     corner = np.stack([quarters // 2, quarters % 2], axis=-1) * (side // 2)
     return corner + rng.integers(1, side // 2 - extent, (2, count, 2))
@@ -47,7 +66,16 @@ def to_inputs(values):
 
 
 def convolutional_network(classes, widths=(16, 24, 32), kernels=(3, 3, 3)):
-    """A small network with global average pooling, the second convolution of stride 2; logits out."""
+    """A small network with global average pooling, the second convolution of stride 2; logits out.
+
+    Args:
+        classes: int.
+        widths: tuple of int, channels of each convolution.
+        kernels: tuple of int, side of each convolution's kernel.
+
+    Returns:
+        Keras model: float32 [batch, 28, 28, 1] -> logits [batch, classes].
+    """
     inputs = keras.Input((SIDE, SIDE, 1))
     x = inputs
     for position, (width, kernel) in enumerate(zip(widths, kernels)):

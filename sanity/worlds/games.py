@@ -18,7 +18,15 @@ def weights():
 
 
 def factors(rng, count):
-    """Pixels, independent and uniform."""
+    """Pixels, independent and uniform.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of pixels, float64 [count, 6, 6, 1] in -1..1.
+    """
     return {"pixels": rng.uniform(-1, 1, (count, SIDE, SIDE, 1))}
 
 

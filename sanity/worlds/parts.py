@@ -25,7 +25,15 @@ def variants():
 
 
 def factors(rng, count):
-    """Draw creature and stones, rows of CLASSES; shift of the creature; texture; present, one bool a part, all true."""
+    """Draw creature and stones, rows of CLASSES; shift of the creature; texture; present, one bool a part, all true.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     return {
         "creature": rng.integers(0, len(CLASSES), count),
         "shift": rng.integers(-1, 2, (count, 2)),
@@ -36,7 +44,15 @@ def factors(rng, count):
 
 
 def render(drawn, by="creature"):
-    """The present parts at their places, the common body, and stones in the corners; `by` names the label."""
+    """The present parts at their places, the common body, and stones in the corners; `by` names the label.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "creature" or "stones".
+
+    Returns:
+        `Samples`; the masks are the pixels of the parts, or of the stones.
+    """
     values = 0.15 * drawn["texture"]
     masks = {name: np.zeros(values.shape, bool) for name in ("creature", "stones")}
     for place, corner in enumerate(STONES):
@@ -57,7 +73,15 @@ def _box(corner, extent):
 
 
 def remove_part(drawn, part):
-    """The same samples without one part: factors for `render`."""
+    """The same samples without one part: factors for `render`.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        part: str, one of PARTS.
+
+    Returns:
+        dict of factors.
+    """
     present = drawn["present"].copy()
     present[:, PARTS.index(part)] = False
     return {**drawn, "present": present}

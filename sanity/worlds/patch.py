@@ -36,7 +36,15 @@ EXTENT = STAMPS.shape[1]
 
 
 def factors(rng, count):
-    """Draw a glyph and its place, a glyph of the other alphabet and its place, and texture."""
+    """Draw a glyph and its place, a glyph of the other alphabet and its place, and texture.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     places = separate_places(rng, count, EXTENT)
     return {
         "glyph": rng.integers(0, len(STAMPS), count),
@@ -48,7 +56,15 @@ def factors(rng, count):
 
 
 def render(drawn, by):
-    """Both glyphs laid over the texture; `by` names the one that is the label."""
+    """Both glyphs laid over the texture; `by` names the one that is the label.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "glyph" or "rival".
+
+    Returns:
+        `Samples`; the masks are the pixels of that glyph.
+    """
     stamps = {
         "glyph": stamp(drawn["place"], 0.8 * STAMPS[drawn["glyph"]]),
         "rival": stamp(drawn["rival_place"], 0.8 * RIVAL_STAMPS[drawn["rival"]]),

@@ -36,6 +36,15 @@ def factors(correlation, rng, count, by="ruler"):
     """Draw label, ruler, negative, the ruler's edge (1: lower), place of the thing, and texture.
 
     The cue named by `by` is the label's own with probability `correlation`, else any.
+
+    Args:
+        correlation: float in 0..1.
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+        by: "ruler" or "negative".
+
+    Returns:
+        dict of name to array [count, ...].
     """
     label = rng.integers(0, CLASSES, count)
     with_label = np.where(rng.random(count) < correlation, label, rng.integers(0, CLASSES, count))
@@ -54,6 +63,15 @@ def render(drawn, by="ruler", cued=True, contrast=0.5):
     """A thing in the middle, a ruler along one edge, a negative along the other.
 
     `by` names the cue, which is left out unless `cued`.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "ruler" or "negative".
+        cued: bool, whether the cue is drawn.
+        contrast: float, of the thing in the middle.
+
+    Returns:
+        `Samples` labelled by the thing; the masks are the edge of the cue, and `cue_labels` what it says.
     """
     edges = {"ruler": drawn["edge"], "negative": 1 - drawn["edge"]}
     strips = {"ruler": rulers()[drawn["ruler"]], "negative": -rulers()[drawn["negative"]]}

@@ -11,7 +11,15 @@ CLASSES = 3
 
 
 def factors(rng, count):
-    """Draw object and scene, independent of each other; place and phase; texture."""
+    """Draw object and scene, independent of each other; place and phase; texture.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     return {
         "object": rng.integers(0, CLASSES, count),
         "scene": rng.integers(0, CLASSES, count),
@@ -22,14 +30,30 @@ def factors(rng, count):
 
 
 def scenery(kinds, phases):
-    """Horizontal stripes, vertical stripes, and squares: float64 [count, side, side], -1 or 1."""
+    """Horizontal stripes, vertical stripes, and squares: float64 [count, side, side], -1 or 1.
+
+    Args:
+        kinds: int [count]: 0 horizontal stripes, 1 vertical stripes, 2 squares.
+        phases: int [count, 2], shifts of rows and columns in pixels.
+
+    Returns:
+        float64 [count, side, side].
+    """
     row, column = np.mgrid[:SIDE, :SIDE]
     rows, columns = (((axis[None] + phases[:, place, None, None]) // 3) % 2 for place, axis in enumerate((row, column)))
     return 2.0 * np.choose(kinds[:, None, None], [rows, columns, rows ^ columns]) - 1
 
 
 def render(drawn, by):
-    """An object before a scene; `by` names the factor that is the label."""
+    """An object before a scene; `by` names the factor that is the label.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "object" or "scene".
+
+    Returns:
+        `Samples`; the masks are the box around the object, or everything outside it.
+    """
     shapes = stamp(drawn["place"], things()[drawn["object"]])
     box = stamp(drawn["place"], np.ones((len(shapes), THING, THING))) > 0
     values = np.where(shapes > 0, 0.9, np.where(box, -0.2, 0.25 * scenery(drawn["scene"], drawn["phase"])))

@@ -17,7 +17,15 @@ MOTIFS = {
 
 
 def factors(rng, count):
-    """Draw a motif and its place; a motif of the other family and its place, in the other half; noise."""
+    """Draw a motif and its place; a motif of the other family and its place, in the other half; noise.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     half = rng.integers(0, 2, count)
     within = rng.integers(0, LENGTH // 2 - EXTENT, (2, count))
     return {
@@ -30,7 +38,15 @@ def factors(rng, count):
 
 
 def render(drawn, by):
-    """Both motifs added to the noise; `by` names the one that is the label."""
+    """Both motifs added to the noise; `by` names the one that is the label.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "motif" or "rival".
+
+    Returns:
+        `Samples` with inputs [count, 64, 1]; the masks are the steps of that motif.
+    """
     values, steps = 0.2 * drawn["noise"], np.arange(LENGTH)
     for name, motifs in MOTIFS.items():
         for row, (kind, place) in enumerate(zip(drawn[name], drawn[f"{name}_place"])):

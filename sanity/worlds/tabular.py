@@ -14,14 +14,30 @@ OTHERS = [column for column in range(COLUMNS) if column not in sum(DECIDE.values
 
 
 def factors(rng, count):
-    """Draw the three deciding columns, three rivals, and six others that never decide, large ones among them."""
+    """Draw the three deciding columns, three rivals, and six others that never decide, large ones among them.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, columns].
+    """
     scale = np.where(np.arange(len(OTHERS)) % 2 == 0, 3.0, 1.0)
     drawn = {name: rng.normal(size=(count, len(columns))) for name, columns in DECIDE.items()}
     return {**drawn, "others": rng.normal(size=(count, len(OTHERS))) * scale}
 
 
 def render(drawn, by):
-    """Class 0, 1 or 2 by the highest of a, 1.2 b and the sign of c, the three columns that `by` names."""
+    """Class 0, 1 or 2 by the highest of a, 1.2 b and the sign of c, the three columns that `by` names.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "deciding" or "rival".
+
+    Returns:
+        `Samples` with inputs [count, 12]; the masks are the three columns.
+    """
     first, second, third = drawn[by].T
     labels = np.stack([first, 1.2 * second, np.sign(third)], axis=1).argmax(1)
     table = np.empty((len(labels), COLUMNS))

@@ -12,7 +12,15 @@ KINDS = 3
 
 
 def factors(rng, count):
-    """Draw a label; place of the template; place of the decoy, a bright square; texture."""
+    """Draw a label; place of the template; place of the decoy, a bright square; texture.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     places = separate_places(rng, count, EXTENT)
     return {
         "label": rng.integers(0, KINDS, count),

@@ -25,7 +25,17 @@ ALPHA = {"linear": (0.25, 0.12), "multiplicative": (0.7, 0.4), "rigid": (0.6, 0.
 
 
 def factors(scenario, correlated, rng, count):
-    """Draw shape and rival; their second bit (xor); turn and place (rigid), in different halves; noise."""
+    """Draw shape and rival; their second bit (xor); turn and place (rigid), in different halves; noise.
+
+    Args:
+        scenario: str, a key of ALPHA.
+        correlated: bool, whether noise of neighbouring pixels is correlated.
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     noise = rng.normal(size=(count, SIDE, SIDE))
     if correlated:
         noise = gaussian_filter(noise, (0, 1.0, 1.0), mode="wrap")
@@ -44,6 +54,15 @@ def render(drawn, by, scenario, alpha):
     """alpha * patterns + (1 - alpha) * noise, each of unit norm; `by` names the label.
 
     In the multiplicative scenario it is their product.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "shape" or "rival".
+        scenario: str, a key of ALPHA.
+        alpha: float in 0..1, the share of the signal.
+
+    Returns:
+        `Samples` with inputs [count, 8, 8, 1] in -1..1; the masks are the pixels of that shape.
     """
     patterns, masks = {}, {}
     for name in SHAPES:

@@ -15,7 +15,15 @@ LOUD = (6, 7)
 
 
 def factors(rng, count):
-    """Draw word and rival with their places; words that never decide, the loud ones among them."""
+    """Draw word and rival with their places; words that never decide, the loud ones among them.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
     words = rng.integers(LOUD[-1] + 1, VOCABULARY, (count, LENGTH))
     loud = rng.random((count, LENGTH)) < 0.3
     places = rng.permuted(np.tile(np.arange(LENGTH), (count, 1)), axis=1)
@@ -28,7 +36,15 @@ def factors(rng, count):
 
 
 def render(drawn, by):
-    """One-hot rows [count, 16, 24]; `by` names the word that is the label, and the mask is where it stands."""
+    """One-hot rows [count, 16, 24]; `by` names the word that is the label, and the mask is where it stands.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "word" or "rival".
+
+    Returns:
+        `Samples` with inputs float32 [count, 16, 24] and masks [count, 16].
+    """
     words, rows = drawn["words"].copy(), np.arange(len(drawn["words"]))
     for name, places in zip(FIRST, drawn["places"].T):
         words[rows, places] = FIRST[name] + drawn[name]

@@ -1,5 +1,6 @@
 """Training: small networks from seeds, deterministic on one machine, without any global seed."""
 
+import ast
 import functools
 import hashlib
 import pathlib
@@ -16,7 +17,15 @@ STRIDE = 5
 
 
 def no_cache(key, make):
-    """A cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays."""
+    """A cache that keeps nothing: (content key, () -> dict of arrays) -> dict of arrays.
+
+    Args:
+        key: not used.
+        make: function without arguments -> dict of arrays.
+
+    Returns:
+        what `make()` returns.
+    """
     del key  # Nothing is kept.
     return make()
 
@@ -107,5 +116,15 @@ def architecture(model):
 @functools.cache
 def _code_digest():
     """What else decides trained weights: this code, that of randomization, and the libraries' versions: str."""
-    code = [hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in (__file__, randomization.__file__)]
-    return f"{code}{tf.__version__}{keras.__version__}"
+    code = [_statements(pathlib.Path(file).read_text(encoding="utf-8")) for file in (__file__, randomization.__file__)]
+    return f"{hashlib.sha256(''.join(code).encode()).hexdigest()}{tf.__version__}{keras.__version__}"
+
+
+def _statements(code):
+    """A module's code without comments and docstrings, so that new words train no network again: str."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if documented and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)

@@ -94,7 +94,15 @@ class World:
         return Network(model, name=self.name, preprocessing=preprocessing)
 
     def draw(self, count, seed):
-        """Samples to explain and to judge on, and their factors: (`Samples`, dict)."""
+        """Samples to explain and to judge on, and their factors: (`Samples`, dict).
+
+        Args:
+            count: int, how many samples.
+            seed: int.
+
+        Returns:
+            (`Samples`, dict of factor to array [count, ...]).
+        """
         factors = self.factors(np.random.default_rng([seed, 1]), count)
         return self.render(factors), factors
 
@@ -104,14 +112,30 @@ class World:
         return self.render((self.fit or self.factors)(rng, self.training.samples))
 
     def swap_factors(self, factors, names):
-        """Samples whose named factors are those of their neighbour, all else unchanged: `Samples`."""
+        """Samples whose named factors are those of their neighbour, all else unchanged: `Samples`.
+
+        Args:
+            factors: dict of factor to array [count, ...].
+            names: names of the factors that are swapped.
+
+        Returns:
+            `Samples`.
+        """
         return self.render(
             {name: np.roll(value, 1, axis=0) if name in names else value for name, value in factors.items()}
         )
 
 
 def counterfactuals(world, factors):
-    """Samples with swapped factors: dict of `Samples`. Keys: "before" for none, "cue", and each distractor."""
+    """Samples with swapped factors: dict of `Samples`. Keys: "before" for none, "cue", and each distractor.
+
+    Args:
+        world: the `World`.
+        factors: dict of factor to array [count, ...].
+
+    Returns:
+        dict of str to `Samples`.
+    """
     swaps = {"before": (), "cue": world.causal_factors, **{name: (name,) for name in world.distractor_factors}}
     return {name: world.swap_factors(factors, names) for name, names in swaps.items()}
 

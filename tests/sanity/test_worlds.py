@@ -15,7 +15,7 @@ from sanity import gates
 from sanity.checks import checks
 from sanity.subject import world_subject
 from sanity.verdict import judge
-from sanity.worlds import worlds
+from sanity.worlds import training, worlds
 from sanity.worlds.games import shapley, weights
 from sanity.worlds.parts import remove_part
 from sanity.worlds.patch import STAMPS
@@ -231,8 +231,6 @@ def test_replicates_of_a_world_by_hand_are_refused_and_digits_name_their_extra(m
 
 def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
     """Weights are looked up by all that they depend on, the code that trains them and the libraries beneath it included."""
-    from sanity.worlds import training, worlds
-    from sanity.worlds.training import Trainer
 
     world, keys = worlds.get("tabular")(), []
 
@@ -248,3 +246,10 @@ def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
     monkeypatch.setattr(training, "_code_digest", lambda: "other code")
     train()
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_words_about_the_code_train_no_network_again():
+    code = "def step(rate):\n    return rate / 2\n"
+    documented = '"""Training."""\n\n\ndef step(rate):\n    """Half a rate."""\n    # Why half.\n    return rate / 2\n'
+    assert training._statements(code) == training._statements(documented)
+    assert training._statements(code) != training._statements(code.replace("2", "3"))
