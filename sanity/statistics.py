@@ -267,7 +267,16 @@ def units_needed(values, room, *, groups=1):
 
 
 def enough_units(values, room, *, groups=1):
-    """The same, whether or not there are as many already: int; infinite where none would do, or where that is not known."""
+    """The same as `units_needed`, whether or not there are as many already.
+
+    Args:
+        values: float [units]; of two groups their deviations from the mean of their own group.
+        room: float, the distance.
+        groups: 1 or 2.
+
+    Returns:
+        int, the units of each group; infinite where none would do, or where that is not known.
+    """
     finite = values[np.isfinite(values)]
     if len(finite) <= groups or not room > 0:
         return math.inf
