@@ -203,7 +203,7 @@ def crossing_plot(evidence, verdict):
     rows = [
         (name, interval.mean, interval.low, interval.high) for name, interval in intervals if np.isfinite(interval.mean)
     ]
-    return figures.draw_intervals(rows, "rank correlation of map and evidence (A: as asked, B: the other)")
+    return figures.draw_intervals(rows, "rank correlation (A: as asked, B: the other)")
 
 
 def _curve(evidence, verdict):
