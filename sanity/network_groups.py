@@ -1,5 +1,7 @@
 """Network groups: how alike maps are within and between groups of networks, and an exact test of their difference."""
 
+import math
+
 import numpy as np
 
 from sanity.comparison import prefix_keys, similarities_between, similarities_within
@@ -24,6 +26,23 @@ def maps_of_networks(bound, states, kind):
         with bound.subject.network.weights(weights):
             maps.append(bound.pooled_maps(state=(kind, turn)))
     return maps
+
+
+# What a verdict needs whose groups are too small for any p below .05.
+FOUR_NETWORKS = "Compare four networks with four: that allows a smaller p."
+
+
+def smallest_p(first, second):
+    """The smallest p that a permutation of two groups of networks allows.
+
+    Args:
+        first: int, networks of one group.
+        second: int, networks of the other.
+
+    Returns:
+        float. Of groups of one size each split is its own mirror image.
+    """
+    return (1 + (first == second)) / math.comb(first + second, first)
 
 
 def group_similarities(first, second):

@@ -11,7 +11,15 @@ from sanity import gates
 from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.evidence import Gate
-from sanity.network_groups import adjusted_p, group_similarities, intervals, maps_of_networks, no_signal
+from sanity.network_groups import (
+    FOUR_NETWORKS,
+    adjusted_p,
+    group_similarities,
+    intervals,
+    maps_of_networks,
+    no_signal,
+    smallest_p,
+)
 from sanity.ruling import MEASURE, About, Ruling, rules
 from sanity.statistics import within_across_interval
 
@@ -121,4 +129,5 @@ def _judge_labels(evidence, margins, seed, p):
         f"the similarity across the groups is {effect.mean / ceiling.mean:.2f} of that within (needed: {margins.label}), "
         f"and p is {p:.2g} (needed: below {margins.alpha})"
     )
-    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why)
+    remedy = FOUR_NETWORKS if smallest_p(*across.shape[:2]) >= margins.alpha else ""
+    return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=remedy)

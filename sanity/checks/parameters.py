@@ -21,7 +21,7 @@ from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.comparison import prefix_keys, similarities, similarities_between, similarities_within
 from sanity.evidence import Gate
-from sanity.network_groups import adjusted_p, intervals, no_signal
+from sanity.network_groups import FOUR_NETWORKS, adjusted_p, intervals, no_signal, smallest_p
 from sanity.randomization import ORDERS, initializations, randomize, stages
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
 from sanity.seeds import derive_seed
@@ -396,13 +396,12 @@ def _undecided_why(samples, effect, ceiling, null, p, margins):
             words = f"the upper bound of {name}, {similarity.high:.2f}, is above {share} of trained with trained, {bound:.2f}"
             return words, _narrowing_remedy(values, similarity, bound, p)
     trained, untrained = between.shape[:2]
-    # Of groups of one size each split is its own mirror image.
-    least = (1 + (trained == untrained)) / math.comb(trained + untrained, trained)
+    least = smallest_p(trained, untrained)
     why = f"p = {p:.2g} is not below {margins.alpha}"
     if least < margins.alpha:
         return why, ""
     why = f"{why}: {trained} against {untrained} networks allow no less than {least:.2g}"
-    return why, "Compare four networks with four: that allows a smaller p."
+    return why, FOUR_NETWORKS
 
 
 def _narrowing_remedy(values, similarity, bound, p):

@@ -10,8 +10,9 @@ from sanity.checks.faithfulness import USUAL
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
+from sanity.network_groups import smallest_p
 from sanity.ruling import images_remedy
-from sanity.statistics import krippendorff_alpha, sign_test, t_interval, wilson_interval
+from sanity.statistics import krippendorff_alpha, max_t, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
 
 
@@ -373,3 +374,13 @@ def test_an_interval_over_fewer_than_six_units_is_refused():
     six = t_interval([1.0, 2, 3, 4, 5, 6])
     expected = stats.ttest_1samp([1, 2, 3, 4, 5, 6], 0).confidence_interval()
     assert (six.mean, six.low, six.high) == pytest.approx((3.5, expected.low, expected.high))
+
+
+# Groups of networks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first, second", [(2, 4), (3, 3), (4, 4)])
+def test_the_smallest_p_is_that_of_the_clearest_split(first, second):
+    similarity = np.full((first + second,) * 2, 0.1)
+    similarity[:first, :first] = similarity[first:, first:] = 0.9
+    assert max_t([similarity], first)[0] == pytest.approx(smallest_p(first, second))
