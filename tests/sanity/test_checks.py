@@ -59,7 +59,9 @@ def shared(patch):
             kept[key] = make()
         return kept[key]
 
-    return {name: prepare_shared(checks.get(name), patch, 0, {}, once).get("prepared") for name in checks}
+    # What retraining shares are twelve networks, and no test here asks for it by this fixture.
+    names = [name for name in checks if name != "retraining"]
+    return {name: prepare_shared(checks.get(name), patch, 0, {}, once).get("prepared") for name in names}
 
 
 @pytest.fixture(scope="module")
