@@ -153,8 +153,9 @@ def _rows(rows):
 def _numbers(values):
     if not isinstance(values, (tuple, list)):
         return repr(values)
-    shown = [_numbers(value) for value in (values if len(values) <= NUMBERS else values[: NUMBERS // 2])]
-    return f"[{', '.join([*shown, *(['...'] if len(values) > NUMBERS else [])])}]"
+    if len(values) > NUMBERS:
+        return f"[{', '.join(map(_numbers, values[: NUMBERS // 2]))}, ...]"
+    return f"[{', '.join(map(_numbers, values))}]"
 
 
 def _indices(term):
@@ -177,8 +178,8 @@ def _neuron(term):
 def _with_power(term):
     """A vector, its position if it has one, and its power if that is not 0."""
     vector, (power,), *position = term.numbers
-    named = [f"{name}={_rows(rows)}" for name, rows in zip(("row", "column"), position)]
-    return [_rows(vector), *named, *([f"power={power!r}"] if power else [])]
+    place = [f"{name}={_rows(rows)}" for name, rows in zip(("row", "column"), position)]
+    return [_rows(vector), *place, *([f"power={power!r}"] if power else [])]
 
 
 def _custom(term):

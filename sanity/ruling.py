@@ -146,12 +146,13 @@ class About:
         return f"Looked at: {counts}." if counts else ""
 
 
-def images_remedy(values, bounds):
+def images_remedy(values, bounds, margins):
     """About how many images would bring a mean to one side of what it is near to.
 
     Args:
         values: float [..., images].
         bounds: floats; between two of them no number of images decides.
+        margins: `Margins`.
 
     Returns:
         str, "" where that is not known; never fewer images than a PASS needs.
@@ -160,4 +161,4 @@ def images_remedy(values, bounds):
     mean = finite_mean(by_image, 0)
     room = max(min(bounds) - mean, mean - max(bounds))
     count = units_needed(by_image, room)
-    return f"About {max(count, Margins.images)} images in place of {len(by_image)} would settle it." if count else ""
+    return f"About {max(count, margins.images)} images in place of {len(by_image)} would settle it." if count else ""

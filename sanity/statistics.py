@@ -147,10 +147,24 @@ def within_across_interval(within, across, *, seed, draws=DRAWS, level=0.95):
     return _difference(_mean_and_resamples(_without_diagonal(within), [counts, counts, images]), across, level)
 
 
+# Nine against nine networks have 48,620 ways.
+MOST_WAYS = 50_000
+
+
+def _splits(count, size):
+    """Which networks are in the first group, for every way to form it, the observed one first: bool [ways, networks]."""
+    if math.comb(count, size) <= MOST_WAYS:
+        return np.array([np.isin(np.arange(count), rows) for rows in itertools.combinations(range(count), size)])
+    observed = np.arange(count)[None] < size
+    drawn = np.random.default_rng(0).permuted(np.repeat(observed, 5 * DRAWS - 1, axis=0), axis=1)
+    return np.concatenate([observed, drawn])
+
+
 def separations(similarity, size):
     """How much more alike networks are inside two groups than across, for every way to form the groups.
 
-    The statistic is (within first + within second) / 2 - across.
+    The statistic is (within first + within second) / 2 - across. Of too many ways, some are drawn, as of
+    `role_permutations`.
 
     Args:
         similarity: float [networks, networks], mean over images, the diagonal unused.
@@ -161,9 +175,7 @@ def separations(similarity, size):
     """
     similarity = np.where(np.eye(len(similarity), dtype=bool), 0.0, np.asarray(similarity, "float64"))
     others = len(similarity) - size
-    first = np.array(
-        [np.isin(np.arange(len(similarity)), rows) for rows in itertools.combinations(range(len(similarity)), size)]
-    )
+    first = _splits(len(similarity), size)
     ones, rest = first.astype("float64"), (~first).astype("float64")
     within = np.einsum("si,ij,sj->s", ones, similarity, ones) / (size * (size - 1))
     second = np.einsum("si,ij,sj->s", rest, similarity, rest) / (others * (others - 1))
@@ -171,7 +183,7 @@ def separations(similarity, size):
 
 
 def max_t(similarities, size):
-    """Exact p of each member of a family, adjusted by max-T over the family (Westfall, Young 1993).
+    """p of each member of a family, exact for few networks, adjusted by max-T over the family (Westfall, Young 1993).
 
     The networks' labels are permuted alike for all members. The statistic of a member is `separations` in units of its
     own deviation over all splits, so that none dominates by its scale.
@@ -247,8 +259,6 @@ def rotations(agreements, *, seed, draws=DRAWS * 5):
 # A sum of two normal quantiles: power .9 for a two-sided test at .05.
 POWER = 1.96 + 1.28
 MOST_UNITS = 10_000
-# Nine against nine networks have 48,620 ways.
-MOST_WAYS = 50_000
 
 
 def units_needed(values, room, *, groups=1):
@@ -315,22 +325,13 @@ def role_permutations(values, size):
         float64 [members], 1 for a member that is the same for all networks.
     """
     values = np.asarray(values, "float64")
-    first = _assign_roles(values.shape[1], size)
+    first = _splits(values.shape[1], size)
     differences = values @ (first / size - ~first / (values.shape[1] - size)).T
     spread = differences.std(axis=1, keepdims=True)
     varies = spread > 1e-12
     scaled = np.where(varies, differences / np.where(varies, spread, 1), 0)
     beyond = scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9
     return np.where(varies[:, 0], beyond.mean(axis=1), 1.0)
-
-
-def _assign_roles(count, size):
-    """Which networks have the first role, the true assignment among them: bool [ways, networks]."""
-    if math.comb(count, size) <= MOST_WAYS:
-        return np.array([np.isin(np.arange(count), row) for row in itertools.combinations(range(count), size)])
-    true_roles = np.arange(count)[None] < size
-    drawn = np.random.default_rng(0).permuted(np.repeat(true_roles, 5 * DRAWS - 1, axis=0), axis=1)
-    return np.concatenate([true_roles, drawn])
 
 
 def welch_interval(first, second, *, level=0.95):

@@ -153,7 +153,7 @@ def _judge_class(samples, margins, seed):
         return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of what the same class reaches")
     why = f"between {margins.other} and {margins.blind} of what the same class reaches, or too wide an interval"
     bounds = margins.other * ceiling.mean, margins.blind * ceiling.mean
-    remedy = images_remedy(samples[f"between/{SIGNED}"], bounds)
+    remedy = images_remedy(samples[f"between/{SIGNED}"], bounds, margins)
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=remedy)
 
 

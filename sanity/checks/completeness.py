@@ -102,5 +102,5 @@ def _judge_gap(evidence, margins, seed):
     if effect.low - error > margins.gap:
         why = f"{known} is above {margins.gap}" + ("" if promised else "; the method does not promise otherwise")
         return Ruling("FAIL" if promised else "INCONCLUSIVE", "NOT COMPLETE", effect, why=why)
-    remedy = images_remedy(evidence.samples["gap"], (margins.gap - error, margins.gap + error))
+    remedy = images_remedy(evidence.samples["gap"], (margins.gap - error, margins.gap + error), margins)
     return Ruling("INCONCLUSIVE", "UNDECIDED", effect, why=f"{known} holds {margins.gap}", remedy=remedy)

@@ -192,5 +192,5 @@ def _judge_derivative(samples, margins, seed):
         return Ruling("PASS", "FORETELLS", effect, null=rounding, why=f"the error is at most {bound:.2f}")
     if effect.low > bound:
         return Ruling("FAIL", "FORETELLS ANOTHER SCORE", effect, null=rounding, why=f"the error is above {bound:.2f}")
-    why, remedy = f"the error {effect} holds {bound:.2f}", images_remedy(samples["error"], [bound])
+    why, remedy = f"the error {effect} holds {bound:.2f}", images_remedy(samples["error"], [bound], margins)
     return Ruling("INCONCLUSIVE", "UNDECIDED", effect, null=rounding, why=why, remedy=remedy)

@@ -557,8 +557,10 @@ def test_no_remedy_is_fewer_images_than_any_verdict_needs(units):
     assert judge_simulated(IMAGES, (0.3, 0.0), (1.0, 1.0), units=4).remedy == "Give at least 6 pairs."
 
 
-@pytest.mark.parametrize("share", [0.01, 0.035, 0.05, 0.08])
-def test_no_crossing_passes_on_some_images_and_fails_on_others(share):
+@pytest.mark.parametrize(
+    "share, reached", [(0.0, "FAIL"), (0.035, "INCONCLUSIVE"), (0.05, "INCONCLUSIVE"), (0.12, "PASS")]
+)
+def test_no_crossing_passes_on_some_images_and_fails_on_others(share, reached):
     """As SmoothGrad did on photographs, whose crossing is .035 of the network's own: one method, drawn a hundred times."""
     outcomes = set()
     for run in range(100):
@@ -568,7 +570,7 @@ def test_no_crossing_passes_on_some_images_and_fails_on_others(share):
             samples[f"maps/{name}"][0, 0] = share + rng.normal(0, 0.15, 64)
             samples[f"oracle/{name}"][0, 0] = 1 + rng.normal(0, 0.3, 64)
         outcomes.add(judge([Evidence(CLASSES.check, "any", "net", {"images": 64}, samples, ())])[0].outcome)
-    assert not {"PASS", "FAIL"} <= outcomes
+    assert reached in outcomes and not {"PASS", "FAIL"} <= outcomes
 
 
 def test_what_is_below_the_bar_is_not_said_to_be_above_it():

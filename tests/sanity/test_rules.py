@@ -11,7 +11,7 @@ from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
 from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.network_groups import smallest_p
-from sanity.ruling import images_remedy
+from sanity.ruling import Margins, images_remedy
 from sanity.statistics import krippendorff_alpha, max_t, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
 
@@ -94,9 +94,11 @@ def test_as_many_images_as_an_open_verdict_asks_for_settle_it():
 
 def test_between_two_bounds_no_number_of_images_settles_it():
     values = np.random.default_rng(0).normal(0.8, 0.01, (2, 12))
-    assert images_remedy(values, (0.7, 0.9)) == "" and images_remedy(values, (0.9, 1.0)) == ""
-    assert images_remedy(np.full((1, 12), np.nan), (0.5,)) == ""
-    assert "images in place of 12" in images_remedy(values * [[1], [0.7]] + 0.02 * (-1.0) ** np.arange(12), (0.69, 0.9))
+    assert images_remedy(values, (0.7, 0.9), Margins()) == "" and images_remedy(values, (0.9, 1.0), Margins()) == ""
+    assert images_remedy(np.full((1, 12), np.nan), (0.5,), Margins()) == ""
+    assert "images in place of 12" in images_remedy(
+        values * [[1], [0.7]] + 0.02 * (-1.0) ** np.arange(12), (0.69, 0.9), Margins()
+    )
 
 
 def test_a_control_of_retraining_is_as_it_must_be_where_the_networks_own_order_loses_nothing():
@@ -106,7 +108,9 @@ def test_a_control_of_retraining_is_as_it_must_be_where_the_networks_own_order_l
 
 
 def test_what_would_settle_it_is_no_fewer_images_than_a_pass_needs():
-    assert images_remedy(np.array([[0.1, 0.3, 0.2, 0.2]]), (0.31, 0.5)).startswith("About 8 images in place of 4")
+    assert images_remedy(np.array([[0.1, 0.3, 0.2, 0.2]]), (0.31, 0.5), Margins()).startswith(
+        "About 8 images in place of 4"
+    )
 
 
 # Controls -----------------------------------------------------------------------------------------------------------------

@@ -135,6 +135,13 @@ def test_the_smallest_p_is_that_of_the_exact_permutation_however_many_methods(si
     assert max_t(family, size) == pytest.approx(np.full(7, least))
 
 
+def test_of_many_networks_some_splits_are_drawn():
+    """Twenty against twenty networks, as an open verdict may ask for, have 1.4e11 splits."""
+    assert max_t([blocks_of(0.6, 0.1, 0.05, 20)], 20)[0] == pytest.approx(1e-4)
+    assert len(separations(blocks_of(0.3, 0.3, 0.3, 20), 20)) == 10_000
+    assert max_t([blocks_of(0.3, 0.3, 0.3, 20)], 20)[0] > 0.05
+
+
 def test_groups_that_do_not_differ_get_no_small_p_and_equal_maps_get_one():
     values = [max_t([blocks_of(0.3, 0.3, 0.3, seed=seed)], 4)[0] for seed in range(200)]
     assert np.mean(np.array(values) < 0.05) <= 0.1 and min(values) >= 2 / 70
