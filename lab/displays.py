@@ -13,7 +13,7 @@ from lab.thumbnails import strip
 
 # Names of a list, and numbers of one objective, before the rest is left out.
 NAMES, NUMBERS = 6, 8
-# Rows and columns of a thumbnail, about.
+# The longer side of a thumbnail, about.
 SIDE = 112
 # How a kind of term is called, where its name is another.
 _FUNCTIONS = {"direction_at": "direction"}
@@ -264,6 +264,7 @@ def _thumbnail(data, place):
     except Refused:
         return None
     rows, columns = image.shape[:2]
-    small = image[:: max(1, rows // SIDE), :: max(1, columns // SIDE)]
+    step = max(1, max(rows, columns) // SIDE)
+    small = image[::step, ::step]
     small = np.clip(np.nan_to_num(small), 0, 255).astype("uint8")
     return small, f"{data.names[place]} ({rows} x {columns})"

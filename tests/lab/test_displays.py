@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lab
+from lab import displays
 from lab.data import Data, Files
 from lab.objectives import objectives
 from tests import networks
@@ -185,3 +186,10 @@ def test_files_are_not_read_to_be_named_and_a_damaged_one_is_said(tmp_path, monk
     assert shown.count("<img") == 1 and "cannot be read: bad.png" in shown
     monkeypatch.setattr("lab.data.read", lambda *args, **options: pytest.fail("a file was read"))
     assert "in files" in repr(data)
+
+
+def test_a_thumbnail_has_the_proportions_of_its_image():
+    image, _ = displays._thumbnail(Data(("wide",), [np.zeros((300, 451, 3), "uint8")]), 0)
+    assert (
+        image.shape[1] / image.shape[0] == pytest.approx(451 / 300, rel=0.02) and max(image.shape) < 2 * displays.SIDE
+    )
