@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lab import routines
+from lab import displays, routines
 from lab.attribution import explainers
 from lab.attribution.calls import attribute, resolve_options
 from lab.attribution.paths import baselines
@@ -79,6 +79,14 @@ class Explanation:
             words=None if words is None else [words[row] for row in rows],
         )
 
+    def __repr__(self):
+        rows = [(str(row), caption) for row, caption in enumerate(self.captions[:SHOWN])]
+        more = len(self.captions) - SHOWN
+        return displays.as_text(
+            f"Explanation of {self.target} by {self.method}",
+            [*rows, *([("...", f"and {more} more")] if more > 0 else [])],
+        )
+
     def _repr_mimebundle_(self, **_):
         """What a notebook shows: the plot, or why there is none."""
         try:
@@ -120,6 +128,8 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     explainer = explainers.get(method)
     settings = resolve_options(explainer, network, seed, options)
     arrays = network.inputs(inputs)
+    if network.image_place is not None and network.preprocessing is not None:
+        network.preprocessing.warn_of_range(tf.nest.flatten(arrays)[network.image_place])
     objective = as_objective(network, arrays, objective)
     maps = attribute(explainer, network, arrays, objective, **settings)
     scores = routines.scores(network, arrays, objective)

@@ -36,6 +36,11 @@ def read(path, allow_code=False, custom_objects=None):
             path, compile=False, safe_mode=not allow_code, custom_objects=custom_objects or None
         )
     except Exception as error:
+        if not allow_code and _is_code_refused(str(error)):
+            raise Refused(
+                f"{path.name} could not be read: it carries Python code. --allow-code (allow_code=True) loads it all the "
+                "same: do so only where its source is trusted."
+            ) from error
         raise Refused(f"{path.name} could not be read: {_reason(error)}{_hint(path, str(error))}") from error
 
 
@@ -81,9 +86,12 @@ def _plain_line(text):
     return words if not words or words[-1] in ".!?" else f"{words}."
 
 
+def _is_code_refused(reason):
+    """Whether Keras refused a file because it holds a Python function: bool."""
+    return "unsafe" in reason or "Lambda" in reason or "safe_mode" in reason
+
+
 def _hint(path, reason):
-    if "unsafe" in reason or "Lambda" in reason or "safe_mode" in reason:
-        return " It carries Python code: --allow-code (allow_code=True) loads it all the same."
     if re.search(r"Could not locate|Unknown (layer|object|\w+ function)", reason):
         return (
             " Name the module that defines it: --import my_layers --allow-code. In Python: import that module before loading, "

@@ -276,7 +276,8 @@ class Network:
         """Check inputs and convert them to arrays of the dtypes that the lab takes, in the network's own structure.
 
         Raises:
-            Refused: for a wrong structure or shape, an empty batch, NaN or infinity, and ids out of range.
+            Refused: for a wrong structure or shape, an empty batch, NaN or infinity, ids out of range, and images in
+                whole numbers where the network takes others.
         """
         refuse_text(self)
         flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
@@ -286,6 +287,8 @@ class Network:
         ]
         if len({len(array) for array in arrays}) > 1:
             raise Refused(f"All inputs have one batch size. Received: {[len(array) for array in arrays]}.")
+        if self.image_place is not None and self.preprocessing is not None:
+            self.preprocessing.refuse_raw(np.asarray(flat[self.image_place]))
         return tf.nest.pack_sequence_as(self.spec, arrays)
 
     def masks(self, inputs):
@@ -696,15 +699,25 @@ class Network:
             if len(flat) == 1 and not isinstance(single, (dict, list, tuple)):
                 return [single]
             raise Refused(
-                f"Inputs come in the structure that the model takes, {_describe_structure(self.spec)}. Received: {_describe_structure(inputs)}."
+                f"Inputs come in the structure that the model takes, {_describe_structure(self.spec, self._declared_names())}. Received: {_describe_structure(inputs)}."
             ) from None
         return tf.nest.flatten(inputs)
 
     def places(self):
         """Every input by name, in flattened order: list of (name, TensorSpec)."""
+        named = self._declared_names()
         return [
-            ("/".join(str(part) for part in path) or "inputs", spec) for path, spec in _flatten_with_path(self.spec)
+            (named[place] if named else "/".join(str(part) for part in path) or "inputs", spec)
+            for place, (path, spec) in enumerate(_flatten_with_path(self.spec))
         ]
+
+    def _declared_names(self):
+        """The names that a model gives to the inputs of a flat list: list of str, or None."""
+        tensors = getattr(self.model, "_inputs_struct", None)
+        if not isinstance(tensors, (list, tuple)) or len(tensors) < 2 or not isinstance(self.spec, (list, tuple)):
+            return None
+        names = [getattr(tensor, "name", None) for tensor in tensors]
+        return names if len(set(names)) == len(tf.nest.flatten(self.spec)) and all(names) else None
 
     def _describe_inputs(self):
         return ", ".join(f"{name} {tuple(spec.shape)}" for name, spec in self.places())
@@ -789,9 +802,9 @@ def _as_index(name):
     return int(name) if isinstance(name, str) and name.isdecimal() else None
 
 
-def _describe_structure(structure):
+def _describe_structure(structure, names=None):
     if isinstance(structure, dict):
         return "a dict of " + ", ".join(structure)
     if isinstance(structure, (list, tuple)):
-        return f"a {type(structure).__name__} of {len(structure)}"
+        return f"a {type(structure).__name__} of {len(structure)}" + (f", [{', '.join(names)}]" if names else "")
     return "one array"

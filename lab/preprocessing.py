@@ -15,6 +15,8 @@ from lab.images import as_channels, from_pillow
 from lab.refusal import Refused
 
 FITS = ("squash", "crop")
+# Inputs that lie this many times their range outside of it are taken for images that were not preprocessed.
+FAR = 4
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,42 @@ class Preprocessing:
         return (np.asarray(inputs, "float32") - np.array(self.offset, "float32")) @ np.linalg.inv(
             np.array(self.matrix)
         ).astype("float32")
+
+    @property
+    def range(self):
+        """The least and the largest number of what black and white become: (float, float)."""
+        ends = self.apply(np.array([[0.0], [255.0]]) * np.ones(self.channels))
+        return float(ends.min()), float(ends.max())
+
+    def refuse_raw(self, inputs):
+        """Refuse images in whole numbers for a network that takes them in a narrow range.
+
+        Args:
+            inputs: array [batch, rows, columns, channels].
+
+        Raises:
+            Refused: for whole numbers, unless they are what the network takes.
+        """
+        low, high = self.range
+        if inputs.dtype.kind in "iu" and high - low < 200:
+            raise Refused(self._advise(inputs))
+
+    def warn_of_range(self, inputs):
+        """Warn of inputs far outside of what black and white become.
+
+        Args:
+            inputs: array [batch, rows, columns, channels].
+        """
+        low, high = self.range
+        if max(inputs.max() - high, low - inputs.min()) > FAR * (high - low):
+            warnings.warn(self._advise(inputs), stacklevel=3)
+
+    def _advise(self, inputs):
+        low, high = self.range
+        return (
+            f"The network takes images in {low:.4g}..{high:.4g}. Received: {inputs.dtype} in {inputs.min():.4g}.."
+            f"{inputs.max():.4g}. net.preprocess(images) makes its inputs of images in 0..255."
+        )
 
 
 def linear_preprocessing(low, high, channels=3):

@@ -174,7 +174,12 @@ picture_options = compose_options(
 )
 @click.option("--animate", is_flag=True, help="Keep an animation of the optimization.")
 @click.option("--size", type=click.IntRange(8), help="Side of the pictures in pixels.  [default: the network's]")
-@click.option("--images", type=click.Path(), help="Folder of natural images to show beside the pictures.")
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(),
+    help="Folder of natural images to show beside the pictures, or a file. May be repeated.",
+)
 @click.pass_context
 def gallery(
     context,
@@ -210,7 +215,7 @@ def gallery(
         gallery_table["layers"] = layers or "*"
     else:
         gallery_table |= _units_table(layer, units, "0-15", top_for)
-    _run(context, "gallery", shared_options, {"gallery": [gallery_table], "images": _folder_table(images)})
+    _run(context, "gallery", shared_options, {"gallery": [gallery_table], "images": _natural_images_table(images)})
 
 
 def _units_table(layer, units, default, top_for=None):
@@ -309,9 +314,10 @@ def _image_files(path):
     return [str(file) for file in data.folder(path).images.paths]
 
 
-def _folder_table(folder=None):
-    """A folder of any number of natural images, or none, as a recipe's table of images."""
-    return {"folder": folder, "most": ANY_NUMBER} if folder else {}
+def _natural_images_table(paths):
+    """Any number of natural images, or none, as a recipe's table of images."""
+    with plain_errors():
+        return {**_image_source(paths), "most": ANY_NUMBER} if paths else {}
 
 
 def _split(text):
@@ -326,7 +332,12 @@ def _split(text):
 @click.option(
     "--image", type=click.Path(), help="One photograph: draw a picture of every position, and groups of neurons."
 )
-@click.option("--images", type=click.Path(), help="A folder: draw a map of the layer over all images in it.")
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(),
+    help="Folder: draw a map of the layer over all images in it; or a file. May be repeated.",
+)
 @click.option(
     "--steps", type=click.IntRange(1), default=64, show_default=True, help="Optimization steps of each picture."
 )
@@ -352,7 +363,7 @@ def atlas(context, layer, image, images, steps, side, groups, layout, **shared_o
     if image and pathlib.Path(image).is_dir():
         raise click.UsageError(f"--image is one photograph. Received: the folder {image!r}. Give --images {image}.")
     atlas_table = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
-    _run(context, "atlas", shared_options, {"atlas": [atlas_table], "images": _folder_table(images)})
+    _run(context, "atlas", shared_options, {"atlas": [atlas_table], "images": _natural_images_table(images)})
 
 
 verdict_options = compose_options(
@@ -497,10 +508,6 @@ def _feature_tables(settings, check_names, images):
     """The tables of a recipe that checks pictures of units."""
     if not settings["layer"]:
         raise click.UsageError("Features are units of a layer: add --layer. Received: no --layer.")
-    if len(images) > 1:
-        raise click.UsageError(
-            f"Pictures are compared with one folder of natural images. Received: {', '.join(images)}. Give the folder that holds them."
-        )
     features = {name: settings[name] for name in ("parameterization", "transforms", "fooled", "detector")}
     features |= {"steps": settings["steps"]} if settings["steps"] else {}
     if settings["others"]:
@@ -508,7 +515,7 @@ def _feature_tables(settings, check_names, images):
     if check_names and check_names != "all":
         features["checks"] = [name.strip() for name in check_names.split(",")]
     features |= _units_table(settings["layer"], settings["units"], "0-7")
-    return {"features": [features], "images": _folder_table(*images)}
+    return {"features": [features], "images": _natural_images_table(images)}
 
 
 # Options of `lab check` that belong to one subject alone, maps or pictures.

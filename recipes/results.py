@@ -147,7 +147,7 @@ def _verdict_lines(families):
     return [
         f"{count_noun(len(methods), 'method')} checked by {count_noun(len(families), 'check')}",
         f"verdicts: {', '.join(words) or 'none'}",
-        f"controls: {sum(map(bool, held))} of {len(held)} as they must be" if held else "controls: none",
+        f"controls: {sum(map(bool, held))} of {len(held)} as they must be" if held else "no controls were run",
     ]
 
 

@@ -133,8 +133,9 @@ class Session:
 
     @functools.cached_property
     def natural_images(self):
-        """Natural images to set beside pictures: those of the recipe's folder, or crops of packaged photographs."""
-        return self.images if self.recipe.images.folder else data.crops(data.photographs())
+        """Natural images to set beside pictures: those of the recipe, or crops of packaged photographs."""
+        source = self.recipe.images
+        return self.images if source.folder or source.files else data.crops(data.photographs())
 
     @functools.cached_property
     def images_hash(self):

@@ -13,6 +13,17 @@ from tests import networks
 RNG = np.random.default_rng(0)
 
 
+# Explanations -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_explanation_says_what_was_explained():
+    network = lab.Network(networks.flat(), classes=list("abcde"))
+    record = lab.explain(network, RNG.normal(size=[10, 16, 16, 3]).astype("float32"), "b", method="gradient")
+    lines = repr(record).splitlines()
+    assert lines[0].startswith("Explanation of class_score(") and lines[0].endswith(" by gradient")
+    assert len(lines) == 10 and record.captions[7] in lines[8] and lines[9].endswith("and 2 more")
+
+
 # Networks -----------------------------------------------------------------------------------------------------------------
 
 

@@ -141,12 +141,13 @@ def pictured(dtype, build="functional"):
         keras.layers.Dense(3),
     ]
     inputs = keras.Input((12, 12, 3), dtype=dtype)
+    bytes_as_they_are = {"preprocessing": lab.preprocessing.linear_preprocessing(0, 255)}
     if build == "sequential":
-        return network(filled(keras.Sequential([inputs, *layers])))
+        return lab.Network(filled(keras.Sequential([inputs, *layers])), **bytes_as_they_are)
     if build == "nested":
         inside = keras.Input((12, 12, 3), dtype=dtype)
         layers = [keras.Model(inside, networks.through(layers[:2], inside), name="backbone"), *layers[2:]]
-    return network(filled(keras.Model(inputs, networks.through(layers, inputs))))
+    return lab.Network(filled(keras.Model(inputs, networks.through(layers, inputs))), **bytes_as_they_are)
 
 
 @pytest.mark.parametrize("build", ["functional", "sequential", "nested"])
@@ -393,3 +394,29 @@ def test_strings_are_refused_with_what_to_give_instead():
     for strings in (np.array([["the cat"]], dtype=object), np.array([["the cat"]])):
         with pytest.raises(lab.Refused, match="give it the ids"):
             lab.gradient(net, strings, lab.logit(0))
+
+
+def test_images_that_were_not_preprocessed_are_found():
+    network = lab.Network(networks.flat(), preprocessing=networks.GREY)
+    images = np.random.default_rng(0).integers(0, 256, [2, 16, 16, 3])
+    with pytest.raises(lab.Refused, match=r"takes images in -1..1. Received: uint8 in .* net.preprocess"):
+        lab.explain(network, images.astype("uint8"), method="gradient")
+    with pytest.warns(UserWarning, match=r"Received: float32 in .* net.preprocess") as told:
+        lab.explain(network, images.astype("float32"), method="gradient")
+    assert len(told) == 1
+
+
+def test_a_network_of_0_to_255_takes_whole_numbers():
+    preprocessing = lab.preprocessing.linear_preprocessing(0, 255)
+    network = lab.Network(networks.flat(), preprocessing=preprocessing)
+    images = np.random.default_rng(0).integers(0, 256, [2, 16, 16, 3])
+    numbers = lab.explain(network, images.astype("uint8"), method="gradient").maps
+    np.testing.assert_array_equal(numbers, lab.explain(network, images.astype("float32"), method="gradient").maps)
+
+
+def test_inputs_of_a_list_have_the_names_that_the_model_gives_them():
+    age, job = keras.Input((4,), name="age"), keras.Input((3,), name="job")
+    network = lab.Network(keras.Model([age, job], keras.layers.Dense(2)(keras.layers.Concatenate()([age, job]))))
+    assert [name for name, _ in network.places()] == ["age", "job"] and "age (any, 4)" in repr(network)
+    with pytest.raises(lab.Refused, match=r"a list of 2, \[age, job\]. Received: a dict of age, job"):
+        lab.explain(network, {"age": np.ones((2, 4)), "job": np.ones((2, 3))}, method="gradient")

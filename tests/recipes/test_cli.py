@@ -95,9 +95,6 @@ def test_check_takes_folders_and_files(command, user, tmp_path):
     assert command(*words, "--images", tmp_path / "c.png")[0] == 0
     code, _, error = command(*words, "--images", tmp_path / "one", "--images", tmp_path / "none.png")
     assert code == 2 and "none.png" in error
-    features = ["check", *user, "--subject", "features", "--layer", "last"]
-    code, _, error = command(*features, "--images", paths[0], "--images", paths[1])
-    assert code == 2 and "Give the folder that holds them" in error
 
 
 def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import shutil
 import types
 
 import keras
@@ -334,8 +335,12 @@ def test_a_gallery_grows_with_training(tmp_path):
         Gallery(tmp_path, "last", [0], every=0)
 
 
-def test_an_atlas_over_a_photograph_and_over_a_folder(command, stripes):
+def test_an_atlas_over_a_photograph_and_over_folders(command, stripes, tmp_path):
     photo = stripes[-1] / "003.png"
+    more = tmp_path / "more"
+    more.mkdir()
+    for name in ("one.png", "two.png"):
+        shutil.copy(photo, more / name)
     words = [*stripes[:-2], "--layer", "phases_relu", "--steps", 2]
     code, output, _ = command("atlas", *words, "--image", photo, "--groups", 2)
     report = pathlib.Path(output.strip())
@@ -345,6 +350,8 @@ def test_an_atlas_over_a_photograph_and_over_a_folder(command, stripes):
     assert (channels[..., 0] // 4 == 3).mean() > 0.8
     code, output, _ = command("atlas", *words, "--images", stripes[-1], "--side", 3)
     assert code == 0 and "over 90 images" in pathlib.Path(output.strip()).read_text()
+    code, output, error = command("atlas", *words, "--images", stripes[-1], "--images", more, "--side", 3)
+    assert code == 0 and "over 92 images" in pathlib.Path(output.strip()).read_text(), error
     assert "Received: both" in command("atlas", *words, "--image", photo, "--images", stripes[-1])[2]
     assert "rows and columns" in command("atlas", *stripes[:-2], "--layer", "out")[2]
     assert "Unknown layer" in command("atlas", *stripes[:-2], "--layer", "phase")[2]
