@@ -43,6 +43,7 @@ setup(
         "scipy>=1.11",
         "scikit-image>=0.24",
         "scikit-learn>=1.5",
+        "threadpoolctl>=3.1",
         "tifffile>=2024.1",
         "h5py>=3.11",
         "Pillow>=10.3",

@@ -8,6 +8,10 @@ import os
 import sys
 import tempfile
 
+from threadpoolctl import threadpool_limits
+
+from lab.refusal import Refused
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
@@ -60,6 +64,27 @@ for _gpu in tf.config.list_physical_devices("GPU"):
     except RuntimeError:
         # The caller started the device before importing the lab: the device keeps the caller's setting.
         break
+
+
+def limit_threads(count):
+    """Have this process compute with a number of threads. The bytes of some results depend on it.
+
+    Args:
+        count: int.
+
+    Raises:
+        Refused: where TensorFlow has started with another number.
+    """
+    settings = tf.config.threading
+    if settings.get_intra_op_parallelism_threads() != count:
+        try:
+            settings.set_intra_op_parallelism_threads(count)
+            settings.set_inter_op_parallelism_threads(count)
+        except RuntimeError as error:
+            raise Refused(
+                f"The number of threads is set before TensorFlow computes anything. Received: threads={count} in a process that has. Start a new one."
+            ) from error
+    threadpool_limits(count)
 
 
 def on_gpu():

@@ -1,20 +1,27 @@
 """Cache: expensive results (trained networks, surveys of images) by the hash of all they depend on, for all runs."""
 
+import hashlib
 import pathlib
+import warnings
+import zipfile
 
 import numpy as np
+from filelock import FileLock
 
 from recipes.store import pack, replace, sweep
 
+# The array in which a file says what it holds.
+SEAL = "seal"
+
 
 class Cache:
-    """The files `root/<noun>/<hash>.npz`, safe to delete: a missing one is computed again, to the same bytes."""
+    """The files `root/<noun>/<hash>.npz`, safe to delete: a missing or damaged one is computed again, to the same bytes."""
 
     def __init__(self, root, noun="networks"):
         self.path = pathlib.Path(root) / noun
 
     def get(self, key, compute):
-        """The arrays under a key, computed and written where they are missing.
+        """The arrays under a key, computed and written where they are missing. One process computes; others wait for it.
 
         Args:
             key: hash of all that the arrays depend on.
@@ -24,11 +31,41 @@ class Cache:
             dict of name to array.
         """
         file = self.path / f"{key[:32]}.npz"
-        if file.is_file():
-            with np.load(file, allow_pickle=False) as arrays:
-                return {name.replace("|", "/"): arrays[name] for name in arrays.files}
-        arrays = compute()
+        arrays = _read(file, key)
+        if arrays is not None:
+            return arrays
         self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / f".{key[:32]}.lock"):
+            return _read(file, key) or self._write(file, key, compute())
+
+    def _write(self, file, key, arrays):
         sweep(self.path)
-        replace(file, pack({name.replace("/", "|"): value for name, value in arrays.items()}))
+        sealed = {**arrays, SEAL: np.array(_seal(key, arrays))}
+        replace(file, pack({name.replace("/", "|"): value for name, value in sealed.items()}))
         return arrays
+
+
+def _read(file, key):
+    """The arrays of a file: dict, or None where it is missing, damaged or of another key. A damaged one is named."""
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as held:
+            arrays = {name.replace("|", "/"): held[name] for name in held.files}
+        if str(arrays.pop(SEAL, "")) == _seal(key, arrays):
+            return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        # What is left of a file that was cut off or overwritten.
+        pass
+    warnings.warn(f"{file} is not as it was written: it is computed again", stacklevel=3)
+    return None
+
+
+def _seal(key, arrays):
+    """SHA-256 of a key and of named arrays, whatever their order: str."""
+    digest = hashlib.sha256(key.encode())
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{value.dtype}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()

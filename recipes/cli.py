@@ -93,6 +93,14 @@ run_options = compose_options(
         default=True,
         help="Continue an earlier run of the same recipe, or start over.  [default: resume]",
     ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Number of processes that do the jobs. The cores are divided among them.",
+    ),
+    click.option("--plan", is_flag=True, help="List the jobs with what they need and cost, and run nothing."),
     click.option("--quiet", is_flag=True, help="Print only the result."),
     json_option,
 )
@@ -595,16 +603,58 @@ def run(context, source, settings, allow_code, fail_on, baseline, seed, **shared
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path())
 @click.option("--print", "print_only", is_flag=True, help="Print the path and open nothing.")
-def show(run_folder, print_only):
-    """Open the report of a RUN.
+@click.option("--follow", is_flag=True, help="Say what is running where, until the run has ended.")
+def show(run_folder, print_only, follow):
+    """Open the report of a RUN, or follow it while it is running.
 
     A RUN is a folder, a digest or the beginning of one, or the name of a recipe for its latest run.
     """
+    if follow:
+        with plain_errors():
+            from recipes.follow import follow as follow_run
+
+            follow_run(_find_run(pathlib.Path(run_folder), "manifest.json").parent, click.echo)
+        return
     with plain_errors():
         report = _find_report(pathlib.Path(run_folder))
     click.echo(report)
     if not print_only and sys.stdout.isatty():
         click.launch(str(report))
+
+
+@main.command()
+@click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs.")
+@click.option(
+    "--remove", "kinds", metavar="KINDS", help="What to remove: networks, surveys, runs, separated by commas."
+)
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="DAYS",
+    help="Remove only what was last written so long ago.",
+)
+@json_option
+def gc(out, kinds, days, as_json):
+    """List runs, trained networks and surveys by size and age, and remove those that are asked for.
+
+    Trained networks and surveys are computed again when a run needs them. A run that is being written is never removed.
+    """
+    from recipes import storage
+
+    with plain_errors(), redirect_output():
+        everything = storage.items(out)
+        chosen = storage.choose(everything, tuple(_split(kinds or "")), days)
+        removed = storage.remove(chosen)
+    if as_json:
+        _print_json({"error": None, "items": storage.as_values(everything), "removed": storage.as_values(removed)})
+        return
+    click.echo("\n".join(storage.as_lines(everything)))
+    if kinds:
+        click.echo(
+            f"removed {len(removed)} of {len(chosen)} chosen, {sum(item.bytes for item in removed) / 1e6:,.1f} MB"
+        )
 
 
 @main.command()
@@ -676,6 +726,9 @@ def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=No
         _refuse_idle_gate(recipe, fail_on)
         before = None if baseline is None else load_families(_find_report(pathlib.Path(baseline)))
 
+    if shared_options["plan"]:
+        _print_plan(recipe, shared_options, allow_code)
+        return
     with plain_errors(), report_full_disk(), redirect_output():
         from recipes.runs import carry_out
 
@@ -685,9 +738,21 @@ def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=No
             tf.config.experimental.enable_op_determinism()
         progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
         fresh = not shared_options["resume"]
-        result = carry_out(recipe, shared_options["out"], progress, fresh=fresh, allow_code=allow_code)
+        choices = {"fresh": fresh, "allow_code": allow_code, "workers": shared_options["workers"]}
+        result = carry_out(recipe, shared_options["out"], progress, **choices)
     changed = None if before is None else changes(before, result.families)
     _print_result(result, changed, _failure(result, fail_on), shared_options["as_json"])
+
+
+def _print_plan(recipe, shared_options, allow_code):
+    with plain_errors(), redirect_output():
+        from recipes.plan import as_lines, plan
+
+        planned = plan(recipe, shared_options["out"], allow_code=allow_code, workers=shared_options["workers"])
+    if shared_options["as_json"]:
+        _print_json({"error": None, **planned})
+    else:
+        click.echo("\n".join(as_lines(planned)))
 
 
 def _print_result(result, changed, error, as_json):
@@ -846,9 +911,14 @@ def _refuse_model(context):
 
 def _find_report(run_folder):
     """The index.html of a run, by folder, digest or recipe name: Path."""
-    if (run_folder / "index.html").is_file():
-        return run_folder / "index.html"
-    reports = sorted(pathlib.Path("artifacts").glob("*/*/index.html"), key=lambda report: report.stat().st_mtime)
+    return _find_run(run_folder, "index.html")
+
+
+def _find_run(run_folder, file):
+    """A file of a run, by folder, digest or recipe name: Path. A report is written last, a manifest first."""
+    if (run_folder / file).is_file():
+        return run_folder / file
+    reports = sorted(pathlib.Path("artifacts").glob(f"*/*/{file}"), key=lambda report: report.stat().st_mtime)
     names = [(report.parent.name, report.parent.parent.name) for report in reports]
     word = str(run_folder)
     matches = [report for report, (digest, recipe) in zip(reports, names) if digest.startswith(word) or recipe == word]

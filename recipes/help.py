@@ -30,7 +30,7 @@ HEADINGS = {
     "Layout": ("side", "groups", "layout"),
     "Recipe": ("settings",),
     "Verdict": ("fail_on", "baseline"),
-    "Output": ("out", "seed", "resume", "quiet", "as_json", "print_only"),
+    "Output": ("out", "seed", "resume", "workers", "plan", "quiet", "as_json", "print_only", "follow", "kinds", "days"),
     "Other": ("deterministic", "version", "help"),
 }
 # Parameters that stand under another heading in one command.
@@ -114,10 +114,15 @@ EXAMPLES = {
         ("lab run after.toml --set explain.target=cat", "with another value"),
         ("lab run after.toml --fresh --json", "from the start, as JSON"),
     ),
+    "gc": (
+        ("lab gc", "what lies in artifacts/, by size and age"),
+        ("lab gc --remove runs --older-than 30", "runs of more than a month ago"),
+        ("lab gc --remove networks,surveys --json", "the caches, as JSON"),
+    ),
     "show": (
         ("lab show before", "open the latest report of a recipe"),
         ("lab show before --print", "its path alone"),
-        ("lab show after --print", "of another recipe"),
+        ("lab show after --follow", "what is running where, from another terminal"),
     ),
     "doctor": (
         ("lab doctor", "what can be used here"),

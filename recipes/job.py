@@ -23,6 +23,11 @@ class Job:
     passes: float = 0
     gathers: bool = False
 
+    @property
+    def family(self):
+        """The folder of the job, whose jobs share what one process prepares and compiles: str."""
+        return self.key.rpartition("/")[0]
+
 
 @dataclass(frozen=True)
 class Outcome:

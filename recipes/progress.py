@@ -1,14 +1,13 @@
 """Progress: what a run reports while it works: an estimate, then a bar with rate and remaining time, or plain lines."""
 
-import contextlib
 import sys
 import time
 
 import click
 from tqdm import tqdm
 
-# Least number of seconds to compile the first job of a kind, for a small network.
-COMPILING = 2.0
+from recipes.estimate import compiled_with, expected_seconds, measure_seconds
+from recipes.events import Started
 
 
 class Progress:
@@ -34,41 +33,53 @@ class Progress:
         else:
             click.echo(text, file=self.stream)
 
-    def begin(self, waiting, done, session):
+    def begin(self, waiting, done, session, workers=1):
         """Report how many jobs there are and about how long they will take, compiling included.
 
         Args:
             waiting: list of `Job`.
             done: number of jobs that are done already.
             session: `Session`, whose gradient is measured for the estimate.
+            workers: int, how many processes do them.
         """
         self.start, self.done, self.compiled = time.perf_counter(), 0.0, set()
         if self.quiet or not waiting:
             self.expected = {}
             return
-        gradient, compiling = _measure_seconds(sum(job.passes for job in waiting), session)
-        self.expected = _expected_seconds(waiting, gradient, compiling)
+        gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
+        self.expected = expected_seconds(waiting, gradient, compiling)
         # The time of measuring is no part of the work.
         self.start = time.perf_counter()
-        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient)}")
+        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient, workers)}")
         if self.stream.isatty():
             self.bar = tqdm(total=len(waiting), unit="job", file=self.stream, dynamic_ncols=True)
 
-    @contextlib.contextmanager
-    def track(self, job):
-        """While open, a job runs. Its time is counted when it ends."""
-        start = time.perf_counter()
+    def take(self, event):
+        """Report that a job has begun or ended.
+
+        Args:
+            event: `Started` or `Finished`.
+        """
+        if isinstance(event, Started):
+            self._begin_job(event.job)
+        else:
+            self._end_job(event)
+
+    def _begin_job(self, job):
         if self.bar is not None:
-            compiles = job.passes and _compiled_with(job) not in self.compiled
+            compiles = job.passes and compiled_with(job) not in self.compiled
             self.bar.set_description(f"{job.key}{' (compiling)' if compiles else ''}")
-        self.compiled.add(_compiled_with(job))
-        yield
-        self.done += self.expected.get(job.key, 0.0)
+        self.compiled.add(compiled_with(job))
+
+    def _end_job(self, event):
+        self.done += self.expected.get(event.job.key, 0.0)
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix_str(self._time_left())
         else:
-            self.say(f"{job.key}  {time.perf_counter() - start:.1f} s  {self._time_left()}".rstrip())
+            self.say(f"{event.job.key}  {event.seconds:.1f} s  {self._time_left()}".rstrip())
+        if event.error:
+            self.say(f"failed: {event.job.key}: {event.error}")
 
     def _time_left(self):
         """About how long the other jobs will take: the expected time, scaled by how far off it was so far."""
@@ -85,36 +96,9 @@ class Progress:
             self.bar = None
 
 
-def _measure_seconds(passes, session):
-    """Seconds of one sample's gradient and of compiling it.
-
-    Returns:
-        float, float. The first is None where a measurement is not worth its time.
-    """
-    if passes < 200 or session.recipe.world or session.network.size is None or len(session.network.places()) > 1:
-        return None, COMPILING
-    gradient, compiling = session.seconds_per_gradient()
-    return gradient, max(COMPILING, compiling)
-
-
-def _expected_seconds(waiting, gradient, compiling):
-    """Seconds that each job is expected to take, of a world relative to each other: dict of key to float."""
-    compiled, expected = set(), {}
-    for job in waiting:
-        is_compiled = not job.passes or _compiled_with(job) in compiled
-        expected[job.key] = job.passes * (gradient or 0.002) + (0.0 if is_compiled else compiling) + 0.05
-        compiled.add(_compiled_with(job))
-    return expected
-
-
-def _compiled_with(job):
-    """What is compiled once for several jobs: a layer's pictures; any other job compiles its own method or check."""
-    return job.kind, job.key.rpartition("/")[0] if job.kind == "pictures" else job.key
-
-
-def _estimate(waiting, expected, gradient):
+def _estimate(waiting, expected, gradient, workers):
     if gradient is None:
         return ""
-    seconds, passes = sum(expected.values()), sum(job.passes for job in waiting)
+    seconds, passes = sum(expected.values()) / min(workers, len(waiting)), sum(job.passes for job in waiting)
     work = f"; about {passes:,.0f} gradients and compiling"
     return f"{work}, roughly {seconds / 60:.0f} min" if seconds >= 60 else f"{work}, under a minute or so"

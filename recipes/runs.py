@@ -4,13 +4,15 @@ import contextlib
 import json
 import os
 import time
-import traceback
 from dataclasses import dataclass
 
-from lab.refusal import describe
-from recipes import provenance, schema, signals
+from lab.environment import limit_threads
+from recipes import provenance, schema
+from recipes.engines import engine
+from recipes.events import Finished
 from recipes.explanations import map_messages
-from recipes.jobs import list_jobs, refused_measurements, work
+from recipes.jobs import list_jobs, refused_measurements
+from recipes.journal import Journal
 from recipes.report.page import page
 from recipes.results import summarize
 from recipes.session import Session
@@ -53,7 +55,7 @@ class Stopped(KeyboardInterrupt):
         self.path, self.done, self.total = path, done, total
 
 
-def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
+def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, workers=1):
     """Run a recipe.
 
     Args:
@@ -62,6 +64,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
         progress: `recipes.progress.Progress`.
         fresh: start over instead of resuming.
         allow_code: whether model files may run Python code of their own.
+        workers: int, how many processes do the jobs.
 
     Returns:
         `Run`.
@@ -70,15 +73,17 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False):
         Refused: before anything is written, for whatever the recipe names that does not exist.
         Stopped: when the run is interrupted.
     """
+    if recipe.threads:
+        limit_threads(recipe.threads)
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
     session = Session(recipe, root, allow_code=allow_code)
     jobs = list_jobs(recipe, session)
-    manifest = _manifest(recipe, session)
+    manifest = describe_run(recipe, session)
     store = Store(root, recipe.name, manifest["digest"])
     with store.open(fresh=fresh, wait=progress.say):
         store.write("manifest.json", encode(manifest))
         try:
-            failed = _do_jobs(jobs, session, store, progress)
+            failed = _do_jobs(jobs, session, store, progress, engine(workers))
             _publish(store, *page(_titled(recipe, store), manifest, jobs, store))
         except KeyboardInterrupt as error:
             raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error
@@ -124,7 +129,16 @@ def _publish(store, text, files):
     store.write("index.html", text.encode("utf-8", "backslashreplace"))
 
 
-def _manifest(recipe, session):
+def describe_run(recipe, session):
+    """What decides a run: its manifest.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        dict of recipe, hashes, code, versions, seed, and the digest that names the run's folder.
+    """
     methods = schema.method_names(recipe)
     manifest = {
         "recipe": schema.plain_values(recipe),
@@ -136,27 +150,23 @@ def _manifest(recipe, session):
     return {**manifest, "digest": digest(manifest)[:12]}
 
 
-def _do_jobs(jobs, session, store, progress):
+def _do_jobs(jobs, session, store, progress, engine):
     """Do the jobs that are not done. One that fails stops only those that need it.
 
     Returns:
         list of (key, error).
     """
     waiting = _waiting_jobs(jobs, store)
-    progress.begin(waiting, len(jobs) - len(waiting), session)
+    progress.begin(waiting, len(jobs) - len(waiting), session, engine.workers)
     failed, seconds = [], {}
-    for job in waiting:
-        if store.is_done(job.key):
-            # The jobs that it needs were done again, with the same result.
-            continue
-        missing = [] if job.gathers else [key for key in job.needs if not store.is_done(key)]
-        start = time.perf_counter()
-        with progress.track(job):
-            error = f"waits for {missing[0]}, which failed" if missing else _attempt(job, session, store)
-        seconds[job.key] = round(time.perf_counter() - start, 3)
-        if error:
-            failed.append((job.key, error))
-            progress.say(f"failed: {job.key}: {error}")
+    journal = Journal(store, len(jobs), len(jobs) - len(waiting))
+    with contextlib.closing(engine.carry_out(waiting, session, store)) as events:
+        for event in events:
+            journal.write(event)
+            progress.take(event)
+            if isinstance(event, Finished):
+                seconds[event.job.key] = round(event.seconds, 3)
+                failed += [(event.job.key, event.error)] if event.error else []
     _keep_times(store, seconds)
     return failed
 
@@ -168,31 +178,6 @@ def _waiting_jobs(jobs, store):
         if not store.is_done(job.key) or any(need in waiting for need in job.needs):
             waiting[job.key] = job
     return list(waiting.values())
-
-
-def _attempt(job, session, store):
-    """Do one job: the error in one line if it fails, or None. The traceback is written beside the run."""
-    try:
-        outcome = work(job, session, store)
-        signals.stop_if_arrived()
-        store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
-    except Exception as error:
-        signals.stop_if_arrived()
-        # One job's failure must not stop the others. It is reported, its traceback is kept, and the exit code is 3. On a full disk
-        # the traceback finds no room either, and only the reported line remains.
-        _keep_trace(job, store, traceback.format_exc())
-        return describe(error)
-    _keep_trace(job, store, outcome.trace)
-    return outcome.fault
-
-
-def _keep_trace(job, store, trace):
-    name = f"failed-{job.key.replace('/', '+')}.txt"
-    if trace is None:
-        (store.path / name).unlink(missing_ok=True)
-        return
-    with contextlib.suppress(OSError):
-        store.write(name, trace.encode("utf-8", "backslashreplace"))
 
 
 def _keep_times(store, seconds):

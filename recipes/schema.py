@@ -263,6 +263,7 @@ class Recipe(Table):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     title: str = ""
     seed: int = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1)
     model: Model = Model()
     images: Images = Images()
     world: World | None = None

@@ -99,6 +99,10 @@ class Store:
         seal = self._seal(key)
         return seal["fault"] if seal else None
 
+    def bytes(self, key):
+        """How much a job's files take on the disk: int, 0 where there are none."""
+        return sum(path.stat().st_size for path in self.folder(key).glob("*") if path.is_file())
+
     def put(self, key, files, *, fault=None, needs=()):
         """Write a job's files and seal them. A reader sees the old files or the new ones, and nothing between.
 

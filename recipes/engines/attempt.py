@@ -1,0 +1,56 @@
+"""Attempt: one job done and sealed, or why it was not. Every engine does its jobs through here."""
+
+import contextlib
+import traceback
+
+from lab.refusal import describe
+from recipes import signals
+from recipes.jobs import work
+
+
+def obstacle(job, store):
+    """Why a job cannot be done: a job that it needs failed.
+
+    Args:
+        job: `Job`.
+        store: `Store` of the run.
+
+    Returns:
+        str, or None where nothing stands in its way.
+    """
+    missing = [] if job.gathers else [key for key in job.needs if not store.is_done(key)]
+    return f"waits for {missing[0]}, which failed" if missing else None
+
+
+def attempt(job, session, store):
+    """Do one job and seal its files. The traceback of a failure is written beside the run.
+
+    Args:
+        job: `Job`.
+        session: `Session`.
+        store: `Store` of the run.
+
+    Returns:
+        the error in one line if it fails, or None.
+    """
+    try:
+        outcome = work(job, session, store)
+        signals.stop_if_arrived()
+        store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
+    except Exception as error:
+        signals.stop_if_arrived()
+        # One job's failure must not stop the others. It is reported, its traceback is kept, and the exit code is 3. On a full disk
+        # the traceback finds no room either, and only the reported line remains.
+        _keep_trace(job, store, traceback.format_exc())
+        return describe(error)
+    _keep_trace(job, store, outcome.trace)
+    return outcome.fault
+
+
+def _keep_trace(job, store, trace):
+    name = f"failed-{job.key.replace('/', '+')}.txt"
+    if trace is None:
+        (store.path / name).unlink(missing_ok=True)
+        return
+    with contextlib.suppress(OSError):
+        store.write(name, trace.encode("utf-8", "backslashreplace"))

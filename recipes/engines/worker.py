@@ -1,0 +1,91 @@
+"""Worker: what a process of the engine `Processes` does: it opens the session of a run, and does the jobs it is sent."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import warnings
+from dataclasses import dataclass
+
+from lab.environment import limit_threads
+from recipes import schema
+from recipes.engines.attempt import attempt
+from recipes.session import Session
+from recipes.store import Store
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process needs to know before its first job, as plain values.
+
+    Args:
+        recipe: dict, the recipe's own keys.
+        root: str, folder of all runs.
+        digest: str, of the run.
+        allow_code: bool, whether model files may run Python code of their own.
+        threads: int, number of threads.
+    """
+
+    recipe: dict
+    root: str
+    digest: str
+    allow_code: bool
+    threads: int
+
+    @classmethod
+    def of(cls, session, store, threads):
+        """The orders for the processes of a run.
+
+        Args:
+            session: `Session`.
+            store: `Store` of the run.
+            threads: int, number of threads of each process.
+
+        Returns:
+            `Orders`.
+        """
+        root = str(store.path.parent.parent)
+        return cls(session.recipe.model_dump(exclude_unset=True), root, store.path.name, session.allow_code, threads)
+
+
+def work_off(connection, orders):
+    """Do the jobs that a connection brings until it closes.
+
+    Args:
+        connection: `multiprocessing.connection.Connection`. It brings `Job`s, and takes an error or None and a list of
+            warnings, once before the first job and then after each.
+        orders: `Orders`.
+    """
+    _settle()
+    limit_threads(orders.threads)
+    recipe = schema.recipe(orders.recipe)
+    session = Session(recipe, orders.root, allow_code=orders.allow_code)
+    store = Store(orders.root, recipe.name, orders.digest)
+    # Ready for the first job.
+    connection.send((None, []))
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            error = attempt(job, session, store)
+        connection.send((error, [str(warning.message) for warning in caught if _is_for_users(warning)]))
+
+
+def _is_for_users(warning):
+    return issubclass(warning.category, UserWarning)
+
+
+def _settle():
+    """Leave Ctrl-C to the parent and end with it; what a library prints goes to the error stream."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

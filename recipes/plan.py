@@ -1,0 +1,107 @@
+"""Plan: the jobs of a recipe, what they need and about what they cost, before anything runs."""
+
+from recipes.estimate import expected_seconds, measure_seconds
+from recipes.jobs import list_jobs
+from recipes.results import count_noun
+from recipes.runs import describe_run
+from recipes.session import Session
+from recipes.store import Store
+
+
+def plan(recipe, root, *, allow_code=False, workers=1):
+    """List what a run would do. Nothing is written.
+
+    Args:
+        recipe: `Recipe`.
+        root: folder of all runs.
+        allow_code: whether model files may run Python code of their own.
+        workers: int, how many processes would do the jobs.
+
+    Returns:
+        dict of run, workers, threads, seconds (None where they cannot be told), passes, bytes (of finished jobs), and
+        jobs: list of dict of key, kind, needs, passes, seconds, state ("done", "failed" or "waiting") and bytes.
+
+    Raises:
+        Refused: for whatever the recipe names that does not exist.
+    """
+    session = Session(recipe, root, allow_code=allow_code)
+    jobs = list_jobs(recipe, session)
+    store = Store(root, recipe.name, describe_run(recipe, session)["digest"])
+    rows = _rows(jobs, store, session)
+    seconds = [row["seconds"] for row in rows]
+    return {
+        "run": str(store.path),
+        "workers": workers,
+        "threads": recipe.threads,
+        "passes": sum(row["passes"] for row in rows if row["state"] != "done"),
+        "seconds": None if None in seconds else round(sum(seconds) / max(1, min(workers, len(jobs))), 1),
+        "bytes": sum(row["bytes"] for row in rows),
+        "jobs": rows,
+    }
+
+
+def _rows(jobs, store, session):
+    done = {job.key for job in jobs if store.is_done(job.key)}
+    waiting = [job for job in jobs if job.key not in done]
+    gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
+    seconds = expected_seconds(waiting, gradient, compiling)
+    return [
+        {
+            "key": job.key,
+            "kind": job.kind,
+            "needs": list(job.needs),
+            "passes": job.passes,
+            "seconds": 0.0 if job.key in done else None if gradient is None else round(seconds[job.key], 2),
+            "state": "done" if job.key in done else "failed" if store.fault(job.key) else "waiting",
+            "bytes": store.bytes(job.key),
+        }
+        for job in jobs
+    ]
+
+
+def as_lines(planned):
+    """A plan as lines of text, one for the jobs of each folder.
+
+    Args:
+        planned: dict, as of `plan`.
+
+    Returns:
+        list of str.
+    """
+    families = {}
+    for row in planned["jobs"]:
+        families.setdefault(row["key"].rpartition("/")[0] or row["key"], []).append(row)
+    width = max(map(len, families), default=0)
+    return [*(f"{name:<{width}}  {_describe(rows)}" for name, rows in families.items()), _total(planned)]
+
+
+def _describe(rows):
+    done = sum(row["state"] == "done" for row in rows)
+    keys = {row["key"] for row in rows}
+    needs = sorted({need for row in rows for need in row["needs"]} - keys)
+    passes = sum(row["passes"] for row in rows)
+    words = [
+        count_noun(len(rows), "job"),
+        *([f"{done} done"] if done else []),
+        *([f"about {passes:,.0f} gradients"] if passes else []),
+        *([f"needs {', '.join(needs[:3])}{' and more' if len(needs) > 3 else ''}"] if needs else []),
+    ]
+    return ", ".join(words)
+
+
+def _total(planned):
+    waiting = sum(row["state"] != "done" for row in planned["jobs"])
+    words = [f"{waiting} of {count_noun(len(planned['jobs']), 'job')} to do"]
+    words += [f"about {planned['passes']:,.0f} gradients"] if planned["passes"] else []
+    if waiting and planned["seconds"] is not None:
+        words.append(f"roughly {_duration(planned['seconds'])} here{_workers(planned['workers'])}")
+    words += [f"{planned['bytes'] / 1e6:.1f} MB kept"] if planned["bytes"] else []
+    return f"{planned['run']}: {', '.join(words)}"
+
+
+def _workers(count):
+    return "" if count == 1 else f" with {count} processes"
+
+
+def _duration(seconds):
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

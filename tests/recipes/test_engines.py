@@ -1,0 +1,218 @@
+"""Engines: jobs in several processes give the bytes of one, whatever is killed on the way."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab.environment import limit_threads, tf
+from lab.refusal import Refused
+from recipes import follow
+from recipes.engines import engine, processes
+from recipes.engines.local import Local
+from recipes.engines.processes import Processes
+from recipes.events import Finished, Started
+from recipes.job import Job
+from recipes.journal import Journal, journal_path
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+def start(quick, out, *words):
+    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(quick), "--set", "threads=1", "--out", str(out), *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def contents(out):
+    folder = next(path for path in pathlib.Path(out).glob("quick/*") if path.is_dir())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "timings.json"
+    }
+
+
+def events(out):
+    paths = list(pathlib.Path(out).glob("quick/.*.journal"))
+    return [json.loads(line) for line in paths[0].read_text().split("\n")[:-1]] if paths else []
+
+
+def wait_for(condition, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(process):
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="asks /proc which processes run")
+def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(quick, tmp_path):
+    undisturbed, killed = start(quick, tmp_path / "local"), start(quick, tmp_path / "two", "--workers", "2")
+    wait_for(lambda: any("process" in line for line in events(tmp_path / "two")))
+    first = next(line for line in events(tmp_path / "two") if "process" in line)
+    os.kill(first["process"], signal.SIGKILL)
+    # The job of the killed process is done by another one.
+    ended = [line["job"] for line in events(tmp_path / "two") if "seconds" in line]
+    assert first["job"] not in ended
+    wait_for(lambda: any(line["job"] == first["job"] for line in events(tmp_path / "two") if "seconds" in line))
+    ended = [line for line in events(tmp_path / "two") if "seconds" in line]
+    done = next(line for line in ended if line["job"] == first["job"])
+    assert done["error"] is None and done["process"] != first["process"]
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    children = {line["process"] for line in events(tmp_path / "two") if "process" in line}
+    wait_for(lambda: not any(map(is_running, children)), 30)
+    resumed = start(quick, tmp_path / "two", "--workers", "2")
+    _, error = resumed.communicate()
+    assert resumed.returncode == 0 and "0 done before" not in error, error
+    undisturbed.communicate()
+    assert undisturbed.returncode == 0
+    local, two = contents(tmp_path / "local"), contents(tmp_path / "two")
+    assert local.keys() == two.keys() and [name for name in local if local[name] != two[name]] == []
+
+
+# Order --------------------------------------------------------------------------------------------------------------------
+
+
+class Kept:
+    """A store that knows which jobs are done."""
+
+    def __init__(self, *done):
+        self.done = set(done)
+
+    def is_done(self, key):
+        return key in self.done
+
+
+def test_a_process_goes_on_with_its_own_folder_and_another_takes_one_of_its_own():
+    jobs = [Job(f"{folder}/{name}", "kind", {}) for folder in "ab" for name in "123"]
+    waiting = processes._Waiting(jobs, Kept("a/2"))
+    assert waiting.next(None, set()).key == "a/1"
+    assert waiting.next(None, {"a"}).key == "b/1"
+    assert waiting.next("a", {"a", "b"}).key == "a/3", "a/2 is done"
+    assert waiting.next("a", {"a", "b"}).key == "b/2"
+    assert not waiting.is_over
+
+
+def test_a_job_waits_for_those_that_it_needs_and_is_begun_three_times_at_most():
+    jobs = [Job("first", "kind", {}), Job("last", "kind", {}, needs=("first", "elsewhere"))]
+    waiting = processes._Waiting(jobs, Kept("elsewhere"))
+    first = waiting.next(None, set())
+    assert waiting.next(None, set()) is None
+    assert waiting.again(first) and waiting.next(None, set()) == first
+    assert waiting.again(first) and waiting.next(None, set()) == first
+    assert not waiting.again(first)
+    waiting.end(first)
+    last = waiting.next(None, set())
+    waiting.end(last)
+    assert last.key == "last" and waiting.is_over
+
+
+def test_a_hundred_thousand_jobs_are_ordered_in_seconds():
+    jobs = [Job(f"{place % 100}/{place}", "kind", {}) for place in range(100_000)]
+    jobs.append(Job("gather", "kind", {}, needs=tuple(job.key for job in jobs), gathers=True))
+    waiting, keys = processes._Waiting(jobs, Kept()), []
+    while not waiting.is_over:
+        job = waiting.next(None, set())
+        keys.append(job.key)
+        waiting.end(job)
+    assert len(keys) == 100_001 and keys[-1] == "gather"
+
+
+def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
+    class Recipe:
+        threads = None
+
+    monkeypatch.setattr(processes.os, "cpu_count", lambda: 8)
+    assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [4, 2, 1]
+    Recipe.threads = 5
+    assert processes.threads_of(Recipe, 2) == 5
+    assert isinstance(engine(1), Local) and isinstance(engine(3), Processes)
+
+
+def test_threads_are_refused_where_tensorflow_has_started():
+    tf.constant(1.0) + 1.0
+    with pytest.raises(Refused, match="Received: threads=61 in a process that has"):
+        limit_threads(61)
+
+
+# What a run says ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_followed_from_its_journal(tmp_path):
+    class Store:
+        path = tmp_path / "quick" / "0123"
+
+    Store.path.mkdir(parents=True)
+    journal, lines = Journal(Store, 3, 1), []
+    journal.write(Started(Job("a", "kind", {}), 7))
+    journal.write(Finished(Job("a", "kind", {}), 7, 1.5))
+    journal.write(Started(Job("b", "kind", {}), 7))
+    journal.write(Finished(Job("b", "kind", {}), 7, 0.5, "a fault"))
+    follow.follow(Store.path, lines.append)
+    assert "done    a  1.5 s  (2 of 3)" in lines and "failed  b: a fault" in lines
+    assert lines[-1].endswith("nobody works on it; 2 of 3 jobs were done")
+    journal_path(Store.path).unlink()
+    with pytest.raises(Refused, match="no journal"):
+        follow.follow(Store.path, lines.append)
+
+
+def test_a_living_run_says_what_is_running(tmp_path, monkeypatch):
+    class Store:
+        path = tmp_path / "quick" / "0123"
+
+    Store.path.mkdir(parents=True)
+    journal, lines, held = Journal(Store, 2, 0), [], iter([True, True, False])
+    monkeypatch.setattr(follow, "_is_held", lambda _: next(held))
+    journal.write(Started(Job("a", "kind", {}), 7))
+
+    def go_on(_):
+        if len(lines) == 1:
+            journal.write(Finished(Job("a", "kind", {}), 7, 1.5))
+
+    monkeypatch.setattr(follow.time, "sleep", go_on)
+    follow.follow(Store.path, lines.append)
+    assert lines[0].startswith("0 of 2 jobs are done; running: a in process 7 for ")
+    assert lines[1] == "done    a  1.5 s  (1 of 2)" and lines[-1].endswith("1 of 2 jobs were done")
+
+
+# Plans --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_lists_the_jobs_and_writes_nothing(command, quick, tmp_path):
+    code, output, error = command("run", quick, "--plan", "--json")
+    planned = json.loads(output)
+    assert code == 0 and not (tmp_path / "artifacts").exists(), error
+    assert {row["state"] for row in planned["jobs"]} == {"waiting"} and planned["seconds"] > 0
+    needs = {row["key"]: row["needs"] for row in planned["jobs"]}
+    assert set(needs["agreement"]) < set(needs) and planned["passes"] == sum(row["passes"] for row in planned["jobs"])
+    code, output, _ = command("run", quick, "--json")
+    result = json.loads(output)
+    assert result["run"] == planned["run"] and [row["key"] for row in result["jobs"]] == list(needs)
+    again = json.loads(command("run", quick, "--plan", "--json", "--workers", 2)[1])
+    assert {row["state"] for row in again["jobs"]} == {"done"} and again["seconds"] == 0 and again["passes"] == 0
+    kept = sum(path.stat().st_size for path in pathlib.Path(result["run"], "jobs").rglob("*") if path.is_file())
+    assert again["bytes"] == kept and again["workers"] == 2
+    lines = command("run", quick, "--plan")[1].splitlines()
+    assert lines[-1].startswith(planned["run"]) and "0 of " in lines[-1] and "done" in lines[0]
+    # A gallery alone, from its own command.
+    code, output, error = command("explain", "nowhere.png", "--plan")
+    assert code == 2 and "nowhere.png" in error

@@ -1,0 +1,127 @@
+"""Storage: caches are sealed, and what lies in a folder of runs is listed and removed as asked."""
+
+import json
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from recipes.cache import Cache
+from recipes.journal import journal_path
+
+ARRAYS = {"a/b": np.arange(6.0).reshape(2, 3), "c": np.array([1, 2])}
+
+
+def test_a_cache_computes_once(tmp_path):
+    cache, calls = Cache(tmp_path), []
+
+    def compute():
+        calls.append(1)
+        return ARRAYS
+
+    for arrays in (cache.get("k" * 64, compute), cache.get("k" * 64, compute)):
+        assert list(arrays) == ["a/b", "c"] and all((arrays[name] == ARRAYS[name]).all() for name in ARRAYS)
+    assert len(calls) == 1
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def spoil(path):
+    with np.load(path) as held:
+        arrays = dict(held)
+    np.savez_compressed(path, **{**arrays, "a|b": np.full((2, 3), np.nan)})
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 255
+    path.write_bytes(content)
+
+
+def take_another(path):
+    Cache(path.parent.parent).get("other" * 12, lambda: {"a/b": np.zeros((2, 3)), "c": np.zeros(2, int)})
+    other = next(file for file in path.parent.glob("*.npz") if file != path)
+    os.replace(other, path)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, spoil, flip, take_another])
+def test_a_damaged_file_of_a_cache_is_named_and_computed_again(tmp_path, damage):
+    cache = Cache(tmp_path)
+    cache.get("k" * 64, lambda: ARRAYS)
+    path = cache.path / f"{'k' * 32}.npz"
+    before = path.read_bytes()
+    damage(path)
+    with pytest.warns(UserWarning, match=f"{path.name} is not as it was written"):
+        arrays = cache.get("k" * 64, lambda: ARRAYS)
+    assert all((arrays[name] == ARRAYS[name]).all() for name in ARRAYS) and path.read_bytes() == before
+
+
+def test_two_that_want_the_same_compute_it_once(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        time.sleep(0.2)
+        return ARRAYS
+
+    threads = [threading.Thread(target=lambda: Cache(tmp_path).get("k" * 64, compute)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    """A folder of two runs and two caches."""
+    root = tmp_path / "artifacts"
+    Cache(root).get("n" * 64, lambda: ARRAYS)
+    Cache(root, "surveys").get("s" * 64, lambda: ARRAYS)
+    for name in ("one", "two"):
+        folder = root / name / "0123"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+        journal_path(folder).write_text("")
+    return root
+
+
+def test_what_lies_in_a_folder_of_runs_is_listed_and_nothing_is_removed(command, artifacts):
+    code, output, error = command("gc", "--json")
+    listed = json.loads(output)
+    assert code == 0 and [row["kind"] for row in listed["items"]] == ["networks", "surveys", "runs", "runs"], error
+    assert listed["removed"] == [] and all(row["bytes"] > 0 for row in listed["items"])
+    assert "runs           2" in command("gc")[1]
+
+
+def test_what_is_asked_for_is_removed(command, artifacts):
+    old = time.time() - 10 * 24 * 3600
+    os.utime(artifacts / "one" / "0123" / "manifest.json", (old, old))
+    code, output, _ = command("gc", "--remove", "runs,networks", "--older-than", 5)
+    assert code == 0 and output.splitlines()[-1].startswith("removed 1 of 1 chosen")
+    assert not (artifacts / "one").exists() or not list((artifacts / "one").glob("*"))
+    assert (artifacts / "two" / "0123").is_dir() and len(list((artifacts / "networks").glob("*.npz"))) == 1
+    command("gc", "--remove", "networks")
+    assert list((artifacts / "networks").iterdir()) == [] and len(list((artifacts / "surveys").glob("*.npz"))) == 1
+
+
+def test_a_run_that_is_being_written_is_left(command, artifacts):
+    with FileLock(artifacts / "two" / ".0123.lock"):
+        output = command("gc", "--remove", "runs")[1]
+    assert output.splitlines()[-1].startswith("removed 1 of 2 chosen") and (artifacts / "two" / "0123").is_dir()
+
+
+def test_what_cannot_be_removed_is_refused(command, artifacts):
+    code, _, error = command("gc", "--remove", "pictures")
+    assert code == 2 and "networks, surveys, runs" in error and "'pictures'" in error
+    code, output, _ = command("gc", "--json")
+    assert code == 0 and len(json.loads(output)["items"]) == 4
