@@ -778,7 +778,7 @@ def _unjudged_methods(families):
 
 def _refuse_idle_gate(recipe, fail_on):
     """Raise Refused for a gate that nothing could fail."""
-    from recipes.jobs import is_judged
+    from recipes.evidence import is_judged
 
     if fail_on and not recipe.features and not any(is_judged(check.check) for check in recipe.check):
         names = ", ".join(check.check for check in recipe.check) or "no check"

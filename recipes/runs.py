@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from lab.refusal import describe
 from recipes import provenance, schema, signals
-from recipes.explanations import map_messages
-from recipes.jobs import list_jobs, refused_measurements, work
+from recipes.jobs import list_jobs, work
 from recipes.report.page import page
-from recipes.results import summarize
+from recipes.results import collect_messages, summarize
+from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.store import Store, digest, encode
-from recipes.studies import list_flags
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Run:
         report: path of its index.html.
         failed: (key, error) of each job that failed.
         families: verdicts by check, as plain values.
-        flags: one dict a network and check of pictures (`recipes.studies.list_flags`).
+        flags: one dict a network and check of pictures (`recipes.sections.features.list_flags`).
         messages: lines of text on maps: faults, refusals, and maps that look suspicious.
         summary: lines of text, what was found.
         photographs: the table of photographs, as plain values, or None.
@@ -110,7 +109,7 @@ def _result(jobs, store, failed):
         tuple(failed),
         families,
         tuple(flags),
-        (*map_messages(jobs, store), *refused_measurements(jobs, store)),
+        tuple(collect_messages(jobs, store)),
         tuple(summarize(maps, photographs, families, flags)),
         photographs,
         tuple((job.key, store.is_done(job.key)) for job in jobs),

@@ -15,7 +15,7 @@ import lab
 from lab.images import read
 from recipes import cli, schema
 from recipes.callbacks import Gallery
-from recipes.galleries import block_outputs
+from recipes.sections.gallery import block_outputs
 from recipes.progress import Progress
 from recipes.report import tiles
 from recipes.runs import carry_out
