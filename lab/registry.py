@@ -50,7 +50,7 @@ class Registry:
         """
         if function is None:
             return lambda waiting: self.register(waiting, **tags)
-        name = ".".join([*([tags["library"]] if "library" in tags else []), tags.get("name", function.__name__)])
+        name = ".".join([*([tags["library"]] if "library" in tags else []), tags.get("name") or function.__name__])
         if name in self._functions:
             raise Refused(f"Each {self.noun} has a name of its own. Received: {name!r} twice.")
         self._functions[name] = function

@@ -14,7 +14,8 @@ from lab.models import load
 from lab.objectives import class_score, goal, logit
 from lab.refusal import Refused
 from lab.visualization.maximize import maximize
-from recipes.galleries import animation, png, slug
+from recipes.galleries import animation, png
+from recipes.job import slug
 from recipes.report import figures
 from recipes.store import pack, write_durably
 from sanity.agreement import between_seeds

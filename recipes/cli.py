@@ -645,15 +645,15 @@ def gc(out, kinds, days, as_json):
 
     with plain_errors(), redirect_output():
         everything = storage.items(out)
-        chosen = storage.choose(everything, tuple(_split(kinds or "")), days)
-        removed = storage.remove(chosen)
+        selected = storage.choose(everything, tuple(_split(kinds or "")), days)
+        removed = storage.remove(selected)
     if as_json:
         _print_json({"error": None, "items": storage.as_values(everything), "removed": storage.as_values(removed)})
         return
     click.echo("\n".join(storage.as_lines(everything)))
     if kinds:
         click.echo(
-            f"removed {len(removed)} of {len(chosen)} chosen, {sum(item.bytes for item in removed) / 1e6:,.1f} MB"
+            f"removed {len(removed)} of {len(selected)} selected, {sum(item.bytes for item in removed) / 1e6:,.1f} MB"
         )
 
 
@@ -843,7 +843,7 @@ def _unjudged_methods(families):
 
 def _refuse_idle_gate(recipe, fail_on):
     """Raise Refused for a gate that nothing could fail."""
-    from recipes.jobs import is_judged
+    from recipes.evidence import is_judged
 
     if fail_on and not recipe.features and not any(is_judged(check.check) for check in recipe.check):
         names = ", ".join(check.check for check in recipe.check) or "no check"

@@ -1,4 +1,4 @@
-"""Explanations: the [explain] table of a recipe as jobs: maps by every method, and how far methods and seeds agree."""
+"""Explanations: photographs, maps of them by every method, and how far methods and seeds agree."""
 
 import csv
 import io
@@ -8,15 +8,14 @@ import warnings
 import numpy as np
 
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, refuse_options, resolve_options
+from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
 from lab.explanation import explain
 from lab.maps import pooled
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known_options
-from recipes.galleries import slug
-from recipes.job import Job, Outcome
+from recipes.job import Outcome
 from recipes.mistakes import PARTS, count_sentence, note_on_contrast, part_classes, part_objective
 from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
@@ -24,39 +23,11 @@ from sanity.agreement import agreement, between_seeds
 from sanity.overview import overview
 
 
-def list_jobs(table, session):
-    """List the jobs of an [explain] table, checked before anything runs.
-
-    Args:
-        table: `schema.Explain`.
-        session: `Session`.
-
-    Returns:
-        list of `Job`: photographs, maps of each method, agreement.
-
-    Raises:
-        Refused: for a layer, class, method or option that does not exist.
-    """
-    refuse_unknown_options(table)
-    for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
-        session.network.check_positions(layer)
-    parts = PARTS if table.contrast else (None,)
-    map_jobs = [_map_job(table, method, part, session) for method in table.methods for part in parts]
-    if not session.explained().names:
-        # The methods are checked all the same: what is misspelt is refused whatever the photographs are.
-        return [Job("photographs", "photographs", {})]
-    return [
-        Job("photographs", "photographs", {}),
-        *map_jobs,
-        Job("agreement", "agreement", {}, tuple(job.key for job in map_jobs), gathers=True),
-    ]
-
-
 def refuse_unknown_options(table):
     """Refuse options of a method that does not exist, and warn of options of a method that is not used.
 
     Args:
-        table: `schema.Explain` or `schema.Check`.
+        table: the [explain] table or a [[check]] table of a recipe.
     """
     for name in table.options:
         if name not in table.methods and name not in explainers:
@@ -65,19 +36,6 @@ def refuse_unknown_options(table):
             )
         if name not in table.methods:
             warnings.warn(f"the options of {name} are not used: it is not among the methods of this run", stacklevel=2)
-
-
-def _map_job(table, method, part, session):
-    """The job of one method's maps; of a contrast, of one of its `PARTS`."""
-    explainer, options = session.method(method), dict(table.options.get(method, {}))
-    refuse_options(explainer, options)
-    if table.layer is not None and "layer" in known_options(explainer):
-        options.setdefault("layer", table.layer)
-    arguments = {"method": method, "part": part, "options": options}
-    draws = 2 if "seed" in known_options(explainer) else 1
-    cost = len(session.explained().names) * draws * passes(explainer, options, session.network)
-    suffix = "" if part in (None, "contrast") else f"-{part}"
-    return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost)
 
 
 # Options that count how many gradients a method takes of each sample.
@@ -342,25 +300,3 @@ def _table(rows):
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "backslashreplace")
-
-
-def map_messages(jobs, store):
-    """Lines of text on the maps of a run: faults first, then refusals, then maps that look suspicious.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        list of str.
-    """
-    abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
-    faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
-    refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
-    flagged = [
-        f"{about['method']}  {name}: {', '.join(words)}"
-        for about in abouts
-        for name, words in zip(about["names"], about.get("flags", ()))
-        if words
-    ]
-    return [*faults, *refused, *flagged]

@@ -1,28 +1,23 @@
-"""Galleries: the jobs that draw units and survey natural images for them."""
+"""Galleries: pictures of units, and surveys of natural images for them."""
 
-import fnmatch
 import functools
 import hashlib
 import io
-import re
 
 import numpy as np
 from PIL import Image
 from sklearn.cluster import AgglomerativeClustering
 
-from lab.images import read, to_viewable
+from lab.images import to_viewable
 from lab.objectives import goal
 from lab.refusal import Refused
-from lab.registry import nearest
 from lab.visualization import examples, spectrum
 from lab.visualization.canvas import canvas
 from lab.visualization.connections import ancestors, links, usage
 from lab.visualization.maximize import maximize
-from lab.visualization.parameterizations import parameterizations, resolve_parameterization
+from lab.visualization.parameterizations import parameterizations
 from lab.visualization.regularizers import diversity
-from lab.visualization.transforms import transforms
 from recipes import provenance
-from recipes.job import Job
 from recipes.store import encode, pack
 from sanity.features.embedding import descriptors, whiten
 
@@ -32,45 +27,6 @@ THUMBNAIL = 96
 BOTTOM = 4
 # How many of the highest and lowest images a survey keeps of every unit.
 COUNT = 20
-
-
-def list_jobs(number, gallery, session):
-    """The jobs of one gallery: for every layer a survey of natural images, and its units in batches.
-
-    Args:
-        number: of the [[gallery]] table in the recipe.
-        gallery: `schema.Gallery`.
-        session: `Session`.
-
-    Returns:
-        iterator of `Job`.
-
-    Raises:
-        Refused: for a layer, unit, parameterization or transform that does not exist.
-    """
-    network = session.network
-    canvas(network, gallery.size)
-    resolve_parameterization(gallery.parameterization)
-    transforms.get(gallery.transforms)
-    for layer, units in _layers(gallery, network):
-        refuse_several_outputs(network, layer)
-        network.check(goal(layer, units))
-        name = f"{number}-{slug(layer or 'logits')}"
-        if gallery.natural:
-            arguments = {
-                "gallery": number,
-                "layer": layer,
-                "units": units,
-                "natural": gallery.natural,
-                "connections": gallery.connections,
-            }
-            cost = len(session.natural_images) * (0.4 + 2 * gallery.connections)
-            yield Job(f"survey/{name}", "survey", arguments, passes=cost)
-        for start in range(0, len(units), gallery.batch):
-            batch = units[start : start + gallery.batch]
-            arguments = {"gallery": number, "layer": layer, "units": batch}
-            cost = len(batch) * gallery.steps * gallery.facets * _gradient_cost(network, layer)
-            yield Job(f"gallery/{name}/{start:05d}", "pictures", arguments, passes=cost)
 
 
 def refuse_several_outputs(network, layer):
@@ -89,57 +45,6 @@ def refuse_several_outputs(network, layer):
             "Instead of logits, name the layer of the output, and its channels. "
             f"The last layers are {', '.join(list(network.shapes)[-4:])}."
         )
-
-
-def _layers(gallery, network):
-    """The layers of a gallery with their units: list of (address, or None for logits; list of int)."""
-    if gallery.top_for:
-        image = read(gallery.top_for, channels=network.preprocessing.channels)
-        return [(gallery.layer, examples.strongest_channels(network, image, gallery.layer))]
-    if gallery.logits:
-        return [(None, [network.class_index(name) for name in gallery.logits])]
-    if gallery.layer:
-        return [(gallery.layer, gallery.units)]
-    blocks = block_outputs(network)
-    layers = [layer for layer in blocks if fnmatch.fnmatch(layer, gallery.layers)]
-    if not layers:
-        raise Refused(
-            f"layers= is a pattern of block outputs. Received: {gallery.layers!r}. {nearest(gallery.layers, blocks)}"
-        )
-    return [(layer, list(range(network.shapes[layer][-1]))) for layer in layers]
-
-
-def block_outputs(network):
-    """The last layer with positions of every block of a network, in order.
-
-    Layers belong to one block if their addresses are the same up to the first number.
-
-    Returns:
-        list of addresses.
-    """
-    last = {}
-    for address, shape in network.shapes.items():
-        if isinstance(shape, tuple) and len(shape) == 4 and "@" not in address and address in network.tree:
-            last[_block(address)] = address
-    return list(last.values())
-
-
-def _block(address):
-    match = re.match(r"(.*?\d+)(?=[_/]|$)", address)
-    return match[1] if match else address.rpartition("_")[0] or address
-
-
-def _gradient_cost(network, layer):
-    """Rough cost of a layer's gradient, as a share of a whole one: the share of numbers computed before it."""
-    sizes = {
-        address: float(np.prod([side or 1 for side in shape[1:]]))
-        for address, shape in network.shapes.items()
-        if isinstance(shape, tuple)
-    }
-    names = list(sizes)
-    if layer not in sizes:
-        return 1.0
-    return sum(sizes[name] for name in names[: names.index(layer) + 1]) / sum(sizes.values())
 
 
 # Natural images -----------------------------------------------------------------------------------------------------------
@@ -433,8 +338,3 @@ def _flatten(array):
     if array.ndim == 2:
         return np.repeat(array[None], 32, axis=0)
     return np.concatenate(list(array), axis=1)
-
-
-def slug(text):
-    """Text as a part of a file name: str."""
-    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"

@@ -1,5 +1,6 @@
 """Job: a small, picklable description of one piece of work."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -42,3 +43,8 @@ class Outcome:
     files: dict
     fault: str | None = None
     trace: str | None = None
+
+
+def slug(text):
+    """Text as a part of a job's key, which is a folder: str."""
+    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"

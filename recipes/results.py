@@ -3,6 +3,7 @@
 from collections import Counter
 
 from recipes.predictions import COLUMNS
+from recipes.sections import in_order
 
 
 def verdict_rows(families):
@@ -85,6 +86,19 @@ def _mistake_lines(about):
         for row in rows[:LISTED]
     ]
     return [*lines, *([f"and {len(rows) - LISTED} more, in photographs.csv"] if len(rows) > LISTED else [])]
+
+
+def collect_messages(jobs, store):
+    """Lines of text that are printed before the results of a run: faults, refusals and warnings.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    return [line for section in in_order() for line in section.messages(jobs, store)]
 
 
 def summarize(maps, photographs, families, flags):

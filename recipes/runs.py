@@ -10,14 +10,13 @@ from lab.environment import limit_threads
 from recipes import provenance, schema
 from recipes.engines import engine
 from recipes.events import Finished
-from recipes.explanations import map_messages
-from recipes.jobs import list_jobs, refused_measurements
+from recipes.jobs import list_jobs
 from recipes.journal import Journal
 from recipes.report.page import page
-from recipes.results import summarize
+from recipes.results import collect_messages, summarize
+from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.store import Store, digest, encode
-from recipes.studies import list_flags
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Run:
         report: path of its index.html.
         failed: (key, error) of each job that failed.
         families: verdicts by check, as plain values.
-        flags: one dict a network and check of pictures (`recipes.studies.list_flags`).
+        flags: one dict a network and check of pictures (`recipes.sections.features.list_flags`).
         messages: lines of text on maps: faults, refusals, and maps that look suspicious.
         summary: lines of text, what was found.
         photographs: the table of photographs, as plain values, or None.
@@ -115,7 +114,7 @@ def _result(jobs, store, failed):
         tuple(failed),
         families,
         tuple(flags),
-        (*map_messages(jobs, store), *refused_measurements(jobs, store)),
+        tuple(collect_messages(jobs, store)),
         tuple(summarize(maps, photographs, families, flags)),
         photographs,
         tuple((job.key, store.is_done(job.key)) for job in jobs),

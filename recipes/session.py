@@ -22,6 +22,7 @@ from recipes import provenance, tables
 from recipes.cache import Cache
 from recipes.mistakes import contrast_classes, select_answers
 from recipes.schema import method_names
+from recipes.sections import in_order
 from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
@@ -263,11 +264,10 @@ class Session:
         """
         if self.recipe.world:
             return self._world_hashes()
-        paths = {f"atlas/{number}": atlas.image for number, atlas in enumerate(self.recipe.atlas)}
-        paths |= {f"gallery/{number}": gallery.top_for for number, gallery in enumerate(self.recipe.gallery)}
-        images = {key: _digest([("image", read(path, channels=self.channels))]) for key, path in paths.items() if path}
-        models = {f"model/{name}": self._other_hash(name) for name in self._other_models()}
-        return {"model": self._model_hash(), "images": self.images_hash, **images, **models}
+        hashes = {"model": self._model_hash(), "images": self.images_hash}
+        for section in in_order():
+            hashes |= section.hashes(self.recipe, self)
+        return hashes
 
     def _world_hashes(self):
         world, seed = self.world, self.recipe.seed
@@ -286,13 +286,12 @@ class Session:
         described = (file, network.fingerprint(), layers, network.preprocessing, network.classes, network.fold)
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
-    def _other_models(self):
-        """Names of networks beside the recipe's own: observers, and those that pictures are shown to."""
-        names = [[*table.others, *([table.observer] if table.observer else [])] for table in self.recipe.features]
-        return sorted(set(itertools.chain(*names)))
+    def image_hash(self, path):
+        """SHA-256 of an image beside the photographs, as the network's channels are read from it: str."""
+        return _digest([("image", read(path, channels=self.channels))])
 
-    def _other_hash(self, name):
-        """SHA-256 of another model's file, or of its name where the installed packages provide the model."""
+    def other_model_hash(self, name):
+        """SHA-256 of another model's file, or of its name where the installed packages provide the model: str."""
         return provenance.file_hash(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
 
     def sources(self):

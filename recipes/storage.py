@@ -56,16 +56,16 @@ def _item(kind, path):
     return Item(kind, path, sum(fact.st_size for fact in facts), (time.time() - newest) / DAY)
 
 
-def remove(chosen):
+def remove(selected):
     """Remove items. A run that a process writes to is left.
 
     Args:
-        chosen: list of `Item`.
+        selected: list of `Item`.
 
     Returns:
         list of `Item`, those that were removed.
     """
-    return [item for item in chosen if (_remove_run(item.path) if item.kind == "runs" else _remove_file(item.path))]
+    return [item for item in selected if (_remove_run(item.path) if item.kind == "runs" else _remove_file(item.path))]
 
 
 def _remove_run(path):

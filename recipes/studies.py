@@ -1,88 +1,23 @@
-"""Studies: the jobs that check whether pictures show what their units do."""
+"""Studies: pictures of units and checks of whether they show what their units do."""
 
 import functools
-import pathlib
 from dataclasses import asdict, replace
 
 import numpy as np
 
-from lab.models import load, names
+from lab.models import load
 from lab.objectives import goal
-from lab.refusal import Refused
-from lab.registry import nearest, options
-from lab.visualization.canvas import canvas
+from lab.registry import options
 from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
-from lab.visualization.parameterizations import resolve_parameterization
 from lab.visualization.transforms import transforms
-from recipes.galleries import load_survey, png, refuse_several_outputs
-from recipes.job import Job
+from recipes.galleries import load_survey, png
 from recipes.store import encode, pack
 from sanity.features import features as feature_checks
 from sanity.features import recovery
 from sanity.features.flags import Flag, flags, summary
 from sanity.features.fooling import circuit
 from sanity.features.study import Study, pictures
-
-KINDS = ("honest", "fooled")
-
-
-def list_jobs(number, features, session):
-    """The jobs of one study: pictures from every network in it, and every check of these pictures.
-
-    Args:
-        number: of the [[features]] table in the recipe.
-        features: `schema.Features`.
-        session: `Session`.
-
-    Returns:
-        iterator of `Job`.
-
-    Raises:
-        Refused: for a layer, unit, check or model that does not exist.
-    """
-    network = session.network
-    units = [network.class_index(name) for name in features.logits] or features.units
-    refuse_several_outputs(network, features.layer)
-    network.check(goal(features.layer, units))
-    canvas(network)
-    resolve_parameterization(features.parameterization)
-    transforms.get(features.transforms)
-    for name in features.checks:
-        feature_checks.get(name)
-    for name in [*features.others, *([features.observer] if features.observer else [])]:
-        _refuse_unknown_model(name)
-    if features.fooled:
-        _refuse_detector(features, session)
-    else:
-        for address in features.path_layers:
-            network.refuse_unknown(address)
-    for kind in KINDS if features.fooled else KINDS[:1]:
-        yield from _jobs_of_network(number, features, {"study": number, "units": list(units), "kind": kind})
-    if features.recovery:
-        yield Job(f"study/{number}/recovery", "recovery", {"study": number, "units": list(units)}, passes=20)
-
-
-def _jobs_of_network(number, features, arguments):
-    """Pictures of one of the networks of a study, and the checks of these pictures."""
-    key = f"study/{number}/{arguments['kind']}"
-    cost = len(arguments["units"]) * features.steps * features.pictures
-    yield Job(f"{key}/pictures", "drawn", arguments, passes=cost)
-    for check in features.checks:
-        check_cost = cost * features.networks / features.pictures if check == "prior" else 0
-        yield Job(f"{key}/{check}", "feature", {**arguments, "check": check}, (f"{key}/pictures",), passes=check_cost)
-
-
-def _refuse_unknown_model(name):
-    if name not in names() and not pathlib.Path(name).exists():
-        raise Refused(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
-
-
-def _refuse_detector(features, session):
-    if features.layer is None:
-        raise Refused("A fooling circuit needs channels of a layer. Received: a study of logits; remove fooled.")
-    layer = detector(features, session.network)
-    session.network.check(goal(layer, [0]))
 
 
 def detector(features, network):
@@ -311,24 +246,6 @@ def _files(evidence, unit_flags, summary_flag, units):
         "evidence.json": encode(plain),
         "flags.json": encode({"flags": flag_values, "summary": asdict(summary_flag)}),
     }
-
-
-def list_flags(jobs, store):
-    """The summaries of all checks of pictures, of every network.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        iterator of dict with network, fooled, check, word and why.
-    """
-    for job in jobs:
-        if job.kind in ("feature", "recovery") and store.exists(job.key):
-            flag = store.values(job.key, "flags.json")["summary"]
-            fooled = job.arguments.get("kind") == "fooled"
-            network = store.values(job.key, "evidence.json")["subject"]
-            yield {"network": network, "fooled": fooled, **{name: flag[name] for name in ("check", "word", "why")}}
 
 
 def _load_others(session, features):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from lab.registry import summary
+from recipes.evidence import load_evidence
 from recipes.galleries import png
-from recipes.jobs import load_evidence
 from recipes.report import figures
 from recipes.report.data_uri import png_uri
 from recipes.report.findings import plain_words

@@ -8,7 +8,7 @@ import functools
 import jinja2
 import markupsafe
 
-from recipes.jobs import load_evidence
+from recipes.evidence import load_evidence
 from recipes.report import figures, summary
 from recipes.report.atlases import collect_atlas
 from recipes.report.cards import collect_families, report_card

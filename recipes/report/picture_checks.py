@@ -2,8 +2,9 @@
 
 import itertools
 
-from recipes import studies
 from recipes.report.data_uri import file_uri
+from recipes.sections.features import KINDS
+from recipes.studies import feature_checks, visualizer_name
 
 
 def collect_studies(recipe, store, done):
@@ -22,10 +23,10 @@ def collect_studies(recipe, store, done):
 
 
 def _study(number, features, store, keys):
-    kinds = [kind for kind in studies.KINDS if f"study/{number}/{kind}/pictures" in keys]
+    kinds = [kind for kind in KINDS if f"study/{number}/{kind}/pictures" in keys]
     checks = [*features.checks, *(["recovery"] if f"study/{number}/recovery" in keys else [])]
     abouts = {kind: store.values(f"study/{number}/{kind}/pictures", "about.json") for kind in kinds}
-    settings = f"{studies.visualizer_name(features)}, {features.steps} steps"
+    settings = f"{visualizer_name(features)}, {features.steps} steps"
     units = len(features.units or features.logits)
     title = f"{features.layer or 'logits'}, {units} units, {features.pictures} pictures each ({settings})"
     return {
@@ -41,7 +42,7 @@ def _study(number, features, store, keys):
 
 def _study_row(number, check, kinds, store, keys):
     questions = {"recovery": "Recovers templates that were set by hand"}
-    question = questions.get(check) or studies.feature_checks.tag(studies.feature_checks.get(check), "about")
+    question = questions.get(check) or feature_checks.tag(feature_checks.get(check), "about")
     if check == "recovery":
         cells = [_study_cell(store, f"study/{number}/recovery", keys)] + [None] * (len(kinds) - 1)
     else:

@@ -98,16 +98,17 @@ def test_check_takes_folders_and_files(command, user, tmp_path):
 
 
 def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
-    from recipes import jobs
+    from recipes.sections import sections
 
-    compute_maps = jobs._KINDS["maps"]
+    kinds = sections.get("explain").work
+    compute_maps = kinds["maps"]
 
     def breaks(session, store, job):
         if job.arguments["method"] == "gradcam":
             raise RuntimeError("no room")
         return compute_maps(session, store, job)
 
-    monkeypatch.setitem(jobs._KINDS, "maps", breaks)
+    monkeypatch.setitem(kinds, "maps", breaks)
     code, output, error = command("run", quick)
     report = pathlib.Path(output.strip().splitlines()[-1])
     assert code == 3 and "explain/gradcam: RuntimeError: no room" in error

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipes import schema
+from recipes import fields, schema
 
 BASE = {"name": "x", "explain": {}}
 
@@ -18,7 +18,7 @@ def test_shipped_recipes_are_valid_and_their_plain_values_parse_to_the_same_reci
     "text, units", [("0-3,7", [0, 1, 2, 3, 7]), ("5", [5]), (" 1 - 2 ", [1, 2]), (4, [4]), ([3, 1], [3, 1])]
 )
 def test_units(text, units):
-    assert schema.parse_units(text) == units
+    assert fields.parse_units(text) == units
 
 
 @pytest.mark.parametrize(

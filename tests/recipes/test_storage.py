@@ -107,7 +107,7 @@ def test_what_is_asked_for_is_removed(command, artifacts):
     old = time.time() - 10 * 24 * 3600
     os.utime(artifacts / "one" / "0123" / "manifest.json", (old, old))
     code, output, _ = command("gc", "--remove", "runs,networks", "--older-than", 5)
-    assert code == 0 and output.splitlines()[-1].startswith("removed 1 of 1 chosen")
+    assert code == 0 and output.splitlines()[-1].startswith("removed 1 of 1 selected")
     assert not (artifacts / "one").exists() or not list((artifacts / "one").glob("*"))
     assert (artifacts / "two" / "0123").is_dir() and len(list((artifacts / "networks").glob("*.npz"))) == 1
     command("gc", "--remove", "networks")
@@ -117,7 +117,7 @@ def test_what_is_asked_for_is_removed(command, artifacts):
 def test_a_run_that_is_being_written_is_left(command, artifacts):
     with FileLock(artifacts / "two" / ".0123.lock"):
         output = command("gc", "--remove", "runs")[1]
-    assert output.splitlines()[-1].startswith("removed 1 of 2 chosen") and (artifacts / "two" / "0123").is_dir()
+    assert output.splitlines()[-1].startswith("removed 1 of 2 selected") and (artifacts / "two" / "0123").is_dir()
 
 
 def test_what_cannot_be_removed_is_refused(command, artifacts):

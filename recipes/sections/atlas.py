@@ -1,47 +1,84 @@
-"""Atlases: the jobs that draw what a layer represents, over one photograph or over all images."""
+"""Atlas: what a layer represents, over one photograph or over all images."""
 
-import numpy as np
-from skimage.transform import resize
+from pydantic import Field
 
-from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.visualization import atlas as activations
-from lab.visualization.canvas import canvas
-from recipes.galleries import png, square
+from recipes.fields import Table
 from recipes.job import Job
-from recipes.store import encode, pack
+from recipes.section import Section
+from recipes.sections import register
 
 # Largest side of a cell of a picture in pixels; number of channels listed for a position.
 MAX_SIDE, STRONGEST = 112, 4
 
 
-def list_jobs(number, atlas, session):
-    """The job of one atlas. Raises Refused for a layer without positions.
+class Atlas(Table):
+    """What a layer represents: over one photograph (grid, groups, dictionary), or over all images (a map)."""
+
+    layer: str
+    image: str | None = None
+    steps: int = Field(64, ge=1)
+    side: int = Field(8, ge=2)
+    groups: int = Field(4, ge=1)
+    layout: str = "tsne"
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------------
+
+
+def list_jobs(recipe, session):
+    """The jobs of all atlases, one each.
 
     Args:
-        number: int, the place of the [[atlas]] table in the recipe.
-        atlas: `schema.Atlas`.
+        recipe: `Recipe`.
         session: `Session`.
 
     Returns:
-        iterator of one `Job`.
+        iterator of `Job`.
 
     Raises:
         Refused: for an unknown layer or layout, a layer without rows and columns, and an unreadable image.
     """
+    for number, atlas in enumerate(recipe.atlas):
+        _check(atlas, session)
+        rows, columns = session.network.shapes[atlas.layer][1:3]
+        cells = rows * columns + atlas.groups if atlas.image else atlas.side**2
+        kind = "blocks" if atlas.image else "atlas"
+        yield Job(f"atlas/{number}", kind, {"atlas": number}, passes=cells * atlas.steps)
+
+
+def _check(atlas, session):
+    """Raise Refused where an atlas does not fit to the network, or its image cannot be read."""
+    from lab.images import read
+    from lab.visualization.atlas import layouts
+    from lab.visualization.canvas import canvas
+
     network = session.network
     canvas(network)
     if atlas.layer not in network.shapes:
         raise Refused(f"Unknown layer. Received: {atlas.layer!r}. {nearest(atlas.layer, network.shapes)}")
     network.check_positions(atlas.layer, axes=2)
-    activations.layouts.get(atlas.layout)
+    layouts.get(atlas.layout)
     if atlas.image:
         read(atlas.image, channels=session.channels)
-    rows, columns = network.shapes[atlas.layer][1:3]
-    cells = rows * columns + atlas.groups if atlas.image else atlas.side**2
-    kind = "blocks" if atlas.image else "atlas"
-    yield Job(f"atlas/{number}", kind, {"atlas": number}, passes=cells * atlas.steps)
+
+
+def hashes(recipe, session):
+    """SHA-256 of the photographs that atlases are drawn over.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        dict of name to str.
+    """
+    images = {f"atlas/{number}": atlas.image for number, atlas in enumerate(recipe.atlas)}
+    return {name: session.image_hash(path) for name, path in images.items() if path}
+
+
+# Work ---------------------------------------------------------------------------------------------------------------------
 
 
 def draw_blocks(session, _, job):
@@ -55,6 +92,11 @@ def draw_blocks(session, _, job):
     Returns:
         dict of file name to bytes.
     """
+    from lab.images import read
+    from lab.visualization import atlas as activations
+    from recipes.galleries import png, square
+    from recipes.store import encode, pack
+
     atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     image = read(atlas.image, channels=session.channels)
     inputs = network.preprocess(image, fit="crop")
@@ -66,7 +108,7 @@ def draw_blocks(session, _, job):
     about = {"layer": atlas.layer, "image": atlas.image, "rows": len(cells), "columns": cells.shape[1]}
     files = {f"group-{place}.png": png(image) for place, image in enumerate(pictures.images)}
     files |= {f"where-{place}.png": png(_activity(groups.shares[0, ..., place])) for place in range(atlas.groups)}
-    files |= {"grid.png": png(_join(cells)), "image.png": png(resize_image(square(image), 224))}
+    files |= {"grid.png": png(_join(cells)), "image.png": png(_resize(square(image), 224))}
     arrays = {"channels": channels, "shares": shares, "groups": groups.directions, "where": groups.shares[0]}
     return {"atlas.npz": pack(arrays), "about.json": encode(about), **files}
 
@@ -85,6 +127,12 @@ def lay_out_atlas(session, _, job):
     Raises:
         Refused: where no cell of the atlas has two images.
     """
+    import numpy as np
+
+    from lab.visualization import atlas as activations
+    from recipes.galleries import png
+    from recipes.store import encode, pack
+
     atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
     seed = session.recipe.seed
     cell_map = activations.atlas(
@@ -111,25 +159,35 @@ def lay_out_atlas(session, _, job):
 
 def _join(cells):
     """Pictures [rows, columns, r, c, channels] in 0..1 as one, at most MAX_SIDE pixels a cell side and 896 in all."""
+    import numpy as np
+
     side = min(MAX_SIDE, cells.shape[2], 896 // max(cells.shape[:2]))
-    small = np.stack([np.stack([resize_image(cell, side) for cell in row]) for row in cells])
+    small = np.stack([np.stack([_resize(cell, side) for cell in row]) for row in cells])
     return np.concatenate([np.concatenate(list(row), axis=1) for row in small], axis=0)
 
 
 def _activity(plane):
     """Where a group is active, from dark to bright: float [224, 224, 1]."""
+    from skimage.transform import resize
+
     return resize(plane / max(float(plane.max()), 1e-12), (224, 224), order=1)[..., None]
 
 
-def resize_image(image, side):
-    """An image at another size, in 0..1: float [side, side, channels].
+def _resize(image, side):
+    """An image, uint8 or float in 0..1, at another size: float [side, side, channels] in 0..1."""
+    from skimage.transform import resize
 
-    Args:
-        image: uint8 [rows, columns, channels], or float in 0..1.
-        side: int, in pixels.
-
-    Returns:
-        float [side, side, channels] in 0..1.
-    """
-    image = image / 255.0 if image.dtype == np.uint8 else image
+    image = image / 255.0 if image.dtype == "uint8" else image
     return resize(image, (side, side), anti_aliasing=True)
+
+
+register(
+    Section(
+        name="atlas",
+        table=Atlas,
+        list_jobs=list_jobs,
+        work={"blocks": draw_blocks, "atlas": lay_out_atlas},
+        place=40,
+        hashes=hashes,
+    )
+)

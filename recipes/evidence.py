@@ -1,0 +1,181 @@
+"""Evidence: what a check measures about a method, and the verdicts on all methods of a recipe."""
+
+import csv
+import io
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from recipes.job import Outcome
+from recipes.junit import junit
+from recipes.store import encode, pack
+from sanity.checks import checks
+from sanity.evidence import Evidence, Gate
+from sanity.examination import judge_with_controls, measure, stand_in
+from sanity.statistics import bootstrap_interval
+
+
+def measure_evidence(session, _, job):
+    """Measure the evidence of one check about one method.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        `Outcome`.
+    """
+    arguments = job.arguments
+    evidence, trace = measure(
+        arguments["check"],
+        session.method(arguments["method"]),
+        session.subject(arguments["question"]),
+        seed=session.recipe.seed,
+        name=arguments["method"],
+        settings=arguments["settings"],
+        options=arguments["options"],
+        prepare=lambda: session.prepare_check(arguments["check"], arguments["question"], arguments["settings"]),
+    )
+    fault = evidence.failed[0].words if trace else None
+    return Outcome(_evidence_files(replace(evidence, method=arguments["method"])), fault, trace)
+
+
+def _evidence_files(evidence):
+    plain = {**asdict(replace(evidence, samples={}, maps={})), "samples": None, "maps": None}
+    arrays = {f"samples/{name}": value for name, value in evidence.samples.items()}
+    arrays |= {f"maps/{name}": value for name, value in evidence.maps.items()}
+    return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
+
+
+def load_evidence(store, key):
+    """The record that an evidence job wrote: `Evidence`.
+
+    Args:
+        store: `Store` of the run.
+        key: str, the key of the job.
+
+    Returns:
+        `Evidence`.
+    """
+    plain, arrays = store.values(key, "evidence.json"), store.arrays(key, "evidence.npz")
+    split = {
+        kind: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(kind)}
+        for kind in ("samples", "maps")
+    }
+    return Evidence(
+        **{**plain, **split, "gates": tuple(Gate(**gate) for gate in plain["gates"]), "stages": tuple(plain["stages"])}
+    )
+
+
+def judge_family(session, store, job):
+    """Judge every check of the recipe, each method beside the others and beside its controls.
+
+    Args:
+        session: `Session`.
+        store: `Store` of the run.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    evidence, seed = {}, session.recipe.seed
+    for key, check, method in job.arguments["rows"]:
+        evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(store, key, check, method))
+    checks_of = {name: records[0].check for name, records in evidence.items()}
+    rulings = {
+        name: judge_with_controls(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)
+    }
+    families = {name: _family(ruling) for name, ruling in rulings.items()}
+    measurements = {name: _means(evidence[name]) for name, check in checks_of.items() if not is_judged(check)}
+    files = {
+        "verdicts.json": encode(families),
+        "verdicts.csv": _table({name: ruling.verdicts for name, ruling in rulings.items()}),
+        "junit.xml": junit(session.recipe.name, families),
+    }
+    return {**files, "measurements.json": encode(measurements)}
+
+
+def _evidence_or_stand_in(store, key, check, method):
+    """The evidence of a job, or a stand-in that says why it failed before it measured anything."""
+    if store.exists(key):
+        return load_evidence(store, key)
+    gate = Gate("evidence was measured", "fault", f"the job {key} failed")
+    return stand_in(check, method, None, gate)
+
+
+def _family(ruling):
+    """The verdicts of one check as plain values: dict of check, verdicts, controls, blind."""
+    return {
+        "check": ruling.verdicts[0].check,
+        "verdicts": [verdict.as_dict() for verdict in ruling.verdicts],
+        "controls": [asdict(control) for control in ruling.controls],
+        "blind": ruling.blind,
+    }
+
+
+def is_judged(check):
+    """Whether a check leads to verdicts, and not to numbers alone: bool."""
+    return checks.tag(checks.get(check), "judged", True)
+
+
+def refused_measurements(jobs, store):
+    """Methods that refused a check without verdicts, which no other place reports.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str, one line a method and check.
+    """
+    measured = [
+        job
+        for job in jobs
+        if job.kind == "evidence" and not is_judged(job.arguments["check"]) and store.exists(job.key)
+    ]
+    gates = [(job, gate) for job in measured for gate in store.values(job.key, "evidence.json")["gates"]]
+    return [
+        f"{job.arguments['method']}  {job.arguments['check']}: {gate['status']}: {gate['words']}"
+        for job, gate in gates
+        if gate["status"] in ("failed", "not applicable", "fault")
+    ]
+
+
+def _means(records):
+    """Mean and 95% interval of each metric, by method: dict of method to dict of metric to [mean, low, high]."""
+    means = {}
+    for evidence in records:
+        spans = {name: bootstrap_interval(values[None], seed=0, draws=500) for name, values in evidence.samples.items()}
+        means[evidence.method] = {name: [span.mean, span.low, span.high] for name, span in spans.items()}
+    return means
+
+
+COLUMNS = ["family", "method", "check", "outcome", "finding", "effect", "low", "high", "ceiling", "null", "p"]
+COLUMNS += ["images", "replicates", "networks", "sentence"]
+
+
+def _table(verdicts_by_family):
+    """Every verdict as a line of CSV: bytes."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for family, verdicts in verdicts_by_family.items():
+        rows.writerows(_line(family, verdict) for verdict in verdicts)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _line(family, verdict):
+    effect, sizes = verdict.effect, verdict.sizes
+    numbers = (effect.mean, effect.low, effect.high, verdict.ceiling.mean, verdict.null.mean)
+    written = ["" if np.isnan(number) else f"{number:.4f}" for number in numbers]
+    words = (verdict.method, verdict.check, verdict.outcome, verdict.finding)
+    p = "" if verdict.p is None else f"{verdict.p:.4g}"
+    return [
+        family,
+        *words,
+        *written,
+        p,
+        *(sizes.get(key, "") for key in ("images", "replicates", "networks")),
+        verdict.sentence,
+    ]

@@ -1,0 +1,93 @@
+"""Section: a noun of a run: its table in a recipe, its jobs and their work, its pieces of the report, its printed lines."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A function that is imported when it is first called, since the file of a section is imported by every command.
+
+    Args:
+        address: "module:function".
+    """
+
+    address: str
+
+    def __call__(self, *arguments):
+        """The function's own value."""
+        module, _, function = self.address.partition(":")
+        return getattr(importlib.import_module(module), function)(*arguments)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the page of a run.
+
+    Args:
+        anchor: the id of its HTML section, which the navigation links to.
+        heading: its words in the navigation.
+        template: file name of a Jinja template of `recipes.report`, or the text of one. It sees the values, and recipe
+            and manifest.
+        values: (recipe, jobs that are done, store) -> dict, or None where there is nothing to show. The key "files" is
+            kept for (name, bytes) that are written beside the page.
+        place: int, where it stands in the story of the page; smaller comes first, the settings come last.
+        script: file name of a script of `recipes.report` that it needs, or None.
+    """
+
+    anchor: str
+    heading: str
+    template: str
+    values: Callable
+    place: int = 100
+    script: str | None = None
+
+
+def _no_lines(jobs, store):
+    return []
+
+
+@dataclass(frozen=True)
+class Section:
+    """A noun of a run.
+
+    Args:
+        name: the key of its table in a recipe.
+        table: subclass of `recipes.fields.Table`.
+        list_jobs: (recipe, session) -> iterable of `Job`; called where the recipe has the table.
+        work: dict of kind of job to (session, store, job) -> dict of file name to bytes, or `Outcome`.
+        many: whether a recipe may hold several of its tables, as [[name]], and not one, as [name].
+        alone: whether a recipe may hold its table and no other.
+        place: int, where its table stands among those of a recipe, and its jobs and lines among those of a run.
+        refuse: (recipe) -> None; raises Refused where its table does not fit to the others.
+        hashes: (recipe, session) -> dict of name to SHA-256 of what its tables read beside model and images.
+        messages: (jobs, store) -> lines of a finished run that are printed first: faults, refusals and warnings.
+        lines: (jobs, store) -> lines of its results.
+        summary: (jobs, store) -> up to three lines of what was found, which are printed last.
+        pieces: its pieces of the page, tuple of `Piece`.
+    """
+
+    name: str
+    table: type
+    list_jobs: Callable
+    work: dict = field(default_factory=dict)
+    many: bool = True
+    alone: bool = True
+    place: int = 100
+    refuse: Callable = lambda recipe: None
+    hashes: Callable = lambda recipe, session: {}
+    messages: Callable = _no_lines
+    lines: Callable = _no_lines
+    summary: Callable = _no_lines
+    pieces: tuple = ()
+
+    @property
+    def header(self):
+        """How its table begins in a recipe: str."""
+        return f"[[{self.name}]]" if self.many else f"[{self.name}]"
+
+    def tables(self, recipe):
+        """Its tables in a recipe: list of `Table`."""
+        value = getattr(recipe, self.name)
+        return list(value) if self.many else [value] * (value is not None)

@@ -1,0 +1,180 @@
+"""Features: checks of whether pictures show what their units do."""
+
+import pathlib
+
+from pydantic import Field, model_validator
+
+from lab.refusal import Refused
+from lab.registry import nearest
+from recipes.fields import Table, Units
+from recipes.job import Job
+from recipes.section import Deferred, Section
+from recipes.sections import register
+
+KINDS = ("honest", "fooled")
+
+
+class Features(Table):
+    """Checks of the pictures of some units. With `fooled`, a network built to fool the checks is a positive control."""
+
+    layer: str | None = None
+    units: Units = []
+    logits: list[int | str] = []
+    steps: int = Field(128, ge=1)
+    pictures: int = Field(4, ge=1)
+    parameterization: str = "fourier"
+    transforms: str = "robust"
+    checks: list[str] = ["path", "reach", "stability", "prior", "predictivity", "transfer"]
+    path_layers: list[str] = []
+    networks: int = Field(2, ge=1)
+    others: list[str] = []
+    observer: str | None = None
+    recovery: bool = True
+    fooled: bool = False
+    detector: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self):
+        if bool(self.layer) == bool(self.logits) or bool(self.layer) != bool(self.units):
+            raise Refused("features name either a layer with units, or logits. Received: both or neither")
+        return self
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------------
+
+
+def list_jobs(recipe, session):
+    """The jobs of all studies: pictures from every network in them, and every check of these pictures.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        iterator of `Job`.
+
+    Raises:
+        Refused: for a layer, unit, check or model that does not exist.
+    """
+    for number, features in enumerate(recipe.features):
+        units = _checked_units(features, session)
+        for kind in KINDS if features.fooled else KINDS[:1]:
+            yield from _jobs_of_network(number, features, {"study": number, "units": units, "kind": kind})
+        if features.recovery:
+            yield Job(f"study/{number}/recovery", "recovery", {"study": number, "units": units}, passes=20)
+
+
+def _checked_units(features, session):
+    """The units of a study by their numbers, after all that it names was checked against the network: list of int."""
+    from lab.objectives import goal
+    from lab.visualization.canvas import canvas
+    from lab.visualization.parameterizations import resolve_parameterization
+    from lab.visualization.transforms import transforms
+    from recipes.galleries import refuse_several_outputs
+
+    network = session.network
+    units = [network.class_index(name) for name in features.logits] or features.units
+    refuse_several_outputs(network, features.layer)
+    network.check(goal(features.layer, units))
+    canvas(network)
+    resolve_parameterization(features.parameterization)
+    transforms.get(features.transforms)
+    _check_names(features, network)
+    return list(units)
+
+
+def _check_names(features, network):
+    """Raise Refused for checks, models and layers that do not exist."""
+    from sanity.features import features as feature_checks
+
+    for name in features.checks:
+        feature_checks.get(name)
+    for name in _other_models(features):
+        _refuse_unknown_model(name)
+    if features.fooled:
+        _refuse_detector(features, network)
+        return
+    for address in features.path_layers:
+        network.refuse_unknown(address)
+
+
+def _jobs_of_network(number, features, arguments):
+    """Pictures of one of the networks of a study, and the checks of these pictures."""
+    key = f"study/{number}/{arguments['kind']}"
+    cost = len(arguments["units"]) * features.steps * features.pictures
+    yield Job(f"{key}/pictures", "drawn", arguments, passes=cost)
+    for check in features.checks:
+        check_cost = cost * features.networks / features.pictures if check == "prior" else 0
+        yield Job(f"{key}/{check}", "feature", {**arguments, "check": check}, (f"{key}/pictures",), passes=check_cost)
+
+
+def _other_models(features):
+    """Names of networks beside the recipe's own: those that pictures are shown to, and the observer."""
+    return [*features.others, *([features.observer] if features.observer else [])]
+
+
+def _refuse_unknown_model(name):
+    from lab.models import names
+
+    if name not in names() and not pathlib.Path(name).exists():
+        raise Refused(f"Unknown model. Received: {name!r}. {nearest(name, names())}")
+
+
+def _refuse_detector(features, network):
+    from lab.objectives import goal
+    from recipes.studies import detector
+
+    if features.layer is None:
+        raise Refused("A fooling circuit needs channels of a layer. Received: a study of logits; remove fooled.")
+    network.check(goal(detector(features, network), [0]))
+
+
+def hashes(recipe, session):
+    """SHA-256 of the other models of all studies.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        dict of name to str.
+    """
+    names = sorted({name for features in recipe.features for name in _other_models(features)})
+    return {f"model/{name}": session.other_model_hash(name) for name in names}
+
+
+# Lines --------------------------------------------------------------------------------------------------------------------
+
+
+def list_flags(jobs, store):
+    """The summaries of all checks of pictures, of every network.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        iterator of dict with network, fooled, check, word and why.
+    """
+    for job in jobs:
+        if job.kind in ("feature", "recovery") and store.exists(job.key):
+            flag = store.values(job.key, "flags.json")["summary"]
+            fooled = job.arguments.get("kind") == "fooled"
+            network = store.values(job.key, "evidence.json")["subject"]
+            yield {"network": network, "fooled": fooled, **{name: flag[name] for name in ("check", "word", "why")}}
+
+
+register(
+    Section(
+        name="features",
+        table=Features,
+        list_jobs=list_jobs,
+        work={
+            "drawn": Deferred("recipes.studies:draw_features"),
+            "feature": Deferred("recipes.studies:measure_feature"),
+            "recovery": Deferred("recipes.studies:measure_recovery"),
+        },
+        place=30,
+        hashes=hashes,
+    )
+)

@@ -1,0 +1,197 @@
+"""Gallery: pictures of what units respond to most, beside the natural images that excite them."""
+
+import fnmatch
+import math
+import re
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from lab.refusal import Refused
+from lab.registry import nearest
+from recipes.fields import Table, Units
+from recipes.job import Job, slug
+from recipes.section import Deferred, Section
+from recipes.sections import register
+
+
+class Gallery(Table):
+    """Pictures of units: channels of a layer or of all matching block outputs, or classes by name or index."""
+
+    former_names: ClassVar[dict[str, str]] = {"company": "connections"}
+    layer: str | None = None
+    layers: str | None = None
+    units: Units = []
+    top_for: str | None = None
+    logits: list[int | str] = []
+    steps: int = Field(256, ge=1)
+    size: int | None = Field(None, ge=8)
+    parameterization: str = "fourier"
+    transforms: str = "robust"
+    spectrum: Literal["packages", "images"] = "packages"
+    facets: int = Field(1, ge=1)
+    diversity: float = Field(0.0, ge=0)
+    animate: bool = False
+    natural: int = Field(8, ge=0, le=20)
+    connections: bool = True
+    batch: int = Field(16, ge=1)
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self):
+        if sum(map(bool, (self.layer, self.layers, self.logits))) != 1:
+            raise Refused("a gallery names one of layer, layers, logits. Received: none or several of them")
+        if self.layer and bool(self.units) == bool(self.top_for):
+            raise Refused("a gallery of a layer names either units or top_for. Received: both or neither")
+        if self.spectrum == "images" and self.parameterization != "maco":
+            raise Refused(
+                "spectrum is an option of the parameterization maco alone. Received: another parameterization"
+            )
+        if self.diversity and self.facets < 2:
+            raise Refused("diversity needs facets of two or more. Received: facets = 1")
+        return self
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------------
+
+
+def list_jobs(recipe, session):
+    """The jobs of all galleries: for every layer a survey of natural images, and its units in batches.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        iterator of `Job`.
+
+    Raises:
+        Refused: for a layer, unit, parameterization or transform that does not exist.
+    """
+    for number, gallery in enumerate(recipe.gallery):
+        for layer, units in _checked_layers(gallery, session.network):
+            yield from _survey_jobs(number, gallery, layer, units, session)
+            yield from _picture_jobs(number, gallery, layer, units, session)
+
+
+def _checked_layers(gallery, network):
+    """The layers of a gallery with their units, each checked against the network: iterator of (address or None, list of int)."""
+    from lab.objectives import goal
+    from lab.visualization.canvas import canvas
+    from lab.visualization.parameterizations import resolve_parameterization
+    from lab.visualization.transforms import transforms
+    from recipes.galleries import refuse_several_outputs
+
+    canvas(network, gallery.size)
+    resolve_parameterization(gallery.parameterization)
+    transforms.get(gallery.transforms)
+    for layer, units in _layers(gallery, network):
+        refuse_several_outputs(network, layer)
+        network.check(goal(layer, units))
+        yield layer, units
+
+
+def _survey_jobs(number, gallery, layer, units, session):
+    """The job that surveys natural images for the units of a layer, where natural images are wanted."""
+    if not gallery.natural:
+        return
+    arguments = {"gallery": number, "layer": layer, "units": units}
+    arguments |= {"natural": gallery.natural, "connections": gallery.connections}
+    cost = len(session.natural_images) * (0.4 + 2 * gallery.connections)
+    yield Job(f"survey/{_name(number, layer)}", "survey", arguments, passes=cost)
+
+
+def _picture_jobs(number, gallery, layer, units, session):
+    """The jobs that draw the units of a layer, in batches."""
+    for start in range(0, len(units), gallery.batch):
+        batch = units[start : start + gallery.batch]
+        arguments = {"gallery": number, "layer": layer, "units": batch}
+        cost = len(batch) * gallery.steps * gallery.facets * _gradient_cost(session.network, layer)
+        yield Job(f"gallery/{_name(number, layer)}/{start:05d}", "pictures", arguments, passes=cost)
+
+
+def _name(number, layer):
+    """The folder of a layer's jobs: the number of the gallery, and the layer."""
+    return f"{number}-{slug(layer or 'logits')}"
+
+
+def _layers(gallery, network):
+    """The layers of a gallery with their units: list of (address, or None for logits; list of int)."""
+    from lab.images import read
+    from lab.visualization.examples import strongest_channels
+
+    if gallery.top_for:
+        image = read(gallery.top_for, channels=network.preprocessing.channels)
+        return [(gallery.layer, strongest_channels(network, image, gallery.layer))]
+    if gallery.logits:
+        return [(None, [network.class_index(name) for name in gallery.logits])]
+    if gallery.layer:
+        return [(gallery.layer, gallery.units)]
+    blocks = block_outputs(network)
+    layers = [layer for layer in blocks if fnmatch.fnmatch(layer, gallery.layers)]
+    if not layers:
+        raise Refused(
+            f"layers= is a pattern of block outputs. Received: {gallery.layers!r}. {nearest(gallery.layers, blocks)}"
+        )
+    return [(layer, list(range(network.shapes[layer][-1]))) for layer in layers]
+
+
+def block_outputs(network):
+    """The last layer with positions of every block of a network, in order.
+
+    Layers belong to one block if their addresses are the same up to the first number.
+
+    Returns:
+        list of addresses.
+    """
+    last = {}
+    for address, shape in network.shapes.items():
+        if isinstance(shape, tuple) and len(shape) == 4 and "@" not in address and address in network.tree:
+            last[_block(address)] = address
+    return list(last.values())
+
+
+def _block(address):
+    match = re.match(r"(.*?\d+)(?=[_/]|$)", address)
+    return match[1] if match else address.rpartition("_")[0] or address
+
+
+def _gradient_cost(network, layer):
+    """Rough cost of a layer's gradient, as a share of a whole one: the share of numbers computed before it."""
+    sizes = {
+        address: float(math.prod(side or 1 for side in shape[1:]))
+        for address, shape in network.shapes.items()
+        if isinstance(shape, tuple)
+    }
+    names = list(sizes)
+    if layer not in sizes:
+        return 1.0
+    return sum(sizes[name] for name in names[: names.index(layer) + 1]) / sum(sizes.values())
+
+
+def hashes(recipe, session):
+    """SHA-256 of the images for which galleries draw the channels that respond most.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        dict of name to str.
+    """
+    images = {f"gallery/{number}": gallery.top_for for number, gallery in enumerate(recipe.gallery)}
+    return {name: session.image_hash(path) for name, path in images.items() if path}
+
+
+register(
+    Section(
+        name="gallery",
+        table=Gallery,
+        list_jobs=list_jobs,
+        work={
+            "survey": Deferred("recipes.galleries:survey"),
+            "pictures": Deferred("recipes.galleries:draw_pictures"),
+        },
+        place=20,
+        hashes=hashes,
+    )
+)

@@ -1,0 +1,106 @@
+"""World: networks trained on data with planted truth, in the place of a model and images."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from lab.refusal import Refused
+from recipes.fields import Table
+from recipes.job import Job
+from recipes.section import Section
+from recipes.sections import in_order, register
+
+
+class World(Table):
+    """A data set with planted truth, in the place of a model and images. Its networks are trained here."""
+
+    former_names: ClassVar[dict[str, str]] = {"twins": "replicates", "misled": "permuted_label_networks"}
+
+    name: str
+    replicates: int = Field(4, ge=1)
+    permuted_label_networks: int = Field(0, ge=0)
+    images: int = Field(48, ge=8)
+
+
+def refuse(recipe):
+    """Refuse what a world brings itself, or what is not asked in a world.
+
+    Args:
+        recipe: `Recipe` with a world.
+
+    Raises:
+        Refused: for a model or images beside the world, and for tables other than [[check]].
+    """
+    if {"model", "images"} & recipe.model_fields_set - _default_tables(recipe):
+        raise Refused("a recipe has either a world, or a model and images. Received: both")
+    others = [section for section in in_order() if section.name not in ("world", "check")]
+    if any(section.tables(recipe) for section in others):
+        raise Refused("a recipe with a world holds only [[check]] tables. Received: another table")
+
+
+def _default_tables(recipe):
+    """Those of a recipe's tables of model and images that have nothing but defaults: set of str."""
+    tables = {name: getattr(recipe, name) for name in ("model", "images")}
+    return {name for name, table in tables.items() if table == type(table)()}
+
+
+def list_jobs(recipe, session):
+    """The job that trains the networks of the world.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        list of one `Job`.
+
+    Raises:
+        Refused: for replicates, permuted labels or targets that the world cannot have.
+    """
+    session.refuse_world()
+    return [Job("networks", "networks", {})]
+
+
+def train_networks(session, *_):
+    """Train the networks of a world, or load them from the cache, and describe them.
+
+    Args:
+        session: `Session`.
+        _: the store and the job, not used.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    import numpy as np
+
+    from recipes.store import encode, pack
+
+    subject = session.subject()
+    about = {
+        "world": session.world.name,
+        "oracle": session.world.oracle,
+        "right": None if subject.correct is None else float(np.mean(subject.correct)),
+        "proof": subject.truth.proof if subject.truth else None,
+        "train_accuracy": list(subject.train_accuracy),
+        "replicates": len(subject.replicates),
+        "samples": len(subject.names),
+        "fingerprint": subject.network.fingerprint(),
+    }
+    samples = {"images": subject.inputs[:16]}
+    if subject.truth:
+        samples["masks"] = subject.truth.masks[:16]
+    return {"networks.json": encode(about), "samples.npz": pack(samples)}
+
+
+register(
+    Section(
+        name="world",
+        table=World,
+        list_jobs=list_jobs,
+        work={"networks": train_networks},
+        many=False,
+        alone=False,
+        place=10,
+        refuse=refuse,
+    )
+)
