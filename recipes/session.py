@@ -26,6 +26,7 @@ from recipes.sections import in_order
 from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
+from sanity.world_networks import WorldNetworks
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
 
@@ -206,6 +207,11 @@ class Session:
         world = self.recipe.world
         return 1 if self.world.training is None and "replicates" not in world.model_fields_set else world.replicates
 
+    @functools.cached_property
+    def world_networks(self):
+        """The networks of the recipe's world: `sanity.world_networks.WorldNetworks`."""
+        return WorldNetworks(self.world, self.recipe.seed, cache=self.cache.get)
+
     def _plant_subject(self):
         return world_subject(
             self.world,
@@ -214,6 +220,7 @@ class Session:
             replicates=self.replicates,
             permuted_label_networks=self.recipe.world.permuted_label_networks,
             images=self.recipe.world.images,
+            networks=self.world_networks,
         )
 
     def prepare_check(self, check, question, settings):

@@ -10,9 +10,8 @@ from sanity import gates
 from sanity.evidence import Gate
 from sanity.interventions import occlusion
 from sanity.localisation import localisations
-from sanity.seeds import derive_seed
 from sanity.subject import FEWEST
-from sanity.worlds.training import Trainer
+from sanity.world_networks import WorldNetworks
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
 # The localisation that decides. It depends on places only: neither the scale of a map nor a few extreme values matter.
@@ -90,10 +89,8 @@ def world_gates(subject):
 
 def _train_rivals(subject, count):
     """Weights of networks that learn the rival cue: list of dict."""
-    rival, trainer = subject.world.rival, Trainer(subject.network, subject.world.rival.training)
-    training_data = rival.training_data(subject.seed)
-    seeds = [derive_seed(subject.seed, "network that learns the rival cue", turn) for turn in range(count)]
-    return [trainer.train(training_data.inputs, training_data.labels, seed, subject.cache) for seed in seeds]
+    networks = WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
+    return [networks.train("rival", index) for index in range(count)]
 
 
 def _logits(network):

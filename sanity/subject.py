@@ -11,7 +11,8 @@ from lab.labels import correct_classes
 from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
-from sanity.worlds.training import Trainer, no_cache
+from sanity.world_networks import WorldNetworks
+from sanity.worlds.training import no_cache
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
 # With fewer samples that all replicates get right, the competence gate fails anyway; the first ones are kept to show.
@@ -252,7 +253,7 @@ def _warn_collapsed(network, inputs, means):
         )
 
 
-def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache):
+def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, images=48, cache=no_cache, networks=None):
     """The trained networks of a world, with samples of it to explain.
 
     Args:
@@ -262,6 +263,7 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
         permuted_label_networks: int, networks trained on permuted labels.
         images: int, samples kept: the first ones that every replicate answers as the cue says.
         cache: where trained weights are kept, see `Trainer.train`.
+        networks: `WorldNetworks` of the same world, seed and cache; None: made here.
 
     Returns:
         `Subject`.
@@ -269,8 +271,9 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
     Raises:
         Refused: for replicates of a world without training.
     """
-    network = world.network()
-    states, permuted, train_accuracy = _train_networks(world, network, seed, replicates, permuted_label_networks, cache)
+    networks = networks or WorldNetworks(world, seed, cache=cache)
+    network = networks.network
+    states, permuted, train_accuracy = _train_networks(world, networks, replicates, permuted_label_networks)
     if states:
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
@@ -313,42 +316,19 @@ def _planted_truth(world, network, samples, factors, rows):
     return Truth(samples.masks[rows], proof, world.oracle)
 
 
-def _refuse_replicates(world, wanted):
-    """Raise Refused where networks from other seeds are wanted of a world without training."""
-    if wanted:
-        raise Refused(
-            f"Replicates are trained from other seeds. Received: {world.name}, whose weights are set by hand."
-        )
-
-
-def _train_networks(world, network, seed, replicates, permuted_label_networks, cache):
+def _train_networks(world, networks, replicates, permuted_label_networks):
     """-> weights on true labels, weights on permuted labels, and the training accuracy of the latter."""
-    if world.training is None:
-        _refuse_replicates(world, replicates > 1 or permuted_label_networks)
+    if world.training is None and replicates <= 1 and not permuted_label_networks:
         return [], [], []
-    trainer, training_data = Trainer(network, world.training), world.training_data(seed)
-    states = [
-        trainer.train(training_data.inputs, training_data.labels, _network_seed(seed, "replicate", index), cache)
-        for index in range(replicates)
-    ]
+    states = [networks.train("replicate", index) for index in range(replicates)]
     permuted, train_accuracy = [], []
     for index in range(permuted_label_networks):
-        # Each network has its own permutation. With one in common, networks would agree by it and not by what they learned.
-        labels = np.random.default_rng([seed, 4, index]).permutation(training_data.labels)
-        permuted.append(
-            trainer.train(training_data.inputs, labels, _network_seed(seed, "permuted_label_networks", index), cache)
-        )
-        with network.weights(permuted[-1]):
-            train_accuracy.append(float(np.mean(_logits(network, training_data.inputs).argmax(1) == labels)))
+        permuted.append(networks.train("permuted_label_networks", index))
+        with networks.network.weights(permuted[-1]):
+            predicted = _logits(networks.network, networks.inputs()).argmax(1)
+        train_accuracy.append(float(np.mean(predicted == networks.labels("permuted_label_networks", index))))
     return states, permuted, train_accuracy
 
 
 def _logits(network, inputs):
     return routines.class_logits(network, inputs)
-
-
-def _network_seed(seed, kind, index):
-    return int(
-        np.random.SeedSequence([seed, {"replicate": 5, "permuted_label_networks": 6}[kind], index]).generate_state(1)[0]
-        >> 1
-    )

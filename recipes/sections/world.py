@@ -45,24 +45,68 @@ def _default_tables(recipe):
 
 
 def list_jobs(recipe, session):
-    """The job that trains the networks of the world.
+    """The jobs that train the networks of the world, and the one that tries them.
 
     Args:
         recipe: `Recipe`.
         session: `Session`.
 
     Returns:
-        list of one `Job`.
+        list of `Job`.
 
     Raises:
         Refused: for replicates, permuted labels or targets that the world cannot have.
     """
     session.refuse_world()
-    return [Job("networks", "networks", {})]
+    jobs = [_network_job(kind, index, session) for kind, count in _counts(recipe, session) for index in range(count)]
+    return [*jobs, Job("networks", "networks", {}, tuple(job.key for job in jobs))]
 
 
-def train_networks(session, *_):
-    """Train the networks of a world, or load them from the cache, and describe them.
+def _counts(recipe, session):
+    """How many networks of each kind are trained: list of (kind, int)."""
+    if session.world.training is None:
+        return []
+    counts = [("replicate", session.replicates), ("permuted_label_networks", recipe.world.permuted_label_networks)]
+    return counts + [("rival", session.replicates)] * (
+        "rival" in _kinds_of_checks(recipe) and bool(session.world.rival)
+    )
+
+
+def _kinds_of_checks(recipe):
+    """The kinds of networks that the checks of a recipe train beside the replicates: set of str."""
+    from sanity.checks import checks
+
+    return {kind for table in recipe.check for kind in checks.tag(checks.get(table.check), "networks", ())}
+
+
+def _network_job(kind, index, session):
+    training = session.world.training
+    key = f"network/{kind.replace('_', '-')}-{index}"
+    return Job(key, "network", {"kind": kind, "index": index}, passes=training.samples * training.passes / 10)
+
+
+def train_network(session, _, job):
+    """Train one network of a world, or load it from the cache.
+
+    Args:
+        session: `Session`.
+        _: the store, not used.
+        job: `Job`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    from recipes.store import encode, pack
+
+    state = session.world_networks.train(job.arguments["kind"], job.arguments["index"])
+    return {
+        "network.json": encode(job.arguments),
+        "weights.npz": pack({name.replace("/", "|"): value for name, value in state.items()}),
+    }
+
+
+def describe_networks(session, *_):
+    """Try the networks of a world, and describe them.
 
     Args:
         session: `Session`.
@@ -97,7 +141,7 @@ register(
         name="world",
         table=World,
         list_jobs=list_jobs,
-        work={"networks": train_networks},
+        work={"network": train_network, "networks": describe_networks},
         many=False,
         alone=False,
         place=10,

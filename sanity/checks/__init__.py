@@ -3,7 +3,8 @@
 A check never knows which method it measures. Its rule stands below it.
 
 The tag `prepare` holds a function (subject, *, seed, ...) whose result all methods share. If it takes `once`, other
-checks of the same subject share it too.
+checks of the same subject share it too. The tag `networks` names the kinds of networks of a world (`sanity.world_networks`)
+that it trains beside the replicates.
 """
 
 import importlib

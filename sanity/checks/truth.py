@@ -24,7 +24,7 @@ from sanity.statistics import (
 )
 
 
-@checks.register(prepare=prepare)
+@checks.register(prepare=prepare, networks=("rival",))
 def truth(explainer, subject, *, seed, prepared=None, **options):
     """Does the map lie on the cue that its network learned, more than maps of networks that learned the other cue do?
 
