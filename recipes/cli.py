@@ -730,6 +730,7 @@ def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=No
         _print_plan(recipe, shared_options, allow_code)
         return
     with plain_errors(), report_full_disk(), redirect_output():
+        from recipes.engines import engine
         from recipes.runs import carry_out
 
         if context.obj["deterministic"]:
@@ -738,7 +739,8 @@ def _carry_out(context, recipe, shared_options, allow_code, fail_on, baseline=No
             tf.config.experimental.enable_op_determinism()
         progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
         fresh = not shared_options["resume"]
-        choices = {"fresh": fresh, "allow_code": allow_code, "workers": shared_options["workers"]}
+        jobs_engine = engine(workers=shared_options["workers"])
+        choices = {"fresh": fresh, "allow_code": allow_code, "engine": jobs_engine}
         result = carry_out(recipe, shared_options["out"], progress, **choices)
     changed = None if before is None else changes(before, result.families)
     _print_result(result, changed, _failure(result, fail_on), shared_options["as_json"])

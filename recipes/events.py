@@ -11,11 +11,11 @@ class Started:
 
     Args:
         job: `Job`.
-        process: int, number of the process that does it.
+        process: number of the process that does it; with Ray, node and number where they are known.
     """
 
     job: Job
-    process: int
+    process: int | str
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Finished:
 
     Args:
         job: `Job`.
-        process: int, number of the process that did it.
+        process: as of `Started`.
         seconds: float, its wall time.
         error: why it failed, in one line, or None.
     """
 
     job: Job
-    process: int
+    process: int | str
     seconds: float
     error: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab.environment import limit_threads
 from recipes import provenance, schema
-from recipes.engines import engine
+from recipes.engines.local import Local
 from recipes.events import Finished
 from recipes.jobs import list_jobs
 from recipes.journal import Journal
@@ -54,7 +54,7 @@ class Stopped(KeyboardInterrupt):
         self.path, self.done, self.total = path, done, total
 
 
-def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, workers=1):
+def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local()):
     """Run a recipe.
 
     Args:
@@ -63,7 +63,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, workers=
         progress: `recipes.progress.Progress`.
         fresh: start over instead of resuming.
         allow_code: whether model files may run Python code of their own.
-        workers: int, how many processes do the jobs.
+        engine: what does the jobs, see `recipes.engines`.
 
     Returns:
         `Run`.
@@ -82,7 +82,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, workers=
     with store.open(fresh=fresh, wait=progress.say):
         store.write("manifest.json", encode(manifest))
         try:
-            failed = _do_jobs(jobs, session, store, progress, engine(workers))
+            failed = _do_jobs(jobs, session, store, progress, engine)
             _publish(store, *page(_titled(recipe, store), manifest, jobs, store))
         except KeyboardInterrupt as error:
             raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error

@@ -4,8 +4,6 @@ A process keeps its model and what it has compiled from job to job, and is given
 is killed is replaced, and its job is done again.
 """
 
-import collections
-import graphlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,11 +11,9 @@ import time
 import warnings
 
 from recipes.engines.attempt import obstacle
+from recipes.engines.waiting import TRIES, Waiting
 from recipes.engines.worker import Orders, work_off
 from recipes.events import Finished, Started
-
-# How often a job is begun before it counts as failed because its process was killed.
-TRIES = 3
 
 
 class Processes:
@@ -42,7 +38,7 @@ class Processes:
             iterator of `Started` and `Finished`.
         """
         orders = Orders.of(session, store, threads_of(session.recipe, self.workers))
-        workers, waiting = [_Worker(orders) for _ in range(min(self.workers, len(jobs)))], _Waiting(jobs, store)
+        workers, waiting = [_Worker(orders) for _ in range(min(self.workers, len(jobs)))], Waiting(jobs, store)
         try:
             while True:
                 for worker in workers:
@@ -108,82 +104,6 @@ def _take_message(worker, waiting):
     for message in waiting.new_messages(messages):
         warnings.warn(message, stacklevel=2)
     yield Finished(job, process, seconds, error)
-
-
-class _Waiting:
-    """The jobs that were not begun yet.
-
-    Args:
-        jobs: list of `Job`.
-        store: `Store` of the run.
-    """
-
-    def __init__(self, jobs, store):
-        self.jobs, self.store = {job.key: job for job in jobs}, store
-        self.sorter = graphlib.TopologicalSorter(
-            {key: [need for need in job.needs if need in self.jobs] for key, job in self.jobs.items()}
-        )
-        self.sorter.prepare()
-        self.ready, self.tries, self.messages = {}, {}, set()
-
-    @property
-    def is_over(self):
-        """Whether all jobs have ended: bool."""
-        return not self.sorter.is_active()
-
-    def next(self, family, families):
-        """The job to do next, taken from the list.
-
-        Args:
-            family: of the process's last job, or None.
-            families: set of the families of the last jobs of all processes.
-
-        Returns:
-            `Job`: of the process's own family where there is any, else of one that no other process has; or None while
-            all of them wait for others.
-        """
-        while True:
-            for key in self.sorter.get_ready():
-                self._put(self.jobs[key])
-            if not self.ready:
-                return None
-            job = self._take(family if family in self.ready else _unshared(self.ready, families))
-            if not self.store.is_done(job.key):
-                return job
-            # The jobs that it needs were done again, with the same result.
-            self.sorter.done(job.key)
-
-    def _put(self, job):
-        self.ready.setdefault(job.family, collections.deque()).append(job)
-
-    def _take(self, family):
-        job = self.ready[family].popleft()
-        if not self.ready[family]:
-            del self.ready[family]
-        return job
-
-    def end(self, job):
-        """Note that a job has ended, so that those that need it can begin."""
-        self.sorter.done(job.key)
-
-    def again(self, job):
-        """Put a job whose process was killed back, unless that happened too often: bool, whether it was."""
-        self.tries[job.key] = self.tries.get(job.key, 0) + 1
-        if self.tries[job.key] >= TRIES:
-            return False
-        self._put(job)
-        return True
-
-    def new_messages(self, messages):
-        """Those of some messages that no process sent before: list of str."""
-        new = [message for message in messages if message not in self.messages]
-        self.messages.update(new)
-        return new
-
-
-def _unshared(ready, families):
-    """The first family of which there are jobs and no process, else the first one: str."""
-    return next((family for family in ready if family not in families), next(iter(ready)))
 
 
 class _Worker:

@@ -21,13 +21,15 @@ class Orders:
 
     Args:
         recipe: dict, the recipe's own keys.
-        root: str, folder of all runs.
+        folder: str, where paths of the recipe begin.
+        root: str, absolute, folder of all runs.
         digest: str, of the run.
         allow_code: bool, whether model files may run Python code of their own.
         threads: int, number of threads.
     """
 
     recipe: dict
+    folder: str
     root: str
     digest: str
     allow_code: bool
@@ -45,8 +47,8 @@ class Orders:
         Returns:
             `Orders`.
         """
-        root = str(store.path.parent.parent)
-        return cls(session.recipe.model_dump(exclude_unset=True), root, store.path.name, session.allow_code, threads)
+        recipe, root = session.recipe.model_dump(exclude_unset=True), store.path.parent.parent.resolve()
+        return cls(recipe, os.getcwd(), str(root), store.path.name, session.allow_code, threads)
 
 
 def work_off(connection, orders):
@@ -58,10 +60,7 @@ def work_off(connection, orders):
         orders: `Orders`.
     """
     _settle()
-    limit_threads(orders.threads)
-    recipe = schema.recipe(orders.recipe)
-    session = Session(recipe, orders.root, allow_code=orders.allow_code)
-    store = Store(orders.root, recipe.name, orders.digest)
+    session, store = open_session(orders)
     # Ready for the first job.
     connection.send((None, []))
     while True:
@@ -69,10 +68,39 @@ def work_off(connection, orders):
             job = connection.recv()
         except EOFError:
             return
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            error = attempt(job, session, store)
-        connection.send((error, [str(warning.message) for warning in caught if _is_for_users(warning)]))
+        connection.send(attempt_with_warnings(job, session, store))
+
+
+def open_session(orders):
+    """The session and the store of a run, in a process of its own.
+
+    Args:
+        orders: `Orders`.
+
+    Returns:
+        (`Session`, `Store`).
+    """
+    os.chdir(orders.folder)
+    limit_threads(orders.threads)
+    recipe = schema.recipe(orders.recipe)
+    return Session(recipe, orders.root, allow_code=orders.allow_code), Store(orders.root, recipe.name, orders.digest)
+
+
+def attempt_with_warnings(job, session, store):
+    """Do one job, and keep what it warns of.
+
+    Args:
+        job: `Job`.
+        session: `Session`.
+        store: `Store` of the run.
+
+    Returns:
+        (error in one line or None, list of str).
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        error = attempt(job, session, store)
+    return error, [str(warning.message) for warning in caught if _is_for_users(warning)]
 
 
 def _is_for_users(warning):

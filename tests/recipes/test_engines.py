@@ -16,6 +16,7 @@ from recipes import follow
 from recipes.engines import engine, processes
 from recipes.engines.local import Local
 from recipes.engines.processes import Processes
+from recipes.engines.waiting import Waiting
 from recipes.events import Finished, Started
 from recipes.job import Job
 from recipes.journal import Journal, journal_path
@@ -104,7 +105,7 @@ class Kept:
 
 def test_a_process_goes_on_with_its_own_folder_and_another_takes_one_of_its_own():
     jobs = [Job(f"{folder}/{name}", "kind", {}) for folder in "ab" for name in "123"]
-    waiting = processes._Waiting(jobs, Kept("a/2"))
+    waiting = Waiting(jobs, Kept("a/2"))
     assert waiting.next(None, set()).key == "a/1"
     assert waiting.next(None, {"a"}).key == "b/1"
     assert waiting.next("a", {"a", "b"}).key == "a/3", "a/2 is done"
@@ -114,7 +115,7 @@ def test_a_process_goes_on_with_its_own_folder_and_another_takes_one_of_its_own(
 
 def test_a_job_waits_for_those_that_it_needs_and_is_begun_three_times_at_most():
     jobs = [Job("first", "kind", {}), Job("last", "kind", {}, needs=("first", "elsewhere"))]
-    waiting = processes._Waiting(jobs, Kept("elsewhere"))
+    waiting = Waiting(jobs, Kept("elsewhere"))
     first = waiting.next(None, set())
     assert waiting.next(None, set()) is None
     assert waiting.again(first) and waiting.next(None, set()) == first
@@ -129,7 +130,7 @@ def test_a_job_waits_for_those_that_it_needs_and_is_begun_three_times_at_most():
 def test_a_hundred_thousand_jobs_are_ordered_in_seconds():
     jobs = [Job(f"{place % 100}/{place}", "kind", {}) for place in range(100_000)]
     jobs.append(Job("gather", "kind", {}, needs=tuple(job.key for job in jobs), gathers=True))
-    waiting, keys = processes._Waiting(jobs, Kept()), []
+    waiting, keys = Waiting(jobs, Kept()), []
     while not waiting.is_over:
         job = waiting.next(None, set())
         keys.append(job.key)

@@ -1,0 +1,182 @@
+"""Ray: the engine of a cluster. Placement, retries and lost nodes are Ray's; the plan, the jobs and the bytes are ours.
+
+Moritz et al. 2018, https://arxiv.org/abs/1712.05889. A node needs this version of the lab, and the folder of runs, the model
+and the images under the paths that they have here.
+"""
+
+import functools
+import json
+import os
+import platform
+import socket
+import time
+import warnings
+from dataclasses import asdict
+from importlib import metadata
+
+from lab.refusal import Refused
+from recipes.engines.attempt import obstacle
+from recipes.engines.waiting import TRIES, Waiting
+from recipes.engines.worker import Orders, attempt_with_warnings, open_session
+from recipes.events import Finished, Started
+
+# What must be the same on every node.
+PACKAGES = ("interpretability-lab", "tensorflow", "keras", "numpy")
+# Seconds between two looks at how large the cluster is.
+LOOK = 5.0
+
+
+class Ray:
+    """Does jobs on a cluster, each as a task with as many cores as it has threads.
+
+    Args:
+        address: of a running cluster, such as "auto" or "ray://head:10001"; None: a cluster of this machine alone.
+        workers: int, how many jobs run at once at most; None: as many as the cluster has cores for.
+    """
+
+    def __init__(self, address=None, workers=None):
+        self.address, self.limit = address, workers
+        self.workers = workers or os.cpu_count() or 1
+
+    def carry_out(self, jobs, session, store):
+        """Do jobs, each as soon as those that it needs are done.
+
+        Args:
+            jobs: list of `Job`.
+            session: `Session`.
+            store: `Store` of the run.
+
+        Returns:
+            iterator of `Started` and `Finished`.
+
+        Raises:
+            Refused: for an address that does not answer, and for a node that cannot do the jobs.
+        """
+        if not jobs:
+            return
+        threads = session.recipe.threads or 1
+        orders = json.dumps(asdict(Orders.of(session, store, threads)))
+        ray = _connect(self.address)
+        try:
+            _refuse_nodes(ray, session.recipe, store)
+            do = ray.remote(num_cpus=threads, max_retries=TRIES - 1)(_do)
+            yield from _tend(ray, do, orders, Waiting(jobs, store), store, _Slots(ray, threads, self.limit))
+        finally:
+            ray.shutdown()
+
+
+def _connect(address):
+    """The module `ray`, connected to a cluster."""
+    try:
+        import ray
+    except ImportError as error:
+        raise Refused(
+            "--engine ray needs Ray. Received: an environment without it. Type: pip install 'interpretability-lab[ray]'."
+        ) from error
+    try:
+        ray.init(
+            address, log_to_driver=False, include_dashboard=False if address is None else None, logging_level="ERROR"
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Refused(
+            f"--address names a running Ray cluster. Received: {address!r}: {reason} Start one with `ray start --head`, or leave --address out."
+        ) from error
+    return ray
+
+
+class _Slots:
+    """How many jobs the cluster can do at once, looked up now and then, since nodes come and go."""
+
+    def __init__(self, ray, threads, limit):
+        self.ray, self.threads, self.limit, self.looked, self.known = ray, threads, limit, float("-inf"), 1
+
+    def count(self):
+        """The number of jobs at once: int."""
+        if time.monotonic() - self.looked > LOOK:
+            cores = self.ray.cluster_resources().get("CPU", 1)
+            self.known, self.looked = max(1, int(cores // self.threads)), time.monotonic()
+        return min(self.known, self.limit or self.known)
+
+
+def _tend(ray, do, orders, waiting, store, slots):
+    """Hand out jobs and take results until all jobs have ended: iterator of events."""
+    running = {}
+    while not waiting.is_over:
+        while len(running) < slots.count():
+            job = waiting.next(None, set())
+            if job is None:
+                break
+            yield Started(job, "ray")
+            error = obstacle(job, store)
+            if error:
+                waiting.end(job)
+                yield Finished(job, "ray", 0.0, error)
+            else:
+                running[do.remote(orders, job)] = job
+        for reference in ray.wait(list(running), timeout=LOOK)[0] if running else ():
+            yield _finish(ray, reference, running.pop(reference), waiting)
+
+
+def _finish(ray, reference, job, waiting):
+    try:
+        error, messages, worker, seconds = ray.get(reference)
+    except ray.exceptions.RayError as lost:
+        # Ray has begun it anew as often as it may.
+        reason = str(lost).strip().splitlines()[0]
+        error, messages, worker, seconds = f"its worker was lost {TRIES} times: {reason}", (), "ray", 0.0
+    waiting.end(job)
+    for message in waiting.new_messages(messages):
+        warnings.warn(message, stacklevel=2)
+    return Finished(job, worker, seconds, error)
+
+
+# On a node ----------------------------------------------------------------------------------------------------------------
+
+
+def _do(orders, job):
+    """Do a job in a process of a node, whose session is kept for the jobs that follow."""
+    session, store = _open_once(orders)
+    start = time.perf_counter()
+    error, messages = attempt_with_warnings(job, session, store)
+    return error, messages, f"{socket.gethostname()}:{os.getpid()}", time.perf_counter() - start
+
+
+@functools.lru_cache(maxsize=1)
+def _open_once(orders):
+    return open_session(Orders(**json.loads(orders)))
+
+
+def _describe_node(paths):
+    """What a node has: versions of what must be the same, and which of some paths it cannot see."""
+    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    return versions, [path for path in paths if not os.path.exists(path)]
+
+
+def _refuse_nodes(ray, recipe, store):
+    """Raise Refused where a node has other versions, or does not see the run, the model or the images."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here, _ = _describe_node([])
+    paths = [str(store.path.resolve() / "manifest.json"), *_paths(recipe)]
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    describe = ray.remote(num_cpus=0)(_describe_node)
+    answers = [
+        describe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(paths)
+        for node in nodes
+    ]
+    for node, (versions, unseen) in zip(nodes, ray.get(answers)):
+        name = node["NodeManagerAddress"]
+        other = [f"{part} {version}" for part, version in versions.items() if version != here[part]]
+        if other:
+            raise Refused(f"Every node has the versions of this machine. Received: {name} with {', '.join(other)}.")
+        if unseen:
+            raise Refused(
+                f"Every node sees the files of the run under the same path. Received: {name}, which has no {unseen[0]}."
+            )
+
+
+def _paths(recipe):
+    """Absolute paths of the files that a recipe names: list of str."""
+    names = [recipe.model.source, recipe.images.folder, *recipe.images.files, recipe.images.table]
+    return [os.path.abspath(name) for name in names if name and os.path.exists(name)]
