@@ -6,7 +6,7 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table
 from recipes.job import Job
-from recipes.section import Section
+from recipes.section import Piece, Section
 from recipes.sections import register
 
 # Largest side of a cell of a picture in pixels; number of channels listed for a position.
@@ -181,6 +181,33 @@ def _resize(image, side):
     return resize(image, (side, side), anti_aliasing=True)
 
 
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_atlases(recipe, jobs, store):
+    """All atlases, or None."""
+    atlases = [_show_atlas(store, job) for job in jobs if job.kind in ("blocks", "atlas")]
+    return {"atlases": atlases} if atlases else None
+
+
+def _show_atlas(store, job):
+    """One atlas: its picture, and for a photograph its groups of neurons and the channels at each position: dict."""
+    from recipes.report.data_uri import file_uri
+
+    about, arrays = store.values(job.key, "about.json"), store.arrays(job.key, "atlas.npz")
+    folder = store.folder(job.key)
+    atlas = {**about, "grid": file_uri(folder / "grid.png"), "photo": None, "groups": [], "channels": []}
+    if about["image"] is None:
+        return atlas
+    atlas["photo"] = file_uri(folder / "image.png")
+    atlas["groups"] = [
+        {name: file_uri(folder / f"{name}-{place}.png") for name in ("group", "where")}
+        for place in range(len(arrays["groups"]))
+    ]
+    atlas["channels"] = [[[int(channel) for channel in cell] for cell in row] for row in arrays["channels"]]
+    return atlas
+
+
 register(
     Section(
         name="atlas",
@@ -189,5 +216,6 @@ register(
         work={"blocks": draw_blocks, "atlas": lay_out_atlas},
         place=40,
         hashes=hashes,
+        pieces=(Piece("atlas", "What layers represent", "atlas.html", _show_atlases, place=50),),
     )
 )

@@ -6,8 +6,9 @@ from pydantic import ConfigDict
 
 from recipes.fields import Methods, TargetTable
 from recipes.job import Job, slug
-from recipes.section import Deferred, Section
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
+from recipes.words import count_noun
 
 
 class Check(TargetTable):
@@ -97,6 +98,99 @@ def _explanations_of_an_image(check):
     return 3 + seeds * (1 if check.settings.get("mode", "full") == "full" else 20)
 
 
+# Lines --------------------------------------------------------------------------------------------------------------------
+
+
+def _load_families(store):
+    """The verdicts of a run by check: dict, empty where nothing was judged."""
+    return store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
+
+
+def verdict_rows(families):
+    """Every verdict with the name of its family: list of (str, dict)."""
+    return [(name, verdict) for name, family in families.items() for verdict in family["verdicts"]]
+
+
+def verdict_lines(jobs, store):
+    """One line a verdict.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    return [
+        f"{family}  {verdict['method']:<22} {verdict['outcome']:<13} {verdict['sentence']}"
+        for family, verdict in verdict_rows(_load_families(store))
+    ]
+
+
+def summarize(jobs, store):
+    """How many methods were checked, their verdicts by outcome, and whether the controls held.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    families = _load_families(store)
+    return _summary_lines(families) if families else []
+
+
+def _summary_lines(families):
+    """How many methods were checked, their verdicts by outcome, and whether the controls held: three lines."""
+    blind = {method for family in families.values() for method in family["blind"]}
+    verdicts = [verdict for _, verdict in verdict_rows(families) if verdict["method"] not in blind]
+    methods = {verdict["method"] for verdict in verdicts}
+    by_outcome = {}
+    for verdict in verdicts:
+        outcome = "NOT APPLICABLE" if verdict["finding"] == "NOT APPLICABLE" else verdict["outcome"]
+        by_outcome.setdefault(outcome, []).append(verdict["method"])
+    words = [f"{len(names)} {outcome} ({', '.join(dict.fromkeys(names))})" for outcome, names in by_outcome.items()]
+    held = [control["held"] for family in families.values() for control in family["controls"]]
+    return [
+        f"{count_noun(len(methods), 'method')} checked by {count_noun(len(families), 'check')}",
+        f"verdicts: {', '.join(words) or 'none'}",
+        f"controls: {sum(map(bool, held))} of {len(held)} as they must be" if held else "no controls were run",
+    ]
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_verdicts(recipe, jobs, store):
+    """All verdicts, or None."""
+    from recipes.report.cards import collect_families, report_card
+    from recipes.report.findings import FINDINGS
+    from sanity.verdict import FOOTER
+
+    families = collect_families(store, jobs)
+    if not families:
+        return None
+    return {"families": families, "matrix": report_card(families), "findings": FINDINGS, "footer": FOOTER}
+
+
+def _show_measurements(recipe, jobs, store):
+    """Numbers without a verdict, or None."""
+    from recipes.report.measurements import collect_measurements
+
+    tables = collect_measurements(store)
+    return {"measurements": tables} if tables else None
+
+
+def _show_published(recipe, jobs, store):
+    """Figures of papers beside those of the run, or None."""
+    from recipes.evidence import load_evidence
+    from recipes.report.published import compare_to_published
+
+    published = compare_to_published(recipe, [load_evidence(store, job.key) for job in jobs if job.kind == "evidence"])
+    return published and {"published": published}
+
+
 register(
     Section(
         name="check",
@@ -108,5 +202,12 @@ register(
         },
         place=60,
         messages=Deferred("recipes.evidence:refused_measurements"),
+        lines=verdict_lines,
+        summary=summarize,
+        pieces=(
+            Piece("verdicts", "Verdicts", "verdicts.html", _show_verdicts, place=30),
+            Piece("measured", "Measurements", "measurements.html", _show_measurements, place=70),
+            Piece("published", "Published figures", "published.html", _show_published, place=80),
+        ),
     )
 )

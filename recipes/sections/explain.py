@@ -7,8 +7,9 @@ from pydantic import model_validator
 from lab.refusal import Refused
 from recipes.fields import Methods, TargetTable
 from recipes.job import Job, slug
-from recipes.section import Deferred, Section
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
+from recipes.words import count_noun
 
 
 class Explain(TargetTable):
@@ -102,7 +103,7 @@ def map_messages(jobs, store):
     Returns:
         list of str.
     """
-    abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
+    abouts = _abouts_of_maps(jobs, store)
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [
@@ -112,6 +113,112 @@ def map_messages(jobs, store):
         if words
     ]
     return [*faults, *refused, *flagged]
+
+
+def _abouts_of_maps(jobs, store):
+    """What is said about the maps of each method: list of dict."""
+    return [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
+
+
+def _load_photographs(store):
+    """The table of photographs: dict, or None where there is none."""
+    return store.values("photographs", "about.json") if store.exists("photographs") else None
+
+
+def photograph_rows(about):
+    """The table of photographs: list of dict of name, true, predicted, probability, runner_up and so on."""
+    from recipes.predictions import COLUMNS
+
+    if about is None:
+        return []
+    return [dict(zip(("name", *COLUMNS[1:]), row)) for row in zip(*(about[name] for name in COLUMNS))]
+
+
+def photograph_lines(jobs, store):
+    """What a reader has to know of a contrast, and the photographs that were chosen by their answers.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    about = _load_photographs(store)
+    if about is None:
+        return []
+    return [*([about["note"]] if about["note"] else []), *_mistake_lines(about)]
+
+
+# Photographs that the command lists; the page and photographs.csv have all of them.
+LISTED = 20
+
+
+def _mistake_lines(about):
+    """One line a photograph, where they were chosen by their answers: true class, prediction and runner-up."""
+    if about["only"] == "all":
+        return []
+    rows = photograph_rows(about)
+    lines = [
+        f"{row['name']}  true {row['true']}, predicted {row['predicted']} ({row['probability']:.0%}), "
+        f"then {row['runner_up']} ({row['runner_up_probability']:.0%})"
+        for row in rows[:LISTED]
+    ]
+    return [*lines, *([f"and {len(rows) - LISTED} more, in photographs.csv"] if len(rows) > LISTED else [])]
+
+
+def summarize(jobs, store):
+    """How many photographs and methods there are, and how many maps are suspicious.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    photographs, abouts = _load_photographs(store), _abouts_of_maps(jobs, store)
+    lines = [] if photographs is None else [_photograph_line(photographs)]
+    return lines + (_map_lines(abouts) if abouts else [])
+
+
+def _photograph_line(about):
+    if about["sentence"]:
+        return about["sentence"]
+    count = len(about["names"])
+    words = count_noun(count, "photograph")
+    if about["true"] and about["true"][0] is not None:
+        wrong = about["correct"].count(False)
+        words += f", {wrong or 'none'} of them answered wrongly"
+    return words
+
+
+def _map_lines(maps):
+    """How many methods there are, and how many of their maps are flagged: two lines."""
+    names = list(dict.fromkeys(about["method"].partition(" (")[0] for about in maps))
+    troubles = {
+        "refused": {about["method"].partition(" (")[0] for about in maps if about["refused"]},
+        "failed": {about["method"].partition(" (")[0] for about in maps if about["fault"]},
+    }
+    words = [f"{len(methods)} {trouble}" for trouble, methods in troubles.items() if methods]
+    flags = [words for about in maps for words in about.get("flags", ())]
+    flagged = sum(map(bool, flags))
+    return [
+        f"{count_noun(len(names), 'method')}: {', '.join([*names[:6], *(['...'] if len(names) > 6 else [])])}"
+        + "".join(f"; {word}" for word in words),
+        f"{flagged or 'none'} of {count_noun(len(flags), 'map')} flagged as suspicious",
+    ]
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_maps(recipe, jobs, store):
+    """All photographs and maps, or None."""
+    from recipes.report.maps import collect_maps
+
+    maps = collect_maps(store, jobs)
+    return maps and {"maps": maps}
 
 
 register(
@@ -127,5 +234,8 @@ register(
         many=False,
         place=50,
         messages=map_messages,
+        lines=photograph_lines,
+        summary=summarize,
+        pieces=(Piece("maps", "Photographs and maps", "photographs.html", _show_maps, place=10),),
     )
 )

@@ -1,6 +1,7 @@
 """Features: checks of whether pictures show what their units do."""
 
 import pathlib
+from collections import Counter
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,7 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table, Units
 from recipes.job import Job
-from recipes.section import Deferred, Section
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
 KINDS = ("honest", "fooled")
@@ -164,6 +165,46 @@ def list_flags(jobs, store):
             yield {"network": network, "fooled": fooled, **{name: flag[name] for name in ("check", "word", "why")}}
 
 
+def flag_lines(jobs, store):
+    """One line a network and check of its pictures.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    return [
+        f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}" for flag in list_flags(jobs, store)
+    ]
+
+
+def summarize(jobs, store):
+    """How many checks of pictures ended in which word.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    words = Counter(flag["word"] for flag in list_flags(jobs, store))
+    counts = ", ".join(f"{count} {word}" for word, count in words.items())
+    return [f"checks of pictures: {counts}"] if words else []
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_checks(recipe, jobs, store):
+    """All checks of pictures, or None."""
+    from recipes.report.picture_checks import collect_studies
+
+    return {"studies": collect_studies(recipe, store, jobs)} if recipe.features else None
+
+
 register(
     Section(
         name="features",
@@ -176,5 +217,8 @@ register(
         },
         place=30,
         hashes=hashes,
+        lines=flag_lines,
+        summary=summarize,
+        pieces=(Piece("features", "Pictures checked", "features.html", _show_checks, place=60),),
     )
 )

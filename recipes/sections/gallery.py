@@ -11,7 +11,7 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table, Units
 from recipes.job import Job, slug
-from recipes.section import Deferred, Section
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
 
@@ -182,6 +182,25 @@ def hashes(recipe, session):
     return {name: session.image_hash(path) for name, path in images.items() if path}
 
 
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_pictures(recipe, jobs, store):
+    """The pictures of all units, or None; beyond some hundreds of units, their shards are files beside the page."""
+    from recipes.report.picture_checks import collect_studies, flags_by_unit
+    from recipes.report.tiles import as_script_json, shard_file, tiles
+
+    index, inline, shards = tiles(store, jobs, flags_by_unit(recipe, collect_studies(recipe, store, jobs)))
+    if not index:
+        return None
+    return {
+        "index": index,
+        "units": as_script_json(index),
+        "shards": [(kind, as_script_json(content)) for _, kind, content in shards] if inline else [],
+        "files": () if inline else (shard_file(*shard) for shard in shards),
+    }
+
+
 register(
     Section(
         name="gallery",
@@ -193,5 +212,6 @@ register(
         },
         place=20,
         hashes=hashes,
+        pieces=(Piece("gallery", "Pictures of units", "gallery.html", _show_pictures, place=40, script="gallery.js"),),
     )
 )

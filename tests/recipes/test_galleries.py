@@ -15,10 +15,10 @@ import lab
 from lab.images import read
 from recipes import cli, schema
 from recipes.callbacks import Gallery
-from recipes.sections.gallery import block_outputs
 from recipes.progress import Progress
 from recipes.report import tiles
 from recipes.runs import carry_out
+from recipes.sections.gallery import block_outputs
 from tests import networks
 from tests.recipes.test_report import browser  # noqa: F401  (a fixture)
 from tests.sanity.test_features import stripes_network, textures
