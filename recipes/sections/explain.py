@@ -2,11 +2,24 @@
 
 from typing import Any, Literal
 
+import click
 from pydantic import model_validator
 
 from lab.refusal import Refused
+from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
+from recipes.help import Choice, PlainCommand
 from recipes.job import Job, slug
+from recipes.launch import launch_tables
+from recipes.options import (
+    ANY_NUMBER,
+    image_source,
+    method_names,
+    model_options,
+    run_options,
+    split_names,
+    target_options,
+)
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.words import count_noun
@@ -219,6 +232,106 @@ def _show_maps(recipe, jobs, store):
 
     maps = collect_maps(store, jobs)
     return maps and {"maps": maps}
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "explain",
+    cls=PlainCommand,
+    headings={"Images": ("labels", "only", "table"), "Target": ("contrast",), "Method": ("method_options", "layer")},
+    examples=(
+        ("lab explain photo.jpg --method gradcam --model my.keras --input-range -1 1", "one photograph"),
+        (
+            "lab explain photos/ --labels folders --only wrong --contrast --model my.keras --input-range -1 1 --classes names.txt",
+            "mistakes: the predicted class against the true one",
+        ),
+        (
+            "lab explain photos/ --method smoothgrad --option smoothgrad.samples=8 --target cat --model my.keras --input-range -1 1 --classes names.txt",
+            "one class, with an option of the method",
+        ),
+    ),
+)
+@click.argument("images", nargs=-1, required=True, type=click.Path())
+@model_options
+@run_options
+@click.option(
+    "--method",
+    default="gradcam,smoothgrad",
+    show_default=True,
+    help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run.",
+)
+@target_options
+@click.option(
+    "--labels",
+    type=Choice(["folders", "none"]),
+    help="folders: the names of subfolders are the true classes; none: they are not.  [default: folders where they are classes]",
+)
+@click.option(
+    "--only",
+    type=Choice(["wrong", "right", "all"]),
+    default="all",
+    show_default=True,
+    help="Explain only photographs that are answered wrong, or right, the most confident answer first.",
+)
+@click.option(
+    "--contrast",
+    is_flag=True,
+    help="Explain the predicted class against the true one, and both; against the runner-up where the answer is right.",
+)
+@click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
+@click.option(
+    "--layer",
+    help="Layer of the CAM methods; several, separated by commas, are fused.  [default: the last with rows and columns]",
+)
+@click.option(
+    "--option",
+    "method_options",
+    multiple=True,
+    metavar="METHOD.NAME=VALUE",
+    help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
+)
+@click.pass_context
+def command(context, images, method, method_options, layer, labels, table, levels, **options):
+    """Explain photographs: one map for each image and method, and how far the methods agree.
+
+    IMAGES are files and folders. A method that cannot explain this model is listed as refused, with the reason.
+    """
+    explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast")}
+    with plain_errors():
+        explain_table["methods"] = method_names(method)
+        explain_table["options"] = _parse_method_options(method_options)
+        images_table = {**_images_table(images, labels), "levels": levels, "table": table}
+    layers = split_names(layer or "")
+    explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
+    launch_tables(context, "explain", options, {"explain": explain_table, "images": images_table})
+
+
+def _images_table(paths, labels):
+    """One folder of images, or files and the images of several folders, as a recipe's table of images."""
+    source = image_source(paths)
+    if "folder" in source:
+        return {**source, "most": ANY_NUMBER, "labels": labels or "where known"}
+    if labels == "folders":
+        raise Refused(
+            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
+        )
+    return {**source, "most": ANY_NUMBER}
+
+
+def _parse_method_options(texts):
+    """Texts "method.name=value" as the options of a recipe: dict of method to dict of name to value."""
+    from recipes import schema
+
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        method, dot, name = key.rpartition(".")
+        if not (equals and dot and method and name):
+            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {text!r}.")
+        options.setdefault(method, {})[name] = schema.parse_value(value)
+    return options
 
 
 register(

@@ -3,12 +3,14 @@
 import pathlib
 from collections import Counter
 
+import click
 from pydantic import Field, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table, Units
 from recipes.job import Job
+from recipes.options import natural_images_table, units_table
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
@@ -203,6 +205,32 @@ def _show_checks(recipe, jobs, store):
     from recipes.report.picture_checks import collect_studies
 
     return {"studies": collect_studies(recipe, store, jobs)} if recipe.features else None
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+def feature_tables(settings, check_names, images):
+    """The tables of a recipe that checks pictures of units, from the options of `lab check`.
+
+    Args:
+        settings: dict of layer, units, steps, parameterization, transforms, fooled, detector and others.
+        check_names: str, names of checks separated by commas; "all" or None: all.
+        images: folders and files of natural images.
+
+    Returns:
+        dict of table to values.
+    """
+    if not settings["layer"]:
+        raise click.UsageError("Features are units of a layer: add --layer. Received: no --layer.")
+    features = {name: settings[name] for name in ("parameterization", "transforms", "fooled", "detector")}
+    features |= {"steps": settings["steps"]} if settings["steps"] else {}
+    if settings["others"]:
+        features["others"] = [name.strip() for name in settings["others"].split(",")]
+    if check_names and check_names != "all":
+        features["checks"] = [name.strip() for name in check_names.split(",")]
+    features |= units_table(settings["layer"], settings["units"], "0-7")
+    return {"features": [features], "images": natural_images_table(images)}
 
 
 register(

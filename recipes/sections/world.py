@@ -132,6 +132,27 @@ def _grey(plane):
     return np.kron(scaled, np.ones((times, times), "uint8"))[..., None]
 
 
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+def world_table(name, settings, check_names):
+    """A recipe's table of a world, from the options of `lab check`.
+
+    The check labels needs as many networks on permuted labels as replicates.
+
+    Args:
+        name: str, of the world.
+        settings: dict of replicates, permuted_label_networks and images, None where they were not typed.
+        check_names: names of the checks.
+
+    Returns:
+        dict.
+    """
+    if settings["permuted_label_networks"] is None and "labels" in check_names:
+        settings = {**settings, "permuted_label_networks": settings["replicates"] or 4}
+    return {"name": name, **{key: value for key, value in settings.items() if value is not None}}
+
+
 register(
     Section(
         name="world",

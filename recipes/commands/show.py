@@ -1,0 +1,33 @@
+"""Show: the report of a run, in a browser."""
+
+import pathlib
+import sys
+
+import click
+
+from recipes.artifacts import find_report
+from recipes.errors import plain_errors
+from recipes.help import PlainCommand
+
+
+@click.command(
+    "show",
+    cls=PlainCommand,
+    examples=(
+        ("lab show before", "open the latest report of a recipe"),
+        ("lab show before --print", "its path alone"),
+        ("lab show after --print", "of another recipe"),
+    ),
+)
+@click.argument("run_folder", metavar="RUN", type=click.Path())
+@click.option("--print", "print_only", is_flag=True, help="Print the path and open nothing.")
+def command(run_folder, print_only):
+    """Open the report of a RUN.
+
+    A RUN is a folder, a digest or the beginning of one, or the name of a recipe for its latest run.
+    """
+    with plain_errors():
+        report = find_report(pathlib.Path(run_folder))
+    click.echo(report)
+    if not print_only and sys.stdout.isatty():
+        click.launch(str(report))
