@@ -51,9 +51,17 @@ class Group(click.Group):
     """Commands that end in one line and an exit code, also when they are interrupted or meet an unexpected error.
 
     With --json, the error is printed as JSON on standard output too.
+
+    Args:
+        settings: as of `click.Group`.
+        examples: (words, what they do) of each, which the tests run.
     """
 
-    command_class = help.PlainCommand
+    headings = {}
+
+    def __init__(self, *settings, examples=(), **named_settings):
+        super().__init__(*settings, **named_settings)
+        self.examples = examples
 
     def main(self, args=None, **settings):
         """Run the command of the process, or of a list of words.
@@ -130,7 +138,7 @@ class Group(click.Group):
             context: `click.Context`.
             formatter: `click.HelpFormatter` that is written to.
         """
-        help.write_examples("lab", formatter)
+        help.write_examples(self, formatter)
 
     def invoke(self, context):
         """Run the command that was named."""

@@ -7,133 +7,20 @@ import click
 
 from lab.registry import nearest
 
-# Heading -> names of parameters that mean the same in every command, in the order in which the headings are shown.
+# Heading -> names of parameters that several commands share, in the order in which the headings are shown. A heading that a
+# command brings itself stands before "Verdict".
 HEADINGS = {
     "Model": ("source", "weights", "input_range", "classes", "model_size", "modules", "allow_code"),
-    "Images": ("image", "images", "top_for", "labels", "only", "table", "levels"),
-    "World": ("world", "samples", "replicates", "permuted_label_networks"),
-    "Target": ("target", "output", "region", "contrast"),
-    "Method": ("method", "method_options"),
-    "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
-    "Pictures": (
-        "layer",
-        "units",
-        "all_layers",
-        "layers",
-        "steps",
-        "size",
-        "facets",
-        "parameterization",
-        "transforms",
-        "animate",
-    ),
-    "Layout": ("side", "groups", "layout"),
-    "Recipe": ("settings",),
+    "Images": ("images", "levels"),
+    "World": (),
+    "Target": ("target", "output", "region"),
+    "Method": ("method",),
+    "Check": (),
+    "Pictures": ("layer", "units", "steps", "parameterization", "transforms"),
     "Verdict": ("fail_on", "baseline"),
-    "Output": ("out", "seed", "resume", "workers", "plan", "quiet", "as_json", "print_only", "follow", "kinds", "days"),
+    "Output": ("out", "seed", "resume", "plan", "quiet", "as_json", "print_only", "follow"),
+    "Engine": ("workers", "engine_name", "address"),
     "Other": ("deterministic", "version", "help"),
-}
-# Parameters that stand under another heading in one command.
-SPECIAL = {("explain", "layer"): "Method"}
-
-# What the tests run, and `--help` shows: name of a command, or "lab" -> (words, what it does).
-EXAMPLES = {
-    "lab": (
-        ("lab explain photos/ --model my.keras --input-range -1 1", "maps over photographs"),
-        (
-            "lab check --images photos/ --model my.keras --input-range -1 1 --classes names.txt",
-            "do maps respond to the weights?",
-        ),
-        (
-            "lab gallery --layer conv2 --units 0-3 --steps 32 --model my.keras --input-range -1 1",
-            "draw what units respond to",
-        ),
-    ),
-    "list": (
-        ("lab list layers --model my.keras", "layers of your own model"),
-        ("lab list methods", "methods that explain"),
-        ("lab list checks --json", "checks, as JSON"),
-    ),
-    "gallery": (
-        ("lab gallery --layer conv2 --units 0-3 --steps 16 --model my.keras --input-range -1 1", "four units"),
-        (
-            "lab gallery --layer logits --units cat,cup --steps 16 --model my.keras --input-range -1 1 --classes names.txt",
-            "two classes",
-        ),
-        (
-            "lab gallery --layers 'conv*' --images photos/ --steps 16 --model my.keras --input-range -1 1",
-            "whole layers, beside your own photographs",
-        ),
-    ),
-    "explain": (
-        ("lab explain photo.jpg --method gradcam --model my.keras --input-range -1 1", "one photograph"),
-        (
-            "lab explain photos/ --labels folders --only wrong --contrast --model my.keras --input-range -1 1 --classes names.txt",
-            "mistakes: the predicted class against the true one",
-        ),
-        (
-            "lab explain photos/ --method smoothgrad --option smoothgrad.samples=8 --target cat --model my.keras --input-range -1 1 --classes names.txt",
-            "one class, with an option of the method",
-        ),
-    ),
-    "atlas": (
-        (
-            "lab atlas --layer conv2 --image photo.jpg --steps 8 --model my.keras --input-range -1 1",
-            "over one photograph",
-        ),
-        (
-            "lab atlas --layer conv2 --side 4 --steps 8 --model my.keras --input-range -1 1",
-            "over the photographs that come with the lab",
-        ),
-        (
-            "lab atlas --layer conv1 --image photo.jpg --groups 2 --steps 8 --model my.keras --input-range -1 1",
-            "two groups of neurons",
-        ),
-    ),
-    "check": (
-        (
-            "lab check --images photos/ --method gradient,gradcam --model my.keras --input-range -1 1 --classes names.txt",
-            "do maps respond to the weights?",
-        ),
-        (
-            "lab check --images photos/ --method gradcam --check classes --model my.keras --input-range -1 1 --classes names.txt",
-            "do maps differ between classes?",
-        ),
-        (
-            "lab check --images photos/ --method gradient --seeds 2 --json --model my.keras --input-range -1 1 --classes names.txt",
-            "as JSON",
-        ),
-    ),
-    "compare": (
-        ("lab compare before after", "the latest runs of two recipes"),
-        ("lab compare before after --out changes.html", "on a page of your choice"),
-        ("lab compare before after --json", "as JSON"),
-    ),
-    "run": (
-        ("lab run before.toml", "a recipe of your own"),
-        ("lab run after.toml --set explain.target=cat", "with another value"),
-        ("lab run after.toml --fresh --json", "from the start, as JSON"),
-    ),
-    "gc": (
-        ("lab gc", "what lies in artifacts/, by size and age"),
-        ("lab gc --remove runs --older-than 30", "runs of more than a month ago"),
-        ("lab gc --remove networks,surveys --json", "the caches, as JSON"),
-    ),
-    "show": (
-        ("lab show before", "open the latest report of a recipe"),
-        ("lab show before --print", "its path alone"),
-        ("lab show after --follow", "what is running where, from another terminal"),
-    ),
-    "doctor": (
-        ("lab doctor", "what can be used here"),
-        ("lab doctor --json", "as JSON"),
-        ("lab --deterministic doctor", "with options of `lab` itself before the command"),
-    ),
-    "init": (
-        ("lab init first.toml", "a recipe to start from"),
-        ("lab init second.toml", "its name is that of the file"),
-        ("lab init third_recipe.toml", "never over a file that exists"),
-    ),
 }
 
 
@@ -141,15 +28,21 @@ def heading_of(command, parameter):
     """The heading that an option of a command stands under: str.
 
     Args:
-        command: the command's name.
+        command: `click.Command`, with `headings` of its own or without.
         parameter: the parameter's name in Python.
 
     Returns:
-        str, a key of `HEADINGS` or "Other".
+        str, a heading of the command, a key of `HEADINGS`, or "Other".
     """
-    if (command, parameter) in SPECIAL:
-        return SPECIAL[command, parameter]
-    return next((heading for heading, names in HEADINGS.items() if parameter in names), "Other")
+    pairs = [*command.headings.items(), *HEADINGS.items()]
+    return next((heading for heading, names in pairs if parameter in names), "Other")
+
+
+def _headings(command):
+    """The headings of a command in their order: list of str."""
+    shared = list(HEADINGS)
+    place = shared.index("Verdict")
+    return [*shared[:place], *(heading for heading in command.headings if heading not in HEADINGS), *shared[place:]]
 
 
 class Choice(click.Choice):
@@ -179,7 +72,17 @@ class Choice(click.Choice):
 
 
 class PlainCommand(click.Command):
-    """A command whose options stand under headings, with examples below them."""
+    """A command whose options stand under headings, with examples below them.
+
+    Args:
+        settings: as of `click.Command`.
+        examples: (words, what they do) of each, which the tests run.
+        headings: dict of heading to names of the command's own parameters under it.
+    """
+
+    def __init__(self, *settings, examples=(), headings=None, **named_settings):
+        super().__init__(*settings, **named_settings)
+        self.examples, self.headings = examples, headings or {}
 
     def parse_args(self, ctx, args):
         """Read the command's words; an option that it does not have is answered with the nearest.
@@ -216,7 +119,7 @@ class PlainCommand(click.Command):
             formatter: `click.HelpFormatter` that is written to.
         """
         super().format_epilog(ctx, formatter)
-        write_examples(self.name, formatter)
+        write_examples(self, formatter)
 
 
 def write_options(command, ctx, formatter):
@@ -227,28 +130,28 @@ def write_options(command, ctx, formatter):
         ctx: `click.Context`.
         formatter: `click.HelpFormatter` that is written to.
     """
-    records = {heading: [] for heading in HEADINGS}
+    records = {heading: [] for heading in _headings(command)}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
         if record is not None and not isinstance(parameter, click.Argument):
-            records[heading_of(ctx.info_name, parameter.name)].append(record)
+            records[heading_of(command, parameter.name)].append(record)
     for heading, rows in records.items():
         if rows:
             with formatter.section(heading):
                 formatter.write_dl(rows)
 
 
-def write_examples(name, formatter):
+def write_examples(command, formatter):
     """Write the examples of a command, each below what it does.
 
     Args:
-        name: str, the command's name, a key of `EXAMPLES`; other names have no examples.
+        command: `click.Command`, with `examples`.
         formatter: `click.HelpFormatter` that is written to.
     """
-    if name not in EXAMPLES:
+    if not command.examples:
         return
     with formatter.section("Examples"):
-        for words, purpose in EXAMPLES[name]:
+        for words, purpose in command.examples:
             formatter.write(f"{'':>{formatter.current_indent}}# {purpose}\n{'':>{formatter.current_indent}}{words}\n")
 
 

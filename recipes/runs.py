@@ -13,7 +13,7 @@ from recipes.events import Finished
 from recipes.jobs import list_jobs
 from recipes.journal import Journal
 from recipes.report.page import page
-from recipes.results import collect_messages, summarize
+from recipes.results import collect_lines, collect_messages, summarize
 from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.store import Store, digest, encode
@@ -33,6 +33,7 @@ class Run:
         summary: lines of text, what was found.
         photographs: the table of photographs, as plain values, or None.
         jobs: (key, whether it is done) of each job.
+        lines: lines of text with the results: mistakes, flags and verdicts.
     """
 
     path: object
@@ -44,6 +45,7 @@ class Run:
     summary: tuple = ()
     photographs: dict | None = None
     jobs: tuple = ()
+    lines: tuple = ()
 
 
 class Stopped(KeyboardInterrupt):
@@ -107,7 +109,6 @@ def _photographs(store):
 def _result(jobs, store, failed):
     families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
     flags, photographs = list(list_flags(jobs, store)), _photographs(store)
-    maps = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
     return Run(
         store.path,
         store.path / "index.html",
@@ -115,9 +116,10 @@ def _result(jobs, store, failed):
         families,
         tuple(flags),
         tuple(collect_messages(jobs, store)),
-        tuple(summarize(maps, photographs, families, flags)),
+        tuple(summarize(jobs, store)),
         photographs,
         tuple((job.key, store.is_done(job.key)) for job in jobs),
+        tuple(collect_lines(jobs, store)),
     )
 
 

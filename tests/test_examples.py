@@ -19,7 +19,7 @@ import recipes.runs
 from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
-from recipes.help import EXAMPLES, heading_of
+from recipes.help import heading_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
@@ -146,7 +146,7 @@ def test_a_notebook_is_stored_with_what_it_shows(page):
 def test_the_commands_of_a_page_run_as_they_are_written(here, page, line):
     words = shlex.split(line)[1:]
     if any(long in line for long in LONG):
-        command = main.commands[words[0]]
+        command = main.get_command(None, words[0])
         parsed = command.make_context(words[0], words[1:])
         assert parsed.params
         return
@@ -157,7 +157,8 @@ def test_the_commands_of_a_page_run_as_they_are_written(here, page, line):
     assert done.exit_code == 0, (done.output, done.exception)
 
 
-HELP = [(name, words) for name, examples in EXAMPLES.items() for words, _ in examples]
+COMMANDS = {"lab": main, **{name: main.get_command(None, name) for name in main.list_commands(None)}}
+HELP = [(name, words) for name, command in COMMANDS.items() for words, _ in command.examples]
 
 
 @pytest.fixture(scope="module")
@@ -176,17 +177,15 @@ def invoke(line):
 
 
 def test_every_help_shows_three_examples_and_its_options_under_headings():
-    assert set(EXAMPLES) == {"lab", *main.commands}
-    for name, examples in EXAMPLES.items():
+    for name, command in COMMANDS.items():
         words = invoke(f"lab {'' if name == 'lab' else name} --help").stdout
-        assert len(examples) == 3 and all(line in words for line, _ in examples), name
+        assert len(command.examples) == 3 and all(line in words for line, _ in command.examples), name
         assert "\nOptions:" not in words and "Examples:" in words
-        assert all(f"lab {name} " in line or name in ("lab", "doctor") for line, _ in examples)
-        command = main if name == "lab" else main.commands[name]
+        assert all(f"lab {name} " in line or name in ("lab", "doctor") for line, _ in command.examples)
         strays = {
             parameter.name
             for parameter in command.params
-            if isinstance(parameter, click.Option) and heading_of(name, parameter.name) == "Other"
+            if isinstance(parameter, click.Option) and heading_of(command, parameter.name) == "Other"
         }
         assert strays <= {"help", "version", "deterministic"}, (name, strays)
 

@@ -171,7 +171,7 @@ def returns_value(node):
 def is_command(node):
     """Whether a function is a command, whose docstring is the text of its `--help`: bool."""
     called = [ast.unparse(getattr(decorator, "func", decorator)) for decorator in node.decorator_list]
-    return any(name in ("click.group", "main.command") for name in called)
+    return any(name in ("click.group", "click.command") for name in called)
 
 
 def missing_sections(name, node):

@@ -17,21 +17,23 @@ from sanity.statistics import bootstrap_interval
 STRIP = 72
 
 
-def collect_families(store, groups):
+def collect_families(store, jobs):
     """One entry for each judged check of the recipe: verdict cards with numbers, curves and maps.
 
     Args:
         store: `Store` of the run.
-        groups: dict of kind to the jobs of that kind that are done.
+        jobs: list of `Job` that are done.
 
     Returns:
         list of dict: id, name, about (`sanity.ruling.About`), asks, controls, cards.
     """
-    if not groups["judge"]:
+    if not store.exists("verdicts"):
         return []
     families = store.values("verdicts", "verdicts.json")
     by_method = {
-        (job.key.split("/")[1], job.arguments["method"]): load_evidence(store, job.key) for job in groups["evidence"]
+        (job.key.split("/")[1], job.arguments["method"]): load_evidence(store, job.key)
+        for job in jobs
+        if job.kind == "evidence"
     }
     return [
         {

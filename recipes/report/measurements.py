@@ -4,17 +4,16 @@ from lab.registry import summary
 from sanity.metrics import metrics
 
 
-def collect_measurements(store, groups):
+def collect_measurements(store):
     """Tables of measurements: rows are metrics, columns methods.
 
     Args:
         store: `Store` of the run.
-        groups: dict of kind to the jobs of that kind that are done.
 
     Returns:
         list of dict, one a check: methods, and rows with metric, better, summary and cells.
     """
-    if not groups["judge"]:
+    if not store.exists("verdicts"):
         return []
     tables = []
     for family in store.values("verdicts", "measurements.json").values():

@@ -1,26 +1,17 @@
 """Page: a finished run -> one self-contained HTML text that tells it as a story.
 
-The summary comes first, then photographs with maps, verdicts, pictures of units, and the numbers.
+The summary comes first, then the pieces of the sections: photographs with maps, verdicts, pictures of units, numbers.
 """
 
 import functools
+import itertools
 
 import jinja2
 import markupsafe
 
-from recipes.evidence import load_evidence
 from recipes.report import figures, summary
-from recipes.report.atlases import collect_atlas
-from recipes.report.cards import collect_families, report_card
-from recipes.report.findings import FINDINGS
-from recipes.report.maps import collect_maps
-from recipes.report.measurements import collect_measurements
-from recipes.report.picture_checks import collect_studies, flags_by_unit
 from recipes.report.policy import restrict_scripts
-from recipes.report.published import compare_to_published
-from recipes.report.tiles import as_script_json, tiles
-from recipes.report.world import describe_world
-from sanity.verdict import FOOTER
+from recipes.sections import in_order
 
 
 def page(recipe, manifest, jobs, store):
@@ -37,61 +28,57 @@ def page(recipe, manifest, jobs, store):
         more has such files, its shards.
     """
     done = [job for job in jobs if store.exists(job.key)]
-    studies = collect_studies(recipe, store, done)
-    index, inline, shards = tiles(store, done, flags_by_unit(recipe, studies))
-    sections = _sections(recipe, store, done)
+    pieces = _pieces(recipe, done, store)
+    files = [values["files"] for _, values in pieces if values.get("files")]
+    shared = {"recipe": recipe, "manifest": manifest}
     values = {
-        "recipe": recipe,
-        "manifest": manifest,
+        **shared,
         "missing": [(job.key, store.fault(job.key)) for job in jobs if job not in done or store.fault(job.key)],
-        "units": as_script_json(index) if index else "",
-        "shards": [(kind, as_script_json(content)) for _, kind, content in shards] if inline else [],
-        "file_source": "" if inline else " file: 'self'",
-        "studies": studies,
-        **sections,
-        **_words(recipe, sections["maps"]),
-        "summary": summary.summarize(recipe, sections["families"], sections["maps"], index, studies),
+        "pieces": [(piece, _html(piece, {**shared, **values})) for piece, values in pieces],
+        "scripts": [piece.script for piece, _ in pieces if piece.script],
+        "file_source": " file: 'self'" if files else "",
+        **_words(recipe, {name: value for _, values in pieces for name, value in values.items()}),
     }
-    text = restrict_scripts(template().render(values))
-    return text, () if inline else (_shard_file(*shard) for shard in shards)
+    return restrict_scripts(template().render(values)), itertools.chain(*files)
 
 
-def _shard_file(number, kind, values):
-    content = f"gallery.take({as_script_json(kind)},{as_script_json(values)});\n"
-    return f"tiles/{number:05d}-{kind}.js", content.encode()
+def _pieces(recipe, done, store):
+    """The pieces of the page that have something to show, in their order, with their values: list of (`Piece`, dict)."""
+    pieces = sorted((piece for section in in_order() for piece in section.pieces), key=lambda piece: piece.place)
+    values = [(piece, piece.values(recipe, done, store)) for piece in pieces]
+    return [pair for pair in values if pair[1] is not None]
 
 
-def _words(recipe, maps):
-    """What the page says whatever was found: dict of title, subject, colour bars and the table of findings."""
+def _html(piece, values):
+    """A piece as HTML: `markupsafe.Markup`."""
+    is_file = piece.template.endswith(".html")
+    source = template(piece.template) if is_file else _environment().from_string(piece.template)
+    return markupsafe.Markup(source.render(values))
+
+
+def _words(recipe, shown):
+    """What the page says around its pieces: dict of title, subject, colour bars and summary.
+
+    Args:
+        recipe: `Recipe`.
+        shown: dict, the values of all pieces.
+    """
+    maps, families = shown.get("maps"), shown.get("families", [])
     return {
         "title": summary.title(recipe, maps),
         "subject": summary.subject_words(recipe, maps),
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
-        "findings": FINDINGS,
+        "summary": summary.summarize(recipe, families, maps, shown.get("index", []), shown.get("studies", [])),
     }
 
 
-def _sections(recipe, store, done):
-    """What the sections of the page show, besides galleries and studies: dict of template name to values."""
-    kinds = ("networks", "evidence", "judge")
-    groups = {kind: [job for job in done if job.kind == kind] for kind in kinds}
-    families = collect_families(store, groups)
-    evidence = [load_evidence(store, job.key) for job in groups["evidence"]]
-    return {
-        "atlases": [collect_atlas(store, job) for job in done if job.kind in ("blocks", "atlas")],
-        "maps": collect_maps(store, done),
-        "world": describe_world(store, groups),
-        "families": families,
-        "matrix": report_card(families),
-        "measurements": collect_measurements(store, groups),
-        "published": compare_to_published(recipe, evidence),
-        "footer": FOOTER,
-    }
+def template(name="page.html"):
+    """A template of this package. Everything that is put into it is escaped."""
+    return _environment().get_template(name)
 
 
 @functools.cache
-def template(name="page.html"):
-    """A template of this package. Everything that is put into it is escaped."""
+def _environment():
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("recipes.report", "."),
         autoescape=True,
@@ -100,7 +87,7 @@ def template(name="page.html"):
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["breakable"] = breakable
-    return environment.get_template(name)
+    return environment
 
 
 def breakable(name):

@@ -6,7 +6,7 @@ summarize(recipe, families, maps, units, studies) -> [(heading, [sentence])]
 import re
 
 from recipes.report.findings import plain_words
-from recipes.results import count_noun
+from recipes.words import count_noun
 
 # Words of the longest sentence, and names of the longest list before the rest is counted.
 WORDS, NAMES = 25, 4

@@ -47,6 +47,21 @@ def as_script_json(values):
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain).replace("<", "\\u003c")
 
 
+def shard_file(number, kind, values):
+    """A shard as a script beside the page.
+
+    Args:
+        number: int, of the job whose pictures it holds.
+        kind: "thumbs" or "more".
+        values: dict of unit id to values.
+
+    Returns:
+        str, bytes: its name and its content.
+    """
+    content = f"gallery.take({as_script_json(kind)},{as_script_json(values)});\n"
+    return f"tiles/{number:05d}-{kind}.js", content.encode()
+
+
 def _plain(value):
     return value.item() if isinstance(value, np.generic) else value.tolist()
 

@@ -37,5 +37,10 @@ def in_order():
     return sorted(map(sections.get, sections), key=lambda section: (section.place, section.name))
 
 
+def in_story_order():
+    """All sections in the order in which the page of a run tells of them: list of `recipes.section.Section`."""
+    return sorted(in_order(), key=lambda section: min((piece.place for piece in section.pieces), default=100))
+
+
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"recipes.sections.{_module.name}")

@@ -1,12 +1,18 @@
 """Atlas: what a layer represents, over one photograph or over all images."""
 
+import pathlib
+
+import click
 from pydantic import Field
 
 from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table
+from recipes.help import PlainCommand
 from recipes.job import Job
-from recipes.section import Section
+from recipes.launch import launch_tables
+from recipes.options import model_options, natural_images_table, run_options
+from recipes.section import Piece, Section
 from recipes.sections import register
 
 # Largest side of a cell of a picture in pixels; number of channels listed for a position.
@@ -181,6 +187,95 @@ def _resize(image, side):
     return resize(image, (side, side), anti_aliasing=True)
 
 
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_atlases(recipe, jobs, store):
+    """All atlases, or None."""
+    atlases = [_show_atlas(store, job) for job in jobs if job.kind in ("blocks", "atlas")]
+    return {"atlases": atlases} if atlases else None
+
+
+def _show_atlas(store, job):
+    """One atlas: its picture, and for a photograph its groups of neurons and the channels at each position: dict."""
+    from recipes.report.data_uri import file_uri
+
+    about, arrays = store.values(job.key, "about.json"), store.arrays(job.key, "atlas.npz")
+    folder = store.folder(job.key)
+    atlas = {**about, "grid": file_uri(folder / "grid.png"), "photo": None, "groups": [], "channels": []}
+    if about["image"] is None:
+        return atlas
+    atlas["photo"] = file_uri(folder / "image.png")
+    atlas["groups"] = [
+        {name: file_uri(folder / f"{name}-{place}.png") for name in ("group", "where")}
+        for place in range(len(arrays["groups"]))
+    ]
+    atlas["channels"] = [[[int(channel) for channel in cell] for cell in row] for row in arrays["channels"]]
+    return atlas
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "atlas",
+    cls=PlainCommand,
+    headings={"Images": ("image",), "Layout": ("side", "groups", "layout")},
+    examples=(
+        (
+            "lab atlas --layer conv2 --image photo.jpg --steps 8 --model my.keras --input-range -1 1",
+            "over one photograph",
+        ),
+        (
+            "lab atlas --layer conv2 --side 4 --steps 8 --model my.keras --input-range -1 1",
+            "over the photographs that come with the lab",
+        ),
+        (
+            "lab atlas --layer conv1 --image photo.jpg --groups 2 --steps 8 --model my.keras --input-range -1 1",
+            "two groups of neurons",
+        ),
+    ),
+)
+@model_options
+@run_options
+@click.option("--layer", required=True, help="Path of a layer with rows and columns (`lab list layers`).")
+@click.option(
+    "--image", type=click.Path(), help="One photograph: draw a picture of every position, and groups of neurons."
+)
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(),
+    help="Folder: draw a map of the layer over all images in it; or a file. May be repeated.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=64, show_default=True, help="Optimization steps of each picture."
+)
+@click.option(
+    "--side", type=click.IntRange(2), default=8, show_default=True, help="Number of cells along each side of the map."
+)
+@click.option(
+    "--groups",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Number of groups of neurons in a photograph.",
+)
+@click.option("--layout", default="tsne", show_default=True, help="tsne, or umap (an extra).")
+@click.pass_context
+def command(context, layer, image, images, steps, side, groups, layout, **shared_options):
+    """Draw what a layer represents, over one photograph or over many images.
+
+    Without --image and --images, the images are photographs of the installed packages.
+    """
+    if image and images:
+        raise click.UsageError("Give either --image or --images. Received: both.")
+    if image and pathlib.Path(image).is_dir():
+        raise click.UsageError(f"--image is one photograph. Received: the folder {image!r}. Give --images {image}.")
+    atlas_table = {"layer": layer, "image": image, "steps": steps, "side": side, "groups": groups, "layout": layout}
+    launch_tables(context, "atlas", shared_options, {"atlas": [atlas_table], "images": natural_images_table(images)})
+
+
 register(
     Section(
         name="atlas",
@@ -189,5 +284,6 @@ register(
         work={"blocks": draw_blocks, "atlas": lay_out_atlas},
         place=40,
         hashes=hashes,
+        pieces=(Piece("atlas", "What layers represent", "atlas.html", _show_atlases, place=50),),
     )
 )

@@ -2,12 +2,30 @@
 
 from typing import Any
 
+import click
 from pydantic import ConfigDict
 
+from lab.refusal import Refused
+from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
+from recipes.help import Choice, PlainCommand
 from recipes.job import Job, slug
-from recipes.section import Deferred, Section
+from recipes.launch import launch_tables
+from recipes.options import (
+    image_source,
+    method_names,
+    model_options,
+    picture_options,
+    run_options,
+    split_names,
+    target_options,
+    verdict_options,
+)
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
+from recipes.sections.features import feature_tables
+from recipes.sections.world import world_table
+from recipes.words import count_noun
 
 
 class Check(TargetTable):
@@ -97,6 +115,302 @@ def _explanations_of_an_image(check):
     return 3 + seeds * (1 if check.settings.get("mode", "full") == "full" else 20)
 
 
+# Lines --------------------------------------------------------------------------------------------------------------------
+
+
+def _load_families(store):
+    """The verdicts of a run by check: dict, empty where nothing was judged."""
+    return store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
+
+
+def verdict_rows(families):
+    """Every verdict with the name of its family: list of (str, dict)."""
+    return [(name, verdict) for name, family in families.items() for verdict in family["verdicts"]]
+
+
+def verdict_lines(jobs, store):
+    """One line a verdict.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    return [
+        f"{family}  {verdict['method']:<22} {verdict['outcome']:<13} {verdict['sentence']}"
+        for family, verdict in verdict_rows(_load_families(store))
+    ]
+
+
+def summarize(jobs, store):
+    """How many methods were checked, their verdicts by outcome, and whether the controls held.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    families = _load_families(store)
+    return _summary_lines(families) if families else []
+
+
+def _summary_lines(families):
+    """How many methods were checked, their verdicts by outcome, and whether the controls held: three lines."""
+    blind = {method for family in families.values() for method in family["blind"]}
+    verdicts = [verdict for _, verdict in verdict_rows(families) if verdict["method"] not in blind]
+    methods = {verdict["method"] for verdict in verdicts}
+    by_outcome = {}
+    for verdict in verdicts:
+        outcome = "NOT APPLICABLE" if verdict["finding"] == "NOT APPLICABLE" else verdict["outcome"]
+        by_outcome.setdefault(outcome, []).append(verdict["method"])
+    words = [f"{len(names)} {outcome} ({', '.join(dict.fromkeys(names))})" for outcome, names in by_outcome.items()]
+    held = [control["held"] for family in families.values() for control in family["controls"]]
+    return [
+        f"{count_noun(len(methods), 'method')} checked by {count_noun(len(families), 'check')}",
+        f"verdicts: {', '.join(words) or 'none'}",
+        f"controls: {sum(map(bool, held))} of {len(held)} as they must be" if held else "no controls were run",
+    ]
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_verdicts(recipe, jobs, store):
+    """All verdicts, or None."""
+    from recipes.report.cards import collect_families, report_card
+    from recipes.report.findings import FINDINGS
+    from sanity.verdict import FOOTER
+
+    families = collect_families(store, jobs)
+    if not families:
+        return None
+    return {"families": families, "matrix": report_card(families), "findings": FINDINGS, "footer": FOOTER}
+
+
+def _show_measurements(recipe, jobs, store):
+    """Numbers without a verdict, or None."""
+    from recipes.report.measurements import collect_measurements
+
+    tables = collect_measurements(store)
+    return {"measurements": tables} if tables else None
+
+
+def _show_published(recipe, jobs, store):
+    """Figures of papers beside those of the run, or None."""
+    from recipes.evidence import load_evidence
+    from recipes.report.published import compare_to_published
+
+    published = compare_to_published(recipe, [load_evidence(store, job.key) for job in jobs if job.kind == "evidence"])
+    return published and {"published": published}
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "check",
+    cls=PlainCommand,
+    headings={
+        "World": ("world", "samples", "replicates", "permuted_label_networks"),
+        "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
+    },
+    examples=(
+        (
+            "lab check --images photos/ --method gradient,gradcam --model my.keras --input-range -1 1 --classes names.txt",
+            "do maps respond to the weights?",
+        ),
+        (
+            "lab check --images photos/ --method gradcam --check classes --model my.keras --input-range -1 1 --classes names.txt",
+            "do maps differ between classes?",
+        ),
+        (
+            "lab check --images photos/ --method gradient --seeds 2 --json --model my.keras --input-range -1 1 --classes names.txt",
+            "as JSON",
+        ),
+    ),
+)
+@model_options
+@run_options
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(),
+    help="Folder of photographs, with a subfolder for each label; or a file. May be repeated; 48 images are used at most.  [default: photographs of the installed packages]",
+)
+@click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
+@click.option(
+    "--replicates",
+    type=click.IntRange(1),
+    help="Number of networks to train in a world, from different seeds.  [default: 4]",
+)
+@click.option(
+    "--permuted-label-networks",
+    type=click.IntRange(0),
+    help="Number of networks to train on permuted labels.  [default: as --replicates for the check labels, or 0]",
+)
+@click.option("--samples", type=click.IntRange(8), help="Number of samples of a world to explain.  [default: 48]")
+@click.option(
+    "--method",
+    default="gradient,gradcam",
+    show_default=True,
+    help="Names of `lab list methods`, all, or module:function, separated by commas.",
+)
+@click.option(
+    "--subject",
+    type=Choice(["maps", "features"]),
+    default="maps",
+    show_default=True,
+    help="Check maps of methods, or pictures of units (--layer, --units).",
+)
+@click.option(
+    "--check",
+    "check_names",
+    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method and 12 for all.  [default: parameters; for features all]",
+)
+@picture_options
+@click.option(
+    "--fooled", is_flag=True, help="For features: also check a network that was built to fool them. It must be flagged."
+)
+@click.option(
+    "--detector",
+    help="With --fooled: layer that tells natural from synthetic images.  [default: a third of the way to --layer]",
+)
+@click.option(
+    "--others",
+    metavar="MODELS",
+    help="For features of logits: names of other networks that are shown the pictures, separated by commas.",
+)
+@click.option(
+    "--mode",
+    type=Choice(["full", "top_down", "bottom_up", "independent"]),
+    help="For parameters: randomize all weights at once, or block by block.  [default: full]",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(2),
+    help="For parameters: number of random networks.  [default: as --replicates, or 3]",
+)
+@target_options
+@verdict_options
+@click.pass_context
+def command(
+    context,
+    images,
+    world,
+    replicates,
+    permuted_label_networks,
+    samples,
+    method,
+    subject,
+    check_names,
+    mode,
+    seeds,
+    target,
+    output,
+    region,
+    levels,
+    fail_on,
+    baseline,
+    **shared_options,
+):
+    """Check whether maps respond to weights, labels and classes, find planted truth, and stay where they must.
+
+    With --subject features: check whether pictures of units show what the units do on natural images.
+
+    A verdict says what was measured on this network and these images, and what cannot be concluded.
+    """
+    picture_settings = {name: shared_options.pop(name) for name in PICTURE_OPTIONS}
+    if subject == "features":
+        _refuse_options(context, MAP_OPTIONS, "is an option of --subject maps. Received: --subject features.")
+        tables = feature_tables(picture_settings, check_names, images)
+        launch_tables(context, "features", shared_options, tables, fail_on, baseline)
+        return
+    _refuse_options(
+        context, PICTURE_OPTIONS, "is an option of pictures: add --subject features. Received: --subject maps."
+    )
+    with plain_errors():
+        question = {"methods": method_names(method), "target": target, "output": output, "region": region}
+        names, settings = _check_names(check_names or "parameters"), {"mode": mode, "seeds": seeds}
+        tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
+    world_settings = {"replicates": replicates, "permuted_label_networks": permuted_label_networks, "images": samples}
+    tables |= _subject_tables(context, world, world_settings, names, images, levels)
+    launch_tables(context, "check", shared_options, tables, fail_on, baseline)
+
+
+def _subject_tables(context, world, settings, check_names, images, levels):
+    """A recipe's table of a world, or of images. Raises UsageError for options of the other one."""
+    if world:
+        _refuse_model(context)
+        return {"world": world_table(world, settings, check_names)}
+    if any(value is not None for value in settings.values()):
+        raise click.UsageError(
+            "--replicates, --permuted-label-networks and --samples are options of a world. Received: no --world."
+        )
+    with plain_errors():
+        source = image_source(images, alternate=True) if images else {}
+    return {"images": {**source, "levels": levels}} if source or levels else {}
+
+
+# Options of `lab check` that belong to one subject alone, maps or pictures.
+MAP_OPTIONS = (
+    "world",
+    "replicates",
+    "permuted_label_networks",
+    "samples",
+    "method",
+    "mode",
+    "seeds",
+    "target",
+    "output",
+    "region",
+    "baseline",
+)
+PICTURE_OPTIONS = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
+
+
+def _refuse_options(context, names, rule):
+    """Raise UsageError where one of some options was typed; the rule completes the sentence after its name."""
+    for name in names:
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {rule}")
+
+
+def _check_names(text):
+    """Names in a --check option. "all" is every check except retraining."""
+    from sanity.checks import checks
+
+    if text == "all":
+        return [name for name in checks if name != "retraining"]
+    names = split_names(text)
+    if not names:
+        raise Refused(f"--check names at least one check. Received: {text!r}; see `lab list checks`.")
+    for name in names:
+        checks.get(name)
+    return names
+
+
+def _known_settings(check, settings):
+    """Those of some settings that a check has, and that were typed: dict."""
+    from lab.registry import options
+    from sanity.checks import checks
+
+    known = options(checks.get(check))
+    return {name: value for name, value in settings.items() if value is not None and name in known}
+
+
+def _refuse_model(context):
+    """Raise UsageError where an option of a model or of images is typed beside a world, which has its own."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    for name in ("source", "images", "weights", "input_range", "classes", "model_size"):
+        if context.get_parameter_source(name) == typed:
+            option = {"source": "--model"}.get(name, "--" + name.replace("_", "-"))
+            raise click.UsageError(f"A world brings its own networks and samples. Received: --world and {option}.")
+
+
 register(
     Section(
         name="check",
@@ -108,5 +422,12 @@ register(
         },
         place=60,
         messages=Deferred("recipes.evidence:refused_measurements"),
+        lines=verdict_lines,
+        summary=summarize,
+        pieces=(
+            Piece("verdicts", "Verdicts", "verdicts.html", _show_verdicts, place=30),
+            Piece("measured", "Measurements", "measurements.html", _show_measurements, place=70),
+            Piece("published", "Published figures", "published.html", _show_published, place=80),
+        ),
     )
 )

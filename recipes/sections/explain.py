@@ -2,13 +2,27 @@
 
 from typing import Any, Literal
 
+import click
 from pydantic import model_validator
 
 from lab.refusal import Refused
+from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
+from recipes.help import Choice, PlainCommand
 from recipes.job import Job, slug
-from recipes.section import Deferred, Section
+from recipes.launch import launch_tables
+from recipes.options import (
+    ANY_NUMBER,
+    image_source,
+    method_names,
+    model_options,
+    run_options,
+    split_names,
+    target_options,
+)
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
+from recipes.words import count_noun
 
 
 class Explain(TargetTable):
@@ -102,7 +116,7 @@ def map_messages(jobs, store):
     Returns:
         list of str.
     """
-    abouts = [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
+    abouts = _abouts_of_maps(jobs, store)
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [
@@ -112,6 +126,212 @@ def map_messages(jobs, store):
         if words
     ]
     return [*faults, *refused, *flagged]
+
+
+def _abouts_of_maps(jobs, store):
+    """What is said about the maps of each method: list of dict."""
+    return [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
+
+
+def _load_photographs(store):
+    """The table of photographs: dict, or None where there is none."""
+    return store.values("photographs", "about.json") if store.exists("photographs") else None
+
+
+def photograph_rows(about):
+    """The table of photographs: list of dict of name, true, predicted, probability, runner_up and so on."""
+    from recipes.predictions import COLUMNS
+
+    if about is None:
+        return []
+    return [dict(zip(("name", *COLUMNS[1:]), row)) for row in zip(*(about[name] for name in COLUMNS))]
+
+
+def photograph_lines(jobs, store):
+    """What a reader has to know of a contrast, and the photographs that were chosen by their answers.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    about = _load_photographs(store)
+    if about is None:
+        return []
+    return [*([about["note"]] if about["note"] else []), *_mistake_lines(about)]
+
+
+# Photographs that the command lists; the page and photographs.csv have all of them.
+LISTED = 20
+
+
+def _mistake_lines(about):
+    """One line a photograph, where they were chosen by their answers: true class, prediction and runner-up."""
+    if about["only"] == "all":
+        return []
+    rows = photograph_rows(about)
+    lines = [
+        f"{row['name']}  true {row['true']}, predicted {row['predicted']} ({row['probability']:.0%}), "
+        f"then {row['runner_up']} ({row['runner_up_probability']:.0%})"
+        for row in rows[:LISTED]
+    ]
+    return [*lines, *([f"and {len(rows) - LISTED} more, in photographs.csv"] if len(rows) > LISTED else [])]
+
+
+def summarize(jobs, store):
+    """How many photographs and methods there are, and how many maps are suspicious.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    photographs, abouts = _load_photographs(store), _abouts_of_maps(jobs, store)
+    lines = [] if photographs is None else [_photograph_line(photographs)]
+    return lines + (_map_lines(abouts) if abouts else [])
+
+
+def _photograph_line(about):
+    if about["sentence"]:
+        return about["sentence"]
+    count = len(about["names"])
+    words = count_noun(count, "photograph")
+    if about["true"] and about["true"][0] is not None:
+        wrong = about["correct"].count(False)
+        words += f", {wrong or 'none'} of them answered wrongly"
+    return words
+
+
+def _map_lines(maps):
+    """How many methods there are, and how many of their maps are flagged: two lines."""
+    names = list(dict.fromkeys(about["method"].partition(" (")[0] for about in maps))
+    troubles = {
+        "refused": {about["method"].partition(" (")[0] for about in maps if about["refused"]},
+        "failed": {about["method"].partition(" (")[0] for about in maps if about["fault"]},
+    }
+    words = [f"{len(methods)} {trouble}" for trouble, methods in troubles.items() if methods]
+    flags = [words for about in maps for words in about.get("flags", ())]
+    flagged = sum(map(bool, flags))
+    return [
+        f"{count_noun(len(names), 'method')}: {', '.join([*names[:6], *(['...'] if len(names) > 6 else [])])}"
+        + "".join(f"; {word}" for word in words),
+        f"{flagged or 'none'} of {count_noun(len(flags), 'map')} flagged as suspicious",
+    ]
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_maps(recipe, jobs, store):
+    """All photographs and maps, or None."""
+    from recipes.report.maps import collect_maps
+
+    maps = collect_maps(store, jobs)
+    return maps and {"maps": maps}
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "explain",
+    cls=PlainCommand,
+    headings={"Images": ("labels", "only", "table"), "Target": ("contrast",), "Method": ("method_options", "layer")},
+    examples=(
+        ("lab explain photo.jpg --method gradcam --model my.keras --input-range -1 1", "one photograph"),
+        (
+            "lab explain photos/ --labels folders --only wrong --contrast --model my.keras --input-range -1 1 --classes names.txt",
+            "mistakes: the predicted class against the true one",
+        ),
+        (
+            "lab explain photos/ --method smoothgrad --option smoothgrad.samples=8 --target cat --model my.keras --input-range -1 1 --classes names.txt",
+            "one class, with an option of the method",
+        ),
+    ),
+)
+@click.argument("images", nargs=-1, required=True, type=click.Path())
+@model_options
+@run_options
+@click.option(
+    "--method",
+    default="gradcam,smoothgrad",
+    show_default=True,
+    help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run.",
+)
+@target_options
+@click.option(
+    "--labels",
+    type=Choice(["folders", "none"]),
+    help="folders: the names of subfolders are the true classes; none: they are not.  [default: folders where they are classes]",
+)
+@click.option(
+    "--only",
+    type=Choice(["wrong", "right", "all"]),
+    default="all",
+    show_default=True,
+    help="Explain only photographs that are answered wrong, or right, the most confident answer first.",
+)
+@click.option(
+    "--contrast",
+    is_flag=True,
+    help="Explain the predicted class against the true one, and both; against the runner-up where the answer is right.",
+)
+@click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
+@click.option(
+    "--layer",
+    help="Layer of the CAM methods; several, separated by commas, are fused.  [default: the last with rows and columns]",
+)
+@click.option(
+    "--option",
+    "method_options",
+    multiple=True,
+    metavar="METHOD.NAME=VALUE",
+    help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
+)
+@click.pass_context
+def command(context, images, method, method_options, layer, labels, table, levels, **options):
+    """Explain photographs: one map for each image and method, and how far the methods agree.
+
+    IMAGES are files and folders. A method that cannot explain this model is listed as refused, with the reason.
+    """
+    explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast")}
+    with plain_errors():
+        explain_table["methods"] = method_names(method)
+        explain_table["options"] = _parse_method_options(method_options)
+        images_table = {**_images_table(images, labels), "levels": levels, "table": table}
+    layers = split_names(layer or "")
+    explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
+    launch_tables(context, "explain", options, {"explain": explain_table, "images": images_table})
+
+
+def _images_table(paths, labels):
+    """One folder of images, or files and the images of several folders, as a recipe's table of images."""
+    source = image_source(paths)
+    if "folder" in source:
+        return {**source, "most": ANY_NUMBER, "labels": labels or "where known"}
+    if labels == "folders":
+        raise Refused(
+            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
+        )
+    return {**source, "most": ANY_NUMBER}
+
+
+def _parse_method_options(texts):
+    """Texts "method.name=value" as the options of a recipe: dict of method to dict of name to value."""
+    from recipes import schema
+
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        method, dot, name = key.rpartition(".")
+        if not (equals and dot and method and name):
+            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {text!r}.")
+        options.setdefault(method, {})[name] = schema.parse_value(value)
+    return options
 
 
 register(
@@ -127,5 +347,8 @@ register(
         many=False,
         place=50,
         messages=map_messages,
+        lines=photograph_lines,
+        summary=summarize,
+        pieces=(Piece("maps", "Photographs and maps", "photographs.html", _show_maps, place=10),),
     )
 )

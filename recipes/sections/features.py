@@ -1,14 +1,17 @@
 """Features: checks of whether pictures show what their units do."""
 
 import pathlib
+from collections import Counter
 
+import click
 from pydantic import Field, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table, Units
 from recipes.job import Job
-from recipes.section import Deferred, Section
+from recipes.options import natural_images_table, units_table
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
 KINDS = ("honest", "fooled")
@@ -164,6 +167,72 @@ def list_flags(jobs, store):
             yield {"network": network, "fooled": fooled, **{name: flag[name] for name in ("check", "word", "why")}}
 
 
+def flag_lines(jobs, store):
+    """One line a network and check of its pictures.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    return [
+        f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}" for flag in list_flags(jobs, store)
+    ]
+
+
+def summarize(jobs, store):
+    """How many checks of pictures ended in which word.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    words = Counter(flag["word"] for flag in list_flags(jobs, store))
+    counts = ", ".join(f"{count} {word}" for word, count in words.items())
+    return [f"checks of pictures: {counts}"] if words else []
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_checks(recipe, jobs, store):
+    """All checks of pictures, or None."""
+    from recipes.report.picture_checks import collect_studies
+
+    return {"studies": collect_studies(recipe, store, jobs)} if recipe.features else None
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+def feature_tables(settings, check_names, images):
+    """The tables of a recipe that checks pictures of units, from the options of `lab check`.
+
+    Args:
+        settings: dict of layer, units, steps, parameterization, transforms, fooled, detector and others.
+        check_names: str, names of checks separated by commas; "all" or None: all.
+        images: folders and files of natural images.
+
+    Returns:
+        dict of table to values.
+    """
+    if not settings["layer"]:
+        raise click.UsageError("Features are units of a layer: add --layer. Received: no --layer.")
+    features = {name: settings[name] for name in ("parameterization", "transforms", "fooled", "detector")}
+    features |= {"steps": settings["steps"]} if settings["steps"] else {}
+    if settings["others"]:
+        features["others"] = [name.strip() for name in settings["others"].split(",")]
+    if check_names and check_names != "all":
+        features["checks"] = [name.strip() for name in check_names.split(",")]
+    features |= units_table(settings["layer"], settings["units"], "0-7")
+    return {"features": [features], "images": natural_images_table(images)}
+
+
 register(
     Section(
         name="features",
@@ -176,5 +245,8 @@ register(
         },
         place=30,
         hashes=hashes,
+        lines=flag_lines,
+        summary=summarize,
+        pieces=(Piece("features", "Pictures checked", "features.html", _show_checks, place=60),),
     )
 )

@@ -5,13 +5,17 @@ import math
 import re
 from typing import ClassVar, Literal
 
+import click
 from pydantic import Field, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
 from recipes.fields import Table, Units
+from recipes.help import PlainCommand
 from recipes.job import Job, slug
-from recipes.section import Deferred, Section
+from recipes.launch import launch_tables
+from recipes.options import model_options, natural_images_table, picture_options, run_options, units_table
+from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
 
@@ -182,6 +186,105 @@ def hashes(recipe, session):
     return {name: session.image_hash(path) for name, path in images.items() if path}
 
 
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_pictures(recipe, jobs, store):
+    """The pictures of all units, or None; beyond some hundreds of units, their shards are files beside the page."""
+    from recipes.report.picture_checks import collect_studies, flags_by_unit
+    from recipes.report.tiles import as_script_json, shard_file, tiles
+
+    index, inline, shards = tiles(store, jobs, flags_by_unit(recipe, collect_studies(recipe, store, jobs)))
+    if not index:
+        return None
+    return {
+        "index": index,
+        "units": as_script_json(index),
+        "shards": [(kind, as_script_json(content)) for _, kind, content in shards] if inline else [],
+        "files": () if inline else (shard_file(*shard) for shard in shards),
+    }
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "gallery",
+    cls=PlainCommand,
+    headings={"Images": ("top_for",), "Pictures": ("all_layers", "layers", "size", "facets", "animate")},
+    examples=(
+        ("lab gallery --layer conv2 --units 0-3 --steps 16 --model my.keras --input-range -1 1", "four units"),
+        (
+            "lab gallery --layer logits --units cat,cup --steps 16 --model my.keras --input-range -1 1 --classes names.txt",
+            "two classes",
+        ),
+        (
+            "lab gallery --layers 'conv*' --images photos/ --steps 16 --model my.keras --input-range -1 1",
+            "whole layers, beside your own photographs",
+        ),
+    ),
+)
+@model_options
+@run_options
+@picture_options
+@click.option("--all-layers", is_flag=True, help="Draw all channels of the last layer of every block.")
+@click.option("--layers", metavar="PATTERN", help="Draw only block outputs that match, such as 'block_1*'.")
+@click.option("--top-for", type=click.Path(), help="An image: draw the 16 channels that respond most to it.")
+@click.option(
+    "--facets",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of pictures of each unit, from different seeds.",
+)
+@click.option("--animate", is_flag=True, help="Keep an animation of the optimization.")
+@click.option("--size", type=click.IntRange(8), help="Side of the pictures in pixels.  [default: the network's]")
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(),
+    help="Folder of natural images to show beside the pictures, or a file. May be repeated.",
+)
+@click.pass_context
+def command(
+    context,
+    layer,
+    units,
+    steps,
+    parameterization,
+    transforms,
+    all_layers,
+    layers,
+    top_for,
+    facets,
+    animate,
+    size,
+    images,
+    **shared_options,
+):
+    """Draw what the units of a layer, of all layers, or classes, respond to most.
+
+    A run that was stopped continues when the same command is given again.
+    """
+    if bool(layer) == (all_layers or bool(layers)):
+        raise click.UsageError("Give either --layer or --all-layers. Received: both or neither.")
+    gallery_table = {
+        "size": size,
+        "parameterization": parameterization,
+        "transforms": transforms,
+        "facets": facets,
+        "animate": animate,
+    }
+    gallery_table |= {"steps": steps} if steps else {}
+    if not layer:
+        gallery_table["layers"] = layers or "*"
+    else:
+        gallery_table |= units_table(layer, units, "0-15", top_for)
+    launch_tables(
+        context, "gallery", shared_options, {"gallery": [gallery_table], "images": natural_images_table(images)}
+    )
+
+
 register(
     Section(
         name="gallery",
@@ -193,5 +296,6 @@ register(
         },
         place=20,
         hashes=hashes,
+        pieces=(Piece("gallery", "Pictures of units", "gallery.html", _show_pictures, place=40, script="gallery.js"),),
     )
 )

@@ -7,8 +7,11 @@ from pydantic import Field
 from lab.refusal import Refused
 from recipes.fields import Table
 from recipes.job import Job
-from recipes.section import Section
+from recipes.section import Piece, Section
 from recipes.sections import in_order, register
+
+# Pixels of a sample's side, and how many samples are shown.
+SIDE, SAMPLES = 72, 8
 
 
 class World(Table):
@@ -136,6 +139,64 @@ def describe_networks(session, *_):
     return {"networks.json": encode(about), "samples.npz": pack(samples)}
 
 
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_world(recipe, jobs, store):
+    """What the networks are proven to use, with some samples and where the truth lies in them; None without networks."""
+    if not store.exists("networks"):
+        return None
+    about, arrays = store.values("networks", "networks.json"), store.arrays("networks", "samples.npz")
+    pictures = _show_samples(arrays["images"], arrays.get("masks")) if arrays["images"].ndim == 4 else []
+    return {"world": {**about, "pictures": pictures}}
+
+
+def _show_samples(images, masks):
+    """Pictures of some samples, and of their masks where there are any: list of dict of image and mask, data URIs."""
+    from recipes.galleries import png
+    from recipes.report.data_uri import png_uri
+
+    return [
+        {
+            "image": png_uri(png(_grey(image))),
+            "mask": None if masks is None else png_uri(png(_grey(masks[place] * 1.0))),
+        }
+        for place, image in enumerate(images[:SAMPLES])
+    ]
+
+
+def _grey(plane):
+    """Values of any range as a small grey picture: uint8 [side, side, 1]."""
+    import numpy as np
+
+    flat = plane.mean(axis=-1) if plane.ndim == 3 else plane
+    low, high = float(flat.min()), float(flat.max())
+    scaled = np.round(255 * (flat - low) / ((high - low) or 1)).astype("uint8")
+    times = max(1, SIDE // len(scaled))
+    return np.kron(scaled, np.ones((times, times), "uint8"))[..., None]
+
+
+# Command -----------------------------------------------------------------------------------------------------------------
+
+
+def world_table(name, settings, check_names):
+    """A recipe's table of a world, from the options of `lab check`.
+
+    The check labels needs as many networks on permuted labels as replicates.
+
+    Args:
+        name: str, of the world.
+        settings: dict of replicates, permuted_label_networks and images, None where they were not typed.
+        check_names: names of the checks.
+
+    Returns:
+        dict.
+    """
+    if settings["permuted_label_networks"] is None and "labels" in check_names:
+        settings = {**settings, "permuted_label_networks": settings["replicates"] or 4}
+    return {"name": name, **{key: value for key, value in settings.items() if value is not None}}
+
+
 register(
     Section(
         name="world",
@@ -146,5 +207,6 @@ register(
         alone=False,
         place=10,
         refuse=refuse,
+        pieces=(Piece("world", "World", "world.html", _show_world, place=20),),
     )
 )

@@ -13,8 +13,10 @@ from PIL import Image
 
 import lab
 from lab.images import read
-from recipes import cli, schema
+from recipes import schema
 from recipes.callbacks import Gallery
+from recipes.errors import Gated
+from recipes.gate import refuse_shortfall
 from recipes.progress import Progress
 from recipes.report import tiles
 from recipes.runs import carry_out
@@ -184,16 +186,16 @@ def test_a_gate_passes_over_no_path_that_was_not_measured(word, others, message)
     line = {"check": "path", "network": "net", "why": "6 sources of natural images"}
     flags = ({**line, "fooled": False, "word": others}, {**line, "fooled": True, "word": word})
     done = types.SimpleNamespace(flags=flags, families={})
-    with contextlib.nullcontext() if message is None else pytest.raises(cli.Gated, match=message):
-        cli._gate(done, "fail")
+    with contextlib.nullcontext() if message is None else pytest.raises(Gated, match=message):
+        refuse_shortfall(done, "fail")
     beside = types.SimpleNamespace(
         flags=({**line, "check": "stability", "fooled": False, "word": "NOT FLAGGED"}, *flags)
     )
     beside.families = {}
     if others == "NOT MEASURED":
-        cli._gate(beside, "fail")
-        with pytest.raises(cli.Gated, match="path: NOT MEASURED: 6 sources"):
-            cli._gate(beside, "inconclusive")
+        refuse_shortfall(beside, "fail")
+        with pytest.raises(Gated, match="path: NOT MEASURED: 6 sources"):
+            refuse_shortfall(beside, "inconclusive")
 
 
 def test_two_galleries_are_compared_and_changed_units_come_first(command, stripes, tmp_path):

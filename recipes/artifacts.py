@@ -1,0 +1,38 @@
+"""Artifacts: the folders of runs, found by their names."""
+
+import pathlib
+
+from lab.refusal import Refused
+from lab.registry import nearest
+
+
+def find_report(run_folder):
+    """The index.html of a run, by folder, digest or recipe name: Path."""
+    return find_file(run_folder, "index.html")
+
+
+def find_file(run_folder, name):
+    """A file of a run, by folder, digest or recipe name. The manifest is written first and the report last.
+
+    Args:
+        run_folder: `pathlib.Path`, a folder, or what names a run.
+        name: str, name of the file.
+
+    Returns:
+        Path.
+
+    Raises:
+        Refused: where there is no such run.
+    """
+    if (run_folder / name).is_file():
+        return run_folder / name
+    reports = sorted(pathlib.Path("artifacts").glob(f"*/*/{name}"), key=lambda report: report.stat().st_mtime)
+    names = [(report.parent.name, report.parent.parent.name) for report in reports]
+    word = str(run_folder)
+    matches = [report for report, (digest, recipe) in zip(reports, names) if digest.startswith(word) or recipe == word]
+    if not matches:
+        known = sorted({name for pair in names for name in pair})
+        raise Refused(
+            f"A run is a folder with a report, a digest, or a recipe's name. Received: {word!r}. {nearest(word, known)}"
+        )
+    return matches[-1]

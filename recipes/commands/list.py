@@ -1,0 +1,39 @@
+"""List: the names of what there is."""
+
+import click
+
+from recipes.errors import plain_errors, redirect_output
+from recipes.help import Choice, PlainCommand
+from recipes.launch import print_json
+from recipes.options import json_option, model_options
+
+KINDS = ["models", "layers", "methods", "checks", "features", "worlds", "metrics", "recipes", "objectives"]
+KINDS += ["parameterizations", "transforms", "regularizers"]
+
+
+@click.command(
+    "list",
+    cls=PlainCommand,
+    examples=(
+        ("lab list layers --model my.keras", "layers of your own model"),
+        ("lab list methods", "methods that explain"),
+        ("lab list checks --json", "checks, as JSON"),
+    ),
+)
+@click.argument("kind", metavar="KIND", type=Choice(KINDS))
+@model_options
+@json_option
+def command(kind, as_json, **model):
+    """List names of a KIND, with a line on each.
+
+    KIND is models, layers, methods, checks, features, worlds, metrics, recipes, objectives, parameterizations, transforms
+    or regularizers.
+    """
+    from recipes import catalogue
+
+    with plain_errors(), redirect_output():
+        rows = catalogue.layers(model) if kind == "layers" else getattr(catalogue, kind)()
+    if as_json:
+        print_json({"error": None, kind: rows})
+    else:
+        click.echo(catalogue.as_text(rows))

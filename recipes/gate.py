@@ -1,0 +1,87 @@
+"""Gate: the outcomes with which a command ends in exit code 1, as --fail-on names them."""
+
+from lab.refusal import Refused
+from recipes.errors import Gated
+
+
+def refuse_shortfall(result, fail_on):
+    """Refuse a run where a method, controls apart, fell short, or where a control shows that the check is broken.
+
+    Args:
+        result: `recipes.runs.Run`.
+        fail_on: "fail", "inconclusive", or None, which refuses nothing.
+
+    Raises:
+        Gated: for the first that fell short.
+    """
+    if not fail_on:
+        return
+    flagged = [flag for flag in result.flags if flag["word"] == "FLAGGED" and not flag["fooled"]]
+    if flagged:
+        raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
+    _gate_unmeasured(result.flags, fail_on)
+    bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
+    for name, family in result.families.items():
+        broken = [control["control"] for control in family["controls"] if not control["held"]]
+        short = [
+            verdict["method"]
+            for verdict in family["verdicts"]
+            if verdict["method"] not in family["blind"]
+            and verdict["outcome"] in bad
+            and verdict["finding"] != "NOT APPLICABLE"
+        ]
+        if broken:
+            raise Gated(f"{name}: the check is broken, control {broken[0]}")
+        if short:
+            raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
+    unjudged = _unjudged_methods(result.families)
+    if unjudged:
+        raise Gated(f"{', '.join(unjudged)}: no check applied, or all were refused, so that nothing was learned")
+
+
+# Checks of pictures that apply to all units of a layer.
+CHECKS_OF_ANY_UNIT = ("path", "predictivity", "stability", "prior")
+
+
+def _gate_unmeasured(flags, fail_on):
+    """Raise Gated where the path does not flag the network built to fool it, and where pictures were not measured."""
+    for flag in flags:
+        if flag["fooled"] and flag["check"] == "path" and flag["word"] != "FLAGGED":
+            broken = "the check is broken, the network built to fool it is NOT FLAGGED"
+            unmeasured = f"NOT MEASURED on the network built to fool it: {flag['why']}"
+            raise Gated(f"path: {broken if flag['word'] == 'NOT FLAGGED' else unmeasured}")
+    picture_flags = [flag for flag in flags if not flag["fooled"] and flag["check"] != "recovery"]
+    if picture_flags and not any(flag["word"] in ("FLAGGED", "NOT FLAGGED") for flag in picture_flags):
+        raise Gated(f"{', '.join(flag['check'] for flag in picture_flags)}: no check of pictures decided anything")
+    for flag in picture_flags if fail_on == "inconclusive" else ():
+        if flag["word"] == "NOT MEASURED" and flag["check"] in CHECKS_OF_ANY_UNIT:
+            raise Gated(f"{flag['check']}: NOT MEASURED: {flag['why']}")
+
+
+def _unjudged_methods(families):
+    """Methods, controls apart, without any verdict: no check applied, or the method refused. They may not pass a gate."""
+    findings = [
+        (verdict["method"], verdict["finding"])
+        for family in families.values()
+        for verdict in family["verdicts"]
+        if verdict["method"] not in family["blind"]
+    ]
+    judged = {method for method, finding in findings if finding != "NOT APPLICABLE"}
+    return sorted({method for method, _ in findings} - judged)
+
+
+def refuse_idle_gate(recipe, fail_on):
+    """Refuse a gate that nothing could fail.
+
+    Args:
+        recipe: `Recipe`.
+        fail_on: "fail", "inconclusive", or None.
+
+    Raises:
+        Refused: where a gate is set, and the recipe leads to no verdict.
+    """
+    from recipes.evidence import is_judged
+
+    if fail_on and not recipe.features and not any(is_judged(check.check) for check in recipe.check):
+        names = ", ".join(check.check for check in recipe.check) or "no check"
+        raise Refused(f"--fail-on needs a check with verdicts. Received: {names}, of which there is no verdict.")

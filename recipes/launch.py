@@ -1,0 +1,115 @@
+"""Launch: the options of a command become a recipe, which is carried out, and its results are printed."""
+
+import json
+import pathlib
+
+import click
+
+from recipes.artifacts import find_report
+from recipes.errors import Failed, Gated, error_values, plain_errors, redirect_output, report_full_disk
+from recipes.gate import refuse_idle_gate, refuse_shortfall
+from recipes.options import model_table
+
+
+def launch_tables(context, name, shared_options, tables, fail_on=None, baseline=None):
+    """Carry out the recipe that a command's tables are.
+
+    Args:
+        context: `click.Context` of the command.
+        name: str, of the recipe.
+        shared_options: dict, the values of `model_options` and `run_options`.
+        tables: dict, the other tables of the recipe. Beside a world there is no model.
+        fail_on: the gate, "fail" or "inconclusive"; None: none.
+        baseline: str, a run whose verdicts are compared; None: none.
+    """
+    from recipes import schema
+
+    with plain_errors():
+        model = {} if "world" in tables else {"model": model_table(shared_options)}
+        recipe = schema.recipe({"name": name, "seed": shared_options["seed"], **model, **tables})
+    launch(context, recipe, shared_options, shared_options["allow_code"], fail_on, baseline)
+
+
+def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=None):
+    """Carry out a recipe, and print what was found.
+
+    Args:
+        context: `click.Context` of the command.
+        recipe: `Recipe`.
+        shared_options: dict, the values of `run_options`.
+        allow_code: whether model files may run Python code of their own.
+        fail_on: the gate, "fail" or "inconclusive"; None: none.
+        baseline: str, a run whose verdicts are compared; None: none.
+
+    Raises:
+        click.ClickException: with the exit code that the run ends with, where it is not 0.
+    """
+    from recipes.changes import changes, load_families
+    from recipes.progress import Progress
+
+    with plain_errors():
+        refuse_idle_gate(recipe, fail_on)
+        before = None if baseline is None else load_families(find_report(pathlib.Path(baseline)))
+    if shared_options["plan"]:
+        _print_plan(recipe, shared_options, allow_code)
+        return
+
+    with plain_errors(), report_full_disk(), redirect_output():
+        from recipes.runs import carry_out
+
+        if context.obj["deterministic"]:
+            from lab.environment import tf
+
+            tf.config.experimental.enable_op_determinism()
+        progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
+        choices = {"fresh": not shared_options["resume"], "allow_code": allow_code, "engine": _engine(shared_options)}
+        result = carry_out(recipe, shared_options["out"], progress, **choices)
+    changed = None if before is None else changes(before, result.families)
+    _print_result(result, changed, _failure(result, fail_on), shared_options["as_json"])
+
+
+def _engine(shared_options):
+    from recipes.engines import engine
+
+    return engine(shared_options["engine_name"], shared_options["workers"], shared_options["address"])
+
+
+def _print_plan(recipe, shared_options, allow_code):
+    with plain_errors(), redirect_output():
+        from recipes.plan import as_lines, plan
+
+        workers = _engine(shared_options).workers
+        planned = plan(recipe, shared_options["out"], allow_code=allow_code, workers=workers)
+    if shared_options["as_json"]:
+        print_json({"error": None, **planned})
+    else:
+        click.echo("\n".join(as_lines(planned)))
+
+
+def _print_result(result, changed, error, as_json):
+    """Print a finished run, then raise the error that it ends with, if any."""
+    from recipes import results
+
+    if as_json:
+        print_json(results.as_values(result, changed, error_values(error)))
+    else:
+        click.echo("\n".join(results.as_lines(result, changed)))
+    if error is not None:
+        error.is_printed = True
+        raise error
+
+
+def _failure(result, fail_on):
+    """Why the command ends with another code than 0: ClickException, or None."""
+    if result.failed:
+        return Failed(f"{len(result.failed)} of the jobs failed: {result.failed[0][0]}: {result.failed[0][1]}")
+    try:
+        refuse_shortfall(result, fail_on)
+    except Gated as error:
+        return error
+    return None
+
+
+def print_json(values):
+    """Print plain values as JSON."""
+    click.echo(json.dumps(values, indent=1, ensure_ascii=False))

@@ -1,0 +1,222 @@
+"""Options: what several commands share, and the tables of a recipe that their values are."""
+
+import itertools
+import pathlib
+
+import click
+
+from lab.refusal import Refused
+from recipes.errors import plain_errors
+from recipes.help import Choice
+
+
+def compose_options(*decorators):
+    """Combine several click options into one decorator."""
+
+    def decorate(function):
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+# Natural images of a gallery are streamed, so that a folder may hold any number of them.
+ANY_NUMBER = 1_000_000_000
+
+model_options = compose_options(
+    click.option(
+        "--model",
+        "source",
+        default="efficientnet-lite0",
+        show_default=True,
+        help="A name of `lab list models`, or a .keras or .h5 file.",
+    ),
+    click.option(
+        "--weights",
+        type=Choice(["imagenet", "random"]),
+        default="imagenet",
+        show_default=True,
+        help="Weights of a model by name.",
+    ),
+    click.option(
+        "--input-range",
+        nargs=2,
+        type=float,
+        metavar="LOW HIGH",
+        help="Values of black and white in the input of your own model.",
+    ),
+    click.option("--classes", type=click.Path(), help="Text file with the class names of your own model, one a line."),
+    click.option("--model-size", type=int, help="Side of the images in pixels, for models that take any size."),
+    click.option(
+        "--import",
+        "modules",
+        multiple=True,
+        metavar="MODULE",
+        help="Module with the custom layers of a model file, imported first. Needs --allow-code. May be repeated.",
+    ),
+    click.option("--allow-code", is_flag=True, help="Allow model files to run Python code of their own."),
+)
+target_options = compose_options(
+    click.option(
+        "--target", default="top", show_default=True, help="Class name, index, or top: the highest class of each image."
+    ),
+    click.option("--output", metavar="NAME", help="Name of an output, for models with several."),
+    click.option(
+        "--region",
+        type=Choice(["all", "predicted"]),
+        help="For a segmentation: positions over which the score of the target is averaged.",
+    ),
+    click.option(
+        "--levels",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Value of white in images of more than 8 bits, such as 4095 for 12.",
+    ),
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
+run_options = compose_options(
+    click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Seed of all random draws; the manifest records it.",
+    ),
+    click.option(
+        "--resume/--fresh",
+        default=True,
+        help="Continue an earlier run of the same recipe, or start over.  [default: resume]",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Number of processes that do the jobs; the cores are divided among them.  [default: 1]",
+    ),
+    click.option(
+        "--engine",
+        "engine_name",
+        type=Choice(["local", "processes", "ray"]),
+        help="What does the jobs.  [default: local, or processes for several --workers]",
+    ),
+    click.option("--address", help="Of a running Ray cluster, such as auto.  [default: one of this machine]"),
+    click.option("--plan", is_flag=True, help="List the jobs with what they need and cost, and run nothing."),
+    click.option("--quiet", is_flag=True, help="Print only the result."),
+    json_option,
+)
+
+
+picture_options = compose_options(
+    click.option("--layer", help="Path of a layer (`lab list layers`), or logits."),
+    click.option(
+        "--units", help='Channels such as "0-63,80". For logits: class names or indices, separated by commas.'
+    ),
+    click.option(
+        "--steps", type=click.IntRange(1), help="Optimization steps of each picture.  [default: 256; 128 to check]"
+    ),
+    click.option(
+        "--parameterization", default="fourier", show_default=True, help="A name of `lab list parameterizations`."
+    ),
+    click.option("--transforms", default="robust", show_default=True, help="A name of `lab list transforms`."),
+)
+
+
+verdict_options = compose_options(
+    click.option(
+        "--fail-on",
+        type=Choice(["fail", "inconclusive"]),
+        help="Exit with 1 if a method, controls apart, has this outcome or a worse one. NOT APPLICABLE is passed over.",
+    ),
+    click.option("--baseline", metavar="RUN", help="An earlier run: list the verdicts that changed since."),
+)
+
+
+# Values -> tables of a recipe ---------------------------------------------------------------------------------------------
+
+
+def model_table(options):
+    """The model that the values of `model_options` name, as a recipe's table.
+
+    Args:
+        options: dict of option to value.
+
+    Returns:
+        dict.
+    """
+    table = {
+        "source": options["source"],
+        "weights": options["weights"],
+        "classes": options["classes"],
+        "size": options["model_size"],
+        "modules": list(options["modules"]),
+    }
+    return {**table, "input_range": list(options["input_range"])} if options["input_range"] else table
+
+
+def units_table(layer, units, default, top_for=None):
+    """The units of a layer, or the classes, as keys of a recipe's table.
+
+    Args:
+        layer: str, the path of a layer, or "logits".
+        units: str, numbers and ranges of channels, or names of classes; None: the default.
+        default: str, the channels where none are named.
+        top_for: path of an image, whose strongest channels are taken instead; None: none.
+
+    Returns:
+        dict.
+    """
+    if layer == "logits":
+        return {"logits": split_names(units or "")}
+    return {"layer": layer, **({"top_for": top_for} if top_for else {"units": units or default})}
+
+
+def image_source(paths, alternate=False):
+    """Where images come from: one folder, or files and the images of several folders.
+
+    Args:
+        paths: folders and files, str.
+        alternate: whether to take one image of each path in turn, so that every folder is there among the first.
+
+    Returns:
+        dict of folder, or of files.
+    """
+    if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
+        return {"folder": paths[0]}
+    lists = [_image_files(path) for path in paths]
+    turns = itertools.zip_longest(*lists) if alternate else lists
+    return {"files": [file for files in turns for file in files if file is not None]}
+
+
+def _image_files(path):
+    """The images of a folder and below it, or the file itself: list of str."""
+    if not pathlib.Path(path).is_dir():
+        return [path]
+    from lab import data
+
+    return [str(file) for file in data.folder(path).images.paths]
+
+
+def natural_images_table(paths):
+    """Any number of natural images, or none, as a recipe's table of images."""
+    with plain_errors():
+        return {**image_source(paths), "most": ANY_NUMBER} if paths else {}
+
+
+def split_names(text):
+    """The names in a text, separated by commas: list of str."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def method_names(text):
+    """Names in a --method option. "all" is every method except controls, and except wrappers, which need a method."""
+    if text != "all":
+        names = split_names(text)
+        if not names:
+            raise Refused(f"--method names at least one method. Received: {text!r}; see `lab list methods`.")
+        return names
+    from lab.attribution import explainers
+
+    excluded = {*explainers.names(control=True), *explainers.names(wrapper=True)}
+    return [name for name in explainers if name not in excluded]
