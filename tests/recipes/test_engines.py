@@ -20,6 +20,7 @@ from recipes.engines.waiting import Waiting
 from recipes.events import Finished, Started
 from recipes.job import Job
 from recipes.journal import Journal, journal_path
+from tests.recipes.conftest import write_quick_recipe
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -63,31 +64,114 @@ def is_running(process):
         return False
 
 
+@pytest.fixture(scope="module")
+def recipe(small_file, tmp_path_factory):
+    """A recipe that does everything, on a small model, in seconds."""
+    return write_quick_recipe(small_file, tmp_path_factory.mktemp("recipe"))
+
+
+@pytest.fixture(scope="module")
+def local(recipe, tmp_path_factory):
+    """The files of a run that one process did undisturbed."""
+    out = tmp_path_factory.mktemp("local")
+    run = start(recipe, out)
+    _, error = run.communicate()
+    assert run.returncode == 0, error
+    return contents(out)
+
+
+def assert_same(files, others):
+    assert files.keys() == others.keys()
+    assert [name for name in files if files[name] != others[name]] == []
+
+
+needs_proc = pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="asks /proc which processes run")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="asks /proc which processes run")
-def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(quick, tmp_path):
-    undisturbed, killed = start(quick, tmp_path / "local"), start(quick, tmp_path / "two", "--workers", "2")
-    wait_for(lambda: any("process" in line for line in events(tmp_path / "two")))
-    first = next(line for line in events(tmp_path / "two") if "process" in line)
+@needs_proc
+def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(recipe, local, tmp_path):
+    killed = start(recipe, tmp_path, "--workers", "2")
+    wait_for(lambda: any("process" in line for line in events(tmp_path)))
+    first = next(line for line in events(tmp_path) if "process" in line)
     os.kill(first["process"], signal.SIGKILL)
     # The job of the killed process is done by another one.
-    ended = [line["job"] for line in events(tmp_path / "two") if "seconds" in line]
-    assert first["job"] not in ended
-    wait_for(lambda: any(line["job"] == first["job"] for line in events(tmp_path / "two") if "seconds" in line))
-    ended = [line for line in events(tmp_path / "two") if "seconds" in line]
+    wait_for(lambda: any(line["job"] == first["job"] for line in events(tmp_path) if "seconds" in line))
+    ended = [line for line in events(tmp_path) if "seconds" in line]
     done = next(line for line in ended if line["job"] == first["job"])
     assert done["error"] is None and done["process"] != first["process"]
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    children = {line["process"] for line in events(tmp_path / "two") if "process" in line}
+    children = {line["process"] for line in events(tmp_path) if "process" in line}
     wait_for(lambda: not any(map(is_running, children)), 30)
-    resumed = start(quick, tmp_path / "two", "--workers", "2")
+    resumed = start(recipe, tmp_path, "--workers", "2")
     _, error = resumed.communicate()
-    assert resumed.returncode == 0 and "0 done before" not in error, error
-    undisturbed.communicate()
-    assert undisturbed.returncode == 0
-    local, two = contents(tmp_path / "local"), contents(tmp_path / "two")
-    assert local.keys() == two.keys() and [name for name in local if local[name] != two[name]] == []
+    assert resumed.returncode == 0 and " 0 done before" not in error, error
+    assert_same(local, contents(tmp_path))
+
+
+@pytest.mark.slow
+@needs_proc
+def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(recipe, tmp_path):
+    stopped = start(recipe, tmp_path, "--workers", "2")
+    wait_for(lambda: any("process" in line for line in events(tmp_path)))
+    children = {line["process"] for line in events(tmp_path) if "process" in line}
+    stopped.send_signal(signal.SIGINT)
+    _, error = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130 and "Give the same command again to go on" in error, error
+    assert "Traceback" not in error and not any(map(is_running, children))
+
+
+# A cluster ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster():
+    """A cluster of two nodes, each with one core."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed")
+    nodes = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args={**nodes, "include_dashboard": False})
+    made.second = made.add_node(**nodes)
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_gives_the_bytes_of_one_process_though_a_node_and_the_driver_are_lost(
+    recipe, local, cluster, tmp_path
+):
+    words = ("--engine", "ray", "--address", cluster.address)
+    driver = start(recipe, tmp_path, *words)
+    wait_for(lambda: any("seconds" in line for line in events(tmp_path)))
+    worker = next(line for line in events(tmp_path) if "seconds" in line)["process"]
+    os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+    ended = len([line for line in events(tmp_path) if "seconds" in line])
+    wait_for(lambda: len([line for line in events(tmp_path) if "seconds" in line]) > ended)
+    assert not [line for line in events(tmp_path) if line.get("error")]
+    cluster.remove_node(cluster.second, allow_graceful=False)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    last = start(recipe, tmp_path, *words)
+    _, error = last.communicate()
+    assert last.returncode == 0 and " 0 done before" not in error, error
+    assert_same(local, contents(tmp_path))
+
+
+def test_an_address_where_nobody_answers_is_refused(command, quick, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    code, _, error = command("run", quick, "--engine", "ray", "--address", "127.0.0.1:1")
+    assert code == 2 and "--address names a running Ray cluster" in error and "127.0.0.1:1" in error
+
+
+def test_engines_are_refused_with_options_of_others(command, quick):
+    code, _, error = command("run", quick, "--address", "auto")
+    assert code == 2 and "add --engine ray" in error
+    code, _, error = command("run", quick, "--engine", "local", "--workers", 2)
+    assert code == 2 and "--workers 2" in error
+    code, _, error = command("run", quick, "--workers", 0)
+    assert code == 2 and "--workers" in error
 
 
 # Order --------------------------------------------------------------------------------------------------------------------
@@ -146,7 +230,7 @@ def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
     assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [4, 2, 1]
     Recipe.threads = 5
     assert processes.threads_of(Recipe, 2) == 5
-    assert isinstance(engine(1), Local) and isinstance(engine(3), Processes)
+    assert isinstance(engine(), Local) and isinstance(engine(workers=3), Processes)
 
 
 def test_threads_are_refused_where_tensorflow_has_started():
