@@ -181,7 +181,7 @@ def test_every_help_shows_three_examples_and_its_options_under_headings():
         words = invoke(f"lab {'' if name == 'lab' else name} --help").stdout
         assert len(command.examples) == 3 and all(line in words for line, _ in command.examples), name
         assert "\nOptions:" not in words and "Examples:" in words
-        assert all(f"lab {name} " in line or name in ("lab", "doctor") for line, _ in command.examples)
+        assert all(f"lab {name} " in f"{line} " or name in ("lab", "doctor") for line, _ in command.examples)
         strays = {
             parameter.name
             for parameter in command.params
