@@ -2,10 +2,10 @@
 
 from recipes.estimate import expected_seconds, measure_seconds
 from recipes.jobs import list_jobs
-from recipes.results import count_noun
 from recipes.runs import describe_run
 from recipes.session import Session
 from recipes.store import Store
+from recipes.words import count_noun
 
 
 def plan(recipe, root, *, allow_code=False, workers=1):

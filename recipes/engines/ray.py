@@ -24,6 +24,8 @@ from recipes.events import Finished, Started
 PACKAGES = ("interpretability-lab", "tensorflow", "keras", "numpy")
 # Seconds between two looks at how large the cluster is.
 LOOK = 5.0
+# Seconds in which an address has to answer.
+ANSWER = 10.0
 
 
 class Ray:
@@ -73,16 +75,31 @@ def _connect(address):
         raise Refused(
             "--engine ray needs Ray. Received: an environment without it. Type: pip install 'interpretability-lab[ray]'."
         ) from error
+    _refuse_silent(address)
     try:
         ray.init(
             address, log_to_driver=False, include_dashboard=False if address is None else None, logging_level="ERROR"
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise Refused(
-            f"--address names a running Ray cluster. Received: {address!r}: {reason} Start one with `ray start --head`, or leave --address out."
-        ) from error
+        raise _silent(address, str(error).strip().splitlines()[0]) from error
     return ray
+
+
+def _refuse_silent(address):
+    """Raise Refused where nobody answers at a host and port. Ray itself would wait, and then end the process."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+    except OSError as error:
+        raise _silent(address, error.strerror or str(error)) from error
+
+
+def _silent(address, reason):
+    return Refused(
+        f"--address names a running Ray cluster. Received: {address!r}: {reason.rstrip('.')}. Start one with `ray start --head`, or leave --address out."
+    )
 
 
 class _Slots:
@@ -165,8 +182,13 @@ def _refuse_nodes(ray, recipe, store):
         describe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(paths)
         for node in nodes
     ]
-    for node, (versions, unseen) in zip(nodes, ray.get(answers)):
+    for node, answer in zip(nodes, answers):
         name = node["NodeManagerAddress"]
+        try:
+            versions, unseen = ray.get(answer)
+        except ray.exceptions.RayError:
+            # It was lost a moment ago. Its jobs go to the others.
+            continue
         other = [f"{part} {version}" for part, version in versions.items() if version != here[part]]
         if other:
             raise Refused(f"Every node has the versions of this machine. Received: {name} with {', '.join(other)}.")
