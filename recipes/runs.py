@@ -157,7 +157,7 @@ def _do_jobs(jobs, session, store, progress, engine):
     Returns:
         list of (key, error).
     """
-    waiting = _waiting_jobs(jobs, store)
+    waiting = waiting_jobs(jobs, store)
     progress.begin(waiting, len(jobs) - len(waiting), session, engine.workers)
     failed, seconds = [], {}
     journal = Journal(store, len(jobs), len(jobs) - len(waiting))
@@ -172,8 +172,16 @@ def _do_jobs(jobs, session, store, progress, engine):
     return failed
 
 
-def _waiting_jobs(jobs, store):
-    """The jobs that are not done, or that need one that is not done: list of `Job`."""
+def waiting_jobs(jobs, store):
+    """The jobs that are not done, or that need one that is not done.
+
+    Args:
+        jobs: list of `Job`, each after those that it needs.
+        store: `Store` of the run.
+
+    Returns:
+        list of `Job`.
+    """
     waiting = {}
     for job in jobs:
         if not store.is_done(job.key) or any(need in waiting for need in job.needs):

@@ -15,6 +15,9 @@ from recipes.engines.waiting import TRIES, Waiting
 from recipes.engines.worker import Orders, work_off
 from recipes.events import Finished, Started
 
+# GiB that a process takes before it computes, TensorFlow and a small model included.
+PROCESS = 0.8
+
 
 class Processes:
     """Does jobs in several processes at once.
@@ -38,7 +41,9 @@ class Processes:
             iterator of `Started` and `Finished`.
         """
         orders = Orders.of(session, store, threads_of(session.recipe, self.workers))
-        workers, waiting = [_Worker(orders) for _ in range(min(self.workers, len(jobs)))], Waiting(jobs, store)
+        count, waiting = min(self.workers, len(jobs)), Waiting(jobs, store)
+        warn_of_memory(count, session.recipe.model.memory_gib)
+        workers = [_Worker(orders) for _ in range(count)]
         try:
             while True:
                 for worker in workers:
@@ -63,6 +68,22 @@ def threads_of(recipe, workers):
         int.
     """
     return recipe.threads or max(1, (os.cpu_count() or 1) // workers)
+
+
+def warn_of_memory(workers, budget):
+    """Warn where processes may need more memory than the machine has.
+
+    Args:
+        workers: int, number of processes.
+        budget: float, GiB that each may use for its computations.
+    """
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    needs = workers * (PROCESS + budget)
+    if needs > has:
+        warnings.warn(
+            f"{workers} processes may need {needs:.0f} GiB, of {has:.0f} GiB here: fewer --workers, or a smaller model.memory_gib, need less",
+            stacklevel=2,
+        )
 
 
 def _hand_out(worker, workers, waiting, store):

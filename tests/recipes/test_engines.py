@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -231,6 +232,15 @@ def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
     Recipe.threads = 5
     assert processes.threads_of(Recipe, 2) == 5
     assert isinstance(engine(), Local) and isinstance(engine(workers=3), Processes)
+
+
+def test_more_processes_than_the_memory_holds_are_warned_of(monkeypatch):
+    monkeypatch.setattr(processes.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": (8 << 30) // 4096}.get)
+    with pytest.warns(UserWarning, match="8 processes may need 22 GiB, of 8 GiB here: fewer --workers"):
+        processes.warn_of_memory(8, 2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        processes.warn_of_memory(2, 2.0)
 
 
 def test_threads_are_refused_where_tensorflow_has_started():

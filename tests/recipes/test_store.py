@@ -65,6 +65,14 @@ def test_a_damaged_seal_means_not_done(store, damage):
     assert not store.is_done("a") and not store.exists("a")
 
 
+def test_seals_are_those_that_can_be_read(store):
+    for key in ("a", "b", "c"):
+        store.put(key, {"x": b"1"})
+    (store.folder("b") / "done.json").write_text('{"files": {"x"')
+    (store.folder("c") / "done.json").write_text("[1, 2]")
+    assert list(store.seals()) == ["a"] and not store.is_done("b") and not store.is_done("c")
+
+
 def test_a_reader_never_meets_a_gap_while_a_finished_job_is_written_again(store):
     """Read as fast as can be while the same job is put a hundred times: its file is always there, and always whole."""
     store.put("a", {"x": b"0" * 1000})

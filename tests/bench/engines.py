@@ -1,0 +1,98 @@
+"""Engines: what a plan and a job cost beside their work, and how much faster two processes are than one.
+
+`python -m tests.bench.engines`: minutes, on a quiet machine.
+"""
+
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+from recipes.engines.local import Local
+from recipes.engines.waiting import Waiting
+from recipes.job import Job
+from recipes.runs import waiting_jobs
+from recipes.section import Section
+from recipes.sections import sections
+from recipes.store import Store
+
+PLANNED, DONE = 100_000, 2_000
+# What two processes are compared on: a gallery, a cascade of random weights, and the networks of a world.
+COMMANDS = {
+    "gallery": ("gallery", "--layer", "block_6_add", "--units", "0-31", "--steps", "64"),
+    "cascade": ("check", "--method", "gradient,gradcam,integrated_gradients", "--mode", "top_down", "--seeds", "2"),
+    "world": ("check", "--world", "patch", "--check", "truth", "--method", "gradient,gradcam"),
+}
+
+
+def no_operation(session, store, job):
+    return {"nothing.txt": b""}
+
+
+def plan():
+    """Seconds and MB that it takes to plan jobs and to put them in order."""
+    before, start = _megabytes(), time.perf_counter()
+    jobs = [Job(f"{place % 100}/{place}", "nothing", {"number": place}) for place in range(PLANNED)]
+    jobs.append(Job("gather", "nothing", {}, needs=tuple(job.key for job in jobs), gathers=True))
+    with tempfile.TemporaryDirectory() as root:
+        store = Store(root, "plan", "0")
+        waiting = Waiting(waiting_jobs(jobs, store), store)
+        while not waiting.is_over:
+            waiting.end(waiting.next(None, set()))
+    print(
+        f"plan of {PLANNED:,} jobs: {time.perf_counter() - start:.1f} s, {_megabytes() - before:.0f} MB (goals 5 s, 500 MB)"
+    )
+
+
+def _megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def overhead():
+    """Milliseconds that a job without work takes in one process, its file written and sealed."""
+    sections.register(Section("nothing", None, None, {"nothing": no_operation}), name="nothing")
+    jobs = [Job(f"{place % 20}/{place}", "nothing", {}) for place in range(DONE)]
+    with tempfile.TemporaryDirectory() as root:
+        store = Store(root, "plan", "0")
+        with store.open():
+            start = time.perf_counter()
+            events = list(Local().carry_out(jobs, None, store))
+            seconds = time.perf_counter() - start
+    assert len(events) == 2 * DONE
+    print(f"a job without work, local: {1e3 * seconds / DONE:.2f} ms (goal 5)")
+
+
+def speed_up(name):
+    """How much faster two processes are than one, start of the processes included."""
+    seconds = {workers: _seconds(COMMANDS[name], workers) for workers in (1, 2)}
+    ratio = seconds[1] / seconds[2]
+    print(
+        f"{name}: one process {seconds[1]:.0f} s, two {seconds[2]:.0f} s: {ratio:.2f} times as fast (goal 1.3)",
+        flush=True,
+    )
+
+
+def _seconds(words, workers):
+    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
+    with tempfile.TemporaryDirectory() as root:
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, "--workers", str(workers), "--out", root, "--json"],
+            capture_output=True,
+            text=True,
+            cwd=pathlib.Path(__file__).parents[2],
+        )
+        seconds = time.perf_counter() - start
+    if json.loads(done.stdout)["error"]:
+        raise RuntimeError(done.stdout)
+    return seconds
+
+
+if __name__ == "__main__":
+    plan()
+    overhead()
+    for command in sys.argv[1:] or COMMANDS:
+        speed_up(command)
