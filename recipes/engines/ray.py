@@ -15,6 +15,7 @@ from dataclasses import asdict
 from importlib import metadata
 
 from lab.refusal import Refused
+from recipes import machine
 from recipes.engines.attempt import obstacle
 from recipes.engines.waiting import TRIES, Waiting
 from recipes.engines.worker import Orders, attempt_with_warnings, open_session
@@ -38,7 +39,7 @@ class Ray:
 
     def __init__(self, address=None, workers=None):
         self.address, self.limit = address, workers
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers or machine.cores()
 
     def carry_out(self, jobs, session, store):
         """Do jobs, each as soon as those that it needs are done.

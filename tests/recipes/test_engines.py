@@ -13,7 +13,7 @@ import pytest
 
 from lab.environment import limit_threads, tf
 from lab.refusal import Refused
-from recipes import follow
+from recipes import follow, machine
 from recipes.engines import engine, processes
 from recipes.engines.local import Local
 from recipes.engines.processes import Processes
@@ -227,7 +227,7 @@ def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
     class Recipe:
         threads = None
 
-    monkeypatch.setattr(processes.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
     assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [4, 2, 1]
     Recipe.threads = 5
     assert processes.threads_of(Recipe, 2) == 5
@@ -235,7 +235,7 @@ def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
 
 
 def test_more_processes_than_the_memory_holds_are_warned_of(monkeypatch):
-    monkeypatch.setattr(processes.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": (8 << 30) // 4096}.get)
+    monkeypatch.setattr(machine, "memory", lambda: 8.0)
     with pytest.warns(UserWarning, match="8 processes may need 22 GiB, of 8 GiB here: fewer --workers"):
         processes.warn_of_memory(8, 2.0)
     with warnings.catch_warnings():
