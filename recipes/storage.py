@@ -57,7 +57,7 @@ def _item(kind, path):
 
 
 def remove(selected):
-    """Remove items. A run that a process writes to is left.
+    """Remove items. What a process writes at the moment is left.
 
     Args:
         selected: list of `Item`.
@@ -69,14 +69,9 @@ def remove(selected):
 
 
 def _remove_run(path):
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        with lock.acquire(timeout=0):
-            shutil.rmtree(path)
-    except Timeout:
+    if not _remove_locked(path, path.with_name(f".{path.name}.lock")):
         return False
     journal_path(path).unlink(missing_ok=True)
-    pathlib.Path(lock.lock_file).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         # The folder of a recipe without a run.
         path.parent.rmdir()
@@ -84,8 +79,17 @@ def _remove_run(path):
 
 
 def _remove_file(path):
-    path.unlink(missing_ok=True)
-    path.with_name(f".{path.stem}.lock").unlink(missing_ok=True)
+    return _remove_locked(path, path.with_name(f".{path.stem}.lock"))
+
+
+def _remove_locked(path, lock):
+    """Remove a folder or a file and its lock, unless a process holds it: bool, whether it was removed."""
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+    except Timeout:
+        return False
     return True
 
 
