@@ -37,7 +37,7 @@ def page(recipe, manifest, jobs, store):
         "pieces": [(piece, _html(piece, {**shared, **values})) for piece, values in pieces],
         "scripts": [piece.script for piece, _ in pieces if piece.script],
         "file_source": " file: 'self'" if files else "",
-        **_words(recipe, {name: value for _, values in pieces for name, value in values.items()}),
+        **_words(recipe, {piece.anchor: values for piece, values in pieces}),
     }
     return restrict_scripts(template().render(values)), itertools.chain(*files)
 
@@ -61,14 +61,19 @@ def _words(recipe, shown):
 
     Args:
         recipe: `Recipe`.
-        shown: dict, the values of all pieces.
+        shown: dict of anchor to the values of its piece.
     """
-    maps, families = shown.get("maps"), shown.get("families", [])
+
+    def value(anchor, name, default):
+        return shown.get(anchor, {}).get(name, default)
+
+    maps, families = value("maps", "maps", None), value("verdicts", "families", [])
+    units, studies = value("gallery", "index", []), value("features", "studies", [])
     return {
         "title": summary.title(recipe, maps),
         "subject": summary.subject_words(recipe, maps),
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
-        "summary": summary.summarize(recipe, families, maps, shown.get("index", []), shown.get("studies", [])),
+        "summary": summary.summarize(recipe, families, maps, units, studies),
     }
 
 

@@ -54,11 +54,12 @@ def summarize(jobs, store):
 
 
 def show(recipe, jobs, store):
-    return {"means": store.values("brightness", "means.json")} if store.exists("brightness") else None
+    # The summary of the page reads values of this name from the piece of verdicts, and must not read them here.
+    return {"families": store.values("brightness", "means.json")} if store.exists("brightness") else None
 
 
 PIECE = """<section id="bright"><h2>Brightness</h2>
-{% for name, mean in means.items() %}<p>{{ name }} {{ "%.1f"|format(mean) }} <b></p>{% endfor %}
+{% for name, mean in families.items() %}<p>{{ name }} {{ "%.1f"|format(mean) }} <b></p>{% endfor %}
 </section>"""
 
 
