@@ -717,6 +717,9 @@ class Network:
         if not isinstance(tensors, (list, tuple)) or len(tensors) < 2 or not isinstance(self.spec, (list, tuple)):
             return None
         names = [getattr(tensor, "name", None) for tensor in tensors]
+        if any(str(name).startswith("keras_tensor") for name in names):
+            # Keras counts inputs without a name over the whole process.
+            return None
         return names if len(set(names)) == len(tf.nest.flatten(self.spec)) and all(names) else None
 
     def _describe_inputs(self):

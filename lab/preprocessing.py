@@ -84,27 +84,37 @@ class Preprocessing:
         return float(ends.min()), float(ends.max())
 
     def refuse_raw(self, inputs):
-        """Refuse images in whole numbers for a network that takes them in a narrow range.
+        """Refuse images in whole numbers for a network that takes others.
 
         Args:
             inputs: array [batch, rows, columns, channels].
 
         Raises:
-            Refused: for whole numbers, unless they are what the network takes.
+            Refused: for whole numbers, unless the network takes 0..255 as they are.
         """
+        if inputs.dtype.kind not in "iu" or self._is_identity():
+            return
         low, high = self.range
-        if inputs.dtype.kind in "iu" and high - low < 200:
-            raise Refused(self._advise(inputs))
+        if low <= inputs.min() and inputs.max() <= high and high - low < 200:
+            raise Refused(
+                f"The network takes images in {low:.4g}..{high:.4g}. Received: {inputs.dtype} in {inputs.min()}..{inputs.max()}. Where they are its inputs already, give them as float32."
+            )
+        raise Refused(self._advise(inputs))
 
     def warn_of_range(self, inputs):
-        """Warn of inputs far outside of what black and white become.
+        """Warn of inputs far outside of what black and white become, and of 0..1 where they are 0..255.
 
         Args:
             inputs: array [batch, rows, columns, channels].
         """
         low, high = self.range
-        if max(inputs.max() - high, low - inputs.min()) > FAR * (high - low):
+        is_unit = self._is_identity() and inputs.min() >= 0 and 0 < inputs.max() <= 1
+        if is_unit or max(inputs.max() - high, low - inputs.min()) > FAR * (high - low):
             warnings.warn(self._advise(inputs), stacklevel=3)
+
+    def _is_identity(self):
+        """Whether images in 0..255 are given to the network as they are: bool."""
+        return np.allclose(self.matrix, np.eye(self.channels), atol=0.01) and np.allclose(self.offset, 0, atol=1)
 
     def _advise(self, inputs):
         low, high = self.range

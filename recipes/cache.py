@@ -3,7 +3,6 @@
 import hashlib
 import pathlib
 import warnings
-import zipfile
 
 import numpy as np
 from filelock import FileLock
@@ -15,10 +14,16 @@ SEAL = "seal"
 
 
 class Cache:
-    """The files `root/<noun>/<hash>.npz`, safe to delete: a missing or damaged one is computed again, to the same bytes."""
+    """The files `root/<noun>/<hash>.npz`, safe to delete: a missing or damaged one is computed again, to the same bytes.
 
-    def __init__(self, root, noun="networks"):
-        self.path = pathlib.Path(root) / noun
+    Args:
+        root: folder of all runs.
+        noun: str, the cache's own folder.
+        threads: int, how many compute the arrays, which depend on it; None: unknown.
+    """
+
+    def __init__(self, root, noun="networks", threads=None):
+        self.path, self.threads = pathlib.Path(root) / noun, threads
 
     def get(self, key, compute):
         """The arrays under a key, computed and written where they are missing. One process computes; others wait for it.
@@ -30,13 +35,18 @@ class Cache:
         Returns:
             dict of name to array.
         """
+        if self.threads is not None:
+            key = hashlib.sha256(f"{key} {self.threads}".encode()).hexdigest()
         file = self.path / f"{key[:32]}.npz"
         arrays = _read(file, key)
         if arrays is not None:
             return arrays
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / f".{key[:32]}.lock"):
-            return _read(file, key) or self._write(file, key, compute())
+            arrays = _read(file, key)
+            if arrays is None and file.is_file():
+                warnings.warn(f"{file} is not as this lab wrote it: it is computed again", stacklevel=2)
+            return self._write(file, key, compute()) if arrays is None else arrays
 
     def _write(self, file, key, arrays):
         sweep(self.path)
@@ -46,7 +56,7 @@ class Cache:
 
 
 def _read(file, key):
-    """The arrays of a file: dict, or None where it is missing, damaged or of another key. A damaged one is named."""
+    """The arrays of a file: dict, or None where it is missing, damaged or of another key."""
     if not file.is_file():
         return None
     try:
@@ -54,10 +64,9 @@ def _read(file, key):
             arrays = {name.replace("|", "/"): held[name] for name in held.files}
         if str(arrays.pop(SEAL, "")) == _seal(key, arrays):
             return arrays
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        # What is left of a file that was cut off or overwritten.
-        pass
-    warnings.warn(f"{file} is not as it was written: it is computed again", stacklevel=3)
+    except Exception:
+        # A file that was cut off or overwritten may raise anything in zip, zlib and numpy. It is named, and computed again.
+        return None
     return None
 
 

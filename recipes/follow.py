@@ -1,9 +1,8 @@
 """Follow: what is running where in a run, read from its journal while another process writes it."""
 
+import fcntl
 import json
 import time
-
-from filelock import FileLock, Timeout
 
 from lab.refusal import Refused
 from recipes.journal import journal_path
@@ -26,20 +25,19 @@ def follow(run_folder, say, pause=PAUSE):
     path = journal_path(run_folder)
     if not path.is_file():
         raise Refused(f"A run can be followed once it has begun. Received: {run_folder}, which has no journal.")
-    state, read = _State(), 0
+    state, read, begun = _State(), 0, False
     while True:
-        alive = _is_held(run_folder)
-        lines = _whole_lines(path)
+        alive, lines = _is_held(run_folder), _whole_lines(path)
         if read > len(lines):
             # The run was given again, and its journal begun anew.
             state, read = _State(), 0
         for line in lines[read:]:
             text = state.take(json.loads(line))
-            if read or not alive:
+            if begun or not alive:
                 say(text)
-        if not read:
+        if not begun:
             say(state.summary())
-        read = len(lines)
+        read, begun = len(lines), True
         if not alive:
             say(f"{run_folder}: nobody works on it; {state.done} of {state.total} jobs were done")
             return
@@ -47,16 +45,22 @@ def follow(run_folder, say, pause=PAUSE):
 
 
 def _whole_lines(path):
-    """The lines of a journal, without one that is still being written: list of str."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+    """The lines of a journal, without one that is still being written: list of str. A journal may be removed meanwhile."""
+    try:
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        return []
 
 
 def _is_held(run_folder):
-    """Whether a process writes to a run: bool."""
+    """Whether a process writes to a run: bool. The lock is shared for an instant, and neither made nor taken."""
     try:
-        FileLock(run_folder.with_name(f".{run_folder.name}.lock")).acquire(timeout=0).__exit__(None, None, None)
-    except Timeout:
+        with open(run_folder.with_name(f".{run_folder.name}.lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except FileNotFoundError:
+        return False
     return False
 
 

@@ -22,7 +22,7 @@ class Journal:
     def __init__(self, store, total, done):
         self.path = journal_path(store.path)
         with contextlib.suppress(OSError):
-            self.path.write_text(_line({"total": total, "done": done}), encoding="utf-8")
+            self.path.write_text(_line({"total": total, "done": done}), encoding="utf-8", errors="backslashreplace")
 
     def write(self, event):
         """Add that a job has begun or ended. A full disk stops no job.
@@ -33,7 +33,7 @@ class Journal:
         values = {"job": event.job.key, "process": event.process}
         if not isinstance(event, Started):
             values |= {"seconds": round(event.seconds, 3), "error": event.error}
-        with contextlib.suppress(OSError), open(self.path, "a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(_line(values))
 
 

@@ -51,7 +51,7 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
         refuse_idle_gate(recipe, fail_on)
         before = None if baseline is None else load_families(find_report(pathlib.Path(baseline)))
     if shared_options["plan"]:
-        _print_plan(recipe, shared_options, allow_code)
+        _print_plan(context, recipe, shared_options, allow_code)
         return
 
     with plain_errors(), report_full_disk(), redirect_output():
@@ -62,24 +62,29 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
 
             tf.config.experimental.enable_op_determinism()
         progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
-        choices = {"fresh": not shared_options["resume"], "allow_code": allow_code, "engine": _engine(shared_options)}
+        choices = {
+            "fresh": not shared_options["resume"],
+            "allow_code": allow_code,
+            "engine": _engine(context, shared_options),
+        }
         result = carry_out(recipe, shared_options["out"], progress, **choices)
     changed = None if before is None else changes(before, result.families)
     _print_result(result, changed, _failure(result, fail_on), shared_options["as_json"])
 
 
-def _engine(shared_options):
+def _engine(context, shared_options):
     from recipes.engines import engine
 
-    return engine(shared_options["engine_name"], shared_options["workers"], shared_options["address"])
+    choices = (shared_options[name] for name in ("engine_name", "workers", "address"))
+    return engine(*choices, deterministic=context.obj["deterministic"])
 
 
-def _print_plan(recipe, shared_options, allow_code):
+def _print_plan(context, recipe, shared_options, allow_code):
     with plain_errors(), redirect_output():
         from recipes.plan import as_lines, plan
 
-        workers = _engine(shared_options).workers
-        planned = plan(recipe, shared_options["out"], allow_code=allow_code, workers=workers)
+        choices = {"workers": _engine(context, shared_options).workers, "fresh": not shared_options["resume"]}
+        planned = plan(recipe, shared_options["out"], allow_code=allow_code, **choices)
     if shared_options["as_json"]:
         print_json({"error": None, **planned})
     else:

@@ -93,7 +93,7 @@ run_options = compose_options(
         "--workers",
         type=click.IntRange(1),
         metavar="N",
-        help="Number of processes that do the jobs; the cores are divided among them.  [default: 1]",
+        help="Number of processes that do the jobs; the cores are divided among them.  [default: 1; with --engine processes 2, with ray as many as there are cores]",
     ),
     click.option(
         "--engine",

@@ -2,13 +2,13 @@
 
 from recipes.estimate import expected_seconds, measure_seconds
 from recipes.jobs import list_jobs
-from recipes.runs import describe_run
+from recipes.manifest import describe_run
 from recipes.session import Session
 from recipes.store import Store
 from recipes.words import count_noun
 
 
-def plan(recipe, root, *, allow_code=False, workers=1):
+def plan(recipe, root, *, allow_code=False, workers=1, fresh=False):
     """List what a run would do. Nothing is written.
 
     Args:
@@ -16,9 +16,10 @@ def plan(recipe, root, *, allow_code=False, workers=1):
         root: folder of all runs.
         allow_code: whether model files may run Python code of their own.
         workers: int, how many processes would do the jobs.
+        fresh: whether finished jobs would be done again.
 
     Returns:
-        dict of run, workers, threads, seconds (None where they cannot be told), passes, bytes (of finished jobs), and
+        dict of run, workers, threads, seconds in one process (None where they cannot be told), passes, bytes (of finished jobs), and
         jobs: list of dict of key, kind, needs, passes, seconds, state ("done", "failed" or "waiting") and bytes.
 
     Raises:
@@ -27,21 +28,20 @@ def plan(recipe, root, *, allow_code=False, workers=1):
     session = Session(recipe, root, allow_code=allow_code)
     jobs = list_jobs(recipe, session)
     store = Store(root, recipe.name, describe_run(recipe, session)["digest"])
-    rows = _rows(jobs, store, session)
+    rows = _rows(jobs, store, session, set() if fresh else {job.key for job in jobs if store.is_done(job.key)})
     seconds = [row["seconds"] for row in rows]
     return {
         "run": str(store.path),
         "workers": workers,
         "threads": recipe.threads,
         "passes": sum(row["passes"] for row in rows if row["state"] != "done"),
-        "seconds": None if None in seconds else round(sum(seconds) / max(1, min(workers, len(jobs))), 1),
+        "seconds": None if None in seconds else round(sum(seconds), 1),
         "bytes": sum(row["bytes"] for row in rows),
         "jobs": rows,
     }
 
 
-def _rows(jobs, store, session):
-    done = {job.key for job in jobs if store.is_done(job.key)}
+def _rows(jobs, store, session, done):
     waiting = [job for job in jobs if job.key not in done]
     gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
     seconds = expected_seconds(waiting, gradient, compiling)
@@ -94,13 +94,9 @@ def _total(planned):
     words = [f"{waiting} of {count_noun(len(planned['jobs']), 'job')} to do"]
     words += [f"about {planned['passes']:,.0f} gradients"] if planned["passes"] else []
     if waiting and planned["seconds"] is not None:
-        words.append(f"roughly {_duration(planned['seconds'])} here{_workers(planned['workers'])}")
+        words.append(f"roughly {_duration(planned['seconds'])} here")
     words += [f"{planned['bytes'] / 1e6:.1f} MB kept"] if planned["bytes"] else []
     return f"{planned['run']}: {', '.join(words)}"
-
-
-def _workers(count):
-    return "" if count == 1 else f" with {count} processes"
 
 
 def _duration(seconds):

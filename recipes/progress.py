@@ -33,14 +33,13 @@ class Progress:
         else:
             click.echo(text, file=self.stream)
 
-    def begin(self, waiting, done, session, workers=1):
+    def begin(self, waiting, done, session):
         """Report how many jobs there are and about how long they will take, compiling included.
 
         Args:
             waiting: list of `Job`.
             done: number of jobs that are done already.
             session: `Session`, whose gradient is measured for the estimate.
-            workers: int, how many processes do them.
         """
         self.start, self.done, self.compiled = time.perf_counter(), 0.0, set()
         if self.quiet or not waiting:
@@ -50,7 +49,7 @@ class Progress:
         self.expected = expected_seconds(waiting, gradient, compiling)
         # The time of measuring is no part of the work.
         self.start = time.perf_counter()
-        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient, workers)}")
+        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient)}")
         if self.stream.isatty():
             self.bar = tqdm(total=len(waiting), unit="job", file=self.stream, dynamic_ncols=True)
 
@@ -96,9 +95,9 @@ class Progress:
             self.bar = None
 
 
-def _estimate(waiting, expected, gradient, workers):
+def _estimate(waiting, expected, gradient):
     if gradient is None:
         return ""
-    seconds, passes = sum(expected.values()) / min(workers, len(waiting)), sum(job.passes for job in waiting)
+    seconds, passes = sum(expected.values()), sum(job.passes for job in waiting)
     work = f"; about {passes:,.0f} gradients and compiling"
     return f"{work}, roughly {seconds / 60:.0f} min" if seconds >= 60 else f"{work}, under a minute or so"

@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass
 
 from lab.environment import limit_threads
-from recipes import provenance, schema
 from recipes.engines.local import Local
 from recipes.events import Finished
 from recipes.jobs import list_jobs
 from recipes.journal import Journal
+from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.results import collect_lines, collect_messages, summarize
 from recipes.sections.features import list_flags
 from recipes.session import Session
-from recipes.store import Store, digest, encode
+from recipes.store import Store, encode
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
         Refused: before anything is written, for whatever the recipe names that does not exist.
         Stopped: when the run is interrupted.
     """
-    if recipe.threads:
+    if recipe.threads and isinstance(engine, Local):
         limit_threads(recipe.threads)
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
     session = Session(recipe, root, allow_code=allow_code)
@@ -130,27 +130,6 @@ def _publish(store, text, files):
     store.write("index.html", text.encode("utf-8", "backslashreplace"))
 
 
-def describe_run(recipe, session):
-    """What decides a run: its manifest.
-
-    Args:
-        recipe: `Recipe`.
-        session: `Session`.
-
-    Returns:
-        dict of recipe, hashes, code, versions, seed, and the digest that names the run's folder.
-    """
-    methods = schema.method_names(recipe)
-    manifest = {
-        "recipe": schema.plain_values(recipe),
-        "hashes": session.hashes(),
-        "code": {"lab": provenance.lab_hash(), **session.sources()},
-        "versions": provenance.versions(methods),
-        "seed": recipe.seed,
-    }
-    return {**manifest, "digest": digest(manifest)[:12]}
-
-
 def _do_jobs(jobs, session, store, progress, engine):
     """Do the jobs that are not done. One that fails stops only those that need it.
 
@@ -158,7 +137,7 @@ def _do_jobs(jobs, session, store, progress, engine):
         list of (key, error).
     """
     waiting = waiting_jobs(jobs, store)
-    progress.begin(waiting, len(jobs) - len(waiting), session, engine.workers)
+    progress.begin(waiting, len(jobs) - len(waiting), session)
     failed, seconds = [], {}
     journal = Journal(store, len(jobs), len(jobs) - len(waiting))
     with contextlib.closing(engine.carry_out(waiting, session, store)) as events:

@@ -18,7 +18,7 @@ from lab.labels import correct_classes
 from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
-from recipes import provenance, tables
+from recipes import machine, provenance, tables
 from recipes.cache import Cache
 from recipes.mistakes import contrast_classes, select_answers
 from recipes.schema import method_names
@@ -38,12 +38,14 @@ class Session:
         recipe: `Recipe`.
         root: folder of all runs, where the caches lie.
         allow_code: whether model files may run Python code of their own.
+        threads: int, how many compute a job; None: as the recipe says, or all cores.
     """
 
-    def __init__(self, recipe, root, *, allow_code=False):
+    def __init__(self, recipe, root, *, allow_code=False, threads=None):
         self.recipe = recipe
-        self.cache = Cache(root)
-        self.surveys = Cache(root, "surveys")
+        self.threads = threads or recipe.threads or machine.cores()
+        self.cache = Cache(root, threads=self.threads)
+        self.surveys = Cache(root, "surveys", threads=self.threads)
         self.allow_code = allow_code
         self._built = {}
 

@@ -1,9 +1,12 @@
 """Storage: what lies in a folder of runs: runs, trained networks and surveys, by size and age; and how to remove it."""
 
 import contextlib
+import json
 import pathlib
+import re
 import shutil
 import time
+import warnings
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -35,7 +38,7 @@ class Item:
 
 
 def items(root):
-    """Everything in a folder of runs.
+    """What the lab has written into a folder of runs. Files of others are left out, and links.
 
     Args:
         root: path.
@@ -44,20 +47,41 @@ def items(root):
         list of `Item`, the caches first.
     """
     root = pathlib.Path(root)
-    caches = [(kind, path) for kind in CACHES for path in sorted((root / kind).glob("*.npz"))]
-    runs = [("runs", path.parent) for path in sorted(root.glob("*/*/manifest.json"))]
-    return [_item(kind, path) for kind, path in (*caches, *runs)]
+    caches = [(kind, path) for kind in CACHES for path in sorted((root / kind).glob("*.npz")) if _is_cached(path)]
+    runs = [("runs", path.parent) for path in sorted(root.glob("*/*/manifest.json")) if _is_run(path.parent)]
+    return [_item(kind, path) for kind, path in (*caches, *runs) if not path.is_symlink()]
+
+
+def _is_cached(path):
+    """Whether a file has a name that only a cache gives: bool."""
+    return re.fullmatch(r"[0-9a-f]{32}", path.stem) is not None
+
+
+def _is_run(folder):
+    """Whether a folder is that of a run, by its manifest: bool."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return manifest["digest"] == folder.name and manifest["recipe"]["name"] == folder.parent.name
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _item(kind, path):
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    facts = [file.stat() for file in files]
-    newest = max((fact.st_mtime for fact in facts), default=0.0)
+    facts = [*_facts([path] if path.is_file() else path.rglob("*"))]
+    newest = max((fact.st_mtime for fact in facts), default=time.time())
     return Item(kind, path, sum(fact.st_size for fact in facts), (time.time() - newest) / DAY)
 
 
+def _facts(paths):
+    """Size and time of files; one that vanishes meanwhile is left out: iterator of `os.stat_result`."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                yield path.stat()
+
+
 def remove(selected):
-    """Remove items. What a process writes at the moment is left.
+    """Remove items. What a process writes at the moment is left; what cannot be removed is warned of.
 
     Args:
         selected: list of `Item`.
@@ -65,30 +89,22 @@ def remove(selected):
     Returns:
         list of `Item`, those that were removed.
     """
-    return [item for item in selected if (_remove_run(item.path) if item.kind == "runs" else _remove_file(item.path))]
+    return [item for item in selected if _remove(item.path)]
 
 
-def _remove_run(path):
-    if not _remove_locked(path, path.with_name(f".{path.name}.lock")):
-        return False
-    journal_path(path).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        # The folder of a recipe without a run.
-        path.parent.rmdir()
-    return True
-
-
-def _remove_file(path):
-    return _remove_locked(path, path.with_name(f".{path.stem}.lock"))
-
-
-def _remove_locked(path, lock):
-    """Remove a folder or a file and its lock, unless a process holds it: bool, whether it was removed."""
+def _remove(path):
+    """Remove a run or a file of a cache: bool, whether it was. Its lock stays, which others may wait for."""
     try:
-        with FileLock(lock).acquire(timeout=0):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            lock.unlink(missing_ok=True)
+        with FileLock(path.with_name(f".{path.stem}.lock")).acquire(timeout=0):
+            if path.is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
+                journal_path(path).unlink(missing_ok=True)
     except Timeout:
+        return False
+    except OSError as error:
+        warnings.warn(f"{path} could not be removed: {error.strerror or error}", stacklevel=2)
         return False
     return True
 

@@ -38,6 +38,10 @@ def command(out, kinds, days, as_json):
     """
     from recipes import storage
 
+    if days and not kinds:
+        raise click.UsageError(
+            f"--older-than narrows what --remove removes: add --remove. Received: --older-than {days:g}."
+        )
     with plain_errors(), redirect_output():
         everything = storage.items(out)
         selected = storage.choose(everything, tuple(split_names(kinds or "")), days)

@@ -11,13 +11,14 @@ from recipes.engines.processes import Processes
 ENGINES = ("local", "processes", "ray")
 
 
-def engine(name=None, workers=None, address=None):
+def engine(name=None, workers=None, address=None, deterministic=False):
     """The engine of a name.
 
     Args:
         name: one of `ENGINES`; None: local for one worker, processes for more.
         workers: int, how many jobs run at once; None: one, or with Ray as many as the cluster has cores for.
         address: of a Ray cluster, or None.
+        deterministic: bool, whether a GPU computes bit-equal results.
 
     Returns:
         `Local`, `Processes` or `recipes.engines.ray.Ray`.
@@ -33,5 +34,5 @@ def engine(name=None, workers=None, address=None):
     if name == "ray":
         from recipes.engines.ray import Ray
 
-        return Ray(address, workers)
-    return Local() if name == "local" else Processes(workers or 2)
+        return Ray(address, workers, deterministic)
+    return Local() if name == "local" else Processes(workers or 2, deterministic)

@@ -4,12 +4,16 @@ A process keeps its model and what it has compiled from job to job, and is given
 is killed is replaced, and its job is done again.
 """
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
+import threading
 import time
 import warnings
 
+from lab.refusal import Refused
 from recipes import machine
 from recipes.engines.attempt import obstacle
 from recipes.engines.waiting import TRIES, Waiting
@@ -18,6 +22,8 @@ from recipes.events import Finished, Started
 
 # GiB that a process takes before it computes, TensorFlow and a small model included.
 PROCESS = 0.8
+# Seconds that a process has to end before it is killed.
+PATIENCE = 5.0
 
 
 class Processes:
@@ -25,10 +31,18 @@ class Processes:
 
     Args:
         workers: int, number of processes.
+        deterministic: bool, whether a GPU computes bit-equal results.
+
+    Raises:
+        Refused: in a process that another one has started.
     """
 
-    def __init__(self, workers):
-        self.workers = workers
+    def __init__(self, workers, deterministic=False):
+        if multiprocessing.parent_process() is not None:
+            raise Refused(
+                'Processes are started by the first one. Received: a process that another one started, perhaps by reading its script again. Put what the script does under: if __name__ == "__main__":'
+            )
+        self.workers, self.deterministic = workers, deterministic
 
     def carry_out(self, jobs, session, store):
         """Do jobs, each as soon as those that it needs are done.
@@ -41,7 +55,7 @@ class Processes:
         Returns:
             iterator of `Started` and `Finished`.
         """
-        orders = Orders.of(session, store, threads_of(session.recipe, self.workers))
+        orders = Orders.of(session, store, threads_of(session.recipe, self.workers), self.deterministic)
         count, waiting = min(self.workers, len(jobs)), Waiting(jobs, store)
         warn_of_memory(count, session.recipe.model.memory_gib)
         workers = [_Worker(orders) for _ in range(count)]
@@ -54,8 +68,7 @@ class Processes:
                 for worker in _wait(workers):
                     yield from _take_message(worker, waiting)
         finally:
-            for worker in workers:
-                worker.end()
+            _end(workers)
 
 
 def threads_of(recipe, workers):
@@ -104,20 +117,24 @@ def _hand_out(worker, workers, waiting, store):
 
 def _wait(workers):
     """The processes that have become ready, have a result, or have ended: list of `_Worker`."""
-    busy = {worker.connection: worker for worker in workers if worker.job or not worker.is_ready}
-    return [busy[connection] for connection in multiprocessing.connection.wait(list(busy))]
+    busy = [worker for worker in workers if worker.job or not worker.is_ready]
+    # A process that a job has started may keep the connection open after the worker has ended.
+    signs = {sign: worker for worker in busy for sign in (worker.connection, worker.process.sentinel)}
+    return list(dict.fromkeys(signs[sign] for sign in multiprocessing.connection.wait(list(signs))))
 
 
 def _take_message(worker, waiting):
     """The event that a process's job has ended; none where it became ready, or was killed and its job waits again."""
     job, process, seconds = worker.job, worker.process.pid, time.perf_counter() - worker.start
     try:
-        error, messages = worker.connection.recv()
-    except (EOFError, ConnectionResetError):
+        error, messages = worker.receive()
+    except (EOFError, OSError):
         error, messages = worker.replace(), ()
         if job is None or waiting.again(job):
             return
     if job is None:
+        if error:
+            raise Refused(error)
         worker.is_ready = True
         return
     worker.job = None
@@ -143,8 +160,9 @@ class _Worker:
         # A fresh interpreter: a copy of this one would hold locks of TensorFlow's threads, which it does not copy.
         spawn = multiprocessing.get_context("spawn")
         self.connection, other_end = spawn.Pipe()
-        self.process = spawn.Process(target=work_off, args=(other_end, self.orders), daemon=True)
-        self.process.start()
+        self.process = spawn.Process(target=work_off, args=(other_end, self.orders))
+        with _ignore_interrupts():
+            self.process.start()
         other_end.close()
         self.is_ready = False
 
@@ -156,6 +174,12 @@ class _Worker:
         except OSError:
             # It ended while it was idle. Waiting for its result finds that out.
             return
+
+    def receive(self):
+        """The process's message. Raises EOFError where it has ended without one."""
+        if not self.connection.poll():
+            raise EOFError
+        return self.connection.recv()
 
     def replace(self):
         """Start another process in the place of one that ended: str, how that one ended.
@@ -174,8 +198,26 @@ class _Worker:
         self._launch()
         return f"its process {how}, {TRIES} times"
 
-    def end(self):
-        """End the process, whatever it does."""
-        self.connection.close()
-        self.process.terminate()
-        self.process.join()
+
+def _end(workers):
+    """End processes, whatever they do; one that was stopped or does not listen is killed."""
+    for worker in workers:
+        worker.connection.close()
+        worker.process.terminate()
+    for worker in workers:
+        worker.process.join(PATIENCE)
+        worker.process.kill()
+        worker.process.join()
+
+
+@contextlib.contextmanager
+def _ignore_interrupts():
+    """While open, Ctrl-C does nothing, and processes that are started inherit that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

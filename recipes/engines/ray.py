@@ -35,10 +35,11 @@ class Ray:
     Args:
         address: of a running cluster, such as "auto" or "ray://head:10001"; None: a cluster of this machine alone.
         workers: int, how many jobs run at once at most; None: as many as the cluster has cores for.
+        deterministic: bool, whether a GPU computes bit-equal results.
     """
 
-    def __init__(self, address=None, workers=None):
-        self.address, self.limit = address, workers
+    def __init__(self, address=None, workers=None, deterministic=False):
+        self.address, self.limit, self.deterministic = address, workers, deterministic
         self.workers = workers or machine.cores()
 
     def carry_out(self, jobs, session, store):
@@ -58,7 +59,7 @@ class Ray:
         if not jobs:
             return
         threads = session.recipe.threads or 1
-        orders = json.dumps(asdict(Orders.of(session, store, threads)))
+        orders = json.dumps(asdict(Orders.of(session, store, threads, self.deterministic)))
         ray = _connect(self.address)
         try:
             _refuse_nodes(ray, session.recipe, store)
@@ -154,10 +155,14 @@ def _finish(ray, reference, job, waiting):
 
 def _do(orders, job):
     """Do a job in a process of a node, whose session is kept for the jobs that follow."""
-    session, store = _open_once(orders)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    try:
+        session, store = _open_once(orders)
+    except Refused as refusal:
+        return str(refusal), [], worker, 0.0
     start = time.perf_counter()
     error, messages = attempt_with_warnings(job, session, store)
-    return error, messages, f"{socket.gethostname()}:{os.getpid()}", time.perf_counter() - start
+    return error, messages, worker, time.perf_counter() - start
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
-"""Worker: what a process of the engine `Processes` does: it opens the session of a run, and does the jobs it is sent."""
+"""Worker: what a process that does jobs needs: the session of a run, opened anew, and the jobs that it is sent."""
 
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -8,9 +9,11 @@ import threading
 import warnings
 from dataclasses import dataclass
 
-from lab.environment import limit_threads
+from lab.environment import limit_threads, tf
+from lab.refusal import Refused
 from recipes import schema
 from recipes.engines.attempt import attempt
+from recipes.manifest import describe_run
 from recipes.session import Session
 from recipes.store import Store
 
@@ -26,6 +29,7 @@ class Orders:
         digest: str, of the run.
         allow_code: bool, whether model files may run Python code of their own.
         threads: int, number of threads.
+        deterministic: bool, whether a GPU computes bit-equal results.
     """
 
     recipe: dict
@@ -34,21 +38,23 @@ class Orders:
     digest: str
     allow_code: bool
     threads: int
+    deterministic: bool = False
 
     @classmethod
-    def of(cls, session, store, threads):
+    def of(cls, session, store, threads, deterministic=False):
         """The orders for the processes of a run.
 
         Args:
             session: `Session`.
             store: `Store` of the run.
             threads: int, number of threads of each process.
+            deterministic: bool, whether a GPU computes bit-equal results.
 
         Returns:
             `Orders`.
         """
         recipe, root = session.recipe.model_dump(exclude_unset=True), store.path.parent.parent.resolve()
-        return cls(recipe, os.getcwd(), str(root), store.path.name, session.allow_code, threads)
+        return cls(recipe, os.getcwd(), str(root), store.path.name, session.allow_code, threads, deterministic)
 
 
 def work_off(connection, orders):
@@ -60,7 +66,11 @@ def work_off(connection, orders):
         orders: `Orders`.
     """
     _settle()
-    session, store = open_session(orders)
+    try:
+        session, store = open_session(orders)
+    except Refused as refusal:
+        connection.send((str(refusal), []))
+        return
     # Ready for the first job.
     connection.send((None, []))
     while True:
@@ -79,11 +89,36 @@ def open_session(orders):
 
     Returns:
         (`Session`, `Store`).
+
+    Raises:
+        Refused: where what decides the run is other than when it began: model, images, code or versions.
     """
     os.chdir(orders.folder)
     limit_threads(orders.threads)
+    if orders.deterministic:
+        tf.config.experimental.enable_op_determinism()
     recipe = schema.recipe(orders.recipe)
-    return Session(recipe, orders.root, allow_code=orders.allow_code), Store(orders.root, recipe.name, orders.digest)
+    session = Session(recipe, orders.root, allow_code=orders.allow_code, threads=orders.threads)
+    # The network is loaded here, before any other: Keras counts the names of layers over a process.
+    _refuse_changes(describe_run(recipe, session), orders)
+    return session, Store(orders.root, recipe.name, orders.digest)
+
+
+def _refuse_changes(manifest, orders):
+    if manifest["digest"] == orders.digest:
+        return
+    before = json.loads(
+        (Store(orders.root, manifest["recipe"]["name"], orders.digest).path / "manifest.json").read_text("utf-8")
+    )
+    changed = [
+        name
+        for part in ("hashes", "code", "versions")
+        for name in sorted({*before[part], *manifest[part]})
+        if before[part].get(name) != manifest[part].get(name)
+    ]
+    raise Refused(
+        f"A run needs what it began with until its end. Received: another {', '.join(changed) or 'recipe'}. Give the command again."
+    )
 
 
 def attempt_with_warnings(job, session, store):

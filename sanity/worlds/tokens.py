@@ -56,7 +56,8 @@ def build():
     """An embedding (a dense layer over one-hot rows), self-attention, and the mean over words."""
     inputs = keras.Input((LENGTH, VOCABULARY))
     x = keras.layers.Dense(16, use_bias=False, name="embedding")(inputs)
-    x = x + keras.layers.MultiHeadAttention(2, 8, name="attention")(x, x)
+    # A sum without a name would be counted over the whole process.
+    x = keras.layers.Add(name="residual")([x, keras.layers.MultiHeadAttention(2, 8, name="attention")(x, x)])
     x = keras.layers.Dense(24, activation="relu", name="hidden")(x)
     x = keras.layers.GlobalAveragePooling1D(name="pool")(x)
     return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(x), name="tokens")

@@ -414,9 +414,31 @@ def test_a_network_of_0_to_255_takes_whole_numbers():
     np.testing.assert_array_equal(numbers, lab.explain(network, images.astype("float32"), method="gradient").maps)
 
 
+def test_whole_numbers_are_told_what_they_are(recwarn):
+    images = np.random.default_rng(0).integers(0, 256, [2, 16, 16, 3])
+    # Colours in another order, with their mean taken off: as wide as 0..255, and not the same.
+    caffe = lab.preprocessing.Preprocessing(
+        ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)), (-104.0, -117.0, -124.0)
+    )
+    for preprocessing, numbers, words in (
+        (caffe, images.astype("uint8"), "net.preprocess"),
+        (lab.preprocessing.linear_preprocessing(0, 1), images % 2, "give them as float32"),
+    ):
+        with pytest.raises(lab.Refused, match=words):
+            lab.explain(lab.Network(networks.flat(), preprocessing=preprocessing), numbers, method="gradient")
+    network = lab.Network(networks.flat(), preprocessing=lab.preprocessing.linear_preprocessing(0, 255))
+    lab.explain(network, images.astype("float32"), method="gradient")
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="takes images in 0..255. Received: float32 in"):
+        lab.explain(network, (images / 255).astype("float32"), method="gradient")
+
+
 def test_inputs_of_a_list_have_the_names_that_the_model_gives_them():
     age, job = keras.Input((4,), name="age"), keras.Input((3,), name="job")
     network = lab.Network(keras.Model([age, job], keras.layers.Dense(2)(keras.layers.Concatenate()([age, job]))))
     assert [name for name, _ in network.places()] == ["age", "job"] and "age (any, 4)" in repr(network)
+    unnamed = [keras.Input((4,)), keras.Input((3,))]
+    model = keras.Model(unnamed, keras.layers.Dense(2)(keras.layers.Concatenate()(unnamed)))
+    assert not any("keras_tensor" in name for name, _ in lab.Network(model).places())
     with pytest.raises(lab.Refused, match=r"a list of 2, \[age, job\]. Received: a dict of age, job"):
         lab.explain(network, {"age": np.ones((2, 4)), "job": np.ones((2, 3))}, method="gradient")

@@ -1,8 +1,10 @@
 """Engines: jobs in several processes give the bytes of one, whatever is killed on the way."""
 
 import json
+import multiprocessing
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,23 +12,25 @@ import time
 import warnings
 
 import pytest
+from filelock import FileLock
 
 from lab.environment import limit_threads, tf
 from lab.refusal import Refused
 from recipes import follow, machine
-from recipes.engines import engine, processes
+from recipes.engines import engine, processes, worker
 from recipes.engines.local import Local
 from recipes.engines.processes import Processes
 from recipes.engines.waiting import Waiting
 from recipes.events import Finished, Started
 from recipes.job import Job
 from recipes.journal import Journal, journal_path
+from tests import networks
 from tests.recipes.conftest import write_quick_recipe
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-def start(quick, out, *words):
+def start(quick, out, *words, session=False):
     code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
     return subprocess.Popen(
         [sys.executable, "-c", code, "run", str(quick), "--set", "threads=1", "--out", str(out), *words],
@@ -34,6 +38,7 @@ def start(quick, out, *words):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=session,
     )
 
 
@@ -114,13 +119,46 @@ def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(
 @pytest.mark.slow
 @needs_proc
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(recipe, tmp_path):
-    stopped = start(recipe, tmp_path, "--workers", "2")
+    stopped = start(recipe, tmp_path, "--workers", "2", session=True)
     wait_for(lambda: any("process" in line for line in events(tmp_path)))
     children = {line["process"] for line in events(tmp_path) if "process" in line}
-    stopped.send_signal(signal.SIGINT)
+    # A process that does not listen.
+    os.kill(min(children), signal.SIGSTOP)
+    os.killpg(stopped.pid, signal.SIGINT)
     _, error = stopped.communicate(timeout=60)
     assert stopped.returncode == 130 and "Give the same command again to go on" in error, error
     assert "Traceback" not in error and not any(map(is_running, children))
+
+
+def test_a_process_that_reads_the_script_again_is_told_of_the_guard(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    with pytest.raises(Refused, match='if __name__ == "__main__":'):
+        Processes(2)
+
+
+def test_a_run_whose_model_was_changed_meanwhile_is_refused(tmp_path):
+    manifest = {"recipe": {"name": "quick"}, "hashes": {"model": "1", "images": "2"}, "code": {}, "versions": {}}
+    folder = tmp_path / "quick" / "0123"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "digest": "0123"}))
+    orders = worker.Orders({}, ".", str(tmp_path), "0123", False, 1)
+    worker._refuse_changes({**manifest, "digest": "0123"}, orders)
+    other = {**manifest, "hashes": {"model": "3", "images": "2"}, "digest": "4567"}
+    with pytest.raises(Refused, match="Received: another model. Give the command again"):
+        worker._refuse_changes(other, orders)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_changed_before_its_processes_read_it_ends_the_run(recipe, small_file, tmp_path):
+    model = tmp_path / "model.keras"
+    shutil.copy(small_file, model)
+    run = start(recipe, tmp_path, "--workers", "2", "--set", f"model.source={model}")
+    # The journal is begun after the parent has read the model, and before a process has.
+    wait_for(lambda: events(tmp_path))
+    networks.flat().save(model)
+    _, error = run.communicate()
+    assert run.returncode == 2 and "Received: another model" in error, error
+    assert not [line for line in events(tmp_path) if "seconds" in line]
 
 
 # A cluster ----------------------------------------------------------------------------------------------------------------
@@ -262,12 +300,22 @@ def test_a_run_is_followed_from_its_journal(tmp_path):
     journal.write(Finished(Job("a", "kind", {}), 7, 1.5))
     journal.write(Started(Job("b", "kind", {}), 7))
     journal.write(Finished(Job("b", "kind", {}), 7, 0.5, "a fault"))
+    journal.write(Finished(Job("c", "kind", {}), 7, 0.5, "bad\udcff.png"))
     follow.follow(Store.path, lines.append)
     assert "done    a  1.5 s  (2 of 3)" in lines and "failed  b: a fault" in lines
+    assert any(line.startswith("failed  c: bad") for line in lines)
     assert lines[-1].endswith("nobody works on it; 2 of 3 jobs were done")
     journal_path(Store.path).unlink()
     with pytest.raises(Refused, match="no journal"):
         follow.follow(Store.path, lines.append)
+
+
+def test_a_run_that_is_held_is_alive_and_looking_takes_nothing(tmp_path):
+    folder = tmp_path / "0123"
+    assert not follow._is_held(folder) and not list(tmp_path.iterdir())
+    with FileLock(tmp_path / ".0123.lock"):
+        assert follow._is_held(folder)
+    assert not follow._is_held(folder)
 
 
 def test_a_living_run_says_what_is_running(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from filelock import FileLock
 from recipes.cache import Cache
 from recipes.journal import journal_path
 
+KEY = "c0" * 32
 ARRAYS = {"a/b": np.arange(6.0).reshape(2, 3), "c": np.array([1, 2])}
 
 
@@ -22,7 +24,7 @@ def test_a_cache_computes_once(tmp_path):
         calls.append(1)
         return ARRAYS
 
-    for arrays in (cache.get("k" * 64, compute), cache.get("k" * 64, compute)):
+    for arrays in (cache.get(KEY, compute), cache.get(KEY, compute)):
         assert list(arrays) == ["a/b", "c"] and all((arrays[name] == ARRAYS[name]).all() for name in ARRAYS)
     assert len(calls) == 1
 
@@ -48,7 +50,7 @@ def flip(path):
 
 
 def take_another(path):
-    Cache(path.parent.parent).get("other" * 12, lambda: {"a/b": np.zeros((2, 3)), "c": np.zeros(2, int)})
+    Cache(path.parent.parent).get("d" * 64, lambda: {"a/b": np.zeros((2, 3)), "c": np.zeros(2, int)})
     other = next(file for file in path.parent.glob("*.npz") if file != path)
     os.replace(other, path)
 
@@ -56,13 +58,32 @@ def take_another(path):
 @pytest.mark.parametrize("damage", [cut, empty, spoil, flip, take_another])
 def test_a_damaged_file_of_a_cache_is_named_and_computed_again(tmp_path, damage):
     cache = Cache(tmp_path)
-    cache.get("k" * 64, lambda: ARRAYS)
-    path = cache.path / f"{'k' * 32}.npz"
+    cache.get(KEY, lambda: ARRAYS)
+    path = cache.path / f"{KEY[:32]}.npz"
     before = path.read_bytes()
     damage(path)
-    with pytest.warns(UserWarning, match=f"{path.name} is not as it was written"):
-        arrays = cache.get("k" * 64, lambda: ARRAYS)
+    with pytest.warns(UserWarning, match=f"{path.name} is not as this lab wrote it"):
+        arrays = cache.get(KEY, lambda: ARRAYS)
     assert all((arrays[name] == ARRAYS[name]).all() for name in ARRAYS) and path.read_bytes() == before
+
+
+def test_whichever_byte_of_a_cache_is_flipped_it_is_computed_again(tmp_path):
+    cache = Cache(tmp_path)
+    cache.get(KEY, lambda: ARRAYS)
+    path = cache.path / f"{KEY[:32]}.npz"
+    content = path.read_bytes()
+    for place in range(0, len(content), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x41]) + content[place + 1 :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            arrays = cache.get(KEY, lambda: ARRAYS)
+        assert all(np.array_equal(arrays[name], ARRAYS[name]) for name in ARRAYS), place
+
+
+def test_what_other_numbers_of_threads_compute_is_kept_apart(tmp_path):
+    Cache(tmp_path, threads=1).get(KEY, lambda: {"threads": np.array(1)})
+    Cache(tmp_path, threads=2).get(KEY, lambda: {"threads": np.array(2)})
+    assert [int(Cache(tmp_path, threads=threads).get(KEY, dict)["threads"]) for threads in (1, 2)] == [1, 2]
 
 
 def test_two_that_want_the_same_compute_it_once(tmp_path):
@@ -73,7 +94,7 @@ def test_two_that_want_the_same_compute_it_once(tmp_path):
         time.sleep(0.2)
         return ARRAYS
 
-    threads = [threading.Thread(target=lambda: Cache(tmp_path).get("k" * 64, compute)) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: Cache(tmp_path).get(KEY, compute)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -85,12 +106,12 @@ def test_two_that_want_the_same_compute_it_once(tmp_path):
 def artifacts(tmp_path):
     """A folder of two runs and two caches."""
     root = tmp_path / "artifacts"
-    Cache(root).get("n" * 64, lambda: ARRAYS)
-    Cache(root, "surveys").get("s" * 64, lambda: ARRAYS)
+    Cache(root).get("a" * 64, lambda: ARRAYS)
+    Cache(root, "surveys").get("b" * 64, lambda: ARRAYS)
     for name in ("one", "two"):
         folder = root / name / "0123"
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text("{}")
+        (folder / "manifest.json").write_text(json.dumps({"digest": "0123", "recipe": {"name": name}}))
         journal_path(folder).write_text("")
     return root
 
@@ -108,10 +129,26 @@ def test_what_is_asked_for_is_removed(command, artifacts):
     os.utime(artifacts / "one" / "0123" / "manifest.json", (old, old))
     code, output, _ = command("gc", "--remove", "runs,networks", "--older-than", 5)
     assert code == 0 and output.splitlines()[-1].startswith("removed 1 of 1 selected")
-    assert not (artifacts / "one").exists() or not list((artifacts / "one").glob("*"))
+    assert not (artifacts / "one" / "0123").exists()
     assert (artifacts / "two" / "0123").is_dir() and len(list((artifacts / "networks").glob("*.npz"))) == 1
     command("gc", "--remove", "networks")
-    assert list((artifacts / "networks").iterdir()) == [] and len(list((artifacts / "surveys").glob("*.npz"))) == 1
+    assert list((artifacts / "networks").glob("*.npz")) == [] and len(list((artifacts / "surveys").glob("*.npz"))) == 1
+
+
+def test_what_is_not_the_labs_is_neither_listed_nor_removed(command, artifacts):
+    others = [artifacts / name for name in ("app/public/manifest.json", "networks/mine.npz", "site/0123/manifest.json")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"name": "an app", "digest": "0123"}')
+    (artifacts / "one" / "link").symlink_to(artifacts / "one" / "0123")
+    assert len(json.loads(command("gc", "--json")[1])["items"]) == 4
+    command("gc", "--remove", "runs,networks,surveys")
+    assert all(path.is_file() for path in others) and not (artifacts / "one" / "0123").exists()
+
+
+def test_what_is_narrowed_is_removed_or_refused(command, artifacts):
+    code, _, error = command("gc", "--older-than", 5)
+    assert code == 2 and "add --remove" in error
 
 
 def test_a_run_that_is_being_written_is_left(command, artifacts):

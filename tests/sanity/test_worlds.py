@@ -19,7 +19,7 @@ from sanity.worlds import training, worlds
 from sanity.worlds.games import shapley, weights
 from sanity.worlds.parts import remove_part
 from sanity.worlds.patch import STAMPS
-from sanity.worlds.training import Trainer
+from sanity.worlds.training import Trainer, architecture
 from tests.networks import distance
 
 BY_HAND = ("linear", "additive", "template")
@@ -253,3 +253,9 @@ def test_words_about_the_code_train_no_network_again():
     documented = '"""Training."""\n\n\ndef step(rate):\n    """Half a rate."""\n    # Why half.\n    return rate / 2\n'
     assert training._statements(code) == training._statements(documented)
     assert training._statements(code) != training._statements(code.replace("2", "3"))
+
+
+@pytest.mark.parametrize("name", list(worlds))
+def test_a_world_is_built_the_same_the_second_time(name):
+    world = worlds.get(name)()
+    assert architecture(world.build()) == architecture(world.build())
