@@ -17,6 +17,9 @@ from recipes.manifest import describe_run
 from recipes.session import Session
 from recipes.store import Store
 
+# Kinds of warnings that one process would print, too.
+FOR_USERS = (UserWarning, RuntimeWarning)
+
 
 @dataclass(frozen=True)
 class Orders:
@@ -133,13 +136,14 @@ def attempt_with_warnings(job, session, store):
         (error in one line or None, list of str).
     """
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        for category in FOR_USERS:
+            warnings.simplefilter("always", category)
         error = attempt(job, session, store)
     return error, [str(warning.message) for warning in caught if _is_for_users(warning)]
 
 
 def _is_for_users(warning):
-    return issubclass(warning.category, UserWarning)
+    return issubclass(warning.category, FOR_USERS)
 
 
 def _settle():
