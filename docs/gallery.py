@@ -45,9 +45,10 @@ Maps of units of a layer are shown summed over its channels.
 
 
 def method_names():
-    """Every registered method of the core installation that is no control: list of str."""
+    """Every method of the core installation that is no control, and none that a user has registered: list of str."""
     controls = explainers.names(control=True)
-    own = [name for name in explainers if "." not in name and name not in controls]
+    own = [name for name in explainers if explainers.get(name).__module__.startswith("lab.") and name not in controls]
+    own = [name for name in own if "." not in name]
     return own + explainers.names(library="tf_explain")
 
 
