@@ -156,7 +156,7 @@ def _unit_details(store, job, arrays, about, survey, place, unit, inline):
         "pictures": [_picture(store, folder / name, inline) for name in names],
         "modes": about["modes"][place],
         "animation": _picture(store, animation, inline, lossless=True) if animation.is_file() else None,
-        "file": (folder / names[0]).relative_to(store.path.resolve()).as_posix(),
+        "file": (folder / names[0]).relative_to(store.path).as_posix(),
         "curve": [_round(value) for value in curve[np.linspace(0, len(curve) - 1, min(len(curve), 80)).astype(int)]],
     }
     return details if survey is None else {**details, **_natural_images(survey, unit)}
@@ -188,7 +188,7 @@ def _strip(images, scores, names):
 def _picture(store, path, inline, lossless=False):
     """A picture inside the page, or the path of its file beside it."""
     if not inline:
-        return path.relative_to(store.path.resolve()).as_posix()
+        return path.relative_to(store.path).as_posix()
     if lossless:
         return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     return jpeg(Image.open(path), quality=92)

@@ -337,6 +337,13 @@ def test_a_gallery_grows_with_training(tmp_path):
         Gallery(tmp_path, "last", [0], every=0)
 
 
+def test_a_gallery_lies_in_a_folder_named_from_here(command, stripes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("gallery", *stripes[:-2], "--layer", "phases_relu", "--units", "0-1", "--steps", 2, "--out", "artifacts")
+    code, output, error = command(*words, out=False)
+    assert code == 0 and pathlib.Path(output.splitlines()[-1]).is_file() and "artifacts/" in output, error
+
+
 def test_an_atlas_over_a_photograph_and_over_folders(command, stripes, tmp_path):
     photo = stripes[-1] / "003.png"
     more = tmp_path / "more"
