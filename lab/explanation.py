@@ -128,8 +128,7 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     explainer = explainers.get(method)
     settings = resolve_options(explainer, network, seed, options)
     arrays = network.inputs(inputs)
-    if network.image_place is not None and network.preprocessing is not None:
-        network.preprocessing.warn_of_range(tf.nest.flatten(arrays)[network.image_place])
+    network.warn_of_range(arrays)
     objective = as_objective(network, arrays, objective)
     maps = attribute(explainer, network, arrays, objective, **settings)
     scores = routines.scores(network, arrays, objective)

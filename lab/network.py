@@ -291,6 +291,15 @@ class Network:
             self.preprocessing.refuse_raw(np.asarray(flat[self.image_place]))
         return tf.nest.pack_sequence_as(self.spec, arrays)
 
+    def warn_of_range(self, inputs):
+        """Warn of images far outside of what the network takes, where that is known.
+
+        Args:
+            inputs: arrays as `inputs` returns them.
+        """
+        if self.image_place is not None and self.preprocessing is not None:
+            self.preprocessing.warn_of_range(tf.nest.flatten(inputs)[self.image_place])
+
     def masks(self, inputs):
         """Which numbers of each input belong to masked steps, inside a trace or outside.
 
@@ -705,9 +714,9 @@ class Network:
 
     def places(self):
         """Every input by name, in flattened order: list of (name, TensorSpec)."""
-        named = self._declared_names()
+        names = self._declared_names()
         return [
-            (named[place] if named else "/".join(str(part) for part in path) or "inputs", spec)
+            (names[place] if names else "/".join(str(part) for part in path) or "inputs", spec)
             for place, (path, spec) in enumerate(_flatten_with_path(self.spec))
         ]
 

@@ -110,7 +110,7 @@ class Preprocessing:
         low, high = self.range
         is_unit = self._is_identity() and inputs.min() >= 0 and 0 < inputs.max() <= 1
         if is_unit or max(inputs.max() - high, low - inputs.min()) > FAR * (high - low):
-            warnings.warn(self._advise(inputs), stacklevel=3)
+            warnings.warn(self._advise(inputs), stacklevel=4)
 
     def _is_identity(self):
         """Whether images in 0..255 are given to the network as they are: bool."""

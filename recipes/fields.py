@@ -10,6 +10,8 @@ from lab.refusal import Refused
 
 # More channels than any layer has. A larger number is a typing error, and its list would fill the memory.
 MAX_UNITS = 1_000_000
+# Kinds of networks whose pictures are checked.
+STUDIED = ("honest", "fooled")
 
 
 def parse_units(value):

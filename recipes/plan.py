@@ -1,5 +1,6 @@
 """Plan: the jobs of a recipe, what they need and about what they cost, before anything runs."""
 
+from recipes.engines.attempt import trace_path
 from recipes.estimate import expected_seconds, measure_seconds
 from recipes.jobs import list_jobs
 from recipes.manifest import describe_run
@@ -52,7 +53,7 @@ def _rows(jobs, store, session, done):
             "needs": list(job.needs),
             "passes": job.passes,
             "seconds": 0.0 if job.key in done else None if gradient is None else round(seconds[job.key], 2),
-            "state": "done" if job.key in done else "failed" if store.fault(job.key) else "waiting",
+            "state": "done" if job.key in done else "failed" if trace_path(job, store).is_file() else "waiting",
             "bytes": store.bytes(job.key),
         }
         for job in jobs

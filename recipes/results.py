@@ -1,8 +1,7 @@
 """Results: what a command prints of a finished run: lines that end with what was found, or the whole of it as JSON."""
 
+from recipes.rows import photograph_rows, verdict_rows
 from recipes.sections import in_order, in_story_order
-from recipes.sections.check import verdict_rows
-from recipes.sections.explain import photograph_rows
 
 
 def as_values(result, changed, error):

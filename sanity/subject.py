@@ -273,7 +273,7 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
     """
     networks = networks or WorldNetworks(world, seed, cache=cache)
     network = networks.network
-    states, permuted, train_accuracy = _train_networks(world, networks, replicates, permuted_label_networks)
+    states, permuted, train_accuracy = _train_networks(networks, replicates, permuted_label_networks)
     if states:
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
@@ -316,9 +316,9 @@ def _planted_truth(world, network, samples, factors, rows):
     return Truth(samples.masks[rows], proof, world.oracle)
 
 
-def _train_networks(world, networks, replicates, permuted_label_networks):
+def _train_networks(networks, replicates, permuted_label_networks):
     """-> weights on true labels, weights on permuted labels, and the training accuracy of the latter."""
-    if world.training is None and replicates <= 1 and not permuted_label_networks:
+    if networks.world.training is None and replicates <= 1 and not permuted_label_networks:
         return [], [], []
     states = [networks.train("replicate", index) for index in range(replicates)]
     permuted, train_accuracy = [], []

@@ -39,8 +39,8 @@ def test_only_recipes_write_or_print(path):
 
 
 def imported_modules(path):
-    """Modules of the house that a file imports when it is itself imported: set of str."""
-    for node in ast.parse(path.read_text()).body:
+    """Modules that a file imports, inside functions too: iterator of str."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -47,10 +47,23 @@ def attempt(job, session, store):
     return outcome.fault
 
 
+def trace_path(job, store):
+    """Where the traceback of a job that failed lies.
+
+    Args:
+        job: `Job`.
+        store: `Store` of the run.
+
+    Returns:
+        `pathlib.Path`.
+    """
+    return store.path / f"failed-{job.key.replace('/', '+')}.txt"
+
+
 def _keep_trace(job, store, trace):
-    name = f"failed-{job.key.replace('/', '+')}.txt"
+    path = trace_path(job, store)
     if trace is None:
-        (store.path / name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return
     with contextlib.suppress(OSError):
-        store.write(name, trace.encode("utf-8", "backslashreplace"))
+        store.write(path.name, trace.encode("utf-8", "backslashreplace"))

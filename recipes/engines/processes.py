@@ -139,7 +139,8 @@ def _take_message(worker, waiting):
         return
     worker.job = None
     waiting.end(job)
-    for message in waiting.new_messages(messages):
+    for message in messages:
+        # Several processes say the same. Python shows a warning of one text and place once.
         warnings.warn(message, stacklevel=2)
     yield Finished(job, process, seconds, error)
 

@@ -145,7 +145,7 @@ def _finish(ray, reference, job, waiting):
         reason = str(lost).strip().splitlines()[0]
         error, messages, worker, seconds = f"its worker was lost {TRIES} times: {reason}", (), "ray", 0.0
     waiting.end(job)
-    for message in waiting.new_messages(messages):
+    for message in messages:
         warnings.warn(message, stacklevel=2)
     return Finished(job, worker, seconds, error)
 
@@ -180,7 +180,7 @@ def _refuse_nodes(ray, recipe, store):
     """Raise Refused where a node has other versions, or does not see the run, the model or the images."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here, _ = _describe_node([])
+    expected, _ = _describe_node([])
     paths = [str(store.path.resolve() / "manifest.json"), *_paths(recipe)]
     nodes = [node for node in ray.nodes() if node["Alive"]]
     describe = ray.remote(num_cpus=0)(_describe_node)
@@ -195,7 +195,7 @@ def _refuse_nodes(ray, recipe, store):
         except ray.exceptions.RayError:
             # It was lost a moment ago. Its jobs go to the others.
             continue
-        other = [f"{part} {version}" for part, version in versions.items() if version != here[part]]
+        other = [f"{part} {version}" for part, version in versions.items() if version != expected[part]]
         if other:
             raise Refused(f"Every node has the versions of this machine. Received: {name} with {', '.join(other)}.")
         if unseen:

@@ -21,7 +21,7 @@ class Waiting:
             {key: [need for need in job.needs if need in self.jobs] for key, job in self.jobs.items()}
         )
         self.sorter.prepare()
-        self.ready, self.tries, self.messages = {}, {}, set()
+        self.ready, self.tries = {}, {}
 
     @property
     def is_over(self):
@@ -81,19 +81,6 @@ class Waiting:
             return False
         self._put(job)
         return True
-
-    def new_messages(self, messages):
-        """Those of some messages that no process sent before.
-
-        Args:
-            messages: iterable of str.
-
-        Returns:
-            list of str.
-        """
-        new = [message for message in messages if message not in self.messages]
-        self.messages.update(new)
-        return new
 
 
 def _unshared(ready, families):

@@ -56,16 +56,16 @@ def _html(piece, values):
     return markupsafe.Markup(source.render(values))
 
 
-def _words(recipe, shown):
+def _words(recipe, values_by_anchor):
     """What the page says around its pieces: dict of title, subject, colour bars and summary.
 
     Args:
         recipe: `Recipe`.
-        shown: dict of anchor to the values of its piece.
+        values_by_anchor: dict of anchor to the values of its piece.
     """
 
     def value(anchor, name, default):
-        return shown.get(anchor, {}).get(name, default)
+        return values_by_anchor.get(anchor, {}).get(name, default)
 
     maps, families = value("maps", "maps", None), value("verdicts", "families", [])
     units, studies = value("gallery", "index", []), value("features", "studies", [])

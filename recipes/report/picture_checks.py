@@ -2,8 +2,8 @@
 
 import itertools
 
+from recipes.fields import STUDIED
 from recipes.report.data_uri import file_uri
-from recipes.sections.features import KINDS
 from recipes.studies import feature_checks, visualizer_name
 
 
@@ -23,7 +23,7 @@ def collect_studies(recipe, store, done):
 
 
 def _study(number, features, store, keys):
-    kinds = [kind for kind in KINDS if f"study/{number}/{kind}/pictures" in keys]
+    kinds = [kind for kind in STUDIED if f"study/{number}/{kind}/pictures" in keys]
     checks = [*features.checks, *(["recovery"] if f"study/{number}/recovery" in keys else [])]
     abouts = {kind: store.values(f"study/{number}/{kind}/pictures", "about.json") for kind in kinds}
     settings = f"{visualizer_name(features)}, {features.steps} steps"

@@ -21,6 +21,7 @@ from recipes.options import (
     target_options,
     verdict_options,
 )
+from recipes.rows import verdict_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.sections.features import feature_tables
@@ -121,11 +122,6 @@ def _explanations_of_an_image(check):
 def _load_families(store):
     """The verdicts of a run by check: dict, empty where nothing was judged."""
     return store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
-
-
-def verdict_rows(families):
-    """Every verdict with the name of its family: list of (str, dict)."""
-    return [(name, verdict) for name, family in families.items() for verdict in family["verdicts"]]
 
 
 def verdict_lines(jobs, store):

@@ -20,6 +20,7 @@ from recipes.options import (
     split_names,
     target_options,
 )
+from recipes.rows import photograph_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.words import count_noun
@@ -136,15 +137,6 @@ def _abouts_of_maps(jobs, store):
 def _load_photographs(store):
     """The table of photographs: dict, or None where there is none."""
     return store.values("photographs", "about.json") if store.exists("photographs") else None
-
-
-def photograph_rows(about):
-    """The table of photographs: list of dict of name, true, predicted, probability, runner_up and so on."""
-    from recipes.predictions import COLUMNS
-
-    if about is None:
-        return []
-    return [dict(zip(("name", *COLUMNS[1:]), row)) for row in zip(*(about[name] for name in COLUMNS))]
 
 
 def photograph_lines(jobs, store):

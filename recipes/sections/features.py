@@ -8,13 +8,11 @@ from pydantic import Field, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
-from recipes.fields import Table, Units
+from recipes.fields import STUDIED, Table, Units
 from recipes.job import Job
 from recipes.options import natural_images_table, units_table
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
-
-KINDS = ("honest", "fooled")
 
 
 class Features(Table):
@@ -61,7 +59,7 @@ def list_jobs(recipe, session):
     """
     for number, features in enumerate(recipe.features):
         units = _checked_units(features, session)
-        for kind in KINDS if features.fooled else KINDS[:1]:
+        for kind in STUDIED if features.fooled else STUDIED[:1]:
             yield from _jobs_of_network(number, features, {"study": number, "units": units, "kind": kind})
         if features.recovery:
             yield Job(f"study/{number}/recovery", "recovery", {"study": number, "units": units}, passes=20)

@@ -7,41 +7,28 @@ import pathlib
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
 import click
 
 from tests import networks
+from tests.processes import contents, start_run
 from tests.recipes.conftest import write_quick_recipe
 
-ROOT = pathlib.Path(__file__).parents[2]
 WORDS = {"local": (), "processes": ("--workers", "2"), "ray": ("--engine", "ray")}
 
 
 def start(recipe, out, words):
-    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", str(recipe), "--set", "threads=1", "--out", str(out), *words],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def contents(out):
-    """The files of the one run in a folder, but for its times: dict of name to bytes."""
-    folder = next(path for path in pathlib.Path(out).glob("quick/*") if path.is_dir())
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "timings.json")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    return start_run(recipe, out, "--set", "threads=1", *words)
 
 
 def undisturbed(recipe, out, words):
     """Seconds that a whole run takes."""
     begin = time.monotonic()
-    if start(recipe, out, words).wait():
+    run = start(recipe, out, words)
+    run.communicate()
+    if run.returncode:
         raise RuntimeError("the run without kills failed")
     return time.monotonic() - begin
 
@@ -50,10 +37,10 @@ def killed(recipe, out, words, moment):
     """Begin a run, kill it after so many seconds, and say whether it was running still."""
     run = start(recipe, out, words)
     try:
-        run.wait(moment)
+        run.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
         run.send_signal(signal.SIGKILL)
-        run.wait()
+        run.communicate()
         return True
     return False
 

@@ -6,8 +6,6 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import warnings
 
@@ -25,30 +23,12 @@ from recipes.events import Finished, Started
 from recipes.job import Job
 from recipes.journal import Journal, journal_path
 from tests import networks
+from tests.processes import contents, start_run
 from tests.recipes.conftest import write_quick_recipe
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 
-
-def start(quick, out, *words, session=False):
-    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", str(quick), "--set", "threads=1", "--out", str(out), *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=session,
-    )
-
-
-def contents(out):
-    folder = next(path for path in pathlib.Path(out).glob("quick/*") if path.is_dir())
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "timings.json"
-    }
+def start(recipe, out, *words, **options):
+    return start_run(recipe, out, "--set", "threads=1", *words, **options)
 
 
 def events(out):
@@ -119,7 +99,7 @@ def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(
 @pytest.mark.slow
 @needs_proc
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(recipe, tmp_path):
-    stopped = start(recipe, tmp_path, "--workers", "2", session=True)
+    stopped = start(recipe, tmp_path, "--workers", "2", start_new_session=True)
     wait_for(lambda: any("process" in line for line in events(tmp_path)))
     children = {line["process"] for line in events(tmp_path) if "process" in line}
     # A process that does not listen.
@@ -236,6 +216,11 @@ def test_a_process_goes_on_with_its_own_folder_and_another_takes_one_of_its_own(
     assert not waiting.is_over
 
 
+def test_what_makes_a_gpu_deterministic_reaches_the_processes():
+    for name in ("processes", "ray"):
+        assert engine(name, 2, deterministic=True).deterministic and not engine(name, 2).deterministic
+
+
 def test_a_job_waits_for_those_that_it_needs_and_is_begun_three_times_at_most():
     jobs = [Job("first", "kind", {}), Job("last", "kind", {}, needs=("first", "elsewhere"))]
     waiting = Waiting(jobs, Kept("elsewhere"))
@@ -250,7 +235,7 @@ def test_a_job_waits_for_those_that_it_needs_and_is_begun_three_times_at_most():
     assert last.key == "last" and waiting.is_over
 
 
-def test_a_hundred_thousand_jobs_are_ordered_in_seconds():
+def test_of_a_hundred_thousand_jobs_the_one_that_gathers_is_last():
     jobs = [Job(f"{place % 100}/{place}", "kind", {}) for place in range(100_000)]
     jobs.append(Job("gather", "kind", {}, needs=tuple(job.key for job in jobs), gathers=True))
     waiting, keys = Waiting(jobs, Kept()), []
@@ -356,6 +341,5 @@ def test_a_plan_lists_the_jobs_and_writes_nothing(command, quick, tmp_path):
     assert again["bytes"] == kept and again["workers"] == 2
     lines = command("run", quick, "--plan")[1].splitlines()
     assert lines[-1].startswith(planned["run"]) and "0 of " in lines[-1] and "done" in lines[0]
-    # A gallery alone, from its own command.
     code, output, error = command("explain", "nowhere.png", "--plan")
     assert code == 2 and "nowhere.png" in error
