@@ -14,7 +14,7 @@ def measure_seconds(passes, session):
     Returns:
         float, float. The first is None where a measurement is not worth its time.
     """
-    if passes < 200 or session.recipe.world or session.network.size is None or len(session.network.places()) > 1:
+    if passes < 200 or session.sources.world or session.network.size is None or len(session.network.places()) > 1:
         return None, COMPILING
     gradient, compiling = session.seconds_per_gradient()
     return gradient, max(COMPILING, compiling)

@@ -15,27 +15,28 @@ from sanity.examination import judge_with_controls, measure, stand_in
 from sanity.statistics import bootstrap_interval
 
 
-def measure_evidence(session, _, job):
+def measure_evidence(job, _, session):
     """Measure the evidence of one check about one method.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         `Outcome`.
     """
     arguments = job.arguments
+    shared = {name: arguments[name] for name in ("check", "question", "settings", "seed")}
     evidence, trace = measure(
         arguments["check"],
         session.method(arguments["method"]),
         session.subject(arguments["question"]),
-        seed=session.recipe.seed,
+        seed=arguments["seed"],
         name=arguments["method"],
         settings=arguments["settings"],
         options=arguments["options"],
-        prepare=lambda: session.prepare_check(arguments["check"], arguments["question"], arguments["settings"]),
+        prepare=lambda: session.prepare_check(**shared),
     )
     fault = evidence.failed[0].words if trace else None
     return Outcome(_evidence_files(replace(evidence, method=arguments["method"])), fault, trace)
@@ -52,7 +53,7 @@ def load_evidence(store, key):
     """The record that an evidence job wrote: `Evidence`.
 
     Args:
-        store: `Store` of the run.
+        store: `Store` of the run, or `recipes.inputs.Inputs`.
         key: str, the key of the job.
 
     Returns:
@@ -68,20 +69,20 @@ def load_evidence(store, key):
     )
 
 
-def judge_family(session, store, job):
+def judge_family(job, inputs, _):
     """Judge every check of the recipe, each method beside the others and beside its controls.
 
     Args:
-        session: `Session`.
-        store: `Store` of the run.
         job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the evidence.
+        _: the session, not used.
 
     Returns:
         dict of file name to bytes.
     """
-    evidence, seed = {}, session.recipe.seed
+    evidence, seed = {}, job.arguments["seed"]
     for key, check, method in job.arguments["rows"]:
-        evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(store, key, check, method))
+        evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(inputs, key, check, method))
     checks_of = {name: records[0].check for name, records in evidence.items()}
     rulings = {
         name: judge_with_controls(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)
@@ -91,15 +92,15 @@ def judge_family(session, store, job):
     files = {
         "verdicts.json": encode(families),
         "verdicts.csv": _table({name: ruling.verdicts for name, ruling in rulings.items()}),
-        "junit.xml": junit(session.recipe.name, families),
+        "junit.xml": junit(job.arguments["name"], families),
     }
     return {**files, "measurements.json": encode(measurements)}
 
 
-def _evidence_or_stand_in(store, key, check, method):
+def _evidence_or_stand_in(inputs, key, check, method):
     """The evidence of a job, or a stand-in that says why it failed before it measured anything."""
-    if store.exists(key):
-        return load_evidence(store, key)
+    if inputs.exists(key):
+        return load_evidence(inputs, key)
     gate = Gate("evidence was measured", "fault", f"the job {key} failed")
     return stand_in(check, method, None, gate)
 

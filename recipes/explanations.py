@@ -16,7 +16,7 @@ from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known_options
 from recipes.job import Outcome
-from recipes.mistakes import PARTS, count_sentence, note_on_contrast, part_classes, part_objective
+from recipes.mistakes import PARTS, answers, count_sentence, note_on_contrast, part_classes, part_objective
 from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
@@ -62,47 +62,48 @@ def passes(explainer, options, network):
     return count if cost is None else cost(network, settings)
 
 
-def show_photographs(session, *_):
+def show_photographs(job, _, session):
     """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them.
 
     Args:
+        job: `Job`.
+        _: the inputs, not used.
         session: `Session`.
-        _: the store and the job, not used.
 
     Returns:
         dict of file name to bytes.
     """
-    network, subject, table = session.network, session.explained(), session.recipe.explain
+    network, subject = session.network, answers(session, **job.arguments)
+    only, contrast = job.arguments["only"], job.arguments["contrast"]
     images = network.deprocess(_leaves(network, subject.inputs)[0])
-    answers = predictions(subject)
-    about = {**answers, "only": table.only, "total": len(session.images), "contrast": table.contrast}
-    about["note"] = note_on_contrast(subject) if table.contrast else None
-    about["sentence"] = (
-        None if table.only == "all" else count_sentence(len(subject.names), len(session.images), table.only)
-    )
+    predicted = predictions(subject)
+    about = {**predicted, "only": only, "total": len(session.images), "contrast": contrast}
+    about["note"] = note_on_contrast(subject) if contrast else None
+    about["sentence"] = None if only == "all" else count_sentence(len(subject.names), len(session.images), only)
     return {
         "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
         "about.json": encode(about),
-        "photographs.csv": _table(table_rows(answers)),
+        "photographs.csv": _table(table_rows(predicted)),
     }
 
 
-def compute_maps(session, _, job):
+def compute_maps(job, _, session):
     """Compute one method's maps of all images.
 
     A method with random draws gets second maps, under the next seed. Where a method refuses or fails, its words are
     written in the place of maps.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         `Outcome`.
     """
     arguments = job.arguments
-    subject, part = session.explained(), arguments["part"]
+    subject = answers(session, **{name: arguments[name] for name in ("question", "only", "contrast")})
+    part = arguments["part"]
     about = {"method": _row_name(arguments), "names": subject.names, "options": arguments["options"], "part": part}
     about |= {"refused": None, "fault": None}
     try:
@@ -145,7 +146,7 @@ def _leaves(network, structure):
 
 
 def _explain(session, subject, arguments):
-    options = {"seed": session.recipe.seed, **arguments["options"]}
+    options = {"seed": arguments["seed"], **arguments["options"]}
     explainer = session.method(arguments["method"])
     objective = part_objective(subject, arguments["part"])
     return explain(session.network, subject.inputs, objective, method=explainer, **options)
@@ -154,7 +155,7 @@ def _explain(session, subject, arguments):
 def _second_maps(session, subject, arguments):
     """The maps under the next seed, flattened; an empty list for a method without random draws."""
     network, explainer = session.network, session.method(arguments["method"])
-    options = resolve_options(explainer, network, session.recipe.seed, arguments["options"])
+    options = resolve_options(explainer, network, arguments["seed"], arguments["options"])
     if "seed" not in options:
         return []
     options["seed"] += 1
@@ -162,16 +163,16 @@ def _second_maps(session, subject, arguments):
     return _leaves(network, attribute(explainer, network, subject.inputs, objective, **options))
 
 
-def measure_agreement(session, store, job):
+def measure_agreement(job, inputs, _):
     """Measure how far the explanations of a run agree, and write tables of them.
 
     Measured is the rank agreement of every two methods with its null, and that of a method's maps under two seeds.
     A third table has the mean attribution by channel and class.
 
     Args:
-        session: `Session`.
-        store: `Store` of the run.
         job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the maps.
+        _: the session, not used.
 
     Returns:
         dict of file name to bytes.
@@ -179,11 +180,11 @@ def measure_agreement(session, store, job):
     Raises:
         Refused: where every method was refused or failed.
     """
-    outcomes = [_load_outcome(store, key) for key in job.needs if store.exists(key)]
+    outcomes = [_load_outcome(inputs, key) for key in job.needs if inputs.exists(key)]
     records = [outcome for outcome in outcomes if outcome["arrays"]]
     if not records:
         raise Refused(f"Every method was refused or failed. Received: {_first_problem(outcomes)}")
-    seed = session.recipe.seed
+    seed = job.arguments["seed"]
     methods = _agreement_of_methods(records, seed)
     seeds = _agreement_of_seeds(records)
     views = [row for record in records for row in _views(record, seed)]
@@ -231,10 +232,10 @@ def _first_problem(outcomes):
     return about["refused"] or about["fault"]
 
 
-def _load_outcome(store, key):
+def _load_outcome(inputs, key):
     """What a method left: dict of about, and of arrays, which are empty after a refusal or a fault."""
-    about = store.values(key, "about.json")
-    return {"about": about, "arrays": {} if about["refused"] or about["fault"] else store.arrays(key, "maps.npz")}
+    about = inputs.values(key, "about.json")
+    return {"about": about, "arrays": {} if about["refused"] or about["fault"] else inputs.arrays(key, "maps.npz")}
 
 
 def _views(record, seed):

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import io
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -50,13 +51,13 @@ def refuse_several_outputs(network, layer):
 # Natural images -----------------------------------------------------------------------------------------------------------
 
 
-def survey(session, _, job):
+def survey(job, _, session):
     """Write the natural images of some units, their neighbours, and the classes that use them.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
@@ -104,7 +105,7 @@ def load_survey(session, layer):
     Returns:
         `examples.Survey`.
     """
-    network, natural_images, fit = session.network, session.natural_images, session.recipe.images.fit
+    network, natural_images, fit = session.network, session.natural_images, session.sources.images.fit
     # A survey depends on the network as it is built and fed, and not on its weights alone.
     layers = [(row.path, row.type, row.shape) for row in network.layers()]
     parts = (network.fingerprint(), layers, network.preprocessing, session.natural_images_hash, layer, fit)
@@ -133,7 +134,7 @@ def _classes(session, layer, units):
     network = session.network
     if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2 or layer not in ancestors(network):
         return {}
-    classes, contributions = usage(network, session.natural_images, layer, count=1, fit=session.recipe.images.fit)
+    classes, contributions = usage(network, session.natural_images, layer, count=1, fit=session.sources.images.fit)
     order = np.argsort(-contributions[:, units], axis=0, kind="stable")[:4]
     return {
         int(unit): [[network.class_name(int(classes[row])), float(contributions[row, unit])] for row in order[:, place]]
@@ -197,25 +198,25 @@ def thumbnail(image, side=THUMBNAIL):
 # Pictures -----------------------------------------------------------------------------------------------------------------
 
 
-def draw_pictures(session, _, job):
+def draw_pictures(job, _, session):
     """Draw a batch of units: pictures as PNG, which are the arrays in eight bits, and how they were optimized.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
     """
     network, layer, units = session.network, job.arguments["layer"], job.arguments["units"]
-    gallery = session.recipe.gallery[job.arguments["gallery"]]
+    gallery = SimpleNamespace(**job.arguments["settings"])
     pictures = maximize(
         network,
         goal(layer, units),
         steps=gallery.steps,
         size=gallery.size,
-        seed=session.recipe.seed,
+        seed=job.arguments["seed"],
         parameterization=_parameterization(session, gallery),
         regularizers=_regularizers(network, gallery, layer),
         transforms=gallery.transforms,

@@ -12,9 +12,11 @@ class Job:
         key: folder of its files inside the run.
         kind: name of the function that does it.
         arguments: plain values for that function.
-        needs: keys of the jobs that have to be done before.
+        needs: keys of the jobs that have to be done before, whose files it is given.
         passes: rough number of gradients of one sample that it takes.
         gathers: whether it goes on without those of its needs that failed, and says so.
+        reads: names of what it takes of the session beside its arguments, see `Session.hash_of`.
+        identity: SHA-256 of all that decides its bytes (`recipes.identity`), or "" where that was not worked out.
     """
 
     key: str
@@ -23,6 +25,8 @@ class Job:
     needs: tuple = ()
     passes: float = 0
     gathers: bool = False
+    reads: tuple = ()
+    identity: str = ""
 
     @property
     def family(self):

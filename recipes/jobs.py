@@ -1,9 +1,10 @@
 """Jobs: a recipe expanded to small, picklable descriptions, each turned into files by a pure function of its section.
 
 list_jobs(recipe, session)  -> [Job]     what there is to do, gathering steps last
-work(job, session, store)  -> Outcome    its files, and the fault that they report
+work(job, inputs, session)  -> Outcome   its files, and the fault that they report
 """
 
+from recipes.identity import identified
 from recipes.job import Outcome
 from recipes.sections import in_order
 
@@ -21,20 +22,21 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for a layer, unit, class, method or check that does not exist.
     """
-    return [job for section in in_order() if section.tables(recipe) for job in section.list_jobs(recipe, session)]
+    jobs = [job for section in in_order() if section.tables(recipe) for job in section.list_jobs(recipe, session)]
+    return identified(jobs, session)
 
 
-def work(job, session, store):
+def work(job, inputs, session):
     """Do a job -> `Outcome`.
 
     Args:
-        job: `Job`.
+        job: `Job`. It stands alone: with what it names of the session it decides the bytes of its files.
+        inputs: `recipes.inputs.Inputs`, the files of the jobs that it needs.
         session: `Session`.
-        store: `Store` of the run.
 
     Returns:
         `Outcome`.
     """
     kinds = {kind: function for section in in_order() for kind, function in section.work.items()}
-    result = kinds[job.kind](session, store, job)
+    result = kinds[job.kind](job, inputs, session)
     return result if isinstance(result, Outcome) else Outcome(result)

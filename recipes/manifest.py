@@ -1,25 +1,30 @@
 """Manifest: what decides a run: its recipe, and the hashes of network, images, code and versions."""
 
 from recipes import provenance, schema
+from recipes.identity import ALL, hashes
 from recipes.store import digest
 
 
-def describe_run(recipe, session):
+def describe_run(recipe, jobs, session):
     """What decides a run, as it is written to manifest.json.
 
     Args:
         recipe: `Recipe`.
+        jobs: list of `Job`, those of the recipe.
         session: `Session`.
 
     Returns:
-        dict of recipe, hashes, code, versions, seed, and the digest that names the run's folder.
+        dict of recipe, hashes, code, versions, seed, jobs (a hash of their identities), and the digest that names the run's
+        folder.
     """
-    methods = schema.method_names(recipe)
+    read = hashes(jobs, session)
+    code = {name.partition(":")[2]: value for name, value in read.items() if name.startswith("code:")}
     manifest = {
         "recipe": schema.plain_values(recipe),
-        "hashes": session.hashes(),
-        "code": {"lab": provenance.lab_hash(), **session.sources()},
-        "versions": provenance.versions(methods),
+        "hashes": {name: read[name] for name in read if name not in ALL and not name.startswith(("code:", "version:"))},
+        "code": {"lab": read["lab"], **code, **{name: session.hash_of(f"code:{name}") for name in session.modules}},
+        "versions": provenance.versions(schema.method_names(recipe)),
         "seed": recipe.seed,
+        "jobs": digest([[job.key, job.identity] for job in jobs]),
     }
     return {**manifest, "digest": digest(manifest)[:12]}

@@ -1,5 +1,6 @@
 """Mistakes: photographs chosen by whether they are answered right, and the contrast of the predicted class with another.
 
+answers(session, ...)          -> Subject    of the photographs that a run explains
 select_answers(subject, only)  -> Subject    of the photographs answered wrong, or right
 contrast_classes(subject)      -> Subject    whose objective is the predicted class minus the true one
 """
@@ -16,6 +17,26 @@ from lab.refusal import Refused
 ANSWERED = {"wrong": "answered wrongly", "right": "answered right"}
 # What `--contrast` draws of each method: part of a job -> words beside the method's name.
 PARTS = {"contrast": "contrast", "predicted": "predicted class", "other": "other class"}
+
+
+def answers(session, question, only, contrast):
+    """The photographs that are explained, chosen by their answers, with their targets; worked out once in a process.
+
+    Args:
+        session: `recipes.session.Session`.
+        question: dict as of `recipes.fields.TargetTable.question`.
+        only: "wrong", "right" or "all".
+        contrast: bool, whether the predicted class is explained against another.
+
+    Returns:
+        `sanity.subject.Subject`, without photographs where none is answered as `only` wants.
+    """
+
+    def build():
+        subject = select_answers(session.subject(question), only)
+        return contrast_classes(subject) if contrast else subject
+
+    return session.build_once(("answers", str((sorted(question.items()), only, contrast))), build)
 
 
 def rank_classes(subject):

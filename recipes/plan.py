@@ -1,12 +1,18 @@
 """Plan: the jobs of a recipe, what they need and about what they cost, before anything runs."""
 
+from collections import Counter
+
 from recipes.engines.attempt import trace_path
 from recipes.estimate import expected_seconds, measure_seconds
 from recipes.jobs import list_jobs
 from recipes.manifest import describe_run
 from recipes.session import Session
+from recipes.sources import Sources
 from recipes.store import Store
 from recipes.words import count_noun
+
+# States of jobs that are not to be done, in words.
+FINISHED = {"done": "done", "kept": "kept from earlier runs"}
 
 
 def plan(recipe, root, *, allow_code=False, workers=1, fresh=False):
@@ -21,29 +27,37 @@ def plan(recipe, root, *, allow_code=False, workers=1, fresh=False):
 
     Returns:
         dict of run, workers, threads, seconds in one process (None where they cannot be told), passes, bytes (of finished jobs), and
-        jobs: list of dict of key, kind, needs, passes, seconds, state ("done", "failed" or "waiting") and bytes.
+        jobs: list of dict of key, kind, needs, passes, seconds, state and bytes. A state is "done", "kept" (an earlier run has
+            done the same job), "failed" or "waiting".
 
     Raises:
         Refused: for whatever the recipe names that does not exist.
     """
-    session = Session(recipe, root, allow_code=allow_code)
+    session = Session(Sources.of(recipe), root, allow_code=allow_code)
     jobs = list_jobs(recipe, session)
-    store = Store(root, recipe.name, describe_run(recipe, session)["digest"])
-    rows = _rows(jobs, store, session, set() if fresh else {job.key for job in jobs if store.is_done(job.key)})
+    store = Store(root, recipe.name, describe_run(recipe, jobs, session)["digest"])
+    rows = _rows(jobs, store, session, {} if fresh else _states(jobs, store))
     seconds = [row["seconds"] for row in rows]
     return {
         "run": str(store.path),
         "workers": workers,
         "threads": recipe.threads,
-        "passes": sum(row["passes"] for row in rows if row["state"] != "done"),
+        "passes": sum(row["passes"] for row in rows if row["state"] not in FINISHED),
         "seconds": None if None in seconds else round(sum(seconds), 1),
         "bytes": sum(row["bytes"] for row in rows),
         "jobs": rows,
     }
 
 
-def _rows(jobs, store, session, done):
-    waiting = [job for job in jobs if job.key not in done]
+def _states(jobs, store):
+    """The state of each job that is done here, or was done by an earlier run: dict of key to str."""
+    states = {job.key: "done" for job in jobs if store.is_done(job.key)}
+    kept = {job.key: "kept" for job in jobs if job.key not in states and store.earlier(job.identity) is not None}
+    return {**states, **kept}
+
+
+def _rows(jobs, store, session, states):
+    waiting = [job for job in jobs if job.key not in states]
     gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
     seconds = expected_seconds(waiting, gradient, compiling)
     return [
@@ -52,8 +66,8 @@ def _rows(jobs, store, session, done):
             "kind": job.kind,
             "needs": list(job.needs),
             "passes": job.passes,
-            "seconds": 0.0 if job.key in done else None if gradient is None else round(seconds[job.key], 2),
-            "state": "done" if job.key in done else "failed" if trace_path(job, store).is_file() else "waiting",
+            "seconds": 0.0 if job.key in states else None if gradient is None else round(seconds[job.key], 2),
+            "state": states.get(job.key) or ("failed" if trace_path(job, store).is_file() else "waiting"),
             "bytes": store.bytes(job.key),
         }
         for job in jobs
@@ -77,13 +91,13 @@ def as_lines(planned):
 
 
 def _describe(rows):
-    done = sum(row["state"] == "done" for row in rows)
+    states = Counter(row["state"] for row in rows)
     keys = {row["key"] for row in rows}
     needs = sorted({need for row in rows for need in row["needs"]} - keys)
     passes = sum(row["passes"] for row in rows)
     words = [
         count_noun(len(rows), "job"),
-        *([f"{done} done"] if done else []),
+        *(f"{states[state]} {words}" for state, words in FINISHED.items() if states[state]),
         *([f"about {passes:,.0f} gradients"] if passes else []),
         *([f"needs {', '.join(needs[:3])}{' and more' if len(needs) > 3 else ''}"] if needs else []),
     ]
@@ -91,7 +105,7 @@ def _describe(rows):
 
 
 def _total(planned):
-    waiting = sum(row["state"] != "done" for row in planned["jobs"])
+    waiting = sum(row["state"] not in FINISHED for row in planned["jobs"])
     words = [f"{waiting} of {count_noun(len(planned['jobs']), 'job')} to do"]
     words += [f"about {planned['passes']:,.0f} gradients"] if planned["passes"] else []
     if waiting and planned["seconds"] is not None:

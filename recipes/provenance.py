@@ -26,7 +26,7 @@ def versions(methods=()):
     adapted = {ADAPTED[name.partition(".")[0]] for name in methods if name.partition(".")[0] in ADAPTED}
     return {
         "interpretability-lab": lab.__version__,
-        **{name: _version(name) for name in (*LIBRARIES, *sorted(adapted))},
+        **{name: version(name) for name in (*LIBRARIES, *sorted(adapted))},
     }
 
 
@@ -74,7 +74,8 @@ def file_hash(path):
     return _digest((file.relative_to(path.parent).as_posix(), file) for file in files)
 
 
-def _version(name):
+def version(name):
+    """The version of an installed distribution: str, or None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -16,7 +16,9 @@ from recipes.report.page import page
 from recipes.results import collect_lines, collect_messages, summarize
 from recipes.sections.features import list_flags
 from recipes.session import Session
+from recipes.sources import Sources
 from recipes.store import Store, encode
+from recipes.words import count_noun
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,14 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
     if recipe.threads and isinstance(engine, Local):
         limit_threads(recipe.threads)
     progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
-    session = Session(recipe, root, allow_code=allow_code)
+    session = Session(Sources.of(recipe), root, allow_code=allow_code)
     jobs = list_jobs(recipe, session)
-    manifest = describe_run(recipe, session)
+    manifest = describe_run(recipe, jobs, session)
     store = Store(root, recipe.name, manifest["digest"])
     with store.open(fresh=fresh, wait=progress.say):
         store.write("manifest.json", encode(manifest))
         try:
-            failed = _do_jobs(jobs, session, store, progress, engine)
+            failed = _do_jobs(jobs, session, store, progress, engine, fresh)
             _publish(store, *page(_titled(recipe, store), manifest, jobs, store))
         except KeyboardInterrupt as error:
             raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error
@@ -130,13 +132,15 @@ def _publish(store, text, files):
     store.write("index.html", text.encode("utf-8", "backslashreplace"))
 
 
-def _do_jobs(jobs, session, store, progress, engine):
-    """Do the jobs that are not done. One that fails stops only those that need it.
+def _do_jobs(jobs, session, store, progress, engine, fresh):
+    """Do the jobs that are not done, here or in an earlier run. One that fails stops only those that need it.
 
     Returns:
         list of (key, error).
     """
-    waiting = waiting_jobs(jobs, store)
+    waiting, kept = waiting_jobs(jobs, store, keep=not fresh)
+    if kept:
+        progress.say(f"{count_noun(len(kept), 'job')} of earlier runs, the same as here, kept")
     progress.begin(waiting, len(jobs) - len(waiting), session)
     failed, seconds = [], {}
     journal = Journal(store, len(jobs), len(jobs) - len(waiting))
@@ -151,21 +155,27 @@ def _do_jobs(jobs, session, store, progress, engine):
     return failed
 
 
-def waiting_jobs(jobs, store):
-    """The jobs that are not done, or that need one that is not done.
+def waiting_jobs(jobs, store, keep=True):
+    """The jobs that are not done, or that need one that is not done; what earlier runs have done is taken over.
 
     Args:
         jobs: list of `Job`, each after those that it needs.
         store: `Store` of the run.
+        keep: bool, whether to take over the same jobs of earlier runs.
 
     Returns:
-        list of `Job`.
+        (list of `Job` that wait, list of `Job` that were taken over).
     """
-    waiting = {}
+    waiting, kept = {}, []
     for job in jobs:
-        if not store.is_done(job.key) or any(need in waiting for need in job.needs):
-            waiting[job.key] = job
-    return list(waiting.values())
+        if not any(need in waiting for need in job.needs):
+            if store.is_done(job.key):
+                continue
+            if keep and store.keep(job):
+                kept.append(job)
+                continue
+        waiting[job.key] = job
+    return list(waiting.values()), kept
 
 
 def _keep_times(store, seconds):

@@ -56,12 +56,12 @@ class Section:
         name: the key of its table in a recipe.
         table: subclass of `recipes.fields.Table`.
         list_jobs: (recipe, session) -> iterable of `Job`; called where the recipe has the table.
-        work: dict of kind of job to (session, store, job) -> dict of file name to bytes, or `Outcome`.
+        work: dict of kind of job to (job, inputs, session) -> dict of file name to bytes, or `Outcome`. A job stands alone:
+            its arguments, what it reads of the session, and the files of the jobs that it needs decide its bytes.
         many: whether a recipe may hold several of its tables, as [[name]], and not one, as [name].
         alone: whether a recipe may hold its table and no other.
         place: int, where its table stands among those of a recipe, and its jobs and lines among those of a run.
         refuse: (recipe) -> None; raises Refused where its table does not fit to the others.
-        hashes: (recipe, session) -> dict of name to SHA-256 of what its tables read beside model and images.
         messages: (jobs, store) -> lines of a finished run that are printed first: faults, refusals and warnings.
         lines: (jobs, store) -> lines of its results.
         summary: (jobs, store) -> up to three lines of what was found, which are printed last.
@@ -76,7 +76,6 @@ class Section:
     alone: bool = True
     place: int = 100
     refuse: Callable = lambda recipe: None
-    hashes: Callable = lambda recipe, session: {}
     messages: Callable = _no_lines
     lines: Callable = _no_lines
     summary: Callable = _no_lines

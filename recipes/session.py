@@ -1,4 +1,7 @@
-"""Session: what the jobs of one process share: the network, the images, the frozen targets and the random networks."""
+"""Session: what one process has loaded for its jobs: the network, the images, the frozen targets, the random networks.
+
+It knows its sources and no recipe. Jobs of several recipes may share it.
+"""
 
 import functools
 import hashlib
@@ -20,9 +23,7 @@ from lab.refusal import Refused
 from lab.registry import options
 from recipes import machine, provenance, tables
 from recipes.cache import Cache
-from recipes.mistakes import contrast_classes, select_answers
-from recipes.schema import method_names
-from recipes.sections import in_order
+from recipes.store import digest
 from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
@@ -32,18 +33,18 @@ from sanity.worlds.training import architecture
 
 
 class Session:
-    """Everything that the jobs of a recipe need, built on first use. Jobs read it and never change it.
+    """What jobs need beside their arguments, built on first use. Jobs read it and never change it.
 
     Args:
-        recipe: `Recipe`.
+        sources: `recipes.sources.Sources`.
         root: folder of all runs, where the caches lie.
         allow_code: whether model files may run Python code of their own.
-        threads: int, how many compute a job; None: as the recipe says, or all cores.
+        threads: int, how many compute a job; None: as the sources say, or all cores.
     """
 
-    def __init__(self, recipe, root, *, allow_code=False, threads=None):
-        self.recipe = recipe
-        self.threads = threads or recipe.threads or machine.cores()
+    def __init__(self, sources, root, *, allow_code=False, threads=None):
+        self.sources = sources
+        self.threads = threads or sources.threads or machine.cores()
         self.cache = Cache(root, threads=self.threads)
         self.surveys = Cache(root, "surveys", threads=self.threads)
         self.allow_code = allow_code
@@ -51,10 +52,8 @@ class Session:
 
     @functools.cached_property
     def network(self):
-        """The recipe's network; of a world, its first trained one."""
-        if self.recipe.world:
-            return self.subject().network
-        model = self.recipe.model
+        """The network of the model."""
+        model = self.sources.model
         weights = None if model.weights == "random" else model.weights
         if weights is None:
             # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
@@ -77,8 +76,8 @@ class Session:
         )
 
     def _redraw_weights(self, network):
-        """The same network with weights drawn from the recipe's seed."""
-        random_network = draw(network, layers_in_order(network), [self.recipe.seed])[0]
+        """The same network with weights drawn from the seed."""
+        random_network = draw(network, layers_in_order(network), [self.sources.seed])[0]
         for name, value in random_network.state.items():
             network.variables[name].assign(value)
         return network
@@ -91,8 +90,8 @@ class Session:
 
     @functools.cached_property
     def images(self):
-        """The recipe's photographs."""
-        source = self.recipe.images
+        """The photographs."""
+        source = self.sources.images
         if source.folder or source.files:
             form = {"channels": self.channels, "levels": source.levels}
             images = data.folder(source.folder, **form) if source.folder else data.files(source.files, **form)
@@ -110,9 +109,9 @@ class Session:
         Raises:
             Refused: where folders were named as labels, and are missing or no classes.
         """
-        rule = self.recipe.images.labels
+        rule = self.sources.images.labels
         # A recipe that says so itself wants them; by default they are used where there are any.
-        required = rule == "folders" and "labels" in self.recipe.images.model_fields_set
+        required = rule == "folders" and "labels" in self.sources.images.model_fields_set
         if required:
             _refuse_loose_images(names, labels)
         if labels is None or rule == "none":
@@ -128,7 +127,7 @@ class Session:
 
     def _label_error(self, labels):
         """Why some labels are no classes of the output that is explained: Refused, or None."""
-        output = self.recipe.explain.output if self.recipe.explain else None
+        output = self.sources.output
         try:
             correct_classes(sorted(set(labels)), self.network.classes_in(output), self.network.names_in(output))
         except Refused as error:
@@ -137,13 +136,13 @@ class Session:
 
     @functools.cached_property
     def natural_images(self):
-        """Natural images to set beside pictures: those of the recipe, or crops of packaged photographs."""
-        source = self.recipe.images
+        """Natural images to set beside pictures: the photographs, or crops of packaged ones where none are named."""
+        source = self.sources.images
         return self.images if source.folder or source.files else data.crops(data.photographs())
 
     @functools.cached_property
     def images_hash(self):
-        """SHA-256 of the recipe's photographs, of their labels and of the table beside them."""
+        """SHA-256 of the photographs, of their labels and of the table beside them."""
         images = self.images
         table = (str((images.labels, images.columns)), np.array(0 if images.table is None else images.table))
         return _digest(itertools.chain(zip(images.names, images.images), [table]))
@@ -159,89 +158,54 @@ class Session:
 
     @functools.cached_property
     def world(self):
-        """The recipe's world, as registered."""
-        return worlds.get(self.recipe.world.name)()
+        """The world, as registered."""
+        return worlds.get(self.sources.world)()
 
     def subject(self, question=None):
         """The network with the images and targets to explain.
 
         Args:
-            question: dict as of `schema.TargetTable.question`. A world has its own targets.
+            question: dict as of `schema.TargetTable.question`; of a world, as of
+                `recipes.sections.world.question`.
 
         Returns:
             `sanity.subject.Subject`.
         """
-        if self.recipe.world:
-            return self.build_once("planted", self._plant_subject)
         question = question or {}
-        build = functools.partial(subject, self.network, self.images, fit=self.recipe.images.fit, **question)
+        if self.sources.world:
+            build = functools.partial(self._plant_subject, **question)
+        else:
+            build = functools.partial(subject, self.network, self.images, fit=self.sources.images.fit, **question)
         return self.build_once(("subject", str(sorted(question.items(), key=str))), build)
-
-    def explained(self):
-        """What the [explain] table of the recipe explains: its photographs, targets and contrast.
-
-        Returns:
-            `sanity.subject.Subject`, without photographs where none is answered as `only` wants.
-        """
-        table = self.recipe.explain
-
-        def build():
-            answers = select_answers(self.subject(table.question), table.only)
-            return contrast_classes(answers) if table.contrast else answers
-
-        return self.build_once("explained", build)
-
-    def refuse_world(self):
-        """Raise Refused for replicates, permuted labels or targets that the recipe's world cannot have."""
-        set_by_hand = self.world.training is None
-        if set_by_hand and (self.replicates > 1 or self.recipe.world.permuted_label_networks):
-            raise Refused(
-                f"Replicates are trained from other seeds. Received: the world {self.world.name}, whose weights are set by hand."
-            )
-        for check in self.recipe.check:
-            question = {name: value for name, value in check.question.items() if value not in (None, "top")}
-            if question:
-                raise Refused(f"In a world the cue decides each sample's target. Received: {question}; remove it.")
-
-    @property
-    def replicates(self):
-        """Number of networks to train in a world. The default is one where its weights are set by hand."""
-        world = self.recipe.world
-        return 1 if self.world.training is None and "replicates" not in world.model_fields_set else world.replicates
 
     @functools.cached_property
     def world_networks(self):
-        """The networks of the recipe's world: `sanity.world_networks.WorldNetworks`."""
-        return WorldNetworks(self.world, self.recipe.seed, cache=self.cache.get)
+        """The networks of the world: `sanity.world_networks.WorldNetworks`."""
+        return WorldNetworks(self.world, self.sources.seed, cache=self.cache.get)
 
-    def _plant_subject(self):
+    def _plant_subject(self, **counts):
         return world_subject(
-            self.world,
-            seed=self.recipe.seed,
-            cache=self.cache.get,
-            replicates=self.replicates,
-            permuted_label_networks=self.recipe.world.permuted_label_networks,
-            images=self.recipe.world.images,
-            networks=self.world_networks,
+            self.world, seed=self.sources.seed, cache=self.cache.get, networks=self.world_networks, **counts
         )
 
-    def prepare_check(self, check, question, settings):
+    def prepare_check(self, check, question, settings, seed):
         """What all methods of a check may share, built once: random networks, nulls and rewrites.
 
         Args:
             check: name of the check.
-            question: dict as of `schema.TargetTable.question`.
+            question: dict, see `subject`.
             settings: options of the check. Those that its preparation takes tell one preparation from another.
+            seed: int.
 
         Returns:
             dict, keyword arguments of the check.
         """
         check = checks.get(check)
         once = functools.partial(self._build_once_for, question)
-        build = functools.partial(prepare_shared, check, self.subject(question), self.recipe.seed, settings, once)
+        build = functools.partial(prepare_shared, check, self.subject(question), seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         prepare_settings = sorted((name, value) for name, value in settings.items() if name in known)
-        return self.build_once((check, str(question), str(prepare_settings)), build)
+        return self.build_once((check, str(question), str(prepare_settings), seed), build)
 
     def _build_once_for(self, question, key, build):
         """What several checks of one question share, built once."""
@@ -265,53 +229,55 @@ class Session:
         """An explainer by its registered name or as "module:function"."""
         return external_method(name) if ":" in name else explainers.get(name)
 
-    def hashes(self):
-        """What the digest of a run depends on, besides its recipe and the code.
+    @property
+    def modules(self):
+        """Names of the user's modules that the model is loaded with: tuple of str."""
+        return () if self.sources.world else tuple(self.sources.model.modules)
+
+    def hash_of(self, name):
+        """What a job that reads something depends on.
+
+        Args:
+            name: "model", "images", "natural images", "world", "lab", "versions" or "threads"; or "image:PATH", "network:NAME",
+                "code:MODULE" or "version:DISTRIBUTION".
 
         Returns:
-            dict of name to SHA-256. A world is hashed before anything is trained.
+            str: a SHA-256, a version or a number. A world is hashed before anything is trained.
         """
-        if self.recipe.world:
-            return self._world_hashes()
-        hashes = {"model": self._model_hash(), "images": self.images_hash}
-        for section in in_order():
-            hashes |= section.hashes(self.recipe, self)
-        return hashes
+        kind, _, rest = name.partition(":")
+        return self.build_once(("hash", name), functools.partial(self._hash, kind, rest))
 
-    def _world_hashes(self):
-        world, seed = self.world, self.recipe.seed
-        training_data = world.training_data(seed) if world.training else world.draw(8, seed)[0]
-        built_from = f"{architecture(world.build())}{world.training}"
-        return {
-            "model": hashlib.sha256(built_from.encode()).hexdigest(),
-            "images": _digest([("training data", training_data.inputs), ("labels", training_data.labels)]),
+    def _hash(self, kind, name):
+        functions = {
+            "model": self._model_hash,
+            "images": lambda: f"{self.images_hash} {self.sources.images.fit}",
+            "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
+            "world": self._world_hash,
+            "lab": provenance.lab_hash,
+            "versions": lambda: digest(provenance.versions()),
+            "threads": lambda: str(self.sources.threads),
+            "image": lambda: _digest([("image", read(name, channels=self.channels))]),
+            "network": lambda: _file_or_name_hash(name),
+            "code": lambda: provenance.imported_hash(name),
+            "version": lambda: provenance.version(name),
         }
+        return functions[kind]()
+
+    def _world_hash(self):
+        world, seed = self.world, self.sources.seed
+        training_data = world.training_data(seed) if world.training else world.draw(8, seed)[0]
+        built_from = f"{world.name}{seed}{architecture(world.build())}{world.training}"
+        named = [("training data", training_data.inputs), ("labels", training_data.labels)]
+        return hashlib.sha256(f"{built_from}{_digest(named)}".encode()).hexdigest()
 
     def _model_hash(self):
-        """SHA-256 of the network: file, weights, layers, preprocessing, and class names."""
-        network, source = self.network, self.recipe.model.source
-        file = provenance.file_hash(source) if pathlib.Path(source).exists() else source
+        """SHA-256 of the network: file, weights, layers, preprocessing, class names, and how it is asked to be loaded."""
+        network, model = self.network, self.sources.model
+        file = provenance.file_hash(model.source) if pathlib.Path(model.source).exists() else model.source
         layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
         described = (file, network.fingerprint(), layers, network.preprocessing, network.classes, network.fold)
+        described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in model.modules])
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
-
-    def image_hash(self, path):
-        """SHA-256 of an image beside the photographs, as the network's channels are read from it: str."""
-        return _digest([("image", read(path, channels=self.channels))])
-
-    def other_model_hash(self, name):
-        """SHA-256 of another model's file, or of its name where the installed packages provide the model: str."""
-        return provenance.file_hash(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
-
-    def sources(self):
-        """SHA-256 of the code of external methods and of modules of custom layers, with everything that they import.
-
-        Returns:
-            dict of method or module name to str.
-        """
-        modules = {name: name.partition(":")[0] for name in method_names(self.recipe) if ":" in name}
-        modules |= {} if self.recipe.world else {name: name for name in self.recipe.model.modules}
-        return {name: provenance.imported_hash(module) for name, module in sorted(modules.items())}
 
     def seconds_per_gradient(self):
         """Measure once how long the gradient of one sample takes here, and its compilation.
@@ -320,7 +286,7 @@ class Session:
             float, float: seconds of one gradient, the mean of eight copies of the first image; seconds of compiling.
         """
         network = self.network
-        inputs = np.repeat(network.preprocess(self.images.images[0], fit=self.recipe.images.fit), 8, axis=0)
+        inputs = np.repeat(network.preprocess(self.images.images[0], fit=self.sources.images.fit), 8, axis=0)
         name, shape = next(iter(network.outputs.items()))
         objective = logit(0, output=name) if len(shape) == 2 else layer(network.last_spatial())
         first_start = time.perf_counter()
@@ -338,6 +304,11 @@ def _refuse_loose_images(names, labels):
         raise Refused(
             f"labels=folders needs every photograph in a subfolder, named by its class. Received: {loose!r}, which lies in none. Move it, or give labels=none."
         )
+
+
+def _file_or_name_hash(name):
+    """SHA-256 of another model's file, or of its name where the installed packages provide the model: str."""
+    return provenance.file_hash(name) if pathlib.Path(name).exists() else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _digest(named_arrays):

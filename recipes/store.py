@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lab.refusal import Refused
+from recipes import index
 
 SEAL = "done.json"
 # Seconds between two attempts to lock a run that another process writes to.
@@ -25,7 +26,8 @@ class Store:
     """The folder `root/<recipe>/<digest>` of one run."""
 
     def __init__(self, root, recipe, digest):
-        self.path = pathlib.Path(root) / recipe / digest
+        self.root = pathlib.Path(root)
+        self.path = self.root / recipe / digest
 
     @contextlib.contextmanager
     def open(self, *, fresh=False, wait=lambda words: None):
@@ -101,7 +103,7 @@ class Store:
         """How much a job's files take on the disk: int, 0 where there are none."""
         return sum(path.stat().st_size for path in self.folder(key).glob("*") if path.is_file())
 
-    def put(self, key, files, *, fault=None, needs=()):
+    def put(self, key, files, *, fault=None, needs=(), identity=""):
         """Write a job's files and seal them. A reader sees the old files or the new ones, and nothing between.
 
         Args:
@@ -109,9 +111,16 @@ class Store:
             files: dict of name to bytes.
             fault: the fault that these files report, or None. Such a job is done again by the next run.
             needs: keys of the jobs that it was computed from. Where one of them changes, or appears, it is done again.
+            identity: of the job, by which other runs find it; "" for none.
         """
         sums = {name: _sha256(content) for name, content in sorted(files.items())}
         seal = {"files": sums, "fault": fault, "needs": {need: self._seal_hash(need) for need in needs}}
+        seal |= {"identity": identity}
+        self._write_job(key, files, seal)
+        if identity and not fault:
+            index.write(self.root, identity, self.folder(key))
+
+    def _write_job(self, key, files, seal):
         folder = self.folder(key)
         if folder.exists():
             _overwrite(folder, {**files, SEAL: encode(seal)})
@@ -123,6 +132,39 @@ class Store:
             write_durably(part / name, content)
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, folder)
+
+    def earlier(self, identity):
+        """The files of a job that any run has done without a fault, by its identity.
+
+        Args:
+            identity: str.
+
+        Returns:
+            dict of name to bytes, or None where there is none, or its files are not as they were sealed.
+        """
+        folder = index.read(self.root, identity) if identity else None
+        seal = None if folder is None else _read_seal(folder / SEAL)
+        if seal is None or seal["identity"] != identity or seal["fault"]:
+            return None
+        try:
+            files = {name: (folder / name).read_bytes() for name in seal["files"]}
+        except OSError:
+            return None
+        return files if all(_sha256(files[name]) == value for name, value in seal["files"].items()) else None
+
+    def keep(self, job):
+        """Take the files of a job from an earlier run that has done the same one.
+
+        Args:
+            job: `Job`. Those that it needs are done.
+
+        Returns:
+            bool, whether there was one.
+        """
+        files = self.earlier(job.identity)
+        if files is not None:
+            self.put(job.key, files, needs=job.needs, identity=job.identity)
+        return files is not None
 
     def write(self, name, content):
         """Write one file of the run itself, whole or not at all.
@@ -190,7 +232,7 @@ class Store:
 def _read_seal(path):
     """A seal as it was written: dict, or None where a broken disk or another version left something else there."""
     try:
-        seal = {"fault": None, "needs": {}, **json.loads(path.read_text(encoding="utf-8"))}
+        seal = {"fault": None, "needs": {}, "identity": "", **json.loads(path.read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError):
         return None
     return seal if isinstance(seal.get("files"), dict) and isinstance(seal["needs"], dict) else None

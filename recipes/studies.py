@@ -2,12 +2,12 @@
 
 import functools
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 
 from lab.models import load
 from lab.objectives import goal
-from lab.registry import options
 from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
 from lab.visualization.transforms import transforms
@@ -24,7 +24,7 @@ def detector(features, network):
     """The layer whose means separate natural from synthetic images.
 
     Args:
-        features: `schema.Features`.
+        features: a [[features]] table, or what a job has of it.
         network: `Network`.
 
     Returns:
@@ -63,20 +63,20 @@ def visualizer_name(features):
     )
 
 
-def draw_features(session, _, job):
+def draw_features(job, _, session):
     """Draw several pictures of every unit.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
     """
-    arguments, features = job.arguments, session.recipe.features[job.arguments["study"]]
+    arguments, features = job.arguments, _features(job.arguments)
     network, layer, units = _network_of(session, arguments)
-    images = pictures(visualizer(features), network, layer, units, seed=session.recipe.seed, count=features.pictures)
+    images = pictures(visualizer(features), network, layer, units, seed=arguments["seed"], count=features.pictures)
     about = {
         "kind": arguments["kind"],
         "network": network.name,
@@ -85,7 +85,7 @@ def draw_features(session, _, job):
         "named": arguments["units"],
     }
     if arguments["kind"] == "fooled":
-        fooling = _fooling_circuit(session, arguments["study"])
+        fooling = _fooling_circuit(session, arguments)
         about |= {
             "gap": fooling.gap,
             "detector": fooling.detector,
@@ -100,32 +100,43 @@ def draw_features(session, _, job):
     return {"pictures.npz": pack({"images": images}), "about.json": encode(about), **files}
 
 
+def _features(arguments):
+    """What a job has of its [[features]] table, by names: SimpleNamespace."""
+    return SimpleNamespace(**arguments["study"])
+
+
 def _network_of(session, arguments):
     """The network of a job, the layer, and the units by their numbers in this network."""
-    features = session.recipe.features[arguments["study"]]
+    features = _features(arguments)
     if not features.fooled:
         return session.network, features.layer, tuple(arguments["units"])
-    fooling = _fooling_circuit(session, arguments["study"])
+    fooling = _fooling_circuit(session, arguments)
     network = fooling.honest if arguments["kind"] == "honest" else fooling.fooled
     return network, None, tuple(range(len(arguments["units"])))
 
 
-def _fooling_circuit(session, number):
+def _fooling_circuit(session, arguments):
     """The fooling circuit of a study, built once in a process."""
-    return session.build_once(("fooled", number), functools.partial(_build_fooling_circuit, session, number))
+    return session.build_once(
+        ("fooled", _name_study(arguments)), functools.partial(_build_fooling_circuit, session, arguments)
+    )
 
 
-def _build_fooling_circuit(session, number):
-    features, network = session.recipe.features[number], session.network
-    units = features.units
-    fit = session.recipe.images.fit
+def _name_study(arguments):
+    """A study as text, by which what its jobs share is kept."""
+    return str([arguments[name] for name in ("study", "units", "seed")])
+
+
+def _build_fooling_circuit(session, arguments):
+    features, network, units = _features(arguments), session.network, arguments["units"]
+    fit = session.sources.images.fit
     natural = network.preprocess(list(session.natural_images.images), fit=fit)
     stops = np.unique(np.geomspace(1, features.steps, 6).astype(int)).tolist()
     pictures_by_step = maximize(
         network,
         goal(features.layer, units),
         steps=features.steps,
-        seed=session.recipe.seed + 1000,
+        seed=arguments["seed"] + 1000,
         parameterization=features.parameterization,
         transforms=features.transforms,
         snapshots=stops,
@@ -146,23 +157,23 @@ def _transformed_inputs(network, images, transforms_name):
     return network.preprocessing.apply(255.0 * np.concatenate(views)).astype("float32")
 
 
-def load_study(session, store, arguments):
+def load_study(job, inputs, session):
     """The `Study` that the checks of one network's pictures take.
 
     Args:
+        job: `Job` that needs the pictures.
+        inputs: `recipes.inputs.Inputs` with the pictures.
         session: `Session`.
-        store: `Store` of the run, with the pictures.
-        arguments: dict with study, kind and units, of a job.
 
     Returns:
         `Study`.
     """
-    features = session.recipe.features[arguments["study"]]
-    number, kind = arguments["study"], arguments["kind"]
+    features, arguments = _features(job.arguments), job.arguments
     network, layer, units = _network_of(session, arguments)
-    images = store.arrays(f"study/{number}/{kind}/pictures", "pictures.npz")["images"]
+    images = inputs.arrays(job.needs[0], "pictures.npz")["images"]
     if features.fooled:
-        layer_survey = session.build_once(("survey", number, kind), lambda: _survey(session, network))
+        key = ("survey", _name_study(arguments), arguments["kind"])
+        layer_survey = session.build_once(key, lambda: _survey(session, network))
     else:
         layer_survey = load_survey(session, layer)
     settings = {name: getattr(features, name) for name in ("steps", "parameterization", "transforms")}
@@ -175,38 +186,37 @@ def load_study(session, store, arguments):
         visualizer(features),
         images,
         visualizer_name(features),
-        session.recipe.images.fit,
+        session.sources.images.fit,
         settings,
     )
 
 
 def _survey(session, network):
-    return survey(network, session.natural_images, count=20, fit=session.recipe.images.fit)
+    return survey(network, session.natural_images, count=20, fit=session.sources.images.fit)
 
 
-def measure_feature(session, store, job):
+def measure_feature(job, inputs, session):
     """Measure one check of one network's pictures.
 
     Args:
-        session: `Session`.
-        store: `Store` of the run.
         job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the pictures.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
     """
-    arguments, features = job.arguments, session.recipe.features[job.arguments["study"]]
+    arguments = job.arguments
     check = feature_checks.get(arguments["check"])
-    # Loaded only for a check that takes them: other networks take memory and time.
     loaders = {
-        "networks": lambda: features.networks,
-        "others": lambda: _load_others(session, features),
-        "observer": lambda: _load_observer(session, features),
-        "layers": lambda: tuple(features.path_layers),
+        "networks": lambda count: count,
+        "others": lambda names: [_load_network(session, name) for name in names],
+        "observer": lambda name: None if name is None else _load_network(session, name),
+        "layers": tuple,
     }
-    settings = {name: load() for name, load in loaders.items() if name in options(check)}
-    study = load_study(session, store, arguments)
-    evidence = check(study, seed=session.recipe.seed, **settings)
+    settings = {name: loaders[name](value) for name, value in arguments["settings"].items()}
+    study = load_study(job, inputs, session)
+    evidence = check(study, seed=arguments["seed"], **settings)
     evidence = _with_users_units(evidence, dict(zip(study.units, arguments["units"])))
     return _files(evidence, flags(evidence), summary(evidence), arguments["units"])
 
@@ -219,19 +229,18 @@ def _with_users_units(evidence, numbers):
     return replace(evidence, samples={**evidence.samples, "rival": rivals})
 
 
-def measure_recovery(session, _, job):
+def measure_recovery(job, *_):
     """Measure whether the same visualizer recovers templates that were set by hand.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs and the session, not used.
 
     Returns:
         dict of file name to bytes.
     """
-    features = session.recipe.features[job.arguments["study"]]
-    evidence = recovery.recovery(visualizer(features), seed=session.recipe.seed, name=visualizer_name(features))
+    features = _features(job.arguments)
+    evidence = recovery.recovery(visualizer(features), seed=job.arguments["seed"], name=visualizer_name(features))
     word, value, why = recovery.judge_recovery(evidence)
     return _files(evidence, [], Flag("recovery", -1, word, value, why), [])
 
@@ -246,14 +255,6 @@ def _files(evidence, unit_flags, summary_flag, units):
         "evidence.json": encode(plain),
         "flags.json": encode({"flags": flag_values, "summary": asdict(summary_flag)}),
     }
-
-
-def _load_others(session, features):
-    return [_load_network(session, name) for name in features.others]
-
-
-def _load_observer(session, features):
-    return None if features.observer is None else _load_network(session, features.observer)
 
 
 def _load_network(session, name):

@@ -5,6 +5,7 @@ import traceback
 
 from lab.refusal import describe
 from recipes import signals
+from recipes.inputs import Inputs
 from recipes.jobs import work
 
 
@@ -34,9 +35,9 @@ def attempt(job, session, store):
         the error in one line if it fails, or None.
     """
     try:
-        outcome = work(job, session, store)
+        outcome = work(job, Inputs(store, job), session)
         signals.stop_if_arrived()
-        store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs)
+        store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs, identity=job.identity)
     except Exception as error:
         signals.stop_if_arrived()
         # One job's failure must not stop the others. It is reported, its traceback is kept, and the exit code is 3. On a full disk

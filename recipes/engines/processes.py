@@ -55,9 +55,9 @@ class Processes:
         Returns:
             iterator of `Started` and `Finished`.
         """
-        orders = Orders.of(session, store, threads_of(session.recipe, self.workers), self.deterministic)
+        orders = Orders.of(jobs, session, store, threads_of(session.sources, self.workers), self.deterministic)
         count, waiting = min(self.workers, len(jobs)), Waiting(jobs, store)
-        warn_of_memory(count, session.recipe.model.memory_gib)
+        warn_of_memory(count, session.sources.model.memory_gib)
         workers = [_Worker(orders) for _ in range(count)]
         try:
             while True:
@@ -71,17 +71,17 @@ class Processes:
             _end(workers)
 
 
-def threads_of(recipe, workers):
+def threads_of(sources, workers):
     """How many threads each process has: as the recipe says, else this machine's cores divided among them.
 
     Args:
-        recipe: `Recipe`.
+        sources: `recipes.sources.Sources`.
         workers: int, number of processes.
 
     Returns:
         int.
     """
-    return recipe.threads or max(1, machine.cores() // workers)
+    return sources.threads or max(1, machine.cores() // workers)
 
 
 def warn_of_memory(workers, budget):

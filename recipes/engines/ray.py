@@ -58,11 +58,11 @@ class Ray:
         """
         if not jobs:
             return
-        threads = session.recipe.threads or 1
-        orders = json.dumps(asdict(Orders.of(session, store, threads, self.deterministic)))
+        threads = session.sources.threads or 1
+        orders = json.dumps(asdict(Orders.of(jobs, session, store, threads, self.deterministic)))
         ray = _connect(self.address)
         try:
-            _refuse_nodes(ray, session.recipe, store)
+            _refuse_nodes(ray, session.sources, store)
             do = ray.remote(num_cpus=threads, max_retries=TRIES - 1)(_do)
             yield from _tend(ray, do, orders, Waiting(jobs, store), store, _Slots(ray, threads, self.limit))
         finally:
@@ -176,12 +176,12 @@ def _describe_node(paths):
     return versions, [path for path in paths if not os.path.exists(path)]
 
 
-def _refuse_nodes(ray, recipe, store):
+def _refuse_nodes(ray, sources, store):
     """Raise Refused where a node has other versions, or does not see the run, the model or the images."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     expected, _ = _describe_node([])
-    paths = [str(store.path.resolve() / "manifest.json"), *_paths(recipe)]
+    paths = [str(store.path.resolve() / "manifest.json"), *_paths(sources)]
     nodes = [node for node in ray.nodes() if node["Alive"]]
     describe = ray.remote(num_cpus=0)(_describe_node)
     answers = [
@@ -204,7 +204,8 @@ def _refuse_nodes(ray, recipe, store):
             )
 
 
-def _paths(recipe):
-    """Absolute paths of the files that a recipe names: list of str."""
-    names = [recipe.model.source, recipe.images.folder, *recipe.images.files, recipe.images.table]
+def _paths(sources):
+    """Absolute paths of the files that a run reads: list of str."""
+    images = sources.images
+    names = [sources.model.source, images.folder, *images.files, images.table]
     return [os.path.abspath(name) for name in names if name and os.path.exists(name)]

@@ -1,6 +1,5 @@
 """Worker: what a process that does jobs needs: the session of a run, opened anew, and the jobs that it is sent."""
 
-import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 
 from lab.environment import limit_threads, tf
 from lab.refusal import Refused
-from recipes import schema
 from recipes.engines.attempt import attempt
-from recipes.manifest import describe_run
+from recipes.identity import hashes
 from recipes.session import Session
+from recipes.sources import Sources
 from recipes.store import Store
 
 # Kinds of warnings that one process would print, too.
@@ -26,28 +25,31 @@ class Orders:
     """What a process needs to know before its first job, as plain values.
 
     Args:
-        recipe: dict, the recipe's own keys.
-        folder: str, where paths of the recipe begin.
+        sources: dict, as of `Sources.as_values`.
+        folder: str, where paths of the sources begin.
         root: str, absolute, folder of all runs.
-        digest: str, of the run.
+        run: list of str, name of the recipe and digest of the run.
+        hashes: dict of name to str, what the jobs read, see `Session.hash_of`.
         allow_code: bool, whether model files may run Python code of their own.
         threads: int, number of threads.
         deterministic: bool, whether a GPU computes bit-equal results.
     """
 
-    recipe: dict
+    sources: dict
     folder: str
     root: str
-    digest: str
+    run: list
+    hashes: dict
     allow_code: bool
     threads: int
     deterministic: bool = False
 
     @classmethod
-    def of(cls, session, store, threads, deterministic=False):
+    def of(cls, jobs, session, store, threads, deterministic=False):
         """The orders for the processes of a run.
 
         Args:
+            jobs: list of `Job`, those that are done.
             session: `Session`.
             store: `Store` of the run.
             threads: int, number of threads of each process.
@@ -56,8 +58,17 @@ class Orders:
         Returns:
             `Orders`.
         """
-        recipe, root = session.recipe.model_dump(exclude_unset=True), store.path.parent.parent.resolve()
-        return cls(recipe, os.getcwd(), str(root), store.path.name, session.allow_code, threads, deterministic)
+        root, run = str(store.path.parent.parent.resolve()), [store.path.parent.name, store.path.name]
+        return cls(
+            session.sources.as_values(),
+            os.getcwd(),
+            root,
+            run,
+            hashes(jobs, session),
+            session.allow_code,
+            threads,
+            deterministic,
+        )
 
 
 def work_off(connection, orders):
@@ -94,34 +105,26 @@ def open_session(orders):
         (`Session`, `Store`).
 
     Raises:
-        Refused: where what decides the run is other than when it began: model, images, code or versions.
+        Refused: where something that the jobs read is other than when the run began: model, images, code or versions.
     """
     os.chdir(orders.folder)
     limit_threads(orders.threads)
     if orders.deterministic:
         tf.config.experimental.enable_op_determinism()
-    recipe = schema.recipe(orders.recipe)
-    session = Session(recipe, orders.root, allow_code=orders.allow_code, threads=orders.threads)
+    sources = Sources.from_values(orders.sources)
+    session = Session(sources, orders.root, allow_code=orders.allow_code, threads=orders.threads)
     # The network is loaded here, before any other: Keras counts the names of layers over a process.
-    _refuse_changes(describe_run(recipe, session), orders)
-    return session, Store(orders.root, recipe.name, orders.digest)
+    _refuse_changes(orders.hashes, {name: session.hash_of(name) for name in orders.hashes})
+    return session, Store(orders.root, *orders.run)
 
 
-def _refuse_changes(manifest, orders):
-    if manifest["digest"] == orders.digest:
-        return
-    before = json.loads(
-        (Store(orders.root, manifest["recipe"]["name"], orders.digest).path / "manifest.json").read_text("utf-8")
-    )
-    changed = [
-        name
-        for part in ("hashes", "code", "versions")
-        for name in sorted({*before[part], *manifest[part]})
-        if before[part].get(name) != manifest[part].get(name)
-    ]
-    raise Refused(
-        f"A run needs what it began with until its end. Received: another {', '.join(changed) or 'recipe'}. Give the command again."
-    )
+def _refuse_changes(before, now):
+    """Raise Refused where something that the jobs read is other than when the run began."""
+    changed = [name for name in before if before[name] != now[name]]
+    if changed:
+        raise Refused(
+            f"A run needs what it began with until its end. Received: another {', '.join(changed)}. Give the command again."
+        )
 
 
 def attempt_with_warnings(job, session, store):

@@ -220,4 +220,5 @@ def _unit_row(key, first, second):
 
 
 def _same_natural_images(runs):
-    return runs[0]["hashes"]["images"] == runs[1]["hashes"]["images"]
+    first, second = (run["hashes"].get("natural images", run["hashes"].get("images")) for run in runs)
+    return first == second

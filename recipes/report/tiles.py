@@ -91,6 +91,7 @@ class Surveys:
 def _entries(store, job, shard, survey, flags):
     arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
     scores = arrays["scores"].reshape(len(arrays["units"]), -1)
+    gallery = int(_id(job).partition("-")[0])
     for place, unit in enumerate(arrays["units"]):
         yield {
             "id": f"unit-{_id(job)}-{unit}",
@@ -100,7 +101,7 @@ def _entries(store, job, shard, survey, flags):
             "name": about["names"][place],
             "score": _round(scores[place, 0]),
             **_natural_comparison(survey, int(unit), scores[place, 0]),
-            "flags": flags.get((job.arguments["gallery"], about["layer"], int(unit)), []),
+            "flags": flags.get((gallery, about["layer"], int(unit)), []),
         }
 
 

@@ -51,7 +51,9 @@ def list_jobs(recipe, session):
         rows, columns = session.network.shapes[atlas.layer][1:3]
         cells = rows * columns + atlas.groups if atlas.image else atlas.side**2
         kind = "blocks" if atlas.image else "atlas"
-        yield Job(f"atlas/{number}", kind, {"atlas": number}, passes=cells * atlas.steps)
+        reads = ("model", f"image:{atlas.image}" if atlas.image else "natural images")
+        arguments = {"atlas": atlas.model_dump(), "seed": recipe.seed}
+        yield Job(f"atlas/{number}", kind, arguments, passes=cells * atlas.steps, reads=reads)
 
 
 def _check(atlas, session):
@@ -70,30 +72,16 @@ def _check(atlas, session):
         read(atlas.image, channels=session.channels)
 
 
-def hashes(recipe, session):
-    """SHA-256 of the photographs that atlases are drawn over.
-
-    Args:
-        recipe: `Recipe`.
-        session: `Session`.
-
-    Returns:
-        dict of name to str.
-    """
-    images = {f"atlas/{number}": atlas.image for number, atlas in enumerate(recipe.atlas)}
-    return {name: session.image_hash(path) for name, path in images.items() if path}
-
-
 # Work ---------------------------------------------------------------------------------------------------------------------
 
 
-def draw_blocks(session, _, job):
+def draw_blocks(job, _, session):
     """Draw a picture at every position of one photograph, groups of neurons, and each position's strongest channels.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
@@ -103,10 +91,10 @@ def draw_blocks(session, _, job):
     from recipes.galleries import png, square
     from recipes.store import encode, pack
 
-    atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
+    atlas, network = Atlas(**job.arguments["atlas"]), session.network
     image = read(atlas.image, channels=session.channels)
     inputs = network.preprocess(image, fit="crop")
-    seed = session.recipe.seed
+    seed = job.arguments["seed"]
     cells = activations.grid(network, inputs, atlas.layer, seed=seed, steps=atlas.steps)
     groups = activations.groups(network, inputs, atlas.layer, atlas.groups, seed=seed)
     pictures = activations.draw_vectors(network, groups.directions, atlas.layer, seed=seed, steps=atlas.steps)
@@ -119,13 +107,13 @@ def draw_blocks(session, _, job):
     return {"atlas.npz": pack(arrays), "about.json": encode(about), **files}
 
 
-def lay_out_atlas(session, _, job):
+def lay_out_atlas(job, _, session):
     """Draw a map of what a layer represents over all images.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
@@ -139,8 +127,7 @@ def lay_out_atlas(session, _, job):
     from recipes.galleries import png
     from recipes.store import encode, pack
 
-    atlas, network = session.recipe.atlas[job.arguments["atlas"]], session.network
-    seed = session.recipe.seed
+    atlas, network, seed = Atlas(**job.arguments["atlas"]), session.network, job.arguments["seed"]
     cell_map = activations.atlas(
         network, session.natural_images, atlas.layer, seed=seed, layout=atlas.layout, side=atlas.side
     )
@@ -283,7 +270,6 @@ register(
         list_jobs=list_jobs,
         work={"blocks": draw_blocks, "atlas": lay_out_atlas},
         place=40,
-        hashes=hashes,
         pieces=(Piece("atlas", "What layers represent", "atlas.html", _show_atlases, place=50),),
     )
 )

@@ -9,6 +9,7 @@ from lab.refusal import Refused
 from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
+from recipes.identity import method_reads
 from recipes.job import Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
@@ -25,6 +26,7 @@ from recipes.rows import verdict_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.sections.features import feature_tables
+from recipes.sections.world import question as world_question
 from recipes.sections.world import world_table
 from recipes.words import count_noun
 
@@ -61,21 +63,23 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for a class, method, check or setting that does not exist.
     """
-    jobs = [job for number, check in enumerate(recipe.check) for job in _evidence_jobs(number, check, session)]
-    return [*jobs, _verdict_job(jobs)]
+    jobs = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
+    return [*jobs, _verdict_job(recipe, jobs)]
 
 
-def _evidence_jobs(number, check, session):
+def _evidence_jobs(number, recipe, session):
     """The jobs that measure one check, of its methods and its controls: iterator of `Job`."""
     from recipes.explanations import refuse_unknown_options
     from sanity.examination import refuse_settings
 
+    check = recipe.check[number]
     refuse_settings(check.check, check.settings)
     refuse_unknown_options(check)
-    if session.recipe.world is None:
-        session.subject(check.question)
+    question = world_question(recipe, session) if recipe.world else check.question
+    if not recipe.world:
+        session.subject(question)
     for method in [*check.methods, *_controls(check)]:
-        yield _evidence_job(number, check, method, session)
+        yield _evidence_job(f"{number}-{check.check}", check, method, question, recipe.seed, session)
 
 
 def _controls(check):
@@ -85,29 +89,31 @@ def _controls(check):
     return [name for name in explainers.names(control=True) if name not in check.methods] if check.controls else []
 
 
-def _evidence_job(number, check, method, session):
+def _evidence_job(folder, check, method, question, seed, session):
     from lab.attribution.calls import refuse_options
     from recipes.explanations import passes
 
     explainer, options = session.method(method), check.options.get(method, {})
     refuse_options(explainer, options)
-    world = session.recipe.world
-    images = world.images if world else len(session.images)
+    world = session.sources.world
+    images = question["images"] if world else len(session.images)
     cost = images * passes(explainer, options, None if world else session.network)
-    arguments = {"check": check.check, "method": method, "question": check.question, "settings": check.settings}
+    arguments = {"check": check.check, "method": method, "question": question, "settings": check.settings}
     return Job(
-        f"check/{number}-{check.check}/{slug(method)}",
+        f"check/{folder}/{slug(method)}",
         "evidence",
-        {**arguments, "options": options},
+        {**arguments, "options": options, "seed": seed},
         ("networks",) if world else (),
         passes=cost * _explanations_of_an_image(check),
+        reads=(*(("world",) if world else ("model", "images")), *method_reads(method)),
     )
 
 
-def _verdict_job(evidence_jobs):
+def _verdict_job(recipe, evidence_jobs):
     """The job that judges all evidence, also where some of it failed."""
     rows = [[job.key, job.arguments["check"], job.arguments["method"]] for job in evidence_jobs]
-    return Job("verdicts", "judge", {"rows": rows}, tuple(job.key for job in evidence_jobs), gathers=True)
+    arguments = {"rows": rows, "name": recipe.name, "seed": recipe.seed}
+    return Job("verdicts", "judge", arguments, tuple(job.key for job in evidence_jobs), gathers=True)
 
 
 def _explanations_of_an_image(check):

@@ -9,6 +9,7 @@ from lab.refusal import Refused
 from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
+from recipes.identity import method_reads
 from recipes.job import Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
@@ -69,26 +70,27 @@ def list_jobs(recipe, session):
         Refused: for a layer, class, method or option that does not exist.
     """
     from recipes.explanations import refuse_unknown_options
-    from recipes.mistakes import PARTS
+    from recipes.mistakes import PARTS, answers
 
     table = recipe.explain
     refuse_unknown_options(table)
     for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
         session.network.check_positions(layer)
     parts = PARTS if table.contrast else (None,)
-    map_jobs = [_map_job(table, method, part, session) for method in table.methods for part in parts]
-    if not session.explained().names:
+    selection = {"question": table.question, "only": table.only, "contrast": table.contrast}
+    count = len(answers(session, **selection).names)
+    photographs = Job("photographs", "photographs", selection, reads=("model", "images"))
+    shared = {**selection, "seed": recipe.seed}
+    map_jobs = [_map_job(table, method, part, shared, count, session) for method in table.methods for part in parts]
+    if not count:
         # The methods are checked all the same: what is misspelt is refused whatever the photographs are.
-        return [Job("photographs", "photographs", {})]
-    return [
-        Job("photographs", "photographs", {}),
-        *map_jobs,
-        Job("agreement", "agreement", {}, tuple(job.key for job in map_jobs), gathers=True),
-    ]
+        return [photographs]
+    needs = tuple(job.key for job in map_jobs)
+    return [photographs, *map_jobs, Job("agreement", "agreement", {"seed": recipe.seed}, needs, gathers=True)]
 
 
-def _map_job(table, method, part, session):
-    """The job of one method's maps; of a contrast, of one of its `PARTS`."""
+def _map_job(table, method, part, shared, count, session):
+    """The job of one method's maps of some images; of a contrast, of one of its `PARTS`."""
     from lab.attribution.calls import refuse_options
     from lab.registry import options as known_options
     from recipes.explanations import passes
@@ -97,11 +99,12 @@ def _map_job(table, method, part, session):
     refuse_options(explainer, options)
     if table.layer is not None and "layer" in known_options(explainer):
         options.setdefault("layer", table.layer)
-    arguments = {"method": method, "part": part, "options": options}
+    arguments = {**shared, "method": method, "part": part, "options": options}
     draws = 2 if "seed" in known_options(explainer) else 1
-    cost = len(session.explained().names) * draws * passes(explainer, options, session.network)
+    cost = count * draws * passes(explainer, options, session.network)
     suffix = "" if part in (None, "contrast") else f"-{part}"
-    return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost)
+    reads = ("model", "images", *method_reads(method))
+    return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost, reads=reads)
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------

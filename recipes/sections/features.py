@@ -44,6 +44,10 @@ class Features(Table):
 # Jobs ---------------------------------------------------------------------------------------------------------------------
 
 
+# What decides the pictures of a study, beside its units.
+STUDY = ("layer", "steps", "pictures", "parameterization", "transforms", "fooled", "detector")
+
+
 def list_jobs(recipe, session):
     """The jobs of all studies: pictures from every network in them, and every check of these pictures.
 
@@ -59,10 +63,13 @@ def list_jobs(recipe, session):
     """
     for number, features in enumerate(recipe.features):
         units = _checked_units(features, session)
+        study = {name: getattr(features, name) for name in STUDY}
         for kind in STUDIED if features.fooled else STUDIED[:1]:
-            yield from _jobs_of_network(number, features, {"study": number, "units": units, "kind": kind})
+            arguments = {"study": study, "units": units, "kind": kind, "seed": recipe.seed}
+            yield from _jobs_of_network(f"study/{number}/{kind}", features, arguments)
         if features.recovery:
-            yield Job(f"study/{number}/recovery", "recovery", {"study": number, "units": units}, passes=20)
+            drawing = {name: study[name] for name in ("steps", "parameterization", "transforms")}
+            yield Job(f"study/{number}/recovery", "recovery", {"study": drawing, "seed": recipe.seed}, passes=20)
 
 
 def _checked_units(features, session):
@@ -99,14 +106,39 @@ def _check_names(features, network):
         network.refuse_unknown(address)
 
 
-def _jobs_of_network(number, features, arguments):
+def _jobs_of_network(key, features, arguments):
     """Pictures of one of the networks of a study, and the checks of these pictures."""
-    key = f"study/{number}/{arguments['kind']}"
     cost = len(arguments["units"]) * features.steps * features.pictures
-    yield Job(f"{key}/pictures", "drawn", arguments, passes=cost)
+    # A fooling circuit is built from natural images.
+    reads = ("model", "natural images") if features.fooled else ("model",)
+    yield Job(f"{key}/pictures", "drawn", arguments, passes=cost, reads=reads)
     for check in features.checks:
         check_cost = cost * features.networks / features.pictures if check == "prior" else 0
-        yield Job(f"{key}/{check}", "feature", {**arguments, "check": check}, (f"{key}/pictures",), passes=check_cost)
+        yield _check_job(key, check, features, arguments, check_cost)
+
+
+def _check_job(key, check, features, arguments, cost):
+    """The job of one check of the pictures of one network, with those settings that the check takes."""
+    from lab.registry import options
+    from sanity.features import features as feature_checks
+
+    known = options(feature_checks.get(check))
+    settings = {
+        "networks": features.networks,
+        "others": features.others,
+        "observer": features.observer,
+        "layers": features.path_layers,
+    }
+    settings = {name: value for name, value in settings.items() if name in known}
+    others = [*settings.get("others", ()), *([settings["observer"]] if settings.get("observer") else [])]
+    return Job(
+        f"{key}/{check}",
+        "feature",
+        {**arguments, "check": check, "settings": settings},
+        (f"{key}/pictures",),
+        passes=cost,
+        reads=("model", "natural images", *(f"network:{name}" for name in others)),
+    )
 
 
 def _other_models(features):
@@ -128,20 +160,6 @@ def _refuse_detector(features, network):
     if features.layer is None:
         raise Refused("A fooling circuit needs channels of a layer. Received: a study of logits; remove fooled.")
     network.check(goal(detector(features, network), [0]))
-
-
-def hashes(recipe, session):
-    """SHA-256 of the other models of all studies.
-
-    Args:
-        recipe: `Recipe`.
-        session: `Session`.
-
-    Returns:
-        dict of name to str.
-    """
-    names = sorted({name for features in recipe.features for name in _other_models(features)})
-    return {f"model/{name}": session.other_model_hash(name) for name in names}
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------
@@ -242,7 +260,6 @@ register(
             "recovery": Deferred("recipes.studies:measure_recovery"),
         },
         place=30,
-        hashes=hashes,
         lines=flag_lines,
         summary=summarize,
         pieces=(Piece("features", "Pictures checked", "features.html", _show_checks, place=60),),

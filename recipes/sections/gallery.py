@@ -74,7 +74,7 @@ def list_jobs(recipe, session):
     for number, gallery in enumerate(recipe.gallery):
         for layer, units in _checked_layers(gallery, session.network):
             yield from _survey_jobs(number, gallery, layer, units, session)
-            yield from _picture_jobs(number, gallery, layer, units, session)
+            yield from _picture_jobs(number, gallery, layer, units, recipe.seed, session)
 
 
 def _checked_layers(gallery, network):
@@ -98,19 +98,26 @@ def _survey_jobs(number, gallery, layer, units, session):
     """The job that surveys natural images for the units of a layer, where natural images are wanted."""
     if not gallery.natural:
         return
-    arguments = {"gallery": number, "layer": layer, "units": units}
-    arguments |= {"natural": gallery.natural, "connections": gallery.connections}
+    arguments = {"layer": layer, "units": units, "natural": gallery.natural, "connections": gallery.connections}
     cost = len(session.natural_images) * (0.4 + 2 * gallery.connections)
-    yield Job(f"survey/{_name(number, layer)}", "survey", arguments, passes=cost)
+    reads = ("model", "natural images")
+    yield Job(f"survey/{_name(number, layer)}", "survey", arguments, passes=cost, reads=reads)
 
 
-def _picture_jobs(number, gallery, layer, units, session):
+# What decides how a unit is drawn.
+DRAWING = ("steps", "size", "parameterization", "transforms", "spectrum", "facets", "diversity", "animate")
+
+
+def _picture_jobs(number, gallery, layer, units, seed, session):
     """The jobs that draw the units of a layer, in batches."""
+    settings = {name: getattr(gallery, name) for name in DRAWING}
+    reads = ("model", "natural images") if gallery.spectrum == "images" else ("model",)
+    gradient_cost = _gradient_cost(session.network, layer)
     for start in range(0, len(units), gallery.batch):
         batch = units[start : start + gallery.batch]
-        arguments = {"gallery": number, "layer": layer, "units": batch}
-        cost = len(batch) * gallery.steps * gallery.facets * _gradient_cost(session.network, layer)
-        yield Job(f"gallery/{_name(number, layer)}/{start:05d}", "pictures", arguments, passes=cost)
+        arguments = {"layer": layer, "units": batch, "settings": settings, "seed": seed}
+        cost = len(batch) * gallery.steps * gallery.facets * gradient_cost
+        yield Job(f"gallery/{_name(number, layer)}/{start:05d}", "pictures", arguments, passes=cost, reads=reads)
 
 
 def _name(number, layer):
@@ -170,20 +177,6 @@ def _gradient_cost(network, layer):
     if layer not in sizes:
         return 1.0
     return sum(sizes[name] for name in names[: names.index(layer) + 1]) / sum(sizes.values())
-
-
-def hashes(recipe, session):
-    """SHA-256 of the images for which galleries draw the channels that respond most.
-
-    Args:
-        recipe: `Recipe`.
-        session: `Session`.
-
-    Returns:
-        dict of name to str.
-    """
-    images = {f"gallery/{number}": gallery.top_for for number, gallery in enumerate(recipe.gallery)}
-    return {name: session.image_hash(path) for name, path in images.items() if path}
 
 
 # Page ---------------------------------------------------------------------------------------------------------------------
@@ -295,7 +288,6 @@ register(
             "pictures": Deferred("recipes.galleries:draw_pictures"),
         },
         place=20,
-        hashes=hashes,
         pieces=(Piece("gallery", "Pictures of units", "gallery.html", _show_pictures, place=40, script="gallery.js"),),
     )
 )

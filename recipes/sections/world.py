@@ -60,19 +60,53 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for replicates, permuted labels or targets that the world cannot have.
     """
-    session.refuse_world()
-    jobs = [_network_job(kind, index, session) for kind, count in _counts(recipe, session) for index in range(count)]
-    return [*jobs, Job("networks", "networks", {}, tuple(job.key for job in jobs))]
+    counts = question(recipe, session)
+    _refuse_questions(recipe, session.world, counts)
+    jobs = [
+        _network_job(kind, index, session) for kind, count in _kinds(recipe, session, counts) for index in range(count)
+    ]
+    return [*jobs, Job("networks", "networks", {"question": counts}, tuple(job.key for job in jobs), reads=("world",))]
 
 
-def _counts(recipe, session):
+def question(recipe, session):
+    """How many networks and samples of its world a recipe asks about.
+
+    Args:
+        recipe: `Recipe` with a world.
+        session: `Session`.
+
+    Returns:
+        dict of replicates, permuted_label_networks and images, keyword arguments of `sanity.subject.world_subject`.
+    """
+    table = recipe.world
+    # Weights that are set by hand have no replicates.
+    alone = session.world.training is None and "replicates" not in table.model_fields_set
+    return {
+        "replicates": 1 if alone else table.replicates,
+        "permuted_label_networks": table.permuted_label_networks,
+        "images": table.images,
+    }
+
+
+def _refuse_questions(recipe, world, counts):
+    """Raise Refused for replicates, permuted labels or targets that a world cannot have."""
+    if world.training is None and (counts["replicates"] > 1 or counts["permuted_label_networks"]):
+        raise Refused(
+            f"Replicates are trained from other seeds. Received: the world {world.name}, whose weights are set by hand."
+        )
+    for check in recipe.check:
+        targets = {name: value for name, value in check.question.items() if value not in (None, "top")}
+        if targets:
+            raise Refused(f"In a world the cue decides each sample's target. Received: {targets}; remove it.")
+
+
+def _kinds(recipe, session, counts):
     """How many networks of each kind are trained: list of (kind, int)."""
     if session.world.training is None:
         return []
-    counts = [("replicate", session.replicates), ("permuted_label_networks", recipe.world.permuted_label_networks)]
-    return counts + [("rival", session.replicates)] * (
-        "rival" in _kinds_of_checks(recipe) and bool(session.world.rival)
-    )
+    kinds = [("replicate", counts["replicates"]), ("permuted_label_networks", counts["permuted_label_networks"])]
+    has_rivals = "rival" in _kinds_of_checks(recipe) and bool(session.world.rival)
+    return kinds + [("rival", counts["replicates"])] * has_rivals
 
 
 def _kinds_of_checks(recipe):
@@ -85,16 +119,17 @@ def _kinds_of_checks(recipe):
 def _network_job(kind, index, session):
     training = session.world.training
     key = f"network/{kind.replace('_', '-')}-{index}"
-    return Job(key, "network", {"kind": kind, "index": index}, passes=training.samples * training.passes / 10)
+    passes = training.samples * training.passes / 10
+    return Job(key, "network", {"kind": kind, "index": index}, passes=passes, reads=("world",))
 
 
-def train_network(session, _, job):
+def train_network(job, _, session):
     """Train one network of a world, or load it from the cache.
 
     Args:
-        session: `Session`.
-        _: the store, not used.
         job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
 
     Returns:
         dict of file name to bytes.
@@ -108,12 +143,13 @@ def train_network(session, _, job):
     }
 
 
-def describe_networks(session, *_):
+def describe_networks(job, _, session):
     """Try the networks of a world, and describe them.
 
     Args:
+        job: `Job`.
+        _: the inputs, not used: the session finds the networks in its cache.
         session: `Session`.
-        _: the store and the job, not used.
 
     Returns:
         dict of file name to bytes.
@@ -122,7 +158,7 @@ def describe_networks(session, *_):
 
     from recipes.store import encode, pack
 
-    subject = session.subject()
+    subject = session.subject(job.arguments["question"])
     about = {
         "world": session.world.name,
         "oracle": session.world.oracle,

@@ -28,7 +28,7 @@ COMMANDS = {
 }
 
 
-def no_operation(session, store, job):
+def no_operation(job, inputs, session):
     return {"nothing.txt": b""}
 
 
@@ -39,7 +39,7 @@ def plan():
     jobs.append(Job("gather", "nothing", {}, needs=tuple(job.key for job in jobs), gathers=True))
     with tempfile.TemporaryDirectory() as root:
         store = Store(root, "plan", "0")
-        waiting = Waiting(waiting_jobs(jobs, store), store)
+        waiting = Waiting(waiting_jobs(jobs, store)[0], store)
         while not waiting.is_over:
             waiting.end(waiting.next(None, set()))
     print(

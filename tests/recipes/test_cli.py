@@ -103,10 +103,10 @@ def test_run_resumes_and_says_what_failed(command, quick, monkeypatch):
     kinds = sections.get("explain").work
     compute_maps = kinds["maps"]
 
-    def breaks(session, store, job):
+    def breaks(job, inputs, session):
         if job.arguments["method"] == "gradcam":
             raise RuntimeError("no room")
-        return compute_maps(session, store, job)
+        return compute_maps(job, inputs, session)
 
     monkeypatch.setitem(kinds, "maps", breaks)
     code, output, error = command("run", quick)

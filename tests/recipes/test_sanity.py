@@ -176,10 +176,11 @@ def test_bad_words_are_one_line(command, tmp_path, words, expected):
 def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tmp_path):
     from recipes.jobs import list_jobs
     from recipes.session import Session
+    from recipes.sources import Sources
 
     recipe = schema.recipe({"name": "x", "world": {"name": "template", "replicates": 1}, "check": [table]})
     with pytest.raises(ValueError, match=expected):
-        list_jobs(recipe, Session(recipe, tmp_path))
+        list_jobs(recipe, Session(Sources.of(recipe), tmp_path))
 
 
 def test_what_a_method_cannot_do_costs_no_other_method(command):

@@ -38,10 +38,10 @@ class Brightness(Table):
 
 
 def list_jobs(recipe, session):
-    return [Job("brightness", "means", {"scale": recipe.brightness.scale})]
+    return [Job("brightness", "means", {"scale": recipe.brightness.scale}, reads=("images",))]
 
 
-def measure_means(session, store, job):
+def measure_means(job, inputs, session):
     from recipes.store import encode
 
     images = session.images

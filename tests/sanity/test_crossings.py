@@ -13,8 +13,8 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from lab.data import Data
-from recipes import schema
 from recipes.session import Session
+from recipes.sources import Sources
 from sanity import crossing
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES, flip_p
@@ -200,10 +200,10 @@ def test_the_three_crossings_of_a_run_measure_the_network_once(tmp_path, monkeyp
     measured = []
     monkeypatch.setattr(crossing, "effects", lambda *args, **rest: measured.append(rest) or effects(*args, **rest))
     monkeypatch.setattr(Session, "subject", lambda session, question=None: subject)
-    session = Session(schema.recipe({"name": "any", "world": {"name": "series"}, "check": [{}]}), tmp_path)
-    shared = [session.prepare_check(check, {}, {})["prepared"] for check in CROSSINGS]
+    session = Session(Sources(world="series"), tmp_path)
+    shared = [session.prepare_check(check, {}, {}, 0)["prepared"] for check in CROSSINGS]
     assert len(measured) == 1 and all(one is shared[0] for one in shared)
-    other = session.prepare_check("place", {"target": "another"}, {})["prepared"]
+    other = session.prepare_check("place", {"target": "another"}, {}, 0)["prepared"]
     assert len(measured) == 2 and other is not shared[0], "another question is another subject"
     for check in CROSSINGS:
         alone = checks.tag(checks.get(check), "prepare")(subject, seed=0)

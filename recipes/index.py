@@ -1,0 +1,46 @@
+"""Index: where a folder of runs holds the files of a job, by the job's identity."""
+
+import contextlib
+import os
+import pathlib
+
+# The folder of the index beside the runs. What it holds may be deleted at any time: jobs are then done again.
+FOLDER = ".jobs"
+
+
+def write(root, identity, folder):
+    """Note that a folder holds the files of a job. Where that fails, the job is not known to other runs.
+
+    Args:
+        root: `pathlib.Path`, folder of all runs.
+        identity: str, of the job.
+        folder: `pathlib.Path` below the root.
+    """
+    path = _path(root, identity)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".part-{os.getpid()}-{path.name}")
+        part.write_text(folder.relative_to(root).as_posix(), encoding="utf-8", errors="surrogateescape")
+        os.replace(part, path)
+
+
+def read(root, identity):
+    """The folder that holds the files of a job.
+
+    Args:
+        root: `pathlib.Path`, folder of all runs.
+        identity: str, of the job.
+
+    Returns:
+        `pathlib.Path`, or None where no run has done it.
+    """
+    try:
+        name = _path(root, identity).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    place = pathlib.PurePosixPath(name)
+    return None if place.is_absolute() or ".." in place.parts else root / place
+
+
+def _path(root, identity):
+    return root / FOLDER / identity[:2] / identity

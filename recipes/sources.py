@@ -1,0 +1,58 @@
+"""Sources: what a session loads: a model and images, or a world."""
+
+from dataclasses import dataclass
+
+from recipes import schema
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables of a recipe that say what its jobs work on, without what they do.
+
+    Args:
+        model: `recipes.schema.Model`.
+        images: `recipes.schema.Images`.
+        world: the name of a world in the place of model and images, or None.
+        output: the output of the network whose classes the labels are, or None.
+        seed: int, from which random weights and the networks of a world are drawn.
+        threads: int, how many threads compute a job; None: as many as there are.
+    """
+
+    model: schema.Model = schema.Model()
+    images: schema.Images = schema.Images()
+    world: str | None = None
+    output: str | None = None
+    seed: int = 0
+    threads: int | None = None
+
+    @classmethod
+    def of(cls, recipe):
+        """The sources of a recipe.
+
+        Args:
+            recipe: `Recipe`.
+
+        Returns:
+            `Sources`.
+        """
+        world = recipe.world.name if recipe.world else None
+        output = recipe.explain.output if recipe.explain else None
+        return cls(recipe.model, recipe.images, world, output, recipe.seed, recipe.threads)
+
+    def as_values(self):
+        """These sources as plain values: dict. What a recipe does not say itself is left out."""
+        tables = {name: getattr(self, name).model_dump(exclude_unset=True) for name in ("model", "images")}
+        return {**vars(self), **tables}
+
+    @classmethod
+    def from_values(cls, values):
+        """Sources from plain values.
+
+        Args:
+            values: dict, as of `as_values`.
+
+        Returns:
+            `Sources`.
+        """
+        tables = {"model": schema.Model(**values["model"]), "images": schema.Images(**values["images"])}
+        return cls(**{**values, **tables})
