@@ -1,11 +1,22 @@
 """Machine: how many cores and how much memory this process may use."""
 
 import os
+import platform
 
 
 def cores():
     """The number of cores that this process may use: int."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor():
+    """The name of this machine's processor: str, its architecture where the system does not say more."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def memory():

@@ -1,9 +1,6 @@
 """Runs: a recipe carried out job by job into its folder. A run that was killed at any moment can be resumed."""
 
 import contextlib
-import json
-import os
-import time
 from dataclasses import dataclass
 
 from lab.environment import limit_threads
@@ -18,6 +15,7 @@ from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.sources import Sources
 from recipes.store import Store, encode
+from recipes.times import keep_times
 from recipes.words import count_noun
 
 
@@ -142,17 +140,16 @@ def _do_jobs(jobs, session, store, progress, engine, fresh):
     if kept:
         progress.say(f"{count_noun(len(kept), 'job')} of earlier runs, the same as here, kept")
     progress.begin(waiting, len(jobs) - len(waiting), session)
-    failed, seconds = [], {}
-    journal = Journal(store, len(jobs), len(jobs) - len(waiting))
-    with contextlib.closing(engine.carry_out(waiting, session, store)) as events:
-        for event in events:
-            journal.write(event)
-            progress.take(event)
-            if isinstance(event, Finished):
-                seconds[event.job.key] = round(event.seconds, 3)
-                failed += [(event.job.key, event.error)] if event.error else []
-    _keep_times(store, seconds)
-    return failed
+    ended, journal = [], Journal(store, len(jobs), len(jobs) - len(waiting))
+    try:
+        with contextlib.closing(engine.carry_out(waiting, session, store)) as events:
+            for event in events:
+                journal.write(event)
+                progress.take(event)
+                ended += [event] if isinstance(event, Finished) else []
+    finally:
+        keep_times(store, ended, engine)
+    return [(event.job.key, event.error) for event in ended if event.error]
 
 
 def waiting_jobs(jobs, store, keep=True):
@@ -176,20 +173,3 @@ def waiting_jobs(jobs, store, keep=True):
                 continue
         waiting[job.key] = job
     return list(waiting.values()), kept
-
-
-def _keep_times(store, seconds):
-    """Write timings.json, the only file that may differ between two runs of the same recipe."""
-    before = _times(store.path / "timings.json")
-    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    times = {"finished": finished, "host": os.uname().nodename, "seconds": {**before.get("seconds", {}), **seconds}}
-    store.write("timings.json", encode({**before, **times}))
-
-
-def _times(path):
-    """The times of the last run, or nothing where there was none or its file is damaged: dict."""
-    try:
-        times = json.loads(path.read_text(encoding="utf-8"))
-        return {**times, "seconds": dict(times["seconds"])}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}

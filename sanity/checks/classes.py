@@ -7,7 +7,7 @@ from sanity.bound_explainer import BoundExplainer, stack_signed
 from sanity.checks import checks
 from sanity.checks.class_crossing import CLASSES
 from sanity.comparison import prefix_keys, similarities
-from sanity.effects import EFFECTS, REMOVAL, agreement
+from sanity.effects import EFFECTS, agreement
 from sanity.evidence import Gate
 from sanity.network_groups import no_signal
 from sanity.ruling import MEASURE, SIGNED, About, Ruling, images_remedy, rules
@@ -15,6 +15,8 @@ from sanity.seeds import derive_seed
 from sanity.statistics import FEWEST, bootstrap_interval
 
 CLASSES_NEEDED = 3
+# Ends the name of an effect whose sign is left out.
+MAGNITUDE = " magnitude"
 
 
 def prepare(subject, *, seed, once=None):
@@ -47,8 +49,9 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
         options: options of the method.
 
     Returns:
-        `Evidence`. Where the inputs have cells it has two more samples. `oracle between/EFFECT` says how alike the
-            network's own answers about two classes are, `oracle itself/EFFECT` how alike one answer measured twice.
+        `Evidence`. Where the inputs have cells it has more samples. `oracle between/EFFECT` says how alike the network's own
+            answers about two classes are, `oracle itself/EFFECT` how alike one answer measured twice, and the same of their
+            magnitudes under `EFFECT magnitude`. `negative` is the share of a map's values below zero.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     enough = _classes_gate(subject)
@@ -67,6 +70,7 @@ def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
     samples = prefix_keys("between", {name: np.stack([row[name] for row in between]) for name in itself})
     samples |= prefix_keys("itself", {name: row[None] for name, row in itself.items()})
     samples |= _oracle_samples(prepared or prepare(subject, seed=seed))
+    samples["negative"] = _negative_shares(maps_of_target)
     passed = [enough, gates.competence(subject), gates.usable_maps(maps_of_target, *others)]
     maps = {"trained": stack_signed(maps_of_target), "other": stack_signed(others[0])}
     return bound.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
@@ -77,9 +81,16 @@ def _oracle_samples(prepared):
     samples = {}
     for name in EFFECTS if prepared else ():
         both_halves, halves = prepared.combine(name), prepared.halves[name]
-        samples[f"oracle between/{name}"] = agreement(both_halves[0], both_halves[1])[None]
-        samples[f"oracle itself/{name}"] = agreement(halves[0][0], halves[1][0])[None]
+        for form, change in (("", np.asarray), (MAGNITUDE, np.abs)):
+            samples[f"oracle between/{name}{form}"] = agreement(change(both_halves[0]), change(both_halves[1]))[None]
+            samples[f"oracle itself/{name}{form}"] = agreement(change(halves[0][0]), change(halves[1][0]))[None]
     return samples
+
+
+def _negative_shares(maps):
+    """The share of values below zero in each sample's map: float64 [1, samples]."""
+    signed = stack_signed(maps)
+    return (signed < 0).reshape(len(signed), -1).mean(axis=1)[None]
 
 
 def _classes_gate(subject):
@@ -116,6 +127,9 @@ def _draw_other_classes(subject, seed, draws):
 def judge_classes(family, margins, seed):
     """Signed maps of another class against those of the same, if the network's own evidence separates the classes.
 
+    A right map says what a removal does, or what a small change does. Maps that are much the same fail where the network's
+    own answers differ under both; maps without negative values are held to the magnitudes of these answers alone.
+
     Args:
         family: list of `Evidence` of this check.
         margins: `Margins`.
@@ -139,12 +153,16 @@ def _judge_class(samples, margins, seed):
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
-    if alike := _classes_alike(samples, margins, seed):
-        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=alike)
+    measured, alike = _alike_effects(samples, margins, seed)
+    if measured and len(alike) == measured:
+        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why="; ".join(alike))
     few = samples[f"between/{SIGNED}"].shape[-1] < FEWEST
     if effect.low >= margins.blind * ceiling.mean and few:
         why = f"fewer than {FEWEST} images decide nothing"
         return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=f"Give at least {FEWEST} images.")
+    if effect.low >= margins.blind * ceiling.mean and alike:
+        why = f"the network's own answers are alike: {alike[0]}"
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy="Give images of other classes.")
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling(
             "FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of what the same class reaches"
@@ -157,14 +175,20 @@ def _judge_class(samples, margins, seed):
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=remedy)
 
 
-def _classes_alike(samples, margins, seed):
-    """That the network's own answers about two classes agree too well under both effects, in words; else ""."""
+def _alike_effects(samples, margins, seed):
+    """How many effects were measured, and in words those by which the network's own answers about two classes agree.
+
+    Returns:
+        (int, list of str).
+    """
+    is_unsigned = "negative" in samples and not samples["negative"].any()
+    names = [name + MAGNITUDE * is_unsigned for name in EFFECTS]
+    names = [name for name in names if f"oracle between/{name}" in samples]
     words = []
-    for name in EFFECTS if f"oracle between/{REMOVAL}" in samples else ():
+    for name in names:
         between, itself = (
             bootstrap_interval(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself")
         )
-        if itself.low > margins.floor and between.high <= margins.other * itself.mean:
-            return ""
-        words.append(f"by {name} two classes agree at {between}, one with itself at {itself}")
-    return "; ".join(words)
+        if not (itself.low > margins.floor and between.high <= margins.other * itself.mean):
+            words.append(f"by {name} two classes agree at {between}, one with itself at {itself}")
+    return len(names), words

@@ -6,6 +6,7 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
+from sanity.checks.classes import MAGNITUDE
 from sanity.checks.faithfulness import USUAL
 from sanity.crossing import maps_differ
 from sanity.effects import EFFECTS
@@ -66,9 +67,10 @@ def _classes(draw):
         for measure in (MEASURE, SIGNED)
     }
     for effect in EFFECTS if draw.rng.random() < 0.7 else ():
-        samples[f"oracle between/{effect}"] = draw.around(draw.level(), 1, draw.images)
-        samples[f"oracle itself/{effect}"] = draw.around(draw.level(), 1, draw.images)
-    return samples
+        for form in ("", MAGNITUDE):
+            samples[f"oracle between/{effect}{form}"] = draw.around(draw.level(), 1, draw.images)
+            samples[f"oracle itself/{effect}{form}"] = draw.around(draw.level(), 1, draw.images)
+    return samples | {"negative": np.full((1, draw.images), draw.rng.choice([0.0, 0.5]))}
 
 
 def _crossed(draw):
