@@ -53,6 +53,7 @@ class _Run(Table):
     title: str = ""
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)
+    gpus: float = Field(0, ge=0, allow_inf_nan=False)
     model: Model = Model()
     images: Images = Images()
 

@@ -16,6 +16,7 @@ class Sources:
         output: the output of the network whose classes the labels are, or None.
         seed: int, from which random weights and the networks of a world are drawn.
         threads: int, how many threads compute a job; None: as many as there are.
+        gpus: float, how many GPUs of a cluster a job takes, or which share of one.
     """
 
     model: schema.Model = schema.Model()
@@ -24,6 +25,7 @@ class Sources:
     output: str | None = None
     seed: int = 0
     threads: int | None = None
+    gpus: float = 0
 
     @classmethod
     def of(cls, recipe):
@@ -37,7 +39,7 @@ class Sources:
         """
         world = recipe.world.name if recipe.world else None
         output = recipe.explain.output if recipe.explain else None
-        return cls(recipe.model, recipe.images, world, output, recipe.seed, recipe.threads)
+        return cls(recipe.model, recipe.images, world, output, recipe.seed, recipe.threads, recipe.gpus)
 
     def as_values(self):
         """These sources as plain values: dict. What a recipe does not say itself is left out."""

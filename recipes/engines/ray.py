@@ -30,7 +30,7 @@ ANSWER = 10.0
 
 
 class Ray:
-    """Does jobs on a cluster, each as a task with as many cores as it has threads.
+    """Does jobs on a cluster, each as a task with as many cores as it has threads, and with the GPUs of the recipe.
 
     Args:
         address: of a running cluster, such as "auto" or "ray://head:10001"; None: a cluster of this machine alone.
@@ -63,8 +63,10 @@ class Ray:
         ray = _connect(self.address)
         try:
             _refuse_nodes(ray, session.sources, store)
-            do = ray.remote(num_cpus=threads, max_retries=TRIES - 1)(_do)
-            yield from _tend(ray, do, orders, Waiting(jobs, store), store, _Slots(ray, threads, self.limit))
+            needs = {"CPU": threads, "GPU": session.sources.gpus}
+            _refuse_small_nodes(ray, needs)
+            do = ray.remote(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=TRIES - 1)(_do)
+            yield from _tend(ray, do, orders, Waiting(jobs, store), store, _Slots(ray, needs, self.limit))
         finally:
             ray.shutdown()
 
@@ -107,14 +109,16 @@ def _silent(address, reason):
 class _Slots:
     """How many jobs the cluster can do at once, looked up now and then, since nodes come and go."""
 
-    def __init__(self, ray, threads, limit):
-        self.ray, self.threads, self.limit, self.looked, self.known = ray, threads, limit, float("-inf"), 1
+    def __init__(self, ray, needs, limit):
+        self.ray, self.limit, self.looked, self.known = ray, limit, float("-inf"), 1
+        self.needs = {name: amount for name, amount in needs.items() if amount}
 
     def count(self):
         """The number of jobs at once: int."""
         if time.monotonic() - self.looked > LOOK:
-            cores = self.ray.cluster_resources().get("CPU", 1)
-            self.known, self.looked = max(1, int(cores // self.threads)), time.monotonic()
+            has = self.ray.cluster_resources()
+            slots = min(int(has.get(name, 0) / amount) for name, amount in self.needs.items())
+            self.known, self.looked = max(1, slots), time.monotonic()
         return min(self.known, self.limit or self.known)
 
 
@@ -174,6 +178,16 @@ def _describe_node(paths):
     """What a node has: versions of what must be the same, and which of some paths it cannot see."""
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
     return versions, [path for path in paths if not os.path.exists(path)]
+
+
+def _refuse_small_nodes(ray, needs):
+    """Raise Refused where no node has what one job takes. Ray itself would wait for such a node."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes):
+        largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in needs}
+        raise Refused(
+            f"A job takes threads={needs['CPU']} and gpus={needs['GPU']:g} of one node. Received: nodes with at most {largest['CPU']:g} cores and {largest['GPU']:g} GPUs. Ask for less, or add a node."
+        )
 
 
 def _refuse_nodes(ray, sources, store):

@@ -3,9 +3,11 @@
 `python -m tests.bench.engines`: minutes, on a quiet machine.
 """
 
+import itertools
 import json
 import pathlib
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,8 @@ from recipes.runs import waiting_jobs
 from recipes.section import Section
 from recipes.sections import sections
 from recipes.store import Store
+from tests import networks
+from tests.processes import start_run
 
 PLANNED, DONE = 100_000, 2_000
 # What two processes are compared on: a gallery, a cascade of random weights, and the networks of a world.
@@ -65,6 +69,56 @@ def overhead():
     print(f"a job without work, local: {1e3 * seconds / DONE:.2f} ms (goal 5)")
 
 
+def overhead_of_processes():
+    """Milliseconds that a job costs under each engine beside its work: what lies between the ends of two jobs of one worker, less
+    the second one's seconds."""
+    with tempfile.TemporaryDirectory() as root:
+        model = pathlib.Path(root) / "small.keras"
+        networks.flat(head="softmax").save(model)
+        recipe = pathlib.Path(root) / "units.toml"
+        recipe.write_text(UNITS.format(model=model))
+        for engine, words in {"processes": ("--workers", "2"), "ray": ("--engine", "ray", "--workers", "2")}.items():
+            run = start_run(recipe, f"{root}/{engine}", *words)
+            run.communicate()
+            if run.returncode:
+                raise RuntimeError(f"the run under {engine} failed")
+            lines = next(pathlib.Path(root, engine).glob("units/.*.journal")).read_text().splitlines()
+            gaps = _gaps([line for line in map(json.loads, lines) if "seconds" in line])
+            print(
+                f"a job, {engine}: {1e3 * statistics.median(gaps):.1f} ms beside its work, median of {len(gaps)} (goal 15)"
+            )
+
+
+# One picture of one step a job.
+UNITS = """
+name = "units"
+threads = 1
+[model]
+source = "{model}"
+input_range = [-1, 1]
+[[gallery]]
+layer = "last"
+units = "0-4"
+steps = 1
+natural = 0
+batch = 1
+""" + "".join(
+    f'[[gallery]]\nlayer = "last"\nunits = "0-4"\nsteps = {steps}\nnatural = 0\nbatch = 1\n' for steps in (2, 3) * 20
+)
+
+
+def _gaps(lines):
+    """Seconds between the ends of two jobs of one worker, less those of the second: list of float."""
+    by_worker = {}
+    for line in lines:
+        by_worker.setdefault(line["process"], []).append(line)
+    return [
+        after["time"] - before["time"] - after["seconds"]
+        for ended in by_worker.values()
+        for before, after in itertools.pairwise(ended)
+    ]
+
+
 def speed_up(name):
     """How much faster two processes are than one, start of the processes included."""
     seconds = {workers: _seconds(COMMANDS[name], workers) for workers in (1, 2)}
@@ -94,5 +148,6 @@ def _seconds(words, workers):
 if __name__ == "__main__":
     plan()
     overhead()
+    overhead_of_processes()
     for command in sys.argv[1:] or COMMANDS:
         speed_up(command)

@@ -16,6 +16,7 @@ from lab.environment import limit_threads, tf
 from lab.refusal import Refused
 from recipes import follow, machine
 from recipes.engines import engine, processes, worker
+from recipes.engines import ray as ray_engine
 from recipes.engines.local import Local
 from recipes.engines.processes import Processes
 from recipes.engines.waiting import Waiting
@@ -186,6 +187,42 @@ def test_engines_are_refused_with_options_of_others(command, quick):
     assert code == 2 and "--workers 2" in error
     code, _, error = command("run", quick, "--workers", 0)
     assert code == 2 and "--workers" in error
+
+
+class Nodes:
+    """What Ray says of the nodes of a cluster."""
+
+    def __init__(self, *resources):
+        self.resources = resources
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": resources} for resources in self.resources]
+
+    def cluster_resources(self):
+        return {name: sum(node.get(name, 0) for node in self.resources) for name in ("CPU", "GPU")}
+
+
+def test_a_job_that_no_node_can_do_is_refused_and_does_not_wait():
+    cluster = Nodes({"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0})
+    ray_engine._refuse_small_nodes(cluster, {"CPU": 4, "GPU": 0})
+    ray_engine._refuse_small_nodes(cluster, {"CPU": 2, "GPU": 0.5})
+    for needs in ({"CPU": 5, "GPU": 0}, {"CPU": 4, "GPU": 0.5}, {"CPU": 1, "GPU": 2}):
+        with pytest.raises(Refused, match="nodes with at most 4 cores and 1 GPUs"):
+            ray_engine._refuse_small_nodes(cluster, needs)
+
+
+@pytest.mark.parametrize(
+    ("needs", "limit", "count"),
+    [
+        ({"CPU": 1, "GPU": 0}, None, 6),
+        ({"CPU": 2, "GPU": 0}, None, 3),
+        ({"CPU": 1, "GPU": 0.5}, None, 2),
+        ({"CPU": 1, "GPU": 0}, 4, 4),
+        ({"CPU": 1, "GPU": 3}, None, 1),
+    ],
+)
+def test_as_many_jobs_run_at_once_as_the_cluster_has_room_for(needs, limit, count):
+    assert ray_engine._Slots(Nodes({"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0}), needs, limit).count() == count
 
 
 # Order --------------------------------------------------------------------------------------------------------------------

@@ -412,6 +412,46 @@ def test_classes_of_the_same_evidence_fail_no_method():
     assert "two classes agree at 1.00" in verdict.sentence
 
 
+@pytest.fixture(scope="module")
+def turned_signs():
+    """A linear network of three classes whose weights are of the same size everywhere and differ in sign alone."""
+    inputs = keras.Input((14, 14, 1))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(inputs)))
+    rng = np.random.default_rng(0)
+    # The sign of a class is one for each cell of two by two, so that it is not lost in the cell's sum.
+    signs = np.kron(rng.choice([-1.0, 1.0], (3, 7, 7)), np.ones((1, 2, 2)))
+    weights = rng.uniform(0.5, 1.5, (14, 14)) * signs
+    model.set_weights([weights.reshape(3, 196).T, np.zeros(3)])
+    samples = np.abs(rng.normal(size=(12, 14, 14, 1))).astype("float32")
+    return Subject(lab.load(model), samples, lab.logit([0, 1, 2] * 4), tuple(map(str, range(12))), classes=3)
+
+
+def _gradient_squared(network, inputs, objective):
+    return lab.gradient(network, inputs, objective) ** 2
+
+
+def _input_itself(network, inputs, objective):
+    return np.array(inputs) - 0.8
+
+
+@pytest.mark.parametrize(
+    ("method", "finding"),
+    [
+        (lab.gradient, "RESPONDED"),
+        # Right, and the same for every class: sizes do not tell these classes apart.
+        (_gradient_squared, "ORACLE DOES NOT PASS"),
+        # Blind, with a sign: by small changes a right map would be the same, too.
+        (_input_itself, "UNDECIDED"),
+    ],
+    ids=["gradient", "gradient squared", "input"],
+)
+def test_maps_without_a_sign_are_held_to_magnitudes(turned_signs, method, finding):
+    verdict = judge([checks.get("classes")(method, turned_signs, seed=0)])[0]
+    assert verdict.finding == finding, verdict.sentence
+    if finding != "RESPONDED":
+        assert "two classes agree at 1.00" in verdict.sentence
+
+
 def test_another_class_is_asked_of_the_same_output(patch):
     """A network of two heads, asked about its second: what is asked about other classes is asked there too."""
     inputs = keras.Input((16, 16, 3))
