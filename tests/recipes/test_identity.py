@@ -267,8 +267,8 @@ def test_files_of_an_earlier_run_that_were_changed_or_removed_are_not_kept(comma
     maps.write_bytes(maps.read_bytes()[:-1])
     shutil.rmtree(folder / "jobs" / "photographs")
     _, _, error = command("run", edited, "--allow-code", "--set", "title=Another")
-    # Seven jobs, without the two and the agreement, which needs one of them.
-    assert "4 jobs of earlier runs" in error
+    # Eight jobs, without the two and the agreement, which needs one of them.
+    assert "5 jobs of earlier runs" in error
 
 
 def test_a_seal_of_another_job_or_with_a_fault_is_not_kept(tmp_path):
@@ -289,7 +289,7 @@ def test_the_plan_says_what_earlier_runs_have_done(command, edited):
     planned = json.loads(output)
     assert code == 0 and {row["state"] for row in planned["jobs"]} == {"kept"} and planned["passes"] == 0
     _, output, _ = command("run", edited, "--allow-code", "--set", "title=Another", "--plan")
-    assert "kept from earlier runs" in output and re.search(r": 0 of 7 jobs to do", output)
+    assert "kept from earlier runs" in output and re.search(r": 0 of 8 jobs to do", output)
 
 
 def test_work_is_asked_of_the_section_that_has_the_kind(tmp_path):
