@@ -1,7 +1,7 @@
-"""Scale: how much faster many workers are, by a simulation of a plan with the times that its jobs took here.
+"""Scale: how much faster many workers are, by a simulation of a plan with times that were measured here.
 
-`python -m tests.bench.scale RUN`: seconds. RUN is the folder of a finished run, whose timings.json has the seconds of each job.
-The order is that of the engines (`recipes.engines.waiting`). A worker begins once it has loaded its model; the one process that
+`python -m tests.bench.scale RUN`: seconds. RUN is the folder of a finished run, whose timings.json has the seconds of each job;
+or a recipe, whose jobs are estimated from one measured gradient, as `--plan` does. The order is that of the engines (`recipes.engines.waiting`). A worker begins once it has loaded its model; the one process that
 hands out jobs spends some time on each.
 """
 
@@ -14,7 +14,8 @@ import click
 from recipes.engines.waiting import Waiting
 from recipes.job import Job
 from recipes.jobs import list_jobs
-from recipes.schema import recipe
+from recipes.plan import plan
+from recipes.schema import read, recipe
 from recipes.session import Session
 from recipes.sources import Sources
 
@@ -55,27 +56,31 @@ def simulate(jobs, seconds, workers, start, dispatch):
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True))
+@click.argument("source", type=click.Path(exists=True, path_type=pathlib.Path))
 @click.option("--start", default=12.0, show_default=True, help="Seconds that a worker needs before its first job.")
 @click.option("--dispatch", default=0.005, show_default=True, help="Seconds that handing out a job takes.")
-def main(run, start, dispatch):
-    """Print the speed-up of a run that has been done here."""
-    folder = pathlib.Path(run)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    seconds = json.loads((folder / "timings.json").read_text())["seconds"]
-    jobs = [job for job in _jobs(manifest) if job.key in seconds]
-    kept = {job.key for job in jobs}
-    jobs = [Job(job.key, job.kind, {}, tuple(need for need in job.needs if need in kept)) for job in jobs]
-    total = sum(seconds[job.key] for job in jobs)
-    print(f"{len(jobs)} jobs of {total:.0f} s, the longest {max(seconds[job.key] for job in jobs):.1f} s")
+def main(source, start, dispatch):
+    """Print the speed-up of a run that has been done here, or of a recipe."""
+    rows = measured_rows(source) if source.is_dir() else plan(read(str(source)), "artifacts")["jobs"]
+    seconds = {row["key"]: row["seconds"] for row in rows}
+    jobs = [Job(row["key"], row["kind"], {}, tuple(need for need in row["needs"] if need in seconds)) for row in rows]
+    total, longest = sum(seconds.values()), max(seconds, key=seconds.get)
+    print(f"{len(jobs)} jobs of {total:.0f} s, the longest {longest} with {seconds[longest]:.1f} s")
     for workers in WORKERS:
         needed = simulate(jobs, seconds, workers, start, dispatch)
         print(f"{workers:>5} workers: {needed:8.1f} s, {(total + start) / needed:6.1f} times as fast")
 
 
-def _jobs(manifest):
-    planned = recipe({**manifest["recipe"]})
-    return list_jobs(planned, Session(Sources.of(planned), "artifacts"))
+def measured_rows(folder):
+    """The jobs of a finished run that have a time: list of dict of key, kind, needs and seconds."""
+    planned = recipe(json.loads((folder / "manifest.json").read_text())["recipe"])
+    seconds = json.loads((folder / "timings.json").read_text())["seconds"]
+    jobs = list_jobs(planned, Session(Sources.of(planned), folder.parent.parent))
+    return [
+        {"key": job.key, "kind": job.kind, "needs": job.needs, "seconds": seconds[job.key]}
+        for job in jobs
+        if job.key in seconds
+    ]
 
 
 if __name__ == "__main__":
