@@ -13,6 +13,8 @@ rules = Registry("rule")
 MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
 MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
 OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
+# What a verdict is about.
+THIS_NETWORK, TRAINED_ALIKE = "this network alone", "networks trained like this"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Ruling:
         why: str, the clause that decided.
         also: tuple of (name, text), other numbers.
         remedy: str, a sentence that says what would settle what is open; "" where nothing is, or nothing would.
+        scope: str, what it is about, where a check may speak of one network or of many; "" elsewhere.
     """
 
     outcome: str
@@ -83,6 +86,7 @@ class Ruling:
     why: str = ""
     also: tuple = ()
     remedy: str = ""
+    scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class About:
             str.
         """
         words = self.findings.get(ruling.finding, "").format(why=ruling.why) or ruling.why
-        finding = f"{ruling.finding} on {evidence.subject}: {words}."
+        finding = f"{ruling.finding} on {evidence.subject}{f', {ruling.scope}' if ruling.scope else ''}: {words}."
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
             return finding
         return " ".join(filter(None, [finding, self._numbers(ruling), self._sizes(evidence.sizes), ruling.remedy]))

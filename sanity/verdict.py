@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import sanity.checks  # noqa: F401  (registering)
 from lab.refusal import Refused
 from sanity.ruling import Margins, Ruling, rules
-from sanity.statistics import Interval
+from sanity.statistics import FEWEST, Interval
 
 # Words that promise more than a check can give. No sentence of a verdict contains one.
 FORBIDDEN = ("faithful", "trustworthy", "correct", "explains", "proves")
@@ -40,6 +40,7 @@ class Verdict:
         settings: dict, of the check and the method.
         also: dict of name to text, other numbers.
         remedy: str, a sentence that says what would settle what is open; "" for none.
+        scope: str, what it is about, such as "this network alone"; "" where a check speaks of one thing only.
     """
 
     check: str
@@ -59,6 +60,7 @@ class Verdict:
     settings: dict
     also: dict
     remedy: str = ""
+    scope: str = ""
 
     @property
     def passed(self):
@@ -102,12 +104,12 @@ def judge(family, *, margins=Margins(), seed=0):
 
 
 def _limit_small_samples(ruling, evidence, margins):
-    """The ruling; INCONCLUSIVE instead of PASS where there are too few images."""
-    few = evidence.sizes.get("images", margins.images) < margins.images
-    if ruling.outcome != "PASS" or not few:
+    """The ruling; INCONCLUSIVE instead of PASS or FAIL where there are too few images."""
+    fewest = {"PASS": margins.images, "FAIL": FEWEST}.get(ruling.outcome, 0)
+    if evidence.sizes.get("images", margins.images) >= fewest:
         return ruling
-    why = f"{ruling.why}; fewer than {margins.images} images allow no more"
-    return replace(ruling, outcome="INCONCLUSIVE", why=why, remedy=f"Give at least {margins.images} images.")
+    why = f"{ruling.why}; fewer than {fewest} images allow no more"
+    return replace(ruling, outcome="INCONCLUSIVE", why=why, remedy=f"Give at least {fewest} images.")
 
 
 def _gate_ruling(evidence):
@@ -135,4 +137,5 @@ def _verdict(evidence, ruling, about):
         evidence.settings,
         dict(ruling.also),
         ruling.remedy,
+        ruling.scope,
     )

@@ -4,7 +4,7 @@
 FINDINGS = (
     (
         "RESPONDED",
-        "PASS, or INCONCLUSIVE with one network",
+        "PASS, or INCONCLUSIVE with few untrained networks",
         "Maps changed with what was replaced. Noise would change too.",
     ),
     (

@@ -5,8 +5,9 @@ by stage or all at once. Three numbers are needed to read the result: `between`,
 best that can be reached; `random`, random networks among themselves.
 
 With replicates (networks trained alike from other seeds) the ceiling is their agreement, and an exact permutation
-decides. With one network it is the agreement with itself under half a grey level of noise and another seed. Then a
-method can only fail.
+decides; the verdict is about networks trained like this. With one network the ceiling is the agreement with itself under
+half a grey level of noise and another seed, and the verdict is about this network: the bounds that decide are those of a
+bootstrap over untrained networks and images.
 """
 
 import math
@@ -23,13 +24,14 @@ from sanity.comparison import prefix_keys, similarities, similarities_between, s
 from sanity.evidence import Gate
 from sanity.network_groups import FOUR_NETWORKS, adjusted_p, intervals, no_signal, smallest_p
 from sanity.randomization import ORDERS, initializations, randomize, stages
-from sanity.ruling import MEASURE, SIGNED, About, Ruling, rules
+from sanity.ruling import MEASURE, SIGNED, THIS_NETWORK, TRAINED_ALIKE, About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
 from sanity.statistics import bootstrap_interval, finite_mean
 
 REPEATS = 2
-ONE_NETWORK = "Train replicates: with one network, a check of weights allows no PASS."
+# Untrained networks that a PASS about one trained network needs, and that are drawn for one by default.
+UNTRAINED = 6
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
         subject: the `Subject`.
         seed: int, from which the seed of each random network is derived.
         mode: as of `parameters`.
-        seeds: int of 2 or more, random networks; None: as many as replicates, 3 at the least.
+        seeds: int of 2 or more, random networks; None: see `_count_untrained`.
         unit: stages by "block" or "layer".
         initialization: a name of `sanity.randomization.initializations`.
         statistics: "estimate" or "reset", as of `parameters`.
@@ -77,13 +79,18 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
     Raises:
         Refused: for options that the check does not know.
     """
-    seeds = seeds or max(3, len(subject.replicates))
+    seeds = seeds or _count_untrained(subject)
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
     network_seeds = [derive_seed(seed, "random network", turn) for turn in range(seeds)]
     steps = stages(subject.network, mode, unit)
     runs = randomize(subject, steps, network_seeds, way=initialization, statistics=statistics)
     settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit}
     return Prepared(runs, {**settings, "initialization": initialization, "statistics": statistics})
+
+
+def _count_untrained(subject):
+    """How many untrained networks are drawn by default: as many as replicates and 3 at the least; for one network 6."""
+    return max(3, len(subject.replicates)) if len(subject.replicates) > 1 else UNTRAINED
 
 
 def refuse(*, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
@@ -137,7 +144,7 @@ def parameters(
         seed: int.
         mode: "full", all weights at once; "top_down", cumulative from the output; "bottom_up", from the input;
             "independent", one stage at a time, then all.
-        seeds: int, random networks; None: as many as replicates, 3 at the least.
+        seeds: int, random networks; None: as many as replicates, 3 at the least; 6 for one network.
         unit: stages by "block" or "layer".
         initialization: "own", "normal" or "permutation".
         statistics: "estimate" BatchNormalization statistics again, or "reset" them.
@@ -153,7 +160,7 @@ def parameters(
     Raises:
         Refused: for options that the check does not know, or others than those of `prepared`.
     """
-    settings = {"seed": seed, "mode": mode, "seeds": seeds or max(3, len(subject.replicates)), "unit": unit}
+    settings = {"seed": seed, "mode": mode, "seeds": seeds or _count_untrained(subject), "unit": unit}
     settings |= {"initialization": initialization, "statistics": statistics}
     if prepared is not None and prepared.settings != settings:
         raise Refused(
@@ -322,7 +329,7 @@ def _effect_gate(runs):
     ),
 )
 def judge_parameters(family, margins, seed):
-    """Trained against random networks: an exact permutation decides with replicates; one network can only fail.
+    """Trained against random networks: an exact permutation decides with replicates, intervals for one network.
 
     Args:
         family: list of `Evidence` of this check.
@@ -338,7 +345,7 @@ def judge_parameters(family, margins, seed):
 
 def _judge_response(evidence, margins, seed, p):
     effect, ceiling, null, excess = intervals(evidence.samples, MEASURE, seed)
-    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p}
+    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p, "scope": scope_of(p)}
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
     failure = _find_failure(effect, ceiling, null, excess, p, margins)
@@ -347,14 +354,22 @@ def _judge_response(evidence, margins, seed, p):
         return Ruling("FAIL", finding, **numbers, why=why)
     if _responds(effect, ceiling, null, p, margins):
         why = f"trained with untrained is below {margins.low} of trained with trained"
-        if p is None:
-            return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=why, remedy=ONE_NETWORK)
+        untrained = evidence.samples[f"between/{MEASURE}"].shape[1]
+        if p is None and untrained < UNTRAINED:
+            why = f"{why}; {untrained} untrained networks are too few for one trained network"
+            remedy = f"Compare with {UNTRAINED} untrained networks or more: seeds={UNTRAINED}."
+            return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=why, remedy=remedy)
         return Ruling("PASS", "RESPONDED", **numbers, why=why)
     undecided, remedy = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
     if _sign_responds(evidence.samples, margins, seed):
         why = f"with signs: below {margins.low} of trained with trained; without, {undecided}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why, remedy=remedy)
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=undecided, remedy=remedy)
+
+
+def scope_of(p):
+    """What a verdict on weights is about: str. Without a p there is one trained network."""
+    return THIS_NETWORK if p is None else TRAINED_ALIKE
 
 
 def _find_failure(effect, ceiling, null, excess, p, margins):
@@ -413,13 +428,11 @@ def _narrowing_remedy(values, similarity, bound, p):
         values: float [networks, networks, images], the similarities.
         similarity: their `Interval`.
         bound: float.
-        p: float; None with one trained network, which allows no PASS however narrow the interval.
+        p: float; None with one trained network.
     """
     room = bound - similarity.mean
     if room <= 0:
         return ""
-    if p is None:
-        return ONE_NETWORK
     by_image = bootstrap_interval(finite_mean(values.reshape(-1, values.shape[-1]), 0), seed=0)
     of_images = (by_image.high - by_image.mean) ** 2
     if of_images >= room**2:
@@ -429,4 +442,6 @@ def _narrowing_remedy(values, similarity, bound, p):
     networks = math.ceil(count * (width - of_images) / (room**2 - of_images))
     if not count < networks <= 100:
         return ""
+    if p is None:
+        return f"Compare with about {networks} untrained networks: seeds={networks} might decide it."
     return f"Compare about {networks} trained networks with {networks} untrained ones: that might decide it."

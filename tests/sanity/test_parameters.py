@@ -355,16 +355,20 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("replicates", [False, True])
+@pytest.mark.parametrize("replicates, networks", [(False, 5), (False, 6), (True, 4)])
 @pytest.mark.parametrize("numbers, finding, outcome", CASES)
-def test_the_rule(numbers, finding, outcome, replicates):
+def test_the_rule(numbers, finding, outcome, replicates, networks):
     between, ceiling, null, signed = numbers
-    evidence = Evidence(
-        "parameters", "any", "net", {"images": 12, "networks": 4}, samples_of(*numbers, replicates=replicates), ()
-    )
+    samples = samples_of(*numbers, replicates=replicates, networks=networks)
+    evidence = Evidence("parameters", "any", "net", {"images": 12, "networks": networks}, samples, ())
     verdict = judge([evidence])[0]
     assert verdict.finding == finding, verdict
-    assert verdict.outcome == ("INCONCLUSIVE" if outcome == "PASS" and not replicates else outcome)
+    too_few = outcome == "PASS" and networks == 5
+    assert verdict.outcome == ("INCONCLUSIVE" if too_few else outcome)
+    assert ("seeds=6" in verdict.remedy) == too_few
+    if outcome != "INVALID":
+        scope = "networks trained like this" if replicates else "this network alone"
+        assert verdict.scope == scope and f"on net, {scope}: " in verdict.sentence
     assert (verdict.p is not None) == replicates and verdict.effect.mean == pytest.approx(between, abs=0.02)
     failed = Evidence("parameters", "any", "net", {"images": 12}, evidence.samples, (Gate("any", "failed", "seen"),))
     assert judge([failed])[0].outcome == "INVALID"
@@ -400,9 +404,24 @@ def test_networks_are_no_remedy_for_what_images_or_one_trained_network_leave_ope
     alone = samples_of(0.35, 0.8, 0.1, 0.35)
     alone[f"between/{MEASURE}"] += np.linspace(-0.3, 0.3, 4)[None, :, None]
     one_network = judge([Evidence("parameters", "any", "net", {}, alone, ())])[0]
-    assert one_network.outcome == "INCONCLUSIVE" and one_network.remedy.startswith("Train replicates"), (
-        one_network.sentence
-    )
+    assert one_network.outcome == "INCONCLUSIVE", one_network.sentence
+    assert re.match(r"Compare with about \d+ untrained networks: seeds=\d+ might", one_network.remedy)
+
+
+def test_a_verdict_about_one_network_is_settled_by_as_many_untrained_networks_as_it_asks_for():
+    def draw(networks, seed):
+        alone = samples_of(0.3, 0.8, 0.1, 0.3, networks=networks, images=40)
+        alone[f"between/{MEASURE}"] += np.random.default_rng(seed).normal(0, 0.2, networks)[None, :, None]
+        return judge([Evidence("parameters", "any", "net", {"images": 40}, alone, ())])[0]
+
+    for verdict in (draw(6, seed) for seed in range(20)):
+        asked = re.search(r"seeds=(\d+)", verdict.remedy)
+        if verdict.outcome == "INCONCLUSIVE" and asked:
+            count = int(asked[1])
+            settled = [draw(count, seed).outcome == "PASS" for seed in range(100, 120)]
+            assert count > 6 and np.mean(settled) > 0.5, (count, np.mean(settled))
+            return
+    raise AssertionError("no draw left the question open")
 
 
 def test_margins_are_what_decides():
