@@ -244,6 +244,42 @@ def simulate_crossing(family, *, runs, size, seed):
     return outcomes
 
 
+def simulate_one_network(family, *, runs, networks, images, seed):
+    """Simulated runs of `parameters` with one trained network: untrained networks and images are drawn again.
+
+    Args:
+        family: list of `Evidence` of `parameters` on one trained network, with many untrained networks and images.
+        runs: int.
+        networks: int, untrained networks a run, drawn without replacement.
+        images: int, images a run, drawn with replacement.
+        seed: int.
+
+    Returns:
+        dict of method to Counter of outcomes.
+    """
+    outcomes = {evidence.method: Counter() for evidence in family}
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        untrained, count = family[0].samples[f"between/{MEASURE}"].shape[1:]
+        rows, columns = rng.permutation(untrained)[:networks], rng.integers(0, count, images)
+        drawn = [
+            _evidence("parameters", evidence.method, _one_network_samples(evidence.samples, rows, columns))
+            for evidence in family
+        ]
+        for name, ruling in zip(outcomes, rules.get("parameters")(drawn, Margins(), run)):
+            outcomes[name][ruling.outcome] += 1
+    return outcomes
+
+
+def _one_network_samples(samples, rows, images):
+    drawn = {}
+    for measure in (MEASURE, SIGNED):
+        drawn[f"between/{measure}"] = samples[f"between/{measure}"][:, rows][..., images]
+        drawn[f"random/{measure}"] = samples[f"random/{measure}"][np.ix_(rows, rows, images)]
+        drawn[f"itself/{measure}"] = samples[f"itself/{measure}"][..., images]
+    return drawn
+
+
 def simulate_faithfulness(prepared, areas, *, runs, seed):
     """Simulated runs of faithfulness.
 

@@ -3,11 +3,13 @@
 A world has twelve trained networks, six on permuted labels and twelve random ones. On two cores they take about fifteen minutes the
 first time. They are kept under artifacts/networks.
 
-With `--images FOLDER` it is the power of `class_crossing` on EfficientNet-Lite0 instead, over photographs of that folder drawn again.
+With `--images FOLDER` it is EfficientNet-Lite0 instead: the power of `class_crossing` (`--parts crossed`) and of verdicts on its
+weights (`--parts alone`) over photographs of that folder, and untrained networks, drawn again.
 """
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +29,8 @@ from tests.sanity import bank
 
 WORLDS = ("patch", "scenes_object", "ruler")
 METHODS = ("gradient", "gradcam", "smoothgrad")
+# Untrained networks of which those of a simulated run are drawn.
+UNTRAINED_POOL = 16
 PLANTED = ("gradient", "gradient_x_input", "integrated_gradients", "smoothgrad", "guided_backprop", "gradcam", "noise")
 
 # Of methods that average many gradients, on networks where one gradient takes long.
@@ -66,9 +70,16 @@ def photograph_rates(arguments):
     chosen = np.random.default_rng(0).permutation(len(photographs.images))[: arguments.count]
     names, images = zip(*((photographs.names[index], photographs.images[index]) for index in chosen))
     network = load()
-    family = _crossing_family(subject(network, Data(names, images)), FEWER_STEPS)
-    for size in map(int, arguments.sizes.split(",")):
-        yield from _family_rates(family, f"{network.name}, {size} photographs", arguments.runs, size)
+    photographed, sizes = subject(network, Data(names, images)), list(map(int, arguments.sizes.split(",")))
+    parts = arguments.parts.split(",")
+    if "crossed" in parts:
+        family = _crossing_family(photographed, FEWER_STEPS)
+        for size in sizes:
+            yield from _family_rates(family, f"{network.name}, {size} photographs", arguments.runs, size)
+    if "alone" in parts:
+        family = _alone_family(photographed, FEWER_STEPS)
+        for size in sizes:
+            yield from _alone_family_rates(family, f"{network.name}, {size} photographs", arguments.runs, size)
 
 
 def rates(name, runs, parts):
@@ -168,6 +179,46 @@ def _crossing_family(subject, options=None):
     ]
 
 
+def _alone_rates(subject, name, runs):
+    one = replace(subject, replicates=subject.replicates[:1])
+    return _alone_family_rates(_alone_family(one), name, runs, len(one.names))
+
+
+def _alone_family(subject, options=None):
+    """Evidence of some methods and of blind and wrong ones about the weights of one network, beside 16 untrained ones."""
+    methods = {method: explainers.get(method) for method in (*PLANTED, "edges")} | bank.BLIND | bank.WRONG
+    prepared = checks.tag(checks.get("parameters"), "prepare")(subject, seed=0, seeds=UNTRAINED_POOL)
+    measured = [
+        measure(
+            "parameters",
+            explainer,
+            subject,
+            seed=0,
+            name=method,
+            settings={"seeds": UNTRAINED_POOL},
+            options=(options or {}).get(method),
+            prepare=lambda: {"prepared": prepared},
+        )
+        for method, explainer in methods.items()
+    ]
+    return [evidence for evidence, trace in measured if trace is None and not evidence.failed]
+
+
+def _alone_family_rates(family, name, runs, images):
+    """How often verdicts about the weights of one network come out, over untrained networks and images drawn again."""
+    counts = calibration.simulate_one_network(family, runs=runs, networks=6, images=images, seed=11)
+    for method in (method for method in (*PLANTED, "edges") if method in counts):
+        for outcome in ("PASS", "FAIL"):
+            wanted = "low" if (method in ("noise", "edges")) == (outcome == "PASS") else "high"
+            wanted = "low" if method == "noise" else wanted
+            kind = f"{method}, one network, 6 untrained"
+            yield Rate("parameters", name, kind, outcome, counts[method][outcome], runs, wanted)
+    for kind, members in (("blind", bank.BLIND), ("wrong", bank.WRONG)):
+        known = [method for method in members if method in counts]
+        passes = sum(counts[method]["PASS"] for method in known)
+        yield Rate("parameters", name, f"{len(known)} {kind}, one network", "PASS", passes, runs * len(known), "low")
+
+
 def _class_rates(subject, name, runs):
     for method, outcome, wanted in (
         ("edges", "PASS", "low"),
@@ -202,6 +253,7 @@ PARTS = {
     "blind": _blind_rates,
     "planted": _truth_rates,
     "crossed": _crossing_rates,
+    "alone": _alone_rates,
     "classes": _class_rates,
     "perturbed": _faithfulness_rates,
 }
