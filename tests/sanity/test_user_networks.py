@@ -1,0 +1,136 @@
+"""User networks: what a training function may return, what it may not ignore, and what is kept of it."""
+
+import keras
+import numpy as np
+import pytest
+
+import lab
+from lab.refusal import Refused
+from sanity.user_networks import UserNetworks, refuse_equal, weights_by_name
+
+SAMPLES = 60
+
+
+def build(seed, units=8):
+    start = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(units, "relu", kernel_initializer=start),
+            keras.layers.Dense(3, kernel_initializer=start, name="logits"),
+        ]
+    )
+
+
+def train(inputs, labels, *, seed):
+    model = build(seed)
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    order = np.random.default_rng(seed).permutation(len(inputs))
+    model.fit(inputs[order], labels[order], epochs=60, batch_size=20, shuffle=False, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """Images whose class is where they are bright."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(SAMPLES) % 3
+    inputs = rng.normal(0, 0.3, (SAMPLES, 6, 6, 1)).astype("float32")
+    for place, label in enumerate(labels):
+        inputs[place, 2 * label : 2 * label + 2] += 1
+    return inputs, labels
+
+
+@pytest.fixture(scope="module")
+def network(samples):
+    return lab.load(train(*samples, seed=7))
+
+
+def user_networks(network, samples, function, **options):
+    return UserNetworks(network, function, *samples, seed=0, key="any", **options)
+
+
+def test_networks_are_trained_from_other_seeds_and_on_labels_of_their_kind(network, samples):
+    trained = user_networks(network, samples, train)
+    states = [trained.train("replicate", index) for index in range(3)]
+    assert all(np.array_equal(states[0][name], value) for name, value in network.state().items())
+    refuse_equal(states, ["0", "1", "2"])
+    assert min(trained.accuracy("replicate", index) for index in range(3)) > 0.9
+    permuted = [trained.labels("permuted_label_networks", index) for index in range(2)]
+    assert all(sorted(labels) == sorted(samples[1]) for labels in permuted)
+    assert not np.array_equal(*permuted) and not np.array_equal(permuted[0], samples[1])
+    # Weights are those of the function for this network, by name.
+    again = train(samples[0], samples[1], seed=1)
+    assert all(
+        np.array_equal(value, weight)
+        for value, weight in zip(weights_by_name(network, again).values(), again.get_weights())
+    )
+
+
+def test_what_was_trained_is_kept(network, samples):
+    kept, calls = {}, []
+
+    def cache(key, make):
+        if key not in kept:
+            kept[key] = make()
+        return kept[key]
+
+    def counted(inputs, labels, *, seed):
+        calls.append(seed)
+        return build(seed)
+
+    for _ in range(2):
+        trained = user_networks(network, samples, counted, cache=cache)
+        for kind in ("replicate", "permuted_label_networks"):
+            trained.train(kind, 1)
+    assert len(calls) == 2 and len(set(calls)) == 2
+    other = UserNetworks(network, counted, *samples, seed=0, key="edited", cache=cache)
+    other.train("replicate", 1)
+    assert len(calls) == 3, "another function is another network"
+
+
+def test_arguments_that_a_function_changes_stay_as_they_are(network, samples):
+    def changes(inputs, labels, *, seed):
+        inputs[...] = 0
+        labels[...] = 0
+        return build(seed)
+
+    before = [values.copy() for values in samples]
+    trained = user_networks(network, samples, changes)
+    trained.train("replicate", 1)
+    trained.train("permuted_label_networks", 1)
+    assert all(np.array_equal(values, copy) for values, copy in zip(samples, before))
+    assert np.array_equal(trained.labels("replicate", 1), before[1])
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (None, "keras.Model, or its weights .* Received: NoneType"),
+        ("weights.h5", "Received: str"),
+        (lambda seed: build(seed, units=9), "dense.* of shape \\(36, 9\\) in place of \\(36, 8\\)"),
+        (lambda seed: build(seed).get_weights()[:2], "2 weights in place of 4"),
+    ],
+)
+def test_what_is_no_network_of_this_architecture_is_refused(network, samples, returned, words):
+    def function(inputs, labels, *, seed):
+        return returned(seed) if callable(returned) else returned
+
+    with pytest.raises(Refused, match=words):
+        user_networks(network, samples, function).train("replicate", 1)
+
+
+def test_a_function_that_ignores_its_seed_is_refused(network, samples):
+    trained = user_networks(network, samples, lambda inputs, labels, *, seed: build(3))
+    states = [trained.train("replicate", index) for index in range(3)]
+    with pytest.raises(Refused, match="the same ones for replicate 1 and replicate 2"):
+        refuse_equal(states, [f"replicate {index}" for index in range(3)])
+
+
+def test_one_unit_answers_two_classes(samples):
+    model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.set_weights([np.ones((36, 1)), -np.ones(1)])
+    labels = (samples[0].sum(axis=(1, 2, 3)) > 1).astype(int)
+    trained = UserNetworks(lab.load(model), train, samples[0], labels, seed=0, key="any")
+    assert trained.accuracy("replicate", 0) == 1
