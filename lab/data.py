@@ -16,6 +16,7 @@ from lab import displays
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.sequences import Lazy
 
 # RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain), matplotlib (public domain),
 # and scikit-learn (CC BY 2.0: china by danielbuechele, flower by vultilion).
@@ -36,7 +37,7 @@ class Data:
     """Named images, with labels and masks where there are any.
 
     Args:
-        names: tuple of str.
+        names: tuple of str. Of many images names, labels and groups may be other sequences, which take less memory.
         images: sequence of uint8 [rows, columns, 3], each of its own size. `lab.images.read` can also give other
             channels, and float32 in 0..255.
         labels: tuple of class names, or None.
@@ -59,7 +60,8 @@ class Data:
     groups: tuple | None = None
 
     def __post_init__(self):
-        groups = tuple(range(len(self.images))) if self.groups is None else tuple(self.groups)
+        groups = tuple(range(len(self.images))) if self.groups is None else self.groups
+        groups = groups if isinstance(groups, (range, Lazy)) else tuple(groups)
         if len(groups) != len(self.images):
             raise Refused(
                 f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images. Leave groups out where every image is its own source."

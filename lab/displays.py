@@ -5,10 +5,12 @@ as_html(title, rows) -> str      the same as a table
 """
 
 import html
+import itertools
 
 import numpy as np
 
 from lab.refusal import Refused
+from lab.sequences import Lazy
 from lab.thumbnails import strip
 
 # Names of a list, and numbers of one objective, before the rest is left out.
@@ -17,6 +19,7 @@ NAMES, NUMBERS = 6, 8
 SIDE = 112
 # How a kind of term is called, where its name is another.
 _FUNCTIONS = {"direction_at": "direction"}
+_IN_FILES = "in files, which are read one by one"
 
 
 def as_text(title, rows):
@@ -49,9 +52,10 @@ def as_html(title, rows):
 
 def join_names(names):
     """Names in one line; beyond `NAMES`, the rest is counted: str."""
-    names = [str(name) for name in names]
-    more = len(names) - NAMES
-    return ", ".join(names[:NAMES]) + (f" and {more} more" if more > 0 else "")
+    names = map(str, names)
+    first = ", ".join(itertools.islice(names, NAMES))
+    more = sum(1 for _ in names)
+    return first + (f" and {more} more" if more else "")
 
 
 # Networks -----------------------------------------------------------------------------------------------------------------
@@ -205,7 +209,8 @@ def data_title(data):
     """How many images there are, of how many sources: str."""
     if not len(data):
         return "Data: no images"
-    images, sources = len(data), len(set(data.groups))
+    images = len(data)
+    sources = images if isinstance(data.groups, range) else len(set(data.groups))
     counted = f"Data: {images} image{'s' * (images != 1)}"
     return counted if images == sources else f"{counted} of {sources} source{'s' * (sources != 1)}"
 
@@ -222,7 +227,9 @@ def data_rows(data):
     if not len(data):
         return []
     rows = [("names", join_names(data.names)), ("sizes", _sizes(data.images))]
-    if data.labels is not None:
+    if isinstance(data.labels, Lazy):
+        rows.append(("labels", _IN_FILES))
+    elif data.labels is not None:
         classes = list(dict.fromkeys(data.labels))
         rows.append(("labels", join_names(f"{name} ({data.labels.count(name)})" for name in classes)))
     rows += [("masks", _shape(np.shape(data.masks)))] if data.masks is not None else []
@@ -233,8 +240,8 @@ def data_rows(data):
 
 def _sizes(images):
     """Rows and columns of the smallest and the largest image: str."""
-    if hasattr(images, "paths"):
-        return "in files, which are read one by one"
+    if hasattr(images, "paths") or isinstance(images, Lazy):
+        return _IN_FILES
     shapes = sorted({np.shape(image)[:2] for image in images}, key=lambda shape: (np.prod(shape), shape))
     ends = [" x ".join(map(str, shape)) for shape in dict.fromkeys((shapes[0], shapes[-1]))]
     kinds = sorted({str(np.asarray(image).dtype) for image in images})

@@ -1,8 +1,10 @@
 """Images: a file of a camera or scanner, in any usual format -> array in 0..255."""
 
+import io
 import os
 import pathlib
 import warnings
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,17 +21,32 @@ MOST_PIXELS = 80_000_000
 LUMA = (0.299, 0.587, 0.114)
 
 
-def read(path, *, channels=3, levels=None):
+@dataclass(frozen=True)
+class _Content:
+    """The bytes of an image file that lies in another file, opened as a path is."""
+
+    content: bytes
+    name: str
+
+    def open(self, mode):
+        return io.BytesIO(self.content)
+
+    def read_bytes(self):
+        return self.content
+
+
+def read(path, *, channels=3, levels=None, name="an image"):
     """The image in a file, turned upright by its EXIF; the first frame of an animation.
 
     Without `levels` whole numbers above 8 bits are divided by 65535, and floating ones by the largest of them. A warning
     then says which levels were lost.
 
     Args:
-        path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file.
+        path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file, or the bytes of one.
         channels: 3 for RGB, on white where transparent, grey repeated; 1 for grey. Any other number needs a file
             with as many bands (RGBA, CMYK, TIFF), which are not changed.
         levels: the largest value of images of more than 8 bits, such as 4095 for 12 bits; all levels are kept.
+        name: what messages call an image whose bytes are given; a file has its own.
 
     Returns:
         uint8 [rows, columns, channels], or float32 in 0..255 where `levels` is given.
@@ -38,15 +55,20 @@ def read(path, *, channels=3, levels=None):
         Refused: for a file that is missing, truncated, not an image, or of more than 80 million pixels; for values
             that are not finite, negative or above `levels`; and for bands that the file does not have.
     """
-    path = pathlib.Path(path)
     _refuse_levels(levels)
-    if not os.path.isfile(path):
-        raise Refused(f"An image is a file. Received: {str(path)!r}, which is not a file.")
+    path = _Content(path, name) if isinstance(path, bytes) else _file(path)
     values, alpha = _open(path, channels)
     _refuse_bands(values.shape[-1] - (alpha and channels in (1, 3)), channels, path.name)
     values = _scale(values, levels, path.name)
     image = as_channels(_blend_on_white(values) if alpha and channels in (1, 3) else values, channels, path.name)
     return np.round(image).astype("uint8") if values.dtype == np.uint8 else image
+
+
+def _file(path):
+    path = pathlib.Path(path)
+    if not os.path.isfile(path):
+        raise Refused(f"An image is a file. Received: {str(path)!r}, which is not a file.")
+    return path
 
 
 def as_channels(image, channels, name="an image"):
@@ -215,7 +237,7 @@ def _read_png(path, orientation):
 
 def _read_tiff(path, channels):
     try:
-        with tifffile.TiffFile(path) as file:
+        with path.open("rb") as opened, tifffile.TiffFile(opened) as file:
             page = file.pages[0]
             _refuse_huge(page.imagelength, page.imagewidth * -(-page.samplesperpixel // 4), path)
             _refuse_colours(path, page.photometric, channels)
