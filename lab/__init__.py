@@ -36,7 +36,7 @@ _PLACES = {
     "lab.isolation": ("MethodFault",),
     "lab.visualization.maximize": ("maximize", "Pictures"),
     "lab.data": ("photographs", "folder", "Data"),
-    "lab.sources": ("open_images",),
+    "lab.streams": ("open_images",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -14,7 +14,7 @@ from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.sequences import Lazy
-from lab.sources.checksum import masked_crc32c
+from lab.streams.checksum import masked_crc32c
 
 IMAGES = ("image/encoded", "image")
 # The text comes first: whether numbers begin at 0 or at 1 depends on who wrote the file.

@@ -1,4 +1,4 @@
-"""Sources: folders, CSV lists, tar and TFRecord shards give the same images, by any address, and read no more than they need."""
+"""Streams: folders, CSV lists, tar and TFRecord shards give the same images, by any address, and read no more than they need."""
 
 import csv
 import io
@@ -17,10 +17,10 @@ from PIL import Image
 import lab
 from lab.images import read
 from lab.sequences import Lazy, Texts, chain
-from lab.sources import open_images
-from lab.sources.checksum import masked_crc32c
-from lab.sources.patterns import expand
-from lab.sources.records import is_record_file
+from lab.streams import open_images
+from lab.streams.checksum import masked_crc32c
+from lab.streams.patterns import expand
+from lab.streams.records import is_record_file
 
 PICTURES = {
     f"{number:03}": np.random.default_rng(number).integers(0, 256, (6 + number, 9, 3), "uint8") for number in range(6)
@@ -202,9 +202,6 @@ def test_patterns_stand_for_what_a_shell_makes_of_them(tmp_path, monkeypatch):
 
     assert names("a-{08..10}.tar") == ["a-08.tar", "a-09.tar", "a-10.tar"]
     assert names("{a-08,b-1}.tar") == ["a-08.tar", "b-1.tar"]
-        "b-1.tar",
-        "a-10.tar",
-    ]
     assert names("{b,a}-*.tar") == ["b-1.tar", "a-08.tar", "a-09.tar", "a-10.tar"]
     assert names("a-*.tar") == names("a-?[0-9].tar") == ["a-08.tar", "a-09.tar", "a-10.tar"]
     assert names("c{x,y}.tar") == ["c{x,y}.tar"] and names("d[1].tar") == ["d[1].tar"]

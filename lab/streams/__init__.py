@@ -1,8 +1,8 @@
-"""Sources: images by their address, read piece by piece, so that there may be more of them than memory or disk holds.
+"""Streams: images by their address, read piece by piece, so that there may be more of them than memory or disk holds.
 
 open_images(address)  -> Data    of a folder, image files, lists in CSV, tar and TFRecord shards, and patterns of them
 
-Every kind of source is a function (path, most, *, channels, levels) -> `Data`, whose images are read when they are indexed.
+Every kind of address has a function (path, most, *, channels, levels) -> `Data`, whose images are read when they are indexed.
 """
 
 import functools
@@ -13,10 +13,10 @@ import sys
 from lab import data
 from lab.refusal import Refused
 from lab.sequences import Lazy, chain
-from lab.sources.archives import open_archive
-from lab.sources.lists import open_list
-from lab.sources.patterns import expand
-from lab.sources.records import is_record_file, open_records
+from lab.streams.archives import open_archive
+from lab.streams.lists import open_list
+from lab.streams.patterns import expand
+from lab.streams.records import is_record_file, open_records
 
 KINDS = {".csv": open_list, ".tar": open_archive}
 PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z")
