@@ -1,11 +1,12 @@
 """Data: named images, with labels and masks where there are any."""
 
+import functools
 import hashlib
 import os
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import matplotlib.cbook
 import numpy as np
@@ -16,7 +17,7 @@ from lab import displays
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.sequences import Lazy
+from lab.sequences import Lazy, Texts, Values
 
 # RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain), matplotlib (public domain),
 # and scikit-learn (CC BY 2.0: china by danielbuechele, flower by vultilion).
@@ -46,6 +47,8 @@ class Data:
         columns: the names of the table's columns.
         groups: tuple of str or int, the source of each image, equal for crops of one photograph; None: every image
             is its own source.
+        stamps: sequence of str, what becomes another text when the file of an image changes, and is known without reading the
+            image; None for images that lie in memory.
 
     Raises:
         Refused: where the number of groups is not that of the images.
@@ -57,11 +60,12 @@ class Data:
     masks: np.ndarray | None = None
     table: np.ndarray | None = None
     columns: tuple = ()
-    groups: tuple | None = None
+    groups: Sequence | None = None
+    stamps: Sequence | None = None
 
     def __post_init__(self):
         groups = tuple(range(len(self.images))) if self.groups is None else self.groups
-        groups = groups if isinstance(groups, (range, Lazy)) else tuple(groups)
+        groups = groups if isinstance(groups, (range, Values)) else tuple(groups)
         if len(groups) != len(self.images):
             raise Refused(
                 f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images. Leave groups out where every image is its own source."
@@ -77,6 +81,18 @@ class Data:
     def _repr_html_(self):
         return displays.as_html(displays.data_title(self), displays.data_rows(self)) + displays.thumbnails(self)
 
+    def part(self, places):
+        """Some of the images, in their order.
+
+        Args:
+            places: slice.
+
+        Returns:
+            `Data` with all that is known of them. Sequences that are lazy remain so.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "columns"}
+        return replace(self, **{name: None if value is None else value[places] for name, value in values.items()})
+
 
 class Files(Sequence):
     """Images that stay in their files until they are indexed, so that any number of them takes no memory.
@@ -88,7 +104,7 @@ class Files(Sequence):
     """
 
     def __init__(self, paths, *, channels=3, levels=None):
-        self.paths = tuple(paths)
+        self.paths = paths if isinstance(paths, Values) else tuple(paths)
         self.channels, self.levels = channels, levels
 
     def __len__(self):
@@ -142,18 +158,61 @@ def folder(path, *, channels=3, levels=None):
     root = pathlib.Path(path)
     if not os.path.isdir(root):
         raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is not a folder.")
-    paths = sorted(file for file in _walk_files(root) if file.suffix.lower() in SUFFIXES)
-    if not paths:
+    names = [file.relative_to(root).as_posix() for file in _walk_files(root) if file.suffix.lower() in SUFFIXES]
+    if not names:
         raise Refused(
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
+    # Names are compared part by part, as paths are, and no name has a zero.
+    names.sort(key=lambda name: name.replace("/", "\0"))
+    paths = Lazy(functools.partial(_join, root, Texts(names)), range(len(names)))
     labels = (
-        tuple(_readable_name(file.parent.name) for file in paths)
-        if all(file.parent != root for file in paths)
-        else None
+        Texts(_readable_name(name.split("/")[-2]) for name in names) if all("/" in name for name in names) else None
     )
-    names = tuple(_readable_name(file.relative_to(root).as_posix()) for file in paths)
-    return Data(names, Files(paths, channels=channels, levels=levels), labels, groups=_originals(paths))
+    form = {"channels": channels, "levels": levels}
+    names = Texts(map(_readable_name, names))
+    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=file_stamps(paths))
+
+
+def _join(root, names, place):
+    return root / names[place]
+
+
+def file_stamps(paths):
+    """The size of each file, and when it was last changed.
+
+    Args:
+        paths: sequence of path.
+
+    Returns:
+        `Lazy` of str, empty for a file that cannot be read, which is told when its image is asked for.
+    """
+    return Lazy(functools.partial(_stamp, paths), range(len(paths)))
+
+
+def _stamp(paths, place):
+    try:
+        stat = pathlib.Path(paths[place]).stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime}"
+
+
+class _Originals(Values):
+    """The place of the first file that each one is a copy of. Files are compared when a place is asked for, and not before."""
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return _Originals(self.paths[index]) if isinstance(index, slice) else self._places[index]
+
+    @functools.cached_property
+    def _places(self):
+        return _originals(self.paths)
 
 
 def _originals(paths):
@@ -219,7 +278,8 @@ def files(paths, *, channels=3, levels=None):
     counts = Counter(names)
     return Data(
         tuple(_readable_name(str(path) if counts[name] > 1 else name) for path, name in zip(paths, names)),
-        tuple(read(path, channels=channels, levels=levels) for path in paths),
+        Files(paths, channels=channels, levels=levels),
+        stamps=file_stamps(tuple(paths)),
     )
 
 

@@ -6,6 +6,7 @@ as_html(title, rows) -> str      the same as a table
 
 import html
 import itertools
+from collections import Counter
 
 import numpy as np
 
@@ -230,8 +231,8 @@ def data_rows(data):
     if isinstance(data.labels, Lazy):
         rows.append(("labels", _IN_FILES))
     elif data.labels is not None:
-        classes = list(dict.fromkeys(data.labels))
-        rows.append(("labels", join_names(f"{name} ({data.labels.count(name)})" for name in classes)))
+        counts = Counter(data.labels)
+        rows.append(("labels", join_names(f"{name} ({count})" for name, count in counts.items())))
     rows += [("masks", _shape(np.shape(data.masks)))] if data.masks is not None else []
     if data.table is not None:
         rows.append(("table", f"{_shape(np.shape(data.table))}: {join_names(data.columns)}".rstrip(": ")))

@@ -3,11 +3,21 @@
 import bisect
 import functools
 import itertools
+import operator
 from array import array
 from collections.abc import Sequence
 
 
-class Lazy(Sequence):
+class Values(Sequence):
+    """A sequence that is equal to any other of the same values."""
+
+    def __eq__(self, other):
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
+
+    __hash__ = None
+
+
+class Lazy(Values):
     """Values that are computed when they are indexed, and not kept; so are those of a slice.
 
     Args:
@@ -25,7 +35,7 @@ class Lazy(Sequence):
         return Lazy(self.compute, self.places[index]) if isinstance(index, slice) else self.compute(self.places[index])
 
 
-class Texts(Sequence):
+class Texts(Values):
     """Texts that are kept as bytes, one after the other, in a fraction of the memory that a tuple of them takes.
 
     Args:

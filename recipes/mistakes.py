@@ -19,7 +19,7 @@ ANSWERED = {"wrong": "answered wrongly", "right": "answered right"}
 PARTS = {"contrast": "contrast", "predicted": "predicted class", "other": "other class"}
 
 
-def answers(session, question, only, contrast):
+def answers(session, question, only, contrast, places=None):
     """The photographs that are explained, chosen by their answers, with their targets; worked out once in a process.
 
     Args:
@@ -27,16 +27,18 @@ def answers(session, question, only, contrast):
         question: dict as of `recipes.fields.TargetTable.question`.
         only: "wrong", "right" or "all".
         contrast: bool, whether the predicted class is explained against another.
+        places: [start, stop] of the photographs of a shard, of which only the last one is kept; None: all.
 
     Returns:
         `sanity.subject.Subject`, without photographs where none is answered as `only` wants.
     """
 
     def build():
-        subject = select_answers(session.subject(question), only)
+        subject = select_answers(session.subject(question, places), only)
         return contrast_classes(subject) if contrast else subject
 
-    return session.build_once(("answers", str((sorted(question.items()), only, contrast))), build)
+    key = ("answers", str((sorted(question.items()), only, contrast, places)))
+    return session.build_once(key, build) if places is None else session.keep_last(key, build)
 
 
 def rank_classes(subject):

@@ -173,16 +173,18 @@ def units_table(layer, units, default, top_for=None):
 
 
 def image_source(paths, alternate=False):
-    """Where images come from: one folder, or files and the images of several folders.
+    """Where images come from: one folder, list, shard or pattern, or files and the images of several folders.
 
     Args:
-        paths: folders and files, str.
+        paths: folders, files, lists, shards and patterns, str.
         alternate: whether to take one image of each path in turn, so that every folder is there among the first.
 
     Returns:
         dict of folder, or of files.
     """
-    if len(paths) == 1 and pathlib.Path(paths[0]).is_dir():
+    from lab.streams import is_stream
+
+    if len(paths) == 1 and (pathlib.Path(paths[0]).is_dir() or is_stream(paths[0])):
         return {"folder": paths[0]}
     lists = [_image_files(path) for path in paths]
     turns = itertools.zip_longest(*lists) if alternate else lists

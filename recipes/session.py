@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from lab.labels import correct_classes
 from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
+from lab.streams import open_images
 from recipes import machine, provenance, tables
 from recipes.cache import Cache
 from recipes.store import digest
@@ -30,6 +32,9 @@ from sanity.subject import subject, world_subject
 from sanity.world_networks import WorldNetworks
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
+
+# Labels of photographs in shards that are looked at before anything is explained.
+LABELS = 1000
 
 
 class Session:
@@ -48,7 +53,7 @@ class Session:
         self.cache = Cache(root, threads=self.threads)
         self.surveys = Cache(root, "surveys", threads=self.threads)
         self.allow_code = allow_code
-        self._built = {}
+        self._built, self._last = {}, (None, None)
 
     @functools.cached_property
     def network(self):
@@ -89,25 +94,49 @@ class Session:
         return network.preprocessing.channels if network.preprocessing and network.image_place is not None else 3
 
     @functools.cached_property
-    def images(self):
-        """The photographs."""
+    def photographs(self):
+        """The photographs as their source has them: `lab.data.Data`. An image is read when it is indexed."""
         source = self.sources.images
-        if source.folder or source.files:
-            form = {"channels": self.channels, "levels": source.levels}
-            images = data.folder(source.folder, **form) if source.folder else data.files(source.files, **form)
-        else:
-            images = data.photographs(source.photographs or data.PHOTOGRAPHS)
-        first = slice(source.most)
-        names = images.names[first]
-        labels = self._known_labels(names, images.labels[first] if images.labels else None)
+        addresses = source.folder or source.files
+        if not addresses:
+            return data.photographs(source.photographs or data.PHOTOGRAPHS).part(slice(source.most))
+        return open_images(addresses, channels=self.channels, levels=source.levels, most=source.most)
+
+    @functools.cached_property
+    def images(self):
+        """The photographs with their labels, where these are known, and with the table beside them."""
+        photographs, source = self.photographs, self.sources.images
+        names = tuple(photographs.names)
         table, columns = (None, ()) if source.table is None else tables.read(source.table, names)
-        return data.Data(names, images.images[first], labels, table=table, columns=columns, groups=images.groups[first])
+        labels = self._known_labels(names, photographs.labels)
+        return replace(photographs, names=names, labels=labels, table=table, columns=columns)
+
+    def part(self, start, stop):
+        """Photographs of a shard, with their labels where these are known.
+
+        Args:
+            start: int, the place of the first one.
+            stop: int, the place after the last one.
+
+        Returns:
+            `lab.data.Data`.
+        """
+        part = self.photographs.part(slice(start, stop))
+        labels = tuple(part.labels) if self._shards_have_labels else None
+        return replace(part, names=tuple(part.names), labels=labels)
+
+    @functools.cached_property
+    def _shards_have_labels(self):
+        """Whether the labels of photographs in shards are known: bool. Some of all are looked at, at equal distances."""
+        photographs = self.photographs
+        labels = photographs.labels and photographs.labels[:: -(-len(photographs) // LABELS)]
+        return self._known_labels(photographs.names, labels) is not None
 
     def _known_labels(self, names, labels):
-        """The labels of the photographs, or None. Where folders need not be classes and are none: None, with a warning.
+        """The labels of the photographs, or None. Where they need not be classes and are none: None, with a warning.
 
         Raises:
-            Refused: where folders were named as labels, and are missing or no classes.
+            Refused: where labels were asked for, and are missing or no classes.
         """
         rule = self.sources.images.labels
         # A recipe that says so itself wants them; by default they are used where there are any.
@@ -116,6 +145,7 @@ class Session:
             _refuse_loose_images(names, labels)
         if labels is None or rule == "none":
             return None
+        labels = tuple(labels)
         if rule == "folders" and not required:
             return labels
         error = self._label_error(labels)
@@ -161,17 +191,20 @@ class Session:
         """The world, as registered."""
         return worlds.get(self.sources.world)()
 
-    def subject(self, question=None):
+    def subject(self, question=None, places=None):
         """The network with the images and targets to explain.
 
         Args:
             question: dict as of `schema.TargetTable.question`; of a world, as of
                 `recipes.sections.world.question`.
+            places: [start, stop] of the photographs of a shard, which are not kept; None: all photographs.
 
         Returns:
             `sanity.subject.Subject`.
         """
         question = question or {}
+        if places is not None:
+            return subject(self.network, self.part(*places), fit=self.sources.images.fit, **question)
         if self.sources.world:
             build = functools.partial(self._plant_subject, **question)
         else:
@@ -225,6 +258,22 @@ class Session:
             self._built[key] = build()
         return self._built[key]
 
+    def keep_last(self, key, build):
+        """The value of `build()`, kept until another key is asked for, for what is too large to be kept.
+
+        Args:
+            key: hashable; it names the value.
+            build: function without arguments.
+
+        Returns:
+            the value.
+        """
+        if self._last[0] != key:
+            # The earlier value is given up before the next one is built.
+            self._last = (None, None)
+            self._last = (key, build())
+        return self._last[1]
+
     def method(self, name):
         """An explainer by its registered name or as "module:function"."""
         return external_method(name) if ":" in name else explainers.get(name)
@@ -238,8 +287,8 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "images", "natural images", "world", "lab", "versions" or "threads"; or "image:PATH", "network:NAME",
-                "code:MODULE" or "version:DISTRIBUTION".
+            name: "model", "images", "natural images", "world", "lab", "versions" or "threads"; or "images:START-STOP" of a
+                shard, "image:PATH", "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
 
         Returns:
             str: a SHA-256, a version or a number. A world is hashed before anything is trained.
@@ -250,7 +299,7 @@ class Session:
     def _hash(self, kind, name):
         functions = {
             "model": self._model_hash,
-            "images": lambda: f"{self.images_hash} {self.sources.images.fit}",
+            "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "world": self._world_hash,
             "lab": provenance.lab_hash,
@@ -262,6 +311,13 @@ class Session:
             "version": lambda: provenance.version(name),
         }
         return functions[kind]()
+
+    def _part_hash(self, places):
+        """SHA-256 of what is known of the photographs of a shard without reading them: names, and sizes, times or checksums."""
+        part, source = self.photographs.part(slice(*map(int, places.split("-")))), self.sources.images
+        known = _digest(zip(part.names, part.images)) if part.stamps is None else list(part.stamps)
+        described = [list(part.names), known, source.levels, source.fit, self._shards_have_labels]
+        return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _world_hash(self):
         world, seed = self.world, self.sources.seed
@@ -286,7 +342,7 @@ class Session:
             float, float: seconds of one gradient, the mean of eight copies of the first image; seconds of compiling.
         """
         network = self.network
-        inputs = np.repeat(network.preprocess(self.images.images[0], fit=self.sources.images.fit), 8, axis=0)
+        inputs = np.repeat(network.preprocess(self.photographs.images[0], fit=self.sources.images.fit), 8, axis=0)
         name, shape = next(iter(network.outputs.items()))
         objective = logit(0, output=name) if len(shape) == 2 else layer(network.last_spatial())
         first_start = time.perf_counter()

@@ -8,6 +8,7 @@ Every kind of address has a function (path, most, *, channels, levels) -> `Data`
 import functools
 import itertools
 import os
+import pathlib
 import sys
 
 from lab import data
@@ -15,7 +16,7 @@ from lab.refusal import Refused
 from lab.sequences import Lazy, chain
 from lab.streams.archives import open_archive
 from lab.streams.lists import open_list
-from lab.streams.patterns import expand
+from lab.streams.patterns import expand, is_pattern
 from lab.streams.records import is_record_file, open_records
 
 KINDS = {".csv": open_list, ".tar": open_archive}
@@ -53,6 +54,12 @@ def open_images(addresses, *, channels=3, levels=None, most=None):
     return _join(parts)
 
 
+def is_stream(address):
+    """Whether an address is a list, a shard or a pattern, and no folder or image: bool. It is told by its name."""
+    path = pathlib.Path(address)
+    return not path.is_dir() and (_opener_of_name(path) is not None or is_pattern(address))
+
+
 def _openers(paths):
     """(path, function that opens it) of every source; of image files that follow each other, one for all."""
     for kind, members in itertools.groupby(paths, _kind):
@@ -66,15 +73,23 @@ def _kind(path):
     """The function that opens a path."""
     if path.is_dir():
         return _open_folder
+    if not (path.exists() or path.suffix):
+        raise Refused(
+            f"Images come from a folder, image files, a CSV list or shards (.tar, .tfrecord). Received: {str(path)!r}, which is not a folder."
+        )
     if path.suffix.lower() in PACKED:
         raise Refused(
             f"Images lie in files that can be read from any place. Received: {path}, which is packed; unpack it."
         )
-    return open_records if is_record_file(path) else KINDS.get(path.suffix.lower(), _open_files)
+    return _opener_of_name(path) or _open_files
+
+
+def _opener_of_name(path):
+    return open_records if is_record_file(path) else KINDS.get(path.suffix.lower())
 
 
 def _open_files(paths, most, *, channels, levels):
-    return data.files(paths[:most], channels=channels, levels=levels)
+    return data.files(paths, channels=channels, levels=levels).part(slice(most))
 
 
 def _open_folder(path, most, *, channels, levels):
@@ -86,15 +101,7 @@ def _open_folder(path, most, *, channels, levels):
             raise
         pattern = f"{path}/*{os.path.splitext(shards[0])[1]}"
         raise Refused(f"{error} It holds {len(shards)} shards or lists: give {pattern!r}, in quotes.") from error
-    return _first(images, most)
-
-
-def _first(images, most):
-    """The first images of some `Data` of a folder."""
-    if most >= len(images):
-        return images
-    labels = images.labels and images.labels[:most]
-    return data.Data(images.names[:most], images.images[:most], labels, groups=images.groups[:most])
+    return images.part(slice(most))
 
 
 def _join(parts):
@@ -109,6 +116,7 @@ def _join(parts):
         chain([part.images for part in several]),
         chain([part.labels for part in several]) if labelled else None,
         groups=_join_groups([part.groups for part in several]),
+        stamps=chain([part.stamps for part in several]),
     )
 
 

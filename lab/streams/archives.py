@@ -13,7 +13,7 @@ import tarfile
 import warnings
 from array import array
 
-from lab.data import Data
+from lab.data import Data, file_stamps
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.sequences import Lazy, Texts
@@ -32,7 +32,7 @@ class Archive:
     """
 
     def __init__(self, path):
-        self.path, self.names = path, Texts()
+        self.path, self.names, self.written = path, Texts(), file_stamps([path])[0]
         self.images, self.labels = (array("q"), array("q")), (array("q"), array("q"))
         self.label_kinds = array("b")
 
@@ -107,6 +107,18 @@ class Archive:
             )
         return label
 
+    def stamp(self, place):
+        """What becomes another text when the archive changes: where image and label lie in it, and when it was written.
+
+        Args:
+            place: int, which image.
+
+        Returns:
+            str.
+        """
+        numbers = [values[place] for values in (*self.images, *self.labels)]
+        return f"{' '.join(map(str, numbers))} {self.written}"
+
     def _read(self, segments, place):
         offsets, sizes = segments
         with self.path.open("rb") as file:
@@ -156,7 +168,7 @@ def open_archive(path, most, *, channels, levels):
     labelled = min(archive.label_kinds) >= 0 and archive.label(0) is not None
     image = functools.partial(_read_image, archive, channels, levels)
     labels = Lazy(archive.required_label, places) if labelled else None
-    return Data(archive.names, Lazy(image, places), labels, groups=places)
+    return Data(archive.names, Lazy(image, places), labels, groups=places, stamps=Lazy(archive.stamp, places))
 
 
 def _read_image(archive, channels, levels, place):

@@ -6,7 +6,7 @@ import itertools
 import os
 from array import array
 
-from lab.data import Data
+from lab.data import Data, file_stamps
 from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -68,6 +68,17 @@ class Listing:
             )
         return file
 
+    def stamp(self, place):
+        """What becomes another text when the label or the file of a row changes.
+
+        Args:
+            place: int, which row.
+
+        Returns:
+            str.
+        """
+        return f"{self.labels and self.labels[place]} {file_stamps([self.path.parent / self.paths[place]])[0]}"
+
 
 def open_list(path, most, *, channels, levels):
     """The images of a CSV list, whose first line is path or path,label -> `Data`. Other columns are passed over.
@@ -95,7 +106,8 @@ def open_list(path, most, *, channels, levels):
     listing.file(0)
     rows = range(len(listing.lines))
     image = functools.partial(_read_image, listing, channels, levels)
-    return Data(listing.paths, Lazy(image, rows), listing.labels, groups=rows)
+    stamps = Lazy(listing.stamp, rows)
+    return Data(listing.paths, Lazy(image, rows), listing.labels, groups=rows, stamps=stamps)
 
 
 def _read_rows(path, most):

@@ -8,6 +8,7 @@ import re
 from lab.refusal import Refused
 
 MOST_SHARDS = 1_000_000
+_BRACES = re.compile(r"\{[^{}]*(\.\.|,)[^{}]*\}")
 
 
 def expand(address):
@@ -26,22 +27,26 @@ def expand(address):
         Refused: where a file of a range is missing, and where no file matches.
     """
     text = os.fspath(address)
-    if os.path.exists(text):
+    if not is_pattern(text):
         return [pathlib.Path(text)]
-    if re.search(r"\{.*(\.\.|,).*\}", text):
+    if _BRACES.search(text):
         return [path for name in _alternatives(text) for path in _refuse_missing(name, text)]
-    if glob.has_magic(text):
-        return _matches(text)
-    return [pathlib.Path(text)]
+    return _matches(text)
+
+
+def is_pattern(address):
+    """Whether an address stands for other files than one of its own name: bool."""
+    text = os.fspath(address)
+    return not os.path.exists(text) and bool(_BRACES.search(text) or glob.has_magic(text))
 
 
 def _alternatives(text):
     """All texts that one with braces stands for, the last braces counting fastest: list of str."""
-    braces = re.search(r"\{([^{}]*)\}", text)
+    braces = _BRACES.search(text)
     if braces is None:
         return [text]
     rest = _alternatives(text[braces.end() :])
-    words = _words(braces[1], text)
+    words = _words(braces[0][1:-1], text)
     if len(words) * len(rest) > MOST_SHARDS:
         raise Refused(f"A pattern stands for at most {MOST_SHARDS:,} files. Received: {text!r}.")
     return [text[: braces.start()] + word + end for word in words for end in rest]

@@ -79,6 +79,20 @@ class Records:
             )
         return content
 
+    def stamp(self, place):
+        """What becomes another text when the record changes: its size, and the checksum that was written with it.
+
+        Args:
+            place: int, which record.
+
+        Returns:
+            str.
+        """
+        end = self.starts[place + 1]
+        with self.path.open("rb") as file:
+            file.seek(end - _FOOTER)
+            return f"{end - self.starts[place]} {file.read(_FOOTER).hex()}"
+
     def where(self, place):
         """The place of a record, in words: str."""
         return f"{self.path}, record {place} at byte {self.starts[place]:,}"
@@ -170,7 +184,8 @@ def open_records(path, most, *, channels, levels):
         raise Refused(f"A TFRecord file holds at least one record. Received: {path}, which is empty.")
     labels = Lazy(records.required_label, places) if records.label(0) is not None else None
     image = functools.partial(_read_image, records, channels, levels)
-    return Data(Lazy("record-{}".format, places), Lazy(image, places), labels, groups=places)
+    names, stamps = Lazy("record-{}".format, places), Lazy(records.stamp, places)
+    return Data(names, Lazy(image, places), labels, groups=places, stamps=stamps)
 
 
 def _read_image(records, channels, levels, place):

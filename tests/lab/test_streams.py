@@ -151,7 +151,7 @@ def test_no_more_is_listed_than_is_asked_for(sources, tmp_path, kind):
     assert list(open_images(sources[kind], most=3).labels) == ["cat", "dog", "cat"]
     # What follows is never reached.
     for path in (tmp_path / "all.tar", tmp_path / "all.tfrecord"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (tmp_path / "part-01.tar").write_bytes(b"broken")
     if kind != "list":
         with pytest.raises(lab.Refused):
@@ -182,7 +182,8 @@ def test_bytes_are_decoded_as_files_are(tmp_path):
     )
     Image.fromarray(pictures).save(tmp_path / "turned.png", exif=Image.Exif())
     for path in sorted(tmp_path.iterdir()):
-        assert np.array_equal(read(path.read_bytes(), levels=65535), read(path, levels=65535)), path
+        levels = 65535 if path.name == "deep.tif" else None
+        assert np.array_equal(read(path.read_bytes(), levels=levels), read(path, levels=levels)), path
     with pytest.raises(lab.Refused, match="shard.tar: 7.png, which Pillow does not recognize"):
         read(b"no image", name="shard.tar: 7.png")
     with pytest.raises(lab.Refused, match="shard.tar: 7.png: "):
@@ -450,7 +451,7 @@ def test_records_that_are_cut_or_damaged_anywhere_are_refused(tmp_path):
 # Memory -------------------------------------------------------------------------------------------------------------------
 
 
-COUNT = 20_000
+COUNT = 5_000
 
 
 def many_archive(path):
@@ -479,7 +480,7 @@ def test_a_list_of_many_images_takes_little_memory(tmp_path, write, name):
     kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(data) == COUNT and data.labels[COUNT - 1] is not None
-    assert kept < 100 * COUNT and peak < 2 * kept + 1_000_000
+    assert kept < 100 * COUNT and peak < 2 * kept + 500_000
 
 
 def test_sequences():
