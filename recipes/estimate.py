@@ -40,7 +40,7 @@ def expected_seconds(waiting, gradient, compiling):
 
 
 def compiled_with(job):
-    """What is compiled once for several jobs: a layer's pictures; any other job compiles its own method or check.
+    """What is compiled once for several jobs: a layer's pictures, a method's maps of all shards; any other job compiles its own.
 
     Args:
         job: `Job`.
@@ -48,4 +48,4 @@ def compiled_with(job):
     Returns:
         tuple of str.
     """
-    return job.kind, job.key.rpartition("/")[0] if job.kind == "pictures" else job.key
+    return job.kind, job.key.rpartition("/")[0] if job.kind in ("pictures", "shard maps") else job.key

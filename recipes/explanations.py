@@ -66,25 +66,44 @@ def show_photographs(job, _, session):
     """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them.
 
     Args:
-        job: `Job`.
+        job: `Job`. With `shown`, it writes so many photographs at most.
         _: the inputs, not used.
         session: `Session`.
 
     Returns:
         dict of file name to bytes.
     """
-    network, subject = session.network, answers(session, **job.arguments)
+    network, subject = session.network, answers(session, **_selection(job))
     only, contrast = job.arguments["only"], job.arguments["contrast"]
-    images = network.deprocess(_leaves(network, subject.inputs)[0])
+    total = count_images(session, job.arguments.get("places"))
+    images = network.deprocess(_leaves(network, subject.inputs)[0][: job.arguments.get("shown")])
     predicted = predictions(subject)
-    about = {**predicted, "only": only, "total": len(session.images), "contrast": contrast}
-    about["note"] = note_on_contrast(subject) if contrast else None
-    about["sentence"] = None if only == "all" else count_sentence(len(subject.names), len(session.images), only)
+    about = {**predicted, "only": only, "total": total, "contrast": contrast}
+    about["note"] = note_on_contrast(subject) if contrast and subject.names else None
+    about["sentence"] = None if only == "all" else count_sentence(len(subject.names), total, only)
     return {
         "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
         "about.json": encode(about),
-        "photographs.csv": _table(table_rows(predicted)),
+        "photographs.csv": table(table_rows(predicted)),
     }
+
+
+def count_images(session, places):
+    """How many photographs a job is about: int.
+
+    Args:
+        session: `Session`.
+        places: [start, stop] of a shard, or None for all.
+
+    Returns:
+        int.
+    """
+    return len(session.images) if places is None else places[1] - places[0]
+
+
+def _selection(job):
+    """The photographs of a job, as arguments of `recipes.mistakes.answers`: dict."""
+    return {name: job.arguments[name] for name in ("question", "only", "contrast", "places") if name in job.arguments}
 
 
 def compute_maps(job, _, session):
@@ -102,10 +121,11 @@ def compute_maps(job, _, session):
         `Outcome`.
     """
     arguments = job.arguments
-    subject = answers(session, **{name: arguments[name] for name in ("question", "only", "contrast")})
-    part = arguments["part"]
+    subject, part = answers(session, **_selection(job)), arguments["part"]
     about = {"method": _row_name(arguments), "names": subject.names, "options": arguments["options"], "part": part}
     about |= {"refused": None, "fault": None}
+    if not subject.names:
+        return Outcome({"about.json": encode(about)})
     try:
         explanation = _explain(session, subject, arguments)
         second_maps = _second_maps(session, subject, arguments)
@@ -180,35 +200,44 @@ def measure_agreement(job, inputs, _):
     Raises:
         Refused: where every method was refused or failed.
     """
-    outcomes = [_load_outcome(inputs, key) for key in job.needs if inputs.exists(key)]
+    outcomes = [load_outcome(inputs, key) for key in job.needs if inputs.exists(key)]
     records = [outcome for outcome in outcomes if outcome["arrays"]]
     if not records:
-        raise Refused(f"Every method was refused or failed. Received: {_first_problem(outcomes)}")
+        raise Refused(f"Every method was refused or failed. Received: {first_problem(outcomes)}")
     seed = job.arguments["seed"]
     methods = _agreement_of_methods(records, seed)
     seeds = _agreement_of_seeds(records)
     views = [row for record in records for row in _views(record, seed)]
     return {
-        "agreement.json": encode({**_agreement_values(methods), "seeds": seeds, "views": views}),
-        "maps.csv": _table(_map_rows(records, seeds)),
-        "agreement.csv": _table(_agreement_rows(methods)),
-        "overview.csv": _table([("method", "class", "feature", "mean", "low", "high"), *views]),
-        "columns.csv": _table(_column_rows(records)),
+        "agreement.json": encode({**agreement_values(methods), "seeds": seeds, "views": views}),
+        "maps.csv": table(map_rows(records, seeds)),
+        "agreement.csv": table(agreement_rows(methods)),
+        "overview.csv": table([("method", "class", "feature", "mean", "low", "high"), *views]),
+        "columns.csv": table(_column_rows(records)),
     }
 
 
 def _agreement_of_methods(records, seed):
-    """`sanity.agreement.Agreement` of the methods whose maps have rows and columns, or None for fewer than two.
+    """`sanity.agreement.Agreement` of the methods with comparable maps, or None for fewer than two."""
+    maps = comparable_maps(records)
+    return agreement(maps, seed=seed) if len(maps) > 1 else None
 
-    Of a contrast, the maps of the single classes are left out.
+
+def comparable_maps(records):
+    """The maps with rows and columns; of a contrast, not those of the single classes.
+
+    Args:
+        records: list of dict, as of `load_outcome`.
+
+    Returns:
+        dict of method to array.
     """
     maps = {
         record["about"]["method"]: record["arrays"]["maps/0"]
         for record in records
         if record["about"]["part"] in (None, "contrast")
     }
-    maps = {method: values for method, values in maps.items() if values.ndim in (3, 4)}
-    return agreement(maps, seed=seed) if len(maps) > 1 else None
+    return {method: values for method, values in maps.items() if values.ndim in (3, 4)}
 
 
 def _agreement_of_seeds(records):
@@ -220,38 +249,54 @@ def _agreement_of_seeds(records):
     }
 
 
-def _agreement_values(methods):
+def agreement_values(methods):
+    """The agreement of methods as plain values.
+
+    Args:
+        methods: `sanity.agreement.Agreement`, or None for fewer than two methods.
+
+    Returns:
+        dict.
+    """
     if methods is None:
         return {"methods": [], "rank": [], "null": [], "side": None}
     return {"methods": methods.methods, "rank": methods.rank, "null": methods.null, "side": methods.side}
 
 
-def _first_problem(outcomes):
-    """Why there are no maps: the refusal or the fault of the first method."""
+def first_problem(outcomes):
+    """Why there are no maps: the refusal or the fault of the first method.
+
+    Args:
+        outcomes: list of dict, as of `load_outcome`.
+
+    Returns:
+        str.
+    """
     about = outcomes[0]["about"] if outcomes else {"refused": "no method", "fault": None}
     return about["refused"] or about["fault"]
 
 
-def _load_outcome(inputs, key):
-    """What a method left: dict of about, and of arrays, which are empty after a refusal or a fault."""
+def load_outcome(inputs, key):
+    """What a method left.
+
+    Args:
+        inputs: `recipes.inputs.Inputs`.
+        key: str, of the job of its maps.
+
+    Returns:
+        dict of about, and of arrays, which are empty after a refusal or a fault, and without photographs.
+    """
     about = inputs.values(key, "about.json")
-    return {"about": about, "arrays": {} if about["refused"] or about["fault"] else inputs.arrays(key, "maps.npz")}
+    has_maps = about["names"] and not (about["refused"] or about["fault"])
+    return {"about": about, "arrays": inputs.arrays(key, "maps.npz") if has_maps else {}}
 
 
 def _views(record, seed):
-    """Mean absolute attribution by channel, over all images and by class.
-
-    Maps without channels have one feature. So have maps of a layer, whose channels are too many to list.
-
-    Returns:
-        list of (method, class, feature, mean, low, high).
-    """
-    maps, about = record["arrays"]["maps/0"], record["about"]
-    by_channel = maps.ndim == 4 and maps.shape[-1] <= 4
-    values = maps if by_channel else np.abs(pooled(maps, "l2"))[..., None]
+    """Mean absolute attribution by channel, over all images and by class: list of (method, class, feature, mean, low, high)."""
+    about = record["about"]
+    names, values = feature_values(record["arrays"]["maps/0"])
     if not np.isfinite(values).all():
         return []
-    names = _channel_names(maps.shape[-1]) if by_channel else ["all"]
     return [
         (about["method"], label or "all classes", name, span.mean, span.low, span.high)
         for label, spans in overview(values, about["classes"], seed=seed).items()
@@ -259,11 +304,35 @@ def _views(record, seed):
     ]
 
 
+def feature_values(maps):
+    """Maps by what their means are taken of.
+
+    Args:
+        maps: [images, ...].
+
+    Returns:
+        list of names, and array [images, ..., names]: channels, or one feature for maps without channels and for those of a
+        layer, whose channels are too many to list.
+    """
+    if maps.ndim == 4 and maps.shape[-1] <= 4:
+        return _channel_names(maps.shape[-1]), maps
+    return ["all"], np.abs(pooled(maps, "l2"))[..., None]
+
+
 def _channel_names(count):
     return ["red", "green", "blue"] if count == 3 else [f"channel {number}" for number in range(count)]
 
 
-def _map_rows(records, seeds):
+def map_rows(records, seeds):
+    """The numbers of every map, as rows of a table.
+
+    Args:
+        records: list of dict, as of `load_outcome`.
+        seeds: dict of method to the agreement of its maps under two seeds.
+
+    Returns:
+        iterator of tuple, the first one with the names of the columns.
+    """
     yield ("image", "class", "score", "method", "layer", "sum", "lowest", "highest", "gap", "flags", "seed_agreement")
     for record in records:
         about, arrays = record["about"], record["arrays"]
@@ -289,7 +358,8 @@ def _column_rows(records):
                 yield (name, about["method"], column, f"{value:.6g}")
 
 
-def _agreement_rows(methods):
+def agreement_rows(methods):
+    """Every two methods with their agreement, as rows of a table; methods: `sanity.agreement.Agreement` or None."""
     yield ("method", "other", "rank_correlation", "turned_95")
     for first, name in enumerate(methods.methods if methods else []):
         for second in range(first):
@@ -297,7 +367,8 @@ def _agreement_rows(methods):
             yield (name, methods.methods[second], *numbers)
 
 
-def _table(rows):
+def table(rows):
+    """Rows as the bytes of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "backslashreplace")

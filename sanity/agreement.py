@@ -32,6 +32,36 @@ class Agreement:
     side: int
 
 
+@dataclass(frozen=True)
+class Totals:
+    """What some of the images add to the agreement of methods. Those of the same methods and grid can be added.
+
+    Args:
+        methods: list of str.
+        side: int, cells along a side of the grid.
+        counts: int [methods, methods], images whose two maps can be compared.
+        rank: float [methods, methods], sum of their rank correlations.
+        turned: float [methods, methods, draws], the same sum when the second maps are mirrored or turned at random.
+    """
+
+    methods: list
+    side: int
+    counts: np.ndarray
+    rank: np.ndarray
+    turned: np.ndarray
+
+    def __add__(self, other):
+        sums = (getattr(self, name) + getattr(other, name) for name in ("counts", "rank", "turned"))
+        return Totals(self.methods, self.side, *sums)
+
+    def agreement(self):
+        """The agreement of the methods over these images: `Agreement`."""
+        images = np.where(self.counts, self.counts, np.nan)
+        # The observed way is one of the eight, so that chance exceeds it at most one time in twenty.
+        null = np.percentile(self.turned / images[..., None], 95, axis=-1, method="higher")
+        return Agreement(self.methods, self.rank / images, null, self.side)
+
+
 def agreement(maps, *, seed, draws=500):
     """Compare every method with every other.
 
@@ -46,17 +76,33 @@ def agreement(maps, *, seed, draws=500):
     Returns:
         `Agreement`.
     """
+    return totals(maps, seed=seed, draws=draws).agreement()
+
+
+def totals(maps, *, seed, draws=500):
+    """What some images add to the agreement of methods.
+
+    Args:
+        maps: as of `agreement`.
+        seed: int or list of int, another one for each part of the images.
+        draws: int, random turns.
+
+    Returns:
+        `Totals`.
+    """
     flat = {name: np.abs(pooled(method_maps, "l2")) for name, method_maps in maps.items()}
     side = min([FINEST, *(min(magnitudes.shape[1:]) for magnitudes in flat.values())])
     ranks = {name: [_ranks(pooled_map, side) for pooled_map in magnitudes] for name, magnitudes in flat.items()}
     names, rng = list(ranks), np.random.default_rng(seed)
-    rank, null = (np.full((len(names), len(names)), np.nan) for _ in range(2))
+    counts, rank = np.zeros((len(names), len(names)), int), np.zeros((len(names), len(names)))
+    turned = np.zeros((len(names), len(names), draws))
     for row in range(len(names)):
         for column in range(row + 1):
             correlations = _turned_correlations(ranks[names[row]], ranks[names[column]])
-            rank[row, column] = rank[column, row] = correlations[:, 0].mean() if len(correlations) else np.nan
-            null[row, column] = null[column, row] = _percentile(correlations, draws, rng)
-    return Agreement(names, rank, null, side)
+            for place in ((row, column), (column, row)):
+                counts[place], rank[place] = len(correlations), correlations[:, 0].sum()
+            turned[row, column] = turned[column, row] = _turned_sums(correlations, draws, rng)
+    return Totals(names, side, counts, rank, turned)
 
 
 def between_seeds(maps, again):
@@ -69,9 +115,22 @@ def between_seeds(maps, again):
     Returns:
         float, nan where no map is usable.
     """
+    correlations = seed_correlations(maps, again)
+    return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def seed_correlations(maps, again):
+    """Rank correlation of the magnitudes of each image's two maps, under two seeds.
+
+    Args:
+        maps: arrays, as a method gives them.
+        again: the same under another seed.
+
+    Returns:
+        list of float, without images whose maps are not usable.
+    """
     measure = measures.get("joint_abs_spearman")
-    pairs = [pair for pair in zip(pooled_maps(maps), pooled_maps(again)) if None not in pair]
-    return float(np.mean([measure(*pair) for pair in pairs])) if pairs else float("nan")
+    return [measure(*pair) for pair in zip(pooled_maps(maps), pooled_maps(again)) if None not in pair]
 
 
 def _ranks(pooled_map, side):
@@ -87,16 +146,13 @@ def _ranks(pooled_map, side):
 def _turned_correlations(first, second):
     """Rank correlation of each image's two maps, the second as it is and in the seven other ways of a square: float [images, 8]."""
     pairs = [(a, b) for a, b in zip(first, second) if a is not None and b is not None]
-    return np.array([[np.sum(a * np.rot90(side, turns)) for side in (b, b.T) for turns in range(4)] for a, b in pairs])
+    ways = [[np.sum(a * np.rot90(side, turns)) for side in (b, b.T) for turns in range(4)] for a, b in pairs]
+    return np.array(ways).reshape(-1, 8)
 
 
-def _percentile(correlations, draws, rng):
-    """The 95th percentile under random ways.
-
-    The observed way is one of the eight, so that chance exceeds it at most one time in twenty.
-    """
+def _turned_sums(correlations, draws, rng):
+    """The sums over images when each one's way is drawn: float [draws]."""
     if not len(correlations):
-        return np.nan
+        return np.zeros(draws)
     ways = rng.integers(0, correlations.shape[1], (draws, len(correlations)))
-    means = correlations[np.arange(len(correlations)), ways].mean(axis=1)
-    return float(np.percentile(means, 95, method="higher"))
+    return correlations[np.arange(len(correlations)), ways].sum(axis=1)

@@ -1,6 +1,7 @@
 """Maps: the explanations of a run as the page shows them: photographs, methods, agreement, and overviews."""
 
 from recipes.report.photographs import collect_photographs
+from recipes.shards import SHOWN_MAPS
 
 
 def collect_maps(store, done):
@@ -13,21 +14,33 @@ def collect_maps(store, done):
     Returns:
         dict, or None where the run has no maps.
     """
-    jobs = [job for job in done if job.kind == "maps"]
+    jobs = [job for job in done if job.kind in SHOWN_MAPS]
     if not jobs or not store.exists("photographs"):
         return None
     agreement = store.values("agreement", "agreement.json") if store.exists("agreement") else None
     seeds = agreement["seeds"] if agreement else {}
     abouts = [(job, store.values(job.key, "about.json")) for job in jobs]
     explained = [(job, about) for job, about in abouts if not about["refused"] and not about["fault"]]
+    photographs, whole = collect_photographs(store, explained), agreement.get("whole") if agreement else None
     return {
-        "photographs": collect_photographs(store, explained),
+        "photographs": photographs,
+        "count": whole["photographs"]["explained"] if whole else len(photographs),
+        "right": _count_right(photographs, whole),
         "methods": [_method(about, seeds.get(about["method"])) for _, about in explained],
         "refused": [(about["method"], about["refused"]) for _, about in abouts if about["refused"]],
         "faults": [(about["method"], about["fault"]) for _, about in abouts if about["fault"]],
         "agreement": _matrix(agreement) if agreement and agreement["methods"] else None,
         "views": _views(agreement["views"]) if agreement else [],
+        "whole": whole,
     }
+
+
+def _count_right(photographs, whole):
+    """How many photographs of a known class are answered right, and how many there are: (int, int)."""
+    if whole:
+        return whole["photographs"]["right"], whole["photographs"]["known"]
+    known = [photograph["correct"] for photograph in photographs if photograph["correct"] is not None]
+    return sum(known), len(known)
 
 
 def _method(about, seeds):

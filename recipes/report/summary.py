@@ -61,7 +61,7 @@ def _last_part(path):
 
 
 def _data(recipe, maps):
-    count = len(maps["photographs"]) if maps else len(recipe.images.photographs or recipe.images.files)
+    count = maps["count"] if maps else len(recipe.images.photographs or recipe.images.files)
     folder = f" in {_last_part(recipe.images.folder)}" if recipe.images.folder else ""
     return f"{count_noun(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
@@ -110,12 +110,10 @@ def _network_sentences(recipe, maps):
         return [f"Networks were trained in the world {recipe.world.name}, where what decides is known."]
     if not maps:
         return [f"The network is {model_name(recipe)}."]
-    photographs = maps["photographs"]
-    methods = [method["method"] for method in maps["methods"]]
-    sentences = [f"{model_name(recipe)} was asked about {count_noun(len(photographs), 'photograph')}."]
-    known = [photograph["correct"] for photograph in photographs if photograph["correct"] is not None]
+    methods, (right, known) = [method["method"] for method in maps["methods"]], maps["right"]
+    sentences = [f"{model_name(recipe)} was asked about {count_noun(maps['count'], 'photograph')}."]
     if known:
-        sentences.append(f"It is right about {sum(known)} of {len(known)} photographs whose class is known.")
+        sentences.append(f"It is right about {right} of {known} photographs whose class is known.")
     if methods:
         sentences.append(f"{count_noun(len(methods), 'method')} mapped what speaks for the answers: {_names(methods)}.")
     return sentences

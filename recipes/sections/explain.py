@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import click
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lab.refusal import Refused
 from recipes.errors import plain_errors
@@ -24,6 +24,7 @@ from recipes.options import (
 from recipes.rows import photograph_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
+from recipes.shards import SHOWN_MAPS, split
 from recipes.words import count_noun
 
 
@@ -31,7 +32,7 @@ class Explain(TargetTable):
     """Maps of every image by every method, with options by method.
 
     With `only`, of the images that are answered wrong, or right. With `contrast`, of the predicted class against the true
-    one, and of both.
+    one, and of both. With `shard`, a job explains so many of the images, which are not in the memory together.
     """
 
     methods: Methods = ["gradient", "gradcam"]
@@ -39,6 +40,7 @@ class Explain(TargetTable):
     options: dict[str, dict[str, Any]] = {}
     only: Literal["wrong", "right", "all"] = "all"
     contrast: bool = False
+    shard: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
@@ -64,7 +66,7 @@ def list_jobs(recipe, session):
         session: `Session`.
 
     Returns:
-        list of `Job`: photographs, maps of each method, agreement.
+        list of `Job`: photographs, maps of each method, agreement; in shards, those of `recipes.shards.split`.
 
     Raises:
         Refused: for a layer, class, method or option that does not exist.
@@ -78,10 +80,14 @@ def list_jobs(recipe, session):
         session.network.check_positions(layer)
     parts = PARTS if table.contrast else (None,)
     selection = {"question": table.question, "only": table.only, "contrast": table.contrast}
-    count = len(answers(session, **selection).names)
-    photographs = Job("photographs", "photographs", selection, reads=("model", "images"))
-    shared = {**selection, "seed": recipe.seed}
+    # Of photographs in shards, the first shard alone is looked at before the jobs are done.
+    size = table.shard and min(table.shard, len(session.photographs))
+    subject = answers(session, **selection, places=[0, size] if size else None)
+    count, shared = size or len(subject.names), {**selection, "seed": recipe.seed}
     map_jobs = [_map_job(table, method, part, shared, count, session) for method in table.methods for part in parts]
+    if size:
+        return split(map_jobs, selection, recipe.seed, len(session.photographs), size)
+    photographs = Job("photographs", "photographs", selection, reads=("model", "images"))
     if not count:
         # The methods are checked all the same: what is misspelt is refused whatever the photographs are.
         return [photographs]
@@ -107,6 +113,13 @@ def _map_job(table, method, part, shared, count, session):
     return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost, reads=reads)
 
 
+def _refuse_table(recipe):
+    if recipe.explain.shard and recipe.images.table:
+        raise Refused(
+            f"shard explains networks of images alone. Received: shard={recipe.explain.shard} and table={recipe.images.table!r}. Leave one of them out."
+        )
+
+
 # Lines --------------------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +134,9 @@ def map_messages(jobs, store):
         list of str.
     """
     abouts = _abouts_of_maps(jobs, store)
+    whole = _load_whole(store)
+    if whole:
+        return _messages_of_shards(whole)
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [
@@ -132,9 +148,30 @@ def map_messages(jobs, store):
     return [*faults, *refused, *flagged]
 
 
+def _messages_of_shards(whole):
+    """Lines of text on the maps of all shards: shards that are missing, refusals, faults, and how many maps are flagged."""
+    done, shards = whole["shards"]
+    return [
+        *([f"{shards - done} of {shards} shards have no statistics"] if done < shards else []),
+        *(f"{name}  failed: {sums['fault']}" for name, sums in whole["methods"].items() if sums["fault"]),
+        *(f"{name}  refused: {sums['refused']}" for name, sums in whole["methods"].items() if sums["refused"]),
+        *(
+            f"{name}  {flag}: {count:,} of {sums['maps']:,} maps"
+            for name, sums in whole["methods"].items()
+            for flag, count in sums["flags"].items()
+        ),
+    ]
+
+
+def _load_whole(store):
+    """The statistics of all photographs of a run in shards: dict, or None for another run."""
+    values = store.values("agreement", "agreement.json") if store.exists("agreement") else {}
+    return values.get("whole")
+
+
 def _abouts_of_maps(jobs, store):
     """What is said about the maps of each method: list of dict."""
-    return [store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)]
+    return [store.values(job.key, "about.json") for job in jobs if job.kind in SHOWN_MAPS and store.exists(job.key)]
 
 
 def _load_photographs(store):
@@ -187,7 +224,7 @@ def summarize(jobs, store):
     """
     photographs, abouts = _load_photographs(store), _abouts_of_maps(jobs, store)
     lines = [] if photographs is None else [_photograph_line(photographs)]
-    return lines + (_map_lines(abouts) if abouts else [])
+    return lines + (_map_lines(abouts, _load_whole(store)) if abouts else [])
 
 
 def _photograph_line(about):
@@ -201,7 +238,7 @@ def _photograph_line(about):
     return words
 
 
-def _map_lines(maps):
+def _map_lines(maps, whole):
     """How many methods there are, and how many of their maps are flagged: two lines."""
     names = list(dict.fromkeys(about["method"].partition(" (")[0] for about in maps))
     troubles = {
@@ -210,11 +247,13 @@ def _map_lines(maps):
     }
     words = [f"{len(methods)} {trouble}" for trouble, methods in troubles.items() if methods]
     flags = [words for about in maps for words in about.get("flags", ())]
-    flagged = sum(map(bool, flags))
+    flagged, count = sum(map(bool, flags)), len(flags)
+    if whole:
+        flagged, count = (sum(sums[name] for sums in whole["methods"].values()) for name in ("flagged", "maps"))
     return [
         f"{count_noun(len(names), 'method')}: {', '.join([*names[:6], *(['...'] if len(names) > 6 else [])])}"
         + "".join(f"; {word}" for word in words),
-        f"{flagged or 'none'} of {count_noun(len(flags), 'map')} flagged as suspicious",
+        f"{flagged or 'none'} of {count_noun(count, 'map')} flagged as suspicious",
     ]
 
 
@@ -235,7 +274,11 @@ def _show_maps(recipe, jobs, store):
 @click.command(
     "explain",
     cls=PlainCommand,
-    headings={"Images": ("labels", "only", "table"), "Target": ("contrast",), "Method": ("method_options", "layer")},
+    headings={
+        "Images": ("labels", "only", "most", "shard", "table"),
+        "Target": ("contrast",),
+        "Method": ("method_options", "layer"),
+    },
     examples=(
         ("lab explain photo.jpg --method gradcam --model my.keras --input-range -1 1", "one photograph"),
         (
@@ -275,6 +318,15 @@ def _show_maps(recipe, jobs, store):
     is_flag=True,
     help="Explain the predicted class against the true one, and both; against the runner-up where the answer is right.",
 )
+@click.option(
+    "--most", type=click.IntRange(1), metavar="N", help="Explain so many photographs at most.  [default: all]"
+)
+@click.option(
+    "--shard",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Photographs that one job explains, so that their number is not limited by the memory.  [default: all in one]",
+)
 @click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
 @click.option(
     "--layer",
@@ -288,25 +340,29 @@ def _show_maps(recipe, jobs, store):
     help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def command(context, images, method, method_options, layer, labels, table, levels, **options):
+def command(context, images, method, method_options, layer, labels, table, levels, most, **options):
     """Explain photographs: one map for each image and method, and how far the methods agree.
 
-    IMAGES are files and folders. A method that cannot explain this model is listed as refused, with the reason.
+    IMAGES are files, folders, CSV lists with the columns path and label, and shards (.tar, .tfrecord) or patterns of
+    them. A method that cannot explain this model is listed as refused, with the reason.
     """
-    explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast")}
+    explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast", "shard")}
     with plain_errors():
         explain_table["methods"] = method_names(method)
         explain_table["options"] = _parse_method_options(method_options)
         images_table = {**_images_table(images, labels), "levels": levels, "table": table}
+        images_table |= {"most": most} if most else {}
     layers = split_names(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
     launch_tables(context, "explain", options, {"explain": explain_table, "images": images_table})
 
 
 def _images_table(paths, labels):
-    """One folder of images, or files and the images of several folders, as a recipe's table of images."""
+    """Folders, files, lists and shards as a recipe's table of images, with as many of them as there are."""
+    from lab.streams import is_stream
+
     source = image_source(paths)
-    if "folder" in source:
+    if "folder" in source or all(map(is_stream, paths)):
         return {**source, "most": ANY_NUMBER, "labels": labels or "where known"}
     if labels == "folders":
         raise Refused(
@@ -338,8 +394,15 @@ register(
             "photographs": Deferred("recipes.explanations:show_photographs"),
             "maps": Deferred("recipes.explanations:compute_maps"),
             "agreement": Deferred("recipes.explanations:measure_agreement"),
+            "shard predictions": Deferred("recipes.explanations:show_photographs"),
+            "shard maps": Deferred("recipes.explanations:compute_maps"),
+            "shard statistics": Deferred("recipes.shard_statistics:measure"),
+            "sum of statistics": Deferred("recipes.shard_statistics:add"),
+            "shown photographs": Deferred("recipes.shown:choose_photographs"),
+            "shown maps": Deferred("recipes.shown:take_maps"),
         },
         many=False,
+        refuse=_refuse_table,
         place=50,
         messages=map_messages,
         lines=photograph_lines,
