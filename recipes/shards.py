@@ -85,12 +85,12 @@ def split(map_jobs, selection, seed, total, size):
         list of `Job`.
     """
     shards = [Shard(number, start, min(start + size, total)) for number, start in enumerate(range(0, total, size))]
-    each = -(-SHOWN // len(shards))
-    arguments = {**selection, "shown": each}
+    per_shard = -(-SHOWN // len(shards))
+    arguments = {**selection, "shown": per_shard}
     predictions = [shard.job("predictions", "shard predictions", arguments, ("model",)) for shard in shards]
     maps = [[shard.maps(job, size) for shard in shards] for job in map_jobs]
     statistics = [shard.statistics(jobs, seed) for shard, *jobs in zip(shards, predictions, *maps)]
-    shown = {"most": SHOWN, "each": each}
+    shown = {"most": SHOWN, "per_shard": per_shard}
     gathering = [
         Job("photographs", "shown photographs", shown, _keys([*statistics, *predictions]), gathers=True),
         *(_shown_maps(job, jobs) for job, jobs in zip(map_jobs, maps)),

@@ -30,7 +30,7 @@ def choose_photographs(job, inputs, _):
     if not keys:
         raise Refused(f"A run shows photographs of shards. Received: {half} shards, all of which failed.")
     statistics = {shard: inputs.values(key, "statistics.json") for shard, key in keys.items()}
-    shown = _spread_out(_complete_shards(statistics), job.arguments["most"], job.arguments["each"])
+    shown = _spread_out(_complete_shards(statistics), job.arguments["most"], job.arguments["per_shard"])
     parts = [(job.needs[half + shard], count) for shard, count in shown]
     abouts = [(inputs.values(key, "about.json"), count) for key, count in parts]
     images = [inputs.arrays(key, "photographs.npz")["images"][:count] for key, count in parts]
@@ -57,13 +57,13 @@ def _complete_shards(statistics):
     }
 
 
-def _spread_out(counts, most, each):
+def _spread_out(counts, most, per_shard):
     """At most so many photographs of all, and of each shard, from shards at equal distances: list of (shard, count)."""
     shards, shown = list(counts), []
     places = np.linspace(0, len(shards) - 1, min(len(shards), most)).round().astype(int)
     for place in places.tolist():
         left = most - sum(count for _, count in shown)
-        shown.append((shards[place], min(counts[shards[place]], each, left)))
+        shown.append((shards[place], min(counts[shards[place]], per_shard, left)))
     return [pair for pair in shown if pair[1]]
 
 
