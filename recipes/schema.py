@@ -28,7 +28,10 @@ class Model(Table):
 
 
 class Images(Table):
-    """The photographs: a folder, files, or names of photographs in the installed packages."""
+    """The photographs: a folder, files, or names of photographs in the installed packages.
+
+    A folder, and each of the files, may be any address of `lab.streams`: a list in CSV, a shard, or a pattern of these.
+    """
 
     folder: str | None = None
     files: list[str] = []

@@ -152,7 +152,9 @@ class Session:
         if error is not None and required:
             raise Refused(f"labels=folders takes names of subfolders as true classes. {error}") from error
         if error is not None:
-            warnings.warn(f"the names of folders are not used as labels: {error}", stacklevel=2)
+            warnings.warn(
+                f"names of folders, or what is written beside images, are not used as labels: {error}", stacklevel=2
+            )
         return labels if error is None else None
 
     def _label_error(self, labels):

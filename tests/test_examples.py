@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 
 import click
 import click.testing
@@ -86,9 +87,26 @@ def newcomer(tmp_path_factory):
         place.mkdir(exist_ok=True)
         Image.fromarray(image).resize((96, 96)).save(place / f"{name}.jpg")
     Image.fromarray(lab.photographs(["chelsea"]).images[0]).save(folder / "photo.jpg")
+    save_list_and_shards(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder
+
+
+def save_list_and_shards(folder):
+    """The photographs of a folder as a list in CSV and as two shards, each with their labels."""
+    paths = sorted((folder / "photos").rglob("*.jpg"))
+    rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in paths]
+    (folder / "list.csv").write_text("\n".join(["path,label", *rows]))
+    (folder / "shards").mkdir()
+    for number in range(2):
+        with tarfile.open(folder / "shards" / f"train-00{number}.tar", "w") as archive:
+            for path in paths[number::2]:
+                label = path.with_suffix(".cls")
+                label.write_text(path.parent.name)
+                archive.add(path, path.name)
+                archive.add(label, label.name)
+                label.unlink()
 
 
 # A recipe as a newcomer has one.

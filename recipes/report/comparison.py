@@ -146,10 +146,11 @@ def _maps(first, second):
 
 
 def _load_maps(folder):
-    """Every map of a run: dict of (method, image) to the array and the class explained."""
+    """Every map of a run, of one in shards those that are shown: dict of (method, image) to the array and the class explained."""
     store, maps = _store(folder), {}
-    for path in sorted((store.path / "jobs" / "explain").glob("*/maps.npz")):
-        key = f"explain/{path.parent.name}"
+    jobs = store.path / "jobs"
+    for path in sorted([*jobs.glob("explain/*/maps.npz"), *jobs.glob("shown/*/maps.npz")]):
+        key = path.parent.relative_to(jobs).as_posix()
         about, arrays = store.values(key, "about.json"), store.arrays(key, "maps.npz")
         if about.get("refused") or about.get("fault"):
             continue

@@ -206,7 +206,9 @@ def some_maps(*, correct=(True, False), flags=()):
     shown = [{"name": f"{n}.jpg", "correct": right, "figures": [figure]} for n, right in enumerate(correct)]
     rows = [("gradient", [{"rank": 1.0}]), ("gradcam", [{"rank": 0.25}, {"rank": 1.0}])]
     agreement = {"methods": ["gradient", "gradcam"], "rows": rows}
-    return {"photographs": shown, "methods": [{"method": "gradient"}, {"method": "gradcam"}], "agreement": agreement}
+    methods = [{"method": "gradient"}, {"method": "gradcam"}]
+    counts = {"count": len(shown), "right": (sum(correct), len(correct))}
+    return {"photographs": shown, "methods": methods, "agreement": agreement, **counts}
 
 
 def a_unit(number, *, dead=False, flags=()):

@@ -4,8 +4,11 @@ import csv
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 import tarfile
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +21,7 @@ from recipes.session import Session
 from recipes.shards import SHOWN
 from recipes.sources import Sources
 from recipes.store import Store
-from tests.processes import contents, start_run
+from tests.processes import ROOT, contents, start_run
 
 # 30 photographs in shards of 8: four shards, the last one of 6.
 COUNT, SIZE = 30, 8
@@ -124,6 +127,16 @@ def test_the_page_shows_some_of_all_and_says_so(explained, photos):
     assert np.array_equal(maps, maps_of(store, "gradient")["maps/0"][rows])
     images = store.arrays("photographs", "photographs.npz")["images"]
     assert images.shape == (SHOWN, 16, 16, 3) and len({image.tobytes() for image in images}) == SHOWN
+
+
+def test_runs_in_shards_are_compared_by_the_maps_that_are_shown(explained, photos, command):
+    first, _ = explained(photos, "--method", "gradient", "--shard", SIZE)
+    second, _ = explained(photos, "--method", "gradient", "--shard", SIZE, "--target", 1)
+    code, output, error = command("compare", first.path, second.path, "--json", out=False)
+    compared = json.loads(output)
+    assert (
+        code == 0 and len(compared["maps"]) == SHOWN and {row["method"] for row in compared["maps"]} == {"gradient"}
+    ), error
 
 
 def test_tables_of_shards_have_every_photograph_and_map(explained, photos):
@@ -258,10 +271,7 @@ def test_a_broken_photograph_fails_its_shard_and_no_other(explained, tmp_path):
     assert "00017.png" in (store.path / "failed-explain+gradient+00002.txt").read_text()
     (photos / "00017.png").write_bytes(whole)
     store, _ = explained(photos, "--method", "gradient", "--shard", SIZE)
-    journal = [
-        json.loads(line) for path in store.path.parent.glob(".*.journal") for line in path.read_text().splitlines()
-    ]
-    assert store.values("photographs", "about.json")["shown"] == [[shard, 6] for shard in range(4)] and journal
+    assert store.values("photographs", "about.json")["shown"] == [[shard, 6] for shard in range(4)]
 
 
 @pytest.fixture
@@ -346,3 +356,34 @@ def test_what_cannot_be_done_in_shards_is_refused_in_one_line(command, small_fil
         assert not list((tmp_path / "artifacts").rglob("maps.npz"))
     plan = command("explain", photos, *model, "--method", "gradient", "--most", 20, "--shard", 8, "--plan")
     assert plan[0] == 0 and "explain/gradient  3 jobs, about 20 gradients" in plan[1]
+
+
+GROWTH = """
+import resource, sys
+from recipes.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert end.code == 0
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(*words):
+    """The most memory that a command takes in a process of its own: bytes."""
+    run = [sys.executable, "-c", GROWTH, *map(str, words)]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True)
+    return 1024 * int(done.stdout.split()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")
+def test_ten_times_as_many_photographs_take_the_same_memory(tmp_path):
+    photos = save_photos(tmp_path / "photos", 2000, side=64)
+    layers = [keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 3, strides=2), keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential([*layers, keras.layers.Dense(5, activation="softmax")]).save(tmp_path / "net.keras")
+    words = ("explain", photos, "--model", tmp_path / "net.keras", "--input-range", -1, 1, "--method", "gradient")
+    words += ("--shard", 50, "--quiet", "--out", tmp_path / "runs")
+    few, many = peak(*words, "--most", 200), peak(*words, "--most", 2000)
+    # As the network takes them, 1800 photographs have 88 MB, and their maps as much again.
+    assert many - few < 60e6
