@@ -171,31 +171,28 @@ def folder(path, *, channels=3, levels=None):
     )
     form = {"channels": channels, "levels": levels}
     names = Texts(map(_readable_name, names))
-    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=file_stamps(paths))
+    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=_file_stamps(paths))
 
 
 def _join(root, names, place):
     return root / names[place]
 
 
-def file_stamps(paths):
-    """The size of each file, and when it was last changed.
-
-    Args:
-        paths: sequence of path.
-
-    Returns:
-        `Lazy` of str, empty for a file that cannot be read, which is told when its image is asked for.
-    """
-    return Lazy(functools.partial(_stamp, paths), range(len(paths)))
-
-
-def _stamp(paths, place):
+def file_stamp(path):
+    """The size of a file, and when it was last changed: str; empty for one that cannot be read, which is told when its image is asked for."""
     try:
-        stat = pathlib.Path(paths[place]).stat()
+        stat = pathlib.Path(path).stat()
     except OSError:
         return ""
     return f"{stat.st_size} {stat.st_mtime}"
+
+
+def _file_stamps(paths):
+    return Lazy(functools.partial(_file_stamp_at, paths), range(len(paths)))
+
+
+def _file_stamp_at(paths, place):
+    return file_stamp(paths[place])
 
 
 class _Originals(Values):
@@ -279,7 +276,7 @@ def files(paths, *, channels=3, levels=None):
     return Data(
         tuple(_readable_name(str(path) if counts[name] > 1 else name) for path, name in zip(paths, names)),
         Files(paths, channels=channels, levels=levels),
-        stamps=file_stamps(tuple(paths)),
+        stamps=_file_stamps(tuple(paths)),
     )
 
 

@@ -13,7 +13,7 @@ import tarfile
 import warnings
 from array import array
 
-from lab.data import Data, file_stamps
+from lab.data import Data, file_stamp
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.sequences import Lazy, Texts
@@ -32,7 +32,7 @@ class Archive:
     """
 
     def __init__(self, path):
-        self.path, self.names, self.written = path, Texts(), file_stamps([path])[0]
+        self.path, self.names, self.written = path, Texts(), file_stamp(path)
         self.images, self.labels = (array("q"), array("q")), (array("q"), array("q"))
         self.label_kinds = array("b")
 

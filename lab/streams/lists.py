@@ -6,7 +6,7 @@ import itertools
 import os
 from array import array
 
-from lab.data import Data, file_stamps
+from lab.data import Data, file_stamp
 from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -22,7 +22,7 @@ class Listing:
     """
 
     def __init__(self, path, labelled):
-        self.path, self.paths, self.lines = path, Texts(), array("q")
+        self.path, self.folder, self.paths, self.lines = path, path.parent, Texts(), array("q")
         self.labels = Texts() if labelled else None
 
     def append(self, row, line):
@@ -61,7 +61,7 @@ class Listing:
         Raises:
             Refused: where it is no file.
         """
-        file = self.path.parent / self.paths[place]
+        file = self.folder / self.paths[place]
         if not os.path.isfile(file):
             raise Refused(
                 f"A list names files that are there. Received: {self.path}, line {self.lines[place]}: {str(file)!r} is no file. Relative paths begin at the folder of the list."
@@ -77,7 +77,7 @@ class Listing:
         Returns:
             str.
         """
-        return f"{self.labels and self.labels[place]} {file_stamps([self.path.parent / self.paths[place]])[0]}"
+        return f"{self.labels and self.labels[place]} {file_stamp(self.folder / self.paths[place])}"
 
 
 def open_list(path, most, *, channels, levels):
