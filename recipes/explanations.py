@@ -1,6 +1,7 @@
 """Explanations: photographs, maps of them by every method, and how far methods and seeds agree."""
 
 import csv
+import hashlib
 import io
 import traceback
 import warnings
@@ -81,6 +82,7 @@ def show_photographs(job, _, session):
     about = {**predicted, "only": only, "total": total, "contrast": contrast}
     about["note"] = note_on_contrast(subject) if contrast and subject.names else None
     about["sentence"] = None if only == "all" else count_sentence(len(subject.names), total, only)
+    about |= _inputs_hash(job, subject)
     return {
         "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
         "about.json": encode(about),
@@ -106,6 +108,16 @@ def _selection(job):
     return {name: job.arguments[name] for name in ("question", "only", "contrast", "places") if name in job.arguments}
 
 
+def _inputs_hash(job, subject):
+    """SHA-256 of what the network is given for a shard, of which no other job knows more than names, sizes and times: dict."""
+    if "places" not in job.arguments:
+        return {}
+    digest = hashlib.sha256()
+    for leaf in tf.nest.flatten(subject.inputs):
+        digest.update(np.ascontiguousarray(leaf))
+    return {"inputs": digest.hexdigest()}
+
+
 def compute_maps(job, _, session):
     """Compute one method's maps of all images.
 
@@ -123,7 +135,7 @@ def compute_maps(job, _, session):
     arguments = job.arguments
     subject, part = answers(session, **_selection(job)), arguments["part"]
     about = {"method": _row_name(arguments), "names": subject.names, "options": arguments["options"], "part": part}
-    about |= {"refused": None, "fault": None}
+    about |= {"refused": None, "fault": None, **_inputs_hash(job, subject)}
     if not subject.names:
         return Outcome({"about.json": encode(about)})
     try:

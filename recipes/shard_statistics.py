@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 
+from lab.maps import pooled
 from lab.refusal import Refused
 from recipes.explanations import (
     agreement_rows,
@@ -21,7 +22,7 @@ from recipes.explanations import (
     table,
 )
 from recipes.store import encode, pack
-from sanity.agreement import Totals, between_seeds, seed_correlations, totals
+from sanity.agreement import Totals, seed_correlations, totals
 
 # So many standard deviations from the mean of a normal distribution hold 95% of it.
 NORMAL_95 = 1.96
@@ -47,27 +48,37 @@ def measure(job, inputs, _):
     if not inputs.exists(predictions):
         raise Refused(f"Statistics need the predictions of their photographs. Received: {predictions}, which failed.")
     about = inputs.values(predictions, "about.json")
-    outcomes = [load_outcome(inputs, key) for key in maps if inputs.exists(key)]
-    records = [outcome for outcome in outcomes if outcome["arrays"]]
-    comparable = comparable_maps(records)
-    compared = totals(comparable, seed=job.arguments["seed"]) if len(comparable) > 1 else None
+    methods, problems, magnitudes, rows = {}, [], {}, []
+    # The maps of one method at a time are in the memory, and then one number a position.
+    for outcome in (load_outcome(inputs, key) for key in maps if inputs.exists(key)):
+        name = outcome["about"]["method"]
+        _refuse_other_inputs(about, outcome["about"])
+        methods[name] = _method_sums(outcome)
+        problems += [] if outcome["arrays"] else [outcome]
+        records = [outcome] if outcome["arrays"] else []
+        magnitudes |= {method: pooled(values, "l2") for method, values in comparable_maps(records).items()}
+        rows += list(map_rows(records, _seeds(methods)))[1 if rows else 0 :]
+    compared = totals(magnitudes, seed=job.arguments["seed"]) if len(magnitudes) > 1 else None
     values = {
         "photographs": _count_photographs(about),
-        "methods": {outcome["about"]["method"]: _method_sums(outcome) for outcome in outcomes},
-        "problem": None if records or not about["names"] else first_problem(outcomes),
+        "methods": methods,
+        "problem": first_problem(problems) if len(problems) == len(methods) and about["names"] else None,
         "compared": compared and {"methods": compared.methods, "side": compared.side},
     }
     arrays = {name: getattr(compared, name) for name in ARRAYS} if compared else {}
-    seeds = {
-        record["about"]["method"]: between_seeds(record["arrays"]["maps/0"], record["arrays"]["again/0"])
-        for record in records
-        if "again/0" in record["arrays"]
-    }
-    return {
-        "statistics.json": encode(values),
-        "totals.npz": pack(arrays),
-        "maps.csv": table(map_rows(records, seeds)),
-    }
+    return {"statistics.json": encode(values), "totals.npz": pack(arrays), "maps.csv": table(rows)}
+
+
+def _refuse_other_inputs(predictions, maps):
+    if predictions["inputs"] != maps["inputs"]:
+        raise Refused(
+            f"All methods explain the same photographs. Received: photographs for {maps['method']} that are others than for the predictions, though their files have the same size and time. Give the command again with --fresh."
+        )
+
+
+def _seeds(methods):
+    """Mean agreement of the maps under two seeds: dict of method to float, without methods that draw nothing."""
+    return {name: _mean(sums["seeds"]) for name, sums in methods.items() if sums["seeds"][0]}
 
 
 def _count_photographs(about):
@@ -163,9 +174,9 @@ def add(job, inputs, _):
     views = [row for name, sums in methods.items() for row in _views(name, sums)]
     whole = {"photographs": photographs, "shards": [count, len(job.needs)], "compared": shards_compared}
     whole["methods"] = {name: _describe(sums) for name, sums in methods.items()}
-    seeds = {name: _mean(sums["seeds"]) for name, sums in methods.items() if sums["seeds"][0]}
+    values = {**agreement_values(agreement), "seeds": _seeds(methods), "views": views, "whole": whole}
     return {
-        "agreement.json": encode({**agreement_values(agreement), "seeds": seeds, "views": views, "whole": whole}),
+        "agreement.json": encode(values),
         "agreement.csv": table(agreement_rows(agreement)),
         "overview.csv": table([("method", "class", "feature", "mean", "low", "high"), *views]),
     }

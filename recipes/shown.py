@@ -29,7 +29,7 @@ def choose_photographs(job, inputs, _):
     keys = {shard: key for shard, key in enumerate(job.needs[:half]) if inputs.exists(key)}
     if not keys:
         raise Refused(f"A run shows photographs of shards. Received: {half} shards, all of which failed.")
-    statistics = {shard: inputs.values(key, "statistics.json") for shard, key in keys.items()}
+    statistics = {shard: _summarize(inputs.values(key, "statistics.json")) for shard, key in keys.items()}
     shown = _spread_out(_complete_shards(statistics), job.arguments["most"], job.arguments["per_shard"])
     parts = [(job.needs[half + shard], count) for shard, count in shown]
     abouts = [(inputs.values(key, "about.json"), count) for key, count in parts]
@@ -43,17 +43,18 @@ def choose_photographs(job, inputs, _):
     }
 
 
+def _summarize(values):
+    """Of the statistics of a shard, how many photographs it has, and the methods that have maps of them: (dict, set)."""
+    return values["photographs"], {name for name, sums in values["methods"].items() if sums["maps"]}
+
+
 def _complete_shards(statistics):
     """The shards in which all methods have maps that have any anywhere: dict of shard to how many photographs it explains."""
-    methods = {
-        shard: {name for name, sums in values["methods"].items() if sums["maps"]}
-        for shard, values in statistics.items()
-    }
-    every = set().union(*methods.values())
+    every = set().union(*(methods for _, methods in statistics.values()))
     return {
-        shard: values["photographs"]["explained"]
-        for shard, values in statistics.items()
-        if every and methods[shard] == every
+        shard: photographs["explained"]
+        for shard, (photographs, methods) in statistics.items()
+        if every and methods == every
     }
 
 
@@ -68,10 +69,10 @@ def _spread_out(counts, most, per_shard):
 
 
 def _whole(statistics, shown, only):
-    """What is said of all photographs: dict of total and sentence."""
+    """What is said of all photographs: dict of total, explained and sentence."""
     sums = Counter()
-    for values in statistics.values():
-        sums.update(values["photographs"])
+    for photographs, _ in statistics.values():
+        sums.update(photographs)
     if only == "all":
         wrong = sums["known"] - sums["right"]
         answers = f", {wrong or 'none'} of them answered wrongly" if sums["known"] else ""
@@ -79,7 +80,7 @@ def _whole(statistics, shown, only):
     else:
         sentence = count_sentence(sums["explained"], sums["total"], only)
     words = f"; {sum(count for _, count in shown)} of them are shown" if sums["explained"] else ""
-    return {"total": sums["total"], "sentence": sentence + words}
+    return {"total": sums["total"], "explained": sums["explained"], "sentence": sentence + words}
 
 
 def take_maps(job, inputs, _):
@@ -98,18 +99,26 @@ def take_maps(job, inputs, _):
     """
     photographs, *shards = job.needs
     shown = inputs.values(photographs, "about.json")["shown"]
-    parts = [(load_outcome(inputs, shards[shard]), count) for shard, count in shown if inputs.exists(shards[shard])]
-    parts = [(outcome, count) for outcome, count in parts if outcome["arrays"]]
+    parts = [_first_maps(inputs, shards[shard], count) for shard, count in shown if inputs.exists(shards[shard])]
+    parts = [(about, arrays) for about, arrays in parts if arrays]
     if not parts:
         return {"about.json": encode(_about_nothing(shards, inputs))}
-    about, arrays = parts[0][0]["about"], parts[0][0]["arrays"]
-    rows = {
-        name: [value for outcome, count in parts for value in outcome["about"][name][:count]]
-        for name in ("names", "flags", "classes", "correct")
-        if about[name] is not None
-    }
-    joined = {name: np.concatenate([outcome["arrays"][name][:count] for outcome, count in parts]) for name in arrays}
-    return {"maps.npz": pack(joined), "about.json": encode({**about, **rows})}
+    about = {**parts[0][0], **{name: [row for part, _ in parts for row in part[name]] for name in _lists(parts[0][0])}}
+    joined = {name: np.concatenate([arrays[name] for _, arrays in parts]) for name in parts[0][1]}
+    return {"maps.npz": pack(joined), "about.json": encode(about)}
+
+
+def _first_maps(inputs, key, count):
+    """The first maps of a shard: (about, arrays), the arrays empty after a refusal or a fault."""
+    outcome = load_outcome(inputs, key)
+    about = {**outcome["about"], **{name: outcome["about"][name][:count] for name in _lists(outcome["about"])}}
+    # Copied, so that the arrays of the whole shard are given up.
+    return about, {name: array[:count].copy() for name, array in outcome["arrays"].items()}
+
+
+def _lists(about):
+    """What is said of each map in turn: list of the names of such lists."""
+    return [name for name in ("names", "flags", "classes", "correct") if about.get(name) is not None]
 
 
 def _about_nothing(shards, inputs):

@@ -209,7 +209,8 @@ def _mistake_lines(about):
         f"then {row['runner_up']} ({row['runner_up_probability']:.0%})"
         for row in rows[:LISTED]
     ]
-    return [*lines, *([f"and {len(rows) - LISTED} more, in photographs.csv"] if len(rows) > LISTED else [])]
+    more = about.get("explained", len(rows)) - len(lines)
+    return [*lines, *([f"and {more} more, in photographs.csv"] if more else [])]
 
 
 def summarize(jobs, store):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -272,6 +273,22 @@ def test_a_broken_photograph_fails_its_shard_and_no_other(explained, tmp_path):
     (photos / "00017.png").write_bytes(whole)
     store, _ = explained(photos, "--method", "gradient", "--shard", SIZE)
     assert store.values("photographs", "about.json")["shown"] == [[shard, 6] for shard in range(4)]
+
+
+def test_a_photograph_that_changes_in_secret_is_noticed_where_another_method_sees_it(explained, tmp_path):
+    photos = save_photos(tmp_path / "photos")
+    words = ("--shard", SIZE, "--method")
+    explained(photos, *words, "gradient")
+    path = photos / "00009.png"
+    stat, content = path.stat(), path.read_bytes()
+    other = np.random.default_rng(99).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    Image.fromarray(other).save(path)
+    path.write_bytes(path.read_bytes().ljust(len(content), b"\0")[: len(content)])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    store, output = explained(photos, *words, "gradient,gradcam", code=3)
+    assert "photographs for gradcam that are others" in (store.path / "failed-statistics+00001.txt").read_text()
+    assert "1 of 4 shards have no statistics" in output
+    explained(photos, *words, "gradient,gradcam", "--fresh")
 
 
 @pytest.fixture
