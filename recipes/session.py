@@ -356,11 +356,11 @@ class Session:
 
 
 def _refuse_loose_images(names, labels):
-    """Raise Refused where the folder of some image is no class, because it lies beside the subfolders."""
+    """Raise Refused where some image has no label, such as one that lies beside the subfolders."""
     if labels is None:
         loose = next((name for name in names if "/" not in name), names[0])
         raise Refused(
-            f"labels=folders needs every photograph in a subfolder, named by its class. Received: {loose!r}, which lies in none. Move it, or give labels=none."
+            f"labels=folders needs every photograph in a subfolder, named by its class, or with a label in its list or shard. Received: {loose!r}, which has neither. Move it, or give labels=none."
         )
 
 

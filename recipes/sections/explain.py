@@ -305,7 +305,7 @@ def _show_maps(recipe, jobs, store):
 @click.option(
     "--labels",
     type=Choice(["folders", "none"]),
-    help="folders: the names of subfolders are the true classes; none: they are not.  [default: folders where they are classes]",
+    help="folders: the names of subfolders, or the labels in lists and shards, are the true classes; none: they are not.  [default: folders where they are classes]",
 )
 @click.option(
     "--only",
@@ -367,7 +367,7 @@ def _images_table(paths, labels):
         return {**source, "most": ANY_NUMBER, "labels": labels or "where known"}
     if labels == "folders":
         raise Refused(
-            f"Labels are the subfolders of one folder of photographs. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
+            f"Labels are the subfolders of one folder of photographs, or stand in lists and shards. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
         )
     return {**source, "most": ANY_NUMBER}
 

@@ -236,7 +236,7 @@ def _show_pictures(recipe, jobs, store):
     "--images",
     multiple=True,
     type=click.Path(),
-    help="Folder of natural images to show beside the pictures, or a file. May be repeated.",
+    help="Folder of natural images to show beside the pictures, a file, a CSV list or a shard (.tar, .tfrecord). May be repeated.",
 )
 @click.pass_context
 def command(

@@ -170,7 +170,7 @@ def test_folders_that_are_no_classes(explained, photos):
     assert code == 0 and "not used as labels" in error
     assert store.values("photographs", "about.json")["true"] == [None] * 9
     code, _, error, _ = explained("--labels", "folders", images=photos / "dark")
-    assert code == 2 and "lies in none" in error
+    assert code == 2 and "which has neither" in error
     code, _, error, _ = explained(photos / "light", "--labels", "folders")
     assert code == 2 and "the folder that holds them" in error
     code, _, error, store = explained(photos / "light" / "0.png", images=photos / "dark")

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import lab.images
+from lab.environment import tf
 from recipes import schema
 from recipes.inputs import Inputs
 from recipes.jobs import list_jobs, work
@@ -159,10 +160,40 @@ def write_tars(photos, folder):
     return f"{folder}/part-{{000..002}}.tar"
 
 
+def write_records(photos, folder):
+    for number, start in enumerate(range(0, COUNT, 10)):
+        with tf.io.TFRecordWriter(f"{folder}/part-{number:05}-of-00003") as writer:
+            for path in sorted(photos.iterdir())[start : start + 10]:
+                value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[path.read_bytes()]))
+                features = tf.train.Features(feature={"image/encoded": value})
+                writer.write(tf.train.Example(features=features).SerializeToString())
+    return f"{folder}/part-*-of-00003"
+
+
+def test_shards_of_a_recipe_bring_their_labels(small_file, photos, tmp_path):
+    """Of a list and a tar, whose labels the checks and the mistakes use; a label that is no class fails its shard by name."""
+    paths = sorted(photos.iterdir())
+    rows = [f"{path},{number % 5}" for number, path in enumerate(paths[:10])]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
+    with tarfile.open(tmp_path / "part.tar", "w") as archive:
+        for number, path in enumerate(paths[10:]):
+            archive.add(path, path.name)
+            label = tmp_path / f"{path.stem}.cls"
+            label.write_text(str(number % 5))
+            archive.add(label, label.name)
+    files = [str(tmp_path / "list.csv"), str(tmp_path / "part.tar")]
+    recipe = recipe_of(small_file, {"files": files, "labels": "where known"}, shard=SIZE, only="right")
+    session = Session(Sources.of(recipe), tmp_path)
+    assert session.part(8, 12).labels == ("3", "4", "0", "1")
+    right = session.subject({}, [8, 12]).true
+    assert right.argmax(axis=1).tolist() == [3, 4, 0, 1] and right.sum() == 4
+    assert session.images.labels == tuple(str(number % 5) for number in (*range(10), *range(20)))
+
+
 def test_tars_and_lists_have_the_maps_of_the_folder(explained, photos, tmp_path):
     store, _ = explained(photos, "--method", "gradient", "--shard", SIZE)
     (tmp_path / "list.csv").write_text("path\n" + "".join(f"{path}\n" for path in sorted(photos.iterdir())))
-    for address in (write_tars(photos, tmp_path), tmp_path / "list.csv"):
+    for address in (write_tars(photos, tmp_path), write_records(photos, tmp_path), tmp_path / "list.csv"):
         other, _ = explained(address, "--method", "gradient", "--shard", SIZE)
         for shard in range(4):
             name = f"jobs/explain/gradient/{shard:05}/maps.npz"
@@ -171,6 +202,14 @@ def test_tars_and_lists_have_the_maps_of_the_folder(explained, photos, tmp_path)
     # In the shell, a pattern without quotes becomes several addresses.
     whole, _ = explained(tmp_path / "part-000.tar", "--method", "gradient")
     assert whole.values("photographs", "about.json")["names"][:2] == ["00000.png", "00001.png"]
+
+
+def test_a_gallery_shows_natural_images_of_tars(command, user, photos, tmp_path):
+    words = ("--layer", "last", "--units", "0-1", "--steps", 2, "--natural", 2)
+    code, output, error = command("gallery", *user, *words, "--images", write_tars(photos, tmp_path))
+    assert code == 0, error
+    index = pathlib.Path(output.strip().splitlines()[-1]).read_text()
+    assert any(f"part-{number:03}/{place:05}.png" in index for number in range(3) for place in range(COUNT))
 
 
 def recipe_of(small_file, images, **explain):
