@@ -83,7 +83,7 @@ class Archive:
         try:
             text = self._read(self.labels, place).decode("utf-8-sig").strip()
             return _label_in_json(json.loads(text)) if LABELS[kind] == "json" else text
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused(
                 f"A label is a text, or the entry label of JSON. Received: the .{LABELS[kind]} of {self.names[place]} in {self.path}: {error}."
             ) from error
@@ -137,7 +137,7 @@ def _extend(segments, offset, size):
 def _label_in_json(value):
     """The label in the .json of a sample: str, or None where it has no entry "label"."""
     label = value.get("label") if isinstance(value, dict) else value
-    if label is not None and not isinstance(label, (str, int)):
+    if label is not None and (not isinstance(label, (str, int)) or isinstance(label, bool)):
         raise ValueError(f'"label" is a text or a whole number, and here {label!r}')
     return None if label is None else str(label).strip()
 

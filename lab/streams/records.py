@@ -129,11 +129,18 @@ class Records:
 
         Returns:
             str, or None where it has none.
+
+        Raises:
+            Refused: where it has several.
         """
         features = self.features(place)
-        values = next((features[name] for name in LABELS if features.get(name)), None)
-        if values is None:
+        values = next((features[name] for name in LABELS if features.get(name)), [])
+        if not values:
             return None
+        if len(values) > 1:
+            raise Refused(
+                f"A record has one label. Received: {self.where(place)} with {len(values)}. Write one, or give labels=none."
+            )
         return values[0].decode("utf-8", "replace") if isinstance(values[0], bytes) else str(values[0])
 
     def required_label(self, place):

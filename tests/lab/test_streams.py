@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 import lab
+import lab.data
 from lab.images import read
 from lab.sequences import Lazy, Texts, chain
 from lab.streams import open_images
@@ -295,6 +296,8 @@ def test_labels_of_archives(tmp_path):
         ([("5.cls", b"\xff"), ("5.png", image)], ".cls of 5.png"),
         ([("5.json", b"{"), ("5.png", image)], ".json of 5.png"),
         ([("5.json", b'{"label": [1]}'), ("5.png", image)], ".json of 5.png.*here \\[1\\]"),
+        ([("5.json", b'{"label": true}'), ("5.png", image)], ".json of 5.png.*here True"),
+        ([("5.json", b"[" * 100_000), ("5.png", image)], ".json of 5.png"),
     ):
         with pytest.raises(lab.Refused, match=words):
             list(open_images(write_tar(tmp_path / "c.tar", [*members, *more])).labels)
@@ -407,6 +410,11 @@ def test_labels_of_records(tmp_path):
     with pytest.raises(lab.Refused, match="record 4 at byte .* without image/class/text"):
         list(data.labels)
     assert open_images(write_records(tmp_path / "a.tfrecord", [example(image=image), *contents])).labels is None
+    several = tf.train.Feature(int64_list=tf.train.Int64List(value=[1, 2]))
+    features = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])), "label": several}
+    content = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    with pytest.raises(lab.Refused, match="record 1 at byte .* with 2. Write one"):
+        list(open_images(write_records(tmp_path / "a.tfrecord", [contents[1], content])).labels)
 
 
 @pytest.mark.parametrize(
@@ -491,3 +499,35 @@ def test_sequences():
     assert list(joined) == [*words, "5", "6", "7", "8", ""] and list(joined[-2:]) == ["8", ""] and len(chain([])) == 0
     with pytest.raises(IndexError):
         joined[9]
+
+
+def test_a_folder_is_listed_without_reading_its_files(tmp_path, monkeypatch):
+    """Files of one size may be copies, which is looked up when the groups are asked for, and of those in question alone."""
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number % 2]) * 100)
+    compared, content = [], lab.data._content
+    monkeypatch.setattr("lab.data._content", lambda path, place: (compared.append(path.name), content(path, place))[1])
+    data = open_images(tmp_path)
+    assert not compared and list(data.part(slice(3)).groups) == [0, 1, 0] and compared == ["0.png", "1.png", "2.png"]
+    assert list(data.groups) == [0, 1, 0, 1]
+
+
+def test_stamps_change_with_their_images_and_no_others(sources, tmp_path):
+    def stamps():
+        return {kind: list(open_images(address).stamps) for kind, address in sources.items()}
+
+    before = stamps()
+    assert stamps() == before and all(len(set(values)) == 6 for values in (before["records"], before["archive"]))
+    image = encoded(np.zeros((3, 3, 3), "uint8"))
+    (tmp_path / "folder" / "cat" / "002.png").write_bytes(image)
+    contents = examples()
+    contents[2] = example(image__encoded=image)
+    write_records(tmp_path / "all.tfrecord", contents)
+    after = stamps()
+    for kind in ("list", "records"):
+        assert [place for place in range(6) if before[kind][place] != after[kind][place]] == [2]
+    assert before["archive"] == after["archive"] and before["matched records"] == after["matched records"]
+    (tmp_path / "list.csv").write_text(
+        (tmp_path / "list.csv").read_text().replace("dog,folder/dog/005", "cup,folder/dog/005")
+    )
+    assert [place for place in range(6) if stamps()["list"][place] != after["list"][place]] == [5]

@@ -205,7 +205,7 @@ def test_tars_and_lists_have_the_maps_of_the_folder(explained, photos, tmp_path)
 
 
 def test_a_gallery_shows_natural_images_of_tars(command, user, photos, tmp_path):
-    words = ("--layer", "last", "--units", "0-1", "--steps", 2, "--natural", 2)
+    words = ("--layer", "last", "--units", "0-1", "--steps", 2)
     code, output, error = command("gallery", *user, *words, "--images", write_tars(photos, tmp_path))
     assert code == 0, error
     index = pathlib.Path(output.strip().splitlines()[-1]).read_text()
