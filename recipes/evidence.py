@@ -31,7 +31,7 @@ def measure_evidence(job, _, session):
     evidence, trace = measure(
         arguments["check"],
         session.method(arguments["method"]),
-        session.subject(arguments["question"]),
+        session.checked_subject(arguments["question"]),
         seed=arguments["seed"],
         name=arguments["method"],
         settings=arguments["settings"],

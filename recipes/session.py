@@ -29,6 +29,7 @@ from recipes.store import digest
 from sanity.checks import checks, prepare_shared
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
+from sanity.user_networks import FileNetworks, UserNetworks, with_networks
 from sanity.world_networks import WorldNetworks
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
@@ -213,6 +214,57 @@ class Session:
             build = functools.partial(subject, self.network, self.images, fit=self.sources.images.fit, **question)
         return self.build_once(("subject", str(sorted(question.items(), key=str))), build)
 
+    def checked_subject(self, question=None):
+        """The subject of a question with the networks that were trained like its own, where there are any.
+
+        Args:
+            question: dict, see `subject`.
+
+        Returns:
+            `sanity.subject.Subject`.
+        """
+        checked, training = self.subject(question), self.sources.training
+        if training is None:
+            return checked
+        key = ("checked", str(sorted((question or {}).items(), key=str)))
+        return self.build_once(key, lambda: with_networks(checked, self.user_networks, training.counts))
+
+    @functools.cached_property
+    def user_networks(self):
+        """The networks of the [training] table: `sanity.user_networks.UserNetworks`, or `FileNetworks`."""
+        training = self.sources.training
+        if training.files:
+            return FileNetworks(self.network, [self._load_replicate(file) for file in training.files], training.files)
+        inputs, labels = self.training_data
+        function, key = external_method(training.function), self.hash_of("training")
+        return UserNetworks(
+            self.network, function, inputs, labels, seed=self.sources.seed, key=key, cache=self.cache.get
+        )
+
+    def _load_replicate(self, file):
+        return self._load(self.sources.model.model_copy(update={"source": file}), "imagenet")
+
+    @functools.cached_property
+    def training_data(self):
+        """All labelled photographs, as networks are trained on them: inputs, and int [samples].
+
+        Raises:
+            Refused: where photographs have no labels that are classes of the network.
+        """
+        source = self.sources.images
+        photographs = (
+            open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
+            if source.folder or source.files
+            else None
+        )
+        if photographs is None or photographs.labels is None:
+            raise Refused(
+                "A function trains on photographs with labels: a folder with a subfolder for each class, or a list with a column label. Received: none."
+            )
+        output, network = self.sources.output, self.network
+        classes = correct_classes(list(photographs.labels), network.classes_in(output), network.names_in(output))
+        return network.preprocess(list(photographs.images), fit=source.fit), np.asarray(classes).argmax(axis=1)
+
     @functools.cached_property
     def world_networks(self):
         """The networks of the world: `sanity.world_networks.WorldNetworks`."""
@@ -237,7 +289,7 @@ class Session:
         """
         check = checks.get(check)
         once = functools.partial(self._build_once_for, question)
-        build = functools.partial(prepare_shared, check, self.subject(question), seed, settings, once)
+        build = functools.partial(prepare_shared, check, self.checked_subject(question), seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         prepare_settings = sorted((name, value) for name, value in settings.items() if name in known)
         return self.build_once((check, str(question), str(prepare_settings), seed), build)
@@ -289,7 +341,7 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "images", "natural images", "world", "lab", "versions" or "threads"; or "images:START-STOP" of a
+            name: "model", "images", "natural images", "world", "training", "lab", "versions" or "threads"; or "images:START-STOP" of a
                 shard, "image:PATH", "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
 
         Returns:
@@ -304,6 +356,7 @@ class Session:
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "world": self._world_hash,
+            "training": self._training_hash,
             "lab": provenance.lab_hash,
             "versions": lambda: digest(provenance.versions()),
             "threads": lambda: str(self.sources.threads),
@@ -320,6 +373,20 @@ class Session:
         known = _digest(zip(part.names, part.images)) if part.stamps is None else list(part.stamps)
         described = [list(part.names), known, source.levels, source.fit, self._shards_have_labels]
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
+
+    def _training_hash(self):
+        """SHA-256 of what decides the networks of the [training] table: files, or function, data and model."""
+        training = self.sources.training
+        known = [training.model_dump(exclude={"replicates", "permuted_label_networks"})]
+        if training.files:
+            known += map(provenance.file_hash, training.files)
+        else:
+            # Which modules a function has is known once it was imported.
+            external_method(training.function)
+            inputs, labels = self.training_data
+            known += [self.hash_of(f"code:{training.function.partition(':')[0]}"), self.hash_of("model")]
+            known += [_digest([("inputs", np.asarray(inputs)), ("labels", labels)])]
+        return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def _world_hash(self):
         world, seed = self.world, self.sources.seed

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from recipes import schema
+from recipes.sections.training import Training
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Sources:
         seed: int, from which random weights and the networks of a world are drawn.
         threads: int, how many threads compute a job; None: as many as there are.
         gpus: float, how many GPUs of a cluster a job takes, or which share of one.
+        training: the [training] table of a recipe, or None.
     """
 
     model: schema.Model = schema.Model()
@@ -26,6 +28,7 @@ class Sources:
     seed: int = 0
     threads: int | None = None
     gpus: float = 0
+    training: Training | None = None
 
     @classmethod
     def of(cls, recipe):
@@ -39,12 +42,15 @@ class Sources:
         """
         world = recipe.world.name if recipe.world else None
         output = recipe.explain.output if recipe.explain else None
-        return cls(recipe.model, recipe.images, world, output, recipe.seed, recipe.threads, recipe.gpus)
+        return cls(
+            recipe.model, recipe.images, world, output, recipe.seed, recipe.threads, recipe.gpus, recipe.training
+        )
 
     def as_values(self):
         """These sources as plain values: dict. What a recipe does not say itself is left out."""
         tables = {name: getattr(self, name).model_dump(exclude_unset=True) for name in ("model", "images")}
-        return {**vars(self), **tables}
+        training = self.training and self.training.model_dump(exclude_unset=True)
+        return {**vars(self), **tables, "training": training}
 
     @classmethod
     def from_values(cls, values):
@@ -57,4 +63,5 @@ class Sources:
             `Sources`.
         """
         tables = {"model": schema.Model(**values["model"]), "images": schema.Images(**values["images"])}
+        tables["training"] = values["training"] and Training(**values["training"])
         return cls(**{**values, **tables})

@@ -14,6 +14,7 @@ OF_SUBJECT = (
     "randomization took effect",
     "network uses the plant",
     "permuted labels memorized",
+    "replicates alike",
     "both cues learned",
     "cues equally learned",
     "samples to ask about",
@@ -36,6 +37,26 @@ def competence(subject):
     bar = (1 / subject.classes if subject.chance is None else subject.chance) + ABOVE_CHANCE
     words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"
     return Gate("network competent", "passed" if share.low > bar else "failed", words)
+
+
+# How much less often than the best a replicate may be right.
+ALIKE = 0.1
+
+
+def alike(subject):
+    """Networks that a user's function trained are right about as often as the user's own.
+
+    Args:
+        subject: the `Subject`.
+
+    Returns:
+        `Gate`, "not measured" without replicates of known accuracy.
+    """
+    known = [accuracy for accuracy in subject.replicate_accuracy if accuracy is not None]
+    if not known:
+        return Gate("replicates alike", "not measured", "no replicates whose accuracy is known")
+    words = f"right on {min(known):.0%} to {max(known):.0%} of the samples; allowed difference: {ALIKE:.0%}"
+    return Gate("replicates alike", "passed" if max(known) - min(known) <= ALIKE else "failed", words)
 
 
 def usable_maps(*groups):

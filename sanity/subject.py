@@ -49,6 +49,7 @@ class Subject:
         replicates: weights of networks trained alike from other seeds, the network's own first.
         permuted_label_networks: weights of networks trained on permuted labels.
         train_accuracy: the accuracy of each of these on its own permuted labels.
+        replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
         truth: `Truth`, where something is planted.
         world: the `World` that the data come from, for checks that train anew.
         seed: int, of the world's draws.
@@ -70,6 +71,7 @@ class Subject:
     replicates: tuple = ()
     permuted_label_networks: tuple = ()
     train_accuracy: tuple = ()
+    replicate_accuracy: tuple = ()
     truth: Truth | None = None
     world: object = None
     seed: int = 0

@@ -1,6 +1,7 @@
 """User networks: networks trained like the user's own, by the user's function or read from files, as replicates of it."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,6 +87,65 @@ class UserNetworks:
         return weights_by_name(self.network, self.function(inputs, self.labels(kind, index), seed=seed))
 
 
+class FileNetworks:
+    """Networks trained like a user's own, from files.
+
+    Args:
+        network: the user's `Network`, which counts as the first replicate.
+        others: list of `Network`.
+        files: list of str, where each of them lies.
+
+    Raises:
+        Refused: for another architecture, other classes, and equal weights.
+    """
+
+    def __init__(self, network, others, files):
+        self.network = network
+        for other, file in zip(others, files):
+            if other.classes != network.classes:
+                raise Refused(f"Replicates have the classes of the model. Received: {file} with others.")
+        self.states = [network.state(), *(weights_by_name(network, other.model.get_weights()) for other in others)]
+        refuse_equal(self.states, ["the model", *files])
+
+    def train(self, kind, index):
+        """The weights of one network: dict of variable name to array. `kind` is "replicate"."""
+        del kind
+        return self.states[index]
+
+    def accuracy(self, kind, index):
+        """Not known: what the networks were trained on is not at hand. -> None."""
+        del kind, index
+
+
+def with_networks(subject, networks, counts):
+    """A subject with networks that were trained like its own.
+
+    Args:
+        subject: the `Subject` of the user's network.
+        networks: `UserNetworks` or `FileNetworks`.
+        counts: list of (kind, int), how many there are of each of `KINDS`.
+
+    Returns:
+        `Subject`.
+
+    Raises:
+        Refused: where two networks have the same weights.
+    """
+    states, accuracies, names = {}, {}, []
+    for kind, count in counts:
+        states[kind] = [networks.train(kind, index) for index in range(count)]
+        accuracies[kind] = [networks.accuracy(kind, index) for index in range(count)]
+        names += [f"{kind.replace('_', ' ')} {index + 1}" for index in range(count)]
+    refuse_equal([state for kind, _ in counts for state in states[kind]], names)
+    return replace(
+        subject,
+        replicates=tuple(states["replicate"]),
+        replicate_accuracy=tuple(accuracies["replicate"]),
+        permuted_label_networks=tuple(states["permuted_label_networks"]),
+        train_accuracy=tuple(accuracies["permuted_label_networks"]),
+    )
+
+
 def weights_by_name(network, trained):
     """The weights of a model of the same architecture, under the names of a network's variables.
 
@@ -133,12 +193,12 @@ def refuse_equal(states, named):
     Raises:
         Refused: for the first two that are equal.
     """
-    digests = {}
-    for name, state in zip(named, states):
-        other = digests.setdefault(_digest(state), name)
-        if other != name:
+    places = {}
+    for place, state in enumerate(states):
+        other = places.setdefault(_digest(state), place)
+        if other != place:
             raise Refused(
-                f"Replicates are trained from other seeds, so that no two have the same weights. Received: the same ones for {other} and {name}. A training function takes its initial weights and its order of samples from seed=."
+                f"Replicates are trained from other seeds, so that no two have the same weights. Received: the same ones for {named[other]} and {named[place]}. A training function takes its initial weights and its order of samples from seed=."
             )
 
 

@@ -103,10 +103,22 @@ def _evidence_job(folder, check, method, question, seed, session):
         f"check/{folder}/{slug(method)}",
         "evidence",
         {**arguments, "options": options, "seed": seed},
-        ("networks",) if world else (),
+        _network_needs(session.sources),
         passes=cost * _explanations_of_an_image(check),
-        reads=(*(("world",) if world else ("model", "images")), *method_reads(method)),
+        reads=(*_subject_reads(session.sources), *method_reads(method)),
     )
+
+
+def _network_needs(sources):
+    """The job that every check waits for where networks are trained: tuple of keys."""
+    return ("networks",) if sources.world else ("replicates",) if sources.training else ()
+
+
+def _subject_reads(sources):
+    """What every check reads: tuple of str."""
+    if sources.world:
+        return ("world",)
+    return ("model", "images", "training") if sources.training else ("model", "images")
 
 
 def _verdict_job(recipe, evidence_jobs):
@@ -217,7 +229,8 @@ def _show_published(recipe, jobs, store):
     "check",
     cls=PlainCommand,
     headings={
-        "World": ("world", "samples", "replicates", "permuted_label_networks"),
+        "World": ("world", "samples"),
+        "Networks": ("replicate", "train", "replicates", "permuted_label_networks"),
         "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
     },
     examples=(
@@ -245,9 +258,21 @@ def _show_published(recipe, jobs, store):
 )
 @click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
 @click.option(
+    "--replicate",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(),
+    help="A network trained like the model from another seed. May be repeated; the verdict on weights is then about networks trained like these.",
+)
+@click.option(
+    "--train",
+    metavar="MODULE:FUNCTION",
+    help="A function of your own, train(inputs, labels, *, seed), that trains a network like the model. It is imported and run.",
+)
+@click.option(
     "--replicates",
     type=click.IntRange(1),
-    help="Number of networks to train in a world, from different seeds.  [default: 4]",
+    help="Number of networks to train in a world or by --train, from different seeds.  [default: 4]",
 )
 @click.option(
     "--permuted-label-networks",
@@ -303,6 +328,8 @@ def command(
     context,
     images,
     world,
+    replicate,
+    train,
     replicates,
     permuted_label_networks,
     samples,
@@ -339,27 +366,41 @@ def command(
         names, settings = _check_names(check_names or "parameters"), {"mode": mode, "seeds": seeds}
         tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
     world_settings = {"replicates": replicates, "permuted_label_networks": permuted_label_networks, "images": samples}
-    tables |= _subject_tables(context, world, world_settings, names, images, levels)
+    tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
     launch_tables(context, "check", shared_options, tables, fail_on, baseline)
 
 
-def _subject_tables(context, world, settings, check_names, images, levels):
-    """A recipe's table of a world, or of images. Raises UsageError for options of the other one."""
+def _subject_tables(context, world, settings, check_names, images, levels, replicate_files, function):
+    """A recipe's tables of a world, or of images and networks. Raises UsageError for options of the other one."""
     if world:
         _refuse_model(context)
         return {"world": world_table(world, settings, check_names)}
-    if any(value is not None for value in settings.values()):
-        raise click.UsageError(
-            "--replicates, --permuted-label-networks and --samples are options of a world. Received: no --world."
-        )
     with plain_errors():
         source = image_source(images, alternate=True) if images else {}
-    return {"images": {**source, "levels": levels}} if source or levels else {}
+    tables = {"images": {**source, "levels": levels}} if source or levels else {}
+    training = _training_table(settings, check_names, replicate_files, function)
+    return tables | ({"training": training} if training else {})
+
+
+def _training_table(settings, check_names, files, function):
+    """A recipe's table of networks trained like the model, or nothing. Raises UsageError for options of others."""
+    counts = {name: settings[name] for name in ("replicates", "permuted_label_networks") if settings[name] is not None}
+    if settings["images"] is not None:
+        raise click.UsageError("--samples is an option of a world. Received: no --world.")
+    if function is None and counts:
+        raise click.UsageError(
+            "--replicates and --permuted-label-networks are options of a world, and of --train. Received: neither."
+        )
+    if function and "labels" in check_names:
+        counts.setdefault("permuted_label_networks", counts.get("replicates", 4))
+    return {"function": function, **counts} if function else {"files": list(files)} if files else None
 
 
 # Options of `lab check` that belong to one subject alone, maps or pictures.
 MAP_OPTIONS = (
     "world",
+    "replicate",
+    "train",
     "replicates",
     "permuted_label_networks",
     "samples",
@@ -407,7 +448,7 @@ def _known_settings(check, settings):
 def _refuse_model(context):
     """Raise UsageError where an option of a model or of images is typed beside a world, which has its own."""
     typed = click.core.ParameterSource.COMMANDLINE
-    for name in ("source", "images", "weights", "input_range", "classes", "model_size"):
+    for name in ("source", "images", "weights", "input_range", "classes", "model_size", "replicate", "train"):
         if context.get_parameter_source(name) == typed:
             option = {"source": "--model"}.get(name, "--" + name.replace("_", "-"))
             raise click.UsageError(f"A world brings its own networks and samples. Received: --world and {option}.")

@@ -53,6 +53,7 @@ def labels(explainer, subject, *, seed, **options):
         permuted = maps_of_networks(bound, subject.permuted_label_networks, "permuted labels")
     passed = (
         gates.competence(subject),
+        gates.alike(subject),
         _memorization_gate(subject),
         *enough,
         gates.usable_maps(*true, *permuted),

@@ -201,6 +201,7 @@ def _smoothing(bound, smooth, smooth_noise):
 def _gates(bound, prepared, trained, runs):
     return (
         gates.competence(bound.subject),
+        gates.alike(bound.subject),
         _effect_gate(prepared.runs),
         gates.usable_maps(*trained, *(run.maps for run in runs)),
         gates.frozen_target(bound.subject, bound),

@@ -1,12 +1,16 @@
 """User networks: what a training function may return, what it may not ignore, and what is kept of it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 import lab
 from lab.refusal import Refused
-from sanity.user_networks import UserNetworks, refuse_equal, weights_by_name
+from sanity import gates
+from sanity.subject import Subject
+from sanity.user_networks import FileNetworks, UserNetworks, refuse_equal, weights_by_name, with_networks
 
 SAMPLES = 60
 
@@ -126,6 +130,30 @@ def test_a_function_that_ignores_its_seed_is_refused(network, samples):
     states = [trained.train("replicate", index) for index in range(3)]
     with pytest.raises(Refused, match="the same ones for replicate 1 and replicate 2"):
         refuse_equal(states, [f"replicate {index}" for index in range(3)])
+
+
+def test_a_subject_has_the_networks_and_what_they_remember(network, samples):
+    subject = Subject(network, samples[0], lab.logit([0] * SAMPLES), tuple(map(str, range(SAMPLES))), classes=3)
+    counts = [("replicate", 3), ("permuted_label_networks", 2)]
+    with_all = with_networks(subject, user_networks(network, samples, train), counts)
+    assert len(with_all.replicates) == 3 and len(with_all.permuted_label_networks) == 2
+    assert min(with_all.replicate_accuracy) > 0.9 and min(with_all.train_accuracy) > 0.6
+    assert gates.alike(with_all).status == "passed"
+    one_is_bad = dataclasses.replace(with_all, replicate_accuracy=(0.95, 0.6, 0.93))
+    gate = gates.alike(one_is_bad)
+    assert gate.status == "failed" and "right on 60% to 95%" in gate.words
+    assert gates.alike(subject).status == "not measured"
+
+
+def test_files_are_replicates_of_the_same_architecture_and_classes(network, samples):
+    others = [lab.load(build(seed)) for seed in (1, 2)]
+    networks = FileNetworks(network, others, ["b.keras", "c.keras"])
+    assert np.array_equal(networks.train("replicate", 2)["logits/kernel"], others[1].state()["logits/kernel"])
+    assert networks.accuracy("replicate", 1) is None
+    with pytest.raises(Refused, match="in place of"):
+        FileNetworks(network, [lab.load(build(1, units=9))], ["b.keras"])
+    with pytest.raises(Refused, match="the classes of the model. Received: b.keras"):
+        FileNetworks(network, [lab.load(build(1), classes=["x", "y", "z"])], ["b.keras"])
 
 
 def test_one_unit_answers_two_classes(samples):
