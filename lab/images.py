@@ -1,8 +1,6 @@
 """Images: a file of a camera or scanner, in any usual format -> array in 0..255."""
 
 import io
-import os
-import pathlib
 import warnings
 from dataclasses import dataclass
 
@@ -12,6 +10,7 @@ import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 # Pillow opens nothing else: left to guess, it starts Ghostscript for PostScript that calls itself .png.
@@ -42,7 +41,7 @@ def read(path, *, channels=3, levels=None, name="an image"):
     then says which levels were lost.
 
     Args:
-        path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file, or the bytes of one.
+        path: a JPEG, PNG, GIF, BMP, TIFF or WEBP file, its address, such as s3://bucket/photo.png, or the bytes of one.
         channels: 3 for RGB, on white where transparent, grey repeated; 1 for grey. Any other number needs a file
             with as many bands (RGBA, CMYK, TIFF), which are not changed.
         levels: the largest value of images of more than 8 bits, such as 4095 for 12 bits; all levels are kept.
@@ -65,8 +64,8 @@ def read(path, *, channels=3, levels=None, name="an image"):
 
 
 def _file(path):
-    path = pathlib.Path(path)
-    if not os.path.isfile(path):
+    path = as_path(path)
+    if not is_file(path):
         raise Refused(f"An image is a file. Received: {str(path)!r}, which is not a file.")
     return path
 

@@ -18,6 +18,7 @@ from lab.network import Network
 from lab.preprocessing import linear_preprocessing, probe_preprocessing
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.remote import as_path, is_remote, on_this_machine, reason
 
 DEFAULT = "efficientnet-lite0"
 
@@ -50,7 +51,7 @@ def load(
     Warns where the input range contradicts the model's own scaling.
 
     Args:
-        source: a name of `names()`, the path of a `.keras` or `.h5` file or of a SavedModel, or a Keras model.
+        source: a name of `names()`, the path or address of a `.keras` or `.h5` file or of a SavedModel, or a Keras model.
         preprocess: function on images in 0..255 [images, rows, columns, channels].
         input_range: (low, high), in place of `preprocess`.
         classes: list of names, or a text file with one a line; one unit is two classes.
@@ -158,6 +159,8 @@ def _refuse_unbuilt(model, spec):
 
 def _load_model(source, weights, size, allow_code, objects):
     """-> Keras model, its name, its preprocessing or None, its class names or None."""
+    if isinstance(source, str) and is_remote(source):
+        return _load_remote_model(source, weights, size, allow_code, objects)
     by_name = isinstance(source, (str, os.PathLike)) and not os.path.exists(source)
     if not by_name and weights not in ("imagenet", None):
         raise Refused(
@@ -176,6 +179,17 @@ def _load_model(source, weights, size, allow_code, objects):
             f"Unknown model: no such name and no such file. Received: {str(source)[-200:]!r}. {nearest(source, names())}"
         )
     return _load_application(str(source), weights, size)
+
+
+def _load_remote_model(address, weights, size, allow_code, objects):
+    """As `_load_model`, of a file or folder at an address."""
+    try:
+        with on_this_machine(as_path(address)) as path:
+            return _load_model(path, weights, size, allow_code, objects)
+    except OSError as error:
+        raise Refused(
+            f"A model is a file or a folder that can be read. Received: {address!r}: {reason(error)}."
+        ) from error
 
 
 def _describe_source(source):

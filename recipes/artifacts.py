@@ -4,10 +4,11 @@ import pathlib
 
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.remote import as_path, is_remote, refuse_unreadable
 
 
 def find_report(run_folder):
-    """The index.html of a run, by folder, digest or recipe name: Path."""
+    """The index.html of a run, by folder, address, digest or recipe name: path."""
     return find_file(run_folder, "index.html")
 
 
@@ -15,17 +16,21 @@ def find_file(run_folder, name):
     """A file of a run, by folder, digest or recipe name. The manifest is written first and the report last.
 
     Args:
-        run_folder: `pathlib.Path`, a folder, or what names a run.
+        run_folder: path or address of a folder, or what names a run.
         name: str, name of the file.
 
     Returns:
-        Path.
+        path.
 
     Raises:
         Refused: where there is no such run.
     """
-    if (run_folder / name).is_file():
-        return run_folder / name
+    file = as_path(run_folder) / name
+    with refuse_unreadable("A run is a folder that can be read.", run_folder):
+        if file.is_file():
+            return file
+    if is_remote(file):
+        raise Refused(f"A run is a folder with {name}. Received: {str(run_folder)!r}, which has none.")
     reports = sorted(pathlib.Path("artifacts").glob(f"*/*/{name}"), key=lambda report: report.stat().st_mtime)
     names = [(report.parent.name, report.parent.parent.name) for report in reports]
     word = str(run_folder)

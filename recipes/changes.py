@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import pathlib
 import zipfile
 
 from lab.refusal import Refused, describe
+from lab.remote import as_path
 from recipes.store import Store
 
 
@@ -21,13 +21,13 @@ def load_families(report):
     Raises:
         Refused: where the run has no verdicts, or where they are damaged.
     """
-    path = pathlib.Path(report).parent / "jobs" / "verdicts" / "verdicts.json"
+    path = as_path(report).parent / "jobs" / "verdicts" / "verdicts.json"
     if not path.is_file():
         raise Refused(
             f"A baseline is a run with verdicts. Received: {report}, which has none; give a run of `lab check`."
         )
     with refuse_damaged(path):
-        folder = pathlib.Path(report).resolve().parent
+        folder = as_path(report).resolve().parent
         if not Store(folder.parent.parent, folder.parent.name, folder.name).exists("verdicts"):
             raise ValueError("its verdicts differ from their checksum")
         families = json.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,9 @@ import json
 import time
 
 from lab.refusal import Refused
+from lab.remote import is_remote
 from recipes.journal import journal_path
+from recipes.lock import Watch, lock_path
 
 # Seconds between two looks at the journal.
 PAUSE = 0.5
@@ -15,7 +17,7 @@ def follow(run_folder, say, pause=PAUSE):
     """Say what happens in a run until its jobs are done, or until nobody works on it any more.
 
     Args:
-        run_folder: `pathlib.Path`.
+        run_folder: path.
         say: function of a line of text.
         pause: float, seconds between two looks.
 
@@ -25,9 +27,11 @@ def follow(run_folder, say, pause=PAUSE):
     path = journal_path(run_folder)
     if not path.is_file():
         raise Refused(f"A run can be followed once it has begun. Received: {run_folder}, which has no journal.")
+    watch = Watch(lock_path(run_folder)) if is_remote(run_folder) else None
     state, read, begun = _State(), 0, False
     while True:
-        alive, lines = _is_held(run_folder), _whole_lines(path)
+        alive = watch.is_held() if watch else _is_held(run_folder)
+        lines = _whole_lines(path)
         if read > len(lines):
             # The run was given again, and its journal begun anew.
             state, read = _State(), 0
@@ -55,7 +59,7 @@ def _whole_lines(path):
 def _is_held(run_folder):
     """Whether a process writes to a run: bool. The lock is shared for an instant, and neither made nor taken."""
     try:
-        with open(run_folder.with_name(f".{run_folder.name}.lock"), "rb") as lock:
+        with open(lock_path(run_folder), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

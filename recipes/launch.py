@@ -1,7 +1,6 @@
 """Launch: the options of a command become a recipe, which is carried out, and its results are printed."""
 
 import json
-import pathlib
 
 import click
 
@@ -49,7 +48,7 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
 
     with plain_errors():
         refuse_idle_gate(recipe, fail_on)
-        before = None if baseline is None else load_families(find_report(pathlib.Path(baseline)))
+        before = None if baseline is None else load_families(find_report(baseline))
     if shared_options["plan"]:
         _print_plan(context, recipe, shared_options, allow_code)
         return
@@ -108,6 +107,11 @@ def _failure(result, fail_on):
     """Why the command ends with another code than 0: ClickException, or None."""
     if result.failed:
         return Failed(f"{len(result.failed)} of the jobs failed: {result.failed[0][0]}: {result.failed[0][1]}")
+    missing = [key for key, done in result.jobs if not done]
+    if missing:
+        return Failed(
+            f"{len(missing)} of the jobs are not done any more: {missing[0]}. Files of the run were removed or changed: run it again to go on."
+        )
     try:
         refuse_shortfall(result, fail_on)
     except Gated as error:

@@ -1,11 +1,11 @@
 """Options: what several commands share, and the tables of a recipe that their values are."""
 
 import itertools
-import pathlib
 
 import click
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_folder
 from recipes.errors import plain_errors
 from recipes.help import Choice
 
@@ -76,7 +76,13 @@ target_options = compose_options(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 run_options = compose_options(
-    click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs."),
+    click.option(
+        "--out",
+        type=click.Path(),
+        default="artifacts",
+        show_default=True,
+        help="Folder of all runs, or an address such as s3://bucket/runs.",
+    ),
     click.option(
         "--seed",
         type=click.IntRange(0),
@@ -184,7 +190,7 @@ def image_source(paths, alternate=False):
     """
     from lab.streams import is_stream
 
-    if len(paths) == 1 and (pathlib.Path(paths[0]).is_dir() or is_stream(paths[0])):
+    if len(paths) == 1 and (is_folder(as_path(paths[0])) or is_stream(paths[0])):
         return {"folder": paths[0]}
     lists = [_image_files(path) for path in paths]
     turns = itertools.zip_longest(*lists) if alternate else lists
@@ -193,7 +199,7 @@ def image_source(paths, alternate=False):
 
 def _image_files(path):
     """The images of a folder and below it, or the file itself: list of str."""
-    if not pathlib.Path(path).is_dir():
+    if not is_folder(as_path(path)):
         return [path]
     from lab import data
 

@@ -9,10 +9,10 @@ import time
 import warnings
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
-
 from lab.refusal import Refused
+from lab.remote import RemotePath, as_path, reason, refuse_unreadable
 from recipes.journal import journal_path
+from recipes.lock import lock_of
 
 # What a folder of runs holds beside the runs: the folders of its caches.
 CACHES = ("networks", "surveys")
@@ -26,13 +26,13 @@ class Item:
 
     Args:
         kind: "networks", "surveys" or "runs".
-        path: `pathlib.Path`.
+        path: `pathlib.Path` or `lab.remote.RemotePath`.
         bytes: int, its size.
         age: float, days since it was last written.
     """
 
     kind: str
-    path: pathlib.Path
+    path: pathlib.Path | RemotePath
     bytes: int
     age: float
 
@@ -41,12 +41,20 @@ def items(root):
     """What the lab has written into a folder of runs. Files of others are left out, and links.
 
     Args:
-        root: path.
+        root: path or address.
 
     Returns:
         list of `Item`, the caches first.
+
+    Raises:
+        Refused: for an address that cannot be read.
     """
-    root = pathlib.Path(root)
+    root = as_path(root)
+    with refuse_unreadable("A folder of runs is one that can be read.", root):
+        return _items(root)
+
+
+def _items(root):
     caches = [(kind, path) for kind in CACHES for path in sorted((root / kind).glob("*.npz")) if _is_cached(path)]
     runs = [("runs", path.parent) for path in sorted(root.glob("*/*/manifest.json")) if _is_run(path.parent)]
     return [_item(kind, path) for kind, path in (*caches, *runs) if not path.is_symlink()]
@@ -69,7 +77,7 @@ def _is_run(folder):
 def _item(kind, path):
     facts = [*_facts([path] if path.is_file() else path.rglob("*"))]
     newest = max((fact.st_mtime for fact in facts), default=time.time())
-    return Item(kind, path, sum(fact.st_size for fact in facts), (time.time() - newest) / DAY)
+    return Item(kind, path, sum(fact.st_size for fact in facts), max(0.0, time.time() - newest) / DAY)
 
 
 def _facts(paths):
@@ -94,19 +102,26 @@ def remove(selected):
 
 def _remove(path):
     """Remove a run or a file of a cache: bool, whether it was. Its lock stays, which others may wait for."""
+    lock = lock_of(path)
     try:
-        with FileLock(path.with_name(f".{path.stem}.lock")).acquire(timeout=0):
-            if path.is_file():
-                path.unlink()
-            else:
-                shutil.rmtree(path)
-                journal_path(path).unlink(missing_ok=True)
-    except Timeout:
-        return False
+        if not lock.try_acquire():
+            return False
+        try:
+            _remove_files(path)
+        finally:
+            lock.release()
     except OSError as error:
-        warnings.warn(f"{path} could not be removed: {error.strerror or error}", stacklevel=2)
+        warnings.warn(f"{path} could not be removed: {error.strerror or reason(error)}", stacklevel=2)
         return False
     return True
+
+
+def _remove_files(path):
+    if path.is_file():
+        path.unlink()
+        return
+    shutil.rmtree(path) if isinstance(path, pathlib.Path) else path.remove_folder()
+    journal_path(path).unlink(missing_ok=True)
 
 
 def choose(everything, kinds, days):

@@ -1,4 +1,8 @@
-"""Store: the folder of a run. Files appear whole or not at all, and every finished job is sealed with checksums."""
+"""Store: the folder of a run. Files appear whole or not at all, and every finished job is sealed with checksums.
+
+The folder may lie at any address (`lab.remote`). Where files cannot be renamed, each is written by one request, and the
+seal of a job last.
+"""
 
 import contextlib
 import hashlib
@@ -9,25 +13,27 @@ import pathlib
 import re
 import shutil
 import socket
-import time
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_remote, reason
 from recipes import index
+from recipes.lock import lock_of
 
 SEAL = "done.json"
-# Seconds between two attempts to lock a run that another process writes to.
-RETRY_SECONDS = 1.0
 
 
 class Store:
     """The folder `root/<recipe>/<digest>` of one run."""
 
     def __init__(self, root, recipe, digest):
-        self.root = pathlib.Path(root)
+        self.root = as_path(root)
         self.path = self.root / recipe / digest
+        # What is closed before the run is given back to others; how a process knows that it still has the run.
+        self.closing, self._lock = contextlib.ExitStack(), None
+        # The seals whose files were compared with their checksums. At a remote address each comparison is a download.
+        self._compared = {}
 
     @contextlib.contextmanager
     def open(self, *, fresh=False, wait=lambda words: None):
@@ -45,28 +51,35 @@ class Store:
         Raises:
             Refused: where the folder cannot be written.
         """
-        lock = self.path.with_name(f".{self.path.name}.lock")
+        lock = lock_of(self.path)
         with _refuse_unwritable(self.path):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file_lock = FileLock(lock)
-            _acquire(file_lock, lock.with_suffix(".holder"), self.path, wait)
+            lock.acquire(wait)
+        self._lock = lock
         try:
             with _refuse_unwritable(self.path):
                 self._prepare(fresh)
-            yield self
+            with self.closing:
+                yield self
         finally:
-            lock.with_suffix(".holder").unlink(missing_ok=True)
-            file_lock.release()
+            lock.release()
 
     def _prepare(self, fresh):
         if fresh:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove_folder(self.path)
+        if is_remote(self.path):
+            # Nothing is half-written there, and the lock shows that it can be written.
+            return
         self.path.mkdir(exist_ok=True)
         probe = self.path / f".part-{os.getpid()}"
         probe.write_bytes(b"")
         # This process alone holds the run: half-written files were left by processes that have ended.
         for path in list(self.path.rglob(".part-*")):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def check_lock(self):
+        """Raise `recipes.lock.Lost` where another process took the run over from this one."""
+        if self._lock is not None:
+            self._lock.check()
 
     def is_done(self, key):
         """Whether a job is finished without a fault: bool.
@@ -122,7 +135,8 @@ class Store:
 
     def _write_job(self, key, files, seal):
         folder = self.folder(key)
-        if folder.exists():
+        self.check_lock()
+        if is_remote(folder) or folder.exists():
             _overwrite(folder, {**files, SEAL: encode(seal)})
             return
         part = self.path / f".part-{os.getpid()}-{key.replace('/', '+')}"
@@ -174,6 +188,7 @@ class Store:
             content: bytes.
         """
         path = self.path / name
+        self.check_lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, content)
 
@@ -193,7 +208,7 @@ class Store:
         Returns:
             dict of name to array.
         """
-        with np.load(self.folder(key) / name, allow_pickle=False) as file:
+        with (self.folder(key) / name).open("rb") as content, np.load(content, allow_pickle=False) as file:
             return dict(file)
 
     def values(self, key, name):
@@ -211,16 +226,19 @@ class Store:
     def _seal(self, key):
         """The seal of a job, or None where it is missing, cannot be read, or does not fit the files."""
         # Asked of every job of a run: text is joined much faster than a `Path`.
-        if not os.path.exists(f"{self.path}/jobs/{key}/{SEAL}"):
+        if not is_remote(self.path) and not os.path.exists(f"{self.path}/jobs/{key}/{SEAL}"):
             return None
         folder = self.folder(key)
         seal = _read_seal(folder / SEAL)
+        if seal is None or self._compared.get(key) == seal:
+            return seal
         try:
-            unchanged = seal and all(
-                _sha256((folder / name).read_bytes()) == value for name, value in seal["files"].items()
-            )
-        except OSError:
+            unchanged = all(_sha256((folder / name).read_bytes()) == value for name, value in seal["files"].items())
+        except OSError as error:
+            _raise_unless_damaged(folder, error)
             return None
+        if unchanged and is_remote(folder):
+            self._compared[key] = seal
         return seal if unchanged else None
 
     def _seal_hash(self, key):
@@ -233,9 +251,18 @@ def _read_seal(path):
     """A seal as it was written: dict, or None where a broken disk or another version left something else there."""
     try:
         seal = {"fault": None, "needs": {}, "identity": "", **json.loads(path.read_text(encoding="utf-8"))}
-    except (OSError, ValueError, TypeError):
+    except (ValueError, TypeError):
+        return None
+    except OSError as error:
+        _raise_unless_damaged(path, error)
         return None
     return seal if isinstance(seal.get("files"), dict) and isinstance(seal["needs"], dict) else None
+
+
+def _raise_unless_damaged(path, error):
+    """Raise an error again where it means that a remote address did not answer, and not that a file is missing or broken."""
+    if is_remote(path) and not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @contextlib.contextmanager
@@ -244,33 +271,8 @@ def _refuse_unwritable(path):
         yield
     except OSError as error:
         raise Refused(
-            f"The folder of a run must be one that can be written. Received: {path}: {error.strerror or error}."
+            f"The folder of a run must be one that can be written. Received: {path}: {error.strerror or reason(error)}."
         ) from error
-
-
-def _acquire(lock, holder, path, wait):
-    """Lock a run, and write into the file `holder` who has it. While another process does, report that once and wait."""
-    reported = False
-    while True:
-        try:
-            lock.acquire(timeout=RETRY_SECONDS if reported else 0)
-        except Timeout:
-            if not reported:
-                wait(f"{path} is being written by {_holder(holder)}: waiting for it")
-                reported = True
-            continue
-        holder.write_text(
-            f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}",
-            encoding="utf-8",
-        )
-        return
-
-
-def _holder(path):
-    try:
-        return path.read_text(encoding="utf-8") or "another process"
-    except OSError:
-        return "another process"
 
 
 def _overwrite(folder, files):
@@ -286,12 +288,23 @@ def replace(path, content):
     """Write bytes to a path, whole or not at all.
 
     Args:
-        path: `pathlib.Path`, in a folder that exists.
+        path: `pathlib.Path`, in a folder that exists, or `lab.remote.RemotePath`.
         content: bytes.
     """
+    if is_remote(path):
+        path.write_bytes(content)
+        return
     part = path.with_name(f".part-{socket.gethostname()}-{os.getpid()}-{path.name}")
     write_durably(part, content)
     os.replace(part, path)
+
+
+def remove_folder(path):
+    """Remove a folder with all that lies in it, where there is one."""
+    if is_remote(path):
+        path.remove_folder()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep(folder):

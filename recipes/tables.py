@@ -1,11 +1,13 @@
 """Tables: a CSV file of numbers -> the rows that belong to some images, in the order of the images."""
 
 import csv
+import io
 import pathlib
 
 import numpy as np
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_file
 
 
 def read(path, names):
@@ -38,12 +40,12 @@ def read(path, names):
 
 def _cells(path):
     """Every row of a file, each as long as the header: list of lists of str."""
-    path = pathlib.Path(path)
-    if not path.is_file():
+    path = as_path(path)
+    if not is_file(path):
         raise Refused(f"A table is a CSV file. Received: {str(path)!r}, which is no file.")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+        text = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
+        rows = [row for row in csv.reader(text) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Refused(f"A table is a CSV file in UTF-8. Received: {path}: {error}.") from error
     uneven = [number for number, row in enumerate(rows, start=1) if len(row) != len(rows[0])]

@@ -1,9 +1,8 @@
 """Compare: two runs side by side."""
 
-import pathlib
-
 import click
 
+from lab.remote import as_path
 from recipes.artifacts import find_report
 from recipes.errors import plain_errors, redirect_output, report_full_disk
 from recipes.help import PlainCommand
@@ -31,9 +30,9 @@ def command(first, second, out, as_json):
     from recipes.report.comparison import as_values, compare_runs, write_comparison
 
     with plain_errors(), report_full_disk(), redirect_output():
-        folders = [find_report(pathlib.Path(run_folder)).parent for run_folder in (first, second)]
+        folders = [find_report(run_folder).parent for run_folder in (first, second)]
         comparison = compare_runs(*folders)
-        page = write_comparison(comparison, pathlib.Path(out) if out else folders[1] / "compare.html")
+        page = write_comparison(comparison, as_path(out) if out else folders[1] / "compare.html")
     if as_json:
         print_json({"error": None, **as_values(comparison), "report": str(page)})
     else:

@@ -18,7 +18,9 @@ from recipes.options import json_option, split_names
         ("lab gc --remove networks,surveys --json", "the caches, as JSON"),
     ),
 )
-@click.option("--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs.")
+@click.option(
+    "--out", type=click.Path(), default="artifacts", show_default=True, help="Folder of all runs, or its address."
+)
 @click.option(
     "--remove", "kinds", metavar="KINDS", help="What to remove: networks, surveys, runs, separated by commas."
 )

@@ -1,10 +1,10 @@
 """Show: the report of a run, in a browser."""
 
-import pathlib
 import sys
 
 import click
 
+from lab.remote import is_remote
 from recipes.artifacts import find_file, find_report
 from recipes.errors import plain_errors
 from recipes.help import PlainCommand
@@ -25,15 +25,16 @@ from recipes.help import PlainCommand
 def command(run_folder, print_only, follow):
     """Open the report of a RUN, or follow it while it is running.
 
-    A RUN is a folder, a digest or the beginning of one, or the name of a recipe for its latest run.
+    A RUN is a folder, a digest or the beginning of one, or the name of a recipe for its latest run. Of a folder at an address
+    such as s3://bucket/runs/mine/0123 the path is printed alone.
     """
     if follow:
-        _follow(pathlib.Path(run_folder))
+        _follow(run_folder)
         return
     with plain_errors():
-        report = find_report(pathlib.Path(run_folder))
+        report = find_report(run_folder)
     click.echo(report)
-    if not print_only and sys.stdout.isatty():
+    if not print_only and sys.stdout.isatty() and not is_remote(report):
         click.launch(str(report))
 
 

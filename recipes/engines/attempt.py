@@ -7,6 +7,7 @@ from lab.refusal import describe
 from recipes import signals
 from recipes.inputs import Inputs
 from recipes.jobs import work
+from recipes.lock import Lost
 
 
 def obstacle(job, store):
@@ -38,6 +39,9 @@ def attempt(job, session, store):
         outcome = work(job, Inputs(store, job), session)
         signals.stop_if_arrived()
         store.put(job.key, outcome.files, fault=outcome.fault, needs=job.needs, identity=job.identity)
+    except Lost:
+        # Another process does these jobs now.
+        raise
     except Exception as error:
         signals.stop_if_arrived()
         # One job's failure must not stop the others. It is reported, its traceback is kept, and the exit code is 3. On a full disk
@@ -56,7 +60,7 @@ def trace_path(job, store):
         store: `Store` of the run.
 
     Returns:
-        `pathlib.Path`.
+        path.
     """
     return store.path / f"failed-{job.key.replace('/', '+')}.txt"
 

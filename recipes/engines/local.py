@@ -24,6 +24,7 @@ class Local:
             iterator of `Started` and `Finished`.
         """
         for job in jobs:
+            store.check_lock()
             if store.is_done(job.key):
                 # The jobs that it needs were done again, with the same result.
                 continue

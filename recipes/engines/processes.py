@@ -61,6 +61,7 @@ class Processes:
         workers = [_Worker(orders) for _ in range(count)]
         try:
             while True:
+                store.check_lock()
                 for worker in workers:
                     yield from _hand_out(worker, workers, waiting, store)
                 if waiting.is_over:

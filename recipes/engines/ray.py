@@ -1,7 +1,7 @@
 """Ray: the engine of a cluster. Placement, retries and lost nodes are Ray's; the plan, the jobs and the bytes are ours.
 
 Moritz et al. 2018, https://arxiv.org/abs/1712.05889. A node needs this version of the lab, and the folder of runs, the model
-and the images under the paths that they have here.
+and the images under the paths or addresses that they have here.
 """
 
 import functools
@@ -15,6 +15,7 @@ from dataclasses import asdict
 from importlib import metadata
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_remote
 from recipes import machine
 from recipes.engines.attempt import obstacle
 from recipes.engines.waiting import TRIES, Waiting
@@ -126,6 +127,7 @@ def _tend(ray, do, orders, waiting, store, slots):
     """Hand out jobs and take results until all jobs have ended: iterator of events."""
     running = {}
     while not waiting.is_over:
+        store.check_lock()
         while len(running) < slots.count():
             job = waiting.next(None, set())
             if job is None:
@@ -177,7 +179,15 @@ def _open_once(orders):
 def _describe_node(paths):
     """What a node has: versions of what must be the same, and which of some paths it cannot see."""
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
-    return versions, [path for path in paths if not os.path.exists(path)]
+    return versions, [path for path in paths if not _exists(path)]
+
+
+def _exists(path):
+    """Whether a node reaches a path or an address: bool."""
+    try:
+        return as_path(path).exists()
+    except (OSError, Refused):
+        return False
 
 
 def _refuse_small_nodes(ray, needs):
@@ -219,7 +229,11 @@ def _refuse_nodes(ray, sources, store):
 
 
 def _paths(sources):
-    """Absolute paths of the files that a run reads: list of str."""
+    """Addresses and absolute paths of the files that a run reads: list of str."""
     images = sources.images
     names = [sources.model.source, images.folder, *images.files, images.table]
-    return [os.path.abspath(name) for name in names if name and os.path.exists(name)]
+    return [
+        name if is_remote(name) else os.path.abspath(name)
+        for name in names
+        if name and (is_remote(name) or os.path.exists(name))
+    ]

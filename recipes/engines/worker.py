@@ -27,7 +27,7 @@ class Orders:
     Args:
         sources: dict, as of `Sources.as_values`.
         folder: str, where paths of the sources begin.
-        root: str, absolute, folder of all runs.
+        root: str, absolute path or address, folder of all runs.
         run: list of str, name of the recipe and digest of the run.
         hashes: dict of name to str, what the jobs read, see `Session.hash_of`.
         allow_code: bool, whether model files may run Python code of their own.

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-from PIL import Image
 from scipy.stats import spearmanr
 
 from lab.maps import pooled
@@ -14,8 +13,8 @@ from recipes.report import figures
 from recipes.report.data_uri import png_uri
 from recipes.report.page import template
 from recipes.report.policy import restrict_scripts
-from recipes.report.tiles import jpeg
-from recipes.store import Store, encode, write_durably
+from recipes.report.tiles import jpeg, open_picture
+from recipes.store import Store, encode, replace
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
@@ -66,7 +65,7 @@ def write_comparison(comparison, path):
         path.
     """
     html = template("compare.html").render(**comparison)
-    write_durably(path, restrict_scripts(html).encode())
+    replace(path, restrict_scripts(html).encode())
     return path
 
 
@@ -213,7 +212,7 @@ def _unit_row(key, first, second):
         "layer": key[0] or "logits",
         "unit": key[1],
         "name": first["name"],
-        "images": [jpeg(Image.open(unit["image"]), 160) for unit in (first, second)],
+        "images": [jpeg(open_picture(unit["image"]), 160) for unit in (first, second)],
         "scores": [first["score"], second["score"]],
         "agree": agree,
         "known": agree is not None,

@@ -132,7 +132,7 @@ def _shards(store, done, surveys, inline):
         survey = surveys.survey_of(job)
         for place, unit in enumerate(arrays["units"]):
             key = f"unit-{_id(job)}-{unit}"
-            picture = jpeg(Image.open(store.folder(job.key) / picture_name(unit)), THUMBNAIL)
+            picture = jpeg(open_picture(store.folder(job.key) / picture_name(unit)), THUMBNAIL)
             thumbs[key] = [picture, *_beside(survey, int(unit))]
             more[key] = _unit_details(store, job, arrays, about, survey, place, int(unit), inline)
         yield number, "thumbs", thumbs
@@ -192,7 +192,12 @@ def _picture(store, path, inline, lossless=False):
         return path.relative_to(store.path).as_posix()
     if lossless:
         return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    return jpeg(Image.open(path), quality=92)
+    return jpeg(open_picture(path), quality=92)
+
+
+def open_picture(path):
+    """The picture in a file of a run: Pillow image."""
+    return Image.open(io.BytesIO(path.read_bytes()))
 
 
 def jpeg(image, side=None, quality=82):
