@@ -49,13 +49,16 @@ def as_path(address):
         return address
     if not is_remote(address):
         return pathlib.Path(re.sub(r"^file://", "", address) if isinstance(address, str) else address)
+    refuse_credentials(address)
+    scheme, place = address.split("://", 1)
+    return RemotePath(_filesystem(scheme.lower(), address), scheme.lower(), pathlib.PurePosixPath(place))
+
+
+def refuse_credentials(address):
+    """Raise Refused for an address with a password, which would be printed and kept. The address is not repeated."""
+    if not is_remote(address):
+        return
     scheme, place = str(address).split("://", 1)
-    _refuse_credentials(scheme, place)
-    return RemotePath(_filesystem(scheme.lower(), str(address)), scheme.lower(), pathlib.PurePosixPath(place))
-
-
-def _refuse_credentials(scheme, place):
-    """Raise Refused for a password in an address, which would be printed and stand in the manifest. It is not repeated."""
     host = re.sub(r"\[[^]]*\]", "", place.partition("/")[0])
     if re.search(r":(?!\d*$)", host) or SECRETS.search(place):
         raise Refused(
@@ -332,9 +335,9 @@ class RemotePath:
                 raise
 
     def remove_folder(self):
-        """Remove the folder with all that lies in it."""
-        for path in self._files():
-            path.unlink(missing_ok=True)
+        """Remove the folder with all that lies in it, where there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._call("rm", recursive=True)
 
     def download(self, target):
         """Copy the file or folder to a path of this machine."""

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.remote import refuse_credentials
 from recipes.fields import Table
 from recipes.sections import in_order
 
@@ -59,6 +60,12 @@ class _Run(Table):
     gpus: float = Field(0, ge=0, allow_inf_nan=False)
     model: Model = Model()
     images: Images = Images()
+
+    @model_validator(mode="after")
+    def _refuse_credentials(self):
+        for address in (self.model.source, self.model.classes, self.images.folder, self.images.table, *self.images.files):
+            refuse_credentials(address)
+        return self
 
     @model_validator(mode="after")
     def _refuse_tables_that_do_not_fit(self):
