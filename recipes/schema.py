@@ -63,7 +63,13 @@ class _Run(Table):
 
     @model_validator(mode="after")
     def _refuse_credentials(self):
-        for address in (self.model.source, self.model.classes, self.images.folder, self.images.table, *self.images.files):
+        for address in (
+            self.model.source,
+            self.model.classes,
+            self.images.folder,
+            self.images.table,
+            *self.images.files,
+        ):
             refuse_credentials(address)
         return self
 

@@ -1,0 +1,161 @@
+"""A disk that is full, read-only, failing or emptied under a run: one line, no exit code 0, and the same bytes at last."""
+
+import pathlib
+import shutil
+import subprocess
+import uuid
+
+import fsspec
+import pytest
+
+from lab.remote import as_path
+from recipes import store
+from recipes.engines import local
+
+
+@pytest.fixture
+def recipe(small_file, tmp_path):
+    """A recipe of some seconds, whose jobs need one another."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(f"""
+name = "tiny"
+[model]
+source = "{small_file}"
+input_range = [-1, 1]
+[images]
+photographs = ["chelsea", "coffee"]
+[[gallery]]
+layer = "last"
+units = "0-3"
+steps = 2
+batch = 1
+natural = 2
+[explain]
+methods = ["gradient", "gradcam"]
+""")
+    return path
+
+
+@pytest.fixture
+def run(command, recipe):
+    """Run the recipe into a folder: exit code, and the lines of the error stream that name an error."""
+
+    def run_into(out):
+        code, _, error = command("run", recipe, "--out", out, "--quiet", out=False)
+        assert "Traceback" not in error
+        return code, [line for line in error.splitlines() if line.startswith("Error: ")]
+
+    return run_into
+
+
+def files_of(root):
+    """The files of the one run in a folder, but for its times: dict of name to bytes."""
+    (manifest,) = as_path(root).glob("*/*/manifest.json")
+    return {
+        path.relative_to(manifest.parent).as_posix(): path.read_bytes()
+        for path in manifest.parent.rglob("*")
+        if path.is_file() and path.name != "timings.json"
+    }
+
+
+@pytest.fixture
+def undisturbed(run, tmp_path):
+    """The files of a run that nothing disturbs."""
+    assert run(tmp_path / "undisturbed") == (0, [])
+    return files_of(tmp_path / "undisturbed")
+
+
+def fail_every_tenth(write):
+    """A function that writes, but for every tenth time."""
+    count = 0
+
+    def fail(*arguments, **options):
+        nonlocal count
+        count += 1
+        if count % 10 == 0:
+            raise OSError(5, "Input/output error")
+        return write(*arguments, **options)
+
+    return fail
+
+
+@pytest.mark.parametrize("kind", ["disk", "address"])
+def test_a_store_that_fails_every_tenth_write(run, undisturbed, tmp_path, monkeypatch, kind):
+    memory = type(fsspec.filesystem("memory"))
+    monkeypatch.setattr(store, "write_durably", fail_every_tenth(store.write_durably))
+    monkeypatch.setattr(memory, "pipe_file", fail_every_tenth(memory.pipe_file))
+    out = tmp_path / "failing" if kind == "disk" else f"memory://{uuid.uuid4().hex}"
+    codes = []
+    while not codes or codes[-1]:
+        code, errors = run(out)
+        codes.append(code)
+        assert len(errors) == bool(code), errors
+        assert not code or "Input/output error" in errors[0]
+        assert len(codes) < 12
+    assert set(codes) == {0, 3} or set(codes) == {0, 2, 3}
+    assert files_of(out) == undisturbed
+
+
+@pytest.mark.parametrize("kind", ["disk", "address"])
+def test_a_folder_that_is_removed_under_a_run(run, undisturbed, tmp_path, monkeypatch, kind):
+    out = as_path(tmp_path / "removed" if kind == "disk" else f"memory://{uuid.uuid4().hex}")
+    attempt, jobs = local.attempt, []
+
+    def attempt_and_remove(job, session, opened):
+        error = attempt(job, session, opened)
+        jobs.append(job.key)
+        if len(jobs) == 3:
+            store.remove_folder(opened.path)
+        return error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "attempt", attempt_and_remove)
+        code, errors = run(out)
+    assert code == 3 and len(errors) == 1 and "run it again" in errors[0] or "failed" in errors[0], (code, errors)
+    assert run(out) == (0, [])
+    assert files_of(out) == undisturbed
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own: its folder, and a function that mounts it anew with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        return subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
+        ).returncode
+
+    if shutil.which("mount") is None or mount("size=40m"):
+        pytest.skip("a disk can be mounted by the superuser alone")
+    try:
+        yield folder, mount
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder, left):
+    """Leave so many bytes on a disk."""
+    free = shutil.disk_usage(folder).free
+    (pathlib.Path(folder) / "filling").write_bytes(b"\0" * (free - left))
+
+
+@pytest.mark.parametrize("left", [0, 4096, 40_000, 160_000, 400_000])
+def test_a_disk_that_is_full(run, undisturbed, small_disk, left):
+    folder, _ = small_disk
+    fill(folder, left)
+    code, errors = run(folder / "out")
+    assert code in (2, 3) and len(errors) == 1 and "No space left on device" in errors[0], errors
+    (folder / "filling").unlink()
+    assert run(folder / "out") == (0, [])
+    assert files_of(folder / "out") == undisturbed
+    assert not list((folder / "out").rglob(".part-*"))
+
+
+def test_a_disk_that_is_read_only(run, small_disk):
+    folder, mount = small_disk
+    assert mount("remount,ro") == 0
+    code, errors = run(folder / "out")
+    assert code == 2 and len(errors) == 1 and "Read-only file system" in errors[0]
+    assert mount("remount,rw") == 0 and run(folder / "out") == (0, [])
