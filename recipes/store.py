@@ -243,8 +243,10 @@ class Store:
 
     def _seal_hash(self, key):
         """SHA-256 of a job's seal, or None where there is none."""
-        seal = self.folder(key) / SEAL
-        return _sha256(seal.read_bytes()) if seal.is_file() else None
+        try:
+            return _sha256((self.folder(key) / SEAL).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
 
 
 def _read_seal(path):
