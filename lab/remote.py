@@ -21,6 +21,8 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss")
 # Scheme -> the extra of the lab that installs its library.
 EXTRAS = {"s3": "s3", "s3a": "s3"}
+# Scheme -> options of its filesystem. With one connection a file of S3 is read by one request; with more, its size is asked first.
+OPTIONS = dict.fromkeys(("s3", "s3a"), {"max_concurrency": 1})
 # Names of values in an address that give access.
 SECRETS = re.compile(r"[?&](x-amz-\w+|sig|signature|token|key|secret|password)=", re.IGNORECASE)
 
@@ -72,7 +74,7 @@ def _filesystem(scheme, address):
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(address)[0]
+        return fsspec.core.url_to_fs(address, **OPTIONS.get(scheme, {}))[0]
     except ImportError as error:
         remedy = f"Type: pip install 'interpretability-lab[{EXTRAS[scheme]}]'" if scheme in EXTRAS else error
         raise Refused(f"Addresses of {scheme}:// need a library. Received: {address}, without it. {remedy}.") from error
@@ -87,7 +89,8 @@ def _filesystem(scheme, address):
 def reason(error):
     """What an error of a filesystem says, in one line and without a password: str."""
     text = str(error) if isinstance(error, OSError) and str(error) else describe(error)
-    return " ".join(re.sub(r"//[^/@\s]+@", "//***@", text).split()).rstrip(".")
+    hint = " (check the keys in the environment)" if isinstance(error, PermissionError) else ""
+    return " ".join(re.sub(r"//[^/@\s]+@", "//***@", text).split()).rstrip(".") + hint
 
 
 @contextlib.contextmanager

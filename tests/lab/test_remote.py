@@ -135,7 +135,7 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(address):
 
 
 def test_a_port_and_a_user_are_no_password(monkeypatch):
-    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda address: (None, address))
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda address, **options: (None, address))
     for address in ("sftp://me@host:22/photos", "https://[::1]:8080/photo.png", "s3://bucket/a:b@c.png"):
         assert str(as_path(address)) == address
 

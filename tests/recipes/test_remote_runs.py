@@ -155,7 +155,7 @@ def test_images_and_model_of_a_bucket_give_the_files_of_those_on_a_disk(command,
     for file in photos.iterdir():
         (as_path(bucket) / "photos" / file.name).write_bytes(file.read_bytes())
     (as_path(bucket) / "my.keras").write_bytes(small_file.read_bytes())
-    words = ["--input-range", -1, 1, "--layers", "*", "--steps", 2]
+    words = ["--all-layers", "--steps", 2, "--input-range", -1, 1]
     code, output, error = command(
         "gallery",
         "--images",
@@ -181,9 +181,9 @@ def test_images_and_model_of_a_bucket_give_the_files_of_those_on_a_disk(command,
     assert code == 0 and "nobody works on it" in output, error
     other = next((tmp_path / "artifacts").glob("gallery/*/index.html")).parent
     code, output, error = command("compare", folder, other, "--out", f"{bucket}/page.html", "--json", out=False)
-    assert code == 0 and all(row["agree"] == pytest.approx(1) for row in json.loads(output)["units"] if row["known"]), (
-        error
-    )
+    units = json.loads(output)["units"]
+    agree = [row["agree"] for row in units if row["agree"] is not None]
+    assert code == 0 and agree == pytest.approx([1.0] * len(agree)) and len(agree) > 8, error
     assert b"<html" in (as_path(bucket) / "page.html").read_bytes()
     code, output, error = command("gc", "--out", f"{bucket}/runs", "--json", out=False)
     assert code == 0 and "runs" in [row["kind"] for row in json.loads(output)["items"]], error
@@ -227,7 +227,7 @@ def test_an_address_that_does_not_answer_is_refused_in_seconds(command, user, ph
     with s3_server.spoken_to("http://127.0.0.1:9"):
         assert "127.0.0.1:9" in refused(command, user, photo, "s3://bucket/runs")
         assert "127.0.0.1:9" in refused(command, user, "s3://bucket/photos", "s3://bucket/runs")
-    assert time.monotonic() - start < 120
+    assert time.monotonic() - start < 90
 
 
 def test_wrong_keys_are_refused_and_never_printed(command, user, photo, bucket, server):
