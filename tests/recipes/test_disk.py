@@ -5,18 +5,20 @@ import shutil
 import subprocess
 import uuid
 
+import click.testing
 import fsspec
 import pytest
 
 from lab.remote import as_path
 from recipes import store
+from recipes.cli import main
 from recipes.engines import local
 
 
-@pytest.fixture
-def recipe(small_file, tmp_path):
+@pytest.fixture(scope="module")
+def recipe(small_file, tmp_path_factory):
     """A recipe of some seconds, whose jobs need one another."""
-    path = tmp_path / "tiny.toml"
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(f"""
 name = "tiny"
 [model]
@@ -36,14 +38,14 @@ methods = ["gradient", "gradcam"]
     return path
 
 
-@pytest.fixture
-def run(command, recipe):
+@pytest.fixture(scope="module")
+def run(recipe):
     """Run the recipe into a folder: exit code, and the lines of the error stream that name an error."""
 
     def run_into(out):
-        code, _, error = command("run", recipe, "--out", out, "--quiet", out=False)
-        assert "Traceback" not in error
-        return code, [line for line in error.splitlines() if line.startswith("Error: ")]
+        done = click.testing.CliRunner().invoke(main, ["run", str(recipe), "--out", str(out), "--quiet"])
+        assert "Traceback" not in done.stderr
+        return done.exit_code, [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
 
     return run_into
 
@@ -58,11 +60,12 @@ def files_of(root):
     }
 
 
-@pytest.fixture
-def undisturbed(run, tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed(run, tmp_path_factory):
     """The files of a run that nothing disturbs."""
-    assert run(tmp_path / "undisturbed") == (0, [])
-    return files_of(tmp_path / "undisturbed")
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert run(out) == (0, [])
+    return files_of(out)
 
 
 def fail_every_tenth(write):
@@ -96,22 +99,25 @@ def test_a_store_that_fails_every_tenth_write(run, undisturbed, tmp_path, monkey
     assert files_of(out) == undisturbed
 
 
-@pytest.mark.parametrize("kind", ["disk", "address"])
-def test_a_folder_that_is_removed_under_a_run(run, undisturbed, tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize("kind, moment", [("disk", 3), ("address", 3), ("disk", 0), ("address", 0)])
+def test_a_folder_that_is_removed_under_a_run(run, undisturbed, tmp_path, monkeypatch, kind, moment):
+    """After some jobs, whose files others need; and after the last one, when nothing is left to fail."""
+    last = sum(name.endswith("/done.json") for name in undisturbed)
     out = as_path(tmp_path / "removed" if kind == "disk" else f"memory://{uuid.uuid4().hex}")
     attempt, jobs = local.attempt, []
 
     def attempt_and_remove(job, session, opened):
         error = attempt(job, session, opened)
         jobs.append(job.key)
-        if len(jobs) == 3:
+        if len(jobs) == (moment or last):
             store.remove_folder(opened.path)
         return error
 
     with monkeypatch.context() as patch:
         patch.setattr(local, "attempt", attempt_and_remove)
         code, errors = run(out)
-    assert code == 3 and len(errors) == 1 and "run it again" in errors[0] or "failed" in errors[0], (code, errors)
+    assert code == 3 and len(errors) == 1 and "of the jobs" in errors[0], (code, errors)
+    assert ("were removed or changed: run it again" if moment == 0 else "") in errors[0]
     assert run(out) == (0, [])
     assert files_of(out) == undisturbed
 
@@ -141,13 +147,16 @@ def fill(folder, left):
     (pathlib.Path(folder) / "filling").write_bytes(b"\0" * (free - left))
 
 
-@pytest.mark.parametrize("left", [0, 4096, 40_000, 160_000, 400_000])
-def test_a_disk_that_is_full(run, undisturbed, small_disk, left):
+def test_a_disk_that_is_full_at_one_write_after_another(run, undisturbed, small_disk):
     folder, _ = small_disk
-    fill(folder, left)
-    code, errors = run(folder / "out")
-    assert code in (2, 3) and len(errors) == 1 and "No space left on device" in errors[0], errors
-    (folder / "filling").unlink()
+    codes = []
+    for left in (0, 4096, 16_000, 40_000, 120_000, 300_000):
+        fill(folder, left)
+        code, errors = run(folder / "out")
+        assert code in (2, 3) and len(errors) == 1 and "No space left on device" in errors[0], (left, errors)
+        codes.append(code)
+        (folder / "filling").unlink()
+    assert codes[0] == 2 and codes[-1] == 3
     assert run(folder / "out") == (0, [])
     assert files_of(folder / "out") == undisturbed
     assert not list((folder / "out").rglob(".part-*"))
