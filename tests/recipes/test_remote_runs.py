@@ -151,6 +151,14 @@ def test_two_processes_on_one_run_both_end_well(recipe, on_disk, bucket):
 
 
 @pytest.mark.slow
+def test_a_cluster_writes_to_a_bucket(recipe, on_disk, bucket):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'interpretability-lab[ray]'")
+    code, _, error = end(start(recipe, bucket, "--engine", "ray", "--workers", "2"))
+    assert code == 0, error
+    assert files_of(bucket) == on_disk
+
+
+@pytest.mark.slow
 def test_images_and_model_of_a_bucket_give_the_files_of_those_on_a_disk(command, small_file, photos, bucket, tmp_path):
     for file in photos.iterdir():
         (as_path(bucket) / "photos" / file.name).write_bytes(file.read_bytes())
