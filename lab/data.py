@@ -182,7 +182,7 @@ def _join(root, names, place):
 def file_stamp(path):
     """The size of a file, and when it was last changed: str; empty for one that cannot be read, which is told when its image is asked for."""
     try:
-        stat = pathlib.Path(path).stat()
+        stat = as_path(path).stat()
     except OSError:
         return ""
     return f"{stat.st_size} {stat.st_mtime}"

@@ -4,6 +4,8 @@ import contextlib
 import os
 import pathlib
 
+from lab.remote import is_remote
+
 # The folder of the index beside the runs. What it holds may be deleted at any time: jobs are then done again.
 FOLDER = ".jobs"
 
@@ -12,15 +14,18 @@ def write(root, identity, folder):
     """Note that a folder holds the files of a job. Where that fails, the job is not known to other runs.
 
     Args:
-        root: `pathlib.Path`, folder of all runs.
+        root: path, folder of all runs.
         identity: str, of the job.
-        folder: `pathlib.Path` below the root.
+        folder: path below the root.
     """
-    path = _path(root, identity)
+    path, content = _path(root, identity), os.fsencode(folder.relative_to(root).as_posix())
     with contextlib.suppress(OSError):
+        if is_remote(path):
+            path.write_bytes(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".part-{os.getpid()}-{path.name}")
-        part.write_text(folder.relative_to(root).as_posix(), encoding="utf-8", errors="surrogateescape")
+        part.write_bytes(content)
         os.replace(part, path)
 
 
@@ -28,14 +33,14 @@ def read(root, identity):
     """The folder that holds the files of a job.
 
     Args:
-        root: `pathlib.Path`, folder of all runs.
+        root: path, folder of all runs.
         identity: str, of the job.
 
     Returns:
-        `pathlib.Path`, or None where no run has done it.
+        path, or None where no run has done it.
     """
     try:
-        name = _path(root, identity).read_text(encoding="utf-8", errors="surrogateescape")
+        name = os.fsdecode(_path(root, identity).read_bytes())
     except OSError:
         return None
     place = pathlib.PurePosixPath(name)

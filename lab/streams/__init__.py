@@ -8,11 +8,11 @@ Every kind of address has a function (path, most, *, channels, levels) -> `Data`
 import functools
 import itertools
 import os
-import pathlib
 import sys
 
 from lab import data
 from lab.refusal import Refused
+from lab.remote import as_path, is_folder, is_remote
 from lab.sequences import Lazy, chain
 from lab.streams.archives import open_archive
 from lab.streams.lists import open_list
@@ -56,8 +56,8 @@ def open_images(addresses, *, channels=3, levels=None, most=None):
 
 def is_stream(address):
     """Whether an address is a list, a shard or a pattern, and no folder or image: bool. It is told by its name."""
-    path = pathlib.Path(address)
-    return not path.is_dir() and (_opener_of_name(path) is not None or is_pattern(address))
+    path = as_path(address)
+    return not is_folder(path) and (_opener_of_name(path) is not None or is_pattern(address))
 
 
 def _openers(paths):
@@ -71,8 +71,12 @@ def _openers(paths):
 
 def _kind(path):
     """The function that opens a path."""
-    if path.is_dir():
+    if is_folder(path):
         return _open_folder
+    if is_remote(path) and _opener_of_name(path):
+        raise Refused(
+            f"Lists and shards are read from this machine. Received: {path}; copy it here, or give a folder of images."
+        )
     if not (path.exists() or path.suffix):
         raise Refused(
             f"Images come from a folder, image files, a CSV list or shards (.tar, .tfrecord). Received: {str(path)!r}, which is not a folder."

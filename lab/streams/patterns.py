@@ -6,6 +6,7 @@ import pathlib
 import re
 
 from lab.refusal import Refused
+from lab.remote import as_path, is_remote
 
 MOST_SHARDS = 1_000_000
 _BRACES = re.compile(r"\{[^{}]*(\.\.|,)[^{}]*\}")
@@ -21,11 +22,13 @@ def expand(address):
         address: str or path.
 
     Returns:
-        list of `pathlib.Path`, one for an address without a pattern.
+        list of path, one for an address without a pattern, and for one that is not of this machine.
 
     Raises:
         Refused: where a file of a range is missing, and where no file matches.
     """
+    if is_remote(address):
+        return [as_path(address)]
     text = os.fspath(address)
     if not is_pattern(text):
         return [pathlib.Path(text)]
@@ -35,7 +38,9 @@ def expand(address):
 
 
 def is_pattern(address):
-    """Whether an address stands for other files than one of its own name: bool."""
+    """Whether an address of this machine stands for other files than one of its own name: bool."""
+    if is_remote(address):
+        return False
     text = os.fspath(address)
     return not os.path.exists(text) and bool(_BRACES.search(text) or glob.has_magic(text))
 
