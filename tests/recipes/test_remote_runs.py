@@ -329,6 +329,7 @@ def test_workers_open_a_store_by_its_address(bucket):
         allow_code = False
 
         sources = Sources()
+        hash_of = str
 
     orders = Orders.of([], Session, opened(bucket), 1)
     assert orders.root == bucket and Store(orders.root, *orders.run).path == opened(bucket).path
