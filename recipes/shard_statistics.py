@@ -61,7 +61,7 @@ def measure(job, inputs, _):
     compared = totals(magnitudes, seed=job.arguments["seed"]) if len(magnitudes) > 1 else None
     values = {
         "photographs": _count_photographs(about),
-        "methods": methods,
+        "methods": [{"method": name, **sums} for name, sums in methods.items()],
         "problem": first_problem(problems) if len(problems) == len(methods) and about["names"] else None,
         "compared": compared and {"methods": compared.methods, "side": compared.side},
     }
@@ -165,7 +165,8 @@ def add(job, inputs, _):
         values = inputs.values(key, "statistics.json")
         count, problem = count + 1, problem or values["problem"]
         photographs.update(values["photographs"])
-        for name, sums in values["methods"].items():
+        for sums in values["methods"]:
+            name = sums["method"]
             methods[name] = _add_methods(methods[name], sums) if name in methods else sums
         _add_totals(compared, values["compared"], inputs, key)
     if photographs["explained"] and not any(sums["maps"] for sums in methods.values()):
@@ -173,7 +174,7 @@ def add(job, inputs, _):
     agreement, shards_compared = _most_methods(compared)
     views = [row for name, sums in methods.items() for row in _views(name, sums)]
     whole = {"photographs": photographs, "shards": [count, len(job.needs)], "compared": shards_compared}
-    whole["methods"] = {name: _describe(sums) for name, sums in methods.items()}
+    whole["methods"] = [_describe(sums) for sums in methods.values()]
     values = {**agreement_values(agreement), "seeds": _seeds(methods), "views": views, "whole": whole}
     return {
         "agreement.json": encode(values),
@@ -190,7 +191,7 @@ def _add_methods(first, second):
     }
     return {
         **{name: first[name] + second[name] for name in ("maps", "flagged")},
-        **{name: first[name] or second[name] for name in ("refused", "fault", "features")},
+        **{name: first[name] or second[name] for name in ("method", "refused", "fault", "features")},
         "flags": Counter(first["flags"]) + Counter(second["flags"]),
         "seeds": _add_spreads(first["seeds"], second["seeds"]),
         "gap": _add_all([first["gap"]], [second["gap"]])[0]
@@ -244,4 +245,4 @@ def _views(method, sums):
 def _describe(sums):
     """What is said of a method's maps of all photographs: dict."""
     gap = sums["gap"] and {"mean": _mean(sums["gap"]), "largest": sums["largest_gap"]}
-    return {"gap": gap, **{name: sums[name] for name in ("maps", "flagged", "flags", "refused", "fault")}}
+    return {"gap": gap, **{name: sums[name] for name in ("method", "maps", "flagged", "flags", "refused", "fault")}}

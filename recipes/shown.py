@@ -45,7 +45,7 @@ def choose_photographs(job, inputs, _):
 
 def _summarize(values):
     """Of the statistics of a shard, how many photographs it has, and the methods that have maps of them: (dict, set)."""
-    return values["photographs"], {name for name, sums in values["methods"].items() if sums["maps"]}
+    return values["photographs"], {sums["method"] for sums in values["methods"] if sums["maps"]}
 
 
 def _complete_shards(statistics):

@@ -150,14 +150,14 @@ def map_messages(jobs, store):
 
 def _messages_of_shards(whole):
     """Lines of text on the maps of all shards: shards that are missing, refusals, faults, and how many maps are flagged."""
-    done, shards = whole["shards"]
+    (done, shards), methods = whole["shards"], whole["methods"]
     return [
         *([f"{shards - done} of {shards} shards have no statistics"] if done < shards else []),
-        *(f"{name}  failed: {sums['fault']}" for name, sums in whole["methods"].items() if sums["fault"]),
-        *(f"{name}  refused: {sums['refused']}" for name, sums in whole["methods"].items() if sums["refused"]),
+        *(f"{sums['method']}  failed: {sums['fault']}" for sums in methods if sums["fault"]),
+        *(f"{sums['method']}  refused: {sums['refused']}" for sums in methods if sums["refused"]),
         *(
-            f"{name}  {flag}: {count:,} of {sums['maps']:,} maps"
-            for name, sums in whole["methods"].items()
+            f"{sums['method']}  {flag}: {count:,} of {sums['maps']:,} maps"
+            for sums in methods
             for flag, count in sums["flags"].items()
         ),
     ]
@@ -250,7 +250,7 @@ def _map_lines(maps, whole):
     flags = [words for about in maps for words in about.get("flags", ())]
     flagged, count = sum(map(bool, flags)), len(flags)
     if whole:
-        flagged, count = (sum(sums[name] for sums in whole["methods"].values()) for name in ("flagged", "maps"))
+        flagged, count = (sum(sums[name] for sums in whole["methods"]) for name in ("flagged", "maps"))
     return [
         f"{count_noun(len(names), 'method')}: {', '.join([*names[:6], *(['...'] if len(names) > 6 else [])])}"
         + "".join(f"; {word}" for word in words),
