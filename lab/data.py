@@ -159,20 +159,24 @@ def folder(path, *, channels=3, levels=None):
     root = as_path(path)
     if not is_folder(root):
         raise Refused(f"Images come from a folder. Received: {str(path)!r}, which is not a folder.")
-    names = [file.relative_to(root).as_posix() for file in _walk_files(root) if file.suffix.lower() in SUFFIXES]
-    if not names:
+    files = (file for file in _walk_files(root) if file.suffix.lower() in SUFFIXES)
+    # What the listing of an address says of each file is kept, since it would be asked for file by file.
+    rows = [(file.relative_to(root).as_posix(), file_stamp(file) if is_remote(root) else "") for file in files]
+    if not rows:
         raise Refused(
             f"A folder of images holds at least one ({', '.join(SUFFIXES)}). Received: {str(path)!r}, which holds none."
         )
     # Names are compared part by part, as paths are, and no name has a zero.
-    names.sort(key=lambda name: name.replace("/", "\0"))
+    rows.sort(key=lambda row: row[0].replace("/", "\0"))
+    names = [name for name, _ in rows]
     paths = Lazy(functools.partial(_join, root, Texts(names)), range(len(names)))
     labels = (
         Texts(_readable_name(name.split("/")[-2]) for name in names) if all("/" in name for name in names) else None
     )
     form = {"channels": channels, "levels": levels}
     names = Texts(map(_readable_name, names))
-    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=_file_stamps(paths))
+    stamps = Texts(stamp for _, stamp in rows) if is_remote(root) else _file_stamps(paths)
+    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=stamps)
 
 
 def _join(root, names, place):

@@ -308,6 +308,22 @@ class RemotePath:
         """The file's content: bytes."""
         return self._call("cat_file")
 
+    def read_range(self, start, stop):
+        """The file's bytes from one place to another: bytes, fewer where the file ends before.
+
+        Args:
+            start: int, the first byte.
+            stop: int, the byte after the last one.
+
+        Returns:
+            bytes.
+        """
+        return self._call("cat_file", start=start, end=stop)
+
+    def open_blocks(self):
+        """The file, of which blocks are read as they are needed, as an open file of bytes that can be sought in."""
+        return self._call("open", "rb")
+
     def read_text(self, encoding="utf-8"):
         """The file's content: str."""
         return self.read_bytes().decode(encoding)

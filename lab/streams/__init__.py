@@ -12,7 +12,7 @@ import sys
 
 from lab import data
 from lab.refusal import Refused
-from lab.remote import as_path, is_folder, is_remote
+from lab.remote import RemotePath, as_path, is_file, is_folder
 from lab.sequences import Lazy, chain
 from lab.streams.archives import open_archive
 from lab.streams.lists import open_list
@@ -27,7 +27,7 @@ def open_images(addresses, *, channels=3, levels=None, most=None):
     """The images that lie at an address, or at several, in this order -> `Data`.
 
     An address is a folder, whose subfolders are the labels; an image file; a CSV list with the columns path and label; a
-    webdataset shard (.tar); a TFRecord shard of `tf.train.Example`; or a pattern of these, such as "train-{000..099}.tar" or
+    webdataset shard (.tar); a TFRecord shard of `tf.train.Example`; each on this machine or such as s3://bucket/photos; or a pattern of these, such as "train-{000..099}.tar" or
     "photos/*.jpg". Names and places are listed, and an image is read when it is indexed.
 
     Args:
@@ -42,7 +42,7 @@ def open_images(addresses, *, channels=3, levels=None, most=None):
     Raises:
         Refused: for what is missing, empty, damaged or no source of images; and later, for an image that cannot be read.
     """
-    addresses = [addresses] if isinstance(addresses, (str, os.PathLike)) else addresses
+    addresses = [addresses] if isinstance(addresses, (str, os.PathLike, RemotePath)) else addresses
     paths = [path for address in addresses for path in expand(address)]
     if not paths:
         raise Refused("Images come from at least one address. Received: none.")
@@ -73,11 +73,7 @@ def _kind(path):
     """The function that opens a path."""
     if is_folder(path):
         return _open_folder
-    if is_remote(path) and _opener_of_name(path):
-        raise Refused(
-            f"Lists and shards are read from this machine. Received: {path}; copy it here, or give a folder of images."
-        )
-    if not (path.exists() or path.suffix):
+    if not (path.suffix or is_file(path)):
         raise Refused(
             f"Images come from a folder, image files, a CSV list or shards (.tar, .tfrecord). Received: {str(path)!r}, which is not a folder."
         )

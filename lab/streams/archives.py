@@ -7,7 +7,6 @@ text of the member .cls, the entry "label" of .json, or the text of .txt, the fi
 import functools
 import itertools
 import json
-import os
 import re
 import tarfile
 import warnings
@@ -16,7 +15,9 @@ from array import array
 from lab.data import Data, file_stamp
 from lab.images import SUFFIXES, read
 from lab.refusal import Refused
+from lab.remote import is_file
 from lab.sequences import Lazy, Texts
+from lab.streams.ranges import open_to_list, read_range
 
 LABELS = ("cls", "json", "txt")
 # webdataset's own rule: the name of a sample ends at the first dot of the file name.
@@ -121,12 +122,7 @@ class Archive:
 
     def _read(self, segments, place):
         offsets, sizes = segments
-        with self.path.open("rb") as file:
-            file.seek(offsets[place])
-            content = file.read(sizes[place])
-        if len(content) < sizes[place]:
-            raise Refused(f"An archive does not change while it is read. Received: {self.path}, which became shorter.")
-        return content
+        return read_range(self.path, offsets[place], sizes[place])
 
 
 def _extend(segments, offset, size):
@@ -157,7 +153,7 @@ def open_archive(path, most, *, channels, levels):
     Raises:
         Refused: for a file that is no tar, is cut short or damaged, or holds no images.
     """
-    if not os.path.isfile(path):
+    if not is_file(path):
         raise Refused(f"A shard is a file. Received: {str(path)!r}, which is not a file.")
     archive = _index(path, most)
     places = range(len(archive.names))
@@ -178,7 +174,7 @@ def _read_image(archive, channels, levels, place):
 
 def _index(path, most):
     archive, several = Archive(path), None
-    with path.open("rb") as file:
+    with open_to_list(path) as file:
         for images, labels in _samples(_members(path, file)):
             archive.append(images[: most - len(archive.names)], labels)
             several = several or (images if len(images) > 1 else None)

@@ -2,14 +2,15 @@
 
 import csv
 import functools
+import io
 import itertools
-import os
 from array import array
 
 from lab.data import Data, file_stamp
 from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.remote import as_path, is_file, is_remote
 from lab.sequences import Lazy, Texts
 
 
@@ -56,13 +57,13 @@ class Listing:
             place: int, which row.
 
         Returns:
-            `pathlib.Path`. A relative one begins at the folder of the list.
+            `pathlib.Path`, or `lab.remote.RemotePath`. A relative one begins at the folder of the list.
 
         Raises:
             Refused: where it is no file.
         """
-        file = self.folder / self.paths[place]
-        if not os.path.isfile(file):
+        file = self._path(place)
+        if not is_file(file):
             raise Refused(
                 f"A list names files that are there. Received: {self.path}, line {self.lines[place]}: {str(file)!r} is no file. Relative paths begin at the folder of the list."
             )
@@ -77,7 +78,11 @@ class Listing:
         Returns:
             str.
         """
-        return f"{self.labels and self.labels[place]} {file_stamp(self.folder / self.paths[place])}"
+        return f"{self.labels and self.labels[place]} {file_stamp(self._path(place))}"
+
+    def _path(self, place):
+        text = self.paths[place]
+        return as_path(text) if is_remote(text) else self.folder / text
 
 
 def open_list(path, most, *, channels, levels):
@@ -95,7 +100,7 @@ def open_list(path, most, *, channels, levels):
     Raises:
         Refused: for a file that is no such list, and for a row without path or label, with its line.
     """
-    if not os.path.isfile(path):
+    if not is_file(path):
         raise Refused(f"A list of images is a CSV file. Received: {str(path)!r}, which is not a file.")
     try:
         listing = _read_rows(path, most)
@@ -111,7 +116,7 @@ def open_list(path, most, *, channels, levels):
 
 
 def _read_rows(path, most):
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.TextIOWrapper(path.open("rb"), newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         columns = rows.fieldnames or []
         if "path" not in columns:

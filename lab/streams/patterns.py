@@ -1,12 +1,11 @@
 """Patterns: addresses of many files, "train-{000..099}.tar" and "photos/*.jpg", as the paths that they stand for."""
 
 import glob
-import os
 import pathlib
 import re
 
 from lab.refusal import Refused
-from lab.remote import as_path, is_remote
+from lab.remote import as_path, is_file, is_folder, is_remote
 
 MOST_SHARDS = 1_000_000
 _BRACES = re.compile(r"\{[^{}]*(\.\.|,)[^{}]*\}")
@@ -22,27 +21,33 @@ def expand(address):
         address: str or path.
 
     Returns:
-        list of path, one for an address without a pattern, and for one that is not of this machine.
+        list of `pathlib.Path` or `lab.remote.RemotePath`, one for an address without a pattern.
 
     Raises:
         Refused: where a file of a range is missing, and where no file matches.
     """
-    if is_remote(address):
-        return [as_path(address)]
-    text = os.fspath(address)
+    text = str(address)
     if not is_pattern(text):
-        return [pathlib.Path(text)]
+        return [as_path(text)]
     if _BRACES.search(text):
         return [path for name in _alternatives(text) for path in _refuse_missing(name, text)]
     return _matches(text)
 
 
 def is_pattern(address):
-    """Whether an address of this machine stands for other files than one of its own name: bool."""
-    if is_remote(address):
-        return False
-    text = os.fspath(address)
-    return not os.path.exists(text) and bool(_BRACES.search(text) or glob.has_magic(text))
+    """Whether an address stands for other files than one of its own name: bool."""
+    text = str(address)
+    return bool(_BRACES.search(text) or _has_magic(text)) and not _exists(text)
+
+
+def _has_magic(text):
+    # In an address, a question mark begins a query.
+    return bool(re.search(r"[*[]", text)) if is_remote(text) else glob.has_magic(text)
+
+
+def _exists(text):
+    path = as_path(text)
+    return is_file(path) or is_folder(path)
 
 
 def _alternatives(text):
@@ -73,7 +78,7 @@ def _words(inside, text):
 
 def _refuse_missing(name, pattern):
     """The paths of one file of a range, which may have *, ? or [] too."""
-    if not glob.has_magic(name) and not os.path.exists(name):
+    if not _has_magic(name) and not _exists(name):
         raise Refused(
             f"A range of shards is there as a whole. Received: {pattern!r}, of which {name!r} is missing. Copy it, or give the ranges without it."
         )
@@ -81,7 +86,12 @@ def _refuse_missing(name, pattern):
 
 
 def _matches(pattern):
-    paths = sorted(glob.glob(pattern, recursive=True))
+    if is_remote(pattern):
+        # The folder is what comes before the first part with such characters.
+        folder = re.match(r"(?:[^*?[/]*/)*", pattern)[0]
+        paths = sorted(as_path(folder).glob(pattern.removeprefix(folder)))
+    else:
+        paths = sorted(map(pathlib.Path, glob.glob(pattern, recursive=True)))
     if not paths:
         raise Refused(f"A pattern matches at least one file. Received: {pattern!r}, which matches none.")
-    return [pathlib.Path(path) for path in paths]
+    return paths

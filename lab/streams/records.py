@@ -9,12 +9,14 @@ import os
 import re
 from array import array
 
-from lab.data import Data
+from lab.data import Data, file_stamp
 from lab.images import read
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.remote import is_file, is_remote
 from lab.sequences import Lazy
 from lab.streams.checksum import masked_crc32c
+from lab.streams.ranges import open_to_list, read_range
 
 IMAGES = ("image/encoded", "image")
 # The text comes first: whether numbers begin at 0 or at 1 depends on who wrote the file.
@@ -37,7 +39,7 @@ class Records:
     """
 
     def __init__(self, path, starts):
-        self.path, self.starts = path, starts
+        self.path, self.starts, self.written = path, starts, file_stamp(path)
 
     def __len__(self):
         return len(self.starts) - 1
@@ -69,9 +71,7 @@ class Records:
 
     def _content(self, place):
         start, end = self.starts[place], self.starts[place + 1]
-        with self.path.open("rb") as file:
-            file.seek(start + _HEADER)
-            data = file.read(end - start - _HEADER)
+        data = read_range(self.path, start + _HEADER, end - start - _HEADER)
         content, footer = data[:-_FOOTER], data[-_FOOTER:]
         if masked_crc32c(content) != int.from_bytes(footer, "little"):
             raise Refused(
@@ -82,16 +82,18 @@ class Records:
     def stamp(self, place):
         """What becomes another text when the record changes: its size, and the checksum that was written with it.
 
+        At an address each checksum would be a request: there it is the place of the record, and when the file was written.
+
         Args:
             place: int, which record.
 
         Returns:
             str.
         """
-        end = self.starts[place + 1]
-        with self.path.open("rb") as file:
-            file.seek(end - _FOOTER)
-            return f"{end - self.starts[place]} {file.read(_FOOTER).hex()}"
+        start, end = self.starts[place], self.starts[place + 1]
+        if is_remote(self.path):
+            return f"{start} {end} {self.written}"
+        return f"{end - start} {read_range(self.path, end - _FOOTER, _FOOTER).hex()}"
 
     def where(self, place):
         """The place of a record, in words: str."""
@@ -183,7 +185,7 @@ def open_records(path, most, *, channels, levels):
     Raises:
         Refused: for a file that is no TFRecord file, is damaged, cut short or empty.
     """
-    if not os.path.isfile(path):
+    if not is_file(path):
         raise Refused(f"A shard is a file. Received: {str(path)!r}, which is not a file.")
     records = Records(path, _index(path, most))
     places = range(len(records))
@@ -203,7 +205,7 @@ def _read_image(records, channels, levels, place):
 def _index(path, most):
     """The offset of every record, and the end of the last: int array."""
     starts = array("q", [0])
-    with path.open("rb") as file:
+    with open_to_list(path) as file:
         size = file.seek(0, os.SEEK_END)
         while starts[-1] < size and len(starts) <= most:
             file.seek(starts[-1])

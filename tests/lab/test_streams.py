@@ -7,6 +7,7 @@ import pickle
 import struct
 import tarfile
 import tracemalloc
+import uuid
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from PIL import Image
 import lab
 import lab.data
 from lab.images import read
+from lab.remote import RemotePath, as_path
 from lab.sequences import Lazy, Texts, chain
-from lab.streams import open_images
+from lab.streams import is_stream, open_images
 from lab.streams.checksum import masked_crc32c
 from lab.streams.patterns import expand
 from lab.streams.records import is_record_file
@@ -531,3 +533,78 @@ def test_stamps_change_with_their_images_and_no_others(sources, tmp_path):
         (tmp_path / "list.csv").read_text().replace("dog,folder/dog/005", "cup,folder/dog/005")
     )
     assert [place for place in range(6) if stamps()["list"][place] != after["list"][place]] == [5]
+
+
+# Addresses ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(sources, tmp_path):
+    """The same sources in the memory of this process, as a filesystem of fsspec -> str, the address of their folder."""
+    root = as_path(f"memory://{uuid.uuid4().hex}")
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            (root / path.relative_to(tmp_path).as_posix()).write_bytes(path.read_bytes())
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "list.csv",
+        "all.tar",
+        "all.tfrecord",
+        "part-{00..01}.tar",
+        "part-*.tar",
+        "part-*-of-00002",
+        "part-{00000..00001}-of-*",
+    ],
+)
+def test_lists_and_shards_lie_at_an_address(bucket, name):
+    data = open_images(f"{bucket}/{name}")
+    assert list(data.labels) == list(CLASSES.values()) and is_stream(f"{bucket}/{name}")
+    for image, expected in zip(data.images[::-1], list(PICTURES.values())[::-1]):
+        assert np.array_equal(image, expected)
+    assert list(data.stamps) == list(open_images(f"{bucket}/{name}").stamps) and all(data.stamps)
+    assert len(open_images(f"{bucket}/{name}", most=2)) == 2
+
+
+def test_a_folder_at_an_address_is_asked_once_for_all_stamps(bucket, tmp_path, monkeypatch):
+    data = open_images(f"{bucket}/folder")
+    assert list(data.names) == list(open_images(tmp_path / "folder").names)
+    monkeypatch.setattr(RemotePath, "_call", lambda *rest, **more: pytest.fail("the filesystem was asked again"))
+    assert all(int(stamp.split()[0]) > 50 for stamp in data.stamps)
+
+
+@pytest.mark.parametrize("name", ["all.tar", "all.tfrecord"])
+def test_an_image_of_a_shard_is_read_without_the_rest(bucket, monkeypatch, name):
+    data, read_range, sizes = open_images(f"{bucket}/{name}"), RemotePath.read_range, []
+
+    def measured(path, start, stop):
+        sizes.append(stop - start)
+        return read_range(path, start, stop)
+
+    monkeypatch.setattr(RemotePath, "read_bytes", lambda path: pytest.fail("the whole shard was read"))
+    monkeypatch.setattr(RemotePath, "read_range", measured)
+    assert np.array_equal(data.images[3], PICTURES["003"])
+    assert len(sizes) == 1 and sizes[0] < len(encoded(PICTURES["003"])) + 100
+
+
+def test_addresses_without_files_are_refused(bucket):
+    (as_path(bucket) / "bad.csv").write_bytes(b"path\ngone.png\n")
+    for name, words in (
+        ("none.tar", "A shard is a file. Received: 'memory://.*none.tar'"),
+        ("none.csv", "A list of images is a CSV file"),
+        ("none-*.tar", "matches none"),
+        ("part-{00..02}.tar", "part-02.tar' is missing"),
+        ("bad.csv", "line 2: 'memory://.*gone.png' is no file"),
+    ):
+        with pytest.raises(lab.Refused, match=words):
+            open_images(f"{bucket}/{name}")
+
+
+def test_a_list_names_images_at_addresses(bucket, tmp_path):
+    names = [f"{bucket}/folder/cat/000.png", str(tmp_path / "folder/dog/001.png")]
+    (tmp_path / "mixed.csv").write_text("\n".join(["path", *names]))
+    data = open_images(tmp_path / "mixed.csv")
+    assert [image.shape[0] for image in data.images] == [6, 7] and all(data.stamps)

@@ -16,6 +16,7 @@ from PIL import Image
 
 import lab.images
 from lab.environment import tf
+from lab.remote import as_path
 from recipes import schema
 from recipes.inputs import Inputs
 from recipes.jobs import list_jobs, work
@@ -23,6 +24,7 @@ from recipes.session import Session
 from recipes.shards import SHOWN
 from recipes.sources import Sources
 from recipes.store import Store
+from tests import s3_server
 from tests.processes import ROOT, contents, start_run
 
 # 30 photographs in shards of 8: four shards, the last one of 6.
@@ -206,6 +208,22 @@ def test_tars_and_lists_have_the_maps_of_the_folder(explained, photos, tmp_path)
     # In the shell, a pattern without quotes becomes several addresses.
     whole, _ = explained(tmp_path / "part-000.tar", "--method", "gradient")
     assert whole.values("photographs", "about.json")["names"][:2] == ["00000.png", "00001.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(s3_server.MISSING), reason=f"needs {', '.join(s3_server.MISSING)}")
+def test_shards_lie_in_a_bucket(explained, photos, tmp_path):
+    words = ("--method", "gradient", "--shard", SIZE)
+    store, _ = explained(write_tars(photos, tmp_path), *words)
+    with s3_server.running() as url, s3_server.spoken_to(url):
+        bucket = s3_server.make_bucket()
+        for path in tmp_path.glob("part-*.tar"):
+            (as_path(bucket) / path.name).write_bytes(path.read_bytes())
+        other, _ = explained(f"{bucket}/part-{{000..002}}.tar", *words)
+        assert f"{bucket}/part-*.tar" in (other.path / "manifest.json").read_text().replace("{000..002}", "*")
+    for shard in range(4):
+        name = f"jobs/explain/gradient/{shard:05}/maps.npz"
+        assert (other.path / name).read_bytes() == (store.path / name).read_bytes()
 
 
 def test_a_gallery_shows_natural_images_of_tars(command, user, photos, tmp_path):
