@@ -115,7 +115,7 @@ def _draw_other_classes(subject, seed, draws):
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
             "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "the network's own evidence for these classes is much the same: {why}",
+            "ORACLE DOES NOT PASS": "the network's own evidence is much the same: {why}",
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
         similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",

@@ -14,7 +14,7 @@ from recipes.progress import Progress
 class Session:
     """A run whose gradient was measured, on a machine whose clock the test turns."""
 
-    class recipe:
+    class sources:
         world = None
 
     class network:

@@ -27,7 +27,7 @@ def train(inputs, labels, *, seed):
     model = build(seed)
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     order = np.random.default_rng(seed).permutation(len(inputs))
-    model.fit(inputs[order], labels[order], epochs=40, batch_size=16, shuffle=False, verbose=1)
+    model.fit(inputs[order], labels[order], epochs=40, batch_size=16, shuffle=False, verbose=0)
     return model
 
 
