@@ -49,7 +49,6 @@ class Subject:
         replicates: weights of networks trained alike from other seeds, the network's own first.
         permuted_label_networks: weights of networks trained on permuted labels.
         train_accuracy: the accuracy of each of these on its own permuted labels.
-        replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
         truth: `Truth`, where something is planted.
         world: the `World` that the data come from, for checks that train anew.
         seed: int, of the world's draws.
@@ -59,6 +58,7 @@ class Subject:
         chance: float, the mean share of classes that are right for a sample; None: one of all.
         true: bool [samples, classes], the true classes, or None without labels.
         references: int [samples], the class that each target is compared with; None where none is.
+        replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
     """
 
     network: object
@@ -71,7 +71,6 @@ class Subject:
     replicates: tuple = ()
     permuted_label_networks: tuple = ()
     train_accuracy: tuple = ()
-    replicate_accuracy: tuple = ()
     truth: Truth | None = None
     world: object = None
     seed: int = 0
@@ -81,6 +80,7 @@ class Subject:
     chance: float | None = None
     true: np.ndarray | None = None
     references: np.ndarray | None = None
+    replicate_accuracy: tuple = ()
 
     @property
     def tells_classes_apart(self):

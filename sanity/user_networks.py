@@ -108,12 +108,25 @@ class FileNetworks:
         refuse_equal(self.states, ["the model", *files])
 
     def train(self, kind, index):
-        """The weights of one network: dict of variable name to array. `kind` is "replicate"."""
+        """The weights of one network.
+
+        Args:
+            kind: "replicate".
+            index: int; 0 is the user's network.
+
+        Returns:
+            dict of variable name to array.
+        """
         del kind
         return self.states[index]
 
     def accuracy(self, kind, index):
-        """Not known: what the networks were trained on is not at hand. -> None."""
+        """Not known: what the networks were trained on is not at hand.
+
+        Args:
+            kind: "replicate".
+            index: int.
+        """
         del kind, index
 
 

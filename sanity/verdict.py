@@ -108,7 +108,7 @@ def _limit_small_samples(ruling, evidence, margins):
     fewest = {"PASS": margins.images, "FAIL": FEWEST}.get(ruling.outcome, 0)
     if evidence.sizes.get("images", margins.images) >= fewest:
         return ruling
-    why = f"{ruling.why}; fewer than {fewest} images allow no more"
+    why = f"{ruling.why}. Fewer than {fewest} images allow no more"
     return replace(ruling, outcome="INCONCLUSIVE", why=why, remedy=f"Give at least {fewest} images.")
 
 

@@ -393,7 +393,8 @@ def _training_table(settings, check_names, files, function):
         )
     if function and "labels" in check_names:
         counts.setdefault("permuted_label_networks", counts.get("replicates", 4))
-    return {"function": function, **counts} if function else {"files": list(files)} if files else None
+    table = {"function": function, "files": list(files), **counts}
+    return {name: value for name, value in table.items() if value}
 
 
 # Options of `lab check` that belong to one subject alone, maps or pictures.

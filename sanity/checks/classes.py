@@ -115,7 +115,7 @@ def _draw_other_classes(subject, seed, draws):
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
             "UNDECIDED": "{why}",
-            "ORACLE DOES NOT PASS": "the network's own evidence is much the same: {why}",
+            "ORACLE DOES NOT PASS": "the network's own evidence is much the same: by {why}",
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
         similarity=f"{SIGNED}: Spearman of signed maps, channels summed; no resize",
@@ -155,13 +155,13 @@ def _judge_class(samples, margins, seed):
         return no_signal(numbers, margins)
     measured, alike = _alike_effects(samples, margins, seed)
     if measured and len(alike) == measured:
-        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why="; ".join(alike))
+        return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=". By ".join(alike))
     few = samples[f"between/{SIGNED}"].shape[-1] < FEWEST
     if effect.low >= margins.blind * ceiling.mean and few:
         why = f"fewer than {FEWEST} images decide nothing"
         return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=f"Give at least {FEWEST} images.")
     if effect.low >= margins.blind * ceiling.mean and alike:
-        why = f"the network's own answers are alike: {alike[0]}"
+        why = f"the network's own answers are alike: by {alike[0]}"
         return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy="Give images of other classes.")
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling(
@@ -190,5 +190,5 @@ def _alike_effects(samples, margins, seed):
             bootstrap_interval(samples[f"oracle {kind}/{name}"], seed=seed) for kind in ("between", "itself")
         )
         if not (itself.low > margins.floor and between.high <= margins.other * itself.mean):
-            words.append(f"by {name} two classes agree at {between}, one with itself at {itself}")
+            words.append(f"{name} two classes agree at {between}, one with itself at {itself}")
     return len(names), words
