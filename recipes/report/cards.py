@@ -10,6 +10,7 @@ from recipes.report.data_uri import png_uri
 from recipes.report.findings import plain_words
 from sanity.checks import checks
 from sanity.checks.truth import FOUR, mean_ranks
+from sanity.evidence import Evidence
 from sanity.ruling import MEASURE, rules
 from sanity.statistics import bootstrap_interval
 
@@ -43,12 +44,17 @@ def collect_families(store, jobs):
             "asks": summary(checks.get(family["check"])).partition(" ->")[0],
             "controls": family["controls"],
             "cards": [
-                _card(name, verdict, by_method[name, verdict["method"]], family["blind"])
+                _card(name, verdict, by_method.get((name, verdict["method"])) or _nothing(verdict), family["blind"])
                 for verdict in family["verdicts"]
             ],
         }
         for name, family in sorted(families.items(), key=lambda item: int(item[0].partition("-")[0]))
     ]
+
+
+def _nothing(verdict):
+    """What is there of a method whose evidence was not measured: `Evidence` without samples."""
+    return Evidence(verdict["check"], verdict["method"], "", verdict["sizes"], {}, ())
 
 
 def _about(check):

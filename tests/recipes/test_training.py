@@ -95,7 +95,7 @@ def test_networks_trained_here_decide_about_networks_trained_like_this(command, 
     # Means over all positions cannot remember labels at random, and the check says so.
     assert "permuted labels memorized" in verdicts["labels", "gradcam"]["sentence"]
     page = (pathlib.Path(result["run"]) / "index.html").read_text()
-    assert "Networks trained alike" in page and page.count("<td>replicate") == 4
+    assert "Networks trained alike" in page and page.count("<td>replicate ") == 4
     # What was trained is kept, whatever else is asked.
     code, _, error = command(*trained, *words[:2], "--check", "parameters", "--seeds", 5)
     assert code == 0
@@ -170,7 +170,7 @@ def test_a_recipe_that_trains_runs_code(command, project, trained, tmp_path):
     assert code == 2 and "--allow-code" in error and "mine_training:train" in error
     for table, expected in (
         ("", "without [[check]]"),
-        ('[world]\nname = "series"\n[[check]]\n', "beside [world]"),
+        ('[world]\nname = "series"\n[[check]]\n', "a world holds only [[check]]"),
     ):
         recipe.write_text(
             f'name = "own"\n[training]\nfunction = "mine_training:train"\n[explain]\n{table}'.replace(
