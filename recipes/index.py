@@ -47,5 +47,17 @@ def read(root, identity):
     return None if place.is_absolute() or ".." in place.parts else root / place
 
 
+def sweep(root):
+    """Remove what names folders that are gone.
+
+    Args:
+        root: path, folder of all runs.
+    """
+    for path in list((root / FOLDER).glob("*/*")):
+        folder = None if path.name.startswith(".part-") else read(root, path.name)
+        if folder is None or not folder.is_dir():
+            path.unlink(missing_ok=True)
+
+
 def _path(root, identity):
     return root / FOLDER / identity[:2] / identity

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lab.refusal import Refused
 from lab.remote import RemotePath, as_path, reason, refuse_unreadable
+from recipes import index
 from recipes.journal import journal_path
 from recipes.lock import lock_of
 
@@ -97,7 +98,10 @@ def remove(selected):
     Returns:
         list of `Item`, those that were removed.
     """
-    return [item for item in selected if _remove(item.path)]
+    removed = [item for item in selected if _remove(item.path)]
+    for root in {item.path.parent.parent for item in removed if item.kind == "runs"}:
+        index.sweep(root)
+    return removed
 
 
 def _remove(path):

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from recipes import index
 from recipes.cache import Cache
 from recipes.journal import journal_path
+from recipes.storage import items, remove
+from recipes.store import Store, encode
 
 KEY = "c0" * 32
 ARRAYS = {"a/b": np.arange(6.0).reshape(2, 3), "c": np.array([1, 2])}
@@ -162,3 +165,15 @@ def test_what_cannot_be_removed_is_refused(command, artifacts):
     assert code == 2 and "networks, surveys, runs" in error and "'pictures'" in error
     code, output, _ = command("gc", "--json")
     assert code == 0 and len(json.loads(output)["items"]) == 4
+
+
+def test_with_a_run_goes_what_the_index_says_of_it(tmp_path):
+    kept, removed = (Store(tmp_path, "any", digest) for digest in ("0123", "4567"))
+    for store, identity in ((kept, "a" * 64), (removed, "b" * 64)):
+        with store.open():
+            store.put("job", {"a.txt": b"a"}, identity=identity)
+            store.write("manifest.json", encode({"digest": store.path.name, "recipe": {"name": "any"}}))
+    runs = [item for item in items(tmp_path) if item.path.name == "4567"]
+    assert remove(runs) == runs
+    assert kept.earlier("a" * 64) == {"a.txt": b"a"}
+    assert [path.name for path in (tmp_path / index.FOLDER).glob("*/*")] == ["a" * 64]
