@@ -12,6 +12,7 @@ import click
 import click.testing
 import keras
 import nbformat
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,6 +31,8 @@ LONG = (
     "lab run sanity-",
     # There is no bucket here. `tests/recipes/test_remote_runs.py` runs such commands.
     "s3://",
+    # `tests/recipes/test_training.py` trains.
+    "--train ",
     "lab run fooled",
     "lab run tf-explain",
     "lab run mine.toml",
@@ -79,8 +82,14 @@ def newcomer(tmp_path_factory):
         ]
     )
     model.save(folder / "my.keras")
+    for seed, name in enumerate(("b", "c")):
+        rng = np.random.default_rng(seed)
+        alike = keras.models.clone_model(model)
+        alike.set_weights([value + 0.01 * rng.normal(size=value.shape) for value in model.get_weights()])
+        alike.save(folder / f"{name}.keras")
     (folder / "names.txt").write_text("cat\ndog\ncup\nrocket\n")
     # What a page says to save.
+    (folder / "my_training.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-network.md")[0])
     (folder / "my_methods.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-method.md")[0])
     (folder / "photos").mkdir()
     for name, image in zip(PHOTOGRAPHS, lab.photographs().images):
