@@ -276,6 +276,10 @@ class RemotePath:
     def glob(self, pattern):
         """The files and folders with a path from here that fits a pattern, part by part: list of `RemotePath`."""
         patterns, matches = pattern.split("/"), {}
+        if "**" in patterns:
+            raise Refused(
+                f"A pattern at an address names each folder: ** is not known there. Received: {pattern}. Name the folder itself."
+            )
         for path in self._files():
             parts = path.relative_to(self).parts
             if len(parts) >= len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns)):

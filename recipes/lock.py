@@ -139,7 +139,7 @@ class RemoteLock:
 
     def __init__(self, path):
         self.folder, self.path, self.token = path, lock_path(path), uuid.uuid4().hex
-        self.watch, self.beats, self.loss = Watch(self.path), 0, None
+        self.watch, self.beats, self.loss, self.renewed = Watch(self.path), 0, None, 0.0
         self.stop, self.thread = threading.Event(), threading.Thread(target=self._renew, daemon=True)
 
     def acquire(self, wait):
@@ -154,7 +154,7 @@ class RemoteLock:
                 wait(_waiting_words(self.folder, _holder_of(self.watch.text)))
                 reported = True
             time.sleep(RETRY_SECONDS)
-        self.thread.start()
+        self._begin()
 
     def try_acquire(self):
         """Take the lock unless its owner is alive: bool. That nobody renews it is seen after `EXPIRES` seconds."""
@@ -163,8 +163,12 @@ class RemoteLock:
             if self.watch.text != before:
                 return False
             time.sleep(RETRY_SECONDS)
-        self.thread.start()
+        self._begin()
         return True
+
+    def _begin(self):
+        self.renewed = time.monotonic()
+        self.thread.start()
 
     def _take(self):
         text = self.watch.look()
@@ -199,14 +203,20 @@ class RemoteLock:
 
     def _renew(self):
         """Renew the lock until it is released or lost."""
-        renewed = time.monotonic()
         while not self.stop.wait(HEARTBEAT) and self.loss is None:
             try:
-                self.loss = self._renew_once()
-                renewed = time.monotonic()
+                begun = time.monotonic()
+                loss = self._renew_once()
+                # A renewal that took too long may have come after another process took the lock.
+                self.loss, self.renewed = self._late() or loss, begun
             except OSError as error:
-                if time.monotonic() - renewed > EXPIRES:
-                    self.loss = f"its lock could not be renewed for {EXPIRES:.0f} s ({error})"
+                if self._late():
+                    self.loss = f"{self._late()} ({error})"
+
+    def _late(self):
+        """That the lock was not renewed for so long that another process may have taken it, in words; else None."""
+        late = self.thread.is_alive() and time.monotonic() - self.renewed > EXPIRES
+        return f"its lock could not be renewed for {EXPIRES:.0f} s" if late else None
 
     def _renew_once(self):
         """Write the next text of the lock: None, or why it is lost."""
@@ -221,8 +231,9 @@ class RemoteLock:
 
     def check(self):
         """Raise Lost where another process has the run now."""
-        if self.loss is not None:
-            raise Lost(f"{self.folder} is no longer written by this process: {self.loss}")
+        loss = self.loss or self._late()
+        if loss is not None:
+            raise Lost(f"{self.folder} is no longer written by this process: {loss}")
 
     def release(self):
         """Remove the lock, unless another process has it now."""

@@ -23,11 +23,12 @@ def describe_run(recipe, jobs, session):
     # There may be thousands of shards. The identity of each job has the hash of its own.
     read |= {"images in shards": digest(shards)} if shards else {}
     code = {name.partition(":")[2]: value for name, value in read.items() if name.startswith("code:")}
+    versions = {name.partition(":")[2]: value for name, value in read.items() if name.startswith("version:")}
     manifest = {
         "recipe": schema.plain_values(recipe),
         "hashes": {name: read[name] for name in read if name not in ALL and not name.startswith(("code:", "version:"))},
         "code": {"lab": read["lab"], **code, **{name: session.hash_of(f"code:{name}") for name in session.modules}},
-        "versions": provenance.versions(schema.method_names(recipe)),
+        "versions": {**provenance.versions(schema.method_names(recipe)), **versions},
         "seed": recipe.seed,
         "jobs": digest([[job.key, job.identity] for job in jobs]),
     }

@@ -51,9 +51,15 @@ def plan(recipe, root, *, allow_code=False, workers=1, fresh=False):
 
 def _states(jobs, store):
     """The state of each job that is done here, or was done by an earlier run: dict of key to str."""
-    states = {job.key: "done" for job in jobs if store.is_done(job.key)}
-    kept = {job.key: "kept" for job in jobs if job.key not in states and store.earlier(job.identity) is not None}
-    return {**states, **kept}
+    states = {}
+    for job in jobs:
+        # A job whose needs are done again is done again.
+        if all(need in states for need in job.needs):
+            if store.is_done(job.key):
+                states[job.key] = "done"
+            elif store.earlier(job.identity) is not None:
+                states[job.key] = "kept"
+    return states
 
 
 def _rows(jobs, store, session, states):

@@ -69,6 +69,7 @@ class _Run(Table):
             self.images.folder,
             self.images.table,
             *self.images.files,
+            *(self.training.files if self.training else ()),
         ):
             refuse_credentials(address)
         return self

@@ -6,6 +6,7 @@ It knows its sources and no recipe. Jobs of several recipes may share it.
 import functools
 import hashlib
 import itertools
+import os
 import pathlib
 import re
 import sys
@@ -22,6 +23,7 @@ from lab.labels import correct_classes
 from lab.objectives import layer, logit
 from lab.refusal import Refused
 from lab.registry import options
+from lab.remote import as_path, is_remote
 from lab.streams import open_images
 from recipes import machine, provenance, tables
 from recipes.cache import Cache
@@ -237,9 +239,8 @@ class Session:
             return FileNetworks(self.network, [self._load_replicate(file) for file in training.files], training.files)
         inputs, labels = self.training_data
         function, key = external_method(training.function), self.hash_of("training")
-        return UserNetworks(
-            self.network, function, inputs, labels, seed=self.sources.seed, key=key, cache=self.cache.get
-        )
+        options = {"seed": self.sources.seed, "key": key, "cache": self.cache.get, "output": self.sources.output}
+        return UserNetworks(self.network, function, inputs, labels, **options)
 
     def _load_replicate(self, file):
         return self._load(self.sources.model.model_copy(update={"source": file}), "imagenet")
@@ -329,8 +330,8 @@ class Session:
         return self._last[1]
 
     def method(self, name):
-        """An explainer by its registered name or as "module:function"."""
-        return external_method(name) if ":" in name else explainers.get(name)
+        """An explainer by its registered name or as "module:function", as its code was when it was first asked for."""
+        return self.build_once(("method", name), lambda: external_method(name) if ":" in name else explainers.get(name))
 
     @property
     def modules(self):
@@ -341,7 +342,7 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "images", "natural images", "world", "training", "lab", "versions" or "threads"; or "images:START-STOP" of a
+            name: "model", "images", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or "images:START-STOP" of a
                 shard, "image:PATH", "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
 
         Returns:
@@ -360,6 +361,7 @@ class Session:
             "lab": provenance.lab_hash,
             "versions": lambda: digest(provenance.versions()),
             "threads": lambda: str(self.sources.threads),
+            "gpus": lambda: str(self.sources.gpus),
             "image": lambda: _digest([("image", read(name, channels=self.channels))]),
             "network": lambda: _file_or_name_hash(name),
             "code": lambda: provenance.imported_hash(name),
@@ -371,7 +373,8 @@ class Session:
         """SHA-256 of what is known of the photographs of a shard without reading them: names, and sizes, times or checksums."""
         part, source = self.photographs.part(slice(*map(int, places.split("-")))), self.sources.images
         known = _digest(zip(part.names, part.images)) if part.stamps is None else list(part.stamps)
-        described = [list(part.names), known, source.levels, source.fit, self._shards_have_labels]
+        addresses = [_absolute(address) for address in ([source.folder] if source.folder else source.files)]
+        described = [addresses, list(part.names), known, source.levels, source.fit, self._shards_have_labels]
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _training_hash(self):
@@ -379,12 +382,16 @@ class Session:
         training = self.sources.training
         known = [training.model_dump(exclude={"replicates", "permuted_label_networks"})]
         if training.files:
-            known += map(provenance.file_hash, training.files)
+            known += [hashlib.sha256(as_path(file).read_bytes()).hexdigest() for file in training.files]
         else:
             # Which modules a function has is known once it was imported.
             external_method(training.function)
             inputs, labels = self.training_data
-            known += [self.hash_of(f"code:{training.function.partition(':')[0]}"), self.hash_of("model")]
+            known += [
+                self.hash_of(f"code:{training.function.partition(':')[0]}"),
+                self.hash_of("model"),
+                self.sources.seed,
+            ]
             known += [_digest([("inputs", np.asarray(inputs)), ("labels", labels)])]
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
@@ -429,6 +436,11 @@ def _refuse_loose_images(names, labels):
         raise Refused(
             f"labels=folders needs every photograph in a subfolder, named by its class, or with a label in its list or shard. Received: {loose!r}, which has neither. Move it, or give labels=none."
         )
+
+
+def _absolute(address):
+    """An address as text that does not depend on the current folder."""
+    return str(as_path(address)) if is_remote(as_path(address)) else os.path.abspath(address)
 
 
 def _file_or_name_hash(name):

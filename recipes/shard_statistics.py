@@ -96,7 +96,8 @@ def _method_sums(outcome):
     if "again/0" in arrays:
         sums["seeds"] = _spread(seed_correlations(arrays["maps/0"], arrays["again/0"]))
     if "gap" in arrays:
-        sums |= {"gap": _spread(np.abs(arrays["gap"])), "largest_gap": float(np.abs(arrays["gap"]).max())}
+        gaps = np.abs(arrays["gap"])[np.isfinite(arrays["gap"])]
+        sums |= {"gap": _spread(gaps), "largest_gap": float(gaps.max(initial=0.0))}
     features, means = _means(arrays["maps/0"], about["classes"])
     flags = Counter(flag for words in about["flags"] for flag in words)
     flagged = sum(map(bool, about["flags"]))
@@ -121,8 +122,9 @@ def _means(maps, classes):
 
 
 def _spread(values):
-    """Count, sum and sum of squares: list of numbers, which can be added."""
+    """Count, sum and sum of squares of what is finite: list of numbers, which can be added."""
     values = np.asarray(values, "float64")
+    values = values[np.isfinite(values)]
     return [len(values), float(values.sum()), float((values**2).sum())]
 
 

@@ -41,7 +41,7 @@ class Sources:
             `Sources`.
         """
         world = recipe.world.name if recipe.world else None
-        output = recipe.explain.output if recipe.explain else None
+        output = next((table.output for table in ([recipe.explain] if recipe.explain else recipe.check)), None)
         return cls(
             recipe.model, recipe.images, world, output, recipe.seed, recipe.threads, recipe.gpus, recipe.training
         )

@@ -124,14 +124,21 @@ class Store:
             files: dict of name to bytes.
             fault: the fault that these files report, or None. Such a job is done again by the next run.
             needs: keys of the jobs that it was computed from. Where one of them changes, or appears, it is done again.
-            identity: of the job, by which other runs find it; "" for none.
+            identity: of the job, by which other runs find it; "" for none. What was gathered without a job that failed is not
+                what this identity stands for, and is found by none.
         """
+        identity = identity if all(map(self._is_sealed_clean, needs)) else ""
         sums = {name: _sha256(content) for name, content in sorted(files.items())}
         seal = {"files": sums, "fault": fault, "needs": {need: self._seal_hash(need) for need in needs}}
         seal |= {"identity": identity}
         self._write_job(key, files, seal)
         if identity and not fault:
             index.write(self.root, identity, self.folder(key))
+
+    def _is_sealed_clean(self, key):
+        """Whether a job has a seal without a fault: bool. Its files are not compared with it."""
+        seal = _read_seal(self.folder(key) / SEAL)
+        return seal is not None and not seal["fault"]
 
     def _write_job(self, key, files, seal):
         folder = self.folder(key)

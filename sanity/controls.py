@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lab.attribution import explainers
 from sanity.gates import OF_SUBJECT
+from sanity.statistics import FEWEST
 
 # Outcomes, or findings, that blind explainers must get. A check that says otherwise of one of them cannot be believed about others.
 # Stability and invariance are no virtues by themselves: a filter of the input has both.
@@ -14,8 +15,7 @@ EXPECTED = {
     "parameters": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "labels": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
     "cue": {"edges": ("FAIL",), "input_magnitude": ("FAIL",), "centre": ("FAIL",), "noise": ("INVALID",)},
-    # Undecided where the network's own answers about two classes differ under one effect alone.
-    "classes": dict.fromkeys(("edges", "input_magnitude", "centre"), ("FAIL", "UNDECIDED", "ORACLE DOES NOT PASS"))
+    "classes": dict.fromkeys(("edges", "input_magnitude", "centre"), ("FAIL", "ANSWERS ALIKE", "ORACLE DOES NOT PASS"))
     | {"noise": ("INVALID",)},
     "truth": {
         **dict.fromkeys(("edges", "input_magnitude", "centre"), ("FAIL", "ORACLE DOES NOT PASS", "GATE FAILED")),
@@ -102,6 +102,8 @@ def audit(verdicts):
 
 
 def _could_be_asked(verdict):
-    """Whether the check applied, and the subject was fit for it: bool."""
+    """Whether the check applied, the subject was fit for it, and there were images enough for a FAIL: bool."""
+    if verdict.outcome == "INCONCLUSIVE" and verdict.sizes.get("images", FEWEST) < FEWEST:
+        return False
     failed = {gate["name"] for gate in verdict.gates if gate["status"] == "failed"}
     return verdict.finding != "NOT APPLICABLE" and not failed & set(OF_SUBJECT)

@@ -100,6 +100,7 @@ class About:
         number: str, what effect, ceiling and null are numbers of.
         similarity: str, the measure in words.
         ceiling: str, the name of the ceiling; "" for none.
+        alone: str, its name where a verdict is about one network; "" where it is the same.
         null: str, the name of the null; "" for none.
         sampled: bool, whether the verdict is about more images than those measured, so that a handful allows no PASS.
         cannot: str, what may not be concluded.
@@ -115,6 +116,7 @@ class About:
     null: str = ""
     sampled: bool = True
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
+    alone: str = ""
     counted: dict = field(
         default_factory=lambda: {"images": "images", "replicates": "trained networks", "networks": "untrained networks"}
     )
@@ -136,7 +138,8 @@ class About:
         return " ".join(filter(None, [finding, self._numbers(ruling), self._sizes(evidence.sizes), ruling.remedy]))
 
     def _numbers(self, ruling):
-        intervals = ((self.effect, ruling.effect), (self.ceiling, ruling.ceiling), (self.null, ruling.null))
+        ceiling = self.ceiling_name(ruling.scope)
+        intervals = ((self.effect, ruling.effect), (ceiling, ruling.ceiling), (self.null, ruling.null))
         if ruling.finding == "ORACLE DOES NOT PASS":  # Numbers that were not judged are left out.
             intervals = [(name, interval) for name, interval in intervals if interval.mean == interval.mean]
         numbers = [f"{name} {interval}" for name, interval in intervals if name]
@@ -145,9 +148,25 @@ class About:
         words = start + "; ".join(numbers)
         return f"{words[:1].upper()}{words[1:]}." if numbers else ""
 
+    def ceiling_name(self, scope):
+        """The name of the ceiling of a verdict.
+
+        Args:
+            scope: str, what the verdict is about.
+
+        Returns:
+            str.
+        """
+        return self.alone if scope == THIS_NETWORK and self.alone else self.ceiling
+
     def _sizes(self, sizes):
-        counts = ", ".join(f"{sizes[key]} {name}" for key, name in self.counted.items() if key in sizes)
+        counts = ", ".join(_count(sizes[key], name) for key, name in self.counted.items() if key in sizes)
         return f"Looked at: {counts}." if counts else ""
+
+
+def _count(number, plural):
+    """A number with its noun: str. Of one thing the plural's s is left out."""
+    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"
 
 
 def images_remedy(values, bounds, margins):

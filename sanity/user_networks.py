@@ -26,11 +26,12 @@ class UserNetworks:
         seed: int.
         key: str, a hash of all that the function depends on.
         cache: where trained weights are kept: (key, make) -> weights.
+        output: str, the output that tells the classes of the labels; None for the only one.
     """
 
-    def __init__(self, network, function, inputs, labels, *, seed, key, cache=no_cache):
+    def __init__(self, network, function, inputs, labels, *, seed, key, cache=no_cache, output=None):
         self.network, self.function, self.inputs, self.true_labels = network, function, inputs, np.asarray(labels)
-        self.seed, self.key, self.cache = seed, key, cache
+        self.seed, self.key, self.cache, self.output = seed, key, cache, output
 
     def train(self, kind, index):
         """The weights of one network.
@@ -75,9 +76,7 @@ class UserNetworks:
             float.
         """
         with self.network.weights(self.train(kind, index)):
-            scores = routines.class_logits(self.network, self.inputs)
-        # One unit stands for two classes.
-        predicted = scores.argmax(axis=1) if scores.shape[1] > 1 else scores[:, 0] > 0
+            predicted = _predicted_classes(self.network, self.inputs, self.output)
         return float(np.mean(predicted == self.labels(kind, index)))
 
     def _train(self, kind, index):
@@ -88,7 +87,7 @@ class UserNetworks:
 
 
 class FileNetworks:
-    """Networks trained like a user's own, from files.
+    """Networks trained like a user's own, from files. Their accuracy is that on the images that are explained.
 
     Args:
         network: the user's `Network`, which counts as the first replicate.
@@ -104,7 +103,7 @@ class FileNetworks:
         for other, file in zip(others, files):
             if other.classes != network.classes:
                 raise Refused(f"Replicates have the classes of the model. Received: {file} with others.")
-        self.states = [network.state(), *(weights_by_name(network, other.model.get_weights()) for other in others)]
+        self.states = [network.state(), *(weights_by_name(network, other.model) for other in others)]
         refuse_equal(self.states, ["the model", *files])
 
     def train(self, kind, index):
@@ -121,11 +120,14 @@ class FileNetworks:
         return self.states[index]
 
     def accuracy(self, kind, index):
-        """Not known: what the networks were trained on is not at hand.
+        """Not known: what the networks were trained on is not at hand. -> None.
 
         Args:
             kind: "replicate".
             index: int.
+
+        Returns:
+            None.
         """
         del kind, index
 
@@ -147,7 +149,9 @@ def with_networks(subject, networks, counts):
     states, accuracies, names = {}, {}, []
     for kind, count in counts:
         states[kind] = [networks.train(kind, index) for index in range(count)]
-        accuracies[kind] = [networks.accuracy(kind, index) for index in range(count)]
+        accuracies[kind] = [
+            _known_accuracy(subject, state, networks.accuracy(kind, index)) for index, state in enumerate(states[kind])
+        ]
         names += [f"{kind.replace('_', ' ')} {index + 1}" for index in range(count)]
     refuse_equal([state for kind, _ in counts for state in states[kind]], names)
     return replace(
@@ -157,6 +161,21 @@ def with_networks(subject, networks, counts):
         permuted_label_networks=tuple(states["permuted_label_networks"]),
         train_accuracy=tuple(accuracies["permuted_label_networks"]),
     )
+
+
+def _known_accuracy(subject, state, accuracy):
+    """The accuracy of a network; where it is not known, that on the subject's own inputs, or None without labels."""
+    if accuracy is not None or subject.true is None or not subject.tells_classes_apart:
+        return accuracy
+    with subject.network.weights(state):
+        predicted = _predicted_classes(subject.network, subject.inputs, subject.output)
+    return float(np.mean(subject.true[np.arange(len(predicted)), predicted]))
+
+
+def _predicted_classes(network, inputs, output):
+    """The highest class of each sample: int [samples]. One unit stands for two classes."""
+    scores = routines.class_logits(network, inputs, output)
+    return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)
 
 
 def weights_by_name(network, trained):
@@ -172,6 +191,8 @@ def weights_by_name(network, trained):
     Raises:
         Refused: for anything else, and for weights of another number or other shapes.
     """
+    if isinstance(trained, keras.Model):
+        _refuse_other_layers(network.model, trained)
     weights = trained.get_weights() if isinstance(trained, keras.Model) else trained
     if not isinstance(weights, (list, tuple)):
         raise Refused(
@@ -188,6 +209,49 @@ def weights_by_name(network, trained):
     return dict(zip(order, map(np.asarray, weights)))
 
 
+def _refuse_other_layers(model, trained):
+    """Raise Refused where two models have layers of other types or settings, whatever they are called."""
+    expected, received = _layer_settings(model), _layer_settings(trained)
+    if len(expected) != len(received):
+        raise Refused(
+            f"Replicates have the architecture of the model. Received: {len(received)} layers in place of {len(expected)}."
+        )
+    for first, second in zip(expected, received):
+        if first != second:
+            raise Refused(
+                f"Replicates have the architecture of the model. Received: {second[0]} {second[1]} in place of {first[0]} {first[1]}."
+            )
+
+
+# What the configuration of a layer says of how it is called, begun and trained, and not of what it computes.
+_NOT_COMPUTED = ("name", "trainable", "dtype", "seed", "batch_shape", "sparse", "ragged", "optional", "build_config")
+
+
+def _layer_settings(model):
+    """Type and settings of every layer of a model, those of inner models in their place: list of (str, dict)."""
+    rows = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            rows += _layer_settings(layer)
+        elif not isinstance(layer, keras.layers.InputLayer):
+            rows.append((type(layer).__name__, _settings(layer)))
+    return rows
+
+
+def _settings(layer):
+    """What the configuration of a layer says in plain values: dict, empty where it does not say."""
+    try:
+        config = layer.get_config()
+    except Exception:
+        # A layer of a user may raise any exception.
+        return {}
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in _NOT_COMPUTED and isinstance(value, (str, int, float, bool, tuple, list, type(None)))
+    }
+
+
 def _difference(received, shapes, order):
     """Where two lists of shapes differ first, in words."""
     if len(received) != len(shapes):
@@ -196,27 +260,35 @@ def _difference(received, shapes, order):
     return f"{order[place]} of shape {received[place]} in place of {shapes[place]}"
 
 
+# Correlation of the kernels of two networks at or above which one began where the other did.
+NEARLY_EQUAL = 0.9
+
+
 def refuse_equal(states, named):
-    """Raise Refused where two networks have the same weights.
+    """Raise Refused where two networks have the same weights, or nearly: copies are no replicates.
 
     Args:
         states: list of dict of variable name to array.
         named: list of str, what each is called.
 
     Raises:
-        Refused: for the first two that are equal.
+        Refused: for the first two that are.
     """
-    places = {}
-    for place, state in enumerate(states):
-        other = places.setdefault(_digest(state), place)
-        if other != place:
-            raise Refused(
-                f"Replicates are trained from other seeds, so that no two have the same weights. Received: the same ones for {named[other]} and {named[place]}. A training function takes its initial weights and its order of samples from seed=."
-            )
+    directions = [_kernel_direction(state) for state in states]
+    for second in range(len(states)):
+        for first in range(second):
+            likeness = float(directions[first] @ directions[second])
+            if likeness >= NEARLY_EQUAL:
+                raise Refused(
+                    f"Replicates are trained from other seeds, each from initial weights of its own. Received: {'the same weights' if likeness > 1 - 1e-6 else f'weights that correlate at {likeness:.2f}'} for {named[first]} and {named[second]}. A training function takes its initial weights and its order of samples from seed=."
+                )
 
 
-def _digest(state):
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(name.encode() + np.ascontiguousarray(state[name]).tobytes())
-    return digest.hexdigest()
+def _kernel_direction(state):
+    """All kernels of a network as one vector of length 1: float32 [weights]. Of one without kernels, all weights."""
+    kernels = [value for _, value in sorted(state.items()) if np.ndim(value) > 1] or [
+        np.ravel(v) for v in state.values()
+    ]
+    flat = np.concatenate([np.ravel(value) for value in kernels]).astype("float32")
+    centred = flat - flat.mean()
+    return centred / max(float(np.linalg.norm(centred)), 1e-12)

@@ -220,3 +220,8 @@ def _refuse_open_end(path, file, offset):
         raise Refused(
             f"A shard is a whole tar file. Received: {path}, which at byte {offset:,} {trouble}. Copy it again."
         )
+    while block := file.read(_BLOCK * 64):
+        if block.strip(b"\0"):
+            raise Refused(
+                f"A shard is one tar file. Received: {path}, in which more follows the zeros that close it. Keep archives in files of their own."
+            )

@@ -147,7 +147,7 @@ MEANINGS = {
 
 def _named_numbers(about, verdict):
     """The numbers of a verdict that are known: list of (name, its interval as stored, what it means)."""
-    names = {"effect": about.effect, "ceiling": about.ceiling, "null": about.null}
+    names = {"effect": about.effect, "ceiling": about.ceiling_name(verdict.get("scope", "")), "null": about.null}
     return [
         (name, verdict[key], MEANINGS[key]) for key, name in names.items() if name and verdict[key]["mean"] is not None
     ]

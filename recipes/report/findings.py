@@ -18,6 +18,11 @@ FINDINGS = (
         "The signs of maps change. Whether their strengths do is open.",
     ),
     (
+        "ANSWERS ALIKE",
+        "INCONCLUSIVE",
+        "Maps are the same for both classes, and a right map may be so, too.",
+    ),
+    (
         "FOLLOWS THE CUE",
         "PASS",
         "Maps lie on the cue that the network learned, and not on the other.",

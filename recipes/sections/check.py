@@ -9,7 +9,7 @@ from lab.refusal import Refused
 from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
-from recipes.identity import method_reads
+from recipes.identity import ALL_LIBRARIES, method_reads
 from recipes.job import Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
@@ -105,7 +105,7 @@ def _evidence_job(folder, check, method, question, seed, session):
         {**arguments, "options": options, "seed": seed},
         _network_needs(session.sources),
         passes=cost * _explanations_of_an_image(check),
-        reads=(*_subject_reads(session.sources), *method_reads(method)),
+        reads=(*_subject_reads(session.sources), *method_reads(method, options), *_libraries(check.check)),
     )
 
 
@@ -121,6 +121,11 @@ def _subject_reads(sources):
     return ("model", "images", "training") if sources.training else ("model", "images")
 
 
+def _libraries(check):
+    """The libraries that a check itself looks for: tuple of str."""
+    return ALL_LIBRARIES if check == "implementation" else ()
+
+
 def _verdict_job(recipe, evidence_jobs):
     """The job that judges all evidence, also where some of it failed."""
     rows = [[job.key, job.arguments["check"], job.arguments["method"]] for job in evidence_jobs]
@@ -130,7 +135,7 @@ def _verdict_job(recipe, evidence_jobs):
 
 def _explanations_of_an_image(check):
     """How often a check explains each image, roughly: int."""
-    seeds = check.settings.get("seeds") or 3
+    seeds = check.settings.get("seeds") or 6
     return 3 + seeds * (1 if check.settings.get("mode", "full") == "full" else 20)
 
 
@@ -319,7 +324,7 @@ def _show_published(recipe, jobs, store):
 @click.option(
     "--seeds",
     type=click.IntRange(2),
-    help="For parameters: number of random networks.  [default: as --replicates, or 3]",
+    help="For parameters: number of random networks.  [default: as --replicates, 3 at the least; 6 for one network]",
 )
 @target_options
 @verdict_options

@@ -109,7 +109,7 @@ def _map_job(table, method, part, shared, count, session):
     draws = 2 if "seed" in known_options(explainer) else 1
     cost = count * draws * passes(explainer, options, session.network)
     suffix = "" if part in (None, "contrast") else f"-{part}"
-    reads = ("model", "images", *method_reads(method))
+    reads = ("model", "images", *method_reads(method, options))
     return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost, reads=reads)
 
 
@@ -210,7 +210,8 @@ def _mistake_lines(about):
         for row in rows[:LISTED]
     ]
     more = about.get("explained", len(rows)) - len(lines)
-    return [*lines, *([f"and {more} more, in photographs.csv"] if more else [])]
+    table = "jobs/predictions" if "explained" in about else "photographs.csv"
+    return [*lines, *([f"and {more} more, in {table}"] if more else [])]
 
 
 def summarize(jobs, store):

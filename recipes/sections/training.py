@@ -82,7 +82,9 @@ def list_jobs(recipe, session):
             for index in range(count)
             if (kind, index) != ("replicate", 0)
         ]
-    return [*jobs, Job("replicates", "replicates", {}, tuple(job.key for job in jobs), reads=(*reads, "images"))]
+    arguments = {"question": recipe.check[0].question}
+    needs = tuple(job.key for job in jobs)
+    return [*jobs, Job("replicates", "replicates", arguments, needs, reads=(*reads, "images"))]
 
 
 # Work ---------------------------------------------------------------------------------------------------------------------
@@ -105,12 +107,12 @@ def train_network(job, _, session):
     return {"network.json": encode({**job.arguments, "accuracy": session.user_networks.accuracy(kind, index)})}
 
 
-def describe_replicates(_, inputs, session):
-    """Compare the networks with the model: how often each is right on what it was trained on.
+def describe_replicates(job, _, session):
+    """Compare the networks with the model: how often each is right.
 
     Args:
-        _: the job, not used.
-        inputs: the inputs, not used: the session finds the networks in its cache.
+        job: `Job`.
+        _: the inputs, not used: the session finds the networks in its cache.
         session: `Session`.
 
     Returns:
@@ -118,14 +120,14 @@ def describe_replicates(_, inputs, session):
     """
     from recipes.store import encode
 
-    subject = session.checked_subject({})
+    subject = session.checked_subject(job.arguments["question"])
     rows = [
-        {"kind": kind, "accuracy": accuracy}
+        {"name": f"{kind} {index + 1}", "accuracy": accuracy}
         for kind, accuracies in (
             ("replicate", subject.replicate_accuracy),
             ("permuted labels", subject.train_accuracy),
         )
-        for accuracy in accuracies
+        for index, accuracy in enumerate(accuracies)
     ]
     return {"replicates.json": encode({"networks": rows})}
 
@@ -133,9 +135,9 @@ def describe_replicates(_, inputs, session):
 # Page ---------------------------------------------------------------------------------------------------------------------
 
 TEMPLATE = """<section id="replicates"><h2>Networks trained alike</h2>
-<p class="soft">The model is the first replicate. Accuracy is on the labels that a network was trained on{% if not measured %}; it is not known here, since the images have no labels{% endif %}.</p>
+<p class="soft">The model is the first replicate. Accuracy is on what a network was trained on; of networks from files, on the photographs of this page where they have labels.</p>
 <div class="wide" role="region" aria-label="Networks trained alike"><table><tr><th scope="col">network</th><th scope="col">accuracy</th></tr>
-{% for row in networks %}<tr><td>{{ row.kind }} {{ loop.index }}</td><td>{{ "%.0f%%"|format(100 * row.accuracy) if row.accuracy is not none else "unknown" }}</td></tr>
+{% for row in networks %}<tr><td>{{ row.name }}</td><td>{{ "%.0f%%"|format(100 * row.accuracy) if row.accuracy is not none else "unknown" }}</td></tr>
 {% endfor %}</table></div></section>"""
 
 
@@ -143,8 +145,7 @@ def _show_replicates(recipe, jobs, store):
     """The accuracy of every network, or None without them."""
     if not store.exists("replicates"):
         return None
-    rows = store.values("replicates", "replicates.json")["networks"]
-    return {"networks": rows, "measured": any(row["accuracy"] is not None for row in rows)}
+    return {"networks": store.values("replicates", "replicates.json")["networks"]}
 
 
 register(

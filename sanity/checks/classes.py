@@ -17,6 +17,8 @@ from sanity.statistics import FEWEST, bootstrap_interval
 CLASSES_NEEDED = 3
 # Ends the name of an effect whose sign is left out.
 MAGNITUDE = " magnitude"
+# Maps with a smaller share of values below zero have no sign; rounding makes some.
+UNSIGNED = 0.01
 
 
 def prepare(subject, *, seed, once=None):
@@ -115,6 +117,7 @@ def _draw_other_classes(subject, seed, draws):
             "RESPONDED": "maps change with the class that is asked about",
             "CLASS-BLIND": "maps are much the same whatever class is asked about",
             "UNDECIDED": "{why}",
+            "ANSWERS ALIKE": "a right map may be the same for both classes: by {why}",
             "ORACLE DOES NOT PASS": "the network's own evidence is much the same: by {why}",
             "NO REPRODUCIBLE SIGNAL": "maps of the same class do not agree under noise",
         },
@@ -161,8 +164,7 @@ def _judge_class(samples, margins, seed):
         why = f"fewer than {FEWEST} images decide nothing"
         return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=f"Give at least {FEWEST} images.")
     if effect.low >= margins.blind * ceiling.mean and alike:
-        why = f"the network's own answers are alike: by {alike[0]}"
-        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy="Give images of other classes.")
+        return Ruling("INCONCLUSIVE", "ANSWERS ALIKE", **numbers, why=alike[0], remedy="Give images of other classes.")
     if effect.low >= margins.blind * ceiling.mean:
         return Ruling(
             "FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of what the same class reaches"
@@ -181,7 +183,7 @@ def _alike_effects(samples, margins, seed):
     Returns:
         (int, list of str).
     """
-    is_unsigned = "negative" in samples and not samples["negative"].any()
+    is_unsigned = "negative" in samples and np.nanmean(samples["negative"]) < UNSIGNED
     names = [name + MAGNITUDE * is_unsigned for name in EFFECTS]
     names = [name for name in names if f"oracle between/{name}" in samples]
     words = []

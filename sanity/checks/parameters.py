@@ -237,6 +237,9 @@ def _ceiling_samples(bound, explain, trained):
         for turn, noise_seed in enumerate(seeds)
     ]
     samples = prefix_keys("itself", {name: np.stack([row[name] for row in itself]) for name in itself[0]})
+    if len(trained) == 1:
+        others = similarities(trained[0], [*trained[0][1:], trained[0][0]])
+        samples |= prefix_keys("images", {name: values[None] for name, values in others.items()})
     return samples | (prefix_keys("ceiling", similarities_within(trained)) if len(trained) > 1 else {})
 
 
@@ -325,6 +328,7 @@ def _effect_gate(runs):
         },
         number="Similarity of maps",
         ceiling="trained with trained",
+        alone="trained with itself under noise",
         null="untrained with untrained",
         cannot="Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets. Noise responds too.",
     ),
@@ -355,17 +359,29 @@ def _judge_response(evidence, margins, seed, p):
         return Ruling("FAIL", finding, **numbers, why=why)
     if _responds(effect, ceiling, null, p, margins):
         why = f"trained with untrained is below {margins.low} of trained with trained"
-        untrained = evidence.samples[f"between/{MEASURE}"].shape[1]
+        # Maps of some untrained networks may have nothing in common with any other.
+        measured = np.isfinite(evidence.samples[f"between/{MEASURE}"]).any(axis=(0, 2))
+        untrained = int(measured.sum())
         if p is None and untrained < UNTRAINED:
-            why = f"{why}; {untrained} untrained networks are too few for one trained network"
+            why = f"{why}; {untrained} measured untrained networks are too few for one trained network"
             remedy = f"Compare with {UNTRAINED} untrained networks or more: seeds={UNTRAINED}."
             return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=why, remedy=remedy)
+        if p is None and _ignores_images(evidence.samples, ceiling, margins, seed):
+            why = f"{why}; maps of different images agree as much as those of one"
+            return Ruling("INCONCLUSIVE", "RESPONDED", **numbers, why=why)
         return Ruling("PASS", "RESPONDED", **numbers, why=why)
     undecided, remedy = _undecided_why(evidence.samples, effect, ceiling, null, p, margins)
     if _sign_responds(evidence.samples, margins, seed):
         why = f"with signs: below {margins.low} of trained with trained; without, {undecided}"
         return Ruling("INCONCLUSIVE", "SIGN RESPONDS", **numbers, why=why, remedy=remedy)
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=undecided, remedy=remedy)
+
+
+def _ignores_images(samples, ceiling, margins, seed):
+    """Whether maps are much the same whatever the image: such a map may be a function of the weights alone."""
+    if f"images/{MEASURE}" not in samples:
+        return False
+    return bootstrap_interval(samples[f"images/{MEASURE}"], seed=seed).low >= margins.blind * ceiling.mean
 
 
 def scope_of(p):

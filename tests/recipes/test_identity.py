@@ -5,13 +5,16 @@ import pathlib
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from recipes import schema
 from recipes.engines.attempt import attempt
+from recipes.identity import ALL_LIBRARIES, identified, method_reads
 from recipes.inputs import Inputs
 from recipes.job import Job
 from recipes.jobs import list_jobs, work
+from recipes.runs import waiting_jobs
 from recipes.session import Session
 from recipes.sources import Sources
 from recipes.store import SEAL, Store
@@ -281,6 +284,44 @@ def test_a_seal_of_another_job_or_with_a_fault_is_not_kept(tmp_path):
         seal = store.folder("good") / SEAL
         seal.write_text(json.dumps({**json.loads(seal.read_text()), "identity": "c" * 64}))
         assert other.earlier("a" * 64) is None
+
+
+def test_what_was_gathered_without_a_job_that_failed_is_kept_by_nobody(tmp_path):
+    first, second = Store(tmp_path, "one", "0123"), Store(tmp_path, "two", "4567")
+    with first.open(), second.open():
+        first.put("a", {"a.txt": b"a"}, identity="a" * 64)
+        first.put("sum", {"sum.txt": b"a"}, needs=("a", "b"), identity="c" * 64)
+        second.put("b", {"b.txt": b"b"}, identity="b" * 64)
+        assert first.keep(Job("b", "any", {}, identity="b" * 64))
+        jobs = [Job("a", "any", {}), Job("b", "any", {}), Job("sum", "any", {}, ("a", "b"), identity="c" * 64)]
+        waiting, kept = waiting_jobs(jobs, first)
+        assert [job.key for job in waiting] == ["sum"] and not kept
+
+
+class Hashes:
+    """A session that knows hashes alone."""
+
+    def hash_of(self, name):
+        return name
+
+
+def identity_of(arguments, reads=()):
+    return identified([Job("any", "kind", arguments, reads=reads)], Hashes())[0].identity
+
+
+def test_every_number_of_an_array_counts():
+    baseline = np.zeros((64, 64, 3))
+    other = baseline.copy()
+    other[32, 32] = 1
+    assert identity_of({"baseline": baseline}) != identity_of({"baseline": other})
+    assert identity_of({"baseline": baseline}) == identity_of({"baseline": baseline.copy()})
+    assert identity_of({"value": float("nan")}) != identity_of({"value": float("inf")})
+
+
+def test_what_a_method_wraps_and_what_a_check_looks_for_are_read():
+    assert method_reads("noise_tunnel", {"explainer": "tf_explain.gradcam"}) == ("version:tf-explain",)
+    assert method_reads("mine:first", {"explainer": "other:second"}) == ("code:mine", "code:other")
+    assert set(ALL_LIBRARIES) > {"version:saliency", "version:xplique"}
 
 
 def test_the_plan_says_what_earlier_runs_have_done(command, edited):

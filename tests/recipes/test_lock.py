@@ -179,3 +179,11 @@ def test_a_damaged_lock_is_somebodys(folder):
     words = []
     with held(folder, words.append):
         assert "another process" in words[0]
+
+
+def test_an_owner_whose_renewal_hangs_stops_by_its_own_clock(folder, monkeypatch):
+    with held(folder) as owner:
+        monkeypatch.setattr(owner, "_renew_once", lambda: time.sleep(3 * lock.EXPIRES))
+        wait_until(lambda: owner._late())
+        with pytest.raises(Lost, match="could not be renewed"):
+            owner.check()

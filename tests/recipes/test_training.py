@@ -115,8 +115,8 @@ def test_files_of_networks_trained_alike_decide(command, trained):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--replicate", "1.keras", "--replicate", "1.keras"], "the same ones for 1.keras and 1.keras"),
-        (["--replicate", "0.keras"], "the same ones for the model and 0.keras"),
+        (["--replicate", "1.keras", "--replicate", "1.keras"], "the same weights for 1.keras and 1.keras"),
+        (["--replicate", "0.keras"], "the same weights for the model and 0.keras"),
         (["--replicate", "none.keras"], "none.keras"),
         (["--replicate", "1.keras", "--train", "mine_training:train"], "training names either files, or a function"),
         (["--replicate", "1.keras", "--replicates", "4"], "options of a world, and of --train"),
@@ -152,7 +152,7 @@ def test_photographs_without_labels_train_nothing(command, trained, project):
     [
         ("breaks", "MemoryError: no room for the batch"),
         ("other", "Replicates have the architecture of the model"),
-        ("ignores_its_seed", "the same ones for replicate 2 and replicate 3"),
+        ("ignores_its_seed", "the same weights for replicate 2 and replicate 3"),
     ],
 )
 def test_a_training_function_that_fails_costs_no_more_than_its_checks(command, trained, function, expected):

@@ -441,7 +441,7 @@ def _input_itself(network, inputs, objective):
         # Right, and the same for every class: sizes do not tell these classes apart.
         (_gradient_squared, "ORACLE DOES NOT PASS"),
         # Blind, with a sign: by small changes a right map would be the same, too.
-        (_input_itself, "UNDECIDED"),
+        (_input_itself, "ANSWERS ALIKE"),
     ],
     ids=["gradient", "gradient squared", "input"],
 )

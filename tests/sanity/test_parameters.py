@@ -408,6 +408,27 @@ def test_networks_are_no_remedy_for_what_images_or_one_trained_network_leave_ope
     assert re.match(r"Compare with about \d+ untrained networks: seeds=\d+ might", one_network.remedy)
 
 
+def test_untrained_networks_without_a_similarity_are_not_counted():
+    alone = samples_of(0.1, 0.8, 0.1, 0.1, networks=6)
+    alone[f"between/{MEASURE}"][:, 2:] = np.nan
+    verdict = judge([Evidence("parameters", "any", "net", {"images": 12}, alone, ())])[0]
+    assert verdict.outcome == "INCONCLUSIVE" and "2 measured untrained networks" in verdict.why
+
+
+def _weights_alone(network, inputs, objective):
+    """A field that the weights seed, the same for every image."""
+    seed = int(network.fingerprint()[:8], 16)
+    return np.broadcast_to(np.random.default_rng(seed).normal(size=inputs.shape[1:]), inputs.shape).astype("float32")
+
+
+def test_a_map_of_the_weights_alone_does_not_pass_for_one_network(on):
+    alone = dataclasses.replace(on, replicates=on.replicates[:1])
+    fields, gradient = judge([PARAMETERS(method, alone, seed=0, seeds=6) for method in (_weights_alone, lab.gradient)])
+    assert fields.outcome == "INCONCLUSIVE" and "maps of different images agree" in fields.why, fields.sentence
+    assert "different images" not in gradient.why
+    assert "1 trained network," in gradient.sentence and "trained with itself under noise" in gradient.sentence
+
+
 def test_a_verdict_about_one_network_is_settled_by_as_many_untrained_networks_as_it_asks_for():
     def draw(networks, seed):
         alone = samples_of(0.3, 0.8, 0.1, 0.3, networks=networks, images=40)

@@ -15,13 +15,13 @@ from sanity.user_networks import FileNetworks, UserNetworks, refuse_equal, weigh
 SAMPLES = 60
 
 
-def build(seed, units=8):
+def build(seed, units=8, activation="relu"):
     start = keras.initializers.GlorotUniform(seed)
     return keras.Sequential(
         [
             keras.Input((6, 6, 1)),
             keras.layers.Flatten(),
-            keras.layers.Dense(units, "relu", kernel_initializer=start),
+            keras.layers.Dense(units, activation, kernel_initializer=start),
             keras.layers.Dense(3, kernel_initializer=start, name="logits"),
         ]
     )
@@ -113,7 +113,10 @@ def test_arguments_that_a_function_changes_stay_as_they_are(network, samples):
     [
         (None, "keras.Model, or its weights .* Received: NoneType"),
         ("weights.h5", "Received: str"),
-        (lambda seed: build(seed, units=9), "dense.* of shape \\(36, 9\\) in place of \\(36, 8\\)"),
+        (lambda seed: build(seed, units=9), "Dense {'units': 9.* in place of Dense {'units': 8"),
+        (lambda seed: build(seed, units=9).get_weights(), "of shape \\(36, 9\\) in place of \\(36, 8\\)"),
+        (lambda seed: build(seed, activation="tanh"), "'tanh'.* in place of .*'relu'"),
+        (lambda seed: keras.Sequential(build(seed).layers[:-1]), "2 layers in place of 3"),
         (lambda seed: build(seed).get_weights()[:2], "2 weights in place of 4"),
     ],
 )
@@ -128,8 +131,17 @@ def test_what_is_no_network_of_this_architecture_is_refused(network, samples, re
 def test_a_function_that_ignores_its_seed_is_refused(network, samples):
     trained = user_networks(network, samples, lambda inputs, labels, *, seed: build(3))
     states = [trained.train("replicate", index) for index in range(3)]
-    with pytest.raises(Refused, match="the same ones for replicate 1 and replicate 2"):
+    with pytest.raises(Refused, match="the same weights for replicate 1 and replicate 2"):
         refuse_equal(states, [f"replicate {index}" for index in range(3)])
+
+
+def test_copies_of_one_network_are_no_replicates(network):
+    state = network.state()
+    rng = np.random.default_rng(0)
+    nearly = {name: value * (1 + 1e-3 * rng.normal(size=value.shape)) for name, value in state.items()}
+    with pytest.raises(Refused, match="weights that correlate at|the same weights for first and second"):
+        refuse_equal([state, nearly], ["first", "second"])
+    refuse_equal([lab.load(build(seed)).state() for seed in range(4)], list("abcd"))
 
 
 def test_a_subject_has_the_networks_and_what_they_remember(network, samples):
