@@ -184,8 +184,8 @@ def _alike_effects(samples, margins, seed):
         (int, list of str).
     """
     is_unsigned = "negative" in samples and np.nanmean(samples["negative"]) < UNSIGNED
-    names = [name + MAGNITUDE * is_unsigned for name in EFFECTS]
-    names = [name for name in names if f"oracle between/{name}" in samples]
+    form = MAGNITUDE if is_unsigned else ""
+    names = [f"{name}{form}" for name in EFFECTS if f"oracle between/{name}{form}" in samples]
     words = []
     for name in names:
         between, itself = (

@@ -146,16 +146,18 @@ def test_the_gradient_responds_on_the_real_network_and_edges_do_not(lite0):
         verdicts[name] = judge([PARAMETERS(explainers.get(name), on, seed=0, seeds=2, prepared=prepared)])[0]
         traces = lite0.traces if name == "gradcam" else traces
     assert verdicts["gradient"].finding == "RESPONDED" and verdicts["gradcam"].finding == "RESPONDED"
-    assert verdicts["edges"].outcome == "FAIL" and verdicts["gradient"].outcome == "INCONCLUSIVE"
+    assert verdicts["edges"].finding == "INPUT-DOMINATED"
+    # Four images decide nothing.
+    assert {verdict.outcome for verdict in verdicts.values()} == {"INCONCLUSIVE"}
     assert lite0.traces == traces
 
 
 def test_a_cascade_goes_down_and_ends_where_full_ends(on):
     network = on.network
     before = network.fingerprint()
-    cascade = PARAMETERS(explainers.get("gradient"), on, seed=0, mode="top_down", unit="layer")
+    cascade = PARAMETERS(explainers.get("gradient"), on, seed=0, mode="top_down", unit="layer", seeds=3)
     traces = network.traces
-    full = PARAMETERS(explainers.get("gradient"), on, seed=0)
+    full = PARAMETERS(explainers.get("gradient"), on, seed=0, seeds=3)
     assert network.traces == traces and network.fingerprint() == before
     rows = cascade.samples["cascade/joint_abs_spearman"]
     assert rows.shape == (3, 6, 6) and [stage["stage"] for stage in cascade.stages][:2] == ["logits", "last"]
@@ -173,7 +175,7 @@ def test_the_target_is_frozen_and_draws_are_fresh(on):
         calls.append((objective, seed))
         return lab.gradient(network, inputs, objective)
 
-    PARAMETERS(spy, on, seed=3)
+    PARAMETERS(spy, on, seed=3, seeds=3)
     assert {goal for goal, _ in calls} == {on.objective} and len({seed for _, seed in calls}) == len(calls) == 6
 
 
