@@ -4,6 +4,7 @@ A rule is a function (family of Evidence, margins, seed) -> list of Ruling, one 
 the name of its check with the tag `about`. It gets no evidence with a failed gate.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from lab.registry import Registry
@@ -165,8 +166,10 @@ class About:
 
 
 def _count(number, plural):
-    """A number with its noun: str. Of one thing the plural's s is left out."""
-    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"
+    """A number with its noun, the first word that ends in s, in the singular for one: str."""
+    if number != 1:
+        return f"{number} {plural}"
+    return f"1 {re.sub(r'(class)es|([a-z]+)s', lambda match: match[1] or match[2], plural, count=1)}"
 
 
 def images_remedy(values, bounds, margins):

@@ -99,13 +99,17 @@ def judge(family, *, margins=Margins(), seed=0):
     about = rules.tag(rule, "about")
     rulings = [rulings_by_id.get(id(evidence)) or _gate_ruling(evidence) for evidence in family]
     if about.sampled:
-        rulings = [_limit_small_samples(ruling, evidence, margins) for ruling, evidence in zip(rulings, family)]
+        is_estimate = bool(about.ceiling)
+        rulings = [
+            _limit_small_samples(ruling, evidence, margins, is_estimate) for ruling, evidence in zip(rulings, family)
+        ]
     return [_verdict(evidence, ruling, about) for evidence, ruling in zip(family, rulings)]
 
 
-def _limit_small_samples(ruling, evidence, margins):
+def _limit_small_samples(ruling, evidence, margins, is_estimate):
     """The ruling; INCONCLUSIVE instead of PASS or FAIL where there are too few images."""
-    fewest = {"PASS": margins.images, "FAIL": FEWEST}.get(ruling.outcome, 0)
+    # Without a ceiling a FAIL is a fact about the images at hand, and no estimate.
+    fewest = {"PASS": margins.images, "FAIL": FEWEST if is_estimate else 0}.get(ruling.outcome, 0)
     if evidence.sizes.get("images", margins.images) >= fewest:
         return ruling
     why = f"{ruling.why}. Fewer than {fewest} images allow no more"

@@ -394,7 +394,7 @@ def _training_table(settings, check_names, files, function):
         raise click.UsageError("--samples is an option of a world. Received: no --world.")
     if function is None and counts:
         raise click.UsageError(
-            "--replicates and --permuted-label-networks are options of a world, and of --train. Received: neither."
+            "--replicates and --permuted-label-networks are options of a world, and of --train. Received: no --world, and no --train."
         )
     if function and "labels" in check_names:
         counts.setdefault("permuted_label_networks", counts.get("replicates", 4))

@@ -608,4 +608,4 @@ def test_too_few_groups_of_classes_to_test_their_luck_are_said(verdicts):
     numbers[0, 0] = np.random.default_rng(0).normal(1, 0.5, 24)
     assert flip_p([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flip_p([numbers], {}, 0)
     verdict = verdicts["class_crossing", "gradient_x_input_in_blocks"]
-    assert "fewer than six groups" in verdict.cannot and "1 groups of classes" in verdict.sentence
+    assert "fewer than six groups" in verdict.cannot and "1 group of classes" in verdict.sentence

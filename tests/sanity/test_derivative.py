@@ -170,7 +170,7 @@ def test_the_gradient_of_the_real_network_foretells_on_every_seed(lite0, photos)
     for seed in range(3):
         evidence, _ = measure("derivative", lab.gradient, subject, seed=seed, settings={"directions": 8})
         verdict = judge_with_controls([evidence], seed=seed).verdicts[0]
-        assert verdict.finding == "FORETELLS" and "fewer than" in verdict.why, verdict.sentence
+        assert verdict.finding == "FORETELLS" and "Fewer than" in verdict.why, verdict.sentence
     wrong, _ = measure(
         "derivative", turned(lambda maps: maps[:, :, ::-1]), subject, seed=0, settings={"claimed": "slope"}
     )
