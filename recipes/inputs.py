@@ -12,7 +12,8 @@ class Inputs:
     """
 
     def __init__(self, store, job):
-        self._store, self.keys = store, job.needs
+        # A job may gather tens of thousands of others.
+        self._store, self._keys = store, frozenset(job.needs)
 
     def exists(self, key):
         """Whether the files of a job that is needed exist and are unchanged: bool; False where it failed."""
@@ -43,6 +44,6 @@ class Inputs:
         return self._store.values(self._needed(key), name)
 
     def _needed(self, key):
-        if key not in self.keys:
+        if key not in self._keys:
             raise Refused(f"A job reads the files of jobs that it needs. Received: {key!r}. Name it among its needs.")
         return key

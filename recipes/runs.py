@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass
 
 from lab.environment import limit_threads
+from recipes.engines.attempt import trace_path
 from recipes.engines.local import Local
 from recipes.events import Finished
 from recipes.jobs import list_jobs
@@ -169,6 +170,7 @@ def waiting_jobs(jobs, store, keep=True):
             if store.is_done(job.key):
                 continue
             if keep and store.keep(job):
+                trace_path(job, store).unlink(missing_ok=True)
                 kept.append(job)
                 continue
         waiting[job.key] = job

@@ -90,9 +90,9 @@ def split(map_jobs, selection, seed, total, size):
     predictions = [shard.job("predictions", "shard predictions", arguments, ("model",)) for shard in shards]
     maps = [[shard.maps(job, size) for shard in shards] for job in map_jobs]
     statistics = [shard.statistics(jobs, seed) for shard, *jobs in zip(shards, predictions, *maps)]
-    shown = {"most": SHOWN, "per_shard": per_shard}
+    limits = {"most": SHOWN, "per_shard": per_shard}
     gathering = [
-        Job("photographs", "shown photographs", shown, _keys([*statistics, *predictions]), gathers=True),
+        Job("photographs", "shown photographs", limits, _keys([*statistics, *predictions]), gathers=True),
         *(_shown_maps(job, jobs) for job, jobs in zip(map_jobs, maps)),
         Job("agreement", "sum of statistics", {}, _keys(statistics), gathers=True),
     ]

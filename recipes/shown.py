@@ -30,15 +30,15 @@ def choose_photographs(job, inputs, _):
     if not keys:
         raise Refused(f"A run shows photographs of shards. Received: {half} shards, all of which failed.")
     statistics = {shard: _summarize(inputs.values(key, "statistics.json")) for shard, key in keys.items()}
-    shown = _spread_out(_complete_shards(statistics), job.arguments["most"], job.arguments["per_shard"])
-    parts = [(job.needs[half + shard], count) for shard, count in shown]
+    counts = _spread_out(_complete_shards(statistics), job.arguments["most"], job.arguments["per_shard"])
+    parts = [(job.needs[half + shard], count) for shard, count in counts]
     abouts = [(inputs.values(key, "about.json"), count) for key, count in parts]
     images = [inputs.arrays(key, "photographs.npz")["images"][:count] for key, count in parts]
     columns = {name: [value for about, count in abouts for value in about[name][:count]] for name in COLUMNS}
     about = inputs.values(job.needs[half + min(keys)], "about.json")
     return {
         "photographs.npz": pack({"images": np.concatenate(images) if images else np.zeros((0, 1, 1, 3), "uint8")}),
-        "about.json": encode({**about, **columns, **_whole(statistics, shown, about["only"]), "shown": shown}),
+        "about.json": encode({**about, **columns, **_whole(statistics, counts, about["only"]), "shown": counts}),
         "photographs.csv": table(table_rows(columns)),
     }
 
@@ -60,16 +60,16 @@ def _complete_shards(statistics):
 
 def _spread_out(counts, most, per_shard):
     """At most so many photographs of all, and of each shard, from shards at equal distances: list of (shard, count)."""
-    shards, shown = list(counts), []
+    shards, parts = list(counts), []
     places = np.linspace(0, len(shards) - 1, min(len(shards), most)).round().astype(int)
     for place in places.tolist():
-        left = most - sum(count for _, count in shown)
-        shown.append((shards[place], min(counts[shards[place]], per_shard, left)))
-    return [pair for pair in shown if pair[1]]
+        left = most - sum(count for _, count in parts)
+        parts.append((shards[place], min(counts[shards[place]], per_shard, left)))
+    return [pair for pair in parts if pair[1]]
 
 
-def _whole(statistics, shown, only):
-    """What is said of all photographs: dict of total, explained and sentence."""
+def _whole(statistics, counts, only):
+    """What is said of all photographs, of which so many of some shards are shown: dict of total, explained and sentence."""
     sums = Counter()
     for photographs, _ in statistics.values():
         sums.update(photographs)
@@ -79,7 +79,7 @@ def _whole(statistics, shown, only):
         sentence = f"{sums['explained']:,} photographs{answers}"
     else:
         sentence = count_sentence(sums["explained"], sums["total"], only)
-    words = f"; {sum(count for _, count in shown)} of them are shown" if sums["explained"] else ""
+    words = f"; {sum(count for _, count in counts)} of them are shown" if sums["explained"] else ""
     return {"total": sums["total"], "explained": sums["explained"], "sentence": sentence + words}
 
 
@@ -98,8 +98,8 @@ def take_maps(job, inputs, _):
         Refused: where the maps of all shards are missing.
     """
     photographs, *shards = job.needs
-    shown = inputs.values(photographs, "about.json")["shown"]
-    parts = [_first_maps(inputs, shards[shard], count) for shard, count in shown if inputs.exists(shards[shard])]
+    counts = inputs.values(photographs, "about.json")["shown"]
+    parts = [_first_maps(inputs, shards[shard], count) for shard, count in counts if inputs.exists(shards[shard])]
     parts = [(about, arrays) for about, arrays in parts if arrays]
     if not parts:
         return {"about.json": encode(_about_nothing(shards, inputs))}

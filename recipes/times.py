@@ -24,13 +24,13 @@ def keep_times(store, ended, engine):
     host, before = os.uname().nodename, load_times(store.path / NAME)
     seconds = {event.job.key: round(event.seconds, 3) for event in ended}
     workers = {event.job.key: _name_worker(event.process, host) for event in ended}
-    here = {"processor": machine.processor(), "engine": type(engine).__name__.lower(), "workers": engine.workers}
+    facts = {"processor": machine.processor(), "engine": type(engine).__name__.lower(), "workers": engine.workers}
     times = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "host": host,
         "seconds": {**before.get("seconds", {}), **seconds},
         "workers": {**before.get("workers", {}), **workers},
-        "machines": {**before.get("machines", {}), host: here},
+        "machines": {**before.get("machines", {}), host: facts},
     }
     store.write(NAME, encode({**before, **times}))
 

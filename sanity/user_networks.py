@@ -9,6 +9,7 @@ from lab import routines
 from lab.environment import keras
 from lab.refusal import Refused
 from sanity.seeds import derive_seed
+from sanity.world_networks import permute
 from sanity.worlds.training import no_cache
 
 # On true labels, and on labels that were permuted.
@@ -52,7 +53,7 @@ class UserNetworks:
         return self.cache(key, lambda: self._train(kind, index))
 
     def labels(self, kind, index):
-        """The labels that a network is trained on: int [samples]. Each network has its own permutation.
+        """The labels that a network is trained on.
 
         Args:
             kind: one of `KINDS`.
@@ -63,7 +64,7 @@ class UserNetworks:
         """
         if kind == "replicate":
             return self.true_labels.copy()
-        return np.random.default_rng([self.seed, 4, index]).permutation(self.true_labels)
+        return permute(self.true_labels, self.seed, index)
 
     def accuracy(self, kind, index):
         """The share of samples that a network answers as it was trained to.
@@ -264,12 +265,12 @@ def _difference(received, shapes, order):
 NEARLY_EQUAL = 0.9
 
 
-def refuse_equal(states, named):
+def refuse_equal(states, names):
     """Raise Refused where two networks have the same weights, or nearly: copies are no replicates.
 
     Args:
         states: list of dict of variable name to array.
-        named: list of str, what each is called.
+        names: list of str, what each is called.
 
     Raises:
         Refused: for the first two that are.
@@ -280,7 +281,7 @@ def refuse_equal(states, named):
             likeness = float(directions[first] @ directions[second])
             if likeness >= NEARLY_EQUAL:
                 raise Refused(
-                    f"Replicates are trained from other seeds, each from initial weights of its own. Received: {'the same weights' if likeness > 1 - 1e-6 else f'weights that correlate at {likeness:.2f}'} for {named[first]} and {named[second]}. A training function takes its initial weights and its order of samples from seed=."
+                    f"Replicates are trained from other seeds, each from initial weights of its own. Received: {'the same weights' if likeness > 1 - 1e-6 else f'weights that correlate at {likeness:.2f}'} for {names[first]} and {names[second]}. A training function takes its initial weights and its order of samples from seed=."
                 )
 
 

@@ -10,6 +10,22 @@ from sanity.worlds.training import Trainer, no_cache
 KINDS = ("replicate", "permuted_label_networks", "rival")
 
 
+def permute(labels, seed, index):
+    """The labels that a network on permuted labels is trained on.
+
+    Each network has its own permutation. With one in common, networks would agree by it and not by what they learned.
+
+    Args:
+        labels: int [samples].
+        seed: int.
+        index: int, which of these networks it is.
+
+    Returns:
+        int [samples].
+    """
+    return np.random.default_rng([seed, 4, index]).permutation(labels)
+
+
 class WorldNetworks:
     """Trains the networks of a world. Which weights a network has depends on its kind and index alone.
 
@@ -52,10 +68,7 @@ class WorldNetworks:
             int [samples].
         """
         labels = self._data(kind == "rival").labels
-        if kind != "permuted_label_networks":
-            return labels
-        # Each network has its own permutation. With one in common, networks would agree by it and not by what they learned.
-        return np.random.default_rng([self.seed, 4, index]).permutation(labels)
+        return permute(labels, self.seed, index) if kind == "permuted_label_networks" else labels
 
     def inputs(self):
         """The samples that networks on true and on permuted labels are trained on: float32 [samples, ...]."""

@@ -4,12 +4,14 @@ import pathlib
 import subprocess
 import sys
 
+from lab.remote import as_path
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def start_run(recipe, out, *words, **options):
-    """Begin `lab run` in a process of its own: `subprocess.Popen`."""
-    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
+def start_run(recipe, out, *words, first="", **options):
+    """Begin `lab run` in a process of its own, which does `first`, Python code, before it: `subprocess.Popen`."""
+    code = f"{first}; import sys; from recipes.cli import main; main(sys.argv[1:])".removeprefix("; ")
     return subprocess.Popen(
         [sys.executable, "-c", code, "run", str(recipe), "--out", str(out), *words],
         cwd=ROOT,
@@ -21,10 +23,10 @@ def start_run(recipe, out, *words, **options):
 
 
 def contents(out):
-    """The files of the one run of the recipe `quick` in a folder, but for its times: dict of name to bytes."""
-    folder = next(path for path in pathlib.Path(out).glob("quick/*") if path.is_dir())
+    """The files of the one run in a folder or at an address, but for its times: dict of name to bytes."""
+    (manifest,) = as_path(out).glob("*/*/manifest.json")
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
+        path.relative_to(manifest.parent).as_posix(): path.read_bytes()
+        for path in manifest.parent.rglob("*")
         if path.is_file() and path.name != "timings.json"
     }

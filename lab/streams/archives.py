@@ -189,8 +189,8 @@ def _index(path, most):
 def _samples(members):
     """(images, label members by kind) of every sample."""
     matches = ((_MEMBER.fullmatch(member.name), member) for member in members)
-    named = ((match, member) for match, member in matches if match and member.isreg() and not member.issparse())
-    for _, sample in itertools.groupby(named, lambda pair: pair[0][1]):
+    members = ((match, member) for match, member in matches if match and member.isreg() and not member.issparse())
+    for _, sample in itertools.groupby(members, lambda pair: pair[0][1]):
         sample = [(match[2].lower(), member) for match, member in sample]
         images = [member for kind, member in sample if f".{kind}".endswith(SUFFIXES)]
         if images:

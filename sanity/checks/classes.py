@@ -159,22 +159,24 @@ def _judge_class(samples, margins, seed):
     measured, alike = _alike_effects(samples, margins, seed)
     if measured and len(alike) == measured:
         return Ruling("INVALID", "ORACLE DOES NOT PASS", **numbers, why=". By ".join(alike))
-    few = samples[f"between/{SIGNED}"].shape[-1] < FEWEST
-    if effect.low >= margins.blind * ceiling.mean and few:
-        why = f"fewer than {FEWEST} images decide nothing"
-        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=f"Give at least {FEWEST} images.")
-    if effect.low >= margins.blind * ceiling.mean and alike:
-        return Ruling("INCONCLUSIVE", "ANSWERS ALIKE", **numbers, why=alike[0], remedy="Give images of other classes.")
     if effect.low >= margins.blind * ceiling.mean:
-        return Ruling(
-            "FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of what the same class reaches"
-        )
+        return _judge_equal_maps(samples, alike, numbers, margins)
     if effect.high <= margins.other * ceiling.mean:
         return Ruling("PASS", "RESPONDED", **numbers, why=f"at or below {margins.other} of what the same class reaches")
     why = f"between {margins.other} and {margins.blind} of what the same class reaches, or too wide an interval"
     bounds = margins.other * ceiling.mean, margins.blind * ceiling.mean
     remedy = images_remedy(samples[f"between/{SIGNED}"], bounds, margins)
     return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=remedy)
+
+
+def _judge_equal_maps(samples, alike, numbers, margins):
+    """Maps of another class are those of the same: no right map's, unless the network's own answers are alike, too."""
+    if samples[f"between/{SIGNED}"].shape[-1] < FEWEST:
+        why = f"fewer than {FEWEST} images decide nothing"
+        return Ruling("INCONCLUSIVE", "UNDECIDED", **numbers, why=why, remedy=f"Give at least {FEWEST} images.")
+    if alike:
+        return Ruling("INCONCLUSIVE", "ANSWERS ALIKE", **numbers, why=alike[0], remedy="Give images of other classes.")
+    return Ruling("FAIL", "CLASS-BLIND", **numbers, why=f"at or above {margins.blind} of what the same class reaches")
 
 
 def _alike_effects(samples, margins, seed):

@@ -40,6 +40,30 @@ def quick(small_file, tmp_path):
     return write_quick_recipe(small_file, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def tiny(small_file, tmp_path_factory):
+    """A recipe of some seconds, whose jobs need one another; of one thread, so that every engine gives the same bytes."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(f"""
+name = "tiny"
+threads = 1
+[model]
+source = "{small_file}"
+input_range = [-1, 1]
+[images]
+photographs = ["chelsea", "coffee"]
+[[gallery]]
+layer = "last"
+units = "0-3"
+steps = 2
+batch = 1
+natural = 2
+[explain]
+methods = ["gradient", "gradcam"]
+""")
+    return path
+
+
 def write_quick_recipe(small_file, folder):
     """Write the recipe of `quick` into a folder: its path."""
     path = folder / "quick.toml"

@@ -13,51 +13,19 @@ from lab.remote import as_path
 from recipes import store
 from recipes.cli import main
 from recipes.engines import local
+from tests.processes import contents
 
 
 @pytest.fixture(scope="module")
-def recipe(small_file, tmp_path_factory):
-    """A recipe of some seconds, whose jobs need one another."""
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(f"""
-name = "tiny"
-[model]
-source = "{small_file}"
-input_range = [-1, 1]
-[images]
-photographs = ["chelsea", "coffee"]
-[[gallery]]
-layer = "last"
-units = "0-3"
-steps = 2
-batch = 1
-natural = 2
-[explain]
-methods = ["gradient", "gradcam"]
-""")
-    return path
-
-
-@pytest.fixture(scope="module")
-def run(recipe):
+def run(tiny):
     """Run the recipe into a folder: exit code, and the lines of the error stream that name an error."""
 
     def run_into(out):
-        done = click.testing.CliRunner().invoke(main, ["run", str(recipe), "--out", str(out), "--quiet"])
+        done = click.testing.CliRunner().invoke(main, ["run", str(tiny), "--out", str(out), "--quiet"])
         assert "Traceback" not in done.stderr
         return done.exit_code, [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
 
     return run_into
-
-
-def files_of(root):
-    """The files of the one run in a folder, but for its times: dict of name to bytes."""
-    (manifest,) = as_path(root).glob("*/*/manifest.json")
-    return {
-        path.relative_to(manifest.parent).as_posix(): path.read_bytes()
-        for path in manifest.parent.rglob("*")
-        if path.is_file() and path.name != "timings.json"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +33,7 @@ def undisturbed(run, tmp_path_factory):
     """The files of a run that nothing disturbs."""
     out = tmp_path_factory.mktemp("undisturbed")
     assert run(out) == (0, [])
-    return files_of(out)
+    return contents(out)
 
 
 def fail_every_tenth(write):
@@ -96,7 +64,7 @@ def test_a_store_that_fails_every_tenth_write(run, undisturbed, tmp_path, monkey
         assert not code or "Input/output error" in errors[0]
         assert len(codes) < 12
     assert set(codes) == {0, 3} or set(codes) == {0, 2, 3}
-    assert files_of(out) == undisturbed
+    assert contents(out) == undisturbed
 
 
 @pytest.mark.parametrize("kind, moment", [("disk", 3), ("address", 3), ("disk", 0), ("address", 0)])
@@ -119,7 +87,7 @@ def test_a_folder_that_is_removed_under_a_run(run, undisturbed, tmp_path, monkey
     assert code == 3 and len(errors) == 1 and "of the jobs" in errors[0], (code, errors)
     assert ("were removed or changed: run it again" if moment == 0 else "") in errors[0]
     assert run(out) == (0, [])
-    assert files_of(out) == undisturbed
+    assert contents(out) == undisturbed
 
 
 @pytest.fixture
@@ -158,7 +126,7 @@ def test_a_disk_that_is_full_at_one_write_after_another(run, undisturbed, small_
         (folder / "filling").unlink()
     assert codes[0] == 2 and codes[-1] == 3
     assert run(folder / "out") == (0, [])
-    assert files_of(folder / "out") == undisturbed
+    assert contents(folder / "out") == undisturbed
     assert not list((folder / "out").rglob(".part-*"))
 
 

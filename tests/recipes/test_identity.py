@@ -13,7 +13,7 @@ from recipes.engines.attempt import attempt
 from recipes.identity import ALL_LIBRARIES, identified, method_reads
 from recipes.inputs import Inputs
 from recipes.job import Job
-from recipes.jobs import list_jobs, work
+from recipes.jobs import list_jobs
 from recipes.runs import waiting_jobs
 from recipes.session import Session
 from recipes.sources import Sources
@@ -331,8 +331,3 @@ def test_the_plan_says_what_earlier_runs_have_done(command, edited):
     assert code == 0 and {row["state"] for row in planned["jobs"]} == {"kept"} and planned["passes"] == 0
     _, output, _ = command("run", edited, "--allow-code", "--set", "title=Another", "--plan")
     assert "kept from earlier runs" in output and re.search(r": 0 of 8 jobs to do", output)
-
-
-def test_work_is_asked_of_the_section_that_has_the_kind(tmp_path):
-    with pytest.raises(KeyError):
-        work(Job("any", "no such kind", {}), None, None)

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -23,13 +21,13 @@ from recipes.lock import RemoteLock, lock_path
 from recipes.sources import Sources
 from recipes.store import Store, encode
 from tests import s3_server
-from tests.processes import ROOT
+from tests.processes import contents, start_run
 
 pytestmark = pytest.mark.skipif(
     bool(s3_server.MISSING), reason=f"needs {', '.join(s3_server.MISSING)}: pip install 'interpretability-lab[test]'"
 )
 # Half a minute would pass in every test of a killed process.
-COMMAND = "import sys; from recipes import lock; lock.HEARTBEAT, lock.EXPIRES = 1.0, 6.0; from recipes.cli import main; main(sys.argv[1:])"
+SHORT_LOCK = "from recipes import lock; lock.HEARTBEAT, lock.EXPIRES = 1.0, 6.0"
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +56,9 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def recipe(small_file, tmp_path_factory):
-    """A recipe of some seconds, of one thread, so that every process and engine gives the same bytes."""
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(f"""
-name = "tiny"
-threads = 1
-[model]
-source = "{small_file}"
-input_range = [-1, 1]
-[images]
-photographs = ["chelsea", "coffee"]
-[[gallery]]
-layer = "last"
-units = "0-3"
-steps = 2
-batch = 1
-natural = 2
-[explain]
-methods = ["gradient", "gradcam"]
-""")
-    return path
-
-
 def start(recipe, out, *words):
     """Begin `lab run` in a process of its own: `subprocess.Popen`."""
-    command = [sys.executable, "-c", COMMAND, "run", str(recipe), "--out", str(out), *words]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return start_run(recipe, out, *words, first=SHORT_LOCK)
 
 
 def end(process):
@@ -94,32 +67,22 @@ def end(process):
     return process.returncode, output, error
 
 
-def files_of(root):
-    """The files of the one run in a folder, but for its times: dict of name to bytes."""
-    (manifest,) = as_path(root).glob("*/*/manifest.json")
-    return {
-        path.relative_to(manifest.parent).as_posix(): path.read_bytes()
-        for path in manifest.parent.rglob("*")
-        if path.is_file() and path.name != "timings.json"
-    }
-
-
 @pytest.fixture(scope="module")
-def on_disk(recipe, server, tmp_path_factory):
+def on_disk(tiny, server, tmp_path_factory):
     """The files of an undisturbed run on a disk."""
     out = tmp_path_factory.mktemp("out")
-    code, _, error = end(start(recipe, out))
+    code, _, error = end(start(tiny, out))
     assert code == 0, error
-    return files_of(out)
+    return contents(out)
 
 
 # Whole runs ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_run_on_s3_has_the_bytes_of_one_on_a_disk_though_it_was_killed(recipe, on_disk, bucket):
+def test_a_run_on_s3_has_the_bytes_of_one_on_a_disk_though_it_was_killed(tiny, on_disk, bucket):
     out = f"{bucket}/runs"
-    killed = start(recipe, out)
+    killed = start(tiny, out)
     while not as_path(out).rglob("done.json"):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.05)
@@ -127,20 +90,20 @@ def test_a_run_on_s3_has_the_bytes_of_one_on_a_disk_though_it_was_killed(recipe,
     killed.communicate()
     done = len(as_path(out).rglob("done.json"))
     assert 0 < done < len([name for name in on_disk if name.endswith("done.json")])
-    code, output, error = end(start(recipe, out, "--workers", "2"))
+    code, output, error = end(start(tiny, out, "--workers", "2"))
     assert code == 0, error
     assert f"is being written by process {killed.pid} on" in error and f"{done} done before" in error
-    assert files_of(out) == on_disk
+    assert contents(out) == on_disk
     report = output.splitlines()[-1]
     assert report.startswith(f"{out}/tiny/") and as_path(report).is_file()
-    everything = output + error + "".join(content.decode("latin1") for content in files_of(out).values())
+    everything = output + error + "".join(content.decode("latin1") for content in contents(out).values())
     assert s3_server.SECRET not in everything and s3_server.KEY not in everything
     assert not as_path(out).rglob(".*.lock")
 
 
 @pytest.mark.slow
-def test_two_processes_on_one_run_both_end_well(recipe, on_disk, bucket):
-    processes = [start(recipe, bucket) for _ in range(2)]
+def test_two_processes_on_one_run_both_end_well(tiny, on_disk, bucket):
+    processes = [start(tiny, bucket) for _ in range(2)]
     ends = [end(process) for process in processes]
     assert [code for code, _, _ in ends] == [0, 0], ends
     words = [
@@ -148,15 +111,15 @@ def test_two_processes_on_one_run_both_end_well(recipe, on_disk, bucket):
         for process, (_, _, error) in zip(processes, reversed(ends), strict=True)
     ]
     assert sorted(words) == [False, True]
-    assert files_of(bucket) == on_disk
+    assert contents(bucket) == on_disk
 
 
 @pytest.mark.slow
-def test_a_cluster_writes_to_a_bucket(recipe, on_disk, bucket):
+def test_a_cluster_writes_to_a_bucket(tiny, on_disk, bucket):
     pytest.importorskip("ray", reason="needs Ray: pip install 'interpretability-lab[ray]'")
-    code, _, error = end(start(recipe, bucket, "--engine", "ray", "--workers", "2"))
+    code, _, error = end(start(tiny, bucket, "--engine", "ray", "--workers", "2"))
     assert code == 0, error
-    assert files_of(bucket) == on_disk
+    assert contents(bucket) == on_disk
 
 
 @pytest.mark.slow
@@ -179,7 +142,7 @@ def test_images_and_model_of_a_bucket_give_the_files_of_those_on_a_disk(command,
     assert code == 0, error
     code, _, error = command("gallery", "--images", photos, "--model", small_file, *words)
     assert code == 0, error
-    remote, local = files_of(f"{bucket}/runs"), files_of(tmp_path / "artifacts")
+    remote, local = contents(f"{bucket}/runs"), contents(tmp_path / "artifacts")
     # The seals name the model and the images, which lie elsewhere.
     names = [name for name in local if name.startswith("jobs/") and not name.endswith("done.json")]
     assert len(names) > 20 and [name for name in names if remote.get(name) != local[name]] == []

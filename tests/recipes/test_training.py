@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,8 +36,7 @@ def ignores_its_seed(inputs, labels, *, seed):
 
 
 def breaks(inputs, labels, *, seed):
-    if seed % 2 == 0 or True:
-        raise MemoryError("no room for the batch")
+    raise MemoryError("no room for the batch")
 
 
 def other(inputs, labels, *, seed):
@@ -179,10 +177,3 @@ def test_a_recipe_that_trains_runs_code(command, project, trained, tmp_path):
         )
         code, _, error = command("run", recipe, "--allow-code")
         assert code == 2 and expected in error, error
-
-
-def test_keras_counts_names_and_replicates_are_found_all_the_same(project):
-    """A second model of the same code has other names of layers."""
-    first, second = build(1), build(2)
-    assert [weight.shape for weight in first.weights] == [weight.shape for weight in second.weights]
-    assert isinstance(first, keras.Model)
