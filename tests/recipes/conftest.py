@@ -42,11 +42,10 @@ def quick(small_file, tmp_path):
 
 @pytest.fixture(scope="module")
 def tiny(small_file, tmp_path_factory):
-    """A recipe of some seconds, whose jobs need one another; of one thread, so that every engine gives the same bytes."""
+    """A recipe of some seconds, whose jobs need one another."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(f"""
 name = "tiny"
-threads = 1
 [model]
 source = "{small_file}"
 input_range = [-1, 1]

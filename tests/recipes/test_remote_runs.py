@@ -58,7 +58,7 @@ def photos(tmp_path_factory):
 
 def start(recipe, out, *words):
     """Begin `lab run` in a process of its own: `subprocess.Popen`."""
-    return start_run(recipe, out, *words, first=SHORT_LOCK)
+    return start_run(recipe, out, "--set", "threads=1", *words, first=SHORT_LOCK)
 
 
 def end(process):
