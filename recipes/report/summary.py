@@ -200,8 +200,17 @@ def _open_sentences(group):
         start = f"INCONCLUSIVE for {methods}: so far, {card['words']}."
     else:
         start = f"INCONCLUSIVE for {methods}: “{question}” is open."
-    reason = card["why"].split(";")[-1].strip().rstrip(".").removeprefix("without, ")
+    reason = _reason(card)
     return [start, f"The reason: {reason}."] if reason else [start]
+
+
+def _reason(card):
+    """Why a question is open, the last clause of what decided; why it could not be answered, in full: str."""
+    why = card["why"].strip().rstrip(".")
+    if card["outcome"] == "INVALID":
+        return why
+    last = re.split(r"; |\. ", why)[-1].removeprefix("without, ")
+    return last[:1].lower() + last[1:]
 
 
 def _questions(studies, word):

@@ -250,13 +250,13 @@ def test_a_card_of_an_open_verdict_without_a_remedy_says_why_it_is_open():
 
 
 def test_what_is_open_is_said_with_its_reason_and_what_would_settle_it():
-    why = "trained with untrained is below 0.5; fewer than 8 images allow no more"
+    why = "trained with untrained is below 0.5. Fewer than 8 images allow no more"
     first = a_card("INCONCLUSIVE", "RESPONDED", why=why, remedy="Give at least 8 images.")
     second = a_card("INCONCLUSIVE", "RESPONDED", method="gradient", remedy="Train replicates: one is too few.")
     said = parts([a_family(first, {**first, "method": "lrp"}, second)])
     assert "No check of this run came to PASS or FAIL." in said["What can be said"]
     assert "INCONCLUSIVE for gradcam, lrp and gradient: so far, maps change" in said["What cannot be said"]
-    assert "fewer than 8 images" in said["What cannot be said"]
+    assert "The reason: fewer than 8 images allow no more." in said["What cannot be said"]
     look = said["Where to look next"]
     assert "Train replicates: one is too few (gradient)." in look
     assert "Give at least 8 images (gradcam and lrp)." in look
@@ -274,6 +274,9 @@ def test_a_question_that_could_not_be_asked_is_said_so():
     said = parts([a_family(a_card("INVALID", "GATE FAILED", words="", why=why))])
     assert "INVALID for gradcam: “Responds to weights” could not be answered." in said["What cannot be said"]
     assert "maps usable" in said["What cannot be said"]
+    why = "gate failed: permuted labels memorized (permuted labels remembered: 40% at the least; needed: 95%)"
+    said = parts([a_family(a_card("INVALID", "GATE FAILED", words="", why=why))])
+    assert f"The reason: {why}." in said["What cannot be said"]
 
 
 def test_nothing_is_said_by_a_broken_check():
