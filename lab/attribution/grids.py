@@ -1,0 +1,179 @@
+"""Grids: images mixed with a reference by random coarse masks, and what the masks say about the score."""
+
+import numpy as np
+from scipy.stats import qmc
+
+from lab.attribution import explainers
+from lab.attribution.options import check_fraction, positive_integer, split_seed
+from lab.attribution.references import as_references
+from lab.environment import tf
+from lab.masking import enlarged_grids, grid_scores
+from lab.refusal import Refused
+
+
+@explainers.register(cost=lambda network, options: options["samples"] / 3)
+def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseline=0.0, seed):
+    """RISE, the mean of random smooth masks weighted by the score behind them (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421).
+
+    Args:
+        inputs: images [batch, rows, columns, channels].
+        samples: how many masks.
+        cells: of a mask along each side, before it is enlarged and shifted.
+        share: how much of the image a mask leaves on average.
+        baseline: as of `exact_shapley`.
+        seed: a whole number.
+
+    Returns:
+        signed float32 [batch, rows, columns], in units of the score.
+
+    Raises:
+        Refused: for inputs that are not images.
+    """
+    arrays, references = _images(network, inputs, baseline)
+    positive_integer("samples", samples)
+    check_fraction("share", share)
+    extent = np.array(arrays.shape[1:3])
+    rng = np.random.default_rng(_seed(seed))
+    grids = (rng.random((samples, _cells(cells, extent) + 1, cells + 1)) < share).astype("float32")
+    shifts = rng.integers(0, -(-extent // cells), (samples, 2))
+    scores = grid_scores(network, arrays, objective, grids, shifts, references)
+    total = np.zeros((len(arrays), *extent))
+    # Masks of all samples together would not fit into the memory.
+    for start in range(0, samples, 256):
+        part = slice(start, start + 256)
+        masks = enlarged_grids(
+            tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
+        )
+        total += np.tensordot(scores[:, part].astype("float64"), masks.numpy(), axes=1)
+    return (total / (samples * share)).astype("float32")
+
+
+@explainers.register(cost=lambda network, options: options["designs"] * (options["cells"] ** 2 + 2) / 3)
+def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed):
+    """Sobol attribution, the share of the score's variance that a cell of the image takes part in (Fel, Cadene, Chalvidal, Cord, Vigouroux, Serre 2021, https://arxiv.org/abs/2111.04138).
+
+    Total indices by Jansen's estimator, on a scrambled Sobol sequence.
+
+    Args:
+        inputs: images [batch, rows, columns, channels].
+        designs: pairs of masks; each takes two passes, and one for every cell.
+        cells: along each side.
+        baseline: as of `exact_shapley`.
+        seed: a whole number.
+
+    Returns:
+        float32 [batch, rows, columns] of 0 or more, without a sign.
+
+    Raises:
+        Refused: for inputs that are not images.
+    """
+    arrays, references = _images(network, inputs, baseline)
+    positive_integer("designs", designs)
+    count = _cells(cells, arrays.shape[1:3]) ** 2
+    masks = jansen_design(designs, count, _seed(seed))
+    scores = grid_scores(network, arrays, objective, masks.reshape(-1, cells, cells), None, references)
+    return _enlarge(jansen_indices(scores.astype("float64"), designs, count), cells, arrays.shape[1:3])
+
+
+def jansen_design(designs, count, seed):
+    """Points A, points B, and for each coordinate A with that coordinate of B: float32 [designs * (2 + count), count]."""
+    points = qmc.Sobol(2 * count, scramble=True, rng=np.random.default_rng(seed)).random(designs).astype("float32")
+    first, second = points[:, :count], points[:, count:]
+    mixed = np.repeat(first[None], count, axis=0)
+    mixed[np.arange(count), :, np.arange(count)] = second.T
+    return np.concatenate([first, second, mixed.reshape(-1, count)])
+
+
+def jansen_indices(scores, designs, count):
+    """Total indices from the scores of a design of Jansen (Jansen 1999, https://doi.org/10.1016/S0010-4655(98)00154-4).
+
+    Args:
+        scores: float64 [samples, designs * (2 + count)].
+        designs: int.
+        count: int, coordinates.
+
+    Returns:
+        float64 [samples, count]; 0 where the score does not vary.
+    """
+    first, mixed = scores[:, :designs], scores[:, 2 * designs :].reshape(len(scores), count, designs)
+    variance = scores[:, : 2 * designs].var(axis=1, keepdims=True)
+    differences = ((mixed - first[:, None]) ** 2).mean(axis=2) / 2
+    return np.divide(differences, variance, out=np.zeros_like(differences), where=variance > 0)
+
+
+@explainers.register(cost=lambda network, options: options["samples"] / 3)
+def hsic(network, inputs, objective, *, samples=500, cells=7, share=0.5, baseline=0.0, seed):
+    """HSIC attribution, how far the score depends on whether a cell of the image is there (Novello, Fel, Vigouroux 2022, https://arxiv.org/abs/2206.06219).
+
+    The kernel of the score is Gaussian, with the median distance as its width; that of the masks says whether they are equal.
+
+    Args:
+        inputs: images [batch, rows, columns, channels].
+        samples: how many masks.
+        cells: along each side.
+        share: with which probability a cell is there.
+        baseline: as of `exact_shapley`.
+        seed: a whole number.
+
+    Returns:
+        float32 [batch, rows, columns] of 0 or more, without a sign.
+
+    Raises:
+        Refused: for inputs that are not images.
+    """
+    arrays, references = _images(network, inputs, baseline)
+    check_fraction("share", share)
+    count = _cells(cells, arrays.shape[1:3]) ** 2
+    rng = np.random.default_rng(_seed(seed))
+    masks = rng.random((positive_integer("samples", samples), count)) < share
+    scores = grid_scores(network, arrays, objective, masks.reshape(-1, cells, cells), None, references)
+    values = np.stack([dependence(masks, row) for row in scores.astype("float64")])
+    return _enlarge(values, cells, arrays.shape[1:3])
+
+
+def dependence(masks, scores):
+    """The Hilbert-Schmidt independence criterion of each cell and a score (Gretton et al. 2005, https://doi.org/10.1007/11564089_7).
+
+    Args:
+        masks: bool [samples, cells].
+        scores: float64 [samples].
+
+    Returns:
+        float64 [cells] of 0 or more.
+    """
+    distances = np.abs(scores[:, None] - scores[None])
+    width = np.median(distances[distances > 0]) if (distances > 0).any() else 1.0
+    kernel = np.exp(-(distances**2) / (2 * width**2))
+    centred = kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
+    signs = np.where(masks, 0.5, -0.5)
+    # Equal or not is a kernel of rank one beside a constant, which centring takes away.
+    return 2 * np.einsum("ic,ij,jc->c", signs, centred, signs, optimize=True) / (len(scores) - 1) ** 2
+
+
+def _images(network, inputs, baseline):
+    """Images as the network takes them, and what stands in the place of what is taken away."""
+    arrays = network.inputs(inputs)
+    if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.dtype.kind != "f":
+        raise Refused(
+            f"Grids lie over images, [batch, rows, columns, channels]. Received: {tf.nest.map_structure(np.shape, arrays)}."
+        )
+    return arrays, as_references(network, arrays, baseline)
+
+
+def _cells(cells, extent):
+    """The number of cells along each side, checked."""
+    positive_integer("cells", cells)
+    if cells < 2 or cells > min(extent):
+        raise Refused(f"cells are 2 or more, and at most the image's side, {min(extent)}. Received: {cells!r}.")
+    return int(cells)
+
+
+def _seed(seed):
+    split_seed(seed)
+    return int(seed)
+
+
+def _enlarge(values, cells, extent):
+    """Values of cells as maps over images, in blocks: float32 [batch, rows, columns]."""
+    grids = tf.constant(values.reshape(-1, cells, cells).astype("float32"))
+    return enlarged_grids(grids, None, tf.constant(extent, tf.int32)).numpy()

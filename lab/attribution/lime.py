@@ -1,0 +1,106 @@
+"""LIME: a linear model of the score around each input."""
+
+import warnings
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.linear_model import Ridge
+
+from lab.attribution import explainers
+from lab.attribution.options import check_at_least, positive_integer, split_seed
+from lab.attribution.references import as_references
+from lab.embeddings import at_embeddings
+from lab.games import explain_by
+
+# Below this share of the variance the linear model does not describe the score.
+FIT = 0.5
+
+
+@explainers.register(cost=lambda network, options: options["samples"] / 3)
+@at_embeddings
+def lime(
+    network,
+    inputs,
+    objective,
+    *,
+    samples=1000,
+    players=None,
+    count=49,
+    kernel_width=0.25,
+    ridge=1.0,
+    baseline=0.0,
+    baselines=None,
+    seed,
+):
+    """LIME, the weights of a ridge regression on which parts are there (Ribeiro, Singh, Guestrin 2016, https://arxiv.org/abs/1602.04938).
+
+    Each part is there with probability 1/2. Coalitions count by their cosine distance to the whole input. Parts of images are
+    superpixels. A warning names samples of which the linear model explains less than half of the weighted variance.
+
+    Args:
+        samples: coalitions, the whole input among them.
+        players: as of `exact_shapley`; None: superpixels of images.
+        count: about how many patches or superpixels.
+        kernel_width: how far a coalition may be from the whole and count, in cosine distance.
+        ridge: penalty of the regression.
+        baseline: as of `exact_shapley`.
+        baselines: as of `exact_shapley`.
+        seed: a whole number.
+
+    Returns:
+        signed float32 in the structure and shape of the inputs. The channels of a position add up to the weight of its part.
+
+    Raises:
+        Refused: for an option out of range.
+    """
+    positive_integer("samples", samples)
+    check_at_least("kernel_width", kernel_width, 1e-6)
+    check_at_least("ridge", ridge, 0)
+    split_seed(seed)
+    fits = []
+
+    def estimate(game):
+        coalitions = np.random.default_rng(seed).random((samples, game.players)) < 0.5
+        coalitions[0] = True
+        values, fit = local_weights(coalitions, game.scores(coalitions), kernel_width, ridge)
+        fits.extend(fit)
+        return values
+
+    arrays = network.inputs(inputs)
+    if players is None and isinstance(arrays, np.ndarray) and arrays.ndim == 4:
+        players = "superpixels"
+    references = as_references(network, arrays, baseline, baselines)
+    positive_integer("count", count)
+    options = {"players": players, "count": count, "share": False}
+    maps = explain_by(estimate, network, arrays, objective, references, **options)
+    poor = [fit for fit in fits if not fit >= FIT]
+    if poor:
+        warnings.warn(
+            f"a linear model explains less than {FIT:.0%} of the score around {len(poor)} of {len(fits)} samples, at the least {min(poor):.0%}: their maps say little",
+            stacklevel=2,
+        )
+    return maps
+
+
+def local_weights(coalitions, scores, kernel_width, ridge):
+    """Weights of a ridge regression of scores on coalitions near the whole, and how well it fits.
+
+    Args:
+        coalitions: bool [coalitions, players].
+        scores: float64 [samples, coalitions].
+        kernel_width: float, in cosine distance.
+        ridge: float, penalty.
+
+    Returns:
+        float64 [samples, players]; float64 [samples], the share of the weighted variance that is explained, 1 where there is none.
+    """
+    whole = np.ones((1, coalitions.shape[1]))
+    # The empty coalition has no angle, and is as far as can be.
+    distances = np.nan_to_num(cdist(coalitions.astype("float64"), whole, "cosine")[:, 0], nan=1.0)
+    weights = np.exp(-(distances**2) / kernel_width**2)
+    model = Ridge(alpha=ridge).fit(coalitions.astype("float64"), scores.T, sample_weight=weights)
+    rest = ((scores - model.predict(coalitions.astype("float64")).T.reshape(scores.shape)) ** 2) @ weights
+    means = scores @ weights / weights.sum()
+    variance = ((scores - means[:, None]) ** 2) @ weights
+    fit = 1 - np.divide(rest, variance, out=np.zeros_like(rest), where=variance > 0)
+    return model.coef_.reshape(len(scores), -1), fit

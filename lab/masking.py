@@ -1,0 +1,161 @@
+"""Masking: scores of inputs of which parts are replaced by a reference, computed by a loop inside the graph.
+
+coalition_scores(network, ...) -> [batch, coalitions]   players are there or replaced
+grid_scores(network, ...)      -> [batch, grids]        values are mixed with the reference by a coarse grid
+"""
+
+import numpy as np
+
+from lab import chunks, routines
+from lab.environment import tf
+from lab.scoring import score
+
+
+def coalition_scores(network, inputs, objective, members, coalitions, references):
+    """The score of each input when only the players of a coalition are left of it.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        members: list over the leaves of the inputs of int32 arrays of their shape without the last axes, [batch, ...]: which
+            player each position belongs to; -1 where it is never replaced.
+        coalitions: bool [coalitions, players], who is there.
+        references: arrays [batch, references, ...] in the structure of the inputs, what stands in the place of the others.
+
+    Returns:
+        float32 [batch, coalitions], means over the references.
+    """
+    count, players = np.shape(coalitions)
+    # A list of one dimension may have any length without another trace.
+    options = {"coalitions": np.asarray(coalitions, bool).ravel(), "players": np.int32(players)}
+    return _masked_scores(network, "coalitions", inputs, objective, members, references, options, count)
+
+
+def grid_scores(network, inputs, objective, grids, shifts, references):
+    """The score of each image when it is mixed with a reference, by grids that are enlarged to its size.
+
+    Args:
+        network: a `Network` of one input of images.
+        inputs: float [batch, rows, columns, channels].
+        objective: an `Objective`.
+        grids: float [grids, cells, cells], the share of the image in each cell.
+        shifts: int [grids, 2], how far each enlarged grid is shifted; None: they are enlarged to the image's size, each cell of
+            one value.
+        references: float [batch, references, rows, columns, channels].
+
+    Returns:
+        float32 [batch, grids], means over the references.
+    """
+    count, side = np.shape(grids)[:2]
+    options = {"grids": np.asarray(grids, "float32").ravel(), "side": np.int32(side)}
+    if shifts is not None:
+        options["shifts"] = np.asarray(shifts, "int32").ravel()
+    members = [np.zeros(1, "int32").repeat(len(inputs))]
+    kind = "blocks" if shifts is None else "shifted grids"
+    return _masked_scores(network, kind, inputs, objective, members, references, options, count)
+
+
+def enlarged_grids(grids, shifts, extent):
+    """Grids as masks over images, smooth where they are shifted (RISE), else in blocks.
+
+    Args:
+        grids: float32 tensor [grids, cells, cells].
+        shifts: int32 tensor [grids, 2], less than a cell each; None: none.
+        extent: int32 tensor [2], rows and columns.
+
+    Returns:
+        float32 tensor [grids, rows, columns].
+    """
+    side = tf.shape(grids)[1]
+    if shifts is None:
+        where = [tf.range(size) * side // size for size in tf.unstack(extent)]
+        return tf.gather(tf.gather(grids, where[0], axis=1), where[1], axis=2)
+    # One cell more than fits, so that a shift of less than a cell stays inside.
+    cell = -(-extent // (side - 1))
+    large = tf.image.resize(grids[..., None], side * cell, "bilinear")[..., 0]
+    rows, columns = (shifts[:, axis, None] + tf.range(extent[axis])[None] for axis in (0, 1))
+    return tf.gather(tf.gather(large, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def _masked_scores(network, kind, inputs, objective, members, references, options, count):
+    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
+    several = tf.nest.flatten(references)[0].shape[1]
+    most = chunks.size(network)
+    rows = min(len(tf.nest.flatten(arrays)[0]), most)
+    width = routines.sample_width(count * several, max(1, most // rows))
+    shared = (weights, options, np.int32(count * several), np.int32(width))
+    batched = (arrays, numbers, members, references)
+    key = ("masked", kind, objective.structure, several)
+    scores = routines.run(network, key, _loop(network, kind, objective, several), batched, shared)
+    return scores.reshape(len(scores), count, several).mean(axis=2, dtype="float64").astype("float32")
+
+
+def _loop(network, kind, objective, several):
+    """The body of a routine: the scores of all masked inputs, [batch, coalitions * references]."""
+
+    def body(batched, shared):
+        inputs, numbers, members, references = batched
+        weights, options, count, width = shared
+
+        def step(start, scores):
+            indices = tf.minimum(start + tf.range(width), count - 1)
+            masks = _MASKS[kind](options, members, indices // several, inputs)
+            masked = _replace(network, inputs, references, masks, indices % several)
+            repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
+            trace = network.trace(masked, objective.paths)
+            values = tf.cast(score(objective.structure, weights, repeated, trace), tf.float32)
+            return start + width, scores.write(start // width, tf.reshape(values, [-1, width]))
+
+        empty = tf.TensorArray(tf.float32, size=-(-count // width), element_shape=[None, None])
+        _, scores = tf.while_loop(lambda start, _: start < count, step, (tf.constant(0), empty), parallel_iterations=1)
+        by_sample = tf.transpose(scores.stack(), [1, 0, 2])
+        return tf.reshape(by_sample, [tf.shape(by_sample)[0], -1])[:, :count]
+
+    return body
+
+
+def _replace(network, inputs, references, masks, which):
+    """Inputs mixed with references by masks [batch or 1, width, ...]: leaves [batch * width, ...]. Masked steps stay as they are."""
+    leaves = []
+    flat = zip(tf.nest.flatten(inputs), tf.nest.flatten(references), masks, network.masks(inputs))
+    for leaf, reference, mask, kept in flat:
+        other = tf.gather(reference, which, axis=1)
+        mask = tf.reshape(mask, tf.concat([tf.shape(mask), tf.ones([len(other.shape) - len(mask.shape)], tf.int32)], 0))
+        if mask.dtype == tf.bool:
+            mixed = tf.where(mask, leaf[:, None], other)
+        else:
+            mask = tf.cast(mask, leaf.dtype)
+            mixed = mask * leaf[:, None] + (1 - mask) * other
+        mixed = mixed if kept is None else tf.where(kept[:, None], leaf[:, None], mixed)
+        leaves.append(tf.reshape(mixed, tf.concat([[-1], tf.shape(leaf)[1:]], 0)))
+    return tf.nest.pack_sequence_as(inputs, leaves)
+
+
+def _coalition_masks(options, members, indices, _):
+    """Who is there at each position: list over leaves of bool [batch, width, ...]."""
+    table = tf.reshape(options["coalitions"], [-1, options["players"]])
+    rows = tf.gather(table, indices)
+    # Members of no player are always there.
+    rows = tf.concat([rows, tf.ones([tf.shape(rows)[0], 1], tf.bool)], axis=1)
+    masks = []
+    for leaf in members:
+        places = tf.where(leaf < 0, options["players"], leaf)
+        by_coalition = tf.gather(rows, places, axis=1)
+        axes = [1, 0, *range(2, len(leaf.shape) + 1)]
+        masks.append(tf.transpose(by_coalition, axes))
+    return masks
+
+
+def _shifted_masks(options, _, indices, inputs):
+    grids = tf.gather(tf.reshape(options["grids"], [-1, options["side"], options["side"]]), indices)
+    shifts = tf.gather(tf.reshape(options["shifts"], [-1, 2]), indices)
+    return [enlarged_grids(grids, shifts, tf.shape(inputs)[1:3])[None]]
+
+
+def _block_masks(options, _, indices, inputs):
+    grids = tf.gather(tf.reshape(options["grids"], [-1, options["side"], options["side"]]), indices)
+    return [enlarged_grids(grids, None, tf.shape(inputs)[1:3])[None]]
+
+
+_MASKS = {"coalitions": _coalition_masks, "shifted grids": _shifted_masks, "blocks": _block_masks}
