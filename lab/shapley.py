@@ -129,7 +129,7 @@ def _draw_coalitions(players, size, all_pairs, count, rng):
     if count == all_pairs:
         # Of two complements of half the players, the one with the first player.
         combinations = itertools.combinations(range(players), size)
-        chosen = [combination for combination in combinations if not halved or combination[0] == 0]
+        drawn = [combination for combination in combinations if not halved or combination[0] == 0]
     else:
         distinct = {}
         while len(distinct) < count:
@@ -137,9 +137,9 @@ def _draw_coalitions(players, size, all_pairs, count, rng):
             if halved and members[0] != 0:
                 members = np.setdiff1d(np.arange(players), members)
             distinct.setdefault(members.tobytes(), members)
-        chosen = list(distinct.values())
+        drawn = list(distinct.values())
     coalitions = np.zeros((count, players), bool)
-    for row, members in enumerate(chosen):
+    for row, members in enumerate(drawn):
         coalitions[row, list(members)] = True
     return coalitions
 

@@ -20,6 +20,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 GOAL = lab.logit([0, 3, 4, 1])
 QUICK = {name: {"steps": 6} for name in explainers if "steps" in options(explainers.get(name))}
 QUICK |= {name: {"samples": 6} for name in explainers if "samples" in options(explainers.get(name))}
+# A regression needs more samples than there are parts.
+QUICK |= {"kernel_shap": {"samples": 100}, "lime": {"samples": 200}}
 # At the last layer of the small network the gradient is the same whatever the noise.
 QUICK["smooth_gradcam_plus_plus"] |= {"layer": "first_relu"}
 

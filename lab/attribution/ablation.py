@@ -69,8 +69,8 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
     members = [np.full(len(leaf_), -1, "int32") for leaf_ in tf.nest.flatten(arrays)]
     members[place] = np.broadcast_to(cells, (len(leaf), *extent))
     references = as_references(network, arrays, baseline, baselines)
-    asked = np.concatenate([np.ones((1, coalitions.shape[1]), bool), coalitions])
-    scores = coalition_scores(network, arrays, objective, members, asked, references).astype("float64")
+    coalitions_and_whole = np.concatenate([np.ones((1, coalitions.shape[1]), bool), coalitions])
+    scores = coalition_scores(network, arrays, objective, members, coalitions_and_whole, references).astype("float64")
     covered = (~coalitions).astype("float64")
     # What lies between windows that move by more than their side is covered by none.
     falls = (scores[:, :1] - scores[:, 1:]) @ (covered / np.maximum(covered.sum(axis=0), 1))

@@ -76,7 +76,16 @@ def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed
 
 
 def jansen_design(designs, count, seed):
-    """Points A, points B, and for each coordinate A with that coordinate of B: float32 [designs * (2 + count), count]."""
+    """Points A, points B, and for each coordinate A with that coordinate of B, on a scrambled Sobol sequence.
+
+    Args:
+        designs: int, pairs of points.
+        count: int, coordinates.
+        seed: int, of the scrambling.
+
+    Returns:
+        float32 [designs * (2 + count), count] in 0..1.
+    """
     points = qmc.Sobol(2 * count, scramble=True, rng=np.random.default_rng(seed)).random(designs).astype("float32")
     first, second = points[:, :count], points[:, count:]
     mixed = np.repeat(first[None], count, axis=0)

@@ -90,7 +90,7 @@ def _claims(cascades, evidence):
 def _orderings(cascades, evidence):
     """Hedstrom et al. 2024, https://arxiv.org/abs/2401.06465: where MPRT and eMPRT put methods."""
     rises = {
-        record.method: float(np.mean(image_means(record.samples["rise"])))
+        record.method: float(np.mean(image_means(record.samples["increase"])))
         for record in evidence
         if record.check == "entropy" and np.isfinite(record.samples.get("rise", np.nan)).any()
     }

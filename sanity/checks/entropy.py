@@ -26,7 +26,7 @@ def entropy(explainer, subject, *, seed, prepared=None, **options):
         options: options of the method.
 
     Returns:
-        `Evidence` with samples `rise` and `after` [networks, samples], and `before` [samples].
+        `Evidence` with samples `increase` and `after` [networks, samples], and `before` [samples].
     """
     bound = BoundExplainer(explainer, subject, seed, options)
     with subject.network.intact():
@@ -37,7 +37,7 @@ def entropy(explainer, subject, *, seed, prepared=None, **options):
                 random.append(bound.pooled_maps(state=("random network", turn)))
     before = np.array([histogram_entropy(pooled_map) for pooled_map in trained])
     after = np.array([[histogram_entropy(pooled_map) for pooled_map in pooled_maps] for pooled_maps in random])
-    samples = {"rise": (after - before) / before, "before": before, "after": after}
+    samples = {"increase": (after - before) / before, "before": before, "after": after}
     passed = [
         gates.competence(subject),
         gates.usable_maps(trained, *random),
@@ -60,7 +60,7 @@ def histogram_entropy(pooled_map):
     name="entropy",
     about=About(
         "Complexity rises when weights are lost",
-        "rise",
+        "increase",
         {
             "ROSE": "entropy of the map rose",
             "FELL": "entropy of the map fell; for maps of few values that is no fault",
@@ -81,8 +81,8 @@ def judge_entropy(family, margins, seed):
     Returns:
         list of `Ruling`, in the order of the family.
     """
-    raw = [sign_test(image_means(evidence.samples["rise"])) for evidence in family]
-    return [_judge_rise(evidence.samples["rise"], p, margins, seed) for evidence, p in zip(family, holm(raw))]
+    raw = [sign_test(image_means(evidence.samples["increase"])) for evidence in family]
+    return [_judge_rise(evidence.samples["increase"], p, margins, seed) for evidence, p in zip(family, holm(raw))]
 
 
 def image_means(values):

@@ -91,15 +91,16 @@ KINDS = {
 }
 
 # What each kind is refused by, in the words of the error; whatever is not here is explained.
-IMAGES_ONLY = {"xrai", "scorecam", "fullgrad", "guided_gradcam", "blur_integrated_gradients"}
+GRIDS = {"rise", "sobol", "hsic"}
+IMAGES_ONLY = {"xrai", "scorecam", "fullgrad", "guided_gradcam", "blur_integrated_gradients", *GRIDS}
 REFUSED = {
-    "series": {"xrai"},
-    "volume": {"xrai"},
-    "recurrent": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam"},
-    "attention": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam"},
+    "series": {"xrai", *GRIDS},
+    "volume": {"xrai", *GRIDS},
+    "recurrent": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam", *GRIDS},
+    "attention": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam", *GRIDS},
     "table": {*IMAGES_ONLY, "forgrad", *explainers.names(resolution="layer")},
     "tokens": IMAGES_ONLY,
-    "two inputs": {"xrai", "scorecam", "fullgrad", "guided_gradcam"},
+    "two inputs": {"xrai", "scorecam", "fullgrad", "guided_gradcam", "occlusion", *GRIDS},
 }
 OWN = [name for name in explainers if "." not in name]
 
@@ -119,6 +120,8 @@ def kinds():
 def method_options(name, kind):
     known = registry.options(explainers.get(name))
     options = {key: 4 for key in ("steps", "samples") if key in known}
+    # A regression needs more samples than there are parts.
+    options |= {"kernel_shap": {"samples": 130}, "lime": {"samples": 200}, "exact_shapley": {"count": 4}}.get(name, {})
     if "relu" in known:
         options["relu"] = False
     if kind == "table" and "layer" in known:

@@ -173,7 +173,7 @@ def test_what_the_network_does_not_see_has_no_value(corner, method):
         # Chance relates what is not seen with what is.
         assert maps[:, unseen].mean() < 0.6 * maps[:, ~unseen].mean()
     else:
-        assert maps[:, unseen].max() < 1e-4 < 1e-2 < maps[:, ~unseen].max()
+        assert maps[:, unseen].max() < 1e-3 * maps[:, ~unseen].max()
 
 
 @pytest.mark.parametrize("method", ["kernel_shap", "permutation_shap", "feature_ablation", "occlusion", "lime"])
