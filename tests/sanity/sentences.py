@@ -150,7 +150,7 @@ SAMPLES = {
     },
     "contract": lambda draw: {"broken": np.zeros(1)},
     "derivative": lambda draw: {name: np.abs(draw.around(draw.level(), draw.images)) for name in ("error", "rounding")},
-    "entropy": lambda draw: {"rise": draw.around(draw.level() - 0.2, 3, draw.images)},
+    "entropy": lambda draw: {"increase": draw.around(draw.level() - 0.2, 3, draw.images)},
     "faithfulness": _orders,
     "implementation": _counterparts,
     "invariance": _distances,

@@ -257,10 +257,10 @@ def test_a_gap_decides_only_beyond_its_own_error(gap, error, outcome):
 def test_the_direction_of_entropy_is_that_of_the_test():
     """One network of three falls far, two rise a little: by image the mean falls everywhere, though most numbers rise."""
     rise = np.stack([np.full(24, -0.5), np.full(24, 0.1), np.full(24, 0.1)])
-    verdict = judge_one("entropy", {"rise": rise}, sizes={"networks": 3})
+    verdict = judge_one("entropy", {"increase": rise}, sizes={"networks": 3})
     assert verdict.finding == "FELL" and verdict.p < 0.05
-    assert judge_one("entropy", {"rise": -rise}).finding == "ROSE"
-    assert judge_one("entropy", {"rise": np.tile([1.0, -1.0], (3, 12))}).finding == "UNCHANGED"
+    assert judge_one("entropy", {"increase": -rise}).finding == "ROSE"
+    assert judge_one("entropy", {"increase": np.tile([1.0, -1.0], (3, 12))}).finding == "UNCHANGED"
 
 
 # Implementation -----------------------------------------------------------------------------------------------------------
