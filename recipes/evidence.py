@@ -11,12 +11,13 @@ from recipes.junit import junit
 from recipes.store import encode, pack
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.examination import judge_with_controls, measure, stand_in
+from sanity.examination import judge_with_controls, measure, measure_runs, stand_in
+from sanity.network_run import from_arrays, to_arrays
 from sanity.statistics import bootstrap_interval
 
 
-def measure_evidence(job, _, session):
-    """Measure the evidence of one check about one method.
+def measure_shard(job, _, session):
+    """Measure what a check measures about one method on some of its random networks.
 
     Args:
         job: `Job`.
@@ -27,7 +28,58 @@ def measure_evidence(job, _, session):
         `Outcome`.
     """
     arguments = job.arguments
+    shared = {name: arguments[name] for name in ("check", "question", "seed")}
+    settings, networks = arguments["settings"], arguments["networks"]
+    runs, gate, trace = measure_runs(
+        arguments["check"],
+        session.method(arguments["method"]),
+        session.checked_subject(arguments["question"]),
+        networks,
+        seed=arguments["seed"],
+        settings=settings,
+        options=arguments["options"],
+        prepare=lambda: session.prepare_check(**shared, settings={**settings, "networks": networks}),
+    )
+    arrays = {f"{turn}/{name}": value for turn, run in enumerate(runs or ()) for name, value in to_arrays(run).items()}
+    stages = [run.stages for run in runs or ()]
+    files = {"runs.npz": pack(arrays), "runs.json": encode({"stages": stages, "gate": gate and asdict(gate)})}
+    return Outcome(files, gate.words if trace else None, trace)
+
+
+def _load_runs(inputs, keys):
+    """What the shards of a check measured: list of `NetworkRun`, and the gate of the first method that refused or failed, or None."""
+    runs = []
+    for key in keys:
+        if not inputs.exists(key):
+            return [], _gate_of_failure(key)
+        about, arrays = inputs.values(key, "runs.json"), inputs.arrays(key, "runs.npz")
+        if about["gate"]:
+            return [], Gate(**about["gate"])
+        for turn, stages in enumerate(about["stages"]):
+            prefix = f"{turn}/"
+            run = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            runs.append(from_arrays(stages, run))
+    return runs, None
+
+
+def measure_evidence(job, inputs, session):
+    """Measure the evidence of one check about one method, or gather what its shards measured.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the shards, where there are any.
+        session: `Session`.
+
+    Returns:
+        `Outcome`.
+    """
+    arguments = job.arguments
     shared = {name: arguments[name] for name in ("check", "question", "settings", "seed")}
+    runs, gate = _load_runs(inputs, job.needs[len(job.needs) - arguments.get("shards", 0) :])
+    if gate is not None:
+        subject = session.checked_subject(arguments["question"])
+        settings = {**arguments["settings"], **arguments["options"]}
+        return Outcome(_evidence_files(stand_in(arguments["check"], arguments["method"], subject, gate, settings)))
     evidence, trace = measure(
         arguments["check"],
         session.method(arguments["method"]),
@@ -36,7 +88,7 @@ def measure_evidence(job, _, session):
         name=arguments["method"],
         settings=arguments["settings"],
         options=arguments["options"],
-        prepare=lambda: session.prepare_check(**shared),
+        prepare=lambda: {"runs": runs} if runs else session.prepare_check(**shared),
     )
     fault = evidence.failed[0].words if trace else None
     return Outcome(_evidence_files(replace(evidence, method=arguments["method"])), fault, trace)
@@ -101,8 +153,11 @@ def _evidence_or_stand_in(inputs, key, check, method):
     """The evidence of a job, or a stand-in that says why it failed before it measured anything."""
     if inputs.exists(key):
         return load_evidence(inputs, key)
-    gate = Gate("evidence was measured", "fault", f"the job {key} failed")
-    return stand_in(check, method, None, gate)
+    return stand_in(check, method, None, _gate_of_failure(key))
+
+
+def _gate_of_failure(key):
+    return Gate("evidence was measured", "fault", f"the job {key} failed")
 
 
 def _family(ruling):

@@ -44,7 +44,7 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
         click.ClickException: with the exit code that the run ends with, where it is not 0.
     """
     from recipes.changes import changes, load_families
-    from recipes.progress import Progress
+    from recipes.progress import JsonProgress, Progress
 
     with plain_errors():
         refuse_idle_gate(recipe, fail_on)
@@ -60,7 +60,7 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
             from lab.environment import tf
 
             tf.config.experimental.enable_op_determinism()
-        progress = Progress(quiet=shared_options["quiet"] or shared_options["as_json"])
+        progress = (JsonProgress if shared_options["as_json"] else Progress)(quiet=shared_options["quiet"])
         choices = {
             "fresh": not shared_options["resume"],
             "allow_code": allow_code,

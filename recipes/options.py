@@ -74,7 +74,12 @@ target_options = compose_options(
         help="Value of white in images of more than 8 bits, such as 4095 for 12.",
     ),
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the result, or the error, as JSON; a run also writes each event as a line of JSON to the error stream.",
+)
 run_options = compose_options(
     click.option(
         "--out",

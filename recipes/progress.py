@@ -1,5 +1,6 @@
 """Progress: what a run reports while it works: an estimate, then a bar with rate and remaining time, or plain lines."""
 
+import json
 import sys
 import time
 
@@ -93,6 +94,39 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+class JsonProgress(Progress):
+    """How a run reports to a program: one line of JSON on the error stream for each event."""
+
+    def say(self, text):
+        """Write a message."""
+        self._write({"event": "message", "text": text})
+
+    def begin(self, waiting, done, session):
+        """Write how many jobs there are. Nothing is measured for an estimate; `--plan` gives one.
+
+        Args:
+            waiting: list of `Job`.
+            done: number of jobs that are done already.
+            session: `Session`, not used.
+        """
+        self._write({"event": "begun", "jobs": len(waiting), "done": done})
+
+    def take(self, event):
+        """Write that a job has begun or ended.
+
+        Args:
+            event: `Started` or `Finished`.
+        """
+        line = {"event": type(event).__name__.lower(), "job": event.job.key, "process": event.process}
+        if not isinstance(event, Started):
+            line |= {"seconds": round(event.seconds, 3), "error": event.error}
+        self._write(line)
+
+    def _write(self, values):
+        if not self.quiet:
+            click.echo(json.dumps(values, ensure_ascii=False), file=self.stream)
 
 
 def _estimate(waiting, expected, gradient):

@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import socket
+import time
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from recipes import index
 from recipes.lock import lock_of
 
 SEAL = "done.json"
+# Nanoseconds after which a file that is written again has another time on any file system.
+STILL = 3_000_000_000
 
 
 class Store:
@@ -32,7 +35,8 @@ class Store:
         self.path = self.root / recipe / digest
         # What is closed before the run is given back to others; how a process knows that it still has the run.
         self.closing, self._lock = contextlib.ExitStack(), None
-        # The seals whose files were compared with their checksums. At a remote address each comparison is a download.
+        # Which seals were compared with their files, as those were by their sizes and times. At a remote address each comparison
+        # is a download, and is made once.
         self._compared = {}
 
     @contextlib.contextmanager
@@ -237,15 +241,20 @@ class Store:
             return None
         folder = self.folder(key)
         seal = _read_seal(folder / SEAL)
-        if seal is None or self._compared.get(key) == seal:
-            return seal
+        if seal is None:
+            return None
         try:
+            stats = () if is_remote(folder) else tuple(_stat(folder / name) for name in seal["files"])
+            # A number, because a run may have a hundred thousand seals.
+            compared = hash((repr(seal), stats))
+            if self._compared.get(key) == compared:
+                return seal
             unchanged = all(_sha256((folder / name).read_bytes()) == value for name, value in seal["files"].items())
         except OSError as error:
             _raise_unless_damaged(folder, error)
             return None
-        if unchanged and is_remote(folder):
-            self._compared[key] = seal
+        if unchanged and all(time.time_ns() - changed > STILL for _, _, changed in stats):
+            self._compared[key] = compared
         return seal if unchanged else None
 
     def _seal_hash(self, key):
@@ -254,6 +263,12 @@ class Store:
             return _sha256((self.folder(key) / SEAL).read_bytes())
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+
+def _stat(path):
+    """What becomes another when a file is written again: its number, size and time."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _read_seal(path):

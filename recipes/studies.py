@@ -63,20 +63,43 @@ def visualizer_name(features):
     )
 
 
-def draw_features(job, _, session):
-    """Draw several pictures of every unit.
+def draw_units(job, _, session):
+    """Draw several pictures of some of the units of a study.
 
     Args:
-        job: `Job`.
+        job: `Job` with the places of these units.
         _: the inputs, not used.
         session: `Session`.
 
     Returns:
         dict of file name to bytes.
     """
-    arguments, features = job.arguments, _features(job.arguments)
+    return {"pictures.npz": pack({"images": _draw(session, job.arguments, slice(*job.arguments["places"]))})}
+
+
+def _draw(session, arguments, places=slice(None)):
+    """Several pictures of every unit, or of those at some places: uint8 [units, pictures, ...]."""
+    features = _features(arguments)
     network, layer, units = _network_of(session, arguments)
-    images = pictures(visualizer(features), network, layer, units, seed=arguments["seed"], count=features.pictures)
+    options = {"seed": arguments["seed"], "count": features.pictures}
+    return pictures(visualizer(features), network, layer, units[places], **options)
+
+
+def draw_features(job, inputs, session):
+    """Draw several pictures of every unit, or gather those that other jobs have drawn.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the pictures of some units each, where other jobs draw them.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments = job.arguments
+    network, layer, units = _network_of(session, arguments)
+    parts = [inputs.arrays(key, "pictures.npz")["images"] for key in job.needs]
+    images = np.concatenate(parts) if parts else _draw(session, arguments)
     about = {
         "kind": arguments["kind"],
         "network": network.name,

@@ -2,6 +2,7 @@
 
 measure(check, explainer, subject, ...) -> Evidence      whatever the method does: a refusal or a fault is a gate that
 failed
+measure_runs(check, ..., networks, ...) -> runs          the same of some of the random networks of a check
 judge_with_controls(family) -> Judged                    verdicts of a family, and whether its controls came out as they
 must
 examine(check, methods, subject, ...) -> Judged          both, controls added
@@ -57,17 +58,53 @@ def measure(check, explainer, subject, *, seed, name=None, settings=None, option
     """
     check_function, options, settings = checks.get(check), dict(options or {}), dict(settings or {})
     prepare = prepare or (lambda: prepare_shared(check_function, subject, seed, settings))
+
+    def ask():
+        return check_function(explainer, subject, seed=seed, **prepare(), **settings, **options)
+
+    evidence, gate, trace = _attempt(explainer, subject, seed, options, ask)
+    if gate is None:
+        return evidence, None
+    return stand_in(check, name or explainers.name(explainer), subject, gate, {**settings, **options}), trace
+
+
+def measure_runs(check, explainer, subject, networks, *, seed, settings, options, prepare):
+    """What a check measures of one method on some of its random networks, to be gathered by `measure`.
+
+    Args:
+        check: str, the name of a check with the tag `measure_runs`.
+        explainer: the method.
+        subject: the `Subject`.
+        networks: (start, stop) of the random networks.
+        seed: int.
+        settings: dict, settings of the check.
+        options: dict, options of the method.
+        prepare: `() -> dict`, what all methods share of these networks.
+
+    Returns:
+        list of `sanity.network_run.NetworkRun`, or None for a method that refuses or fails; then the `Gate` that says why, and the
+        traceback of a fault, or None.
+    """
+    measure_part = checks.tag(checks.get(check), "measure_runs")
+
+    def ask():
+        return measure_part(explainer, subject, seed=seed, networks=networks, **prepare(), **settings, **options)
+
+    return _attempt(explainer, subject, seed, options, ask)
+
+
+def _attempt(explainer, subject, seed, options, ask):
+    """-> the value of `ask()`, None, None; or None, the gate of a refusal or fault, and the traceback of a fault or None."""
     gate_name = "method can be asked"
     try:
         refuse(explainer, subject, seed, options)
         gate_name = "check can be asked"
-        return check_function(explainer, subject, seed=seed, **prepare(), **settings, **options), None
+        return ask(), None, None
     except Refused as error:
-        gate, trace = Gate(gate_name, "not applicable", _one_line(error)), None
+        return None, Gate(gate_name, "not applicable", _one_line(error)), None
     except Exception as error:
         # Whatever a method, a model or a library raises costs this cell alone, and is reported there.
-        gate, trace = Gate("method ran", "fault", describe(error)), traceback.format_exc()
-    return stand_in(check, name or explainers.name(explainer), subject, gate, {**settings, **options}), trace
+        return None, Gate("method ran", "fault", describe(error)), traceback.format_exc()
 
 
 def refuse(explainer, subject, seed, options):
@@ -98,7 +135,7 @@ def refuse_settings(check, settings):
         Refused: for the first of them.
     """
     check_function = checks.get(check)
-    allowed = [name for name in known(check_function) if name not in ("seed", "prepared")]
+    allowed = [name for name in known(check_function) if name not in ("seed", "prepared", "runs")]
     for name in settings:
         if name not in allowed:
             raise Refused(f"Unknown key of the check {check}. Received: {name!r}. {nearest(name, allowed)}")

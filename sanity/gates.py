@@ -87,7 +87,7 @@ def frozen_target(subject, bound):
     if changed:
         state, objective = changed[0]
         return Gate("target frozen", "failed", f"{subject.objective} at first, {objective} on {state}")
-    return Gate("target frozen", "passed", f"{subject.objective} in all {len(bound.calls)} questions")
+    return Gate("target frozen", "passed", f"{subject.objective} in all questions")
 
 
 def restored_weights():

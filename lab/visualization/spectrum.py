@@ -1,5 +1,7 @@
 """Spectrum: the mean magnitude of every frequency in natural photographs, which MaCo holds fixed."""
 
+import functools
+
 import numpy as np
 from skimage.transform import resize
 
@@ -32,6 +34,7 @@ def magnitude(images, rows, columns, decorrelate=True):
     return np.transpose(total / count, (2, 0, 1)).astype("float32")
 
 
+@functools.cache
 def natural(rows, columns, channels, decorrelate=True):
     """The spectrum of the photographs of the installed packages, in windows of three scales; see `magnitude`.
 
@@ -42,10 +45,12 @@ def natural(rows, columns, channels, decorrelate=True):
         decorrelate: whether the pictures' colours are decorrelated.
 
     Returns:
-        float32 [channels, rows, columns // 2 + 1].
+        float32 [channels, rows, columns // 2 + 1], which cannot be written to: it is measured once for each size.
     """
     windows = data.crops(data.photographs()).images
-    return magnitude((_channels(image, channels) for image in windows), rows, columns, decorrelate)
+    spectrum = magnitude((_channels(image, channels) for image in windows), rows, columns, decorrelate)
+    spectrum.flags.writeable = False
+    return spectrum
 
 
 def _square(image):

@@ -1,9 +1,10 @@
 """Check: whether maps respond to what a network learned: evidence of every method, and verdicts beside controls."""
 
+from dataclasses import replace
 from typing import Any
 
 import click
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from lab.refusal import Refused
 from recipes.errors import plain_errors
@@ -32,7 +33,10 @@ from recipes.words import count_noun
 
 
 class Check(TargetTable):
-    """One check of some methods, beside its controls. Any other key is an option of the check itself."""
+    """One check of some methods, beside its controls. Any other key is an option of the check itself.
+
+    With `shard`, a job measures so many of the random networks of the check.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -40,6 +44,7 @@ class Check(TargetTable):
     methods: Methods = ["gradient", "gradcam"]
     controls: bool = True
     options: dict[str, dict[str, Any]] = {}
+    shard: int | None = Field(None, ge=1)
 
     @property
     def settings(self):
@@ -64,7 +69,7 @@ def list_jobs(recipe, session):
         Refused: for a class, method, check or setting that does not exist.
     """
     jobs = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
-    return [*jobs, _verdict_job(recipe, jobs)]
+    return [*jobs, _verdict_job(recipe, [job for job in jobs if job.kind == "evidence"])]
 
 
 def _evidence_jobs(number, recipe, session):
@@ -78,8 +83,44 @@ def _evidence_jobs(number, recipe, session):
     question = world_question(recipe, session) if recipe.world else check.question
     if not recipe.world:
         session.subject(question)
+    shards = _shards(check, recipe, question) if check.shard else []
     for method in [*check.methods, *_controls(check)]:
-        yield _evidence_job(f"{number}-{check.check}", check, method, question, recipe.seed, session)
+        job = _evidence_job(f"{number}-{check.check}", check, method, question, recipe.seed, session)
+        yield from _split(job, shards) if shards else [job]
+
+
+def _shards(check, recipe, question):
+    """The random networks of a check in shards: list of [start, stop]."""
+    from sanity.checks import checks
+
+    count_runs = checks.tag(checks.get(check.check), "count_runs")
+    if count_runs is None:
+        names = [name for name in checks if checks.tag(checks.get(name), "count_runs")]
+        raise Refused(
+            f"shard is for checks that compare random networks: {', '.join(names)}. Received: shard={check.shard} for {check.check}. Leave it out."
+        )
+    replicates = question.get("replicates") or (recipe.training.counts[0][1] if recipe.training else 1)
+    count = check.settings.get("seeds") or count_runs(replicates)
+    return [[start, min(start + check.shard, count)] for start in range(0, count, check.shard)]
+
+
+def _split(job, shards):
+    """A job of evidence as jobs of shards of its random networks, and the one that gathers them: list of `Job`."""
+    jobs = [
+        replace(
+            job,
+            key=f"{job.key}-{start}",
+            kind="evidence shard",
+            arguments={**job.arguments, "networks": [start, stop]},
+            passes=job.passes / len(shards),
+        )
+        for start, stop in shards
+    ]
+    keys = [part.key for part in jobs]
+    # The key of a job is not in its identity, so that the shards are its last needs, and not among its arguments.
+    arguments = {**job.arguments, "shards": len(keys)}
+    needs, passes = (*job.needs, *keys), job.passes / len(shards)
+    return [*jobs, replace(job, arguments=arguments, needs=needs, gathers=True, passes=passes)]
 
 
 def _controls(check):
@@ -467,6 +508,7 @@ register(
         list_jobs=list_jobs,
         work={
             "evidence": Deferred("recipes.evidence:measure_evidence"),
+            "evidence shard": Deferred("recipes.evidence:measure_shard"),
             "judge": Deferred("recipes.evidence:judge_family"),
         },
         place=60,

@@ -16,7 +16,10 @@ from recipes.sections import register
 
 
 class Features(Table):
-    """Checks of the pictures of some units. With `fooled`, a network built to fool the checks is a positive control."""
+    """Checks of the pictures of some units. With `fooled`, a network built to fool the checks is a positive control.
+
+    With `batch`, a job draws so many of the units.
+    """
 
     layer: str | None = None
     units: Units = []
@@ -33,6 +36,7 @@ class Features(Table):
     recovery: bool = True
     fooled: bool = False
     detector: str | None = None
+    batch: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
@@ -111,10 +115,25 @@ def _jobs_of_network(key, features, arguments):
     cost = len(arguments["units"]) * features.steps * features.pictures
     # A fooling circuit is built from natural images.
     reads = ("model", "natural images") if features.fooled else ("model",)
-    yield Job(f"{key}/pictures", "drawn", arguments, passes=cost, reads=reads)
+    yield from _drawing_jobs(f"{key}/pictures", features.batch, arguments, cost, reads)
     for check in features.checks:
         check_cost = cost * features.networks / features.pictures if check == "prior" else 0
         yield _check_job(key, check, features, arguments, check_cost)
+
+
+def _drawing_jobs(key, batch, arguments, cost, reads):
+    """The job that draws the pictures of all units; with a batch, those that draw some of them, and the one that gathers them."""
+    count = len(arguments["units"])
+    starts = range(0, count, batch or count)
+    places = [[start, min(start + starts.step, count)] for start in starts]
+    if len(places) == 1:
+        yield Job(key, "drawn", arguments, passes=cost, reads=reads)
+        return
+    keys = [f"{key}-{start:05d}" for start, _ in places]
+    for part_key, part in zip(keys, places):
+        share = cost * (part[1] - part[0]) / count
+        yield Job(part_key, "drawn units", {**arguments, "places": part}, passes=share, reads=reads)
+    yield Job(key, "drawn", arguments, tuple(keys), reads=reads)
 
 
 def _check_job(key, check, features, arguments, cost):
@@ -256,6 +275,7 @@ register(
         list_jobs=list_jobs,
         work={
             "drawn": Deferred("recipes.studies:draw_features"),
+            "drawn units": Deferred("recipes.studies:draw_units"),
             "feature": Deferred("recipes.studies:measure_feature"),
             "recovery": Deferred("recipes.studies:measure_recovery"),
         },

@@ -12,7 +12,6 @@ bootstrap over untrained networks and images.
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,13 +22,16 @@ from sanity.checks import checks
 from sanity.comparison import prefix_keys, similarities, similarities_between, similarities_within
 from sanity.evidence import Gate
 from sanity.network_groups import FOUR_NETWORKS, adjusted_p, intervals, no_signal, smallest_p
-from sanity.randomization import ORDERS, initializations, randomize, stages
+from sanity.network_run import NetworkRun
+from sanity.randomization import ORDERS, WAYS, initializations, randomize, stages
 from sanity.ruling import MEASURE, SIGNED, THIS_NETWORK, TRAINED_ALIKE, About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
 from sanity.statistics import bootstrap_interval, finite_mean
 
 REPEATS = 2
+# Options that decide how random networks are drawn.
+DRAWING = ("mode", "seeds", "unit", "initialization", "statistics")
 # Untrained networks that a PASS about one trained network needs, and that are drawn for one by default.
 UNTRAINED = 6
 
@@ -47,31 +49,28 @@ class Prepared:
     settings: dict
 
 
-class NetworkRun(NamedTuple):
-    """The maps of one random network along its stages.
-
-    Args:
-        similarities: list over stages of dict, similarity to the trained network's maps.
-        maps: list of pooled maps, of the last stage.
-        first_sample: list over stages of the first sample's pooled map.
-    """
-
-    similarities: list
-    maps: list
-    first_sample: list
-
-
-def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
+def prepare(
+    subject,
+    *,
+    seed,
+    mode="full",
+    seeds=None,
+    unit="block",
+    initialization="own",
+    statistics="estimate",
+    networks=None,
+):
     """Draw the random networks of this check for a subject. Options as of `parameters`.
 
     Args:
         subject: the `Subject`.
         seed: int, from which the seed of each random network is derived.
         mode: as of `parameters`.
-        seeds: int of 2 or more, random networks; None: see `_count_untrained`.
+        seeds: int of 2 or more, random networks; None: see `count_untrained`.
         unit: stages by "block" or "layer".
         initialization: a name of `sanity.randomization.initializations`.
         statistics: "estimate" or "reset", as of `parameters`.
+        networks: (start, stop) of the random networks to draw; None: all of them.
 
     Returns:
         `Prepared`.
@@ -79,18 +78,18 @@ def prepare(subject, *, seed, mode="full", seeds=None, unit="block", initializat
     Raises:
         Refused: for options that the check does not know.
     """
-    seeds = seeds or _count_untrained(subject)
+    seeds = seeds or count_untrained(len(subject.replicates))
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
-    network_seeds = [derive_seed(seed, "random network", turn) for turn in range(seeds)]
+    network_seeds = [derive_seed(seed, "random network", turn) for turn in range(*(networks or (0, seeds)))]
     steps = stages(subject.network, mode, unit)
     runs = randomize(subject, steps, network_seeds, way=initialization, statistics=statistics)
     settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit}
     return Prepared(runs, {**settings, "initialization": initialization, "statistics": statistics})
 
 
-def _count_untrained(subject):
+def count_untrained(replicates):
     """How many untrained networks are drawn by default: as many as replicates and 3 at the least; for one network 6."""
-    return max(3, len(subject.replicates)) if len(subject.replicates) > 1 else UNTRAINED
+    return max(3, replicates) if replicates > 1 else UNTRAINED
 
 
 def refuse(*, mode="full", seeds=None, unit="block", initialization="own", statistics="estimate"):
@@ -120,7 +119,39 @@ def refuse(*, mode="full", seeds=None, unit="block", initialization="own", stati
         )
 
 
-@checks.register(prepare=prepare, refuse=refuse)
+def measure_runs(explainer, subject, *, seed, networks, smooth=0, smooth_noise=0.1, prepared=None, **options):
+    """Maps of some of the random networks of this check, apart from those of the others.
+
+    Args:
+        explainer: the method.
+        subject: the `Subject`.
+        seed: int.
+        networks: (start, stop) of the random networks.
+        smooth: as of `parameters`.
+        smooth_noise: as of `parameters`.
+        prepared: what `prepare` gives for these networks; None: drawn here.
+        options: of `prepare`, and of the method.
+
+    Returns:
+        list of `sanity.network_run.NetworkRun`.
+
+    Raises:
+        Refused: for options that the check does not know.
+        RuntimeError: for a method that explains another target than the subject's.
+    """
+    drawing = {name: options.pop(name) for name in DRAWING if name in options}
+    bound = BoundExplainer(explainer, subject, seed, options)
+    explain = _smoothing(bound, smooth, smooth_noise)
+    with subject.network.intact():
+        prepared = prepared or prepare(subject, seed=seed, networks=networks, **drawing)
+        runs = _measure_runs(explain, subject, explain("own"), prepared.runs, networks[0])
+    frozen = gates.frozen_target(subject, bound)
+    if frozen.status == "failed":
+        raise RuntimeError(f"The target of a method must stay: {frozen.words}.")
+    return runs
+
+
+@checks.register(prepare=prepare, refuse=refuse, measure_runs=measure_runs, count_runs=count_untrained)
 def parameters(
     explainer,
     subject,
@@ -134,6 +165,7 @@ def parameters(
     smooth=0,
     smooth_noise=0.1,
     prepared=None,
+    runs=None,
     **options,
 ):
     """Do the maps respond when the weights are replaced by untrained ones?
@@ -152,6 +184,8 @@ def parameters(
             https://arxiv.org/abs/2401.06465).
         smooth_noise: float, their noise as a share of each input's range.
         prepared: what `prepare` gives for the same options, to share among methods; None: drawn here.
+        runs: list of `sanity.network_run.NetworkRun`, those of all random networks where `measure_runs` has measured
+            them for the same options; None: measured here.
         options: options of the method.
 
     Returns:
@@ -160,7 +194,7 @@ def parameters(
     Raises:
         Refused: for options that the check does not know, or others than those of `prepared`.
     """
-    settings = {"seed": seed, "mode": mode, "seeds": seeds or _count_untrained(subject), "unit": unit}
+    settings = {"seed": seed, "mode": mode, "seeds": seeds or count_untrained(len(subject.replicates)), "unit": unit}
     settings |= {"initialization": initialization, "statistics": statistics}
     if prepared is not None and prepared.settings != settings:
         raise Refused(
@@ -169,20 +203,18 @@ def parameters(
     bound = BoundExplainer(explainer, subject, seed, options)
     explain = _smoothing(bound, smooth, smooth_noise)
     with subject.network.intact():
-        prepared = prepared or prepare(subject, **settings)
         trained = _trained_maps(subject, explain)
-        runs = [
-            _run_stages(explain, subject, trained[0], stages_of_run, ("random network", turn))
-            for turn, stages_of_run in enumerate(prepared.runs)
-        ]
+        if runs is None:
+            prepared = prepared or prepare(subject, **settings)
+            runs = _measure_runs(explain, subject, trained[0], prepared.runs)
         ceiling = _ceiling_samples(bound, explain, trained)
     return bound.evidence(
         "parameters",
         ceiling | _samples(trained, runs),
-        _gates(bound, prepared, trained, runs),
+        _gates(bound, trained, runs),
         sizes={"networks": len(runs), "replicates": len(trained), "repeats": REPEATS},
         settings={**settings, "smooth": smooth, **({"smooth_noise": smooth_noise} if smooth else {})},
-        stages=_stage_rows(prepared.runs),
+        stages=_stage_rows(runs),
         maps=_display_maps(trained, runs),
     )
 
@@ -198,11 +230,11 @@ def _smoothing(bound, smooth, smooth_noise):
     return explain
 
 
-def _gates(bound, prepared, trained, runs):
+def _gates(bound, trained, runs):
     return (
         gates.competence(bound.subject),
         gates.alike(bound.subject),
-        _effect_gate(prepared.runs),
+        _effect_gate(runs),
         gates.usable_maps(*trained, *(run.maps for run in runs)),
         gates.frozen_target(bound.subject, bound),
         gates.restored_weights(),
@@ -243,6 +275,14 @@ def _ceiling_samples(bound, explain, trained):
     return samples | (prefix_keys("ceiling", similarities_within(trained)) if len(trained) > 1 else {})
 
 
+def _measure_runs(explain, subject, trained, prepared_runs, start=0):
+    """Random networks one after another, of which the first has the number `start`: list of `NetworkRun`."""
+    return [
+        _run_stages(explain, subject, trained, stages_of_run, ("random network", turn))
+        for turn, stages_of_run in enumerate(prepared_runs, start)
+    ]
+
+
 def _run_stages(explain, subject, trained, stages_of_run, state):
     """The maps of one random network along its stages: `NetworkRun`."""
     rows, path = [], []
@@ -251,7 +291,7 @@ def _run_stages(explain, subject, trained, stages_of_run, state):
             pooled_maps = explain(state)
         rows.append(similarities(trained, pooled_maps))
         path.append(pooled_maps[0])
-    return NetworkRun(rows, pooled_maps, path)
+    return NetworkRun([(stage.name, stage.done) for stage in stages_of_run], rows, pooled_maps, path)
 
 
 def _samples(trained, runs):
@@ -277,8 +317,8 @@ def _samples(trained, runs):
 def _stage_rows(runs):
     """A summary of each stage over all random networks. Changes are of the variables that are new at that stage."""
     rows, earlier = [], set()
-    for steps in zip(*runs):
-        row = {"stage": steps[0].name, **_mean_stage([step.done for step in steps])}
+    for steps in zip(*(run.stages for run in runs)):
+        row = {"stage": steps[0][0], **_mean_stage([done for _, done in steps])}
         row["changes"] = {name: value for name, value in row["changes"].items() if name not in earlier}
         earlier |= set(row["changes"])
         rows.append(row)
@@ -301,13 +341,13 @@ def _mean_stage(summaries):
 
 def _effect_gate(runs):
     name = "randomization took effect"
-    stuck = sorted({variable for run in runs for stage in run for variable in stage.done["unchanged"]})
+    stuck = sorted({variable for run in runs for _, done in run.stages for variable in done["unchanged"]})
     if stuck:
         return Gate(name, "failed", f"unchanged: {', '.join(stuck[:4])}")
-    last = runs[0][-1].done
+    _, last = runs[0].stages[-1]
     if not set(last["ways"]) & {"redrawn", "permuted"}:
         return Gate(name, "failed", "nothing was drawn: every initializer of the network is a constant")
-    ways = ", ".join(f"{count} {way}" for way, count in last["ways"].items())
+    ways = ", ".join(f"{last['ways'][way]} {way}" for way in WAYS if way in last["ways"])
     same = f"; same top class {last['same_top']:.0%}" if "same_top" in last else ""
     right = f"; accuracy {last['accuracy']:.0%}" if "accuracy" in last else ""
     return Gate(name, "passed", f"{last['parameters']:.0%} of parameters; tensors: {ways}{same}{right}")

@@ -40,10 +40,16 @@ def test_gallery(command, user, photo):
 
 
 def test_explain(command, user, photo):
-    code, output, _ = command(
+    code, output, error = command(
         "explain", photo, *user, "--method", "gradcam,gradient", "--target", 2, "--layer", "first_relu", "--json"
     )
     result = json.loads(output)
+    events = [json.loads(line) for line in error.splitlines() if line.startswith("{")]
+    assert events[1] == {"event": "begun", "jobs": len(result["jobs"]), "done": 0}
+    jobs = [job["key"] for job in result["jobs"]]
+    for kind in ("started", "finished"):
+        assert [event["job"] for event in events if event["event"] == kind] == jobs
+    assert all(event["seconds"] > 0 and event["error"] is None for event in events if event["event"] == "finished")
     store = Store(pathlib.Path(result["run"]).parent.parent, "explain", pathlib.Path(result["run"]).name)
     assert code == 0 and store.arrays("explain/gradcam", "maps.npz")["maps/0"].shape == (1, 16, 16)
     assert store.values("explain/gradient", "about.json")["target"] == "logit(2)" and store.arrays(
