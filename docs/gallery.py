@@ -25,6 +25,7 @@ QUALITIES, BYTES = (80, 70, 60), 25_000
 # Which methods stand under which heading, by the tags that they are registered with.
 HEADINGS = {
     "input": "At the input",
+    "parts": "Parts taken away",
     "layer": "Class activation maps",
     "activation": "Units of a layer",
     "tf_explain": "tf_explain",

@@ -15,7 +15,7 @@ from lab.refusal import Refused
 WINDOWS = 7
 
 
-@explainers.register(cost=lambda network, options: options["count"] / 3)
+@explainers.register(resolution="parts", cost=lambda network, options: options["count"] / 3)
 @at_embeddings
 def feature_ablation(network, inputs, objective, *, players=None, count=49, baseline=0.0, baselines=None):
     """Feature ablation, the fall of the score when one part alone is replaced (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).
@@ -42,7 +42,7 @@ def feature_ablation(network, inputs, objective, *, players=None, count=49, base
     return explain_by(estimate, network, arrays, objective, references, **options)
 
 
-@explainers.register(cost=lambda network, options: (2 * WINDOWS - 1) ** 2 / 3)
+@explainers.register(resolution="parts", cost=lambda network, options: (2 * WINDOWS - 1) ** 2 / 3)
 @at_embeddings
 def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0.0, baselines=None):
     """Occlusion, the mean fall of the score over the windows that cover a position (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).

@@ -11,7 +11,7 @@ from lab.masking import enlarged_grids, grid_scores
 from lab.refusal import Refused
 
 
-@explainers.register(cost=lambda network, options: options["samples"] / 3)
+@explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
 def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseline=0.0, seed):
     """RISE, the mean of random smooth masks weighted by the score behind them (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421).
 
@@ -48,7 +48,9 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseli
     return (total / (samples * share)).astype("float32")
 
 
-@explainers.register(cost=lambda network, options: options["designs"] * (options["cells"] ** 2 + 2) / 3)
+@explainers.register(
+    resolution="parts", cost=lambda network, options: options["designs"] * (options["cells"] ** 2 + 2) / 3
+)
 def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed):
     """Sobol attribution, the share of the score's variance that a cell of the image takes part in (Fel, Cadene, Chalvidal, Cord, Vigouroux, Serre 2021, https://arxiv.org/abs/2111.04138).
 
@@ -56,7 +58,7 @@ def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed
 
     Args:
         inputs: images [batch, rows, columns, channels].
-        designs: pairs of masks; each takes two passes, and one for every cell.
+        designs: pairs of masks, a power of two; each takes two passes, and one for every cell.
         cells: along each side.
         baseline: as of `exact_shapley`.
         seed: a whole number.
@@ -65,10 +67,11 @@ def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed
         float32 [batch, rows, columns] of 0 or more, without a sign.
 
     Raises:
-        Refused: for inputs that are not images.
+        Refused: for inputs that are not images, and for another number of designs.
     """
     arrays, references = _images(network, inputs, baseline)
-    positive_integer("designs", designs)
+    if positive_integer("designs", designs) & (designs - 1):
+        raise Refused(f"designs is a power of two, such as 16, which a Sobol sequence needs. Received: {designs!r}.")
     count = _cells(cells, arrays.shape[1:3]) ** 2
     masks = jansen_design(designs, count, _seed(seed))
     scores = grid_scores(network, arrays, objective, masks.reshape(-1, cells, cells), None, references)
@@ -110,7 +113,7 @@ def jansen_indices(scores, designs, count):
     return np.divide(differences, variance, out=np.zeros_like(differences), where=variance > 0)
 
 
-@explainers.register(cost=lambda network, options: options["samples"] / 3)
+@explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
 def hsic(network, inputs, objective, *, samples=500, cells=7, share=0.5, baseline=0.0, seed):
     """HSIC attribution, how far the score depends on whether a cell of the image is there (Novello, Fel, Vigouroux 2022, https://arxiv.org/abs/2206.06219).
 

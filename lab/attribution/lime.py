@@ -16,7 +16,7 @@ from lab.games import explain_by
 FIT = 0.5
 
 
-@explainers.register(cost=lambda network, options: options["samples"] / 3)
+@explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
 @at_embeddings
 def lime(
     network,

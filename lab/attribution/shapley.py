@@ -11,7 +11,9 @@ from lab.embeddings import at_embeddings
 from lab.games import explain_by
 
 
-@explainers.register(complete=path_baselines, cost=lambda network, options: 2 ** options["count"] / 3)
+@explainers.register(
+    resolution="parts", complete=path_baselines, cost=lambda network, options: 2 ** options["count"] / 3
+)
 @at_embeddings
 def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline=0.0, baselines=None):
     """Exact Shapley values of at most 16 parts of each input, from the scores of all their coalitions (Shapley 1953, https://doi.org/10.1515/9781400881970-018).
@@ -38,7 +40,7 @@ def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline
     return _explain(network, inputs, objective, estimate, players, count, baseline, baselines)
 
 
-@explainers.register(complete=path_baselines, cost=lambda network, options: options["samples"] / 3)
+@explainers.register(resolution="parts", complete=path_baselines, cost=lambda network, options: options["samples"] / 3)
 @at_embeddings
 def kernel_shap(network, inputs, objective, *, samples=512, players=None, count=49, baseline=0.0, baselines=None, seed):
     """KernelSHAP, Shapley values by a weighted regression on coalitions (Lundberg, Lee 2017, https://arxiv.org/abs/1705.07874).
@@ -70,6 +72,7 @@ def kernel_shap(network, inputs, objective, *, samples=512, players=None, count=
 
 
 @explainers.register(
+    resolution="parts",
     complete=path_baselines,
     cost=lambda network, options: options["permutations"] * options["count"] * (1 + options["paired"]) / 3,
 )

@@ -121,7 +121,7 @@ def method_options(name, kind):
     known = registry.options(explainers.get(name))
     options = {key: 4 for key in ("steps", "samples") if key in known}
     # A regression needs more samples than there are parts.
-    options |= {"kernel_shap": {"samples": 130}, "lime": {"samples": 200}, "exact_shapley": {"count": 4}}.get(name, {})
+    options |= {"kernel_shap": {"samples": 200}, "lime": {"samples": 200}, "exact_shapley": {"count": 4}}.get(name, {})
     if "relu" in known:
         options["relu"] = False
     if kind == "table" and "layer" in known:

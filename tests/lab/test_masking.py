@@ -32,7 +32,9 @@ def ask(method, network, inputs, goal=GOAL, **options):
     return lab.explain(network, inputs, goal, method=method, **options).maps
 
 
-@pytest.mark.parametrize("method", ["exact_shapley", "kernel_shap", "permutation_shap", "feature_ablation", "occlusion"])
+@pytest.mark.parametrize(
+    "method", ["exact_shapley", "kernel_shap", "permutation_shap", "feature_ablation", "occlusion"]
+)
 def test_a_linear_network_gives_weight_times_difference(linear, rows, method):
     weights = linear.model.layers[-1].kernel.numpy()
     maps = ask(method, linear, rows, lab.logit(2), baseline=0.5)
@@ -105,9 +107,7 @@ def test_occlusion_is_the_mean_over_windows(small, patch, stride):
     inputs, fill = networks.images(2), -0.3
     maps = ask("occlusion", small, inputs, lab.logit(1), patch=patch, stride=stride, baseline=fill).sum(axis=-1)
     sides, steps = np.broadcast_to(patch, 2), np.broadcast_to(stride, 2)
-    starts = [
-        sorted({*range(0, 16 - side + 1, step), 16 - side}) for side, step in zip(sides.tolist(), steps.tolist())
-    ]
+    starts = [sorted({*range(0, 16 - side + 1, step), 16 - side}) for side, step in zip(sides.tolist(), steps.tolist())]
     total, count = np.zeros((2, 16, 16)), np.zeros((16, 16))
     for top in starts[0]:
         for left in starts[1]:
@@ -173,7 +173,8 @@ def test_what_the_network_does_not_see_has_no_value(corner, method):
         # Chance relates what is not seen with what is.
         assert maps[:, unseen].mean() < 0.6 * maps[:, ~unseen].mean()
     else:
-        assert maps[:, unseen].max() < 1e-3 * maps[:, ~unseen].max()
+        # A regression on some coalitions leaves a little of the others' interactions to each player.
+        assert maps[:, unseen].max() < (1e-2 if method == "kernel_shap" else 1e-3) * maps[:, ~unseen].max()
 
 
 @pytest.mark.parametrize("method", ["kernel_shap", "permutation_shap", "feature_ablation", "occlusion", "lime"])
@@ -216,7 +217,9 @@ def test_a_sample_has_the_same_map_in_any_company(small):
     assert len(set(counts)) > 1
     together = ask("kernel_shap", small, inputs, players="superpixels", count=20, samples=60, seed=1)
     for row in range(4):
-        alone = ask("kernel_shap", small, inputs[[row]], GOAL.rows([row]), players="superpixels", count=20, samples=60, seed=1)
+        alone = ask(
+            "kernel_shap", small, inputs[[row]], GOAL.rows([row]), players="superpixels", count=20, samples=60, seed=1
+        )
         assert distance(together[row], alone[0]) < 1e-5
 
 
@@ -244,6 +247,7 @@ def test_nothing_is_traced_again_for_other_samples_or_players(small):
         ("rise", {"cells": 1}, "2 or more"),
         ("lime", {"samples": 0}, "whole number of 1 or more"),
         ("sobol", {"designs": 0}, "whole number of 1 or more"),
+        ("sobol", {"designs": 12}, "power of two"),
     ],
 )
 def test_bad_options_are_refused(small, method, options, words):
