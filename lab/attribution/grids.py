@@ -12,7 +12,7 @@ from lab.refusal import Refused
 
 
 @explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
-def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseline=0.0, seed):
+def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre=True, baseline=0.0, seed):
     """RISE, the mean of random smooth masks weighted by the score behind them (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421).
 
     Args:
@@ -20,6 +20,8 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseli
         samples: how many masks.
         cells: of a mask along each side, before it is enlarged and shifted.
         share: how much of the image a mask leaves on average.
+        centre: whether the mean score is taken off. The paper explains probabilities, which are near zero behind most masks. A
+            logit has no zero, and its mean times the chance of the masks would hide the rest.
         baseline: as of `exact_shapley`.
         seed: a whole number.
 
@@ -36,7 +38,8 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseli
     rng = np.random.default_rng(_seed(seed))
     grids = (rng.random((samples, _cells(cells, extent) + 1, cells + 1)) < share).astype("float32")
     shifts = rng.integers(0, -(-extent // cells), (samples, 2))
-    scores = grid_scores(network, arrays, objective, grids, shifts, references)
+    scores = grid_scores(network, arrays, objective, grids, shifts, references).astype("float64")
+    scores -= scores.mean(axis=1, keepdims=True) if centre else 0.0
     total = np.zeros((len(arrays), *extent))
     # Masks of all samples together would not fit into the memory.
     for start in range(0, samples, 256):
@@ -44,7 +47,7 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, baseli
         masks = enlarged_grids(
             tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
         )
-        total += np.tensordot(scores[:, part].astype("float64"), masks.numpy(), axes=1)
+        total += np.tensordot(scores[:, part], masks.numpy(), axes=1)
     return (total / (samples * share)).astype("float32")
 
 

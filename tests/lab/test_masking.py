@@ -123,7 +123,7 @@ def test_occlusion_is_the_mean_over_windows(small, patch, stride):
 
 def test_rise_is_the_mean_of_masks_weighted_by_their_scores(small):
     inputs, samples, cells = networks.images(2), 40, 4
-    maps = ask("rise", small, inputs, lab.logit(1), samples=samples, cells=cells, seed=3)
+    maps = ask("rise", small, inputs, lab.logit(1), samples=samples, cells=cells, centre=False, seed=3)
     rng = np.random.default_rng(3)
     grids = (rng.random((samples, cells + 1, cells + 1)) < 0.5).astype("float32")
     shifts = rng.integers(0, 4, (samples, 2))
@@ -134,6 +134,18 @@ def test_rise_is_the_mean_of_masks_weighted_by_their_scores(small):
         scores = routines.scores(small, (mask[..., None] * inputs).astype("float32"), lab.logit(1))
         expected += scores[:, None, None] * mask
     np.testing.assert_allclose(maps, expected / samples / 0.5, atol=1e-4)
+
+
+def test_a_centred_rise_differs_by_the_mean_mask_alone(small):
+    inputs = networks.images(2)
+    plain, centred = (
+        ask("rise", small, inputs, lab.logit(1), samples=200, cells=4, centre=centre, seed=0)
+        for centre in (False, True)
+    )
+    offset = plain - centred
+    # The mean mask times each sample's mean score.
+    assert np.ptp(offset[0] / offset[1]) < 1e-3 and np.ptp(offset[0]) > 1e-3
+    assert np.abs(offset[0] / np.median(offset[0]) - 1).max() < 0.5
 
 
 def test_blocks_cover_an_image_evenly():
@@ -158,10 +170,10 @@ def corner():
     return lab.load(model, input_range=(0, 1))
 
 
-@pytest.mark.parametrize("method", [*METHODS, "sobol", "hsic"])
+@pytest.mark.parametrize("method", [*METHODS, "sobol", "hsic", "rise"])
 def test_what_the_network_does_not_see_has_no_value(corner, method):
     inputs = np.random.default_rng(0).random((2, 16, 16, 1)).astype("float32")
-    options = {"hsic": {"samples": 400, "cells": 4}, "sobol": {"cells": 4}}.get(method, {})
+    options = {"hsic": {"samples": 400, "cells": 4}, "sobol": {"cells": 4}, "rise": {"cells": 4}}.get(method, {})
     if method in METHODS and method != "occlusion":
         options = {"players": "patches", "count": 16}
     if method == "occlusion":
@@ -169,7 +181,7 @@ def test_what_the_network_does_not_see_has_no_value(corner, method):
     maps = np.abs(ask(method, corner, inputs, lab.logit(1), **options)).reshape(2, 16, 16)
     unseen = np.ones((16, 16), bool)
     unseen[:8, :8] = False
-    if method in ("lime", "hsic"):
+    if method in ("lime", "hsic", "rise"):
         # Chance relates what is not seen with what is.
         assert maps[:, unseen].mean() < 0.6 * maps[:, ~unseen].mean()
     else:
