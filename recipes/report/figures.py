@@ -179,7 +179,11 @@ def draw_intervals(rows, axis="", meanings=None):
         parts.append(f'<text x="{middle:.1f}" y="{height - 3}" text-anchor="middle">{html.escape(axis)}</text>')
     for place, (name, *numbers) in enumerate(rows):
         y, spans = 18 + 24 * place, [across(number) for number in numbers]
-        parts.append(_interval(name, numbers, spans, y, LINES[place], left_edge - 12, (meanings or {}).get(name, "")))
+        parts.append(
+            _interval(
+                name, numbers, spans, y, LINES[place % len(LINES)], left_edge - 12, (meanings or {}).get(name, "")
+            )
+        )
     label = html.escape("; ".join(f"{name} {mean:.2f}, from {a:.2f} to {b:.2f}" for name, mean, a, b in rows))
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
