@@ -43,7 +43,7 @@ def refuse_labels(labels):
     names, counts = np.unique(np.array([str(label) for label in labels]), return_counts=True)
     if len(names) < 2:
         raise Refused(
-            f"Shortcuts tell classes apart, so that there are two or more. Received: {len(names)}, {names[0]!r}."
+            f"Shortcuts tell classes apart, so that there are two or more. Received: {len(names)}, {str(names[0])!r}."
         )
     enough = (counts >= separability.FEWEST_GROUPS).sum()
     if enough < 2:
@@ -212,12 +212,34 @@ def measure_columns(job, _, session):
         dict of file name to bytes.
     """
     columns, labels, groups = read_table(session, job.arguments)
-    features = {name: (values, names) for name, (values, names) in column_views(columns).items()}
+    features = _choose_views(column_views(columns), job.arguments["views"])
     names = [f"row {place + 1}" for place in range(len(labels))]
     groups = np.unique(groups, return_inverse=True)[1]
     equal = np.unique(equal_rows(columns), return_inverse=True)[1]
     about = {"names": names, "labels": labels, "copies": _describe_copies(equal, labels, names), "kind": "rows"}
     return _feature_files(features, {}, groups, about)
+
+
+def _choose_views(features, names):
+    """Those views of a table that are named, a column by its own name too; all where none is."""
+    named = {f"column {name}" if f"column {name}" in features else name for name in names}
+    return {name: value for name, value in features.items() if not named or name in named}
+
+
+def refuse_unknown_views(columns, names):
+    """Refuse views that a table does not have.
+
+    Args:
+        columns: dict of column to list of cells.
+        names: list of str, columns or other views of a table.
+
+    Raises:
+        Refused: for the first that does not exist.
+    """
+    known = [*columns, *column_views(columns)]
+    for name in names:
+        if name not in known:
+            raise Refused(f"A view of a table is one of its columns, or of missing cells, row order, equal rows. Received: {name!r}. {nearest(name, known)}")
 
 
 def _feature_files(features, faults, groups, about):

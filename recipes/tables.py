@@ -85,16 +85,22 @@ def rows_of_images(columns, names, path):
         Refused: for an image without a row.
     """
     key = "path" if "path" in columns else next(iter(columns))
-    places = {spelling: place for place, cell in enumerate(columns[key]) for spelling in _spellings(str(cell))}
-    rows = []
-    for name in names:
-        place = next((places[spelling] for spelling in _spellings(name) if spelling in places), None)
+    cells = [f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() else str(cell) for cell in columns[key]]
+    by_name = {spelling: place for place, cell in enumerate(cells) for spelling in _spellings(cell)}
+    places = [next((by_name[spelling] for spelling in _spellings(name) if spelling in by_name), None) for name in names]
+    owners = {}
+    for name, place in zip(names, places):
         if place is None:
             raise Refused(
                 f"Metadata have a row for each image, with its name under {key!r}. Received: {path} without {name!r}."
             )
-        rows.append({column: cells[place] for column, cells in columns.items() if column != key})
-    return rows
+        if owners.setdefault(place, name) != name:
+            raise Refused(
+                f"A row of metadata belongs to one image. Received: {cells[place]!r} of {path} for {owners[place]!r} and {name!r}. Write names with their folders."
+            )
+    return [
+        {column: values[place] for column, values in columns.items() if column != key} for place in places
+    ]
 
 
 def read_cells(path):

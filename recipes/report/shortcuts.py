@@ -66,14 +66,16 @@ def _examples(store):
 
 def _show_question(question, heading, rows, known, examples):
     shown = question == "labels"
-    measured = [row for row in rows if row["effect"]["low"] is not None and row["finding"] != "NOT MEASURED"]
+    hidden = ("NOT MEASURED", "SAME EVERYWHERE")
+    measured = [row for row in rows if row["effect"]["low"] is not None and row["finding"] not in hidden]
     numbers = [(row["view"], *(row["effect"][name] for name in ("mean", "low", "high"))) for row in measured]
     leading = known.get("leading", {}) if shown else {}
+    bound = rows[0]["numbers"].get("bound") if shown else None
     return {
         "name": question,
         "heading": heading,
-        "plot": draw_intervals(numbers, AXES[question]),
-        "bound": rows[0]["numbers"].get("bound") if shown else None,
+        "plot": draw_intervals(numbers, AXES[question], marks=[("margin", bound)] if shown else ()),
+        "bound": bound,
         "rows": [
             {**row, "leading": leading.get(row["view"]), "examples": examples.get(row["view"], []) if shown else []}
             for row in rows

@@ -23,7 +23,7 @@ QUESTIONS = ("labels", "swap", "maps")
 class Shortcuts(Table):
     """Candidates for shortcuts in labelled pictures, or in a table. A network, where one is named, is asked whether it uses them."""
 
-    views: list[Method] = []
+    views: list[str] = []
     table: str | None = None
     target: str | None = None
     metadata: str | None = None
@@ -42,8 +42,8 @@ class Shortcuts(Table):
     def _refuse_contradictions(self):
         if bool(self.table) != bool(self.target):
             raise Refused("shortcuts of a table need table and target, its column of labels. Received: one of them")
-        if self.table and (self.network or self.metadata or self.views):
-            raise Refused("shortcuts of a table have no views, metadata or network. Received: one of them beside table")
+        if self.table and (self.network or self.metadata):
+            raise Refused("shortcuts of a table have no metadata and no network. Received: one of them beside table")
         if self.group and not (self.table or self.metadata):
             raise Refused("group is a column of table, or of metadata. Received: group without either")
         return self
@@ -94,11 +94,13 @@ def list_jobs(recipe, session):
 
 
 def _table_job(table, session):
-    from recipes.shortcuts import read_table, refuse_labels
+    from recipes.shortcuts import read_table, refuse_labels, refuse_unknown_views
 
     _refuse_missing_file(table.table)
-    arguments = {name: getattr(table, name) for name in ("table", "target", "group", "most")}
-    refuse_labels(read_table(session, arguments)[1])
+    arguments = {name: getattr(table, name) for name in ("table", "target", "group", "most", "views")}
+    columns, labels, _ = read_table(session, arguments)
+    refuse_labels(labels)
+    refuse_unknown_views(columns, table.views)
     return Job("shortcuts/features", "column features", arguments, reads=(f"file:{table.table}",))
 
 
@@ -283,7 +285,7 @@ def _show_shortcuts(recipe, jobs, store):
     "--view",
     "views",
     metavar="NAMES",
-    help="Names of `lab list views`, separated by commas, or module:function, which is imported and run.  [default: all]",
+    help="Names of `lab list views`, or module:function, which is imported and run; of a table its columns, missing cells, row order and equal rows. Separated by commas.  [default: all]",
 )
 @click.option(
     "--margin",
@@ -339,7 +341,7 @@ def _refuse_source(context, images, table, target, asks_network):
         raise click.UsageError("--table needs --target, its column of labels. Received: no --target.")
     if target and not table:
         raise click.UsageError("--target is the column of labels of a --table. Received: no --table.")
-    idle = {"views": "--view", "metadata": "--metadata", "source": "--model"} if table else {}
+    idle = {"metadata": "--metadata", "source": "--model"} if table else {}
     idle |= (
         {}
         if asks_network

@@ -15,7 +15,7 @@ from sanity.shortcuts.separability import (
     PLANTED,
 )
 from sanity.shortcuts.swaps import EVERYTHING
-from sanity.statistics import Interval
+from sanity.statistics import MOST_UNITS, Interval
 
 # A planted relation is noticed where it is in so many of `PLANTED` tries, power .9.
 NOTICED = 18
@@ -180,7 +180,7 @@ def _label_sentences(finding, view, sizes, bound):
     if finding in (UNMEASURED, CONSTANT, BROKEN) or not sizes.is_enough:
         return
     yield f"Balanced accuracy {view.accuracy}; exchanged labels {view.chance:.2f}; p = {view.p:.2g}; the margin is at {bound:.2f}."
-    yield f"Looked at: {sizes.rows} rows in {sizes.groups} groups and {len(sizes.classes)} classes."
+    yield f"Looked at: {sizes.rows} samples in {sizes.groups} groups and {len(sizes.classes)} classes."
     if finding in (WITHIN, UNKNOWN):
         yield _planted_sentence(view.planted)
     if finding in (UNCERTAIN, UNKNOWN):
@@ -192,10 +192,10 @@ def _label_words(finding, view, sizes):
         CANDIDATE: f"labels are told from {view.view} alone",
         UNCERTAIN: f"labels are told from {view.view} alone, but it is open how well",
         WITHIN: f"labels are told from {view.view} by no more than the margin",
-        CONSTANT: f"{view.view} is the same in all rows, and tells nothing",
+        CONSTANT: f"{view.view} is the same in all samples, and tells nothing",
         UNKNOWN: f"it is open whether labels are told from {view.view}",
         UNMEASURED: f"{view.view} could not be measured. {view.fault.rstrip('.')}",
-        BROKEN: f"{sizes.alarms} of {NOISE_VIEWS} views of noise told the labels too. Name groups of rows that belong together",
+        BROKEN: f"{sizes.alarms} of {NOISE_VIEWS} views of noise told the labels too. Name groups of samples that belong together",
     }
     if finding == UNKNOWN and not sizes.is_enough:
         return too_few_words(sizes)
@@ -227,8 +227,9 @@ def _planted_sentence(planted):
 def _remedy(view, sizes, bound):
     """About how many groups would bring the interval to one side of the margin: at most one sentence."""
     room, half = abs(view.accuracy.mean - bound), (view.accuracy.high - view.accuracy.low) / 2
-    if room > 0 and half > room:
-        yield f"About {math.ceil(sizes.groups * (half / room) ** 2)} groups in place of {sizes.groups} would settle it."
+    count = math.ceil(sizes.groups * (half / room) ** 2) if room > 0 else MOST_UNITS + 1
+    if sizes.groups < count <= MOST_UNITS:
+        yield f"About {count} groups in place of {sizes.groups} would settle it."
 
 
 # Network ------------------------------------------------------------------------------------------------------------------

@@ -57,9 +57,9 @@ def _categories(name, cells, present):
         lengths = np.array([len(str(cell or "")) for cell in cells], "float64")
         first = [str(cell or " ")[0] for cell in cells]
         return [(f"length of {name}", lengths), *_levels(f"first letter of {name}", first)]
-    return _levels(name, [str(cell) for cell in cells])
+    return _levels(name, [None if is_missing(cell) else str(cell) for cell in cells])
 
 
 def _levels(name, texts):
-    common = [text for text, _ in Counter(texts).most_common(LEVELS)]
+    common = [text for text, _ in Counter(text for text in texts if text is not None).most_common(LEVELS)]
     return [(f"{name} = {text}", np.array([cell == text for cell in texts], "float64")) for text in common]

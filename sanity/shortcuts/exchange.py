@@ -31,8 +31,11 @@ class Exchange:
 
     @property
     def units(self):
-        """How many groups there are that can exchange their labels with another one: int."""
-        return sum(len(members) for members in self._strata() if len(members) > 1)
+        """How many groups there are that can exchange labels, with another group or within themselves: int."""
+        mixed = mixed_groups(self.labels, self.groups)
+        return sum(
+            len(members) if len(members) > 1 else int(mixed[self.groups[members[0, 0]]]) for members in self._strata()
+        )
 
     def _strata(self):
         """Groups that exchange labels with each other: list of int [groups, rows of a group], or of one row a group."""
@@ -113,7 +116,7 @@ def comparable_rows(labels, groups, rng):
 
 
 def _rounded(size):
-    """The largest of 1, 2, 3, 4, 5, 6, 7, 9, ... that is not above a size: int."""
+    """The largest of 1, 2, ..., 7, 8, 10, 12, 15, 18, ... that is not above a size: int."""
     allowed = 1
     while (larger := max(allowed + 1, int(allowed * STEP))) <= size:
         allowed = larger

@@ -56,7 +56,7 @@ class Sizes:
     Args:
         rows: int, those that were compared.
         groups: int, their groups.
-        units: int, groups that can exchange labels with another one.
+        units: int, groups that can exchange labels.
         classes: tuple of (class, groups with it).
         left_out: tuple of classes with too few groups.
         dropped: int, rows left out so that groups have comparable sizes.
