@@ -239,7 +239,9 @@ def refuse_unknown_views(columns, names):
     known = [*columns, *column_views(columns)]
     for name in names:
         if name not in known:
-            raise Refused(f"A view of a table is one of its columns, or of missing cells, row order, equal rows. Received: {name!r}. {nearest(name, known)}")
+            raise Refused(
+                f"A view of a table is one of its columns, or of missing cells, row order, equal rows. Received: {name!r}. {nearest(name, known)}"
+            )
 
 
 def _feature_files(features, faults, groups, about):

@@ -98,9 +98,7 @@ def rows_of_images(columns, names, path):
             raise Refused(
                 f"A row of metadata belongs to one image. Received: {cells[place]!r} of {path} for {owners[place]!r} and {name!r}. Write names with their folders."
             )
-    return [
-        {column: values[place] for column, values in columns.items() if column != key} for place in places
-    ]
+    return [{column: values[place] for column, values in columns.items() if column != key} for place in places]
 
 
 def read_cells(path):

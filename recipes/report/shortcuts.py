@@ -132,7 +132,7 @@ OPEN = {
     ("labels", "SIZE UNCERTAIN"): "Labels are told from {}, and it is open how well.",
     ("labels", "NOT MEASURED"): "These could not be measured: {}.",
     ("swap", "UNDECIDED"): "It is open whether the network follows {}.",
-    ("swap", "NOT MEASURED"): "The network does not tell these classes apart, so that no swap says anything.",
+    ("swap", "NOT MEASURED"): "No swap says anything of {}.",
 }
 
 

@@ -78,12 +78,14 @@ def list_jobs(recipe, session):
     table = recipe.shortcuts
     features = _table_job(table, session) if table.table else _pictures_job(table, session)
     judging = {"seed": recipe.seed, "permutations": table.permutations, "margin": table.margin}
-    labels = Job("shortcuts/labels", "shortcut labels", judging, (features.key,))
+    # A view of the user that fails costs its own row: the others are judged.
+    labels = Job("shortcuts/labels", "shortcut labels", judging, (features.key,), gathers=True)
     if table.table:
         return [features, labels]
     pictures = f"pictures:{table.most}"
+    needs = (features.key, labels.key)
     examples = Job(
-        "shortcuts/examples", "shortcut examples", {"most": table.most}, (features.key, labels.key), reads=(pictures,)
+        "shortcuts/examples", "shortcut examples", {"most": table.most}, needs, gathers=True, reads=(pictures,)
     )
     return [
         features,
@@ -148,6 +150,7 @@ def _network_jobs(recipe, features, session):
         "shortcut swaps",
         {**shared, "swaps": names, "margin": table.swap_margin},
         (features,),
+        gathers=True,
         # An answer costs about a third of a gradient.
         passes=len(data) * 2 * DONORS * (len(names) + 1) / 3,
         reads=("model", pictures),
@@ -155,7 +158,7 @@ def _network_jobs(recipe, features, session):
     arguments = {**shared, "method": table.method, "options": table.options, "margin": table.map_margin}
     cost = 2 * len(data) * passes(explainer, table.options, session.network)
     reads = ("model", pictures, *method_reads(table.method, table.options))
-    return [swapped, Job("shortcuts/maps", "shortcut maps", arguments, (features,), passes=cost, reads=reads)]
+    return [swapped, Job("shortcuts/maps", "shortcut maps", arguments, (features,), cost, gathers=True, reads=reads)]
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------
@@ -255,9 +258,9 @@ def _show_shortcuts(recipe, jobs, store):
         "Network": ("swaps", "method"),
     },
     examples=(
-        ("lab shortcuts photos/ --view border,resolution", "pictures with a subfolder for each class"),
+        ("lab shortcuts pets/ --view border,resolution", "pictures with a subfolder for each class"),
         (
-            "lab shortcuts photos/ --model my.keras --input-range -1 1 --classes names.txt",
+            "lab shortcuts pets/ --model my.keras --input-range -1 1 --classes names.txt",
             "does the network use them?",
         ),
         ("lab shortcuts --table loans.csv --target default --json", "columns of a table, as JSON"),

@@ -252,12 +252,14 @@ def judge_swaps(effects, accuracy, *, margin=SWAP_MARGIN):
 
 
 def _judge_swap(effect, accuracy, margin, knows):
-    finding = _place(effect.drop, margin, (USED, NOT_USED)) if knows else UNMEASURED
+    finding = _place(effect.drop, margin, (USED, NOT_USED)) if knows and effect.changed else UNMEASURED
     words = {
         USED: f"answers follow {effect.swap} of another class",
         NOT_USED: f"answers keep to the picture when {effect.swap} comes from another class",
         UNDECIDED: f"it is open whether answers follow {effect.swap} of another class",
-        UNMEASURED: f"the network does not tell these classes apart, even where {EVERYTHING} is swapped",
+        UNMEASURED: f"swapping {effect.swap} changes none of these pictures"
+        if knows
+        else f"the network does not tell these classes apart, even where {EVERYTHING} is swapped",
     }
     numbers = {"same": effect.same, "other": effect.other, "donor": effect.donor, "accuracy": accuracy}
     sentence = (

@@ -4,6 +4,7 @@ Where labels are the same within every group, groups exchange them whole. Where 
 one size exchange all of theirs, and their rows are in any order: both keep how alike the labels of a group are.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Exchange:
     labels: np.ndarray
     groups: np.ndarray
 
-    @property
+    @functools.cached_property
     def is_whole(self):
         """Whether every group has one label: bool."""
         return not mixed_groups(self.labels, self.groups).any()
@@ -34,9 +35,10 @@ class Exchange:
         """How many groups there are that can exchange labels, with another group or within themselves: int."""
         mixed = mixed_groups(self.labels, self.groups)
         return sum(
-            len(members) if len(members) > 1 else int(mixed[self.groups[members[0, 0]]]) for members in self._strata()
+            len(members) if len(members) > 1 else int(mixed[self.groups[members[0, 0]]]) for members in self._strata
         )
 
+    @functools.cached_property
     def _strata(self):
         """Groups that exchange labels with each other: list of int [groups, rows of a group], or of one row a group."""
         order = np.argsort(self.groups, kind="stable")
@@ -59,7 +61,7 @@ class Exchange:
         """
         labels = self.labels if ranks is None else ranks[self.labels]
         arranged = np.empty_like(labels)
-        for members in self._strata():
+        for members in self._strata:
             blocks = np.sort(labels[members], axis=1)
             blocks = blocks[np.argsort(blocks.mean(axis=1), kind="stable")]
             receivers = members[np.argsort(group_keys[self.groups[members[:, 0]]], kind="stable")]

@@ -105,7 +105,10 @@ def sharpness(picture):
     """
     grey = picture.image.mean(axis=-1) / 255.0
     half = resize(grey, [max(2, side // 2) for side in grey.shape], anti_aliasing=True)
-    return {name: float(np.log(laplace(plane).var() + 1e-9)) for name, plane in (("at full size", grey), ("at half size", half))}
+    return {
+        name: float(np.log(laplace(plane).var() + 1e-9))
+        for name, plane in (("at full size", grey), ("at half size", half))
+    }
 
 
 def _cell_means(name, image, rows, columns):

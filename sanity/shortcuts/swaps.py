@@ -50,6 +50,7 @@ class SwapEffect:
         other: float, accuracy with donors of another class.
         donor: float, how often the answer is the other donor's class.
         values: float [pictures], the drop of each.
+        changed: bool, whether any picture was changed at all.
     """
 
     swap: str
@@ -58,6 +59,7 @@ class SwapEffect:
     other: float
     donor: float
     values: np.ndarray
+    changed: bool = True
 
 
 @swaps.register
@@ -123,7 +125,7 @@ def low_pass(receiver, donor):
 
 @swaps.register
 def compression(receiver, donor):
-    """The JPEG tables: the picture is compressed once more, as the donor was; not at all where the donor is no JPEG.
+    """The JPEG tables: the picture is compressed once more, as the donor was. It is not changed where the donor is no JPEG.
 
     Args:
         receiver: `Sized`.
@@ -134,7 +136,7 @@ def compression(receiver, donor):
     """
     header = donor.picture.header
     if header is None or not header.quantization:
-        return receiver.picture.image
+        return receiver.pixels
     buffer, tables = io.BytesIO(), [list(table) for table in header.quantization[:2]]
     Image.fromarray(receiver.picture.image).save(buffer, "JPEG", qtables=tables, subsampling=0)
     with Image.open(buffer) as image:
@@ -201,16 +203,27 @@ def _draw_donors(labels, groups, rng):
 
 
 def _effect(name, function, sized, labels, groups, donors, ask, seed, level):
-    answers = np.full(donors.shape, -1)
+    answers, changed = np.full(donors.shape, -1), False
     tasks = np.argwhere(donors >= 0)
     for start in range(0, len(tasks), CHUNK):
         part = tasks[start : start + CHUNK]
-        answers[tuple(part.T)] = ask([function(sized[task[2]], sized[donors[tuple(task)]]) for task in part])
+        swapped = [function(sized[task[2]], sized[donors[tuple(task)]]) for task in part]
+        changed = changed or any(image is not sized[task[2]].pixels for image, task in zip(swapped, part))
+        answers[tuple(part.T)] = ask(swapped)
     complete = (donors >= 0).all(axis=(0, 1))
     same, other = (np.where(complete, (answer == labels).mean(axis=0), np.nan) for answer in answers)
     to_donor = np.where(complete, (answers[1] == labels[donors[1]]).mean(axis=0), np.nan)
-    interval = group_interval(same - other, groups, seed=seed, level=level)
-    return SwapEffect(name, interval, *map(_mean, (same, other, to_donor)), same - other)
+    interval = _never_certain(group_interval(same - other, groups, seed=seed, level=level), groups)
+    return SwapEffect(name, interval, *map(_mean, (same, other, to_donor)), same - other, changed)
+
+
+def _never_certain(interval, groups):
+    """An interval at least as wide as three over the number of groups, which a bootstrap of equal values is not.
+
+    Rule of three (Hanley, Lippman-Hand 1983, https://doi.org/10.1001/jama.1983.03330370053031).
+    """
+    half = 3 / len(set(groups.tolist()))
+    return Interval(interval.mean, min(interval.low, interval.mean - half), max(interval.high, interval.mean + half))
 
 
 def _mean(values):

@@ -142,7 +142,9 @@ def test_days_without_a_relation_stay_silent_and_alarm_a_test_of_rows(monkeypatc
     def keep_p(name, result, exchange, largest, seed):
         planted = np.zeros((0, separability.PLANTED))
         view = original(name, separability._Scores(result.means, planted, result.predicted, 2), exchange, largest, seed)
-        return separability.Separability(**{**vars(view), "p": float(separability._p(result.means[0], result, largest))})
+        return separability.Separability(
+            **{**vars(view), "p": float(separability._p(result.means[0], result, largest))}
+        )
 
     monkeypatch.setattr(separability, "_summarize", keep_p)
     with monkeypatch.context() as patch:
@@ -163,7 +165,9 @@ def test_a_relation_within_days_is_found_and_named():
 def test_planted_relations_are_noticed_the_more_the_stronger_they_are():
     rng = np.random.default_rng(6)
     views_of_noise = {"a": rng.standard_normal((150, 1)), "b": rng.standard_normal((150, 2))}
-    measured, sizes, _ = separability.measure(views_of_noise, np.arange(150) % 2, np.arange(150), seed=0, permutations=199)
+    measured, sizes, _ = separability.measure(
+        views_of_noise, np.arange(150) % 2, np.arange(150), seed=0, permutations=199
+    )
     counts = [count for _, count in measured[0].planted]
     assert counts[0] <= 6 and counts[-1] == 20 and answers.smallest_noticed(measured[0].planted) <= 0.6
     again, _, _ = separability.measure(views_of_noise, np.arange(150) % 2, np.arange(150), seed=0, permutations=199)
@@ -190,7 +194,9 @@ def test_too_few_groups_are_said_to_be_too_few(labels, words):
 
 
 def verdict(p, low, high, planted=((0.5, 20),), alarms=0, margin=0.1, **fields):
-    view = separability.Separability("v", separability.Interval((low + high) / 2, low, high), 0.5, p, planted, None, **fields)
+    view = separability.Separability(
+        "v", separability.Interval((low + high) / 2, low, high), 0.5, p, planted, None, **fields
+    )
     sizes = separability.Sizes(100, 100, 100, (("a", 50), ("b", 50)), (), 0, 0, 199, alarms)
     return answers.judge_labels([view], sizes, margin=margin)[0].finding
 
@@ -239,7 +245,11 @@ def test_views_of_a_known_picture():
     image[-8:, -8:] = 100
     known = Picture("a", image)
     border = views.get("border")(known)
-    assert border["top 0,3 red"] == 1 and border["bottom 0,0 red"] == 0 and border["bottom 0,7 green"] == pytest.approx(100 / 255)
+    assert (
+        border["top 0,3 red"] == 1
+        and border["bottom 0,0 red"] == 0
+        and border["bottom 0,7 green"] == pytest.approx(100 / 255)
+    )
     corners = views.get("corners")(known)
     assert corners["top left 0,0 red"] == 1 and corners["bottom right 1,1 blue"] == pytest.approx(100 / 255)
     assert views.get("resolution")(known)["aspect"] == pytest.approx(np.log(2))
@@ -336,7 +346,7 @@ def test_an_interval_over_groups_is_wider_than_over_rows():
 def cues():
     """Pictures with two cues, in the border and in the middle."""
     rng, inside = np.random.default_rng(10), ~border_mask(SIDE, SIDE)
-    labels = np.arange(32) % 2
+    labels = np.arange(80) % 2
     return [Picture(str(place), two_cues(rng, label, inside)) for place, label in enumerate(labels)], labels
 
 
@@ -348,19 +358,30 @@ def test_a_swap_tells_what_a_network_uses(cues):
     pictures, labels = cues
     findings = {}
     for name, mask in (("border", border_mask(SIDE, SIDE)), ("middle", ~border_mask(SIDE, SIDE))):
-        effects, accuracy = swaps.measure(read_by(mask), pictures, labels, np.arange(32), ["border", "corners"], seed=0)
+        effects, accuracy = swaps.measure(
+            read_by(mask), pictures, labels, np.arange(80), ["border", "compression"], seed=0
+        )
         assert accuracy == 1 and effects[0].swap == swaps.EVERYTHING and effects[0].drop.mean == 1
         findings[name] = {row.view: row.finding for row in answers.judge_swaps(effects, accuracy)}
     assert findings["border"]["border"] == answers.USED and findings["middle"]["border"] == answers.NOT_USED
+    assert findings["border"]["compression"] == answers.UNMEASURED, "none of these pictures is a JPEG"
 
 
 def test_a_network_that_does_not_know_the_classes_gets_no_verdict(cues):
     pictures, labels = cues
     nothing = read_by(np.eye(SIDE, dtype=bool) & False | (np.arange(SIDE) == 0)[:, None] & (np.arange(SIDE) == 0))
     rng = np.random.default_rng(0)
-    effects, accuracy = swaps.measure(nothing, pictures, rng.permutation(labels), np.arange(32), ["border"], seed=0)
+    effects, accuracy = swaps.measure(nothing, pictures, rng.permutation(labels), np.arange(80), ["border"], seed=0)
     (row,) = answers.judge_swaps(effects, accuracy)
     assert row.finding == answers.UNMEASURED and row.outcome == "INVALID"
+
+
+def test_equal_values_are_no_certainty():
+    from sanity.statistics import Interval
+
+    widened = swaps._never_certain(Interval(0.0, 0.0, 0.0), np.arange(40))
+    assert (widened.low, widened.high) == (-0.075, 0.075)
+    assert swaps._never_certain(Interval(0.5, 0.2, 0.8), np.arange(40)) == Interval(0.5, 0.2, 0.8)
 
 
 def test_a_donor_is_of_another_group():
@@ -380,19 +401,26 @@ def test_compression_is_that_of_the_donor(tmp_path):
 
 def test_maps_of_the_true_class_in_the_border_are_told_from_blind_ones(cues):
     pictures, labels = cues
-    data = Data(tuple(picture.name for picture in pictures), tuple(picture.image for picture in pictures), tuple(map(str, labels)))
+    data = Data(
+        tuple(picture.name for picture in pictures),
+        tuple(picture.image for picture in pictures),
+        tuple(map(str, labels)),
+    )
     asked, mask = subject(read_by(border_mask(SIDE, SIDE)), data), border_mask(SIDE, SIDE)
 
     def knows(network, inputs, objective):
         """Maps in the border for the true class, and in the middle for the other one."""
         numbers = objective.numbers(len(inputs))[0][0]
-        return np.stack([mask if number == label else ~mask for number, label in zip(numbers, labels)]).astype("float32") + 0.01
+        return (
+            np.stack([mask if number == label else ~mask for number, label in zip(numbers, labels)]).astype("float32")
+            + 0.01
+        )
 
     def blind(network, inputs, objective):
         return np.abs(inputs).sum(axis=-1).astype("float32")
 
     for explainer, finding in ((knows, answers.IN_REGION), (blind, answers.NOT_IN_REGION)):
-        shares = map_shares.measure(explainer, asked, np.arange(32), seed=0)
+        shares = map_shares.measure(explainer, asked, np.arange(80), seed=0)
         rows = {row.view: row for row in answers.judge_maps(shares, "mine")}
         assert rows["border"].finding == finding
     assert all(share.difference.mean == 0 for share in shares), "a blind map gives exactly zero"
