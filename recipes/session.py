@@ -112,14 +112,16 @@ class Session:
             most: int, how many are drawn at most, by the seed.
 
         Returns:
-            `lab.data.Data`, without what has no label.
+            `lab.data.Data`.
 
         Raises:
             Refused: for photographs without labels.
         """
         return self.build_once(("pictures", most), functools.partial(self._draw_pictures, most))
 
-    def _draw_pictures(self, most):
+    @functools.cached_property
+    def labelled_photographs(self):
+        """All photographs in colour with their labels: `lab.data.Data`. Raises Refused where they have none."""
         source = self.sources.images
         addresses = source.folder or source.files
         photographs = open_images(addresses, levels=source.levels, most=source.most) if addresses else None
@@ -127,6 +129,10 @@ class Session:
             raise Refused(
                 "Shortcuts are looked for in photographs with labels: a folder with a subfolder for each class and no image beside them, or a list with a column label. Received: none."
             )
+        return photographs
+
+    def _draw_pictures(self, most):
+        photographs = self.labelled_photographs
         count = len(photographs)
         rng = np.random.default_rng(self.sources.seed)
         places = range(count) if count <= most else np.sort(rng.choice(count, most, replace=False)).tolist()
@@ -407,12 +413,13 @@ class Session:
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _pictures_hash(self, most):
-        """SHA-256 of pictures, of their files as they are, and of their labels."""
+        """SHA-256 of pictures, of their files as they are, of their labels, and of how many they were drawn from."""
         pictures = self.pictures(most)
         digest = hashlib.sha256(_digest(zip(pictures.names, pictures.images)).encode())
         for path in pictures.paths or ():
             digest.update(hashlib.sha256(as_path(path).read_bytes()).digest())
         digest.update(repr((list(pictures.labels), list(map(str, pictures.groups)), self.sources.images.fit)).encode())
+        digest.update(str(len(self.labelled_photographs)).encode())
         return digest.hexdigest()
 
     def _training_hash(self):

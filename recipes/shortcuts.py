@@ -59,14 +59,14 @@ def _read_table(path, identity):
 
 
 def read_table(session, arguments):
-    """The columns of a table without its target and groups, with its labels and groups.
+    """The columns of a table without its target and groups, its labels and groups, and how many rows have no label or were not drawn.
 
     Args:
         session: `Session`.
         arguments: dict of table, target, group and most.
 
     Returns:
-        dict of column to list of cells, list of str, and list of str, equal rows or the column of groups.
+        dict of column to list of cells; list of str; list of str, equal rows or the column of groups; int, int.
 
     Raises:
         Refused: for a file that is no table, and for columns that it does not have.
@@ -75,7 +75,7 @@ def read_table(session, arguments):
     columns = _read_table(path, session.hash_of(f"file:{path}"))
     labels = _take_column(columns, target, path, "target")
     known = [place for place, label in enumerate(labels) if label is not None]
-    rng = np.random.default_rng(session.sources.seed)
+    rng, unlabelled = np.random.default_rng(session.sources.seed), len(labels) - len(known)
     kept = known if len(known) <= arguments["most"] else np.sort(rng.choice(known, arguments["most"], replace=False))
     columns = {name: [cells[place] for place in kept] for name, cells in columns.items()}
     group = arguments["group"]
@@ -84,7 +84,8 @@ def read_table(session, arguments):
     if not features:
         raise Refused(f"A table has columns beside its target. Received: {path} with {target!r} alone.")
     labels = [_class_text(cell) for cell in columns[target]]
-    return features, labels, equal_rows(features) if groups is None else list(map(str, groups))
+    groups = equal_rows(features) if groups is None else list(map(str, groups))
+    return features, labels, groups, (unlabelled, len(known) - len(kept))
 
 
 def _class_text(cell):
@@ -147,11 +148,14 @@ def view_functions(session, names):
 
 
 def class_numbers(session, labels):
-    """Labels as classes of the network: int [pictures].
+    """Labels as classes of the network.
 
     Args:
         session: `Session`.
         labels: sequence of str.
+
+    Returns:
+        int [pictures].
 
     Raises:
         Refused: for labels that are no classes.
@@ -184,6 +188,7 @@ def measure_pictures(job, _, session):
     copies = join_copies(thumbnails, data.groups)
     labels = list(data.labels)
     about = {"names": names, "labels": labels, "copies": _describe_copies(copies, labels, names)}
+    about |= {"unlabelled": 0, "undrawn": len(session.labelled_photographs) - len(names)}
     groups = copies if groups is None else np.unique(groups, return_inverse=True)[1]
     faults = {name: value[0] for name, value in measured.items() if isinstance(value[0], str)}
     traces = [value[1] for name, value in measured.items() if name in faults and value[1]]
@@ -211,12 +216,13 @@ def measure_columns(job, _, session):
     Returns:
         dict of file name to bytes.
     """
-    columns, labels, groups = read_table(session, job.arguments)
+    columns, labels, groups, (unlabelled, undrawn) = read_table(session, job.arguments)
     features = _choose_views(column_views(columns), job.arguments["views"])
     names = [f"row {place + 1}" for place in range(len(labels))]
     groups = np.unique(groups, return_inverse=True)[1]
     equal = np.unique(equal_rows(columns), return_inverse=True)[1]
     about = {"names": names, "labels": labels, "copies": _describe_copies(equal, labels, names), "kind": "rows"}
+    about |= {"unlabelled": unlabelled, "undrawn": undrawn}
     return _feature_files(features, {}, groups, about)
 
 
@@ -336,13 +342,10 @@ def share_maps(job, inputs, session):
     """
     arguments, data = job.arguments, session.pictures(job.arguments["most"])
     groups = load_features(inputs, job.needs[0])["groups"]
-    asked = subject(
-        session.network,
-        replace(data, names=tuple(data.names), labels=tuple(data.labels)),
-        fit=session.sources.images.fit,
-    )
+    named = replace(data, names=tuple(data.names), labels=tuple(data.labels))
+    explained = subject(session.network, named, fit=session.sources.images.fit)
     settings = {"seed": arguments["seed"], "options": arguments["options"]}
-    shares = map_shares.measure(session.method(arguments["method"]), asked, groups, **settings)
+    shares = map_shares.measure(session.method(arguments["method"]), explained, groups, **settings)
     rows = answers.judge_maps(shares, arguments["method"], margin=arguments["margin"])
     return {
         "answers.json": encode({"answers": [row.as_dict() for row in rows]}),

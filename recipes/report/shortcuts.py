@@ -11,8 +11,8 @@ HEADINGS = {
 }
 AXES = {
     "labels": "balanced accuracy, 95% interval over groups",
-    "swap": "accuracy with a donor of the same class, less with one of another class",
-    "maps": "share of the true class's map in the region, less that of another class",
+    "swap": "accuracy that another class costs",
+    "maps": "share of the true class's map, less the other's",
 }
 
 
@@ -114,11 +114,13 @@ def _looked_at(answers, sizes, features):
     sentences = [
         f"{count_noun(count, 'view')} of {count_noun(sizes['rows'], noun)} in {count_noun(sizes['groups'], 'group')} were asked for the label."
     ]
-    if sizes["left_out"]:
-        sentences.append(
-            f"{count_noun(len(sizes['left_out']), 'class')[:-1] + 'es' if len(sizes['left_out']) > 1 else '1 class'} with fewer than six groups were left out."
-        )
-    return sentences
+    counts = {
+        "labels with fewer than six groups": len(sizes["left_out"]),
+        f"{noun}s without a label": features.get("unlabelled", 0),
+        f"{noun}s that were not drawn (--most)": features.get("undrawn", 0),
+        f"{noun}s, so that groups have equal sizes": sizes["dropped"],
+    }
+    return sentences + [f"Left out: {count} {words}." for words, count in counts.items() if count]
 
 
 WORDS = {
@@ -149,7 +151,8 @@ def _cannot_be_said(by_finding):
 def _look_next(by_finding, features):
     sentences = []
     if ("labels", "CANDIDATE") in by_finding:
-        sentences.append("Look at the examples below each candidate, and at the feature that carries it.")
+        examples = ", and at the examples below it" if features.get("kind") == "pictures" else ""
+        sentences.append(f"Look at the feature that carries each candidate{examples}.")
         if not any(question == "swap" for question, _ in by_finding) and features.get("kind") == "pictures":
             sentences.append("Name a network with --model: it is asked whether it uses them.")
     if (features.get("copies") or {}).get("mixed"):

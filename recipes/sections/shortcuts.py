@@ -100,7 +100,7 @@ def _table_job(table, session):
 
     _refuse_missing_file(table.table)
     arguments = {name: getattr(table, name) for name in ("table", "target", "group", "most", "views")}
-    columns, labels, _ = read_table(session, arguments)
+    columns, labels, *_ = read_table(session, arguments)
     refuse_labels(labels)
     refuse_unknown_views(columns, table.views)
     return Job("shortcuts/features", "column features", arguments, reads=(f"file:{table.table}",))
