@@ -34,7 +34,7 @@ class Shortcuts(Table):
     network: bool | None = None
     swaps: list[str] = []
     swap_margin: float = Field(0.05, ge=0, lt=1)
-    method: Method = "gradcam"
+    method: Method = "gradient_x_input"
     options: dict[str, Any] = {}
     map_margin: float = Field(0.05, ge=0, lt=1)
 
@@ -76,7 +76,7 @@ def list_jobs(recipe, session):
         Refused: for labels that are missing or too few, and for views, swaps, columns and methods that do not exist.
     """
     table = recipe.shortcuts
-    features = _table_job(table, session) if table.table else _pictures_job(table, session)
+    features = _table_job(table, session) if table.table else _pictures_job(recipe, session)
     judging = {"seed": recipe.seed, "permutations": table.permutations, "margin": table.margin}
     # A view of the user that fails costs its own row: the others are judged.
     labels = Job("shortcuts/labels", "shortcut labels", judging, (features.key,), gathers=True)
@@ -106,10 +106,11 @@ def _table_job(table, session):
     return Job("shortcuts/features", "column features", arguments, reads=(f"file:{table.table}",))
 
 
-def _pictures_job(table, session):
+def _pictures_job(recipe, session):
     from recipes.shortcuts import read_metadata, refuse_labels, view_functions
     from sanity.shortcuts import views
 
+    table = recipe.shortcuts
     data = session.pictures(table.most)
     refuse_labels(data.labels)
     names = table.views or list(views)
@@ -120,7 +121,9 @@ def _pictures_job(table, session):
         _refuse_missing_file(table.metadata)
         read_metadata(session, arguments, list(data.names))
         reads.append(f"file:{table.metadata}")
-    return Job("shortcuts/features", "picture features", arguments, reads=tuple(dict.fromkeys(reads)))
+    # Where there is a network, its gradient is the measure of time.
+    passes = len(data) / 4 if table.asks_network(recipe) else 0
+    return Job("shortcuts/features", "picture features", arguments, passes=passes, reads=tuple(dict.fromkeys(reads)))
 
 
 def _refuse_missing_file(path):
@@ -312,7 +315,7 @@ def _show_shortcuts(recipe, jobs, store):
 )
 @click.option(
     "--method",
-    default="gradcam",
+    default="gradient_x_input",
     show_default=True,
     help="With --model: the method whose maps are looked at, a name of `lab list methods` or module:function.",
 )

@@ -266,7 +266,17 @@ def _judge_swap(effect, accuracy, margin, knows):
         f"{finding}: {words[finding]}. Accuracy {effect.same:.2f} with a donor of the same class, {effect.other:.2f} with another's; "
         f"difference {effect.drop}; margin {margin:.2f}. Without a swap it is {accuracy:.2f}."
     )
+    if finding == UNDECIDED:
+        sentence += _pictures_remedy(effect, margin)
     return Answer("swap", effect.swap, finding, effect.drop, None, sentence, numbers)
+
+
+def _pictures_remedy(effect, margin):
+    """About how many pictures would bring the interval of a swap to one side of the margin: a sentence, or ""."""
+    number, room = len(effect.values), abs(effect.drop.mean - margin)
+    half = (effect.drop.high - effect.drop.low) / 2
+    count = math.ceil(number * (half / room) ** 2) if room > 0 else MOST_UNITS + 1
+    return f" About {count} pictures in place of {number} would settle it." if number < count <= MOST_UNITS else ""
 
 
 def _place(interval, margin, findings):

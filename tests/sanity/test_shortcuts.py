@@ -424,3 +424,52 @@ def test_maps_of_the_true_class_in_the_border_are_told_from_blind_ones(cues):
         rows = {row.view: row for row in answers.judge_maps(shares, "mine")}
         assert rows["border"].finding == finding
     assert all(share.difference.mean == 0 for share in shares), "a blind map gives exactly zero"
+
+
+def every_answer():
+    """An answer with every finding, as the sentences of the command and the page are."""
+    from sanity.statistics import Interval
+
+    intervals = {"low": Interval(0.0, -0.02, 0.02), "high": Interval(0.3, 0.2, 0.4), "wide": Interval(0.06, -0.1, 0.2)}
+    planted = ((0.5, 20),)
+    sizes = separability.Sizes(100, 90, 90, (("a", 50), ("b", 40)), (), 0, 0, 199, 0)
+    few, broken = (separability.Sizes(**{**vars(sizes), **change}) for change in ({"units": 3}, {"alarms": 9}))
+    for p, low, high, fields in (
+        (0.01, 0.6, 0.8, {}),
+        (0.01, 0.51, 0.6, {}),
+        (0.3, 0.46, 0.54, {}),
+        (0.3, 0.46, 0.56, {}),
+        (1.0, 0.5, 0.5, {"constant": True}),
+        (1.0, 0.5, 0.5, {"fault": "RuntimeError: no room"}),
+    ):
+        view = separability.Separability(
+            "border", Interval((low + high) / 2, low, high), 0.5, p, planted, None, **fields
+        )
+        yield from answers.judge_labels([view], sizes)
+    view = separability.Separability("border", Interval(0.6, 0.5, 0.7), 0.5, 0.2, ((0.9, 3),), None)
+    yield from (answers.judge_labels([view], size)[0] for size in (sizes, few, broken))
+    known = swaps.SwapEffect(swaps.EVERYTHING, Interval(0.9, 0.8, 1.0), 1, 0, 0.9, np.zeros(40))
+    for interval in intervals.values():
+        effect = swaps.SwapEffect("border", interval, 0.9, 0.8, 0.1, np.zeros(40))
+        unknowing = swaps.SwapEffect(swaps.EVERYTHING, intervals["low"], 0.5, 0.5, 0.5, np.zeros(40))
+        yield from answers.judge_swaps([known, effect], 0.9)
+        yield from answers.judge_swaps([unknowing, effect], 0.5)
+        share = map_shares.MapShare("border", interval, 0.5, 0.4, 0.4, 1.0, np.zeros(40))
+        yield from answers.judge_maps([share], "mine")
+    yield from answers.judge_maps(
+        [map_shares.MapShare("border", intervals["low"], 0.5, 0.4, 0.4, 0.2, np.zeros(40))], "mine"
+    )
+
+
+def test_answers_can_be_read_and_every_finding_is_reached():
+    from tests.readability import grade, longest
+
+    rows = list(every_answer())
+    assert {row.finding for row in rows} == set(answers.FINDINGS)
+    texts = {row.sentence for row in rows} | set(answers.CANNOT.values())
+    for text in texts:
+        assert len(longest(text)) <= 25, longest(text)
+    assert grade("\n".join(sorted(texts))) <= 10
+    assert all(row.as_dict()["outcome"] == row.outcome for row in rows)
+    order = [row.outcome for row in answers.sort_by_evidence(rows)]
+    assert order == sorted(order, key=["FAIL", "INCONCLUSIVE", "INVALID", "PASS"].index)
