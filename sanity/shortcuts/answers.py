@@ -306,11 +306,13 @@ def _judge_share(share, method, margin):
         IN_REGION: f"maps of the true class lie in {share.region} more than maps of another class",
         NOT_IN_REGION: f"maps of the true class lie in {share.region} no more than maps of another class",
         UNDECIDED: f"it is open whether maps of the true class lie in {share.region} more",
-        UNMEASURED: f"only {share.usable:.0%} of pictures have two maps that can be read",
+        UNMEASURED: f"{share.usable:.0%} of pictures have two maps that differ and speak for their class",
     }
     numbers = {"true": share.true, "other": share.other, "area": share.area, "usable": share.usable}
-    sentence = (
-        f"{finding}: {words[finding]}. Share of the map by {method}: {share.true:.2f} and {share.other:.2f}; "
-        f"difference {share.difference}; margin {margin:.2f}. The region is {share.area:.2f} of the picture."
-    )
+    sentence = f"{finding}: {words[finding]}."
+    if finding != UNMEASURED:
+        sentence += (
+            f" Share of the positive map by {method}: {share.true:.2f} and {share.other:.2f}; difference {share.difference}; "
+            f"margin {margin:.2f}. The region is {share.area:.2f} of the picture."
+        )
     return Answer("maps", share.region, finding, share.difference, None, sentence, numbers)

@@ -1,6 +1,7 @@
 """Map shares: does the map of the true class lie in a region more than the map of another class, on the same picture?
 
-A map that is the same for every class gives exactly zero, wherever it lies.
+What speaks for a class is the positive part of its map. A map that is the same for every class gives exactly zero, wherever it
+lies; so pictures whose two maps are the same are not read.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,9 @@ from sanity.questions import class_scores
 from sanity.shortcuts.regions import REGIONS
 from sanity.statistics import Interval, group_interval
 
+# Of two maps of sum 1, the summed difference up to which they are the same.
+SAME = 1e-6
+
 
 @dataclass(frozen=True)
 class MapShare:
@@ -24,7 +28,7 @@ class MapShare:
         true: float, mean share of the true class's map.
         other: float, mean share of the other class's map.
         area: float, the region's share of the picture.
-        usable: float, the share of pictures whose two maps can be read.
+        usable: float, the share of pictures whose two maps have a positive part and differ.
         values: float [pictures], the difference of each.
     """
 
@@ -67,20 +71,21 @@ def _other_classes(subject):
 
 
 def _planes(maps, size):
-    """Magnitudes of maps at the network's size, each of sum 1: float [pictures, rows, columns]; nan for one that cannot be read."""
+    """Positive parts of maps at the network's size, each of sum 1: float [pictures, rows, columns]; nan for one without any."""
     pooled = pooled_maps(maps)
     planes = np.full((len(pooled), *size), np.nan)
     for place, pooled_map in enumerate(pooled):
         if pooled_map is not None:
-            plane = resized(pooled_map.unsigned[None], *size)[0]
-            planes[place] = np.maximum(plane, 0) / np.maximum(plane, 0).sum()
+            plane = resized(np.maximum(pooled_map.signed, 0)[None], *size)[0]
+            planes[place] = plane / plane.sum() if plane.any() else np.nan
     return planes
 
 
 def _share(name, mask_of, planes, groups, seed):
     mask = mask_of(*planes[0].shape[1:])
     true, other = (plane[:, mask].sum(axis=1) for plane in planes)
-    values = true - other
+    differ = np.abs(planes[0] - planes[1]).sum(axis=(1, 2)) > SAME
+    values = np.where(differ, true - other, np.nan)
     level = 1 - 0.05 / len(REGIONS)
     usable = np.isfinite(values)
     means = [float(part[usable].mean()) if usable.any() else float("nan") for part in (true, other)]

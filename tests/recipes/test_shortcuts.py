@@ -90,8 +90,9 @@ def test_a_network_is_asked_about_swaps_and_maps(command, tmp_path):
     assert code == 0, error
     # The border tells the labels, and this network does not look at it.
     assert rows["labels", "border"]["finding"] == "CANDIDATE" and rows["swap", "border"]["finding"] == "NOT USED"
-    assert rows["swap", "mean_colour"]["finding"] == "USED" and rows["maps", "border"]["outcome"] == "PASS"
-    assert rows["maps", "border"]["numbers"]["true"] == pytest.approx(0, abs=1e-6)
+    assert rows["swap", "mean_colour"]["finding"] == "USED"
+    # In a linear network of two classes, nothing speaks for the class that is not answered.
+    assert rows["maps", "border"]["finding"] == "NOT MEASURED"
     page = pathlib.Path(json.loads(output)["report"]).read_text()
     assert "What does it cost to swap it between classes?" in page and "middle.keras" in page
 
