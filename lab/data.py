@@ -50,6 +50,7 @@ class Data:
             is its own source.
         stamps: sequence of str, what becomes another text when the file of an image changes, and is known without reading the
             image; None for images that lie in memory.
+        paths: sequence of paths, the file of each image; None for images that have no file of their own.
 
     Raises:
         Refused: where the number of groups is not that of the images.
@@ -63,6 +64,7 @@ class Data:
     columns: tuple = ()
     groups: Sequence | None = None
     stamps: Sequence | None = None
+    paths: Sequence | None = None
 
     def __post_init__(self):
         groups = tuple(range(len(self.images))) if self.groups is None else self.groups
@@ -176,7 +178,7 @@ def folder(path, *, channels=3, levels=None):
     form = {"channels": channels, "levels": levels}
     names = Texts(map(_readable_name, names))
     stamps = Texts(stamp for _, stamp in rows) if is_remote(root) else _file_stamps(paths)
-    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=stamps)
+    return Data(names, Files(paths, **form), labels, groups=_Originals(paths), stamps=stamps, paths=paths)
 
 
 def _join(root, names, place):
@@ -286,7 +288,30 @@ def files(paths, *, channels=3, levels=None):
         tuple(_readable_name(str(path) if counts[name] > 1 else name) for path, name in zip(paths, names)),
         Files(paths, channels=channels, levels=levels),
         stamps=_file_stamps(tuple(paths)),
+        paths=tuple(paths),
     )
+
+
+def choose(data, places):
+    """Some of the images, in any order -> `Data`. They are read when they are indexed.
+
+    Args:
+        data: `Data`.
+        places: sequence of int.
+
+    Returns:
+        `Data` with all that is known of them.
+    """
+    values = {field.name: getattr(data, field.name) for field in fields(data) if field.name != "columns"}
+    return replace(
+        data, **{name: None if value is None else _at_places(value, places) for name, value in values.items()}
+    )
+
+
+def _at_places(values, places):
+    if isinstance(values, np.ndarray):
+        return values[places]
+    return Lazy(lambda place: values[places[place]], range(len(places)))
 
 
 def crops(data, parts=(1, 2, 3)):

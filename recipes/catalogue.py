@@ -53,6 +53,20 @@ def features():
     return _summaries(registry)
 
 
+def views():
+    """Registered views of pictures, which `lab shortcuts` tells labels from."""
+    from sanity.shortcuts import views as registry
+
+    return _summaries(registry)
+
+
+def swaps():
+    """Registered parts of pictures, which `lab shortcuts` swaps between classes."""
+    from sanity.shortcuts.swaps import swaps as registry
+
+    return _summaries(registry)
+
+
 def parameterizations():
     """Registered parameterizations of pictures."""
     from lab.visualization.parameterizations import parameterizations as registry

@@ -34,6 +34,10 @@ def refuse_shortfall(result, fail_on):
             raise Gated(f"{name}: the check is broken, control {broken[0]}")
         if short:
             raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
+    for name, rows in result.rows.items():
+        short = [f"{row['view']} ({row['finding']})" for row in rows if row["outcome"] in bad]
+        if short:
+            raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
     unjudged = _unjudged_methods(result.families)
     if unjudged:
         raise Gated(f"{', '.join(unjudged)}: no check applied, or all were refused, so that nothing was learned")
@@ -82,6 +86,7 @@ def refuse_idle_gate(recipe, fail_on):
     """
     from recipes.evidence import is_judged
 
-    if fail_on and not recipe.features and not any(is_judged(check.check) for check in recipe.check):
+    has_verdicts = recipe.features or recipe.shortcuts or any(is_judged(check.check) for check in recipe.check)
+    if fail_on and not has_verdicts:
         names = ", ".join(check.check for check in recipe.check) or "no check"
         raise Refused(f"--fail-on needs a check with verdicts. Received: {names}, of which there is no verdict.")

@@ -134,12 +134,13 @@ picture_options = compose_options(
 )
 
 
+fail_on_option = click.option(
+    "--fail-on",
+    type=Choice(["fail", "inconclusive"]),
+    help="Exit with 1 if a method, controls apart, or a view has this outcome or a worse one. NOT APPLICABLE is passed over.",
+)
 verdict_options = compose_options(
-    click.option(
-        "--fail-on",
-        type=Choice(["fail", "inconclusive"]),
-        help="Exit with 1 if a method, controls apart, has this outcome or a worse one. NOT APPLICABLE is passed over.",
-    ),
+    fail_on_option,
     click.option("--baseline", metavar="RUN", help="An earlier run: list the verdicts that changed since."),
 )
 

@@ -31,6 +31,7 @@ def as_values(result, changed, error):
         ],
         "flags": list(result.flags),
         "maps": list(result.messages),
+        **result.rows,
     }
     return report if changed is None else {**report, "changed": changed}
 
@@ -75,6 +76,19 @@ def collect_lines(jobs, store):
         list of str.
     """
     return [line for section in in_order() for line in section.lines(jobs, store)]
+
+
+def collect_rows(jobs, store):
+    """Tables of the results of sections that bring their own.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        dict of name to list of dict.
+    """
+    return {name: rows for section in in_order() for name, rows in section.rows(jobs, store).items()}
 
 
 def summarize(jobs, store):

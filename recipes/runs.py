@@ -1,7 +1,7 @@
 """Runs: a recipe carried out job by job into its folder. A run that was killed at any moment can be resumed."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.environment import limit_threads
 from recipes.engines.attempt import trace_path
@@ -11,7 +11,8 @@ from recipes.jobs import list_jobs
 from recipes.journal import Journal
 from recipes.manifest import describe_run
 from recipes.report.page import page
-from recipes.results import collect_lines, collect_messages, summarize
+from recipes.report.summary import loaded_words
+from recipes.results import collect_lines, collect_messages, collect_rows, summarize
 from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.sources import Sources
@@ -35,6 +36,7 @@ class Run:
         photographs: the table of photographs, as plain values, or None.
         jobs: (key, whether it is done) of each job.
         lines: lines of text with the results: mistakes, flags and verdicts.
+        rows: dict of name to list of dict, tables of sections that bring their own.
     """
 
     path: object
@@ -47,6 +49,7 @@ class Run:
     photographs: dict | None = None
     jobs: tuple = ()
     lines: tuple = ()
+    rows: dict = field(default_factory=dict)
 
 
 class Stopped(KeyboardInterrupt):
@@ -77,7 +80,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
     """
     if recipe.threads and isinstance(engine, Local):
         limit_threads(recipe.threads)
-    progress.say(f"{recipe.name}: loading {recipe.world.name if recipe.world else recipe.model.source}")
+    progress.say(f"{recipe.name}: loading {loaded_words(recipe)}")
     session = Session(Sources.of(recipe), root, allow_code=allow_code)
     jobs = list_jobs(recipe, session)
     manifest = describe_run(recipe, jobs, session)
@@ -121,6 +124,7 @@ def _result(jobs, store, failed):
         photographs,
         tuple((job.key, store.is_done(job.key)) for job in jobs),
         tuple(collect_lines(jobs, store)),
+        collect_rows(jobs, store),
     )
 
 

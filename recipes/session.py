@@ -105,6 +105,39 @@ class Session:
             return data.photographs(source.photographs or data.PHOTOGRAPHS).part(slice(source.most))
         return open_images(addresses, channels=self.channels, levels=source.levels, most=source.most)
 
+    def pictures(self, most):
+        """Photographs in colour with their labels, whatever the network takes, which is not loaded for them.
+
+        Args:
+            most: int, how many are drawn at most, by the seed.
+
+        Returns:
+            `lab.data.Data`.
+
+        Raises:
+            Refused: for photographs without labels.
+        """
+        return self.build_once(("pictures", most), functools.partial(self._draw_pictures, most))
+
+    @functools.cached_property
+    def labelled_photographs(self):
+        """All photographs in colour with their labels: `lab.data.Data`. Raises Refused where they have none."""
+        source = self.sources.images
+        addresses = source.folder or source.files
+        photographs = open_images(addresses, levels=source.levels, most=source.most) if addresses else None
+        if photographs is None or photographs.labels is None:
+            raise Refused(
+                "Shortcuts are looked for in photographs with labels: a folder with a subfolder for each class and no image beside them, or a list with a column label. Received: none."
+            )
+        return photographs
+
+    def _draw_pictures(self, most):
+        photographs = self.labelled_photographs
+        count = len(photographs)
+        rng = np.random.default_rng(self.sources.seed)
+        places = range(count) if count <= most else np.sort(rng.choice(count, most, replace=False)).tolist()
+        return data.choose(photographs, places)
+
     @functools.cached_property
     def images(self):
         """The photographs with their labels, where these are known, and with the table beside them."""
@@ -343,7 +376,7 @@ class Session:
 
         Args:
             name: "model", "images", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or "images:START-STOP" of a
-                shard, "image:PATH", "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
+                shard, "pictures:MOST", "file:PATH", "image:PATH", "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
 
         Returns:
             str: a SHA-256, a version or a number. A world is hashed before anything is trained.
@@ -356,6 +389,8 @@ class Session:
             "model": self._model_hash,
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
+            "pictures": lambda: self._pictures_hash(int(name)),
+            "file": lambda: hashlib.sha256(as_path(name).read_bytes()).hexdigest(),
             "world": self._world_hash,
             "training": self._training_hash,
             "lab": provenance.lab_hash,
@@ -376,6 +411,16 @@ class Session:
         addresses = [_absolute(address) for address in ([source.folder] if source.folder else source.files)]
         described = [addresses, list(part.names), known, source.levels, source.fit, self._shards_have_labels]
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
+
+    def _pictures_hash(self, most):
+        """SHA-256 of pictures, of their files as they are, of their labels, and of how many they were drawn from."""
+        pictures = self.pictures(most)
+        digest = hashlib.sha256(_digest(zip(pictures.names, pictures.images)).encode())
+        for path in pictures.paths or ():
+            digest.update(hashlib.sha256(as_path(path).read_bytes()).digest())
+        digest.update(repr((list(pictures.labels), list(map(str, pictures.groups)), self.sources.images.fit)).encode())
+        digest.update(str(len(self.labelled_photographs)).encode())
+        return digest.hexdigest()
 
     def _training_hash(self):
         """SHA-256 of what decides the networks of the [training] table: files, or function, data and model."""

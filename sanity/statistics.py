@@ -53,6 +53,29 @@ def bootstrap_interval(values, *, seed, draws=DRAWS, level=0.95):
     return _interval(*_mean_and_resamples(values, _draw_counts(values.shape, seed, draws)), level)
 
 
+def group_interval(values, groups, *, seed, draws=DRAWS, level=0.95):
+    """Bootstrap interval of a mean over rows when their groups are resampled with replacement.
+
+    Args:
+        values: float [rows]; nan is left out.
+        groups: int [rows], from 0 on.
+        seed: int.
+        draws: int, resamples.
+        level: float, coverage.
+
+    Returns:
+        `Interval`, its bounds undefined for fewer than `FEWEST` groups with a finite value.
+    """
+    values, groups = np.asarray(values, "float64"), np.asarray(groups)
+    finite = np.isfinite(values)
+    counts, sums = np.bincount(groups[finite]), np.bincount(groups[finite], values[finite])
+    kept = counts > 0
+    if kept.sum() < FEWEST:
+        return without_interval(values[finite].mean() if finite.any() else float("nan"))
+    (weights,) = _draw_counts((int(kept.sum()),), seed, draws)
+    return _interval(float(values[finite].mean()), weights @ sums[kept] / (weights @ counts[kept]), level)
+
+
 def t_interval(values, *, level=0.95):
     """Interval of a mean by Student's t: a bootstrap over a handful is too narrow.
 

@@ -12,6 +12,7 @@ import click
 import click.testing
 import keras
 import nbformat
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,6 +22,7 @@ from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
+from tests.shortcut_pictures import noise
 
 ROOT = pathlib.Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
@@ -96,6 +98,7 @@ def newcomer(tmp_path_factory):
         Image.fromarray(image).resize((96, 96)).save(place / f"{name}.jpg")
     Image.fromarray(lab.photographs(["chelsea"]).images[0]).save(folder / "photo.jpg")
     save_list_and_shards(folder)
+    save_shortcuts(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder
@@ -115,6 +118,21 @@ def save_list_and_shards(folder):
                 archive.add(path, path.name)
                 archive.add(label, label.name)
                 label.unlink()
+
+
+def save_shortcuts(folder):
+    """What `docs/how-to/shortcuts.md` names: pictures of two classes, their metadata, a table, and a view."""
+    page = ROOT / "docs" / "how-to" / "shortcuts.md"
+    (folder / "my_views.py").write_text(python_blocks(page)[0])
+    rng = np.random.default_rng(0)
+    for place in range(16):
+        name = f"{('cat', 'dog')[place % 2]}/{place}.jpg"
+        (folder / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(rng)).save(folder / "pets" / name)
+    days = [f"{('cat', 'dog')[place % 2]}/{place}.jpg,{place},{place % 3}" for place in range(16)]
+    (folder / "meta.csv").write_text("\n".join(["name,day,camera", *days]))
+    loans = [f"{20 + place},{('', 'late')[place % 2]},{('no', 'yes')[place % 2]}" for place in range(24)]
+    (folder / "loans.csv").write_text("\n".join(["age,note,default", *loans]))
 
 
 # A recipe as a newcomer has one.

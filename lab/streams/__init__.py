@@ -117,6 +117,7 @@ def _join(parts):
         chain([part.labels for part in several]) if labelled else None,
         groups=_join_groups([part.groups for part in several]),
         stamps=chain([part.stamps for part in several]),
+        paths=chain([part.paths for part in several]) if all(part.paths is not None for part in several) else None,
     )
 
 

@@ -111,8 +111,8 @@ def open_list(path, most, *, channels, levels):
     listing.file(0)
     rows = range(len(listing.lines))
     image = functools.partial(_read_image, listing, channels, levels)
-    stamps = Lazy(listing.stamp, rows)
-    return Data(listing.paths, Lazy(image, rows), listing.labels, groups=rows, stamps=stamps)
+    stamps, files = Lazy(listing.stamp, rows), Lazy(listing.file, rows)
+    return Data(listing.paths, Lazy(image, rows), listing.labels, groups=rows, stamps=stamps, paths=files)
 
 
 def _read_rows(path, most):

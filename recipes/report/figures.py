@@ -152,13 +152,14 @@ def draw_curves(lines, labels, bands=()):
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="curves: {label}">{"".join(parts)}</svg>'
 
 
-def draw_intervals(rows, axis="", meanings=None):
+def draw_intervals(rows, axis="", meanings=None, marks=()):
     """Draw numbers with their intervals, one below the other on one scale, as SVG text.
 
     Args:
         rows: of (name, mean, low, high).
         axis: what the numbers are, written below the scale.
         meanings: dict of name to what the number means, shown when it is pointed at.
+        marks: (name, value) of lines across all rows, such as chance.
 
     Returns:
         str; "" without rows.
@@ -174,12 +175,17 @@ def draw_intervals(rows, axis="", meanings=None):
     bottom = 24 * len(rows) + 6
     height = bottom + (32 if axis else 18)
     parts = [_tick(across(tick), tick, bottom) for tick in _ticks(low, high)]
+    parts += [_mark(across(value), name, value, bottom) for name, value in marks]
     if axis:
         middle = (left_edge + WIDTH - 24) / 2
         parts.append(f'<text x="{middle:.1f}" y="{height - 3}" text-anchor="middle">{html.escape(axis)}</text>')
     for place, (name, *numbers) in enumerate(rows):
         y, spans = 18 + 24 * place, [across(number) for number in numbers]
-        parts.append(_interval(name, numbers, spans, y, LINES[place], left_edge - 12, (meanings or {}).get(name, "")))
+        parts.append(
+            _interval(
+                name, numbers, spans, y, LINES[place % len(LINES)], left_edge - 12, (meanings or {}).get(name, "")
+            )
+        )
     label = html.escape("; ".join(f"{name} {mean:.2f}, from {a:.2f} to {b:.2f}" for name, mean, a, b in rows))
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
@@ -193,6 +199,15 @@ def _tick(x, value, bottom):
     return (
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" stroke="currentColor" opacity=".25"/>'
         f'<text x="{x:.1f}" y="{bottom + 13}" text-anchor="middle">{value:.3g}</text>'
+    )
+
+
+def _mark(x, name, value, bottom):
+    """A dashed line with its number below it, and its name on hover."""
+    title = f"<title>{html.escape(name)} {value:.2f}</title>"
+    return (
+        f'<g>{title}<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" stroke="currentColor" stroke-dasharray="3 3" opacity=".6"/>'
+        f'<text x="{x:.1f}" y="{bottom + 13}" text-anchor="middle">{html.escape(name)}</text></g>'
     )
 
 

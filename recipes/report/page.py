@@ -73,7 +73,7 @@ def _words(recipe, values_by_anchor):
         "title": summary.title(recipe, maps),
         "subject": summary.subject_words(recipe, maps),
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
-        "summary": summary.summarize(recipe, families, maps, units, studies),
+        "summary": summary.summarize(recipe, families, maps, units, studies, value("shortcuts", "sentences", ())),
     }
 
 

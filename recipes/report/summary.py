@@ -26,6 +26,8 @@ def title(recipe, maps=None):
 
 
 def _question(recipe):
+    if recipe.shortcuts:
+        return "Is the data itself suspicious?"
     if recipe.explain:
         return "What decides the answers?"
     if recipe.check:
@@ -47,7 +49,25 @@ def subject_words(recipe, maps=None):
     """
     if recipe.world:
         return f"Networks of the world {recipe.world.name}"
+    if is_without_network(recipe):
+        return _data(recipe, maps)[:1].upper() + _data(recipe, maps)[1:]
     return f"{model_name(recipe)} on {_data(recipe, maps)}"
+
+
+def is_without_network(recipe):
+    """Whether no job of a recipe asks a network: bool."""
+    return bool(recipe.shortcuts) and not recipe.shortcuts.asks_network(recipe)
+
+
+def loaded_words(recipe):
+    """What is loaded before a run, in words: str.
+
+    Args:
+        recipe: `Recipe`.
+    """
+    if is_without_network(recipe):
+        return _data(recipe, None)
+    return recipe.world.name if recipe.world else recipe.model.source
 
 
 def model_name(recipe):
@@ -61,12 +81,14 @@ def _last_part(path):
 
 
 def _data(recipe, maps):
+    if recipe.shortcuts and recipe.shortcuts.table:
+        return f"the table {_last_part(recipe.shortcuts.table)}"
     count = maps["count"] if maps else len(recipe.images.photographs or recipe.images.files)
     folder = f" in {_last_part(recipe.images.folder)}" if recipe.images.folder else ""
     return f"{count_noun(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
 
-def summarize(recipe, families, maps, units, studies=()):
+def summarize(recipe, families, maps, units, studies=(), shortcuts=()):
     """The summary of a report.
 
     Args:
@@ -75,16 +97,19 @@ def summarize(recipe, families, maps, units, studies=()):
         maps: as of `collect_maps`, or None.
         units: the index of all pictures of units, as of `tiles`.
         studies: as of `collect_studies`.
+        shortcuts: as of `recipes.report.shortcuts.summary_sentences`.
 
     Returns:
         list of (heading, list of sentences), without headings that have no sentence.
     """
+    shortcuts = dict(shortcuts)
     parts = [
         ("What was looked at", _looked_at(recipe, families, maps, units)),
         ("What can be said", [*_can_be_said(families), *_pictures_can_be_said(studies)]),
         ("What cannot be said", [*_cannot_be_said(families, maps), *_pictures_cannot_be_said(units, studies)]),
         ("Where to look next", _look_next(recipe, families, maps, units, studies)),
     ]
+    parts = [(heading, [*sentences, *shortcuts.get(heading, ())]) for heading, sentences in parts]
     return [(heading, _unique(map(shorten, sentences))) for heading, sentences in parts if sentences]
 
 
@@ -106,6 +131,8 @@ def _looked_at(recipe, families, maps, units):
 
 
 def _network_sentences(recipe, maps):
+    if is_without_network(recipe):
+        return []
     if recipe.world:
         return [f"Networks were trained in the world {recipe.world.name}, where what decides is known."]
     if not maps:

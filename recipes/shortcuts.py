@@ -1,0 +1,379 @@
+"""Shortcuts: what the jobs of a [shortcuts] table do: features of all views, what they tell of labels, swaps, maps, examples."""
+
+import functools
+from dataclasses import asdict, replace
+
+import numpy as np
+from skimage.transform import resize
+
+from lab.labels import correct_classes
+from lab.refusal import Refused
+from lab.registry import nearest
+from recipes import tables
+from recipes.galleries import png
+from recipes.job import Outcome
+from recipes.session import external_method
+from recipes.store import encode, pack
+from sanity.shortcuts import answers, map_shares, separability, swaps, views
+from sanity.shortcuts.column_views import column_views, equal_rows
+from sanity.shortcuts.copies import join_copies
+from sanity.shortcuts.exchange import mixed_groups
+from sanity.shortcuts.extremes import extreme_rows, leading_feature
+from sanity.shortcuts.picture import measure_views, open_pictures
+from sanity.subject import subject
+
+# Pixels of the longer side of an example.
+SIDE = 128
+# Names of groups of copies with several labels that are listed.
+LISTED = 8
+
+
+# Input --------------------------------------------------------------------------------------------------------------------
+
+
+def refuse_labels(labels):
+    """Refuse labels of which nothing could be told: of one class, or of classes with a handful of rows.
+
+    Args:
+        labels: sequence of str.
+
+    Raises:
+        Refused: where there are not two classes with `separability.FEWEST_GROUPS` rows each.
+    """
+    names, counts = np.unique(np.array([str(label) for label in labels]), return_counts=True)
+    if len(names) < 2:
+        raise Refused(
+            f"Shortcuts tell classes apart, so that there are two or more. Received: {len(names)}, {str(names[0])!r}."
+        )
+    enough = (counts >= separability.FEWEST_GROUPS).sum()
+    if enough < 2:
+        raise Refused(
+            f"Shortcuts are looked for where two classes have {separability.FEWEST_GROUPS} samples each. Received: {len(names)} classes, the largest with {counts.max()}. Give more samples, or fewer classes."
+        )
+
+
+@functools.cache
+def _read_table(path, identity):
+    """A table, read once for each content."""
+    return tables.read_columns(path)
+
+
+def read_table(session, arguments):
+    """The columns of a table without its target and groups, its labels and groups, and how many rows have no label or were not drawn.
+
+    Args:
+        session: `Session`.
+        arguments: dict of table, target, group and most.
+
+    Returns:
+        dict of column to list of cells; list of str; list of str, equal rows or the column of groups; int, int.
+
+    Raises:
+        Refused: for a file that is no table, and for columns that it does not have.
+    """
+    path, target = arguments["table"], arguments["target"]
+    columns = _read_table(path, session.hash_of(f"file:{path}"))
+    labels = _take_column(columns, target, path, "target")
+    known = [place for place, label in enumerate(labels) if label is not None]
+    rng, unlabelled = np.random.default_rng(session.sources.seed), len(labels) - len(known)
+    kept = known if len(known) <= arguments["most"] else np.sort(rng.choice(known, arguments["most"], replace=False))
+    columns = {name: [cells[place] for place in kept] for name, cells in columns.items()}
+    group = arguments["group"]
+    groups = _take_column(columns, group, path, "group") if group else None
+    features = {name: cells for name, cells in columns.items() if name not in (target, group)}
+    if not features:
+        raise Refused(f"A table has columns beside its target. Received: {path} with {target!r} alone.")
+    labels = [_class_text(cell) for cell in columns[target]]
+    groups = equal_rows(features) if groups is None else list(map(str, groups))
+    return features, labels, groups, (unlabelled, len(known) - len(kept))
+
+
+def _class_text(cell):
+    """A class as text; a whole number without its point."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _take_column(columns, name, path, role):
+    if name not in columns:
+        raise Refused(f"The {role} is a column of the table. Received: {name!r} of {path}. {nearest(name, columns)}")
+    return columns[name]
+
+
+def read_metadata(session, arguments, names):
+    """Metadata of images, one row each, and their groups.
+
+    Args:
+        session: `Session`.
+        arguments: dict of metadata (the path of a table, or None) and group (a column of it, or None).
+        names: of the images.
+
+    Returns:
+        list of dict, empty without metadata; and list of str, or None without a column of groups.
+
+    Raises:
+        Refused: for an image without a row, and for a column that is not there.
+    """
+    path, group = arguments["metadata"], arguments["group"]
+    if path is None:
+        return [], None
+    columns = _read_table(path, session.hash_of(f"file:{path}"))
+    groups = None if group is None else _take_column(columns, group, path, "group")
+    rows = tables.rows_of_images(columns, names, path)
+    if groups is not None:
+        groups = [str(row[group]) for row in rows]
+    hidden = ("label", group)
+    rows = [{name: cell for name, cell in row.items() if name not in hidden} for row in rows]
+    return (rows if any(rows) else []), groups
+
+
+def view_functions(session, names):
+    """Views by their names, or as "module:function".
+
+    Args:
+        session: `Session`.
+        names: list of str.
+
+    Returns:
+        dict of name to function.
+
+    Raises:
+        Refused: for a name that does not exist.
+    """
+    return {
+        name: session.build_once(("view", name), functools.partial(external_method, name))
+        if ":" in name
+        else views.get(name)
+        for name in names
+    }
+
+
+def class_numbers(session, labels):
+    """Labels as classes of the network.
+
+    Args:
+        session: `Session`.
+        labels: sequence of str.
+
+    Returns:
+        int [pictures].
+
+    Raises:
+        Refused: for labels that are no classes.
+    """
+    network = session.network
+    return correct_classes(list(labels), network.classes_in(None), network.names_in(None)).argmax(axis=1)
+
+
+# Work ---------------------------------------------------------------------------------------------------------------------
+
+
+def measure_pictures(job, _, session):
+    """What every view sees of pictures.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        `Outcome`.
+    """
+    arguments, data = job.arguments, session.pictures(job.arguments["most"])
+    names = list(data.names)
+    metadata, groups = read_metadata(session, arguments, names)
+    functions = view_functions(session, arguments["views"])
+    if metadata:
+        functions["metadata"] = lambda picture: picture.metadata
+    measured, thumbnails = measure_views(open_pictures(data, metadata), functions)
+    copies = join_copies(thumbnails, data.groups)
+    labels = list(data.labels)
+    about = {"names": names, "labels": labels, "copies": _describe_copies(copies, labels, names)}
+    about |= {"unlabelled": 0, "undrawn": len(session.labelled_photographs) - len(names)}
+    groups = copies if groups is None else np.unique(groups, return_inverse=True)[1]
+    faults = {name: value[0] for name, value in measured.items() if isinstance(value[0], str)}
+    traces = [value[1] for name, value in measured.items() if name in faults and value[1]]
+    features = {name: value for name, value in measured.items() if name not in faults}
+    files = _feature_files(features, faults, groups, {**about, "kind": "pictures"})
+    return Outcome(files, next(iter(faults.values())) if traces else None, traces[0] if traces else None)
+
+
+def _describe_copies(groups, labels, names):
+    """How many groups of copies there are, and which of them have several labels: dict."""
+    counts, codes = np.bincount(groups), np.unique(labels, return_inverse=True)[1]
+    mixed = np.flatnonzero(mixed_groups(codes, groups))
+    listed = [[names[place] for place in np.flatnonzero(groups == group)] for group in mixed[:LISTED]]
+    return {"groups": int((counts > 1).sum()), "mixed": len(mixed), "listed": listed}
+
+
+def measure_columns(job, _, session):
+    """What every view sees of a table.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    columns, labels, groups, (unlabelled, undrawn) = read_table(session, job.arguments)
+    features = _choose_views(column_views(columns), job.arguments["views"])
+    names = [f"row {place + 1}" for place in range(len(labels))]
+    groups = np.unique(groups, return_inverse=True)[1]
+    equal = np.unique(equal_rows(columns), return_inverse=True)[1]
+    about = {"names": names, "labels": labels, "copies": _describe_copies(equal, labels, names), "kind": "rows"}
+    about |= {"unlabelled": unlabelled, "undrawn": undrawn}
+    return _feature_files(features, {}, groups, about)
+
+
+def _choose_views(features, names):
+    """Those views of a table that are named, a column by its own name too; all where none is."""
+    named = {f"column {name}" if f"column {name}" in features else name for name in names}
+    return {name: value for name, value in features.items() if not named or name in named}
+
+
+def refuse_unknown_views(columns, names):
+    """Refuse views that a table does not have.
+
+    Args:
+        columns: dict of column to list of cells.
+        names: list of str, columns or other views of a table.
+
+    Raises:
+        Refused: for the first that does not exist.
+    """
+    known = [*columns, *column_views(columns)]
+    for name in names:
+        if name not in known:
+            raise Refused(
+                f"A view of a table is one of its columns, or of missing cells, row order, equal rows. Received: {name!r}. {nearest(name, known)}"
+            )
+
+
+def _feature_files(features, faults, groups, about):
+    """The files of a job that measured views."""
+    order = list(features)
+    arrays = {f"features/{place}": features[name][0] for place, name in enumerate(order)}
+    described = {"views": order, "features": [features[name][1] for name in order], "faults": faults, **about}
+    return {"features.npz": pack({**arrays, "groups": np.asarray(groups)}), "features.json": encode(described)}
+
+
+def load_features(store, key):
+    """What a job measured of all views.
+
+    Args:
+        store: `Store` of the run, or `recipes.inputs.Inputs`.
+        key: str, the key of the job.
+
+    Returns:
+        dict of views (name to float [rows, features], or why there are none), feature names by view, labels, names, groups, copies and kind.
+    """
+    about, arrays = store.values(key, "features.json"), store.arrays(key, "features.npz")
+    features = {name: arrays[f"features/{place}"] for place, name in enumerate(about["views"])}
+    return {
+        **about,
+        "views": {**features, **about["faults"]},
+        "features": dict(zip(about["views"], about["features"])),
+        "groups": arrays["groups"],
+    }
+
+
+def judge_views(job, inputs, _):
+    """How well labels are told from each view alone, and what is said of it.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the features.
+        _: the session, not used.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments, known = job.arguments, load_features(inputs, job.needs[0])
+    settings = {"seed": arguments["seed"], "permutations": arguments["permutations"]}
+    measured, sizes, _ = separability.measure(known["views"], known["labels"], known["groups"], **settings)
+    rows = answers.judge_labels(measured, sizes, margin=arguments["margin"])
+    leading = {
+        row.view: leading_feature(known["views"][row.view], known["features"][row.view], known["labels"])
+        for row in rows
+        if row.finding in (answers.CANDIDATE, answers.UNCERTAIN)
+    }
+    planted = {view.view: view.planted for view in measured}
+    values = {"answers": [row.as_dict() for row in answers.sort_by_evidence(rows)], "sizes": asdict(sizes)}
+    return {"answers.json": encode({**values, "leading": leading, "planted": planted})}
+
+
+def swap_regions(job, inputs, session):
+    """What it costs the network to have each region swapped between classes.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the groups.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments, data = job.arguments, session.pictures(job.arguments["most"])
+    groups, labels = load_features(inputs, job.needs[0])["groups"], class_numbers(session, data.labels)
+    settings = {"seed": arguments["seed"], "fit": session.sources.images.fit}
+    pictures = list(open_pictures(data))
+    effects, accuracy = swaps.measure(session.network, pictures, labels, groups, arguments["swaps"], **settings)
+    rows = answers.judge_swaps(effects, accuracy, margin=arguments["margin"])
+    control = {**asdict(effects[0]), "values": None}
+    return {
+        "answers.json": encode(
+            {"answers": [row.as_dict() for row in answers.sort_by_evidence(rows)], "control": control}
+        ),
+        "values.npz": pack({effect.swap: effect.values for effect in effects}),
+    }
+
+
+def share_maps(job, inputs, session):
+    """How much of the network's maps lies in each region, for the true class and for another one.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the groups.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments, data = job.arguments, session.pictures(job.arguments["most"])
+    groups = load_features(inputs, job.needs[0])["groups"]
+    named = replace(data, names=tuple(data.names), labels=tuple(data.labels))
+    explained = subject(session.network, named, fit=session.sources.images.fit)
+    settings = {"seed": arguments["seed"], "options": arguments["options"]}
+    shares = map_shares.measure(session.method(arguments["method"]), explained, groups, **settings)
+    rows = answers.judge_maps(shares, arguments["method"], margin=arguments["margin"])
+    return {
+        "answers.json": encode({"answers": [row.as_dict() for row in rows]}),
+        "values.npz": pack({share.region: share.values for share in shares}),
+    }
+
+
+def show_examples(job, inputs, session):
+    """Pictures of each class that are most unlike the others by each candidate.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with features and answers.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    known = load_features(inputs, job.needs[0])
+    flagged = inputs.values(job.needs[1], "answers.json")["leading"]
+    places = {view: extreme_rows(known["views"][view], known["labels"]) for view in flagged}
+    shown = sorted({row for classes in places.values() for rows in classes.values() for row in rows})
+    data = session.pictures(job.arguments["most"])
+    files = {f"{row:05d}.png": png(_shrink(data.images[row])) for row in shown}
+    return {**files, "examples.json": encode(places)}
+
+
+def _shrink(image):
+    scale = SIDE / max(image.shape[:2])
+    size = [max(1, round(side * scale)) for side in image.shape[:2]]
+    return resize(image, size, anti_aliasing=scale < 1, order=1 if scale < 1 else 0)
