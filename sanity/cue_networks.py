@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lab import routines
-from lab.objectives import logit
 from sanity import gates
 from sanity.evidence import Gate
 from sanity.interventions import occlusion
 from sanity.localisation import localisations
-from sanity.subject import FEWEST
+from sanity.subject import FEWEST, label_objective
 from sanity.world_networks import WorldNetworks
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
@@ -89,7 +88,7 @@ def world_gates(subject):
 
 def _train_rivals(subject, count):
     """Weights of networks that learn the rival cue: list of dict."""
-    networks = WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
+    networks = subject.networks or WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
     return [networks.train("rival", index) for index in range(count)]
 
 
@@ -148,7 +147,7 @@ def _subject_at(subject, samples, rows):
     return replace(
         subject,
         inputs=samples.inputs[rows],
-        objective=logit([int(label) for label in cue_labels]),
+        objective=label_objective(subject.network, cue_labels),
         names=tuple(f"{subject.world.name}[{index}]" for index in rows),
         labels=cue_labels,
         targets=cue_labels,

@@ -76,7 +76,8 @@ class WorldNetworks:
 
     def _trainer(self, rival):
         if rival not in self._trainers:
-            self._trainers[rival] = Trainer(self.network, self._world(rival).training)
+            world = self._world(rival)
+            self._trainers[rival] = Trainer(self.network, world.training, world.part)
         return self._trainers[rival]
 
     def _data(self, rival):
@@ -97,3 +98,29 @@ class WorldNetworks:
             return derive_seed(self.seed, "network that learns the rival cue", index)
         number = {"replicate": 5, "permuted_label_networks": 6}[kind]
         return int(np.random.SeedSequence([self.seed, number, index]).generate_state(1)[0] >> 1)
+
+
+class StoredNetworks:
+    """The networks of a world that were trained before.
+
+    Args:
+        world: the `World`.
+        seed: int, of the networks and their data.
+        network: `Network` whose weights they replace.
+        read: (kind, index) -> dict of variable name to array.
+    """
+
+    def __init__(self, world, seed, network, read):
+        self.world, self.seed, self.network, self.read = world, seed, network, read
+
+    def train(self, kind, index):
+        """The weights of one network, as they were stored.
+
+        Args:
+            kind: "replicate" or "rival".
+            index: int.
+
+        Returns:
+            dict of variable name to array.
+        """
+        return self.read(kind, index)

@@ -1,0 +1,113 @@
+"""Planted networks: the work of `lab plant`: networks trained on one of two cues, and what swaps show of each."""
+
+import numpy as np
+
+from lab import routines
+from lab.images import to_viewable
+from recipes.planted import pack_weights
+from recipes.sections.plant import SHOWN
+from recipes.store import encode, pack
+from sanity.cue_networks import SWAPPED
+from sanity.worlds.world import counterfactual_use, counterfactuals
+
+# Which cue a network of a kind has learned.
+CUES = {"replicate": 0, "rival": 1}
+
+
+def train_network(job, _, session):
+    """Train one network, or load it from the cache.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    state = session.world_networks.train(job.arguments["kind"], job.arguments["index"])
+    return {"network.json": encode(job.arguments), "weights.npz": pack(pack_weights(state))}
+
+
+def prove_use(job, _, session):
+    """Measure what every network has learned and uses, and whether the check of truth can ask them.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used: the session finds the networks in its cache, or in the planted folder.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    question, world = job.arguments["question"], session.world
+    prepared = session.prepare_check("truth", question, {}, job.arguments["seed"])["prepared"]
+    samples, factors = world.draw(SWAPPED, session.sources.seed)
+    pair = (world, world.rival)
+    swapped = [counterfactuals(task, factors) for task in pair]
+    networks = [
+        _network_row(session, pair, swapped, kind, index) for kind in CUES for index in range(question["replicates"])
+    ]
+    about = {
+        "cues": [task.name for task in pair],
+        "words": world.part.scope,
+        "sentence": _sentence(prepared.gates, world, len(networks) // 2),
+        "gates": [vars(gate) for gate in prepared.gates],
+        "columns": list(networks[0]["swaps"]),
+        "networks": networks,
+        "measured": len(samples),
+        "matched": _matched(session.planted_scene, factors),
+    }
+    masks = np.stack([task.render(_first(factors, SHOWN)).masks for task in pair])
+    images = [to_viewable(np.clip(image, 0, 255)) for image in session.network.deprocess(samples.inputs[:SHOWN])]
+    arrays = {"images": np.stack(images), "masks": (255 * masks[..., None]).astype("uint8")}
+    return {"planted.json": encode(about), "samples.npz": pack(arrays)}
+
+
+def _first(factors, count):
+    return {name: values[:count] for name, values in factors.items()}
+
+
+def _network_row(session, pair, swapped, kind, index):
+    """What one network has learned: dict of name, cue, right and swaps."""
+    place = CUES[kind]
+    own, other = pair[place], pair[1 - place]
+    with session.network.weights(session.world_networks.train(kind, index)):
+        answers = _keep_answers(session.network)
+        before = swapped[place]["before"]
+        right = float(np.mean(answers(before.inputs).argmax(axis=1) == before.cue_labels))
+        proof = counterfactual_use(swapped[place], answers)
+    swaps = {
+        "follows its cue": proof["cue_flip_rate"],
+        "stays: other cue": proof[f"unchanged/{other.name}"],
+        "stays: places": proof["unchanged/places"],
+        "stays: picture": proof["unchanged/picture"],
+    }
+    return {"name": f"{'AB'[place]}{index + 1}", "cue": own.name, "right": right, "swaps": swaps}
+
+
+def _keep_answers(network):
+    """Inputs -> logits, computed once for each array."""
+    computed = {}
+
+    def answers(inputs):
+        if id(inputs) not in computed:
+            computed[id(inputs)] = routines.class_logits(network, inputs)
+        return computed[id(inputs)]
+
+    return answers
+
+
+def _matched(scene, factors):
+    """Pixels and contrast of both cues, means over samples: list of dict."""
+    means = scene.measure(factors).mean(axis=0)
+    return [{"cue": name, "pixels": pixels, "contrast": change} for name, (pixels, change) in zip(scene.names, means)]
+
+
+def _sentence(gates, world, count):
+    """What the gates say together: str."""
+    names = f"{world.name} and {world.rival.name}"
+    failed = [gate for gate in gates if gate.status != "passed"]
+    if failed:
+        return f"INVALID: {failed[0].name}: {failed[0].words}."
+    return f"{count} networks use {world.name} and {count} use {world.rival.name}, as swaps show. Ask which methods find {names}: lab check --planted."
