@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from lab import routines
 from lab.images import to_viewable
 from recipes.planted import pack_weights
 from recipes.sections.plant import SHOWN
 from recipes.store import encode, pack
-from sanity.cue_networks import SWAPPED
-from sanity.worlds.world import counterfactual_use, counterfactuals
+from sanity.cue_networks import SWAPPED, uses
+from sanity.world_networks import logits_of_networks
 
 # Which cue a network of a kind has learned.
 CUES = {"replicate": 0, "rival": 1}
@@ -44,10 +43,7 @@ def prove_use(job, _, session):
     prepared = session.prepare_check("truth", question, {}, job.arguments["seed"])["prepared"]
     samples, factors = world.draw(SWAPPED, session.sources.seed)
     pair = (world, world.rival)
-    swapped = [counterfactuals(task, factors) for task in pair]
-    networks = [
-        _network_row(session, pair, swapped, kind, index) for kind in CUES for index in range(question["replicates"])
-    ]
+    networks = [row for kind in CUES for row in _network_rows(session, pair, factors, kind, question["replicates"])]
     about = {
         "cues": [task.name for task in pair],
         "words": world.part.scope,
@@ -68,34 +64,27 @@ def _first(factors, count):
     return {name: values[:count] for name, values in factors.items()}
 
 
-def _network_row(session, pair, swapped, kind, index):
-    """What one network has learned: dict of name, cue, right and swaps."""
+def _network_rows(session, pair, factors, kind, count):
+    """What the networks of one kind have learned: list of dict of name, cue, right and swaps."""
     place = CUES[kind]
     own, other = pair[place], pair[1 - place]
-    with session.network.weights(session.world_networks.train(kind, index)):
-        answers = _keep_answers(session.network)
-        before = swapped[place]["before"]
-        right = float(np.mean(answers(before.inputs).argmax(axis=1) == before.cue_labels))
-        proof = counterfactual_use(swapped[place], answers)
-    swaps = {
-        "follows its cue": proof["cue_flip_rate"],
-        "stays: other cue": proof[f"unchanged/{other.name}"],
-        "stays: places": proof["unchanged/places"],
-        "stays: picture": proof["unchanged/picture"],
-    }
-    return {"name": f"{'AB'[place]}{index + 1}", "cue": own.name, "right": right, "swaps": swaps}
-
-
-def _keep_answers(network):
-    """Inputs -> logits, computed once for each array."""
-    computed = {}
-
-    def answers(inputs):
-        if id(inputs) not in computed:
-            computed[id(inputs)] = routines.class_logits(network, inputs)
-        return computed[id(inputs)]
-
-    return answers
+    states = [session.world_networks.train(kind, index) for index in range(count)]
+    samples = own.render(factors)
+    answers = logits_of_networks(session.network, states, samples.inputs, own.part).argmax(axis=2)
+    return [
+        {
+            "name": f"{'AB'[place]}{index + 1}",
+            "cue": own.name,
+            "right": float(np.mean(answers[index] == samples.cue_labels)),
+            "swaps": {
+                "follows its cue": proof["cue_flip_rate"],
+                "stays: other cue": proof[f"unchanged/{other.name}"],
+                "stays: places": proof["unchanged/places"],
+                "stays: picture": proof["unchanged/picture"],
+            },
+        }
+        for index, proof in enumerate(uses(own, factors, session.network, states))
+    ]
 
 
 def _matched(scene, factors):

@@ -30,7 +30,7 @@ from recipes.cache import Cache
 from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
-from sanity.planting import TRAINING, Planting, plant, planted_layer, planted_world, resolve_cues
+from sanity.planting import RATE_UPPER, RATE_WHOLE, TRAINING, Planting, plant, planted_layer, planted_world, resolve_cues
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
 from sanity.user_networks import FileNetworks, UserNetworks, with_networks
@@ -225,8 +225,9 @@ class Session:
     @property
     def _planting(self):
         table = self.sources.planted
-        training = replace(TRAINING, samples=table.samples, passes=table.passes)
         layer = planted_layer(self.network, table.layer)
+        rate = table.rate or (RATE_WHOLE if layer is None else RATE_UPPER)
+        training = replace(TRAINING, samples=table.samples, passes=table.passes, rate=rate)
         return Planting(
             resolve_cues(table.cues, functools.partial(external_method, noun="cue")),
             table.size,

@@ -27,8 +27,10 @@ SMALLEST_CROP = 0.6
 SMALLEST_SIDE = 16
 # A network of more parameters is trained from a layer on.
 LARGE = 1_000_000
+BEHIND = 0.25
 # How networks are trained. Their pictures are crops of the user's, so that there are as many as are asked for.
-TRAINING = Training(samples=600, goal=0.99, passes=60, rate=1e-3)
+RATE_WHOLE, RATE_UPPER = 1e-3, 3e-4
+TRAINING = Training(samples=600, goal=0.99, passes=60, rate=RATE_WHOLE)
 # On how many pictures a cue is tried before anything is trained.
 TRIED = 4
 
@@ -113,26 +115,38 @@ def planted_layer(network, layer=None):
 
     Args:
         network: `Network`.
-        layer: str, the address of a layer, or "all"; None: all of a network of at most a million parameters, of others
-            the last layer whose positions are finer than those of the last one.
+        layer: str, the address of a layer, or "all"; None: all of a network of at most a million parameters. Of others,
+            the last layer with positions that all goes through, behind which a quarter of the parameters lie, those of
+            the head apart.
 
     Returns:
         str, or None for the whole network.
     """
-    if layer is None and sum(np.size(value) for value in network.variables.values()) > LARGE:
-        return _last_fine_layer(network)
-    return None if layer == "all" else layer
+    if layer is not None:
+        return None if layer == "all" else layer
+    counts = [row.parameters for row in network.layers()]
+    return _late_layer(network, counts) if sum(counts) > LARGE else None
 
 
-def _last_fine_layer(network):
-    """The last layer on the way to the outputs with more positions than the last layer that has any: str."""
-    last = network.shapes[network.last_spatial()]
-    finer = [
-        address
-        for address in network.readable
-        if address in network.leading and len(network.shapes[address]) == 4 and network.shapes[address][1] > last[1]
-    ]
-    return finer[-1] if finer else network.last_spatial()
+def _late_layer(network, counts):
+    """The last layer that is not too late; None where there is none."""
+    rows, head = network.layers(), next(count for count in reversed(counts) if count)
+    for place in range(len(rows) - 1, -1, -1):
+        behind = sum(counts[place + 1 :]) - head
+        if behind >= BEHIND * (sum(counts) - head) and _can_be_cut(network, rows[place].path):
+            return rows[place].path
+    return None
+
+
+def _can_be_cut(network, path):
+    """Whether a layer has positions, and all of a network goes through it: bool."""
+    if path not in network.leading or len(network.shapes.get(path) or ()) != 4:
+        return False
+    try:
+        UpperPart(network, path)
+    except Refused:
+        return False
+    return True
 
 
 def refuse_network(network):

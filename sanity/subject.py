@@ -11,7 +11,7 @@ from lab.labels import correct_classes
 from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
-from sanity.world_networks import WorldNetworks
+from sanity.world_networks import WorldNetworks, logits_of_networks
 from sanity.worlds.training import no_cache
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
@@ -282,7 +282,7 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
     correct = _logits(network, samples.inputs).argmax(1) == samples.cue_labels
-    rows = _rows_answered_right(network, states, samples, images)
+    rows = _rows_answered_right(world, network, states, samples, images)
     cue_labels = samples.cue_labels[rows]
     return Subject(
         network,
@@ -318,12 +318,10 @@ def label_objective(network, labels):
     return score([int(label) for label in labels])
 
 
-def _rows_answered_right(network, states, samples, images):
+def _rows_answered_right(world, network, states, samples, images):
     """Rows of samples that every replicate answers as the cue says; the first rows where that are too few."""
-    is_right = np.ones(len(samples), bool)
-    for state in states or ({},):
-        with network.weights(state):
-            is_right &= _logits(network, samples.inputs).argmax(1) == samples.cue_labels
+    answers = logits_of_networks(network, states or ({},), samples.inputs, world.part).argmax(axis=2)
+    is_right = (answers == samples.cue_labels).all(axis=0)
     rows = np.flatnonzero(is_right)[:images]
     return rows if len(rows) >= FEWEST else np.arange(min(images, len(samples)))
 

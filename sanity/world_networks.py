@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab import routines
 from lab.refusal import Refused
 from sanity.seeds import derive_seed
 from sanity.worlds.training import Trainer, no_cache
@@ -24,6 +25,26 @@ def permute(labels, seed, index):
         int [samples].
     """
     return np.random.default_rng([seed, 4, index]).permutation(labels)
+
+
+def logits_of_networks(network, states, inputs, part=None):
+    """What several networks answer. What all of them have in common is computed once.
+
+    Args:
+        network: `Network`.
+        states: list of weights.
+        inputs: arrays that it takes.
+        part: `sanity.worlds.trainable.UpperPart`, what alone differs between them; None: everything does.
+
+    Returns:
+        float32 [networks, samples, classes], two columns for one unit.
+    """
+    features = inputs if part is None else part.features(inputs)
+    answers = []
+    for state in states:
+        with network.weights(state):
+            answers.append(routines.class_logits(network, inputs) if part is None else part.class_logits(features))
+    return np.stack(answers)
 
 
 class WorldNetworks:

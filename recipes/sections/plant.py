@@ -25,11 +25,12 @@ class Planted(Table):
     cues: list[str]
     folder: str | None = None
     size: float = Field(0.25, gt=0, le=0.5)
-    contrast: float = Field(80, gt=0, le=255)
+    contrast: float = Field(80.0, gt=0, le=255)
     layer: str | None = None
-    replicates: int = Field(4, ge=2)
+    replicates: int = Field(4, ge=4)
     samples: int = Field(600, ge=50)
     passes: int = Field(60, ge=5)
+    rate: float | None = Field(None, gt=0, le=1)
     images: int = Field(48, ge=8)
 
     @model_validator(mode="after")
@@ -179,7 +180,7 @@ def _show_planted(recipe, jobs, store):
     headings={
         "Images": ("levels",),
         "Cues": ("cues", "size", "contrast"),
-        "Networks": ("layer", "replicates", "pictures", "passes", "samples"),
+        "Networks": ("layer", "replicates", "pictures", "passes", "rate", "samples"),
     },
     examples=(
         (
@@ -217,13 +218,14 @@ def _show_planted(recipe, jobs, store):
 )
 @click.option(
     "--replicates",
-    type=click.IntRange(2),
+    type=click.IntRange(4),
     help="Number of networks that learn each cue, from different seeds.  [default: 4]",
 )
 @click.option(
     "--pictures", type=click.IntRange(50), help="Number of crops that networks are trained on.  [default: 600]"
 )
 @click.option("--passes", type=click.IntRange(5), help="Most passes over these crops.  [default: 60]")
+@click.option("--rate", type=float, help="Learning rate of Adam.  [default: 0.001; from a layer on 0.0003]")
 @click.option("--samples", type=click.IntRange(8), help="Number of pictures to explain later.  [default: 48]")
 @click.option(
     "--levels",
@@ -233,7 +235,7 @@ def _show_planted(recipe, jobs, store):
 )
 @click.pass_context
 def command(
-    context, images, cues, size, contrast, layer, replicates, pictures, passes, samples, levels, **shared_options
+    context, images, cues, size, contrast, layer, replicates, pictures, passes, rate, samples, levels, **shared_options
 ):
     """Plant two cues in your pictures, and train your network until it uses one of them, as swaps prove.
 
@@ -248,6 +250,7 @@ def command(
         "replicates": replicates,
         "samples": pictures,
         "passes": passes,
+        "rate": rate,
         "images": samples,
     }
     with plain_errors():

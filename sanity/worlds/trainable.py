@@ -78,7 +78,6 @@ class UpperPart:
             )
         self.given = network.state(self.names)
         self.origin = f"{layer} {network.fingerprint()}"
-        self._compiled = tf.function(self.logits, autograph=False, reduce_retracing=True)
 
     @property
     def scope(self):
@@ -132,9 +131,24 @@ class UpperPart:
         logits = tf.cast(trace.logits(), tf.float32)
         return tf.concat([tf.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
 
+    def class_logits(self, features):
+        """Logits of the classes, as the network's weights are now.
+
+        Args:
+            features: float32 [samples, ...], as of `features`.
+
+        Returns:
+            float32 [samples, classes], two columns for one unit.
+        """
+
+        def body(batched, _):
+            return self.logits(batched[0])
+
+        return routines.run(self.network, ("upper part", self.layer), body, (np.asarray(features),), ())
+
     def predict(self, features):
         """The highest class of each sample: int [batch]."""
-        return self._compiled(features).numpy().argmax(1)
+        return self.class_logits(features).argmax(1)
 
     def _head(self):
         """The path of the last layer with weights."""
@@ -148,7 +162,7 @@ class UpperPart:
         """Raise Refused where the logits depend on the inputs in another way than through the layer."""
         inputs = self._sample()
         expected = routines.class_logits(self.network, inputs)
-        logits = tf.function(self.logits, autograph=False)(tf.constant(self.features(inputs))).numpy()
+        logits = self.class_logits(self.features(inputs))
         if np.abs(logits - expected).max() > AROUND * np.ptp(expected):
             raise Refused(
                 f"A network is trained from a layer on that all of it goes through. Received: {self.layer!r}, which something leads around. Name the end of a block, such as the layer that adds both ways."

@@ -42,7 +42,7 @@ class Trainer:
 
     def __init__(self, network, training, part=None):
         self.network, self.training = network, training
-        self.part = part or WholeNetwork(network)
+        self.part, self._features = part or WholeNetwork(network), (None, None)
         self.optimizer = keras.optimizers.Adam(training.rate)
         self.optimizer.build(self.part.variables)
         self.fresh = [variable.numpy() for variable in self.optimizer.variables]
@@ -67,13 +67,19 @@ class Trainer:
         rng = np.random.default_rng([seed, 3])
         for variable, value in zip(self.optimizer.variables, self.fresh):
             variable.assign(value)
-        features, labels = tf.constant(self.part.features(inputs)), tf.constant(labels.astype("int32"))
+        features, labels = tf.constant(self._features_of(inputs)), tf.constant(labels.astype("int32"))
         with self.network.weights({**self.network.state(), **start}):
             for _ in range(self.training.passes // STRIDE):
                 self.steps(features, labels, tf.constant(self._order(rng, len(labels))))
                 if self._accuracy(features, labels) >= self.training.goal:
                     break
             return self.network.state(self.part.names)
+
+    def _features_of(self, inputs):
+        """What is trained on, computed once for networks that are trained on the same array."""
+        if self._features[0] is not inputs:
+            self._features = (inputs, self.part.features(inputs))
+        return self._features[1]
 
     def _order(self, rng, count):
         """Rows of every step of `STRIDE` passes: int32 [steps, batch]."""
