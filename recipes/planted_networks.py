@@ -9,6 +9,8 @@ from recipes.store import encode, pack
 from sanity.cue_networks import SWAPPED, uses
 from sanity.world_networks import logits_of_networks
 
+# Pictures are shown with so many rows at the least.
+SIDE = 96
 # Which cue a network of a kind has learned.
 CUES = {"replicate": 0, "rival": 1}
 
@@ -46,7 +48,7 @@ def prove_use(job, _, session):
     networks = [row for kind in CUES for row in _network_rows(session, pair, factors, kind, question["replicates"])]
     about = {
         "cues": [task.name for task in pair],
-        "words": world.part.scope,
+        "words": f"Networks: {world.part.scope}. Held out: crops of {session.planted_scene.sources} pictures that no network was trained on.",
         "sentence": _sentence(prepared.gates, world, len(networks) // 2),
         "gates": [vars(gate) for gate in prepared.gates],
         "columns": list(networks[0]["swaps"]),
@@ -56,8 +58,14 @@ def prove_use(job, _, session):
     }
     masks = np.stack([task.render(_first(factors, SHOWN)).masks for task in pair])
     images = [to_viewable(np.clip(image, 0, 255)) for image in session.network.deprocess(samples.inputs[:SHOWN])]
-    arrays = {"images": np.stack(images), "masks": (255 * masks[..., None]).astype("uint8")}
+    arrays = {"images": _enlarge(np.stack(images)), "masks": _enlarge((255 * masks[..., None]).astype("uint8"))}
     return {"planted.json": encode(about), "samples.npz": pack(arrays)}
+
+
+def _enlarge(pictures):
+    """Pictures [..., rows, columns, channels] of at least `SIDE` rows, each pixel as a square."""
+    times = -(-SIDE // pictures.shape[-3])
+    return pictures.repeat(times, axis=-3).repeat(times, axis=-2)
 
 
 def _first(factors, count):

@@ -30,7 +30,16 @@ from recipes.cache import Cache
 from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
-from sanity.planting import RATE_UPPER, RATE_WHOLE, TRAINING, Planting, plant, planted_layer, planted_world, resolve_cues
+from sanity.planting import (
+    RATE_UPPER,
+    RATE_WHOLE,
+    TRAINING,
+    Planting,
+    plant,
+    planted_layer,
+    planted_world,
+    resolve_cues,
+)
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
 from sanity.user_networks import FileNetworks, UserNetworks, with_networks

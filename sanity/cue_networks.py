@@ -80,7 +80,11 @@ def prepare(subject, *, seed):
 def world_gates(subject):
     """Whether networks can have learned another cue of the same inputs: list of `Gate`."""
     rival = subject.world is not None and subject.world.rival is not None
-    words = "two in this world" if rival else "these data hold no two planted cues: name a world that does"
+    words = (
+        "two in this world"
+        if rival
+        else "these data hold no two planted cues: plant two (lab plant), or name a world that has two"
+    )
     return [
         Gate("two planted cues", "passed" if rival else "not applicable", words),
         gates.enough_networks("replicates", subject.replicates, NETWORKS),

@@ -31,6 +31,8 @@ BEHIND = 0.25
 # How networks are trained. Their pictures are crops of the user's, so that there are as many as are asked for.
 RATE_WHOLE, RATE_UPPER = 1e-3, 3e-4
 TRAINING = Training(samples=600, goal=0.99, passes=60, rate=RATE_WHOLE)
+# How many times as many pixels one cue may cover as the other.
+ALIKE = 1.25
 # On how many pictures a cue is tried before anything is trained.
 TRIED = 4
 
@@ -72,9 +74,12 @@ def plant(network, data, planting, seed):
     """
     refuse_network(network)
     part = UpperPart(network, planting.layer)
-    trained, held_out = _crop_pools(network, data, planting, seed)
+    sources = split_sources(data.groups, seed)
+    trained, held_out = _crop_pools(network, data, sources, planting, seed)
     sides = _matched_sides(planting, trained[0].astype("float64"))
-    scene = Scene(network, planting, part, trained, held_out, sides)
+    held_out_sources = len({data.groups[place] for place in sources[1].tolist()})
+    scene = Scene(network, planting, part, trained, held_out, sides, held_out_sources)
+    _refuse_unequal_sizes(scene)
     scene.refuse_equal_variants()
     return scene
 
@@ -198,10 +203,10 @@ def split_sources(groups, seed):
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
-def _crop_pools(network, data, planting, seed):
+def _crop_pools(network, data, sources, planting, seed):
     """Crops to train on and crops to try on: two lists of uint8 [rows, columns, channels], as sources alternate."""
     counts = (planting.training.samples, HELD_OUT_CROPS)
-    parts = zip(split_sources(data.groups, seed), counts, ("crops to train on", "crops held out"))
+    parts = zip(sources, counts, ("crops to train on", "crops held out"))
     return [_crops(network, data, places, count, derive_seed(seed, kind)) for places, count, kind in parts]
 
 
@@ -285,6 +290,17 @@ def _matched_sides(planting, image):
     return [_side_for(function, image, goal, largest) for _, function in planting.cues]
 
 
+def _refuse_unequal_sizes(scene):
+    """Raise Refused where no squares were found in which both cues cover about as many pixels."""
+    image = scene.trained[0].astype("float64")
+    areas = [covered(function, image[:side, :side]) for (_, function), side in zip(scene.planting.cues, scene.sides)]
+    if max(areas) > ALIKE * min(areas):
+        words = " and ".join(f"{name} {area:.0f}" for name, area in zip(scene.names, areas))
+        raise Refused(
+            f"Two cues cover about as many pixels, each in a quarter of the picture. Received: size {scene.planting.size:g}, at which they cover {words}. Give another size."
+        )
+
+
 def _side_for(function, image, goal, largest):
     """The side at which a cue covers about as many pixels as the goal: int."""
 
@@ -342,6 +358,7 @@ class Scene:
         trained: uint8 [crops, rows, columns, channels], to train on.
         held_out: uint8 [crops, rows, columns, channels] of other sources.
         sides: list of int, the side of each cue's square in pixels.
+        sources: int, of how many different pictures the crops are that were held out.
     """
 
     network: object
@@ -350,6 +367,7 @@ class Scene:
     trained: np.ndarray
     held_out: np.ndarray
     sides: list
+    sources: int
 
     @property
     def names(self):

@@ -30,6 +30,8 @@ def _question(recipe):
         return "What decides the answers?"
     if recipe.check:
         return "Which maps can be believed?"
+    if recipe.planted:
+        return "Do networks use what was planted?"
     if recipe.features:
         return "Do pictures show what units do?"
     return "What excites the units?" if recipe.gallery else "What do layers represent?"

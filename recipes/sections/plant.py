@@ -82,18 +82,32 @@ def list_jobs(recipe, session):
     """
     table = recipe.planted
     # What cannot be planted is told before anything is written.
-    training = session.world.training
+    scene = session.planted_scene
     if table.folder:
         # So are networks that were planted in something else.
         session.world_networks.read("replicate", 0)
         jobs = []
     else:
-        passes = float(training.samples * training.passes)
+        passes = _training_passes(scene)
         jobs = [
             _network_job(kind, index, passes) for kind in ("replicate", "rival") for index in range(table.replicates)
         ]
     arguments = {"question": table.question, "seed": recipe.seed}
-    return [*jobs, Job("planted", "planted", arguments, tuple(job.key for job in jobs), reads=("world", "model"))]
+    needs, reads = tuple(job.key for job in jobs), ("world", "model")
+    passes = _answers(table.replicates, scene)
+    return [*jobs, Job("planted", "planted", arguments, needs, passes=passes, reads=reads)]
+
+
+def _training_passes(scene):
+    """Rough number of gradients of one sample that a network takes. What lies before a layer is computed once."""
+    training = scene.planting.training
+    return training.samples * (training.passes / 10 if scene.planting.layer is None else 1 + training.passes / 60)
+
+
+def _answers(replicates, scene):
+    """Rough number of gradients of one sample that the proof takes: swaps and filled windows, of all networks."""
+    samples = 6 * 200 + 16 * 120
+    return samples * replicates * 2 / (3 if scene.planting.layer is None else 12)
 
 
 def _network_job(kind, index, passes):
@@ -184,16 +198,16 @@ def _show_planted(recipe, jobs, store):
     },
     examples=(
         (
-            "lab plant photos/ --cue ruler --cue sticker --out planted/ --model my.keras --input-range -1 1",
-            "networks that use one of two cues, as is proven",
+            "lab plant photos/ --cue ruler --cue chequers --out planted/ --model my.keras --input-range -1 1",
+            "networks that use one of two cues, as swaps prove",
         ),
         (
-            "lab plant photos/ --cue my_cues:stamp --cue text --out planted/ --model my.keras --input-range -1 1",
-            "a cue of your own",
+            "lab plant photos/ --cue my_cues:stamp --cue ruler --plan --model my.keras --input-range -1 1",
+            "a cue of your own, and what would be done",
         ),
         (
-            "lab plant photos/ --cue ruler --cue sticker --from block_10_add --plan",
-            "EfficientNet-Lite0, what it would do",
+            "lab plant photos/ --cue text --cue border --from conv2 --plan --json --model my.keras --input-range -1 1",
+            "trained from a layer on, as JSON",
         ),
     ),
 )

@@ -100,7 +100,7 @@ class UpperPart:
         """
         drawn = draw(self.network, [self._head()], [seed])[0].state
         drawn = {name: value for name, value in drawn.items() if name in self.given}
-        biases = {name: _without_others(value) for name, value in drawn.items() if np.ndim(value) == 1}
+        biases = {name: _without_others(value) for name, value in drawn.items() if name.endswith("/bias")}
         return {**self.given, **drawn, **biases}
 
     def features(self, inputs):

@@ -1,6 +1,7 @@
 """Planting: what is planted in a user's pictures, the networks that learn it, and the check of truth on them."""
 
 import dataclasses
+import functools
 import itertools
 
 import keras
@@ -32,7 +33,7 @@ def build(units=4, activation="softmax", seed=0):
     keras.utils.set_random_seed(seed)
     convolutions = [
         keras.layers.Conv2D(width, 3, strides, padding="same", activation="relu", name=f"conv_{width}")
-        for width, strides in ((10, 1), (16, 2), (20, 1))
+        for width, strides in ((8, 1), (12, 2), (16, 1))
     ]
     head = keras.layers.Dense(units, activation=activation, name="head")
     return keras.Sequential([keras.Input((SIDE, SIDE, 3)), *convolutions, keras.layers.GlobalAveragePooling2D(), head])
@@ -40,6 +41,12 @@ def build(units=4, activation="softmax", seed=0):
 
 def network(**options):
     return lab.load(build(**options), input_range=(-1, 1))
+
+
+@functools.cache
+def untouched():
+    """One network for all that do not change its weights."""
+    return network()
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +57,17 @@ def pictures():
     return data.Data(tuple(f"{place}.png" for place in range(PICTURES)), images)
 
 
-def make_scene(pictures, names=("ruler", "sticker"), net=None, **settings):
+def make_scene(pictures, names=("ruler", "chequers"), net=None, **settings):
     training = dataclasses.replace(TRAINING, samples=settings.pop("samples", 60), passes=settings.pop("passes", 5))
-    training = dataclasses.replace(training, rate=settings.pop("rate", 3e-3))
+    # All passes are made, so that every network learns its cue.
+    training = dataclasses.replace(training, rate=5e-3, goal=2.0)
     settings = {"training": training, "size": 0.3, **settings}
-    return plant(net or network(), pictures, Planting(resolve_cues(list(names), None), **settings), 0)
+    return plant(net or untouched(), pictures, Planting(resolve_cues(list(names), None), **settings), 0)
 
 
 @pytest.fixture(scope="module")
 def scene(pictures):
-    return make_scene(pictures, samples=240, passes=60)
+    return make_scene(pictures, net=network(), samples=200, passes=15)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +98,7 @@ def test_a_cue_has_two_variants_that_change_what_the_mask_says_and_nothing_else(
     assert np.abs(drawings[0] - drawings[1]).mean() > 5
 
 
-@pytest.mark.parametrize(
-    "pair", [pair for pair in itertools.combinations(cues, 2) if "blur" in pair or "ruler" in pair]
-)
+@pytest.mark.parametrize("pair", list(itertools.pairwise([*cues, next(iter(cues))])))
 def test_two_cues_have_one_size_and_in_every_picture_one_contrast(pictures, pair):
     scene = make_scene(pictures, pair)
     drawn = scene.factors(np.random.default_rng(0), 20)
@@ -123,7 +129,7 @@ def test_both_cues_stand_in_every_picture_and_neither_tells_of_the_other(scene):
     assert all(sample.masks.any(axis=(1, 2)).all() for sample in samples)
     assert not (samples[0].masks & samples[1].masks).any()
     assert abs(np.corrcoef(samples[0].labels, samples[1].labels)[0, 1]) < 0.2
-    assert [list(sample.labels) for sample in samples] == [list(drawn["ruler"]), list(drawn["sticker"])]
+    assert [list(sample.labels) for sample in samples] == [list(drawn["ruler"]), list(drawn["chequers"])]
     # Another variant of one cue changes no pixel of the other, not even in strength.
     swapped = worlds[0].render({**drawn, "ruler": 1 - drawn["ruler"]})
     changed = (swapped.inputs != samples[0].inputs).any(axis=-1)
@@ -148,17 +154,17 @@ def test_networks_are_tried_on_pictures_of_other_sources(pictures):
 
 
 def test_what_lies_before_the_layer_is_frozen_and_computed_once(pictures):
-    scene = make_scene(pictures, layer="conv_16")
+    scene = make_scene(pictures, layer="conv_12")
     part, net = scene.part, scene.network
-    assert part.names == ["conv_20/kernel", "conv_20/bias", "head/kernel", "head/bias"]
+    assert part.names == ["conv_16/kernel", "conv_16/bias", "head/kernel", "head/bias"]
     inputs = planted_world(scene).draw(6, 0)[0].inputs
     features = part.features(inputs)
-    assert np.array_equal(features, routines.activations(net, inputs, "conv_16"))
+    assert np.array_equal(features, routines.activations(net, inputs, "conv_12"))
     assert np.allclose(part.class_logits(features), routines.class_logits(net, inputs), atol=1e-5)
     before = net.state()
     networks = WorldNetworks(planted_world(scene), 0, net)
     state = networks.train("replicate", 0)
-    assert list(state) == part.names and not np.array_equal(state["conv_20/kernel"], before["conv_20/kernel"])
+    assert list(state) == part.names and not np.array_equal(state["conv_16/kernel"], before["conv_16/kernel"])
     assert all(np.array_equal(net.state()[name], value) for name, value in before.items())
     slow = []
     for other in (state, networks.train("rival", 1)):
@@ -184,7 +190,7 @@ def test_a_network_trains_the_same_from_the_same_seed_alone(pictures):
     trainer = Trainer(scene.network, scene.planting.training, scene.part)
     first, again, other = (trainer.train(samples.inputs, samples.labels, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(value, again[name]) for name, value in first.items())
-    assert not np.array_equal(first["conv_10/kernel"], other["conv_10/kernel"])
+    assert not np.array_equal(first["conv_8/kernel"], other["conv_8/kernel"])
 
 
 def test_the_layer_is_one_that_all_goes_through_and_something_is_trained_behind():
@@ -204,18 +210,18 @@ def test_the_layer_is_one_that_all_goes_through_and_something_is_trained_behind(
 
 
 def test_a_large_network_is_trained_from_a_late_layer_on():
-    assert planted_layer(network()) is None and planted_layer(network(), "conv_16") == "conv_16"
-    assert planted_layer(network(), "all") is None
-    layers = [keras.layers.Conv2D(128, 3, padding="same", name=f"conv_{place}") for place in range(10)]
+    assert planted_layer(untouched()) is None and planted_layer(untouched(), "conv_12") == "conv_12"
+    assert planted_layer(untouched(), "all") is None
+    layers = [keras.layers.Conv2D(128, 3, padding="same", name=f"conv_{place}") for place in range(8)]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4, name="head")]
     large = lab.load(keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers]), input_range=(-1, 1))
-    assert planted_layer(large) == "conv_6" and planted_layer(large, "all") is None
+    assert planted_layer(large) == "conv_5" and planted_layer(large, "all") is None
 
 
 def test_one_unit_has_two_classes(pictures):
     scene = make_scene(pictures, net=network(units=1, activation="sigmoid"))
     world = planted_world(scene)
-    task = world_subject(world, seed=0, replicates=2, images=8)
+    task = world_subject(world, seed=0, replicates=1, images=8)
     task = dataclasses.replace(task, inputs=task.inputs[:8])
     assert task.classes == 2 and {term.kind for _, term in task.objective.terms} == {"class_score"}
     slow = []
@@ -259,7 +265,8 @@ def test_a_method_that_shows_the_cue_passes_and_so_does_the_oracle(subject, prep
         return prepared.masks[places.index(True) // K][..., None] * np.ones((1, 1, 1, 3), "float32")
 
     verdict = judge([checks.get("truth")(cue_of_the_network, subject, seed=0, prepared=prepared)])[0]
-    assert (verdict.outcome, verdict.effect.mean) == ("PASS", 2.0) and "planted" not in verdict.why
+    assert (verdict.outcome, verdict.effect.mean) == ("PASS", 2.0)
+    assert verdict.scope == "training of the whole network" and f", {verdict.scope}: " in verdict.sentence
 
 
 def test_a_cue_that_a_network_does_not_use_is_invalid_with_the_numbers(subject):
@@ -321,11 +328,11 @@ def test_a_cue_without_variants_is_turned_upside_down(pictures):
     assert first[1][:4].all() and second[1][4:].all() and not (first[1] & second[1]).any()
     assert np.array_equal(first[0][4:], image[4:]) and np.array_equal(second[0][:4], image[:4])
     own = (("mine:cue", drawn_by(corner)), ("ruler", cues.get("ruler")))
-    scene = plant(network(), pictures, Planting(own, size=0.3, training=TRAINING), 0)
+    scene = plant(untouched(), pictures, Planting(own, size=0.3, training=TRAINING), 0)
     assert scene.sides[0] > scene.sides[1], "half of its square is covered"
     same = (("mine:cue", drawn_by(lambda image, rng: (255 - image, np.ones(image.shape[:2])))), own[1])
     with pytest.raises(Refused, match="looks the same upside down. Give it an argument variant"):
-        plant(network(), pictures, Planting(same, training=TRAINING), 0)
+        plant(untouched(), pictures, Planting(same, training=TRAINING), 0)
 
 
 def two_outputs():
@@ -357,6 +364,13 @@ def test_what_no_cue_can_be_planted_for_is_refused(pictures, model, words):
     net = lab.load(model(), **({"input_range": (-1, 1)} if len(model().inputs[0].shape) == 4 else {}))
     with pytest.raises(Refused, match=words):
         make_scene(pictures, net=net)
+
+
+def test_sizes_that_cannot_be_matched_are_refused(pictures):
+    with pytest.raises(
+        Refused, match="Received: size 0.5, at which they cover ruler 144 and sticker 112. Give another"
+    ):
+        make_scene(pictures, ("ruler", "sticker"), size=0.5)
 
 
 def test_few_pictures_and_wrong_cues_are_refused(pictures):
