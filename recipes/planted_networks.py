@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.images import to_viewable
 from recipes.planted import pack_weights
-from recipes.sections.plant import SHOWN
+from recipes.sections.planted import SHOWN
 from recipes.store import encode, pack
 from sanity.cue_networks import SWAPPED, uses
 from sanity.world_networks import logits_of_networks
@@ -75,14 +75,14 @@ def _first(factors, count):
 def _network_rows(session, pair, factors, kind, count):
     """What the networks of one kind have learned: list of dict of name, cue, right and swaps."""
     place = CUES[kind]
-    own, other = pair[place], pair[1 - place]
+    task, other = pair[place], pair[1 - place]
     states = [session.world_networks.train(kind, index) for index in range(count)]
-    samples = own.render(factors)
-    answers = logits_of_networks(session.network, states, samples.inputs, own.part).argmax(axis=2)
+    samples = task.render(factors)
+    answers = logits_of_networks(session.network, states, samples.inputs, task.part).argmax(axis=2)
     return [
         {
             "name": f"{'AB'[place]}{index + 1}",
-            "cue": own.name,
+            "cue": task.name,
             "right": float(np.mean(answers[index] == samples.cue_labels)),
             "swaps": {
                 "follows its cue": proof["cue_flip_rate"],
@@ -91,7 +91,7 @@ def _network_rows(session, pair, factors, kind, count):
                 "stays: picture": proof["unchanged/picture"],
             },
         }
-        for index, proof in enumerate(uses(own, factors, session.network, states))
+        for index, proof in enumerate(uses(task, factors, session.network, states))
     ]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from recipes import schema
-from recipes.sections.plant import Planted
+from recipes.sections.planted import Planted
 from recipes.sections.training import Training
 
 

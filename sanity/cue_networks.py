@@ -198,9 +198,9 @@ def _scores_of_networks(subject, states, inputs):
         return np.array(scores, "float64")
     logits = logits_of_networks(subject.network, states, inputs, part).astype("float64")
     rows, targets = np.arange(len(inputs)), subject.targets[: len(inputs)]
-    own = logits[:, rows, targets]
+    target_logits = logits[:, rows, targets]
     one_unit = subject.network.outputs[subject.network.output_name()][-1] == 1
-    return own - logits[:, rows, 1 - targets] if one_unit else own
+    return target_logits - logits[:, rows, 1 - targets] if one_unit else target_logits
 
 
 def rank_on_cues(relevance, masks):

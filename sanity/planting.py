@@ -99,14 +99,14 @@ def planted_world(scene):
 
 def _world(scene, place):
     """The world that one of the cues decides."""
-    training, own, other = scene.planting.training, scene.names[place], scene.names[1 - place]
+    training, cue, other = scene.planting.training, scene.names[place], scene.names[1 - place]
     return World(
-        own,
-        f"the variant of the cue {own} decides; {scene.part.scope}",
+        cue,
+        f"the variant of the cue {cue} decides; {scene.part.scope}",
         scene.factors,
         functools.partial(scene.render, by=place),
         lambda: scene.network.model,
-        causal_factors=(own,),
+        causal_factors=(cue,),
         distractor_factors=(other, "places", "picture"),
         training=training,
         fit=functools.partial(scene.factors, trained=True),

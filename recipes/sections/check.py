@@ -26,7 +26,7 @@ from recipes.rows import verdict_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.sections.features import feature_tables
-from recipes.sections.plant import planted_tables
+from recipes.sections.planted import planted_tables
 from recipes.sections.world import question as world_question
 from recipes.sections.world import world_table
 from recipes.words import count_noun

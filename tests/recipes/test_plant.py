@@ -91,6 +91,7 @@ def test_what_no_network_learned_is_said_with_the_numbers_and_no_verdict_is_give
     assert not any("network/" in job["key"] for job in result["jobs"]), "nothing is trained again"
 
 
+@pytest.mark.slow
 def test_a_planting_that_was_stopped_goes_on_to_the_same_bytes(command, here, planted, monkeypatch):
     import recipes.planted_networks as work
 
