@@ -93,7 +93,9 @@ def world_gates(subject):
 
 def _train_rivals(subject, count):
     """Weights of networks that learn the rival cue: list of dict."""
-    networks = subject.networks or WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
+    networks = subject.networks
+    if networks is None or networks.world is not subject.world:
+        networks = WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
     return [networks.train("rival", index) for index in range(count)]
 
 
