@@ -95,6 +95,13 @@ def worlds():
     return _summaries(registry)
 
 
+def cues():
+    """Registered cues, which can be planted."""
+    from sanity.cues import cues as registry
+
+    return _summaries(registry)
+
+
 def metrics():
     """Registered metrics, with the direction that counts as better."""
     from sanity.metrics import metrics as registry

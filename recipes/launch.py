@@ -17,14 +17,14 @@ def launch_tables(context, name, shared_options, tables, fail_on=None, baseline=
         context: `click.Context` of the command.
         name: str, of the recipe.
         shared_options: dict, the values of `model_options` and `run_options`.
-        tables: dict, the other tables of the recipe. Beside a world there is no model.
+        tables: dict, the other tables of the recipe. Beside a world there is no model, and a planted folder brings its own.
         fail_on: the gate, "fail" or "inconclusive"; None: none.
         baseline: str, a run whose verdicts are compared; None: none.
     """
     from recipes import schema
 
     with plain_errors():
-        model = {} if "world" in tables else {"model": model_table(shared_options)}
+        model = {} if {"world", "model"} & set(tables) else {"model": model_table(shared_options)}
         recipe = schema.recipe({"name": name, "seed": shared_options["seed"], **model, **tables})
     launch(context, recipe, shared_options, shared_options["allow_code"], fail_on, baseline)
 

@@ -61,6 +61,11 @@ class _Run(Table):
     model: Model = Model()
     images: Images = Images()
 
+    @property
+    def has_world(self):
+        """Whether networks are trained here, in a world or on planted cues: bool."""
+        return bool(self.world or self.planted)
+
     @model_validator(mode="after")
     def _refuse_credentials(self):
         for address in (
@@ -70,6 +75,7 @@ class _Run(Table):
             self.images.table,
             *self.images.files,
             *(self.training.files if self.training else ()),
+            self.planted and self.planted.folder,
         ):
             refuse_credentials(address)
         return self

@@ -27,12 +27,23 @@ from lab.remote import as_path, is_remote
 from lab.streams import open_images
 from recipes import machine, provenance, tables
 from recipes.cache import Cache
+from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
+from sanity.planting import (
+    RATE_UPPER,
+    RATE_WHOLE,
+    TRAINING,
+    Planting,
+    plant,
+    planted_layer,
+    planted_world,
+    resolve_cues,
+)
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
 from sanity.user_networks import FileNetworks, UserNetworks, with_networks
-from sanity.world_networks import WorldNetworks
+from sanity.world_networks import StoredNetworks, WorldNetworks
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
 
@@ -226,8 +237,46 @@ class Session:
 
     @functools.cached_property
     def world(self):
-        """The world, as registered."""
+        """The world, as registered, or the user's own pictures with planted cues."""
+        if self.sources.planted:
+            return planted_world(self.planted_scene)
         return worlds.get(self.sources.world)()
+
+    @functools.cached_property
+    def planted_pictures(self):
+        """All photographs, to plant cues in: `lab.data.Data`."""
+        source = self.sources.images
+        addresses = source.folder or source.files
+        if not addresses:
+            return data.photographs(source.photographs or data.PHOTOGRAPHS)
+        return open_images(addresses, channels=self.channels, levels=source.levels)
+
+    @functools.cached_property
+    def planted_folder(self):
+        """The folder that `lab plant` wrote: `recipes.planted.PlantedFolder`; None where networks are trained here."""
+        folder = self.sources.planted.folder
+        return PlantedFolder(folder) if folder else None
+
+    @functools.cached_property
+    def planted_scene(self):
+        """The photographs with what is planted in them: `sanity.planting.Scene`."""
+        # Networks that are trained replace the weights that the model has.
+        self.hash_of("model")
+        return plant(self.network, self.planted_pictures, self._planting, self.sources.seed)
+
+    @property
+    def _planting(self):
+        table = self.sources.planted
+        layer = planted_layer(self.network, table.layer)
+        rate = table.rate or (RATE_WHOLE if layer is None else RATE_UPPER)
+        training = replace(TRAINING, samples=table.samples, passes=table.passes, rate=rate)
+        return Planting(
+            resolve_cues(table.cues, functools.partial(external_method, noun="cue")),
+            table.size,
+            table.contrast,
+            layer,
+            training,
+        )
 
     def subject(self, question=None, places=None):
         """The network with the images and targets to explain.
@@ -243,7 +292,7 @@ class Session:
         question = question or {}
         if places is not None:
             return subject(self.network, self.part(*places), fit=self.sources.images.fit, **question)
-        if self.sources.world:
+        if self.sources.has_world:
             build = functools.partial(self._plant_subject, **question)
         else:
             build = functools.partial(subject, self.network, self.images, fit=self.sources.images.fit, **question)
@@ -301,8 +350,21 @@ class Session:
 
     @functools.cached_property
     def world_networks(self):
-        """The networks of the world: `sanity.world_networks.WorldNetworks`."""
-        return WorldNetworks(self.world, self.sources.seed, cache=self.cache.get)
+        """The networks of the world: `sanity.world_networks.WorldNetworks`, or `StoredNetworks` of a planted folder."""
+        if self.sources.planted and self.planted_folder:
+            self._refuse_changed_planting()
+            return StoredNetworks(self.world, self.sources.seed, self.network, self.planted_folder.weights)
+        network = self.network if self.sources.planted else None
+        return WorldNetworks(self.world, self.sources.seed, network, cache=self.cache.get)
+
+    def _refuse_changed_planting(self):
+        """Raise Refused where the networks of a planted folder were trained from another model, or on other pictures."""
+        before = self.planted_folder.manifest["hashes"]
+        for name, words in (("model", "another model"), ("world", "other pictures, or a cue of other code,")):
+            if self.hash_of(name) != before.get(name):
+                raise Refused(
+                    f"Networks of a planted folder are checked with what they were planted in. Received: {words} than {self.planted_folder.path} has. Plant again: lab plant."
+                )
 
     def _plant_subject(self, **counts):
         return world_subject(
@@ -440,7 +502,17 @@ class Session:
             known += [_digest([("inputs", np.asarray(inputs)), ("labels", labels)])]
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
+    def _planted_hash(self):
+        """SHA-256 of what decides planted samples and networks: model, pictures, cues and settings."""
+        pictures, table = self.planted_pictures, self.sources.planted
+        known = [table.model_dump(exclude={"folder", "replicates", "images"}), list(map(str, pictures.groups))]
+        known += [self.hash_of("model"), self.sources.seed, _digest(zip(pictures.names, pictures.images))]
+        known += [self.hash_of(f"code:{name.partition(':')[0]}") for name in table.cues if ":" in name]
+        return hashlib.sha256(repr(known).encode("utf-8", "backslashreplace")).hexdigest()
+
     def _world_hash(self):
+        if self.sources.planted:
+            return self._planted_hash()
         world, seed = self.world, self.sources.seed
         training_data = world.training_data(seed) if world.training else world.draw(8, seed)[0]
         built_from = f"{world.name}{seed}{architecture(world.build())}{world.training}"
@@ -518,25 +590,32 @@ def refresh_module(module):
     provenance.refresh(module)
 
 
-def external_method(name):
+def external_method(name, noun="method"):
     """The function named "module:function", from the installed packages or the current folder.
+
+    Args:
+        name: str, "module:function".
+        noun: str, what the function is to the user.
+
+    Returns:
+        the function.
 
     Raises:
         Refused: where there is none.
     """
     module, _, function = name.partition(":")
-    method = getattr(_import_module(module, name), function, None)
+    method = getattr(_import_module(module, name, noun), function, None)
     if not callable(method):
         problem = (
             f"{module} has no such name"
             if method is None
             else f"it is of the type {type(method).__name__}, which cannot be called"
         )
-        raise Refused(f'A method of your own is a function, "module:function". Received: {name!r}: {problem}.')
+        raise Refused(f'A {noun} of your own is a function, "module:function". Received: {name!r}: {problem}.')
     return method
 
 
-def _import_module(module, name):
+def _import_module(module, name, noun):
     """Import a module of the user from its files as they are now."""
     try:
         refresh_module(module)
@@ -544,5 +623,5 @@ def _import_module(module, name):
     except (Exception, SystemExit) as error:
         # A module that cannot be imported may raise any exception, SystemExit included.
         raise Refused(
-            f'A method of your own is "module:function". Received: {name!r}: {type(error).__name__}: {error}.'
+            f'A {noun} of your own is "module:function". Received: {name!r}: {type(error).__name__}: {error}.'
         ) from error

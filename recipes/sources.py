@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from recipes import schema
+from recipes.sections.planted import Planted
 from recipes.sections.training import Training
 
 
@@ -19,6 +20,7 @@ class Sources:
         threads: int, how many threads compute a job; None: as many as there are.
         gpus: float, how many GPUs of a cluster a job takes, or which share of one.
         training: the [training] table of a recipe, or None.
+        planted: the [planted] table of a recipe, or None.
     """
 
     model: schema.Model = schema.Model()
@@ -29,6 +31,12 @@ class Sources:
     threads: int | None = None
     gpus: float = 0
     training: Training | None = None
+    planted: Planted | None = None
+
+    @property
+    def has_world(self):
+        """Whether networks are trained here, in a world or on planted cues: bool."""
+        return bool(self.world or self.planted)
 
     @classmethod
     def of(cls, recipe):
@@ -43,14 +51,24 @@ class Sources:
         world = recipe.world.name if recipe.world else None
         output = next((table.output for table in ([recipe.explain] if recipe.explain else recipe.check)), None)
         return cls(
-            recipe.model, recipe.images, world, output, recipe.seed, recipe.threads, recipe.gpus, recipe.training
+            recipe.model,
+            recipe.images,
+            world,
+            output,
+            recipe.seed,
+            recipe.threads,
+            recipe.gpus,
+            recipe.training,
+            recipe.planted,
         )
 
     def as_values(self):
         """These sources as plain values: dict. What a recipe does not say itself is left out."""
         tables = {name: getattr(self, name).model_dump(exclude_unset=True) for name in ("model", "images")}
-        training = self.training and self.training.model_dump(exclude_unset=True)
-        return {**vars(self), **tables, "training": training}
+        for name in ("training", "planted"):
+            table = getattr(self, name)
+            tables[name] = table and table.model_dump(exclude_unset=True)
+        return {**vars(self), **tables}
 
     @classmethod
     def from_values(cls, values):
@@ -64,4 +82,5 @@ class Sources:
         """
         tables = {"model": schema.Model(**values["model"]), "images": schema.Images(**values["images"])}
         tables["training"] = values["training"] and Training(**values["training"])
+        tables["planted"] = values["planted"] and Planted(**values["planted"])
         return cls(**{**values, **tables})

@@ -1,17 +1,17 @@
 """Cue networks: networks that learned one of two cues at the same inputs, and samples to ask them about."""
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lab import routines
-from lab.objectives import logit
 from sanity import gates
 from sanity.evidence import Gate
 from sanity.interventions import occlusion
 from sanity.localisation import localisations
-from sanity.subject import FEWEST
-from sanity.world_networks import WorldNetworks
+from sanity.subject import FEWEST, label_objective
+from sanity.world_networks import WorldNetworks, logits_of_networks
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
 # The localisation that decides. It depends on places only: neither the scale of a map nor a few extreme values matter.
@@ -64,7 +64,7 @@ def prepare(subject, *, seed):
     networks = [*subject.replicates, *_train_rivals(subject, count)]
     factors = subject.world.factors(np.random.default_rng([subject.seed, 8]), 12 * len(subject.names))
     samples = [world.render(factors) for world in pair]
-    is_right = _answers_right(subject.network, networks, samples, count)
+    is_right = _answers_right(subject, networks, samples, count)
     rows = np.flatnonzero(is_right.all(axis=0) & (samples[0].cue_labels == samples[1].cue_labels))[: len(subject.names)]
     network_gates = (
         *_learning_gates(subject, is_right, count),
@@ -80,7 +80,11 @@ def prepare(subject, *, seed):
 def world_gates(subject):
     """Whether networks can have learned another cue of the same inputs: list of `Gate`."""
     rival = subject.world is not None and subject.world.rival is not None
-    words = "two in this world" if rival else "these data hold no two planted cues: name a world that does"
+    words = (
+        "two in this world"
+        if rival
+        else "these data hold no two planted cues: plant two (lab plant), or name a world that has two"
+    )
     return [
         Gate("two planted cues", "passed" if rival else "not applicable", words),
         gates.enough_networks("replicates", subject.replicates, NETWORKS),
@@ -89,22 +93,44 @@ def world_gates(subject):
 
 def _train_rivals(subject, count):
     """Weights of networks that learn the rival cue: list of dict."""
-    networks = WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
+    networks = subject.networks
+    if networks is None or networks.world is not subject.world:
+        networks = WorldNetworks(subject.world, subject.seed, subject.network, subject.cache)
     return [networks.train("rival", index) for index in range(count)]
 
 
-def _logits(network):
-    return lambda inputs: routines.class_logits(network, inputs)
-
-
-def _answers_right(network, networks, samples, count):
+def _answers_right(subject, networks, samples, count):
     """Whether each network answers as its own cue says: bool [networks, samples]."""
-    is_right = []
-    for place, state in enumerate(networks):
-        cue = samples[place >= count]
-        with network.weights(state):
-            is_right.append(_logits(network)(cue.inputs).argmax(axis=1) == cue.cue_labels)
-    return np.stack(is_right)
+    part = subject.world.part
+    groups = zip(np.split(np.array(networks, object), [count]), samples)
+    return np.concatenate(
+        [
+            logits_of_networks(subject.network, states, cue.inputs, part).argmax(axis=2) == cue.cue_labels
+            for states, cue in groups
+        ]
+    )
+
+
+def uses(world, factors, network, states):
+    """What swaps show of several networks of one world.
+
+    Args:
+        world: a `World`.
+        factors: dict of factor to array [count, ...].
+        network: `Network`.
+        states: list of weights.
+
+    Returns:
+        list of dict, one a network, as of `sanity.worlds.world.counterfactual_use`.
+    """
+    swapped = counterfactuals(world, factors)
+    answers = {
+        id(sample.inputs): logits_of_networks(network, states, sample.inputs, world.part) for sample in swapped.values()
+    }
+    return [
+        counterfactual_use(swapped, lambda inputs, place=place: answers[id(inputs)][place])
+        for place in range(len(states))
+    ]
 
 
 def _learning_gates(subject, is_right, count):
@@ -126,12 +152,9 @@ def _learning_gates(subject, is_right, count):
 def _use_gates(subject, networks, factors, pair):
     """Each network uses its own cue and ignores the rest, above all the other cue: list of `Gate`."""
     names, lowest = ("networks use the cue", "networks use the rival cue"), []
+    few = {key: values[:SWAPPED] for key, values in factors.items()}
     for name, world, states in zip(names, pair, np.array_split(np.array(networks, object), 2)):
-        swapped = counterfactuals(world, {key: values[:SWAPPED] for key, values in factors.items()})
-        proofs = []
-        for state in states:
-            with subject.network.weights(state):
-                proofs.append(counterfactual_use(swapped, _logits(subject.network)))
+        proofs = uses(world, few, subject.network, states)
         proof = {key: min(proof[key] for proof in proofs) for key in proofs[0]}
         lowest.append(replace(gates.proven_use(proof), name=name))
     return lowest
@@ -148,7 +171,7 @@ def _subject_at(subject, samples, rows):
     return replace(
         subject,
         inputs=samples.inputs[rows],
-        objective=logit([int(label) for label in cue_labels]),
+        objective=label_objective(subject.network, cue_labels),
         names=tuple(f"{subject.world.name}[{index}]" for index in rows),
         labels=cue_labels,
         targets=cue_labels,
@@ -160,12 +183,26 @@ def _with_oracle(prepared):
     few = slice(ANSWERED)
     masks, on = prepared.masks[:, few], replace(prepared.on, inputs=prepared.on.inputs[few])
     on = replace(on, names=on.names[few], objective=on.objective.rows(list(range(len(on.inputs)))))
-    falls = []
-    for state in prepared.networks:
-        with on.network.weights(state):
-            falls.append(np.maximum(occlusion(on, fill=FILL), 0))
+    scores = functools.partial(_scores_of_networks, on, prepared.networks)
+    falls = np.maximum(occlusion(on, fill=FILL, scores=scores), 0)
     oracle = np.stack([rank_on_cues(fall, masks) for fall in falls])
     return replace(prepared, oracle=oracle, used=_highest_places(falls[0], masks[0]))
+
+
+def _scores_of_networks(subject, states, inputs):
+    """The subject's score by every network: float64 [networks, samples]."""
+    part = subject.world.part
+    if part is None or len(subject.network.outputs[subject.network.output_name()]) < 2:
+        scores = []
+        for state in states:
+            with subject.network.weights(state):
+                scores.append(routines.scores(subject.network, inputs, subject.objective))
+        return np.array(scores, "float64")
+    logits = logits_of_networks(subject.network, states, inputs, part).astype("float64")
+    rows, targets = np.arange(len(inputs)), subject.targets[: len(inputs)]
+    target_logits = logits[:, rows, targets]
+    one_unit = subject.network.outputs[subject.network.output_name()][-1] == 1
+    return target_logits - logits[:, rows, 1 - targets] if one_unit else target_logits
 
 
 def rank_on_cues(relevance, masks):

@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 
+from lab import routines
 from sanity import removal
 from sanity.removal import extent
 
 
-def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
+def occlusion(subject, *, share=0.18, overlap=2, fill="mean", scores=None):
     """Mean fall of the score when windows over a place are filled.
 
     Args:
@@ -17,19 +18,21 @@ def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
             column.
         overlap: int, windows over each place along an axis.
         fill: str, a name of `removal.fills` that draws nothing.
+        scores: inputs -> float [..., samples], such as the scores of several networks; None: the subject's own score.
 
     Returns:
-        float64 [samples, ...], without channels.
+        float64 [..., samples, ...], without channels.
     """
+    scores = scores or (lambda inputs: routines.scores(subject.network, inputs, subject.objective))
     shape = (len(subject.inputs), *extent(subject.inputs))
     share = 0 if subject.inputs.ndim == 2 else share
-    before = removal.original_scores(subject)
-    total, count = np.zeros(shape), np.zeros(shape[1:])
+    before = np.asarray(scores(subject.inputs), "float64")
+    total, count = np.zeros((*before.shape[:-1], *shape)), np.zeros(shape[1:])
     for window in _windows(shape[1:], share, overlap):
         removed = np.zeros(shape, bool)
         removed[(slice(None), *window)] = True
-        fall = before - removal.scores(subject, removed, fill, None)
-        total[(slice(None), *window)] += fall.reshape(-1, *[1] * len(shape[1:]))
+        fall = before - scores(removal.fill_positions(subject, removed, fill, None))
+        total[(..., slice(None), *window)] += fall.reshape(*fall.shape, *[1] * len(shape[1:]))
         count[window] += 1
     return total / count
 

@@ -11,7 +11,7 @@ from lab.labels import correct_classes
 from lab.objectives import Objective, class_score, logit, region
 from lab.refusal import Refused
 from lab.registry import nearest
-from sanity.world_networks import WorldNetworks
+from sanity.world_networks import WorldNetworks, logits_of_networks
 from sanity.worlds.training import no_cache
 from sanity.worlds.world import counterfactual_use, counterfactuals
 
@@ -59,6 +59,7 @@ class Subject:
         true: bool [samples, classes], the true classes, or None without labels.
         references: int [samples], the class that each target is compared with; None where none is.
         replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
+        networks: what trained the networks of the world, see `sanity.world_networks`; None: none did.
     """
 
     network: object
@@ -81,6 +82,7 @@ class Subject:
     true: np.ndarray | None = None
     references: np.ndarray | None = None
     replicate_accuracy: tuple = ()
+    networks: object = field(default=None, compare=False)
 
     @property
     def tells_classes_apart(self):
@@ -265,7 +267,7 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
         permuted_label_networks: int, networks trained on permuted labels.
         images: int, samples kept: the first ones that every replicate answers as the cue says.
         cache: where trained weights are kept, see `Trainer.train`.
-        networks: `WorldNetworks` of the same world, seed and cache; None: made here.
+        networks: `WorldNetworks` of the same world, seed and cache, or `StoredNetworks`; None: made here.
 
     Returns:
         `Subject`.
@@ -280,16 +282,16 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
         network.adopt(states[0])
     samples, factors = world.draw(8 * images, seed)
     correct = _logits(network, samples.inputs).argmax(1) == samples.cue_labels
-    rows = _rows_answered_right(network, states, samples, images)
+    rows = _rows_answered_right(world, network, states, samples, images)
     cue_labels = samples.cue_labels[rows]
     return Subject(
         network,
         samples.inputs[rows],
-        logit([int(label) for label in cue_labels]),
+        label_objective(network, cue_labels),
         tuple(f"{world.name}[{index}]" for index in rows),
         correct,
         cue_labels,
-        network.outputs[next(iter(network.outputs))][-1],
+        world.classes or network.outputs[next(iter(network.outputs))][-1],
         tuple(states),
         tuple(permuted),
         tuple(train_accuracy),
@@ -298,15 +300,28 @@ def world_subject(world, *, seed, replicates=1, permuted_label_networks=0, image
         seed,
         cache,
         targets=cue_labels,
+        networks=networks,
     )
 
 
-def _rows_answered_right(network, states, samples, images):
+def label_objective(network, labels):
+    """The score of each sample's own class: its logit, or of one unit for two classes that unit with either sign.
+
+    Args:
+        network: a `Network` of one output.
+        labels: int [samples].
+
+    Returns:
+        `Objective`.
+    """
+    score = class_score if _has_one_unit(network, network.output_name()) else logit
+    return score([int(label) for label in labels])
+
+
+def _rows_answered_right(world, network, states, samples, images):
     """Rows of samples that every replicate answers as the cue says; the first rows where that are too few."""
-    is_right = np.ones(len(samples), bool)
-    for state in states or ({},):
-        with network.weights(state):
-            is_right &= _logits(network, samples.inputs).argmax(1) == samples.cue_labels
+    answers = logits_of_networks(network, states or ({},), samples.inputs, world.part).argmax(axis=2)
+    is_right = (answers == samples.cue_labels).all(axis=0)
     rows = np.flatnonzero(is_right)[:images]
     return rows if len(rows) >= FEWEST else np.arange(min(images, len(samples)))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab import routines
 from lab.refusal import Refused
 from sanity.seeds import derive_seed
 from sanity.worlds.training import Trainer, no_cache
@@ -24,6 +25,26 @@ def permute(labels, seed, index):
         int [samples].
     """
     return np.random.default_rng([seed, 4, index]).permutation(labels)
+
+
+def logits_of_networks(network, states, inputs, part=None):
+    """What several networks answer. What all of them have in common is computed once.
+
+    Args:
+        network: `Network`.
+        states: list of weights.
+        inputs: arrays that it takes.
+        part: `sanity.worlds.trainable.UpperPart`, what alone differs between them; None: everything does.
+
+    Returns:
+        float32 [networks, samples, classes], two columns for one unit.
+    """
+    features = inputs if part is None else part.features(inputs)
+    answers = []
+    for state in states:
+        with network.weights(state):
+            answers.append(routines.class_logits(network, inputs) if part is None else part.class_logits(features))
+    return np.stack(answers)
 
 
 class WorldNetworks:
@@ -76,7 +97,8 @@ class WorldNetworks:
 
     def _trainer(self, rival):
         if rival not in self._trainers:
-            self._trainers[rival] = Trainer(self.network, self._world(rival).training)
+            world = self._world(rival)
+            self._trainers[rival] = Trainer(self.network, world.training, world.part)
         return self._trainers[rival]
 
     def _data(self, rival):
@@ -97,3 +119,29 @@ class WorldNetworks:
             return derive_seed(self.seed, "network that learns the rival cue", index)
         number = {"replicate": 5, "permuted_label_networks": 6}[kind]
         return int(np.random.SeedSequence([self.seed, number, index]).generate_state(1)[0] >> 1)
+
+
+class StoredNetworks:
+    """The networks of a world that were trained before.
+
+    Args:
+        world: the `World`.
+        seed: int, of the networks and their data.
+        network: `Network` whose weights they replace.
+        read: (kind, index) -> dict of variable name to array.
+    """
+
+    def __init__(self, world, seed, network, read):
+        self.world, self.seed, self.network, self.read = world, seed, network, read
+
+    def train(self, kind, index):
+        """The weights of one network, as they were stored.
+
+        Args:
+            kind: "replicate" or "rival".
+            index: int.
+
+        Returns:
+            dict of variable name to array.
+        """
+        return self.read(kind, index)

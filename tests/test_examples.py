@@ -34,6 +34,10 @@ LONG = (
     "s3://",
     # `tests/recipes/test_training.py` trains.
     "--train ",
+    # `tests/recipes/test_plant.py` plants.
+    "--out planted",
+    "--planted ",
+    "lab run planted",
     "lab run fooled",
     "lab run tf-explain",
     "lab run mine.toml",
@@ -90,6 +94,7 @@ def newcomer(tmp_path_factory):
     # What a page says to save.
     (folder / "my_training.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-network.md")[0])
     (folder / "my_methods.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-method.md")[0])
+    (folder / "my_cues.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "planted.md")[0])
     (folder / "photos").mkdir()
     for name, image in zip(PHOTOGRAPHS, lab.photographs().images):
         # As long as a folder is made of subfolders, their names are the labels.
@@ -236,6 +241,10 @@ def test_every_help_shows_three_examples_and_its_options_under_headings():
 
 @pytest.mark.parametrize("name, line", HELP, ids=lambda word: word[:60])
 def test_the_examples_of_help_run_as_they_are_written(here, runs, name, line):
+    if any(long in line for long in LONG):
+        words = shlex.split(line)[1:]
+        assert main.get_command(None, words[0]).make_context(words[0], words[1:]).params
+        return
     done = invoke(line)
     assert done.exit_code == 0, (done.output, done.exception)
     if "--json" in line:

@@ -7,7 +7,7 @@ from recipes.help import Choice, PlainCommand
 from recipes.launch import print_json
 from recipes.options import json_option, model_options
 
-KINDS = ["models", "layers", "methods", "checks", "features", "worlds", "metrics", "recipes", "objectives"]
+KINDS = ["models", "layers", "methods", "checks", "features", "worlds", "cues", "metrics", "recipes", "objectives"]
 KINDS += ["views", "swaps", "parameterizations", "transforms", "regularizers"]
 
 
@@ -26,7 +26,7 @@ KINDS += ["views", "swaps", "parameterizations", "transforms", "regularizers"]
 def command(kind, as_json, **model):
     """List names of a KIND, with a line on each.
 
-    KIND is models, layers, methods, checks, features, worlds, metrics, recipes, objectives, views, swaps,
+    KIND is models, layers, methods, checks, features, worlds, cues, metrics, recipes, objectives, views, swaps,
     parameterizations, transforms or regularizers.
     """
     from recipes import catalogue

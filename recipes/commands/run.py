@@ -43,6 +43,7 @@ def command(context, source, settings, allow_code, fail_on, baseline, seed, **sh
         recipe = schema.read(source, settings)
         code = [*(name for name in schema.method_names(recipe) if ":" in name), *recipe.model.modules]
         code += [recipe.training.function] if recipe.training and recipe.training.function else []
+        code += [name for name in recipe.planted.cues if ":" in name] if recipe.planted else []
         if code and not allow_code:
             raise Refused(f"This recipe runs code: add --allow-code if you trust it. Received: {code[0]!r}.")
     launch(context, recipe, shared_options, allow_code, fail_on, baseline)

@@ -32,6 +32,8 @@ def _question(recipe):
         return "What decides the answers?"
     if recipe.check:
         return "Which maps can be believed?"
+    if recipe.planted:
+        return "Do networks use what was planted?"
     if recipe.features:
         return "Do pictures show what units do?"
     return "What excites the units?" if recipe.gallery else "What do layers represent?"
@@ -51,6 +53,8 @@ def subject_words(recipe, maps=None):
         return f"Networks of the world {recipe.world.name}"
     if is_without_network(recipe):
         return _data(recipe, maps)[:1].upper() + _data(recipe, maps)[1:]
+    if recipe.planted:
+        return f"{model_name(recipe)} with the planted cues {' and '.join(recipe.planted.cues)}"
     return f"{model_name(recipe)} on {_data(recipe, maps)}"
 
 
@@ -135,6 +139,9 @@ def _network_sentences(recipe, maps):
         return []
     if recipe.world:
         return [f"Networks were trained in the world {recipe.world.name}, where what decides is known."]
+    if recipe.planted:
+        cues = " or ".join(recipe.planted.cues)
+        return [f"Networks were trained from {model_name(recipe)} to tell variants of {cues} apart."]
     if not maps:
         return [f"The network is {model_name(recipe)}."]
     methods, (right, known) = [method["method"] for method in maps["methods"]], maps["right"]
@@ -279,7 +286,7 @@ def _next_checks(recipe, families, maps):
     sentences = [_remedy_sentence(remedy, open_cards) for remedy in remedies]
     crossings = {"class_crossing", "image_crossing", "place"}
     checks = {check.check for check in recipe.check}
-    if open_cards and not recipe.world and not checks & crossings:
+    if open_cards and not recipe.has_world and not checks & crossings:
         sentences.append(
             "The checks class_crossing, image_crossing and place decide on one network, without replicates."
         )

@@ -27,6 +27,7 @@ from recipes.rows import verdict_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.sections.features import feature_tables
+from recipes.sections.planted import planted_tables
 from recipes.sections.world import question as world_question
 from recipes.sections.world import world_table
 from recipes.words import count_noun
@@ -80,8 +81,8 @@ def _evidence_jobs(number, recipe, session):
     check = recipe.check[number]
     refuse_settings(check.check, check.settings)
     refuse_unknown_options(check)
-    question = world_question(recipe, session) if recipe.world else check.question
-    if not recipe.world:
+    question = _question(recipe, check, session)
+    if not recipe.has_world:
         session.subject(question)
     shards = _shards(check, recipe, question) if check.shard else []
     for method in [*check.methods, *_controls(check)]:
@@ -123,6 +124,13 @@ def _split(job, shards):
     return [*jobs, replace(job, arguments=arguments, needs=needs, gathers=True, passes=passes)]
 
 
+def _question(recipe, check, session):
+    """What a check asks about: dict, see `Session.subject`."""
+    if recipe.planted:
+        return recipe.planted.question
+    return world_question(recipe, session) if recipe.world else check.question
+
+
 def _controls(check):
     """Names of the explainers that are blind on purpose, those among the methods left out: list of str."""
     from lab.attribution import explainers
@@ -136,9 +144,8 @@ def _evidence_job(folder, check, method, question, seed, session):
 
     explainer, options = session.method(method), check.options.get(method, {})
     refuse_options(explainer, options)
-    world = session.sources.world
-    images = question["images"] if world else len(session.images)
-    cost = images * passes(explainer, options, None if world else session.network)
+    images = question["images"] if session.sources.has_world else len(session.images)
+    cost = images * passes(explainer, options, None if session.sources.world else session.network)
     arguments = {"check": check.check, "method": method, "question": question, "settings": check.settings}
     return Job(
         f"check/{folder}/{slug(method)}",
@@ -152,11 +159,15 @@ def _evidence_job(folder, check, method, question, seed, session):
 
 def _network_needs(sources):
     """The job that every check waits for where networks are trained: tuple of keys."""
+    if sources.planted:
+        return ("planted",)
     return ("networks",) if sources.world else ("replicates",) if sources.training else ()
 
 
 def _subject_reads(sources):
     """What every check reads: tuple of str."""
+    if sources.planted:
+        return ("world", "model")
     if sources.world:
         return ("world",)
     return ("model", "images", "training") if sources.training else ("model", "images")
@@ -275,7 +286,7 @@ def _show_published(recipe, jobs, store):
     "check",
     cls=PlainCommand,
     headings={
-        "World": ("world", "samples"),
+        "World": ("world", "planted", "samples"),
         "Networks": ("replicate", "train", "replicates", "permuted_label_networks"),
         "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
     },
@@ -303,6 +314,12 @@ def _show_published(recipe, jobs, store):
     help="Folder of photographs, with a subfolder for each label; or a file. May be repeated; 48 images are used at most.  [default: photographs of the installed packages]",
 )
 @click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
+@click.option(
+    "--planted",
+    metavar="FOLDER",
+    type=click.Path(),
+    help="A folder that lab plant wrote: its model and pictures, and networks that use one of two cues.",
+)
 @click.option(
     "--replicate",
     multiple=True,
@@ -374,6 +391,7 @@ def command(
     context,
     images,
     world,
+    planted,
     replicate,
     train,
     replicates,
@@ -409,10 +427,17 @@ def command(
     )
     with plain_errors():
         question = {"methods": method_names(method), "target": target, "output": output, "region": region}
-        names, settings = _check_names(check_names or "parameters"), {"mode": mode, "seeds": seeds}
+        # What is planted is found by the check truth.
+        names = _check_names(check_names or ("truth" if planted else "parameters"))
+        settings = {"mode": mode, "seeds": seeds}
         tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
     world_settings = {"replicates": replicates, "permuted_label_networks": permuted_label_networks, "images": samples}
-    tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
+    if planted:
+        _refuse_options(context, PLANTED_BRINGS, "is brought by --planted. Received: both of them.")
+        with plain_errors():
+            tables |= planted_tables(planted, samples, shared_options["allow_code"])
+    else:
+        tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
     launch_tables(context, "check", shared_options, tables, fail_on, baseline)
 
 
@@ -446,6 +471,7 @@ def _training_table(settings, check_names, files, function):
 # Options of `lab check` that belong to one subject alone, maps or pictures.
 MAP_OPTIONS = (
     "world",
+    "planted",
     "replicate",
     "train",
     "replicates",
@@ -459,6 +485,24 @@ MAP_OPTIONS = (
     "region",
     "baseline",
 )
+PLANTED_BRINGS = (
+    "world",
+    "source",
+    "weights",
+    "input_range",
+    "classes",
+    "model_size",
+    "images",
+    "levels",
+    "seed",
+    "replicate",
+    "train",
+    "replicates",
+    "permuted_label_networks",
+    "target",
+    "output",
+    "region",
+)
 PICTURE_OPTIONS = ("layer", "units", "steps", "parameterization", "transforms", "fooled", "detector", "others")
 
 
@@ -466,7 +510,8 @@ def _refuse_options(context, names, rule):
     """Raise UsageError where one of some options was typed; the rule completes the sentence after its name."""
     for name in names:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} {rule}")
+            option = {"source": "model"}.get(name, name.replace("_", "-"))
+            raise click.UsageError(f"--{option} {rule}")
 
 
 def _check_names(text):

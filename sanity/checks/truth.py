@@ -5,6 +5,8 @@ map's rank on the cue in use, less its rank on the other, is compared between th
 does not depend on the network gives exactly zero, so that no list of controls is needed.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sanity import gates
@@ -54,7 +56,9 @@ def truth(explainer, subject, *, seed, prepared=None, **options):
     usable = [bool(is_finite) or None for is_finite in np.isfinite(rank[:, 0]).ravel()]
     passed += [gates.usable_maps(usable), gates.restored_weights()]
     sizes = {"replicates": len(subject.replicates), "rivals": len(prepared.networks) - len(subject.replicates)}
-    return bound.evidence("truth", samples, passed, sizes=sizes, maps={"trained": relevance[0].astype("float32")})
+    part = subject.world.part
+    settings, maps = {"scope": part.scope} if part else {}, {"trained": relevance[0].astype("float32")}
+    return bound.evidence("truth", samples, passed, sizes=sizes, settings=settings, maps=maps)
 
 
 def _network_relevances(bound, prepared):
@@ -120,15 +124,21 @@ def judge_truth(family, margins, seed):
     ceiling, p = _network_interval(oracle), float(_adjusted_p([oracle], len(oracle) // 2, seed)[0])
     if not (p < margins.alpha and ceiling.mean >= margins.known):
         why = f"the networks' own answer by occlusion: {ceiling}, p = {p:.2g}"
-        return [Ruling("INVALID", "ORACLE DOES NOT PASS", why=why) for _ in family]
+        return [Ruling("INVALID", "ORACLE DOES NOT PASS", why=why, scope=_scope(evidence)) for evidence in family]
     adjusted = {}
     for places in families(family):
         values = _adjusted_p([family[place].samples["rank"] for place in places], len(oracle) // 2, seed)
         adjusted |= dict(zip(places, map(float, values)))
-    return [
+    rulings = [
         _judge_crossing(evidence.samples, adjusted[place], ceiling, margins, seed)
         for place, evidence in enumerate(family)
     ]
+    return [replace(ruling, scope=_scope(evidence)) for ruling, evidence in zip(rulings, family)]
+
+
+def _scope(evidence):
+    """What of a user's network was trained, where cues were planted for it: str, "" in a world."""
+    return evidence.settings.get("scope", "")
 
 
 def preferences(rank):

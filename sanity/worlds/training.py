@@ -10,7 +10,8 @@ import numpy as np
 
 from lab.environment import keras, tf
 from sanity import randomization
-from sanity.randomization import draw, layers_in_order
+from sanity.worlds import trainable
+from sanity.worlds.trainable import WholeNetwork
 
 # Passes over the data between two looks at the accuracy.
 STRIDE = 5
@@ -36,12 +37,14 @@ class Trainer:
     Args:
         network: a `Network`.
         training: a `Training`.
+        part: what of the network is trained, see `sanity.worlds.trainable`; None: all of it, anew.
     """
 
-    def __init__(self, network, training):
+    def __init__(self, network, training, part=None):
         self.network, self.training = network, training
+        self.part, self._features = part or WholeNetwork(network), (None, None)
         self.optimizer = keras.optimizers.Adam(training.rate)
-        self.optimizer.build(network.model.trainable_variables)
+        self.optimizer.build(self.part.variables)
         self.fresh = [variable.numpy() for variable in self.optimizer.variables]
         self.steps = tf.function(self._steps, autograph=False, reduce_retracing=True)
 
@@ -55,22 +58,28 @@ class Trainer:
             cache: (key, make) -> weights, looked up by the hash of everything that they depend on.
 
         Returns:
-            dict of variable name to array.
+            dict of variable name to array, of what is trained and not of the rest.
         """
-        start = draw(self.network, layers_in_order(self.network), [seed])[0].state
+        start = self.part.start(seed)
         return cache(self._key(start, inputs, labels, seed), lambda: self._train(start, inputs, labels, seed))
 
     def _train(self, start, inputs, labels, seed):
         rng = np.random.default_rng([seed, 3])
         for variable, value in zip(self.optimizer.variables, self.fresh):
             variable.assign(value)
-        inputs, labels = tf.constant(inputs), tf.constant(labels.astype("int32"))
+        features, labels = tf.constant(self._features_of(inputs)), tf.constant(labels.astype("int32"))
         with self.network.weights({**self.network.state(), **start}):
             for _ in range(self.training.passes // STRIDE):
-                self.steps(inputs, labels, tf.constant(self._order(rng, len(labels))))
-                if self._accuracy(inputs, labels) >= self.training.goal:
+                self.steps(features, labels, tf.constant(self._order(rng, len(labels))))
+                if self._accuracy(features, labels) >= self.training.goal:
                     break
-            return self.network.state()
+            return self.network.state(self.part.names)
+
+    def _features_of(self, inputs):
+        """What is trained on, computed once for networks that are trained on the same array."""
+        if self._features[0] is not inputs:
+            self._features = (inputs, self.part.features(inputs))
+        return self._features[1]
 
     def _order(self, rng, count):
         """Rows of every step of `STRIDE` passes: int32 [steps, batch]."""
@@ -78,13 +87,13 @@ class Trainer:
         passes = [rng.permutation(count)[: count // batch * batch] for _ in range(STRIDE)]
         return np.concatenate(passes).reshape(-1, batch).astype("int32")
 
-    def _steps(self, inputs, labels, order):
-        model, variables = self.network.model, self.network.model.trainable_variables
+    def _steps(self, features, labels, order):
+        variables = self.part.variables
 
         def step(position):
             rows = order[position]
             with tf.GradientTape() as tape:
-                logits = model(tf.gather(inputs, rows), training=True)
+                logits = self.part.logits(tf.gather(features, rows))
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, rows), logits)
                 loss = tf.reduce_mean(losses)
             self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
@@ -92,15 +101,15 @@ class Trainer:
 
         tf.while_loop(lambda position: position < tf.shape(order)[0], step, [tf.constant(0)], parallel_iterations=1)
 
-    def _accuracy(self, inputs, labels):
+    def _accuracy(self, features, labels):
         parts = range(0, len(labels), 500)
-        right = [
-            self.network.model(inputs[at : at + 500]).numpy().argmax(1) == labels[at : at + 500].numpy() for at in parts
-        ]
+        right = [self.part.predict(features[at : at + 500]) == labels[at : at + 500].numpy() for at in parts]
         return float(np.mean(np.concatenate(right)))
 
     def _key(self, start, inputs, labels, seed):
-        digest = hashlib.sha256(f"{self.training}{seed}{architecture(self.network.model)}{_code_digest()}".encode())
+        digest = hashlib.sha256(
+            f"{self.training}{seed}{architecture(self.network.model)}{self.part.origin}{_code_digest()}".encode()
+        )
         for name, value in start.items():
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
         for array in (inputs, labels):
@@ -116,7 +125,8 @@ def architecture(model):
 @functools.cache
 def _code_digest():
     """What else decides trained weights: this code, that of randomization, and the libraries' versions: str."""
-    code = [_statements(pathlib.Path(file).read_text(encoding="utf-8")) for file in (__file__, randomization.__file__)]
+    files = (__file__, trainable.__file__, randomization.__file__)
+    code = [_statements(pathlib.Path(file).read_text(encoding="utf-8")) for file in files]
     return f"{hashlib.sha256(''.join(code).encode()).hexdigest()}{tf.__version__}{keras.__version__}"
 
 

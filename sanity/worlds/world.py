@@ -70,6 +70,8 @@ class World:
         uninformative_cue: factors at training in which the cue says nothing.
         rival: the `World` of the same inputs that their second cue decides, which says nothing in this world; or None.
         values: what stands for black and white where the inputs are images.
+        classes: int, how many classes there are; None: as many as the network has outputs.
+        part: what of the network is trained, see `sanity.worlds.trainable`; None: all of it, anew.
     """
 
     name: str
@@ -85,6 +87,8 @@ class World:
     uninformative_cue: Callable | None = None
     rival: "World | None" = None
     values: tuple = (-1.0, 1.0)
+    classes: int | None = None
+    part: object = None
 
     def network(self):
         """The world's network as it is built, untrained: `Network`."""

@@ -156,10 +156,11 @@ def test_a_command_has_a_name_of_its_own(tmp_path, monkeypatch):
 def test_tables_stand_in_one_order_and_the_page_in_another():
     fields = list(schema.Recipe.model_fields)
     assert fields[fields.index("model") :] == [
-        *("model", "images", "world", "gallery", "features", "atlas", "explain", "training", "check", "shortcuts")
+        *("model", "images", "world", "planted", "gallery", "features", "atlas", "explain", "training", "check"),
+        "shortcuts",
     ]
     story = [section.name for section in in_story_order()]
-    assert story == ["explain", "world", "shortcuts", "check", "gallery", "atlas", "features", "training"]
+    assert story == ["explain", "world", "planted", "shortcuts", "check", "gallery", "atlas", "features", "training"]
 
 
 def test_what_is_deferred_is_there():

@@ -1,0 +1,229 @@
+"""Planted: networks trained from the user's own on two cues in the user's own pictures, so that what they use is known."""
+
+from pydantic import Field, model_validator
+
+from lab.refusal import Refused
+from recipes.fields import Table
+from recipes.job import Job
+from recipes.section import Deferred, Piece, Section
+from recipes.sections import register
+
+# How many samples the page shows.
+SHOWN = 8
+
+
+class Planted(Table):
+    """Two cues in the user's pictures, and how networks are trained on them; or the folder where `lab plant` has done so."""
+
+    cues: list[str]
+    folder: str | None = None
+    size: float = Field(0.25, gt=0, le=0.5)
+    contrast: float = Field(80.0, gt=0, le=255)
+    layer: str | None = None
+    replicates: int = Field(4, ge=4)
+    samples: int = Field(600, ge=50)
+    passes: int = Field(60, ge=5)
+    rate: float | None = Field(None, gt=0, le=1)
+    images: int = Field(48, ge=8)
+
+    @model_validator(mode="after")
+    def _refuse_other_numbers_of_cues(self):
+        if len(set(self.cues)) != 2 or len(self.cues) != 2:
+            raise Refused(
+                f"Two different cues are planted, such as ruler and sticker. Received: {', '.join(self.cues) or 'none'}"
+            )
+        return self
+
+    @property
+    def question(self):
+        """How many networks and samples are asked about: dict, keyword arguments of `sanity.subject.world_subject`."""
+        return {"replicates": self.replicates, "permuted_label_networks": 0, "images": self.images}
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------------
+
+
+def refuse(recipe):
+    """Refuse tables that do not fit to planted cues.
+
+    Args:
+        recipe: `Recipe` with a [planted] table.
+
+    Raises:
+        Refused: for networks that are trained otherwise, and for tables other than [[check]].
+    """
+    from recipes.sections import in_order
+
+    others = [section for section in in_order() if section.name not in ("planted", "check")]
+    for section in others:
+        if section.tables(recipe):
+            raise Refused(f"a recipe with planted cues holds [[check]] tables beside them. Received: {section.header}")
+
+
+def list_jobs(recipe, session):
+    """The jobs that train networks, unless a folder holds them, and the one that proves what they use.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        list of `Job`.
+
+    Raises:
+        Refused: for a network, pictures or cues that cannot be used.
+    """
+    table = recipe.planted
+    # What cannot be planted is told before anything is written.
+    scene = session.planted_scene
+    if table.folder:
+        # So are networks that were planted in something else.
+        session.world_networks.read("replicate", 0)
+        jobs = []
+    else:
+        passes = _training_passes(scene)
+        jobs = [
+            _network_job(kind, index, passes) for kind in ("replicate", "rival") for index in range(table.replicates)
+        ]
+    arguments = {"question": table.question, "seed": recipe.seed}
+    needs, reads = tuple(job.key for job in jobs), ("world", "model")
+    passes = _answers(table.replicates, scene)
+    return [*jobs, Job("planted", "planted", arguments, needs, passes=passes, reads=reads)]
+
+
+def _training_passes(scene):
+    """Rough number of gradients of one sample that a network takes. What lies before a layer is computed once."""
+    training = scene.planting.training
+    return training.samples * (training.passes / 10 if scene.planting.layer is None else 1 + training.passes / 60)
+
+
+def _answers(replicates, scene):
+    """Rough number of gradients of one sample that the proof takes: swaps and filled windows, of all networks."""
+    samples = 6 * 200 + 16 * 120
+    return samples * replicates * 2 / (3 if scene.planting.layer is None else 12)
+
+
+def _network_job(kind, index, passes):
+    from recipes.planted import network_key
+
+    arguments = {"kind": kind, "index": index}
+    return Job(network_key(kind, index), "planted network", arguments, passes=passes, reads=("world", "model"))
+
+
+# Lines --------------------------------------------------------------------------------------------------------------------
+
+
+def _load(store):
+    """What was measured of the planted networks: dict, or None where that job failed."""
+    return store.values("planted", "planted.json") if store.exists("planted") else None
+
+
+def lines(jobs, store):
+    """How often networks answer as their cue says, what swaps show, and whether they can be used.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    about = _load(store)
+    if about is None:
+        return []
+    return [f"planted  {gate['status'].upper():<8} {gate['name']}: {gate['words']}" for gate in about["gates"]]
+
+
+def summarize(jobs, store):
+    """Whether the planted networks can be used, in one line.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    about = _load(store)
+    if about is None:
+        return []
+    return [about["sentence"]]
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+TEMPLATE = """<section id="planted"><h2>Planted cues: {{ planted.cues[0] }} and {{ planted.cues[1] }}</h2>
+<p>{{ planted.sentence }}</p>
+<p class="soft">Both cues stand in every picture, in variants that are drawn independently. {{ planted.words }} Pixels that a cue covers and the root mean square of its change, means over {{ planted.measured }} pictures: {% for row in planted.matched %}{{ row.cue }} {{ "%.0f"|format(row.pixels) }} pixels, {{ "%.1f"|format(row.contrast) }} of 255{{ "; " if not loop.last }}{% endfor %}.</p>
+<div class="strip">{% for sample in pictures %}<figure><img src="{{ sample.image }}" alt="picture {{ loop.index }} with both cues"><img src="{{ sample.first }}" alt="where the first cue lies in picture {{ loop.index }}"><img src="{{ sample.second }}" alt="where the second cue lies in picture {{ loop.index }}"></figure>{% endfor %}</div>
+<div class="wide" role="region" aria-label="Swaps"><table><tr><th scope="col">network</th><th scope="col">learned</th><th scope="col">right on pictures held out</th>{% for name in planted.columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
+{% for row in planted.networks %}<tr><td>{{ row.name }}</td><td>{{ row.cue }}</td><td>{{ "%.0f%%"|format(100 * row.right) }}</td>{% for name in planted.columns %}<td>{{ "%.0f%%"|format(100 * row.swaps[name]) if row.swaps[name] is not none else "" }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+<p class="soft">Swaps between pictures: the share of answers that follow the network's own cue, and the share that stay when something else is swapped.</p>
+<ul>{% for gate in planted.gates %}<li>{{ gate.name }}: {{ gate.status }}. {{ gate.words }}</li>{% endfor %}</ul></section>"""
+
+
+def _show_planted(recipe, jobs, store):
+    """Pictures with their cues, accuracies and swaps of every network; None where that job failed."""
+    from recipes.galleries import png
+    from recipes.report.data_uri import png_uri
+
+    about = _load(store)
+    if about is None:
+        return None
+    arrays = store.arrays("planted", "samples.npz")
+    rows = zip(arrays["images"], *arrays["masks"])
+    keys = ("image", "first", "second")
+    pictures = [dict(zip(keys, (png_uri(png(plane)) for plane in row))) for row in rows]
+    return {"planted": about, "pictures": pictures}
+
+
+# Folder -------------------------------------------------------------------------------------------------------------------
+
+
+def planted_tables(folder, samples=None, allow_code=False):
+    """A recipe's tables that the networks of a folder were planted by.
+
+    Args:
+        folder: str, the folder that `lab plant` wrote.
+        samples: int, how many pictures to explain; None: as the folder says.
+        allow_code: whether the cues of the folder may be functions of a module, which is then imported and run.
+
+    Returns:
+        dict of seed, threads, model, images and planted.
+
+    Raises:
+        Refused: where the folder holds no planted networks, and where it names code that may not be run.
+    """
+    from recipes.planted import PlantedFolder
+
+    recipe = PlantedFolder(folder).recipe
+    code = [name for name in recipe["planted"]["cues"] if ":" in name]
+    if code and not allow_code:
+        raise Refused(f"This folder names code: add --allow-code if you trust it. Received: {code[0]!r}.")
+    planted = {**recipe["planted"], "folder": folder} | ({"images": samples} if samples else {})
+    tables = {name: recipe[name] for name in ("seed", "threads", "model", "images")} | {"planted": planted}
+    return {name: _without_none(table) for name, table in tables.items() if table is not None}
+
+
+def _without_none(table):
+    return {key: value for key, value in table.items() if value is not None} if isinstance(table, dict) else table
+
+
+register(
+    Section(
+        name="planted",
+        table=Planted,
+        list_jobs=list_jobs,
+        work={
+            "planted network": Deferred("recipes.planted_networks:train_network"),
+            "planted": Deferred("recipes.planted_networks:prove_use"),
+        },
+        many=False,
+        place=12,
+        refuse=refuse,
+        lines=lines,
+        summary=summarize,
+        pieces=(Piece("planted", "Planted cues", TEMPLATE, _show_planted, place=22),),
+    )
+)
