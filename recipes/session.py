@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lab import data, models, routines
+from lab import data, models, routines, tables
 from lab.attribution import explainers
 from lab.images import read
 from lab.labels import correct_classes
@@ -25,7 +25,7 @@ from lab.refusal import Refused
 from lab.registry import options
 from lab.remote import as_path, is_remote
 from lab.streams import open_images
-from recipes import machine, provenance, tables
+from recipes import machine, provenance
 from recipes.cache import Cache
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
@@ -110,7 +110,7 @@ class Session:
         """The photographs with their labels, where these are known, and with the table beside them."""
         photographs, source = self.photographs, self.sources.images
         names = tuple(photographs.names)
-        table, columns = (None, ()) if source.table is None else tables.read(source.table, names)
+        table, columns = (None, ()) if source.table is None else tables.read_beside(source.table, names)
         labels = self._known_labels(names, photographs.labels)
         return replace(photographs, names=names, labels=labels, table=table, columns=columns)
 

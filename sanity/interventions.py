@@ -4,25 +4,26 @@ import itertools
 
 import numpy as np
 
+from lab.kinds import kind_of
 from sanity import removal
 from sanity.removal import extent
 
 
-def occlusion(subject, *, share=0.18, overlap=2, fill="mean"):
+def occlusion(subject, *, share=0.18, overlap=2, fill=None):
     """Mean fall of the score when windows over a place are filled.
 
     Args:
         subject: the `Subject`.
-        share: float, a window's side as a share of the input's. In a table, whose columns are no neighbours, it is one
-            column.
+        share: float, a window's side as a share of the input's. Where positions are no neighbours, as the columns of a table,
+            it is one of them.
         overlap: int, windows over each place along an axis.
-        fill: str, a name of `removal.fills` that draws nothing.
+        fill: str, a name of `removal.fills` that draws nothing; None: the first one of the kind of inputs.
 
     Returns:
         float64 [samples, ...], without channels.
     """
-    shape = (len(subject.inputs), *extent(subject.inputs))
-    share = 0 if subject.inputs.ndim == 2 else share
+    kind, shape = kind_of(subject.inputs), (len(subject.inputs), *extent(subject.inputs))
+    share, fill = share if kind.has_neighbours else 0, fill or kind.fills[0]
     before = removal.original_scores(subject)
     total, count = np.zeros(shape), np.zeros(shape[1:])
     for window in _windows(shape[1:], share, overlap):
