@@ -3,9 +3,12 @@
 kind_of(inputs) -> Kind    by the axes and the dtype of an array, as a network takes it
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+
+from lab.nouns import plural
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,17 @@ class Kind:
     has_channels: bool = True
     has_neighbours: bool = True
     has_own_scales: bool = False
+
+    def name_inputs(self, text):
+        """A sentence about images as one about inputs of this kind: str.
+
+        Args:
+            text: str.
+        """
+        if self is IMAGE:
+            return text
+        text = re.sub(r"\b([Aa])n image\b", rf"\1 {self.noun}", text)
+        return re.sub(r"\bimages\b", plural(self.noun), re.sub(r"\bimage\b", self.noun, text))
 
     def positions(self, inputs):
         """The shape of the positions of one sample, without channels: tuple of int.

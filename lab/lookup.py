@@ -44,7 +44,17 @@ def split_lookup(model):
     inputs = getattr(model, "inputs", None) or ()
     if len(lookups) != 1 or len(inputs) != 1 or lookups[0].get_config()["output_mode"] != "int":
         return None
-    return keras.Model(lookups[0].output, model.outputs, name=model.name), lookups[0]
+    return _cut_behind(model, lookups[0]), lookups[0]
+
+
+def _cut_behind(model, layer):
+    """The part of a model behind one of its layers. Of the layer's calls, one alone leads to the outputs."""
+    if isinstance(model, keras.Sequential):
+        shape, rest = layer.compute_output_shape(model.inputs[0].shape), model.layers[model.layers.index(layer) + 1 :]
+        return keras.Sequential([keras.Input(shape[1:], dtype="int64"), *rest], name=model.name)
+    depths = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
+    node = next(node for node in layer._inbound_nodes if id(node) in depths)
+    return keras.Model(node.output_tensors[0], model.outputs, name=model.name)
 
 
 def lookup_of(vocabulary, length=None):

@@ -19,6 +19,7 @@ class Sources:
         threads: int, how many threads compute a job; None: as many as there are.
         gpus: float, how many GPUs of a cluster a job takes, or which share of one.
         training: the [training] table of a recipe, or None.
+        data: `recipes.schema.Source` in the place of images, or None.
     """
 
     model: schema.Model = schema.Model()
@@ -29,6 +30,7 @@ class Sources:
     threads: int | None = None
     gpus: float = 0
     training: Training | None = None
+    data: schema.Source | None = None
 
     @classmethod
     def of(cls, recipe):
@@ -43,14 +45,30 @@ class Sources:
         world = recipe.world.name if recipe.world else None
         output = next((table.output for table in ([recipe.explain] if recipe.explain else recipe.check)), None)
         return cls(
-            recipe.model, recipe.images, world, output, recipe.seed, recipe.threads, recipe.gpus, recipe.training
+            recipe.model,
+            recipe.images,
+            world,
+            output,
+            recipe.seed,
+            recipe.threads,
+            recipe.gpus,
+            recipe.training,
+            recipe.data,
         )
+
+    @property
+    def read(self):
+        """What jobs read that work on the inputs: "data", or "images"."""
+        return "data" if self.data else "images"
 
     def as_values(self):
         """These sources as plain values: dict. What a recipe does not say itself is left out."""
         tables = {name: getattr(self, name).model_dump(exclude_unset=True) for name in ("model", "images")}
-        training = self.training and self.training.model_dump(exclude_unset=True)
-        return {**vars(self), **tables, "training": training}
+        tables |= {name: value and value.model_dump(exclude_unset=True) for name, value in self._optional().items()}
+        return {**vars(self), **tables}
+
+    def _optional(self):
+        return {"training": self.training, "data": self.data}
 
     @classmethod
     def from_values(cls, values):
@@ -64,4 +82,5 @@ class Sources:
         """
         tables = {"model": schema.Model(**values["model"]), "images": schema.Images(**values["images"])}
         tables["training"] = values["training"] and Training(**values["training"])
+        tables["data"] = values["data"] and schema.Source(**values["data"])
         return cls(**{**values, **tables})

@@ -9,7 +9,7 @@ from lab.attribution import explainers
 from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
 from lab.explanation import flags
-from lab.kinds import ranges
+from lab.kinds import IMAGE, kind_of, ranges
 from lab.maps import pooled
 from sanity.evidence import Evidence
 from sanity.seeds import derive_seed
@@ -103,7 +103,7 @@ class BoundExplainer:
             {"images": len(subject.names), **(sizes or {})},
             samples,
             tuple(gates),
-            settings={"seed": self.seed, **(settings or {}), **self.options},
+            settings={"seed": self.seed, **_kind_setting(subject.inputs), **(settings or {}), **self.options},
             **rest,
         )
 
@@ -174,6 +174,12 @@ def pooled_maps(maps, inputs=None):
 def _pool(maps, pooling):
     leaves = tf.nest.flatten(maps)
     return np.concatenate([_to_rows(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
+
+
+def _kind_setting(inputs):
+    """The kind of inputs that are no images, by which a verdict names them: dict."""
+    kind = kind_of(inputs) if isinstance(inputs, np.ndarray) else IMAGE
+    return {} if kind is IMAGE else {"kind": kind.name}
 
 
 def add_noise(inputs, seed, noise=ROUNDING, background=None):
