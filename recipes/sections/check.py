@@ -238,7 +238,7 @@ def _show_published(recipe, jobs, store):
     "check",
     cls=PlainCommand,
     headings={
-        "Data": ("data_path", *DATA_DETAILS),
+        "Data": ("data_path", *DATA_DETAILS, "most"),
         "World": ("world", "samples"),
         "Networks": ("replicate", "train", "replicates", "permuted_label_networks"),
         "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
@@ -247,10 +247,6 @@ def _show_published(recipe, jobs, store):
         (
             "lab check --images photos/ --method gradient,gradcam --model my.keras --input-range -1 1 --classes names.txt",
             "do maps respond to the weights?",
-        ),
-        (
-            "lab check --images photos/ --method gradcam --check classes --model my.keras --input-range -1 1 --classes names.txt",
-            "do maps differ between classes?",
         ),
         (
             "lab check --images photos/ --method gradient --seeds 2 --json --model my.keras --input-range -1 1 --classes names.txt",
@@ -270,6 +266,12 @@ def _show_published(recipe, jobs, store):
     multiple=True,
     type=click.Path(),
     help="Folder of photographs, with a subfolder for each label; or a file. May be repeated; 48 images are used at most.  [default: photographs of the installed packages]",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Use so many photographs, rows or texts at most.  [default: 48; of a table from places at equal distances]",
 )
 @click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
 @click.option(
@@ -343,6 +345,7 @@ def command(
     context,
     images,
     data_path,
+    most,
     world,
     replicate,
     train,
@@ -388,6 +391,8 @@ def command(
     images = images or ([data_path] if data_path and not data else [])
     tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
     tables |= {"data": data} if data else {}
+    if most:
+        tables |= {"data": data | {"most": most}} if data else {"images": tables.get("images", {}) | {"most": most}}
     launch_tables(context, "check", shared_options, tables, fail_on, baseline)
 
 
@@ -432,6 +437,7 @@ def _training_table(settings, check_names, files, function):
 MAP_OPTIONS = (
     "world",
     "data_path",
+    "most",
     *DATA_DETAILS,
     "replicate",
     "train",

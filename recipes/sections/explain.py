@@ -301,12 +301,8 @@ def _show_maps(recipe, jobs, store):
             "mistakes: the predicted class against the true one",
         ),
         (
-            "lab explain photos/ --method smoothgrad --option smoothgrad.samples=8 --target cat --model my.keras --input-range -1 1 --classes names.txt",
-            "one class, with an option of the method",
-        ),
-        (
-            "lab explain --table loans.csv --target default --method integrated_gradients,smoothgrad --model credit.keras",
-            "the rows of a table, with the column of true classes",
+            "lab explain --table loans.csv --target default --method smoothgrad --option smoothgrad.samples=8 --model credit.keras",
+            "the rows of a table, with an option of the method",
         ),
     ),
 )

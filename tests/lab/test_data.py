@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 import lab
-from lab import kinds
+from lab import kinds, opening, tables
 from lab.attribution.noise import draw_noisy
 from lab.environment import tf
 from sanity import effects
 from sanity.bound_explainer import add_noise
 from sanity.removal import fills
 from sanity.subject import Subject
+from tests import own_data
 from tests.networks import network
 
 # Three columns of very different size, the last of which never varies.
@@ -131,3 +132,114 @@ def test_integrated_gradients_of_a_table_start_at_its_mean_row():
 def test_a_background_has_rows_of_the_table(rows):
     with pytest.raises(lab.Refused, match="Received"):
         linear(background=rows)
+
+
+# Opening ------------------------------------------------------------------------------------------------------------------
+
+
+class Frame:
+    """What the lab asks of a pandas data frame."""
+
+    columns, index = ("age", "income", "default"), ("a", "b")
+
+    def to_numpy(self, dtype):
+        return np.array([[30, 1e4, 1.0], [40, 2e4, 0.0]], dtype)
+
+
+def test_a_frame_is_a_table_with_labels():
+    data = lab.open_data(Frame(), label="default")
+    assert data.kind == "table" and data.columns == ("age", "income") and data.labels == ("1", "0")
+    assert data.names == ("row a", "row b") and data.inputs.tolist() == [[30, 1e4], [40, 2e4]]
+    assert lab.open_data(Frame(), columns=["income", "age"]).inputs[0].tolist() == [1e4, 30]
+    assert "age, income" in repr(data) and "2 rows" in repr(data)
+
+
+def test_equal_rows_are_one_source(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,who\n1,2,x\n3,4,y\n1,2,x\n")
+    assert lab.open_data(path, columns=["a", "b"]).groups == (0, 1, 0)
+    assert lab.open_data(path, columns=["a", "b"], group="who").groups == ("x", "y", "x")
+
+
+def test_a_csv_with_paths_is_a_list_of_images(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("path,label\nx.png,cat\n")
+    assert opening.source_kind(path) == "images" and tables.header_of(path) == ["path", "label"]
+    path.write_text("a,b\n1,2\n")
+    assert opening.source_kind(path) == "table"
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_a_dataset_is_read_once_it_has_an_end(batch):
+    inputs, labels = np.arange(20, dtype="float32").reshape(10, 2), np.arange(10) % 2
+    dataset = tf.data.Dataset.from_tensor_slices((inputs, labels))
+    dataset = dataset.batch(batch) if batch else dataset
+    data = lab.open_data(dataset)
+    assert data.kind == "table" and np.array_equal(data.inputs, inputs) and data.labels == tuple(map(str, labels))
+    with pytest.raises(lab.Refused, match=r"take\(n\)"):
+        lab.open_data(dataset.repeat())
+
+
+def test_texts_and_arrays_are_data_too():
+    data = lab.open_data(["good film", "dull"], ["1", "0"])
+    assert data.kind == "text" and data.names == ("1: good film", "2: dull") and data.labels == ("1", "0")
+    assert lab.open_data(np.zeros((2, 5, 3))).kind == "series"
+    assert lab.open_data(np.zeros((2, 5), int)).kind == "tokens"
+    assert lab.open_data(data) is data
+    for source in ([], ["a", ""], np.zeros((0, 3)), np.array([None, {}]), np.zeros((2, 4, 4, 3))):
+        with pytest.raises(lab.Refused, match="Received"):
+            lab.open_data(source)
+
+
+def test_some_of_many_are_spread_over_all():
+    data = lab.open_data(np.arange(200, dtype="float32").reshape(100, 2), np.arange(100) // 50)
+    some = data.spread(5)
+    assert some.labels == ("0", "0", "0", "1", "1") and some.names[0] == "row 1" and some.names[-1] == "row 100"
+    assert data.spread(500).names == data.names
+
+
+# Networks of text and of columns ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_model_of_strings_is_explained_behind_its_lookup(functional):
+    model = own_data.sentiment()
+    if functional:
+        inputs = keras.Input((1,), dtype="string")
+        x = inputs
+        for layer in model.layers:
+            x = layer(x)
+        model = keras.Model(inputs, x)
+    loaded = lab.load(model)
+    data = lab.open_data(own_data.TEXTS)
+    ids = data.inputs_of(loaded)
+    assert np.allclose(loaded.model(ids), model(tf.constant([[text] for text in own_data.TEXTS])), atol=1e-6)
+    assert [word for word in loaded.words(ids)[1] if word] == own_data.TEXTS[1].split()
+    maps = lab.gradient_x_input(loaded, ids, lab.logit(1))
+    assert maps.shape == ids.shape and not maps[np.asarray(ids) == 0].any()
+    with pytest.raises(lab.Refused, match="own vocabulary"):
+        lab.load(model, vocabulary=["good"])
+
+
+def test_a_model_with_an_input_a_column_takes_one_table():
+    model = own_data.named(["b", "a"])
+    loaded = lab.load(model, as_table=True)
+    assert loaded.columns == ["a", "b"]
+    rows = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    assert np.allclose(loaded.model(rows), model({"a": rows[:, :1], "b": rows[:, 1:]}), atol=1e-6)
+    maps = lab.gradient(loaded, rows, lab.logit(0))
+    np.testing.assert_allclose(maps, np.tile([2, 1], (5, 1)), rtol=1e-5)
+    assert lab.load(model).columns is None
+
+
+def test_a_vocabulary_has_each_word_once(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="int32"), keras.layers.Embedding(5, 2), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    path = tmp_path / "words.txt"
+    path.write_text("good\ndull\nfilm\n")
+    assert lab.load(model, vocabulary=path).tokenize(["Good, dull thing"]).tolist() == [[2, 3, 1, 0]]
+    for words in ("good\ngood\n", ""):
+        path.write_text(words)
+        with pytest.raises(lab.Refused, match="Received"):
+            lab.load(model, vocabulary=path)

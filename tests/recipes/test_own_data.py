@@ -212,8 +212,57 @@ def test_checks_decide_about_a_table(here, command):
         (name, verdict["method"]): (verdict["outcome"], verdict["finding"])
         for name, verdict in verdict_pairs(json.loads(out))
     }
-    assert verdicts["derivative", "gradient"] == ("PASS", "FORETELLS")
+    assert verdicts["derivative", "gradient"] == ("PASS", "FORETELLS") and "Looked at: 48 rows" in out
     assert {finding for (name, _), (_, finding) in verdicts.items() if name == "place"} == {"NOT APPLICABLE"}
+
+
+TRAINING = """
+import keras
+import numpy as np
+
+
+def build(seed):
+    start = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential([keras.Input((30,)), keras.layers.Dense(1, "sigmoid", kernel_initializer=start)])
+
+
+def train(inputs, labels, *, seed):
+    # All 72 rows of the file, not those that are explained.
+    if inputs.shape != (72, 30) or inputs.dtype != "float32" or set(labels) != {0, 1}:
+        raise ValueError(f"{inputs.shape} {inputs.dtype} {set(labels)}")
+    return build(seed)
+"""
+
+
+def test_networks_are_trained_on_all_rows_of_a_table(here, command):
+    here.joinpath("my_rows.py").write_text(TRAINING)
+    code, out, err = command(
+        *("check", "--model", "credit.keras", "--data", "loans.csv", "--label", "default", "--most", 8, "--quiet"),
+        *("--train", "my_rows:train", "--replicates", 3, "--method", "gradient", "--seeds", 3, "--json"),
+    )
+    assert code == 0, err
+    (check, verdict), *_ = verdict_pairs(json.loads(out))
+    assert check == "parameters" and verdict["sizes"]["replicates"] == 3
+
+
+def test_a_replicate_of_a_table_comes_from_a_file(here, command):
+    other = own_data.credit()
+    other.layers[-1].set_weights([np.random.default_rng(0).normal(size=(30, 1)), np.zeros(1)])
+    other.save("other.keras")
+    words = (
+        "check",
+        "--model",
+        "credit.keras",
+        "--replicate",
+        "other.keras",
+        "--data",
+        "loans.csv",
+        "--label",
+        "default",
+    )
+    code, out, err = command(*words, "--method", "gradient", "--seeds", 2, "--json", "--quiet")
+    assert code == 0, err
+    assert verdict_pairs(json.loads(out))[0][1]["sizes"]["replicates"] == 2
 
 
 # Identity -----------------------------------------------------------------------------------------------------------------
