@@ -106,8 +106,8 @@ def from_arrays(
             f"Images in arrays are uint8 in 0 to 255. Received: {inputs.dtype} from {source}, whose black and white are not known. Convert them."
         )
     count = len(inputs)
-    given = {"labels": labels, "names": names, "groups": groups, "masks": masks}
-    for name, values in given.items():
+    beside = {"labels": labels, "names": names, "groups": groups, "masks": masks}
+    for name, values in beside.items():
         if values is not None and len(values) != count:
             raise Refused(
                 f"Every input has one entry of {name}. Received: {len(values)} for {count} inputs of {source}."

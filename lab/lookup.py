@@ -115,11 +115,14 @@ def words_of(lookup, ids):
 
 
 def read_lines(path, what):
-    """The lines of a text file in UTF-8: list of str.
+    """The lines of a text file in UTF-8.
 
     Args:
         path: of the file.
         what: str, what the file is, in errors.
+
+    Returns:
+        list of str.
 
     Raises:
         Refused: for a file that is no text.

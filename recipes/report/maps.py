@@ -1,8 +1,8 @@
 """Maps: the explanations of a run as the page shows them: photographs, methods, agreement, and overviews."""
 
+from lab.kinds import KINDS
 from lab.nouns import plural
 from recipes.report.photographs import collect_photographs
-from recipes.sections.explain import NOUNS
 from recipes.shards import SHOWN_MAPS
 
 
@@ -41,7 +41,7 @@ def collect_maps(store, done):
 def _kind(abouts):
     """The kind of the inputs, and what one of them is called: dict."""
     kind = next((about["kind"] for _, about in abouts if "kind" in about), "image")
-    return {"kind": kind, "noun": NOUNS.get(kind, "photograph"), "nouns": plural(NOUNS.get(kind, "photograph"))}
+    return {"kind": kind, "noun": KINDS[kind].noun, "nouns": plural(KINDS[kind].noun)}
 
 
 def _count_right(photographs, whole):

@@ -43,7 +43,7 @@ def _photographs(store, job, about):
         ]
     else:
         images = store.arrays("photographs", "photographs.npz")["images"]
-        pictures = [{"image": png_uri(png(image))} for image in images]
+        pictures = [{"image": png_uri(png(image)), "drawing": None} for image in images]
     scores = store.arrays(job.key, "maps.npz")["scores"]
     return [
         {
@@ -93,7 +93,7 @@ def _figure(about, arrays, plane, place, photograph):
 
 def _overlay(plane):
     content, top, signed = figures.overlay_map(plane, SIDE)
-    return {"image": None if content is None else png_uri(content), "top": top, "signed": signed}
+    return {"image": None if content is None else png_uri(content), "drawing": None, "top": top, "signed": signed}
 
 
 def _draw_map(about, plane, place, photograph):

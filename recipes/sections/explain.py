@@ -128,10 +128,6 @@ def _refuse_table(recipe):
         )
 
 
-# What an input of another kind than a photograph is called.
-NOUNS = {"table": "row", "tokens": "text", "series": "series", "volume": "volume"}
-
-
 # Lines --------------------------------------------------------------------------------------------------------------------
 
 
@@ -242,10 +238,12 @@ def summarize(jobs, store):
 
 
 def _photograph_line(about):
+    from lab.kinds import KINDS
+
     if about["sentence"]:
         return about["sentence"]
     count = len(about["names"])
-    words = count_noun(count, NOUNS.get(about.get("kind"), "photograph"))
+    words = count_noun(count, KINDS[about.get("kind", "image")].noun)
     if about["true"] and about["true"][0] is not None:
         wrong = about["correct"].count(False)
         words += f", {wrong or 'none'} of them answered wrongly"

@@ -194,7 +194,7 @@ def test_texts_and_arrays_are_data_too():
 def test_some_of_many_are_spread_over_all():
     data = lab.open_data(np.arange(200, dtype="float32").reshape(100, 2), np.arange(100) // 50)
     some = data.spread(5)
-    assert some.labels == ("0", "0", "0", "1", "1") and some.names[0] == "row 1" and some.names[-1] == "row 100"
+    assert some.labels == ("0", "0", "1", "1", "1") and some.names[0] == "row 1" and some.names[-1] == "row 100"
     assert data.spread(500).names == data.names
 
 
