@@ -248,11 +248,17 @@ def _look_next(recipe, families, maps, units, studies):
     return sentences
 
 
+# What may be checked next, by the kind of inputs.
+_FIRST_CHECKS = {
+    "image": "class_crossing, image_crossing and place need no further network",
+    "table": "class_crossing and image_crossing need no further network",
+    "tokens": "parameters asks whether maps change when the weights are replaced",
+}
+
+
 def _next_checks(recipe, families, maps):
     if maps and not families:
-        place = " and place" if maps["noun"] in ("photograph", "series") else ""
-        crossings = f"class_crossing, image_crossing{place}" if place else "class_crossing and image_crossing"
-        return [f"Check the methods: {crossings} need no further network."]
+        return [f"Check the methods: {_FIRST_CHECKS.get(maps['kind'], _FIRST_CHECKS['image'])}."]
     open_cards = [card for _, card in _judged_cards(families) if card["outcome"] in ("INCONCLUSIVE", "INVALID")]
     remedies = list(dict.fromkeys(card["remedy"] for card in open_cards if card["remedy"]))
     sentences = [_remedy_sentence(remedy, open_cards) for remedy in remedies]

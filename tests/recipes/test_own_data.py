@@ -8,6 +8,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from recipes import schema
 from recipes.session import Session
@@ -192,6 +193,19 @@ def test_a_vocabulary_beside_a_network_of_ids(here, command):
     assert code == 0, err
     tokens = rows_of(jobs_of(out)[0] / "agreement" / "tokens.csv")
     assert {"great", "dull", "film", "[UNK]"} == {row["token"] for row in tokens}
+
+
+def test_photographs_are_data_too(command, user, photo, tmp_path):
+    """The same run, whichever option names the file; and as an array of the same pixels, the same maps."""
+    words = (*user, "--method", "gradient", "--quiet")
+    first, second = (command("explain", *source, *words) for source in ([photo], ["--data", photo]))
+    assert first[0] == second[0] == 0 and first[1] == second[1]
+    pixels = np.asarray(Image.open(photo))
+    np.savez(tmp_path / "pixels.npz", images=pixels[None])
+    code, out, err = command("explain", "--data", tmp_path / "pixels.npz", *words)
+    assert code == 0, err
+    maps = [np.load(jobs_of(run)[0] / "explain" / "gradient" / "maps.npz")["maps/0"] for run in (first[1], out)]
+    assert np.array_equal(*maps)
 
 
 # Check --------------------------------------------------------------------------------------------------------------------
