@@ -98,8 +98,15 @@ def from_arrays(
     Raises:
         Refused: for arrays of other lengths, of objects or of NaN, and for images of another dtype.
     """
-    inputs = np.asarray(inputs)
+    try:
+        inputs = np.asarray(inputs)
+    except ValueError as error:
+        raise Refused(
+            f"Inputs are numbers [samples, ...]. Received: samples of different shapes from {source}. Pad them to one length."
+        ) from error
     _refuse_objects(inputs, source)
+    if kind not in (None, *KINDS):
+        raise Refused(f"A kind is one of {', '.join(KINDS)}. Received: kind={kind!r}. {nearest(kind, KINDS)}")
     kind = KINDS[kind] if kind else kind_of(inputs)
     if kind.name == "image" and inputs.dtype != np.uint8:
         raise Refused(

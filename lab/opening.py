@@ -2,8 +2,6 @@
 
 import os
 
-import numpy as np
-
 from lab import arrays, tables, text
 from lab.data import Data
 from lab.refusal import Refused
@@ -46,7 +44,7 @@ def open_data(source, labels=None, *, kind=None, label=None, columns=None, group
         return arrays.from_dataset(source, columns=columns, kind=kind)
     if isinstance(source, (list, tuple)) and source and all(isinstance(entry, str) for entry in source):
         return text.from_texts(source, labels=None if labels is None else tuple(map(str, labels)))
-    return arrays.from_arrays(np.asarray(source), labels, columns=columns, kind=kind, masks=masks)
+    return arrays.from_arrays(source, labels, columns=columns, kind=kind, masks=masks)
 
 
 def source_kind(path):

@@ -54,6 +54,8 @@ def from_texts(texts, source="the texts", labels=None):
             raise Refused(
                 f"A text has at most {LONGEST:,} characters. Received: {source}, line {line}, with {len(text):,}. Write one text a line, or cut it."
             )
+    if labels is not None and len(labels) != len(texts):
+        raise Refused(f"Every text has one label. Received: {len(labels)} labels for {len(texts)} of {source}.")
     names = tuple(f"{line}: {_beginning(text)}" for line, text in enumerate(texts, 1))
     return Data(names, texts, labels, kind="text")
 

@@ -186,9 +186,13 @@ def test_texts_and_arrays_are_data_too():
     assert lab.open_data(np.zeros((2, 5, 3))).kind == "series"
     assert lab.open_data(np.zeros((2, 5), int)).kind == "tokens"
     assert lab.open_data(data) is data
-    for source in ([], ["a", ""], np.zeros((0, 3)), np.array([None, {}]), np.zeros((2, 4, 4, 3))):
+    for source in ([], ["a", ""], np.zeros((0, 3)), np.array([None, {}]), np.zeros((2, 4, 4, 3)), [[1, 2], [3]]):
         with pytest.raises(lab.Refused, match="Received"):
             lab.open_data(source)
+    with pytest.raises(lab.Refused, match="1 labels for 2"):
+        lab.open_data(["a", "b"], ["x"])
+    with pytest.raises(lab.Refused, match="kind='serie'.*series"):
+        lab.open_data(np.zeros((2, 5, 3)), kind="serie")
 
 
 def test_some_of_many_are_spread_over_all():
