@@ -37,6 +37,7 @@ _PLACES = {
     "lab.visualization.maximize": ("maximize", "Pictures"),
     "lab.data": ("photographs", "folder", "Data"),
     "lab.streams": ("open_images",),
+    "lab.opening": ("open_data",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""Data: named images, with labels and masks where there are any."""
+"""Data: named inputs of one kind, with labels and masks where there are any."""
 
 import functools
 import hashlib
@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import matplotlib.cbook
 import numpy as np
@@ -36,28 +36,30 @@ PHOTOGRAPHS = (*_SKIMAGE, *_MATPLOTLIB, *_SKLEARN)
 
 @dataclass(frozen=True)
 class Data:
-    """Named images, with labels and masks where there are any.
+    """Named inputs of one kind, such as images or the rows of a table, with labels and masks where there are any.
 
     Args:
         names: tuple of str. Of many images names, labels and groups may be other sequences, which take less memory.
-        images: sequence of uint8 [rows, columns, 3], each of its own size. `lab.images.read` can also give other
-            channels, and float32 in 0..255.
+        inputs: of images, a sequence of uint8 [rows, columns, 3], each of its own size; `lab.images.read` can also give other
+            channels, and float32 in 0..255. Of text, a tuple of str. Else an array [samples, ...] as a network takes it.
         labels: tuple of class names, or None.
-        masks: bool [images, rows, columns] where the relevant pixels are known, or None.
+        masks: bool [samples, ...] over positions where the relevant ones are known, or None.
         table: float32 [images, columns], what a network takes beside each image, or None.
-        columns: the names of the table's columns.
-        groups: tuple of str or int, the source of each image, equal for crops of one photograph; None: every image
+        columns: the names of a table's columns, or of a series' channels.
+        groups: tuple of str or int, the source of each input, equal for crops of one photograph; None: every input
             is its own source.
         stamps: sequence of str, what becomes another text when the file of an image changes, and is known without reading the
-            image; None for images that lie in memory.
+            image; None for inputs that lie in memory.
         paths: sequence of paths, the file of each image; None for images that have no file of their own.
+        kind: str, a name of `lab.kinds.KINDS`, or "text".
+        label: str, the name of the column that the labels come from, or None.
 
     Raises:
-        Refused: where the number of groups is not that of the images.
+        Refused: where the number of groups, labels or names is not that of the inputs.
     """
 
     names: tuple
-    images: Sequence
+    inputs: Sequence
     labels: tuple | None = None
     masks: np.ndarray | None = None
     table: np.ndarray | None = None
@@ -65,27 +67,36 @@ class Data:
     groups: Sequence | None = None
     stamps: Sequence | None = None
     paths: Sequence | None = None
+    kind: str = "image"
+    label: str | None = None
 
     def __post_init__(self):
-        groups = tuple(range(len(self.images))) if self.groups is None else self.groups
+        groups = tuple(range(len(self.inputs))) if self.groups is None else self.groups
         groups = groups if isinstance(groups, (range, Values)) else tuple(groups)
-        if len(groups) != len(self.images):
+        noun = "image" if self.kind == "image" else "input"
+        if len(groups) != len(self.inputs):
             raise Refused(
-                f"Every image has one group, its source. Received: {len(groups)} groups for {len(self.images)} images. Leave groups out where every image is its own source."
+                f"Every {noun} has one group, its source. Received: {len(groups)} groups for {len(self.inputs)} {noun}s. Leave groups out where every {noun} is its own source."
             )
         object.__setattr__(self, "groups", groups)
 
     def __len__(self):
-        return len(self.images)
+        return len(self.inputs)
 
     def __repr__(self):
         return displays.as_text(displays.data_title(self), displays.data_rows(self))
 
     def _repr_html_(self):
-        return displays.as_html(displays.data_title(self), displays.data_rows(self)) + displays.thumbnails(self)
+        pictures = displays.thumbnails(self) if self.kind == "image" else ""
+        return displays.as_html(displays.data_title(self), displays.data_rows(self)) + pictures
+
+    @property
+    def images(self):
+        """The inputs, where these are images."""
+        return self.inputs
 
     def part(self, places):
-        """Some of the images, in their order.
+        """Some of the inputs, in their order.
 
         Args:
             places: slice.
@@ -93,8 +104,74 @@ class Data:
         Returns:
             `Data` with all that is known of them. Sequences that are lazy remain so.
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "columns"}
+        values = {name: getattr(self, name) for name in _ONE_EACH}
         return replace(self, **{name: None if value is None else value[places] for name, value in values.items()})
+
+    def spread(self, most):
+        """At most so many of the inputs, at equal distances, so that data sorted by class keep their classes.
+
+        Args:
+            most: int.
+
+        Returns:
+            `Data`.
+        """
+        places = np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(int)
+        values = {name: getattr(self, name) for name in _ONE_EACH}
+        return replace(self, **{name: _take(value, places) for name, value in values.items()})
+
+    def inputs_of(self, network, fit="squash"):
+        """The inputs as a network takes them.
+
+        Args:
+            network: a `Network`.
+            fit: how images are brought to the network's size.
+
+        Returns:
+            arrays in the structure that the network takes.
+
+        Raises:
+            Refused: for inputs that the network does not take, and for columns that it names and the table does not have.
+        """
+        if self.kind == "image":
+            return self._pictures_of(network, fit)
+        if self.kind == "text":
+            return network.tokenize(self.inputs)
+        _refuse_other_columns(network, self)
+        return network.inputs(
+            self.inputs[:, network.find_columns(self.columns)] if self.columns and network.columns else self.inputs
+        )
+
+    def _pictures_of(self, network, fit):
+        pictures = network.preprocess(self.inputs, fit=fit)
+        if self.table is not None:
+            return network.with_table(pictures, self.table)
+        if len(network.places()) > 1:
+            raise Refused(
+                f"A network of several inputs needs all of them: pass those besides the images with table=. Received: {network.name}, which takes {', '.join(name for name, _ in network.places())}, and images alone."
+            )
+        return pictures
+
+
+# The fields that have one entry an input.
+_ONE_EACH = ("names", "inputs", "labels", "masks", "table", "groups", "stamps", "paths")
+
+
+def _take(values, places):
+    """The entries of a sequence at some places; those of an array as an array."""
+    if values is None or isinstance(values, np.ndarray):
+        return None if values is None else values[places]
+    return tuple(values[place] for place in places.tolist())
+
+
+def _refuse_other_columns(network, data):
+    """Raise Refused for a table with more or fewer columns than a network takes."""
+    place = network.table_place
+    count = None if place is None or len(network.places()) > 1 else network.places()[place][1].shape[1]
+    if data.kind == "table" and count not in (None, len(data.columns)) and not network.columns:
+        raise Refused(
+            f"A table has the columns that a network takes. Received: {len(data.columns)} ({displays.join_names(data.columns)}) for {network.name}, which takes {count}. Name them in their order with columns=, and the column of classes with label=."
+        )
 
 
 class Files(Sequence):
@@ -302,7 +379,7 @@ def choose(data, places):
     Returns:
         `Data` with all that is known of them.
     """
-    values = {field.name: getattr(data, field.name) for field in fields(data) if field.name != "columns"}
+    values = {name: getattr(data, name) for name in _ONE_EACH}
     return replace(
         data, **{name: None if value is None else _at_places(value, places) for name, value in values.items()}
     )

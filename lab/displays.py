@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 
+from lab.kinds import KINDS
 from lab.refusal import Refused
 from lab.sequences import Lazy
 from lab.thumbnails import strip
@@ -207,17 +208,19 @@ _ARGUMENTS = {
 
 
 def data_title(data):
-    """How many images there are, of how many sources: str."""
+    """How many inputs there are, of how many sources: str."""
+    noun = {"image": "image", "text": "text"}.get(data.kind) or KINDS[data.kind].noun
+    nouns = noun if noun == "series" else f"{noun}s"
     if not len(data):
-        return "Data: no images"
-    images = len(data)
-    sources = images if isinstance(data.groups, range) else len(set(data.groups))
-    counted = f"Data: {images} image{'s' * (images != 1)}"
-    return counted if images == sources else f"{counted} of {sources} source{'s' * (sources != 1)}"
+        return f"Data: no {nouns}"
+    count = len(data)
+    sources = count if isinstance(data.groups, range) else len(set(data.groups))
+    counted = f"Data: {count} {noun if count == 1 else nouns}"
+    return counted if count == sources else f"{counted} of {sources} source{'s' * (sources != 1)}"
 
 
 def data_rows(data):
-    """The names, sizes and labels of images, and what else is known of them. No file is read.
+    """The names, sizes and labels of inputs, and what else is known of them. No file is read.
 
     Args:
         data: a `Data`.
@@ -227,7 +230,7 @@ def data_rows(data):
     """
     if not len(data):
         return []
-    rows = [("names", join_names(data.names)), ("sizes", _sizes(data.images))]
+    rows = [("names", join_names(data.names)), _size_row(data)]
     if isinstance(data.labels, Lazy):
         rows.append(("labels", _IN_FILES))
     elif data.labels is not None:
@@ -236,7 +239,19 @@ def data_rows(data):
     rows += [("masks", _shape(np.shape(data.masks)))] if data.masks is not None else []
     if data.table is not None:
         rows.append(("table", f"{_shape(np.shape(data.table))}: {join_names(data.columns)}".rstrip(": ")))
+    elif len(data.columns):
+        rows.append(("columns", join_names(data.columns)))
     return rows
+
+
+def _size_row(data):
+    """How large the inputs are: (name, value)."""
+    if data.kind == "image":
+        return "sizes", _sizes(data.inputs)
+    if data.kind == "text":
+        lengths = [len(text) for text in data.inputs]
+        return "lengths", f"{min(lengths)} to {max(lengths)} characters"
+    return "shape", f"{_shape(np.shape(data.inputs))} {np.asarray(data.inputs).dtype}"
 
 
 def _sizes(images):

@@ -11,6 +11,7 @@ from lab.attribution.calls import attribute, resolve_options
 from lab.attribution.paths import baselines
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
+from lab.kinds import IMAGE, kind_of
 from lab.network import refuse_no_network
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
@@ -97,7 +98,7 @@ class Explanation:
 
 def _viewable(network, inputs):
     """Inputs as they are shown: images in 0..1, all else as it is."""
-    if inputs.ndim != 4:
+    if kind_of(inputs) is not IMAGE:
         return inputs
     if network.preprocessing is not None:
         return np.clip(network.deprocess(inputs) / 255, 0, 1)

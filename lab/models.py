@@ -10,10 +10,12 @@ import pathlib
 import sys
 
 from lab import class_names, efficientnet, entrance, model_files
+from lab.columns import join_columns
 from lab.environment import keras, tf
 from lab.inputs import declared_inputs
 from lab.layers import walk
 from lab.layout import channels_first
+from lab.lookup import lookup_of, split_lookup
 from lab.network import Network
 from lab.preprocessing import linear_preprocessing, probe_preprocessing
 from lab.refusal import Refused
@@ -43,6 +45,8 @@ def load(
     allow_code=False,
     custom_objects=None,
     modules=(),
+    vocabulary=None,
+    as_table=False,
     **options,
 ):
     """A Keras model made observable -> `Network`.
@@ -61,7 +65,10 @@ def load(
         allow_code: whether files that carry Python code are loaded.
         custom_objects: dict of name to class or function, for files that need them.
         modules: names of modules that define such objects and are imported first; needs `allow_code`.
-        options: `memory`, `fold` and `jit` of `Network`.
+        vocabulary: list of words, or a text file with one a line, for a model that takes token ids and is given texts. A model
+            that begins with a TextVectorization has its own, and is explained behind this layer.
+        as_table: whether a model with an input for each column takes these as one table.
+        options: `memory`, `fold`, `jit` and `background` of `Network`.
 
     Returns:
         `Network`.
@@ -73,6 +80,8 @@ def load(
     objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
     model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
+    model, lookup = _behind_lookup(model, vocabulary)
+    model, columns = (join_columns(model) if as_table else None) or (model, None)
     first = channels_first(walk(model).values())
     channels = _channel_count(declared_inputs(model) if spec is None else spec, 1 if first else -1)
     preprocessing = (
@@ -83,12 +92,32 @@ def load(
         else default
     )
     network = Network(
-        model, name=name, preprocessing=preprocessing, classes=known, spec=_sized_spec(model, spec, size), **options
+        model,
+        name=name,
+        preprocessing=preprocessing,
+        classes=known,
+        spec=_sized_spec(model, spec, size),
+        columns=columns,
+        lookup=lookup,
+        **options,
     )
     if names_given is not None:
         network.classes = class_names.match_outputs(names_given, network.outputs)
     _resolve_input_range(network, channels)
     return network
+
+
+def _behind_lookup(model, vocabulary):
+    """A model of ids and the lookup that gives them: that of the model itself, or of a vocabulary; None where there is none."""
+    parts = split_lookup(model)
+    if parts is not None and vocabulary is not None:
+        raise Refused(
+            f"A model with a TextVectorization has its own vocabulary. Received: {model.name} and vocabulary=. Leave it out."
+        )
+    if vocabulary is None:
+        return parts or (model, None)
+    shape = getattr(model, "input_shape", None)
+    return model, lookup_of(vocabulary, shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None)
 
 
 def _resolve_input_range(network, channels):

@@ -21,11 +21,11 @@ from lab import defaults, displays, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
 from lab.inputs import accept_inputs, allow_floats, check_input, declared_inputs, masked_steps, zero_sample
 from lab.layers import Layer, enclosing_loop, variables, walk
+from lab.lookup import refuse_text, token_ids, words_of
 from lab.objectives import OUTPUTS, check, refuse_no_objective
 from lab.outputs import name_outputs
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.text import refuse_text
 
 GIB = 1 << 30
 # Seconds that a thread waits while another one has swapped the weights. A check swaps for less at a time.
@@ -62,15 +62,33 @@ class Network:
         fold: whether each BatchNormalization is folded into the convolution before it.
         jit: whether XLA is used; None: only where there is a GPU.
         spec: TensorSpecs of the inputs, for a model that does not declare them.
+        background: float [rows, columns], rows of the data that a table input comes from. The mean and the deviation of each
+            column are taken of them. None: not known.
+        columns: list of str, the names of a table's columns where the model names them, or None.
+        lookup: `keras.layers.TextVectorization` that gives the ids of texts, or None.
     """
 
     def __init__(
-        self, model, *, name=None, preprocessing=None, classes=None, memory=2 * GIB, fold=True, jit=None, spec=None
+        self,
+        model,
+        *,
+        name=None,
+        preprocessing=None,
+        classes=None,
+        memory=2 * GIB,
+        fold=True,
+        jit=None,
+        spec=None,
+        background=None,
+        columns=None,
+        lookup=None,
     ):
         self.model = model
         self.name = name or model.name
         self.preprocessing = preprocessing
         self.classes = classes
+        self.columns = columns
+        self.lookup = lookup
         self.memory = memory
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
@@ -93,6 +111,7 @@ class Network:
         self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
         self._survey()
+        self.background = None if background is None else self.check_background(background)
 
     def __repr__(self):
         return displays.as_text(displays.network_title(self), displays.network_rows(self))
@@ -145,6 +164,77 @@ class Network:
         leaves = [table, table]
         leaves[self.image_place] = images
         return self.inputs(tf.nest.pack_sequence_as(self.spec, leaves))
+
+    def find_columns(self, names):
+        """Where the columns that the model names stand in a table.
+
+        Args:
+            names: list of str, the columns of the table.
+
+        Returns:
+            list of int, in the order of the network.
+
+        Raises:
+            Refused: for a column that the table does not have.
+        """
+        names = list(names)
+        missing = [name for name in self.columns if name not in names]
+        if missing:
+            raise Refused(
+                f"A table has the columns that the network names. Received: none called {missing[0]!r}. {nearest(missing[0], names)}"
+            )
+        return [names.index(name) for name in self.columns]
+
+    def tokenize(self, texts):
+        """Texts as the token ids that the network takes.
+
+        Args:
+            texts: list of str.
+
+        Returns:
+            int [texts, tokens].
+
+        Raises:
+            Refused: for a network without a vocabulary.
+        """
+        if self.lookup is None:
+            raise Refused(
+                f"Text needs the vocabulary of the network. Received: {self.name}, which takes {self._describe_inputs()}, and no vocabulary=. Give a text file with one word a line, or a model with its TextVectorization."
+            )
+        return self.inputs(token_ids(self.lookup, texts))
+
+    def words(self, ids):
+        """Token ids as words: list of lists of str, or None where no vocabulary is known."""
+        return None if self.lookup is None else words_of(self.lookup, ids)
+
+    @property
+    def table_place(self):
+        """The place of the one table input [batch, columns] among the flattened inputs: int, or None."""
+        places = enumerate(spec for _, spec in self.places())
+        tables = [place for place, spec in places if len(spec.shape) == 2 and spec.dtype.is_floating]
+        return tables[0] if len(tables) == 1 else None
+
+    def check_background(self, rows):
+        """Rows of the data behind a table input as an array.
+
+        Args:
+            rows: numbers [rows, columns].
+
+        Returns:
+            float32 [rows, columns].
+
+        Raises:
+            Refused: for a network without one table, fewer than two rows, other columns, and what is not finite.
+        """
+        columns = None if self.table_place is None else self.places()[self.table_place][1].shape[1]
+        rows = np.asarray(rows, "float32")
+        if self.table_place is None or rows.ndim != 2 or len(rows) < 2 or columns not in (None, rows.shape[1]):
+            raise Refused(
+                f"A background is two or more rows of the one table that a network takes. Received: an array {rows.shape} for {self.name}, which takes {self._describe_inputs()}."
+            )
+        if not np.isfinite(rows).all():
+            raise Refused("A background has finite numbers. Received: NaN or infinity.")
+        return rows
 
     @property
     def shapes(self):

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from lab.kinds import IMAGE, VOLUME, kind_of
 from lab.maps import resized
 from lab.refusal import Refused
 
@@ -69,16 +70,18 @@ class Plot(Figure):
 
 
 def _drawing(inputs):
-    """How inputs of these axes are drawn, and the width and height of a row in inches."""
-    if inputs.ndim == 4:
-        return _image, 7.0, 3.0
-    if inputs.ndim == 3:
-        return _series, 9.0, 2.2
-    if inputs.ndim != 2:
+    """How inputs of this kind are drawn, and the width and height of a row in inches."""
+    kind = kind_of(inputs)
+    if kind is VOLUME:
         raise Refused(f"Images, series, tables and tokens are plotted. Received: inputs of shape {inputs.shape}.")
-    if inputs.dtype.kind == "f":
-        return _bars, 9.0, 1.0 + 0.24 * min(BARS, inputs.shape[1])
-    return _tokens, 9.0, 0.8 + 0.025 * inputs.shape[1]
+    heights = {
+        "image": 3.0,
+        "series": 2.2,
+        "table": 1.0 + 0.24 * min(BARS, inputs.shape[1]),
+        "tokens": 0.8 + 0.025 * inputs.shape[1],
+    }
+    draw = {"image": _image, "series": _series, "table": _bars, "tokens": _tokens}[kind.name]
+    return draw, 7.0 if kind is IMAGE else 9.0, heights[kind.name]
 
 
 def scale(values):
@@ -92,7 +95,7 @@ def scale(values):
 
 def _refuse_layer_maps(maps, inputs):
     """Raise Refused for maps that do not lie over the inputs, as those of a layer's units."""
-    fits = maps.shape == inputs.shape or maps.ndim == max(2, inputs.ndim - 1)
+    fits = maps.shape == inputs.shape or maps.ndim == 1 + len(kind_of(inputs).positions(inputs))
     if not fits:
         raise Refused(
             f"Maps are plotted over the inputs. Received: maps of shape {maps.shape} for inputs of shape {inputs.shape}. Read record.maps instead."

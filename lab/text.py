@@ -1,21 +1,64 @@
-"""Text: the refusal of networks that take strings, with what to do instead."""
+"""Text: lines of text as data."""
 
-from lab.environment import keras, tf
+from lab.data import Data
+from lab.lookup import read_lines
 from lab.refusal import Refused
 
-_LOOKUPS = tuple(
-    getattr(keras.layers, name) for name in ("TextVectorization", "StringLookup", "Hashing", "HashedCrossing")
-)
+# Characters of the longest text. A longer one would fill the memory with its tokens.
+LONGEST = 100_000
+# Characters of a text that its name shows.
+SHOWN = 32
 
 
-def refuse_text(network):
-    """Raise Refused where an input of a network is text, which has no gradient and to which nothing can be added."""
-    texts = [name for name, spec in network.places() if spec.dtype == tf.string]
+def open_texts(path):
+    """The lines of a text file -> `Data` of the kind text.
+
+    Args:
+        path: of the file, in UTF-8, one text a line.
+
+    Returns:
+        `Data`, named by line and beginning.
+
+    Raises:
+        Refused: for a file that is no text, an empty line between others, and a line that is too long.
+    """
+    lines = read_lines(path, "A file of texts")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return from_texts(lines, str(path))
+
+
+def from_texts(texts, source="the texts", labels=None):
+    """Texts -> `Data` of the kind text.
+
+    Args:
+        texts: list of str.
+        source: str, where they come from, in errors.
+        labels: one class a text, or None.
+
+    Returns:
+        `Data`.
+
+    Raises:
+        Refused: for no text, an empty one, and one that is too long.
+    """
+    texts = tuple(texts)
     if not texts:
-        return
-    lookups = [path for path, layer in network.tree.items() if isinstance(layer, _LOOKUPS)]
-    behind = f"behind {lookups[0]!r}" if lookups else "behind the layer that turns strings into numbers"
-    raise Refused(
-        f"Inputs are numbers. Received: {network.name}, which takes strings ({', '.join(texts)}). Cut the model {behind}: load "
-        "a keras.Model that begins with what this layer gives (ids), and give it the ids of your texts."
-    )
+        raise Refused(f"Texts are one a line, at least one. Received: {source}, which has none.")
+    for line, text in enumerate(texts, 1):
+        if not text.strip():
+            raise Refused(
+                f"A text has at least one word. Received: {source}, line {line}, which is empty. Remove the line."
+            )
+        if len(text) > LONGEST:
+            raise Refused(
+                f"A text has at most {LONGEST:,} characters. Received: {source}, line {line}, with {len(text):,}. Write one text a line, or cut it."
+            )
+    if labels is not None and len(labels) != len(texts):
+        raise Refused(f"Every text has one label. Received: {len(labels)} labels for {len(texts)} of {source}.")
+    names = tuple(f"{line}: {_beginning(text)}" for line, text in enumerate(texts, 1))
+    return Data(names, texts, labels, kind="text")
+
+
+def _beginning(text):
+    return text if len(text) <= SHOWN else f"{text[:SHOWN].rstrip()}..."

@@ -261,6 +261,11 @@ _OPTIONS = {
     "modules": "--import",
     "weights": "--weights",
     "method": "--method",
+    "label": "--label COLUMN",
+    "group": "--group COLUMN",
+    "columns": "--columns NAMES",
+    "vocabulary": "--vocabulary FILE",
+    "most": "--most N",
 }
 
 

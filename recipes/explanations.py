@@ -12,6 +12,7 @@ from lab.attribution import explainers
 from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
 from lab.explanation import explain
+from lab.kinds import IMAGE, KINDS, SERIES, TABLE, TOKENS, kind_of
 from lab.maps import pooled
 from lab.refusal import Refused, describe
 from lab.registry import nearest
@@ -66,6 +67,8 @@ def passes(explainer, options, network):
 def show_photographs(job, _, session):
     """Write the photographs as the network received them, uint8 [images, rows, columns, 3], and what it answers to them.
 
+    Inputs of another kind are written as they are, in inputs.npz.
+
     Args:
         job: `Job`. With `shown`, it writes so many photographs at most.
         _: the inputs, not used.
@@ -77,17 +80,44 @@ def show_photographs(job, _, session):
     network, subject = session.network, answers(session, **_selection(job))
     only, contrast = job.arguments["only"], job.arguments["contrast"]
     total = count_images(session, job.arguments.get("places"))
-    images = network.deprocess(_leaves(network, subject.inputs)[0][: job.arguments.get("shown")])
+    leaf = _leaves(network, subject.inputs)[0][: job.arguments.get("shown")]
     predicted = predictions(subject)
     about = {**predicted, "only": only, "total": total, "contrast": contrast}
     about["note"] = note_on_contrast(subject) if contrast and subject.names else None
-    about["sentence"] = None if only == "all" else count_sentence(len(subject.names), total, only)
-    about |= _inputs_hash(job, subject)
+    noun = kind_of(leaf).noun
+    about["sentence"] = None if only == "all" else count_sentence(len(subject.names), total, only, noun)
+    about |= _inputs_hash(job, subject) | describe_kind(session, subject)
+    rows = table_rows(predicted)
+    if "kind" in about:
+        rows[0] = ("name", *rows[0][1:])
+        return {"inputs.npz": pack({"inputs": leaf}), "about.json": encode(about), "predictions.csv": table(rows)}
+    images = np.round(np.clip(network.deprocess(leaf), 0, 255)).astype("uint8")
     return {
-        "photographs.npz": pack({"images": np.round(np.clip(images, 0, 255)).astype("uint8")}),
+        "photographs.npz": pack({"images": images}),
         "about.json": encode(about),
-        "photographs.csv": table(table_rows(predicted)),
+        "photographs.csv": table(rows),
     }
+
+
+def describe_kind(session, subject):
+    """What inputs are that are no photographs, as plain values: the kind, names of columns, and tokens as words.
+
+    Args:
+        session: `Session`.
+        subject: `sanity.subject.Subject`.
+
+    Returns:
+        dict, empty for photographs.
+    """
+    network, leaf = session.network, _leaves(session.network, subject.inputs)[0]
+    kind = kind_of(leaf)
+    if kind is IMAGE:
+        return {}
+    columns = list(network.columns or session.images.columns)
+    words = network.words(leaf) if kind is TOKENS else None
+    if kind is TOKENS and words is None:
+        words = [[str(index) for index in row] for row in leaf.tolist()]
+    return {"kind": kind.name, "columns": columns, "words": words}
 
 
 def count_images(session, places):
@@ -135,7 +165,7 @@ def compute_maps(job, _, session):
     arguments = job.arguments
     subject, part = answers(session, **_selection(job)), arguments["part"]
     about = {"method": _row_name(arguments), "names": subject.names, "options": arguments["options"], "part": part}
-    about |= {"refused": None, "fault": None, **_inputs_hash(job, subject)}
+    about |= {"refused": None, "fault": None, **_inputs_hash(job, subject), **describe_kind(session, subject)}
     if not subject.names:
         return Outcome({"about.json": encode(about)})
     try:
@@ -148,7 +178,7 @@ def compute_maps(job, _, session):
         fault = describe(error)
         return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
     arrays = _map_arrays(session, subject, explanation, second_maps)
-    about |= {"columns": session.images.columns if "maps/1" in arrays else ()}
+    about |= {} if "kind" in about else {"columns": session.images.columns if "maps/1" in arrays else ()}
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
     about |= {
         "classes": part_classes(subject, part),
@@ -173,7 +203,7 @@ def _map_arrays(session, subject, explanation, second_maps):
 def _leaves(network, structure):
     """The arrays of maps or inputs as a list, the picture's first."""
     leaves = tf.nest.flatten(structure)
-    place = network.image_place if len(leaves) > 1 else 0
+    place = network.image_place or 0 if len(leaves) > 1 else 0
     return [leaves[place], *(leaf for number, leaf in enumerate(leaves) if number != place)]
 
 
@@ -225,18 +255,27 @@ def measure_agreement(job, inputs, _):
         "maps.csv": table(map_rows(records, seeds)),
         "agreement.csv": table(agreement_rows(methods)),
         "overview.csv": table([("method", "class", "feature", "mean", "low", "high"), *views]),
-        "columns.csv": table(_column_rows(records)),
+        **_feature_tables(records),
     }
 
 
 def _agreement_of_methods(records, seed):
     """`sanity.agreement.Agreement` of the methods with comparable maps, or None for fewer than two."""
     maps = comparable_maps(records)
-    return agreement(maps, seed=seed) if len(maps) > 1 else None
+    return agreement(maps, seed=seed, kind=record_kind(records[0])) if len(maps) > 1 else None
+
+
+def record_kind(record):
+    """The kind of the inputs that a record's maps are of: `lab.kinds.Kind`.
+
+    Args:
+        record: dict, as of `load_outcome`.
+    """
+    return KINDS[record["about"].get("kind", "image")]
 
 
 def comparable_maps(records):
-    """The maps with rows and columns; of a contrast, not those of the single classes.
+    """The maps over positions, of images those with rows and columns; of a contrast, not those of the single classes.
 
     Args:
         records: list of dict, as of `load_outcome`.
@@ -249,7 +288,12 @@ def comparable_maps(records):
         for record in records
         if record["about"]["part"] in (None, "contrast")
     }
-    return {method: values for method, values in maps.items() if values.ndim in (3, 4)}
+    ranks = RANKS[record_kind(records[0]).name] if records else ()
+    return {method: values for method, values in maps.items() if values.ndim in ranks}
+
+
+# The axes of maps that can be compared, by kind: with channels and without.
+RANKS = {"image": (3, 4), "series": (2, 3), "table": (2,), "tokens": (2,), "volume": ()}
 
 
 def _agreement_of_seeds(records):
@@ -306,7 +350,7 @@ def load_outcome(inputs, key):
 def _views(record, seed):
     """Mean absolute attribution by channel, over all images and by class: list of (method, class, feature, mean, low, high)."""
     about = record["about"]
-    names, values = feature_values(record["arrays"]["maps/0"])
+    names, values = feature_values(record["arrays"]["maps/0"], record_kind(record), about["columns"])
     if not np.isfinite(values).all():
         return []
     return [
@@ -316,19 +360,29 @@ def _views(record, seed):
     ]
 
 
-def feature_values(maps):
+def feature_values(maps, kind=IMAGE, columns=()):
     """Maps by what their means are taken of.
 
     Args:
         maps: [images, ...].
+        kind: `lab.kinds.Kind` of the inputs.
+        columns: names of a table's columns, or of a series' channels.
 
     Returns:
-        list of names, and array [images, ..., names]: channels, or one feature for maps without channels and for those of a
-        layer, whose channels are too many to list.
+        list of names, and array [images, ..., names]: channels, the columns of a table, or one feature for maps without channels
+        and for those of a layer, whose channels are too many to list.
     """
+    if kind is TABLE or (kind is SERIES and maps.ndim == 3 and maps.shape[-1] <= SHOWN_CHANNELS):
+        return list(columns) or _channel_names(maps.shape[-1]), maps
+    if kind is not IMAGE:
+        return ["all"], np.abs(maps.reshape(len(maps), -1))[..., None]
     if maps.ndim == 4 and maps.shape[-1] <= 4:
         return _channel_names(maps.shape[-1]), maps
     return ["all"], np.abs(pooled(maps, "l2"))[..., None]
+
+
+# Channels of a series that are listed.
+SHOWN_CHANNELS = 12
 
 
 def _channel_names(count):
@@ -345,7 +399,19 @@ def map_rows(records, seeds):
     Returns:
         iterator of tuple, the first one with the names of the columns.
     """
-    yield ("image", "class", "score", "method", "layer", "sum", "lowest", "highest", "gap", "flags", "seed_agreement")
+    yield (
+        _first_column(records),
+        "class",
+        "score",
+        "method",
+        "layer",
+        "sum",
+        "lowest",
+        "highest",
+        "gap",
+        "flags",
+        "seed_agreement",
+    )
     for record in records:
         about, arrays = record["about"], record["arrays"]
         layer = about["layer"] if isinstance(about["layer"], str) else " ".join(about["layer"] or [])
@@ -360,14 +426,37 @@ def map_rows(records, seeds):
             yield (*row, *numbers, gap, flags, agreement_of_seeds)
 
 
+def _first_column(records):
+    """The header of the names: "image" for photographs, else "name"."""
+    return "image" if all(record_kind(record) is IMAGE for record in records) else "name"
+
+
+def _feature_tables(records):
+    """The attribution of single features as tables: of columns, beside images too; and of tokens. dict of file name to bytes."""
+    if record_kind(records[0]) is TOKENS:
+        return {"tokens.csv": table(_token_rows(records))}
+    return {"columns.csv": table(_column_rows(records))}
+
+
 def _column_rows(records):
-    """The attribution of every column beside an image, by each method."""
-    yield ("image", "method", "column", "attribution")
+    """The attribution of every column, by each method; of a table, or of one beside images."""
+    yield (_first_column(records), "method", "column", "attribution")
     for record in records:
-        about = record["about"]
-        for name, row in zip(about["names"], record["arrays"].get("maps/1", ())):
+        about, is_table = record["about"], record_kind(record) is TABLE
+        for name, row in zip(about["names"], record["arrays"].get("maps/0" if is_table else "maps/1", ())):
             for column, value in zip(about["columns"], row):
                 yield (name, about["method"], column, f"{value:.6g}")
+
+
+def _token_rows(records):
+    """The attribution of every token, by each method, without what pads a text."""
+    yield ("name", "method", "place", "token", "attribution")
+    for record in records:
+        about = record["about"]
+        for name, words, row in zip(about["names"], about["words"], record["arrays"]["maps/0"]):
+            for place, (word, value) in enumerate(zip(words, row)):
+                if word:
+                    yield (name, about["method"], place, word, f"{value:.6g}")
 
 
 def agreement_rows(methods):

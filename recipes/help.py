@@ -12,6 +12,7 @@ from lab.registry import nearest
 HEADINGS = {
     "Model": ("source", "weights", "input_range", "classes", "model_size", "modules", "allow_code"),
     "Images": ("images", "levels"),
+    "Data": (),
     "World": (),
     "Target": ("target", "output", "region"),
     "Method": ("method",),

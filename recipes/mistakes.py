@@ -11,6 +11,7 @@ import numpy as np
 
 from lab import routines
 from lab.environment import tf
+from lab.nouns import plural
 from lab.refusal import Refused
 
 # How a photograph can be answered, as words of a sentence.
@@ -75,7 +76,7 @@ def select_answers(subject, only):
         )
     if subject.true is None:
         raise Refused(
-            f"Answers are right or wrong beside true classes. Received: only={only} without labels. Give one folder with a subfolder for each class, and labels=folders."
+            f"Answers are right or wrong beside true classes. Received: only={only} without labels. Give one folder with a subfolder for each class, and labels=folders; or the column of a table with label=."
         )
     return _select(subject, _most_confident_first(subject, np.flatnonzero(subject.correct == (only == "right"))))
 
@@ -99,20 +100,21 @@ def _select(subject, kept):
     )
 
 
-def count_sentence(count, total, only):
+def count_sentence(count, total, only, noun="photograph"):
     """How many photographs are answered wrongly, or right: str.
 
     Args:
         count: int, photographs of that kind.
         total: int, photographs in all.
         only: "wrong" or "right".
+        noun: str, what is counted.
 
     Returns:
         str.
     """
     if not count:
-        return f"none of {total} photographs is {ANSWERED[only]}"
-    return f"{count} of {total} photographs {'is' if count == 1 else 'are'} {ANSWERED[only]}"
+        return f"none of {total} {plural(noun)} is {ANSWERED[only]}"
+    return f"{count} of {total} {plural(noun)} {'is' if count == 1 else 'are'} {ANSWERED[only]}"
 
 
 def contrast_classes(subject):

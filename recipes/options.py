@@ -139,6 +139,40 @@ fail_on_option = click.option(
     type=Choice(["fail", "inconclusive"]),
     help="Exit with 1 if a method, controls apart, or a view has this outcome or a worse one. NOT APPLICABLE is passed over.",
 )
+data_options = compose_options(
+    click.option(
+        "--data",
+        "data_path",
+        type=click.Path(),
+        metavar="PATH",
+        help="Inputs of any kind: a folder of photographs, a CSV list of them (column path), a CSV table, a .txt file with one text a line, or arrays in an .npz file.",
+    ),
+    click.option(
+        "--label",
+        metavar="COLUMN",
+        help="Column of a table with the true classes, or the array of an .npz file.  [default: none; labels or y of an .npz file]",
+    ),
+    click.option(
+        "--group",
+        metavar="COLUMN",
+        help="Column of a table with the source of each row, such as a customer, or the array of an .npz file.",
+    ),
+    click.option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns of a table that the network takes, in its order, separated by commas; or names of channels.  [default: all others, in the order of the file; those that the network names, by name]",
+    ),
+    click.option(
+        "--vocabulary",
+        type=click.Path(),
+        metavar="FILE",
+        help="Words of a network that takes token ids, one a line: the first has the id 2. A network with its TextVectorization needs none.",
+    ),
+)
+# The names of these options, but for --data itself.
+DATA_DETAILS = ("label", "group", "columns", "vocabulary")
+
+
 verdict_options = compose_options(
     fail_on_option,
     click.option("--baseline", metavar="RUN", help="An earlier run: list the verdicts that changed since."),
@@ -210,6 +244,61 @@ def _image_files(path):
     from lab import data
 
     return [str(file) for file in data.folder(path).images.paths]
+
+
+def data_source(paths, kind=None, details=(), target="top", classes=None):
+    """A path of --data, --table or --text as a recipe's table of data, or None for photographs.
+
+    Args:
+        paths: the path, str.
+        kind: "table" or "text" where the option says it; None: by its ending.
+        details: dict of `DATA_DETAILS` to what was typed.
+        target: str, the target. Where it is a column of a table, that is the column of labels.
+        classes: path of the file with the names of classes, or None.
+
+    Returns:
+        dict, or None.
+
+    Raises:
+        Refused: for details of photographs, and for a target that is both a class and a column.
+    """
+    from lab.opening import source_kind
+
+    known = source_kind(paths)
+    details = {name: value for name, value in dict(details).items() if value}
+    if (kind or known) == "images":
+        refuse_details(details, paths)
+        return None
+    if "columns" in details:
+        details["columns"] = split_names(details["columns"])
+    if (kind or known) == "table" and "label" not in details:
+        details |= _label_of_target(paths, target, classes, details.get("columns", ()))
+    return {"source": str(paths), **({"kind": kind} if kind and kind != known else {}), **details}
+
+
+def refuse_details(details, path):
+    """Raise Refused for an option of tables beside photographs.
+
+    Args:
+        details: dict of `DATA_DETAILS` to what was typed.
+        path: str, where the photographs are.
+    """
+    for name, value in dict(details).items():
+        if value:
+            raise Refused(f"--{name} is an option of tables, texts and arrays (--data). Received: {path}, photographs.")
+
+
+def _label_of_target(path, target, classes, columns):
+    """The column of labels that a target names: dict, empty where it names none."""
+    from lab.tables import header_of
+
+    if target == "top" or target not in header_of(path):
+        return {}
+    if target in columns or (classes and target in as_path(classes).read_text(encoding="utf-8").splitlines()):
+        raise Refused(
+            f"A target is a class, or the column of labels of a network with one unit. Received: {target!r}, which is also another column or class. Give --label COLUMN, and --target by index."
+        )
+    return {"label": target}
 
 
 def natural_images_table(paths):

@@ -50,6 +50,21 @@ class Images(Table):
         return self
 
 
+class Source(Table):
+    """Data of another kind than photographs: a CSV table, a text file, or the arrays of an .npz file.
+
+    At most `most` of them are explained and checked, from places at equal distances. What columns vary by is taken of all.
+    """
+
+    source: str
+    kind: Literal["table", "arrays", "text"] | None = None
+    label: str | None = None
+    group: str | None = None
+    columns: list[str] = []
+    vocabulary: str | None = None
+    most: int = Field(48, ge=1)
+
+
 class _Run(Table):
     """A whole run, without the tables of its sections."""
 
@@ -60,6 +75,7 @@ class _Run(Table):
     gpus: float = Field(0, ge=0, allow_inf_nan=False)
     model: Model = Model()
     images: Images = Images()
+    data: Source | None = None
 
     @property
     def has_world(self):
@@ -76,8 +92,17 @@ class _Run(Table):
             *self.images.files,
             *(self.training.files if self.training else ()),
             self.planted and self.planted.folder,
+            *((self.data.source, self.data.vocabulary) if self.data else ()),
         ):
             refuse_credentials(address)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_two_sources(self):
+        images = self.images.folder or self.images.files or self.images.photographs
+        other = "[images]" if images else "[world]" if self.world else None
+        if self.data and other:
+            raise Refused(f"inputs come from one place. Received: [data] beside {other}")
         return self
 
     @model_validator(mode="after")
@@ -230,7 +255,7 @@ def _error_sentence(error):
     return f"{where or 'recipe'}: {rule}.{received}".replace("..", ".")
 
 
-_TABLES = {"model": Model, "images": Images, **{section.name: section.table for section in in_order()}}
+_TABLES = {"model": Model, "images": Images, "data": Source, **{section.name: section.table for section in in_order()}}
 
 
 def _known_keys(location):

@@ -31,7 +31,7 @@ class Piece:
         template: file name of a Jinja template of `recipes.report`, or the text of one. It sees the values, and recipe
             and manifest.
         values: (recipe, jobs that are done, store) -> dict, or None where there is nothing to show. The key "files" is
-            kept for (name, bytes) that are written beside the page.
+            kept for (name, bytes) that are written beside the page, and "heading" for other words in the navigation.
         place: int, where it stands in the story of the page; smaller comes first, the settings come last.
         script: file name of a script of `recipes.report` that it needs, or None.
     """

@@ -16,16 +16,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from lab import data, models, routines
+from lab import data, models, routines, tables
 from lab.attribution import explainers
 from lab.images import read
 from lab.labels import correct_classes
 from lab.objectives import layer, logit
+from lab.opening import open_data
 from lab.refusal import Refused
 from lab.registry import options
 from lab.remote import as_path, is_remote
 from lab.streams import open_images
-from recipes import machine, provenance, tables
+from recipes import machine, provenance
 from recipes.cache import Cache
 from recipes.planted import PlantedFolder
 from recipes.store import digest
@@ -74,10 +75,13 @@ class Session:
         """The network of the model."""
         model = self.sources.model
         weights = None if model.weights == "random" else model.weights
+        network = self._load(model, weights)
         if weights is None:
             # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
-            return self._redraw_weights(self._load(model, weights))
-        return self._load(model, weights)
+            network = self._redraw_weights(network)
+        if self.sources.data and network.table_place is not None and len(network.places()) == 1:
+            network.background = network.check_background(self.data.inputs_of(network))
+        return network
 
     def _load(self, model, weights):
         # Looking for a module may run code of its package.
@@ -92,6 +96,8 @@ class Session:
             allow_code=self.allow_code,
             modules=tuple(model.modules),
             memory=int(model.memory_gib * (1 << 30)),
+            vocabulary=self.sources.data and self.sources.data.vocabulary,
+            as_table=self.sources.data is not None and self.data.kind == "table",
         )
 
     def _redraw_weights(self, network):
@@ -108,8 +114,17 @@ class Session:
         return network.preprocessing.channels if network.preprocessing and network.image_place is not None else 3
 
     @functools.cached_property
+    def data(self):
+        """All of the [data] table: `lab.data.Data`."""
+        source = self.sources.data
+        columns = source.columns or None
+        return open_data(source.source, kind=source.kind, label=source.label, group=source.group, columns=columns)
+
+    @functools.cached_property
     def photographs(self):
-        """The photographs as their source has them: `lab.data.Data`. An image is read when it is indexed."""
+        """The photographs, or some of the other data, as their source has them: `lab.data.Data`. An image is read when it is indexed."""
+        if self.sources.data:
+            return self.data.spread(self.sources.data.most)
         source = self.sources.images
         addresses = source.folder or source.files
         if not addresses:
@@ -151,11 +166,15 @@ class Session:
 
     @functools.cached_property
     def images(self):
-        """The photographs with their labels, where these are known, and with the table beside them."""
+        """The photographs with their labels, where these are known, and with the table beside them; or the other data."""
         photographs, source = self.photographs, self.sources.images
         names = tuple(photographs.names)
-        table, columns = (None, ()) if source.table is None else tables.read(source.table, names)
         labels = self._known_labels(names, photographs.labels)
+        if self.sources.data:
+            return replace(photographs, labels=labels)
+        table, columns = (None, ()) if source.table is None else tables.read_beside(source.table, names)
+        if table is not None and len(table) > 1 and self.network.table_place is not None:
+            self.network.background = self.network.check_background(table)
         return replace(photographs, names=names, labels=labels, table=table, columns=columns)
 
     def part(self, start, stop):
@@ -185,6 +204,8 @@ class Session:
         Raises:
             Refused: where labels were asked for, and are missing or no classes.
         """
+        if self.sources.data:
+            return self._data_labels(labels)
         rule = self.sources.images.labels
         # A recipe that says so itself wants them; by default they are used where there are any.
         required = rule == "folders" and "labels" in self.sources.images.model_fields_set
@@ -202,6 +223,15 @@ class Session:
             warnings.warn(
                 f"names of folders, or what is written beside images, are not used as labels: {error}", stacklevel=2
             )
+        return labels if error is None else None
+
+    def _data_labels(self, labels):
+        """The labels of data that are no photographs, or None. Those that were asked for are classes."""
+        error = None if labels is None else self._label_error(self.data.labels)
+        if error is not None and self.sources.data.label is not None:
+            raise Refused(f"label= names the column of the true classes. {error}") from error
+        if error is not None:
+            warnings.warn(f"the labels of the data are not used: {error}", stacklevel=3)
         return labels if error is None else None
 
     def _label_error(self, labels):
@@ -329,11 +359,13 @@ class Session:
 
     @functools.cached_property
     def training_data(self):
-        """All labelled photographs, as networks are trained on them: inputs, and int [samples].
+        """All labelled photographs or other data, as networks are trained on them: inputs, and int [samples].
 
         Raises:
             Refused: where photographs have no labels that are classes of the network.
         """
+        if self.sources.data:
+            return self._labelled(self.data)
         source = self.sources.images
         photographs = (
             open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
@@ -344,9 +376,17 @@ class Session:
             raise Refused(
                 "A function trains on photographs with labels: a folder with a subfolder for each class, or a list with a column label. Received: none."
             )
+        return self._labelled(replace(photographs, inputs=list(photographs.images)))
+
+    def _labelled(self, data):
+        """Data as networks are trained on them: inputs, and int [samples]."""
+        if data.labels is None:
+            raise Refused(
+                "A function trains on data with labels: name the column with label=, or put labels beside the inputs. Received: none."
+            )
         output, network = self.sources.output, self.network
-        classes = correct_classes(list(photographs.labels), network.classes_in(output), network.names_in(output))
-        return network.preprocess(list(photographs.images), fit=source.fit), np.asarray(classes).argmax(axis=1)
+        classes = correct_classes(list(data.labels), network.classes_in(output), network.names_in(output))
+        return data.inputs_of(network, self.sources.images.fit), np.asarray(classes).argmax(axis=1)
 
     @functools.cached_property
     def world_networks(self):
@@ -437,8 +477,9 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "images", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or "images:START-STOP" of a
-                shard, "pictures:MOST", "file:PATH", "image:PATH", "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
+            name: "model", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
+                "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "image:PATH", "network:NAME", "code:MODULE" or
+                "version:DISTRIBUTION".
 
         Returns:
             str: a SHA-256, a version or a number. A world is hashed before anything is trained.
@@ -449,6 +490,7 @@ class Session:
     def _hash(self, kind, name):
         functions = {
             "model": self._model_hash,
+            "data": self._data_hash,
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "pictures": lambda: self._pictures_hash(int(name)),
@@ -465,6 +507,14 @@ class Session:
             "version": lambda: provenance.version(name),
         }
         return functions[kind]()
+
+    def _data_hash(self):
+        """SHA-256 of all data, also of those that are not explained, and of how some of them are chosen."""
+        data, source = self.data, self.sources.data
+        known = (data.names, data.labels, data.columns, data.groups, data.kind, data.label, source.most)
+        words = source.vocabulary and as_path(source.vocabulary).read_bytes()
+        named = [(str(known), np.asarray(data.inputs)), (str(words), np.array(0 if data.masks is None else data.masks))]
+        return _digest(named)
 
     def _part_hash(self, places):
         """SHA-256 of what is known of the photographs of a shard without reading them: names, and sizes, times or checksums."""

@@ -9,7 +9,7 @@ from skimage.transform import resize
 from lab.labels import correct_classes
 from lab.refusal import Refused
 from lab.registry import nearest
-from recipes import tables
+from recipes import metadata
 from recipes.galleries import png
 from recipes.job import Outcome
 from recipes.session import external_method
@@ -55,7 +55,7 @@ def refuse_labels(labels):
 @functools.cache
 def _read_table(path, identity):
     """A table, read once for each content."""
-    return tables.read_columns(path)
+    return metadata.read_columns(path)
 
 
 def read_table(session, arguments):
@@ -118,7 +118,7 @@ def read_metadata(session, arguments, names):
         return [], None
     columns = _read_table(path, session.hash_of(f"file:{path}"))
     groups = None if group is None else _take_column(columns, group, path, "group")
-    rows = tables.rows_of_images(columns, names, path)
+    rows = metadata.rows_of_images(columns, names, path)
     if groups is not None:
         groups = [str(row[group]) for row in rows]
     hidden = ("label", group)

@@ -21,6 +21,7 @@ class Sources:
         gpus: float, how many GPUs of a cluster a job takes, or which share of one.
         training: the [training] table of a recipe, or None.
         planted: the [planted] table of a recipe, or None.
+        data: `recipes.schema.Source` in the place of images, or None.
     """
 
     model: schema.Model = schema.Model()
@@ -32,6 +33,7 @@ class Sources:
     gpus: float = 0
     training: Training | None = None
     planted: Planted | None = None
+    data: schema.Source | None = None
 
     @property
     def has_world(self):
@@ -60,15 +62,22 @@ class Sources:
             recipe.gpus,
             recipe.training,
             recipe.planted,
+            recipe.data,
         )
+
+    @property
+    def read(self):
+        """What jobs read that work on the inputs: "data", or "images"."""
+        return "data" if self.data else "images"
 
     def as_values(self):
         """These sources as plain values: dict. What a recipe does not say itself is left out."""
         tables = {name: getattr(self, name).model_dump(exclude_unset=True) for name in ("model", "images")}
-        for name in ("training", "planted"):
-            table = getattr(self, name)
-            tables[name] = table and table.model_dump(exclude_unset=True)
+        tables |= {name: value and value.model_dump(exclude_unset=True) for name, value in self._optional().items()}
         return {**vars(self), **tables}
+
+    def _optional(self):
+        return {"training": self.training, "planted": self.planted, "data": self.data}
 
     @classmethod
     def from_values(cls, values):
@@ -83,4 +92,5 @@ class Sources:
         tables = {"model": schema.Model(**values["model"]), "images": schema.Images(**values["images"])}
         tables["training"] = values["training"] and Training(**values["training"])
         tables["planted"] = values["planted"] and Planted(**values["planted"])
+        tables["data"] = values["data"] and schema.Source(**values["data"])
         return cls(**{**values, **tables})

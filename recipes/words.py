@@ -1,5 +1,7 @@
 """Words: numbers of things as they stand in a sentence."""
 
+from lab.nouns import plural
+
 
 def count_noun(number, noun):
     """A number of things in words: str.
@@ -11,4 +13,4 @@ def count_noun(number, noun):
     Returns:
         str.
     """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"

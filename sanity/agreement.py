@@ -1,17 +1,21 @@
 """Agreement: how alike the maps of different methods are, beside what mirrored and turned maps reach."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 from skimage.transform import resize_local_mean
 
+from lab.kinds import IMAGE
 from lab.maps import pooled
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
 # Maps of different resolutions are compared on a grid as fine as the coarsest map. It has at most this many cells along a side.
 FINEST = 14
+# Other orders of a table's columns, or of tokens, by which the null is drawn.
+ORDERS = 99
 
 
 @dataclass(frozen=True)
@@ -62,43 +66,49 @@ class Totals:
         return Agreement(self.methods, self.rank / images, null, self.side)
 
 
-def agreement(maps, *, seed, draws=500):
+def agreement(maps, *, seed, draws=500, kind=IMAGE):
     """Compare every method with every other.
 
     Magnitudes are averaged over the cells of a grid that no map is coarser than. A mirrored or turned map keeps its
     smoothness, its edges and its centre bias. So what it reaches is what agreement without a common place is worth.
 
     Args:
-        maps: dict of method to maps [images, rows, columns] or [images, rows, columns, channels].
+        maps: dict of method to maps [images, rows, columns] or [images, rows, columns, channels]; of series [samples, steps] or
+            [samples, steps, channels], of tables and tokens [samples, positions].
         seed: int.
         draws: int, random turns.
+        kind: `lab.kinds.Kind` of the inputs. Steps of a series are shifted and reversed in the place of turns, columns and
+            tokens are permuted.
 
     Returns:
         `Agreement`.
     """
-    return totals(maps, seed=seed, draws=draws).agreement()
+    return totals(maps, seed=seed, draws=draws, kind=kind).agreement()
 
 
-def totals(maps, *, seed, draws=500):
+def totals(maps, *, seed, draws=500, kind=IMAGE):
     """What some images add to the agreement of methods.
 
     Args:
         maps: as of `agreement`.
         seed: int or list of int, another one for each part of the images.
         draws: int, random turns.
+        kind: as of `agreement`.
 
     Returns:
         `Totals`.
     """
-    flat = {name: np.abs(pooled(method_maps, "l2")) for name, method_maps in maps.items()}
-    side = min([FINEST, *(min(magnitudes.shape[1:]) for magnitudes in flat.values())])
+    flat = {name: _magnitudes(method_maps, kind) for name, method_maps in maps.items()}
+    finest = FINEST if kind.has_neighbours else sys.maxsize
+    side = min([finest, *(min(magnitudes.shape[1:]) for magnitudes in flat.values())])
     ranks = {name: [_ranks(pooled_map, side) for pooled_map in magnitudes] for name, magnitudes in flat.items()}
+    ways = _WAYS.get(kind.name, _permutations)
     names, rng = list(ranks), np.random.default_rng(seed)
     counts, rank = np.zeros((len(names), len(names)), int), np.zeros((len(names), len(names)))
     turned = np.zeros((len(names), len(names), draws))
     for row in range(len(names)):
         for column in range(row + 1):
-            correlations = _turned_correlations(ranks[names[row]], ranks[names[column]])
+            correlations = _turned_correlations(ranks[names[row]], ranks[names[column]], ways)
             for place in ((row, column), (column, row)):
                 counts[place], rank[place] = len(correlations), correlations[:, 0].sum()
             turned[row, column] = turned[column, row] = _turned_sums(correlations, draws, rng)
@@ -133,21 +143,48 @@ def seed_correlations(maps, again):
     return [measure(*pair) for pair in zip(pooled_maps(maps), pooled_maps(again)) if None not in pair]
 
 
+def _magnitudes(maps, kind):
+    """Absolute maps over positions, channels pooled by L2: [samples, positions]."""
+    if kind is IMAGE:
+        return np.abs(pooled(maps, "l2"))
+    values = maps.astype("float64")
+    return np.sqrt((values**2).sum(axis=-1)) if kind.has_channels and maps.ndim > 2 else np.abs(values)
+
+
 def _ranks(pooled_map, side):
     """Ranks on the grid, centred and of unit length; None where a rank correlation would say nothing."""
     if not np.isfinite(pooled_map).all():
         return None
-    cells = resize_local_mean(pooled_map.astype("float64"), (side, side))
+    cells = resize_local_mean(pooled_map.astype("float64"), (side,) * pooled_map.ndim)
     ranks = stats.rankdata(cells).reshape(cells.shape) - (cells.size + 1) / 2
     size = np.linalg.norm(ranks)
     return None if size == 0 else ranks / size
 
 
-def _turned_correlations(first, second):
-    """Rank correlation of each image's two maps, the second as it is and in the seven other ways of a square: float [images, 8]."""
+def _turns(sheet):
+    """The eight ways to lay a square, the first as it is: list of arrays."""
+    return [np.rot90(side, turns) for side in (sheet, sheet.T) for turns in range(4)]
+
+
+def _shifts(steps):
+    """A series as it is, shifted by quarters, and reversed: list of arrays."""
+    return [np.roll(row, round(quarter * len(row) / 4)) for row in (steps, steps[::-1]) for quarter in range(4)]
+
+
+def _permutations(values):
+    """Positions without neighbours as they are, and in the other orders that are tried: list of arrays."""
+    rng = np.random.default_rng(len(values))
+    return [values, *(values[rng.permutation(len(values))] for _ in range(ORDERS))]
+
+
+_WAYS = {"image": _turns, "series": _shifts}
+
+
+def _turned_correlations(first, second, ways):
+    """Rank correlation of each sample's two maps, the second as it is and in all other ways to lay it: float [samples, ways]."""
     pairs = [(a, b) for a, b in zip(first, second) if a is not None and b is not None]
-    ways = [[np.sum(a * np.rot90(side, turns)) for side in (b, b.T) for turns in range(4)] for a, b in pairs]
-    return np.array(ways).reshape(-1, 8)
+    correlations = [[np.sum(a * way) for way in ways(b)] for a, b in pairs]
+    return np.array(correlations) if correlations else np.zeros((0, 1))
 
 
 def _turned_sums(correlations, draws, rng):

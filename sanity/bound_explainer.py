@@ -9,6 +9,7 @@ from lab.attribution import explainers
 from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
 from lab.explanation import flags
+from lab.kinds import IMAGE, kind_of, ranges
 from lab.maps import pooled
 from sanity.evidence import Evidence
 from sanity.seeds import derive_seed
@@ -102,7 +103,7 @@ class BoundExplainer:
             {"images": len(subject.names), **(sizes or {})},
             samples,
             tuple(gates),
-            settings={"seed": self.seed, **(settings or {}), **self.options},
+            settings={"seed": self.seed, **_kind_setting(subject.inputs), **(settings or {}), **self.options},
             **rest,
         )
 
@@ -141,7 +142,8 @@ class BoundExplainer:
             arrays in the structure of the inputs.
         """
         inputs = self.subject.inputs if inputs is None else inputs
-        return self.subject.network.keep(inputs, add_noise(inputs, seed, noise))
+        network = self.subject.network
+        return network.keep(inputs, add_noise(inputs, seed, noise, network.background))
 
     def state_seed(self, state):
         """The seed of a state: int."""
@@ -174,13 +176,20 @@ def _pool(maps, pooling):
     return np.concatenate([_to_rows(pooled(leaf, pooling), len(leaves) > 1) for leaf in leaves], axis=-1)
 
 
-def add_noise(inputs, seed, noise=ROUNDING):
+def _kind_setting(inputs):
+    """The kind of inputs that are no images, by which a verdict names them: dict."""
+    kind = kind_of(inputs) if isinstance(inputs, np.ndarray) else IMAGE
+    return {} if kind is IMAGE else {"kind": kind.name}
+
+
+def add_noise(inputs, seed, noise=ROUNDING, background=None):
     """Inputs with normal noise, which is drawn once for all samples and all methods.
 
     Args:
         inputs: arrays; whole numbers are left as they are.
         seed: int.
-        noise: float, standard deviation as a share of each sample's own range.
+        noise: float, standard deviation as a share of each sample's own range, in a table of each column's deviation.
+        background: float [rows, columns], of which these deviations are taken; None: the inputs.
 
     Returns:
         arrays in the structure of the inputs.
@@ -190,8 +199,7 @@ def add_noise(inputs, seed, noise=ROUNDING):
     def perturb(leaf):
         if leaf.dtype.kind != "f":
             return leaf
-        axes = tuple(range(1, leaf.ndim))
-        spread = leaf.max(axis=axes, keepdims=True) - leaf.min(axis=axes, keepdims=True)
+        spread = ranges(leaf, background if leaf.ndim == 2 else None)
         return (leaf + noise * spread * rng.standard_normal(leaf.shape[1:])).astype(leaf.dtype)
 
     return tf.nest.map_structure(perturb, inputs)

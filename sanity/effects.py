@@ -6,15 +6,11 @@ import numpy as np
 from scipy import stats
 
 from lab import routines
+from lab.kinds import kind_of, ranges
 from sanity.localisation import relevances, signed_relevances
 from sanity.removal import extent, fills, grid
 from sanity.seeds import derive_seed
 
-# Cells along each axis, by how many axes of positions there are.
-SIDES = {1: 16, 2: 7, 3: 4}
-COLUMNS = 64
-# What fills a cell, by whether the inputs are a table, which has no neighbours to blend. Two fills show how well an effect is known.
-FILLS = {True: ("typical", "donor"), False: ("mean", "blur")}
 DRAWS, NOISE = 4, 0.05
 EFFECTS = REMOVAL, CHANGE = "removal", "small change"
 
@@ -42,7 +38,8 @@ def effects(subject, objectives, *, seed):
     """How the scores of some objectives depend on every cell of the inputs.
 
     The effect "removal" is the score less the score with the cell filled. The effect "small change" is the root
-    mean square of the score's change under noise in the cell. The noise has a deviation of .05 of the sample's own range.
+    mean square of the score's change under noise in the cell. The noise has a deviation of .05 of the sample's own range,
+    in a table of the deviation of each column.
 
     Args:
         subject: the `Subject`.
@@ -55,7 +52,7 @@ def effects(subject, objectives, *, seed):
     cells = cells_of(subject.inputs)
     halves = {
         REMOVAL: np.stack(
-            [_score_falls(subject, objectives, cells, fill, seed) for fill in FILLS[subject.inputs.ndim == 2]]
+            [_score_falls(subject, objectives, cells, fill, seed) for fill in kind_of(subject.inputs).fills]
         ),
         CHANGE: np.stack([_noise_responses(subject, objectives, cells, half, seed) for half in (0, 1)]),
     }
@@ -68,8 +65,7 @@ def cells_of(inputs):
     Returns:
         int [positions].
     """
-    shape = extent(inputs)
-    return grid(shape, COLUMNS if inputs.ndim == 2 else SIDES[len(shape)])
+    return grid(extent(inputs), kind_of(inputs).cells)
 
 
 def reduce_to_cells(maps, cells, name):
@@ -125,8 +121,8 @@ def _score_falls(subject, objectives, cells, fill, seed):
 
 def _noise_responses(subject, objectives, cells, half, seed):
     """Root mean square of the change of every score under noise in a cell: float64 [questions, samples, cells]."""
-    inputs, axes, squares = subject.inputs, tuple(range(1, subject.inputs.ndim)), []
-    spread = inputs.max(axes, keepdims=True) - inputs.min(axes, keepdims=True)
+    inputs, squares = subject.inputs, []
+    spread = ranges(inputs, subject.network.background)
     for draw in range(half, DRAWS, 2):
         rng = np.random.default_rng(derive_seed(seed, "noise in a cell", draw))
         moved = inputs + NOISE * spread * rng.standard_normal(inputs.shape[1:])
@@ -139,8 +135,8 @@ def _cell_changes(subject, objectives, cells, others):
     before = scores(subject.network, subject.inputs, objectives)
     changes = []
     for cell in range(cells.max() + 1):
-        in_cell = (cells == cell)[None]
-        changed = np.where(in_cell if subject.inputs.ndim == 2 else in_cell[..., None], others, subject.inputs)
+        in_cell = kind_of(subject.inputs).over_features((cells == cell)[None])
+        changed = np.where(in_cell, others, subject.inputs)
         changed = subject.network.keep(subject.inputs, changed)
         changes.append(scores(subject.network, changed, objectives) - before)
     return np.stack(changes, axis=-1)

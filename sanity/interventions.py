@@ -5,27 +5,28 @@ import itertools
 import numpy as np
 
 from lab import routines
+from lab.kinds import kind_of
 from sanity import removal
 from sanity.removal import extent
 
 
-def occlusion(subject, *, share=0.18, overlap=2, fill="mean", scores=None):
+def occlusion(subject, *, share=0.18, overlap=2, fill=None, scores=None):
     """Mean fall of the score when windows over a place are filled.
 
     Args:
         subject: the `Subject`.
-        share: float, a window's side as a share of the input's. In a table, whose columns are no neighbours, it is one
-            column.
+        share: float, a window's side as a share of the input's. Where positions are no neighbours, as the columns of a table,
+            it is one of them.
         overlap: int, windows over each place along an axis.
-        fill: str, a name of `removal.fills` that draws nothing.
+        fill: str, a name of `removal.fills` that draws nothing; None: the first one of the kind of inputs.
         scores: inputs -> float [..., samples], such as the scores of several networks; None: the subject's own score.
 
     Returns:
         float64 [..., samples, ...], without channels.
     """
     scores = scores or (lambda inputs: routines.scores(subject.network, inputs, subject.objective))
-    shape = (len(subject.inputs), *extent(subject.inputs))
-    share = 0 if subject.inputs.ndim == 2 else share
+    kind, shape = kind_of(subject.inputs), (len(subject.inputs), *extent(subject.inputs))
+    share, fill = share if kind.has_neighbours else 0, fill or kind.fills[0]
     before = np.asarray(scores(subject.inputs), "float64")
     total, count = np.zeros((*before.shape[:-1], *shape)), np.zeros(shape[1:])
     for window in _windows(shape[1:], share, overlap):

@@ -4,10 +4,11 @@ No baseline is neutral: what fills a hole can be evidence itself. So every resul
 """
 
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import ndimage, sparse, stats
 from scipy.sparse.linalg import spsolve
 
 from lab import routines
+from lab.kinds import IMAGE, TOKENS, kind_of
 from lab.refusal import Refused
 from lab.registry import Registry
 
@@ -16,7 +17,7 @@ fills = Registry("fill")
 
 @fills.register
 def mean(inputs, removed, rng):
-    """Each sample's own mean, by channel.
+    """Each sample's own mean, by channel; in a table, the mean of the column over the samples.
 
     Args:
         inputs: float [samples, ...].
@@ -27,7 +28,8 @@ def mean(inputs, removed, rng):
         the inputs with other values at these positions, of the same shape.
     """
     del rng  # Nothing is drawn.
-    return _replace(inputs, removed, inputs.mean(axis=_positions(inputs), keepdims=True))
+    _refuse_kind("mean", inputs, kind_of(inputs) is not TOKENS)
+    return _replace(inputs, removed, inputs.mean(axis=kind_of(inputs).pooled_axes(inputs), keepdims=True))
 
 
 @fills.register
@@ -43,13 +45,16 @@ def blur(inputs, removed, rng):
         the inputs with other values at these positions, of the same shape.
     """
     del rng  # Nothing is drawn.
-    sigma = [0, *(size / 8 for size in extent(inputs)), *([0] if inputs.ndim > 2 else [])]
+    _refuse_kind("blur", inputs, kind_of(inputs).has_neighbours)
+    sigma = [0, *(size / 8 for size in extent(inputs)), 0]
     return _replace(inputs, removed, ndimage.gaussian_filter(inputs, sigma, mode="nearest"))
 
 
 @fills.register
 def typical(inputs, removed, rng):
     """The mean over all samples at the same place; in a table, the mean of the column.
+
+    Ids of tokens have no mean. There it is the most frequent one.
 
     Args:
         inputs: float [samples, ...].
@@ -60,6 +65,8 @@ def typical(inputs, removed, rng):
         the inputs with other values at these positions, of the same shape.
     """
     del rng  # Nothing is drawn.
+    if kind_of(inputs) is TOKENS:
+        return _replace(inputs, removed, stats.mode(inputs, axis=0, keepdims=True).mode)
     return _replace(inputs, removed, inputs.mean(axis=0, keepdims=True))
 
 
@@ -80,8 +87,24 @@ def donor(inputs, removed, rng):
 
 
 @fills.register
+def pad(inputs, removed, rng):
+    """Zero, which is the id that pads token ids.
+
+    Args:
+        inputs: float or int [samples, ...].
+        removed: bool [samples, ...] over the positions, where values are replaced.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        the inputs with other values at these positions, of the same shape.
+    """
+    del rng  # Nothing is drawn.
+    return _replace(inputs, removed, np.zeros_like(inputs))
+
+
+@fills.register
 def flip(inputs, removed, rng):
-    """The opposite value in the sample's own range (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140).
+    """The opposite value in the sample's own range, or in a table in the column's (pixel flipping: Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140).
 
     Args:
         inputs: float [samples, ...].
@@ -92,13 +115,14 @@ def flip(inputs, removed, rng):
         the inputs with other values at these positions, of the same shape.
     """
     del rng  # Nothing is drawn.
-    axes = tuple(range(1, inputs.ndim))
+    _refuse_kind("flip", inputs, kind_of(inputs) is not TOKENS)
+    axes = kind_of(inputs).value_axes(inputs)
     return _replace(inputs, removed, inputs.max(axes, keepdims=True) + inputs.min(axes, keepdims=True) - inputs)
 
 
 @fills.register
 def uniform(inputs, removed, rng):
-    """Uniform noise in the sample's own range (region perturbation: Samek et al. 2017, https://arxiv.org/abs/1509.06321).
+    """Uniform noise in the sample's own range, or in a table in the column's (region perturbation: Samek et al. 2017, https://arxiv.org/abs/1509.06321).
 
     Args:
         inputs: float [samples, ...].
@@ -108,7 +132,8 @@ def uniform(inputs, removed, rng):
     Returns:
         the inputs with other values at these positions, of the same shape.
     """
-    axes = tuple(range(1, inputs.ndim))
+    _refuse_kind("uniform", inputs, kind_of(inputs) is not TOKENS)
+    axes = kind_of(inputs).value_axes(inputs)
     low, high = inputs.min(axes, keepdims=True), inputs.max(axes, keepdims=True)
     return _replace(inputs, removed, low + (high - low) * rng.random(inputs.shape))
 
@@ -129,8 +154,7 @@ def linear(inputs, removed, rng, noise=0.01):
     Raises:
         Refused: for inputs that are not images.
     """
-    if inputs.ndim != 4:
-        raise Refused(f"The fill 'linear' is for images. Received: inputs of shape {inputs.shape}.")
+    _refuse_kind("linear", inputs, kind_of(inputs) is IMAGE)
     filled = np.stack([_impute(image, hole) for image, hole in zip(inputs, removed)])
     spread = inputs.std(axis=tuple(range(1, inputs.ndim)), keepdims=True)
     return _replace(inputs, removed, filled + noise * spread * rng.standard_normal(inputs.shape))
@@ -170,6 +194,11 @@ def fill_positions(subject, removed, fill, rng):
     )
 
 
+def usual_fill(subject):
+    """The first of the two fills that fit a subject's kind of inputs: str."""
+    return kind_of(subject.inputs).fills[0]
+
+
 def grid(shape, side=8):
     """The cell of every position, in a grid of at most `side` cells along each axis.
 
@@ -205,7 +234,7 @@ def positions_shape(subject):
 
 def extent(inputs):
     """The shape of the positions of one sample, without channels: tuple."""
-    return inputs.shape[1:-1] if inputs.ndim > 2 else inputs.shape[1:]
+    return kind_of(inputs).positions(inputs)
 
 
 def orders(relevance, rng):
@@ -239,12 +268,26 @@ def top_mask(order, share, shape):
     return mask.reshape(shape)
 
 
-def _positions(inputs):
-    return tuple(range(1, max(2, inputs.ndim - 1)))
+_FOR = {
+    "linear": "images",
+    "blur": "inputs whose positions have neighbours, such as images and series",
+    "mean": "numbers, not for ids",
+    "flip": "numbers, not for ids",
+    "uniform": "numbers, not for ids",
+}
+
+
+def _refuse_kind(fill, inputs, fits):
+    """Raise Refused for a fill that means nothing for this kind of inputs."""
+    if not fits:
+        kind = kind_of(inputs)
+        raise Refused(
+            f"The fill {fill!r} is for {_FOR[fill]}. Received: {kind.name} of shape {inputs.shape}. Use {' or '.join(map(repr, kind.fills))}."
+        )
 
 
 def _replace(inputs, removed, other):
-    return np.where(removed[..., None] if inputs.ndim > 2 else removed, other, inputs)
+    return np.where(kind_of(inputs).over_features(removed), other, inputs)
 
 
 _NEIGHBOURS = [(-1, 0, 1 / 6), (1, 0, 1 / 6), (0, -1, 1 / 6), (0, 1, 1 / 6)]

@@ -119,9 +119,8 @@ def _outputs(network, inputs):
 
 def _network(subject, model):
     network = subject.network
-    return Network(
-        model, name=network.name, preprocessing=network.preprocessing, classes=network.classes, memory=network.memory
-    )
+    settings = {name: getattr(network, name) for name in ("name", "preprocessing", "classes", "memory", "background")}
+    return Network(model, **settings)
 
 
 def _copy(layer):

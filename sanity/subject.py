@@ -91,12 +91,13 @@ class Subject:
 
 
 def subject(network, data, *, target="top", output=None, region=None, fit="squash"):
-    """The subject of a network and images.
+    """The subject of a network and data.
 
     Args:
         network: a `Network`.
-        data: images with names, and with labels or a table where there are any.
-        target: "top", each image's own highest class on the network as it is, or a class name or index.
+        data: `lab.data.Data`.
+        target: "top", each sample's own highest class on the network as it is, or a class name or index; for a network of one
+            unit also the name of the column of labels, which means class 1.
         output: str, the name of one of several outputs.
         region: for an output with positions: "all", the target's mean score over all of them, or "predicted", over
             those that predict it.
@@ -108,13 +109,13 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
     Raises:
         Refused: for labels that are no classes, and for an output or region that does not fit the network.
     """
-    inputs, name = _to_inputs(network, data, fit), _output_name(network, output)
+    inputs, name = data.inputs_of(network, fit), _output_name(network, output)
     _refuse_region(network, name, region)
     scores = _class_scores(network, inputs, name, data.labels is not None)
     _refuse_prediction(scores, name, region)
     means = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
     top = _predicted_classes(network, scores, name)
-    targets = top if target == "top" else np.full(len(top), network.class_index(target, name))
+    targets = top if target == "top" else np.full(len(top), _class_index(network, target, name, data.label))
     objective = (_class_objective if scores.ndim == 2 else _region_objective)(network, targets, scores, name, region)
     network.check(objective)
     _warn_collapsed(network, inputs, means)
@@ -128,6 +129,14 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
         output=name,
         **_label_fields(network, data.labels, scores, name, top),
     )
+
+
+def _class_index(network, target, output, label):
+    """The index of the class that a target names. A column of 0 and 1 is named after what 1 means."""
+    names = network.names_in(output) or ()
+    if target == label and target not in names and _has_one_unit(network, output):
+        return 1
+    return network.class_index(target, output)
 
 
 def _predicted_classes(network, scores, name):
@@ -154,18 +163,6 @@ def _label_fields(network, labels, scores, name, top):
         "chance": float(is_right.mean()),
         "true": is_right,
     }
-
-
-def _to_inputs(network, data, fit):
-    """The images as the network takes them, with their table where it takes more than one input."""
-    pictures = network.preprocess(data.images, fit=fit)
-    if data.table is not None:
-        return network.with_table(pictures, data.table)
-    if len(network.places()) > 1:
-        raise Refused(
-            f"A network of several inputs needs all of them: pass those besides the images with table=. Received: {network.name}, which takes {', '.join(name for name, _ in network.places())}, and images alone."
-        )
-    return pictures
 
 
 def _output_name(network, output):

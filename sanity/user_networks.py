@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from lab import routines
+from lab.columns import join_columns
 from lab.environment import keras
+from lab.lookup import split_lookup
 from lab.refusal import Refused
 from sanity.seeds import derive_seed
 from sanity.world_networks import permute
@@ -22,7 +24,7 @@ class UserNetworks:
     Args:
         network: the user's `Network`, whose architecture all share. It counts as the first replicate.
         function: (inputs, labels, *, seed) -> `keras.Model` of this architecture, or its weights as of `get_weights`.
-        inputs: arrays, as the model takes them.
+        inputs: arrays, as the network takes them: ids in the place of texts, and one table in the place of inputs by column.
         labels: int [samples].
         seed: int.
         key: str, a hash of all that the function depends on.
@@ -193,6 +195,7 @@ def weights_by_name(network, trained):
         Refused: for anything else, and for weights of another number or other shapes.
     """
     if isinstance(trained, keras.Model):
+        trained = _as_loaded(network, trained)
         _refuse_other_layers(network.model, trained)
     weights = trained.get_weights() if isinstance(trained, keras.Model) else trained
     if not isinstance(weights, (list, tuple)):
@@ -208,6 +211,12 @@ def weights_by_name(network, trained):
             f"Replicates have the architecture of the model. Received: {_difference(received, shapes, order)}."
         )
     return dict(zip(order, map(np.asarray, weights)))
+
+
+def _as_loaded(network, model):
+    """A model as the network was loaded: behind its TextVectorization, or with its columns as one table."""
+    parts = split_lookup(model) if network.lookup else join_columns(model) if network.columns else None
+    return model if parts is None else parts[0]
 
 
 def _refuse_other_layers(model, trained):

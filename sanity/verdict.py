@@ -9,6 +9,7 @@ import html
 from dataclasses import asdict, dataclass, replace
 
 import sanity.checks  # noqa: F401  (registering)
+from lab.kinds import KINDS
 from lab.refusal import Refused
 from sanity.ruling import Margins, Ruling, rules
 from sanity.statistics import FEWEST, Interval
@@ -123,6 +124,7 @@ def _gate_ruling(evidence):
 
 
 def _verdict(evidence, ruling, about):
+    name_inputs = KINDS[evidence.settings.get("kind", "image")].name_inputs
     return Verdict(
         evidence.check,
         evidence.method,
@@ -134,12 +136,12 @@ def _verdict(evidence, ruling, about):
         ruling.p,
         evidence.sizes,
         about.similarity,
-        about.sentence(evidence, ruling),
-        about.cannot,
-        ruling.why,
+        name_inputs(about.sentence(evidence, ruling)),
+        name_inputs(about.cannot),
+        name_inputs(ruling.why),
         tuple(asdict(gate) for gate in evidence.gates),
         evidence.settings,
         dict(ruling.also),
-        ruling.remedy,
+        name_inputs(ruling.remedy),
         ruling.scope,
     )

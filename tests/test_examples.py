@@ -22,6 +22,7 @@ from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
+from tests import own_data
 from tests.shortcut_pictures import noise
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -104,6 +105,7 @@ def newcomer(tmp_path_factory):
     Image.fromarray(lab.photographs(["chelsea"]).images[0]).save(folder / "photo.jpg")
     save_list_and_shards(folder)
     save_shortcuts(folder)
+    own_data.write(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder

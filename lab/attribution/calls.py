@@ -35,6 +35,8 @@ def attribute(explainer, network, inputs, objective, /, **options):
 def resolve_options(explainer, network, seed, options):
     """The options that an explainer is called with: those given, a seed where it draws, a layer where it needs one.
 
+    For a table whose background is known, a baseline is its mean row, and references are some of its rows.
+
     Args:
         explainer: a function `(network, inputs, objective, **options)`.
         network: a `Network`.
@@ -54,7 +56,24 @@ def resolve_options(explainer, network, seed, options):
         settings.setdefault("seed", seed)
     if "layer" in known and settings.get("layer") is None:
         settings["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
-    return settings
+    return {**_table_baselines(network, known), **settings}
+
+
+# Options that hold points to start from, and whether they hold several of them.
+_STARTS = {"baseline": False, "references": True}
+# Rows of a background that stand for all of it.
+_REFERENCES = 64
+
+
+def _table_baselines(network, known):
+    """Baselines of a table whose background is known: its mean row, or some of its rows. dict of option to array."""
+    if getattr(network, "background", None) is None or len(network.places()) > 1:
+        return {}
+    rows = network.background
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _REFERENCES)).astype(int)]
+    return {
+        name: some if several else rows.mean(axis=0) for name, several in _STARTS.items() if known.get(name, "") == 0
+    }
 
 
 def refuse_options(explainer, options):

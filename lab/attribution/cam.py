@@ -69,7 +69,7 @@ def smooth_gradcam_plus_plus(network, inputs, objective, *, layer=None, relu=Tru
     Returns:
         as of `gradcam`.
     """
-    drawn = noise_options(samples, noise, "mean", seed)
+    drawn = noise_options(network, samples, noise, "mean", seed)
     arrays = network.inputs(inputs)
 
     def map_at(address):

@@ -5,7 +5,7 @@ from scipy import fft
 
 from lab import chunks, routines
 from lab.attribution import explainers, monte_carlo
-from lab.attribution.noise import draw_noisy
+from lab.attribution.noise import draw_noisy, table_scales
 from lab.attribution.options import (
     as_float32,
     check_at_least,
@@ -312,6 +312,7 @@ def _sum_over_paths(network, arrays, objective, bases, which, where, weights, no
     options = {"which": which.astype("int32"), "nodes": where.astype("float32"), "weights": weights.astype("float32")}
     options |= {"seed": split_seed(seed), "noise": np.float32(noise), "share": np.float32(1)}
     options |= {f"bases{number}": base for number, base in enumerate(tf.nest.flatten(bases))}
+    options |= table_scales(network, noise)
     draw = _draw_on_noisy_paths if noise else _draw_on_paths
     return as_float32(routines.sampled_gradient(network, arrays, objective, draw, options, len(which)))
 

@@ -1,5 +1,7 @@
 """Maps: the explanations of a run as the page shows them: photographs, methods, agreement, and overviews."""
 
+from lab.kinds import KINDS
+from lab.nouns import plural
 from recipes.report.photographs import collect_photographs
 from recipes.shards import SHOWN_MAPS
 
@@ -32,7 +34,14 @@ def collect_maps(store, done):
         "agreement": _matrix(agreement) if agreement and agreement["methods"] else None,
         "views": _views(agreement["views"]) if agreement else [],
         "whole": whole,
+        **_kind(abouts),
     }
+
+
+def _kind(abouts):
+    """The kind of the inputs, and what one of them is called: dict."""
+    kind = next((about["kind"] for _, about in abouts if "kind" in about), "image")
+    return {"kind": kind, "noun": KINDS[kind].noun, "nouns": plural(KINDS[kind].noun)}
 
 
 def _count_right(photographs, whole):

@@ -5,6 +5,7 @@ The summary comes first, then the pieces of the sections: photographs with maps,
 
 import functools
 import itertools
+from dataclasses import replace
 
 import jinja2
 import markupsafe
@@ -46,7 +47,11 @@ def _pieces(recipe, done, store):
     """The pieces of the page that have something to show, in their order, with their values: list of (`Piece`, dict)."""
     pieces = sorted((piece for section in in_order() for piece in section.pieces), key=lambda piece: piece.place)
     values = [(piece, piece.values(recipe, done, store)) for piece in pieces]
-    return [pair for pair in values if pair[1] is not None]
+    return [
+        (replace(piece, heading=shown.get("heading", piece.heading)), shown)
+        for piece, shown in values
+        if shown is not None
+    ]
 
 
 def _html(piece, values):

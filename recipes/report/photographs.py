@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.maps import pooled
 from recipes.galleries import png
-from recipes.report import figures
+from recipes.report import figures, samples
 from recipes.report.data_uri import png_uri
 
 # Side of a map in pixels. A figure is about 224 pixels wide.
@@ -29,14 +29,21 @@ def collect_photographs(store, explained):
     photographs = _photographs(store, *explained[0])
     for job, about in explained:
         arrays = store.arrays(job.key, "maps.npz")
-        planes = pooled(arrays["maps/0"])
+        planes = arrays["maps/0"] if "kind" in about else pooled(arrays["maps/0"])
         for place, photograph in enumerate(photographs):
             photograph["figures"].append(_figure(about, arrays, planes[place], place, photograph))
     return photographs
 
 
 def _photographs(store, job, about):
-    images = store.arrays("photographs", "photographs.npz")["images"]
+    if "kind" in about:
+        images = store.arrays("photographs", "inputs.npz")["inputs"]
+        pictures = [
+            {"image": None, "values": values, **_drawing(about, values, place)} for place, values in enumerate(images)
+        ]
+    else:
+        images = store.arrays("photographs", "photographs.npz")["images"]
+        pictures = [{"image": png_uri(png(image)), "drawing": None} for image in images]
     scores = store.arrays(job.key, "maps.npz")["scores"]
     return [
         {
@@ -44,14 +51,19 @@ def _photographs(store, job, about):
             "target": target,
             "score": float(score),
             "head": about["head"],
-            "image": png_uri(png(image)),
             "figures": [],
+            **picture,
             **prediction,
         }
-        for name, target, score, image, prediction in zip(
-            about["names"], about["classes"], scores, images, _predictions(store, len(images))
+        for name, target, score, picture, prediction in zip(
+            about["names"], about["classes"], scores, pictures, _predictions(store, len(images))
         )
     ]
+
+
+def _drawing(about, values, place):
+    words = about["words"][place] if about["words"] else ()
+    return {"drawing": samples.draw(about["kind"], values, about["columns"], words)}
 
 
 def _predictions(store, count):
@@ -68,17 +80,32 @@ def _predictions(store, count):
 
 def _figure(about, arrays, plane, place, photograph):
     """One map: its picture, its scale, what is suspicious about it, and words for those who do not see it."""
-    content, top, signed = figures.overlay_map(plane, SIDE)
+    picture = _draw_map(about, plane, place, photograph) if "kind" in about else _overlay(plane)
     return {
         "method": about["method"],
-        "image": None if content is None else png_uri(content),
-        "top": top,
-        "signed": signed,
+        **picture,
         "gap": float(arrays["gap"][place]) if "gap" in arrays else None,
         "flags": about["flags"][place],
         "columns": _strongest_columns(arrays, about, place),
         "alt": _describe(about["method"], photograph, plane),
     }
+
+
+def _overlay(plane):
+    content, top, signed = figures.overlay_map(plane, SIDE)
+    return {"image": None if content is None else png_uri(content), "drawing": None, "top": top, "signed": signed}
+
+
+def _draw_map(about, plane, place, photograph):
+    """A map of an input that is no photograph: its drawing and its scale. Over channels, as they are drawn, they are summed."""
+    plane = samples.per_step(plane) if about["kind"] == "series" else plane
+    finite = np.nan_to_num(plane.astype("float64"))
+    top = float(np.abs(finite).max(initial=0))
+    words = about["words"][place] if about["words"] else ()
+    drawing = None
+    if np.isfinite(plane).all():
+        drawing = samples.draw_map(about["kind"], photograph["values"], finite, top, about["columns"], words)
+    return {"image": None, "drawing": drawing, "top": top, "signed": True}
 
 
 def _describe(method, photograph, plane):
@@ -110,7 +137,7 @@ def strongest_part(plane):
 
 def _strongest_columns(arrays, about, place, count=3):
     """The columns beside an image with the largest attribution, of either sign: list of (name, value)."""
-    if "maps/1" not in arrays:
+    if "maps/1" not in arrays or "kind" in about:
         return []
     values = arrays["maps/1"][place]
     order = np.argsort(-np.abs(values), kind="stable")[:count]

@@ -5,6 +5,7 @@ summarize(recipe, families, maps, units, studies) -> [(heading, [sentence])]
 
 import re
 
+from lab.nouns import plural
 from recipes.report.findings import plain_words
 from recipes.words import count_noun
 
@@ -87,6 +88,9 @@ def _last_part(path):
 def _data(recipe, maps):
     if recipe.shortcuts and recipe.shortcuts.table:
         return f"the table {_last_part(recipe.shortcuts.table)}"
+    if recipe.data:
+        counted = count_noun(maps["count"], maps["noun"]) if maps else "data"
+        return f"{counted} in {_last_part(recipe.data.source)}"
     count = maps["count"] if maps else len(recipe.images.photographs or recipe.images.files)
     folder = f" in {_last_part(recipe.images.folder)}" if recipe.images.folder else ""
     return f"{count_noun(count, 'photograph')}{folder}" if count else f"photographs{folder}"
@@ -145,9 +149,9 @@ def _network_sentences(recipe, maps):
     if not maps:
         return [f"The network is {model_name(recipe)}."]
     methods, (right, known) = [method["method"] for method in maps["methods"]], maps["right"]
-    sentences = [f"{model_name(recipe)} was asked about {count_noun(maps['count'], 'photograph')}."]
+    sentences = [f"{model_name(recipe)} was asked about {count_noun(maps['count'], maps['noun'])}."]
     if known:
-        sentences.append(f"It is right about {right} of {known} photographs whose class is known.")
+        sentences.append(f"It is right about {right} of {known} {plural(maps['noun'])} whose class is known.")
     if methods:
         sentences.append(f"{count_noun(len(methods), 'method')} mapped what speaks for the answers: {_names(methods)}.")
     return sentences
@@ -278,9 +282,17 @@ def _look_next(recipe, families, maps, units, studies):
     return sentences
 
 
+# What may be checked next, by the kind of inputs.
+_FIRST_CHECKS = {
+    "image": "class_crossing, image_crossing and place need no further network",
+    "table": "class_crossing and image_crossing need no further network",
+    "tokens": "parameters asks whether maps change when the weights are replaced",
+}
+
+
 def _next_checks(recipe, families, maps):
     if maps and not families:
-        return ["Check the methods: class_crossing, image_crossing and place need no further network."]
+        return [f"Check the methods: {_FIRST_CHECKS.get(maps['kind'], _FIRST_CHECKS['image'])}."]
     open_cards = [card for _, card in _judged_cards(families) if card["outcome"] in ("INCONCLUSIVE", "INVALID")]
     remedies = list(dict.fromkeys(card["remedy"] for card in open_cards if card["remedy"]))
     sentences = [_remedy_sentence(remedy, open_cards) for remedy in remedies]

@@ -14,10 +14,14 @@ from recipes.identity import ALL_LIBRARIES, method_reads
 from recipes.job import Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
+    DATA_DETAILS,
+    data_options,
+    data_source,
     image_source,
     method_names,
     model_options,
     picture_options,
+    refuse_details,
     run_options,
     split_names,
     target_options,
@@ -170,7 +174,7 @@ def _subject_reads(sources):
         return ("world", "model")
     if sources.world:
         return ("world",)
-    return ("model", "images", "training") if sources.training else ("model", "images")
+    return ("model", sources.read, "training") if sources.training else ("model", sources.read)
 
 
 def _libraries(check):
@@ -286,6 +290,7 @@ def _show_published(recipe, jobs, store):
     "check",
     cls=PlainCommand,
     headings={
+        "Data": ("data_path", *DATA_DETAILS, "most"),
         "World": ("world", "planted", "samples"),
         "Networks": ("replicate", "train", "replicates", "permuted_label_networks"),
         "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
@@ -296,22 +301,29 @@ def _show_published(recipe, jobs, store):
             "do maps respond to the weights?",
         ),
         (
-            "lab check --images photos/ --method gradcam --check classes --model my.keras --input-range -1 1 --classes names.txt",
-            "do maps differ between classes?",
-        ),
-        (
             "lab check --images photos/ --method gradient --seeds 2 --json --model my.keras --input-range -1 1 --classes names.txt",
             "as JSON",
+        ),
+        (
+            "lab check --data loans.csv --label default --method gradient,integrated_gradients --check image_crossing --model credit.keras",
+            "on the rows of a table",
         ),
     ),
 )
 @model_options
 @run_options
+@data_options
 @click.option(
     "--images",
     multiple=True,
     type=click.Path(),
     help="Folder of photographs, with a subfolder for each label; or a file. May be repeated; 48 images are used at most.  [default: photographs of the installed packages]",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Use so many photographs, rows or texts at most.  [default: 48; of a table from places at equal distances]",
 )
 @click.option("--world", help="A data set with planted truth (`lab list worlds`), instead of a model and images.")
 @click.option(
@@ -390,6 +402,8 @@ def _show_published(recipe, jobs, store):
 def command(
     context,
     images,
+    data_path,
+    most,
     world,
     planted,
     replicate,
@@ -417,6 +431,7 @@ def command(
     A verdict says what was measured on this network and these images, and what cannot be concluded.
     """
     picture_settings = {name: shared_options.pop(name) for name in PICTURE_OPTIONS}
+    details = {name: shared_options.pop(name) for name in DATA_DETAILS}
     if subject == "features":
         _refuse_options(context, MAP_OPTIONS, "is an option of --subject maps. Received: --subject features.")
         tables = feature_tables(picture_settings, check_names, images)
@@ -436,9 +451,26 @@ def command(
         _refuse_options(context, PLANTED_BRINGS, "is brought by --planted. Received: both of them.")
         with plain_errors():
             tables |= planted_tables(planted, samples, shared_options["allow_code"])
-    else:
-        tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
+        launch_tables(context, "check", shared_options, tables, fail_on, baseline)
+        return
+    with plain_errors():
+        data = _data_table(images, data_path, details, target, shared_options["classes"])
+    images = images or ([data_path] if data_path and not data else [])
+    tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
+    tables |= {"data": data} if data else {}
+    if most:
+        tables |= {"data": data | {"most": most}} if data else {"images": tables.get("images", {}) | {"most": most}}
     launch_tables(context, "check", shared_options, tables, fail_on, baseline)
+
+
+def _data_table(images, path, details, target, classes):
+    """A recipe's table of data, or None for photographs. Raises Refused for photographs beside other data."""
+    if path is None:
+        refuse_details(details, ", ".join(images) or "no --data")
+        return None
+    if images:
+        raise Refused(f"Inputs come from one place. Received: --images {images[0]} and --data {path}.")
+    return data_source(path, None, details, target, classes)
 
 
 def _subject_tables(context, world, settings, check_names, images, levels, replicate_files, function):
@@ -472,6 +504,9 @@ def _training_table(settings, check_names, files, function):
 MAP_OPTIONS = (
     "world",
     "planted",
+    "data_path",
+    "most",
+    *DATA_DETAILS,
     "replicate",
     "train",
     "replicates",
@@ -510,7 +545,7 @@ def _refuse_options(context, names, rule):
     """Raise UsageError where one of some options was typed; the rule completes the sentence after its name."""
     for name in names:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            option = {"source": "model"}.get(name, name.replace("_", "-"))
+            option = {"source": "model", "data_path": "data"}.get(name, name.replace("_", "-"))
             raise click.UsageError(f"--{option} {rule}")
 
 
@@ -540,9 +575,19 @@ def _known_settings(check, settings):
 def _refuse_model(context):
     """Raise UsageError where an option of a model or of images is typed beside a world, which has its own."""
     typed = click.core.ParameterSource.COMMANDLINE
-    for name in ("source", "images", "weights", "input_range", "classes", "model_size", "replicate", "train"):
+    for name in (
+        "source",
+        "images",
+        "data_path",
+        "weights",
+        "input_range",
+        "classes",
+        "model_size",
+        "replicate",
+        "train",
+    ):
         if context.get_parameter_source(name) == typed:
-            option = {"source": "--model"}.get(name, "--" + name.replace("_", "-"))
+            option = {"source": "--model", "data_path": "--data"}.get(name, "--" + name.replace("_", "-"))
             raise click.UsageError(f"A world brings its own networks and samples. Received: --world and {option}.")
 
 

@@ -14,9 +14,13 @@ from recipes.job import Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
     ANY_NUMBER,
+    DATA_DETAILS,
+    data_options,
+    data_source,
     image_source,
     method_names,
     model_options,
+    refuse_details,
     run_options,
     split_names,
     target_options,
@@ -87,7 +91,7 @@ def list_jobs(recipe, session):
     map_jobs = [_map_job(table, method, part, shared, count, session) for method in table.methods for part in parts]
     if size:
         return split(map_jobs, selection, recipe.seed, len(session.photographs), size)
-    photographs = Job("photographs", "photographs", selection, reads=("model", "images"))
+    photographs = Job("photographs", "photographs", selection, reads=("model", session.sources.read))
     if not count:
         # The methods are checked all the same: what is misspelt is refused whatever the photographs are.
         return [photographs]
@@ -109,11 +113,15 @@ def _map_job(table, method, part, shared, count, session):
     draws = 2 if "seed" in known_options(explainer) else 1
     cost = count * draws * passes(explainer, options, session.network)
     suffix = "" if part in (None, "contrast") else f"-{part}"
-    reads = ("model", "images", *method_reads(method, options))
+    reads = ("model", session.sources.read, *method_reads(method, options))
     return Job(f"explain/{slug(method)}{suffix}", "maps", arguments, passes=cost, reads=reads)
 
 
 def _refuse_table(recipe):
+    if recipe.explain.shard and recipe.data:
+        raise Refused(
+            f"shard explains photographs in jobs of some of them. Received: shard={recipe.explain.shard} and {recipe.data.source!r}. Leave it out, and give most= to explain fewer."
+        )
     if recipe.explain.shard and recipe.images.table:
         raise Refused(
             f"shard explains networks of images alone. Received: shard={recipe.explain.shard} and table={recipe.images.table!r}. Leave one of them out."
@@ -230,10 +238,12 @@ def summarize(jobs, store):
 
 
 def _photograph_line(about):
+    from lab.kinds import KINDS
+
     if about["sentence"]:
         return about["sentence"]
     count = len(about["names"])
-    words = count_noun(count, "photograph")
+    words = count_noun(count, KINDS[about.get("kind", "image")].noun)
     if about["true"] and about["true"][0] is not None:
         wrong = about["correct"].count(False)
         words += f", {wrong or 'none'} of them answered wrongly"
@@ -267,7 +277,7 @@ def _show_maps(recipe, jobs, store):
     from recipes.report.maps import collect_maps
 
     maps = collect_maps(store, jobs)
-    return maps and {"maps": maps}
+    return maps and {"maps": maps, "heading": f"{maps['nouns'].capitalize()} and maps"}
 
 
 # Command -----------------------------------------------------------------------------------------------------------------
@@ -277,7 +287,8 @@ def _show_maps(recipe, jobs, store):
     "explain",
     cls=PlainCommand,
     headings={
-        "Images": ("labels", "only", "most", "shard", "table"),
+        "Images": ("labels", "only", "most", "shard"),
+        "Data": ("data_path", "table", "text", *DATA_DETAILS),
         "Target": ("contrast",),
         "Method": ("method_options", "layer"),
     },
@@ -288,14 +299,18 @@ def _show_maps(recipe, jobs, store):
             "mistakes: the predicted class against the true one",
         ),
         (
-            "lab explain photos/ --method smoothgrad --option smoothgrad.samples=8 --target cat --model my.keras --input-range -1 1 --classes names.txt",
-            "one class, with an option of the method",
+            "lab explain --table loans.csv --target default --method smoothgrad --option smoothgrad.samples=8 --model credit.keras",
+            "the rows of a table, with an option of the method",
         ),
     ),
 )
-@click.argument("images", nargs=-1, required=True, type=click.Path())
+@click.argument("images", nargs=-1, type=click.Path())
 @model_options
 @run_options
+@data_options
+@click.option(
+    "--text", type=click.Path(), metavar="FILE", help="Text file with one text a line, for a network of words."
+)
 @click.option(
     "--method",
     default="gradcam,smoothgrad",
@@ -321,7 +336,10 @@ def _show_maps(recipe, jobs, store):
     help="Explain the predicted class against the true one, and both; against the runner-up where the answer is right.",
 )
 @click.option(
-    "--most", type=click.IntRange(1), metavar="N", help="Explain so many photographs at most.  [default: all]"
+    "--most",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Explain so many photographs, rows or texts at most.  [default: all photographs; 48 of other data, from places at equal distances]",
 )
 @click.option(
     "--shard",
@@ -329,7 +347,12 @@ def _show_maps(recipe, jobs, store):
     metavar="N",
     help="Photographs that one job explains, so that their number is not limited by the memory.  [default: all in one]",
 )
-@click.option("--table", type=click.Path(), help="CSV file with the other inputs of the network, one row an image.")
+@click.option(
+    "--table",
+    type=click.Path(),
+    metavar="FILE",
+    help="CSV table whose rows are explained. Beside IMAGES: the other inputs of the network, one row an image.",
+)
 @click.option(
     "--layer",
     help="Layer of the CAM methods; several, separated by commas, are fused.  [default: the last with rows and columns]",
@@ -342,21 +365,45 @@ def _show_maps(recipe, jobs, store):
     help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
 @click.pass_context
-def command(context, images, method, method_options, layer, labels, table, levels, most, **options):
-    """Explain photographs: one map for each image and method, and how far the methods agree.
+def command(context, images, method, method_options, layer, labels, data_path, table, text, levels, most, **options):
+    """Explain photographs, rows of a table, series or texts: one map for each and every method, and how far methods agree.
 
     IMAGES are files, folders, CSV lists with the columns path and label, and shards (.tar, .tfrecord) or patterns of
-    them. A method that cannot explain this model is listed as refused, with the reason.
+    them. Everything else is named by --data, --table or --text. A method that cannot explain this model is listed as refused, with the reason.
     """
     explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast", "shard")}
     with plain_errors():
         explain_table["methods"] = method_names(method)
         explain_table["options"] = _parse_method_options(method_options)
-        images_table = {**_images_table(images, labels), "levels": levels, "table": table}
-        images_table |= {"most": most} if most else {}
+        details = {name: options.pop(name) for name in DATA_DETAILS}
+        tables = _source_tables(
+            images, data_path, table, text, details, explain_table["target"], options["classes"], labels
+        )
+        if "images" in tables:
+            tables["images"] |= {"levels": levels, "table": table if images else None}
+        if most:
+            next(iter(tables.values()))["most"] = most
     layers = split_names(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
-    launch_tables(context, "explain", options, {"explain": explain_table, "images": images_table})
+    launch_tables(context, "explain", options, {"explain": explain_table, **tables})
+
+
+def _source_tables(images, data_path, table, text, details, target, classes, labels):
+    """The one source of inputs that was named, as a recipe's table of images or of data. Raises Refused for none or several."""
+    named = {"IMAGES": images, "--data": data_path, "--table": None if images else table, "--text": text}
+    sources = [name for name, value in named.items() if value]
+    if len(sources) != 1:
+        raise Refused(
+            f"Name what to explain: photographs, or one of --data, --table and --text. Received: {' and '.join(sources) or 'none'}."
+        )
+    if images:
+        refuse_details(details, images[0])
+        return {"images": _images_table(images, labels)}
+    path, kind = named[sources[0]], {"--table": "table", "--text": "text"}.get(sources[0])
+    data = data_source(path, kind, details, target, classes)
+    if data is not None and labels:
+        raise Refused(f"--labels is an option of photographs. Received: {path}. Name a column with --label.")
+    return {"images": _images_table([path], labels)} if data is None else {"data": data}
 
 
 def _images_table(paths, labels):

@@ -84,7 +84,7 @@ def list_jobs(recipe, session):
         ]
     arguments = {"question": recipe.check[0].question}
     needs = tuple(job.key for job in jobs)
-    return [*jobs, Job("replicates", "replicates", arguments, needs, reads=(*reads, "images"))]
+    return [*jobs, Job("replicates", "replicates", arguments, needs, reads=(*reads, session.sources.read))]
 
 
 # Work ---------------------------------------------------------------------------------------------------------------------

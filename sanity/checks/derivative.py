@@ -10,6 +10,7 @@ import numpy as np
 from lab import routines
 from lab.attribution import explainers
 from lab.environment import tf
+from lab.kinds import ranges
 from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
@@ -21,7 +22,7 @@ from sanity.statistics import bootstrap_interval
 
 # What a map may claim to be, and whether it must be divided by the input to give the score's gradient.
 CLAIMS = {"slope": False, "slope times input": True}
-# Steps as shares of each sample's own range, from large to small. Few kinks may lie between the ends, and float32 must resolve the
+# Steps as shares of each sample's own range, in a table of each column's deviation, from large to small. Few kinks may lie between the ends, and float32 must resolve the
 # difference of their scores. A deep network of ReLUs needs a smaller step than a small one.
 STEPS = (2e-3, 5e-4, 1.2e-4, 3e-5, 8e-6)
 
@@ -122,7 +123,7 @@ def _claimed_gradient(maps, inputs, claim):
 def _compare_differences(subject, slopes, step, directions, seed):
     """The two relative distances of each sample: dict of name to float64 [samples]."""
     axes = tuple(range(1, subject.inputs.ndim))
-    step = step * (subject.inputs.max(axes, keepdims=True) - subject.inputs.min(axes, keepdims=True))
+    step = step * ranges(subject.inputs, subject.network.background)
     known, rows = np.isfinite(slopes), []
     for turn in range(directions):
         rng = np.random.default_rng(derive_seed(seed, "direction", turn))

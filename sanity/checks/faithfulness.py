@@ -16,6 +16,7 @@ import numpy as np
 from skimage.segmentation import slic
 
 from lab.attribution import explainers
+from lab.kinds import IMAGE, kind_of
 from lab.refusal import Refused
 from lab.registry import nearest
 from sanity import gates
@@ -35,12 +36,16 @@ METRICS = {
     "deletion_blur": ("blur", False, False),
     "insertion_mean": ("mean", True, False),
     "insertion_blur": ("blur", True, False),
+    "deletion_donor": ("donor", False, False),
+    "insertion_donor": ("donor", True, False),
     "pixel_flipping": ("flip", False, False),
     "region_perturbation": ("uniform", False, True),
     "road": ("linear", False, False),
     "irof": ("mean", False, True),
 }
 USUAL = ("deletion_mean", "deletion_blur", "insertion_mean", "insertion_blur")
+# Where positions have no neighbours, a blur means nothing: another sample's values take its place.
+WITHOUT_NEIGHBOURS = ("deletion_mean", "deletion_donor", "insertion_mean", "insertion_donor")
 SEGMENTS = 40
 
 
@@ -63,13 +68,18 @@ class Prepared:
     settings: dict
 
 
-def prepare(subject, *, seed, metrics=USUAL, draws=20):
+def usual_metrics(subject):
+    """The metrics of two fills that fit a subject's kind of inputs: tuple of names of METRICS."""
+    return USUAL if kind_of(subject.inputs).has_neighbours else WITHOUT_NEIGHBOURS
+
+
+def prepare(subject, *, seed, metrics=None, draws=20):
     """Measure what random orders, blind controls and the network's own answer reach. Options as of `faithfulness`.
 
     Args:
         subject: the `Subject`.
         seed: int.
-        metrics: names of METRICS.
+        metrics: names of METRICS; None: `usual_metrics`.
         draws: int, random orders.
 
     Returns:
@@ -78,6 +88,7 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     Raises:
         Refused: for an unknown metric.
     """
+    metrics = usual_metrics(subject) if metrics is None else metrics
     refuse(metrics=metrics)
     shape = (len(subject.names), *extent(subject.inputs))
     segments = _segments(subject.inputs) if any(METRICS[name][2] for name in metrics) else None
@@ -100,9 +111,9 @@ def prepare(subject, *, seed, metrics=USUAL, draws=20):
     )
 
 
-def refuse(*, metrics=USUAL):
+def refuse(*, metrics=None):
     """Raise Refused for an unknown metric."""
-    for name in metrics:
+    for name in metrics or ():
         if name not in METRICS:
             raise Refused(f"Unknown metric. Received: {name!r}. {nearest(name, METRICS)}")
 
@@ -125,20 +136,21 @@ def oracle_areas(subject, metrics, segments, seed):
     Returns:
         dict of metric to float64 [samples].
     """
-    fills = {name: "blur" if METRICS[name][0] == "mean" else "mean" for name in metrics}
+    mean, other = "mean", "blur" if kind_of(subject.inputs).has_neighbours else "flip"
+    fills = {name: other if METRICS[name][0] == mean else mean for name in metrics}
     answers = {fill: occlusion(subject, fill=fill) for fill in sorted({*fills.values()})}
     return {name: area(subject, answers[fill], name, segments, seed) for name, fill in fills.items()}
 
 
 @checks.register(prepare=prepare, refuse=refuse)
-def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=None, **options):
+def faithfulness(explainer, subject, *, seed, metrics=None, draws=20, prepared=None, **options):
     """Does the score fall faster in the map's order than in random order, and than in that of the best blind control?
 
     Args:
         explainer: the method.
         subject: the `Subject`.
         seed: int.
-        metrics: names of METRICS, of two fills at least, or nothing is read.
+        metrics: names of METRICS, of two fills at least, or nothing is read; None: `usual_metrics`.
         draws: int, random orders.
         prepared: what `prepare` gives, to share among methods; None: computed here.
         options: options of the method.
@@ -152,6 +164,7 @@ def faithfulness(explainer, subject, *, seed, metrics=USUAL, draws=20, prepared=
         Refused: for an unknown metric, or options other than those of `prepared`.
     """
     bound = BoundExplainer(explainer, subject, seed, options)
+    metrics = usual_metrics(subject) if metrics is None else metrics
     prepared = prepared or prepare(subject, seed=seed, metrics=metrics, draws=draws)
     arguments = {"metrics": tuple(metrics), "draws": draws}
     if prepared.settings != arguments:
@@ -234,7 +247,7 @@ def _segment_ranks(relevance, segments, rng):
 
 
 def _segments(inputs):
-    if inputs.ndim != 4:
+    if kind_of(inputs) is not IMAGE:
         raise Refused(f"Segments are for images. Received: inputs of shape {inputs.shape}. Choose other metrics.")
     cut = functools.partial(slic, n_segments=SEGMENTS, compactness=0.1, start_label=0, channel_axis=-1)
     return np.stack([cut((image - image.min()) / max(np.ptp(image), 1e-12)) for image in inputs])

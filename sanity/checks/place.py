@@ -5,6 +5,7 @@ It catches maps that are flipped, transposed or shifted on the way. A filter of 
 
 import numpy as np
 
+from lab.kinds import IMAGE, SERIES, kind_of
 from sanity import crossing, oracle
 from sanity.checks import checks
 from sanity.crossing import Crossing
@@ -17,9 +18,9 @@ from sanity.statistics import rotations, sign_flips
 
 def has_places(subject):
     """Whether the inputs have places that can be turned: `Gate`."""
-    ndim = np.ndim(subject.inputs) if isinstance(subject.inputs, np.ndarray) else 0
-    words = f"inputs with {max(0, ndim - 1)} axes; needed: a series or an image with channels"
-    return Gate("inputs have places", status(ndim in (3, 4)), words)
+    kind = kind_of(subject.inputs) if isinstance(subject.inputs, np.ndarray) else None
+    words = "several inputs" if kind is None else f"inputs of the kind {kind.name}"
+    return Gate("inputs have places", status(kind in (SERIES, IMAGE)), f"{words}; needed: series or images")
 
 
 def grid_symmetries(cells):

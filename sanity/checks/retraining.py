@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lab.kinds import kind_of
 from lab.objectives import logit
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
@@ -177,8 +178,8 @@ def _remove_positions(sets, ranked, share, keep, name):
 
 def _fill_or_mask(inputs, mask, alone):
     if alone:
-        return np.broadcast_to(mask[..., None] if inputs.ndim > 2 else mask, inputs.shape).astype("float32")
-    return fills.get("mean")(inputs, mask, None).astype("float32")
+        return np.broadcast_to(kind_of(inputs).over_features(mask), inputs.shape).astype("float32")
+    return fills.get(kind_of(inputs).fills[0])(inputs, mask, None).astype("float32")
 
 
 def _accuracy(network, state, inputs, labels):

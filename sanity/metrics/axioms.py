@@ -4,7 +4,7 @@ import numpy as np
 
 from sanity.localisation import relevances
 from sanity.metrics import metrics
-from sanity.removal import cell_masks, grid, original_scores, positions_shape, scores
+from sanity.removal import cell_masks, grid, original_scores, positions_shape, scores, usual_fill
 from sanity.seeds import derive_seed
 
 
@@ -27,6 +27,6 @@ def non_sensitivity(bound, maps, seed):
     values, falls = [], []
     for mask in cell_masks(grid(relevance.shape[1:])):
         values.append(relevance[:, mask].sum(axis=1))
-        falls.append(np.abs(before - scores(subject, np.broadcast_to(mask, relevance.shape), "mean", rng)))
+        falls.append(np.abs(before - scores(subject, np.broadcast_to(mask, relevance.shape), usual_fill(subject), rng)))
     values, falls = np.array(values), np.array(falls)
     return np.mean((values > 0.01 * values.max(axis=0)) != (falls > 0.01 * falls.max(axis=0)), axis=0)

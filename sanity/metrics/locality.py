@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab.kinds import IMAGE, kind_of
 from sanity.localisation import localisations, relevances, signed_relevances
 from sanity.metrics import metrics
 from sanity.seeds import derive_seed
@@ -44,7 +45,7 @@ def focus(bound, maps, seed):
     """
     del maps  # The mosaics are explained anew.
     subject = bound.subject
-    if subject.inputs.ndim != 4:
+    if kind_of(subject.inputs) is not IMAGE:
         return np.full(len(subject.names), np.nan)
     targets = np.array(subject.objective.numbers(len(subject.names))[0][0])
     paired = np.array([(targets != target).any() for target in targets])

@@ -1,14 +1,25 @@
-"""Perturbation: how well a map predicts the score when positions are filled with the sample's mean."""
+"""Perturbation: how well a map predicts the score when positions are filled with the sample's mean, in a table with the column's."""
 
 import numpy as np
 from scipy import stats
 
 from lab import routines
+from lab.kinds import kind_of
 from lab.objectives import CLASSES
 from lab.refusal import Refused
 from sanity.localisation import relevances, signed_relevances
 from sanity.metrics import metrics
-from sanity.removal import cell_masks, fill_positions, grid, orders, original_scores, positions_shape, scores, top_mask
+from sanity.removal import (
+    cell_masks,
+    fill_positions,
+    grid,
+    orders,
+    original_scores,
+    positions_shape,
+    scores,
+    top_mask,
+    usual_fill,
+)
 from sanity.seeds import derive_seed
 
 SUBSETS = 40
@@ -65,7 +76,8 @@ def faithfulness_estimate(bound, maps, seed):
     for mask in cell_masks(grid(relevance.shape[1:])):
         values.append(relevance[:, mask].sum(axis=1))
         falls.append(
-            before - scores(subject, np.broadcast_to(mask, relevance.shape), "mean", np.random.default_rng(seed))
+            before
+            - scores(subject, np.broadcast_to(mask, relevance.shape), usual_fill(subject), np.random.default_rng(seed))
         )
     return _correlation(np.array(values), np.array(falls))
 
@@ -92,7 +104,7 @@ def infidelity(bound, maps, seed):
     predicted, falls = [], []
     for _ in range(SUBSETS):
         removed = rng.random(positions_shape(subject)) < rng.uniform(0.05, 0.4)
-        after = fill_positions(subject, removed, "mean", rng)
+        after = fill_positions(subject, removed, usual_fill(subject), rng)
         predicted.append(((inputs - after) * maps).reshape(len(inputs), -1).sum(axis=1, dtype="float64"))
         falls.append(before - routines.scores(subject.network, after, subject.objective))
     predicted, falls = np.array(predicted), np.array(falls)
@@ -154,7 +166,9 @@ def selectivity(bound, maps, seed):
     """
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "selectivity"))
     order = orders(relevances(maps, positions_shape(subject)), rng)
-    left = [scores(subject, top_mask(order, share, positions_shape(subject)), "mean", rng) for share in SHARES]
+    left = [
+        scores(subject, top_mask(order, share, positions_shape(subject)), usual_fill(subject), rng) for share in SHARES
+    ]
     return np.mean(left, axis=0) / np.maximum(np.abs(original_scores(subject)), 1e-300)
 
 
@@ -234,8 +248,8 @@ def _probability_before_after(bound, maps, seed):
     axes = tuple(range(1, relevance.ndim))
     low, high = relevance.min(axes, keepdims=True), relevance.max(axes, keepdims=True)
     weight = (relevance - low) / np.maximum(high - low, 1e-300)
-    weight = weight[..., None] if subject.inputs.ndim > 2 else weight
-    empty = fill_positions(subject, np.ones(positions_shape(subject), bool), "mean", None)
+    weight = kind_of(subject.inputs).over_features(weight)
+    empty = fill_positions(subject, np.ones(positions_shape(subject), bool), usual_fill(subject), None)
     mixed = (weight * subject.inputs + (1 - weight) * empty).astype(subject.inputs.dtype)
     return _probability(subject, subject.inputs), _probability(subject, mixed)
 
@@ -251,7 +265,10 @@ def _insertion_scores(bound, maps, seed, shares):
     """Scores while positions are inserted from the least relevant on."""
     subject, rng = bound.subject, np.random.default_rng(derive_seed(seed, "monotonicity"))
     order = orders(relevances(maps, positions_shape(subject)), rng)
-    return [scores(subject, top_mask(order, 1 - share, positions_shape(subject)), "mean", rng) for share in shares]
+    return [
+        scores(subject, top_mask(order, 1 - share, positions_shape(subject)), usual_fill(subject), rng)
+        for share in shares
+    ]
 
 
 def _correlations(bound, maps, seed, share):
@@ -262,7 +279,7 @@ def _correlations(bound, maps, seed, share):
     for _ in range(SUBSETS):
         subset = top_mask(orders(rng.random(relevance.shape), rng), share, relevance.shape)
         sums.append(np.where(subset, relevance, 0).reshape(len(relevance), -1).sum(axis=1))
-        falls.append(before - scores(subject, subset, "mean", rng))
+        falls.append(before - scores(subject, subset, usual_fill(subject), rng))
     return _correlation(np.array(sums), np.array(falls))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lab import routines
+from lab.kinds import IMAGE, kind_of
 from sanity.localisation import signed_relevances
 from sanity.metrics import metrics
 from sanity.removal import extent
@@ -133,7 +134,7 @@ def continuity(bound, maps, seed, steps=4):
     """
     del seed  # Nothing is drawn.
     inputs = bound.subject.inputs
-    if inputs.ndim != 4:
+    if kind_of(inputs) is not IMAGE:
         return np.full(len(inputs), np.nan)
     halves = _half_relevance(maps, inputs)
     changes = []

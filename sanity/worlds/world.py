@@ -33,6 +33,10 @@ class Samples:
         return len(self.inputs)
 
 
+# Samples of a table, of which the mean and the deviation of each column are taken.
+BACKGROUND = 256
+
+
 @dataclass(frozen=True)
 class Training:
     """How a world's networks are trained.
@@ -95,7 +99,10 @@ class World:
         model = self.build()
         images = len(model.inputs) == 1 and len(model.inputs[0].shape) == 4
         preprocessing = linear_preprocessing(*self.values, model.inputs[0].shape[-1]) if images else None
-        return Network(model, name=self.name, preprocessing=preprocessing)
+        network = Network(model, name=self.name, preprocessing=preprocessing)
+        if network.table_place is not None:
+            network.background = network.check_background(self.draw(BACKGROUND, 0)[0].inputs)
+        return network
 
     def draw(self, count, seed):
         """Samples to explain and to judge on, and their factors: (`Samples`, dict).

@@ -41,6 +41,7 @@ def test_a_linear_model_is_explained_exactly(line, weights, points):
         rtol=1e-4,
         atol=1e-6,
     )
+    line.background = line.check_background(points)
     np.testing.assert_allclose(lab.smoothgrad(line, points, goal, samples=5, noise=0.5, seed=1), w, rtol=1e-5)
 
 
@@ -220,6 +221,7 @@ def test_sums_over_samples_are_right_for_inputs_of_every_rank(shape):
     model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])
     network = networks.network(networks.filled(model))
     inputs = np.random.default_rng(0).normal(size=(12, *shape)).astype("float32")
+    network.background = inputs if len(shape) == 1 else None
     slopes = np.tile(model.layers[-1].kernel.numpy()[:, 1].reshape(1, *shape), (12, *[1] * len(shape)))
     for _ in range(3):
         maps = lab.integrated_gradients(network, inputs, lab.logit(1), steps=50)

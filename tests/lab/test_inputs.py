@@ -77,9 +77,9 @@ class Writing(keras.layers.Layer):
 def test_what_a_custom_layer_assigns_is_dropped():
     inputs = keras.Input((4,))
     counting = Counting()
-    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(counting(inputs)))))
-    counting.calls.assign(0.0)
     x = rng.normal(size=(3, 4)).astype("float32")
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(2)(counting(inputs)))), background=x)
+    counting.calls.assign(0.0)
     first = lab.gradient(net, x, lab.logit(0))
     lab.smoothgrad(net, x, lab.logit(0), samples=3, seed=0)
     np.testing.assert_allclose(first, np.broadcast_to(net.model.layers[-1].kernel[:, 0], (3, 4)), rtol=1e-5)

@@ -82,7 +82,7 @@ KINDS = {
     "volume": lambda: lines(volume(), 6, 8, 8, 1),
     "recurrent": lambda: lines(recurrent(), 7, 3),
     "attention": lambda: lines(attention(), 9, 8),
-    "table": lambda: lines(table(), 6),
+    "table": lambda: (network(filled(table()), background=rng.normal(size=(20, 6))), rng.normal(size=(3, 6))),
     "tokens": lambda: (network(filled(tokens())), rng.integers(1, 30, (3, 11))),
     "two inputs": lambda: (
         network(networks.shared()),

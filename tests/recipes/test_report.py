@@ -207,7 +207,13 @@ def some_maps(*, correct=(True, False), flags=()):
     rows = [("gradient", [{"rank": 1.0}]), ("gradcam", [{"rank": 0.25}, {"rank": 1.0}])]
     agreement = {"methods": ["gradient", "gradcam"], "rows": rows}
     methods = [{"method": "gradient"}, {"method": "gradcam"}]
-    counts = {"count": len(shown), "right": (sum(correct), len(correct))}
+    counts = {
+        "kind": "image",
+        "noun": "photograph",
+        "nouns": "photographs",
+        "count": len(shown),
+        "right": (sum(correct), len(correct)),
+    }
     return {"photographs": shown, "methods": methods, "agreement": agreement, **counts}
 
 

@@ -156,7 +156,19 @@ def test_a_command_has_a_name_of_its_own(tmp_path, monkeypatch):
 def test_tables_stand_in_one_order_and_the_page_in_another():
     fields = list(schema.Recipe.model_fields)
     assert fields[fields.index("model") :] == [
-        *("model", "images", "world", "planted", "gallery", "features", "atlas", "explain", "training", "check"),
+        *(
+            "model",
+            "images",
+            "data",
+            "world",
+            "planted",
+            "gallery",
+            "features",
+            "atlas",
+            "explain",
+            "training",
+            "check",
+        ),
         "shortcuts",
     ]
     story = [section.name for section in in_story_order()]

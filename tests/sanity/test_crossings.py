@@ -168,10 +168,10 @@ def test_effects_of_a_linear_network_are_known_in_closed_form():
     evidence = effects(subject, [subject.objective], seed=0)
     typical = weights.T[targets] * (subject.inputs - subject.inputs.mean(axis=0))
     assert np.allclose(evidence.halves[REMOVAL][0, 0], typical, atol=1e-4)
-    spread = np.ptp(subject.inputs, axis=1, keepdims=True)
+    spread = subject.inputs.std(axis=0)
     size = evidence.combine(CHANGE)[0] / (0.05 * spread * np.abs(weights.T[targets]))
     assert np.allclose(size, size[0], rtol=1e-2), (
-        "the same draws for every sample, so that only weights and ranges differ"
+        "the same draws for every sample, so that only weights and the deviations of columns differ"
     )
 
 

@@ -308,7 +308,7 @@ def test_a_sigmoid_for_each_class_has_probabilities_of_its_own(name):
     subject = Subject(network, x, lab.class_score(target), tuple("abcde"), classes=4)
     shown = np.abs(lab.gradient(network, x, subject.objective))
     weight = (shown - shown.min(1, keepdims=True)) / np.ptp(shown, axis=1, keepdims=True)
-    mixed = weight * x + (1 - weight) * x.mean(axis=1, keepdims=True)
+    mixed = weight * x + (1 - weight) * x.mean(axis=0, keepdims=True)
     before, after = (np.asarray(network.model(inputs))[np.arange(5), target] for inputs in (x, mixed))
     expected = {"average_drop": (before - after) / before, "average_gain": (after - before) / (1 - before)}[name]
     np.testing.assert_allclose(measure(subject, lab.gradient, name), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)

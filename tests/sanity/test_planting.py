@@ -144,7 +144,7 @@ def test_networks_are_tried_on_pictures_of_other_sources(pictures):
     assert any(not np.array_equal(planting.split_sources(groups, seed)[1], held_out) for seed in range(1, 6))
     # Each picture has a level of its own, by which its crops are known.
     levels = tuple(np.full((40, 40, 3), 20 * place + 30, "uint8") for place in range(8))
-    flat = dataclasses.replace(pictures, images=levels, groups=groups)
+    flat = dataclasses.replace(pictures, inputs=levels, groups=groups)
     scene = make_scene(flat)
     for crops, places in ((scene.trained, trained), (scene.held_out, held_out)):
         assert {int(value) for value in np.unique(crops)} == {20 * place + 30 for place in places}

@@ -1,0 +1,74 @@
+"""Opening: data of any kind from where they are -> `Data`."""
+
+import os
+
+from lab import arrays, tables, text
+from lab.data import Data
+from lab.refusal import Refused
+from lab.registry import nearest
+from lab.remote import RemotePath, as_path, is_folder
+from lab.streams import open_images
+
+# What a path holds, by its ending. A .csv is a list of images where its first line has the column path.
+ENDINGS = {".csv": "table", ".npz": "arrays", ".txt": "text"}
+SOURCES = ("images", "table", "arrays", "text")
+
+
+def open_data(source, labels=None, *, kind=None, label=None, columns=None, group=None, masks=None):
+    """Data of any kind: a path, arrays, a pandas data frame, a `tf.data.Dataset` or a list of texts -> `Data`.
+
+    Args:
+        source: the path of a folder of images, of a CSV table, of a CSV list of images (with a column path), of an .npz file,
+            or of a text file with one text a line; or an array, a data frame, a dataset, or a list of texts.
+        labels: for arrays and texts, the class of each; None: not known.
+        kind: str, what a path holds, one of `SOURCES`; None: by its ending. Of arrays, a name of `lab.kinds.KINDS`.
+        label: str, the column of the labels, or the name of their array in a file.
+        columns: list of str, the columns that a network takes, in their order; or the names of channels.
+        group: str, the column or array with the source of each input.
+        masks: bool [samples, ...], where the relevant positions are known.
+
+    Returns:
+        `Data`.
+
+    Raises:
+        Refused: for what is none of these, and for missing values, text in a table, and arrays that do not fit.
+    """
+    options = {"label": label, "columns": columns, "group": group}
+    if isinstance(source, Data):
+        return source
+    if isinstance(source, (str, os.PathLike, RemotePath)):
+        return _open_path(source, kind or source_kind(source), options)
+    if hasattr(source, "columns") and hasattr(source, "to_numpy"):
+        return tables.from_frame(source, **options)
+    if hasattr(source, "element_spec"):
+        return arrays.from_dataset(source, columns=columns, kind=kind)
+    if isinstance(source, (list, tuple)) and source and all(isinstance(entry, str) for entry in source):
+        return text.from_texts(source, labels=None if labels is None else tuple(map(str, labels)))
+    return arrays.from_arrays(source, labels, columns=columns, kind=kind, masks=masks)
+
+
+def source_kind(path):
+    """What a path holds, by its ending: one of `SOURCES`.
+
+    Args:
+        path: of a file or a folder.
+
+    Returns:
+        str.
+    """
+    ending = as_path(path).suffix.lower()
+    if is_folder(as_path(path)) or ending not in ENDINGS or (ending == ".csv" and "path" in tables.header_of(path)):
+        return "images"
+    return ENDINGS[ending]
+
+
+def _open_path(path, kind, options):
+    if kind not in SOURCES:
+        raise Refused(f"A path holds one of {', '.join(SOURCES)}. Received: kind={kind!r}. {nearest(kind, SOURCES)}")
+    if kind in ("images", "text") and any(options.values()):
+        name = next(name for name, value in options.items() if value)
+        raise Refused(f"{name}= is for tables and arrays. Received: {path}, which holds {kind}.")
+    opener = {"images": open_images, "table": tables.open_table, "arrays": arrays.open_arrays, "text": text.open_texts}[
+        kind
+    ]
+    return opener(path, **(options if kind in ("table", "arrays") else {}))
