@@ -3,6 +3,7 @@
 python -m docs.gallery
 """
 
+import inspect
 import io
 import pathlib
 import re
@@ -67,8 +68,10 @@ def describe(name):
 
 
 def entry(name, alt, signed):
-    """A method's card: its picture, name, description, and whether its map is signed: str, in Markdown."""
-    sign = "Signed" if signed else "Unsigned"
+    """A method's card: its picture, name, description, and whether its maps are signed: str, in Markdown."""
+    # One photograph's map may have one sign.
+    words = inspect.getdoc(explainers.get(name))
+    sign = "Signed" if signed or "signed float32" in words.replace("unsigned float32", "") else "Unsigned"
     return f"- ![{alt}](images/methods/{name}.webp)\n\n    **`{name}`**. {describe(name)} *{sign}.*\n"
 
 

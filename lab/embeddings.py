@@ -112,24 +112,38 @@ def at_embeddings(explainer):
 
 
 def options_to_embeddings(network, options):
-    """An explainer's options, with a baseline of ids, [tokens] or [batch, tokens], replaced by its embeddings.
+    """An explainer's options, with baselines of ids, [tokens] or [several, tokens], replaced by their embeddings.
 
     Args:
         network: the `Network` of token ids.
         options: dict of the explainer's options.
 
     Returns:
-        dict; the options themselves where the baseline is a number or the network has no Embedding.
+        dict; the options themselves where baselines are numbers or the network has no Embedding.
     """
-    baseline = options.get("baseline", 0.0)
-    if np.isscalar(baseline) or isinstance(network, Embedded) or embedding_network(network) is network:
+    ids = {
+        name: options[name] for name in ("baseline", "baselines", "references") if not are_numbers(options.get(name))
+    }
+    if not ids or isinstance(network, Embedded) or embedding_network(network) is network:
         return options
+    return {**options, **{name: _embed_rows(network, rows) for name, rows in ids.items()}}
+
+
+def are_numbers(baselines):
+    """Whether baselines are none, a number, or a list of numbers, each one for all of an input: bool.
+
+    Args:
+        baselines: as explainers take them.
+    """
+    listed = baselines if isinstance(baselines, (list, tuple)) else [baselines]
+    return baselines is None or all(np.isscalar(number) for number in listed)
+
+
+def _embed_rows(network, rows):
     rows = tf.nest.map_structure(
-        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf,
-        baseline,
-        network.spec,
+        lambda leaf, spec: np.atleast_1d(leaf)[None] if np.ndim(leaf) < len(spec.shape) else leaf, rows, network.spec
     )
-    return {**options, "baseline": to_embeddings(network, rows)[1]}
+    return to_embeddings(network, rows)[1]
 
 
 def _sources(network):

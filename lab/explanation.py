@@ -287,4 +287,12 @@ def _map_flags(leaves):
 
 
 def _describe_options(options):
-    return {name: value if np.ndim(value) == 0 else f"array {np.shape(value)}" for name, value in options.items()}
+    return {name: _describe_option(value) for name, value in options.items()}
+
+
+def _describe_option(value):
+    """The value of an option; of arrays their shapes."""
+    leaves = tf.nest.flatten(value)
+    if isinstance(value, (list, tuple, dict)) and any(np.ndim(leaf) for leaf in leaves):
+        return f"arrays {', '.join(str(np.shape(leaf)) for leaf in leaves)}"
+    return value if np.ndim(value) == 0 else f"array {np.shape(value)}"

@@ -1,6 +1,7 @@
 """Games: an input's parts as players, whose coalitions a network scores while the other parts are replaced.
 
 explain_by(estimate, network, inputs, ...) -> maps   what an estimate finds for every player, laid over the inputs
+expected_players(network, players, count) -> int     how many there are about, before any input is there
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from lab import chunks
 from lab.embeddings import Embedded
 from lab.environment import tf
 from lab.masking import coalition_scores
-from lab.players import players_of
+from lab.players import players_of, without_gaps
+from lab.refusal import Refused
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,19 @@ class Game:
     def scores(self, coalitions):
         """The score of each sample of which a coalition is left: bool [coalitions, players] -> float64 [batch, coalitions]."""
         parts = (self.network, self.inputs, self.objective, self.members, coalitions, self.references)
-        return coalition_scores(*parts).astype("float64")
+        scores = coalition_scores(*parts).astype("float64")
+        if not np.isfinite(scores).all():
+            raise Refused(
+                "Scores are numbers, whatever parts are taken away. Received: NaN or infinity, as where baseline= is the value that marks masked steps. Give another baseline."
+            )
+        return scores
 
 
-def explain_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True):
+def explain_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None):
     """What an estimate finds for every player, laid over the positions of the players.
 
-    Samples of equally many players are asked together, so that no sample's map depends on the others'.
+    Samples of equally many players are asked together, so that no sample's map depends on the others'. What the network masks
+    is no player. A sample without any player has a map of zeros.
 
     Args:
         estimate: function `(Game) -> float64 [batch, players]`.
@@ -55,13 +63,15 @@ def explain_by(estimate, network, inputs, objective, references, *, players=None
         count: int, about how many players.
         share: whether the numbers of a player's positions add up to its value; else each position has it whole, as the sum of
             its channels.
+        usual: str, the kind of players of images where none is named; None: patches.
 
     Returns:
         float32 in the structure and shape of the inputs.
     """
-    members, totals = _number_players(network, inputs, players, count)
+    sources = sources_of(network, inputs, references)
+    members, totals = _number_players(network, inputs, sources, players, count, usual)
     leaves = [np.zeros(leaf.shape, "float32") for leaf in tf.nest.flatten(inputs)]
-    for total in np.unique(totals):
+    for total in np.unique(totals[totals > 0]):
         rows = np.flatnonzero(totals == total)
         game = Game(
             network,
@@ -72,8 +82,9 @@ def explain_by(estimate, network, inputs, objective, references, *, players=None
             int(total),
         )
         values = estimate(game)
-        for leaf, places in zip(leaves, game.members):
-            leaf[rows] = lay_out(values, places, leaf.shape[1:], share)
+        for leaf, places, source in zip(leaves, game.members, sources):
+            # Several Embedding layers may look one input up. Their maps are added for each token.
+            leaf[rows] = lay_out(values / max(1, sources.count(source)), places, leaf.shape[1:], share)
     return tf.nest.pack_sequence_as(inputs, leaves)
 
 
@@ -100,18 +111,99 @@ def lay_out(values, members, shape, share):
     return np.broadcast_to(laid, (len(values), *shape)).astype("float32")
 
 
-def _number_players(network, inputs, which, count):
-    """The player of every position, numbered over all leaves: list of int32 arrays, and how many there are in each sample."""
-    members, total = [], np.zeros(len(tf.nest.flatten(inputs)[0]), int)
-    for leaf in tf.nest.flatten(inputs):
-        if isinstance(network, Embedded) and leaf.dtype.kind != "f":
-            # Ids are there beside their vectors, which are the players.
-            members.append(np.full(len(leaf), -1, "int32"))
+def masked_positions(network, inputs):
+    """Which positions the network masks.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+
+    Returns:
+        list over leaves of bool [batch, ...], or False where it masks nothing.
+    """
+    kept = network.kept_mask(inputs)
+    if kept is None:
+        return [False] * len(tf.nest.flatten(inputs))
+    return [leaf.any(axis=-1) if leaf.ndim > 2 else leaf for leaf in tf.nest.flatten(kept)]
+
+
+def sources_of(network, inputs, references):
+    """What the positions of each leaf belong to: equal where several Embedding layers look one input up.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        references: arrays [batch, references, ...] in their structure.
+
+    Returns:
+        list over leaves of int or str; None for ids of which nothing is replaced.
+    """
+    leaves = tf.nest.flatten(inputs)
+    vectors = sorted(network.sources) if isinstance(network, Embedded) else []
+    sources = list(range(len(leaves)))
+    for place, address in enumerate(vectors, len(leaves) - len(vectors)):
+        sources[place] = f"ids {network.sources[address]}"
+    for place, (leaf, reference) in enumerate(zip(leaves, tf.nest.flatten(references))):
+        if leaf.dtype.kind != "f" and (
+            vectors or np.array_equal(np.broadcast_to(leaf[:, None], reference.shape), reference)
+        ):
+            sources[place] = None
+    return sources
+
+
+def _number_players(network, inputs, sources, which, count, usual):
+    """The player of every position, numbered over all sources: list of int32 arrays, and how many there are in each sample."""
+    leaves, masked = tf.nest.flatten(inputs), masked_positions(network, inputs)
+    members, total = {None: np.full(len(leaves[0]), -1, "int32")}, np.zeros(len(leaves[0]), int)
+    names, maps = set(sources) - {None}, _maps_of_leaves(leaves, which)
+    for leaf, source, mask, numbers in zip(leaves, sources, masked, maps):
+        if source in members:
             continue
-        numbers = players_of(
-            leaf, which if which is not None else ("positions" if isinstance(network, Embedded) else None), count
-        )
+        numbers = players_of(leaf, _kind_of_players(leaf, source, numbers, usual, len(names)), count)
+        numbers = without_gaps(np.where(mask, -1, numbers))
         offset = total.reshape(-1, *[1] * (numbers.ndim - 1))
-        members.append(np.where(numbers < 0, -1, numbers + offset).astype("int32"))
-        total = np.maximum(total, members[-1].reshape(len(leaf), -1).max(axis=1) + 1)
-    return members, total
+        members[source] = np.where(numbers < 0, -1, numbers + offset).astype("int32")
+        total = np.maximum(total, members[source].reshape(len(leaf), -1).max(axis=1) + 1)
+    return [members[source] for source in sources], total
+
+
+def _maps_of_leaves(leaves, which):
+    """The players of each leaf: one kind for all, or a map for each: list."""
+    if which is None or isinstance(which, str) or len(leaves) == 1:
+        return [which] * len(leaves)
+    maps = tf.nest.flatten(which)
+    if len(maps) != len(leaves):
+        raise Refused(
+            f"A network of {len(leaves)} inputs takes a map of players for each, in their structure. Received: {len(maps)}."
+        )
+    return maps
+
+
+def _kind_of_players(leaf, source, which, usual, inputs):
+    """The players of one leaf: what is named, tokens, or what is usual for images."""
+    if isinstance(which, str) and which == "superpixels" and leaf.ndim != 4 and inputs > 1:
+        return None
+    if which is None and isinstance(source, str):
+        return "positions"
+    return usual if which is None and leaf.ndim == 4 else which
+
+
+def expected_players(network, players, count):
+    """About how many players a sample has, for estimates of the work.
+
+    Args:
+        network: a `Network`.
+        players: as of `lab.players.players_of`.
+        count: int.
+
+    Returns:
+        int of 1 or more.
+    """
+    if players is not None and not isinstance(players, str):
+        return sum(len(np.unique(numbers)) for numbers in _maps_of_leaves(tf.nest.flatten(network.spec), players))
+    total = 0
+    for leaf in tf.nest.flatten(network.spec):
+        sides = [side or 1 for side in (leaf.shape[1:-1] if len(leaf.shape) > 2 else leaf.shape[1:])]
+        every = int(np.prod(sides))
+        total += every if players == "positions" or (players is None and len(leaf.shape) < 3) else min(every, count)
+    return max(1, total)

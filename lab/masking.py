@@ -51,7 +51,7 @@ def grid_scores(network, inputs, objective, grids, shifts, references):
     options = {"grids": np.asarray(grids, "float32").ravel(), "side": np.int32(side)}
     if shifts is not None:
         options["shifts"] = np.asarray(shifts, "int32").ravel()
-    members = [np.zeros(1, "int32").repeat(len(inputs))]
+    members = [np.zeros(1, "int32").repeat(len(tf.nest.flatten(inputs)[0]))]
     kind = "blocks" if shifts is None else "shifted grids"
     return _masked_scores(network, kind, inputs, objective, members, references, options, count)
 
@@ -150,12 +150,12 @@ def _coalition_masks(options, members, indices, _):
 def _shifted_masks(options, _, indices, inputs):
     grids = tf.gather(tf.reshape(options["grids"], [-1, options["side"], options["side"]]), indices)
     shifts = tf.gather(tf.reshape(options["shifts"], [-1, 2]), indices)
-    return [enlarged_grids(grids, shifts, tf.shape(inputs)[1:3])[None]]
+    return [enlarged_grids(grids, shifts, tf.shape(tf.nest.flatten(inputs)[0])[1:3])[None]]
 
 
 def _block_masks(options, _, indices, inputs):
     grids = tf.gather(tf.reshape(options["grids"], [-1, options["side"], options["side"]]), indices)
-    return [enlarged_grids(grids, None, tf.shape(inputs)[1:3])[None]]
+    return [enlarged_grids(grids, None, tf.shape(tf.nest.flatten(inputs)[0])[1:3])[None]]
 
 
 _MASKS = {"coalitions": _coalition_masks, "shifted grids": _shifted_masks, "blocks": _block_masks}

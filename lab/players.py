@@ -99,11 +99,18 @@ def players_of(leaf, which, count):
         )
     if not (numbers >= 0).any():
         raise Refused("A map of players names at least one, by a number of 0 or more. Received: none.")
-    return _without_gaps(np.broadcast_to(numbers, (len(leaf), *extent)))
+    return without_gaps(np.broadcast_to(numbers, (len(leaf), *extent)))
 
 
-def _without_gaps(numbers):
-    """The same players numbered from 0 in every sample: int32 [batch, ...]."""
+def without_gaps(numbers):
+    """The same players numbered from 0 in every sample.
+
+    Args:
+        numbers: int [batch, ...]; below 0 for no player.
+
+    Returns:
+        int32 [batch, ...]; -1 for no player.
+    """
     rows = [np.unique(np.where(sample < 0, -1, sample), return_inverse=True) for sample in numbers]
     return np.stack([(places - (names[0] < 0)).reshape(numbers.shape[1:]).astype("int32") for names, places in rows])
 

@@ -13,6 +13,8 @@ from lab.refusal import Refused
 
 # Coalitions double with every player.
 MOST_EXACT = 16
+# How often coalitions are drawn until they tell all players apart.
+DRAWS = 100
 
 
 def exact_values(scores, players):
@@ -68,9 +70,20 @@ def kernel_values(scores, players, samples, rng):
         raise Refused(
             f"samples are at least twice the players, here {players}. Received: {samples}. Give samples={2 * players} or more, or fewer players."
         )
-    coalitions, weights = paired_coalitions(players, samples, rng)
+    coalitions, weights = _telling_coalitions(players, samples, rng)
     ends = scores(np.array([[False] * players, [True] * players]))
     return _regression_values(coalitions, weights, scores(coalitions), ends)
+
+
+def _telling_coalitions(players, samples, rng):
+    """Coalitions that tell all players apart, with their weights. By chance few may not, and a regression on them would be wrong."""
+    for _ in range(DRAWS):
+        coalitions, weights = paired_coalitions(players, samples, rng)
+        if np.linalg.matrix_rank(coalitions - coalitions.mean(axis=1, keepdims=True)) == players - 1:
+            return coalitions, weights
+    raise Refused(
+        f"Coalitions have to tell {players} players apart. Received: samples={samples}, with which they did not in {DRAWS} draws. Give samples={3 * players} or more."
+    )
 
 
 def _regression_values(coalitions, weights, values, ends):
@@ -86,7 +99,7 @@ def _regression_values(coalitions, weights, values, ends):
 
 
 def paired_coalitions(players, samples, rng):
-    """Coalitions and their complements, as many of each size, with the weights of the Shapley kernel.
+    """Coalitions and their complements, as many of each size as far as there are, with the weights of the Shapley kernel.
 
     Args:
         players: int of 2 or more.
@@ -97,8 +110,10 @@ def paired_coalitions(players, samples, rng):
         bool [coalitions, players], without the empty one and the whole; float64 [coalitions].
     """
     sizes = np.arange(1, players // 2 + 1)
-    pairs = [math.comb(players, size) // (2 if 2 * size == players else 1) for size in sizes.tolist()]
-    counts = _spread_evenly(pairs, samples // 2, rng)
+    # Both of a pair of half the players have one size, so that half as many pairs are as many coalitions.
+    halves = np.where(2 * sizes == players, 2, 1)
+    pairs = [math.comb(players, size) // half for size, half in zip(sizes.tolist(), halves.tolist())]
+    counts = _spread_evenly(np.array(pairs, dtype=object), 1 / halves, samples // 2, rng)
     coalitions, weights = [], []
     for size, all_pairs, count in zip(sizes.tolist(), pairs, counts):
         drawn = _draw_coalitions(players, size, all_pairs, count, rng)
@@ -109,18 +124,19 @@ def paired_coalitions(players, samples, rng):
     return np.concatenate(coalitions), np.concatenate(weights)
 
 
-def _spread_evenly(most, total, rng):
-    """Numbers that add up to a total, as even as they can be without one above its maximum: list of int."""
-    counts, left = [0] * len(most), min(total, sum(most))
+def _spread_evenly(most, shares, total, rng):
+    """Whole numbers that add up to a total, in the proportion of shares as far as none is above its maximum: list of int."""
+    counts, left = np.zeros(len(most), int), min(total, int(sum(most)))
     while left:
-        open_ = [place for place, count in enumerate(counts) if count < most[place]]
-        if left < len(open_):
-            open_ = rng.permutation(open_)[:left].tolist()
-        share = max(1, min(left // len(open_), *(most[place] - counts[place] for place in open_)))
-        for place in open_:
-            counts[place] += share
-        left -= share * len(open_)
-    return counts
+        open_ = np.flatnonzero([count < limit for count, limit in zip(counts, most)])
+        quota = np.floor(left * shares[open_] / shares[open_].sum()).astype(int)
+        gains = np.array([min(part, most[place] - counts[place]) for part, place in zip(quota.tolist(), open_)])
+        if not gains.any():
+            chances = shares[open_] / shares[open_].sum()
+            gains = np.isin(open_, rng.choice(open_, min(left, len(open_)), replace=False, p=chances)).astype(int)
+        counts[open_] += gains
+        left -= int(gains.sum())
+    return counts.tolist()
 
 
 def _draw_coalitions(players, size, all_pairs, count, rng):

@@ -253,7 +253,7 @@ class Store:
         except OSError as error:
             _raise_unless_damaged(folder, error)
             return None
-        if unchanged and all(time.time_ns() - changed > STILL for _, _, changed in stats):
+        if unchanged and all(time.time_ns() - changed > STILL for *_, changed in stats):
             self._compared[key] = compared
         return seal if unchanged else None
 
@@ -268,7 +268,7 @@ class Store:
 def _stat(path):
     """What becomes another when a file is written again: its number, size and time."""
     stat = path.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_ctime_ns, stat.st_mtime_ns
 
 
 def _read_seal(path):

@@ -1,21 +1,30 @@
 """Ablation: how far the score falls when a part of the input is taken away."""
 
+import itertools
+import math
+
 import numpy as np
 
 from lab.attribution import explainers
 from lab.attribution.options import positive_integer
-from lab.attribution.references import as_references
+from lab.attribution.references import as_references, passes_of
 from lab.embeddings import at_embeddings
 from lab.environment import tf
-from lab.games import explain_by
-from lab.masking import coalition_scores
+from lab.games import Game, explain_by, lay_out, masked_positions, sources_of
 from lab.refusal import Refused
 
 # A window is a seventh of each axis of positions, and moves by half of it.
 WINDOWS = 7
+# Numbers of a table of coalitions that are in the memory together.
+MOST = 20_000_000
 
 
-@explainers.register(resolution="parts", cost=lambda network, options: options["count"] / 3)
+def _ablation_cost(network, options):
+    players, baselines = passes_of(network, options)
+    return players * baselines / 3
+
+
+@explainers.register(resolution="parts", cost=_ablation_cost)
 @at_embeddings
 def feature_ablation(network, inputs, objective, *, players=None, count=49, baseline=0.0, baselines=None):
     """Feature ablation, the fall of the score when one part alone is replaced (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).
@@ -31,18 +40,31 @@ def feature_ablation(network, inputs, objective, *, players=None, count=49, base
     """
 
     def estimate(game):
-        without = ~np.eye(game.players, dtype=bool)
-        scores = game.scores(np.concatenate([np.ones((1, game.players), bool), without]))
-        return scores[:, :1] - scores[:, 1:]
+        return _falls(game, lambda part: np.arange(game.players) != np.arange(part.start, part.stop)[:, None])
 
     arrays = network.inputs(inputs)
     references = as_references(network, arrays, baseline, baselines)
-    positive_integer("count", count)
-    options = {"players": players, "count": count, "share": False}
+    options = {"players": players, "count": positive_integer("count", count), "share": False}
     return explain_by(estimate, network, arrays, objective, references, **options)
 
 
-@explainers.register(resolution="parts", cost=lambda network, options: (2 * WINDOWS - 1) ** 2 / 3)
+def _falls(game, rows, count=None):
+    """How far the score of the whole falls to those of some coalitions, a part of which is in the memory: float64 [batch, coalitions]."""
+    count, step = count or game.players, max(1, MOST // game.players)
+    whole = game.scores(np.ones((1, game.players), bool))
+    parts = [slice(start, min(start + step, count)) for start in range(0, count, step)]
+    return whole - np.concatenate([game.scores(rows(part)) for part in parts], axis=1)
+
+
+def _occlusion_cost(network, options):
+    """A forward pass for each window, of the largest input."""
+    extents = [_extent(leaf.shape) for leaf in tf.nest.flatten(network.spec)]
+    extent = max(([side or 1 for side in extent] for extent in extents), key=math.prod)
+    windows = math.prod(len(_starts(*numbers)) for numbers in zip(extent, *_window(extent, options)))
+    return windows * (1 if options["baselines"] is None else len(options["baselines"])) / 3
+
+
+@explainers.register(resolution="parts", cost=_occlusion_cost)
 @at_embeddings
 def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0.0, baselines=None):
     """Occlusion, the mean fall of the score over the windows that cover a position (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).
@@ -60,34 +82,41 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
         Refused: for several inputs, and for windows that do not fit.
     """
     arrays = network.inputs(inputs)
-    leaf, place = _only_leaf(arrays)
-    extent = leaf.shape[1:-1] if leaf.ndim > 2 else leaf.shape[1:]
-    sides = _sides("patch", patch, [max(1, round(size / WINDOWS)) for size in extent], extent)
-    steps = _sides("stride", stride, [max(1, side // 2) for side in sides], extent)
-    axes = [_cut_axis(*numbers) for numbers in zip(extent, sides, steps)]
-    cells, coalitions = _cells(extent, axes), _windows(axes)
-    members = [np.full(len(leaf_), -1, "int32") for leaf_ in tf.nest.flatten(arrays)]
-    members[place] = np.broadcast_to(cells, (len(leaf), *extent))
     references = as_references(network, arrays, baseline, baselines)
-    coalitions_and_whole = np.concatenate([np.ones((1, coalitions.shape[1]), bool), coalitions])
-    scores = coalition_scores(network, arrays, objective, members, coalitions_and_whole, references).astype("float64")
-    covered = (~coalitions).astype("float64")
-    # What lies between windows that move by more than their side is covered by none.
-    falls = (scores[:, :1] - scores[:, 1:]) @ (covered / np.maximum(covered.sum(axis=0), 1))
-    channels = leaf.shape[-1] if leaf.ndim > 2 else 1
-    laid = (falls / channels)[:, cells].reshape(len(leaf), *extent, *[1] * (leaf.ndim > 2))
-    maps = [np.zeros(leaf_.shape, "float32") for leaf_ in tf.nest.flatten(arrays)]
-    maps[place] = np.broadcast_to(laid, leaf.shape).astype("float32")
+    sources = sources_of(network, arrays, references)
+    leaf, mask = _only_leaf(arrays, sources, masked_positions(network, arrays))
+    extent = _extent(leaf.shape)
+    starts, spans, cells, counts = _cut(extent, *_window(extent, {"patch": patch, "stride": stride}))
+    members = np.where(mask, -1, np.broadcast_to(cells, (len(leaf), *extent))).astype("int32")
+    nobody = np.full(len(leaf), -1, "int32")
+    places = [nobody if source is None else members for source in sources]
+    game = Game(network, arrays, objective, places, references, math.prod(counts))
+    corners = list(itertools.product(*starts))
+    falls = _falls(game, lambda part: _left_by_windows(corners[part], spans, counts), len(corners))
+    values = _mean_over_windows(falls, corners, spans, counts) / max(1, len(sources) - sources.count(None))
+    maps = [lay_out(values, numbers, leaf.shape[1:], False) for leaf, numbers in zip(tf.nest.flatten(arrays), places)]
     return tf.nest.pack_sequence_as(arrays, maps)
 
 
-def _only_leaf(arrays):
-    """The one input of floating numbers, and its place."""
-    leaves = tf.nest.flatten(arrays)
-    places = [place for place, leaf in enumerate(leaves) if leaf.dtype.kind == "f"] or list(range(len(leaves)))
-    if len(places) != 1:
-        raise Refused(f"A window moves over one input. Received: {len(places)}. Use feature_ablation.")
-    return leaves[places[0]], places[0]
+def _only_leaf(arrays, sources, masked):
+    """The one input that something is taken away of, and what of it is masked; embeddings of one input count as one."""
+    rows = [row for row in zip(tf.nest.flatten(arrays), masked, sources) if row[2] is not None]
+    if len({source for *_, source in rows}) != 1:
+        raise Refused(f"A window moves over one input. Received: {len(rows)}. Use feature_ablation.")
+    leaf, mask, _ = rows[0]
+    if not _extent(leaf.shape):
+        raise Refused(f"A window moves over positions. Received: inputs of shape {leaf.shape}. Use feature_ablation.")
+    return leaf, mask
+
+
+def _extent(shape):
+    return tuple(shape[1:-1] if len(shape) > 2 else shape[1:])
+
+
+def _window(extent, options):
+    """Side and step of the window along each axis: two lists of int."""
+    sides = _sides("patch", options["patch"], [max(1, round(size / WINDOWS)) for size in extent], extent)
+    return sides, _sides("stride", options["stride"], [max(1, side // 2) for side in sides], extent)
 
 
 def _sides(name, value, default, extent):
@@ -95,33 +124,62 @@ def _sides(name, value, default, extent):
     if value is None:
         return default
     sides = [value] * len(extent) if np.ndim(value) == 0 else list(value)
+    sides = [positive_integer(name, side) for side in sides]
     if len(sides) != len(extent) or any(side > size for side, size in zip(sides, extent)):
         raise Refused(
             f"{name} is at most the input's side, one number or one for each of its axes {tuple(extent)}. Received: {value!r}."
         )
-    return [positive_integer(name, side) for side in sides]
+    return sides
 
 
-def _cut_axis(size, side, step):
-    """Windows along an axis, and the cells that all their ends cut it into: (starts, stops), and the first position of each cell."""
-    starts = list(range(0, size - side + 1, step))
-    # The last window ends where the axis ends.
-    starts += [size - side] if starts[-1] != size - side else []
-    starts = np.array(starts)
-    return starts, starts + side, np.unique(np.concatenate([starts, starts + side]))[:-1]
+def _starts(size, side, step):
+    """Where windows along an axis begin; the last one ends where the axis ends: list of int."""
+    return sorted({*range(0, size - side + 1, step), size - side})
 
 
-def _cells(extent, axes):
-    """The number of the cell of every position: int32 [...]."""
-    places = [np.searchsorted(firsts, np.arange(size), side="right") - 1 for size, (*_, firsts) in zip(extent, axes)]
-    counts = [len(firsts) for *_, firsts in axes]
-    return np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), counts).astype("int32")
+def _cut(extent, sides, steps):
+    """Windows, and the cells that all their ends cut the positions into.
+
+    Args:
+        extent: tuple of int.
+        sides: list of int, of the window.
+        steps: list of int, how far it moves.
+
+    Returns:
+        the starts along each axis, list of lists of int; the cells that a window covers from each start, list of dict of start to
+        (first, last); the cell of every position, int [...]; how many cells there are along each axis, tuple of int.
+    """
+    starts = [_starts(*numbers) for numbers in zip(extent, sides, steps)]
+    edges = [np.unique([0, *begins, *(begin + side for begin in begins)]) for begins, side in zip(starts, sides)]
+    edges = [axis[axis < size] for axis, size in zip(edges, extent)]
+    places = [np.searchsorted(axis, np.arange(size), side="right") - 1 for axis, size in zip(edges, extent)]
+    counts = tuple(len(axis) for axis in edges)
+    cells = np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), counts)
+    spans = [
+        {begin: (int(place[begin]), int(place[begin + side - 1]) + 1) for begin in begins}
+        for begins, side, place in zip(starts, sides, places)
+    ]
+    return starts, spans, cells, counts
 
 
-def _windows(axes):
+def _slices(corner, spans):
+    """The cells of a window along each axis: tuple of slice."""
+    return tuple(slice(*axis[begin]) for axis, begin in zip(spans, corner))
+
+
+def _left_by_windows(corners, spans, counts):
     """What each window leaves: bool [windows, cells]."""
-    along = [(firsts >= starts[:, None]) & (firsts < stops[:, None]) for starts, stops, firsts in axes]
-    inside = along[0]
-    for axis in along[1:]:
-        inside = (inside[:, None, :, None] & axis[None, :, None, :]).reshape(len(inside) * len(axis), -1)
-    return ~inside
+    left = np.ones((len(corners), *counts), bool)
+    for row, corner in zip(left, corners):
+        row[_slices(corner, spans)] = False
+    return left.reshape(len(corners), -1)
+
+
+def _mean_over_windows(falls, corners, spans, counts):
+    """The mean fall over the windows that cover each cell; 0 for one that none covers: float64 [batch, cells]."""
+    total, covered = np.zeros((len(falls), *counts)), np.zeros(counts)
+    for fall, corner in zip(falls.T, corners):
+        window = _slices(corner, spans)
+        total[(slice(None), *window)] += fall.reshape(-1, *[1] * len(counts))
+        covered[window] += 1
+    return (total / np.maximum(covered, 1)).reshape(len(falls), -1)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from lab.attribution import explainers
-from lab.attribution.options import check_fraction, positive_integer, split_seed
+from lab.attribution.options import check_fraction, positive_integer, whole_seed
 from lab.attribution.references import as_references
 from lab.environment import tf
 from lab.masking import enlarged_grids, grid_scores
@@ -31,16 +31,16 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
     Raises:
         Refused: for inputs that are not images.
     """
-    arrays, references = _images(network, inputs, baseline)
-    positive_integer("samples", samples)
+    arrays, images, references = _images(network, inputs, baseline)
+    samples = positive_integer("samples", samples)
     check_fraction("share", share)
-    extent = np.array(arrays.shape[1:3])
-    rng = np.random.default_rng(_seed(seed))
-    grids = (rng.random((samples, _cells(cells, extent) + 1, cells + 1)) < share).astype("float32")
+    extent, cells = np.array(images.shape[1:3]), _cells(cells, images.shape[1:3])
+    rng = np.random.default_rng(whole_seed(seed))
+    grids = (rng.random((samples, cells + 1, cells + 1)) < share).astype("float32")
     shifts = rng.integers(0, -(-extent // cells), (samples, 2))
     scores = grid_scores(network, arrays, objective, grids, shifts, references).astype("float64")
     scores -= scores.mean(axis=1, keepdims=True) if centre else 0.0
-    total = np.zeros((len(arrays), *extent))
+    total = np.zeros((len(images), *extent))
     # Masks of all samples together would not fit into the memory.
     for start in range(0, samples, 256):
         part = slice(start, start + 256)
@@ -48,7 +48,7 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
             tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
         )
         total += np.tensordot(scores[:, part], masks.numpy(), axes=1)
-    return (total / (samples * share)).astype("float32")
+    return _pack(arrays, (total / (samples * share)).astype("float32"))
 
 
 @explainers.register(
@@ -72,13 +72,20 @@ def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed
     Raises:
         Refused: for inputs that are not images, and for another number of designs.
     """
-    arrays, references = _images(network, inputs, baseline)
-    if positive_integer("designs", designs) & (designs - 1):
+    arrays, images, references = _images(network, inputs, baseline)
+    designs = positive_integer("designs", designs)
+    if designs & (designs - 1):
         raise Refused(f"designs is a power of two, such as 16, which a Sobol sequence needs. Received: {designs!r}.")
-    count = _cells(cells, arrays.shape[1:3]) ** 2
-    masks = jansen_design(designs, count, _seed(seed))
+    cells = _cells(cells, images.shape[1:3])
+    if 2 * cells**2 > qmc.Sobol.MAXDIM:
+        raise Refused(
+            f"cells are at most 102, since a Sobol sequence has {qmc.Sobol.MAXDIM} dimensions. Received: {cells}."
+        )
+    count = cells**2
+    masks = jansen_design(designs, count, whole_seed(seed))
     scores = grid_scores(network, arrays, objective, masks.reshape(-1, cells, cells), None, references)
-    return _enlarge(jansen_indices(scores.astype("float64"), designs, count), cells, arrays.shape[1:3])
+    indices = jansen_indices(scores.astype("float64"), designs, count)
+    return _pack(arrays, _enlarge(indices, cells, images.shape[1:3]))
 
 
 def jansen_design(designs, count, seed):
@@ -136,14 +143,17 @@ def hsic(network, inputs, objective, *, samples=500, cells=7, share=0.5, baselin
     Raises:
         Refused: for inputs that are not images.
     """
-    arrays, references = _images(network, inputs, baseline)
+    arrays, images, references = _images(network, inputs, baseline)
     check_fraction("share", share)
-    count = _cells(cells, arrays.shape[1:3]) ** 2
-    rng = np.random.default_rng(_seed(seed))
-    masks = rng.random((positive_integer("samples", samples), count)) < share
+    samples = positive_integer("samples", samples)
+    if samples < 2:
+        raise Refused(f"samples are two or more, since a dependence is measured between them. Received: {samples}.")
+    cells = _cells(cells, images.shape[1:3])
+    rng = np.random.default_rng(whole_seed(seed))
+    masks = rng.random((samples, cells**2)) < share
     scores = grid_scores(network, arrays, objective, masks.reshape(-1, cells, cells), None, references)
     values = np.stack([dependence(masks, row) for row in scores.astype("float64")])
-    return _enlarge(values, cells, arrays.shape[1:3])
+    return _pack(arrays, _enlarge(values, cells, images.shape[1:3]))
 
 
 def dependence(masks, scores):
@@ -166,13 +176,23 @@ def dependence(masks, scores):
 
 
 def _images(network, inputs, baseline):
-    """Images as the network takes them, and what stands in the place of what is taken away."""
+    """Inputs as the network takes them, the one of images, and what stands in the place of what is taken away."""
     arrays = network.inputs(inputs)
-    if not isinstance(arrays, np.ndarray) or arrays.ndim != 4 or arrays.dtype.kind != "f":
+    leaves = tf.nest.flatten(arrays)
+    if len(leaves) != 1 or leaves[0].ndim != 4 or leaves[0].dtype.kind != "f":
         raise Refused(
-            f"Grids lie over images, [batch, rows, columns, channels]. Received: {tf.nest.map_structure(np.shape, arrays)}."
+            f"Grids lie over one input of images, [batch, rows, columns, channels]. Received: {tf.nest.map_structure(np.shape, arrays)}. Use occlusion, or feature_ablation for several inputs."
         )
-    return arrays, as_references(network, arrays, baseline)
+    return arrays, leaves[0], as_references(network, arrays, baseline)
+
+
+def _pack(arrays, maps):
+    """Maps of images without channels; in the structure and shape of the inputs where these have a name."""
+    if isinstance(arrays, np.ndarray):
+        return maps
+    (leaf,) = tf.nest.flatten(arrays)
+    whole = np.broadcast_to(maps[..., None] / leaf.shape[-1], leaf.shape).astype("float32")
+    return tf.nest.pack_sequence_as(arrays, [whole])
 
 
 def _cells(cells, extent):
@@ -181,11 +201,6 @@ def _cells(cells, extent):
     if cells < 2 or cells > min(extent):
         raise Refused(f"cells are 2 or more, and at most the image's side, {min(extent)}. Received: {cells!r}.")
     return int(cells)
-
-
-def _seed(seed):
-    split_seed(seed)
-    return int(seed)
 
 
 def _enlarge(values, cells, extent):

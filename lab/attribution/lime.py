@@ -7,8 +7,8 @@ from scipy.spatial.distance import cdist
 from sklearn.linear_model import Ridge
 
 from lab.attribution import explainers
-from lab.attribution.options import check_at_least, positive_integer, split_seed
-from lab.attribution.references import as_references
+from lab.attribution.options import check_at_least, positive_integer, whole_seed
+from lab.attribution.references import as_references, passes_of
 from lab.embeddings import at_embeddings
 from lab.games import explain_by
 
@@ -16,7 +16,9 @@ from lab.games import explain_by
 FIT = 0.5
 
 
-@explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
+@explainers.register(
+    resolution="parts", cost=lambda network, options: options["samples"] * passes_of(network, options)[1] / 3
+)
 @at_embeddings
 def lime(
     network,
@@ -53,25 +55,21 @@ def lime(
     Raises:
         Refused: for an option out of range.
     """
-    positive_integer("samples", samples)
+    samples, rng_seed = positive_integer("samples", samples), whole_seed(seed)
     check_at_least("kernel_width", kernel_width, 1e-6)
     check_at_least("ridge", ridge, 0)
-    split_seed(seed)
     fits = []
 
     def estimate(game):
-        coalitions = np.random.default_rng(seed).random((samples, game.players)) < 0.5
+        coalitions = np.random.default_rng(rng_seed).random((samples, game.players)) < 0.5
         coalitions[0] = True
         values, fit = local_weights(coalitions, game.scores(coalitions), kernel_width, ridge)
         fits.extend(fit)
         return values
 
     arrays = network.inputs(inputs)
-    if players is None and isinstance(arrays, np.ndarray) and arrays.ndim == 4:
-        players = "superpixels"
     references = as_references(network, arrays, baseline, baselines)
-    positive_integer("count", count)
-    options = {"players": players, "count": count, "share": False}
+    options = {"players": players, "count": positive_integer("count", count), "share": False, "usual": "superpixels"}
     maps = explain_by(estimate, network, arrays, objective, references, **options)
     poor = [fit for fit in fits if not fit >= FIT]
     if poor:
@@ -102,5 +100,7 @@ def local_weights(coalitions, scores, kernel_width, ridge):
     rest = ((scores - model.predict(coalitions.astype("float64")).T.reshape(scores.shape)) ** 2) @ weights
     means = scores @ weights / weights.sum()
     variance = ((scores - means[:, None]) ** 2) @ weights
-    fit = 1 - np.divide(rest, variance, out=np.zeros_like(rest), where=variance > 0)
+    # Below this a score is constant up to the rounding of float32.
+    rounding = (np.finfo("float32").eps * np.abs(means)) ** 2 * weights.sum()
+    fit = 1 - np.divide(rest, variance, out=np.zeros_like(rest), where=variance > rounding)
     return model.coef_.reshape(len(scores), -1), fit

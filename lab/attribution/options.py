@@ -76,6 +76,22 @@ def check_one_of(name, value, choices):
         raise Refused(f"{name} is one of {', '.join(choices)}. Received: {value!r}.")
 
 
+def whole_seed(seed):
+    """A seed as an int, for numpy's generators.
+
+    Args:
+        seed: a whole number of 0 or more.
+
+    Returns:
+        int.
+
+    Raises:
+        Refused: for anything else.
+    """
+    split_seed(seed)
+    return int(seed)
+
+
 def split_seed(seed):
     """A seed in the form that TensorFlow's stateless draws take: int32 [2].
 

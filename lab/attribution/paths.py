@@ -14,7 +14,7 @@ from lab.attribution.options import (
     positive_integer,
     split_seed,
 )
-from lab.embeddings import at_embeddings
+from lab.embeddings import are_numbers, at_embeddings
 from lab.environment import tf
 from lab.refusal import Refused
 
@@ -36,7 +36,12 @@ def baselines(arrays, options):
         return [tf.nest.map_structure(np.ascontiguousarray, broadcast_baseline(arrays, options.get("baseline", 0.0)))]
     bases = stack_baselines(arrays, several)
     rows = len(tf.nest.flatten(arrays)[0])
-    return [chunks.take(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
+    repeated = [chunks.take(bases, [number] * rows) for number in range(len(tf.nest.flatten(bases)[0]))]
+    # Ids beside their vectors say what is masked, and stay as they are.
+    return [
+        tf.nest.map_structure(lambda leaf, base: base if leaf.dtype.kind == "f" else leaf, arrays, one)
+        for one in repeated
+    ]
 
 
 def blurred_baselines(arrays, options):
@@ -259,7 +264,7 @@ def stack_baselines(arrays, references):
     Raises:
         Refused: where they do not fit.
     """
-    if _are_numbers(references):
+    if are_numbers(references):
         values = np.atleast_1d(np.asarray(references, "float32"))
         if not len(values):
             raise Refused("References are one or more. Received: none.")
@@ -268,12 +273,6 @@ def stack_baselines(arrays, references):
     same = references if several else tf.nest.pack_sequence_as(arrays, [np.asarray(references)])
     _refuse_misfits(arrays, same)
     return tf.nest.map_structure(lambda leaf, base: np.asarray(base, leaf.dtype), arrays, same)
-
-
-def _are_numbers(references):
-    """Whether references are a number or a list of numbers: bool."""
-    listed = references if isinstance(references, (list, tuple)) else [references]
-    return all(np.isscalar(number) for number in listed)
 
 
 def _refuse_misfits(arrays, same):

@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from lab.attribution.paths import baselines as path_baselines
 from lab.attribution.paths import broadcast_baseline, stack_baselines
 from lab.environment import tf
+from lab.games import expected_players
+from lab.players import players_of
+from lab.refusal import Refused
 
 
 def as_references(network, arrays, baseline=0.0, baselines=None):
@@ -19,10 +23,70 @@ def as_references(network, arrays, baseline=0.0, baselines=None):
         arrays [batch, references, ...] in the structure of the inputs.
 
     Raises:
-        Refused: for what does not broadcast.
+        Refused: for what does not broadcast, and for a number in the place of ids.
     """
-    if baselines is None:
+    if baselines is not None:
+        bases = stack_baselines(arrays, baselines)
+        return tf.nest.map_structure(lambda leaf, base: np.broadcast_to(base, (len(leaf), *base.shape)), arrays, bases)
+    if all(leaf.dtype.kind != "f" for leaf in tf.nest.flatten(arrays)):
+        one = _ids(network, arrays, baseline)
+    else:
         one = network.keep(arrays, broadcast_baseline(arrays, baseline))
-        return tf.nest.map_structure(lambda leaf: np.asarray(leaf)[:, None], one)
-    bases = stack_baselines(arrays, baselines)
-    return tf.nest.map_structure(lambda leaf, base: np.broadcast_to(base, (len(leaf), *base.shape)), arrays, bases)
+    return tf.nest.map_structure(lambda leaf: np.asarray(leaf)[:, None], one)
+
+
+def _ids(network, arrays, baseline):
+    """A baseline of ids, for a network that embeds none of them."""
+    if np.isscalar(baseline):
+        dtype = tf.nest.flatten(arrays)[0].dtype
+        raise Refused(
+            f"Whole numbers are replaced by whole numbers. Received: baseline={baseline!r} for a network that takes {dtype}. Give baseline= as an array, such as np.zeros({tf.nest.flatten(arrays)[0].shape[1:]}, '{dtype}')."
+        )
+    same = tf.nest.pack_sequence_as(arrays, [baseline]) if len(tf.nest.flatten(arrays)) == 1 else baseline
+    try:
+        return tf.nest.map_structure(
+            lambda leaf, base: np.broadcast_to(np.asarray(base), leaf.shape).astype(leaf.dtype), arrays, same
+        )
+    except ValueError as error:
+        raise Refused(
+            f"A baseline broadcasts against the inputs, {tf.nest.map_structure(np.shape, arrays)}. Received: {tf.nest.map_structure(np.shape, baseline)}."
+        ) from error
+
+
+def kept_baselines(arrays, options):
+    """The baselines in the options, with the inputs' own values where a map of players says that nothing is taken away.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        options: dict, the options of the method.
+
+    Returns:
+        list of structures like the inputs.
+    """
+    bases, which = path_baselines(arrays, options), options.get("players")
+    if which is None or isinstance(which, str):
+        return bases
+    maps = which if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [which])
+    maps = tf.nest.pack_sequence_as(arrays, tf.nest.flatten(maps))
+    return [tf.nest.map_structure(_keep, arrays, one, maps) for one in bases]
+
+
+def _keep(leaf, base, which):
+    if leaf.dtype.kind != "f":
+        return base
+    kept = players_of(leaf, which, 0) < 0
+    return np.where(kept[..., None] if leaf.ndim > 2 else kept, leaf, base)
+
+
+def passes_of(network, options):
+    """How many players a sample has about, and how many baselines each coalition is asked with.
+
+    Args:
+        network: a `Network`.
+        options: dict, all options of the method.
+
+    Returns:
+        int, int.
+    """
+    several = options.get("baselines")
+    return expected_players(network, options["players"], options["count"]), 1 if several is None else len(several)

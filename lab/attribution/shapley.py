@@ -4,15 +4,16 @@ import numpy as np
 
 from lab import shapley
 from lab.attribution import explainers
-from lab.attribution.options import positive_integer, split_seed
-from lab.attribution.paths import baselines as path_baselines
-from lab.attribution.references import as_references
+from lab.attribution.options import positive_integer, whole_seed
+from lab.attribution.references import as_references, kept_baselines, passes_of
 from lab.embeddings import at_embeddings
 from lab.games import explain_by
 
 
 @explainers.register(
-    resolution="parts", complete=path_baselines, cost=lambda network, options: 2 ** options["count"] / 3
+    resolution="parts",
+    complete=kept_baselines,
+    cost=lambda network, options: _cost(2.0 ** min(16, passes_of(network, options)[0]), network, options),
 )
 @at_embeddings
 def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline=0.0, baselines=None):
@@ -28,7 +29,7 @@ def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline
 
     Returns:
         signed float32 in the structure and shape of the inputs, in units of the score. The numbers of a part add up to its
-        value, and all of them to score(inputs) - score(baseline).
+        value, and all of them to score(inputs) - score(what is left when all parts are taken away).
 
     Raises:
         Refused: for more than 16 parts.
@@ -40,7 +41,11 @@ def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline
     return _explain(network, inputs, objective, estimate, players, count, baseline, baselines)
 
 
-@explainers.register(resolution="parts", complete=path_baselines, cost=lambda network, options: options["samples"] / 3)
+@explainers.register(
+    resolution="parts",
+    complete=kept_baselines,
+    cost=lambda network, options: _cost(options["samples"], network, options),
+)
 @at_embeddings
 def kernel_shap(network, inputs, objective, *, samples=512, players=None, count=49, baseline=0.0, baselines=None, seed):
     """KernelSHAP, Shapley values by a weighted regression on coalitions (Lundberg, Lee 2017, https://arxiv.org/abs/1705.07874).
@@ -62,19 +67,20 @@ def kernel_shap(network, inputs, objective, *, samples=512, players=None, count=
     Raises:
         Refused: for too few samples.
     """
-    positive_integer("samples", samples)
-    split_seed(seed)
+    samples, rng_seed = positive_integer("samples", samples), whole_seed(seed)
 
     def estimate(game):
-        return shapley.kernel_values(game.scores, game.players, samples, np.random.default_rng(seed))
+        return shapley.kernel_values(game.scores, game.players, samples, np.random.default_rng(rng_seed))
 
     return _explain(network, inputs, objective, estimate, players, count, baseline, baselines)
 
 
 @explainers.register(
     resolution="parts",
-    complete=path_baselines,
-    cost=lambda network, options: options["permutations"] * options["count"] * (1 + options["paired"]) / 3,
+    complete=kept_baselines,
+    cost=lambda network, options: _cost(
+        options["permutations"] * passes_of(network, options)[0] * (1 + options["paired"]), network, options
+    ),
 )
 @at_embeddings
 def permutation_shap(
@@ -106,11 +112,10 @@ def permutation_shap(
     Returns:
         signed float32 in the structure and shape of the inputs, as of `exact_shapley`.
     """
-    positive_integer("permutations", permutations)
-    split_seed(seed)
+    permutations, rng_seed = positive_integer("permutations", permutations), whole_seed(seed)
 
     def estimate(game):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(rng_seed)
         return shapley.permutation_values(game.scores, game.players, permutations, rng, paired)
 
     return _explain(network, inputs, objective, estimate, players, count, baseline, baselines)
@@ -119,5 +124,10 @@ def permutation_shap(
 def _explain(network, inputs, objective, estimate, players, count, baseline, baselines):
     arrays = network.inputs(inputs)
     references = as_references(network, arrays, baseline, baselines)
-    positive_integer("count", count)
-    return explain_by(estimate, network, arrays, objective, references, players=players, count=count)
+    options = {"players": players, "count": positive_integer("count", count)}
+    return explain_by(estimate, network, arrays, objective, references, **options)
+
+
+def _cost(coalitions, network, options):
+    """A forward pass is about a third of a gradient."""
+    return coalitions * passes_of(network, options)[1] / 3

@@ -105,7 +105,7 @@ def _shards(check, recipe, question):
             f"shard is for checks that compare random networks: {', '.join(names)}. Received: shard={check.shard} for {check.check}. Leave it out."
         )
     replicates = question.get("replicates") or (recipe.training.counts[0][1] if recipe.training else 1)
-    count = check.settings.get("seeds") or count_runs(replicates)
+    count = int(check.settings.get("seeds") or count_runs(replicates))
     return [[start, min(start + check.shard, count)] for start in range(0, count, check.shard)]
 
 

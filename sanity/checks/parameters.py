@@ -78,8 +78,8 @@ def prepare(
     Raises:
         Refused: for options that the check does not know.
     """
-    seeds = seeds or count_untrained(len(subject.replicates))
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
+    seeds = int(seeds or count_untrained(len(subject.replicates)))
     network_seeds = [derive_seed(seed, "random network", turn) for turn in range(*(networks or (0, seeds)))]
     steps = stages(subject.network, mode, unit)
     runs = randomize(subject, steps, network_seeds, way=initialization, statistics=statistics)
@@ -194,7 +194,12 @@ def parameters(
     Raises:
         Refused: for options that the check does not know, or others than those of `prepared`.
     """
-    settings = {"seed": seed, "mode": mode, "seeds": seeds or count_untrained(len(subject.replicates)), "unit": unit}
+    settings = {
+        "seed": seed,
+        "mode": mode,
+        "seeds": int(seeds or count_untrained(len(subject.replicates))),
+        "unit": unit,
+    }
     settings |= {"initialization": initialization, "statistics": statistics}
     if prepared is not None and prepared.settings != settings:
         raise Refused(
