@@ -108,7 +108,9 @@ class Data:
         return replace(self, **{name: None if value is None else value[places] for name, value in values.items()})
 
     def spread(self, most):
-        """At most so many of the inputs, at equal distances, so that data sorted by class keep their classes.
+        """At most so many of the inputs, of different sources, at equal distances, so that data sorted by class keep their classes.
+
+        Of several inputs of one source, such as equal rows or the rows of one customer, the first is taken.
 
         Args:
             most: int.
@@ -116,7 +118,11 @@ class Data:
         Returns:
             `Data`.
         """
-        places = np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(int)
+        first = {}
+        for place, group in enumerate(self.groups):
+            first.setdefault(group, place)
+        sources = np.array(list(first.values()))
+        places = sources[np.linspace(0, len(sources) - 1, min(most, len(sources))).round().astype(int)]
         values = {name: getattr(self, name) for name in _ONE_EACH}
         return replace(self, **{name: _take(value, places) for name, value in values.items()})
 

@@ -5,6 +5,7 @@ lookup_of(vocabulary)   -> lookup                            for a model that ta
 """
 
 import os
+import re
 from collections import Counter
 
 import numpy as np
@@ -13,6 +14,8 @@ from lab.environment import keras, tf
 from lab.refusal import Refused
 from lab.remote import as_path, is_file
 
+# What `keras.layers.TextVectorization` takes away of texts, beside making small letters.
+PUNCTUATION = r"""!"#$%&()*+,-./:;<=>?@[\]^_`{|}~'"""
 _LOOKUPS = tuple(
     getattr(keras.layers, name) for name in ("TextVectorization", "StringLookup", "Hashing", "HashedCrossing")
 )
@@ -44,7 +47,20 @@ def split_lookup(model):
     inputs = getattr(model, "inputs", None) or ()
     if len(lookups) != 1 or len(inputs) != 1 or lookups[0].get_config()["output_mode"] != "int":
         return None
-    return _cut_behind(model, lookups[0]), lookups[0]
+    if not _reads_the_input(model, lookups[0]):
+        return None
+    try:
+        return _cut_behind(model, lookups[0]), lookups[0]
+    except ValueError:
+        # Something else reads the strings, too.
+        return None
+
+
+def _reads_the_input(model, lookup):
+    """Whether nothing lies between the model's input and its lookup: bool."""
+    if isinstance(model, keras.Sequential):
+        return model.layers.index(lookup) == 0
+    return any(tensor is model.inputs[0] for node in lookup._inbound_nodes for tensor in node.input_tensors)
 
 
 def _cut_behind(model, layer):
@@ -73,12 +89,25 @@ def lookup_of(vocabulary, length=None):
     Raises:
         Refused: for a file that is no text, and for a word that stands there twice.
     """
-    words = [word for word in _read_words(vocabulary) if word not in ("", "[UNK]")]
+    words = _read_words(vocabulary)
+    words = words[2:] if words[:2] == ["", "[UNK]"] else words[1:] if words[:1] == ["[UNK]"] else words
+    _refuse_unmatched(words)
     repeated = [word for word, count in Counter(words).items() if count > 1]
     if not words or repeated:
         problem = f"{repeated[0]!r} more than once" if repeated else "no word"
         raise Refused(f"A vocabulary has each word once, one a line. Received: {problem}.")
     return keras.layers.TextVectorization(vocabulary=words, output_sequence_length=length)
+
+
+def _refuse_unmatched(words):
+    """Raise Refused for a word that no text would ever match, which shifts or loses the words of a network."""
+    for place, word in enumerate(words):
+        if not word:
+            raise Refused(f"A vocabulary has a word in each line. Received: none at place {place}, between others.")
+        if word != re.sub(f"[{re.escape(PUNCTUATION)}]", "", word.lower()) or len(word.split()) > 1:
+            raise Refused(
+                f"Text is made small letters without punctuation, and split at spaces. Received: {word!r} in the vocabulary, which no text would match. Write the words as the network was trained on, or give the model its TextVectorization."
+            )
 
 
 def _read_words(vocabulary):
@@ -111,7 +140,7 @@ def words_of(lookup, ids):
         list of lists of str; the padding is an empty text, and what the vocabulary does not have is [UNK].
     """
     vocabulary = lookup.get_vocabulary()
-    return [[vocabulary[index] for index in row] for row in ids]
+    return [[vocabulary[index] if 0 <= index < len(vocabulary) else str(index) for index in row] for row in ids]
 
 
 def read_lines(path, what):
@@ -131,6 +160,8 @@ def read_lines(path, what):
     if not is_file(path):
         raise Refused(f"{what} is a text file in UTF-8. Received: {str(path)!r}, which is no file.")
     try:
-        return path.read_bytes().decode("utf-8-sig").splitlines()
+        # Other ends of lines that `splitlines` knows may stand inside a text.
+        content = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
+        return content.split("\n") if content else []
     except UnicodeDecodeError as error:
         raise Refused(f"{what} is a text file in UTF-8. Received: {path}: {error}.") from error

@@ -34,17 +34,33 @@ def open_data(source, labels=None, *, kind=None, label=None, columns=None, group
         Refused: for what is none of these, and for missing values, text in a table, and arrays that do not fit.
     """
     options = {"label": label, "columns": columns, "group": group}
+    arguments = {**options, "labels": labels, "masks": masks}
     if isinstance(source, Data):
+        _refuse_unread(arguments, (), "Data")
         return source
     if isinstance(source, (str, os.PathLike, RemotePath)):
+        _refuse_unread(arguments, tuple(options), "a path")
         return _open_path(source, kind or source_kind(source), options)
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
+        _refuse_unread(arguments, tuple(options), "a data frame")
         return tables.from_frame(source, **options)
     if hasattr(source, "element_spec"):
+        _refuse_unread(arguments, ("columns",), "a dataset")
         return arrays.from_dataset(source, columns=columns, kind=kind)
     if isinstance(source, (list, tuple)) and source and all(isinstance(entry, str) for entry in source):
+        _refuse_unread(arguments, ("labels",), "a list of texts")
         return text.from_texts(source, labels=None if labels is None else tuple(map(str, labels)))
+    _refuse_unread(arguments, ("labels", "columns", "masks"), "an array")
     return arrays.from_arrays(source, labels, columns=columns, kind=kind, masks=masks)
+
+
+def _refuse_unread(arguments, read, what):
+    """Raise Refused for an argument that a source of this form has no use for."""
+    for name, value in arguments.items():
+        if value is not None and name not in read:
+            raise Refused(
+                f"{what} is read with {', '.join(f'{word}=' for word in read) or 'no further argument'}. Received: {name}= beside {what}. Leave it out."
+            )
 
 
 def source_kind(path):

@@ -118,7 +118,9 @@ def _labels(rows, place, label, source):
         raise Refused(
             f"Every row has a label. Received: none in line {missing[0]} of {source}, column {label!r}. Fill it in, or remove the row."
         )
-    return tuple(cell.removesuffix(".0") for cell in cells)
+    return tuple(
+        cell.removesuffix(".0") if cell.removesuffix(".0").lstrip("+-").isdecimal() else cell for cell in cells
+    )
 
 
 def _equal_rows(numbers):
@@ -215,7 +217,8 @@ def _numbers(path, header, row, line=None):
     """The cells of a row as finite numbers: list of float."""
     for column, cell in zip(header, row):
         try:
-            finite = np.isfinite(float(cell))
+            # The network takes float32, which ends at 3e38; an underscore is no part of a number.
+            finite = "_" not in str(cell) and abs(float(cell)) <= np.finfo("float32").max
         except (TypeError, ValueError):
             finite = False
         if not finite:

@@ -13,7 +13,7 @@ from lab.attribution.calls import attribute, resolve_options
 from lab.environment import tf
 from lab.explanation import explain
 from lab.kinds import IMAGE, KINDS, SERIES, TABLE, TOKENS, kind_of
-from lab.maps import pooled
+from lab.maps import pooled, resized
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known_options
@@ -177,7 +177,11 @@ def compute_maps(job, _, session):
         # Whatever a method raises costs its own maps alone, and is reported there.
         fault = describe(error)
         return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
-    arrays = _map_arrays(session, subject, explanation, second_maps)
+    arrays = _over_positions(_map_arrays(session, subject, explanation, second_maps), subject)
+    if arrays is None:
+        shapes = tf.nest.map_structure(np.shape, explanation.maps)
+        words = f"Maps of tables and texts hold a number for every column or token. Received: maps of shape {shapes}, which are of a layer's units. Read them with lab.explain in Python."
+        return Outcome({"about.json": encode({**about, "refused": words})})
     about |= {} if "kind" in about else {"columns": session.images.columns if "maps/1" in arrays else ()}
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
     about |= {
@@ -198,6 +202,21 @@ def _map_arrays(session, subject, explanation, second_maps):
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(second_maps)}
     arrays |= {"scores": explanation.scores, "targets": subject.targets}
     return arrays if explanation.gap is None else {**arrays, "gap": explanation.gap}
+
+
+def _over_positions(arrays, subject):
+    """Maps of tables and texts over their columns and tokens: dict, or None for maps of a layer's units.
+
+    A class activation map over fewer places than a text has tokens is stretched to them, as over an image.
+    """
+    inputs = tf.nest.flatten(subject.inputs)
+    kind = kind_of(inputs[0])
+    if len(inputs) > 1 or kind not in (TABLE, TOKENS):
+        return arrays
+    names = [name for name in arrays if name.startswith(("maps/", "again/"))]
+    if kind is TOKENS and all(arrays[name].ndim == 2 for name in names):
+        arrays |= {name: resized(arrays[name], inputs[0].shape[1]) for name in names}
+    return arrays if all(arrays[name].shape == inputs[0].shape for name in names) else None
 
 
 def _leaves(network, structure):
@@ -261,8 +280,12 @@ def measure_agreement(job, inputs, _):
 
 def _agreement_of_methods(records, seed):
     """`sanity.agreement.Agreement` of the methods with comparable maps, or None for fewer than two."""
-    maps = comparable_maps(records)
-    return agreement(maps, seed=seed, kind=record_kind(records[0])) if len(maps) > 1 else None
+    maps, kind = comparable_maps(records), record_kind(records[0])
+    if len(maps) < 2:
+        return None
+    # What pads a text agrees in every method.
+    kept = np.array([[bool(word) for word in row] for row in records[0]["about"]["words"]]) if kind is TOKENS else None
+    return agreement(maps, seed=seed, kind=kind, kept=kept)
 
 
 def record_kind(record):

@@ -292,7 +292,8 @@ def _label_of_target(path, target, classes, columns):
     """The column of labels that a target names: dict, empty where it names none."""
     from lab.tables import header_of
 
-    if target == "top" or target not in header_of(path):
+    # A number is the index of a class, also where a column is called so.
+    if target == "top" or str(target).isdecimal() or target not in header_of(path):
         return {}
     if target in columns or (classes and target in as_path(classes).read_text(encoding="utf-8").splitlines()):
         raise Refused(

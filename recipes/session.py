@@ -79,7 +79,9 @@ class Session:
         if weights is None:
             # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
             network = self._redraw_weights(network)
-        if self.sources.data and network.table_place is not None and len(network.places()) == 1:
+        is_table = self.sources.data and network.table_place is not None and len(network.places()) == 1
+        # Of a single row there is no deviation. Methods that draw noise refuse it themselves.
+        if is_table and len(self.data) > 1:
             network.background = network.check_background(self.data.inputs_of(network))
         return network
 

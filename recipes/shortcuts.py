@@ -16,7 +16,7 @@ from recipes.session import external_method
 from recipes.store import encode, pack
 from sanity.shortcuts import answers, map_shares, separability, swaps, views
 from sanity.shortcuts.column_views import column_views, equal_rows
-from sanity.shortcuts.copies import join_copies
+from sanity.shortcuts.copies import join_copies, join_groups
 from sanity.shortcuts.exchange import mixed_groups
 from sanity.shortcuts.extremes import extreme_rows, leading_feature
 from sanity.shortcuts.picture import measure_views, open_pictures
@@ -84,8 +84,13 @@ def read_table(session, arguments):
     if not features:
         raise Refused(f"A table has columns beside its target. Received: {path} with {target!r} alone.")
     labels = [_class_text(cell) for cell in columns[target]]
-    groups = equal_rows(features) if groups is None else list(map(str, groups))
+    groups = equal_rows(features) if groups is None else _group_names(groups)
     return features, labels, groups, (unlabelled, len(known) - len(kept))
+
+
+def _group_names(cells):
+    """The group of every row as text; a row without one is a group of its own: list of str."""
+    return [f"no group, row {place}" if cell is None else f"group {cell}" for place, cell in enumerate(cells)]
 
 
 def _class_text(cell):
@@ -120,7 +125,7 @@ def read_metadata(session, arguments, names):
     groups = None if group is None else _take_column(columns, group, path, "group")
     rows = metadata.rows_of_images(columns, names, path)
     if groups is not None:
-        groups = [str(row[group]) for row in rows]
+        groups = _group_names([row[group] for row in rows])
     hidden = ("label", group)
     rows = [{name: cell for name, cell in row.items() if name not in hidden} for row in rows]
     return (rows if any(rows) else []), groups
@@ -189,7 +194,8 @@ def measure_pictures(job, _, session):
     labels = list(data.labels)
     about = {"names": names, "labels": labels, "copies": _describe_copies(copies, labels, names)}
     about |= {"unlabelled": 0, "undrawn": len(session.labelled_photographs) - len(names)}
-    groups = copies if groups is None else np.unique(groups, return_inverse=True)[1]
+    # Copies of a picture are one group, whatever the column says.
+    groups = copies if groups is None else join_groups(copies, groups)
     faults = {name: value[0] for name, value in measured.items() if isinstance(value[0], str)}
     traces = [value[1] for name, value in measured.items() if name in faults and value[1]]
     features = {name: value for name, value in measured.items() if name not in faults}

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 from skimage.transform import resize_local_mean
 
-from lab.kinds import IMAGE
+from lab.kinds import IMAGE, TABLE
 from lab.maps import pooled
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
@@ -66,7 +66,7 @@ class Totals:
         return Agreement(self.methods, self.rank / images, null, self.side)
 
 
-def agreement(maps, *, seed, draws=500, kind=IMAGE):
+def agreement(maps, *, seed, draws=500, kind=IMAGE, kept=None):
     """Compare every method with every other.
 
     Magnitudes are averaged over the cells of a grid that no map is coarser than. A mirrored or turned map keeps its
@@ -78,15 +78,16 @@ def agreement(maps, *, seed, draws=500, kind=IMAGE):
         seed: int.
         draws: int, random turns.
         kind: `lab.kinds.Kind` of the inputs. Steps of a series are shifted and reversed in the place of turns, columns and
-            tokens are permuted.
+            tokens are permuted; the columns of a table in one order for all rows, since they are the same in each.
+        kept: bool [samples, positions], the tokens that count, without padding; None: all positions.
 
     Returns:
         `Agreement`.
     """
-    return totals(maps, seed=seed, draws=draws, kind=kind).agreement()
+    return totals(maps, seed=seed, draws=draws, kind=kind, kept=kept).agreement()
 
 
-def totals(maps, *, seed, draws=500, kind=IMAGE):
+def totals(maps, *, seed, draws=500, kind=IMAGE, kept=None):
     """What some images add to the agreement of methods.
 
     Args:
@@ -94,6 +95,7 @@ def totals(maps, *, seed, draws=500, kind=IMAGE):
         seed: int or list of int, another one for each part of the images.
         draws: int, random turns.
         kind: as of `agreement`.
+        kept: as of `agreement`.
 
     Returns:
         `Totals`.
@@ -101,7 +103,10 @@ def totals(maps, *, seed, draws=500, kind=IMAGE):
     flat = {name: _magnitudes(method_maps, kind) for name, method_maps in maps.items()}
     finest = FINEST if kind.has_neighbours else sys.maxsize
     side = min([finest, *(min(magnitudes.shape[1:]) for magnitudes in flat.values())])
-    ranks = {name: [_ranks(pooled_map, side) for pooled_map in magnitudes] for name, magnitudes in flat.items()}
+    if kept is not None:
+        flat = {name: [row[of_row] for row, of_row in zip(rows, kept)] for name, rows in flat.items()}
+    side_of_cells = side if kind.has_neighbours else None
+    ranks = {name: [_ranks(pooled_map, side_of_cells) for pooled_map in rows] for name, rows in flat.items()}
     ways = _WAYS.get(kind.name, _permutations)
     names, rng = list(ranks), np.random.default_rng(seed)
     counts, rank = np.zeros((len(names), len(names)), int), np.zeros((len(names), len(names)))
@@ -111,7 +116,7 @@ def totals(maps, *, seed, draws=500, kind=IMAGE):
             correlations = _turned_correlations(ranks[names[row]], ranks[names[column]], ways)
             for place in ((row, column), (column, row)):
                 counts[place], rank[place] = len(correlations), correlations[:, 0].sum()
-            turned[row, column] = turned[column, row] = _turned_sums(correlations, draws, rng)
+            turned[row, column] = turned[column, row] = _turned_sums(correlations, draws, rng, kind is TABLE)
     return Totals(names, side, counts, rank, turned)
 
 
@@ -152,10 +157,11 @@ def _magnitudes(maps, kind):
 
 
 def _ranks(pooled_map, side):
-    """Ranks on the grid, centred and of unit length; None where a rank correlation would say nothing."""
+    """Ranks on the grid, or of the positions themselves; centred and of unit length; None where a rank correlation would say nothing."""
     if not np.isfinite(pooled_map).all():
         return None
-    cells = resize_local_mean(pooled_map.astype("float64"), (side,) * pooled_map.ndim)
+    cells = pooled_map.astype("float64")
+    cells = cells if side is None else resize_local_mean(cells, (side,) * pooled_map.ndim)
     ranks = stats.rankdata(cells).reshape(cells.shape) - (cells.size + 1) / 2
     size = np.linalg.norm(ranks)
     return None if size == 0 else ranks / size
@@ -187,9 +193,10 @@ def _turned_correlations(first, second, ways):
     return np.array(correlations) if correlations else np.zeros((0, 1))
 
 
-def _turned_sums(correlations, draws, rng):
-    """The sums over images when each one's way is drawn: float [draws]."""
+def _turned_sums(correlations, draws, rng, one_way):
+    """The sums over images when each one's way is drawn, or one for all of them: float [draws]."""
     if not len(correlations):
         return np.zeros(draws)
-    ways = rng.integers(0, correlations.shape[1], (draws, len(correlations)))
+    size = (draws, 1) if one_way else (draws, len(correlations))
+    ways = np.broadcast_to(rng.integers(0, correlations.shape[1], size), (draws, len(correlations)))
     return correlations[np.arange(len(correlations)), ways].sum(axis=1)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lab.kinds import kind_of
+from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.effects import agreement, effects, reduce_to_cells
@@ -113,12 +115,28 @@ def measure(crossing, explainer, subject, *, seed, prepared, options):
         return bound.evidence(crossing.check, {}, conditions)
     prepared = prepared or prepare(crossing, subject, seed=seed)
     maps = [bound.maps(objective=question) for question in crossing.questions(subject)]
+    refuse_units(subject, *maps)
     cell_maps = maps_by_cell(maps, prepared)
     samples = {f"maps/{name}": crossing.numbers(cell_maps[name], prepared.combine(name), subject) for name in cell_maps}
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
     conditions += [gates.usable_maps(*(pooled_maps(values) for values in maps)), maps_differ(cell_maps)]
     sizes, settings = crossing.sizes(subject), crossing.settings(subject)
     return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
+
+
+def refuse_units(subject, *maps):
+    """Raise Refused for maps of a layer's units, where positions have no neighbours over which a map could be stretched.
+
+    Args:
+        subject: the `Subject`.
+        maps: arrays, as a method gives them.
+    """
+    kind = kind_of(subject.inputs)
+    wrong = [np.shape(values) for values in maps if np.shape(values) != subject.inputs.shape]
+    if wrong and not kind.has_neighbours:
+        raise Refused(
+            f"A map of a {kind.noun} holds a number for every {kind.unit}, {subject.inputs.shape}. Received: {wrong[0]}, such as a layer's units have. Ask a method that explains the inputs."
+        )
 
 
 def agreement_table(maps, evidence):

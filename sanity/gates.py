@@ -17,6 +17,8 @@ OF_SUBJECT = (
     "replicates alike",
     "both cues learned",
     "cues equally learned",
+    "networks use the cue",
+    "networks use the rival cue",
     "samples to ask about",
 )
 

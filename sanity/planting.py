@@ -14,6 +14,7 @@ import numpy as np
 from lab.refusal import Refused, describe
 from sanity.cues import VARIANTS, cues
 from sanity.seeds import derive_seed
+from sanity.shortcuts.copies import join_copies, thumbnail
 from sanity.worlds.trainable import UpperPart
 from sanity.worlds.world import Samples, Training, World
 
@@ -74,10 +75,12 @@ def plant(network, data, planting, seed):
     """
     refuse_network(network)
     part = UpperPart(network, planting.layer)
-    sources = split_sources(data.groups, seed)
+    # Near copies of a picture, such as one saved twice, are of one source.
+    groups = join_copies([thumbnail(image) for image in data.images], data.groups)
+    sources = split_sources(groups, seed)
     trained, held_out = _crop_pools(network, data, sources, planting, seed)
     sides = _matched_sides(planting, trained[0].astype("float64"))
-    held_out_sources = len({data.groups[place] for place in sources[1].tolist()})
+    held_out_sources = len({groups[place] for place in sources[1].tolist()})
     scene = Scene(network, planting, part, trained, held_out, sides, held_out_sources)
     _refuse_unequal_sizes(scene)
     scene.refuse_equal_variants()

@@ -43,6 +43,25 @@ def join_copies(thumbnails, groups):
     return sparse.csgraph.connected_components(graph, directed=False)[1][codes]
 
 
+def join_groups(first, second):
+    """Groups of either kind that share a row are one.
+
+    Args:
+        first: sequence of hashable, one a row.
+        second: another.
+
+    Returns:
+        int [rows], from 0 on.
+    """
+    codes = [np.unique([str(group) for group in groups], return_inverse=True)[1] for groups in (first, second)]
+    count = codes[0].max() + 1
+    places = codes[0], count + codes[1]
+    size = count + codes[1].max() + 1
+    graph = sparse.coo_matrix((np.ones(len(codes[0])), places), (size, size))
+    joined = sparse.csgraph.connected_components(graph, directed=False)[1][codes[0]]
+    return np.unique(joined, return_inverse=True)[1]
+
+
 def _alike(thumbnails):
     """Places of the two pictures of every pair of copies: int [pairs], int [pairs]."""
     pairs = [np.zeros((2, 0), int)]

@@ -1,12 +1,15 @@
 """Encoding: features of any kind -> columns of numbers. Numbers stay, text becomes categories, and what is missing says so."""
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
 
 # Categories of a feature; rarer ones are one.
 LEVELS = 20
+# Pieces of texts, each in a share of the rows that is not below this, nor above the rest.
+PIECES, RARE = 50, 0.02
 
 
 def encode_rows(rows):
@@ -48,16 +51,28 @@ def encode_column(name, cells):
 
 def is_missing(cell):
     """Whether a cell holds nothing: bool. A number that is not finite is none."""
-    return cell is None or cell == "" or isinstance(cell, float) and not math.isfinite(cell)
+    if isinstance(cell, str):
+        return not cell
+    return cell is None or not math.isfinite(cell)
 
 
 def _categories(name, cells, present):
-    """A column of 0 and 1 for each of the most frequent texts. Where nearly all differ, their length and first letter."""
+    """A column of 0 and 1 for each of the most frequent texts. Where nearly all differ, their length, first letter and pieces."""
     if len(set(map(str, present))) > max(LEVELS, len(present) // 2):
         lengths = np.array([len(str(cell or "")) for cell in cells], "float64")
         first = [str(cell or " ")[0] for cell in cells]
-        return [(f"length of {name}", lengths), *_levels(f"first letter of {name}", first)]
+        return [(f"length of {name}", lengths), *_levels(f"first letter of {name}", first), *_pieces(name, cells)]
     return _levels(name, [None if is_missing(cell) else str(cell) for cell in cells])
+
+
+def _pieces(name, cells):
+    """A column of 0 and 1 for each of the most frequent words and numbers inside texts, but for those in nearly all or none."""
+    texts = [set(re.findall(r"[^\W\d_]+|\d+", str(cell or ""))) for cell in cells]
+    counts = Counter(piece for pieces in texts for piece in pieces).most_common()
+    shared = [piece for piece, count in counts if RARE * len(cells) <= count <= (1 - RARE) * len(cells)][:PIECES]
+    return [
+        (f"{piece!r} in {name}", np.array([piece in pieces for pieces in texts], "float64")) for piece in sorted(shared)
+    ]
 
 
 def _levels(name, texts):

@@ -1,7 +1,7 @@
 """Exchange: labels put anew onto rows, so that copies of a picture, or rows of one day, move together.
 
-Where labels are the same within every group, groups exchange them whole. Where some groups have several labels, groups of
-one size exchange all of theirs, and their rows are in any order: both keep how alike the labels of a group are.
+Where labels are the same within every group, groups exchange them whole. In a group with several labels the names of its classes
+are permuted, so that rows that share a group and a label, such as photographs of one lesion, still share a label.
 """
 
 import functools
@@ -75,13 +75,26 @@ class Exchange:
     def draw(self, rng):
         """A random exchange of labels.
 
+        Rows of one group and one label may be alike, as photographs of one lesion are, and keep a label in common: in a group with
+        several labels their names are permuted, and groups with one label exchange it with each other.
+
         Args:
             rng: `numpy.random.Generator`.
 
         Returns:
             int [rows].
         """
-        return self.arrange(rng.random(self.groups.max() + 1), rng.random(len(self.groups)))
+        if self.is_whole:
+            return self.arrange(rng.random(self.groups.max() + 1), rng.random(len(self.groups)))
+        exchanged, mixed = self.labels.copy(), mixed_groups(self.labels, self.groups)
+        for group in np.flatnonzero(mixed):
+            rows = self.groups == group
+            classes = np.unique(self.labels[rows])
+            exchanged[rows] = rng.permutation(classes)[np.searchsorted(classes, self.labels[rows])]
+        whole, first = np.flatnonzero(~mixed), np.unique(self.groups, return_index=True)[1]
+        of_group = np.zeros(len(mixed), self.labels.dtype)
+        of_group[whole] = rng.permutation(self.labels[first[whole]])
+        return np.where(mixed[self.groups], exchanged, of_group[self.groups])
 
 
 def mixed_groups(labels, groups):

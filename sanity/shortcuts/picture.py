@@ -77,9 +77,19 @@ def measure_views(pictures, functions):
     return measured, np.stack(thumbnails)
 
 
+def _as_cell(name, value):
+    """A number, text or None, as Python has them."""
+    cell = value.item() if isinstance(value, (np.generic, np.ndarray)) and np.size(value) == 1 else value
+    if cell is not None and not isinstance(cell, (str, int, float)):
+        raise Refused(
+            f"A feature of a view is a number, a text or None. Received: {type(value).__name__} for {name!r}. Give each number a name of its own."
+        )
+    return cell
+
+
 def _as_features(value):
     """What a view returned as a dict of feature to number, text or None."""
     if isinstance(value, dict):
-        return value
+        return {name: _as_cell(name, entry) for name, entry in value.items()}
     values = [value] if isinstance(value, str) else np.ravel(value).tolist()
     return {f"feature {place}": entry for place, entry in enumerate(values)}

@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 
 import lab
-from lab import kinds, opening, tables
+from lab import kinds, lookup, opening, tables
 from lab.attribution.noise import draw_noisy
+from lab.data import Data
 from lab.environment import tf
+from lab.kinds import TABLE, TOKENS
 from sanity import effects
+from sanity.agreement import agreement
 from sanity.bound_explainer import add_noise
+from sanity.examination import measure
 from sanity.removal import fills
-from sanity.subject import Subject
+from sanity.subject import Subject, subject
 from tests import own_data
 from tests.networks import network
 
@@ -247,3 +251,97 @@ def test_a_vocabulary_has_each_word_once(tmp_path):
         path.write_text(words)
         with pytest.raises(lab.Refused, match="Received"):
             lab.load(model, vocabulary=path)
+
+
+# After a second reading ---------------------------------------------------------------------------------------------------
+
+
+def test_equal_rows_and_rows_of_one_group_are_one_source():
+    rows = np.repeat(np.arange(2, dtype="float32")[:, None], 20, axis=0)
+    data = Data(tuple(map(str, range(40))), rows, kind="table", groups=(0,) * 20 + (1,) * 20)
+    assert data.spread(48).names == ("0", "20")
+    each_its_own = Data(tuple(map(str, range(40))), rows, kind="table")
+    assert len(each_its_own.spread(8)) == 8
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "words"),
+    [
+        (np.zeros((3, 2), "float32"), {"label": "y"}, "label= beside an array"),
+        (np.zeros((3, 2), "float32"), {"group": "y"}, "group= beside an array"),
+        (["a text", "another"], {"columns": ["a"]}, "columns= beside a list of texts"),
+        ("table.csv", {"labels": [0, 1]}, "labels= beside a path"),
+    ],
+)
+def test_an_argument_that_is_not_read_is_refused(source, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        lab.open_data(source, **arguments)
+
+
+def test_a_text_ends_at_the_end_of_its_line_alone(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes("one\u2028two\r\nthree\x0cfour\n".encode())
+    assert lookup.read_lines(path, "A text") == ["one\u2028two", "three\x0cfour"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["good", "", "dull"], "none at place 1"),
+        (["Good"], "which no text would match"),
+        (["it's"], "no text would match"),
+    ],
+)
+def test_words_that_no_text_would_match_are_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        lookup.lookup_of(words)
+
+
+def test_ids_beyond_a_vocabulary_are_shown_as_numbers():
+    assert lookup.words_of(lookup.lookup_of(["good"]), [[2, 0, 9]]) == [["good", "", "9"]]
+
+
+def test_a_layer_before_the_lookup_is_not_left_out():
+    class Lower(keras.layers.Layer):
+        def call(self, texts):
+            return tf.strings.regex_replace(texts, "good", "bad")
+
+        def compute_output_shape(self, shape):
+            return shape
+
+        def compute_output_spec(self, texts):
+            return keras.KerasTensor(texts.shape, "string")
+
+    layers = [keras.layers.TextVectorization(vocabulary=["good", "bad"]), keras.layers.Embedding(5, 2)]
+    assert lookup.split_lookup(keras.Sequential([keras.Input((), dtype="string"), *layers])) is not None
+    assert lookup.split_lookup(keras.Sequential([keras.Input((), dtype="string"), Lower(), *layers])) is None
+
+
+def test_columns_that_every_row_has_in_one_order_agree_by_chance_once_in_twenty():
+    rng, above = np.random.default_rng(0), 0
+    for seed in range(200):
+        patterns = rng.random((2, 10))
+        maps = {name: pattern * rng.uniform(0.8, 1.2, (48, 10)) for name, pattern in zip("ab", patterns)}
+        numbers = agreement(maps, seed=seed, draws=200, kind=TABLE)
+        above += numbers.rank[0, 1] > numbers.null[0, 1]
+    assert above <= 20
+
+
+def test_padding_is_no_agreement():
+    rng = np.random.default_rng(0)
+    kept = np.zeros((12, 40), bool)
+    kept[:, :8] = True
+    maps = {name: np.where(kept, rng.random((12, 40)), 0) for name in "ab"}
+    assert agreement(maps, seed=0, kind=TOKENS).rank[0, 1] > 0.7
+    assert abs(agreement(maps, seed=0, kind=TOKENS, kept=kept).rank[0, 1]) < 0.4
+
+
+def test_maps_of_a_layers_units_are_no_maps_of_columns():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(3)])
+    rows = np.random.default_rng(0).normal(size=(24, 6)).astype("float32")
+    network = lab.load(model, background=rows)
+    answered = subject(network, Data(tuple(map(str, range(24))), rows, kind="table", columns=tuple("abcdef")))
+    evidence, _ = measure("class_crossing", lab.layer_gradient_x_activation, answered, seed=0)
+    assert [gate.status for gate in evidence.gates] == ["not applicable"]
+    assert "a number for every column" in evidence.gates[0].words

@@ -11,8 +11,8 @@ from lab.network import Network
 from lab.preprocessing import linear_preprocessing
 from sanity.shortcuts import answers, classifier, map_shares, separability, swaps, views
 from sanity.shortcuts.column_views import column_views
-from sanity.shortcuts.copies import join_copies, thumbnail
-from sanity.shortcuts.encoding import encode_rows
+from sanity.shortcuts.copies import join_copies, join_groups, thumbnail
+from sanity.shortcuts.encoding import encode_column, encode_rows
 from sanity.shortcuts.exchange import Exchange, comparable_rows, mixed_groups
 from sanity.shortcuts.extremes import extreme_rows, leading_feature
 from sanity.shortcuts.picture import Picture, measure_views, open_pictures
@@ -37,18 +37,22 @@ def test_whole_groups_exchange_their_label_and_stay_whole():
     assert np.abs(np.mean(draws, axis=0) - 4 / 12).max() < 0.12
 
 
-def test_mixed_groups_exchange_all_labels_with_groups_of_their_size():
+def test_mixed_groups_exchange_the_names_of_their_classes_and_others_their_label():
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(12), [4] * 8 + [7] * 4)
     labels = (rng.random(len(groups)) < rng.beta(0.5, 0.5, 12)[groups]).astype(int)
     exchange = Exchange(labels, groups)
     assert mixed_groups(labels, groups).any() and exchange.units == 12
 
-    def counts(values):
-        return [sorted(np.bincount(groups, values)[part].tolist()) for part in (slice(0, 8), slice(8, 12))]
-
+    mixed = mixed_groups(labels, groups)
+    whole = [groups == group for group in np.flatnonzero(~mixed)]
     for _ in range(50):
-        assert counts(exchange.draw(rng)) == counts(labels)
+        drawn = exchange.draw(rng)
+        for group in np.flatnonzero(mixed):
+            rows = groups == group
+            assert (drawn[rows] == labels[rows]).all() or (drawn[rows] == 1 - labels[rows]).all()
+        assert sorted(drawn[rows][0] for rows in whole) == sorted(labels[rows][0] for rows in whole)
+        assert all(len(set(drawn[rows])) == 1 for rows in whole)
 
 
 def test_rows_are_left_out_only_where_groups_have_several_labels():
@@ -314,7 +318,8 @@ def test_cells_of_any_kind_become_numbers():
     assert names == ["a", "a is missing", "b = x", "b = y", "b is missing"]
     assert values.tolist() == [[1, 0, 1, 0, 0], [2, 1, 0, 1, 0], [3, 0, 0, 0, 1]]
     _, names = encode_rows([{"id": f"{'k' if place % 2 else 'm'}{place}"} for place in range(60)])
-    assert names == ["length of id", "first letter of id = m", "first letter of id = k"]
+    assert names[:3] == ["length of id", "first letter of id = m", "first letter of id = k"]
+    assert names[3:] == ["'k' in id", "'m' in id"], "numbers are rarer than one in fifty rows"
 
 
 def test_a_table_is_seen_by_column_missing_cells_order_and_copies():
@@ -479,3 +484,39 @@ def test_answers_can_be_read_and_every_finding_is_reached():
     assert all(row.as_dict()["outcome"] == row.outcome for row in rows)
     order = [row.outcome for row in answers.sort_by_evidence(rows)]
     assert order == sorted(order, key=["FAIL", "INCONCLUSIVE", "INVALID", "PASS"].index)
+
+
+# After a second reading ---------------------------------------------------------------------------------------------------
+
+
+def test_a_number_of_numpy_that_is_none_is_missing_and_hides_nothing():
+    labels = np.array([0, 1] * 20)
+    cells = [np.float32("nan") if place % 4 == 0 else np.float32(label) for place, label in enumerate(labels)]
+    values, names = encode_rows([{"leak": cell} for cell in cells])
+    assert np.isfinite(values).all() and names == ["leak", "leak is missing"]
+
+
+def test_a_text_that_spells_the_label_out_is_read_in_pieces():
+    cells = [f"scan_{place:04}_{'pos' if place % 3 else 'neg'}.dcm" for place in range(60)]
+    columns = dict(encode_column("file", cells))
+    np.testing.assert_array_equal(columns["'pos' in file"], [bool(place % 3) for place in range(60)])
+    assert not any("scan" in name for name in columns), "what all rows have tells nothing"
+
+
+def test_groups_of_two_kinds_that_share_a_row_are_one():
+    joined = join_groups([0, 0, 1, 2, 3], ["a", "b", "b", "c", "c"])
+    assert joined[0] == joined[1] == joined[2] and joined[3] == joined[4] != joined[0]
+
+
+def test_rows_of_one_group_and_label_keep_a_label_in_common():
+    groups = np.repeat(np.arange(12), 8)
+    labels = np.concatenate([np.repeat([0, 1], 4)] * 6 + [np.full(8, number % 2) for number in range(6)])
+    exchange, rng = Exchange(labels, groups), np.random.default_rng(0)
+    blocks = groups * 2 + labels
+    swapped = 0
+    for _ in range(200):
+        drawn = exchange.draw(rng)
+        assert all(len(set(drawn[blocks == block])) == 1 for block in np.unique(blocks))
+        assert np.bincount(drawn).tolist() == np.bincount(labels).tolist()
+        swapped += drawn[0] != labels[0]
+    assert 60 < swapped < 140
