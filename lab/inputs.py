@@ -239,9 +239,9 @@ def check_input(array, spec, place, declared_spec, known=None):
             and infinity.
     """
     array = np.asarray(array)
-    if declared_spec.dtype == tf.string or array.dtype.kind in "US":
+    if declared_spec.dtype == tf.string or array.dtype.kind in "US" or _holds_text(array):
         raise Refused(
-            f"Text is explained behind its lookup. Received: strings for {place}. Make a model of the layers after the TextVectorization or StringLookup, and give it the ids of the strings."
+            f"Text is explained behind its lookup. Received: strings for {place}. Give network.tokenize(texts) where the model begins with a TextVectorization. Else make a model of the layers after its lookup, and give it the ids of the strings."
         )
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise Refused(f"Inputs are arrays of numbers. Received: {array.dtype} for {place}.")
@@ -260,6 +260,10 @@ def check_input(array, spec, place, declared_spec, known=None):
     if spec.dtype.is_integer or (declared_spec.dtype.is_integer and array.dtype.kind in "iu"):
         _refuse_out_of_range(array, declared_spec.dtype if declared_spec.dtype.is_integer else spec.dtype, place, known)
     return array.astype(spec.dtype.as_numpy_dtype, copy=False)
+
+
+def _holds_text(array):
+    return array.dtype.kind == "O" and any(isinstance(entry, str) for entry in array.flat)
 
 
 def _layout_hint(array, spec, declared_spec):

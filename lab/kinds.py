@@ -43,6 +43,7 @@ class Kind:
         """
         if self is IMAGE:
             return text
+        text = text.replace("--images", "--data")
         text = re.sub(r"\b([Aa])n image\b", rf"\1 {self.noun}", text)
         text = text.replace("image's", f"{self.noun}'" if self.noun.endswith("s") else f"{self.noun}'s")
         return re.sub(r"\bimages\b", plural(self.noun), re.sub(r"\bimage\b", self.noun, text))

@@ -21,7 +21,8 @@ class Progress:
 
     def __init__(self, quiet=False, stream=None):
         self.stream = stream or sys.stderr
-        self.quiet = quiet
+        # A process may have no error stream. What is printed nowhere else would stand among the results.
+        self.quiet = quiet or self.stream is None
         self.bar = None
         self.expected, self.compiled, self.done, self.start = {}, set(), 0.0, 0.0
 

@@ -33,6 +33,8 @@ LONG = (
     "lab run sanity-",
     # There is no bucket here. `tests/recipes/test_remote_runs.py` runs such commands.
     "s3://",
+    # The photographs of this folder are too few. The examples of the page `shortcuts.md` have pictures of their own.
+    "lab shortcuts photos/",
     # `tests/recipes/test_training.py` trains.
     "--train ",
     # `tests/recipes/test_plant.py` plants.
@@ -139,7 +141,7 @@ def save_shortcuts(folder):
     days = [f"{('cat', 'dog')[place % 2]}/{place}.jpg,{place},{place % 3}" for place in range(16)]
     (folder / "meta.csv").write_text("\n".join(["name,day,camera", *days]))
     loans = [f"{20 + place},{('', 'late')[place % 2]},{('no', 'yes')[place % 2]}" for place in range(24)]
-    (folder / "loans.csv").write_text("\n".join(["age,note,default", *loans]))
+    (folder / "applicants.csv").write_text("\n".join(["age,note,default", *loans]))
 
 
 # A recipe as a newcomer has one.

@@ -266,7 +266,7 @@ def _show_shortcuts(recipe, jobs, store):
             "lab shortcuts pets/ --model my.keras --input-range -1 1 --classes names.txt",
             "does the network use them?",
         ),
-        ("lab shortcuts --table loans.csv --target default --json", "columns of a table, as JSON"),
+        ("lab shortcuts --table applicants.csv --target default --json", "columns of a table, as JSON"),
     ),
 )
 @click.argument("images", nargs=-1, type=click.Path())

@@ -301,19 +301,20 @@ def test_models_that_were_never_called():
         assert lab.load(called).spec.shape[1:] == (3,)
 
 
-def test_text_is_refused_with_the_layer_to_cut_behind():
+def test_text_is_explained_behind_its_lookup_and_strings_are_refused():
     words = keras.layers.TextVectorization(vocabulary=["cat", "dog"], output_sequence_length=4, name="words")
     inputs = keras.Input((1,), dtype="string")
     ids = words(inputs)
-    network = lab.load(
-        keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(4, 3)(ids))))
-    )
-    assert "words" in network.shapes
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(4, 3)(ids))))
+    network = lab.load(model)
+    texts = ["the cat", "dog dog cat"]
+    expected = model(tf.constant(texts)[:, None]).numpy()
+    np.testing.assert_allclose(routines.logits(network, network.tokenize(texts)), expected, atol=1e-6)
     for ask in (
         lambda x: lab.explain(network, x, lab.logit(0), method="integrated_gradients"),
         lambda x: routines.logits(network, x),
     ):
-        with pytest.raises(lab.Refused, match="takes strings.*behind 'words'.*ids"):
+        with pytest.raises(lab.Refused, match="Text is explained behind its lookup"):
             ask(np.array([["the cat"]], dtype=object))
 
 

@@ -185,13 +185,13 @@ def test_features_are_checked_from_the_command_line(command, stripes):
 def test_a_gate_passes_over_no_path_that_was_not_measured(word, others, message):
     line = {"check": "path", "network": "net", "why": "6 sources of natural images"}
     flags = ({**line, "fooled": False, "word": others}, {**line, "fooled": True, "word": word})
-    done = types.SimpleNamespace(flags=flags, families={})
+    done = types.SimpleNamespace(flags=flags, families={}, rows={})
     with contextlib.nullcontext() if message is None else pytest.raises(Gated, match=message):
         refuse_shortfall(done, "fail")
     beside = types.SimpleNamespace(
         flags=({**line, "check": "stability", "fooled": False, "word": "NOT FLAGGED"}, *flags)
     )
-    beside.families = {}
+    beside.families = beside.rows = {}
     if others == "NOT MEASURED":
         refuse_shortfall(beside, "fail")
         with pytest.raises(Gated, match="path: NOT MEASURED: 6 sources"):

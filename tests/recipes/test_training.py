@@ -17,7 +17,7 @@ import numpy as np
 
 def build(seed):
     start = keras.initializers.GlorotUniform(seed)
-    layers = [keras.layers.Conv2D(8, 3, activation="relu", kernel_initializer=start)]
+    layers = [keras.layers.Conv2D(16, 3, activation="relu", kernel_initializer=start)]
     layers.append(keras.layers.GlobalAveragePooling2D())
     return keras.Sequential([keras.Input((12, 12, 3)), *layers, keras.layers.Dense(3, kernel_initializer=start)])
 

@@ -506,8 +506,8 @@ def test_classes_of_the_same_evidence_are_refused_and_better_pairs_are_named():
     verdict = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1] * 4 + [0, 2] * 2, [0, 0, 2, 3]))
     assert (verdict.outcome, verdict.finding) == ("INVALID", "ORACLE DOES NOT PASS")
     assert "best: espresso and tabby (" in verdict.sentence and "tiger" not in verdict.sentence
-    assert "--images" in verdict.sentence and "--target" in verdict.sentence
-    assert "images in place of 12 would let the network's own answer pass" in verdict.sentence, verdict.sentence
+    assert "--data" in verdict.sentence and "--target" in verdict.sentence
+    assert "rows in place of 12 would let the network's own answer pass" in verdict.sentence, verdict.sentence
     none = judge_one("class_crossing", "gradient_x_input", of_alike_classes([0, 1, 2, 3] * 3, [0, 0, 0, 0]))
     assert "of 2 pairs of classes none reaches 0.2" in none.sentence and "would let" not in none.sentence
 
