@@ -98,7 +98,7 @@ class FileNetworks:
         files: list of str, where each of them lies.
 
     Raises:
-        Refused: for another architecture, other classes, and equal weights.
+        Refused: for another architecture, other classes, columns or words, and equal weights.
     """
 
     def __init__(self, network, others, files):
@@ -106,6 +106,12 @@ class FileNetworks:
         for other, file in zip(others, files):
             if other.classes != network.classes:
                 raise Refused(f"Replicates have the classes of the model. Received: {file} with others.")
+            if other.columns != network.columns:
+                raise Refused(
+                    f"Replicates have the columns of the model, in its order. Received: {file} with {', '.join(other.columns or ['none'])} in place of {', '.join(network.columns or ['none'])}."
+                )
+            if _words(other) != _words(network):
+                raise Refused(f"Replicates have the words of the model, in its order. Received: {file} with others.")
         self.states = [network.state(), *(weights_by_name(network, other.model) for other in others)]
         refuse_equal(self.states, ["the model", *files])
 
@@ -211,6 +217,10 @@ def weights_by_name(network, trained):
             f"Replicates have the architecture of the model. Received: {_difference(received, shapes, order)}."
         )
     return dict(zip(order, map(np.asarray, weights)))
+
+
+def _words(network):
+    return None if network.lookup is None else network.lookup.get_vocabulary()
 
 
 def _as_loaded(network, model):

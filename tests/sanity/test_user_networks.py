@@ -174,3 +174,30 @@ def test_one_unit_answers_two_classes(samples):
     labels = (samples[0].sum(axis=(1, 2, 3)) > 1).astype(int)
     trained = UserNetworks(lab.load(model), train, samples[0], labels, seed=0, key="any")
     assert trained.accuracy("replicate", 0) == 1
+
+
+def by_columns(names):
+    columns = [keras.Input((1,), name=name) for name in names]
+    return keras.Model(columns, keras.layers.Dense(2)(keras.layers.Concatenate()(columns)))
+
+
+def of_words(words):
+    layers = [keras.layers.TextVectorization(vocabulary=words), keras.layers.Embedding(4, 3)]
+    layers += [keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(2)]
+    return keras.Sequential([keras.Input((), dtype="string"), *layers])
+
+
+@pytest.mark.parametrize(
+    ("build_model", "first", "second", "words"),
+    [
+        (by_columns, ["a", "b", "c"], ["c", "b", "a"], "with c, b, a in place of a, b, c"),
+        (of_words, ["good", "bad"], ["bad", "good"], "the words of the model"),
+    ],
+)
+def test_replicates_of_exchanged_columns_or_words_are_refused(build_model, first, second, words):
+    options = {"as_table": True} if build_model is by_columns else {}
+    network, other = (lab.load(build_model(order), **options) for order in (first, second))
+    with pytest.raises(ValueError, match=words):
+        FileNetworks(network, [other], ["b.keras"])
+    alike = lab.load(build_model(first), **options)
+    assert len(FileNetworks(network, [alike], ["b.keras"]).states) == 2
