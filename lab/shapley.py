@@ -128,9 +128,10 @@ def _spread_evenly(most, shares, total, rng):
     """Whole numbers that add up to a total, in the proportion of shares as far as none is above its maximum: list of int."""
     counts, left = np.zeros(len(most), int), min(total, int(sum(most)))
     while left:
-        open_ = np.flatnonzero([count < limit for count, limit in zip(counts, most)])
+        # Python's integers: there may be more coalitions than numpy counts.
+        open_ = np.flatnonzero([count < limit for count, limit in zip(counts.tolist(), most)])
         quota = np.floor(left * shares[open_] / shares[open_].sum()).astype(int)
-        gains = np.array([min(part, most[place] - counts[place]) for part, place in zip(quota.tolist(), open_)])
+        gains = np.array([min(part, most[place] - int(counts[place])) for part, place in zip(quota.tolist(), open_)])
         if not gains.any():
             chances = shares[open_] / shares[open_].sum()
             gains = np.isin(open_, rng.choice(open_, min(left, len(open_)), replace=False, p=chances)).astype(int)

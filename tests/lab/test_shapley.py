@@ -141,7 +141,7 @@ def test_pairs_halve_the_error_of_a_game_of_interactions():
     assert error(4, True) < 0.25 * error(8, False)
 
 
-@pytest.mark.parametrize("players, samples", [(4, 100), (6, 30), (7, 60), (13, 200), (40, 300), (9, 18)])
+@pytest.mark.parametrize("players, samples", [(4, 100), (6, 30), (7, 60), (13, 200), (40, 300), (9, 18), (98, 220)])
 def test_coalitions_are_paired_and_not_repeated(players, samples):
     coalitions, weights = shapley.paired_coalitions(players, samples, np.random.default_rng(0))
     rows = {row.tobytes() for row in coalitions}
