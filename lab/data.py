@@ -122,9 +122,7 @@ class Data:
         for place, group in enumerate(self.groups):
             first.setdefault(group, place)
         sources = np.array(list(first.values()))
-        places = sources[np.linspace(0, len(sources) - 1, min(most, len(sources))).round().astype(int)]
-        values = {name: getattr(self, name) for name in _ONE_EACH}
-        return replace(self, **{name: _take(value, places) for name, value in values.items()})
+        return choose(self, sources[np.linspace(0, len(sources) - 1, min(most, len(sources))).round().astype(int)])
 
     def inputs_of(self, network, fit="squash"):
         """The inputs as a network takes them.
@@ -161,13 +159,6 @@ class Data:
 
 # The fields that have one entry an input.
 _ONE_EACH = ("names", "inputs", "labels", "masks", "table", "groups", "stamps", "paths")
-
-
-def _take(values, places):
-    """The entries of a sequence at some places; those of an array as an array."""
-    if values is None or isinstance(values, np.ndarray):
-        return None if values is None else values[places]
-    return tuple(values[place] for place in places.tolist())
 
 
 def _refuse_other_columns(network, data):
@@ -376,7 +367,7 @@ def files(paths, *, channels=3, levels=None):
 
 
 def choose(data, places):
-    """Some of the images, in any order -> `Data`. They are read when they are indexed.
+    """Some of the inputs, in any order -> `Data`. What lies in files is read when it is indexed.
 
     Args:
         data: `Data`.
@@ -394,6 +385,8 @@ def choose(data, places):
 def _at_places(values, places):
     if isinstance(values, np.ndarray):
         return values[places]
+    if isinstance(values, tuple):
+        return tuple(values[place] for place in places)
     return Lazy(lambda place: values[places[place]], range(len(places)))
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 
 from lab.kinds import KINDS
+from lab.nouns import plural
 from lab.refusal import Refused
 from lab.sequences import Lazy
 from lab.thumbnails import strip
@@ -210,7 +211,7 @@ _ARGUMENTS = {
 def data_title(data):
     """How many inputs there are, of how many sources: str."""
     noun = {"image": "image", "text": "text"}.get(data.kind) or KINDS[data.kind].noun
-    nouns = noun if noun == "series" else f"{noun}s"
+    nouns = plural(noun)
     if not len(data):
         return f"Data: no {nouns}"
     count = len(data)

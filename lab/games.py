@@ -12,7 +12,7 @@ from lab import chunks
 from lab.embeddings import Embedded
 from lab.environment import tf
 from lab.masking import coalition_scores
-from lab.players import players_of, without_gaps
+from lab.players import extent_of, players_of, without_gaps
 from lab.refusal import Refused
 
 
@@ -203,7 +203,6 @@ def expected_players(network, players, count):
         return sum(len(np.unique(numbers)) for numbers in _maps_of_leaves(tf.nest.flatten(network.spec), players))
     total = 0
     for leaf in tf.nest.flatten(network.spec):
-        sides = [side or 1 for side in (leaf.shape[1:-1] if len(leaf.shape) > 2 else leaf.shape[1:])]
-        every = int(np.prod(sides))
+        every = int(np.prod([side or 1 for side in extent_of(leaf.shape)]))
         total += every if players == "positions" or (players is None and len(leaf.shape) < 3) else min(every, count)
     return max(1, total)

@@ -52,8 +52,7 @@ def grid_scores(network, inputs, objective, grids, shifts, references):
     if shifts is not None:
         options["shifts"] = np.asarray(shifts, "int32").ravel()
     members = [np.zeros(1, "int32").repeat(len(tf.nest.flatten(inputs)[0]))]
-    kind = "blocks" if shifts is None else "shifted grids"
-    return _masked_scores(network, kind, inputs, objective, members, references, options, count)
+    return _masked_scores(network, "grids", inputs, objective, members, references, options, count)
 
 
 def enlarged_grids(grids, shifts, extent):
@@ -147,15 +146,11 @@ def _coalition_masks(options, members, indices, _):
     return masks
 
 
-def _shifted_masks(options, _, indices, inputs):
+def _grid_masks(options, _, indices, inputs):
+    """The share of the image at each position: list of one float [1, width, rows, columns]."""
     grids = tf.gather(tf.reshape(options["grids"], [-1, options["side"], options["side"]]), indices)
-    shifts = tf.gather(tf.reshape(options["shifts"], [-1, 2]), indices)
+    shifts = tf.gather(tf.reshape(options["shifts"], [-1, 2]), indices) if "shifts" in options else None
     return [enlarged_grids(grids, shifts, tf.shape(tf.nest.flatten(inputs)[0])[1:3])[None]]
 
 
-def _block_masks(options, _, indices, inputs):
-    grids = tf.gather(tf.reshape(options["grids"], [-1, options["side"], options["side"]]), indices)
-    return [enlarged_grids(grids, None, tf.shape(tf.nest.flatten(inputs)[0])[1:3])[None]]
-
-
-_MASKS = {"coalitions": _coalition_masks, "shifted grids": _shifted_masks, "blocks": _block_masks}
+_MASKS = {"coalitions": _coalition_masks, "grids": _grid_masks}

@@ -27,7 +27,7 @@ def positions(leaf, count):
         int32 [batch, ...].
     """
     del count  # There are as many as positions.
-    extent = _extent(leaf)
+    extent = extent_of(leaf.shape)
     return np.broadcast_to(np.arange(int(np.prod(extent)), dtype="int32").reshape(extent), (len(leaf), *extent))
 
 
@@ -42,7 +42,7 @@ def patches(leaf, count):
     Returns:
         int32 [batch, ...].
     """
-    extent = _extent(leaf)
+    extent = extent_of(leaf.shape)
     side = max(1, round(count ** (1 / len(extent))))
     cells = [np.arange(size) * min(side, size) // size for size in extent]
     grid = np.zeros(extent, "int32")
@@ -92,7 +92,7 @@ def players_of(leaf, which, count):
     if isinstance(which, str) or which is None:
         name = which or ("positions" if leaf.ndim <= 2 else "patches")
         return players.get(name)(leaf, count)
-    numbers, extent = np.asarray(which), _extent(leaf)
+    numbers, extent = np.asarray(which), extent_of(leaf.shape)
     if numbers.dtype.kind not in "iu" or numbers.shape not in (extent, (len(leaf), *extent)):
         raise Refused(
             f"A map of players holds a whole number for every position, {extent} or {(len(leaf), *extent)}. Received: {numbers.dtype} {numbers.shape}."
@@ -115,9 +115,16 @@ def without_gaps(numbers):
     return np.stack([(places - (names[0] < 0)).reshape(numbers.shape[1:]).astype("int32") for names, places in rows])
 
 
-def _extent(leaf):
-    """The shape of the positions of a sample: all axes but the last, or the columns of a table."""
-    return leaf.shape[1:-1] if leaf.ndim > 2 else leaf.shape[1:]
+def extent_of(shape):
+    """The positions of a sample: all axes but the batch and the last, or the columns of a table.
+
+    Args:
+        shape: of an input, (batch, ...).
+
+    Returns:
+        tuple.
+    """
+    return tuple(shape[1:-1] if len(shape) > 2 else shape[1:])
 
 
 def _scaled(image):

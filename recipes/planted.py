@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-
 from lab.refusal import Refused
 from lab.remote import as_path
 from recipes.store import Store
@@ -69,7 +67,7 @@ class PlantedFolder:
             raise Refused(
                 f"A planted folder holds every network as it was trained. Received: {self.path}, where {key} is missing or was changed. Run lab plant again: it trains what is missing."
             )
-        return unpack_weights(self._store.arrays(key, "weights.npz"))
+        return self._store.arrays(key, "weights.npz")
 
 
 def find_plantings(address):
@@ -100,20 +98,3 @@ def _read_manifest(path):
             f"--planted names a folder that lab plant wrote. Received: {str(path)!r}, which another command wrote."
         )
     return manifest
-
-
-def pack_weights(state):
-    """Weights as arrays whose names a file can have: dict.
-
-    Args:
-        state: dict of variable name to array.
-
-    Returns:
-        dict of str to array.
-    """
-    return {name.replace("/", "|"): np.asarray(value) for name, value in state.items()}
-
-
-def unpack_weights(arrays):
-    """The inverse of `pack_weights`: dict of variable name to array."""
-    return {name.replace("|", "/"): value for name, value in arrays.items()}

@@ -3,7 +3,6 @@
 import numpy as np
 
 from lab.images import to_viewable
-from recipes.planted import pack_weights
 from recipes.sections.planted import SHOWN
 from recipes.store import encode, pack
 from sanity.cue_networks import SWAPPED, uses
@@ -27,7 +26,7 @@ def train_network(job, _, session):
         dict of file name to bytes.
     """
     state = session.world_networks.train(job.arguments["kind"], job.arguments["index"])
-    return {"network.json": encode(job.arguments), "weights.npz": pack(pack_weights(state))}
+    return {"network.json": encode(job.arguments), "weights.npz": pack(state)}
 
 
 def prove_use(job, _, session):
@@ -89,6 +88,7 @@ def _network_rows(session, pair, factors, kind, count):
                 "stays: other cue": proof[f"unchanged/{other.name}"],
                 "stays: places": proof["unchanged/places"],
                 "stays: picture": proof["unchanged/picture"],
+                "stays: how cues are drawn": proof.get("unchanged/draws"),
             },
         }
         for index, proof in enumerate(uses(task, factors, session.network, states))

@@ -155,7 +155,7 @@ class Session:
         photographs = open_images(addresses, levels=source.levels, most=source.most) if addresses else None
         if photographs is None or photographs.labels is None:
             raise Refused(
-                "Shortcuts are looked for in photographs with labels: a folder with a subfolder for each class and no image beside them, or a list with a column label. Received: none."
+                "This needs photographs with labels: a folder with a subfolder for each class and no image beside them, or a list with a column label. Received: none."
             )
         return photographs
 
@@ -515,8 +515,11 @@ class Session:
         data, source = self.data, self.sources.data
         known = (data.names, data.labels, data.columns, data.groups, data.kind, data.label, source.most)
         words = source.vocabulary and as_path(source.vocabulary).read_bytes()
-        named = [(str(known), np.asarray(data.inputs)), (str(words), np.array(0 if data.masks is None else data.masks))]
-        return _digest(named)
+        arrays = [
+            (str(known), np.asarray(data.inputs)),
+            (str(words), np.array(0 if data.masks is None else data.masks)),
+        ]
+        return _digest(arrays)
 
     def _part_hash(self, places):
         """SHA-256 of what is known of the photographs of a shard without reading them: names, and sizes, times or checksums."""
@@ -568,8 +571,8 @@ class Session:
         world, seed = self.world, self.sources.seed
         training_data = world.training_data(seed) if world.training else world.draw(8, seed)[0]
         built_from = f"{world.name}{seed}{architecture(world.build())}{world.training}"
-        named = [("training data", training_data.inputs), ("labels", training_data.labels)]
-        return hashlib.sha256(f"{built_from}{_digest(named)}".encode()).hexdigest()
+        arrays = [("training data", training_data.inputs), ("labels", training_data.labels)]
+        return hashlib.sha256(f"{built_from}{_digest(arrays)}".encode()).hexdigest()
 
     def _model_hash(self):
         """SHA-256 of the network: file, weights, layers, preprocessing, class names, and how it is asked to be loaded."""

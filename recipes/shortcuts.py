@@ -52,10 +52,9 @@ def refuse_labels(labels):
         )
 
 
-@functools.cache
-def _read_table(path, identity):
-    """A table, read once for each content."""
-    return metadata.read_columns(path)
+def _read_table(session, path):
+    """A table, read once by a process."""
+    return session.build_once(("table", path), functools.partial(metadata.read_columns, path))
 
 
 def read_table(session, arguments):
@@ -72,7 +71,7 @@ def read_table(session, arguments):
         Refused: for a file that is no table, and for columns that it does not have.
     """
     path, target = arguments["table"], arguments["target"]
-    columns = _read_table(path, session.hash_of(f"file:{path}"))
+    columns = _read_table(session, path)
     labels = _take_column(columns, target, path, "target")
     known = [place for place, label in enumerate(labels) if label is not None]
     rng, unlabelled = np.random.default_rng(session.sources.seed), len(labels) - len(known)
@@ -121,7 +120,7 @@ def read_metadata(session, arguments, names):
     path, group = arguments["metadata"], arguments["group"]
     if path is None:
         return [], None
-    columns = _read_table(path, session.hash_of(f"file:{path}"))
+    columns = _read_table(session, path)
     groups = None if group is None else _take_column(columns, group, path, "group")
     rows = metadata.rows_of_images(columns, names, path)
     if groups is not None:
@@ -145,7 +144,7 @@ def view_functions(session, names):
         Refused: for a name that does not exist.
     """
     return {
-        name: session.build_once(("view", name), functools.partial(external_method, name))
+        name: session.build_once(("view", name), functools.partial(external_method, name, noun="view"))
         if ":" in name
         else views.get(name)
         for name in names
@@ -234,8 +233,8 @@ def measure_columns(job, _, session):
 
 def _choose_views(features, names):
     """Those views of a table that are named, a column by its own name too; all where none is."""
-    named = {f"column {name}" if f"column {name}" in features else name for name in names}
-    return {name: value for name, value in features.items() if not named or name in named}
+    views_named = {f"column {name}" if f"column {name}" in features else name for name in names}
+    return {name: value for name, value in features.items() if not views_named or name in views_named}
 
 
 def refuse_unknown_views(columns, names):
@@ -325,6 +324,7 @@ def swap_regions(job, inputs, session):
     settings = {"seed": arguments["seed"], "fit": session.sources.images.fit}
     pictures = list(open_pictures(data))
     effects, accuracy = swaps.measure(session.network, pictures, labels, groups, arguments["swaps"], **settings)
+    effects = [_with_class_names(effect, session.network) for effect in effects]
     rows = answers.judge_swaps(effects, accuracy, margin=arguments["margin"])
     control = {**asdict(effects[0]), "values": None}
     return {
@@ -333,6 +333,12 @@ def swap_regions(job, inputs, session):
         ),
         "values.npz": pack({effect.swap: effect.values for effect in effects}),
     }
+
+
+def _with_class_names(effect, network):
+    names = network.names_in(network.output_name())
+    classes = [(names[label] if names else f"class {label}", interval) for label, interval in effect.classes]
+    return replace(effect, classes=tuple(classes))
 
 
 def share_maps(job, inputs, session):
@@ -348,8 +354,8 @@ def share_maps(job, inputs, session):
     """
     arguments, data = job.arguments, session.pictures(job.arguments["most"])
     groups = load_features(inputs, job.needs[0])["groups"]
-    named = replace(data, names=tuple(data.names), labels=tuple(data.labels))
-    explained = subject(session.network, named, fit=session.sources.images.fit)
+    in_memory = replace(data, names=tuple(data.names), labels=tuple(data.labels))
+    explained = subject(session.network, in_memory, fit=session.sources.images.fit)
     settings = {"seed": arguments["seed"], "options": arguments["options"]}
     shares = map_shares.measure(session.method(arguments["method"]), explained, groups, **settings)
     rows = answers.judge_maps(shares, arguments["method"], margin=arguments["margin"])
@@ -373,9 +379,9 @@ def show_examples(job, inputs, session):
     known = load_features(inputs, job.needs[0])
     flagged = inputs.values(job.needs[1], "answers.json")["leading"]
     places = {view: extreme_rows(known["views"][view], known["labels"]) for view in flagged}
-    shown = sorted({row for classes in places.values() for rows in classes.values() for row in rows})
+    examples = sorted({row for classes in places.values() for rows in classes.values() for row in rows})
     data = session.pictures(job.arguments["most"])
-    files = {f"{row:05d}.png": png(_shrink(data.images[row])) for row in shown}
+    files = {f"{row:05d}.png": png(_shrink(data.images[row])) for row in examples}
     return {**files, "examples.json": encode(places)}
 
 

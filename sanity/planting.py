@@ -110,10 +110,11 @@ def _world(scene, place):
         functools.partial(scene.render, by=place),
         lambda: scene.network.model,
         causal_factors=(cue,),
-        distractor_factors=(other, "places", "picture"),
+        distractor_factors=(other, "places", "picture", "draws"),
         training=training,
         fit=functools.partial(scene.factors, trained=True),
         classes=VARIANTS,
+        photographs=scene.sources,
         part=scene.part,
     )
 

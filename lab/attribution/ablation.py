@@ -11,6 +11,7 @@ from lab.attribution.references import as_references, passes_of
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.games import Game, explain_by, lay_out, masked_positions, sources_of
+from lab.players import extent_of
 from lab.refusal import Refused
 
 # A window is a seventh of each axis of positions, and moves by half of it.
@@ -58,7 +59,7 @@ def _falls(game, rows, count=None):
 
 def _occlusion_cost(network, options):
     """A forward pass for each window, of the largest input."""
-    extents = [_extent(leaf.shape) for leaf in tf.nest.flatten(network.spec)]
+    extents = [extent_of(leaf.shape) for leaf in tf.nest.flatten(network.spec)]
     extent = max(([side or 1 for side in extent] for extent in extents), key=math.prod)
     windows = math.prod(len(_starts(*numbers)) for numbers in zip(extent, *_window(extent, options)))
     return windows * (1 if options["baselines"] is None else len(options["baselines"])) / 3
@@ -85,7 +86,7 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
     references = as_references(network, arrays, baseline, baselines)
     sources = sources_of(network, arrays, references)
     leaf, mask = _only_leaf(arrays, sources, masked_positions(network, arrays))
-    extent = _extent(leaf.shape)
+    extent = extent_of(leaf.shape)
     starts, spans, cells, counts = _cut(extent, *_window(extent, {"patch": patch, "stride": stride}))
     members = np.where(mask, -1, np.broadcast_to(cells, (len(leaf), *extent))).astype("int32")
     nobody = np.full(len(leaf), -1, "int32")
@@ -104,13 +105,9 @@ def _only_leaf(arrays, sources, masked):
     if len({source for *_, source in rows}) != 1:
         raise Refused(f"A window moves over one input. Received: {len(rows)}. Use feature_ablation.")
     leaf, mask, _ = rows[0]
-    if not _extent(leaf.shape):
+    if not extent_of(leaf.shape):
         raise Refused(f"A window moves over positions. Received: inputs of shape {leaf.shape}. Use feature_ablation.")
     return leaf, mask
-
-
-def _extent(shape):
-    return tuple(shape[1:-1] if len(shape) > 2 else shape[1:])
 
 
 def _window(extent, options):

@@ -70,9 +70,11 @@ def _table_baselines(network, known):
     if getattr(network, "background", None) is None or len(network.places()) > 1:
         return {}
     rows = network.background
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _REFERENCES)).astype(int)]
+    references = rows[np.linspace(0, len(rows) - 1, min(len(rows), _REFERENCES)).astype(int)]
     return {
-        name: some if several else rows.mean(axis=0) for name, several in _STARTS.items() if known.get(name, "") == 0
+        name: references if several else rows.mean(axis=0)
+        for name, several in _STARTS.items()
+        if known.get(name, "") == 0
     }
 
 

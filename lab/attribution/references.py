@@ -6,6 +6,7 @@ from lab.attribution.paths import baselines as path_baselines
 from lab.attribution.paths import broadcast_baseline, stack_baselines
 from lab.environment import tf
 from lab.games import expected_players
+from lab.kinds import kind_of
 from lab.players import players_of
 from lab.refusal import Refused
 
@@ -75,7 +76,7 @@ def _keep(leaf, base, which):
     if leaf.dtype.kind != "f":
         return base
     kept = players_of(leaf, which, 0) < 0
-    return np.where(kept[..., None] if leaf.ndim > 2 else kept, leaf, base)
+    return np.where(kind_of(leaf).over_features(kept), leaf, base)
 
 
 def passes_of(network, options):

@@ -65,19 +65,19 @@ def _examples(store):
 
 
 def _show_question(question, heading, rows, known, examples):
-    shown = question == "labels"
+    of_labels = question == "labels"
     hidden = ("NOT MEASURED", "SAME EVERYWHERE")
     measured = [row for row in rows if row["effect"]["low"] is not None and row["finding"] not in hidden]
     numbers = [(row["view"], *(row["effect"][name] for name in ("mean", "low", "high"))) for row in measured]
-    leading = known.get("leading", {}) if shown else {}
-    bound = rows[0]["numbers"].get("bound") if shown else None
+    leading = known.get("leading", {}) if of_labels else {}
+    bound = rows[0]["numbers"].get("bound") if of_labels else None
     return {
         "name": question,
         "heading": heading,
-        "plot": draw_intervals(numbers, AXES[question], marks=[("margin", bound)] if shown else ()),
+        "plot": draw_intervals(numbers, AXES[question], marks=[("margin", bound)] if of_labels else ()),
         "bound": bound,
         "rows": [
-            {**row, "leading": leading.get(row["view"]), "examples": examples.get(row["view"], []) if shown else []}
+            {**row, "leading": leading.get(row["view"]), "examples": examples.get(row["view"], []) if of_labels else []}
             for row in rows
         ],
         "cannot": rows[0]["cannot"],
@@ -118,7 +118,6 @@ def _looked_at(answers, sizes, features):
         "labels with fewer than six groups": len(sizes["left_out"]),
         f"{noun}s without a label": features.get("unlabelled", 0),
         f"{noun}s that were not drawn (--most)": features.get("undrawn", 0),
-        f"{noun}s, so that groups have equal sizes": sizes["dropped"],
     }
     return sentences + [f"Left out: {count} {words}." for words, count in counts.items() if count]
 

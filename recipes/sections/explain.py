@@ -390,8 +390,8 @@ def command(context, images, method, method_options, layer, labels, data_path, t
 
 def _source_tables(images, data_path, table, text, details, target, classes, labels):
     """The one source of inputs that was named, as a recipe's table of images or of data. Raises Refused for none or several."""
-    named = {"IMAGES": images, "--data": data_path, "--table": None if images else table, "--text": text}
-    sources = [name for name, value in named.items() if value]
+    inputs = {"IMAGES": images, "--data": data_path, "--table": None if images else table, "--text": text}
+    sources = [name for name, value in inputs.items() if value]
     if len(sources) != 1:
         raise Refused(
             f"Name what to explain: photographs, or one of --data, --table and --text. Received: {' and '.join(sources) or 'none'}."
@@ -399,7 +399,7 @@ def _source_tables(images, data_path, table, text, details, target, classes, lab
     if images:
         refuse_details(details, images[0])
         return {"images": _images_table(images, labels)}
-    path, kind = named[sources[0]], {"--table": "table", "--text": "text"}.get(sources[0])
+    path, kind = inputs[sources[0]], {"--table": "table", "--text": "text"}.get(sources[0])
     data = data_source(path, kind, details, target, classes)
     if data is not None and labels:
         raise Refused(f"--labels is an option of photographs. Received: {path}. Name a column with --label.")

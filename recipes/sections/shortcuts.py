@@ -55,8 +55,8 @@ class Shortcuts(Table):
 
     def asks_network(self, recipe):
         """Whether a network is asked: bool. Where the table does not say so, there is one if the recipe has a [model] table."""
-        named = "model" in recipe.model_fields_set and not self.table
-        return named if self.network is None else self.network
+        has_model = "model" in recipe.model_fields_set and not self.table
+        return has_model if self.network is None else self.network
 
 
 # Jobs ---------------------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ def truth(explainer, subject, *, seed, prepared=None, **options):
     usable = [bool(is_finite) or None for is_finite in np.isfinite(rank[:, 0]).ravel()]
     passed += [gates.usable_maps(usable), gates.restored_weights()]
     sizes = {"replicates": len(subject.replicates), "rivals": len(prepared.networks) - len(subject.replicates)}
+    sizes |= {"photographs": subject.world.photographs} if subject.world.photographs else {}
     part = subject.world.part
     settings, maps = {"scope": part.scope} if part else {}, {"trained": relevance[0].astype("float32")}
     return bound.evidence("truth", samples, passed, sizes=sizes, settings=settings, maps=maps)
@@ -106,7 +107,12 @@ def _localisations(relevance, prepared):
         similarity="rank = share of as many highest values as a cue has pixels that lie in it; on the cue in use less on the other, both ways",
         ceiling="the networks' own answer",
         cannot="Cannot conclude: that the maps are right elsewhere, or anything about other networks or data. Where a cue always lies in the same places (tables, scenes), maps need not be of this very sample. It is crossed: which of two cues the network learned.",
-        counted={"images": "images", "replicates": "networks that learned the cue", "rivals": "that learned the other"},
+        counted={
+            "images": "images",
+            "photographs": "photographs that they are crops of",
+            "replicates": "networks that learned the cue",
+            "rivals": "that learned the other",
+        },
     ),
 )
 def judge_truth(family, margins, seed):

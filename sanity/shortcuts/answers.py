@@ -252,19 +252,19 @@ def judge_swaps(effects, accuracy, *, margin=SWAP_MARGIN):
 
 
 def _judge_swap(effect, accuracy, margin, knows):
-    finding = _place(effect.drop, margin, (USED, NOT_USED)) if knows and effect.changed else UNMEASURED
+    finding = _place_swap(effect, margin) if knows and effect.changed else UNMEASURED
     words = {
         USED: f"answers follow {effect.swap} of another class",
         NOT_USED: f"answers keep to the picture when {effect.swap} comes from another class",
         UNDECIDED: f"it is open whether answers follow {effect.swap} of another class",
-        UNMEASURED: f"swapping {effect.swap} changes none of these pictures"
+        UNMEASURED: f"{effect.swap} is the same in pictures of all classes"
         if knows
         else f"the network does not tell these classes apart, even where {EVERYTHING} is swapped",
     }
     numbers = {"same": effect.same, "other": effect.other, "donor": effect.donor, "accuracy": accuracy}
     sentence = (
         f"{finding}: {words[finding]}. Accuracy {effect.same:.2f} with a donor of the same class, {effect.other:.2f} with another's; "
-        f"difference {effect.drop}; margin {margin:.2f}. Without a swap it is {accuracy:.2f}."
+        f"difference {effect.drop}; margin {margin:.2f}. Without a swap it is {accuracy:.2f}.{_class_words(effect)}"
     )
     if finding == UNDECIDED:
         sentence += _pictures_remedy(effect, margin)
@@ -277,6 +277,21 @@ def _pictures_remedy(effect, margin):
     half = (effect.drop.high - effect.drop.low) / 2
     count = math.ceil(number * (half / room) ** 2) if room > 0 else MOST_UNITS + 1
     return f" About {count} pictures in place of {number} would settle it." if number < count <= MOST_UNITS else ""
+
+
+def _place_swap(effect, margin):
+    """The finding on all pictures, unless that on one of the classes says otherwise."""
+    drops = [effect.drop, *(interval for _, interval in effect.classes)]
+    if any(interval.low > margin for interval in drops):
+        return USED
+    return _place(max(drops, key=lambda interval: interval.high), margin, (USED, NOT_USED))
+
+
+def _class_words(effect):
+    """The class that loses most, and how many were not looked at by themselves: str, "" where there is nothing to say."""
+    worst = max(effect.classes, key=lambda pair: pair[1].mean, default=None)
+    words = "" if worst is None else f" Of classes, {worst[0]} loses most: {worst[1]}."
+    return words + (f" {effect.unseen} classes have too few groups to be looked at alone." if effect.unseen else "")
 
 
 def _place(interval, margin, findings):

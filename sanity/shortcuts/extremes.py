@@ -19,8 +19,8 @@ def extreme_rows(features, labels):
     labels = np.array(labels)
     scaled = _scaled(features)
     names, counts = np.unique(labels, return_counts=True)
-    shown = names[np.argsort(-counts, kind="stable")][:CLASSES]
-    return {str(name): _most_typical(scaled, labels == name) for name in sorted(shown)}
+    largest = names[np.argsort(-counts, kind="stable")][:CLASSES]
+    return {str(name): _most_typical(scaled, labels == name) for name in sorted(largest)}
 
 
 def _most_typical(scaled, members):
@@ -44,8 +44,8 @@ def leading_feature(features, names, labels):
     classes, counts = np.unique(labels, return_counts=True)
     means = np.stack([scaled[labels == name].mean(axis=0) for name in classes])
     place = int((counts @ means**2).argmax())
-    shown = sorted(classes[np.argsort(-counts, kind="stable")][:CLASSES])
-    return names[place], {str(name): float(features[labels == name, place].mean()) for name in shown}
+    largest = sorted(classes[np.argsort(-counts, kind="stable")][:CLASSES])
+    return names[place], {str(name): float(features[labels == name, place].mean()) for name in largest}
 
 
 def _scaled(features):

@@ -73,8 +73,17 @@ def measure_views(pictures, functions):
                 except Exception as error:
                     # A view of a user may raise any exception; the others are kept.
                     faults[name] = (describe(error), traceback.format_exc())
-    measured = {name: faults.get(name) or encode_rows(rows[name]) for name in functions}
+    measured = {name: faults.get(name) or _encode(rows[name]) for name in functions}
     return measured, np.stack(thumbnails)
+
+
+def _encode(rows):
+    """The features of a view as numbers, or why there are none, as of a view that fails."""
+    try:
+        return encode_rows(rows)
+    except Exception as error:
+        # What a view of a user returned may be anything.
+        return describe(error), traceback.format_exc()
 
 
 def _as_cell(name, value):

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from sanity.seeds import derive_seed
 from sanity.shortcuts.classifier import draw_folds, predict, recalls
-from sanity.shortcuts.exchange import Exchange, comparable_rows, mixed_groups
+from sanity.shortcuts.exchange import Exchange, mixed_groups
 from sanity.statistics import DRAWS, Interval
 
 # A class in fewer groups is left out, and no exchange of fewer can be rare.
@@ -59,7 +59,6 @@ class Sizes:
         units: int, groups that can exchange labels.
         classes: tuple of (class, groups with it).
         left_out: tuple of classes with too few groups.
-        dropped: int, rows left out so that groups have comparable sizes.
         straddling: int, groups with several labels.
         permutations: int.
         alarms: int, views of noise with p at most .05, of `NOISE_VIEWS`.
@@ -70,7 +69,6 @@ class Sizes:
     units: int
     classes: tuple
     left_out: tuple
-    dropped: int
     straddling: int
     permutations: int
     alarms: int = 0
@@ -96,7 +94,7 @@ def measure(views, labels, groups, *, seed, permutations=999):
     Returns:
         list of `Separability` in the order of the views, `Sizes`, and int [rows kept], which rows were compared.
     """
-    rows, codes, names, sizes = _select(labels, groups, seed, permutations)
+    rows, codes, names, sizes = _select(labels, groups, permutations)
     if not sizes.is_enough:
         return [_unmeasured(name, "") for name in views], sizes, rows
     exchange = Exchange(codes, np.unique([str(groups[row]) for row in rows], return_inverse=True)[1])
@@ -130,25 +128,20 @@ class _Scores:
         return (values - self.means.mean()) / spread if spread > 1e-12 else np.full_like(values, -np.inf)
 
 
-def _select(labels, groups, seed, permutations):
+def _select(labels, groups, permutations):
     """-> rows that are compared, their classes as numbers, the classes' names, and the sizes."""
     labels, groups = np.array([str(label) for label in labels]), np.array([str(group) for group in groups])
     pairs = {(label, group) for label, group in zip(labels, groups)}
     counts = {name: sum(label == name for label, _ in pairs) for name in sorted(set(labels))}
     names = [name for name, count in counts.items() if count >= FEWEST_GROUPS]
     rows = np.flatnonzero(np.isin(labels, names))
+    codes, straddling, units = rows, 0, 0
     if len(rows):
         codes, group_codes = (np.unique(values[rows], return_inverse=True)[1] for values in (labels, groups))
-        rng = np.random.default_rng(derive_seed(seed, "comparable", 0))
-        kept = comparable_rows(codes, group_codes, rng)
-        straddling, dropped = int(mixed_groups(codes, group_codes).sum()), len(rows) - len(kept)
-        rows, codes = rows[kept], codes[kept]
-        units = Exchange(codes, np.unique(groups[rows], return_inverse=True)[1]).units
-    else:
-        codes, straddling, dropped, units = rows, 0, 0, 0
+        straddling, units = int(mixed_groups(codes, group_codes).sum()), Exchange(codes, group_codes).units
     left_out = tuple(name for name in counts if name not in names)
     classes = tuple((name, counts[name]) for name in names)
-    sizes = Sizes(len(rows), len(set(groups[rows])), units, classes, left_out, dropped, straddling, permutations)
+    sizes = Sizes(len(rows), len(set(groups[rows])), units, classes, left_out, straddling, permutations)
     return rows, codes, names, sizes
 
 
@@ -182,12 +175,10 @@ def _plant(features, exchange, classes, rng):
 
 
 def _planted_labels(scaled, exchange, classes, strength, rng):
-    direction = _unit(scaled @ rng.standard_normal(scaled.shape[1]))
-    means = np.bincount(exchange.groups, direction) / np.bincount(exchange.groups)
-    noise = np.sqrt(1 - strength**2)
-    group_keys = strength * _unit(means) + noise * rng.standard_normal(len(means))
-    row_keys = strength * direction + noise * rng.standard_normal(len(direction))
-    return exchange.arrange(group_keys, row_keys, rng.permutation(classes))
+    direction = scaled @ rng.standard_normal(scaled.shape[1])
+    means = np.bincount(exchange.blocks, direction) / np.bincount(exchange.blocks)
+    keys = strength * _unit(means) + np.sqrt(1 - strength**2) * rng.standard_normal(len(means))
+    return exchange.arrange(keys, rng.permutation(classes))
 
 
 def _unit(values):

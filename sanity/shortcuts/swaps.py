@@ -50,7 +50,9 @@ class SwapEffect:
         other: float, accuracy with donors of another class.
         donor: float, how often the answer is the other donor's class.
         values: float [pictures], the drop of each.
-        changed: bool, whether any picture was changed at all.
+        changed: bool, whether donors of the two kinds give other pictures.
+        classes: tuple of (class, `Interval` of its own drop), of classes in enough groups.
+        unseen: int, classes in fewer groups, whose own drop is not known.
     """
 
     swap: str
@@ -60,6 +62,8 @@ class SwapEffect:
     donor: float
     values: np.ndarray
     changed: bool = True
+    classes: tuple = ()
+    unseen: int = 0
 
 
 @swaps.register
@@ -204,17 +208,38 @@ def _draw_donors(labels, groups, rng):
 
 def _effect(name, function, sized, labels, groups, donors, ask, seed, level):
     answers, changed = np.full(donors.shape, -1), False
-    tasks = np.argwhere(donors >= 0)
-    for start in range(0, len(tasks), CHUNK):
-        part = tasks[start : start + CHUNK]
-        swapped = [function(sized[task[2]], sized[donors[tuple(task)]]) for task in part]
-        changed = changed or any(image is not sized[task[2]].pixels for image, task in zip(swapped, part))
-        answers[tuple(part.T)] = ask(swapped)
     complete = (donors >= 0).all(axis=(0, 1))
+    places = np.flatnonzero(complete)
+    step = max(1, CHUNK // donors[:, :, 0].size)
+    for start in range(0, len(places), step):
+        part = places[start : start + step]
+        swapped = [[function(sized[place], sized[donor]) for donor in donors[:, :, place].ravel()] for place in part]
+        # Where the donors of both classes have the region alike, the swap asks nothing.
+        changed = changed or any(not np.array_equal(images[0], images[DONORS]) for images in swapped)
+        answered = ask([image for images in swapped for image in images])
+        answers[:, :, part] = np.moveaxis(answered.reshape(len(part), *donors.shape[:2]), 0, -1)
     same, other = (np.where(complete, (answer == labels).mean(axis=0), np.nan) for answer in answers)
     to_donor = np.where(complete, (answers[1] == labels[donors[1]]).mean(axis=0), np.nan)
     interval = _never_certain(group_interval(same - other, groups, seed=seed, level=level), groups)
-    return SwapEffect(name, interval, *map(_mean, (same, other, to_donor)), same - other, changed)
+    of_classes, unseen = _class_intervals(same - other, labels, groups, seed, level)
+    return SwapEffect(name, interval, *map(_mean, (same, other, to_donor)), same - other, changed, of_classes, unseen)
+
+
+def _class_intervals(drops, labels, groups, seed, level):
+    """The drop of each class that has enough groups, and how many have not: tuple of (int, `Interval`), int.
+
+    A class that few pictures have would vanish in the mean over all. What is shown of one stands; that one shows nothing is
+    no certainty, which the mean over all has to give.
+    """
+    classes = np.unique(labels[np.isfinite(drops)])
+    intervals = {}
+    for label in classes.tolist():
+        rows = labels == label
+        groups_of_class = np.unique(groups[rows], return_inverse=True)[1]
+        interval = group_interval(drops[rows], groups_of_class, seed=seed, level=1 - (1 - level) / len(classes))
+        if np.isfinite(interval.low):
+            intervals[label] = interval
+    return tuple(intervals.items()), len(classes) - len(intervals)
 
 
 def _never_certain(interval, groups):

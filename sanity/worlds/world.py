@@ -75,6 +75,7 @@ class World:
         rival: the `World` of the same inputs that their second cue decides, which says nothing in this world; or None.
         values: what stands for black and white where the inputs are images.
         classes: int, how many classes there are; None: as many as the network has outputs.
+        photographs: int, how many photographs its samples are crops of; None: they are no crops.
         part: what of the network is trained, see `sanity.worlds.trainable`; None: all of it, anew.
     """
 
@@ -92,6 +93,7 @@ class World:
     rival: "World | None" = None
     values: tuple = (-1.0, 1.0)
     classes: int | None = None
+    photographs: int | None = None
     part: object = None
 
     def network(self):
@@ -160,9 +162,9 @@ def counterfactual_use(swapped, logits):
 
     Returns:
         dict of float. `cue_flip_rate`: of the samples whose cue was swapped for another, the share answered as the new
-            cue says. `unchanged/FACTOR`: the share whose answer stays when a distractor is swapped.
-            `relative_shift/FACTOR`: the change of the answer's logit then, in units of its change when the cue is
-            swapped.
+            cue says. `unchanged/FACTOR`: of the samples that change when a distractor is swapped, the share whose answer
+            stays. `relative_shift/FACTOR`: the change of the answer's logit then, in units of its change when the cue is
+            swapped. A swap that changes no sample tells nothing, and has no number.
     """
     logits_before, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
     logits_cue, new_labels = logits(swapped["cue"].inputs), swapped["cue"].cue_labels
@@ -175,9 +177,16 @@ def counterfactual_use(swapped, logits):
     rows = np.arange(len(cue_labels))
     cue_shift = np.abs(logits_cue - logits_before)[rows, cue_labels][differs].mean() if differs.any() else np.nan
     for name in [name for name in swapped if name not in ("before", "cue")]:
+        # A sample may be given the value that it has.
+        moved = _differing_rows(swapped[name].inputs, swapped["before"].inputs)
+        if not moved.any():
+            continue
         logits_swapped = logits(swapped[name].inputs)
-        numbers[f"unchanged/{name}"] = float(np.mean(logits_swapped.argmax(1) == logits_before.argmax(1)))
-        numbers[f"relative_shift/{name}"] = float(
-            np.abs(logits_swapped - logits_before)[rows, cue_labels].mean() / cue_shift
-        )
+        stays, shift = logits_swapped.argmax(1) == logits_before.argmax(1), np.abs(logits_swapped - logits_before)
+        numbers[f"unchanged/{name}"] = float(np.mean(stays[moved]))
+        numbers[f"relative_shift/{name}"] = float(shift[rows, cue_labels][moved].mean() / cue_shift)
     return numbers
+
+
+def _differing_rows(inputs, others):
+    return (inputs != others).reshape(len(inputs), -1).any(axis=1)

@@ -1,5 +1,6 @@
 """Shortcuts: exchanges keep their scheme, null data stay silent, planted relations are found, and swaps tell what a network uses."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
@@ -13,7 +14,7 @@ from sanity.shortcuts import answers, classifier, map_shares, separability, swap
 from sanity.shortcuts.column_views import column_views
 from sanity.shortcuts.copies import join_copies, join_groups, thumbnail
 from sanity.shortcuts.encoding import encode_column, encode_rows
-from sanity.shortcuts.exchange import Exchange, comparable_rows, mixed_groups
+from sanity.shortcuts.exchange import Exchange, mixed_groups
 from sanity.shortcuts.extremes import extreme_rows, leading_feature
 from sanity.shortcuts.picture import Picture, measure_views, open_pictures
 from sanity.shortcuts.regions import border_mask
@@ -29,7 +30,7 @@ def test_whole_groups_exchange_their_label_and_stay_whole():
     labels = (np.arange(12) % 3 == 0).astype(int)[groups]
     exchange, rng = Exchange(labels, groups), np.random.default_rng(0)
     draws = [exchange.draw(rng) for _ in range(200)]
-    assert exchange.is_whole and exchange.units == 12
+    assert exchange.units == 12
     for draw in draws:
         assert not mixed_groups(draw, groups).any()
         assert draw[np.unique(groups, return_index=True)[1]].sum() == 4
@@ -55,15 +56,21 @@ def test_mixed_groups_exchange_the_names_of_their_classes_and_others_their_label
         assert all(len(set(drawn[rows])) == 1 for rows in whole)
 
 
-def test_rows_are_left_out_only_where_groups_have_several_labels():
-    rng = np.random.default_rng(2)
-    groups = np.repeat(np.arange(10), np.arange(20, 30))
-    whole = (np.arange(10) % 2)[groups]
-    assert len(comparable_rows(whole, groups, rng)) == len(groups)
-    kept = comparable_rows(rng.integers(0, 2, len(groups)), groups, rng)
-    assert set(np.bincount(groups[kept])) <= {18, 22, 27} and len(kept) > 0.8 * len(groups)
-    # A size that is reached is kept whole.
-    assert len(comparable_rows(np.array([0, 1, 0, 1, 1]), np.zeros(5, int), rng)) == 5
+def test_a_planted_relation_keeps_the_scheme_of_an_exchange():
+    groups, rng = np.repeat(np.arange(40), 6), np.random.default_rng(2)
+    labels = np.tile([0, 0, 0, 0, 1, 1], 40)
+    labels[groups >= 20] = (np.arange(240) // 6 % 2)[groups >= 20]
+    exchange = Exchange(labels, groups)
+    assert exchange.units == 40
+    keys = rng.standard_normal(exchange.blocks.max() + 1)
+    planted = exchange.arrange(keys)
+    assert all(len(set(planted[exchange.blocks == block])) == 1 for block in range(len(keys)))
+    # Of the two blocks of a mixed group, the one with the higher key has the higher class.
+    for group in range(20):
+        low, high = sorted(set(exchange.blocks[groups == group]), key=lambda block: keys[block])
+        assert (planted[exchange.blocks == low] == 0).all() and (planted[exchange.blocks == high] == 1).all()
+    turned = exchange.arrange(keys, np.array([1, 0]))
+    assert (turned[groups < 20] == 1 - planted[groups < 20]).all()
 
 
 def test_keys_that_follow_a_view_plant_a_relation():
@@ -72,7 +79,7 @@ def test_keys_that_follow_a_view_plant_a_relation():
     direction, rng = np.random.default_rng(3).standard_normal(400), np.random.default_rng(4)
     for strength in (0.0, 0.4, 0.9):
         keys = strength * direction + np.sqrt(1 - strength**2) * rng.standard_normal(400)
-        planted = exchange.arrange(keys, keys)
+        planted = exchange.arrange(keys)
         # A median split of normal keys keeps sqrt(2 / pi) of the correlation.
         expected = strength * np.sqrt(2 / np.pi)
         assert np.corrcoef(planted, direction)[0, 1] == pytest.approx(expected, abs=0.1)
@@ -201,7 +208,7 @@ def verdict(p, low, high, planted=((0.5, 20),), alarms=0, margin=0.1, **fields):
     view = separability.Separability(
         "v", separability.Interval((low + high) / 2, low, high), 0.5, p, planted, None, **fields
     )
-    sizes = separability.Sizes(100, 100, 100, (("a", 50), ("b", 50)), (), 0, 0, 199, alarms)
+    sizes = separability.Sizes(100, 100, 100, (("a", 50), ("b", 50)), (), 0, 199, alarms)
     return answers.judge_labels([view], sizes, margin=margin)[0].finding
 
 
@@ -443,7 +450,7 @@ def every_answer():
 
     intervals = {"low": Interval(0.0, -0.02, 0.02), "high": Interval(0.3, 0.2, 0.4), "wide": Interval(0.06, -0.1, 0.2)}
     planted = ((0.5, 20),)
-    sizes = separability.Sizes(100, 90, 90, (("a", 50), ("b", 40)), (), 0, 0, 199, 0)
+    sizes = separability.Sizes(100, 90, 90, (("a", 50), ("b", 40)), (), 0, 199, 0)
     few, broken = (separability.Sizes(**{**vars(sizes), **change}) for change in ({"units": 3}, {"alarms": 9}))
     for p, low, high, fields in (
         (0.01, 0.6, 0.8, {}),
@@ -520,3 +527,37 @@ def test_rows_of_one_group_and_label_keep_a_label_in_common():
         assert np.bincount(drawn).tolist() == np.bincount(labels).tolist()
         swapped += drawn[0] != labels[0]
     assert 60 < swapped < 140
+
+
+def red_frame_of_dogs():
+    """Pictures of 60 cats and 12 dogs; the network says dog only where border and centre are red."""
+    pixels = np.full((72, SIDE, SIDE, 3), 60, "uint8")
+    labels = np.repeat([0, 1], [60, 12])
+    pixels[labels == 1] = (200, 60, 60)
+    return pixels, labels
+
+
+def test_what_one_class_alone_is_told_by_is_used():
+    pixels, labels = red_frame_of_dogs()
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3))
+    frame = keras.layers.Lambda(lambda x: keras.ops.min(x[..., 0] - x[..., 1], axis=(1, 2))[:, None])(image)
+    logits = keras.layers.Lambda(lambda x: keras.ops.concatenate([0 * x + 0.2, x], axis=1))(frame)
+    network = Network(keras.Model(image, logits), preprocessing=linear_preprocessing(0, 1), classes=["cat", "dog"])
+    pictures = [Picture(str(place), image, None, {}) for place, image in enumerate(pixels)]
+    effects, _ = swaps.measure(network, pictures, labels, np.arange(72), ["border", "compression"], seed=0)
+    _, border, compression = effects
+    of_class = dict(border.classes)
+    assert of_class[1].low > 0.5 and of_class[0].mean == 0 and border.drop.mean < 0.3
+    judged = {answer.view: answer for answer in answers.judge_swaps(effects, 1.0)}
+    assert judged["border"].finding == "USED" and "Of classes, 1 loses most" in judged["border"].sentence
+    # All files are alike, so that their compression asks nothing.
+    assert not compression.changed and judged["compression"].finding == "NOT MEASURED"
+
+
+def test_a_view_that_returns_no_numbers_costs_itself_alone():
+    pixels, _ = red_frame_of_dogs()
+    pictures = [Picture(str(place), image, None, {}) for place, image in enumerate(pixels)]
+    functions = {"lists": lambda picture: {"a": [1.0, 2.0]}, "mean": lambda picture: float(picture.image.mean())}
+    measured, _ = measure_views(pictures, functions)
+    assert "a number, a text or None" in measured["lists"][0] and measured["mean"][0].shape == (72, 1)

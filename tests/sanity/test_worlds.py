@@ -20,6 +20,7 @@ from sanity.worlds.games import shapley, weights
 from sanity.worlds.parts import remove_part
 from sanity.worlds.patch import STAMPS
 from sanity.worlds.training import Trainer, architecture
+from sanity.worlds.world import Samples, counterfactual_use
 from tests.networks import distance
 
 BY_HAND = ("linear", "additive", "template")
@@ -259,3 +260,23 @@ def test_words_about_the_code_train_no_network_again():
 def test_a_world_is_built_the_same_the_second_time(name):
     world = worlds.get(name)()
     assert architecture(world.build()) == architecture(world.build())
+
+
+def test_a_swap_that_changes_nothing_does_not_count_as_staying():
+    """A network that follows the other cue in a fifth of all pictures; half of the swaps give a sample the value that it has."""
+    rng, count = np.random.default_rng(0), 400
+    cue, other = rng.integers(0, 2, (2, count))
+    follows_other = rng.random(count) < 0.2
+
+    def samples(cue, other):
+        return Samples(np.stack([cue, other], axis=1).astype("float32"), cue, np.ones((count, 2), bool))
+
+    swapped = {"before": samples(cue, other), "cue": samples(np.roll(cue, 1), other)}
+    swapped |= {"other": samples(cue, np.roll(other, 1)), "nothing": samples(cue, other)}
+
+    def logits(inputs):
+        answers = np.where(follows_other, inputs[:, 1], inputs[:, 0]).astype(int)
+        return np.eye(2)[answers]
+
+    numbers = counterfactual_use(swapped, logits)
+    assert numbers["unchanged/other"] == pytest.approx(0.8, abs=0.06) and "unchanged/nothing" not in numbers
