@@ -1,7 +1,8 @@
 """Shortcuts: false alarms of views over null data, and power for planted shortcuts: python -m tests.bench.shortcuts
 
-Null: rows with random labels; rows of days that have views and labels of their own; copies in groups; pictures of noise with
-random labels. The first three are tried without groups too, where a test has to alarm. Planted: `tests.shortcut_pictures`.
+Null: rows with random labels; rows of days that have views and labels of their own; copies in groups; patients with a lesion of
+each class, photographed four times; pictures of noise with random labels. Days, copies and patients are tried without groups
+too, where a test has to alarm. Planted: `tests.shortcut_pictures`.
 """
 
 import pathlib
@@ -39,12 +40,19 @@ def copies(rng, count):
     return groups, rng.integers(0, 2, len(sizes))[groups], 1.0, 0.1
 
 
+def patients(rng, count):
+    """Patients with a lesion of each class, and four alike photographs of each lesion."""
+    lesions = np.repeat(np.arange(count // 4), 4)
+    return lesions // 2, lesions % 2, 1.0, 0.1, lesions
+
+
 def draw(world, seed, count=100):
     """Eight views without a relation to the labels, labels and groups."""
     rng = np.random.default_rng(seed)
-    groups, labels, between, within = world(rng, count)
+    groups, labels, between, within, *alike = world(rng, count)
+    alike = alike[0] if alike else groups
     features = {
-        f"view {place}": between * rng.standard_normal((groups.max() + 1, width))[groups]
+        f"view {place}": between * rng.standard_normal((alike.max() + 1, width))[alike]
         + within * rng.standard_normal((len(groups), width))
         for place, width in enumerate(WIDTHS)
     }
@@ -64,7 +72,7 @@ def print_share(name, hits, runs):
 
 def null_rows(runs):
     """False alarms over null tables, with groups and without."""
-    for world in (rows, days, copies):
+    for world in (rows, days, copies, patients):
         data = [draw(world, seed) for seed in range(runs)]
         alarms = sum(smallest_p(*run, seed) <= answers.ALPHA for seed, run in enumerate(data))
         print_share(f"{world.__name__}, groups", alarms, runs)
