@@ -12,6 +12,7 @@ __version__ = "0.5.0"
 _PLACES = {
     "lab.refusal": ("Refused",),
     "lab.models": ("load",),
+    "lab.callables": ("function",),
     "lab.network": ("Network",),
     "lab.objectives": (
         "logit",

@@ -23,7 +23,7 @@ def size(network, samples=1):
     Returns:
         int of 1 or more.
     """
-    return int(np.clip(network.memory // (network.sample_bytes() * samples), 1, MOST))
+    return int(np.clip(network.memory // (network.sample_bytes() * samples), 1, network.most_rows))
 
 
 def map_rows(function, batched, shared, most, *, pad=False, halved=None):

@@ -237,7 +237,8 @@ def _network_warnings(explainer, network, inputs, objective, computed):
     if name is None or len(network.outputs[name]) > 2:
         return (always,) * batch
     computed = routines.outputs(network, inputs) if computed is None else computed
-    always += _remaining_activation(computed[name].reshape(batch, -1), network.closed[name])
+    if "gradients" in network.capabilities:
+        always += _remaining_activation(computed[name].reshape(batch, -1), network.closed[name])
     if network.heads[name] is None:
         return (always,) * batch
     saturated = routines.class_probability(network, inputs, objective, computed=computed) > SATURATED

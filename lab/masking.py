@@ -82,7 +82,7 @@ def _masked_scores(network, kind, inputs, objective, members, references, option
     several = tf.nest.flatten(references)[0].shape[1]
     most = chunks.size(network)
     rows = min(len(tf.nest.flatten(arrays)[0]), most)
-    width = routines.sample_width(count * several, max(1, most // rows))
+    width = chunks.even_size(count * several, max(1, most // rows))
     shared = (weights, options, np.int32(count * several), np.int32(width))
     batched = (arrays, numbers, members, references)
     key = ("masked", kind, objective.structure, several)

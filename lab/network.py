@@ -17,9 +17,18 @@ import time
 
 import numpy as np
 
-from lab import defaults, displays, layout, snapshot, taps, tokens
+from lab import chunks, defaults, displays, layout, snapshot, taps, tokens
 from lab.environment import keras, on_gpu, tf
-from lab.inputs import accept_inputs, allow_floats, check_input, declared_inputs, masked_steps, zero_sample
+from lab.host import HostModel
+from lab.inputs import (
+    AcceptedInputs,
+    accept_inputs,
+    allow_floats,
+    check_input,
+    declared_inputs,
+    masked_steps,
+    zero_sample,
+)
 from lab.layers import Layer, enclosing_loop, variables, walk
 from lab.lookup import refuse_text, token_ids, words_of
 from lab.objectives import OUTPUTS, check, refuse_no_objective
@@ -28,6 +37,8 @@ from lab.refusal import Refused
 from lab.registry import nearest
 
 GIB = 1 << 30
+# What a network can be asked for; each needs those before it.
+CAPABILITIES = ("scores", "gradients", "layers", "weights")
 # Seconds that a thread waits while another one has swapped the weights. A check swaps for less at a time.
 PATIENCE = 20
 
@@ -104,7 +115,7 @@ class Network:
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
-        self.accepted = accept_inputs(self._run, self.tree.values(), self.declared)
+        self.accepted = self._accept_inputs()
         spec = self.accepted.spec
         self.spec = tf.nest.map_structure(layout.spec_channels_last, spec) if self.channels_first else spec
         self.variables = variables(self.tree)
@@ -120,6 +131,31 @@ class Network:
         return displays.as_html(displays.network_title(self), displays.network_rows(self))
 
     # Properties ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self):
+        """What the network can be asked for, a part of `CAPABILITIES`: all of them, or scores alone for a function; tuple of str."""
+        return getattr(self.model, "capabilities", CAPABILITIES)
+
+    def refuse_without(self, capability, what):
+        """Raise Refused where the network lacks a capability.
+
+        Args:
+            capability: one of `CAPABILITIES`.
+            what: str, what needs it, such as "gradcam".
+
+        Raises:
+            Refused: where it lacks it.
+        """
+        if capability not in self.capabilities:
+            raise Refused(
+                f"{what} needs the {capability} of a Keras network. Received: {self.name}, a Python function, which can be asked for {', '.join(self.capabilities)} alone."
+            )
+
+    @property
+    def most_rows(self):
+        """Rows of a chunk at most: int."""
+        return self.model.batch if isinstance(self.model, HostModel) else chunks.MOST
 
     def layers(self):
         """Every layer that runs, in the order of its last call.
@@ -442,6 +478,8 @@ class Network:
         Returns:
             `Trace`.
         """
+        if reads or interceptors or replaced:
+            self.refuse_without("layers", "A layer")
         reader = self._reader()
         for address in (*reads, *(replaced or ())):
             self.refuse_unknown(address)
@@ -681,8 +719,14 @@ class Network:
 
     # Setup --------------------------------------------------------------------------------------------------------------
 
+    def _accept_inputs(self):
+        if isinstance(self.model, HostModel):
+            return AcceptedInputs(self.declared, padding=self.model.padding)
+        return accept_inputs(self._run, self.tree.values(), self.declared)
+
     def _build(self):
-        if not self.model.built or not self.model.weights:
+        # A function may raise for zeros, and has been called.
+        if not isinstance(self.model, HostModel) and not (self.model.built and self.model.weights):
             self.model(tf.nest.map_structure(zero_sample, self.declared), training=False)
 
     def call(self, inputs):
@@ -749,7 +793,7 @@ class Network:
             "outputs": {name: _shape(tensor) for name, tensor in logits.items()},
             "heads": {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()},
             "ends": {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()},
-            "closed": {name: tensor.op.type.endswith("PartitionedCall") for name, tensor in outputs.items()},
+            "closed": {name: tensor.op.type.endswith(_CLOSED) for name, tensor in outputs.items()},
         }
 
     def _readable_addresses(self, reader, outputs):
@@ -782,6 +826,8 @@ class Network:
             for shape in self._shapes.values()
             if isinstance(shape, tuple)
         ]
+        if isinstance(self.model, HostModel):
+            sizes = [int(np.prod([side or 1 for side in spec.shape[1:]])) for _, spec in self.places()]
         return 2 * max(1, sum(sizes))
 
     def _name_outputs(self, outputs):
@@ -832,6 +878,8 @@ class Network:
         return self.preprocessing
 
 
+# Operations whose inside cannot be read: functions saved without their layers, and Python functions.
+_CLOSED = ("PartitionedCall", "PyFunc", "IdentityN")
 # Activations that a gradient rule reaches, and those that need none.
 _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
 

@@ -11,6 +11,7 @@ from scipy import special
 
 from lab import chunks, taps
 from lab.environment import keras, tf
+from lab.host import raise_fault
 from lab.objectives import CLASSES
 from lab.overrides import override
 from lab.refusal import Refused
@@ -464,9 +465,11 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
     most = chunks.size(network) if most is None else most
     with network.exclusive():
         function = _compile(network, key, body, batched, shared)
-        return chunks.map_rows(
-            function, batched, shared, most, pad=network.jit if pad is None else pad, halved=network.halved
-        )
+        pad = network.jit if pad is None else pad
+        try:
+            return chunks.map_rows(function, batched, shared, most, pad=pad, halved=network.halved)
+        except tf.errors.OpError as error:
+            raise_fault(network.model, error)
 
 
 def sample_width(samples, most):

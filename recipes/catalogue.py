@@ -29,12 +29,18 @@ def layers(model):
 
 
 def methods():
-    """Registered explainers, with the controls marked."""
+    """Registered explainers, with the controls marked, and what each needs of a network."""
     from lab.attribution import explainers
+    from lab.attribution.calls import needed_capability
 
     blind = explainers.names(control=True)
     return [
-        {"name": name, "kind": "control" if name in blind else "", "summary": summary(explainers.get(name))}
+        {
+            "name": name,
+            "kind": "control" if name in blind else "",
+            "needs": needed_capability(explainers.get(name)),
+            "summary": summary(explainers.get(name)),
+        }
         for name in explainers
     ]
 

@@ -10,7 +10,17 @@ from lab.registry import nearest
 # Heading -> names of parameters that several commands share, in the order in which the headings are shown. A heading that a
 # command brings itself stands before "Verdict".
 HEADINGS = {
-    "Model": ("source", "weights", "input_range", "classes", "model_size", "modules", "allow_code"),
+    "Model": (
+        "source",
+        "function",
+        "timeout",
+        "weights",
+        "input_range",
+        "classes",
+        "model_size",
+        "modules",
+        "allow_code",
+    ),
     "Images": ("images", "levels"),
     "Data": (),
     "World": (),

@@ -57,6 +57,19 @@ model_options = compose_options(
     ),
     click.option("--allow-code", is_flag=True, help="Allow model files to run Python code of their own."),
 )
+function_options = compose_options(
+    click.option(
+        "--function",
+        metavar="MODULE:FUNCTION",
+        help="A Python function in the place of a model: inputs in, scores out. It is imported and run, and explained by methods that need scores alone.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="Seconds that a call of the function may take.  [default: any number]",
+    ),
+)
 target_options = compose_options(
     click.option(
         "--target", default="top", show_default=True, help="Class name, index, or top: the highest class of each image."
@@ -182,6 +195,27 @@ verdict_options = compose_options(
 # Values -> tables of a recipe ---------------------------------------------------------------------------------------------
 
 
+# What a function is asked by where no method or check is named: methods that need scores alone, and checks that swap no weights.
+FUNCTION_METHODS, FUNCTION_CHECKS = "kernel_shap,lime", "class_crossing,image_crossing"
+
+
+def typed_or(context, name, value, function, default):
+    """The value of an option, or another default where a function stands in the place of a model and the option was not typed.
+
+    Args:
+        context: `click.Context` of the command.
+        name: str, the option's parameter.
+        value: what the option holds.
+        function: what --function names, or None.
+        default: the value for a function.
+
+    Returns:
+        the value.
+    """
+    is_typed = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+    return default if function and not is_typed else value
+
+
 def model_table(options):
     """The model that the values of `model_options` name, as a recipe's table.
 
@@ -198,6 +232,7 @@ def model_table(options):
         "size": options["model_size"],
         "modules": list(options["modules"]),
     }
+    table |= {name: options[name] for name in ("function", "timeout") if options.get(name) is not None}
     return {**table, "input_range": list(options["input_range"])} if options["input_range"] else table
 
 

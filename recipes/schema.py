@@ -14,18 +14,41 @@ from recipes.fields import Table
 from recipes.sections import in_order
 
 HERE = pathlib.Path(__file__).parent
+# How a function of one's own is named.
+FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
 class Model(Table):
-    """The network: a name, or a .keras or .h5 file."""
+    """The network: a name, or a .keras or .h5 file; or a function of your own, which has scores alone.
+
+    A call of the function has at most `batch` rows, and may take `timeout` seconds.
+    """
 
     source: str = "efficientnet-lite0"
+    function: str | None = Field(None, pattern=FUNCTION)
+    timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
+    batch: int | None = Field(None, ge=1)
     weights: Literal["imagenet", "random"] = "imagenet"
     input_range: tuple[float, float] | None = None
     classes: str | None = None
     size: int | None = Field(None, ge=8)
     modules: list[str] = []
     memory_gib: float = Field(2.0, gt=0, le=1_000_000, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _refuse_two_models(self):
+        name = type(self).model_fields["source"].default
+        others = {
+            "source": self.source != name,
+            "weights": self.weights != "imagenet",
+            "modules": bool(self.modules),
+        }
+        if self.function and any(others.values()):
+            other = next(key for key, typed in others.items() if typed)
+            raise Refused(f"a function stands in the place of a model. Received: function beside {other}")
+        if not self.function and (self.timeout or self.batch):
+            raise Refused("timeout and batch are of a function. Received: no function")
+        return self
 
 
 class Images(Table):

@@ -18,10 +18,13 @@ import numpy as np
 
 from lab import data, models, routines, tables
 from lab.attribution import explainers
+from lab.callables import TRIED as FUNCTION_TRIED
+from lab.callables import function
 from lab.images import read
 from lab.labels import correct_classes
 from lab.objectives import layer, logit
 from lab.opening import open_data
+from lab.preprocessing import linear_preprocessing
 from lab.refusal import Refused
 from lab.registry import options
 from lab.remote import as_path, is_remote
@@ -75,7 +78,7 @@ class Session:
         """The network of the model."""
         model = self.sources.model
         weights = None if model.weights == "random" else model.weights
-        network = self._load(model, weights)
+        network = self._function(model) if model.function else self._load(model, weights)
         if weights is None:
             # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
             network = self._redraw_weights(network)
@@ -102,6 +105,30 @@ class Session:
             as_table=self.sources.data is not None and self.data.kind == "table",
         )
 
+    def _function(self, model):
+        """The function of the user in the place of a network."""
+        predict = external_method(model.function, "function")
+        options = {"batch": model.batch, "timeout": model.timeout, "input_range": model.input_range}
+        return function(
+            predict,
+            self.data if self.sources.data else self._pictures_of_function(model),
+            classes=model.classes,
+            name=model.function,
+            memory=int(model.memory_gib * (1 << 30)),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+
+    def _pictures_of_function(self, model):
+        """The first photographs as a function takes them: `lab.data.Data`."""
+        if model.size is None:
+            raise Refused(
+                "A function of images takes them in one size. Received: no size=. Give --model-size (size=), the side in pixels."
+            )
+        first = self.photographs.part(slice(FUNCTION_TRIED))
+        low, high = model.input_range or (0, 255)
+        images = linear_preprocessing(low, high, 3).preprocess(list(first.images), (model.size, model.size))
+        return replace(first, inputs=images)
+
     def _redraw_weights(self, network):
         """The same network with weights drawn from the seed."""
         random_network = draw(network, layers_in_order(network), [self.sources.seed])[0]
@@ -111,7 +138,9 @@ class Session:
 
     @property
     def channels(self):
-        """Number of channels that images are read with: that of the network."""
+        """Number of channels that images are read with: that of the network, and colour for a function."""
+        if self.sources.model.function:
+            return 3
         network = self.network
         return network.preprocessing.channels if network.preprocessing and network.image_place is not None else 3
 
@@ -472,8 +501,10 @@ class Session:
 
     @property
     def modules(self):
-        """Names of the user's modules that the model is loaded with: tuple of str."""
-        return () if self.sources.world else tuple(self.sources.model.modules)
+        """Names of the user's modules that the model is loaded with, or in which its function is: tuple of str."""
+        model = self.sources.model
+        function_modules = (model.function.partition(":")[0],) if model.function else ()
+        return () if self.sources.world else (*model.modules, *function_modules)
 
     def hash_of(self, name):
         """What a job that reads something depends on.
@@ -577,27 +608,33 @@ class Session:
     def _model_hash(self):
         """SHA-256 of the network: file, weights, layers, preprocessing, class names, and how it is asked to be loaded."""
         network, model = self.network, self.sources.model
-        file = provenance.file_hash(model.source) if pathlib.Path(model.source).exists() else model.source
+        file = model.function or model.source
+        if not model.function and pathlib.Path(model.source).exists():
+            file = provenance.file_hash(model.source)
         layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
         described = (file, network.fingerprint(), layers, network.preprocessing, network.classes, network.fold)
-        described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in model.modules])
+        described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in self.modules])
+        described += (model.batch,)
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def seconds_per_gradient(self):
         """Measure once how long the gradient of one sample takes here, and its compilation.
 
         Returns:
-            float, float: seconds of one gradient, the mean of eight copies of the first image; seconds of compiling.
+            float, float: seconds of one gradient, or of three scores of a function, the mean of eight copies of the first image;
+            seconds of compiling.
         """
         network = self.network
         inputs = np.repeat(network.preprocess(self.photographs.images[0], fit=self.sources.images.fit), 8, axis=0)
         name, shape = next(iter(network.outputs.items()))
         objective = logit(0, output=name) if len(shape) == 2 else layer(network.last_spatial())
+        has_gradients = "gradients" in network.capabilities
+        ask = routines.gradient if has_gradients else routines.scores
         first_start = time.perf_counter()
-        routines.gradient(network, inputs, objective)
+        ask(network, inputs, objective)
         second_start = time.perf_counter()
-        routines.gradient(network, inputs, objective)
-        seconds = time.perf_counter() - second_start
+        ask(network, inputs, objective)
+        seconds = (time.perf_counter() - second_start) * (1 if has_gradients else 3)
         return seconds / 8, max(0.0, second_start - first_start - seconds)
 
 

@@ -62,6 +62,7 @@ class Stage:
 
 def layers_in_order(network):
     """Paths of the layers that have weights of their own, in the order in which they run: list of str."""
+    network.refuse_without("weights", "A comparison with random weights")
     paths = [layer.path for layer in network.layers() if _own_variables(network, layer.path)]
     return paths if not _own_variables(network, "") else [*paths, ""]
 

@@ -25,7 +25,7 @@ def _ablation_cost(network, options):
     return players * baselines / 3
 
 
-@explainers.register(resolution="parts", cost=_ablation_cost)
+@explainers.register(resolution="parts", needs="scores", cost=_ablation_cost)
 @at_embeddings
 def feature_ablation(network, inputs, objective, *, players=None, count=49, baseline=0.0, baselines=None):
     """Feature ablation, the fall of the score when one part alone is replaced (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).
@@ -65,7 +65,7 @@ def _occlusion_cost(network, options):
     return windows * (1 if options["baselines"] is None else len(options["baselines"])) / 3
 
 
-@explainers.register(resolution="parts", cost=_occlusion_cost)
+@explainers.register(resolution="parts", needs="scores", cost=_occlusion_cost)
 @at_embeddings
 def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0.0, baselines=None):
     """Occlusion, the mean fall of the score over the windows that cover a position (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).

@@ -49,6 +49,7 @@ def resolve_options(explainer, network, seed, options):
     Raises:
         Refused: for options that the explainer does not have.
     """
+    network.refuse_without(needed_capability(explainer), explainers.name(explainer))
     refuse_options(explainer, options)
     known = registry.options(explainer)
     settings = dict(options)
@@ -57,6 +58,23 @@ def resolve_options(explainer, network, seed, options):
     if "layer" in known and settings.get("layer") is None:
         settings["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
     return {**_table_baselines(network, known), **settings}
+
+
+def needed_capability(explainer):
+    """What an explainer asks a network for, one of `lab.network.CAPABILITIES`.
+
+    A registered method says so in the tag `needs`. Without it, one with a layer among its options needs layers, and any other
+    gradients. Of a method that is not registered it is not known, so that scores are assumed.
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+
+    Returns:
+        str.
+    """
+    if not any(explainers.get(name) is explainer for name in explainers):
+        return "scores"
+    return explainers.tag(explainer, "needs", "layers" if "layer" in registry.options(explainer) else "gradients")
 
 
 # Options that hold points to start from, and whether they hold several of them.

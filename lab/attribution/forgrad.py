@@ -10,7 +10,7 @@ from lab.refusal import Refused
 from lab.registry import options as known
 
 
-@explainers.register(wrapper=True)
+@explainers.register(wrapper=True, needs="scores")
 def forgrad(network, inputs, objective, *, explainer="gradient", cutoff=15.0, options=None):
     """FORGrad, any method's maps without their high frequencies (Muzellec, Andeol, Fel, VanRullen, Serre 2024, https://arxiv.org/abs/2307.09591).
 

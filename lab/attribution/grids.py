@@ -11,7 +11,7 @@ from lab.masking import enlarged_grids, grid_scores
 from lab.refusal import Refused
 
 
-@explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
+@explainers.register(resolution="parts", needs="scores", cost=lambda network, options: options["samples"] / 3)
 def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre=True, baseline=0.0, seed):
     """RISE, the mean of random smooth masks weighted by the score behind them (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421).
 
@@ -52,7 +52,9 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
 
 
 @explainers.register(
-    resolution="parts", cost=lambda network, options: options["designs"] * (options["cells"] ** 2 + 2) / 3
+    resolution="parts",
+    needs="scores",
+    cost=lambda network, options: options["designs"] * (options["cells"] ** 2 + 2) / 3,
 )
 def sobol(network, inputs, objective, *, designs=16, cells=7, baseline=0.0, seed):
     """Sobol attribution, the share of the score's variance that a cell of the image takes part in (Fel, Cadene, Chalvidal, Cord, Vigouroux, Serre 2021, https://arxiv.org/abs/2111.04138).
@@ -123,7 +125,7 @@ def jansen_indices(scores, designs, count):
     return np.divide(differences, variance, out=np.zeros_like(differences), where=variance > 0)
 
 
-@explainers.register(resolution="parts", cost=lambda network, options: options["samples"] / 3)
+@explainers.register(resolution="parts", needs="scores", cost=lambda network, options: options["samples"] / 3)
 def hsic(network, inputs, objective, *, samples=500, cells=7, share=0.5, baseline=0.0, seed):
     """HSIC attribution, how far the score depends on whether a cell of the image is there (Novello, Fel, Vigouroux 2022, https://arxiv.org/abs/2206.06219).
 

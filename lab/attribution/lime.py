@@ -17,7 +17,9 @@ FIT = 0.5
 
 
 @explainers.register(
-    resolution="parts", cost=lambda network, options: options["samples"] * passes_of(network, options)[1] / 3
+    resolution="parts",
+    needs="scores",
+    cost=lambda network, options: options["samples"] * passes_of(network, options)[1] / 3,
 )
 @at_embeddings
 def lime(

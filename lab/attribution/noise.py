@@ -39,7 +39,7 @@ def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="m
     )
 
 
-@explainers.register(wrapper=True)
+@explainers.register(wrapper=True, needs="scores")
 @at_embeddings
 def noise_tunnel(
     network, inputs, objective, *, explainer="gradient", samples=10, noise=0.15, variant="mean", seed, options=None

@@ -38,6 +38,9 @@ def as_references(network, arrays, baseline=0.0, baselines=None):
 
 def _ids(network, arrays, baseline):
     """A baseline of ids, for a network that embeds none of them."""
+    if np.isscalar(baseline) and network.lookup is not None and baseline == 0:
+        # The padding of texts.
+        baseline = np.zeros((), int)
     if np.isscalar(baseline):
         dtype = tf.nest.flatten(arrays)[0].dtype
         raise Refused(

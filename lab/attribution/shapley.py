@@ -12,6 +12,7 @@ from lab.games import explain_by
 
 @explainers.register(
     resolution="parts",
+    needs="scores",
     complete=kept_baselines,
     cost=lambda network, options: _cost(2.0 ** min(16, passes_of(network, options)[0]), network, options),
 )
@@ -43,6 +44,7 @@ def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline
 
 @explainers.register(
     resolution="parts",
+    needs="scores",
     complete=kept_baselines,
     cost=lambda network, options: _cost(options["samples"], network, options),
 )
@@ -77,6 +79,7 @@ def kernel_shap(network, inputs, objective, *, samples=512, players=None, count=
 
 @explainers.register(
     resolution="parts",
+    needs="scores",
     complete=kept_baselines,
     cost=lambda network, options: _cost(
         options["permutations"] * passes_of(network, options)[0] * (1 + options["paired"]), network, options

@@ -42,6 +42,7 @@ def command(context, source, settings, allow_code, fail_on, baseline, seed, **sh
     with plain_errors():
         recipe = schema.read(source, settings)
         code = [*(name for name in schema.method_names(recipe) if ":" in name), *recipe.model.modules]
+        code += [recipe.model.function] if recipe.model.function else []
         code += [recipe.training.function] if recipe.training and recipe.training.function else []
         code += [name for name in recipe.planted.cues if ":" in name] if recipe.planted else []
         if code and not allow_code:

@@ -72,12 +72,12 @@ def loaded_words(recipe):
     """
     if is_without_network(recipe):
         return _data(recipe, None)
-    return recipe.world.name if recipe.world else recipe.model.source
+    return recipe.world.name if recipe.world else recipe.model.function or recipe.model.source
 
 
 def model_name(recipe):
     """The name of a model, or of its file without the folder: str."""
-    return _last_part(recipe.model.source)
+    return recipe.model.function or _last_part(recipe.model.source)
 
 
 def _last_part(path):

@@ -15,8 +15,11 @@ from recipes.job import Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
     DATA_DETAILS,
+    FUNCTION_CHECKS,
+    FUNCTION_METHODS,
     data_options,
     data_source,
+    function_options,
     image_source,
     method_names,
     model_options,
@@ -25,6 +28,7 @@ from recipes.options import (
     run_options,
     split_names,
     target_options,
+    typed_or,
     verdict_options,
 )
 from recipes.rows import verdict_rows
@@ -311,6 +315,7 @@ def _show_published(recipe, jobs, store):
     ),
 )
 @model_options
+@function_options
 @run_options
 @data_options
 @click.option(
@@ -359,7 +364,7 @@ def _show_published(recipe, jobs, store):
     "--method",
     default="gradient,gradcam",
     show_default=True,
-    help="Names of `lab list methods`, all, or module:function, separated by commas.",
+    help="Names of `lab list methods`, all, or module:function, separated by commas. For a --function the default is kernel_shap,lime.",
 )
 @click.option(
     "--subject",
@@ -371,7 +376,7 @@ def _show_published(recipe, jobs, store):
 @click.option(
     "--check",
     "check_names",
-    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method and 12 for all.  [default: parameters; for features all]",
+    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method and 12 for all.  [default: parameters; for features all; for a --function class_crossing,image_crossing]",
 )
 @picture_options
 @click.option(
@@ -430,6 +435,9 @@ def command(
 
     A verdict says what was measured on this network and these images, and what cannot be concluded.
     """
+    function = shared_options["function"]
+    method = typed_or(context, "method", method, function, FUNCTION_METHODS)
+    check_names = typed_or(context, "check_names", check_names, function, FUNCTION_CHECKS)
     picture_settings = {name: shared_options.pop(name) for name in PICTURE_OPTIONS}
     details = {name: shared_options.pop(name) for name in DATA_DETAILS}
     if subject == "features":
@@ -523,6 +531,7 @@ MAP_OPTIONS = (
 PLANTED_BRINGS = (
     "world",
     "source",
+    "function",
     "weights",
     "input_range",
     "classes",
@@ -577,6 +586,7 @@ def _refuse_model(context):
     typed = click.core.ParameterSource.COMMANDLINE
     for name in (
         "source",
+        "function",
         "images",
         "data_path",
         "weights",

@@ -15,8 +15,10 @@ from recipes.launch import launch_tables
 from recipes.options import (
     ANY_NUMBER,
     DATA_DETAILS,
+    FUNCTION_METHODS,
     data_options,
     data_source,
+    function_options,
     image_source,
     method_names,
     model_options,
@@ -24,6 +26,7 @@ from recipes.options import (
     run_options,
     split_names,
     target_options,
+    typed_or,
 )
 from recipes.rows import photograph_rows
 from recipes.section import Deferred, Piece, Section
@@ -306,6 +309,7 @@ def _show_maps(recipe, jobs, store):
 )
 @click.argument("images", nargs=-1, type=click.Path())
 @model_options
+@function_options
 @run_options
 @data_options
 @click.option(
@@ -315,7 +319,7 @@ def _show_maps(recipe, jobs, store):
     "--method",
     default="gradcam,smoothgrad",
     show_default=True,
-    help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run.",
+    help="Names of `lab list methods`, separated by commas, or all. A module:function is imported and run. For a --function the default is kernel_shap,lime.",
 )
 @target_options
 @click.option(
@@ -373,6 +377,7 @@ def command(context, images, method, method_options, layer, labels, data_path, t
     """
     explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast", "shard")}
     with plain_errors():
+        method = typed_or(context, "method", method, options["function"], FUNCTION_METHODS)
         explain_table["methods"] = method_names(method)
         explain_table["options"] = _parse_method_options(method_options)
         details = {name: options.pop(name) for name in DATA_DETAILS}

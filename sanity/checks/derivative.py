@@ -58,8 +58,14 @@ def prepare(subject, *, seed):
     if not _is_floating(subject):
         return None
     zeros = np.zeros(subject.inputs.shape)
-    errors = [np.nanmean(_compare_differences(subject, zeros, step, 4, seed)["rounding"]) for step in STEPS]
-    return STEPS[int(np.nanargmin(errors))] if np.isfinite(errors).any() else STEPS[0]
+    errors = [_mean_error(_compare_differences(subject, zeros, step, 4, seed)["rounding"]) for step in STEPS]
+    return STEPS[int(np.argmin(errors))]
+
+
+def _mean_error(errors):
+    """The mean of the errors that are known: float; infinity where none is, as for a score that changes in steps."""
+    finite = errors[np.isfinite(errors)]
+    return float(finite.mean()) if finite.size else np.inf
 
 
 @checks.register(prepare=prepare, refuse=refuse)

@@ -1,0 +1,178 @@
+"""Host: a Keras model without layers or weights, whose outputs are what a Python function returns."""
+
+import threading
+
+import numpy as np
+
+from lab.environment import keras, tf
+from lab.refusal import Refused, describe
+
+
+class HostModel(keras.Model):
+    """A model that asks a Python function for the scores of its inputs.
+
+    Args:
+        score: function of arrays [rows, ...], one for each input in flattened order, -> numbers [rows] or [rows, units].
+        units: int, how many numbers a row has.
+        title: str, the function in errors.
+        batch: int, rows of a call at most.
+        timeout: float, seconds that a call may take; None: any number.
+    """
+
+    # What a network can be asked for that runs this model.
+    capabilities = ("scores",)
+
+    def __init__(self, score, units, *, title, batch, timeout=None):
+        super().__init__()
+        self.title = title
+        # In a tuple, because Keras would make a layer that is an attribute a part of this model.
+        self.host = (score,)
+        self.units, self.batch, self.timeout = units, batch, timeout
+        # The value of masked steps by the place of an input, as of `lab.inputs.AcceptedInputs`.
+        self.padding = {}
+        self.fault = None
+
+    def call(self, inputs, training=False):
+        """The function's scores of tensors [rows, ...]: float32 [rows, units]."""
+        leaves = tf.nest.flatten(inputs)
+
+        @tf.custom_gradient
+        def ask(*arrays):
+            scores = tf.numpy_function(self._keep_fault, arrays, tf.float32)
+            scores.set_shape([arrays[0].shape[0], self.units])
+            return scores, self._refuse_gradient
+
+        return ask(*leaves)
+
+    def _refuse_gradient(self, *_, **__):
+        raise Refused(
+            f"A gradient needs a Keras network. Received: {self.title}, a Python function, which can be asked for scores alone. Use a method that needs no gradient, such as kernel_shap, lime or occlusion."
+        )
+
+    def _keep_fault(self, *arrays):
+        """`scores`, whose exception is kept, because TensorFlow raises its own in its place."""
+        try:
+            return self.scores(*arrays)
+        except Exception as error:
+            self.fault = error
+            raise
+
+    def scores(self, *arrays):
+        """The function's scores of some rows, asked in batches.
+
+        Args:
+            arrays: one [rows, ...] for each input.
+
+        Returns:
+            float32 [rows, units].
+
+        Raises:
+            Refused: for a function that raises, takes too long, or returns something else than finite numbers for every row.
+        """
+        rows = len(arrays[0])
+        parts = [
+            self._ask([array[start : start + self.batch] for array in arrays]) for start in range(0, rows, self.batch)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.units), "float32")
+
+    def _ask(self, arrays):
+        returned = answer_within(self.timeout, self.host[0], arrays, self.title)
+        return check_scores(returned, len(arrays[0]), self.units, self.title)
+
+    def take_fault(self):
+        """The last exception of the function, which is forgotten: Exception, or None."""
+        fault, self.fault = self.fault, None
+        return fault
+
+
+def answer_within(seconds, function, arrays, name):
+    """What a function returns, asked in a thread of its own where it may take only so long.
+
+    Args:
+        seconds: float; None: as long as it takes.
+        function: function of arrays.
+        arrays: its arguments.
+        name: str, the function in errors.
+
+    Returns:
+        what it returns.
+
+    Raises:
+        Refused: where it raises, or takes longer.
+    """
+    answer = []
+
+    def ask():
+        try:
+            answer.append((function(*arrays), None))
+        except Exception as error:
+            answer.append((None, error))
+
+    if seconds is None:
+        ask()
+    else:
+        # A thread cannot be ended. As a daemon it does not keep the process alive.
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(seconds)
+    if not answer:
+        raise Refused(
+            f"A function answers within timeout={seconds:g} seconds. Received: no answer of {name} for {len(arrays[0])} rows. Give a longer timeout, or a smaller batch."
+        )
+    value, error = answer[0]
+    if error is not None:
+        raise Refused(
+            f"A function returns numbers for every row. Received: {describe(error)} from {name} for {len(arrays[0])} rows."
+        ) from error
+    return value
+
+
+def check_scores(returned, rows, units, name):
+    """What a function returned as scores.
+
+    Args:
+        returned: numbers [rows] or [rows, units].
+        rows: int, how many it was asked about.
+        units: int, how many numbers a row has; None: any number.
+        name: str, the function in errors.
+
+    Returns:
+        float32 [rows, units].
+
+    Raises:
+        Refused: for another shape, and for what is no finite number.
+    """
+    try:
+        scores = np.asarray(returned, "float64")
+    except (TypeError, ValueError) as error:
+        raise Refused(
+            f"A function returns numbers for every row. Received: {type(returned).__name__} from {name}. Return an array [rows, units]."
+        ) from error
+    known = scores.reshape(len(scores), 1) if scores.ndim == 1 else scores
+    if known.ndim != 2 or len(known) != rows or not known.shape[1] or units not in (None, known.shape[1]):
+        wanted = f"({rows}, {'units' if units is None else units})"
+        raise Refused(
+            f"A function returns numbers for every row, {wanted}. Received: an array {scores.shape} from {name}."
+        )
+    bad = np.flatnonzero(~np.isfinite(known).all(axis=1))
+    if len(bad):
+        raise Refused(
+            f"Scores are finite numbers. Received: NaN or infinity from {name} for {len(bad)} of the {rows} rows of a call, the first at {bad[0]}."
+        )
+    return known.astype("float32")
+
+
+def raise_fault(model, error):
+    """Raise what a function raised in place of the error that TensorFlow made of it.
+
+    Args:
+        model: the Keras model that was run.
+        error: the `tf.errors.OpError`.
+
+    Raises:
+        Exception: the function's own, or else the error.
+    """
+    fault = model.take_fault() if isinstance(model, HostModel) else None
+    if fault is None:
+        raise error
+    raise fault from fault.__cause__
