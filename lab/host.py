@@ -33,7 +33,15 @@ class HostModel(keras.Model):
         self.fault = None
 
     def call(self, inputs, training=False):
-        """The function's scores of tensors [rows, ...]: float32 [rows, units]."""
+        """The function's scores.
+
+        Args:
+            inputs: tensors [rows, ...] in the structure that the function takes.
+            training: not used.
+
+        Returns:
+            float32 [rows, units].
+        """
         leaves = tf.nest.flatten(inputs)
 
         @tf.custom_gradient

@@ -100,6 +100,10 @@ def _index_of_name(label, count, exact, lowered):
     try:
         return _index(float(label), count, exact, lowered)
     except ValueError:
+        if count == 1 and not exact:
+            raise Refused(
+                f"One number tells two classes apart by their names. Received: {label!r}, and a network of one unit without names. Give classes=, two names, the second of which a high number speaks for; or leave the labels out."
+            ) from None
         known = nearest(label, exact) if exact else "The network has no class names: give classes=."
         raise Refused(
             f"A label is a class name, or an index from 0 to {count - 1}. Received: {label!r}. {known}"

@@ -97,6 +97,7 @@ def newcomer(tmp_path_factory):
     # What a page says to save.
     (folder / "my_training.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-network.md")[0])
     (folder / "my_methods.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-method.md")[0])
+    (folder / "my_scores.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "any-function.md")[2])
     (folder / "my_cues.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "planted.md")[0])
     (folder / "photos").mkdir()
     for name, image in zip(PHOTOGRAPHS, lab.photographs().images):

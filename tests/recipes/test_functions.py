@@ -1,0 +1,157 @@
+"""Functions at the command: a table, texts and pictures, from a function of one's own to a page and a verdict."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from recipes import schema
+from recipes.session import Session
+from recipes.sources import Sources
+from tests import own_data
+
+SCORES = """
+import time
+import numpy as np
+
+
+def predict(rows):
+    score = rows[:, 0] - 2 * rows[:, 2]
+    return np.stack([-score, score], axis=1)
+
+
+def mood(lines):
+    return np.array([line.count("great") - line.count("dull") for line in lines], float)
+
+
+def corner(images):
+    return images[:, :8, :8].mean(axis=(1, 2, 3))
+
+
+def mean(rows):
+    return rows.mean(axis=1)
+
+
+def late(rows):
+    time.sleep(30)
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    rows, names, labels = own_data.table()
+    own_data.write_table(tmp_path / "loans.csv", rows, names, labels)
+    (tmp_path / "reviews.txt").write_text("\n".join(own_data.TEXTS), encoding="utf-8")
+    (tmp_path / "my_scores.py").write_text(SCORES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def maps_of(printed, method):
+    page = pathlib.Path(printed.strip().splitlines()[-1])
+    return np.load(page.parent / "jobs" / "explain" / method / "maps.npz")["maps/0"], page.read_text(encoding="utf-8")
+
+
+def test_the_rows_of_a_table_are_explained_against_its_mean(here, command):
+    words = ("explain", "--function", "my_scores:predict", "--table", "loans.csv", "--label", "default", "--most", 5)
+    code, out, err = command(*words, "--method", "feature_ablation,gradient", "--target", 1, "--quiet")
+    assert code == 0, err
+    maps, page = maps_of(out, "feature_ablation")
+    rows, names, _ = own_data.table()
+    places = np.linspace(0, len(rows) - 1, 5).round().astype(int)
+    weights = np.zeros(len(names))
+    weights[[0, 2]] = 1, -2
+    expected = (rows[places] - rows.mean(axis=0)) * weights
+    np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-2)
+    assert "my_scores:predict" in page
+    assert "gradient needs the gradients of a Keras network. Received: my_scores:predict, a Python function" in page
+
+
+def test_texts_are_given_without_the_words_that_are_taken_away(here, command):
+    words = ("explain", "--function", "my_scores:mood", "--text", "reviews.txt", "--method", "feature_ablation")
+    code, out, err = command(*words, "--quiet")
+    assert code == 0, err
+    maps, page = maps_of(out, "feature_ablation")
+    first = own_data.TEXTS[0].split()
+    assert maps[0][: len(first)].tolist() == [float(word == "great") for word in first]
+
+
+def test_photographs_are_given_in_the_size_that_is_named(here, command):
+    words = ("explain", "--function", "my_scores:corner", "--method", "occlusion", "--quiet")
+    from PIL import Image
+
+    from lab.data import photographs
+
+    Image.fromarray(photographs(["chelsea"]).images[0]).save(here / "photo.png")
+    code, _, err = command(*words, "photo.png")
+    assert code == 2 and "--model-size" in err
+    code, out, err = command(*words, "photo.png", "--model-size", 32)
+    assert code == 0, err
+    maps, _ = maps_of(out, "occlusion")
+    assert maps.shape == (1, 32, 32, 3) and not maps[0, 16:, 16:].any() and maps[0, :4, :4].any()
+
+
+def test_a_function_is_checked_by_what_swaps_no_weights(here, command):
+    words = ("check", "--function", "my_scores:predict", "--data", "loans.csv", "--label", "default", "--most", 48)
+    code, out, err = command(*words, "--method", "feature_ablation", "--check", "image_crossing,parameters", "--json")
+    assert code == 0, err
+    verdicts = {(row["check"], row["method"]): row for row in json.loads(out)["verdicts"]}
+    assert verdicts["image_crossing", "feature_ablation"]["outcome"] == "PASS"
+    weights = verdicts["parameters", "feature_ablation"]
+    assert weights["finding"] == "NOT APPLICABLE" and "needs the weights of a Keras network" in weights["sentence"]
+
+
+def test_a_late_function_ends_with_one_line(here, command):
+    words = ("explain", "--function", "my_scores:late", "--table", "loans.csv", "--method", "lime", "--timeout", 0.2)
+    code, out, err = command(*words)
+    assert code == 2 and not out.strip().endswith(".html")
+    assert "A function answers within --timeout" in err or "timeout=0.2 seconds" in err
+    assert not list((here / "artifacts").rglob("done.json")) if (here / "artifacts").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--function", "my_scores"), "function"),
+        (("--function", "my_scores:nothing"), "no such name"),
+        (("--function", "my_scores:mean", "--label", "default"), "One number tells two classes apart by their names"),
+        (("--function", "no_module:predict"), "no_module"),
+        (("--function", "my_scores:predict", "--model", "credit.keras"), "a function stands in the place of a model"),
+        (("--timeout", 3), "timeout and batch are of a function"),
+    ],
+)
+def test_what_is_no_function_is_refused(here, command, words, sentence):
+    code, _, err = command("explain", *words, "--table", "loans.csv", "--method", "lime")
+    assert code == 2 and sentence in err and len([line for line in err.splitlines() if "Error:" in line]) == 1
+
+
+def test_a_recipe_with_a_function_needs_to_be_trusted(here, command):
+    (here / "mine.toml").write_text(
+        'name = "mine"\n[model]\nfunction = "my_scores:predict"\n[data]\nsource = "loans.csv"\nlabel = "default"\nmost = 4\n[explain]\nmethods = ["feature_ablation"]\n'
+    )
+    code, _, err = command("run", "mine.toml")
+    assert code == 2 and "add --allow-code" in err
+    code, _, err = command("run", "mine.toml", "--allow-code", "--quiet")
+    assert code == 0, err
+
+
+def test_an_edited_function_is_another_model(here):
+    # A name that no other test has imported from a folder of its own.
+    (here / "edited_scores.py").write_text(SCORES)
+    recipe = schema.recipe(
+        {
+            "name": "mine",
+            "model": {"function": "edited_scores:predict"},
+            "data": {"source": "loans.csv", "label": "default"},
+            "explain": {"methods": ["lime"]},
+        }
+    )
+
+    def model_hash():
+        return Session(Sources.of(recipe), here / "artifacts").hash_of("model")
+
+    first = model_hash()
+    assert model_hash() == first
+    (here / "edited_scores.py").write_text(SCORES.replace("2 * rows", "3 * rows"))
+    assert model_hash() != first
