@@ -6,7 +6,7 @@ A method that draws draws afresh on every state of the weights.
 import numpy as np
 
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, resolve_options
+from lab.attribution.calls import attribute, resolve_options, slope_power
 from lab.environment import tf
 from lab.explanation import flags
 from lab.kinds import IMAGE, kind_of, ranges
@@ -67,6 +67,25 @@ class BoundExplainer:
         inputs = network.inputs(subject.inputs if inputs is None else inputs)
         self.calls.append((state, objective))
         return attribute(self.explainer, network, inputs, objective, **options)
+
+    def scaled_maps(self, **overrides):
+        """Maps of the subject's inputs, in which columns of different units can be compared.
+
+        The slope of a table's column is per unit of that column. It is multiplied by the column's deviation, as effects are.
+
+        Args:
+            overrides: other arguments of `maps`, such as the state, and options of the method.
+
+        Returns:
+            arrays as the method gives them.
+        """
+        maps, inputs = self.maps(**overrides), self.subject.inputs
+        power = slope_power(self.explainer, self.resolved_options)
+        if not power or not isinstance(inputs, np.ndarray) or not kind_of(inputs).has_own_scales:
+            return maps
+        if np.shape(maps) != inputs.shape:
+            return maps
+        return maps * ranges(inputs, self.subject.network.background) ** power
 
     def pooled_maps(self, inputs=None, **overrides):
         """Maps with their channels pooled. Arguments as of `maps`.

@@ -11,7 +11,7 @@ from lab.refusal import Refused, describe
 SAME = 1e-3
 
 
-def violations(explainer, network, inputs, objective, *, seed=0, **options):
+def violations(explainer, network, inputs, objective, /, *, seed=0, **options):
     """Every promise that an explainer breaks on some inputs.
 
     The promises: maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the

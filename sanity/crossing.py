@@ -114,7 +114,7 @@ def measure(crossing, explainer, subject, *, seed, prepared, options):
     if crossing.refuses(subject):
         return bound.evidence(crossing.check, {}, conditions)
     prepared = prepared or prepare(crossing, subject, seed=seed)
-    maps = [bound.maps(objective=question) for question in crossing.questions(subject)]
+    maps = [bound.scaled_maps(objective=question) for question in crossing.questions(subject)]
     refuse_units(subject, *maps)
     cell_maps = maps_by_cell(maps, prepared)
     samples = {f"maps/{name}": crossing.numbers(cell_maps[name], prepared.combine(name), subject) for name in cell_maps}

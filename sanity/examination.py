@@ -60,12 +60,22 @@ def measure(check, explainer, subject, *, seed, name=None, settings=None, option
     prepare = prepare or (lambda: prepare_shared(check_function, subject, seed, settings))
 
     def ask():
+        _refuse_shared_names(check, check_function, options)
         return check_function(explainer, subject, seed=seed, **prepare(), **settings, **options)
 
     evidence, gate, trace = _attempt(explainer, subject, seed, options, ask)
     if gate is None:
         return evidence, None
     return stand_in(check, name or explainers.name(explainer), subject, gate, {**settings, **options}), trace
+
+
+def _refuse_shared_names(check, check_function, options):
+    """Raise Refused for an option of a method that the check would take for a setting of its own."""
+    for name in options:
+        if name in known(check_function):
+            raise Refused(
+                f"An option of a method has another name than a setting of the check. Received: {name!r}, which {check} has too. Ask it through a function of your own, with this value in it."
+            )
 
 
 def measure_runs(check, explainer, subject, networks, *, seed, settings, options, prepare):

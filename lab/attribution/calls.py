@@ -77,6 +77,24 @@ def needed_capability(explainer):
     return explainers.tag(explainer, "needs", "layers" if "layer" in registry.options(explainer) else "gradients")
 
 
+def slope_power(explainer, options):
+    """The power in which a map has the unit of a slope, the score per unit of the input.
+
+    Args:
+        explainer: a function `(network, inputs, objective, **options)`.
+        options: dict of its options, as of `resolve_options`.
+
+    Returns:
+        int: 1 for slopes, 2 for their squares and variances, 0 for maps in units of the score and all others.
+    """
+    if explainers.tag(explainer, "wrapper"):
+        inner = slope_power(explainers.get(options["explainer"]), options.get("options") or {})
+    else:
+        claim = explainers.tag(explainer, "derivative") or getattr(explainer, "derivative", None)
+        inner = int(explainers.tag(explainer, "slope", claim == "slope"))
+    return inner * (2 if options.get("variant") in ("squared", "variance") else 1)
+
+
 # Options that hold points to start from, and whether they hold several of them.
 _STARTS = {"baseline": False, "references": True}
 # Rows of a background that stand for all of it.

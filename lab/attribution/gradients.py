@@ -40,7 +40,7 @@ def gradient_x_input(network, inputs, objective):
     return as_float32(tf.nest.map_structure(np.multiply, slopes, network.inputs(inputs)))
 
 
-@explainers.register(rule="guided")
+@explainers.register(rule="guided", slope=True)
 @at_embeddings
 def guided_backprop(network, inputs, objective):
     """Guided backpropagation (Springenberg, Dosovitskiy, Brox, Riedmiller 2014, https://arxiv.org/abs/1412.6806).
@@ -60,7 +60,7 @@ def guided_backprop(network, inputs, objective):
     return as_float32(routines.gradient(network, inputs, objective, rule="guided")[1])
 
 
-@explainers.register(rule="deconv")
+@explainers.register(rule="deconv", slope=True)
 @at_embeddings
 def deconvnet(network, inputs, objective):
     """Deconvolutional network (Zeiler, Fergus 2013, https://arxiv.org/abs/1311.2901).

@@ -14,7 +14,7 @@ from lab.refusal import Refused
 VARIANTS = ("mean", "squared", "variance")
 
 
-@explainers.register
+@explainers.register(slope=True)
 @at_embeddings
 def smoothgrad(network, inputs, objective, *, samples=50, noise=0.15, variant="mean", seed):
     """SmoothGrad, the mean gradient over noisy copies (Smilkov, Thorat, Kim, Viegas, Wattenberg 2017, https://arxiv.org/abs/1706.03825).

@@ -68,7 +68,7 @@ def prepare(subject, *, seed, once=None):
 
 
 @checks.register(prepare=prepare)
-def class_crossing(explainer, subject, *, seed, prepared=None, **options):
+def class_crossing(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map for a class agree with that class's evidence more than with another's, and the other way round?
 
     Args:

@@ -36,7 +36,7 @@ def prepare(subject, *, seed, once=None):
 
 
 @checks.register(prepare=prepare)
-def classes(explainer, subject, *, seed, draws=3, prepared=None, **options):
+def classes(explainer, subject, /, *, seed, draws=3, prepared=None, **options):
     """Do maps for another class, drawn uniformly, differ from those for the class at hand?
 
     Signed maps decide. Two classes are refused: the gradient of one is that of the other with the sign turned, so that

@@ -20,7 +20,7 @@ def refuse(*, draws=8):
 
 
 @checks.register(refuse=refuse)
-def completeness(explainer, subject, *, seed, draws=8, claimed=False, **options):
+def completeness(explainer, subject, /, *, seed, draws=8, claimed=False, **options):
     """How far is the sum of the map from score(input) - score(baseline), in units of the mean difference?
 
     The baseline is the method's own option of that name, zero where it has none.

@@ -12,7 +12,7 @@ IMAGES = 4
 
 
 @checks.register
-def contract(explainer, subject, *, seed, **options):
+def contract(explainer, subject, /, *, seed, **options):
     """Shape and dtype, finite maps, same seed same bytes, an image alone as in a batch, weights and inputs untouched.
 
     The first four samples are explained.

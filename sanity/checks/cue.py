@@ -72,7 +72,7 @@ def prepare(subject, *, seed):
 
 
 @checks.register(prepare=prepare)
-def cue(explainer, subject, *, seed, prepared=None, **options):
+def cue(explainer, subject, /, *, seed, prepared=None, **options):
     """On inputs without the cue, do maps of networks that use it differ from maps of networks that do not?
 
     It needs replicates, and a world with an arm without the shortcut (`ruler`).

@@ -69,7 +69,7 @@ def _mean_error(errors):
 
 
 @checks.register(prepare=prepare, refuse=refuse)
-def derivative(explainer, subject, *, seed, directions=16, claimed=None, prepared=None, **options):
+def derivative(explainer, subject, /, *, seed, directions=16, claimed=None, prepared=None, **options):
     """How far is what the map predicts from differences of the score along random directions?
 
     Args:

@@ -13,7 +13,7 @@ BINS = 100
 
 
 @checks.register(prepare=prepare)
-def entropy(explainer, subject, *, seed, prepared=None, **options):
+def entropy(explainer, subject, /, *, seed, prepared=None, **options):
     """Relative rise of the map's histogram entropy from the trained to fully random networks.
 
     Only the two ends are compared. The finding is rose, fell or unchanged; for maps of few values a fall is no fault.

@@ -143,7 +143,7 @@ def oracle_areas(subject, metrics, segments, seed):
 
 
 @checks.register(prepare=prepare, refuse=refuse)
-def faithfulness(explainer, subject, *, seed, metrics=None, draws=20, prepared=None, **options):
+def faithfulness(explainer, subject, /, *, seed, metrics=None, draws=20, prepared=None, **options):
     """Does the score fall faster in the map's order than in random order, and than in that of the best blind control?
 
     Args:

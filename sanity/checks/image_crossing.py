@@ -76,7 +76,7 @@ def prepare(subject, *, seed, once=None):
 
 
 @checks.register(prepare=prepare)
-def image_crossing(explainer, subject, *, seed, prepared=None, **options):
+def image_crossing(explainer, subject, /, *, seed, prepared=None, **options):
     """Does an image's map agree with that image's evidence more than with another image's, for the same class?
 
     Args:

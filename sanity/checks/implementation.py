@@ -13,7 +13,7 @@ from sanity.statistics import bootstrap_interval
 
 
 @checks.register
-def implementation(explainer, subject, *, seed, against=None, **options):
+def implementation(explainer, subject, /, *, seed, against=None, **options):
     """Does the map agree with that of other libraries' method of the same name, on the same network and target?
 
     The tags of a counterpart name our method (`same_as`), and the options of both (`alike`, `ours`).

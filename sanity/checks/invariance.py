@@ -38,7 +38,7 @@ def prepare(subject, *, seed):
 
 
 @checks.register(prepare=prepare)
-def invariance(explainer, subject, *, seed, prepared=None, **options):
+def invariance(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map stay when the function is rewritten and computes the same?
 
     The seed stays too. Under a shift of the inputs the method's baselines (options named in `POINTS`) shift with them.

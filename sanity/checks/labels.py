@@ -27,7 +27,7 @@ MEMORIZED = 0.95
 
 
 @checks.register
-def labels(explainer, subject, *, seed, **options):
+def labels(explainer, subject, /, *, seed, **options):
     """Do maps of networks trained on permuted labels differ from those of networks trained on true ones?
 
     It needs a subject with replicates and networks trained on permuted labels (`--world`).

@@ -11,7 +11,7 @@ from sanity.metrics import metrics
 
 
 @checks.register(judged=False)
-def measurements(explainer, subject, *, seed, chosen=(), **options):
+def measurements(explainer, subject, /, *, seed, chosen=(), **options):
     """Metrics of localisation, complexity, robustness, perturbation and axioms, by sample. None of them is judged.
 
     Args:

@@ -119,7 +119,7 @@ def refuse(*, mode="full", seeds=None, unit="block", initialization="own", stati
         )
 
 
-def measure_runs(explainer, subject, *, seed, networks, smooth=0, smooth_noise=0.1, prepared=None, **options):
+def measure_runs(explainer, subject, /, *, seed, networks, smooth=0, smooth_noise=0.1, prepared=None, **options):
     """Maps of some of the random networks of this check, apart from those of the others.
 
     Args:
@@ -155,6 +155,7 @@ def measure_runs(explainer, subject, *, seed, networks, smooth=0, smooth_noise=0
 def parameters(
     explainer,
     subject,
+    /,
     *,
     seed,
     mode="full",

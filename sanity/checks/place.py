@@ -121,7 +121,7 @@ def prepare(subject, *, seed, once=None):
 
 
 @checks.register(prepare=prepare)
-def place(explainer, subject, *, seed, prepared=None, **options):
+def place(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map agree with its evidence as it lies, more than mirrored and turned?
 
     Args:

@@ -79,7 +79,7 @@ def _trainer(world):
 
 
 @checks.register(prepare=prepare)
-def retraining(explainer, subject, *, seed, shares=SHARES, repeats=REPEATS, keep=False, prepared=None, **options):
+def retraining(explainer, subject, /, *, seed, shares=SHARES, repeats=REPEATS, keep=False, prepared=None, **options):
     """Accuracy on held-out samples after retraining without (or, with `keep`, only with) the map's highest positions.
 
     It needs a world. Each repeat has its own data, random order, network seeds and draw of the method, so that repeats

@@ -12,7 +12,7 @@ from sanity.statistics import bootstrap_interval
 
 
 @checks.register
-def sensitivity(explainer, subject, *, seed, noise=0.01, repeats=3, **options):
+def sensitivity(explainer, subject, /, *, seed, noise=0.01, repeats=3, **options):
     """Is the map stable to small noise and to the method's own seed?
 
     Under noise the seed is kept, so that the two do not mix.

@@ -27,7 +27,7 @@ from sanity.statistics import (
 
 
 @checks.register(prepare=prepare, networks=("rival",))
-def truth(explainer, subject, *, seed, prepared=None, **options):
+def truth(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map lie on the cue that its network learned, more than maps of networks that learned the other cue do?
 
     It needs a world with two cues and four replicates.
@@ -73,7 +73,7 @@ def _network_relevances(bound, prepared):
         for place in alternating_order(half):
             state = ("replicate", place) if place < half else ("network of the rival cue", place - half)
             with bound.subject.network.weights(prepared.networks[place]):
-                relevance[place] = relevances(bound.maps(state=state), prepared.masks[0].shape)
+                relevance[place] = relevances(bound.scaled_maps(state=state), prepared.masks[0].shape)
     return relevance
 
 

@@ -15,6 +15,7 @@ from lab.refusal import Refused
 from sanity.checks import checks, prepare_shared
 from sanity.checks.faithfulness import METRICS, _segment_ranks
 from sanity.controls import EXPECTED, audit
+from sanity.examination import measure
 from sanity.metrics import metrics
 from sanity.removal import orders
 from sanity.ruling import rules
@@ -626,3 +627,14 @@ def test_logits_are_what_a_world_explains(patch):
     logits = routines.outputs(patch.network, patch.inputs)["logits"]
     assert np.array_equal(logits.argmax(1), patch.labels)
     np.testing.assert_allclose(routines.scores(patch.network, patch.inputs, patch.objective), logits.max(1), rtol=1e-5)
+
+
+def test_an_option_that_the_check_would_take_for_its_own_is_refused(patch):
+    evidence, trace = measure("sensitivity", lab.smoothgrad, patch, seed=0, options={"noise": 0.2})
+    assert trace is None and "'noise', which sensitivity has too" in evidence.gates[0].words
+
+
+def test_a_wrapper_is_checked_with_what_it_wraps(patch):
+    options = {"explainer": "gradient", "samples": 2}
+    evidence, trace = measure("contract", lab.noise_tunnel, patch, seed=0, options=options)
+    assert trace is None and all(gate.status == "passed" for gate in evidence.gates)

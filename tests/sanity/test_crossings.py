@@ -609,3 +609,37 @@ def test_too_few_groups_of_classes_to_test_their_luck_are_said(verdicts):
     assert flip_p([numbers], {"class_pairs": [(0, 1), (1, 2), (2, 0)] * 8}, 0) == flip_p([numbers], {}, 0)
     verdict = verdicts["class_crossing", "gradient_x_input_in_blocks"]
     assert "fewer than six groups" in verdict.cannot and "1 group of classes" in verdict.sentence
+
+
+def measured_in_units(scales, method, **options):
+    """A table in other units, with a network of the same function, crossed by class: dict of samples."""
+    rng = np.random.default_rng(3)
+    rows, hidden = rng.normal(size=(16, len(scales))), rng.normal(size=(len(scales), 8))
+    model = keras.Sequential(
+        [keras.Input((len(scales),)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)],
+    )
+    model.set_weights([hidden / np.asarray(scales)[:, None], np.zeros(8), rng.normal(size=(8, 3)), np.zeros(3)])
+    inputs = (rows * scales).astype("float32")
+    data = Data(tuple(map(str, range(16))), inputs, kind="table", columns=tuple("abcdef"))
+    subject = photographed(lab.load(model, background=inputs), data)
+    return measure("class_crossing", method, subject, seed=0, options=options)[0].samples
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        (lab.gradient, {}),
+        (lab.gradient_x_input, {}),
+        (lab.smoothgrad, {"samples": 6}),
+        (lab.smoothgrad, {"samples": 6, "variant": "variance"}),
+        (lab.noise_tunnel, {"samples": 4, "explainer": "gradient_x_input"}),
+        (lab.noise_tunnel, {"samples": 4, "explainer": "gradient", "variant": "squared"}),
+        (lab.kernel_shap, {"samples": 62}),
+    ],
+)
+def test_the_units_of_a_tables_columns_change_no_crossing(method, options):
+    plain = measured_in_units(np.ones(6), method, **options)
+    scaled = measured_in_units(np.array([1, 1000, 0.01, 30, 1, 5]), method, **options)
+    for name in plain:
+        np.testing.assert_allclose(scaled[name], plain[name], atol=0.06, err_msg=name)
+    assert np.ptp(plain["maps/small change"]) > 0
