@@ -13,6 +13,7 @@ from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.report.summary import loaded_words
 from recipes.results import collect_lines, collect_messages, collect_rows, summarize
+from recipes.sections.check import load_changes
 from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.sources import Sources
@@ -37,6 +38,7 @@ class Run:
         jobs: (key, whether it is done) of each job.
         lines: lines of text with the results: mistakes, flags and verdicts.
         rows: dict of name to list of dict, tables of sections that bring their own.
+        changes: dict, what became of the verdicts since the baseline (`recipes.changes.compare_verdicts`), or None.
     """
 
     path: object
@@ -50,6 +52,7 @@ class Run:
     jobs: tuple = ()
     lines: tuple = ()
     rows: dict = field(default_factory=dict)
+    changes: dict | None = None
 
 
 class Stopped(KeyboardInterrupt):
@@ -125,6 +128,7 @@ def _result(jobs, store, failed):
         tuple((job.key, store.is_done(job.key)) for job in jobs),
         tuple(collect_lines(jobs, store)),
         collect_rows(jobs, store),
+        load_changes(store),
     )
 
 

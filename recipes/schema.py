@@ -76,6 +76,8 @@ class _Run(Table):
     model: Model = Model()
     images: Images = Images()
     data: Source | None = None
+    # An earlier run, whose verdicts those of this one are compared with.
+    baseline: str | None = None
 
     @property
     def has_world(self):
@@ -92,6 +94,7 @@ class _Run(Table):
             *self.images.files,
             *(self.training.files if self.training else ()),
             self.planted and self.planted.folder,
+            self.baseline,
             *((self.data.source, self.data.vocabulary) if self.data else ()),
         ):
             refuse_credentials(address)
@@ -103,6 +106,14 @@ class _Run(Table):
         other = "[images]" if images else "[world]" if self.world else None
         if self.data and other:
             raise Refused(f"inputs come from one place. Received: [data] beside {other}")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_idle_baseline(self):
+        if self.baseline is not None and not self.check:
+            raise Refused(
+                f"baseline is compared with verdicts: add [[check]]. Received: baseline = {self.baseline!r} without one"
+            )
         return self
 
     @model_validator(mode="after")

@@ -63,7 +63,7 @@ class Session:
     """
 
     def __init__(self, sources, root, *, allow_code=False, threads=None):
-        self.sources = sources
+        self.sources, self.root = sources, root
         self.threads = threads or sources.threads or machine.cores()
         self.cache = Cache(root, threads=self.threads)
         self.surveys = Cache(root, "surveys", threads=self.threads)
@@ -479,7 +479,7 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
+            name: "model", "weights", "planting", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
                 "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "image:PATH", "network:NAME", "code:MODULE" or
                 "version:DISTRIBUTION".
 
@@ -492,12 +492,14 @@ class Session:
     def _hash(self, kind, name):
         functions = {
             "model": self._model_hash,
+            "weights": self._weights_hash,
             "data": self._data_hash,
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "pictures": lambda: self._pictures_hash(int(name)),
             "file": lambda: hashlib.sha256(as_path(name).read_bytes()).hexdigest(),
             "world": self._world_hash,
+            "planting": self._planting_hash,
             "training": self._training_hash,
             "lab": provenance.lab_hash,
             "versions": lambda: digest(provenance.versions()),
@@ -558,10 +560,15 @@ class Session:
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def _planted_hash(self):
-        """SHA-256 of what decides planted samples and networks: model, pictures, cues and settings."""
+        """SHA-256 of what decides planted samples and networks: model, pictures, cues, settings and seed."""
+        known = [self.hash_of("planting"), self.hash_of("model"), self.sources.seed]
+        return hashlib.sha256(repr(known).encode()).hexdigest()
+
+    def _planting_hash(self):
+        """SHA-256 of what is planted, whatever the model: pictures, cues and settings."""
         pictures, table = self.planted_pictures, self.sources.planted
         known = [table.model_dump(exclude={"folder", "replicates", "images"}), list(map(str, pictures.groups))]
-        known += [self.hash_of("model"), self.sources.seed, _digest(zip(pictures.names, pictures.images))]
+        known += [_digest(zip(pictures.names, pictures.images))]
         known += [self.hash_of(f"code:{name.partition(':')[0]}") for name in table.cues if ":" in name]
         return hashlib.sha256(repr(known).encode("utf-8", "backslashreplace")).hexdigest()
 
@@ -578,10 +585,16 @@ class Session:
         """SHA-256 of the network: file, weights, layers, preprocessing, class names, and how it is asked to be loaded."""
         network, model = self.network, self.sources.model
         file = provenance.file_hash(model.source) if pathlib.Path(model.source).exists() else model.source
-        layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
-        described = (file, network.fingerprint(), layers, network.preprocessing, network.classes, network.fold)
+        described = (file, self.hash_of("weights"), network.preprocessing, network.classes, network.fold)
         described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in model.modules])
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
+
+    def _weights_hash(self):
+        """SHA-256 of the network's weights and layers, wherever it was loaded from."""
+        network = self.network
+        layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
+        described = repr((network.fingerprint(), layers))
+        return hashlib.sha256(described.encode("utf-8", "backslashreplace")).hexdigest()
 
     def seconds_per_gradient(self):
         """Measure once how long the gradient of one sample takes here, and its compilation.
