@@ -1,5 +1,6 @@
 """Manifest: what decides a run: its recipe, and the hashes of network, images, code and versions."""
 
+from lab.remote import as_path, is_file
 from recipes import provenance, schema
 from recipes.identity import ALL, hashes
 from recipes.model_file import content_hash
@@ -39,6 +40,8 @@ def describe_run(recipe, jobs, session):
 
 def _network(recipe, session):
     """Hashes by which the network is known again, wherever its file lies: dict of file and weights."""
-    # Weights that are drawn are none of the file's.
-    file = None if recipe.model.weights == "random" else content_hash(recipe.model.source)
+    source = recipe.model.source
+    # Weights that are drawn are none of the file's, and a network in memory may have none.
+    has_file = recipe.model.weights != "random" and (session.loaded.network is None or is_file(as_path(source)))
+    file = content_hash(source) if has_file else None
     return {"file": file, "weights": session.hash_of("weights")}

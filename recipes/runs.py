@@ -9,6 +9,7 @@ from recipes.engines.local import Local
 from recipes.events import Finished
 from recipes.jobs import list_jobs
 from recipes.journal import Journal
+from recipes.loaded import Loaded
 from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.report.summary import loaded_words
@@ -63,7 +64,7 @@ class Stopped(KeyboardInterrupt):
         self.path, self.done, self.total = path, done, total
 
 
-def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local()):
+def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local(), loaded=Loaded()):
     """Run a recipe.
 
     Args:
@@ -73,6 +74,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
         fresh: start over instead of resuming.
         allow_code: whether model files may run Python code of their own.
         engine: what does the jobs, see `recipes.engines`.
+        loaded: `recipes.loaded.Loaded`, what is in memory already; for the engine of one process.
 
     Returns:
         `Run`.
@@ -84,7 +86,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
     if recipe.threads and isinstance(engine, Local):
         limit_threads(recipe.threads)
     progress.say(f"{recipe.name}: loading {loaded_words(recipe)}")
-    session = Session(Sources.of(recipe), root, allow_code=allow_code)
+    session = Session(Sources.of(recipe), root, allow_code=allow_code, loaded=loaded)
     jobs = list_jobs(recipe, session)
     manifest = describe_run(recipe, jobs, session)
     store = Store(root, recipe.name, manifest["digest"])

@@ -28,6 +28,7 @@ from lab.remote import as_path, is_remote
 from lab.streams import open_images
 from recipes import machine, provenance
 from recipes.cache import Cache
+from recipes.loaded import Loaded
 from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
@@ -60,22 +61,24 @@ class Session:
         root: folder of all runs, where the caches lie.
         allow_code: whether model files may run Python code of their own.
         threads: int, how many compute a job; None: as the sources say, or all cores.
+        loaded: `recipes.loaded.Loaded`, what is in memory already.
     """
 
-    def __init__(self, sources, root, *, allow_code=False, threads=None):
+    def __init__(self, sources, root, *, allow_code=False, threads=None, loaded=Loaded()):
         self.sources, self.root = sources, root
         self.threads = threads or sources.threads or machine.cores()
         self.cache = Cache(root, threads=self.threads)
         self.surveys = Cache(root, "surveys", threads=self.threads)
         self.allow_code = allow_code
-        self._built, self._last = {}, (None, None)
+        self.loaded, self._last = loaded, (None, None)
+        self._built = {("method", name): method for name, method in loaded.methods.items()}
 
     @functools.cached_property
     def network(self):
         """The network of the model."""
         model = self.sources.model
         weights = None if model.weights == "random" else model.weights
-        network = self._load(model, weights)
+        network = self.loaded.network or self._load(model, weights)
         if weights is None:
             # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
             network = self._redraw_weights(network)
@@ -118,6 +121,8 @@ class Session:
     @functools.cached_property
     def data(self):
         """All of the [data] table: `lab.data.Data`."""
+        if self.loaded.data is not None:
+            return self.loaded.data
         source = self.sources.data
         columns = source.columns or None
         return open_data(source.source, kind=source.kind, label=source.label, group=source.group, columns=columns)
@@ -128,6 +133,8 @@ class Session:
         if self.sources.data:
             return self.data.spread(self.sources.data.most)
         source = self.sources.images
+        if self.loaded.data is not None:
+            return self.loaded.data.part(slice(source.most))
         addresses = source.folder or source.files
         if not addresses:
             return data.photographs(source.photographs or data.PHOTOGRAPHS).part(slice(source.most))
@@ -357,6 +364,8 @@ class Session:
         return UserNetworks(self.network, function, inputs, labels, **options)
 
     def _load_replicate(self, file):
+        if file in self.loaded.replicates:
+            return self.loaded.replicates[file]
         return self._load(self.sources.model.model_copy(update={"source": file}), "imagenet")
 
     @functools.cached_property
@@ -369,11 +378,9 @@ class Session:
         if self.sources.data:
             return self._labelled(self.data)
         source = self.sources.images
-        photographs = (
-            open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
-            if source.folder or source.files
-            else None
-        )
+        photographs = self.loaded.data
+        if photographs is None and (source.folder or source.files):
+            photographs = open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
         if photographs is None or photographs.labels is None:
             raise Refused(
                 "A function trains on photographs with labels: a folder with a subfolder for each class, or a list with a column label. Received: none."
@@ -546,7 +553,7 @@ class Session:
         training = self.sources.training
         known = [training.model_dump(exclude={"replicates", "permuted_label_networks"})]
         if training.files:
-            known += [hashlib.sha256(as_path(file).read_bytes()).hexdigest() for file in training.files]
+            known += map(self._replicate_hash, training.files)
         else:
             # Which modules a function has is known once it was imported.
             external_method(training.function)
@@ -558,6 +565,11 @@ class Session:
             ]
             known += [_digest([("inputs", np.asarray(inputs)), ("labels", labels)])]
         return hashlib.sha256(repr(known).encode()).hexdigest()
+
+    def _replicate_hash(self, file):
+        if file in self.loaded.replicates:
+            return self.loaded.replicates[file].fingerprint()
+        return hashlib.sha256(as_path(file).read_bytes()).hexdigest()
 
     def _planted_hash(self):
         """SHA-256 of what decides planted samples and networks: model, pictures, cues, settings and seed."""
