@@ -6,7 +6,6 @@ import zipfile
 
 from lab.refusal import Refused, describe
 from lab.remote import as_path
-from recipes.store import Store
 from recipes.words import count_noun
 
 # What may have become of a verdict, the most urgent first.
@@ -61,6 +60,8 @@ def load_families(report):
     if not path.is_file():
         raise Refused(_without_verdicts(report))
     with refuse_damaged(path):
+        from recipes.store import Store
+
         folder = as_path(report).resolve().parent
         if not Store(folder.parent.parent, folder.parent.name, folder.name).exists("verdicts"):
             raise ValueError("its verdicts differ from their checksum")

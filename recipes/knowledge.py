@@ -399,12 +399,10 @@ def remark_words(knowledge):
             f"Of the same name, with other weights, and not counted: network {', '.join(knowledge['namesakes'])}."
         )
     if not knowledge["cells"] and knowledge["elsewhere"]:
-        words.append(
-            f"{count_noun(knowledge['elsewhere'], 'run')} here are about other networks: `lab network` lists these."
-        )
+        words.append(f"Runs about other networks: {knowledge['elsewhere']}; `lab network` lists these.")
     words += [f"Left out: {run}, {why}." for run, why in knowledge["left_out"]]
     if knowledge["unknown"]:
         words.append(
-            f"{count_noun(len(knowledge['unknown']), 'run')} of an earlier lab do not say which network they are about, such as {knowledge['unknown'][0]}."
+            f"Runs of an earlier lab, which do not say what network they are about: {len(knowledge['unknown'])}, such as {knowledge['unknown'][0]}."
         )
     return words

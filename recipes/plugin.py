@@ -46,18 +46,17 @@ def lab_check(tmp_path_factory):
             is valid.
         lab.Refused: for what `lab check` refuses.
     """
-    return functools.partial(_verdict, tmp_path_factory)
+    return functools.partial(_verdict, tmp_path_factory.mktemp("lab"))
 
 
-def _verdict(tmp_path_factory, model=None, data=None, method="gradcam", **arguments):
+def _verdict(folder, model=None, data=None, method="gradcam", **arguments):
     # The frames of the lab say nothing about the user's test.
     __tracebackhide__ = True
     from lab.refusal import Refused
     from recipes.trials import try_method
 
-    root = arguments.pop("out", None)
     try:
-        verdict, shortfall = try_method(model, data, method, root or tmp_path_factory.mktemp("lab"), **arguments)
+        verdict, shortfall = try_method(model, data, method, arguments.pop("out", None) or folder, **arguments)
     except Refused as error:
         raise Refused(str(error)) from None
     if shortfall:

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 from lab.environment import limit_threads
+from recipes.baseline import load_changes
 from recipes.engines.attempt import trace_path
 from recipes.engines.local import Local
 from recipes.events import Finished
@@ -14,7 +15,6 @@ from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.report.summary import loaded_words
 from recipes.results import collect_lines, collect_messages, collect_rows, summarize
-from recipes.sections.check import load_changes
 from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.sources import Sources

@@ -73,11 +73,11 @@ class _Run(Table):
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0, allow_inf_nan=False)
+    # An earlier run, whose verdicts those of this one are compared with.
+    baseline: str | None = None
     model: Model = Model()
     images: Images = Images()
     data: Source | None = None
-    # An earlier run, whose verdicts those of this one are compared with.
-    baseline: str | None = None
 
     @property
     def has_world(self):

@@ -13,6 +13,7 @@ from lab.refusal import Refused
 from lab.remote import RemotePath
 from recipes import schema
 from recipes.errors import Gated
+from recipes.evidence import is_judged
 from recipes.gate import refuse_shortfall
 from recipes.loaded import Loaded
 from recipes.options import data_source, image_source
@@ -67,6 +68,10 @@ def try_method(
     Raises:
         Refused: for what `lab check` refuses.
     """
+    if fail_on == "worse" and baseline is None:
+        raise Refused("fail_on='worse' compares with an earlier run. Received: no baseline=.")
+    if not is_judged(check):
+        raise Refused(f"A verdict needs a check with verdicts. Received: {check}, of which there is none.")
     name, explainer = _named_method(method)
     refuse_options(explainer, options or {})
     question = {"check": check, "methods": [name], "target": target, "output": output, "region": region}
@@ -94,14 +99,12 @@ def try_method(
         }
         loaded = Loaded(network, rows, others, {name: explainer})
     run = carry_out(schema.recipe(tables), root, Progress(quiet=True), fresh=True, allow_code=allow_code, loaded=loaded)
-    return _result(run, check, name, fail_on or ("worse" if baseline else None))
+    return _result(run, name, fail_on or ("worse" if baseline else None))
 
 
-def _result(run, check, method, fail_on):
+def _result(run, method, fail_on):
     """The verdict of a run, and what falls short in words, or None."""
-    family = next(iter(run.families.values()), None)
-    if family is None:
-        raise Refused(f"A verdict needs a check with verdicts. Received: {check}, of which there is none.")
+    (family,) = run.families.values()
     verdict = Verdict.from_dict(next(row for row in family["verdicts"] if row["method"] == method))
     shortfall = _shortfall(run, family, verdict, fail_on)
     return verdict, shortfall and f"{shortfall}\nThe report: {run.report}"

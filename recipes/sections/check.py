@@ -75,7 +75,11 @@ def list_jobs(recipe, session):
     """
     jobs = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
     jobs.append(_verdict_job(recipe, [job for job in jobs if job.kind == "evidence"]))
-    return [*jobs, _changes_job(recipe, jobs, session)] if recipe.baseline else jobs
+    if not recipe.baseline:
+        return jobs
+    from recipes.baseline import changes_job
+
+    return [*jobs, changes_job(recipe, jobs, session)]
 
 
 def _evidence_jobs(number, recipe, session):
@@ -190,53 +194,6 @@ def _verdict_job(recipe, evidence_jobs):
     return Job("verdicts", "judge", arguments, tuple(job.key for job in evidence_jobs), gathers=True)
 
 
-def _changes_job(recipe, jobs, session):
-    """The job that compares the verdicts with those of the baseline, which is read at once: what it holds decides the job."""
-    from recipes.artifacts import find_report
-    from recipes.changes import load_run
-    from recipes.evidence import is_judged
-    from recipes.manifest import describe_run
-
-    if not any(is_judged(check.check) for check in recipe.check):
-        raise Refused(
-            f"A baseline is compared with verdicts. Received: {recipe.check[0].check}, of which there is no verdict."
-        )
-    before = load_run(find_report(recipe.baseline, session.root))
-    arguments = {"before": before, "manifest": describe_run(recipe, jobs, session)}
-    return Job("changes", "changes", arguments, ("verdicts",))
-
-
-def compare_with_baseline(job, inputs, _):
-    """Compare the verdicts of a run with those of its baseline.
-
-    Args:
-        job: `Job`. It needs the verdicts.
-        inputs: `recipes.inputs.Inputs` with them.
-        _: the session, not used.
-
-    Returns:
-        dict of file name to bytes.
-    """
-    from recipes.changes import compare_verdicts
-    from recipes.store import encode
-
-    families = inputs.values("verdicts", "verdicts.json")
-    after = {"run": "", "manifest": job.arguments["manifest"], "families": families}
-    return {"changes.json": encode(compare_verdicts(job.arguments["before"], after))}
-
-
-def load_changes(store):
-    """What became of the verdicts since the baseline.
-
-    Args:
-        store: `Store` of the run.
-
-    Returns:
-        dict, as of `recipes.changes.compare_verdicts`; None without a baseline.
-    """
-    return store.values("changes", "changes.json") if store.exists("changes") else None
-
-
 def _explanations_of_an_image(check):
     """How often a check explains each image, roughly: int."""
     seeds = check.settings.get("seeds") or 6
@@ -316,6 +273,7 @@ def _show_verdicts(recipe, jobs, store):
 
 def _show_changes(recipe, jobs, store):
     """The verdicts beside those of the baseline, or None without one."""
+    from recipes.baseline import load_changes
     from recipes.changes import brief_words, count_words, listed_rows
 
     comparison = load_changes(store)
@@ -662,7 +620,7 @@ register(
             "evidence": Deferred("recipes.evidence:measure_evidence"),
             "evidence shard": Deferred("recipes.evidence:measure_shard"),
             "judge": Deferred("recipes.evidence:judge_family"),
-            "changes": compare_with_baseline,
+            "changes": Deferred("recipes.baseline:compare_with_baseline"),
         },
         place=60,
         messages=Deferred("recipes.evidence:refused_measurements"),
