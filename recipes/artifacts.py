@@ -1,23 +1,30 @@
 """Artifacts: the folders of runs, found by their names."""
 
-import pathlib
-
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.remote import as_path, is_remote, refuse_unreadable
 
 
-def find_report(run_folder):
-    """The index.html of a run, by folder, address, digest or recipe name: path."""
-    return find_file(run_folder, "index.html")
+def find_report(run_folder, root="artifacts"):
+    """The index.html of a run.
+
+    Args:
+        run_folder: path or address of a folder, or what names a run.
+        root: folder of all runs, where a name is looked for.
+
+    Returns:
+        path.
+    """
+    return find_file(run_folder, "index.html", root)
 
 
-def find_file(run_folder, name):
+def find_file(run_folder, name, root="artifacts"):
     """A file of a run, by folder, digest or recipe name. The manifest is written first and the report last.
 
     Args:
         run_folder: path or address of a folder, or what names a run.
         name: str, name of the file.
+        root: folder of all runs, where a digest or the name of a recipe is looked for.
 
     Returns:
         path.
@@ -31,7 +38,7 @@ def find_file(run_folder, name):
             return file
     if is_remote(file):
         raise Refused(f"A run is a folder with {name}. Received: {str(run_folder)!r}, which has none.")
-    reports = sorted(pathlib.Path("artifacts").glob(f"*/*/{name}"), key=lambda report: report.stat().st_mtime)
+    reports = sorted(as_path(root).glob(f"*/*/{name}"), key=lambda report: report.stat().st_mtime)
     names = [(report.parent.name, report.parent.parent.name) for report in reports]
     word = str(run_folder)
     matches = [report for report, (digest, recipe) in zip(reports, names) if digest.startswith(word) or recipe == word]

@@ -1,6 +1,7 @@
 """Gate: the outcomes with which a command ends in exit code 1, as --fail-on names them."""
 
 from lab.refusal import Refused
+from recipes.changes import change_words
 from recipes.errors import Gated
 
 
@@ -9,7 +10,7 @@ def refuse_shortfall(result, fail_on):
 
     Args:
         result: `recipes.runs.Run`.
-        fail_on: "fail", "inconclusive", or None, which refuses nothing.
+        fail_on: "fail", "inconclusive", "worse" (than in the baseline), or None, which refuses nothing.
 
     Raises:
         Gated: for the first that fell short.
@@ -20,9 +21,12 @@ def refuse_shortfall(result, fail_on):
     if flagged:
         raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
     _gate_unmeasured(result.flags, fail_on)
+    if fail_on == "worse":
+        _gate_broken(result.families)
+        _gate_worse(result.changes)
+        return
     bad = {"fail": ("FAIL", "INVALID"), "inconclusive": ("FAIL", "INVALID", "INCONCLUSIVE")}[fail_on]
     for name, family in result.families.items():
-        broken = [control["control"] for control in family["controls"] if not control["held"]]
         short = [
             verdict["method"]
             for verdict in family["verdicts"]
@@ -30,8 +34,7 @@ def refuse_shortfall(result, fail_on):
             and verdict["outcome"] in bad
             and verdict["finding"] != "NOT APPLICABLE"
         ]
-        if broken:
-            raise Gated(f"{name}: the check is broken, control {broken[0]}")
+        _gate_broken({name: family})
         if short:
             raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
     for name, rows in result.rows.items():
@@ -41,6 +44,25 @@ def refuse_shortfall(result, fail_on):
     unjudged = _unjudged_methods(result.families)
     if unjudged:
         raise Gated(f"{', '.join(unjudged)}: no check applied, or all were refused, so that nothing was learned")
+
+
+def _gate_broken(families):
+    for name, family in families.items():
+        broken = [control["control"] for control in family["controls"] if not control["held"]]
+        if broken:
+            raise Gated(f"{name}: the check is broken, control {broken[0]}")
+
+
+def _gate_worse(comparison):
+    """Raise Gated where a verdict is worse than in the baseline, and where none could be compared."""
+    methods = [row for row in comparison["rows"] if not row["control"]]
+    worse = [row for row in methods if row["change"] == "worse"]
+    if worse:
+        words = "; ".join(f"{row['method']} {row['check']}: {change_words(row)}" for row in worse)
+        raise Gated(f"worse than in the baseline: {words}")
+    if all(row["change"] in ("not comparable", "new", "no longer asked") for row in methods):
+        reason = next((row["reason"] for row in methods if row["reason"]), "no method and check is in both runs")
+        raise Gated(f"no verdict can be compared with the baseline: {reason}")
 
 
 # Checks of pictures that apply to all units of a layer.
@@ -79,13 +101,15 @@ def refuse_idle_gate(recipe, fail_on):
 
     Args:
         recipe: `Recipe`.
-        fail_on: "fail", "inconclusive", or None.
+        fail_on: "fail", "inconclusive", "worse", or None.
 
     Raises:
         Refused: where a gate is set, and the recipe leads to no verdict.
     """
     from recipes.evidence import is_judged
 
+    if fail_on == "worse" and not recipe.baseline:
+        raise Refused("--fail-on worse compares with an earlier run. Received: no --baseline RUN.")
     has_verdicts = recipe.features or recipe.shortcuts or any(is_judged(check.check) for check in recipe.check)
     if fail_on and not has_verdicts:
         names = ", ".join(check.check for check in recipe.check) or "no check"

@@ -4,13 +4,12 @@ import json
 
 import click
 
-from recipes.artifacts import find_report
 from recipes.errors import Failed, Gated, error_values, plain_errors, redirect_output, report_full_disk
 from recipes.gate import refuse_idle_gate, refuse_shortfall
 from recipes.options import model_table
 
 
-def launch_tables(context, name, shared_options, tables, fail_on=None, baseline=None):
+def launch_tables(context, name, shared_options, tables, fail_on=None):
     """Carry out the recipe that a command's tables are.
 
     Args:
@@ -18,18 +17,17 @@ def launch_tables(context, name, shared_options, tables, fail_on=None, baseline=
         name: str, of the recipe.
         shared_options: dict, the values of `model_options` and `run_options`.
         tables: dict, the other tables of the recipe. Beside a world there is no model, and a planted folder brings its own.
-        fail_on: the gate, "fail" or "inconclusive"; None: none.
-        baseline: str, a run whose verdicts are compared; None: none.
+        fail_on: the gate, "fail", "inconclusive" or "worse"; None: none.
     """
     from recipes import schema
 
     with plain_errors():
         model = {} if {"world", "model"} & set(tables) else {"model": model_table(shared_options)}
         recipe = schema.recipe({"name": name, "seed": shared_options["seed"], **model, **tables})
-    launch(context, recipe, shared_options, shared_options["allow_code"], fail_on, baseline)
+    launch(context, recipe, shared_options, shared_options["allow_code"], fail_on)
 
 
-def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=None):
+def launch(context, recipe, shared_options, allow_code, fail_on=None):
     """Carry out a recipe, and print what was found.
 
     Args:
@@ -37,18 +35,15 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
         recipe: `Recipe`.
         shared_options: dict, the values of `run_options`.
         allow_code: whether model files may run Python code of their own.
-        fail_on: the gate, "fail" or "inconclusive"; None: none.
-        baseline: str, a run whose verdicts are compared; None: none.
+        fail_on: the gate, "fail", "inconclusive" or "worse"; None: none.
 
     Raises:
         click.ClickException: with the exit code that the run ends with, where it is not 0.
     """
-    from recipes.changes import changes, load_families
     from recipes.progress import JsonProgress, Progress
 
     with plain_errors():
         refuse_idle_gate(recipe, fail_on)
-        before = None if baseline is None else load_families(find_report(baseline))
     if shared_options["plan"]:
         _print_plan(context, recipe, shared_options, allow_code)
         return
@@ -67,8 +62,7 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None, baseline=N
             "engine": _engine(context, shared_options),
         }
         result = carry_out(recipe, shared_options["out"], progress, **choices)
-    changed = None if before is None else changes(before, result.families)
-    _print_result(result, changed, _failure(result, fail_on), shared_options["as_json"])
+    _print_result(result, _failure(result, fail_on), shared_options["as_json"])
 
 
 def _engine(context, shared_options):
@@ -90,14 +84,14 @@ def _print_plan(context, recipe, shared_options, allow_code):
         click.echo("\n".join(as_lines(planned)))
 
 
-def _print_result(result, changed, error, as_json):
+def _print_result(result, error, as_json):
     """Print a finished run, then raise the error that it ends with, if any."""
     from recipes import results
 
     if as_json:
-        print_json(results.as_values(result, changed, error_values(error)))
+        print_json(results.as_values(result, error_values(error)))
     else:
-        click.echo("\n".join(results.as_lines(result, changed)))
+        click.echo("\n".join(results.as_lines(result)))
     if error is not None:
         error.is_printed = True
         raise error

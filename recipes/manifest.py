@@ -1,7 +1,9 @@
 """Manifest: what decides a run: its recipe, and the hashes of network, images, code and versions."""
 
+from lab.remote import as_path, is_file
 from recipes import provenance, schema
 from recipes.identity import ALL, hashes
+from recipes.model_file import content_hash
 from recipes.store import digest
 
 
@@ -14,8 +16,8 @@ def describe_run(recipe, jobs, session):
         session: `Session`.
 
     Returns:
-        dict of recipe, hashes, code, versions, seed, jobs (a hash of their identities), and the digest that names the run's
-        folder.
+        dict of network (hashes of its file and of its weights, by which other runs of it are found), recipe, hashes, code,
+        versions, seed, jobs (a hash of their identities), and the digest that names the run's folder.
     """
     read = hashes(jobs, session)
     shards = {name: value for name, value in read.items() if name.startswith("images:")}
@@ -25,6 +27,7 @@ def describe_run(recipe, jobs, session):
     code = {name.partition(":")[2]: value for name, value in read.items() if name.startswith("code:")}
     versions = {name.partition(":")[2]: value for name, value in read.items() if name.startswith("version:")}
     manifest = {
+        "network": _network(recipe, session) if "model" in read else None,
         "recipe": schema.plain_values(recipe),
         "hashes": {name: read[name] for name in read if name not in ALL and not name.startswith(("code:", "version:"))},
         "code": {"lab": read["lab"], **code, **{name: session.hash_of(f"code:{name}") for name in session.modules}},
@@ -33,3 +36,12 @@ def describe_run(recipe, jobs, session):
         "jobs": digest([[job.key, job.identity] for job in jobs]),
     }
     return {**manifest, "digest": digest(manifest)[:12]}
+
+
+def _network(recipe, session):
+    """Hashes by which the network is known again, wherever its file lies: dict of file and weights."""
+    source = recipe.model.source
+    # Weights that are drawn are none of the file's, and a network in memory may have none.
+    has_file = recipe.model.weights != "random" and (session.loaded.network is None or is_file(as_path(source)))
+    file = content_hash(source) if has_file else None
+    return {"file": file, "weights": session.hash_of("weights")}

@@ -187,8 +187,17 @@ DATA_DETAILS = ("label", "group", "columns", "vocabulary")
 
 
 verdict_options = compose_options(
-    fail_on_option,
-    click.option("--baseline", metavar="RUN", help="An earlier run: list the verdicts that changed since."),
+    click.option(
+        "--fail-on",
+        type=Choice(["fail", "inconclusive", "worse"]),
+        help="Exit with 1 if a method, controls apart, or a view has this outcome or a worse one; worse: if a verdict is worse than in the --baseline. NOT APPLICABLE is passed over.",
+    ),
+    click.option(
+        "--baseline",
+        metavar="RUN",
+        type=click.Path(),
+        help="An earlier run, such as that of the last version of the network: what got worse, what got better, and what cannot be compared.",
+    ),
 )
 
 

@@ -1,84 +1,64 @@
 """Plugin: the fixture `lab_check`, which gives a test suite a verdict on its own model.
 
     def test_my_maps_respond(lab_check):
-        verdict = lab_check(model, images, "gradcam", input_range=(-1, 1))
-        assert verdict.outcome not in ("FAIL", "INVALID"), verdict.sentence
+        lab_check(model, images, "gradcam", input_range=(-1, 1), fail_on="fail")
 
 pytest finds the fixture where the lab is installed. Nothing is imported before a test uses it.
 """
+
+import functools
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def lab_check():
-    """A function that returns the verdict on a method: (model, images, method, *, ...) -> `sanity.verdict.Verdict`.
+def lab_check(tmp_path_factory):
+    """A function that returns the verdict on a method: (model, data, method, *, ...) -> `sanity.verdict.Verdict`.
+
+    It is what `lab check` does, with a report of each call.
 
     Args:
-        model: what `lab.load` takes, or a `Network`.
-        images: list of arrays of RGB in 0..255, or a folder.
+        model: what `lab.load` takes, or a `Network`; None for a planted folder.
+        data: a path as of `--data`, a list of arrays of RGB in 0..255, or what `lab.open_data` takes; None likewise.
         method: name or callable.
         check: name of `lab list checks`.
         seed: of the check.
-        target: class name, index, or "top".
-        labels: one for each image, or None.
-        fit: "squash" or "crop".
-        settings: the check's own options.
-        options: of the method.
+        target, output, region: what is explained: class name, index, or "top"; an output; a region of it.
+        labels: one for each input that is no path, or None.
+        label, group, columns: names in a table.
+        fit: "squash" or "crop", for images.
+        most: int, how many inputs are explained at most.
+        settings: dict, the check's own options.
+        options: dict, of the method.
+        replicate: files, Keras models or `Network`s that were trained like the model.
+        train: "module:function", or a function at the top of a module, that trains a network like the model.
+        replicates, permuted_label_networks: int, how many networks `train` trains.
+        planted: folder that `lab plant` wrote.
+        baseline: an earlier run, such as that of the last version of the model.
+        fail_on: "fail", "inconclusive" or "worse", as of `--fail-on`; "worse" where there is a baseline.
+        out: folder of all runs, in which trained networks are kept; None: one that lasts as long as the tests.
+        allow_code: whether model files, and cues of a planted folder, may run Python code of their own.
         load_options: keyword arguments of `lab.load`.
 
     Raises:
-        AssertionError: where the method raises, changes what it must not, or returns what is no map. Also where a
-            control shows that the check is broken on this model, for then no verdict is valid.
+        AssertionError: where the verdict falls short of `fail_on`, and where the method raises, changes what it must not, or
+            returns what is no map. Also where a control shows that the check is broken on this model, for then no verdict
+            is valid.
+        lab.Refused: for what `lab check` refuses.
     """
-    return _verdict
+    return functools.partial(_verdict, tmp_path_factory.mktemp("lab"))
 
 
-def _verdict(
-    model,
-    images,
-    method,
-    *,
-    check="parameters",
-    seed=0,
-    target="top",
-    labels=None,
-    fit="squash",
-    settings=None,
-    options=None,
-    **load_options,
-):
-    import lab
-    from lab.attribution import explainers
-    from lab.attribution.calls import refuse_options
-    from sanity.examination import examine
-    from sanity.subject import subject
+def _verdict(folder, model=None, data=None, method="gradcam", **arguments):
+    # The frames of the lab say nothing about the user's test.
+    __tracebackhide__ = True
+    from lab.refusal import Refused
+    from recipes.trials import try_method
 
-    network = model if isinstance(model, lab.Network) else lab.load(model, **load_options)
-    explainer, options = explainers.get(method), options or {}
-    refuse_options(explainer, options)
-    network_subject = subject(network, _load_data(images, labels, network), target=target, fit=fit)
-    name = explainers.name(explainer)
-    ruling = examine(check, {name: explainer}, network_subject, seed=seed, settings=settings, options={name: options})
-    verdict = ruling.verdicts[0]
-    broken = [control for control in ruling.controls if not control.held and control.control != name]
-    if verdict.finding == "FAULT":
-        raise AssertionError(verdict.sentence)
-    if broken:
-        raise AssertionError(
-            f"The check {check} is broken on this model: {broken[0].control} came out {broken[0].outcome}."
-        )
+    try:
+        verdict, shortfall = try_method(model, data, method, arguments.pop("out", None) or folder, **arguments)
+    except Refused as error:
+        raise Refused(str(error)) from None
+    if shortfall:
+        raise AssertionError(shortfall)
     return verdict
-
-
-def _load_data(images, labels, network):
-    import numpy as np
-
-    import lab
-
-    if isinstance(images, str) or hasattr(images, "joinpath"):
-        return lab.folder(images, channels=network.preprocessing.channels if network.preprocessing else 3)
-    arrays = tuple(np.asarray(image) for image in images)
-    return lab.Data(
-        tuple(str(place) for place in range(len(arrays))), arrays, None if labels is None else tuple(map(str, labels))
-    )

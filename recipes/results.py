@@ -1,15 +1,15 @@
 """Results: what a command prints of a finished run: lines that end with what was found, or the whole of it as JSON."""
 
+from recipes import changes
 from recipes.rows import photograph_rows, verdict_rows
 from recipes.sections import in_order, in_story_order
 
 
-def as_values(result, changed, error):
+def as_values(result, error):
     """The whole result as plain values for JSON.
 
     Args:
         result: `recipes.runs.Run`.
-        changed: list of lines on verdicts that changed since a baseline, or None without one.
         error: dict of code and message, or None.
 
     Returns:
@@ -33,22 +33,23 @@ def as_values(result, changed, error):
         "maps": list(result.messages),
         **result.rows,
     }
-    return report if changed is None else {**report, "changed": changed}
+    if result.changes is None:
+        return report
+    return {**report, "baseline": result.changes, "changed": changes.as_lines(result.changes)}
 
 
-def as_lines(result, changed):
+def as_lines(result):
     """The result as lines of text; the last ones are what was found, and the path of the report: list of str.
 
     Args:
         result: `recipes.runs.Run`.
-        changed: list of lines on verdicts that changed since a baseline, or None without one.
 
     Returns:
         list of str.
     """
     lines = [*result.messages, *result.lines]
-    if changed is not None:
-        lines += ["changed since the baseline:", *(changed or ["nothing"])]
+    if result.changes is not None:
+        lines += changes.as_lines(result.changes)
     return [*lines, *result.summary, str(result.report)]
 
 

@@ -4,11 +4,13 @@ import contextlib
 from dataclasses import dataclass, field
 
 from lab.environment import limit_threads
+from recipes.baseline import load_changes
 from recipes.engines.attempt import trace_path
 from recipes.engines.local import Local
 from recipes.events import Finished
 from recipes.jobs import list_jobs
 from recipes.journal import Journal
+from recipes.loaded import Loaded
 from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.report.summary import loaded_words
@@ -37,6 +39,7 @@ class Run:
         jobs: (key, whether it is done) of each job.
         lines: lines of text with the results: mistakes, flags and verdicts.
         rows: dict of name to list of dict, tables of sections that bring their own.
+        changes: dict, what became of the verdicts since the baseline (`recipes.changes.compare_verdicts`), or None.
     """
 
     path: object
@@ -50,6 +53,7 @@ class Run:
     jobs: tuple = ()
     lines: tuple = ()
     rows: dict = field(default_factory=dict)
+    changes: dict | None = None
 
 
 class Stopped(KeyboardInterrupt):
@@ -60,7 +64,7 @@ class Stopped(KeyboardInterrupt):
         self.path, self.done, self.total = path, done, total
 
 
-def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local()):
+def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local(), loaded=Loaded()):
     """Run a recipe.
 
     Args:
@@ -70,6 +74,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
         fresh: start over instead of resuming.
         allow_code: whether model files may run Python code of their own.
         engine: what does the jobs, see `recipes.engines`.
+        loaded: `recipes.loaded.Loaded`, what is in memory already; for the engine of one process.
 
     Returns:
         `Run`.
@@ -81,7 +86,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
     if recipe.threads and isinstance(engine, Local):
         limit_threads(recipe.threads)
     progress.say(f"{recipe.name}: loading {loaded_words(recipe)}")
-    session = Session(Sources.of(recipe), root, allow_code=allow_code)
+    session = Session(Sources.of(recipe), root, allow_code=allow_code, loaded=loaded)
     jobs = list_jobs(recipe, session)
     manifest = describe_run(recipe, jobs, session)
     store = Store(root, recipe.name, manifest["digest"])
@@ -125,6 +130,7 @@ def _result(jobs, store, failed):
         tuple((job.key, store.is_done(job.key)) for job in jobs),
         tuple(collect_lines(jobs, store)),
         collect_rows(jobs, store),
+        load_changes(store),
     )
 
 

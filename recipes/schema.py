@@ -96,6 +96,8 @@ class _Run(Table):
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0, allow_inf_nan=False)
+    # An earlier run, whose verdicts those of this one are compared with.
+    baseline: str | None = None
     model: Model = Model()
     images: Images = Images()
     data: Source | None = None
@@ -115,6 +117,7 @@ class _Run(Table):
             *self.images.files,
             *(self.training.files if self.training else ()),
             self.planted and self.planted.folder,
+            self.baseline,
             *((self.data.source, self.data.vocabulary) if self.data else ()),
         ):
             refuse_credentials(address)
@@ -126,6 +129,14 @@ class _Run(Table):
         other = "[images]" if images else "[world]" if self.world else None
         if self.data and other:
             raise Refused(f"inputs come from one place. Received: [data] beside {other}")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_idle_baseline(self):
+        if self.baseline is not None and not self.check:
+            raise Refused(
+                f"baseline is compared with verdicts: add [[check]]. Received: baseline = {self.baseline!r} without one"
+            )
         return self
 
     @model_validator(mode="after")

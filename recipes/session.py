@@ -31,6 +31,7 @@ from lab.remote import as_path, is_remote
 from lab.streams import open_images
 from recipes import machine, provenance
 from recipes.cache import Cache
+from recipes.loaded import Loaded
 from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
@@ -63,22 +64,24 @@ class Session:
         root: folder of all runs, where the caches lie.
         allow_code: whether model files may run Python code of their own.
         threads: int, how many compute a job; None: as the sources say, or all cores.
+        loaded: `recipes.loaded.Loaded`, what is in memory already.
     """
 
-    def __init__(self, sources, root, *, allow_code=False, threads=None):
-        self.sources = sources
+    def __init__(self, sources, root, *, allow_code=False, threads=None, loaded=Loaded()):
+        self.sources, self.root = sources, root
         self.threads = threads or sources.threads or machine.cores()
         self.cache = Cache(root, threads=self.threads)
         self.surveys = Cache(root, "surveys", threads=self.threads)
         self.allow_code = allow_code
-        self._built, self._last = {}, (None, None)
+        self.loaded, self._last = loaded, (None, None)
+        self._built = {("method", name): method for name, method in loaded.methods.items()}
 
     @functools.cached_property
     def network(self):
         """The network of the model."""
         model = self.sources.model
         weights = None if model.weights == "random" else model.weights
-        network = self._function(model) if model.function else self._load(model, weights)
+        network = self.loaded.network or (self._function(model) if model.function else self._load(model, weights))
         if weights is None:
             # Keras draws from its global seed. The weights are drawn again, to be the same in every process.
             network = self._redraw_weights(network)
@@ -147,6 +150,8 @@ class Session:
     @functools.cached_property
     def data(self):
         """All of the [data] table: `lab.data.Data`."""
+        if self.loaded.data is not None:
+            return self.loaded.data
         source = self.sources.data
         columns = source.columns or None
         return open_data(source.source, kind=source.kind, label=source.label, group=source.group, columns=columns)
@@ -157,6 +162,8 @@ class Session:
         if self.sources.data:
             return self.data.spread(self.sources.data.most)
         source = self.sources.images
+        if self.loaded.data is not None:
+            return self.loaded.data.part(slice(source.most))
         addresses = source.folder or source.files
         if not addresses:
             return data.photographs(source.photographs or data.PHOTOGRAPHS).part(slice(source.most))
@@ -386,6 +393,8 @@ class Session:
         return UserNetworks(self.network, function, inputs, labels, **options)
 
     def _load_replicate(self, file):
+        if file in self.loaded.replicates:
+            return self.loaded.replicates[file]
         return self._load(self.sources.model.model_copy(update={"source": file}), "imagenet")
 
     @functools.cached_property
@@ -398,11 +407,9 @@ class Session:
         if self.sources.data:
             return self._labelled(self.data)
         source = self.sources.images
-        photographs = (
-            open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
-            if source.folder or source.files
-            else None
-        )
+        photographs = self.loaded.data
+        if photographs is None and (source.folder or source.files):
+            photographs = open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
         if photographs is None or photographs.labels is None:
             raise Refused(
                 "A function trains on photographs with labels: a folder with a subfolder for each class, or a list with a column label. Received: none."
@@ -510,7 +517,7 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
+            name: "model", "weights", "planting", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
                 "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "image:PATH", "network:NAME", "code:MODULE" or
                 "version:DISTRIBUTION".
 
@@ -523,12 +530,14 @@ class Session:
     def _hash(self, kind, name):
         functions = {
             "model": self._model_hash,
+            "weights": self._weights_hash,
             "data": self._data_hash,
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "pictures": lambda: self._pictures_hash(int(name)),
             "file": lambda: hashlib.sha256(as_path(name).read_bytes()).hexdigest(),
             "world": self._world_hash,
+            "planting": self._planting_hash,
             "training": self._training_hash,
             "lab": provenance.lab_hash,
             "versions": lambda: digest(provenance.versions()),
@@ -575,7 +584,7 @@ class Session:
         training = self.sources.training
         known = [training.model_dump(exclude={"replicates", "permuted_label_networks"})]
         if training.files:
-            known += [hashlib.sha256(as_path(file).read_bytes()).hexdigest() for file in training.files]
+            known += map(self._replicate_hash, training.files)
         else:
             # Which modules a function has is known once it was imported.
             external_method(training.function)
@@ -588,11 +597,21 @@ class Session:
             known += [_digest([("inputs", np.asarray(inputs)), ("labels", labels)])]
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
+    def _replicate_hash(self, file):
+        if file in self.loaded.replicates:
+            return self.loaded.replicates[file].fingerprint()
+        return hashlib.sha256(as_path(file).read_bytes()).hexdigest()
+
     def _planted_hash(self):
-        """SHA-256 of what decides planted samples and networks: model, pictures, cues and settings."""
+        """SHA-256 of what decides planted samples and networks: model, pictures, cues, settings and seed."""
+        known = [self.hash_of("planting"), self.hash_of("model"), self.sources.seed]
+        return hashlib.sha256(repr(known).encode()).hexdigest()
+
+    def _planting_hash(self):
+        """SHA-256 of what is planted, whatever the model: pictures, cues and settings."""
         pictures, table = self.planted_pictures, self.sources.planted
         known = [table.model_dump(exclude={"folder", "replicates", "images"}), list(map(str, pictures.groups))]
-        known += [self.hash_of("model"), self.sources.seed, _digest(zip(pictures.names, pictures.images))]
+        known += [_digest(zip(pictures.names, pictures.images))]
         known += [self.hash_of(f"code:{name.partition(':')[0]}") for name in table.cues if ":" in name]
         return hashlib.sha256(repr(known).encode("utf-8", "backslashreplace")).hexdigest()
 
@@ -611,11 +630,16 @@ class Session:
         file = model.function or model.source
         if not model.function and pathlib.Path(model.source).exists():
             file = provenance.file_hash(model.source)
-        layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
-        described = (file, network.fingerprint(), layers, network.preprocessing, network.classes, network.fold)
-        described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in self.modules])
-        described += (model.batch,)
+        described = (file, self.hash_of("weights"), network.preprocessing, network.classes, network.fold)
+        described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in self.modules], model.batch)
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
+
+    def _weights_hash(self):
+        """SHA-256 of the network's weights and layers, wherever it was loaded from."""
+        network = self.network
+        layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
+        described = repr((network.fingerprint(), layers))
+        return hashlib.sha256(described.encode("utf-8", "backslashreplace")).hexdigest()
 
     def seconds_per_gradient(self):
         """Measure once how long the gradient of one sample takes here, and its compilation.

@@ -105,6 +105,7 @@ class About:
         null: str, the name of the null; "" for none.
         sampled: bool, whether the verdict is about more images than those measured, so that a handful allows no PASS.
         cannot: str, what may not be concluded.
+        better: str, which effect is the better one, "higher" or "lower"; "" where neither is.
         counted: dict of size to its words.
     """
 
@@ -118,6 +119,7 @@ class About:
     sampled: bool = True
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
     alone: str = ""
+    better: str = ""
     counted: dict = field(
         default_factory=lambda: {"images": "images", "replicates": "trained networks", "networks": "untrained networks"}
     )

@@ -72,9 +72,26 @@ class Verdict:
         """The verdict as plain values, for JSON: dict."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values):
+        """A verdict from plain values.
+
+        Args:
+            values: dict, as of `as_dict`; None stands for numbers that are not known.
+
+        Returns:
+            `Verdict`.
+        """
+        intervals = {name: _interval(values[name]) for name in ("effect", "ceiling", "null")}
+        return cls(**{**values, **intervals, "gates": tuple(values["gates"])})
+
     def _repr_html_(self):
         words = [html.escape(text) for text in (self.finding, self.outcome, self.sentence, self.cannot)]
         return "<p><b>{}</b> ({}): {}<br><small>{}</small></p>".format(*words)
+
+
+def _interval(numbers):
+    return Interval(**{name: float("nan") if number is None else number for name, number in numbers.items()})
 
 
 def judge(family, *, margins=Margins(), seed=0):

@@ -166,10 +166,12 @@ def here(newcomer, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.stem)
-def test_the_python_of_a_page_runs_as_it_is_written(here, page):
+def test_the_python_of_a_page_runs_as_it_is_written(here, page, lab_check):
     names = {"__name__": "example"}
     for block in python_blocks(page):
         exec(compile(block, str(page), "exec"), names)
+    for name in [name for name in names if name.startswith("test_")]:
+        names[name](lab_check)
 
 
 def outputs_of(notebook):

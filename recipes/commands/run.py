@@ -1,5 +1,7 @@
 """Run: a recipe from a file."""
 
+import json
+
 import click
 
 from lab.refusal import Refused
@@ -39,6 +41,8 @@ def command(context, source, settings, allow_code, fail_on, baseline, seed, **sh
 
     if context.get_parameter_source("seed") == click.core.ParameterSource.COMMANDLINE:
         settings = (*settings, f"seed={seed}")
+    if baseline:
+        settings = (*settings, f"baseline={json.dumps(baseline, ensure_ascii=False)}")
     with plain_errors():
         recipe = schema.read(source, settings)
         code = [*(name for name in schema.method_names(recipe) if ":" in name), *recipe.model.modules]
@@ -47,4 +51,4 @@ def command(context, source, settings, allow_code, fail_on, baseline, seed, **sh
         code += [name for name in recipe.planted.cues if ":" in name] if recipe.planted else []
         if code and not allow_code:
             raise Refused(f"This recipe runs code: add --allow-code if you trust it. Received: {code[0]!r}.")
-    launch(context, recipe, shared_options, allow_code, fail_on, baseline)
+    launch(context, recipe, shared_options, allow_code, fail_on)

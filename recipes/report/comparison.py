@@ -11,8 +11,8 @@ from recipes.changes import load_families, refuse_damaged, verdict_changes
 from recipes.galleries import picture_name
 from recipes.report import figures
 from recipes.report.data_uri import png_uri
-from recipes.report.page import template
 from recipes.report.policy import restrict_scripts
+from recipes.report.templates import template
 from recipes.report.tiles import jpeg, open_picture
 from recipes.store import Store, encode, replace
 from sanity.bound_explainer import pooled_maps
@@ -41,7 +41,12 @@ def compare_runs(first, second):
             "names": [f"{_subject(run['recipe'])} (run {run['digest']})" for run in runs],
             "settings": _settings(*runs),
             "jobs": _jobs(*(_store(folder).seals() for folder in folders)),
-            "verdicts": verdict_changes(*map(_families, folders)),
+            "verdicts": verdict_changes(
+                *(
+                    {"run": str(folder), "manifest": run, "families": _families(folder)}
+                    for folder, run in zip(folders, runs)
+                )
+            ),
             "maps": _maps(first, second),
             "units": _units(first, second),
             "same": _same_natural_images(runs),

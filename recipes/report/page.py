@@ -3,15 +3,14 @@
 The summary comes first, then the pieces of the sections: photographs with maps, verdicts, pictures of units, numbers.
 """
 
-import functools
 import itertools
 from dataclasses import replace
 
-import jinja2
 import markupsafe
 
 from recipes.report import figures, summary
 from recipes.report.policy import restrict_scripts
+from recipes.report.templates import environment, template
 from recipes.sections import in_order
 
 
@@ -57,7 +56,7 @@ def _pieces(recipe, done, store):
 def _html(piece, values):
     """A piece as HTML: `markupsafe.Markup`."""
     is_file = piece.template.endswith(".html")
-    source = template(piece.template) if is_file else _environment().from_string(piece.template)
+    source = template(piece.template) if is_file else environment().from_string(piece.template)
     return markupsafe.Markup(source.render(values))
 
 
@@ -80,31 +79,3 @@ def _words(recipe, values_by_anchor):
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
         "summary": summary.summarize(recipe, families, maps, units, studies, value("shortcuts", "sentences", ())),
     }
-
-
-def template(name="page.html"):
-    """A template of this package. Everything that is put into it is escaped."""
-    return _environment().get_template(name)
-
-
-@functools.cache
-def _environment():
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("recipes.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["breakable"] = breakable
-    return environment
-
-
-def breakable(name):
-    """A name of code that may wrap after an underscore or a dot and nowhere else.
-
-    Returns:
-        `markupsafe.Markup`, with the name escaped.
-    """
-    escaped = str(markupsafe.escape(name))
-    return markupsafe.Markup(escaped.replace("_", "_<wbr>").replace(".", ".<wbr>"))

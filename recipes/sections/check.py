@@ -65,20 +65,25 @@ class Check(TargetTable):
 
 
 def list_jobs(recipe, session):
-    """The jobs that measure every method and control under every check, and the one that judges them all.
+    """The jobs that measure every method and control under every check, the one that judges them all, and the baseline's.
 
     Args:
         recipe: `Recipe`.
         session: `Session`.
 
     Returns:
-        list of `Job`, the judging one last.
+        list of `Job`, the judging one last, but for the one that compares with a baseline.
 
     Raises:
-        Refused: for a class, method, check or setting that does not exist.
+        Refused: for a class, method, check or setting that does not exist, and for a baseline without verdicts.
     """
     jobs = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
-    return [*jobs, _verdict_job(recipe, [job for job in jobs if job.kind == "evidence"])]
+    jobs.append(_verdict_job(recipe, [job for job in jobs if job.kind == "evidence"]))
+    if not recipe.baseline:
+        return jobs
+    from recipes.baseline import changes_job
+
+    return [*jobs, changes_job(recipe, jobs, session)]
 
 
 def _evidence_jobs(number, recipe, session):
@@ -175,7 +180,7 @@ def _network_needs(sources):
 def _subject_reads(sources):
     """What every check reads: tuple of str."""
     if sources.planted:
-        return ("world", "model")
+        return ("world", "model", "planting")
     if sources.world:
         return ("world",)
     return ("model", sources.read, "training") if sources.training else ("model", sources.read)
@@ -268,6 +273,20 @@ def _show_verdicts(recipe, jobs, store):
     if not families:
         return None
     return {"families": families, "matrix": report_card(families), "findings": FINDINGS, "footer": FOOTER}
+
+
+def _show_changes(recipe, jobs, store):
+    """The verdicts beside those of the baseline, or None without one."""
+    from recipes.baseline import load_changes
+    from recipes.changes import brief_words, count_words, listed_rows
+
+    comparison = load_changes(store)
+    if comparison is None:
+        return None
+    listed = listed_rows(comparison)
+    others = [row for row in comparison["rows"] if not row["control"] and row not in listed]
+    words = {"brief_words": brief_words, "counted": count_words(comparison)}
+    return {"changes": comparison, "listed": listed, "others": others, **words}
 
 
 def _show_measurements(recipe, jobs, store):
@@ -443,7 +462,7 @@ def command(
     if subject == "features":
         _refuse_options(context, MAP_OPTIONS, "is an option of --subject maps. Received: --subject features.")
         tables = feature_tables(picture_settings, check_names, images)
-        launch_tables(context, "features", shared_options, tables, fail_on, baseline)
+        launch_tables(context, "features", shared_options, tables, fail_on)
         return
     _refuse_options(
         context, PICTURE_OPTIONS, "is an option of pictures: add --subject features. Received: --subject maps."
@@ -454,12 +473,13 @@ def command(
         names = _check_names(check_names or ("truth" if planted else "parameters"))
         settings = {"mode": mode, "seeds": seeds}
         tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
+        tables |= {"baseline": baseline} if baseline else {}
     world_settings = {"replicates": replicates, "permuted_label_networks": permuted_label_networks, "images": samples}
     if planted:
         _refuse_options(context, PLANTED_BRINGS, "is brought by --planted. Received: both of them.")
         with plain_errors():
             tables |= planted_tables(planted, samples, shared_options["allow_code"])
-        launch_tables(context, "check", shared_options, tables, fail_on, baseline)
+        launch_tables(context, "check", shared_options, tables, fail_on)
         return
     with plain_errors():
         data = _data_table(images, data_path, details, target, shared_options["classes"])
@@ -468,7 +488,7 @@ def command(
     tables |= {"data": data} if data else {}
     if most:
         tables |= {"data": data | {"most": most}} if data else {"images": tables.get("images", {}) | {"most": most}}
-    launch_tables(context, "check", shared_options, tables, fail_on, baseline)
+    launch_tables(context, "check", shared_options, tables, fail_on)
 
 
 def _data_table(images, path, details, target, classes):
@@ -610,12 +630,14 @@ register(
             "evidence": Deferred("recipes.evidence:measure_evidence"),
             "evidence shard": Deferred("recipes.evidence:measure_shard"),
             "judge": Deferred("recipes.evidence:judge_family"),
+            "changes": Deferred("recipes.baseline:compare_with_baseline"),
         },
         place=60,
         messages=Deferred("recipes.evidence:refused_measurements"),
         lines=verdict_lines,
         summary=summarize,
         pieces=(
+            Piece("changes", "Since the baseline", "changes.html", _show_changes, place=28),
             Piece("verdicts", "Verdicts", "verdicts.html", _show_verdicts, place=30),
             Piece("measured", "Measurements", "measurements.html", _show_measurements, place=70),
             Piece("published", "Published figures", "published.html", _show_published, place=80),

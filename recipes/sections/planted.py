@@ -86,7 +86,7 @@ def list_jobs(recipe, session):
             _network_job(kind, index, passes) for kind in ("replicate", "rival") for index in range(table.replicates)
         ]
     arguments = {"question": table.question, "seed": recipe.seed}
-    needs, reads = tuple(job.key for job in jobs), ("world", "model")
+    needs, reads = tuple(job.key for job in jobs), ("world", "model", "planting")
     passes = _answers(table.replicates, scene)
     return [*jobs, Job("planted", "planted", arguments, needs, passes=passes, reads=reads)]
 

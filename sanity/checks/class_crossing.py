@@ -100,6 +100,7 @@ def class_crossing(explainer, subject, /, *, seed, prepared=None, **options):
         ceiling="the network's own answer",
         cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for. Where classes form fewer than six groups that share none, a map of the class alone may pass by luck. It need not look at the network.",
         counted=CLASSES.counted,
+        better="higher",
     ),
 )
 def judge_class_crossing(family, margins, seed):

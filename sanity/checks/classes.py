@@ -125,6 +125,7 @@ def _draw_other_classes(subject, seed, draws):
         number="Similarity of maps",
         ceiling="the same class under a little noise",
         counted={"images": "images", "draws": "other classes each"},
+        better="lower",
     ),
 )
 def judge_classes(family, margins, seed):

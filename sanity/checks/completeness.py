@@ -75,6 +75,7 @@ def _error(totals):
         },
         similarity="|sum of the map - (score - score of the baseline)| in units of the mean difference",
         counted={"images": "images"},
+        better="lower",
     ),
 )
 def judge_completeness(family, margins, seed):

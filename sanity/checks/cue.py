@@ -129,6 +129,7 @@ def cue(explainer, subject, /, *, seed, prepared=None, **options):
         null="none with none",
         cannot="Cannot conclude: that a person who looks at the maps would notice. That groups of networks differ does not say how one of them would look suspicious.",
         counted={"images": "images", "replicates": "networks with the shortcut", "networks": "networks without"},
+        better="lower",
     ),
 )
 def judge_cue(family, margins, seed):

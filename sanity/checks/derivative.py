@@ -168,6 +168,7 @@ def _score_difference(subject, move, times):
         null="the measurement's own error",
         cannot="Cannot conclude: that a gradient is what one wants to know. It says what a small change would do, and not what the network would lose.",
         counted={"images": "images", "directions": "directions each"},
+        better="lower",
     ),
 )
 def judge_derivative(family, margins, seed):

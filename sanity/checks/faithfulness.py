@@ -269,6 +269,7 @@ def _segments(inputs):
         ceiling="the network's own answer",
         cannot="Cannot conclude: that the map is right or wrong. Filled inputs are new to the network, and another fill may rank otherwise. On your own network class_crossing, image_crossing and place decide.",
         counted={"images": "images", "draws": "random orders"},
+        better="higher",
     ),
 )
 def judge_faithfulness(family, margins, seed):

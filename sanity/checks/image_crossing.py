@@ -108,6 +108,7 @@ def image_crossing(explainer, subject, /, *, seed, prepared=None, **options):
         ceiling="the network's own answer",
         cannot="Cannot conclude: that the network was looked at. It is crossed: the image; a filter of the image may pass.",
         counted=IMAGES.counted,
+        better="higher",
     ),
 )
 def judge_image_crossing(family, margins, seed):

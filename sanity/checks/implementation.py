@@ -82,6 +82,7 @@ def counterparts(explainer):
         },
         similarity="relative L2 of raw maps; where they differ, after the best factor for each; the worst counterpart",
         counted={"images": "images"},
+        better="lower",
     ),
 )
 def judge_implementation(family, margins, seed):

@@ -147,6 +147,7 @@ def _shift(value, shift):
         },
         similarity="relative L2 of raw maps, the worst rewrite",
         counted={"images": "images"},
+        better="lower",
     ),
 )
 def judge_invariance(family, margins, seed):

@@ -90,6 +90,7 @@ def _memorization_gate(subject):
             "replicates": "networks on true labels",
             "networks": "networks on permuted labels",
         },
+        better="lower",
     ),
 )
 def judge_labels(family, margins, seed):

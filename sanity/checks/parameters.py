@@ -377,6 +377,7 @@ def _effect_gate(runs):
         alone="trained with itself under noise",
         null="untrained with untrained",
         cannot="Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets. Noise responds too.",
+        better="lower",
     ),
 )
 def judge_parameters(family, margins, seed):

@@ -153,6 +153,7 @@ def place(explainer, subject, /, *, seed, prepared=None, **options):
         ceiling="the network's own answer",
         cannot="Cannot conclude: that the network was looked at. It is crossed: the place; a filter of the image may pass.",
         counted=PLACES.counted,
+        better="higher",
     ),
 )
 def judge_place(family, margins, seed):

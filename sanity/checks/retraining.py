@@ -202,6 +202,7 @@ def _accuracy(network, state, inputs, labels):
         ceiling="the network's own answer",
         similarity="accuracy after removal in random order less accuracy after removal in the map's order (the other way round where positions are kept)",
         counted={"images": "images", "repeats": "repeats"},
+        better="higher",
     ),
 )
 def judge_retraining(family, margins, seed):

@@ -57,6 +57,7 @@ def _stack_rows(prefix, rows):
             "UNDECIDED": "{why}",
         },
         counted={"images": "images", "repeats": "repeats"},
+        better="higher",
     ),
 )
 def judge_sensitivity(family, margins, seed):

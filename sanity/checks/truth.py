@@ -113,6 +113,7 @@ def _localisations(relevance, prepared):
             "replicates": "networks that learned the cue",
             "rivals": "that learned the other",
         },
+        better="higher",
     ),
 )
 def judge_truth(family, margins, seed):

@@ -157,7 +157,7 @@ def test_every_part_of_a_run_is_there(command, quick):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (
         code == 0
-        and set(manifest) == {"recipe", "hashes", "code", "versions", "seed", "jobs", "digest"}
+        and set(manifest) == {"network", "recipe", "hashes", "code", "versions", "seed", "jobs", "digest"}
         and manifest["digest"] == folder.name
     )
     assert json.loads((folder / "timings.json").read_text())["seconds"]

@@ -92,6 +92,13 @@ def test_what_no_network_learned_is_said_with_the_numbers_and_no_verdict_is_give
 
 
 @pytest.mark.slow
+def test_the_fixture_takes_a_planted_folder(lab_check, here, planted):
+    verdict = lab_check(planted="planted", method="gradcam", check="truth")
+    assert verdict.outcome == "INVALID" and "GATE FAILED" in verdict.sentence
+    with pytest.raises(ValueError, match="brings its own model and data"):
+        lab_check("my.keras", planted="planted", method="gradcam")
+
+
 def test_a_planting_that_was_stopped_goes_on_to_the_same_bytes(command, here, planted, monkeypatch):
     import recipes.planted_networks as work
 

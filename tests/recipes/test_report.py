@@ -15,7 +15,7 @@ from recipes import schema
 from recipes.progress import Progress
 from recipes.report import cards, figures, photographs, summary
 from recipes.report.findings import FINDINGS, plain_words
-from recipes.report.page import breakable
+from recipes.report.templates import breakable
 from recipes.runs import carry_out
 from sanity.evidence import Evidence
 from sanity.ruling import rules
