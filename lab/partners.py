@@ -51,27 +51,29 @@ def partner(values, attributions, column, *, seed):
     others = np.delete(np.arange(values.shape[1]), column)
     floor = (_ROUNDING * attributions.std()) ** 2
     sums = [_squares(values[rows][:, others], values[rows, column], attributions[rows], floor, rng) for rows in groups]
-    explained, left = np.sum([part for part, _ in sums], axis=0), sum(rest for _, rest in sums)
-    shares = explained / left if left else np.zeros_like(explained)
+    explained, left = (np.sum(parts, axis=0) for parts in zip(*sums))
+    shares = explained / np.where(left > 0, left, 1.0)[:, None]
     best, chance = int(np.argmax(shares[0])), float(np.quantile(shares[1:].max(axis=1), 0.95))
     share = float(shares[0, best])
     return Partner(int(others[best]) if share > chance else None, share, chance)
 
 
 def _squares(others, value, attributions, floor, rng):
-    """Squares of attributions that each other column explains in a group, float [1 + shuffles, others], and those there are.
+    """Squares of attributions that each other column explains in a group, float [1 + shuffles, others], and all, [1 + shuffles].
 
-    The first row is of attributions as they are.
+    The first row is of attributions as they are. What is shuffled loses its line again (Freedman, Lane 1983,
+    https://doi.org/10.1080/07350015.1983.10509354), since without it chance would explain too little.
     """
     spread = ((others - others.mean(axis=0)) ** 2).sum(axis=0)
     others, rest = _without_line(others, value), _without_line(attributions[:, None], value)[:, 0]
     if (rest**2).mean() <= floor:
-        return np.zeros((1 + _SHUFFLES, others.shape[1])), 0.0
-    shuffled = np.concatenate([rest[None], rng.permuted(np.tile(rest, (_SHUFFLES, 1)), axis=1)])
+        return np.zeros((1 + _SHUFFLES, others.shape[1])), np.zeros(1 + _SHUFFLES)
+    shuffled = _without_line(rng.permuted(np.tile(rest, (_SHUFFLES, 1)), axis=1).T, value)
+    rests = np.concatenate([rest[None], shuffled.T])
     sizes = (others**2).sum(axis=0)
     # A column that is constant in the group, or a multiple of the value, leaves nothing to correlate.
     empty = sizes <= _ROUNDING**2 * spread
-    return np.where(empty, 0.0, (shuffled @ others) ** 2 / np.where(empty, 1.0, sizes)), float((rest**2).sum())
+    return np.where(empty, 0.0, (rests @ others) ** 2 / np.where(empty, 1.0, sizes)), (rests**2).sum(axis=1)
 
 
 def _without_line(columns, value):

@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from lab import column_plots, displays, plots
+from lab import displays, plots, sample_plots, table_plots
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.importance import importance
@@ -90,7 +90,7 @@ class RecordPlots:
         Raises:
             Refused: for images and series, which have too many positions, and for a score that is not finite.
         """
-        return column_plots.waterfall(
+        return sample_plots.waterfall(
             self._one("waterfall", sample, columns, words, values), max_display=_bars(max_display)
         )
 
@@ -110,7 +110,7 @@ class RecordPlots:
         Raises:
             Refused: as of `waterfall`.
         """
-        return column_plots.force(self._one("force", sample, columns, words, values), max_display=_bars(max_display))
+        return sample_plots.force(self._one("force", sample, columns, words, values), max_display=_bars(max_display))
 
     def bar(self, *, columns=None, max_display=10, seed=0):
         """Mean absolute attribution of each column over the rows with its interval, as `shap.plots.bar`.
@@ -127,7 +127,7 @@ class RecordPlots:
             Refused: for inputs that are no table.
         """
         samples = self._all("bar", columns, None)
-        return column_plots.bar(samples, lambda sizes: importance(sizes, seed=seed), max_display=_bars(max_display))
+        return table_plots.bar(samples, lambda sizes: importance(sizes, seed=seed), max_display=_bars(max_display))
 
     def beeswarm(self, *, columns=None, values=None, max_display=10):
         """Each row's attribution as a dot, coloured by the column's own value, as `shap.plots.beeswarm`.
@@ -143,7 +143,7 @@ class RecordPlots:
         Raises:
             Refused: for inputs that are no table.
         """
-        return column_plots.beeswarm(self._all("beeswarm", columns, values), max_display=_bars(max_display))
+        return table_plots.beeswarm(self._all("beeswarm", columns, values), max_display=_bars(max_display))
 
     def dependence(self, column, *, colour=None, columns=None, values=None, seed=0):
         """The value of a column against its attribution, as `shap.plots.scatter` and `shap.dependence_plot`.
@@ -185,7 +185,7 @@ class RecordPlots:
         return int(sample)
 
     def _one(self, plot, sample, columns, words, values):
-        """One sample as `column_plots.Sample`."""
+        """One sample as `lab.sample_plots.Sample`."""
         maps, inputs = self._columns_of(plot, (TABLE, TOKENS))
         record, row, kind = self._record, self._sample(sample), kind_of(inputs)
         if kind is TOKENS:
@@ -200,16 +200,16 @@ class RecordPlots:
             raise Refused(
                 f"A {plot} plot leads from one score to another. Received: {baseline} for the baseline and {score} for sample {row}."
             )
-        return column_plots.Sample(
+        return sample_plots.Sample(
             self._title(row), names, cells, attributions, score, baseline, complete, record.method
         )
 
     def _all(self, plot, columns, values):
-        """All rows as `column_plots.Samples`."""
+        """All rows as `lab.table_plots.Samples`."""
         maps, inputs = self._columns_of(plot, (TABLE,))
         record = self._record
         classes = class_names(record.network, record.objective, len(maps)) or [record.target]
-        return column_plots.Samples(
+        return table_plots.Samples(
             record.method, self._names(inputs, columns), self._values(inputs, values), maps, tuple(classes)
         )
 
@@ -263,7 +263,7 @@ def draw_dependence(samples, column, colour, seed):
     """A dependence plot with its partner.
 
     Args:
-        samples: `lab.column_plots.Samples`.
+        samples: `lab.table_plots.Samples`.
         column: int, its place.
         colour: str or int, the column that colours the dots; None: the one that interacts most; False: none.
         seed: int.
@@ -275,13 +275,12 @@ def draw_dependence(samples, column, colour, seed):
         Refused: for an unknown column.
     """
     if colour is False:
-        return column_plots.dependence(samples, column)
+        return table_plots.dependence(samples, column)
     if colour is not None:
-        return column_plots.dependence(samples, column, partner=find_column(samples.names, colour))
+        place = find_column(samples.names, colour)
+        return table_plots.dependence(samples, column, partner=place, words=f"Colours: {samples.names[place]}.")
     choice = partner(samples.inputs, samples.maps[:, column], column, seed=seed)
-    return column_plots.dependence(
-        samples, column, partner=choice.column, words=_partner_words(samples, column, choice)
-    )
+    return table_plots.dependence(samples, column, partner=choice.column, words=_partner_words(samples, column, choice))
 
 
 def _partner_words(samples, column, choice):
@@ -289,6 +288,8 @@ def _partner_words(samples, column, choice):
     name = plots.shorten(samples.names[column])
     if np.isnan(choice.share):
         return f"No column was looked for that interacts with {name}: that takes {FEWEST} finite rows and two columns."
+    if not choice.chance:
+        return f"The value of {name} decides all of its attribution: nothing is left for another column."
     evidence = f"{choice.share:.0%} of what the value of {name} leaves open; by chance {choice.chance:.0%}"
     if choice.column is None:
         return f"No column interacts with {name} more than chance. The best one explains {evidence}."

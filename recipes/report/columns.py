@@ -1,18 +1,20 @@
-"""Columns: what a table's columns do over all rows, and how its first rows got their scores, in the plots of `lab.column_plots`."""
+"""Columns: what a table's columns do over all rows, and how its first rows got their scores, in the plots of `lab.sample_plots` and `lab.table_plots`."""
 
 import io
 
 import numpy as np
+from matplotlib import style
 from PIL import Image
 
-from lab.column_plots import Sample, Samples, bar, beeswarm, waterfall
 from lab.importance import importance
 from lab.record_plots import draw_dependence
+from lab.sample_plots import Sample, waterfall
+from lab.table_plots import Samples, bar, beeswarm
 from recipes.report.data_uri import png_uri
 from recipes.shards import SHOWN_MAPS
 
 # Rows with a waterfall, columns with a dependence plot, methods whose plots are all drawn, and dots per inch.
-ROWS, COLUMNS, METHODS, DPI = 3, 2, 6, 110
+ROWS, COLUMNS, METHODS, DPI = 3, 2, 4, 110
 
 
 def collect_columns(recipe, store, done):
@@ -36,9 +38,11 @@ def collect_columns(recipe, store, done):
     if not tables:
         return None
     inputs = store.arrays("photographs", "inputs.npz")["inputs"]
-    methods = [
-        _figures(about, store.arrays(job.key, "maps.npz"), inputs, recipe.seed) for job, about in tables[:METHODS]
-    ]
+    # The page has the same bytes whatever style a user of matplotlib has set.
+    with style.context("default"):
+        methods = [
+            _figures(about, store.arrays(job.key, "maps.npz"), inputs, recipe.seed) for job, about in tables[:METHODS]
+        ]
     left_out = [about["method"] for _, about in tables[METHODS:]]
     return {"methods": methods, "left_out": left_out, "rows": len(inputs)}
 
@@ -67,7 +71,7 @@ def _first_rows(about, arrays, inputs):
     for place, (score, baseline) in enumerate(list(ends)[:ROWS]):
         if np.isfinite([score, baseline]).all():
             yield Sample(
-                f"{about['method']}: {about['names'][place]}, {about['classes'][place]}",
+                f"{about['method']}: {about['names'][place]}, asked about {about['classes'][place]}",
                 list(about["columns"]),
                 [f"{cell:.4g}" for cell in inputs[place]],
                 arrays["maps/0"][place],
