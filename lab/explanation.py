@@ -76,7 +76,9 @@ class Explanation:
 
         Of a method without a baseline it is the score of the mean row of the network's background, else of zeros.
         """
-        options = baseline_options(self.network, self.settings)
+        # What an external method calls a baseline may be anything.
+        settings = self.settings if self.method in explainers else {}
+        options = baseline_options(self.network, settings)
         target = completeness_target(self.explainer, self.network, self.inputs, self.objective, options)
         return self.scores - target
 

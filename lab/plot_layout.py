@@ -75,12 +75,28 @@ def wrap_title(title):
 
 
 def wrap(notes, width):
-    """Sentences as lines of so many letters at most: list of str."""
+    """Sentences as lines.
+
+    Args:
+        notes: list of str.
+        width: int, letters of a line at most.
+
+    Returns:
+        list of str.
+    """
     return [line for note in notes for line in textwrap.wrap(note, width)]
 
 
 def text_width(words, size):
-    """How wide a text is: float, inches."""
+    """How wide a text is.
+
+    Args:
+        words: str.
+        size: float, of its letters in points.
+
+    Returns:
+        float, inches.
+    """
     width, _, _ = TextToPath().get_text_width_height_descent(words, FontProperties(size=size), ismath=False)
     return width / 72
 
@@ -91,5 +107,13 @@ def cover():
 
 
 def signed(value, digits=3):
-    """A number with its sign; 0 has none: str."""
+    """A number with its sign; 0 has none.
+
+    Args:
+        value: float.
+        digits: int, significant ones.
+
+    Returns:
+        str.
+    """
     return f"{value:+.{digits}g}" if value else "0"

@@ -105,11 +105,14 @@ def _refuse_layer_maps(maps, inputs):
 
 
 def shorten(name, most=28):
-    """A name without its middle where it is long: str.
+    """A name without its middle where it is long.
 
     Args:
         name: str.
         most: int, its letters at most.
+
+    Returns:
+        str.
     """
     if len(name) <= most:
         return name

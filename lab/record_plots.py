@@ -297,11 +297,14 @@ def _partner_words(samples, column, choice):
 
 
 def find_column(names, column):
-    """The place of a column: int.
+    """The place of a column.
 
     Args:
         names: list of str.
         column: str or int, its name or place.
+
+    Returns:
+        int.
 
     Raises:
         Refused: for a name that no column or that several have, and for a place that there is not.

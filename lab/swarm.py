@@ -32,11 +32,14 @@ def swarm(values, diameter, lanes):
 
 
 def crowding(ascending, diameter):
-    """How many dots overlap at most: int.
+    """How many dots overlap at most.
 
     Args:
         ascending: float [dots], sorted.
         diameter: float, of a dot.
+
+    Returns:
+        int.
     """
     if not len(ascending):
         return 0

@@ -74,12 +74,15 @@ def captions(network, inputs, objective, scores, flags, *, computed=None):
 
 
 def class_names(network, objective, batch):
-    """The name of the class that each sample is asked about: list of str, or None for an objective that is no class.
+    """The name of the class that each sample is asked about.
 
     Args:
         network: a `Network`.
         objective: an `Objective`.
         batch: int, samples.
+
+    Returns:
+        list of str, or None for an objective that is no class.
     """
     indices = _class_indices(network, objective, batch)
     where = objective.terms[0][1].where

@@ -66,11 +66,14 @@ _REFERENCES = 64
 
 
 def baseline_options(network, options):
-    """Options with a baseline: the mean row of a table whose background is known, where they have none: dict.
+    """Options with a baseline: the mean row of a table whose background is known, where they have none.
 
     Args:
         network: a `Network`.
         options: dict of all options of a method.
+
+    Returns:
+        dict.
     """
     has_baseline = any(name in options for name in ("baseline", "baselines", "references"))
     return options if has_baseline else {**_table_baselines(network, {"baseline": 0}), **options}
