@@ -16,6 +16,8 @@ from lab.swarm import crowding, swarm
 BAR = "#4c5a69"
 # Low values to high ones: the ends of signed maps, and between them no white, which would be lost on the page.
 VALUES = LinearSegmentedColormap.from_list("values", [colormaps[SIGNED](0.1), "#8d5a97", colormaps[SIGNED](0.9)])
+# A value that is not known has no place between low and high.
+VALUES = VALUES.with_extremes(bad=GREY)
 # Heights of a row of a beeswarm in inches for up to so many dots, and for more; and diameters that its dots may have.
 SWARM_ROWS, SWARM_ROW, DIAMETERS = ((100, 0.44), (500, 0.7)), 0.85, (0.09, 0.075, 0.06, 0.05, 0.04, 0.03, 0.024)
 
@@ -144,10 +146,10 @@ def dependence(samples, column, *, partner=None, words=""):
         `Plot`.
     """
     name, values, part = samples.names[column], samples.inputs[:, column], samples.maps[:, column]
-    known = np.isfinite(part)
+    known = np.isfinite(part) & np.isfinite(values)
     notes = [f"{_dot_note(part)} {words}".rstrip(), *samples.notes]
-    notes = wrap([*notes, *_missing_notes(samples, samples.maps[:, [column]], [])], 95)
-    alt = f"Dependence plot. {samples.title}. {name}, from {_number(values.min())} to {_number(values.max())}, and its attribution, {_spread(part[known])}. {' '.join(notes)}"
+    notes = wrap([*notes, *_missing_notes(samples, np.where(known, part, np.nan)[:, None], [])], 95)
+    alt = f"Dependence plot. {samples.title}. {name}, {_range(values[known])}, and its attribution, {_spread(part[known])}. {' '.join(notes)}"
     height = 4.2 + 0.17 * len(notes)
     figure = Plot(figsize=(WIDTH, height), alt=alt)
     bottom = 0.65 + 0.17 * len(notes)
@@ -190,7 +192,7 @@ def _missing_notes(samples, maps, missing):
     partly = int((~np.isfinite(maps)).sum()) - len(missing) * len(maps)
     return [
         *notes,
-        *([f"Left out, since they are not finite: {partly} attribution{'s' * (partly > 1)}."] if partly > 0 else []),
+        *([f"Left out, since not finite: {partly} number{'s' * (partly > 1)}."] if partly > 0 else []),
     ]
 
 
@@ -300,6 +302,10 @@ def _count(maps):
 
 def _dot_note(maps):
     return f"A dot is one of {_count(maps)}." if len(maps) > 1 else "The dot is the one row."
+
+
+def _range(values):
+    return f"from {_number(values.min())} to {_number(values.max())}" if len(values) else "no value"
 
 
 def _number(value):

@@ -50,13 +50,18 @@ def collect_columns(recipe, store, done):
 def _figures(about, arrays, inputs, seed):
     """The figures of one method: dict of overview, dependence and rows, lists of dict of image and alt."""
     maps = arrays["maps/0"]
-    samples = Samples(about["method"], list(about["columns"]), inputs, maps, tuple(about["classes"]))
+    samples = Samples(about["method"], _names(about, inputs), inputs, maps, tuple(about["classes"]))
     several = len(maps) > 1 and np.isfinite(maps).any()
     overview = [bar(samples, lambda sizes: importance(sizes, seed=seed)), beeswarm(samples)] if several else []
     dependence = [draw_dependence(samples, column, None, seed) for column in _top(maps)] if several else []
     rows = [waterfall(sample) for sample in _first_rows(about, arrays, inputs)]
     groups = {"overview": overview, "dependence": dependence, "rows": rows}
     return {"method": about["method"], **{name: list(map(_figure, plots)) for name, plots in groups.items()}}
+
+
+def _names(about, inputs):
+    """The names of the columns: list of str; arrays of a file may have none."""
+    return list(about["columns"]) or [f"column {place}" for place in range(inputs.shape[1])]
 
 
 def _top(maps):
@@ -72,7 +77,7 @@ def _first_rows(about, arrays, inputs):
         if np.isfinite([score, baseline]).all():
             yield Sample(
                 f"{about['method']}: {about['names'][place]}, asked about {about['classes'][place]}",
-                list(about["columns"]),
+                _names(about, inputs),
                 [f"{cell:.4g}" for cell in inputs[place]],
                 arrays["maps/0"][place],
                 float(score),

@@ -265,7 +265,7 @@ def test_columns_that_are_not_finite_are_said_and_not_drawn():
     samples = table_plots.Samples("m", ["a", "b", "c"], RNG.normal(size=(30, 3)), maps, ("yes",))
     for figure in (table_plots.bar(samples, lambda sizes: importance(sizes, seed=0)), table_plots.beeswarm(samples)):
         assert row_labels(figure) == ["a", "c"]
-        assert "no number is finite: b." in figure.alt and "not finite: 1 attribution." in figure.alt
+        assert "no number is finite: b." in figure.alt and "not finite: 1 number." in figure.alt
     assert len(draw_dependence(samples, 2, False, 0).axes[0].collections[0].get_offsets()) == 29
 
 
@@ -291,6 +291,17 @@ def test_dependence_is_coloured_by_the_planted_partner(product):
     named = draw_dependence(product, 0, "d", 0).axes[0].collections[0].get_facecolors()[:, 0]
     assert np.all(np.diff(named[np.argsort(product.inputs[:, 3])]) >= -1e-9)
     assert len(draw_dependence(product, 0, False, 0).axes) == 1
+
+
+def test_values_that_are_not_known_are_grey_and_have_no_place(product):
+    inputs = product.inputs.copy()
+    inputs[:20, 0] = np.nan
+    samples = table_plots.Samples("m", product.names, inputs, product.maps, ("yes",))
+    figure = table_plots.beeswarm(samples)
+    dots = swarms(figure)[row_labels(figure).index("a")][0]
+    assert sum(to_hex(colour) == table_plots.GREY for colour in dots.get_facecolors()) == 20
+    figure = draw_dependence(samples, 0, False, 0)
+    assert len(figure.axes[0].collections[0].get_offsets()) == 180 and "not finite: 20 numbers." in figure.alt
 
 
 def test_values_in_other_units_change_what_is_written_and_no_bar(record):
