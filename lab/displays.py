@@ -18,6 +18,8 @@ from lab.thumbnails import strip
 
 # Names of a list, and numbers of one objective, before the rest is left out.
 NAMES, NUMBERS = 6, 8
+# Samples that a record shows of itself unless told otherwise.
+SHOWN = 8
 # The longer side of a thumbnail, about.
 SIDE = 112
 # How a kind of term is called, where its name is another.

@@ -1,5 +1,6 @@
 """Explanation: an explainer's maps, the options and layer that were used, and what is suspicious about them."""
 
+import functools
 import itertools
 from dataclasses import dataclass, field
 
@@ -7,18 +8,14 @@ import numpy as np
 
 from lab import displays, routines
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, resolve_options
+from lab.attribution.calls import attribute, baseline_options, resolve_options
 from lab.attribution.paths import baselines
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
-from lab.kinds import IMAGE, kind_of
 from lab.network import refuse_no_network
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
 from lab.targets import as_objective, captions
-
-# Samples that a plot shows unless told otherwise.
-SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,10 @@ class Explanation:
         inputs: what was explained, as the network takes it.
         network: the `Network`.
         captions: per sample, the target with its score and probability, and the flags.
+        columns: names of a table's columns, where the network or a data frame of inputs names them, else None.
+        objective: the `Objective` that was explained.
+        explainer: the method's function.
+        settings: dict of all options that it ran with, arrays included.
     """
 
     maps: object
@@ -53,36 +54,37 @@ class Explanation:
     inputs: object = field(default=None, repr=False, compare=False)
     network: object = field(default=None, repr=False, compare=False)
     captions: tuple = ()
+    columns: tuple | None = None
+    objective: object = field(default=None, repr=False, compare=False)
+    explainer: object = field(default=None, repr=False, compare=False)
+    settings: dict = field(default_factory=dict, repr=False, compare=False)
 
-    def plot(self, samples=None, *, columns=None, words=None):
-        """Show each sample beside its map: images, series, rows of a table, or tokens.
+    @property
+    def plot(self):
+        """Pictures: `record.plot()` shows samples beside their maps, `record.plot.waterfall(0)` and others what `shap` shows.
 
-        Args:
-            samples: indices of the samples to show; None: the first eight.
-            columns: list of str, names of a table's columns or of a series' channels.
-            words: list of lists of str, each sample's tokens as text.
         Returns:
-            `lab.plots.Plot`, a `matplotlib.figure.Figure` that a notebook shows by itself.
-        Raises:
-            Refused: for inputs of which there is no plot, and for maps at a layer.
+            `lab.record_plots.RecordPlots`.
         """
-        from lab import plots
+        from lab.record_plots import RecordPlots
 
-        rows = list(range(min(len(self.scores), SHOWN)) if samples is None else samples)
-        place = self.network.image_place or 0
-        maps, inputs = (tf.nest.flatten(values) for values in (self.maps, self.inputs))
-        input_maps = maps[place] if len(maps) > 1 else maps[0]
-        return plots.plot(
-            input_maps[rows],
-            _viewable(self.network, inputs[place][rows]),
-            [f"{self.method}: {self.captions[row]}" for row in rows],
-            columns=columns,
-            words=None if words is None else [words[row] for row in rows],
-        )
+        return RecordPlots(self)
+
+    @functools.cached_property
+    def baseline_scores(self):
+        """The score of each sample's baseline, from which a complete method's map counts: float64 [batch].
+
+        Of a method without a baseline it is the score of the mean row of the network's background, else of zeros.
+        """
+        # What an external method calls a baseline may be anything.
+        settings = self.settings if self.method in explainers else {}
+        options = baseline_options(self.network, settings)
+        target = completeness_target(self.explainer, self.network, self.inputs, self.objective, options)
+        return self.scores - target
 
     def __repr__(self):
-        rows = [(str(row), caption) for row, caption in enumerate(self.captions[:SHOWN])]
-        more = len(self.captions) - SHOWN
+        rows = [(str(row), caption) for row, caption in enumerate(self.captions[: displays.SHOWN])]
+        more = len(self.captions) - displays.SHOWN
         return displays.as_text(
             f"Explanation of {self.target} by {self.method}",
             [*rows, *([("...", f"and {more} more")] if more > 0 else [])],
@@ -94,16 +96,6 @@ class Explanation:
             return self.plot()._repr_mimebundle_()
         except Refused as refusal:
             return {"text/plain": f"{self.method}: {self.target}. {refusal}"}
-
-
-def _viewable(network, inputs):
-    """Inputs as they are shown: images in 0..1, all else as it is."""
-    if kind_of(inputs) is not IMAGE:
-        return inputs
-    if network.preprocessing is not None:
-        return np.clip(network.deprocess(inputs) / 255, 0, 1)
-    low, high = inputs.min(), inputs.max()
-    return (inputs - low) / ((high - low) or 1)
 
 
 def explain(network, inputs, objective="top", *, method, seed=0, **options):
@@ -153,7 +145,17 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         arrays,
         network,
         tuple(captions(network, arrays, objective, scores, sample_flags, computed=computed)),
+        _column_names(network, inputs),
+        objective,
+        explainer,
+        settings,
     )
+
+
+def _column_names(network, inputs):
+    """The names of a table's columns, where the network or a data frame has them: tuple of str, or None."""
+    names = network.columns or (inputs.columns if hasattr(inputs, "iloc") else None)
+    return None if names is None else tuple(map(str, names))
 
 
 def _class_outputs(network, inputs, objective):

@@ -15,6 +15,8 @@ from lab.maps import resized
 from lab.refusal import Refused
 
 SIGNED, UNSIGNED = "RdBu_r", "inferno"
+# What speaks for the explained score, and what against it: near the ends of the colours of signed maps.
+POSITIVE, NEGATIVE = (matplotlib.colors.to_hex(matplotlib.colormaps[SIGNED](end)) for end in (0.9, 0.1))
 # The strongest colour stands for this percentile of magnitudes, so that one pixel does not rule a map.
 STRONGEST = 99.5
 # Bars of one row of a table: more cannot be read.
@@ -45,7 +47,7 @@ def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
     parts = figure.subfigures(len(inputs), 1, squeeze=False)[:, 0]
     for row, part in enumerate(parts):
         # Titles are wrapped: long class names would lie upon each other.
-        part.suptitle(textwrap.fill(captions[row], 90), fontsize="medium")
+        part.suptitle(textwrap.fill(captions[row], 90), fontsize="medium", parse_math=False)
         draw(part, maps[row], inputs[row], unit=unit, columns=columns, words=None if words is None else words[row])
     return figure
 
@@ -100,6 +102,22 @@ def _refuse_layer_maps(maps, inputs):
         raise Refused(
             f"Maps are plotted over the inputs. Received: maps of shape {maps.shape} for inputs of shape {inputs.shape}. Read record.maps instead."
         )
+
+
+def shorten(name, most=28):
+    """A name without its middle where it is long.
+
+    Args:
+        name: str.
+        most: int, its letters at most.
+
+    Returns:
+        str.
+    """
+    if len(name) <= most:
+        return name
+    kept = most - 1
+    return f"{name[: kept - kept // 2]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - kept // 2 :]}"
 
 
 def _image(part, values, image, *, unit, **_):
@@ -160,9 +178,10 @@ def _bars(part, values, row, *, unit, columns, **_):
     axes = part.subplots()
     largest = np.argsort(-np.abs(np.nan_to_num(values)))[:BARS][::-1]
     names = [f"column {place}" if columns is None else columns[place] for place in range(len(row))]
-    labels = [f"{names[place]} = {row[place]:.3g}" for place in largest]
-    colours = ["tab:red" if values[place] > 0 else "tab:blue" for place in largest]
-    axes.barh(labels, values[largest], color=colours)
+    labels = [f"{shorten(names[place])} = {row[place]:.3g}" for place in largest]
+    colours = [POSITIVE if values[place] > 0 else NEGATIVE for place in largest]
+    axes.barh(np.arange(len(largest)), values[largest], color=colours)
+    axes.set_yticks(np.arange(len(largest)), labels, parse_math=False)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(unit)
 
@@ -170,10 +189,15 @@ def _bars(part, values, row, *, unit, columns, **_):
 def _tokens(part, values, ids, *, unit, words, **_):
     axes = part.subplots()
     axes.set_axis_off()
-    norm, colours = scale(values)
+    # A word that says nothing is white, also where all others speak for the score.
+    top, colours = scale(values)[0].vmax, SIGNED
+    norm = Normalize(-top, top)
     texts = [str(token) for token in ids] if words is None else words
     across, down, width = 0.0, 0.0, 96
     for text, value in zip(texts, values):
+        # What pads a text has no word.
+        if not text:
+            continue
         if across + len(text) + 2 > width:
             across, down = 0.0, down + 1
         background = matplotlib.colormaps[colours](norm(value))

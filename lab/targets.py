@@ -73,8 +73,24 @@ def captions(network, inputs, objective, scores, flags, *, computed=None):
     ]
 
 
-def _in_words(network, inputs, objective, batch, computed):
-    """One str a sample: a class with its probability and the runner-up; any other objective in its own words."""
+def class_names(network, objective, batch):
+    """The name of the class that each sample is asked about.
+
+    Args:
+        network: a `Network`.
+        objective: an `Objective`.
+        batch: int, samples.
+
+    Returns:
+        list of str, or None for an objective that is no class.
+    """
+    indices = _class_indices(network, objective, batch)
+    where = objective.terms[0][1].where
+    return None if indices is None else [network.class_name(int(index), where) for index in indices]
+
+
+def _class_indices(network, objective, batch):
+    """The class that each sample is asked about: int [batch], or None for an objective that is no class."""
     (weight, term), *others = objective.terms
     if (
         others
@@ -82,15 +98,20 @@ def _in_words(network, inputs, objective, batch, computed):
         or term.kind not in ("logit", "class_score")
         or network.classes_in(term.where) in (None, 1)
     ):
-        return [str(objective)] * batch
-    indices = np.broadcast_to(objective.numbers(batch)[0][0], batch)
+        return None
     if term.kind == "logit" and network.two_classes(term.where):
         # logit(0) of one unit is the unit itself, which speaks for the second class.
-        indices = np.ones(batch, int)
-    return [
-        _class_words(network, row, int(index), term.where)
-        for row, index in zip(routines.probabilities(network, inputs, term.where, computed=computed), indices)
-    ]
+        return np.ones(batch, int)
+    return np.broadcast_to(objective.numbers(batch)[0][0], batch)
+
+
+def _in_words(network, inputs, objective, batch, computed):
+    """One str a sample: a class with its probability and the runner-up; any other objective in its own words."""
+    indices, where = _class_indices(network, objective, batch), objective.terms[0][1].where
+    if indices is None:
+        return [str(objective)] * batch
+    probabilities = routines.probabilities(network, inputs, where, computed=computed)
+    return [_class_words(network, row, int(index), where) for row, index in zip(probabilities, indices)]
 
 
 def _class_words(network, probabilities, index, output):

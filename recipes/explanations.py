@@ -171,13 +171,15 @@ def compute_maps(job, _, session):
     try:
         explanation = _explain(session, subject, arguments)
         second_maps = _second_maps(session, subject, arguments)
+        baseline_scores = _baseline_scores(explanation)
     except Refused as error:
         return Outcome({"about.json": encode({**about, "refused": " ".join(str(error).split())})})
     except Exception as error:
         # Whatever a method raises costs its own maps alone, and is reported there.
         fault = describe(error)
         return Outcome({"about.json": encode({**about, "fault": fault})}, fault, traceback.format_exc())
-    arrays = _over_positions(_map_arrays(session, subject, explanation, second_maps), subject)
+    arrays = {**_map_arrays(session, subject, explanation, second_maps), **baseline_scores}
+    arrays = _over_positions(arrays, subject)
     if arrays is None:
         shapes = tf.nest.map_structure(np.shape, explanation.maps)
         words = f"Maps of tables and texts hold a number for every column or token. Received: maps of shape {shapes}, which are of a layer's units. Read them with lab.explain in Python."
@@ -202,6 +204,13 @@ def _map_arrays(session, subject, explanation, second_maps):
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(second_maps)}
     arrays |= {"scores": explanation.scores, "targets": subject.targets}
     return arrays if explanation.gap is None else {**arrays, "gap": explanation.gap}
+
+
+def _baseline_scores(explanation):
+    """The scores from which waterfalls of a table begin: dict, empty for other inputs."""
+    inputs = tf.nest.flatten(explanation.inputs)
+    is_table = len(inputs) == 1 and kind_of(inputs[0]) is TABLE
+    return {"baseline_scores": explanation.baseline_scores} if is_table else {}
 
 
 def _over_positions(arrays, subject):

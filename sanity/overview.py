@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sanity.statistics import bootstrap_interval
+from lab.importance import importance
+from sanity.statistics import Interval
 
 
 def overview(maps, labels=None, *, seed, draws=1000):
@@ -24,8 +25,6 @@ def overview(maps, labels=None, *, seed, draws=1000):
     for row, label in enumerate([] if labels is None else labels):
         groups[label] = np.append(groups.get(label, np.array([], int)), row)
     return {
-        label: [
-            bootstrap_interval(sizes[None, rows, feature], seed=seed, draws=draws) for feature in range(sizes.shape[1])
-        ]
+        label: [Interval(*map(float, numbers)) for numbers in importance(sizes[rows], seed=seed, draws=draws).T]
         for label, rows in groups.items()
     }

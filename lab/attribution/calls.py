@@ -101,6 +101,20 @@ _STARTS = {"baseline": False, "references": True}
 _REFERENCES = 64
 
 
+def baseline_options(network, options):
+    """Options with a baseline: the mean row of a table whose background is known, where they have none.
+
+    Args:
+        network: a `Network`.
+        options: dict of all options of a method.
+
+    Returns:
+        dict.
+    """
+    has_baseline = any(name in options for name in ("baseline", "baselines", "references"))
+    return options if has_baseline else {**_table_baselines(network, {"baseline": 0}), **options}
+
+
 def _table_baselines(network, known):
     """Baselines of a table whose background is known: its mean row, or some of its rows. dict of option to array."""
     if getattr(network, "background", None) is None or len(network.places()) > 1:

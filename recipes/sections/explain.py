@@ -275,6 +275,14 @@ def _map_lines(maps, whole):
 # Page ---------------------------------------------------------------------------------------------------------------------
 
 
+def _show_columns(recipe, jobs, store):
+    """The columns of a table over all rows, or None."""
+    from recipes.report.columns import collect_columns
+
+    columns = collect_columns(recipe, store, jobs)
+    return columns and {"columns": columns, "heading": "Columns over all rows" if columns["rows"] > 1 else "Columns"}
+
+
 def _show_maps(recipe, jobs, store):
     """All photographs and maps, or None."""
     from recipes.report.maps import collect_maps
@@ -461,6 +469,9 @@ register(
         messages=map_messages,
         lines=photograph_lines,
         summary=summarize,
-        pieces=(Piece("maps", "Photographs and maps", "photographs.html", _show_maps, place=10),),
+        pieces=(
+            Piece("columns", "Columns over all rows", "columns.html", _show_columns, place=5),
+            Piece("maps", "Photographs and maps", "photographs.html", _show_maps, place=10),
+        ),
     )
 )

@@ -1,6 +1,7 @@
 """Own data: tables, series and texts at the command, from a file to a page and a verdict."""
 
 import csv
+import html
 import json
 import pathlib
 import re
@@ -64,6 +65,52 @@ def test_the_gradient_of_a_linear_table_is_its_weights_by_name(here, command):
     assert "hotograph" not in words and " image" not in words
     predictions = rows_of(jobs / "photographs" / "predictions.csv")
     assert [row["true"] for row in predictions] == [str(own_data.table()[2][place]) for place in places]
+    check_columns(page, overview, np.load(jobs / "explain" / "integrated_gradients" / "maps.npz"), names)
+
+
+def check_columns(page, overview, arrays, names):
+    """The plots of columns come before the rows, in pictures whose words hold the numbers of the files."""
+    section = re.search('<section id="columns">.*?</section>', page, re.S)[0]
+    assert page.index('<section id="columns">') < page.index('<section id="maps">')
+    pictures = [
+        (html.unescape(alt), source) for source, alt in re.findall(r'<img src="([^"]+)" alt="([^"]+)">', section)
+    ]
+    assert all(source.startswith("data:image/png;base64,") for _, source in pictures)
+    kinds = ["Bar plot", "Beeswarm", "Dependence plot", "Dependence plot", *["Waterfall"] * 3]
+    assert [alt.partition(".")[0] for alt, _ in pictures] == kinds * 3
+    assert section.count("<details") == 2 * 3 + 1
+    paths = [alt for alt, _ in pictures if "integrated_gradients: 1" in alt or "integrated_gradients: row" in alt]
+    spans = [row for row in overview if row["method"] == "integrated_gradients" and row["class"] == "all classes"]
+    first = max(spans, key=lambda row: float(row["mean"]))
+    mean, low, high = (float(first[name]) for name in ("mean", "low", "high"))
+    assert f"{first['feature']}: {mean:.3g} [{low:.3g}, {high:.3g}]" in paths[0]
+    assert paths[2].startswith(f"Dependence plot. integrated_gradients: 1. {first['feature']}")
+    largest = np.argmax(np.abs(arrays["maps/0"][0]))
+    assert f"{names[largest]} = " in paths[4] and f": {arrays['maps/0'][0][largest]:+.3g};" in paths[4]
+    assert arrays["baseline_scores"] == pytest.approx(
+        arrays["scores"] - arrays["maps/0"].sum(axis=1) + arrays["gap"], abs=1e-4
+    )
+    waterfalls = [alt for alt, _ in pictures if alt.startswith("Waterfall. gradient")]
+    assert len(waterfalls) == 3 and all("gap:" in alt and "does not promise" in alt for alt in waterfalls)
+
+
+def test_a_single_row_has_a_waterfall_alone(here, command):
+    words = (
+        "explain",
+        "--model",
+        "credit.keras",
+        "--table",
+        "loans.csv",
+        "--target",
+        "default",
+        "--most",
+        1,
+        "--quiet",
+    )
+    code, out, err = command(*words, "--method", "gradient")
+    assert code == 0, err
+    section = re.search('<section id="columns">.*?</section>', jobs_of(out)[1], re.S)[0]
+    assert re.findall('alt="([A-Z][a-z]+)', section) == ["Waterfall"] and "<details open>" in section
 
 
 def test_words_are_coloured_by_what_they_say(here, command):
@@ -85,7 +132,7 @@ def test_words_are_coloured_by_what_they_say(here, command):
     signs = {row["token"]: np.sign(float(row["attribution"])) for row in tokens}
     assert {word for word, sign in signs.items() if sign > 0} == set(own_data.GOOD)
     assert {word for word, sign in signs.items() if sign < 0} == set(own_data.BAD)
-    assert "Texts and maps" in page and ">wonderful</span>" in page
+    assert "Texts and maps" in page and ">wonderful</span>" in page and 'id="columns"' not in page
 
 
 def test_series_are_lines_over_the_steps_that_decide(here, command):

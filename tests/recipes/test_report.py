@@ -19,6 +19,7 @@ from recipes.report.templates import breakable
 from recipes.runs import carry_out
 from sanity.evidence import Evidence
 from sanity.ruling import rules
+from tests import own_data
 from tests.recipes.conftest import write_quick_recipe
 
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
@@ -134,6 +135,35 @@ def test_the_page_is_read_by_a_screen_reader_in_the_dark_and_on_a_phone(report, 
     scroll_to_units(browser)
     browser.execute_script("document.querySelector('.tile').click()")
     assert axe(browser) == []
+
+
+@pytest.fixture(scope="module")
+def table_report(tmp_path_factory):
+    """The report of rows of a table."""
+    folder = own_data.write(tmp_path_factory.mktemp("table"))
+    tables = {
+        "model": {"source": f"{folder}/credit.keras"},
+        "explain": {"methods": ["gradient", "integrated_gradients"]},
+    }
+    data = {"source": f"{folder}/loans.csv", "label": "default", "most": 3}
+    recipe = schema.recipe({"name": "table", **tables, "data": data})
+    return carry_out(recipe, folder / "artifacts", Progress(quiet=True)).report
+
+
+def test_plots_of_columns_are_read_by_a_screen_reader_in_the_dark_and_on_a_phone(table_report, browser):
+    browser.set_script_timeout(120)
+    for width, scheme in ((1200, "dark"), (390, "light")):
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        browser.get(table_report.as_uri())
+        browser.execute_script("for (const node of document.querySelectorAll('details')) node.open = true")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert axe(browser) == []
+        # The pictures have a page of their own colour in the dark too.
+        picture = "return getComputedStyle(document.querySelector('.plots img')).backgroundColor"
+        assert browser.execute_script(picture) == "rgb(255, 255, 255)"
 
 
 def test_headings_are_in_order_and_pictures_say_what_they_are(report):
