@@ -638,7 +638,11 @@ class Session:
         """SHA-256 of the network's weights and layers, wherever it was loaded from."""
         network = self.network
         layers = [(row.path, row.type, row.shape, _config(network.tree[row.path])) for row in network.layers()]
-        described = repr((network.fingerprint(), layers))
+        known = (network.fingerprint(), layers)
+        if self.sources.model.function:
+            # All functions have the same layers, none.
+            known += (self.sources.model.function, *(self.hash_of(f"code:{module}") for module in self.modules))
+        described = repr(known)
         return hashlib.sha256(described.encode("utf-8", "backslashreplace")).hexdigest()
 
     def seconds_per_gradient(self):
