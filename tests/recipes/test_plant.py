@@ -82,7 +82,7 @@ def test_what_no_network_learned_is_said_with_the_numbers_and_no_verdict_is_give
     assert page.count('alt="where the second cue') == 8 and "training of the whole network" in page
     about = json.loads((report.parent / "jobs" / "planted" / "planted.json").read_text())
     first, second = about["matched"]
-    assert first["contrast"] == pytest.approx(second["contrast"]) and first["pixels"] == second["pixels"]
+    assert first["contrast"] == pytest.approx(second["contrast"]) and first["size"] == second["size"]
     code, output, error = command("check", "--planted", "planted", "--method", "gradcam", "--json")
     assert code == 0, error
     result = json.loads(output)
