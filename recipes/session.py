@@ -32,11 +32,6 @@ from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
 from sanity.planting import (
-    MANY,
-    RATE_UPPER,
-    RATE_WHOLE,
-    SAMPLES,
-    TRAINING,
     Planting,
     plant,
     planted_kind,
@@ -44,6 +39,7 @@ from sanity.planting import (
     planted_world,
     refuse_network,
     resolve_cues,
+    usual_training,
 )
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
@@ -307,9 +303,8 @@ class Session:
         table, kind = self.sources.planted, planted_kind(self.network, self.planted_data)
         refuse_network(self.network, kind)
         layer = planted_layer(self.network, table.layer)
-        rate = table.rate or (RATE_WHOLE if layer is None else RATE_UPPER)
-        samples = table.samples or SAMPLES.get(kind.name, MANY)
-        training = replace(TRAINING, samples=samples, passes=table.passes, rate=rate)
+        settings = {name: getattr(table, name) for name in ("samples", "passes", "rate") if getattr(table, name)}
+        training = replace(usual_training(kind, layer), **settings)
         cues = resolve_cues(table.cues, functools.partial(external_method, noun="cue"), kind)
         return Planting(cues, table.size, table.contrast, layer, training)
 

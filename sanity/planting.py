@@ -34,12 +34,12 @@ SMALLEST_SIDE = 16
 # A network of more parameters is trained from a layer on.
 LARGE = 1_000_000
 BEHIND = 0.25
-# How networks are trained. Their pictures are crops of the user's, so that there are as many as are asked for.
-RATE_WHOLE, RATE_UPPER = 1e-3, 3e-4
-TRAINING = Training(samples=600, goal=0.99, passes=60, rate=RATE_WHOLE)
-# Other inputs than pictures are cheap: of these, networks are trained on so many.
-SAMPLES = {IMAGE.name: TRAINING.samples}
-MANY = 2000
+# How networks are trained on pictures, which are crops of the user's, so that there are as many as are asked for; and on
+# other inputs, which are cheap.
+TRAINING = Training(samples=600, goal=0.99, passes=60, rate=1e-3)
+TRAINING_OTHERS = Training(samples=2000, goal=0.99, passes=60, rate=3e-3)
+# The rate from a layer on, where weights that are there are kept.
+RATE_UPPER = 3e-4
 # The kinds of inputs that cues are planted in.
 PLANTED = (*MARKS, *SUBSTITUTIONS)
 
@@ -174,6 +174,20 @@ def _world(scene, place):
         photographs=scene.sources if scene.is_cropped else None,
         part=scene.part,
     )
+
+
+def usual_training(kind, layer=None):
+    """How networks are trained where nothing else is said.
+
+    Args:
+        kind: `lab.kinds.Kind`, of the inputs.
+        layer: str, the layer from which on they are trained; None: all of them.
+
+    Returns:
+        `Training`.
+    """
+    training = TRAINING if kind is IMAGE else TRAINING_OTHERS
+    return training if layer is None else replace(training, rate=RATE_UPPER)
 
 
 def planted_layer(network, layer=None):

@@ -80,7 +80,11 @@ from recipes.options import (
     help="Number of crops, rows, series or texts that networks are trained on.  [default: 600 crops, 2000 others]",
 )
 @click.option("--passes", type=click.IntRange(5), help="Most passes over these.  [default: 60]")
-@click.option("--rate", type=float, help="Learning rate of Adam.  [default: 0.001; from a layer on 0.0003]")
+@click.option(
+    "--rate",
+    type=float,
+    help="Learning rate of Adam.  [default: 0.001, for others than pictures 0.003; from a layer on 0.0003]",
+)
 @click.option("--samples", type=click.IntRange(8), help="Number of inputs to explain later.  [default: 48]")
 @click.option(
     "--levels",

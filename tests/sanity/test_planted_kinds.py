@@ -39,7 +39,7 @@ def rows():
 def beats():
     """Series of two channels of other scales, whose last four steps are masked."""
     rng = np.random.default_rng(1)
-    inputs = np.cumsum(rng.normal(size=(60, 36, 2)), axis=1) * [0.2, 30.0] + [0, 100]
+    inputs = rng.normal(size=(60, 36, 2)) * [0.2, 30.0] + [0, 100]
     inputs[:, 32:] = 0
     return inputs.astype("float32")
 
@@ -177,7 +177,7 @@ def test_a_motif_has_two_variants_of_about_one_strength(name):
 
 def test_a_motif_of_the_user_without_variants_is_played_backwards():
     def click(series, rng):
-        after, mask = series.copy(), np.arange(len(series)) < 4
+        after, mask = series.copy(), np.arange(len(series)) < len(series) / 3
         after[mask] += 3 * rng.uniform(0.9, 1)
         return after, mask
 
@@ -258,9 +258,10 @@ def test_what_is_blind_is_exactly_zero_and_the_cue_itself_passes(name):
         for title, method in blind.items()
     ]
     verdicts = judge_with_controls(family, seed=0).verdicts
-    assert {verdict.outcome for verdict in verdicts} <= {"FAIL", "INVALID"}
-    judged = [verdict for verdict in verdicts if verdict.outcome == "FAIL"]
-    assert judged and all(verdict.effect.mean == 0.0 for verdict in judged)
+    effects = {verdict.method: verdict.effect.mean for verdict in verdicts if verdict.outcome != "INVALID"}
+    # Noise is another noise for every network.
+    assert "PASS" not in {verdict.outcome for verdict in verdicts} and abs(effects.pop("noise")) < 0.3
+    assert len(effects) == 3 and set(effects.values()) == {0.0}
     first = next(iter(prepared.networks[0]))
 
     def cue_of_the_network(network, inputs, objective):
