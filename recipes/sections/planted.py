@@ -160,13 +160,13 @@ TEMPLATE = """<section id="planted"><h2>Planted cues: {{ planted.cues[0] }} and 
 <p class="soft">Both cues stand in every {{ planted.noun }}, in variants that are drawn independently. {{ planted.words }} {{ planted.heading }}: {% for row in planted.matched %}{{ row.cue }} {{ row.words }}{{ "; " if not loop.last }}{% endfor %}.</p>
 {% if pictures %}<div class="strip">{% for sample in pictures %}<figure><img src="{{ sample.image }}" alt="picture {{ loop.index }} with both cues"><img src="{{ sample.first }}" alt="where the first cue lies in picture {{ loop.index }}"><img src="{{ sample.second }}" alt="where the second cue lies in picture {{ loop.index }}"></figure>{% endfor %}</div>{% endif %}
 {% if drawings %}<p class="soft">Red: {{ planted.cues[0] }}. Blue: {{ planted.cues[1] }}.</p>{% for drawing in drawings %}<div>{{ drawing }}</div>{% endfor %}{% endif %}
-{% if rows %}<table><tr><th scope="col">{{ planted.noun }}</th>{% for name in planted.cues %}<th scope="col">{{ name }}</th><th scope="col">variant</th>{% endfor %}</tr>
+{% if rows %}<div class="wide" role="region" aria-label="Planted values"><table><tr><th scope="col">{{ planted.noun }}</th>{% for name in planted.cues %}<th scope="col">{{ name }}</th><th scope="col">variant</th>{% endfor %}</tr>
 {% for row in rows %}<tr><td>{{ loop.index }}</td>{% for cell in row %}<td>{{ "%.4g"|format(cell.value) }}</td><td>{{ cell.variant }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% endif %}
+{% endfor %}</table></div>{% endif %}
+<p class="soft">Swaps between {{ planted.nouns }}: the share of answers that follow the network's own cue, and the share that stay when something else is swapped.</p>
 <div class="wide" role="region" aria-label="Swaps"><table><tr><th scope="col">network</th><th scope="col">learned</th><th scope="col">right on {{ planted.nouns }} held out</th>{% for name in planted.swaps %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
 {% for row in planted.networks %}<tr><td>{{ row.name }}</td><td>{{ row.cue }}</td><td>{{ "%.0f%%"|format(100 * row.right) }}</td>{% for name in planted.swaps %}<td>{{ "%.0f%%"|format(100 * row.swaps[name]) if row.swaps[name] is not none else "" }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
-<p class="soft">Swaps between {{ planted.nouns }}: the share of answers that follow the network's own cue, and the share that stay when something else is swapped.</p>
 <ul>{% for gate in planted.gates %}<li>{{ gate.name }}: {{ gate.status }}. {{ gate.words }}</li>{% endfor %}</ul></section>"""
 
 
@@ -177,7 +177,7 @@ def _show_planted(recipe, jobs, store):
         return None
     arrays = store.arrays("planted", "samples.npz")
     show = {"image": _show_pictures, "table": _show_rows}.get(about["kind"], _show_drawings)
-    return {"planted": about, **show(about, arrays)}
+    return {"planted": about, "pictures": [], "rows": [], "drawings": [], **show(about, arrays)}
 
 
 def _show_pictures(about, arrays):
