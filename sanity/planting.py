@@ -13,6 +13,7 @@ import numpy as np
 
 from lab.environment import tf
 from lab.kinds import IMAGE, TOKENS, kind_of
+from lab.lookup import refuse_text
 from lab.nouns import plural
 from lab.refusal import Refused
 from sanity.cues import VARIANTS
@@ -99,10 +100,11 @@ def planted_kind(network, data):
         `lab.kinds.Kind`.
 
     Raises:
-        Refused: for a kind of which there are no cues, and for several inputs.
+        Refused: for a kind of which there are no cues, for several inputs, and for a network of strings.
     """
     if data.kind == "image":
         return IMAGE
+    refuse_text(network)
     places = network.places()
     kind = kind_of(np.zeros([1] * len(places[0][1].shape), places[0][1].dtype.as_numpy_dtype))
     if len(places) > 1 or kind.name not in PLANTED or kind is IMAGE:
