@@ -233,7 +233,15 @@ def _can_be_cut(network, path):
 
 
 def refuse_network(network, kind=IMAGE):
-    """Raise Refused for a network that no cue can be planted for: not one input of the kind, or not one output of classes."""
+    """Refuse a network that no cue can be planted for.
+
+    Args:
+        network: `Network`.
+        kind: `lab.kinds.Kind`, of the inputs.
+
+    Raises:
+        Refused: for not one image where the inputs are pictures, and for not one output of classes.
+    """
     if kind is IMAGE and (network.image_place is None or len(network.places()) > 1 or network.size is None):
         raise Refused(
             f"Cues are planted in pictures, for a network that takes one image of a fixed size. Received: {network.name}, which takes {_inputs_in_words(network)}."

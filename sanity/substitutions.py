@@ -127,11 +127,11 @@ def _refuse_few_columns(values):
     varying = np.ptp(values, axis=0) > 0
     if varying.sum() < 2:
         raise Refused(
-            f"Two columns are planted in, with numbers that vary. Received: a table of {plural_of(values.shape[1], 'column')}, of which {varying.sum()} vary."
+            f"Two columns are planted in, with numbers that vary. Received: a table of {_plural_of(values.shape[1], 'column')}, of which {varying.sum()} vary."
         )
 
 
-def plural_of(count, noun):
+def _plural_of(count, noun):
     """A number with its noun: str."""
     return f"{count} {noun if count == 1 else plural(noun)}"
 
@@ -336,7 +336,7 @@ def _refuse_short(texts):
     if lengths.min() < 2:
         place = int(lengths.argmin())
         raise Refused(
-            f"A text holds two cues, each in the place of a word. Received: text {place + 1}, with {plural_of(int(lengths[place]), 'word')}. Leave out texts of fewer than two."
+            f"A text holds two cues, each in the place of a word. Received: text {place + 1}, with {_plural_of(int(lengths[place]), 'word')}. Leave out texts of fewer than two."
         )
 
 
