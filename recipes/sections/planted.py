@@ -8,8 +8,8 @@ from recipes.job import Job
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
-# How many samples the page shows.
-SHOWN = 8
+# How many samples the page shows, and the number by which colours behind them are made faint.
+SHOWN, FAINT = 8, 2.0
 
 
 class Planted(Table):
@@ -209,7 +209,7 @@ def _show_drawings(about, arrays):
     inputs, (first, second) = arrays["inputs"], arrays["masks"].astype("float32")
     tokens = about["tokens"] or [()] * len(inputs)
     rows = zip(inputs, first - second, tokens)
-    drawings = [draw_map(about["kind"], row, plane, 1.0, about["columns"], words) for row, plane, words in rows]
+    drawings = [draw_map(about["kind"], row, plane, FAINT, about["columns"], words) for row, plane, words in rows]
     return {"drawings": drawings}
 
 
