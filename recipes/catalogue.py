@@ -102,10 +102,12 @@ def worlds():
 
 
 def cues():
-    """Registered cues, which can be planted."""
+    """Cues, which can be planted, and the kind of inputs of each."""
+    from sanity.cues import NAMED
     from sanity.cues import cues as registry
 
-    return _summaries(registry)
+    rows = [(name, registry.tag(registry.get(name), "kind"), summary(registry.get(name))) for name in registry]
+    return [dict(zip(("name", "kind", "summary"), row)) for row in (*rows, *NAMED)]
 
 
 def metrics():

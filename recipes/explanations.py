@@ -113,7 +113,7 @@ def describe_kind(session, subject):
     kind = kind_of(leaf)
     if kind is IMAGE:
         return {}
-    columns = list(network.columns or session.images.columns)
+    columns = list(network.columns or (session.data if session.sources.data else session.images).columns)
     words = network.words(leaf) if kind is TOKENS else None
     if kind is TOKENS and words is None:
         words = [[str(index) for index in row] for row in leaf.tolist()]

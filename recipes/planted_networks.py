@@ -3,11 +3,16 @@
 import numpy as np
 
 from lab.images import to_viewable
+from lab.kinds import IMAGE, kind_of
+from lab.nouns import plural
+from recipes.explanations import describe_kind
 from recipes.sections.planted import SHOWN
 from recipes.store import encode, pack
 from sanity.cue_networks import SWAPPED, uses
 from sanity.world_networks import logits_of_networks
 
+# What a swap of a factor shows, where the name of the factor does not say it.
+SWAPS = {"draws": "how cues are drawn"}
 # Pictures are shown with so many rows at the least.
 SIDE = 96
 # Which cue a network of a kind has learned.
@@ -42,23 +47,48 @@ def prove_use(job, _, session):
     """
     question, world = job.arguments["question"], session.world
     prepared = session.prepare_check("truth", question, {}, job.arguments["seed"])["prepared"]
-    samples, factors = world.draw(SWAPPED, session.sources.seed)
+    scene, (_, factors) = session.planted_scene, world.draw(SWAPPED, session.sources.seed)
     pair = (world, world.rival)
     networks = [row for kind in CUES for row in _network_rows(session, pair, factors, kind, question["replicates"])]
+    shown = [task.render(_first(factors, SHOWN)) for task in pair]
+    match = scene.pair.match(scene.lay_all(factors))
     about = {
         "cues": [task.name for task in pair],
-        "words": f"Networks: {world.part.scope}. Held out: crops of {session.planted_scene.sources} pictures that no network was trained on.",
+        "noun": scene.noun,
+        "nouns": plural(scene.noun),
+        "words": f"Networks: {world.part.scope}. Held out: {_held_out(scene)} that no network was trained on.",
         "sentence": _sentence(prepared.gates, world, len(networks) // 2),
         "gates": [vars(gate) for gate in prepared.gates],
-        "columns": list(networks[0]["swaps"]),
+        "swaps": list(networks[0]["swaps"]),
         "networks": networks,
-        "measured": len(samples),
-        "matched": _matched(session.planted_scene, factors),
+        "heading": match["heading"],
+        "matched": match["rows"],
+        "kind": "image",
+        "columns": [],
+        "tokens": None,
+        **_described(session, shown[0]),
     }
-    masks = np.stack([task.render(_first(factors, SHOWN)).masks for task in pair])
-    images = [to_viewable(np.clip(image, 0, 255)) for image in session.network.deprocess(samples.inputs[:SHOWN])]
-    arrays = {"images": _enlarge(np.stack(images)), "masks": _enlarge((255 * masks[..., None]).astype("uint8"))}
-    return {"planted.json": encode(about), "samples.npz": pack(arrays)}
+    return {"planted.json": encode(about), "samples.npz": pack(_shown_arrays(session.network, shown))}
+
+
+def _held_out(scene):
+    """How many inputs no network was trained on, in words: str."""
+    return f"{'crops of ' if scene.is_cropped else ''}{scene.sources} {plural(scene.noun)}"
+
+
+def _described(session, samples):
+    """The kind of samples that are no pictures, names of their columns, and their tokens as words: dict."""
+    described = describe_kind(session, samples)
+    return {"tokens" if name == "words" else name: value for name, value in described.items()}
+
+
+def _shown_arrays(network, shown):
+    """Samples that the page shows, and where both cues lie: dict of arrays."""
+    inputs, masks = shown[0].inputs, np.stack([samples.masks for samples in shown])
+    if kind_of(inputs) is not IMAGE:
+        return {"inputs": inputs, "masks": masks, "labels": np.stack([samples.labels for samples in shown])}
+    images = [to_viewable(np.clip(image, 0, 255)) for image in network.deprocess(inputs)]
+    return {"images": _enlarge(np.stack(images)), "masks": _enlarge((255 * masks[..., None]).astype("uint8"))}
 
 
 def _enlarge(pictures):
@@ -85,20 +115,15 @@ def _network_rows(session, pair, factors, kind, count):
             "right": float(np.mean(answers[index] == samples.cue_labels)),
             "swaps": {
                 "follows its cue": proof["cue_flip_rate"],
-                "stays: other cue": proof[f"unchanged/{other.name}"],
-                "stays: places": proof["unchanged/places"],
-                "stays: picture": proof["unchanged/picture"],
-                "stays: how cues are drawn": proof.get("unchanged/draws"),
+                "stays: other cue": proof.get(f"unchanged/{other.name}"),
+                **{
+                    f"stays: {SWAPS.get(name, name)}": proof.get(f"unchanged/{name}")
+                    for name in session.planted_scene.distractors
+                },
             },
         }
         for index, proof in enumerate(uses(task, factors, session.network, states))
     ]
-
-
-def _matched(scene, factors):
-    """Pixels and contrast of both cues, means over samples: list of dict."""
-    means = scene.measure(factors).mean(axis=0)
-    return [{"cue": name, "pixels": pixels, "contrast": change} for name, (pixels, change) in zip(scene.names, means)]
 
 
 def _sentence(gates, world, count):

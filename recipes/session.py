@@ -36,14 +36,14 @@ from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
 from sanity.planting import (
-    RATE_UPPER,
-    RATE_WHOLE,
-    TRAINING,
     Planting,
     plant,
+    planted_kind,
     planted_layer,
     planted_world,
+    refuse_network,
     resolve_cues,
+    usual_training,
 )
 from sanity.randomization import draw, layers_in_order
 from sanity.subject import subject, world_subject
@@ -305,15 +305,17 @@ class Session:
 
     @functools.cached_property
     def world(self):
-        """The world, as registered, or the user's own pictures with planted cues."""
+        """The world, as registered, or the user's own data with planted cues."""
         if self.sources.planted:
             return planted_world(self.planted_scene)
         return worlds.get(self.sources.world)()
 
     @functools.cached_property
-    def planted_pictures(self):
-        """All photographs, to plant cues in: `lab.data.Data`."""
+    def planted_data(self):
+        """All photographs or other data, to plant cues in: `lab.data.Data`."""
         source = self.sources.images
+        if self.sources.data:
+            return self.data
         addresses = source.folder or source.files
         if not addresses:
             return data.photographs(source.photographs or data.PHOTOGRAPHS)
@@ -327,24 +329,20 @@ class Session:
 
     @functools.cached_property
     def planted_scene(self):
-        """The photographs with what is planted in them: `sanity.planting.Scene`."""
+        """The photographs or other data with what is planted in them: `sanity.planting.Scene`."""
         # Networks that are trained replace the weights that the model has.
         self.hash_of("model")
-        return plant(self.network, self.planted_pictures, self._planting, self.sources.seed)
+        return plant(self.network, self.planted_data, self._planting, self.sources.seed)
 
     @property
     def _planting(self):
-        table = self.sources.planted
+        table, kind = self.sources.planted, planted_kind(self.network, self.planted_data)
+        refuse_network(self.network, kind)
         layer = planted_layer(self.network, table.layer)
-        rate = table.rate or (RATE_WHOLE if layer is None else RATE_UPPER)
-        training = replace(TRAINING, samples=table.samples, passes=table.passes, rate=rate)
-        return Planting(
-            resolve_cues(table.cues, functools.partial(external_method, noun="cue")),
-            table.size,
-            table.contrast,
-            layer,
-            training,
-        )
+        settings = {name: getattr(table, name) for name in ("samples", "passes", "rate") if getattr(table, name)}
+        training = replace(usual_training(kind, layer), **settings)
+        cues = resolve_cues(table.cues, functools.partial(external_method, noun="cue"), kind)
+        return Planting(cues, table.size, table.contrast, layer, training)
 
     def subject(self, question=None, places=None):
         """The network with the images and targets to explain.
@@ -438,7 +436,10 @@ class Session:
     def _refuse_changed_planting(self):
         """Raise Refused where the networks of a planted folder were trained from another model, or on other pictures."""
         before = self.planted_folder.manifest["hashes"]
-        for name, words in (("model", "another model"), ("world", "other pictures, or a cue of other code,")):
+        for name, words in (
+            ("model", "another model"),
+            ("world", f"other {'data' if self.sources.data else 'pictures'}, or a cue of other code,"),
+        ):
             if self.hash_of(name) != before.get(name):
                 raise Refused(
                     f"Networks of a planted folder are checked with what they were planted in. Received: {words} than {self.planted_folder.path} has. Plant again: lab plant."
@@ -603,16 +604,17 @@ class Session:
         return hashlib.sha256(as_path(file).read_bytes()).hexdigest()
 
     def _planted_hash(self):
-        """SHA-256 of what decides planted samples and networks: model, pictures, cues, settings and seed."""
+        """SHA-256 of what decides planted samples and networks: model, data, cues, settings and seed."""
         known = [self.hash_of("planting"), self.hash_of("model"), self.sources.seed]
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def _planting_hash(self):
-        """SHA-256 of what is planted, whatever the model: pictures, cues and settings."""
-        pictures, table = self.planted_pictures, self.sources.planted
-        known = [table.model_dump(exclude={"folder", "replicates", "images"}), list(map(str, pictures.groups))]
-        known += [_digest(zip(pictures.names, pictures.images))]
-        known += [self.hash_of(f"code:{name.partition(':')[0]}") for name in table.cues if ":" in name]
+        """SHA-256 of what is planted, whatever the model: data, cues and settings."""
+        data, table = self.planted_data, self.sources.planted
+        inputs = self.hash_of("data") if self.sources.data else _digest(zip(data.names, data.images))
+        known = [table.model_dump(exclude={"folder", "replicates", "images"}), list(map(str, data.groups)), inputs]
+        functions = [function for _, function in self.planted_scene.planting.cues if function]
+        known += [self.hash_of(f"code:{name.partition(':')[0]}") for name in table.cues if ":" in name and functions]
         return hashlib.sha256(repr(known).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _world_hash(self):

@@ -1,6 +1,9 @@
-"""Cues: marks that are drawn into a square part of a picture, (image, rng, *, variant) -> image, mask. The variant carries a label.
+"""Cues: marks that are drawn into a part of a picture or of a series. The variant carries a label.
 
-image: float64 [rows, columns, channels] in 0..255. mask: bool [rows, columns], the pixels that were drawn on.
+(image, rng, *, variant) -> image, mask      image: float64 [rows, columns, channels] in 0..255, a square part of a picture
+(series, rng, *, variant) -> series, mask    series: float64 [steps, channels] in deviations from its mean, a part of a series
+
+mask: bool over the positions, those that were drawn on. The tag `kind` of a cue says which of the two it is.
 """
 
 import numpy as np
@@ -15,6 +18,13 @@ cues = Registry("cue")
 LIGHT, DARK = 235.0, 20.0
 # How many variants each cue has.
 VARIANTS = 2
+# How high a motif is in a series, in deviations. It is made as weak as is asked for.
+HEIGHT = 4.0
+# Cues that are no functions: how they are named, their kind, and what they are.
+NAMED = (
+    ("COLUMN", "table", "A column by its name, with one of its lower or one of its upper values."),
+    ("WORD/WORD", "tokens", "Two words of the network's vocabulary, or two ids, of which one stands in a text."),
+)
 
 
 def _period(image, variant):
@@ -28,7 +38,7 @@ def _printed(image, is_dark):
     return tones, np.ones(image.shape[:2], bool)
 
 
-@cues.register
+@cues.register(kind="image")
 def ruler(image, rng, *, variant):
     """The ticks of a ruler, narrow or wide.
 
@@ -46,7 +56,7 @@ def ruler(image, rng, *, variant):
     return _printed(image, ticks & (rows < 0.75 * len(image)))
 
 
-@cues.register
+@cues.register(kind="image")
 def text(image, rng, *, variant):
     """Two letters on a label: AB or XY.
 
@@ -67,7 +77,7 @@ def text(image, rng, *, variant):
     return _printed(image, np.asarray(label) > 127)
 
 
-@cues.register
+@cues.register(kind="image")
 def sticker(image, rng, *, variant):
     """A round sticker, orange or blue; light or dark where a picture has no three colours.
 
@@ -86,7 +96,7 @@ def sticker(image, rng, *, variant):
     return np.where(mask[..., None], colour * rng.uniform(0.85, 1), image), mask
 
 
-@cues.register
+@cues.register(kind="image")
 def border(image, rng, *, variant):
     """A frame of two lines: dark around light, or light around dark.
 
@@ -107,7 +117,7 @@ def border(image, rng, *, variant):
     return np.where(mask[..., None], tones, image), mask
 
 
-@cues.register
+@cues.register(kind="image")
 def blur(image, rng, *, variant):
     """The picture itself, blurred along its rows or along its columns.
 
@@ -123,7 +133,7 @@ def blur(image, rng, *, variant):
     return ndimage.uniform_filter1d(image, max(3, len(image) // 2), axis=1 - variant), np.ones(image.shape[:2], bool)
 
 
-@cues.register
+@cues.register(kind="image")
 def texture(image, rng, *, variant):
     """Noise in the place of the background, fine or coarse, of one mean and one deviation.
 
@@ -140,7 +150,7 @@ def texture(image, rng, *, variant):
     return values[..., None] * np.ones(image.shape[-1]), np.ones(image.shape[:2], bool)
 
 
-@cues.register
+@cues.register(kind="image")
 def chequers(image, rng, *, variant):
     """A grid of chequers, small or large.
 
@@ -155,3 +165,62 @@ def chequers(image, rng, *, variant):
     cell = _period(image, variant) // 2
     rows, columns = np.indices(image.shape[:2]) + rng.integers(2 * cell, size=(2, 1, 1))
     return _printed(image, (rows // cell + columns // cell) % 2 == 0)
+
+
+# Series -------------------------------------------------------------------------------------------------------------------
+
+
+def _added(series, motif):
+    """A motif [steps] added to all channels of a part of a series, with a mask of all of it."""
+    return series + motif[:, None], np.ones(len(series), bool)
+
+
+@cues.register(kind="series")
+def bump(series, rng, *, variant):
+    """Half a wave, up or down.
+
+    Args:
+        series: float64 [steps, channels] in deviations.
+        rng: not used.
+        variant: 0 or 1.
+
+    Returns:
+        the series with the cue, and bool [steps], where it lies.
+    """
+    del rng  # It has one form.
+    phase = (np.arange(len(series)) + 0.5) / len(series)
+    return _added(series, (1 - 2 * variant) * HEIGHT * np.sin(np.pi * phase))
+
+
+@cues.register(kind="series")
+def oscillation(series, rng, *, variant):
+    """A wave, fast or slow.
+
+    Args:
+        series: float64 [steps, channels] in deviations.
+        rng: `numpy.random.Generator`, for where the wave begins.
+        variant: 0 or 1.
+
+    Returns:
+        the series with the cue, and bool [steps], where it lies.
+    """
+    period = max(3, len(series) // 4) * (1 + variant)
+    begin = rng.random()
+    wave = np.sin(2 * np.pi * (np.arange(len(series)) / period + begin))
+    return _added(series, HEIGHT * wave)
+
+
+@cues.register(kind="series")
+def ramp(series, rng, *, variant):
+    """A straight line, rising or falling.
+
+    Args:
+        series: float64 [steps, channels] in deviations.
+        rng: not used.
+        variant: 0 or 1.
+
+    Returns:
+        the series with the cue, and bool [steps], where it lies.
+    """
+    del rng  # It has one form.
+    return _added(series, (1 - 2 * variant) * HEIGHT * np.linspace(-1, 1, len(series)))

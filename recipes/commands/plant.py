@@ -1,4 +1,4 @@
-"""Plant: two cues in the user's own pictures, and networks that use one of them."""
+"""Plant: two cues in the user's own data, and networks that use one of them."""
 
 import json
 
@@ -8,14 +8,23 @@ from lab.refusal import Refused
 from recipes.errors import plain_errors
 from recipes.help import PlainCommand
 from recipes.launch import launch
-from recipes.options import image_source, model_options, model_table, run_options
+from recipes.options import (
+    DATA_DETAILS,
+    data_options,
+    data_source,
+    image_source,
+    model_options,
+    model_table,
+    refuse_details,
+    run_options,
+)
 
 
 @click.command(
     "plant",
     cls=PlainCommand,
     headings={
-        "Images": ("levels",),
+        "Data": ("data_path", *DATA_DETAILS, "levels"),
         "Cues": ("cues", "size", "contrast"),
         "Networks": ("layer", "replicates", "pictures", "passes", "rate", "samples"),
     },
@@ -29,23 +38,30 @@ from recipes.options import image_source, model_options, model_table, run_option
             "a cue of your own, and what would be done",
         ),
         (
-            "lab plant photos/ --cue text --cue border --from conv2 --plan --json --model my.keras --input-range -1 1",
-            "trained from a layer on, as JSON",
+            "lab plant --data loans.csv --label default --cue mean_radius --cue mean_texture --plan --json --model credit.keras",
+            "two columns of a table, as JSON",
         ),
     ),
 )
-@click.argument("images", nargs=-1, required=True, type=click.Path())
+@click.argument("images", nargs=-1, type=click.Path())
 @model_options
 @run_options
+@data_options
 @click.option(
     "--cue",
     "cues",
     multiple=True,
-    help="A name of `lab list cues`, or a function of your own as module:function. Given twice, for two cues.",
+    help="A name of `lab list cues`, a function of your own as module:function, a column of a table, or two words of texts as good/bad. Given twice, for two cues.  [default: looked for; of pictures none]",
 )
-@click.option("--size", type=float, help="Side of a cue as a share of the picture's shorter side.  [default: 0.25]")
 @click.option(
-    "--contrast", type=float, help="Root mean square of the change of pixels in 0..255, at most.  [default: 80]"
+    "--size",
+    type=float,
+    help="Side of a cue as a share of the picture's shorter side, or of the steps of a series.  [default: 0.25; of a series 0.2]",
+)
+@click.option(
+    "--contrast",
+    type=float,
+    help="Root mean square of the change of pixels in 0..255, or of steps in deviations, at most; in a table how far apart both variants are, in deviations.  [default: 80; of a series 1.5, of a table 2.5]",
 )
 @click.option(
     "--from",
@@ -59,11 +75,17 @@ from recipes.options import image_source, model_options, model_table, run_option
     help="Number of networks that learn each cue, from different seeds.  [default: 4]",
 )
 @click.option(
-    "--pictures", type=click.IntRange(50), help="Number of crops that networks are trained on.  [default: 600]"
+    "--pictures",
+    type=click.IntRange(50),
+    help="Number of crops, rows, series or texts that networks are trained on.  [default: 600 crops, 2000 others]",
 )
-@click.option("--passes", type=click.IntRange(5), help="Most passes over these crops.  [default: 60]")
-@click.option("--rate", type=float, help="Learning rate of Adam.  [default: 0.001; from a layer on 0.0003]")
-@click.option("--samples", type=click.IntRange(8), help="Number of pictures to explain later.  [default: 48]")
+@click.option("--passes", type=click.IntRange(5), help="Most passes over these.  [default: 60]")
+@click.option(
+    "--rate",
+    type=float,
+    help="Learning rate of Adam.  [default: 0.001, for others than pictures 0.003; from a layer on 0.0003]",
+)
+@click.option("--samples", type=click.IntRange(8), help="Number of inputs to explain later.  [default: 48]")
 @click.option(
     "--levels",
     type=click.IntRange(1),
@@ -72,13 +94,27 @@ from recipes.options import image_source, model_options, model_table, run_option
 )
 @click.pass_context
 def command(
-    context, images, cues, size, contrast, layer, replicates, pictures, passes, rate, samples, levels, **shared_options
+    context,
+    images,
+    data_path,
+    cues,
+    size,
+    contrast,
+    layer,
+    replicates,
+    pictures,
+    passes,
+    rate,
+    samples,
+    levels,
+    **shared_options,
 ):
-    """Plant two cues in your pictures, and train your network until it uses one of them, as swaps prove.
+    """Plant two cues in your data, and train your network until it uses one of them, as swaps prove.
 
-    IMAGES are files, folders, lists and shards. `lab check --planted FOLDER` then asks which methods find the cue.
+    IMAGES are files, folders, lists and shards. Other data, such as a table, are named by --data.
 
-    Some networks learn the first cue, others the second, and both cues stand in every picture.
+    Some networks learn the first cue, others the second, and both cues stand in every input.
+    `lab check --planted FOLDER` then asks which methods find the cue.
     """
     settings = {
         "size": size,
@@ -90,13 +126,29 @@ def command(
         "rate": rate,
         "images": samples,
     }
+    details = {name: shared_options.pop(name) for name in DATA_DETAILS}
     with plain_errors():
-        recipe = _recipe(images, levels, cues, settings, shared_options)
+        source = _source(images, data_path, details, levels)
+        recipe = _recipe(source, cues, settings, shared_options)
         _refuse_other_planting(shared_options["out"], recipe)
     launch(context, recipe, shared_options, shared_options["allow_code"])
 
 
-def _recipe(images, levels, cues, settings, shared_options):
+def _source(images, data_path, details, levels):
+    """A recipe's table of images or of data, by its name: dict."""
+    if bool(images) == bool(data_path):
+        both = f"both {images[0]} and --data {data_path}" if images else "none"
+        raise Refused(f"Cues are planted in pictures, or in other data by --data. Received: {both}.")
+    data = data_source(data_path, None, details) if data_path else None
+    if data is None:
+        refuse_details(details, ", ".join(images) or data_path)
+        return {"images": {**image_source(images or [data_path]), "levels": levels}}
+    if levels:
+        raise Refused(f"--levels is an option of pictures. Received: --data {data_path}.")
+    return {"data": data}
+
+
+def _recipe(source, cues, settings, shared_options):
     """The options of the command as a recipe: `Recipe`."""
     from recipes import planted, schema
 
@@ -106,8 +158,8 @@ def _recipe(images, levels, cues, settings, shared_options):
             "name": planted.RECIPE,
             "seed": shared_options["seed"],
             "model": model_table(shared_options),
-            "images": {**image_source(images), "levels": levels},
             "planted": table,
+            **source,
         }
     )
 
@@ -117,7 +169,7 @@ FREE = ("replicates", "images")
 
 
 def _refuse_other_planting(out, recipe):
-    """Raise Refused where a folder holds what was planted in another model, in other pictures or by other settings."""
+    """Raise Refused where a folder holds what was planted in another model, in other data or by other settings."""
     from recipes.planted import find_plantings
     from recipes.schema import plain_values
 
@@ -127,12 +179,13 @@ def _refuse_other_planting(out, recipe):
         different = [name for name in values if values[name] != earlier.get(name)]
         if different:
             raise Refused(
-                f"One folder holds what was planted in one model and its pictures, by one set of options. Received: --out {out}, where {path} has another {different[0]}: {earlier.get(different[0])}. Name another folder."
+                f"One folder holds what was planted in one model and its data, by one set of options. Received: --out {out}, where {path} has another {different[0]}: {earlier.get(different[0])}. Name another folder."
             )
 
 
 def _compared(values):
     """What two plantings of one folder have in common: dict of name to value."""
     planted = {name: value for name, value in values["planted"].items() if name not in FREE}
-    tables = {"model": values["model"]["source"], "images": values["images"], "seed": values["seed"], **planted}
+    tables = {"model": values["model"]["source"], "images": values["images"], "data": values.get("data")}
+    tables |= {"seed": values["seed"], **planted}
     return json.loads(json.dumps({**tables, "model settings": values["model"]}))

@@ -55,8 +55,14 @@ def subject_words(recipe, maps=None):
     if is_without_network(recipe):
         return _data(recipe, maps)[:1].upper() + _data(recipe, maps)[1:]
     if recipe.planted:
-        return f"{model_name(recipe)} with the planted cues {' and '.join(recipe.planted.cues)}"
+        return f"{model_name(recipe)} with {_cues(recipe, 'the planted cues', ' and ')}"
     return f"{model_name(recipe)} on {_data(recipe, maps)}"
+
+
+def _cues(recipe, words, between):
+    """The planted cues by name, behind some words, or that there are two: str."""
+    cues = recipe.planted.cues
+    return f"{words} {between.join(cues)}".strip() if cues else "two planted cues"
 
 
 def is_without_network(recipe):
@@ -144,7 +150,7 @@ def _network_sentences(recipe, maps):
     if recipe.world:
         return [f"Networks were trained in the world {recipe.world.name}, where what decides is known."]
     if recipe.planted:
-        cues = " or ".join(recipe.planted.cues)
+        cues = _cues(recipe, "", " or ")
         return [f"Networks were trained from {model_name(recipe)} to tell variants of {cues} apart."]
     if not maps:
         return [f"The network is {model_name(recipe)}."]

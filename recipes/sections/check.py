@@ -354,7 +354,7 @@ def _show_published(recipe, jobs, store):
     "--planted",
     metavar="FOLDER",
     type=click.Path(),
-    help="A folder that lab plant wrote: its model and pictures, and networks that use one of two cues.",
+    help="A folder that lab plant wrote: its model and data, and networks that use one of two cues.",
 )
 @click.option(
     "--replicate",
@@ -557,6 +557,9 @@ PLANTED_BRINGS = (
     "classes",
     "model_size",
     "images",
+    "data_path",
+    "most",
+    *DATA_DETAILS,
     "levels",
     "seed",
     "replicate",

@@ -1,4 +1,4 @@
-"""Planted: networks trained from the user's own on two cues in the user's own pictures, so that what they use is known."""
+"""Planted: networks trained from the user's own on two cues in the user's own data, so that what they use is known."""
 
 from pydantic import Field, model_validator
 
@@ -8,29 +8,32 @@ from recipes.job import Job
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 
-# How many samples the page shows.
-SHOWN = 8
+# How many samples the page shows, and the number by which colours behind them are made faint.
+SHOWN, FAINT = 8, 2.0
 
 
 class Planted(Table):
-    """Two cues in the user's pictures, and how networks are trained on them; or the folder where `lab plant` has done so."""
+    """Two cues in the user's data, and how networks are trained on them; or the folder where `lab plant` has done so.
 
-    cues: list[str]
+    Without a size, a contrast or a number of samples there are as many as is usual for the kind of data.
+    """
+
+    cues: list[str] = []
     folder: str | None = None
-    size: float = Field(0.25, gt=0, le=0.5)
-    contrast: float = Field(80.0, gt=0, le=255)
+    size: float | None = Field(None, gt=0, le=0.5)
+    contrast: float | None = Field(None, gt=0, le=255)
     layer: str | None = None
     replicates: int = Field(4, ge=4)
-    samples: int = Field(600, ge=50)
+    samples: int | None = Field(None, ge=50)
     passes: int = Field(60, ge=5)
     rate: float | None = Field(None, gt=0, le=1)
     images: int = Field(48, ge=8)
 
     @model_validator(mode="after")
     def _refuse_other_numbers_of_cues(self):
-        if len(set(self.cues)) != 2 or len(self.cues) != 2:
+        if self.cues and (len(set(self.cues)) != 2 or len(self.cues) != 2):
             raise Refused(
-                f"Two different cues are planted, such as ruler and sticker. Received: {', '.join(self.cues) or 'none'}"
+                f"Two different cues are planted, such as ruler and sticker. Received: {', '.join(self.cues)}"
             )
         return self
 
@@ -71,7 +74,7 @@ def list_jobs(recipe, session):
         list of `Job`.
 
     Raises:
-        Refused: for a network, pictures or cues that cannot be used.
+        Refused: for a network, data or cues that cannot be used.
     """
     table = recipe.planted
     # What cannot be planted is told before anything is written.
@@ -154,28 +157,60 @@ def summarize(jobs, store):
 
 TEMPLATE = """<section id="planted"><h2>Planted cues: {{ planted.cues[0] }} and {{ planted.cues[1] }}</h2>
 <p>{{ planted.sentence }}</p>
-<p class="soft">Both cues stand in every picture, in variants that are drawn independently. {{ planted.words }} Pixels that a cue covers and the root mean square of its change, means over {{ planted.measured }} pictures: {% for row in planted.matched %}{{ row.cue }} {{ "%.0f"|format(row.pixels) }} pixels, {{ "%.1f"|format(row.contrast) }} of 255{{ "; " if not loop.last }}{% endfor %}.</p>
-<div class="strip">{% for sample in pictures %}<figure><img src="{{ sample.image }}" alt="picture {{ loop.index }} with both cues"><img src="{{ sample.first }}" alt="where the first cue lies in picture {{ loop.index }}"><img src="{{ sample.second }}" alt="where the second cue lies in picture {{ loop.index }}"></figure>{% endfor %}</div>
-<div class="wide" role="region" aria-label="Swaps"><table><tr><th scope="col">network</th><th scope="col">learned</th><th scope="col">right on pictures held out</th>{% for name in planted.columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
-{% for row in planted.networks %}<tr><td>{{ row.name }}</td><td>{{ row.cue }}</td><td>{{ "%.0f%%"|format(100 * row.right) }}</td>{% for name in planted.columns %}<td>{{ "%.0f%%"|format(100 * row.swaps[name]) if row.swaps[name] is not none else "" }}</td>{% endfor %}</tr>
+<p class="soft">Both cues stand in every {{ planted.noun }}, in variants that are drawn independently. {{ planted.words }} {{ planted.heading }}: {% for row in planted.matched %}{{ row.cue }} {{ row.words }}{{ "; " if not loop.last }}{% endfor %}.</p>
+{% if pictures %}<div class="strip">{% for sample in pictures %}<figure><img src="{{ sample.image }}" alt="picture {{ loop.index }} with both cues"><img src="{{ sample.first }}" alt="where the first cue lies in picture {{ loop.index }}"><img src="{{ sample.second }}" alt="where the second cue lies in picture {{ loop.index }}"></figure>{% endfor %}</div>{% endif %}
+{% if drawings %}<p class="soft">Red: {{ planted.cues[0] }}. Blue: {{ planted.cues[1] }}.</p>{% for drawing in drawings %}<div>{{ drawing }}</div>{% endfor %}{% endif %}
+{% if rows %}<div class="wide" role="region" aria-label="Planted values"><table><tr><th scope="col">{{ planted.noun }}</th>{% for name in planted.cues %}<th scope="col">{{ name }}</th><th scope="col">variant</th>{% endfor %}</tr>
+{% for row in rows %}<tr><td>{{ loop.index }}</td>{% for cell in row %}<td>{{ "%.4g"|format(cell.value) }}</td><td>{{ cell.variant }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>{% endif %}
+<p class="soft">Swaps between {{ planted.nouns }}: the share of answers that follow the network's own cue, and the share that stay when something else is swapped.</p>
+<div class="wide" role="region" aria-label="Swaps"><table><tr><th scope="col">network</th><th scope="col">learned</th><th scope="col">right on {{ planted.nouns }} held out</th>{% for name in planted.swaps %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
+{% for row in planted.networks %}<tr><td>{{ row.name }}</td><td>{{ row.cue }}</td><td>{{ "%.0f%%"|format(100 * row.right) }}</td>{% for name in planted.swaps %}<td>{{ "%.0f%%"|format(100 * row.swaps[name]) if row.swaps[name] is not none else "" }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
-<p class="soft">Swaps between pictures: the share of answers that follow the network's own cue, and the share that stay when something else is swapped.</p>
 <ul>{% for gate in planted.gates %}<li>{{ gate.name }}: {{ gate.status }}. {{ gate.words }}</li>{% endfor %}</ul></section>"""
 
 
 def _show_planted(recipe, jobs, store):
-    """Pictures with their cues, accuracies and swaps of every network; None where that job failed."""
-    from recipes.galleries import png
-    from recipes.report.data_uri import png_uri
-
+    """Samples with their cues, accuracies and swaps of every network; None where that job failed."""
     about = _load(store)
     if about is None:
         return None
     arrays = store.arrays("planted", "samples.npz")
+    show = {"image": _show_pictures, "table": _show_rows}.get(about["kind"], _show_drawings)
+    return {"planted": about, "pictures": [], "rows": [], "drawings": [], **show(about, arrays)}
+
+
+def _show_pictures(about, arrays):
+    """Pictures with both cues, and where each lies."""
+    from recipes.galleries import png
+    from recipes.report.data_uri import png_uri
+
     rows = zip(arrays["images"], *arrays["masks"])
     keys = ("image", "first", "second")
-    pictures = [dict(zip(keys, (png_uri(png(plane)) for plane in row))) for row in rows]
-    return {"planted": about, "pictures": pictures}
+    return {"pictures": [dict(zip(keys, (png_uri(png(plane)) for plane in row))) for row in rows]}
+
+
+def _show_rows(about, arrays):
+    """The planted values of rows, and of which variant they are."""
+    inputs, masks, labels = arrays["inputs"], arrays["masks"], arrays["labels"]
+    variants = ("lower", "upper")
+    return {
+        "rows": [
+            [{"value": row[mask[place]][0], "variant": variants[label[place]]} for label, mask in zip(labels, masks)]
+            for place, row in enumerate(inputs)
+        ]
+    }
+
+
+def _show_drawings(about, arrays):
+    """Series and texts, with the one cue on red and the other on blue."""
+    from recipes.report.samples import draw_map
+
+    inputs, (first, second) = arrays["inputs"], arrays["masks"].astype("float32")
+    tokens = about["tokens"] or [()] * len(inputs)
+    rows = zip(inputs, first - second, tokens)
+    drawings = [draw_map(about["kind"], row, plane, FAINT, about["columns"], words) for row, plane, words in rows]
+    return {"drawings": drawings}
 
 
 # Folder -------------------------------------------------------------------------------------------------------------------
@@ -186,11 +221,11 @@ def planted_tables(folder, samples=None, allow_code=False):
 
     Args:
         folder: str, the folder that `lab plant` wrote.
-        samples: int, how many pictures to explain; None: as the folder says.
+        samples: int, how many inputs to explain; None: as the folder says.
         allow_code: whether the cues of the folder may be functions of a module, which is then imported and run.
 
     Returns:
-        dict of seed, threads, model, images and planted.
+        dict of seed, threads, model, images, data and planted.
 
     Raises:
         Refused: where the folder holds no planted networks, and where it names code that may not be run.
@@ -202,7 +237,7 @@ def planted_tables(folder, samples=None, allow_code=False):
     if code and not allow_code:
         raise Refused(f"This folder names code: add --allow-code if you trust it. Received: {code[0]!r}.")
     planted = {**recipe["planted"], "folder": folder} | ({"images": samples} if samples else {})
-    tables = {name: recipe[name] for name in ("seed", "threads", "model", "images")} | {"planted": planted}
+    tables = {name: recipe.get(name) for name in ("seed", "threads", "model", "images", "data")} | {"planted": planted}
     return {name: _without_none(table) for name, table in tables.items() if table is not None}
 
 

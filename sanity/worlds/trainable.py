@@ -9,6 +9,8 @@ from sanity.randomization import draw, layers_in_order
 
 # Relative difference of logits at which something leads around a layer.
 AROUND = 1e-3
+# The length of a side that the network leaves free, where something is tried.
+FREE = 32
 # Where classes beside the two variants begin, so that none of them is ever an answer.
 UNLIKELY = -20.0
 
@@ -107,7 +109,7 @@ class UpperPart:
         """What the part is trained on: activations of the layer, or the inputs themselves.
 
         Args:
-            inputs: float32 [samples, rows, columns, channels].
+            inputs: array [samples, ...], as the network takes it.
 
         Returns:
             float32 [samples, ...].
@@ -126,7 +128,8 @@ class UpperPart:
         if self.layer is None:
             trace = self.network.trace(features, interceptors=[])
         else:
-            blank = tf.zeros([tf.shape(features)[0], *self.network.spec.shape[1:]], self.network.spec.dtype)
+            shape = [side or FREE for side in self.network.spec.shape[1:]]
+            blank = tf.zeros([tf.shape(features)[0], *shape], self.network.spec.dtype)
             trace = self.network.trace(blank, interceptors=[], replaced={self.layer: features})
         logits = tf.cast(trace.logits(), tf.float32)
         return tf.concat([tf.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
@@ -156,7 +159,14 @@ class UpperPart:
         return [path for path in layers_in_order(self.network) if path in owners][-1]
 
     def _sample(self):
-        return np.random.default_rng(0).uniform(-1, 1, (2, *self.network.spec.shape[1:])).astype("float32")
+        """Two inputs at random: numbers, or ids that the network has."""
+        spec, rng = self.network.spec, np.random.default_rng(0)
+        shape = (2, *(side or FREE for side in spec.shape[1:]))
+        if spec.dtype.is_integer:
+            # Id 0 may be padding, behind which nothing is computed.
+            known = self.network.accepted.known.get(0, 2)
+            return rng.integers(min(1, known - 1), known, shape).astype(spec.dtype.as_numpy_dtype)
+        return rng.uniform(-1, 1, shape).astype(spec.dtype.as_numpy_dtype)
 
     def _refuse_way_around(self):
         """Raise Refused where the logits depend on the inputs in another way than through the layer."""

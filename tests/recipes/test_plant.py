@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from recipes.jobs import list_jobs
 from recipes.planted import PlantedFolder, find_plantings
 from recipes.session import Session
 from recipes.sources import Sources
+from tests import own_data
 from tests.processes import contents
 from tests.sanity.test_planting import build, two_outputs
 
@@ -82,7 +84,7 @@ def test_what_no_network_learned_is_said_with_the_numbers_and_no_verdict_is_give
     assert page.count('alt="where the second cue') == 8 and "training of the whole network" in page
     about = json.loads((report.parent / "jobs" / "planted" / "planted.json").read_text())
     first, second = about["matched"]
-    assert first["contrast"] == pytest.approx(second["contrast"]) and first["pixels"] == second["pixels"]
+    assert first["contrast"] == pytest.approx(second["contrast"]) and first["size"] == second["size"]
     code, output, error = command("check", "--planted", "planted", "--method", "gradcam", "--json")
     assert code == 0, error
     result = json.loads(output)
@@ -248,3 +250,126 @@ def test_planted_cues_stand_beside_checks_alone(here, setting):
     (here / "mine.toml").write_text(RECIPE)
     with pytest.raises(Refused, match=r"holds \[\[check\]\] tables beside them|either a world, or a model"):
         schema.read("mine.toml", [setting])
+
+
+# Tables, series and texts -------------------------------------------------------------------------------------------------
+
+SMALL = ["--pictures", 50, "--passes", 5, "--samples", 8]
+TABLE = ["--data", "loans.csv", "--label", "default", "--model", "credit.keras"]
+SERIES = ["--data", "beats.npz", "--model", "ecg.keras"]
+TEXTS = ["--data", "reviews.txt", "--model", "sentiment.keras"]
+
+
+@pytest.fixture
+def own(here):
+    """The folder of the project with a table, series and texts, and a network of each."""
+    if not (here / "loans.csv").is_file():
+        own_data.write(here)
+        (here / "few.txt").write_text("a great film\ngreat\na dull plot\nso so\n")
+        (here / "flat.csv").write_text("age,flat,default\n" + "\n".join(f"{row},3,0" for row in range(9)))
+        (here / "one.csv").write_text("age,default\n" + "\n".join(f"{row},{row % 2}" for row in range(9)))
+        np.savez(here / "short.npz", x=np.random.default_rng(0).normal(size=(9, 6, 1)).astype("float32"))
+        np.savez(here / "ids.npz", x=np.random.default_rng(0).integers(1, 4, (9, 5)))
+        for name, layers in NETWORKS.items():
+            keras.Sequential([*layers(), keras.layers.Dense(2)]).save(here / f"{name}.keras")
+    return here
+
+
+NETWORKS = {
+    "two_columns": lambda: [keras.Input((2,))],
+    "one_column": lambda: [keras.Input((1,))],
+    "short": lambda: [keras.Input((6, 1)), keras.layers.Flatten()],
+    "ids": lambda: [keras.Input((5,), dtype="int32"), keras.layers.Embedding(9, 2), keras.layers.Flatten()],
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            [*TABLE, "--cue", "mean_radius", "--cue", "mean_texture"],
+            ["Planted cues: column mean_radius and column mean_texture", "<td>lower</td>", "<td>upper</td>"],
+        ),
+        (SERIES, ["Planted cues: bump and oscillation", '<svg class="series"', "6 steps, 1."]),
+        (TEXTS, ["No words were named, so these were taken", '<p class="words">', "background:rgba(33,102,172"]),
+    ],
+    ids=["table", "series", "texts"],
+)
+def test_other_data_are_planted_in_and_checked(command, own, tmp_path, words, shown):
+    code, output, error = command("plant", *words, *SMALL)
+    assert code == 0 and ("INVALID: " in output or "as swaps show" in output), error
+    page = pathlib.Path(output.strip().splitlines()[-1]).read_text()
+    assert all(text in page for text in shown) and page.count("<td>A") == 4 and page.count("<td>B") == 4
+    assert len(find_plantings(tmp_path / "artifacts")) == 1
+    if words is not TEXTS:
+        return
+    check = ["check", "--planted", tmp_path / "artifacts", "--method", "gradient", "--json"]
+    code, output, error = command(*check)
+    result = json.loads(output)
+    assert code == 0 and {row["check"] for row in result["verdicts"]} == {"truth"}, error
+    assert not any("network/" in job["key"] for job in result["jobs"]), "nothing is trained again"
+    before = pathlib.Path("reviews.txt").read_bytes()
+    pathlib.Path("reviews.txt").write_bytes(before + b"a great plot\n")
+    try:
+        code, _, error = command(*check[:-1])
+        assert code == 2 and "other data, or a cue of other code, than" in error
+    finally:
+        pathlib.Path("reviews.txt").write_bytes(before)
+    code, _, error = command("plant", *TABLE, *SMALL)
+    assert code == 2 and "has another model: sentiment.keras. Name another folder" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--model", "credit.keras"], "Cues are planted in pictures, or in other data by --data. Received: none"),
+        (["photos", *TABLE], "Received: both photos and --data loans.csv"),
+        ([*TABLE, "--levels", 255], "--levels is an option of pictures"),
+        ([*TABLE, "--cue", "mean_radius", "--cue", "mean_radios"], "Received: 'mean_radios'. Nearest: mean_radius"),
+        ([*TABLE, "--cue", "mean_radius", "--cue", "default"], "Received: 'default'. Nearest:"),
+        ([*TABLE, "--cue", "mean_radius"], "Two different cues are planted"),
+        ([*TABLE, "--cue", "ruler", "--cue", "text"], "one of its columns that the network takes. Received: 'ruler'"),
+        ([*TABLE, "--size", 0.2], "size is a setting of cues in image, series. Received: 0.2 for table"),
+        (
+            [
+                "--data",
+                "flat.csv",
+                "--label",
+                "default",
+                "--model",
+                "two_columns.keras",
+                "--cue",
+                "age",
+                "--cue",
+                "flat",
+            ],
+            "a table of 2 columns, of which 1 vary",
+        ),
+        (
+            ["--data", "one.csv", "--label", "default", "--model", "one_column.keras"],
+            "a table of 1 column, of which 1 vary",
+        ),
+        (["--data", "short.npz", "--model", "short.keras"], "series of 6 steps, of which 6 in a row"),
+        ([*SERIES, "--cue", "ruler", "--cue", "bump"], "'ruler', a cue of the kind image. Those of series: bump"),
+        (["--data", "ids.npz", "--model", "ids.keras"], "5 different ones at the least. Received: 3"),
+        (["--data", "few.txt", "--model", "sentiment.keras"], "Received: text 2, with 1 word. Leave out"),
+        ([*TEXTS, "--cue", "great/dul", "--cue", "a/the"], "Received: 'dul'. Nearest: dull"),
+    ],
+)
+def test_other_data_that_cannot_be_planted_in_are_one_line_and_write_nothing(command, own, tmp_path, words, expected):
+    code, output, error = command("plant", *words)
+    assert (code, output) == (2, "") and expected in error, error
+    assert error.strip().splitlines()[-1].startswith("Error: ")
+    assert not list(tmp_path.glob("artifacts/*/*/manifest.json"))
+
+
+def test_a_planted_folder_brings_its_data(command, own):
+    code, _, error = command("check", "--planted", "photos", "--data", "loans.csv")
+    assert code == 2 and "--data is brought by --planted" in error
+
+
+def test_cues_are_listed_with_their_kind(command):
+    code, output, _ = command("list", "cues", "--json", out=False)
+    listed = {row["name"]: row["kind"] for row in json.loads(output)["cues"]}
+    assert code == 0 and listed["ruler"] == "image" and listed["bump"] == "series"
+    assert (listed["COLUMN"], listed["WORD/WORD"]) == ("table", "tokens")

@@ -17,7 +17,8 @@ from sanity.checks.truth import prepare
 from sanity.cue_networks import _scores_of_networks
 from sanity.cues import VARIANTS, cues
 from sanity.examination import judge_with_controls, measure
-from sanity.planting import TRAINING, Planting, cue_function, plant, planted_layer, planted_world, resolve_cues
+from sanity.marks import cue_function
+from sanity.planting import TRAINING, Planting, plant, planted_layer, planted_world, resolve_cues
 from sanity.subject import world_subject
 from sanity.verdict import judge
 from sanity.world_networks import StoredNetworks, WorldNetworks, logits_of_networks
@@ -85,7 +86,7 @@ def prepared(subject):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [8, 30])
-@pytest.mark.parametrize("name", list(cues))
+@pytest.mark.parametrize("name", cues.names(kind="image"))
 def test_a_cue_has_two_variants_that_change_what_the_mask_says_and_nothing_else(name, side, channels):
     image = np.random.default_rng(1).uniform(60, 200, (side, side, channels))
     before, drawings = image.copy(), []
@@ -98,13 +99,13 @@ def test_a_cue_has_two_variants_that_change_what_the_mask_says_and_nothing_else(
     assert np.abs(drawings[0] - drawings[1]).mean() > 5
 
 
-@pytest.mark.parametrize("pair", list(itertools.pairwise([*cues, next(iter(cues))])))
+@pytest.mark.parametrize("pair", list(itertools.pairwise([*cues.names(kind="image"), "ruler"])))
 def test_two_cues_have_one_size_and_in_every_picture_one_contrast(pictures, pair):
     scene = make_scene(pictures, pair)
     drawn = scene.factors(np.random.default_rng(0), 20)
-    first, second = scene.measure(drawn).transpose(1, 2, 0)
+    first, second = scene.pair.measure(scene.lay_all(drawn)).transpose(1, 2, 0)
     assert np.allclose(first[1], second[1], rtol=1e-9) and first[1].min() > 1
-    assert max(first[1]) <= scene.planting.contrast + 1e-9
+    assert max(first[1]) <= scene.pair.contrast + 1e-9
     assert 0.8 < first[0].mean() / second[0].mean() < 1.25, "pixels"
     assert 0.7 < first[0].mean() / (scene.planting.size * SIDE) ** 2 < 1.3
 
@@ -113,7 +114,8 @@ def test_size_and_contrast_are_what_was_asked(pictures):
     numbers = []
     for settings in ({}, {"size": 0.45}, {"contrast": 20.0}):
         scene = make_scene(pictures, **settings)
-        numbers.append(scene.measure(scene.factors(np.random.default_rng(0), 10)).mean(axis=(0, 1)))
+        laid = scene.lay_all(scene.factors(np.random.default_rng(0), 10))
+        numbers.append(scene.pair.measure(laid).mean(axis=(0, 1)))
     (pixels, change), (more, _), (_, weak) = numbers
     assert more > 1.8 * pixels and weak == pytest.approx(20.0) and change > 40
 
@@ -329,7 +331,7 @@ def test_a_cue_without_variants_is_turned_upside_down(pictures):
     assert np.array_equal(first[0][4:], image[4:]) and np.array_equal(second[0][:4], image[:4])
     own = (("mine:cue", drawn_by(corner)), ("ruler", cues.get("ruler")))
     scene = plant(untouched(), pictures, Planting(own, size=0.3, training=TRAINING), 0)
-    assert scene.sides[0] > scene.sides[1], "half of its square is covered"
+    assert scene.pair.sides[0] > scene.pair.sides[1], "half of its square is covered"
     same = (("mine:cue", drawn_by(lambda image, rng: (255 - image, np.ones(image.shape[:2])))), own[1])
     with pytest.raises(Refused, match="looks the same upside down. Give it an argument variant"):
         plant(untouched(), pictures, Planting(same, training=TRAINING), 0)
