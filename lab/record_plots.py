@@ -7,7 +7,7 @@ import numpy as np
 from lab import displays, plots, sample_plots, table_plots
 from lab.attribution import explainers
 from lab.environment import tf
-from lab.importance import importance
+from lab.feature_means import feature_means
 from lab.kinds import IMAGE, TABLE, TOKENS, kind_of
 from lab.nouns import plural
 from lab.partners import FEWEST, partner
@@ -127,7 +127,7 @@ class RecordPlots:
             Refused: for inputs that are no table.
         """
         samples = self._all("bar", columns, None)
-        return table_plots.bar(samples, lambda sizes: importance(sizes, seed=seed), max_display=_bars(max_display))
+        return table_plots.bar(samples, lambda sizes: feature_means(sizes, seed=seed), max_display=_bars(max_display))
 
     def beeswarm(self, *, columns=None, values=None, max_display=10):
         """Each row's attribution as a dot, coloured by the column's own value, as `shap.plots.beeswarm`.

@@ -63,7 +63,7 @@ def bar(samples, intervals, *, max_display=10):
 
     Args:
         samples: `Samples`.
-        intervals: (sizes, float [rows, features]) -> float [3, features], mean and bounds of each, as `lab.importance.importance`.
+        intervals: (sizes, float [rows, features]) -> float [3, features], mean and bounds of each, as `lab.feature_means.feature_means`.
         max_display: bars at most; the smallest columns are one bar, whose number is the sum of theirs.
 
     Returns:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab.importance import importance
+from lab.feature_means import feature_means
 from sanity.statistics import Interval
 
 
@@ -25,6 +25,6 @@ def overview(maps, labels=None, *, seed, draws=1000):
     for row, label in enumerate([] if labels is None else labels):
         groups[label] = np.append(groups.get(label, np.array([], int)), row)
     return {
-        label: [Interval(*map(float, numbers)) for numbers in importance(sizes[rows], seed=seed, draws=draws).T]
+        label: [Interval(*map(float, numbers)) for numbers in feature_means(sizes[rows], seed=seed, draws=draws).T]
         for label, rows in groups.items()
     }

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import style
 from PIL import Image
 
-from lab.importance import importance
+from lab.feature_means import feature_means
 from lab.record_plots import draw_dependence
 from lab.sample_plots import Sample, waterfall
 from lab.table_plots import Samples, bar, beeswarm
@@ -52,7 +52,7 @@ def _figures(about, arrays, inputs, seed):
     maps = arrays["maps/0"]
     samples = Samples(about["method"], _names(about, inputs), inputs, maps, tuple(about["classes"]))
     several = len(maps) > 1 and np.isfinite(maps).any()
-    overview = [bar(samples, lambda sizes: importance(sizes, seed=seed)), beeswarm(samples)] if several else []
+    overview = [bar(samples, lambda sizes: feature_means(sizes, seed=seed)), beeswarm(samples)] if several else []
     dependence = [draw_dependence(samples, column, None, seed) for column in _top(maps)] if several else []
     rows = [waterfall(sample) for sample in _first_rows(about, arrays, inputs)]
     groups = {"overview": overview, "dependence": dependence, "rows": rows}

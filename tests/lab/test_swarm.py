@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from lab.importance import importance
+from lab.feature_means import feature_means
 from lab.partners import FEWEST, partner
 from lab.swarm import crowding, swarm
 from sanity.statistics import bootstrap_interval
@@ -126,7 +126,7 @@ def test_where_nothing_is_left_or_known_there_is_no_partner():
 def test_intervals_are_those_of_the_bootstrap_of_one_feature():
     sizes = np.abs(RNG.normal(size=(40, 3)))
     sizes[3, 1] = np.nan
-    for feature, (mean, low, high) in enumerate(importance(sizes, seed=2, draws=500).T):
+    for feature, (mean, low, high) in enumerate(feature_means(sizes, seed=2, draws=500).T):
         span = bootstrap_interval(sizes[None, :, feature], seed=2, draws=500)
         assert (mean, low, high) == pytest.approx((span.mean, span.low, span.high))
 
@@ -135,7 +135,7 @@ def test_the_interval_of_a_mean_covers_it():
     covered = [
         low <= 1 <= high
         for _, low, high in itertools.chain.from_iterable(
-            importance(RNG.exponential(size=(60, 20)), seed=draw, draws=400).T for draw in range(10)
+            feature_means(RNG.exponential(size=(60, 20)), seed=draw, draws=400).T for draw in range(10)
         )
     ]
     assert 0.86 <= np.mean(covered) <= 0.98
@@ -143,5 +143,5 @@ def test_the_interval_of_a_mean_covers_it():
 
 def test_what_is_not_finite_is_left_out():
     sizes = np.array([[1.0, np.nan, np.inf], [3.0, np.nan, 2.0]])
-    mean, low, high = importance(sizes, seed=0)
+    mean, low, high = feature_means(sizes, seed=0)
     assert mean[0] == 2 and np.isnan([mean[1], low[1], high[1]]).all() and (mean[2], low[2], high[2]) == (2, 2, 2)

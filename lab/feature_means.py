@@ -1,4 +1,4 @@
-"""Importance: how large the attributions of each feature are on average over samples, with what another sample would give."""
+"""Feature means: how large the attributions of each feature are on average over samples, with their bootstrap intervals."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ import numpy as np
 _CHUNK = 50
 
 
-def importance(sizes, *, seed, draws=1000, level=0.95):
+def feature_means(sizes, *, seed, draws=1000, level=0.95):
     """Mean of every feature over samples, with its bootstrap interval: samples are drawn with replacement.
 
     Args:
