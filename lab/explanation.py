@@ -7,7 +7,7 @@ import numpy as np
 
 from lab import displays, routines
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, resolve_options
+from lab.attribution.calls import estimate, resolve_options
 from lab.attribution.paths import baselines
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
@@ -38,7 +38,10 @@ class Explanation:
         options: dict of the options that it ran with.
         inputs: what was explained, as the network takes it.
         network: the `Network`.
-        captions: per sample, the target with its score and probability, and the flags.
+        captions: per sample, the target with its score and probability, the flags, and the largest standard error.
+        errors: float32 in the structure of the maps, the standard error of every number: 0 where it is exact, NaN where too
+            little was drawn to know. 1.96 of them to each side make an interval of 95 %. None for methods that state none.
+        samples: int [batch], scores that were computed for each sample's map, where errors are stated; else None.
     """
 
     maps: object
@@ -53,6 +56,8 @@ class Explanation:
     inputs: object = field(default=None, repr=False, compare=False)
     network: object = field(default=None, repr=False, compare=False)
     captions: tuple = ()
+    errors: object = None
+    samples: np.ndarray | None = None
 
     def plot(self, samples=None, *, columns=None, words=None):
         """Show each sample beside its map: images, series, rows of a table, or tokens.
@@ -131,7 +136,8 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     arrays = network.inputs(inputs)
     network.warn_of_range(arrays)
     objective = as_objective(network, arrays, objective)
-    maps = attribute(explainer, network, arrays, objective, **settings)
+    estimated = estimate(explainer, network, arrays, objective, **settings)
+    maps = estimated.values
     scores = routines.scores(network, arrays, objective)
     gap = None
     if explainers.tag(explainer, "complete"):
@@ -152,8 +158,24 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
         arrays,
         network,
-        tuple(captions(network, arrays, objective, scores, sample_flags, computed=computed)),
+        tuple(_with_errors(captions(network, arrays, objective, scores, sample_flags, computed=computed), estimated)),
+        estimated.errors,
+        estimated.samples,
     )
+
+
+def _with_errors(texts, estimated):
+    """Captions with the largest standard error of each sample, where the method states errors: list of str."""
+    if estimated.errors is None:
+        return texts
+    return [
+        f"{text}, {_error_in_words(error)} ({count} scores)"
+        for text, error, count in zip(texts, estimated.largest, estimated.samples)
+    ]
+
+
+def _error_in_words(error):
+    return "standard error not known" if np.isnan(error) else f"standard error at most {error:.2g}"
 
 
 def _class_outputs(network, inputs, objective):
