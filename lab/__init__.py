@@ -33,6 +33,7 @@ _PLACES = {
     ),
     "lab.attribution": ("explainers",),
     "lab.explanation": ("explain", "Explanation"),
+    "lab.interactions": ("shapley_interactions",),
     "lab.isolation": ("MethodFault",),
     "lab.visualization.maximize": ("maximize", "Pictures"),
     "lab.data": ("photographs", "folder", "Data"),

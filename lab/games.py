@@ -2,6 +2,7 @@
 
 explain_by(estimate, network, inputs, ...) -> maps        what an estimate finds for every player, laid over the inputs
 estimate_by(estimate, network, inputs, ...) -> Estimate   the same with standard errors
+games_of(network, inputs, ...) -> (rows, Game) ...        samples of equally many players
 expected_players(network, players, count) -> int          how many there are about, before any input is there
 """
 
@@ -67,6 +68,29 @@ class Game:
         return scores
 
 
+def games_of(network, inputs, objective, references, *, players=None, count=49, usual=None):
+    """Samples of equally many players as one game.
+
+    Args:
+        network: as of `explain_by`.
+        inputs: as of `explain_by`.
+        objective: as of `explain_by`.
+        references: as of `explain_by`.
+        players: as of `explain_by`.
+        count: as of `explain_by`.
+        usual: as of `explain_by`.
+
+    Returns:
+        iterator of pairs: indices of the samples, and their `Game`. Samples without any player are in none.
+    """
+    sources = sources_of(network, inputs, references)
+    members, totals = _number_players(network, inputs, sources, players, count, usual)
+    whole = Game(network, inputs, objective, members, references, 0)
+    for total in np.unique(totals[totals > 0]):
+        rows = np.flatnonzero(totals == total)
+        yield rows, replace(whole.take(rows), players=int(total))
+
+
 def explain_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None):
     """What an estimate finds for every player, laid over the positions of the players.
 
@@ -115,13 +139,10 @@ def estimate_by(estimate, network, inputs, objective, references, *, players=Non
         `Estimate` of maps, float32 in the structure and shape of the inputs.
     """
     sources = sources_of(network, inputs, references)
-    members, totals = _number_players(network, inputs, sources, players, count, usual)
-    whole = Game(network, inputs, objective, members, references, 0)
     maps, errors = ([np.zeros(leaf.shape, "float32") for leaf in tf.nest.flatten(inputs)] for _ in range(2))
-    samples, largest = np.zeros(len(totals), int), np.zeros(len(totals))
-    for total in np.unique(totals[totals > 0]):
-        rows = np.flatnonzero(totals == total)
-        game = replace(whole.take(rows), players=int(total))
+    samples, largest = np.zeros(len(maps[0]), int), np.zeros(len(maps[0]))
+    options = {"players": players, "count": count, "usual": usual}
+    for rows, game in games_of(network, inputs, objective, references, **options):
         drawn = estimate(game)
         samples[rows], largest[rows] = drawn.samples, drawn.largest
         for place, (numbers, source) in enumerate(zip(game.members, sources)):

@@ -40,9 +40,22 @@ def exact_values(scores, players):
         )
     coalitions = all_coalitions(players)
     values, sizes = scores(coalitions), coalitions.sum(axis=1)
-    inside = np.array([0.0, *(1 / (players * math.comb(players - 1, size - 1)) for size in range(1, players + 1))])
-    outside = np.array([*(1 / (players * math.comb(players - 1, size)) for size in range(players)), 0.0])
+    before = chances(np.arange(players), players)
+    inside, outside = np.array([0.0, *before]), np.array([*before, 0.0])
     return values @ np.where(coalitions, inside[sizes][:, None], -outside[sizes][:, None])
+
+
+def chances(sizes, players):
+    """How likely those before a player in a random order are one coalition of each size.
+
+    Args:
+        sizes: int array.
+        players: int.
+
+    Returns:
+        float64 array.
+    """
+    return np.array([1 / (players * math.comb(players - 1, size)) for size in sizes.tolist()])
 
 
 def all_coalitions(players):
