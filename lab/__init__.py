@@ -33,6 +33,7 @@ _PLACES = {
     ),
     "lab.attribution": ("explainers",),
     "lab.explanation": ("explain", "Explanation"),
+    "lab.backgrounds": ("baseline_agreement",),
     "lab.importance": ("permutation_importance",),
     "lab.interactions": ("shapley_interactions",),
     "lab.isolation": ("MethodFault",),

@@ -175,7 +175,9 @@ def _with_errors(texts, estimated):
 
 
 def _error_in_words(error):
-    return "standard error not known" if np.isnan(error) else f"standard error at most {error:.2g}"
+    if np.isnan(error):
+        return "standard error not known"
+    return f"standard error at most {error:.2g}" if error else "exact"
 
 
 def _class_outputs(network, inputs, objective):

@@ -21,12 +21,28 @@ SHOWN = 12
 
 
 def accuracy(correct, logits):
-    """Whether the highest class of each sample is a correct one: float64 [samples] of bool and float32 [samples, classes]."""
+    """Whether the highest class of each sample is a correct one.
+
+    Args:
+        correct: bool [samples, classes].
+        logits: float32 [samples, classes].
+
+    Returns:
+        float64 [samples], 1 or 0.
+    """
     return np.take_along_axis(correct, logits.argmax(axis=1)[:, None], axis=1)[:, 0].astype("float64")
 
 
 def log_likelihood(correct, logits):
-    """The log of the probability of the correct classes: float64 [samples] of bool and float32 [samples, classes]."""
+    """The log of the probability of the correct classes.
+
+    Args:
+        correct: bool [samples, classes].
+        logits: float32 [samples, classes].
+
+    Returns:
+        float64 [samples].
+    """
     logits = logits.astype("float64")
     inside = np.logaddexp.reduce(np.where(correct, logits, -np.inf), axis=1)
     return inside - np.logaddexp.reduce(logits, axis=1)
@@ -184,8 +200,8 @@ def _fall(before, after, givers, sources):
     """The mean fall of the metric, its standard error, and the fall of each repeat."""
     falls, samples = before[None] - after, len(before)
     # A sample counts by its own fall, and by that of the sample that it gave to.
-    given = np.take_along_axis(falls, np.argsort(givers, axis=1), axis=1)
-    sums = np.bincount(sources, (falls + given).mean(axis=0) - 2 * falls.mean())
+    passed_on = np.take_along_axis(falls, np.argsort(givers, axis=1), axis=1)
+    sums = np.bincount(sources, (falls + passed_on).mean(axis=0) - 2 * falls.mean())
     variance = (sums**2).sum() * len(sums) / (len(sums) - 1)
     # Few repeats spread these means more than they spread the whole, of which each exchange is a part twice.
     variance = max(variance - samples * falls.var() / len(falls), variance / 4)

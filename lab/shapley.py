@@ -282,7 +282,7 @@ def draw_pairs(players, pairs, rng, drawn=None):
     drawn = np.zeros((0, players), bool) if drawn is None else drawn
     sizes = np.arange(1, players // 2 + 1)
     before = np.bincount(drawn.sum(axis=1), minlength=len(sizes) + 1)[1:].tolist()
-    most = [pairs_of_size(players, size) - count for size, count in zip(sizes.tolist(), before)]
+    most = [_pairs_of_size(players, size) - count for size, count in zip(sizes.tolist(), before)]
     # Both of a pair of half the players have one size, so that half as many pairs are as many coalitions.
     shares = np.where(2 * sizes == players, 0.5, 1.0)
     counts = _spread_evenly(np.array(most, dtype=object), shares, pairs, rng)
@@ -293,7 +293,7 @@ def draw_pairs(players, pairs, rng, drawn=None):
     return np.concatenate(halves)
 
 
-def pairs_of_size(players, size):
+def _pairs_of_size(players, size):
     """How many pairs of complements there are of which one has so many players: int."""
     return math.comb(players, size) // (2 if 2 * size == players else 1)
 
@@ -317,7 +317,7 @@ def _missing_shares(halves):
     """The share of the pairs of each pair's size that was not drawn: float64 [pairs]."""
     sizes = halves.sum(axis=1)
     counts = np.bincount(sizes).tolist()
-    return np.array([1 - counts[size] / pairs_of_size(halves.shape[1], size) for size in sizes.tolist()])
+    return np.array([1 - counts[size] / _pairs_of_size(halves.shape[1], size) for size in sizes.tolist()])
 
 
 def _spread_evenly(most, shares, total, rng):
@@ -339,7 +339,7 @@ def _spread_evenly(most, shares, total, rng):
 def _draw_coalitions(players, size, count, rng, drawn):
     """Different coalitions of one size, no two of them complements, and none that was drawn before: bool [count, players]."""
     before = {row.tobytes() for row in drawn}
-    if 2 * (count + len(before)) >= pairs_of_size(players, size):
+    if 2 * (count + len(before)) >= _pairs_of_size(players, size):
         every = _coalitions_of_size(players, size)
         if before:
             every = every[[row.tobytes() not in before for row in every]]
