@@ -10,6 +10,7 @@ import numpy as np
 
 from lab import routines, taps
 from lab.environment import keras, tf
+from lab.estimates import Estimate
 from lab.network import Network
 
 
@@ -105,6 +106,9 @@ def at_embeddings(explainer):
         if embedded is network:
             return explainer(network, arrays, objective, **options)
         maps = explainer(embedded, arrays, objective, **options_to_embeddings(network, options))
+        if isinstance(maps, Estimate):
+            # A token is one player, whose vector's numbers share value and error alike.
+            return maps.convert(lambda leaves: sum_vectors(embedded, leaves))
         # A map at a layer is not a map of the vectors.
         return sum_vectors(embedded, maps) if isinstance(maps, dict) else maps
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lab import displays, routines
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, baseline_options, resolve_options
+from lab.attribution.calls import baseline_options, estimate, resolve_options
 from lab.attribution.paths import baselines
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
@@ -35,11 +35,14 @@ class Explanation:
         options: dict of the options that it ran with.
         inputs: what was explained, as the network takes it.
         network: the `Network`.
-        captions: per sample, the target with its score and probability, and the flags.
+        captions: per sample, the target with its score and probability, the flags, and the largest standard error.
         columns: names of a table's columns, where the network or a data frame of inputs names them, else None.
         objective: the `Objective` that was explained.
         explainer: the method's function.
         settings: dict of all options that it ran with, arrays included.
+        errors: float32 in the structure of the maps, the standard error of every number: 0 where it is exact, NaN where too
+            little was drawn to know. 1.96 of them to each side make an interval of 95 %. None for methods that state none.
+        samples: int [batch], scores that were computed for each sample's map, where errors are stated; else None.
     """
 
     maps: object
@@ -58,6 +61,8 @@ class Explanation:
     objective: object = field(default=None, repr=False, compare=False)
     explainer: object = field(default=None, repr=False, compare=False)
     settings: dict = field(default_factory=dict, repr=False, compare=False)
+    errors: object = None
+    samples: np.ndarray | None = None
 
     @property
     def plot(self):
@@ -123,7 +128,8 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     arrays = network.inputs(inputs)
     network.warn_of_range(arrays)
     objective = as_objective(network, arrays, objective)
-    maps = attribute(explainer, network, arrays, objective, **settings)
+    estimated = estimate(explainer, network, arrays, objective, **settings)
+    maps = estimated.values
     scores = routines.scores(network, arrays, objective)
     gap = None
     if explainers.tag(explainer, "complete"):
@@ -144,11 +150,13 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
         arrays,
         network,
-        tuple(captions(network, arrays, objective, scores, sample_flags, computed=computed)),
-        _column_names(network, inputs),
-        objective,
-        explainer,
-        settings,
+        tuple(_with_errors(captions(network, arrays, objective, scores, sample_flags, computed=computed), estimated)),
+        columns=_column_names(network, inputs),
+        objective=objective,
+        explainer=explainer,
+        settings=settings,
+        errors=estimated.errors,
+        samples=estimated.samples,
     )
 
 
@@ -156,6 +164,22 @@ def _column_names(network, inputs):
     """The names of a table's columns, where the network or a data frame has them: tuple of str, or None."""
     names = network.columns or (inputs.columns if hasattr(inputs, "iloc") else None)
     return None if names is None else tuple(map(str, names))
+
+
+def _with_errors(texts, estimated):
+    """Captions with the largest standard error of each sample, where the method states errors: list of str."""
+    if estimated.errors is None:
+        return texts
+    return [
+        f"{text}, {_error_in_words(error)} ({count} scores)"
+        for text, error, count in zip(texts, estimated.largest, estimated.samples)
+    ]
+
+
+def _error_in_words(error):
+    if np.isnan(error):
+        return "standard error not known"
+    return f"standard error at most {error:.2g}" if error else "exact"
 
 
 def _class_outputs(network, inputs, objective):

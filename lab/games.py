@@ -1,16 +1,19 @@
 """Games: an input's parts as players, whose coalitions a network scores while the other parts are replaced.
 
-explain_by(estimate, network, inputs, ...) -> maps   what an estimate finds for every player, laid over the inputs
-expected_players(network, players, count) -> int     how many there are about, before any input is there
+explain_by(estimate, network, inputs, ...) -> maps        what an estimate finds for every player, laid over the inputs
+estimate_by(estimate, network, inputs, ...) -> Estimate   the same with standard errors
+games_of(network, inputs, ...) -> (rows, Game) ...        samples of equally many players
+expected_players(network, players, count) -> int          how many there are about, before any input is there
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lab import chunks
 from lab.embeddings import Embedded
 from lab.environment import tf
+from lab.estimates import Estimate
 from lab.masking import coalition_scores
 from lab.players import extent_of, players_of, without_gaps
 from lab.refusal import Refused
@@ -36,8 +39,26 @@ class Game:
     references: object
     players: int
 
-    def scores(self, coalitions):
-        """The score of each sample of which a coalition is left: bool [coalitions, players] -> float64 [batch, coalitions]."""
+    def take(self, rows):
+        """The same game of some samples, by indices: `Game`."""
+        inputs, members, references = chunks.take((self.inputs, self.members, self.references), rows)
+        return replace(self, inputs=inputs, members=members, references=references, objective=self.objective.rows(rows))
+
+    def scores(self, coalitions, rows=None):
+        """The score of each sample of which a coalition is left.
+
+        Args:
+            coalitions: bool [coalitions, players].
+            rows: indices of the samples; None: all.
+
+        Returns:
+            float64 [batch, coalitions].
+
+        Raises:
+            Refused: for scores that are not finite.
+        """
+        if rows is not None:
+            return self.take(rows).scores(coalitions)
         parts = (self.network, self.inputs, self.objective, self.members, coalitions, self.references)
         scores = coalition_scores(*parts).astype("float64")
         if not np.isfinite(scores).all():
@@ -45,6 +66,29 @@ class Game:
                 "Scores are numbers, whatever parts are taken away. Received: NaN or infinity, as where baseline= is the value that marks masked steps. Give another baseline."
             )
         return scores
+
+
+def games_of(network, inputs, objective, references, *, players=None, count=49, usual=None):
+    """Samples of equally many players as one game.
+
+    Args:
+        network: as of `explain_by`.
+        inputs: as of `explain_by`.
+        objective: as of `explain_by`.
+        references: as of `explain_by`.
+        players: as of `explain_by`.
+        count: as of `explain_by`.
+        usual: as of `explain_by`.
+
+    Returns:
+        iterator of pairs: indices of the samples, and their `Game`. Samples without any player are in none.
+    """
+    sources = sources_of(network, inputs, references)
+    members, totals = _number_players(network, inputs, sources, players, count, usual)
+    whole = Game(network, inputs, objective, members, references, 0)
+    for total in np.unique(totals[totals > 0]):
+        rows = np.flatnonzero(totals == total)
+        yield rows, replace(whole.take(rows), players=int(total))
 
 
 def explain_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None):
@@ -68,24 +112,45 @@ def explain_by(estimate, network, inputs, objective, references, *, players=None
     Returns:
         float32 in the structure and shape of the inputs.
     """
-    sources = sources_of(network, inputs, references)
-    members, totals = _number_players(network, inputs, sources, players, count, usual)
-    leaves = [np.zeros(leaf.shape, "float32") for leaf in tf.nest.flatten(inputs)]
-    for total in np.unique(totals[totals > 0]):
-        rows = np.flatnonzero(totals == total)
-        game = Game(
-            network,
-            chunks.take(inputs, rows),
-            objective.rows(rows),
-            chunks.take(members, rows),
-            chunks.take(references, rows),
-            int(total),
-        )
+
+    def without_errors(game):
         values = estimate(game)
-        for leaf, places, source in zip(leaves, game.members, sources):
+        return Estimate(values, np.zeros_like(values), np.zeros(len(values), int), np.zeros(len(values)))
+
+    options = {"players": players, "count": count, "share": share, "usual": usual}
+    return estimate_by(without_errors, network, inputs, objective, references, **options).values
+
+
+def estimate_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None):
+    """As `explain_by`, of an estimate with errors, which are laid out as its values are.
+
+    Args:
+        estimate: function `(Game) -> Estimate` of values [batch, players].
+        network: as of `explain_by`.
+        inputs: as of `explain_by`.
+        objective: as of `explain_by`.
+        references: as of `explain_by`.
+        players: as of `explain_by`.
+        count: as of `explain_by`.
+        share: as of `explain_by`.
+        usual: as of `explain_by`.
+
+    Returns:
+        `Estimate` of maps, float32 in the structure and shape of the inputs.
+    """
+    sources = sources_of(network, inputs, references)
+    maps, errors = ([np.zeros(leaf.shape, "float32") for leaf in tf.nest.flatten(inputs)] for _ in range(2))
+    samples, largest = np.zeros(len(maps[0]), int), np.zeros(len(maps[0]))
+    options = {"players": players, "count": count, "usual": usual}
+    for rows, game in games_of(network, inputs, objective, references, **options):
+        drawn = estimate(game)
+        samples[rows], largest[rows] = drawn.samples, drawn.largest
+        for place, (numbers, source) in enumerate(zip(game.members, sources)):
             # Several Embedding layers may look one input up. Their maps are added for each token.
-            leaf[rows] = lay_out(values / max(1, sources.count(source)), places, leaf.shape[1:], share)
-    return tf.nest.pack_sequence_as(inputs, leaves)
+            parts = max(1, sources.count(source))
+            for leaves, values in ((maps, drawn.values), (errors, drawn.errors)):
+                leaves[place][rows] = lay_out(values / parts, numbers, leaves[place].shape[1:], share)
+    return Estimate(*(tf.nest.pack_sequence_as(inputs, leaves) for leaves in (maps, errors)), samples, largest)
 
 
 def lay_out(values, members, shape, share):

@@ -13,6 +13,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.environment import keras, tf
+from lab.estimates import estimate_of
 from lab.refusal import describe
 
 # The package of our own methods. The tests show that each is pure, so they are not watched.
@@ -36,7 +37,7 @@ def call_isolated(explainer, network, inputs, objective, options):
         options: dict of the explainer's options.
 
     Returns:
-        what the explainer returns, not checked.
+        what the explainer returns, not checked; an `Estimate` of one that states errors (`lab.estimates.estimator`).
 
     Raises:
         MethodFault: where it changed the network or its inputs, or left by sys.exit or another BaseException. Its own
@@ -47,7 +48,7 @@ def call_isolated(explainer, network, inputs, objective, options):
     before = network.snapshot()
     try:
         with contextlib.nullcontext() if ours else preserve_process_state():
-            maps = explainer(network, passed, objective, **options)
+            maps = estimate_of(explainer)(network, passed, objective, **options)
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -7,6 +7,7 @@ import numpy as np
 from lab import registry
 from lab.attribution import explainers
 from lab.environment import tf
+from lab.estimates import Estimate
 from lab.isolation import MethodFault, call_isolated
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -28,8 +29,30 @@ def attribute(explainer, network, inputs, objective, /, **options):
     Raises:
         MethodFault: for an explainer that misbehaves or does not return maps.
     """
-    maps = call_isolated(explainer, network, inputs, objective, options)
-    return check_maps(maps, inputs, explainer, _layer_shapes(network, options))
+    return estimate(explainer, network, inputs, objective, **options).values
+
+
+def estimate(explainer, network, inputs, objective, /, **options):
+    """As `attribute`, with the standard errors of an explainer that states them (`lab.estimates.estimator`).
+
+    Args:
+        explainer: as of `attribute`.
+        network: as of `attribute`.
+        inputs: as of `attribute`.
+        objective: as of `attribute`.
+        options: as of `attribute`.
+
+    Returns:
+        `Estimate` of maps; all else is None where the explainer states no errors.
+
+    Raises:
+        MethodFault: as of `attribute`, for errors too.
+    """
+    places = _layer_shapes(network, options)
+    result = call_isolated(explainer, network, inputs, objective, options)
+    if not isinstance(result, Estimate):
+        return Estimate(check_maps(result, inputs, explainer, places), None, None, None)
+    return result.convert(lambda maps: check_maps(maps, inputs, explainer, places))
 
 
 def resolve_options(explainer, network, seed, options):

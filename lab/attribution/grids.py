@@ -7,11 +7,13 @@ from lab.attribution import explainers
 from lab.attribution.options import check_fraction, positive_integer, whole_seed
 from lab.attribution.references import as_references
 from lab.environment import tf
+from lab.estimates import Estimate, errors_of_means, estimator
 from lab.masking import enlarged_grids, grid_scores
 from lab.refusal import Refused
 
 
 @explainers.register(resolution="parts", needs="scores", cost=lambda network, options: options["samples"] / 3)
+@estimator
 def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre=True, baseline=0.0, seed):
     """RISE, the mean of random smooth masks weighted by the score behind them (Petsiuk, Das, Saenko 2018, https://arxiv.org/abs/1806.07421).
 
@@ -40,15 +42,21 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
     shifts = rng.integers(0, -(-extent // cells), (samples, 2))
     scores = grid_scores(network, arrays, objective, grids, shifts, references).astype("float64")
     scores -= scores.mean(axis=1, keepdims=True) if centre else 0.0
-    total = np.zeros((len(images), *extent))
+    total, squares = np.zeros((2, len(images), *extent))
     # Masks of all samples together would not fit into the memory.
     for start in range(0, samples, 256):
         part = slice(start, start + 256)
         masks = enlarged_grids(
             tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
-        )
-        total += np.tensordot(scores[:, part], masks.numpy(), axes=1)
-    return _pack(arrays, (total / (samples * share)).astype("float32"))
+        ).numpy()
+        total += np.tensordot(scores[:, part], masks, axes=1)
+        # A mean score that is taken off moves with the masks' own mean.
+        squares += np.tensordot(scores[:, part] ** 2, (masks - (share if centre else 0.0)) ** 2, axes=1)
+    means = total / (samples * share)
+    errors = errors_of_means(np.maximum(squares / (samples * share**2) - means**2, 0), samples)
+    largest = errors.reshape(len(errors), -1).max(axis=1)
+    drawn = Estimate(means.astype("float32"), errors.astype("float32"), np.full(len(images), samples), largest)
+    return drawn.convert(lambda maps: _pack(arrays, maps))
 
 
 @explainers.register(

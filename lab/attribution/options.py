@@ -47,6 +47,21 @@ def check_at_least(name, number, low):
         raise Refused(f"{name} is a number of {low} or more. Received: {number!r}.")
 
 
+def check_above(name, number, low):
+    """Raise Refused unless a value is a finite number above `low`.
+
+    Args:
+        name: str, of the option, for the error.
+        number: the value.
+        low: a number.
+
+    Raises:
+        Refused: for `low` or less, or for what is no number.
+    """
+    if not _is_finite_number(number) or not number > low:
+        raise Refused(f"{name} is a number above {low}. Received: {number!r}.")
+
+
 def check_fraction(name, number):
     """Raise Refused unless a value is a number above 0 and at most 1.
 

@@ -35,7 +35,7 @@ def test_kernel_shap_is_exact_for_an_additive_game_at_the_smallest_number_of_sam
         values = shapley.kernel_values(
             lambda coalitions, weights=weights: np.atleast_2d(coalitions @ weights), count, 2 * count, rng
         )
-        wrong += [] if np.allclose(values[0], weights, atol=1e-6) else [seed]
+        wrong += [] if np.allclose(values.values[0], weights, atol=1e-6) else [seed]
     assert not wrong
 
 

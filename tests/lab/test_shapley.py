@@ -44,10 +44,14 @@ def random_game(players, seed):
 
 ESTIMATORS = {
     "exact": lambda game, players: shapley.exact_values(game, players),
-    "kernel, all": lambda game, players: shapley.kernel_values(game, players, 2**players, np.random.default_rng(0)),
-    "kernel": lambda game, players: shapley.kernel_values(game, players, 4 * players, np.random.default_rng(0)),
-    "permutation": lambda game, players: shapley.permutation_values(game, players, 3, np.random.default_rng(0)),
-    "unpaired": lambda game, players: shapley.permutation_values(game, players, 3, np.random.default_rng(0), False),
+    "kernel, all": lambda game, players: (
+        shapley.kernel_values(game, players, 2**players, np.random.default_rng(0)).values
+    ),
+    "kernel": lambda game, players: shapley.kernel_values(game, players, 4 * players, np.random.default_rng(0)).values,
+    "permutation": lambda game, players: shapley.permutation_values(game, players, 3, np.random.default_rng(0)).values,
+    "unpaired": lambda game, players: (
+        shapley.permutation_values(game, players, 3, np.random.default_rng(0), False).values
+    ),
 }
 
 
@@ -108,9 +112,9 @@ def test_the_error_falls_with_the_root_of_the_samples(name):
         for seed in range(20):
             rng = np.random.default_rng(seed)
             if name == "kernel":
-                values = shapley.kernel_values(game, 12, 48 * share, rng)
+                values = shapley.kernel_values(game, 12, 48 * share, rng).values
             else:
-                values = shapley.permutation_values(game, 12, 2 * share, rng)
+                values = shapley.permutation_values(game, 12, 2 * share, rng).values
             errors.append(((values - exact) ** 2).mean())
         return math.sqrt(np.mean(errors))
 
@@ -121,7 +125,9 @@ def test_the_error_falls_with_the_root_of_the_samples(name):
 def test_the_mean_of_many_estimates_is_exact():
     game = random_game(7, 2)
     exact = shapley.exact_values(game, 7)[0]
-    drawn = np.stack([shapley.permutation_values(game, 7, 1, np.random.default_rng(seed))[0] for seed in range(3000)])
+    drawn = np.stack(
+        [shapley.permutation_values(game, 7, 1, np.random.default_rng(seed)).values[0] for seed in range(3000)]
+    )
     error = drawn.std(axis=0) / math.sqrt(len(drawn))
     assert (np.abs(drawn.mean(axis=0) - exact) < 4 * error).all()
 
@@ -134,7 +140,8 @@ def test_pairs_halve_the_error_of_a_game_of_interactions():
 
     def error(permutations, paired):
         values = [
-            shapley.permutation_values(game, 8, permutations, np.random.default_rng(seed), paired) for seed in range(40)
+            shapley.permutation_values(game, 8, permutations, np.random.default_rng(seed), paired).values
+            for seed in range(40)
         ]
         return np.mean((np.stack(values) - exact) ** 2)
 
