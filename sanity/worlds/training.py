@@ -61,13 +61,25 @@ class Trainer:
             dict of variable name to array, of what is trained and not of the rest.
         """
         start = self.part.start(seed)
-        return cache(self._key(start, inputs, labels, seed), lambda: self._train(start, inputs, labels, seed))
+        key = self.key(start, inputs, labels, seed)
+        return cache(key, lambda: self.fit(start, self._features_of(inputs), labels, seed))
 
-    def _train(self, start, inputs, labels, seed):
+    def fit(self, start, features, labels, seed):
+        """Train from initial weights.
+
+        Args:
+            start: dict of variable name to array.
+            features: float32 [samples, ...], what the part is trained on.
+            labels: int [samples].
+            seed: int, of the order of samples.
+
+        Returns:
+            dict of variable name to array, of what is trained and not of the rest.
+        """
         rng = np.random.default_rng([seed, 3])
         for variable, value in zip(self.optimizer.variables, self.fresh):
             variable.assign(value)
-        features, labels = tf.constant(self._features_of(inputs)), tf.constant(labels.astype("int32"))
+        features, labels = tf.constant(features), tf.constant(labels.astype("int32"))
         with self.network.weights({**self.network.state(), **start}):
             for _ in range(self.training.passes // STRIDE):
                 self.steps(features, labels, tf.constant(self._order(rng, len(labels))))
@@ -106,7 +118,18 @@ class Trainer:
         right = [self.part.predict(features[at : at + 500]) == labels[at : at + 500].numpy() for at in parts]
         return float(np.mean(np.concatenate(right)))
 
-    def _key(self, start, inputs, labels, seed):
+    def key(self, start, inputs, labels, seed):
+        """A hash of all that decides trained weights.
+
+        Args:
+            start: dict of variable name to array, initial weights.
+            inputs: float32 [samples, ...].
+            labels: int [samples].
+            seed: int.
+
+        Returns:
+            str.
+        """
         digest = hashlib.sha256(
             f"{self.training}{seed}{architecture(self.network.model)}{self.part.origin}{_code_digest()}".encode()
         )
