@@ -406,7 +406,9 @@ class Session:
             for places in self._split
         ]
         layer = planted_layer(network, None if layer == "auto" else layer)
-        return FinetunedNetworks(network, layer, *parts, seed=self.sources.seed, cache=self.cache.get)
+        return FinetunedNetworks(
+            network, layer, *parts, seed=self.sources.seed, key=self.hash_of("training"), cache=self.cache.get
+        )
 
     @property
     def _fit(self):

@@ -4,6 +4,7 @@ What lies before the layer stays as it is. What lies behind is drawn anew, from 
 """
 
 import functools
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from sanity.seeds import derive_seed
 from sanity.streamed import Streamed
 from sanity.world_networks import permute
 from sanity.worlds.trainable import UpperPart
-from sanity.worlds.training import Trainer, no_cache
+from sanity.worlds.training import Trainer, code_digest, no_cache
 from sanity.worlds.world import Training
 
 TRAINING = Training(goal=0.99, passes=200, rate=1e-3)
@@ -46,18 +47,19 @@ class FinetunedNetworks:
         trained: `Labelled`, the samples that networks are trained on.
         held_out: `Labelled`, samples of other sources.
         seed: int.
+        key: str, a hash of the network, the layer and the samples.
         cache: where trained weights are kept: (key, make) -> weights.
 
     Raises:
         Refused: for a network or a layer that cannot be trained so.
     """
 
-    def __init__(self, network, layer, trained, held_out, *, seed, cache=no_cache):
+    def __init__(self, network, layer, trained, held_out, *, seed, key, cache=no_cache):
         _refuse_network(network)
         self.part = UpperPart(network, layer)
         self.network, self.trained, self.held_out, self.seed, self.cache = network, trained, held_out, seed, cache
         self.true_labels = trained.labels
-        self.classes = len(np.unique(trained.labels))
+        self.key, self.classes = key, len(np.unique(trained.labels))
         self._states = {}
 
     def train(self, kind, index):
@@ -71,14 +73,16 @@ class FinetunedNetworks:
             dict of variable name to array.
         """
         if (kind, index) not in self._states:
-            self._states[kind, index] = self._train(kind, index)
+            # Computed activations are no part of the key: their last digits may differ between two processes.
+            words = f"{self.key} {TRAINING} {code_digest(__file__)} {self.seed} {kind} {index}"
+            key = hashlib.sha256(words.encode()).hexdigest()
+            self._states[kind, index] = self.cache(key, lambda: self._train(kind, index))
         return self._states[kind, index]
 
     def _train(self, kind, index):
         seed = derive_seed(self.seed, f"finetuned {kind}", index)
-        start, labels = self._start(seed), self.labels(kind, index)
-        key = self._trainer.key(start, self._features, labels, seed)
-        return self.cache(key, lambda: {**start, **self._trainer.fit(start, self._features, labels, seed)})
+        start = self._start(seed)
+        return {**start, **self._trainer.fit(start, self._features, self.labels(kind, index), seed)}
 
     def labels(self, kind, index):
         """The labels that a network is trained on.

@@ -61,7 +61,7 @@ class Trainer:
             dict of variable name to array, of what is trained and not of the rest.
         """
         start = self.part.start(seed)
-        key = self.key(start, inputs, labels, seed)
+        key = self._key(start, inputs, labels, seed)
         return cache(key, lambda: self.fit(start, self._features_of(inputs), labels, seed))
 
     def fit(self, start, features, labels, seed):
@@ -118,20 +118,9 @@ class Trainer:
         right = [self.part.predict(features[at : at + 500]) == labels[at : at + 500].numpy() for at in parts]
         return float(np.mean(np.concatenate(right)))
 
-    def key(self, start, inputs, labels, seed):
-        """A hash of all that decides trained weights.
-
-        Args:
-            start: dict of variable name to array, initial weights.
-            inputs: float32 [samples, ...].
-            labels: int [samples].
-            seed: int.
-
-        Returns:
-            str.
-        """
+    def _key(self, start, inputs, labels, seed):
         digest = hashlib.sha256(
-            f"{self.training}{seed}{architecture(self.network.model)}{self.part.origin}{_code_digest()}".encode()
+            f"{self.training}{seed}{architecture(self.network.model)}{self.part.origin}{code_digest()}".encode()
         )
         for name, value in start.items():
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
@@ -146,9 +135,16 @@ def architecture(model):
 
 
 @functools.cache
-def _code_digest():
-    """What else decides trained weights: this code, that of randomization, and the libraries' versions: str."""
-    files = (__file__, trainable.__file__, randomization.__file__)
+def code_digest(*more):
+    """What decides trained weights beside settings and data: this code, that of randomization, and the libraries' versions.
+
+    Args:
+        more: paths of further files of code.
+
+    Returns:
+        str.
+    """
+    files = (__file__, trainable.__file__, randomization.__file__, *more)
     code = [_statements(pathlib.Path(file).read_text(encoding="utf-8")) for file in files]
     return f"{hashlib.sha256(''.join(code).encode()).hexdigest()}{tf.__version__}{keras.__version__}"
 
