@@ -71,13 +71,14 @@ class UpperPart:
         self.network, self.layer = network, layer
         if layer is not None:
             network.refuse_unknown(layer)
-            self._refuse_way_around()
         self.names = self._trained_names()
         if not self.names:
             raise Refused(
                 f"A network is trained from a layer on that weights to train follow. Received: {layer or network.name!r}, and none behind it. Name an earlier layer, as lab list layers has them."
             )
-        self._refuse_shared_weights()
+        if layer is not None:
+            self._refuse_way_around()
+            self._refuse_shared_weights()
         self.given = network.state(self.names)
         self.origin = f"{layer} {network.fingerprint()}"
 
@@ -182,7 +183,7 @@ class UpperPart:
         """Raise Refused where the layer itself depends on what is trained behind it, such as weights that both share."""
         owners = {name.rpartition("/")[0] for name in self.names}
         called_twice = any(row.calls > 1 for row in self.network.layers() if row.path in owners)
-        if self.layer is None or not called_twice:
+        if not called_twice:
             return
 
         def activation(inputs):
