@@ -15,6 +15,8 @@ INPUTS, LABELS = ("inputs", "x", "images", "ids"), ("labels", "y")
 NAMES, COLUMNS, GROUPS, MASKS = ("names",), ("columns", "channels"), ("groups",), ("masks",)
 # Samples of a dataset that are read at most.
 MOST = 100_000
+# Axes of a batch of each kind, where their number tells a batch from a sample.
+AXES = {"table": 2, "tokens": 2, "series": 3, "image": 4}
 
 
 def open_arrays(path, *, label=None, columns=None, group=None):
@@ -165,7 +167,8 @@ def from_dataset(dataset, *, most=MOST, **options):
     """The samples of a `tf.data.Dataset` of inputs, or of (inputs, labels) -> `Data`.
 
     Args:
-        dataset: `tf.data.Dataset`, batched or not.
+        dataset: `tf.data.Dataset`, batched or not. Batches of one fixed size that have no labels and were mapped look like
+            samples: give kind=, or dataset.unbatch().
         most: int, samples that are read at most.
         options: as of `from_arrays`, such as columns.
 
@@ -181,7 +184,7 @@ def from_dataset(dataset, *, most=MOST, **options):
     leaves = spec if isinstance(spec, tuple) else (spec,)
     if len(leaves) > 2 or isinstance(leaves[0], dict):
         raise Refused(f"A dataset has inputs, or pairs of inputs and labels. Received: {spec}.")
-    batched = leaves[0].shape.rank is not None and leaves[0].shape.rank > 0 and leaves[0].shape[0] is None
+    batched = _is_batched(dataset, leaves, options.get("kind"))
     parts, count = [], 0
     for element in (dataset if batched else dataset.batch(256)).as_numpy_iterator():
         parts.append(element if isinstance(element, tuple) else (element,))
@@ -192,3 +195,18 @@ def from_dataset(dataset, *, most=MOST, **options):
             )
     arrays = [np.concatenate(leaf) for leaf in zip(*parts)]
     return from_arrays(*arrays, source="the dataset", **options)
+
+
+def _is_batched(dataset, leaves, kind):
+    """Whether the elements of a dataset are batches, also where all are of one size, as with drop_remainder: bool."""
+    shape = leaves[0].shape
+    if not shape.rank:
+        return False
+    if shape[0] is None:
+        return True
+    if len(leaves) == 2:
+        return bool(leaves[1].shape.rank) and leaves[1].shape[0] == shape[0]
+    from lab.environment import tf
+
+    size = tf.raw_ops.ComputeBatchSize(input_dataset=tf.data.experimental.to_variant(dataset))
+    return int(size) == shape[0] or AXES.get(kind) == shape.rank

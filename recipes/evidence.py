@@ -33,7 +33,7 @@ def measure_shard(job, _, session):
     runs, gate, trace = measure_runs(
         arguments["check"],
         session.method(arguments["method"]),
-        session.checked_subject(arguments["question"]),
+        session.checked_subject(arguments["question"], arguments["check"]),
         networks,
         seed=arguments["seed"],
         settings=settings,
@@ -77,13 +77,13 @@ def measure_evidence(job, inputs, session):
     shared = {name: arguments[name] for name in ("check", "question", "settings", "seed")}
     runs, gate = _load_runs(inputs, job.needs[len(job.needs) - arguments.get("shards", 0) :])
     if gate is not None:
-        subject = session.checked_subject(arguments["question"])
+        subject = session.checked_subject(arguments["question"], arguments["check"])
         settings = {**arguments["settings"], **arguments["options"]}
         return Outcome(_evidence_files(stand_in(arguments["check"], arguments["method"], subject, gate, settings)))
     evidence, trace = measure(
         arguments["check"],
         session.method(arguments["method"]),
-        session.checked_subject(arguments["question"]),
+        session.checked_subject(arguments["question"], arguments["check"]),
         seed=arguments["seed"],
         name=arguments["method"],
         settings=arguments["settings"],

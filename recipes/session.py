@@ -35,6 +35,7 @@ from recipes.loaded import Loaded
 from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
+from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
 from sanity.planting import (
     Planting,
     plant,
@@ -46,8 +47,9 @@ from sanity.planting import (
     usual_training,
 )
 from sanity.randomization import draw, layers_in_order
+from sanity.streamed import Streamed, from_arrays
 from sanity.subject import subject, world_subject
-from sanity.user_networks import FileNetworks, UserNetworks, with_networks
+from sanity.user_networks import FileNetworks, UserNetworks, takes_dataset, with_networks
 from sanity.world_networks import StoredNetworks, WorldNetworks
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
@@ -79,6 +81,9 @@ class Session:
     @functools.cached_property
     def network(self):
         """The network of the model."""
+        return self._load_model()
+
+    def _load_model(self):
         model = self.sources.model
         weights = None if model.weights == "random" else model.weights
         network = self.loaded.network or (self._function(model) if model.function else self._load(model, weights))
@@ -158,7 +163,13 @@ class Session:
 
     @functools.cached_property
     def photographs(self):
-        """The photographs, or some of the other data, as their source has them: `lab.data.Data`. An image is read when it is indexed."""
+        """The photographs, or some of the other data, as their source has them: `lab.data.Data`. An image is read when it is indexed.
+
+        Where networks are trained from a layer on, these are some of the samples that were held out.
+        """
+        if self.sources.finetunes:
+            held_out = data.choose(self.training_samples, self._split[1].tolist())
+            return held_out.spread((self.sources.data or self.sources.images).most)
         if self.sources.data:
             return self.data.spread(self.sources.data.most)
         source = self.sources.images
@@ -242,6 +253,8 @@ class Session:
         Raises:
             Refused: where labels were asked for, and are missing or no classes.
         """
+        if self.sources.finetunes:
+            return tuple(labels) if self._labels_are_classes else None
         if self.sources.data:
             return self._data_labels(labels)
         rule = self.sources.images.labels
@@ -364,31 +377,88 @@ class Session:
             build = functools.partial(subject, self.network, self.images, fit=self.sources.images.fit, **question)
         return self.build_once(("subject", str(sorted(question.items(), key=str))), build)
 
-    def checked_subject(self, question=None):
+    def checked_subject(self, question=None, check="parameters"):
         """The subject of a question with the networks that were trained like its own, where there are any.
+
+        Of networks that were trained from a layer on, the checks that compare networks are asked, and no other one.
 
         Args:
             question: dict, see `subject`.
+            check: str, the name of the check.
 
         Returns:
             `sanity.subject.Subject`.
         """
-        checked, training = self.subject(question), self.sources.training
-        if training is None:
-            return checked
+        training, compares = self.sources.training, checks.tag(checks.get(check), "compares_networks", False)
+        if training is None or (training.finetune and not compares):
+            return self.subject(question)
+        build = self._finetuned_subject if training.finetune else self.subject
         key = ("checked", str(sorted((question or {}).items(), key=str)))
-        return self.build_once(key, lambda: with_networks(checked, self.user_networks, training.counts))
+        return self.build_once(key, lambda: with_networks(build(question), self.user_networks, training.counts))
+
+    def _finetuned_subject(self, question):
+        """The subject of the first network that was trained from a layer on."""
+        networks = self.user_networks
+        networks.network.adopt(networks.train("replicate", 0))
+        classes = tuple(self._training_classes[label] for label in self.photographs.labels)
+        samples = replace(self.images, labels=classes)
+        return about_finetuned(subject(networks.network, samples, fit=self._fit, **(question or {})), networks)
+
+    def refuse_untrained_target(self, target):
+        """Raise Refused for a target that networks which are trained from a layer on do not know.
+
+        Args:
+            target: str or int, of a check.
+        """
+        if target == "top":
+            return
+        trained = set(self._training_classes.values()) if self._labels_are_classes else ()
+        if self.network.class_index(target, self.sources.output) not in trained:
+            raise Refused(
+                f"Networks that are trained from a layer on know the classes of the labels: the target is top or one of these. Received: {target!r}."
+            )
 
     @functools.cached_property
     def user_networks(self):
-        """The networks of the [training] table: `sanity.user_networks.UserNetworks`, or `FileNetworks`."""
+        """The networks of the [training] table: `UserNetworks` or `FileNetworks` of `sanity.user_networks`, or `FinetunedNetworks`."""
         training = self.sources.training
         if training.files:
             return FileNetworks(self.network, [self._load_replicate(file) for file in training.files], training.files)
-        inputs, labels = self.training_data
+        if training.finetune:
+            return self._finetuned_networks()
         function, key = external_method(training.function), self.hash_of("training")
+        samples = self.training_samples
+        inputs = self._stream(samples) if takes_dataset(function) else samples.inputs_of(self.network, self._fit)
         options = {"seed": self.sources.seed, "key": key, "cache": self.cache.get, "output": self.sources.output}
-        return UserNetworks(self.network, function, inputs, labels, **options)
+        return UserNetworks(self.network, function, inputs, self._training_labels, **options)
+
+    def _finetuned_networks(self):
+        """Networks that are trained from a layer on, in a network of their own, so that the user's keeps its weights."""
+        network, layer = self._load_model(), self.sources.training.finetune
+        parts = [
+            Labelled(self._stream(data.choose(self.training_samples, places.tolist())), self._training_labels[places])
+            for places in self._split
+        ]
+        layer = planted_layer(network, None if layer == "auto" else layer)
+        return FinetunedNetworks(
+            network, layer, *parts, seed=self.sources.seed, key=self.hash_of("training"), cache=self.cache.get
+        )
+
+    @property
+    def _fit(self):
+        return self.sources.images.fit
+
+    def _stream(self, samples):
+        """Samples as they are trained on: `Streamed`. Photographs are read when they are asked for; other data lie in memory."""
+        network, fit = self.network, self._fit
+        if samples.kind == "image":
+            return Streamed(lambda places: data.choose(samples, places).inputs_of(network, fit), len(samples))
+        return from_arrays(samples.inputs_of(network, fit))
+
+    @functools.cached_property
+    def _split(self):
+        """Places of the samples that networks are trained on from a layer on, and of those held out."""
+        return hold_out(self._training_labels, self.training_samples.groups, self.sources.seed)
 
     def _load_replicate(self, file):
         if file in self.loaded.replicates:
@@ -396,33 +466,58 @@ class Session:
         return self._load(self.sources.model.model_copy(update={"source": file}), "imagenet")
 
     @functools.cached_property
-    def training_data(self):
-        """All labelled photographs or other data, as networks are trained on them: inputs, and int [samples].
+    def training_samples(self):
+        """All photographs or other data that networks are trained on, with labels: `lab.data.Data`.
 
         Raises:
-            Refused: where photographs have no labels that are classes of the network.
+            Refused: where there are no labels.
         """
         if self.sources.data:
-            return self._labelled(self.data)
+            if self.data.labels is None:
+                raise Refused(
+                    "Networks are trained on data with labels: name the column with label=, or put labels beside the inputs. Received: none."
+                )
+            return self.data
         source = self.sources.images
         photographs = self.loaded.data
         if photographs is None and (source.folder or source.files):
             photographs = open_images(source.folder or source.files, channels=self.channels, levels=source.levels)
         if photographs is None or photographs.labels is None:
             raise Refused(
-                "A function trains on photographs with labels: a folder with a subfolder for each class, or a list with a column label. Received: none."
+                "Networks are trained on photographs with labels: a folder with a subfolder for each class, or a list with a column label. Received: none."
             )
-        return self._labelled(replace(photographs, inputs=list(photographs.images)))
+        return photographs
 
-    def _labelled(self, data):
-        """Data as networks are trained on them: inputs, and int [samples]."""
-        if data.labels is None:
+    @property
+    def _training_labels(self):
+        """The class of each of the training samples: int [samples]."""
+        labels, classes = self.training_samples.labels, self._training_classes
+        return np.fromiter((classes[label] for label in labels), "int64", len(labels))
+
+    @functools.cached_property
+    def _labels_are_classes(self):
+        """Whether all labels of the training samples are classes of the network: bool."""
+        return self._label_error(self.training_samples.labels) is None
+
+    @functools.cached_property
+    def _training_classes(self):
+        """The class that each label stands for: dict of label to int.
+
+        From a layer on the head is drawn anew, so that labels which are no classes take the place of the first ones.
+
+        Raises:
+            Refused: for labels that are no classes of a network that a function trains, and for too many.
+        """
+        names, output = sorted(set(self.training_samples.labels)), self.sources.output
+        count = self.network.classes_in(output)
+        if self._labels_are_classes or not self.sources.finetunes:
+            classes = correct_classes(names, count, self.network.names_in(output)).argmax(axis=1)
+            return dict(zip(names, map(int, classes)))
+        if len(names) > count:
             raise Refused(
-                "A function trains on data with labels: name the column with label=, or put labels beside the inputs. Received: none."
+                f"A network is trained on as many classes as it has, at most. Received: {len(names)} labels for {self.network.name}, which has {count}."
             )
-        output, network = self.sources.output, self.network
-        classes = correct_classes(list(data.labels), network.classes_in(output), network.names_in(output))
-        return data.inputs_of(network, self.sources.images.fit), np.asarray(classes).argmax(axis=1)
+        return {name: place for place, name in enumerate(names)}
 
     @functools.cached_property
     def world_networks(self):
@@ -462,9 +557,9 @@ class Session:
         Returns:
             dict, keyword arguments of the check.
         """
-        check = checks.get(check)
+        checked, check = self.checked_subject(question, check), checks.get(check)
         once = functools.partial(self._build_once_for, question)
-        build = functools.partial(prepare_shared, check, self.checked_subject(question), seed, settings, once)
+        build = functools.partial(prepare_shared, check, checked, seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         prepare_settings = sorted((name, value) for name, value in settings.items() if name in known)
         return self.build_once((check, str(question), str(prepare_settings), seed), build)
@@ -553,8 +648,12 @@ class Session:
 
     def _data_hash(self):
         """SHA-256 of all data, also of those that are not explained, and of how some of them are chosen."""
+        return f"{self._whole_data_hash} {self.sources.data.most}"
+
+    @functools.cached_property
+    def _whole_data_hash(self):
         data, source = self.data, self.sources.data
-        known = (data.names, data.labels, data.columns, data.groups, data.kind, data.label, source.most)
+        known = (data.names, data.labels, data.columns, data.groups, data.kind, data.label)
         words = source.vocabulary and as_path(source.vocabulary).read_bytes()
         arrays = [
             (str(known), np.asarray(data.inputs)),
@@ -586,22 +685,39 @@ class Session:
         known = [training.model_dump(exclude={"replicates", "permuted_label_networks"})]
         if training.files:
             known += map(self._replicate_hash, training.files)
-        else:
+            return hashlib.sha256(repr(known).encode()).hexdigest()
+        streams = False
+        if training.function:
             # Which modules a function has is known once it was imported.
-            external_method(training.function)
-            inputs, labels = self.training_data
-            known += [
-                self.hash_of(f"code:{training.function.partition(':')[0]}"),
-                self.hash_of("model"),
-                self.sources.seed,
-            ]
-            known += [_digest([("inputs", np.asarray(inputs)), ("labels", labels)])]
+            streams = takes_dataset(external_method(training.function))
+            known += [self.hash_of(f"code:{training.function.partition(':')[0]}")]
+        known += [self.hash_of("model"), self.sources.seed, self._training_samples_hash(streams)]
         return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def _replicate_hash(self, file):
         if file in self.loaded.replicates:
             return self.loaded.replicates[file].fingerprint()
         return hashlib.sha256(as_path(file).read_bytes()).hexdigest()
+
+    def _training_samples_hash(self, streams):
+        """SHA-256 of the samples that networks are trained on, and of their labels.
+
+        Args:
+            streams: bool, whether photographs may be too many to be read for it. Then sizes and times of their files stand for them.
+        """
+        samples = self.training_samples
+        if self.sources.data:
+            return self._whole_data_hash
+        if streams and samples.stamps is not None:
+            rows = zip(samples.names, samples.labels, samples.stamps)
+            pixels = ""
+        else:
+            rows = zip(samples.names, samples.labels, map(str, samples.groups))
+            pixels = _digest(zip(samples.names, samples.images))
+        digest = hashlib.sha256(f"{self._fit} {pixels}".encode())
+        for row in rows:
+            digest.update(repr(row).encode("utf-8", "backslashreplace"))
+        return digest.hexdigest()
 
     def _planted_hash(self):
         """SHA-256 of what decides planted samples and networks: model, data, cues, settings and seed."""

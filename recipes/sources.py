@@ -66,6 +66,11 @@ class Sources:
         )
 
     @property
+    def finetunes(self):
+        """Whether networks are trained from a layer on, on samples of which some are held out: bool."""
+        return bool(self.training and self.training.finetune)
+
+    @property
     def read(self):
         """What jobs read that work on the inputs: "data", or "images"."""
         return "data" if self.data else "images"

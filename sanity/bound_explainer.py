@@ -115,6 +115,7 @@ class BoundExplainer:
             `Evidence`.
         """
         subject = self.subject
+        scope = {"scope": subject.part.scope} if subject.part else {}
         return Evidence(
             check,
             explainers.name(self.explainer),
@@ -122,7 +123,7 @@ class BoundExplainer:
             {"images": len(subject.names), **(sizes or {})},
             samples,
             tuple(gates),
-            settings={"seed": self.seed, **_kind_setting(subject.inputs), **(settings or {}), **self.options},
+            settings={"seed": self.seed, **_kind_setting(subject.inputs), **scope, **(settings or {}), **self.options},
             **rest,
         )
 

@@ -38,7 +38,24 @@ def competence(subject):
     # Where several classes are right for a sample, chance is higher.
     bar = (1 / subject.classes if subject.chance is None else subject.chance) + ABOVE_CHANCE
     words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"
-    return Gate("network competent", "passed" if share.low > bar else "failed", words)
+    if share.low > bar:
+        return Gate("network competent", "passed", words)
+    return Gate(
+        "network competent", "failed", words + remedy(subject, "give more samples, or train from another layer")
+    )
+
+
+def remedy(subject, words):
+    """What a user can do about a gate of networks that were trained from a layer on: str, "" for other networks.
+
+    Args:
+        subject: the `Subject`.
+        words: str, what to do.
+
+    Returns:
+        str, to be added to the words of a gate.
+    """
+    return f"; {words}" if subject.part else ""
 
 
 # How much less often than the best a replicate may be right.
@@ -46,7 +63,7 @@ ALIKE = 0.1
 
 
 def alike(subject):
-    """Networks that a user's function trained are right about as often as the user's own.
+    """Networks that were trained alike are right about equally often.
 
     Args:
         subject: the `Subject`.

@@ -67,12 +67,13 @@ def layers_in_order(network):
     return paths if not _own_variables(network, "") else [*paths, ""]
 
 
-def blocks(network, unit="block"):
+def blocks(network, unit="block", paths=None):
     """Units of a cascade, input first.
 
     Args:
         network: a `Network`.
         unit: "layer", or "block" for layers that share a block's name.
+        paths: list of str, the layers of the cascade, in order; None: all that have weights.
 
     Returns:
         list of (name, paths).
@@ -83,23 +84,24 @@ def blocks(network, unit="block"):
     if unit not in ("block", "layer"):
         raise Refused(f"A cascade goes by 'block' or by 'layer'. Received: {unit!r}.")
     grouped = {}
-    for path in layers_in_order(network):
+    for path in layers_in_order(network) if paths is None else paths:
         grouped.setdefault(_block_name(path) if unit == "block" else path, []).append(path)
     return list(grouped.items())
 
 
-def stages(network, mode="full", unit="block"):
+def stages(network, mode="full", unit="block", paths=None):
     """The steps of a randomization. Every mode ends with all layers random.
 
     Args:
         network: a `Network`.
         mode: one of ORDERS.
         unit: as of `blocks`.
+        paths: as of `blocks`.
 
     Returns:
         list of (name, paths of all layers that are random by then).
     """
-    units = blocks(network, unit)
+    units = blocks(network, unit, paths)
     all_layers = ("all", [path for _, paths in units for path in paths])
     if mode == "full":
         return [all_layers]

@@ -60,6 +60,7 @@ class Subject:
         references: int [samples], the class that each target is compared with; None where none is.
         replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
         networks: what trained the networks of the world, see `sanity.world_networks`; None: none did.
+        part: `sanity.worlds.trainable.UpperPart`, what alone differs between replicates; None: everything may.
     """
 
     network: object
@@ -83,6 +84,7 @@ class Subject:
     references: np.ndarray | None = None
     replicate_accuracy: tuple = ()
     networks: object = field(default=None, compare=False)
+    part: object = field(default=None, compare=False)
 
     @property
     def tells_classes_apart(self):

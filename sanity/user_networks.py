@@ -1,6 +1,7 @@
 """User networks: networks trained like the user's own, by the user's function or read from files, as replicates of it."""
 
 import hashlib
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,14 @@ from lab.environment import keras
 from lab.lookup import split_lookup
 from lab.refusal import Refused
 from sanity.seeds import derive_seed
+from sanity.streamed import Streamed, from_arrays
 from sanity.world_networks import permute
 from sanity.worlds.training import no_cache
 
 # On true labels, and on labels that were permuted.
 KINDS = ("replicate", "permuted_label_networks")
+# Samples on which accuracy is measured at most.
+MEASURED = 2000
 
 
 class UserNetworks:
@@ -23,17 +27,24 @@ class UserNetworks:
 
     Args:
         network: the user's `Network`, whose architecture all share. It counts as the first replicate.
-        function: (inputs, labels, *, seed) -> `keras.Model` of this architecture, or its weights as of `get_weights`.
-        inputs: arrays, as the network takes them: ids in the place of texts, and one table in the place of inputs by column.
+        function: (inputs, labels, *, seed) -> `keras.Model` of this architecture, or its weights as of `get_weights`; or
+            (dataset, *, seed), see `takes_dataset`.
+        inputs: arrays, as the network takes them: ids in the place of texts, and one table in the place of inputs by column;
+            or `Streamed` samples, which are read piece by piece.
         labels: int [samples].
         seed: int.
         key: str, a hash of all that the function depends on.
         cache: where trained weights are kept: (key, make) -> weights.
         output: str, the output that tells the classes of the labels; None for the only one.
+
+    Raises:
+        Refused: for a function that takes other arguments.
     """
 
     def __init__(self, network, function, inputs, labels, *, seed, key, cache=no_cache, output=None):
-        self.network, self.function, self.inputs, self.true_labels = network, function, inputs, np.asarray(labels)
+        self.network, self.function, self.true_labels = network, function, np.asarray(labels)
+        self.inputs = inputs if isinstance(inputs, Streamed) else from_arrays(inputs)
+        self.takes_dataset = takes_dataset(function)
         self.seed, self.key, self.cache, self.output = seed, key, cache, output
 
     def train(self, kind, index):
@@ -69,7 +80,7 @@ class UserNetworks:
         return permute(self.true_labels, self.seed, index)
 
     def accuracy(self, kind, index):
-        """The share of samples that a network answers as it was trained to.
+        """The share of samples that a network answers as it was trained to, of at most `MEASURED` at equal distances.
 
         Args:
             kind: one of `KINDS`.
@@ -78,15 +89,74 @@ class UserNetworks:
         Returns:
             float.
         """
+        count = len(self.inputs)
+        places = np.linspace(0, count - 1, min(MEASURED, count)).round().astype(int)
         with self.network.weights(self.train(kind, index)):
-            predicted = _predicted_classes(self.network, self.inputs, self.output)
-        return float(np.mean(predicted == self.labels(kind, index)))
+            predicted = self.inputs.compute(self._predict, places)
+        return float(np.mean(predicted == self.labels(kind, index)[places]))
+
+    def _predict(self, inputs):
+        return _predicted_classes(self.network, inputs, self.output)
 
     def _train(self, kind, index):
-        # What a function does to its arguments is its own affair.
-        inputs = keras.tree.map_structure(np.array, self.inputs)
         seed = derive_seed(self.seed, kind, index) % (1 << 31)
-        return weights_by_name(self.network, self.function(inputs, self.labels(kind, index), seed=seed))
+        train = self._train_on_dataset if self.takes_dataset else self._train_on_arrays
+        return weights_by_name(self.network, train(self.labels(kind, index), seed))
+
+    def _train_on_arrays(self, labels, seed):
+        # What a function does to its arguments is its own affair.
+        return self.function(self.inputs.load(), labels, seed=seed)
+
+    def _train_on_dataset(self, labels, seed):
+        dataset, raised = self.inputs.dataset(labels, seed)
+        try:
+            return self.function(dataset, seed=seed)
+        except Exception:
+            # Of a picture that cannot be read TensorFlow tells in words of its own.
+            if raised() is not None:
+                raise raised() from None
+            raise
+
+
+# What a training function may take.
+FORMS = "train(inputs, labels, *, seed), or train(dataset, *, seed) for data that do not fit in memory"
+
+
+def takes_dataset(function):
+    """Whether a training function takes a `tf.data.Dataset` in the place of inputs and labels, as its signature says.
+
+    Args:
+        function: (inputs, labels, *, seed) or (dataset, *, seed). Further arguments have values of their own.
+
+    Returns:
+        bool.
+
+    Raises:
+        Refused: for a function that takes neither.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # What is written in C may not say what it takes.
+        return False
+    two, one = _fits(signature, 2), _fits(signature, 1)
+    if not (one or two):
+        name = getattr(function, "__name__", type(function).__name__)
+        raise Refused(f"A training function is {FORMS}. Received: {name}{signature}.")
+    return one and not (two and _takes_any_number(signature))
+
+
+def _fits(signature, count):
+    """Whether a function can be called with so many positional arguments and a seed: bool."""
+    try:
+        signature.bind(*range(count), seed=0)
+    except TypeError:
+        return False
+    return True
+
+
+def _takes_any_number(signature):
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
 
 
 class FileNetworks:

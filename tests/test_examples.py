@@ -37,6 +37,8 @@ LONG = (
     "lab shortcuts photos/",
     # `tests/recipes/test_training.py` trains.
     "--train ",
+    # `tests/recipes/test_finetuning.py` trains.
+    "--finetune",
     # `tests/recipes/test_plant.py` plants.
     "--out planted",
     "--planted ",

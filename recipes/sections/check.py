@@ -315,7 +315,7 @@ def _show_published(recipe, jobs, store):
     headings={
         "Data": ("data_path", *DATA_DETAILS, "most"),
         "World": ("world", "planted", "samples"),
-        "Networks": ("replicate", "train", "replicates", "permuted_label_networks"),
+        "Networks": ("replicate", "train", "finetune", "replicates", "permuted_label_networks"),
         "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
     },
     examples=(
@@ -366,12 +366,19 @@ def _show_published(recipe, jobs, store):
 @click.option(
     "--train",
     metavar="MODULE:FUNCTION",
-    help="A function of your own, train(inputs, labels, *, seed), that trains a network like the model. It is imported and run.",
+    help="A function of your own, train(inputs, labels, *, seed) or train(dataset, *, seed), that trains a network like the model. It is imported and run.",
+)
+@click.option(
+    "--finetune",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[LAYER]",
+    help="Train networks on your labels from this layer on: all behind it is drawn anew. Without LAYER: all of a small network, a late layer of a large one.",
 )
 @click.option(
     "--replicates",
     type=click.IntRange(1),
-    help="Number of networks to train in a world or by --train, from different seeds.  [default: 4]",
+    help="Number of networks to train in a world, by --train or by --finetune, from different seeds.  [default: 4]",
 )
 @click.option(
     "--permuted-label-networks",
@@ -432,6 +439,7 @@ def command(
     planted,
     replicate,
     train,
+    finetune,
     replicates,
     permuted_label_networks,
     samples,
@@ -484,7 +492,7 @@ def command(
     with plain_errors():
         data = _data_table(images, data_path, details, target, shared_options["classes"])
     images = images or ([data_path] if data_path and not data else [])
-    tables |= _subject_tables(context, world, world_settings, names, images, levels, replicate, train)
+    tables |= _subject_tables(context, world, world_settings, names, images, levels, (replicate, train, finetune))
     tables |= {"data": data} if data else {}
     if most:
         tables |= {"data": data | {"most": most}} if data else {"images": tables.get("images", {}) | {"most": most}}
@@ -501,7 +509,7 @@ def _data_table(images, path, details, target, classes):
     return data_source(path, None, details, target, classes)
 
 
-def _subject_tables(context, world, settings, check_names, images, levels, replicate_files, function):
+def _subject_tables(context, world, settings, check_names, images, levels, training):
     """A recipe's tables of a world, or of images and networks. Raises UsageError for options of the other one."""
     if world:
         _refuse_model(context)
@@ -509,22 +517,28 @@ def _subject_tables(context, world, settings, check_names, images, levels, repli
     with plain_errors():
         source = image_source(images, alternate=True) if images else {}
     tables = {"images": {**source, "levels": levels}} if source or levels else {}
-    training = _training_table(settings, check_names, replicate_files, function)
-    return tables | ({"training": training} if training else {})
+    table = _training_table(settings, check_names, *training)
+    return tables | ({"training": table} if table else {})
 
 
-def _training_table(settings, check_names, files, function):
+def _training_table(settings, check_names, files, function, finetune):
     """A recipe's table of networks trained like the model, or nothing. Raises UsageError for options of others."""
+    if finetune is not None and (files or function):
+        raise click.UsageError(
+            f"--finetune trains networks by itself. Received: --finetune and {'--train' if function else '--replicate'}. Leave one of them out."
+        )
+    if finetune == "":
+        raise click.UsageError("--finetune names a layer of `lab list layers`, or none. Received: an empty name.")
     counts = {name: settings[name] for name in ("replicates", "permuted_label_networks") if settings[name] is not None}
     if settings["images"] is not None:
         raise click.UsageError("--samples is an option of a world. Received: no --world.")
-    if function is None and counts:
+    if function is None and finetune is None and counts:
         raise click.UsageError(
-            "--replicates and --permuted-label-networks are options of a world, and of --train. Received: no --world, and no --train."
+            "--replicates and --permuted-label-networks are options of a world, and of --train and --finetune. Received: none of them."
         )
-    if function and "labels" in check_names:
+    if (function or finetune) and "labels" in check_names:
         counts.setdefault("permuted_label_networks", counts.get("replicates", 4))
-    table = {"function": function, "files": list(files), **counts}
+    table = {"function": function, "finetune": finetune, "files": list(files), **counts}
     return {name: value for name, value in table.items() if value}
 
 
@@ -537,6 +551,7 @@ MAP_OPTIONS = (
     *DATA_DETAILS,
     "replicate",
     "train",
+    "finetune",
     "replicates",
     "permuted_label_networks",
     "samples",
@@ -564,6 +579,7 @@ PLANTED_BRINGS = (
     "seed",
     "replicate",
     "train",
+    "finetune",
     "replicates",
     "permuted_label_networks",
     "target",
@@ -618,6 +634,7 @@ def _refuse_model(context):
         "model_size",
         "replicate",
         "train",
+        "finetune",
     ):
         if context.get_parameter_source(name) == typed:
             option = {"source": "--model", "data_path": "--data"}.get(name, "--" + name.replace("_", "-"))

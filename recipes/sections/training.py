@@ -1,4 +1,4 @@
-"""Training: networks trained like the user's own, as replicates of it: read from files, or trained here by a function."""
+"""Training: networks trained like the user's own, as replicates of it: from files, or trained here by a function or from a layer on."""
 
 from pydantic import Field, model_validator
 
@@ -10,26 +10,33 @@ from recipes.sections import register
 
 
 class Training(Table):
-    """Networks trained like the model, which counts as the first of them: files, or a function of the user that trains them."""
+    """Networks trained like the model, which counts as the first of them: files, or a function of the user that trains them.
+
+    Or networks that are trained from a layer on: `finetune` is its address, "all", or "auto" for a late one of a large network.
+    """
 
     files: list[str] = []
     function: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    finetune: str | None = None
     replicates: int = Field(4, ge=2)
     permuted_label_networks: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
-        if bool(self.files) == bool(self.function):
-            raise Refused("training names either files, or a function. Received: both or neither")
+        named = [name for name in ("files", "function", "finetune") if getattr(self, name)]
+        if len(named) != 1:
+            raise Refused(
+                f"training names either files, or a function, or a layer to finetune from. Received: {' and '.join(named) or 'none'}"
+            )
         if self.files and {"replicates", "permuted_label_networks"} & self.model_fields_set:
             raise Refused(
-                "replicates and permuted_label_networks count networks that a function trains. Received: training.files"
+                "replicates and permuted_label_networks count networks that are trained here. Received: training.files"
             )
         return self
 
     @property
     def counts(self):
-        """How many networks of each kind there are: list of (kind, int). The first replicate is the model."""
+        """How many networks of each kind there are: list of (kind, int). The first replicate is the model, but with finetune."""
         replicates = 1 + len(self.files) if self.files else self.replicates
         return [("replicate", replicates), ("permuted_label_networks", self.permuted_label_networks)]
 
@@ -53,7 +60,7 @@ def refuse(recipe):
 
 
 def list_jobs(recipe, session):
-    """The jobs that train networks by the user's function, and the one that compares them with the model.
+    """The jobs that train networks, by the user's function or from a layer on, and the one that compares them.
 
     Args:
         recipe: `Recipe`.
@@ -63,13 +70,19 @@ def list_jobs(recipe, session):
         list of `Job`.
 
     Raises:
-        Refused: for a function that does not exist, and for images without labels.
+        Refused: for a function or layer that does not exist, and for images without labels.
     """
-    networks = session.user_networks
+    networks, training = session.user_networks, recipe.training
     reads = ("model", "training")
     jobs = []
-    if recipe.training.function:
-        passes = 10.0 * len(networks.true_labels)
+    if training.finetune:
+        for check in recipe.check:
+            session.refuse_untrained_target(check.target)
+    if training.function or training.finetune:
+        # The model itself was not trained from the layer on.
+        known = [("replicate", 0)] if training.function else []
+        # What lies before a layer is computed once.
+        passes = (2.0 if training.finetune else 10.0) * len(networks.true_labels)
         jobs = [
             Job(
                 f"network/{kind.replace('_', '-')}-{index}",
@@ -78,9 +91,9 @@ def list_jobs(recipe, session):
                 passes=passes,
                 reads=reads,
             )
-            for kind, count in recipe.training.counts
+            for kind, count in training.counts
             for index in range(count)
-            if (kind, index) != ("replicate", 0)
+            if (kind, index) not in known
         ]
     arguments = {"question": recipe.check[0].question}
     needs = tuple(job.key for job in jobs)
@@ -129,13 +142,21 @@ def describe_replicates(job, _, session):
         )
         for index, accuracy in enumerate(accuracies)
     ]
-    return {"replicates.json": encode({"networks": rows})}
+    return {"replicates.json": encode({"networks": rows, "words": _describe(session)})}
+
+
+def _describe(session):
+    """What the networks are, and what their accuracy is measured on: str."""
+    networks, training = session.user_networks, session.sources.training
+    if not training.finetune:
+        return "The model is the first replicate. Accuracy is on what a network was trained on; of networks from files, on the inputs of this page where they have labels."
+    return f"The result of {networks.part.scope}, on {len(networks.true_labels)} samples of {networks.classes} classes. Accuracy of replicates is on {len(networks.held_out.labels)} samples that were held out; of networks on permuted labels, on the labels that they were trained on."
 
 
 # Page ---------------------------------------------------------------------------------------------------------------------
 
 TEMPLATE = """<section id="replicates"><h2>Networks trained alike</h2>
-<p class="soft">The model is the first replicate. Accuracy is on what a network was trained on; of networks from files, on the photographs of this page where they have labels.</p>
+<p class="soft">{{ words }}</p>
 <div class="wide" role="region" aria-label="Networks trained alike"><table><tr><th scope="col">network</th><th scope="col">accuracy</th></tr>
 {% for row in networks %}<tr><td>{{ row.name }}</td><td>{{ "%.0f%%"|format(100 * row.accuracy) if row.accuracy is not none else "unknown" }}</td></tr>
 {% endfor %}</table></div></section>"""
@@ -145,7 +166,7 @@ def _show_replicates(recipe, jobs, store):
     """The accuracy of every network, or None without them."""
     if not store.exists("replicates"):
         return None
-    return {"networks": store.values("replicates", "replicates.json")["networks"]}
+    return store.values("replicates", "replicates.json")
 
 
 register(

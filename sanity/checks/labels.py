@@ -26,11 +26,11 @@ from sanity.statistics import within_across_interval
 MEMORIZED = 0.95
 
 
-@checks.register
+@checks.register(compares_networks=True)
 def labels(explainer, subject, /, *, seed, **options):
     """Do maps of networks trained on permuted labels differ from those of networks trained on true ones?
 
-    It needs a subject with replicates and networks trained on permuted labels (`--world`).
+    It needs a subject with replicates and networks trained on permuted labels (`--world`, `--train` or `--finetune`).
 
     Args:
         explainer: the method.
@@ -68,7 +68,10 @@ def labels(explainer, subject, /, *, seed, **options):
 def _memorization_gate(subject):
     worst = float(np.min(subject.train_accuracy))
     words = f"permuted labels remembered: {worst:.0%} at the least; needed: {MEMORIZED:.0%}"
-    return Gate("permuted labels memorized", "passed" if worst >= MEMORIZED else "failed", words)
+    if worst >= MEMORIZED:
+        return Gate("permuted labels memorized", "passed", words)
+    remedy = gates.remedy(subject, "train from an earlier layer, or on fewer samples")
+    return Gate("permuted labels memorized", "failed", words + remedy)
 
 
 @rules.register(
@@ -118,6 +121,7 @@ def _judge_labels(evidence, margins, seed, p):
         "null": null,
         "p": p,
         "also": (("within less across, 90%", str(difference)),),
+        "scope": evidence.settings.get("scope", ""),
     }
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)

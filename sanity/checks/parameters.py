@@ -5,7 +5,8 @@ by stage or all at once. Three numbers are needed to read the result: `between`,
 best that can be reached; `random`, random networks among themselves.
 
 With replicates (networks trained alike from other seeds) the ceiling is their agreement, and an exact permutation
-decides; the verdict is about networks trained like this. With one network the ceiling is the agreement with itself under
+decides; the verdict is about networks trained like this. Where these were trained from a layer on, untrained networks have
+the same layers before it, and the verdict is about training from there on. With one network the ceiling is the agreement with itself under
 half a grey level of noise and another seed, and the verdict is about this network: the bounds that decide are those of a
 bootstrap over untrained networks and images.
 """
@@ -81,7 +82,8 @@ def prepare(
     refuse(mode=mode, seeds=seeds, unit=unit, initialization=initialization, statistics=statistics)
     seeds = int(seeds or count_untrained(len(subject.replicates)))
     network_seeds = [derive_seed(seed, "random network", turn) for turn in range(*(networks or (0, seeds)))]
-    steps = stages(subject.network, mode, unit)
+    # Where replicates have some layers in common, untrained networks have them too.
+    steps = stages(subject.network, mode, unit, subject.part and subject.part.layers)
     runs = randomize(subject, steps, network_seeds, way=initialization, statistics=statistics)
     settings = {"seed": seed, "mode": mode, "seeds": seeds, "unit": unit}
     return Prepared(runs, {**settings, "initialization": initialization, "statistics": statistics})
@@ -151,7 +153,9 @@ def measure_runs(explainer, subject, /, *, seed, networks, smooth=0, smooth_nois
     return runs
 
 
-@checks.register(prepare=prepare, refuse=refuse, measure_runs=measure_runs, count_runs=count_untrained)
+@checks.register(
+    prepare=prepare, refuse=refuse, measure_runs=measure_runs, count_runs=count_untrained, compares_networks=True
+)
 def parameters(
     explainer,
     subject,
@@ -397,7 +401,8 @@ def judge_parameters(family, margins, seed):
 
 def _judge_response(evidence, margins, seed, p):
     effect, ceiling, null, excess = intervals(evidence.samples, MEASURE, seed)
-    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p, "scope": scope_of(p)}
+    scope = evidence.settings.get("scope") or scope_of(p)
+    numbers = {"effect": effect, "ceiling": ceiling, "null": null, "p": p, "scope": scope}
     if not ceiling.low > margins.floor:
         return no_signal(numbers, margins)
     failure = _find_failure(effect, ceiling, null, excess, p, margins)

@@ -65,19 +65,22 @@ class UpperPart:
         layer: str, the address of the layer; None: the whole network.
 
     Raises:
-        Refused: for an unknown layer, one that something leads around, and one behind which nothing is trained.
+        Refused: for an unknown layer, one that something leads around, and one behind which nothing is trained, or that depends on
+            what is trained.
     """
 
     def __init__(self, network, layer=None):
         self.network, self.layer = network, layer
         if layer is not None:
             network.refuse_unknown(layer)
-            self._refuse_way_around()
         self.names = self._trained_names()
         if not self.names:
             raise Refused(
-                f"A planted task trains weights that follow the layer. Received: {layer or network.name}, and no trainable weight behind it."
+                f"A network is trained from a layer on that weights to train follow. Received: {layer or network.name!r}, and none behind it. Name an earlier layer, as lab list layers has them."
             )
+        if layer is not None:
+            self._refuse_way_around()
+            self._refuse_shared_weights()
         self.given = network.state(self.names)
         self.origin = f"{layer} {network.fingerprint()}"
 
@@ -85,6 +88,12 @@ class UpperPart:
     def scope(self):
         """What of the network was trained, in words: str."""
         return f"training from {self.layer} on" if self.layer else "training of the whole network"
+
+    @property
+    def layers(self):
+        """Paths of the layers that are trained, in the order in which they run: list of str."""
+        owners = {name.rpartition("/")[0] for name in self.names}
+        return [path for path in layers_in_order(self.network) if path in owners]
 
     @property
     def variables(self):
@@ -100,7 +109,7 @@ class UpperPart:
         Returns:
             dict of variable name to array.
         """
-        drawn = draw(self.network, [self._head()], [seed])[0].state
+        drawn = draw(self.network, self.layers[-1:], [seed])[0].state
         drawn = {name: value for name, value in drawn.items() if name in self.given}
         biases = {name: _without_others(value) for name, value in drawn.items() if name.endswith("/bias")}
         return {**self.given, **drawn, **biases}
@@ -153,11 +162,6 @@ class UpperPart:
         """The highest class of each sample: int [batch]."""
         return self.class_logits(features).argmax(1)
 
-    def _head(self):
-        """The path of the last layer with weights."""
-        owners = {name.rpartition("/")[0] for name in self.names}
-        return [path for path in layers_in_order(self.network) if path in owners][-1]
-
     def _sample(self):
         """Two inputs at random: numbers, or ids that the network has."""
         spec, rng = self.network.spec, np.random.default_rng(0)
@@ -182,16 +186,46 @@ class UpperPart:
         """Names of the trainable variables that the logits depend on: list of str."""
         names = {id(variable): name for name, variable in self.network.variables.items()}
         variables = [variable for variable in self.network.model.trainable_variables if id(variable) in names]
+        reached = self._reached(self.logits, self.features(self._sample()), variables)
+        return [names[id(variable)] for variable in reached]
+
+    def _refuse_shared_weights(self):
+        """Raise Refused where the layer itself depends on what is trained behind it, such as weights that both share."""
+        owners = {name.rpartition("/")[0] for name in self.names}
+        called_twice = any(row.calls > 1 for row in self.network.layers() if row.path in owners)
+        if not called_twice:
+            return
+
+        def activation(inputs):
+            return self.network.trace(inputs, [self.layer], interceptors=[]).activations[self.layer]
+
+        shared = self._reached(activation, self._sample(), self.variables)
+        if shared:
+            raise Refused(
+                f"A network is trained from a layer on that shares no weights with what follows. Received: {self.layer!r}, which depends on {shared[0].path}. Name an earlier layer."
+            )
+
+    def _reached(self, compute, inputs, variables):
+        """The variables that something depends on.
+
+        Args:
+            compute: tensor [batch, ...] -> tensor [batch, ...].
+            inputs: float32 [batch, ...].
+            variables: list of Keras variables.
+
+        Returns:
+            list of Keras variables.
+        """
         reached = []
 
-        def trace(features):
+        def trace(tensor):
             with tf.GradientTape() as tape:
-                logits = self.logits(features)
-            slopes = tape.gradient(logits, [variable.value for variable in variables])
-            reached.extend(names[id(variable)] for variable, slope in zip(variables, slopes) if slope is not None)
-            return logits
+                values = compute(tensor)
+            slopes = tape.gradient(values, [variable.value for variable in variables])
+            reached.extend(variable for variable, slope in zip(variables, slopes) if slope is not None)
+            return values
 
-        tf.function(trace, autograph=False).get_concrete_function(tf.constant(self.features(self._sample())))
+        tf.function(trace, autograph=False).get_concrete_function(tf.constant(inputs))
         return reached
 
 

@@ -61,13 +61,25 @@ class Trainer:
             dict of variable name to array, of what is trained and not of the rest.
         """
         start = self.part.start(seed)
-        return cache(self._key(start, inputs, labels, seed), lambda: self._train(start, inputs, labels, seed))
+        key = self._key(start, inputs, labels, seed)
+        return cache(key, lambda: self.fit(start, self._features_of(inputs), labels, seed))
 
-    def _train(self, start, inputs, labels, seed):
+    def fit(self, start, features, labels, seed):
+        """Train from initial weights.
+
+        Args:
+            start: dict of variable name to array.
+            features: float32 [samples, ...], what the part is trained on.
+            labels: int [samples].
+            seed: int, of the order of samples.
+
+        Returns:
+            dict of variable name to array, of what is trained and not of the rest.
+        """
         rng = np.random.default_rng([seed, 3])
         for variable, value in zip(self.optimizer.variables, self.fresh):
             variable.assign(value)
-        features, labels = tf.constant(self._features_of(inputs)), tf.constant(labels.astype("int32"))
+        features, labels = tf.constant(features), tf.constant(labels.astype("int32"))
         with self.network.weights({**self.network.state(), **start}):
             for _ in range(self.training.passes // STRIDE):
                 self.steps(features, labels, tf.constant(self._order(rng, len(labels))))
@@ -108,7 +120,7 @@ class Trainer:
 
     def _key(self, start, inputs, labels, seed):
         digest = hashlib.sha256(
-            f"{self.training}{seed}{architecture(self.network.model)}{self.part.origin}{_code_digest()}".encode()
+            f"{self.training}{seed}{architecture(self.network.model)}{self.part.origin}{code_digest()}".encode()
         )
         for name, value in start.items():
             digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
@@ -123,9 +135,16 @@ def architecture(model):
 
 
 @functools.cache
-def _code_digest():
-    """What else decides trained weights: this code, that of randomization, and the libraries' versions: str."""
-    files = (__file__, trainable.__file__, randomization.__file__)
+def code_digest(*more):
+    """What decides trained weights beside settings and data: this code, that of randomization, and the libraries' versions.
+
+    Args:
+        more: paths of further files of code.
+
+    Returns:
+        str.
+    """
+    files = (__file__, trainable.__file__, randomization.__file__, *more)
     code = [_statements(pathlib.Path(file).read_text(encoding="utf-8")) for file in files]
     return f"{hashlib.sha256(''.join(code).encode()).hexdigest()}{tf.__version__}{keras.__version__}"
 

@@ -184,6 +184,24 @@ def test_a_dataset_is_read_once_it_has_an_end(batch):
         lab.open_data(dataset.repeat())
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_batches_of_one_size_are_batches(labelled):
+    inputs, labels = np.arange(2 * 9 * 4 * 3, dtype="float32").reshape(18, 4, 3), np.arange(18) % 2
+    samples = tf.data.Dataset.from_tensor_slices((inputs, labels) if labelled else inputs)
+    for size in (1, 4):
+        batches = samples.batch(size, drop_remainder=True)
+        for dataset in (batches, batches.prefetch(2), batches.rebatch(2, drop_remainder=True).unbatch().batch(3)):
+            data = lab.open_data(dataset)
+            assert data.kind == "series" and np.array_equal(data.inputs, inputs[: len(data)]) and len(data) >= 16
+            assert data.labels == (tuple(map(str, labels[: len(data)])) if labelled else None)
+        mapped = batches.map(lambda *element: element if labelled else element[0])
+        assert np.array_equal(lab.open_data(mapped, kind="series").inputs, inputs[: len(inputs) // size * size])
+    # What is no batch is not read as one, whatever its axes.
+    assert np.array_equal(lab.open_data(samples).inputs, inputs)
+    square = np.zeros((5, 5), "float32")
+    assert lab.open_data(tf.data.Dataset.from_tensor_slices((square, np.arange(5)))).kind == "table"
+
+
 def test_texts_and_arrays_are_data_too():
     data = lab.open_data(["good film", "dull"], ["1", "0"])
     assert data.kind == "text" and data.names == ("1: good film", "2: dull") and data.labels == ("1", "0")

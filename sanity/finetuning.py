@@ -1,0 +1,191 @@
+"""Fine-tuning: networks that are trained again from a layer on, on the labels of a user, without a function of the user.
+
+What lies before the layer stays as it is. What lies behind is drawn anew, from another seed for each network, and trained.
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from lab.refusal import Refused
+from sanity.randomization import STATISTICS_IMAGES, draw, reestimate_batchnorm
+from sanity.seeds import derive_seed
+from sanity.streamed import Streamed
+from sanity.world_networks import permute
+from sanity.worlds.trainable import UpperPart
+from sanity.worlds.training import Trainer, code_digest, no_cache
+from sanity.worlds.world import Training
+
+TRAINING = Training(goal=0.99, passes=200, rate=1e-3)
+# One part of so many is held out, with all samples of the same sources.
+PARTS = 3
+FEWEST_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples with their classes.
+
+    Args:
+        inputs: `Streamed`.
+        labels: int [samples], from 0 on.
+    """
+
+    inputs: Streamed
+    labels: np.ndarray
+
+
+class FinetunedNetworks:
+    """Trains a network again from a layer on. Which seed and labels a network has depends on its kind and index alone.
+
+    Args:
+        network: `Network` of one input and one output of classes, as it is before. Its weights stay.
+        layer: str, the address of the layer; None: the whole network.
+        trained: `Labelled`, the samples that networks are trained on.
+        held_out: `Labelled`, samples of other sources.
+        seed: int.
+        key: str, a hash of the network, the layer and the samples.
+        cache: where trained weights are kept: (key, make) -> weights.
+
+    Raises:
+        Refused: for a network or a layer that cannot be trained so.
+    """
+
+    def __init__(self, network, layer, trained, held_out, *, seed, key, cache=no_cache):
+        _refuse_network(network)
+        self.part = UpperPart(network, layer)
+        self.network, self.trained, self.held_out, self.seed, self.cache = network, trained, held_out, seed, cache
+        self.true_labels = trained.labels
+        self.key, self.classes = key, len(np.unique(trained.labels))
+        self._states = {}
+
+    def train(self, kind, index):
+        """The weights of one network, of what is trained and not of the rest.
+
+        Args:
+            kind: "replicate" or "permuted_label_networks".
+            index: int.
+
+        Returns:
+            dict of variable name to array.
+        """
+        if (kind, index) not in self._states:
+            # Computed activations are no part of the key: their last digits may differ between two processes.
+            words = f"{self.key} {TRAINING} {code_digest(__file__)} {self.seed} {kind} {index}"
+            key = hashlib.sha256(words.encode()).hexdigest()
+            self._states[kind, index] = self.cache(key, lambda: self._train(kind, index))
+        return self._states[kind, index]
+
+    def _train(self, kind, index):
+        seed = derive_seed(self.seed, f"finetuned {kind}", index)
+        start = self._start(seed)
+        return {**start, **self._trainer.fit(start, self._features, self.labels(kind, index), seed)}
+
+    def labels(self, kind, index):
+        """The labels that a network is trained on.
+
+        Args:
+            kind: "replicate" or "permuted_label_networks".
+            index: int.
+
+        Returns:
+            int [samples].
+        """
+        return self.true_labels if kind == "replicate" else permute(self.true_labels, self.seed, index)
+
+    def accuracy(self, kind, index):
+        """How often a network is right: on samples held out, or on the permuted labels that it was trained on.
+
+        Args:
+            kind: "replicate" or "permuted_label_networks".
+            index: int.
+
+        Returns:
+            float.
+        """
+        if kind == "replicate":
+            return float(np.mean(self.correct(index)))
+        right = self._predict(kind, index, self._features) == self.labels(kind, index)
+        return float(np.mean(right))
+
+    def correct(self, index):
+        """Whether a network on true labels is right on each sample held out: bool [samples]."""
+        return self._predict("replicate", index, self._held_out_features) == self.held_out.labels
+
+    def _predict(self, kind, index, features):
+        with self.network.weights(self.train(kind, index)):
+            return self.part.predict(features)
+
+    @functools.cached_property
+    def _trainer(self):
+        return Trainer(self.network, TRAINING, self.part)
+
+    @functools.cached_property
+    def _features(self):
+        return self.trained.inputs.compute(self.part.features)
+
+    @functools.cached_property
+    def _held_out_features(self):
+        return self.held_out.inputs.compute(self.part.features)
+
+    def _start(self, seed):
+        """Initial weights: all that is trained is drawn, as that of untrained networks is, so that signals do not vanish."""
+        drawn = draw(self.network, self.part.layers, [seed])[0]
+        return reestimate_batchnorm(self.network, drawn, self._some_inputs, "estimate")[0]
+
+    @functools.cached_property
+    def _some_inputs(self):
+        count = len(self.trained.inputs)
+        places = np.linspace(0, count - 1, min(count, STATISTICS_IMAGES)).round().astype(int)
+        return self.trained.inputs.read(places.tolist())
+
+
+def _refuse_network(network):
+    shape = next(iter(network.outputs.values()))
+    if len(network.places()) > 1 or len(network.outputs) > 1 or len(shape) != 2:
+        raise Refused(
+            f"A network is trained from a layer on where it has one input and one output of classes. Received: {network.name}, with {len(network.places())} inputs and {len(network.outputs)} outputs, the first of shape {shape}. Give a function of your own that trains it."
+        )
+
+
+def about_finetuned(subject, networks):
+    """A subject that is asked about networks that were trained from a layer on.
+
+    Args:
+        subject: the `Subject` of the first of these networks, on samples held out.
+        networks: `FinetunedNetworks`.
+
+    Returns:
+        `Subject` whose verdicts speak of training from the layer on.
+    """
+    return replace(subject, correct=networks.correct(0), chance=1 / networks.classes, part=networks.part)
+
+
+def hold_out(labels, groups, seed):
+    """Which samples networks are trained on, and which are held out: a third of each class, whole sources.
+
+    Args:
+        labels: int [samples].
+        groups: sequence, the source of each sample.
+        seed: int.
+
+    Returns:
+        (int [samples], int [samples]), places of those trained on and of those held out, in order.
+
+    Raises:
+        Refused: for fewer than two classes, and for a class of too few sources.
+    """
+    sources = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    numbers = np.array([sources[group] for group in groups])
+    counts = {label: len(np.unique(numbers[labels == label])) for label in np.unique(labels)}
+    if len(counts) < FEWEST_CLASSES or min(counts.values()) < PARTS:
+        least = min(counts, key=counts.get)
+        raise Refused(
+            f"Networks are trained on samples of {FEWEST_CLASSES} classes or more, {PARTS} samples of different sources of each at the least. Received: {len(counts)} classes, one with {counts[least]} sources."
+        )
+    folds = StratifiedGroupKFold(PARTS, shuffle=True, random_state=derive_seed(seed, "held out") % (1 << 32))
+    trained, held_out = next(folds.split(labels, labels, numbers))
+    return trained, held_out
