@@ -48,8 +48,8 @@ def estimate(explainer, network, inputs, objective, /, **options):
     Raises:
         MethodFault: as of `attribute`, for errors too.
     """
-    places = _layer_shapes(network, options)
     result = call_isolated(explainer, network, inputs, objective, options)
+    places = _layer_shapes(network, options)
     if not isinstance(result, Estimate):
         return Estimate(check_maps(result, inputs, explainer, places), None, None, None)
     return result.convert(lambda maps: check_maps(maps, inputs, explainer, places))
