@@ -43,6 +43,7 @@ class Explanation:
         errors: float32 in the structure of the maps, the standard error of every number: 0 where it is exact, NaN where too
             little was drawn to know. 1.96 of them to each side make an interval of 95 %. None for methods that state none.
         samples: int [batch], scores that were computed for each sample's map, where errors are stated; else None.
+        error_words: per sample, the largest standard error in words; None where none is stated.
     """
 
     maps: object
@@ -63,6 +64,7 @@ class Explanation:
     settings: dict = field(default_factory=dict, repr=False, compare=False)
     errors: object = None
     samples: np.ndarray | None = None
+    error_words: tuple | None = None
 
     @property
     def plot(self):
@@ -136,6 +138,7 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         gap = (total(maps) - completeness_target(explainer, network, arrays, objective, settings)).astype("float32")
     computed = _class_outputs(network, arrays, objective)
     warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective, computed=computed))
+    error_words = _error_words(estimated)
     sample_flags = tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings)
     return Explanation(
         maps,
@@ -150,13 +153,14 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
         arrays,
         network,
-        tuple(_with_errors(captions(network, arrays, objective, scores, sample_flags, computed=computed), estimated)),
+        tuple(_join(captions(network, arrays, objective, scores, sample_flags, computed=computed), error_words)),
         columns=_column_names(network, inputs),
         objective=objective,
         explainer=explainer,
         settings=settings,
         errors=estimated.errors,
         samples=estimated.samples,
+        error_words=error_words,
     )
 
 
@@ -166,14 +170,17 @@ def _column_names(network, inputs):
     return None if names is None else tuple(map(str, names))
 
 
-def _with_errors(texts, estimated):
-    """Captions with the largest standard error of each sample, where the method states errors: list of str."""
+def _error_words(estimated):
+    """The largest standard error of each sample in words: tuple of str, or None where the method states none."""
     if estimated.errors is None:
-        return texts
-    return [
-        f"{text}, {_error_in_words(error)} ({count} scores)"
-        for text, error, count in zip(texts, estimated.largest, estimated.samples)
-    ]
+        return None
+    pairs = zip(estimated.largest, estimated.samples)
+    return tuple(f"{_error_in_words(error)} ({count} scores)" for error, count in pairs)
+
+
+def _join(texts, words):
+    """Captions with what is said of errors, where anything is: list of str."""
+    return texts if words is None else [f"{text}, {error}" for text, error in zip(texts, words)]
 
 
 def _error_in_words(error):

@@ -186,6 +186,7 @@ def compute_maps(job, _, session):
         return Outcome({"about.json": encode({**about, "refused": words})})
     about |= {} if "kind" in about else {"columns": session.images.columns if "maps/1" in arrays else ()}
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
+    about |= {"errors": explanation.error_words}
     about |= {
         "classes": part_classes(subject, part),
         "correct": None if subject.correct is None else subject.correct.tolist(),
@@ -202,6 +203,9 @@ def _row_name(arguments):
 def _map_arrays(session, subject, explanation, second_maps):
     arrays = {f"maps/{place}": leaf for place, leaf in enumerate(_leaves(session.network, explanation.maps))}
     arrays |= {f"again/{place}": leaf for place, leaf in enumerate(second_maps)}
+    if explanation.errors is not None:
+        leaves = _leaves(session.network, explanation.errors)
+        arrays |= {f"errors/{place}": leaf for place, leaf in enumerate(leaves)}
     arrays |= {"scores": explanation.scores, "targets": subject.targets}
     return arrays if explanation.gap is None else {**arrays, "gap": explanation.gap}
 
@@ -472,23 +476,31 @@ def _feature_tables(records):
 
 def _column_rows(records):
     """The attribution of every column, by each method; of a table, or of one beside images."""
-    yield (_first_column(records), "method", "column", "attribution")
+    yield (_first_column(records), "method", "column", "attribution", "standard_error")
     for record in records:
-        about, is_table = record["about"], record_kind(record) is TABLE
-        for name, row in zip(about["names"], record["arrays"].get("maps/0" if is_table else "maps/1", ())):
-            for column, value in zip(about["columns"], row):
-                yield (name, about["method"], column, f"{value:.6g}")
+        about, place = record["about"], 0 if record_kind(record) is TABLE else 1
+        for name, row, errors in _with_errors(record, place):
+            for column, value, error in zip(about["columns"], row, errors):
+                yield (name, about["method"], column, f"{value:.6g}", error)
+
+
+def _with_errors(record, place):
+    """The rows of a map with their names and standard errors: iterator of (name, numbers, str for each number)."""
+    maps, errors = (record["arrays"].get(f"{name}/{place}") for name in ("maps", "errors"))
+    for row, name in enumerate(record["about"]["names"] if maps is not None else ()):
+        unknown = [""] * len(maps[row])
+        yield name, maps[row], unknown if errors is None else [f"{error:.2g}" for error in errors[row]]
 
 
 def _token_rows(records):
     """The attribution of every token, by each method, without what pads a text."""
-    yield ("name", "method", "place", "token", "attribution")
+    yield ("name", "method", "place", "token", "attribution", "standard_error")
     for record in records:
         about = record["about"]
-        for name, words, row in zip(about["names"], about["words"], record["arrays"]["maps/0"]):
-            for place, (word, value) in enumerate(zip(words, row)):
+        for words, (name, row, errors) in zip(about["words"], _with_errors(record, 0)):
+            for place, (word, value, error) in enumerate(zip(words, row, errors)):
                 if word:
-                    yield (name, about["method"], place, word, f"{value:.6g}")
+                    yield (name, about["method"], place, word, f"{value:.6g}", error)
 
 
 def agreement_rows(methods):

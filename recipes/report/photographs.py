@@ -80,11 +80,13 @@ def _predictions(store, count):
 
 def _figure(about, arrays, plane, place, photograph):
     """One map: its picture, its scale, what is suspicious about it, and words for those who do not see it."""
-    picture = _draw_map(about, plane, place, photograph) if "kind" in about else _overlay(plane)
+    errors = arrays["errors/0"][place] if "errors/0" in arrays else None
+    picture = _draw_map(about, plane, errors, place, photograph) if "kind" in about else _overlay(plane)
     return {
         "method": about["method"],
         **picture,
         "gap": float(arrays["gap"][place]) if "gap" in arrays else None,
+        "error": about["errors"][place] if about.get("errors") else None,
         "flags": about["flags"][place],
         "columns": _strongest_columns(arrays, about, place),
         "alt": _describe(about["method"], photograph, plane),
@@ -96,7 +98,7 @@ def _overlay(plane):
     return {"image": None if content is None else png_uri(content), "drawing": None, "top": top, "signed": signed}
 
 
-def _draw_map(about, plane, place, photograph):
+def _draw_map(about, plane, errors, place, photograph):
     """A map of an input that is no photograph: its drawing and its scale. Over channels, as they are drawn, they are summed."""
     plane = samples.per_step(plane) if about["kind"] == "series" else plane
     finite = np.nan_to_num(plane.astype("float64"))
@@ -104,7 +106,8 @@ def _draw_map(about, plane, place, photograph):
     words = about["words"][place] if about["words"] else ()
     drawing = None
     if np.isfinite(plane).all():
-        drawing = samples.draw_map(about["kind"], photograph["values"], finite, top, about["columns"], words)
+        beside = {"columns": about["columns"], "words": words, "errors": errors}
+        drawing = samples.draw_map(about["kind"], photograph["values"], finite, top, **beside)
     return {"image": None, "drawing": drawing, "top": top, "signed": True}
 
 

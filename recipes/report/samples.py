@@ -36,7 +36,7 @@ def draw(kind, values, columns=(), words=()):
     return _lines(values, None, columns) if kind == "series" else None
 
 
-def draw_map(kind, values, plane, top, columns=(), words=()):
+def draw_map(kind, values, plane, top, columns=(), words=(), errors=None):
     """An input with a map.
 
     Args:
@@ -46,6 +46,7 @@ def draw_map(kind, values, plane, top, columns=(), words=()):
         top: float, the magnitude that the strongest colour stands for.
         columns: names of columns or channels.
         words: the tokens of one text.
+        errors: float array, the standard error of every number of a table's map; None where none is stated.
 
     Returns:
         `markupsafe.Markup`, or None for a kind of which there is no drawing.
@@ -53,7 +54,7 @@ def draw_map(kind, values, plane, top, columns=(), words=()):
     if kind == "tokens":
         return _spans([(word, _background(value, top)) for word, value in zip(words, plane) if word])
     if kind == "table":
-        return _bars(values, plane, top, columns)
+        return _bars(values, plane, top, columns, errors)
     return _lines(values, per_step(plane), columns, top) if kind == "series" else None
 
 
@@ -74,15 +75,15 @@ def _spans(pairs):
     return markupsafe.Markup('<p class="words">{}</p>').format(words)
 
 
-def _bars(row, plane, top, columns):
-    """The columns with the largest attribution: name, value of the row, and a bar from the middle."""
+def _bars(row, plane, top, columns, errors):
+    """The columns with the largest attribution: name, value of the row, a bar from the middle, and its standard error."""
     order = np.argsort(-np.abs(plane), kind="stable")
     line = markupsafe.Markup(
         '<tr><th scope="row">{}</th><td>{}</td><td class="track"><i style="{}"></i></td><td>{}</td></tr>'
     )
     lines = [
-        line.format(columns[place], f"{row[place]:.4g}", _bar_style(plane[place], top), f"{plane[place]:+.2g}")
-        for place in order[:BARS]
+        line.format(columns[place], f"{row[place]:.4g}", _bar_style(plane[place], top), number)
+        for place, number in zip(order[:BARS], _numbers(plane[order], errors if errors is None else errors[order], top))
     ]
     more = len(order) - BARS
     rest = markupsafe.Markup('<p class="soft">{} more in columns.csv</p>').format(more) if more > 0 else ""
@@ -90,6 +91,14 @@ def _bars(row, plane, top, columns):
         '<tr><th scope="col">column</th><th scope="col">value</th><th scope="col" colspan="2">attribution</th></tr>'
     )
     return markupsafe.Markup('<table class="bars">{}{}</table>{}').format(head, markupsafe.Markup("").join(lines), rest)
+
+
+def _numbers(values, errors, top):
+    """Attributions as text, with their standard errors where any is above zero: iterator of str."""
+    for place, value in enumerate(values):
+        # Rounding of a float64 sum.
+        text = "0" if abs(value) < 1e-9 * top else f"{value:+.2g}"
+        yield text if errors is None or not errors[place] else f"{text} \N{PLUS-MINUS SIGN} {errors[place]:.1g}"
 
 
 def _bar_style(value, top):

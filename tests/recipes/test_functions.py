@@ -1,5 +1,6 @@
 """Functions at the command: a table, texts and pictures, from a function of one's own to a page and a verdict."""
 
+import csv
 import json
 import pathlib
 
@@ -27,6 +28,11 @@ def mood(lines):
 
 def corner(images):
     return images[:, :8, :8].mean(axis=(1, 2, 3))
+
+
+def product(rows):
+    score = np.tanh(rows[:, 0] - 14) * np.tanh(rows[:, 2] / 20 - 4) * np.tanh(rows[:, 4] * 50 - 5)
+    return np.stack([-score, score], axis=1)
 
 
 def mean(rows):
@@ -66,6 +72,22 @@ def test_the_rows_of_a_table_are_explained_against_its_mean(here, command):
     np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-2)
     assert "my_scores:predict" in page
     assert "gradient needs the gradients of a Keras network. Received: my_scores:predict, a Python function" in page
+
+
+def test_every_column_has_the_standard_error_that_the_record_has(here, command):
+    words = ("explain", "--function", "my_scores:product", "--table", "loans.csv", "--label", "default", "--most", 3)
+    options = ("--option", "permutation_shap.permutations=6")
+    code, out, err = command(*words, "--method", "permutation_shap,feature_ablation", *options, "--quiet")
+    assert code == 0, err
+    maps, page = maps_of(out, "permutation_shap")
+    jobs = pathlib.Path(out.strip().splitlines()[-1]).parent / "jobs"
+    errors = np.load(jobs / "explain" / "permutation_shap" / "maps.npz")["errors/0"]
+    rows = list(csv.DictReader((jobs / "agreement" / "columns.csv").open(encoding="utf-8")))
+    stated = [float(row["standard_error"]) for row in rows if row["method"] == "permutation_shap"]
+    np.testing.assert_allclose(stated, errors.ravel(), rtol=0.05)
+    assert errors[:, [0, 2, 4]].any() and not errors[:, 5:].any(), "only columns of the product are not exact"
+    assert not any(row["standard_error"] for row in rows if row["method"] == "feature_ablation")
+    assert "\N{PLUS-MINUS SIGN}" in page and "standard error at most" in page
 
 
 def test_texts_are_given_without_the_words_that_are_taken_away(here, command):
