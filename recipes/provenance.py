@@ -14,7 +14,13 @@ import lab
 # Libraries that the numbers of every run depend on.
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "Pillow", "matplotlib")
 # Package of the lab's registry -> the distribution behind its adapters.
-ADAPTED = {"tf_explain": "tf-explain", "saliency": "saliency", "tf_keras_vis": "tf-keras-vis", "xplique": "xplique"}
+ADAPTED = {
+    "tf_explain": "tf-explain",
+    "saliency": "saliency",
+    "tf_keras_vis": "tf-keras-vis",
+    "xplique": "xplique",
+    "shap": "shap",
+}
 
 
 def versions(methods=()):

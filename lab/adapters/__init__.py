@@ -8,7 +8,7 @@ import importlib.util
 from lab.adapters import tf_explain  # noqa: F401  (registering)
 
 # Package that is imported -> the adapters' module.
-_OPTIONAL = {"saliency": "saliency", "tf_keras_vis": "tf_keras_vis", "xplique": "xplique"}
+_OPTIONAL = {"saliency": "saliency", "tf_keras_vis": "tf_keras_vis", "xplique": "xplique", "shap": "shap"}
 
 for _package, _module in _OPTIONAL.items():
     if importlib.util.find_spec(_package):
