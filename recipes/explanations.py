@@ -114,6 +114,9 @@ def describe_kind(session, subject):
     if kind is IMAGE:
         return {}
     columns = list(network.columns or (session.data if session.sources.data else session.images).columns)
+    if kind is TABLE and not columns:
+        # Whole numbers in a file are ids until a network takes them as floats.
+        columns = [f"column {number}" for number in range(leaf.shape[1])]
     words = network.words(leaf) if kind is TOKENS else None
     if kind is TOKENS and words is None:
         words = [[str(index) for index in row] for row in leaf.tolist()]

@@ -113,6 +113,19 @@ def test_a_single_row_has_a_waterfall_alone(here, command):
     assert re.findall('alt="([A-Z][a-z]+)', section) == ["Waterfall"] and "<details open>" in section
 
 
+def test_whole_numbers_are_a_table_where_the_network_takes_one(here, command):
+    rows, _, labels = own_data.table()
+    np.savez(here / "whole.npz", x=rows[:6].astype(int), y=labels[:6])
+    code, out, err = command(
+        "explain", "--model", "credit.keras", "--data", "whole.npz", "--method", "gradient", "--quiet"
+    )
+    assert code == 0, err
+    jobs, page = jobs_of(out)
+    assert {row["column"] for row in rows_of(jobs / "agreement" / "columns.csv")} == {
+        f"column {number}" for number in range(rows.shape[1])
+    }
+
+
 def test_words_are_coloured_by_what_they_say(here, command):
     code, out, err = command(
         "explain",
