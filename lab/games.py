@@ -257,13 +257,15 @@ def expected_players(network, players, count):
     """About how many players a sample has, for estimates of the work.
 
     Args:
-        network: a `Network`.
+        network: a `Network`; None in a world before training, where nothing is known of the inputs.
         players: as of `lab.players.players_of`.
         count: int.
 
     Returns:
         int of 1 or more.
     """
+    if network is None:
+        return max(1, count)
     if players is not None and not isinstance(players, str):
         return sum(len(np.unique(numbers)) for numbers in _maps_of_leaves(tf.nest.flatten(network.spec), players))
     total = 0

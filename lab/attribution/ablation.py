@@ -16,6 +16,8 @@ from lab.refusal import Refused
 
 # A window is a seventh of each axis of positions, and moves by half of it.
 WINDOWS = 7
+# The side of images of which nothing is known, in a world before training.
+UNKNOWN = 28
 # Numbers of a table of coalitions that are in the memory together.
 MOST = 20_000_000
 
@@ -59,7 +61,9 @@ def _falls(game, rows, count=None):
 
 def _occlusion_cost(network, options):
     """A forward pass for each window, of the largest input."""
-    extents = [extent_of(leaf.shape) for leaf in tf.nest.flatten(network.spec)]
+    extents = (
+        [(UNKNOWN, UNKNOWN)] if network is None else [extent_of(leaf.shape) for leaf in tf.nest.flatten(network.spec)]
+    )
     extent = max(([side or 1 for side in extent] for extent in extents), key=math.prod)
     windows = math.prod(len(_starts(*numbers)) for numbers in zip(extent, *_window(extent, options)))
     return windows * (1 if options["baselines"] is None else len(options["baselines"])) / 3

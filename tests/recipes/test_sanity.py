@@ -230,3 +230,9 @@ def test_a_broken_check_breaks_the_users_test(lab_check, small_file, monkeypatch
     monkeypatch.setitem(controls.EXPECTED, "parameters", {"edges": ("PASS",)})
     with pytest.raises(AssertionError, match="edges came out FAIL"):
         lab_check(str(small_file), photographs(), "gradient", input_range=(-1, 1))
+
+
+def test_every_method_is_planned_in_a_world_before_its_networks_are_there(command):
+    code, out, err = command("check", "--world", "series", "--method", "all", "--check", "truth", "--plan")
+    assert code == 0, err
+    assert "check/0-truth" in out
