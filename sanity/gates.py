@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from lab.environment import tf
+from lab.kinds import kind_of
+from lab.nouns import plural
 from sanity.evidence import Gate
+from sanity.similarity import FEWEST
 from sanity.statistics import wilson_interval
 
 MOST_DROPPED = 0.2
@@ -90,6 +94,21 @@ def usable_maps(*groups):
     dropped = float(np.mean([pooled_map is None for pooled_maps in groups for pooled_map in pooled_maps]))
     words = f"{dropped:.0%} of maps not finite, all zero or constant"
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
+
+
+def enough_positions(subject):
+    """Maps of the subject's inputs have as many positions as a rank correlation needs.
+
+    Args:
+        subject: the `Subject`.
+
+    Returns:
+        `Gate`, "passed" or "not applicable".
+    """
+    leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(subject.inputs)]
+    count = sum(int(np.prod(kind_of(leaf).positions(leaf))) for leaf in leaves)
+    words = f"{count} {plural(kind_of(leaves[0]).unit)}; needed: {FEWEST}"
+    return Gate("enough positions to rank", "passed" if count >= FEWEST else "not applicable", words)
 
 
 def frozen_target(subject, bound):

@@ -73,7 +73,12 @@ def classes(explainer, subject, /, *, seed, draws=3, prepared=None, **options):
     samples |= prefix_keys("itself", {name: row[None] for name, row in itself.items()})
     samples |= _oracle_samples(prepared or prepare(subject, seed=seed))
     samples["negative"] = _negative_shares(maps_of_target)
-    passed = [enough, gates.competence(subject), gates.usable_maps(maps_of_target, *others)]
+    passed = [
+        enough,
+        gates.enough_positions(subject),
+        gates.competence(subject),
+        gates.usable_maps(maps_of_target, *others),
+    ]
     maps = {"trained": stack_signed(maps_of_target), "other": stack_signed(others[0])}
     return bound.evidence("classes", samples, passed, sizes={"draws": draws}, settings={"draws": draws}, maps=maps)
 

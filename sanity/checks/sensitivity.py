@@ -36,7 +36,11 @@ def sensitivity(explainer, subject, /, *, seed, noise=0.01, repeats=3, **options
     redrawn = [bound.pooled_maps(state=("redrawn", turn)) for turn in range(repeats)] if bound.takes_seed else []
     samples = _stack_rows("noise", [similarities(trained, pooled_maps) for pooled_maps in with_noise])
     samples |= _stack_rows("seed", [similarities(trained, pooled_maps) for pooled_maps in redrawn])
-    passed = [gates.competence(subject), gates.usable_maps(trained, *with_noise, *redrawn)]
+    passed = [
+        gates.enough_positions(subject),
+        gates.competence(subject),
+        gates.usable_maps(trained, *with_noise, *redrawn),
+    ]
     settings = {"noise": noise, "repeats": repeats}
     maps = {"trained": stack_signed(trained), "under noise": stack_signed(with_noise[0])}
     return bound.evidence("sensitivity", samples, passed, sizes={"repeats": repeats}, settings=settings, maps=maps)

@@ -10,16 +10,17 @@ import pytest
 import lab
 from lab import routines
 from lab.attribution import explainers
+from lab.data import Data
 from lab.environment import tf
 from lab.refusal import Refused
 from sanity.checks import checks, prepare_shared
 from sanity.checks.faithfulness import METRICS, _segment_ranks
 from sanity.controls import EXPECTED, audit
-from sanity.examination import measure
+from sanity.examination import examine, measure
 from sanity.metrics import metrics
 from sanity.removal import orders
 from sanity.ruling import rules
-from sanity.subject import Subject, world_subject
+from sanity.subject import Subject, subject, world_subject
 from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.canvas import SIDE
@@ -638,3 +639,17 @@ def test_a_wrapper_is_checked_with_what_it_wraps(patch):
     options = {"explainer": "gradient", "samples": 2}
     evidence, trace = measure("contract", lab.noise_tunnel, patch, seed=0, options=options)
     assert trace is None and all(gate.status == "passed" for gate in evidence.gates)
+
+
+@pytest.mark.parametrize("check", ["parameters", "sensitivity", "classes"])
+def test_a_table_of_few_columns_is_not_ranked_and_breaks_no_check(check):
+    """Of five columns a rank correlation says nothing. Controls came out INVALID, and the check was called broken."""
+    keras.utils.set_random_seed(0)
+    rows = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(6, "tanh"), keras.layers.Dense(3)])
+    data = Data(tuple(map(str, range(12))), rows, kind="table", columns=tuple("abcde"))
+    table = subject(lab.load(model, background=rows), data)
+    judged = examine(check, {"gradient": lab.gradient}, table, seed=0)
+    gradient = judged.verdicts[0]
+    assert gradient.finding == "NOT APPLICABLE" and "5 columns; needed: 8" in gradient.sentence
+    assert all(control.held is not False for control in judged.controls)
