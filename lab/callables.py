@@ -5,6 +5,7 @@ lab.explain(network, rows, method="kernel_shap")
 """
 
 import functools
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +13,17 @@ import numpy as np
 from lab import class_names
 from lab.data import Data
 from lab.environment import keras, tf
-from lab.host import HostModel, answer_within, check_scores
+from lab.host import HostModel, answer_within, as_float32, finite_scores
 from lab.network import GIB, Network
 from lab.preprocessing import linear_preprocessing
 from lab.refusal import Refused
-from lab.tables import from_frame
+from lab.tables import from_frame, refuse_lost
 from lab.text import from_texts
 
-# Rows of the data that a function is tried on.
-TRIED = 16
+# Rows of the data that a function is tried on, at equal distances.
+TRIED = 64
+# How much of the range of scores float32 may lose.
+LOST = 1e-3
 
 
 def function(
@@ -64,9 +67,13 @@ def function(
     name = name or _name_of(predict)
     taken = _read(data)
     score = functools.partial(_call, predict, taken)
-    units = _try(score, taken.arrays, name, timeout, tolerance)
-    model = HostModel(score, units, title=name, batch=_at_least_one(batch), timeout=timeout, owner=_tree_model(predict))
-    model.padding = {0: 0} if taken.lookup is not None else {}
+    batch, timeout = _at_least_one(batch), _seconds(timeout)
+    answers = _try(score, taken, name, timeout, _share(tolerance), batch)
+    model = HostModel(score, answers.shape[1], title=name, batch=batch, timeout=timeout, owner=_tree_model(predict))
+    model.are_probabilities, model.answers = _read_as_probabilities(answers), answers
+    if taken.lookup is not None:
+        model.padding, model.vocabulary = {0: 0}, frozenset(taken.lookup.get_vocabulary()[2:])
+        model.longest = taken.arrays.shape[1]
     network = Network(
         model,
         name=name,
@@ -95,6 +102,7 @@ class _Taken:
         columns: list of str, or None.
         lookup: the lookup of texts, or None.
         raw: whether the arrays are images in 0 to 255.
+        texts: the texts that the arrays are the ids of, or None.
     """
 
     arrays: object
@@ -102,6 +110,7 @@ class _Taken:
     columns: list | None = None
     lookup: object = None
     raw: bool = False
+    texts: tuple | None = None
 
 
 def _read(data):
@@ -134,7 +143,7 @@ def _read_texts(texts):
     def convert(ids):
         return [" ".join(names[row[row > 0]]) for row in ids]
 
-    return _Taken(np.asarray(lookup(tf.constant(list(texts))), "int32"), convert, lookup=lookup)
+    return _Taken(np.asarray(lookup(tf.constant(list(texts))), "int32"), convert, lookup=lookup, texts=tuple(texts))
 
 
 def _array(values):
@@ -149,7 +158,11 @@ def _array(values):
         raise Refused(
             f"Data are numbers [rows, ...], at least one row. Received: {array.dtype} of shape {array.shape}. Write categories as numbers, and turn them back in the function."
         )
-    return array.astype("int32" if array.dtype.kind in "iu" and array.ndim < 3 else "float32")
+    if array.dtype.kind in "iu" and array.ndim < 3:
+        return array.astype("int32")
+    if array.ndim == 2:
+        refuse_lost(array.astype("float64"), [f"column {place}" for place in range(array.shape[1])], "the data")
+    return array.astype("float32")
 
 
 def _spec(leaf):
@@ -160,23 +173,59 @@ def _call(predict, taken, *leaves):
     return predict(taken.convert(tf.nest.pack_sequence_as(taken.arrays, list(leaves))))
 
 
-def _try(score, arrays, name, timeout, tolerance):
-    """How many numbers a function returns for a row: int. Raises Refused where two calls differ."""
-    leaves = [leaf[:TRIED] for leaf in tf.nest.flatten(arrays)]
-    first, second = (
-        check_scores(answer_within(timeout, score, [leaf.copy() for leaf in leaves], name), len(leaves[0]), None, name)
-        for _ in range(2)
-    )
+def _try(score, taken, name, timeout, tolerance, batch):
+    """The scores of some rows: float32 [rows, units].
+
+    Raises:
+        Refused: where they differ when the rows are asked again in another order, or the first one alone; where texts are not known by
+            their words alone; and where float32 loses what scores differ by.
+    """
+    count = len(tf.nest.flatten(taken.arrays)[0])
+    places = np.linspace(0, count - 1, min(TRIED, batch, count)).astype(int)
+    leaves = [leaf[places] for leaf in tf.nest.flatten(taken.arrays)]
+
+    def ask(rows):
+        arrays = [leaf[rows].copy() for leaf in leaves]
+        return finite_scores(answer_within(timeout, score, arrays, name), len(arrays[0]), None, name)
+
+    first = ask(slice(None))
+    _refuse_lost_scores(first, name)
+    bar = tolerance * max(float(np.ptp(first)), float(np.abs(first).max()) * np.finfo("float32").eps)
+    _refuse_other(first, ask(slice(None, None, -1))[::-1], bar, name, "the same rows in another order")
+    _refuse_other(first[:1], ask(slice(1)), bar, name, "a row alone")
+    if taken.texts is not None:
+        texts = [taken.texts[place] for place in places]
+        whole = finite_scores(answer_within(timeout, score.args[0], [texts], name), len(texts), None, name)
+        _refuse_other(first, whole, bar, name, "texts with one space between words")
+    return as_float32(first, name)
+
+
+def _refuse_lost_scores(scores, name):
+    """Raise Refused where float32 loses what scores differ by, such as beside a large constant."""
+    lost, spread = np.abs(as_float32(scores, name) - scores).max(axis=0), np.ptp(scores, axis=0)
+    if ((lost > LOST * spread) & (spread > 0)).any():
+        raise Refused(
+            f"Scores are kept as float32, about seven digits. Received: scores of {name} that differ by {spread.max():.3g} around {scores.mean():.6g}. Subtract a constant from them."
+        )
+
+
+def _refuse_other(first, second, bar, name, what):
+    """Raise Refused where two answers of a function differ by more than a bar."""
     if first.shape != second.shape:
         raise Refused(
             f"A function returns as many numbers for every call. Received: {first.shape} and {second.shape} from {name}."
         )
-    difference, spread = float(np.abs(first - second).max()), float(np.ptp(first))
-    if difference > tolerance * max(spread, float(np.abs(first).max()) * np.finfo("float32").eps):
+    difference = float(np.abs(first - second).max())
+    if difference > bar:
         raise Refused(
-            f"A function returns the same scores for the same inputs. Received: {name}, two calls of which differ by {difference:.3g} where the scores of {len(first)} rows have a range of {spread:.3g}. Fix its seed, or give tolerance={difference / (spread or difference) * 2:.2g}."
+            f"A function returns the same scores for the same inputs, whatever stands beside them. Received: {name}, whose scores of {what} differ by {difference:.3g}. Fix its seed, or give a tolerance= above {difference / (float(np.ptp(first)) or difference):.2g}."
         )
-    return first.shape[1]
+
+
+def _read_as_probabilities(answers):
+    """Whether scores read as probabilities: they add up to one, or one number lies between 0 and 1."""
+    summed = answers.shape[1] == 1 or np.allclose(answers.sum(axis=1), 1, atol=1e-3)
+    return bool(((answers >= 0) & (answers <= 1)).all() and summed)
 
 
 def _preprocessing(arrays, input_range, raw):
@@ -200,8 +249,20 @@ def _tree_model(predict):
     return owner if any(home.startswith(_TREE_LIBRARIES) for home in homes) else None
 
 
+def _seconds(timeout):
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not timeout > 0):
+        raise Refused(f"timeout= is a number of seconds above 0. Received: {timeout!r}.")
+    return timeout
+
+
+def _share(tolerance):
+    if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real) or not tolerance >= 0:
+        raise Refused(f"tolerance= is a share of the range of scores, 0 or more. Received: {tolerance!r}.")
+    return tolerance
+
+
 def _at_least_one(batch):
-    if not isinstance(batch, (int, np.integer)) or batch < 1:
+    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
         raise Refused(f"batch= is a whole number of rows, 1 or more. Received: {batch!r}.")
     return int(batch)
 

@@ -186,7 +186,7 @@ def _join(texts, words):
 def _error_in_words(error):
     if np.isnan(error):
         return "standard error not known"
-    return f"standard error at most {error:.2g}" if error else "exact"
+    return f"standard error at most {error:.2g}" if error else "standard error 0"
 
 
 def _class_outputs(network, inputs, objective):

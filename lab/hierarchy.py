@@ -53,7 +53,8 @@ def from_levels(levels, players):
     """Groups that a user names.
 
     Args:
-        levels: int [players], the group of each player; or [levels, players], the largest groups first.
+        levels: int [players], the group of each player; or [levels, players], the largest groups first. The numbers of a finer level
+            count within the group of the coarser one.
         players: list of int, those that the columns of the levels stand for.
 
     Returns:
@@ -62,7 +63,10 @@ def from_levels(levels, players):
     Raises:
         Refused: for what is no whole number for each player.
     """
-    levels = np.asarray(levels)
+    try:
+        levels = np.asarray(levels)
+    except ValueError as error:
+        raise Refused(f"Levels of groups are of one length. Received: {error}.") from error
     if levels.dtype.kind not in "iu" or levels.ndim not in (1, 2) or levels.shape[-1] != len(players):
         raise Refused(
             f"groups holds the whole number of a group for each of {len(players)} players. Received: {levels.dtype} {levels.shape}. Give a list such as {[0, 0, 1, 1, 2][: len(players)]}."

@@ -29,6 +29,10 @@ class HostModel(keras.Model):
         self.units, self.batch, self.timeout = units, batch, timeout
         # The value of masked steps by the place of an input, as of `lab.inputs.AcceptedInputs`.
         self.padding = {}
+        # How many answers read as probabilities is decided by them all, and what they were tells one function from another.
+        self.are_probabilities, self.answers = None, np.zeros(0)
+        # The words that texts may have, and how many; None for other inputs.
+        self.vocabulary, self.longest = None, None
         self.fault = None
 
     @property
@@ -89,7 +93,24 @@ class HostModel(keras.Model):
 
     def _ask(self, arrays):
         returned = answer_within(self.timeout, self.host[0], arrays, self.title)
-        return check_scores(returned, len(arrays[0]), self.units, self.title)
+        return as_float32(finite_scores(returned, len(arrays[0]), self.units, self.title), self.title)
+
+    def refuse_texts(self, texts):
+        """Raise Refused for texts that cannot be given to the function as they are.
+
+        Args:
+            texts: list of str.
+        """
+        for text in texts if self.vocabulary is not None else ():
+            words = text.split()
+            unknown = [word for word in words if word not in self.vocabulary]
+            if unknown or not words or len(words) > self.longest:
+                problem = (
+                    f"{unknown[0]!r}" if unknown else f"{len(words)} words, and {self.longest} at most in the data"
+                )
+                raise Refused(
+                    f"A function of texts is asked about words of its data. Received: {problem}. Give lab.function these texts too, in data."
+                )
 
     def take_fault(self):
         """The last exception of the function, which is forgotten: Exception, or None."""
@@ -117,7 +138,7 @@ def answer_within(seconds, function, arrays, name):
     def ask():
         try:
             answer.append((function(*arrays), None))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             answer.append((None, error))
 
     if seconds is None:
@@ -139,7 +160,7 @@ def answer_within(seconds, function, arrays, name):
     return value
 
 
-def check_scores(returned, rows, units, name):
+def finite_scores(returned, rows, units, name):
     """What a function returned as scores.
 
     Args:
@@ -149,13 +170,16 @@ def check_scores(returned, rows, units, name):
         name: str, the function in errors.
 
     Returns:
-        float32 [rows, units].
+        float64 [rows, units].
 
     Raises:
         Refused: for another shape, and for what is no finite number.
     """
     try:
-        scores = np.asarray(returned, "float64")
+        scores = np.asarray(returned)
+        if scores.dtype.kind in "USc":
+            raise TypeError(scores.dtype)
+        scores = scores.astype("float64")
     except (TypeError, ValueError) as error:
         raise Refused(
             f"A function returns numbers for every row. Received: {type(returned).__name__} from {name}. Return an array [rows, units]."
@@ -171,7 +195,29 @@ def check_scores(returned, rows, units, name):
         raise Refused(
             f"Scores are finite numbers. Received: NaN or infinity from {name} for {len(bad)} of the {rows} rows of a call, the first at {bad[0]}."
         )
-    return known.astype("float32")
+    return known
+
+
+def as_float32(scores, name):
+    """Scores as the lab keeps them.
+
+    Args:
+        scores: float64 [rows, units].
+        name: str, the function in errors.
+
+    Returns:
+        float32 [rows, units].
+
+    Raises:
+        Refused: for scores that float32 does not hold.
+    """
+    with np.errstate(over="ignore"):
+        kept = scores.astype("float32")
+    if not np.isfinite(kept).all():
+        raise Refused(
+            f"Scores are kept as float32, up to 3e38. Received: {np.abs(scores).max():.3g} from {name}. Return a logarithm, or scale them."
+        )
+    return kept
 
 
 def raise_fault(model, error):

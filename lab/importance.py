@@ -196,12 +196,18 @@ def _exchange(arrays, members, part, givers):
     return tf.nest.pack_sequence_as(arrays, mixed)
 
 
+# Sources below which the deviation between them is not known.
+FEWEST = 6
+
+
 def _fall(before, after, givers, sources):
-    """The mean fall of the metric, its standard error, and the fall of each repeat."""
+    """The mean fall of the metric, its standard error (NaN for few sources), and the fall of each repeat."""
     falls, samples = before[None] - after, len(before)
     # A sample counts by its own fall, and by that of the sample that it gave to.
     passed_on = np.take_along_axis(falls, np.argsort(givers, axis=1), axis=1)
     sums = np.bincount(sources, (falls + passed_on).mean(axis=0) - 2 * falls.mean())
+    if len(sums) < FEWEST:
+        return falls.mean(), np.nan, falls.mean(axis=1)
     variance = (sums**2).sum() * len(sums) / (len(sums) - 1)
     # Few repeats spread these means more than they spread the whole, of which each exchange is a part twice.
     variance = max(variance - samples * falls.var() / len(falls), variance / 4)

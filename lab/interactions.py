@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 
+from lab.attribution.calls import baseline_options
 from lab.attribution.options import positive_integer, whole_seed
 from lab.attribution.references import as_references
 from lab.embeddings import options_to_embeddings, to_embeddings
@@ -27,7 +28,7 @@ def shapley_interactions(
     draws=None,
     players=None,
     count=9,
-    baseline=0.0,
+    baseline=None,
     baselines=None,
     seed=0,
     errors=False,
@@ -45,7 +46,7 @@ def shapley_interactions(
         draws: how many S are drawn for every two parts; each takes about parts ** 2 scores. None: all, for at most 16 parts.
         players: as of `lab.exact_shapley`.
         count: about how many patches or superpixels.
-        baseline: as of `lab.exact_shapley`.
+        baseline: as of `lab.exact_shapley`; None: the mean row of a table whose background is known, else 0.
         baselines: as of `lab.exact_shapley`.
         seed: a whole number, of the draws.
         errors: whether to return standard errors too.
@@ -62,7 +63,9 @@ def shapley_interactions(
     arrays = network.inputs(inputs)
     objective = as_objective(network, arrays, objective)
     draws, rng_seed = None if draws is None else positive_integer("draws", draws), whole_seed(seed)
-    options = options_to_embeddings(network, {"baseline": baseline, "baselines": baselines})
+    options = {"baseline": baseline, "baselines": baselines}
+    options = {name: value for name, value in options.items() if value is not None}
+    options = options_to_embeddings(network, baseline_options(network, options))
     embedded, arrays = to_embeddings(network, arrays)
     references = as_references(embedded, arrays, **options)
     parts = {"players": players, "count": positive_integer("count", count)}

@@ -233,12 +233,17 @@ class Network:
             int [texts, tokens].
 
         Raises:
-            Refused: for a network without a vocabulary.
+            Refused: for a network without a vocabulary, and for a single text; of a function also for words that its data do not
+                have.
         """
+        if isinstance(texts, str):
+            raise Refused(f"Texts come in a list. Received: {texts[:40]!r}. Give [text].")
         if self.lookup is None:
             raise Refused(
                 f"Text needs the vocabulary of the network. Received: {self.name}, which takes {self._describe_inputs()}, and no vocabulary=. Give a text file with one word a line, or a model with its TextVectorization."
             )
+        if isinstance(self.model, HostModel):
+            self.model.refuse_texts(texts)
         return self.inputs(token_ids(self.lookup, texts))
 
     def words(self, ids):
@@ -408,6 +413,7 @@ class Network:
                 whole numbers where the network takes others.
         """
         refuse_text(self)
+        inputs = self._of_frame(inputs)
         flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
         arrays = [
             check_input(array, spec, name, declared_spec, self.accepted.known.get(place))
@@ -418,6 +424,17 @@ class Network:
         if self.image_place is not None and self.preprocessing is not None:
             self.preprocessing.refuse_raw(np.asarray(flat[self.image_place]))
         return tf.nest.pack_sequence_as(self.spec, arrays)
+
+    def _of_frame(self, inputs):
+        """A data frame as an array, its columns by name where the network knows them; all else as it is."""
+        if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
+            return inputs
+        names = [str(name) for name in inputs.columns]
+        frame = inputs if self.columns is None else inputs.iloc[:, self.find_columns(names)]
+        try:
+            return frame.to_numpy("float64")
+        except (TypeError, ValueError) as error:
+            raise Refused(f"A data frame has numbers. Received: {error}. Write categories as numbers.") from error
 
     def warn_of_range(self, inputs):
         """Warn of images far outside of what the network takes, where that is known.

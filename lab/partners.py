@@ -31,7 +31,8 @@ def partner(values, attributions, column, *, seed):
     Rows are cut into groups of like values of the column. Within each, a line through the value is taken out of attributions
     and of the other columns. What is left is correlated; the share is the mean squared correlation, weighted by the squares
     that are left. The null is that of the largest share of all columns when attributions are shuffled within groups.
-    `shap` compares columns in such groups too, by their correlation and without a null.
+    `shap` compares columns in such groups too, by their correlation and without a null. A column that is a curve of the first one is
+    no partner, since what it adds cannot be told from that curve.
 
     Args:
         values: float [rows, columns].
@@ -49,6 +50,9 @@ def partner(values, attributions, column, *, seed):
     rng, order = np.random.default_rng(seed), np.argsort(values[:, column], kind="stable")
     groups = np.array_split(order, max(2, min(len(order) // _GROUP, int(np.sqrt(len(order))))))
     others = np.delete(np.arange(values.shape[1]), column)
+    others = np.array([other for other in others if not _is_decided(values[order, other])], int)
+    if not len(others):
+        return Partner(None, float("nan"), float("nan"))
     floor = (_ROUNDING * attributions.std()) ** 2
     sums = [_squares(values[rows][:, others], values[rows, column], attributions[rows], floor, rng) for rows in groups]
     explained, left = (np.sum(parts, axis=0) for parts in zip(*sums))
@@ -56,6 +60,19 @@ def partner(values, attributions, column, *, seed):
     best, chance = int(np.argmax(shares[0])), float(np.quantile(shares[1:].max(axis=1), 0.95))
     share = float(shares[0, best])
     return Partner(int(others[best]) if share > chance else None, share, chance)
+
+
+# Share of a column's variance that the order of another column decides, from which on they are one column.
+_DECIDED = 0.9
+
+
+def _is_decided(sorted_values):
+    """Whether a column goes smoothly with another one, by whose values it is sorted: bool.
+
+    Such as an age and its square: what the one adds cannot be told from a curve of the other.
+    """
+    variance = sorted_values.var()
+    return bool(variance > 0 and 1 - np.diff(sorted_values).var() / (2 * variance) > _DECIDED)
 
 
 def _squares(others, value, attributions, floor, rng):

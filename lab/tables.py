@@ -91,8 +91,10 @@ def from_rows(header, rows, source, *, label=None, group=None, columns=None, nam
     places = [header.index(name) for name in columns]
     numbers = np.array(
         [_numbers(source, columns, [row[place] for place in places], line) for line, row in enumerate(rows, 2)],
-        "float32",
-    )
+        "float64",
+    ).reshape(len(rows), len(columns))
+    refuse_lost(numbers, columns, source)
+    numbers = numbers.astype("float32")
     return Data(
         names or tuple(f"row {number}" for number in range(1, len(rows) + 1)),
         numbers.reshape(len(rows), len(columns)),
@@ -102,6 +104,27 @@ def from_rows(header, rows, source, *, label=None, group=None, columns=None, nam
         label=label,
         kind="table",
     )
+
+
+# How much of a column's deviation float32 may lose.
+LOST = 1e-2
+
+
+def refuse_lost(numbers, columns, source):
+    """Raise Refused for a column of which float32 loses what it varies by, such as seconds since 1970.
+
+    Args:
+        numbers: float64 [rows, columns].
+        columns: list of str, their names.
+        source: str, where they come from, in errors.
+    """
+    with np.errstate(over="ignore"):
+        lost = np.abs(numbers.astype("float32").astype("float64") - numbers).max(axis=0, initial=0)
+    spread = numbers.std(axis=0) if len(numbers) else np.zeros(len(columns))
+    for place in np.flatnonzero((lost > LOST * spread) & (spread > 0)):
+        raise Refused(
+            f"Numbers are kept as float32, about seven digits. Received: the column {columns[place]!r} of {source}, which varies by {spread[place]:.3g} around {numbers[:, place].mean():.6g}. Subtract a constant from it."
+        )
 
 
 def _refuse_repeated_columns(header, source):

@@ -26,7 +26,7 @@ def as_objective(network, inputs, target="top"):
     if isinstance(target, Objective):
         return target
     _refuse_positions(network)
-    if _is_number(network) and isinstance(target, str) and target == "top":
+    if _is_number(network) and isinstance(target, (str, int, np.integer)) and str(target) in ("top", "0"):
         return logit(0)
     batch = len(tf.nest.flatten(inputs)[0])
     return class_score(_indices(network, inputs, target, batch))

@@ -296,7 +296,8 @@ def _compare(first, second, better):
     outcomes = (first["outcome"], second["outcome"])
     apart = [name for name in NUMBERS if _are_apart(first[name], second[name])]
     if outcomes[0] != outcomes[1]:
-        return _compare_outcomes(outcomes, apart, all(_has_interval(verdict["effect"]) for verdict in (first, second)))
+        have_intervals = all(_has_interval(verdict["effect"]) for verdict in (first, second))
+        return _compare_outcomes(outcomes, second["finding"], apart, have_intervals)
     if "effect" in apart:
         return _moved(first, second, better), "the intervals of its number do not overlap"
     if apart:
@@ -319,8 +320,14 @@ def _moved(first, second, better):
     return "better" if rises == {better == "higher"} else "worse"
 
 
-def _compare_outcomes(outcomes, apart, has_intervals):
+# Findings of an INVALID verdict that say that something broke.
+BROKEN = ("GATE FAILED", "FAULT")
+
+
+def _compare_outcomes(outcomes, finding, apart, has_intervals):
     """What became of a verdict whose outcome is another one: (str, str)."""
+    if outcomes[1] == "INVALID" and finding in BROKEN:
+        return "worse", "it can no longer be judged"
     first, second = (RANKS.get(outcome) for outcome in outcomes)
     if has_intervals and not apart and abs((-9 if first is None else first) - (9 if second is None else second)) == 1:
         return "within sampling", "the intervals overlap: what was sampled may make this difference"

@@ -82,6 +82,24 @@ class Choice(click.Choice):
             ) from error
 
 
+# Options that hold several names, separated by commas. Of a repeated option the last one alone would count.
+LISTS = ("--check", "--method", "--units", "--columns", "--others")
+
+
+def refuse_repeated(words):
+    """Raise UsageError where an option that holds a list of names is typed twice.
+
+    Args:
+        words: list of str, the words after a command.
+    """
+    typed = [word.partition("=")[0] for word in words]
+    for option in LISTS:
+        if typed.count(option) > 1:
+            raise click.UsageError(
+                f"{option} is given once, with its names separated by commas. Received: {typed.count(option)} times."
+            )
+
+
 class PlainCommand(click.Command):
     """A command whose options stand under headings, with examples below them.
 
@@ -108,6 +126,7 @@ class PlainCommand(click.Command):
         Raises:
             click.UsageError: for an option that does not exist; the nearest is named.
         """
+        refuse_repeated(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

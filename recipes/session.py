@@ -760,6 +760,9 @@ class Session:
         if self.sources.model.function:
             # All functions have the same layers, none.
             known += (self.sources.model.function, *(self.hash_of(f"code:{module}") for module in self.modules))
+            # What it reads beside its code, such as a stored forest, shows in its answers.
+            answers = network.model.answers
+            known += (np.round(answers / (np.abs(answers).max() or 1), 5).tolist(),)
         described = repr(known)
         return hashlib.sha256(described.encode("utf-8", "backslashreplace")).hexdigest()
 

@@ -161,7 +161,10 @@ def about_finetuned(subject, networks):
     Returns:
         `Subject` whose verdicts speak of training from the layer on.
     """
-    return replace(subject, correct=networks.correct(0), chance=1 / networks.classes, part=networks.part)
+    # Where one class is common, always to say it is right as often.
+    commonest = np.bincount(networks.held_out.labels).max() / len(networks.held_out.labels)
+    chance = max(1 / networks.classes, float(commonest))
+    return replace(subject, correct=networks.correct(0), chance=chance, part=networks.part)
 
 
 def hold_out(labels, groups, seed):
@@ -187,5 +190,7 @@ def hold_out(labels, groups, seed):
             f"Networks are trained on samples of {FEWEST_CLASSES} classes or more, {PARTS} samples of different sources of each at the least. Received: {len(counts)} classes, one with {counts[least]} sources."
         )
     folds = StratifiedGroupKFold(PARTS, shuffle=True, random_state=derive_seed(seed, "held out") % (1 << 32))
-    trained, held_out = next(folds.split(labels, labels, numbers))
+    # A large source may make one part much larger than the others.
+    splits = list(folds.split(labels, labels, numbers))
+    trained, held_out = min(splits, key=lambda split: abs(len(split[1]) / len(labels) - 1 / PARTS))
     return trained, held_out

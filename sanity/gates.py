@@ -40,7 +40,8 @@ def competence(subject):
         return Gate("network competent", "not measured", "no labels given")
     share = wilson_interval(np.sum(subject.correct), len(subject.correct))
     # Where several classes are right for a sample, chance is higher.
-    bar = (1 / subject.classes if subject.chance is None else subject.chance) + ABOVE_CHANCE
+    chance = 1 / subject.classes if subject.chance is None else subject.chance
+    bar = chance + min(ABOVE_CHANCE, (1 - chance) / 2)
     words = f"right on {share} of {len(subject.correct)} held-out samples; needed: above {bar:.2f}"
     if share.low > bar:
         return Gate("network competent", "passed", words)

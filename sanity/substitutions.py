@@ -69,6 +69,10 @@ class ColumnValues:
         if self.tails is None:
             _refuse_unmatched(names, values[:, self.places])
         self.names = tuple(_column_name(self.columns[place]) for place in self.places)
+        if len(set(self.names)) < 2:
+            raise Refused(
+                f"Two cues have two names. Received: {self.columns[self.places[0]]!r} and {self.columns[self.places[1]]!r}. Rename one of the columns."
+            )
 
     def factors(self, rng, count):
         """Draw which of a variant's values each cue has: dict of name to float [count, 2].

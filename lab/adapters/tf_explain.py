@@ -61,7 +61,7 @@ def gradients_inputs(network, inputs, objective):
     )
 
 
-@explainers.register(library="tf_explain", complete=baselines)
+@explainers.register(library="tf_explain", complete=baselines, slope=True)
 def integrated_gradients(network, inputs, objective, *, n_steps=10):
     """tf-explain's IntegratedGradients, the mean gradient on the path from zero, *not* multiplied by the input (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365).
 
@@ -88,7 +88,7 @@ def integrated_gradients(network, inputs, objective, *, n_steps=10):
     return _by_class(network, inputs, objective, maps, at_once=1)
 
 
-@explainers.register(library="tf_explain")
+@explainers.register(library="tf_explain", slope=True)
 def smoothgrad(network, inputs, objective, *, num_samples=5, noise=1.0, seed):
     """tf-explain's SmoothGrad, the mean gradient of the *cross-entropy* over noisy copies (Smilkov et al. 2017, https://arxiv.org/abs/1706.03825).
 

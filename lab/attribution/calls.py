@@ -145,7 +145,8 @@ def _table_baselines(network, known):
     rows = network.background
     references = rows[np.linspace(0, len(rows) - 1, min(len(rows), _REFERENCES)).astype(int)]
     return {
-        name: references if several else rows.mean(axis=0)
+        # In float32 the sum of many rows loses what columns vary by.
+        name: references if several else rows.mean(axis=0, dtype="float64").astype("float32")
         for name, several in _STARTS.items()
         if known.get(name, "") == 0
     }

@@ -9,7 +9,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 
 
-@explainers.register(control=True, derivative="slope", needs="scores")
+@explainers.register(control=True, derivative="slope", slope=0, needs="scores")
 def edges(network, inputs, objective):
     """Edge strength of the input itself, by the Sobel filter (a control: it ignores the network).
 
@@ -26,7 +26,7 @@ def edges(network, inputs, objective):
     )
 
 
-@explainers.register(control=True, derivative="slope", needs="scores")
+@explainers.register(control=True, derivative="slope", slope=0, needs="scores")
 def input_magnitude(network, inputs, objective):
     """The absolute value of the input itself (a control: it ignores the network).
 
@@ -42,7 +42,7 @@ def input_magnitude(network, inputs, objective):
     return tf.nest.map_structure(lambda leaf: np.abs(leaf).astype("float32"), network.inputs(inputs))
 
 
-@explainers.register(control=True, derivative="slope", needs="scores")
+@explainers.register(control=True, derivative="slope", slope=0, needs="scores")
 def centre(network, inputs, objective):
     """A Gaussian bump in the middle, a quarter of each side wide (a control: photographers put the object in the middle).
 
@@ -60,7 +60,7 @@ def centre(network, inputs, objective):
     )
 
 
-@explainers.register(control=True, derivative="slope", needs="scores")
+@explainers.register(control=True, derivative="slope", slope=0, needs="scores")
 def noise(network, inputs, objective, *, seed):
     """Independent Gaussian noise, drawn from the seed and each sample's own bytes (a control: it ignores the network and the content).
 
@@ -79,7 +79,7 @@ def noise(network, inputs, objective, *, seed):
     )
 
 
-@explainers.register(control=True, derivative="slope", needs="scores")
+@explainers.register(control=True, derivative="slope", slope=0, needs="scores")
 def constant(network, inputs, objective):
     """One everywhere (a control: it says nothing).
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab import chunks
 from lab.attribution.paths import baselines as path_baselines
 from lab.attribution.paths import broadcast_baseline, stack_baselines
 from lab.environment import tf
@@ -44,9 +45,26 @@ def _ids(network, arrays, baseline):
     if np.isscalar(baseline):
         dtype = tf.nest.flatten(arrays)[0].dtype
         raise Refused(
-            f"Whole numbers are replaced by whole numbers. Received: baseline={baseline!r} for a network that takes {dtype}. Give baseline= as an array, such as np.zeros({tf.nest.flatten(arrays)[0].shape[1:]}, '{dtype}')."
+            f"Whole numbers are replaced by whole numbers. Received: baseline={baseline!r} for a network that takes {dtype}. Give rows of a table as a data frame or .astype(float). For ids give baseline= as an array, such as np.zeros({tf.nest.flatten(arrays)[0].shape[1:]}, '{dtype}')."
         )
-    same = tf.nest.pack_sequence_as(arrays, [baseline]) if len(tf.nest.flatten(arrays)) == 1 else baseline
+    return broadcast_ids(arrays, baseline)
+
+
+def broadcast_ids(arrays, baseline):
+    """A baseline of ids in the shapes of the inputs.
+
+    Args:
+        arrays: the inputs, whole numbers [batch, ...].
+        baseline: whole numbers, or an array (structure) that broadcasts against the inputs.
+
+    Returns:
+        arrays in the structure, shapes and dtypes of the inputs.
+
+    Raises:
+        Refused: for what does not broadcast.
+    """
+    one = len(tf.nest.flatten(arrays)) == 1 or np.isscalar(baseline)
+    same = tf.nest.map_structure(lambda _: baseline, arrays) if one else baseline
     try:
         return tf.nest.map_structure(
             lambda leaf, base: np.broadcast_to(np.asarray(base), leaf.shape).astype(leaf.dtype), arrays, same
@@ -67,16 +85,34 @@ def kept_baselines(arrays, options):
     Returns:
         list of structures like the inputs.
     """
-    bases, which = path_baselines(arrays, options), options.get("players")
+    whole = all(leaf.dtype.kind != "f" for leaf in tf.nest.flatten(arrays))
+    bases = _id_baselines(arrays, options) if whole else path_baselines(arrays, options)
+    which = options.get("players")
     if which is None or isinstance(which, str):
         return bases
-    maps = which if len(tf.nest.flatten(arrays)) > 1 else tf.nest.pack_sequence_as(arrays, [which])
+    several_inputs = len(tf.nest.flatten(arrays)) > 1
+    maps = which if several_inputs else tf.nest.pack_sequence_as(arrays, [np.asarray(which)])
     maps = tf.nest.pack_sequence_as(arrays, tf.nest.flatten(maps))
-    return [tf.nest.map_structure(_keep, arrays, one, maps) for one in bases]
+    return [
+        tf.nest.map_structure(lambda leaf, base, which: _keep(leaf, base, which, whole), arrays, one, maps)
+        for one in bases
+    ]
 
 
-def _keep(leaf, base, which):
-    if leaf.dtype.kind != "f":
+def _id_baselines(arrays, options):
+    """The baselines of inputs that are ids alone, which ids replace: list of structures like the inputs."""
+    several = options.get("baselines")
+    if several is None:
+        return [broadcast_ids(arrays, options.get("baseline", 0))]
+    bases, rows = stack_baselines(arrays, several), len(tf.nest.flatten(arrays)[0])
+    return [
+        tf.nest.map_structure(lambda leaf, base: base.astype(leaf.dtype), arrays, chunks.take(bases, [one] * rows))
+        for one in range(len(tf.nest.flatten(bases)[0]))
+    ]
+
+
+def _keep(leaf, base, which, whole):
+    if leaf.dtype.kind != "f" and not whole:
         return base
     kept = players_of(leaf, which, 0) < 0
     return np.where(kind_of(leaf).over_features(kept), leaf, base)

@@ -181,7 +181,11 @@ class Forest:
             {},
             "for 1 of the 12 rows of a call, the first at 3",
         ),
-        (lambda rows: np.random.default_rng().random(len(rows)), {}, "two calls of which differ by"),
+        (
+            lambda rows: np.random.default_rng().random(len(rows)),
+            {},
+            "whose scores of the same rows in another order differ by",
+        ),
         (lambda rows: time.sleep(30), {"timeout": 0.05}, "Received: no answer of function for 12 rows"),
         (Forest(), {}, "Forest; give its method predict_proba"),
         (Forest, {}, "the class Forest; give the method of a fitted one"),
@@ -243,3 +247,85 @@ def test_a_late_answer_keeps_no_thread_of_the_process_alive():
     with pytest.raises(lab.Refused, match="timeout"):
         lab.function(lambda rows: time.sleep(20), ROWS, timeout=0.05)
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+def test_the_baseline_of_texts_is_the_text_without_words():
+    texts = ["a good good film", "bad film"]
+    computed = lab.function(
+        lambda lines: [10 + line.count("good") - line.count("bad") for line in lines], texts, name="mood"
+    )
+    for method in ("exact_shapley", "kernel_shap", "permutation_shap"):
+        record = lab.explain(computed, computed.tokenize(texts), method=method)
+        assert np.allclose(record.baseline_scores, 10) and np.abs(record.gap).max() < 1e-6
+
+
+@pytest.mark.parametrize("text", ["a terrible film", "good good good good film a", " "])
+def test_texts_that_the_data_do_not_know_are_refused(text):
+    computed = lab.function(lambda lines: [line.count("good") for line in lines], ["a good film", "good film"])
+    with pytest.raises(lab.Refused, match="asked about words of its data"):
+        computed.tokenize([text])
+    with pytest.raises(lab.Refused, match="Texts come in a list"):
+        computed.tokenize("a good film")
+
+
+def test_columns_are_taken_by_name():
+    frame = pandas.DataFrame(ROWS, columns=list("abcde"))
+    computed = lab.function(lambda rows: rows["a"] - rows["b"], frame)
+    turned = lab.explain(computed, frame[list("edcba")], method="exact_shapley")
+    straight = lab.explain(computed, frame, method="exact_shapley")
+    assert np.array_equal(turned.maps, straight.maps) and np.array_equal(turned.scores, straight.scores)
+    with pytest.raises(lab.Refused, match="none called 'a'"):
+        lab.explain(computed, frame.rename(columns={"a": "other"}), method="exact_shapley")
+    frame["b"] = frame["b"] > 0
+    assert lab.explain(
+        lab.function(lambda rows: rows["a"] * rows["b"], frame), frame, method="exact_shapley"
+    ).maps.any()
+
+
+def test_a_row_does_not_depend_on_those_beside_it():
+    centred = pandas.DataFrame(ROWS, columns=list("abcde"))
+    with pytest.raises(lab.Refused, match="a row alone"):
+        lab.function(lambda rows: rows["a"] - rows["a"].mean(), centred)
+    # A margin of .2 alone reads as a probability, and among others as a logit.
+    margin = lab.function(lambda rows: rows[:, 0] * 3, ROWS, classes=["no", "yes"])
+    small = np.where(np.arange(5) == 0, 0.05, ROWS[:1]).astype("float32")
+    alone = lab.explain(margin, small, method="exact_shapley")
+    among = lab.explain(margin, np.concatenate([small, ROWS]), method="exact_shapley")
+    assert alone.captions[0] == among.captions[0] and np.allclose(alone.maps[0], among.maps[0])
+
+
+def test_numbers_that_float32_does_not_hold_are_refused():
+    seconds = pandas.DataFrame({"t": 1.7e9 + np.arange(20.0), "x": np.arange(20.0)})
+    with pytest.raises(lab.Refused, match="the column 't' of the data frame, which varies by"):
+        lab.function(lambda rows: rows["x"], seconds)
+    with pytest.raises(lab.Refused, match="Subtract a constant from them"):
+        lab.function(lambda rows: 1.7e9 + rows[:, 0].astype("float64"), ROWS)
+    with pytest.raises(lab.Refused, match="up to 3e38"):
+        lab.function(lambda rows: 1e300 * rows[:, 0].astype("float64"), ROWS)
+
+
+def test_the_mean_of_many_large_numbers_is_their_mean():
+    rows = np.random.default_rng(0).normal(50000, 10, (200_000, 2)).astype("float32")
+    computed = lab.function(lambda rows: rows[:, 0] - 50000.0, rows)
+    maps = lab.explain(computed, rows[:1], method="exact_shapley").maps
+    assert abs(maps[0, 0] - (rows[0, 0] - rows[:, 0].mean(dtype="float64"))) < 0.05
+
+
+def test_the_number_of_a_regression_is_asked_by_its_index_too():
+    computed = lab.function(lambda rows: rows[:, 0], ROWS)
+    top, first = (lab.explain(computed, ROWS, target, method="exact_shapley") for target in ("top", 0))
+    assert np.array_equal(top.maps, first.maps) and top.captions == first.captions
+
+
+def test_interactions_of_a_table_are_around_its_mean():
+    rows = ROWS + 10
+    computed = lab.function(lambda rows: (rows[:, 0] - 10) * (rows[:, 1] - 10), rows)
+    mean = rows.mean(axis=0)
+    by_name = lab.shapley_interactions(computed, rows[:2])
+    assert np.allclose(by_name, lab.shapley_interactions(computed, rows[:2], baseline=mean), atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("options", [{"timeout": -1}, {"timeout": "a"}, {"tolerance": None}, {"batch": True}])
+def test_options_that_are_no_numbers_are_refused(options):
+    with pytest.raises(lab.Refused, match=f"{next(iter(options))}="):
+        lab.function(lambda rows: rows[:, 0], ROWS, **options)

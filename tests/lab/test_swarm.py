@@ -145,3 +145,15 @@ def test_what_is_not_finite_is_left_out():
     sizes = np.array([[1.0, np.nan, np.inf], [3.0, np.nan, 2.0]])
     mean, low, high = feature_means(sizes, seed=0)
     assert mean[0] == 2 and np.isnan([mean[1], low[1], high[1]]).all() and (mean[2], low[2], high[2]) == (2, 2, 2)
+
+
+def test_a_curve_of_the_value_is_no_partner():
+    """What a column's square adds cannot be told from a curve of the column itself."""
+    rng, named = np.random.default_rng(0), 0
+    for seed in range(12):
+        values = rng.normal(size=(200, 5))
+        values[:, 1] = values[:, 0] ** 2
+        values[:, 2] = values[:, 0] > 0.5
+        attributions = np.sin(2 * values[:, 0]) + values[:, 1] + 0.1 * rng.normal(size=200)
+        named += partner(values, attributions, 0, seed=seed).column in (1, 2)
+    assert named == 0

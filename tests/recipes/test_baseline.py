@@ -350,3 +350,10 @@ def test_the_fixture_fails_in_one_message(lab_check, versions):
 
 def test_encoded_comparisons_are_json():
     assert json.loads(encode(compare_verdicts(run(verdict("m", "PASS", 0.1)), run(verdict("m", "PASS", 0.1)))))["rows"]
+
+
+@pytest.mark.parametrize("before", ["PASS", "FAIL", "INCONCLUSIVE"])
+@pytest.mark.parametrize("finding", ["GATE FAILED", "FAULT"])
+def test_what_can_no_longer_be_judged_is_worse(before, finding):
+    changed = changes_of(run(verdict("a", before, 0.5)), run(verdict("a", "INVALID", 0.5, finding=finding)))
+    assert changed["a"][0] == "worse"

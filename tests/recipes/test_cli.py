@@ -348,3 +348,8 @@ def test_help_teaches():
     for name in ["", *main.list_commands(None)]:
         done = click.testing.CliRunner().invoke(main, [*([name] if name else []), "--help"])
         assert done.exit_code == 0 and len(done.stdout) > 150
+
+
+def test_a_list_of_names_is_typed_once(command):
+    code, _, err = command("check", "--check", "truth", "--check=parameters", "--world", "patch")
+    assert code == 2 and "--check is given once, with its names separated by commas. Received: 2 times" in err

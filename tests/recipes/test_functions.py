@@ -76,7 +76,7 @@ def test_the_rows_of_a_table_are_explained_against_its_mean(here, command):
 
 def test_every_column_has_the_standard_error_that_the_record_has(here, command):
     words = ("explain", "--function", "my_scores:product", "--table", "loans.csv", "--label", "default", "--most", 3)
-    options = ("--option", "permutation_shap.permutations=6")
+    options = ("--option", "permutation_shap.permutations=12")
     code, out, err = command(*words, "--method", "permutation_shap,feature_ablation", *options, "--quiet")
     assert code == 0, err
     maps, page = maps_of(out, "permutation_shap")

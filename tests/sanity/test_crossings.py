@@ -643,3 +643,15 @@ def test_the_units_of_a_tables_columns_change_no_crossing(method, options):
     for name in plain:
         np.testing.assert_allclose(scaled[name], plain[name], atol=0.06, err_msg=name)
     assert np.ptp(plain["maps/small change"]) > 0
+
+
+@pytest.mark.parametrize("name", ["constant", "centre"])
+def test_controls_have_no_unit_that_a_table_could_stretch(name):
+    """Scaled as a slope, a constant map varied with the columns, and the check was called broken."""
+    plain = measured_in_units(np.ones(6), explainers.get(name))
+    scaled = measured_in_units(np.array([1, 1000, 0.01, 30, 1, 5]), explainers.get(name))
+    if name == "constant":
+        assert not any(np.isfinite(scaled[key]).any() for key in scaled if key.startswith("maps/"))
+    else:
+        for key in plain:
+            np.testing.assert_allclose(scaled[key], plain[key], atol=0.06, err_msg=key)

@@ -1,6 +1,7 @@
 """Fine-tuning: what stays and what is drawn anew, what is held out, and what untrained networks have in common with them."""
 
 import copy
+import dataclasses
 
 import keras
 import numpy as np
@@ -188,3 +189,21 @@ def test_a_network_of_several_inputs_needs_a_function(samples):
     joined = keras.layers.Concatenate()([keras.layers.Flatten()(inputs[0]), inputs[1]])
     with pytest.raises(Refused, match="one input and one output"):
         make(samples, model=keras.Model(inputs, keras.layers.Dense(3)(joined)))
+
+
+def test_a_large_source_does_not_take_the_place_of_a_third():
+    labels = np.repeat([0, 1], [58, 30])
+    groups = [0] * 50 + list(range(1, 39))
+    for seed in range(5):
+        trained, held_out = hold_out(labels, groups, seed)
+        assert len(trained) > len(held_out) and not {groups[place] for place in trained} & {
+            groups[place] for place in held_out
+        }
+
+
+def test_always_the_commonest_class_is_no_competence(networks, samples):
+    inputs, labels = samples
+    subject = Subject(lab.load(build()), inputs[:40], lab.logit(0), tuple(map(str, range(40))), classes=2)
+    common = np.zeros(40, bool) | (np.arange(40) >= 2)
+    assert gates.competence(dataclasses.replace(subject, correct=common, chance=0.95)).status == "failed"
+    assert gates.competence(dataclasses.replace(subject, correct=common, chance=0.5)).status == "passed"
