@@ -130,7 +130,7 @@ class Session:
         """The first photographs as a function takes them: `lab.data.Data`."""
         if model.size is None:
             raise Refused(
-                "A function of images takes them in one size. Received: no size=. Give --model-size (size=), the side in pixels."
+                "A function of images takes them in one size. Received: no size=. Give the side in pixels."
             )
         first = self.photographs.part(slice(FUNCTION_TRIED))
         low, high = model.input_range or (0, 255)
