@@ -24,7 +24,9 @@ class Progress:
         # A process may have no error stream. What is printed nowhere else would stand among the results.
         self.quiet = quiet or self.stream is None
         self.bar = None
-        self.expected, self.compiled, self.done, self.start = {}, set(), 0.0, 0.0
+        self.expected, self.compiled, self.start = {}, set(), 0.0
+        # Of each kind of job, what is expected of those that wait; and what was expected of those done, with what they took.
+        self.waiting, self.measured = {}, {}
 
     def say(self, text):
         """Print one line, above the bar if there is one."""
@@ -43,12 +45,14 @@ class Progress:
             done: number of jobs that are done already.
             session: `Session`, whose gradient is measured for the estimate.
         """
-        self.start, self.done, self.compiled = time.perf_counter(), 0.0, set()
+        self.start, self.compiled, self.waiting, self.measured = time.perf_counter(), set(), {}, {}
         if self.quiet or not waiting:
             self.expected = {}
             return
         gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
         self.expected = expected_seconds(waiting, gradient, compiling)
+        for job in waiting:
+            self.waiting[job.kind] = self.waiting.get(job.kind, 0.0) + self.expected[job.key]
         # The time of measuring is no part of the work.
         self.start = time.perf_counter()
         self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient)}")
@@ -73,7 +77,7 @@ class Progress:
         self.compiled.add(compiled_with(job))
 
     def _end_job(self, event):
-        self.done += self.expected.get(event.job.key, 0.0)
+        self._measure(event)
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix_str(self._time_left())
@@ -82,12 +86,24 @@ class Progress:
         if event.error:
             self.say(f"failed: {event.job.key}: {event.error}")
 
+    def _measure(self, event):
+        kind, expected = event.job.kind, self.expected.get(event.job.key, 0.0)
+        self.waiting[kind] = self.waiting.get(kind, 0.0) - expected
+        before = self.measured.get(kind, (0.0, 0.0))
+        self.measured[kind] = (before[0] + expected, before[1] + event.seconds)
+
     def _time_left(self):
-        """About how long the other jobs will take: the expected time, scaled by how far off it was so far."""
-        remaining = sum(self.expected.values()) - self.done
-        if not self.done or remaining <= 0:
+        """About how long the other jobs will take: the expected time, scaled by how far off it was for jobs of their kind.
+
+        A network that takes a minute in place of a second says nothing of how long maps take.
+        """
+        taken = sum(seconds for _, seconds in self.measured.values())
+        if not taken or max(self.waiting.values(), default=0) <= 0:
             return ""
-        seconds = remaining * (time.perf_counter() - self.start) / self.done
+        ratios = {kind: seconds / expected for kind, (expected, seconds) in self.measured.items() if expected}
+        seconds = sum(max(0.0, expected) * ratios.get(kind, 1.0) for kind, expected in self.waiting.items())
+        # Several processes take less time than their jobs together.
+        seconds *= (time.perf_counter() - self.start) / taken
         return f"about {seconds / 60:.0f} min left" if seconds >= 60 else "under a minute left"
 
     def end(self):

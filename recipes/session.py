@@ -129,9 +129,7 @@ class Session:
     def _pictures_of_function(self, model):
         """The first photographs as a function takes them: `lab.data.Data`."""
         if model.size is None:
-            raise Refused(
-                "A function of images takes them in one size. Received: no size=. Give the side in pixels."
-            )
+            raise Refused("A function of images takes them in one size. Received: no size=. Give the side in pixels.")
         first = self.photographs.part(slice(FUNCTION_TRIED))
         low, high = model.input_range or (0, 255)
         images = linear_preprocessing(low, high, 3).preprocess(list(first.images), (model.size, model.size))

@@ -54,6 +54,11 @@ PICTURES = [Job(f"gallery/0-layer/{start:05d}", "pictures", {}, passes=4000) for
 CASES = {
     "compiling weighs most": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Session(0.1, 40.0)),
     "compiling was not measured": (MAPS, [40, 41, 60, 40, 40, 60, 40, 60], Session(0.1, 0.0)),
+    "networks take a hundred times as long as expected": (
+        [*(Job(f"network/{place}", "network", {}) for place in range(6)), *MAPS],
+        [9, 9, 9, 9, 9, 9, 40, 41, 60, 40, 40, 60, 40, 60],
+        Session(0.1, 40.0),
+    ),
     "one trace for many batches": (PICTURES, [160, *[120] * 11], Session(0.03, 40.0)),
     "the gradient was ten times too cheap": (PICTURES, [160, *[120] * 11], Session(0.003, 4.0)),
     "the gradient was ten times too dear": (PICTURES, [160, *[120] * 11], Session(0.3, 400.0)),
