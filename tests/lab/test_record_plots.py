@@ -11,7 +11,7 @@ from matplotlib.container import BarContainer
 
 import lab
 from lab import sample_plots, table_plots
-from lab.importance import importance
+from lab.feature_means import feature_means
 from lab.plots import NEGATIVE, POSITIVE, shorten
 from lab.record_plots import draw_dependence
 from sanity.overview import overview
@@ -169,7 +169,7 @@ def test_a_bar_is_the_mean_size_with_the_interval_of_the_overview(record):
     whiskers = figure.axes[0].collections[0].get_segments()
     for place, segment in zip(order[:3], whiskers):
         assert (segment[0][0], segment[1][0]) == pytest.approx((spans[place].low, spans[place].high))
-    assert whiskers[3][:, 0] == pytest.approx(importance(rest[:, None], seed=0)[1:, 0])
+    assert whiskers[3][:, 0] == pytest.approx(feature_means(rest[:, None], seed=0)[1:, 0])
     first = spans[order[0]]
     assert f"{first.mean:.3g} [{first.low:.3g}, {first.high:.3g}]" in texts(figure)
 
@@ -252,7 +252,7 @@ def test_ten_thousand_rows_are_drawn_in_seconds():
 def test_rows_asked_about_several_classes_are_warned_of():
     samples = table_plots.Samples("m", ["a"], np.ones((4, 1)), np.ones((4, 1)), ("yes", "no", "no", "no"))
     for figure in (
-        table_plots.bar(samples, lambda sizes: importance(sizes, seed=0)),
+        table_plots.bar(samples, lambda sizes: feature_means(sizes, seed=0)),
         table_plots.beeswarm(samples),
         draw_dependence(samples, 0, None, 0),
     ):
@@ -263,7 +263,7 @@ def test_columns_that_are_not_finite_are_said_and_not_drawn():
     maps = np.ones((30, 3))
     maps[:, 1], maps[4, 2] = np.nan, np.inf
     samples = table_plots.Samples("m", ["a", "b", "c"], RNG.normal(size=(30, 3)), maps, ("yes",))
-    for figure in (table_plots.bar(samples, lambda sizes: importance(sizes, seed=0)), table_plots.beeswarm(samples)):
+    for figure in (table_plots.bar(samples, lambda sizes: feature_means(sizes, seed=0)), table_plots.beeswarm(samples)):
         assert row_labels(figure) == ["a", "c"]
         assert "no number is finite: b." in figure.alt and "not finite: 1 number." in figure.alt
     assert len(draw_dependence(samples, 2, False, 0).axes[0].collections[0].get_offsets()) == 29

@@ -130,7 +130,7 @@ def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
         (["--world", "patch", "--images", "photos"], "brings its own.*--images"),
         (["--world", "patch", "--target", "3"], "cue decides each sample's target"),
         (["--world", "template", "--replicates", "4"], "Replicates are trained"),
-        (["--replicates", "3"], "no --world"),
+        (["--replicates", "3"], "options of a world, and of --train and --finetune"),
         (["--check", "truth,lables"], "Unknown check.*labels"),
         (["--baseline", "nothing-there"], "nothing-there"),
     ],

@@ -205,7 +205,7 @@ def test_the_layer_is_one_that_all_goes_through_and_something_is_trained_behind(
     assert UpperPart(net, "both").names == ["head/kernel", "head/bias"]
     with pytest.raises(Refused, match="'second', which something leads around"):
         UpperPart(net, "second")
-    with pytest.raises(Refused, match="no trainable weight behind it"):
+    with pytest.raises(Refused, match="and none behind it"):
         UpperPart(net, "head")
     with pytest.raises(Refused, match="Nearest: second"):
         UpperPart(net, "secnd")
@@ -353,7 +353,7 @@ def untrainable():
     ("model", "words"),
     [
         (two_outputs, "has 2: kind, size"),
-        (untrainable, "no trainable weight behind it"),
+        (untrainable, "and none behind it"),
         (lambda: keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)]), "takes one image of a fixed size"),
         (lambda: keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Conv2D(2, 1)]), "whose output is of shape"),
         (

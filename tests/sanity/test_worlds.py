@@ -244,7 +244,7 @@ def test_other_training_code_and_other_libraries_train_anew(monkeypatch):
         Trainer(world.network(), world.training).train(training_data.inputs, training_data.labels, 0, cache)
 
     train(), train()
-    monkeypatch.setattr(training, "_code_digest", lambda: "other code")
+    monkeypatch.setattr(training, "code_digest", lambda: "other code")
     train()
     assert keys[0] == keys[1] != keys[2]
 
