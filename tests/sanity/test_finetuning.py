@@ -124,7 +124,8 @@ def test_untrained_networks_differ_behind_the_layer_alone(networks, samples):
     subject = with_networks(
         about_finetuned(subject, networks), networks, [("replicate", 2), ("permuted_label_networks", 0)]
     )
-    assert subject.chance == pytest.approx(1 / 3) and len(subject.correct) == SAMPLES // 3
+    # The commonest class is as often right as chance may be.
+    assert subject.chance == pytest.approx(0.35) and len(subject.correct) == SAMPLES // 3
     runs = prepare(subject, seed=0, seeds=2, mode="top_down").runs
     assert [stage.name for stage in runs[0]] == ["logits", "norm", "second"]
     drawn = runs[0][-1].state
