@@ -17,6 +17,7 @@ from lab.host import HostModel, answer_within, as_float32, finite_scores
 from lab.network import GIB, Network
 from lab.preprocessing import linear_preprocessing
 from lab.refusal import Refused
+from lab.routines import are_probabilities
 from lab.tables import from_frame, refuse_lost
 from lab.text import from_texts
 
@@ -40,7 +41,8 @@ def function(
 ):
     """A Python function made a network that has scores, but no gradients, layers or weights -> `Network`.
 
-    The function may be the `predict_proba` of any library, or ask a server. It is tried twice on the first rows of the data.
+    The function may be the `predict_proba` of any library, or ask a server. It is tried on some rows of the data: on all together, in
+    another order, and on one alone.
 
     Args:
         predict: function of inputs like `data`, -> numbers [rows] or [rows, units]. It is given what the data are: a frame of the same
@@ -60,7 +62,7 @@ def function(
 
     Raises:
         Refused: for what is no function or no data, for text in a table, and for a function that raises, answers late, or returns
-            other than finite numbers for every row, or not the same ones twice.
+            other than finite numbers for every row, or not the same ones in each of these calls.
     """
     if not callable(predict) or isinstance(predict, (keras.Model, Network, type)):
         raise Refused(f"A function takes inputs and returns scores. Received: {_describe(predict)}.")
@@ -69,11 +71,16 @@ def function(
     score = functools.partial(_call, predict, taken)
     batch, timeout = _at_least_one(batch), _seconds(timeout)
     answers = _try(score, taken, name, timeout, _share(tolerance), batch)
-    model = HostModel(score, answers.shape[1], title=name, batch=batch, timeout=timeout, owner=_tree_model(predict))
-    model.are_probabilities, model.answers = _read_as_probabilities(answers), answers
-    if taken.lookup is not None:
-        model.padding, model.vocabulary = {0: 0}, frozenset(taken.lookup.get_vocabulary()[2:])
-        model.longest = taken.arrays.shape[1]
+    model = HostModel(
+        score,
+        answers,
+        title=name,
+        batch=batch,
+        timeout=timeout,
+        owner=_tree_model(predict),
+        are_probabilities=are_probabilities(answers),
+        texts=taken.texts,
+    )
     network = Network(
         model,
         name=name,
@@ -220,12 +227,6 @@ def _refuse_other(first, second, bar, name, what):
         raise Refused(
             f"A function returns the same scores for the same inputs, whatever stands beside them. Received: {name}, whose scores of {what} differ by {difference:.3g}. Fix its seed, or give a tolerance= above {difference / (float(np.ptp(first)) or difference):.2g}."
         )
-
-
-def _read_as_probabilities(answers):
-    """Whether scores read as probabilities: they add up to one, or one number lies between 0 and 1."""
-    summed = answers.shape[1] == 1 or np.allclose(answers.sum(axis=1), 1, atol=1e-3)
-    return bool(((answers >= 0) & (answers <= 1)).all() and summed)
 
 
 def _preprocessing(arrays, input_range, raw):

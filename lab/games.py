@@ -115,7 +115,7 @@ def explain_by(estimate, network, inputs, objective, references, *, players=None
 
     def without_errors(game):
         values = estimate(game)
-        return Estimate(values, np.zeros_like(values), np.zeros(len(values), int), np.zeros(len(values)))
+        return Estimate(values, None, np.zeros(len(values), int), np.zeros(len(values)))
 
     options = {"players": players, "count": count, "share": share, "usual": usual}
     return estimate_by(without_errors, network, inputs, objective, references, **options).values
@@ -148,7 +148,8 @@ def estimate_by(estimate, network, inputs, objective, references, *, players=Non
         for place, (numbers, source) in enumerate(zip(game.members, sources)):
             # Several Embedding layers may look one input up. Their maps are added for each token.
             parts = max(1, sources.count(source))
-            for leaves, values in ((maps, drawn.values), (errors, drawn.errors)):
+            known = ((maps, drawn.values), *(() if drawn.errors is None else ((errors, drawn.errors),)))
+            for leaves, values in known:
                 leaves[place][rows] = lay_out(values / parts, numbers, leaves[place].shape[1:], share)
     return Estimate(*(tf.nest.pack_sequence_as(inputs, leaves) for leaves in (maps, errors)), samples, largest)
 

@@ -13,27 +13,35 @@ class HostModel(keras.Model):
 
     Args:
         score: function of arrays [rows, ...], one for each input in flattened order, -> numbers [rows] or [rows, units].
-        units: int, how many numbers a row has.
+        answers: float [rows, units], what it returned for some rows. They tell one function from another.
         title: str, the function in errors.
         batch: int, rows of a call at most.
         timeout: float, seconds that a call may take; None: any number.
         owner: the object that the function is a method of, such as a forest; None: it is none.
+        are_probabilities: whether its scores are probabilities.
+        texts: sequence of str, those of the data, whose words are all that the function is asked about; None for other inputs.
     """
 
-    def __init__(self, score, units, *, title, batch, timeout=None, owner=None):
+    def __init__(self, score, answers, *, title, batch, timeout=None, owner=None, are_probabilities=False, texts=None):
         super().__init__()
-        self.title = title
-        self.owner = owner
+        self.title, self.owner = title, owner
         # In a tuple, because Keras would make a layer that is an attribute a part of this model.
         self.host = (score,)
-        self.units, self.batch, self.timeout = units, batch, timeout
-        # The value of masked steps by the place of an input, as of `lab.inputs.AcceptedInputs`.
-        self.padding = {}
-        # How many answers read as probabilities is decided by them all, and what they were tells one function from another.
-        self.are_probabilities, self.answers = None, np.zeros(0)
-        # The words that texts may have, and how many; None for other inputs.
-        self.vocabulary, self.longest = None, None
+        self.answers, self.are_probabilities = answers, are_probabilities
+        self.batch, self.timeout = batch, timeout
+        words = [text.split() for text in texts or ()]
+        self.vocabulary, self.longest = frozenset().union(*words), max(map(len, words), default=0)
         self.fault = None
+
+    @property
+    def units(self):
+        """How many numbers a row has: int."""
+        return self.answers.shape[1]
+
+    @property
+    def padding(self):
+        """The value of masked steps by the place of an input, as of `lab.inputs.AcceptedInputs`: dict."""
+        return {0: 0} if self.vocabulary else {}
 
     @property
     def capabilities(self):
@@ -85,11 +93,8 @@ class HostModel(keras.Model):
         Raises:
             Refused: for a function that raises, takes too long, or returns something else than finite numbers for every row.
         """
-        rows = len(arrays[0])
-        parts = [
-            self._ask([array[start : start + self.batch] for array in arrays]) for start in range(0, rows, self.batch)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.units), "float32")
+        starts = range(0, len(arrays[0]), self.batch)
+        return np.concatenate([self._ask([array[start : start + self.batch] for array in arrays]) for start in starts])
 
     def _ask(self, arrays):
         returned = answer_within(self.timeout, self.host[0], arrays, self.title)
@@ -101,7 +106,7 @@ class HostModel(keras.Model):
         Args:
             texts: list of str.
         """
-        for text in texts if self.vocabulary is not None else ():
+        for text in texts:
             words = text.split()
             unknown = [word for word in words if word not in self.vocabulary]
             if unknown or not words or len(words) > self.longest:

@@ -135,7 +135,7 @@ class Network:
     @property
     def capabilities(self):
         """What the network can be asked for, a part of `CAPABILITIES`: all of them, or scores alone for a function; tuple of str."""
-        return getattr(self.model, "capabilities", CAPABILITIES)
+        return self.model.capabilities if isinstance(self.model, HostModel) else CAPABILITIES
 
     def refuse_without(self, capability, what):
         """Raise Refused where the network lacks a capability.
@@ -785,7 +785,7 @@ class Network:
         # heads are activations that are taken off for logits; ends are the last activations, whatever they are.
         self.outputs, self.heads, self.ends = survey["outputs"], survey["heads"], survey["ends"]
         self.integer_outputs = {name: dtype.name for name, dtype in survey["dtypes"].items() if not dtype.is_floating}
-        # Outputs of a function that was saved without its layers, whose inside cannot be read.
+        # Outputs of a function, or of one that was saved without its layers, whose inside cannot be read.
         self.closed = survey["closed"]
         self._layers = self._layer_rows(survey["reader"], survey["order"])
         self._shapes = dict(
@@ -812,7 +812,10 @@ class Network:
             "outputs": {name: _shape(tensor) for name, tensor in logits.items()},
             "heads": {name: taps.preactivation(tensor, heads_only=True)[1] for name, tensor in outputs.items()},
             "ends": {name: taps.preactivation(tensor)[1] for name, tensor in outputs.items()},
-            "closed": {name: tensor.op.type.endswith(_CLOSED) for name, tensor in outputs.items()},
+            "closed": {
+                name: isinstance(self.model, HostModel) or tensor.op.type.endswith("PartitionedCall")
+                for name, tensor in outputs.items()
+            },
         }
 
     def _readable_addresses(self, reader, outputs):
@@ -897,8 +900,6 @@ class Network:
         return self.preprocessing
 
 
-# Operations whose inside cannot be read: functions saved without their layers, and Python functions.
-_CLOSED = ("PartitionedCall", "PyFunc", "IdentityN")
 # Activations that a gradient rule reaches, and those that need none.
 _RULED = {"relu", "relu6", "leaky_relu", "elu", "selu", "linear", "softmax", "log_softmax", "sigmoid"}
 

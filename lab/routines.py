@@ -11,7 +11,7 @@ from scipy import special
 
 from lab import chunks, taps
 from lab.environment import keras, tf
-from lab.host import raise_fault
+from lab.host import HostModel, raise_fault
 from lab.objectives import CLASSES
 from lab.overrides import override
 from lab.refusal import Refused
@@ -94,17 +94,25 @@ def class_logits(network, inputs, output=None, *, computed=None):
         raise Refused(f"Classes have one score each, [batch, classes]. Received: {name!r} of {network.outputs[name]}.")
     values = (outputs(network, inputs) if computed is None else computed)[name]
     values = values.reshape(len(values), -1)
-    decided = getattr(network.model, "are_probabilities", None)
-    probable = network.closed[name] and (_are_probabilities(values) if decided is None else decided)
+    probable = network.closed[name] and _returns_probabilities(network, values)
     if values.shape[1] == 1:
         values = np.concatenate([1 - values if probable else np.zeros_like(values), values], axis=1)
     return np.log(np.maximum(values, np.finfo("float32").tiny)) if probable else values
 
 
-def _are_probabilities(values):
-    """Whether outputs of a closed model read as probabilities: its softmax or sigmoid cannot be taken off.
+def _returns_probabilities(network, values):
+    """Whether a closed model returns probabilities. Of a function it is decided once, so that no row depends on those beside it."""
+    return network.model.are_probabilities if isinstance(network.model, HostModel) else are_probabilities(values)
 
-    Of a function it is decided once, by many rows, so that no row depends on those beside it.
+
+def are_probabilities(values):
+    """Whether the outputs of a model read as probabilities.
+
+    Args:
+        values: float [rows, units].
+
+    Returns:
+        bool.
     """
     summed = values.shape[1] == 1 or np.allclose(values.sum(axis=1), 1, atol=1e-3)
     return bool(((values >= 0) & (values <= 1)).all() and summed)

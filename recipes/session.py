@@ -16,10 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lab import data, models, routines, tables
+from lab import callables, data, models, routines, tables
 from lab.attribution import explainers
-from lab.callables import TRIED as FUNCTION_TRIED
-from lab.callables import function
 from lab.images import read
 from lab.labels import correct_classes
 from lab.objectives import layer, logit
@@ -117,7 +115,7 @@ class Session:
         """The function of the user in the place of a network."""
         predict = external_method(model.function, "function")
         options = {"batch": model.batch, "timeout": model.timeout, "input_range": model.input_range}
-        return function(
+        return callables.function(
             predict,
             self.data if self.sources.data else self._pictures_of_function(model),
             classes=model.classes,
@@ -130,7 +128,7 @@ class Session:
         """The first photographs as a function takes them: `lab.data.Data`."""
         if model.size is None:
             raise Refused("A function of images takes them in one size. Received: no size=. Give the side in pixels.")
-        first = self.photographs.part(slice(FUNCTION_TRIED))
+        first = self.photographs.part(slice(callables.TRIED))
         low, high = model.input_range or (0, 255)
         images = linear_preprocessing(low, high, 3).preprocess(list(first.images), (model.size, model.size))
         return replace(first, inputs=images)

@@ -10,7 +10,7 @@ import pytest
 import lab
 from lab.attribution import explainers
 from lab.attribution.calls import needed_capability
-from lab.environment import keras
+from lab.environment import keras, tf
 from tests import networks
 
 ROWS = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")
@@ -329,3 +329,19 @@ def test_interactions_of_a_table_are_around_its_mean():
 def test_options_that_are_no_numbers_are_refused(options):
     with pytest.raises(lab.Refused, match=f"{next(iter(options))}="):
         lab.function(lambda rows: rows[:, 0], ROWS, **options)
+
+
+def test_a_keras_model_that_ends_in_a_gradient_of_its_own_is_no_function():
+    """A custom gradient ends in the same operation as a function of Python."""
+
+    @tf.custom_gradient
+    def doubled(values):
+        return 2 * values, lambda slope: 2 * slope
+
+    class Doubled(keras.layers.Layer):
+        def call(self, values):
+            return doubled(values)
+
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, "softmax"), Doubled()])
+    network = lab.load(model)
+    assert not any(network.closed.values()) and network.capabilities[-1] == "weights"
