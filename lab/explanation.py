@@ -131,29 +131,27 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     network.warn_of_range(arrays)
     objective = as_objective(network, arrays, objective)
     estimated = estimate(explainer, network, arrays, objective, **settings)
-    maps = estimated.values
-    scores = routines.scores(network, arrays, objective)
-    gap = None
-    if explainers.tag(explainer, "complete"):
-        gap = (total(maps) - completeness_target(explainer, network, arrays, objective, settings)).astype("float32")
-    computed = _class_outputs(network, arrays, objective)
-    warnings = zip(flags(maps), map_warnings(explainer, network, arrays, objective, computed=computed))
-    error_words = _error_words(estimated)
+    scores, computed = routines.scores(network, arrays, objective), _class_outputs(network, arrays, objective)
+    warnings = zip(flags(estimated.values), map_warnings(explainer, network, arrays, objective, computed=computed))
     sample_flags = tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings)
+    words, error_words = captions(network, arrays, objective, scores, sample_flags, computed=computed), None
+    if estimated.errors is not None:
+        error_words = _error_words(estimated)
+        words = map(", ".join, zip(words, error_words))
+    output = _output_name(network, objective)
     return Explanation(
-        maps,
-        scores,
-        str(objective),
-        settings.get("layer"),
-        gap,
-        sample_flags,
-        network.heads[_output_name(network, objective)] if _output_name(network, objective) else None,
-        explainers.name(explainer),
-        _describe_options(settings)
-        | ({"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}),
-        arrays,
-        network,
-        tuple(_join(captions(network, arrays, objective, scores, sample_flags, computed=computed), error_words)),
+        maps=estimated.values,
+        scores=scores,
+        target=str(objective),
+        layer=settings.get("layer"),
+        gap=_gap(explainer, network, arrays, objective, settings, estimated.values),
+        flags=sample_flags,
+        head=network.heads[output] if output else None,
+        method=explainers.name(explainer),
+        options=_describe_options(explainer, settings),
+        inputs=arrays,
+        network=network,
+        captions=tuple(words),
         columns=_column_names(network, inputs),
         objective=objective,
         explainer=explainer,
@@ -164,6 +162,13 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     )
 
 
+def _gap(explainer, network, inputs, objective, settings, maps):
+    """What the sum of each map lacks of what it promises: float32 [batch], or None for a method that promises nothing."""
+    if not explainers.tag(explainer, "complete"):
+        return None
+    return (total(maps) - completeness_target(explainer, network, inputs, objective, settings)).astype("float32")
+
+
 def _column_names(network, inputs):
     """The names of a table's columns, where the network or a data frame has them: tuple of str, or None."""
     names = network.columns or (inputs.columns if hasattr(inputs, "iloc") else None)
@@ -171,16 +176,9 @@ def _column_names(network, inputs):
 
 
 def _error_words(estimated):
-    """The largest standard error of each sample in words: tuple of str, or None where the method states none."""
-    if estimated.errors is None:
-        return None
+    """The largest standard error of each sample in words: tuple of str."""
     pairs = zip(estimated.largest, estimated.samples)
     return tuple(f"{_error_in_words(error)} ({count} scores)" for error, count in pairs)
-
-
-def _join(texts, words):
-    """Captions with what is said of errors, where anything is: list of str."""
-    return texts if words is None else [f"{text}, {error}" for text, error in zip(texts, words)]
 
 
 def _error_in_words(error):
@@ -320,8 +318,9 @@ def _map_flags(leaves):
         yield "constant"
 
 
-def _describe_options(options):
-    return {name: _describe_option(value) for name, value in options.items()}
+def _describe_options(explainer, options):
+    looped = {"asked": "one sample at a time"} if getattr(explainer, "looped", False) else {}
+    return {name: _describe_option(value) for name, value in options.items()} | looped
 
 
 def _describe_option(value):

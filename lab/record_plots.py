@@ -224,9 +224,9 @@ class RecordPlots:
         if kind not in kinds:
             of_tokens = kind is TOKENS
             advice = "record.plot.waterfall(0) or record.plot.text(0)" if of_tokens else "record.plot([0])"
-            shown = " or the tokens of a text" if TOKENS in kinds else ""
+            tokens = " or the tokens of a text" if TOKENS in kinds else ""
             raise Refused(
-                f"plot.{plot} shows the columns of a table{shown}. Received: {plural(kind.noun)}, {_why(kind)}. Type {advice}."
+                f"plot.{plot} shows the columns of a table{tokens}. Received: {plural(kind.noun)}, {_why(kind)}. Type {advice}."
             )
         if maps.shape != inputs.shape:
             raise Refused(
@@ -245,12 +245,12 @@ class RecordPlots:
 
     def _values(self, inputs, values):
         """The values that are written and coloured: array like the inputs."""
-        shown = inputs if values is None else np.asarray(values)
-        if shown.shape != inputs.shape or shown.dtype.kind not in "fiub":
+        cells = inputs if values is None else np.asarray(values)
+        if cells.shape != inputs.shape or cells.dtype.kind not in "fiub":
             raise Refused(
-                f"values= has a number for each one that the network takes, {inputs.shape}. Received: {shown.dtype} {shown.shape}."
+                f"values= has a number for each one that the network takes, {inputs.shape}. Received: {cells.dtype} {cells.shape}."
             )
-        return shown
+        return cells
 
     def _words(self, inputs, words):
         """Each sample's tokens as text: those given, those of a known vocabulary, or the ids."""
@@ -342,10 +342,10 @@ def _why(kind):
 
 def _without_padding(words, values):
     """Tokens and their map; what pads a text, which has no word, is one of them where its numbers are not zero."""
-    named = np.array([bool(word) for word in words])
-    padding = values[~named].sum(dtype="float64")
+    is_word = np.array([bool(word) for word in words])
+    padding = values[~is_word].sum(dtype="float64")
     labels = [word for word in words if word]
-    return (labels, values[named]) if padding == 0 else ([*labels, "padding"], np.append(values[named], padding))
+    return (labels, values[is_word]) if padding == 0 else ([*labels, "padding"], np.append(values[is_word], padding))
 
 
 def _viewable(network, inputs):

@@ -185,15 +185,15 @@ def _merge_last(terms, max_display):
     """Terms, of which the smallest are one where there are more than `max_display`: list of `Term`."""
     if len(terms) <= max_display:
         return terms
-    shown, rest = terms[: max_display - 1], terms[max_display - 1 :]
-    return [*shown, _sum(rest)]
+    largest, rest = terms[: max_display - 1], terms[max_display - 1 :]
+    return [*largest, _sum(rest)]
 
 
 def _merge_signs(terms, max_display):
     """Terms, of which the smallest that raise the score are one, and those that lower it: list of `Term`."""
-    shown, rest = terms[:max_display], terms[max_display:]
+    largest, rest = terms[:max_display], terms[max_display:]
     parts = [term for term in rest if term.value > 0], [term for term in rest if term.value < 0]
-    return [*shown, *(_sum(part) for part in parts if part)]
+    return [*largest, *(_sum(part) for part in parts if part)]
 
 
 def _sum(terms):

@@ -70,10 +70,10 @@ def bar(samples, intervals, *, max_display=10):
         `Plot`.
     """
     sizes = np.abs(np.asarray(samples.maps, "float64"))
-    shown, rest, missing = _largest(sizes, max_display)
-    features = [sizes[:, shown], *([_finite_sums(sizes[:, rest])[:, None]] if len(rest) else [])]
+    largest, rest, missing = _largest(sizes, max_display)
+    features = [sizes[:, largest], *([_finite_sums(sizes[:, rest])[:, None]] if len(rest) else [])]
     mean, low, high = np.asarray(intervals(np.concatenate(features, axis=1)))
-    labels = [*(samples.names[place] for place in shown), *([f"{len(rest)} others"] if len(rest) else [])]
+    labels = [*(samples.names[place] for place in largest), *([f"{len(rest)} others"] if len(rest) else [])]
     several = len(sizes) > 1
     numbers = [_interval(*span) if several else f"{span[0]:.3g}" for span in zip(mean, low, high)]
     interval = "with its 95% bootstrap interval over rows" if several else "which allows no interval"
@@ -83,7 +83,7 @@ def bar(samples, intervals, *, max_display=10):
     alt = " ".join([f"Bar plot. {samples.title}. {words}.", *notes])
     figure, axes = rows_figure(samples.title, [shorten(label) for label in labels[::-1]], notes, alt)
     places = np.arange(len(labels))[::-1]
-    axes.barh(places, mean, height=0.7, color=[BAR] * len(shown) + [GREY] * bool(len(rest)))
+    axes.barh(places, mean, height=0.7, color=[BAR] * len(largest) + [GREY] * bool(len(rest)))
     if several:
         spans = [mean - low, high - mean]
         axes.errorbar(mean, places, xerr=spans, fmt="none", ecolor=rcParams["text.color"], elinewidth=1, capsize=3)
@@ -109,8 +109,8 @@ def beeswarm(samples, *, max_display=10):
         `Plot`.
     """
     maps = np.asarray(samples.maps, "float64")
-    shown, rest, missing = _largest(np.abs(maps), max_display)
-    features = [(samples.names[place], maps[:, place], samples.inputs[:, place]) for place in shown]
+    largest, rest, missing = _largest(np.abs(maps), max_display)
+    features = [(samples.names[place], maps[:, place], samples.inputs[:, place]) for place in largest]
     if len(rest):
         features.append((f"sum of {len(rest)} others", _finite_sums(maps[:, rest]), None))
     features = [(name, part[np.isfinite(part)], _kept(values, part)) for name, part, values in features]

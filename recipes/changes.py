@@ -6,7 +6,7 @@ import zipfile
 
 from lab.refusal import Refused, describe
 from lab.remote import as_path
-from recipes.words import count_noun
+from recipes.words import count_noun, model_words
 
 # What may have become of a verdict, the most urgent first.
 CHANGES = ("worse", "not comparable", "changed", "better", "new", "no longer asked", "within sampling", "same")
@@ -328,13 +328,13 @@ def _compare_outcomes(outcomes, finding, apart, has_intervals):
     """What became of a verdict whose outcome is another one: (str, str)."""
     if outcomes[1] == "INVALID" and finding in BROKEN:
         return "worse", "it can no longer be judged"
-    first, second = (RANKS.get(outcome) for outcome in outcomes)
-    if has_intervals and not apart and abs((-9 if first is None else first) - (9 if second is None else second)) == 1:
-        return "within sampling", "the intervals overlap: what was sampled may make this difference"
     words = f"the intervals of its {' and its '.join(apart)} do not overlap" if apart else ""
-    if None not in (first, second):
-        return ("worse" if second < first else "better"), words
-    return ("worse" if outcomes[0] == "PASS" else "better" if outcomes[1] == "PASS" else "changed"), words
+    if not set(outcomes) <= set(RANKS):
+        return ("worse" if outcomes[0] == "PASS" else "better" if outcomes[1] == "PASS" else "changed"), words
+    first, second = (RANKS[outcome] for outcome in outcomes)
+    if has_intervals and not apart and abs(first - second) == 1:
+        return "within sampling", "the intervals overlap: what was sampled may make this difference"
+    return ("worse" if second < first else "better"), words
 
 
 def _has_interval(number):
@@ -404,9 +404,9 @@ def data_words(manifest):
         return str(recipe["data"]["source"])
     images = recipe["images"]
     files = images["files"]
-    named = images["folder"] or (files and f"{files[0]}{' and others' if files[1:] else ''}") or "packaged photographs"
+    place = images["folder"] or (files and f"{files[0]}{' and others' if files[1:] else ''}") or "packaged photographs"
     planted = recipe.get("planted")
-    return f"{' and '.join(planted['cues'])} in {named}" if planted else named
+    return f"{' and '.join(planted['cues'])} in {place}" if planted else place
 
 
 def other_causes(before, after):
@@ -433,7 +433,7 @@ def other_causes(before, after):
 
 def _network_words(before, after):
     """Whether two runs are about one network: a sentence."""
-    sources = [manifest["recipe"]["model"]["source"] for manifest in (before, after)]
+    sources = [model_words(manifest["recipe"]) for manifest in (before, after)]
     hashes = [manifest["hashes"].get("model") for manifest in (before, after)]
     if None in hashes:
         return "Networks are those of a world."

@@ -17,7 +17,7 @@ from recipes import provenance
 from recipes.changes import check_settings, data_hashes, data_words, interval_words
 from recipes.model_file import content_hash
 from recipes.store import Store
-from recipes.words import count_noun
+from recipes.words import count_noun, model_words
 
 # Digits of a hash that name a network, and the fewest that are looked for.
 DIGITS, FEWEST = 12, 4
@@ -57,7 +57,7 @@ class StoredRun:
     @property
     def source(self):
         """The model as it was named: str."""
-        return self.manifest["recipe"]["model"]["source"]
+        return model_words(self.manifest["recipe"])
 
 
 # Runs ---------------------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def describe_run(recipe, jobs, session):
 
 def _network(recipe, session):
     """Hashes by which the network is known again, wherever its file lies: dict of file and weights."""
-    source = recipe.model.source
+    source = recipe.model.reference
     # Weights that are drawn are none of the file's, and a network in memory may have none.
     has_file = recipe.model.weights != "random" and (session.loaded.network is None or is_file(as_path(source)))
     file = content_hash(source) if has_file else None

@@ -50,7 +50,7 @@ def prove_use(job, _, session):
     scene, (_, factors) = session.planted_scene, world.draw(SWAPPED, session.sources.seed)
     pair = (world, world.rival)
     networks = [row for kind in CUES for row in _network_rows(session, pair, factors, kind, question["replicates"])]
-    shown = [task.render(_first(factors, SHOWN)) for task in pair]
+    first_samples = [task.render(_first(factors, SHOWN)) for task in pair]
     match = scene.pair.match(scene.lay_all(factors))
     about = {
         "cues": [task.name for task in pair],
@@ -66,9 +66,9 @@ def prove_use(job, _, session):
         "kind": "image",
         "columns": [],
         "tokens": None,
-        **_described(session, shown[0]),
+        **_described(session, first_samples[0]),
     }
-    return {"planted.json": encode(about), "samples.npz": pack(_shown_arrays(session.network, shown))}
+    return {"planted.json": encode(about), "samples.npz": pack(_shown_arrays(session.network, first_samples))}
 
 
 def _held_out(scene):
@@ -82,11 +82,11 @@ def _described(session, samples):
     return {"tokens" if name == "words" else name: value for name, value in described.items()}
 
 
-def _shown_arrays(network, shown):
+def _shown_arrays(network, first_samples):
     """Samples that the page shows, and where both cues lie: dict of arrays."""
-    inputs, masks = shown[0].inputs, np.stack([samples.masks for samples in shown])
+    inputs, masks = first_samples[0].inputs, np.stack([samples.masks for samples in first_samples])
     if kind_of(inputs) is not IMAGE:
-        return {"inputs": inputs, "masks": masks, "labels": np.stack([samples.labels for samples in shown])}
+        return {"inputs": inputs, "masks": masks, "labels": np.stack([samples.labels for samples in first_samples])}
     images = [to_viewable(np.clip(image, 0, 255)) for image in network.deprocess(inputs)]
     return {"images": _enlarge(np.stack(images)), "masks": _enlarge((255 * masks[..., None]).astype("uint8"))}
 

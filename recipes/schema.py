@@ -35,6 +35,11 @@ class Model(Table):
     modules: list[str] = []
     memory_gib: float = Field(2.0, gt=0, le=1_000_000, allow_inf_nan=False)
 
+    @property
+    def reference(self):
+        """The function, or the name or file of the model: str."""
+        return self.function or self.source
+
     @model_validator(mode="after")
     def _refuse_two_models(self):
         name = type(self).model_fields["source"].default

@@ -741,9 +741,11 @@ class Session:
     def _model_hash(self):
         """SHA-256 of the network: file, weights, layers, preprocessing, class names, and how it is asked to be loaded."""
         network, model = self.network, self.sources.model
-        file = model.function or model.source
-        if not model.function and pathlib.Path(model.source).exists():
-            file = provenance.file_hash(model.source)
+        file = (
+            model.reference
+            if model.function or not pathlib.Path(model.source).exists()
+            else provenance.file_hash(model.source)
+        )
         described = (file, self.hash_of("weights"), network.preprocessing, network.classes, network.fold)
         described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in self.modules], model.batch)
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()

@@ -3,6 +3,18 @@
 from lab.nouns import plural
 
 
+def model_words(recipe):
+    """The function, or the name or file of the model, that a stored recipe names.
+
+    Args:
+        recipe: dict, the plain values of a recipe. One of an earlier lab has no functions.
+
+    Returns:
+        str.
+    """
+    return recipe["model"].get("function") or recipe["model"]["source"]
+
+
 def count_noun(number, noun):
     """A number of things in words: str.
 

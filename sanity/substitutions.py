@@ -167,7 +167,7 @@ def _tails(values):
 
 def _refuse_unmatched(names, values):
     apart = [[tails.apart for tails in _tails(column)] for column in values.T]
-    words = " and ".join(f"{name} {min(some):.1f} to {max(some):.1f}" for name, some in zip(names, apart))
+    words = " and ".join(f"{name} {min(spans):.1f} to {max(spans):.1f}" for name, spans in zip(names, apart))
     raise Refused(
         f"The lower and upper values of two columns are about as far apart, in deviations of each. Received: {words}. Name other columns."
     )

@@ -15,6 +15,7 @@ from recipes.report.policy import restrict_scripts
 from recipes.report.templates import template
 from recipes.report.tiles import jpeg, open_picture
 from recipes.store import Store, encode, replace
+from recipes.words import model_words
 from sanity.bound_explainer import pooled_maps
 from sanity.similarity import measures
 
@@ -92,7 +93,7 @@ def as_values(comparison):
 
 
 def _subject(recipe):
-    return f"world {recipe['world']['name']}" if recipe.get("world") else recipe["model"]["source"]
+    return f"world {recipe['world']['name']}" if recipe.get("world") else model_words(recipe)
 
 
 def _settings(*manifests):

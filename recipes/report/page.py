@@ -47,9 +47,9 @@ def _pieces(recipe, done, store):
     pieces = sorted((piece for section in in_order() for piece in section.pieces), key=lambda piece: piece.place)
     values = [(piece, piece.values(recipe, done, store)) for piece in pieces]
     return [
-        (replace(piece, heading=shown.get("heading", piece.heading)), shown)
-        for piece, shown in values
-        if shown is not None
+        (replace(piece, heading=content.get("heading", piece.heading)), content)
+        for piece, content in values
+        if content is not None
     ]
 
 

@@ -78,7 +78,7 @@ def loaded_words(recipe):
     """
     if is_without_network(recipe):
         return _data(recipe, None)
-    return recipe.world.name if recipe.world else recipe.model.function or recipe.model.source
+    return recipe.world.name if recipe.world else recipe.model.reference
 
 
 def model_name(recipe):

@@ -177,3 +177,15 @@ def test_an_edited_function_is_another_model(here):
     assert model_hash() == first
     (here / "edited_scores.py").write_text(SCORES.replace("2 * rows", "3 * rows"))
     assert model_hash() != first
+
+
+def test_a_function_is_a_network_of_its_own(here, command):
+    words = ("check", "--data", "loans.csv", "--label", "default", "--most", 12, "--check", "contract")
+    for name in ("predict", "product"):
+        code, _, err = command(*words, "--function", f"my_scores:{name}", "--method", "feature_ablation", "--quiet")
+        assert code == 0, err
+    networks = {row["names"][0]: row["network"] for row in json.loads(command("network", "--json")[1])["networks"]}
+    assert set(networks) == {"my_scores:predict", "my_scores:product"} and len(set(networks.values())) == 2
+    known = json.loads(command("network", "my_scores:predict", "--json")[1])
+    assert [cell["method"] for cell in known["cells"]] == ["feature_ablation"]
+    assert not json.loads(command("network", "efficientnet-lite0", "--json")[1])["cells"]
