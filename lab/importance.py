@@ -57,7 +57,7 @@ class Importance:
 
     Args:
         values: float64 [parts], mean falls; about 0 where the network does not use a part.
-        errors: float64 [parts], standard errors, with samples (or their groups) as the units.
+        errors: float64 [parts], standard errors, with samples (or their groups) as the units; NaN for fewer than six of them.
         intervals: float64 [parts, 2], of 95 %, by Student's t.
         falls: float64 [parts, repeats], the fall in each repeat.
         score: float, the mean of the metric on the samples as they are.
@@ -75,15 +75,14 @@ class Importance:
 
     def __repr__(self):
         order = np.argsort(-self.values, kind="stable")
-        rows = [
-            (
-                self.names[part],
-                f"{self.values[part]:.3f} [{self.intervals[part, 0]:.3f}, {self.intervals[part, 1]:.3f}]",
-            )
-            for part in order[:SHOWN]
-        ]
+        rows = [(self.names[part], self._words(part)) for part in order[:SHOWN]]
         more = [("...", f"and {len(order) - SHOWN} more")] if len(order) > SHOWN else []
         return displays.as_text(f"Fall of {self.metric} from {self.score:.3f} by permuting", [*rows, *more])
+
+    def _words(self, part):
+        low, high = self.intervals[part]
+        interval = "(too few samples or groups for an interval)" if np.isnan(low) else f"[{low:.3f}, {high:.3f}]"
+        return f"{self.values[part]:.3f} {interval}"
 
 
 def permutation_importance(

@@ -244,9 +244,11 @@ def test_what_a_function_raises_later_is_said_and_the_network_goes_on():
 
 
 def test_a_late_answer_keeps_no_thread_of_the_process_alive():
+    before = set(threading.enumerate())
     with pytest.raises(lab.Refused, match="timeout"):
         lab.function(lambda rows: time.sleep(20), ROWS, timeout=0.05)
-    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+    waiting = set(threading.enumerate()) - before
+    assert waiting and all(thread.daemon for thread in waiting)
 
 
 def test_the_baseline_of_texts_is_the_text_without_words():

@@ -149,3 +149,13 @@ def test_bad_input_is_refused(network, options, words):
     rows = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
     with pytest.raises(lab.Refused, match=words):
         lab.permutation_importance(network, rows, options.pop("labels", [0, 1, 0, 1, 1, 0]), **options)
+
+
+def test_few_groups_allow_no_interval(network):
+    """Two groups give to each other alone, and had an interval of no width."""
+    rows, labels = draw(120, np.random.default_rng(2))
+    few = lab.permutation_importance(network, rows, labels, groups=np.repeat([0, 1], 60), repeats=3)
+    assert np.isnan(few.errors).all() and np.isnan(few.intervals).all() and few.values[0] > 0
+    assert "too few samples or groups for an interval" in repr(few) and "nan" not in repr(few)
+    several = lab.permutation_importance(network, rows, labels, groups=np.repeat(np.arange(6), 20), repeats=3)
+    assert np.isfinite(several.intervals).all()
