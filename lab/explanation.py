@@ -83,6 +83,8 @@ class Explanation:
 
         Of a method without a baseline it is the score of the mean row of the network's background, else of zeros.
         """
+        if self.gap is not None:
+            return self.scores - (total(self.maps) - self.gap)
         # What an external method calls a baseline may be anything.
         settings = self.settings if self.method in explainers else {}
         options = baseline_options(self.network, settings)

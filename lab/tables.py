@@ -97,7 +97,7 @@ def from_rows(header, rows, source, *, label=None, group=None, columns=None, nam
     numbers = numbers.astype("float32")
     return Data(
         names or tuple(f"row {number}" for number in range(1, len(rows) + 1)),
-        numbers.reshape(len(rows), len(columns)),
+        numbers,
         None if label is None else _labels(rows, header.index(label), label, source),
         groups=_equal_rows(numbers) if group is None else tuple(str(row[header.index(group)]) for row in rows),
         columns=tuple(columns),
