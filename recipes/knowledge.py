@@ -357,12 +357,10 @@ def shown_verdicts(cell):
     newest, *others = cell["verdicts"]
     if not cell["conflict"]:
         return [newest]
-    shown = {
-        row["outcome"]: row for row in reversed(cell["verdicts"]) if row["outcome"] in CONTRARY and not row["broken"]
-    }
-    return sorted(
-        {id(row): row for row in (newest, *shown.values())}.values(), key=lambda row: row["finished"], reverse=True
-    )
+    decided = [row for row in reversed(cell["verdicts"]) if row["outcome"] in CONTRARY and not row["broken"]]
+    latest = {row["outcome"]: row for row in decided}
+    rows = {id(row): row for row in (newest, *latest.values())}
+    return sorted(rows.values(), key=lambda row: row["finished"], reverse=True)
 
 
 def _line(cell, verdict):
