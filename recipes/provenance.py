@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import pathlib
@@ -54,23 +55,23 @@ def module_hash(module):
     return _digest(sorted(_imported_files(module).items()))
 
 
-# Module -> the SHA-256 of what this process last imported it from.
+# Module -> the SHA-256 and the files of what this process last imported it from.
 _imported = {}
 
 
 def refresh(module):
-    """Have the next import of a module read its files again where they have changed. Their SHA-256 is noted."""
-    digest = module_hash(module)
-    if _imported.get(module, digest) != digest:
+    """Have the next import of a module read its files again where they have changed, or where others come first now."""
+    importlib.invalidate_caches()
+    current = module_hash(module), _imported_files(module)
+    if _imported.get(module, current) != current:
         for name in _imported_files(module):
             sys.modules.pop(name, None)
-        importlib.invalidate_caches()
-    _imported[module] = digest
+    _imported[module] = current
 
 
 def imported_hash(module):
     """SHA-256 of the files that a module was imported from (`module_hash`), whatever became of them since: str."""
-    return _imported.get(module) or module_hash(module)
+    return _imported[module][0] if module in _imported else module_hash(module)
 
 
 def file_hash(path):
@@ -113,7 +114,6 @@ def _imported_files(module):
     return files
 
 
-@functools.cache
 def _is_users(package):
     """Whether a top-level package is neither installed nor a part of the lab, which has its own hash: bool."""
     spec = _spec(package)
@@ -124,12 +124,13 @@ def _is_users(package):
 
 
 def _spec(name):
-    try:
-        return importlib.util.find_spec(name)
-    except (Exception, SystemExit):
-        # The name may be an attribute of a module, or not be installed here. Finding a module imports its package, which may raise
-        # any exception.
+    """Where an import of a module would find it now, whatever was imported before: a spec or None. No code runs."""
+    package = name.rpartition(".")[0]
+    parent = _spec(package) if package else None
+    if package and (parent is None or parent.submodule_search_locations is None):
+        # The name is an attribute of a module.
         return None
+    return importlib.machinery.PathFinder.find_spec(name, parent and list(parent.submodule_search_locations))
 
 
 def _module_file(name):

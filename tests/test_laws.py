@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn import ensemble
 
 import lab
 from lab import chunks, routines
 from lab.attribution import explainers
+from lab.attribution.calls import needed_capability
 from lab.environment import tf
 from lab.registry import options
 from sanity.contract import violations
@@ -26,9 +28,19 @@ QUICK |= {"kernel_shap": {"samples": 100}, "lime": {"samples": 200}}
 QUICK["smooth_gradcam_plus_plus"] |= {"layer": "first_relu"}
 
 
+@pytest.fixture(scope="module")
+def forest():
+    """The method of an ensemble of trees as a network, and four rows of its table."""
+    rows = np.random.default_rng(0).normal(size=(60, 5)).astype("float32")
+    model = ensemble.RandomForestClassifier(4, random_state=0).fit(rows, np.arange(60) % 5)
+    return lab.function(model.predict_proba, rows), rows[:4]
+
+
 @pytest.mark.parametrize("name", list(explainers))
-def test_every_registered_explainer_keeps_the_contract(small, name):
-    assert violations(explainers.get(name), small, networks.images(), GOAL, **QUICK.get(name, {})) == []
+def test_every_registered_explainer_keeps_the_contract(small, forest, name):
+    explainer = explainers.get(name)
+    network, inputs = forest if needed_capability(explainer) == "trees" else (small, networks.images())
+    assert violations(explainer, network, inputs, GOAL, **QUICK.get(name, {})) == []
 
 
 def test_the_contract_catches_those_who_break_it(small):

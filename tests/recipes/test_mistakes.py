@@ -52,7 +52,8 @@ def explained(command, photos):
     def run(*words, images=photos, names=True):
         classes = ["--classes", photos.parent / "names.txt"] if names else []
         model = ["--model", photos.parent / "levels.keras", "--input-range", 0, 1, *classes]
-        code, output, error = command("explain", images, *model, "--method", "gradient", *words)
+        method = [] if "--method" in words else ["--method", "gradient"]
+        code, output, error = command("explain", images, *model, *method, *words)
         run_folder = (
             pathlib.Path(output.strip().splitlines()[-1]).parent if code == 0 and "--json" not in words else None
         )

@@ -63,6 +63,21 @@ def test_a_module_is_imported_anew_where_anything_that_it_imports_was_edited(pro
     assert external_method("mine:f")(None, ones, None).sum() == 21 and provenance.imported_hash("mine") != first
 
 
+def test_the_module_of_the_current_folder_is_imported_whatever_was_imported_before(tmp_path, monkeypatch):
+    from recipes.session import external_method
+
+    monkeypatch.syspath_prepend(tmp_path)
+    hashes = []
+    for place, value in (("first", 1), ("second", 2), ("first", 1)):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "moved.py").write_text("from moved_part import VALUE\ndef f():\n    return VALUE, __file__\n")
+        (tmp_path / place / "moved_part.py").write_text(f"VALUE = {value}\n")
+        monkeypatch.chdir(tmp_path / place)
+        assert external_method("moved:f")() == (value, str(tmp_path / place / "moved.py"))
+        hashes.append(provenance.imported_hash("moved"))
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
 def test_a_module_that_cannot_be_read_is_refused_and_a_script_has_a_source(project, monkeypatch):
     from lab.refusal import Refused
     from recipes.session import external_method
