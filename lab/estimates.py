@@ -1,4 +1,4 @@
-"""Estimates: what a method has drawn, with the standard error of every number and how many scores it took.
+"""Estimates: what a method has drawn, with the standard error of every number, how many scores it took, and how well it fits.
 
 @estimator makes an explainer of a function `(network, inputs, objective, **options) -> Estimate`.
 """
@@ -26,12 +26,17 @@ class Estimate:
         samples: int [batch], scores that were computed for each sample, beside those of the whole and of nothing.
         largest: float64 [batch], the largest standard error of a player of each sample. On a map a player's error is spread
             over its positions, as its value is.
+        fits: float64 [batch], the share of the score's variance around each sample that the values explain (R2), NaN for a
+            sample without parts. None for a method that fits no model.
+
+    Errors, samples and largest are None where no error is stated.
     """
 
     values: object
-    errors: object
-    samples: np.ndarray
-    largest: np.ndarray
+    errors: object = None
+    samples: np.ndarray | None = None
+    largest: np.ndarray | None = None
+    fits: np.ndarray | None = None
 
     def convert(self, function):
         """The same estimate with a function applied to its values and to its errors.
@@ -42,7 +47,8 @@ class Estimate:
         Returns:
             `Estimate`.
         """
-        return replace(self, values=function(self.values), errors=function(self.errors))
+        errors = None if self.errors is None else function(self.errors)
+        return replace(self, values=function(self.values), errors=errors)
 
 
 def estimator(function):

@@ -44,6 +44,8 @@ class Explanation:
             little was drawn to know. 1.96 of them to each side make an interval of 95 %. None for methods that state none.
         samples: int [batch], scores that were computed for each sample's map, where errors are stated; else None.
         error_words: per sample, the largest standard error in words; None where none is stated.
+        fits: float64 [batch], for a method that fits a model around each sample: the share of the score's variance there that
+            the model explains (R2), NaN for a sample without parts. Else None.
     """
 
     maps: object
@@ -65,6 +67,7 @@ class Explanation:
     errors: object = None
     samples: np.ndarray | None = None
     error_words: tuple | None = None
+    fits: np.ndarray | None = None
 
     @property
     def plot(self):
@@ -134,8 +137,8 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     objective = as_objective(network, arrays, objective)
     estimated = estimate(explainer, network, arrays, objective, **settings)
     scores, computed = routines.scores(network, arrays, objective), _class_outputs(network, arrays, objective)
-    warnings = zip(flags(estimated.values), map_warnings(explainer, network, arrays, objective, computed=computed))
-    sample_flags = tuple((*map_flags, *map_doubts) for map_flags, map_doubts in warnings)
+    doubts = map_warnings(explainer, network, arrays, objective, computed=computed)
+    sample_flags = tuple(sum(words, ()) for words in zip(flags(estimated.values), fit_flags(estimated), doubts))
     words, error_words = captions(network, arrays, objective, scores, sample_flags, computed=computed), None
     if estimated.errors is not None:
         error_words = _error_words(estimated)
@@ -161,6 +164,7 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
         errors=estimated.errors,
         samples=estimated.samples,
         error_words=error_words,
+        fits=estimated.fits,
     )
 
 
@@ -229,6 +233,25 @@ def total(maps):
         float64 [batch].
     """
     return sum(leaf.reshape(len(leaf), -1).sum(axis=1, dtype="float64") for leaf in tf.nest.flatten(maps))
+
+
+# Below this share of the variance a model does not describe the score around a sample.
+FIT = 0.5
+
+
+def fit_flags(estimated):
+    """Which samples a method's model does not describe: per sample, a tuple of words.
+
+    Args:
+        estimated: `lab.estimates.Estimate` of maps.
+
+    Returns:
+        tuple over samples.
+    """
+    if estimated.fits is None:
+        return ((),) * len(tf.nest.flatten(estimated.values)[0])
+    words = f"the fit explains less than {FIT:.0%} of the score nearby"
+    return tuple((words,) if fit < FIT else () for fit in estimated.fits)
 
 
 # A probability above this hardly changes with its logit.

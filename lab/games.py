@@ -140,18 +140,20 @@ def estimate_by(estimate, network, inputs, objective, references, *, players=Non
     """
     sources = sources_of(network, inputs, references)
     maps, errors = ([np.zeros(leaf.shape, "float32") for leaf in tf.nest.flatten(inputs)] for _ in range(2))
-    samples, largest = np.zeros(len(maps[0]), int), np.zeros(len(maps[0]))
+    samples, largest, fits = np.zeros(len(maps[0]), int), np.zeros(len(maps[0])), np.full(len(maps[0]), np.nan)
     options = {"players": players, "count": count, "usual": usual}
     for rows, game in games_of(network, inputs, objective, references, **options):
         drawn = estimate(game)
         samples[rows], largest[rows] = drawn.samples, drawn.largest
+        fits[rows] = np.nan if drawn.fits is None else drawn.fits
         for place, (numbers, source) in enumerate(zip(game.members, sources)):
             # Several Embedding layers may look one input up. Their maps are added for each token.
             parts = max(1, sources.count(source))
             known = ((maps, drawn.values), *(() if drawn.errors is None else ((errors, drawn.errors),)))
             for leaves, values in known:
                 leaves[place][rows] = lay_out(values / parts, numbers, leaves[place].shape[1:], share)
-    return Estimate(*(tf.nest.pack_sequence_as(inputs, leaves) for leaves in (maps, errors)), samples, largest)
+    fits = None if np.isnan(fits).all() else fits
+    return Estimate(*(tf.nest.pack_sequence_as(inputs, leaves) for leaves in (maps, errors)), samples, largest, fits)
 
 
 def lay_out(values, members, shape, share):

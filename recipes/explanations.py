@@ -5,11 +5,12 @@ import hashlib
 import io
 import traceback
 import warnings
+from dataclasses import asdict
 
 import numpy as np
 
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, resolve_options
+from lab.attribution.calls import attribute, needed_capability, resolve_options
 from lab.environment import tf
 from lab.explanation import explain
 from lab.kinds import IMAGE, KINDS, SERIES, TABLE, TOKENS, kind_of
@@ -22,6 +23,8 @@ from recipes.mistakes import PARTS, answers, count_sentence, note_on_contrast, p
 from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
 from sanity.agreement import agreement, between_seeds
+from sanity.manifold import FEWEST as FEWEST_ROWS
+from sanity.manifold import off_manifold
 from sanity.overview import overview
 
 
@@ -189,7 +192,7 @@ def compute_maps(job, _, session):
         return Outcome({"about.json": encode({**about, "refused": words})})
     about |= {} if "kind" in about else {"columns": session.images.columns if "maps/1" in arrays else ()}
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
-    about |= {"errors": explanation.error_words}
+    about |= {"errors": explanation.error_words, "off_manifold": _off_manifold(session, explanation, arguments)}
     about |= {
         "classes": part_classes(subject, part),
         "correct": None if subject.correct is None else subject.correct.tolist(),
@@ -233,6 +236,16 @@ def _over_positions(arrays, subject):
     if kind is TOKENS and all(arrays[name].ndim == 2 for name in names):
         arrays |= {name: resized(arrays[name], inputs[0].shape[1]) for name in names}
     return arrays if all(arrays[name].shape == inputs[0].shape for name in names) else None
+
+
+def _off_manifold(session, explanation, arguments):
+    """How well a method's perturbed rows are told from those of a table: dict, or None for what is no such method or data."""
+    explainer, background = explanation.explainer, session.network.background
+    asks_for_parts = needed_capability(explainer) == "scores" and explainers.tag(explainer, "resolution") == "parts"
+    if not asks_for_parts or background is None or len(background) < FEWEST_ROWS:
+        return None
+    told = off_manifold(session.network, method=explainer, **{"seed": arguments["seed"], **arguments["options"]})
+    return {**asdict(told), "warned": told.is_warned_of, "words": str(told)}
 
 
 def _leaves(network, structure):

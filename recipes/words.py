@@ -26,3 +26,21 @@ def count_noun(number, noun):
         str.
     """
     return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
+
+
+def off_manifold_sentences(abouts):
+    """What is to be said of methods that ask a network about rows that do not occur.
+
+    Args:
+        abouts: list of dict, what is known of the maps of every method (about.json).
+
+    Returns:
+        list of one str, or an empty one.
+    """
+    told = [(about["method"], about["off_manifold"]) for about in abouts if about.get("off_manifold")]
+    shares = [f"{method} {about['share']:.0%}" for method, about in told if about["warned"]]
+    if not shares:
+        return []
+    return [
+        f"The score is asked for rows that do not occur. A classifier tells perturbed rows from rows of the data: {', '.join(shares)}. Where columns go together, rows of the data as baselines= come closer."
+    ]

@@ -6,12 +6,13 @@ A method that draws draws afresh on every state of the weights.
 import numpy as np
 
 from lab.attribution import explainers
-from lab.attribution.calls import attribute, resolve_options, slope_power
+from lab.attribution.calls import estimate, resolve_options, slope_power
 from lab.environment import tf
 from lab.explanation import flags
 from lab.kinds import IMAGE, kind_of, ranges
 from lab.maps import pooled
 from sanity.evidence import Evidence
+from sanity.gates import local_fit
 from sanity.seeds import derive_seed
 from sanity.similarity import PooledMap
 
@@ -34,12 +35,13 @@ class BoundExplainer:
     Attributes:
         resolved_options: dict, all options of the method, as `resolve_options` gives them.
         calls: list of (state, objective), one a call. The gate `frozen` needs one objective in all of them.
+        fits: list of (state, R2 of each sample), one a call of a method that fits a model around each sample.
     """
 
     def __init__(self, explainer, subject, seed, options):
         self.explainer, self.subject, self.seed, self.options = explainer, subject, seed, options
         self.resolved_options = resolve_options(explainer, subject.network, seed, options)
-        self.calls = []
+        self.calls, self.fits = [], []
 
     @property
     def takes_seed(self):
@@ -66,7 +68,10 @@ class BoundExplainer:
         network, objective = network or subject.network, objective or subject.objective
         inputs = network.inputs(subject.inputs if inputs is None else inputs)
         self.calls.append((state, objective))
-        return attribute(self.explainer, network, inputs, objective, **options)
+        estimated = estimate(self.explainer, network, inputs, objective, **options)
+        if estimated.fits is not None:
+            self.fits.append((state, estimated.fits))
+        return estimated.values
 
     def scaled_maps(self, **overrides):
         """Maps of the subject's inputs, in which columns of different units can be compared.
@@ -122,7 +127,7 @@ class BoundExplainer:
             subject.network.name,
             {"images": len(subject.names), **(sizes or {})},
             samples,
-            tuple(gates),
+            (*gates, *local_fit(self.fits)),
             settings={"seed": self.seed, **_kind_setting(subject.inputs), **scope, **(settings or {}), **self.options},
             **rest,
         )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lab.environment import tf
+from lab.explanation import FIT
 from lab.kinds import kind_of
 from lab.nouns import plural
 from sanity.evidence import Gate
@@ -110,6 +111,29 @@ def enough_positions(subject):
     count = sum(int(np.prod(kind_of(leaf).positions(leaf))) for leaf in leaves)
     words = f"{count} {plural(kind_of(leaves[0]).unit)}; needed: {FEWEST}"
     return Gate("enough positions to rank", "passed" if count >= FEWEST else "not applicable", words)
+
+
+# States of networks that no sensible score is left of, so that nothing need fit it.
+UNTRAINED = ("random network", "permuted labels")
+
+
+def local_fit(fits):
+    """A method that fits a model around each sample describes the score there, on at least half of the samples.
+
+    Args:
+        fits: list of (state, R2 of each sample), as of `BoundExplainer.fits`. Untrained networks do not count.
+
+    Returns:
+        list of one `Gate`, none for a method that fits no model.
+    """
+    of_trained = [r2 for state, r2 in fits if not any(kind in str(state) for kind in UNTRAINED)]
+    known = np.concatenate([*of_trained, []])
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return []
+    median = float(np.median(known))
+    words = f"the fit explains {median:.0%} of the score around a sample (median of {len(known)} maps); needed: {FIT:.0%}"
+    return [Gate("local fit", "passed" if median >= FIT else "failed", words)]
 
 
 def frozen_target(subject, bound):

@@ -1,6 +1,6 @@
 """LIME: a linear model of the score around each input."""
 
-import warnings
+from dataclasses import replace
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -10,10 +10,8 @@ from lab.attribution import explainers
 from lab.attribution.options import check_at_least, positive_integer, whole_seed
 from lab.attribution.references import as_references, passes_of
 from lab.embeddings import at_embeddings
-from lab.games import explain_by
-
-# Below this share of the variance the linear model does not describe the score.
-FIT = 0.5
+from lab.estimates import Estimate, estimator
+from lab.games import estimate_by
 
 
 @explainers.register(
@@ -21,6 +19,7 @@ FIT = 0.5
     needs="scores",
     cost=lambda network, options: options["samples"] * passes_of(network, options)[1] / 3,
 )
+@estimator
 @at_embeddings
 def lime(
     network,
@@ -39,7 +38,8 @@ def lime(
     """LIME, the weights of a ridge regression on which parts are there (Ribeiro, Singh, Guestrin 2016, https://arxiv.org/abs/1602.04938).
 
     Each part is there with probability 1/2. Coalitions count by their cosine distance to the whole input. Parts of images are
-    superpixels. A warning names samples of which the linear model explains less than half of the weighted variance.
+    superpixels. Where the linear model explains less than half of the weighted variance (R2), the record flags the sample, and
+    no check decides.
 
     Args:
         samples: coalitions, the whole input among them.
@@ -53,6 +53,7 @@ def lime(
 
     Returns:
         signed float32 in the structure and shape of the inputs. The channels of a position add up to the weight of its part.
+        `lab.explain` also has the R2 of each sample.
 
     Raises:
         Refused: for an option out of range.
@@ -60,26 +61,19 @@ def lime(
     samples, rng_seed = positive_integer("samples", samples), whole_seed(seed)
     check_at_least("kernel_width", kernel_width, 1e-6)
     check_at_least("ridge", ridge, 0)
-    fits = []
 
     def estimate(game):
         coalitions = np.random.default_rng(rng_seed).random((samples, game.players)) < 0.5
         coalitions[0] = True
-        values, fit = local_weights(coalitions, game.scores(coalitions), kernel_width, ridge)
-        fits.extend(fit)
-        return values
+        values, fits = local_weights(coalitions, game.scores(coalitions), kernel_width, ridge)
+        return Estimate(values, None, np.full(len(values), samples), np.zeros(len(values)), fits)
 
     arrays = network.inputs(inputs)
     references = as_references(network, arrays, baseline, baselines)
     options = {"players": players, "count": positive_integer("count", count), "share": False, "usual": "superpixels"}
-    maps = explain_by(estimate, network, arrays, objective, references, **options)
-    poor = [fit for fit in fits if not fit >= FIT]
-    if poor:
-        warnings.warn(
-            f"a linear model explains less than {FIT:.0%} of the score around {len(poor)} of {len(fits)} samples, at the least {min(poor):.0%}: their maps say little",
-            stacklevel=2,
-        )
-    return maps
+    fitted = estimate_by(estimate, network, arrays, objective, references, **options)
+    # Its weights carry no standard errors.
+    return replace(fitted, errors=None, samples=None, largest=None)
 
 
 def local_weights(coalitions, scores, kernel_width, ridge):

@@ -4,6 +4,7 @@ from lab.kinds import KINDS
 from lab.nouns import plural
 from recipes.report.photographs import collect_photographs
 from recipes.shards import SHOWN_MAPS
+from recipes.words import off_manifold_sentences
 
 
 def collect_maps(store, done):
@@ -30,6 +31,7 @@ def collect_maps(store, done):
         "right": _count_right(photographs, whole),
         "methods": [_method(about, seeds.get(about["method"])) for _, about in explained],
         "refused": [(about["method"], about["refused"]) for _, about in abouts if about["refused"]],
+        "off_manifold": off_manifold_sentences([about for _, about in explained]),
         "faults": [(about["method"], about["fault"]) for _, about in abouts if about["fault"]],
         "agreement": _matrix(agreement) if agreement and agreement["methods"] else None,
         "views": _views(agreement["views"]) if agreement else [],
@@ -59,6 +61,7 @@ def _method(about, seeds):
         "layer": about["layer"] if isinstance(about["layer"], str) else ", ".join(about["layer"] or []),
         "options": {name: value for name, value in about["options"].items() if name != "layer"},
         "seeds": seeds,
+        "off_manifold": (about.get("off_manifold") or {}).get("words"),
     }
 
 

@@ -32,7 +32,7 @@ from recipes.rows import photograph_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.shards import SHOWN_MAPS, split
-from recipes.words import count_noun
+from recipes.words import count_noun, off_manifold_sentences
 
 
 class Explain(TargetTable):
@@ -156,7 +156,7 @@ def map_messages(jobs, store):
         for name, words in zip(about["names"], about.get("flags", ()))
         if words
     ]
-    return [*faults, *refused, *flagged]
+    return [*faults, *refused, *off_manifold_sentences(abouts), *flagged]
 
 
 def _messages_of_shards(whole):

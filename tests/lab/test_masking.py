@@ -275,5 +275,8 @@ def test_grids_are_for_images(linear, rows, method):
 
 
 def test_a_poor_fit_is_said(small):
-    with pytest.warns(UserWarning, match="explains less than 50% of the score around"):
-        ask("lime", small, networks.images(), players="positions", samples=1500, kernel_width=50.0, ridge=1e6)
+    options = {"players": "positions", "samples": 1500, "kernel_width": 50.0, "ridge": 1e6}
+    record = lab.explain(small, networks.images(), method="lime", **options)
+    assert (record.fits < 0.5).all()
+    assert all("the fit explains less than 50% of the score nearby" in flags for flags in record.flags)
+    assert all("of the score nearby" in caption for caption in record.captions)
