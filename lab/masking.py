@@ -6,7 +6,7 @@ grid_scores(network, ...)      -> [batch, grids]        values are mixed with th
 
 import numpy as np
 
-from lab import chunks, routines
+from lab import routines
 from lab.environment import tf
 from lab.scoring import score
 
@@ -80,9 +80,7 @@ def enlarged_grids(grids, shifts, extent):
 def _masked_scores(network, kind, inputs, objective, members, references, options, count):
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     several = tf.nest.flatten(references)[0].shape[1]
-    most = chunks.size(network)
-    rows = min(len(tf.nest.flatten(arrays)[0]), most)
-    width = chunks.even_size(count * several, max(1, most // rows))
+    width = routines.sample_width(network, arrays, count * several)
     shared = (weights, options, np.int32(count * several), np.int32(width))
     batched = (arrays, numbers, members, references)
     key = ("masked", kind, objective.structure, several)
@@ -97,17 +95,17 @@ def _loop(network, kind, objective, several):
         inputs, numbers, members, references = batched
         weights, options, count, width = shared
 
-        def step(start, scores):
-            indices = tf.minimum(start + tf.range(width), count - 1)
-            masks = _MASKS[kind](options, members, indices // several, inputs)
-            masked = _replace(network, inputs, references, masks, indices % several)
+        def step(indices, scores):
+            known = tf.minimum(indices, count - 1)
+            masks = _MASKS[kind](options, members, known // several, inputs)
+            masked = _replace(network, inputs, references, masks, known % several)
             repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
             trace = network.trace(masked, objective.paths)
             values = tf.cast(score(objective.structure, weights, repeated, trace), tf.float32)
-            return start + width, scores.write(start // width, tf.reshape(values, [-1, width]))
+            return scores.write(indices[0] // width, tf.reshape(values, [-1, width]))
 
         empty = tf.TensorArray(tf.float32, size=-(-count // width), element_shape=[None, None])
-        _, scores = tf.while_loop(lambda start, _: start < count, step, (tf.constant(0), empty), parallel_iterations=1)
+        scores = routines.over_samples(count, width, step, empty)
         by_sample = tf.transpose(scores.stack(), [1, 0, 2])
         return tf.reshape(by_sample, [tf.shape(by_sample)[0], -1])[:, :count]
 

@@ -368,24 +368,19 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
         inputs, numbers, beside = batched
         weights, options, samples, width = shared
 
-        def step(start, sums):
-            indices = start + tf.range(width)
+        def step(indices, sums):
             drawn, shares, factors = _draw_samples(network, draw, inputs, beside, options, indices, samples)
             slopes = _multiply_factors(_slopes_at(network, objective, weights, drawn, numbers, width), factors)
-            return start + width, tf.nest.map_structure(
-                lambda total, power: total + power, sums, _power_sums(slopes, shares, squares)
-            )
+            powers = _power_sums(slopes, shares, squares)
+            return tf.nest.map_structure(lambda total, power: total + power, sums, powers)
 
         sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
-        _, sums = tf.while_loop(lambda start, _: start < samples, step, (tf.constant(0), sums), parallel_iterations=1)
-        return sums
+        return over_samples(samples, width, step, sums)
 
     refuse_integers(network)
     (arrays, numbers), weights = prepare(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
-    most = chunks.size(network)
-    rows = min(len(tf.nest.flatten(arrays)[0]), most)
-    shared = (weights, options, np.int32(samples), np.int32(sample_width(samples, max(1, most // rows))))
+    shared = (weights, options, np.int32(samples), np.int32(sample_width(network, arrays, samples)))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
     return sums if squares else sums[0]
 
@@ -484,18 +479,40 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
             raise_fault(network.model, error)
 
 
-def sample_width(samples, most):
-    """How many samples to take at once, at most `most`: the fewest rounds, with the least waste in the last: int.
+def over_samples(samples, width, step, state):
+    """The loop of all methods that draw around an input, noise, masks and coalitions alike, inside the graph.
 
     Args:
-        samples: int, samples in all.
-        most: int, samples at once at most.
+        samples: int tensor, samples in all. Indices of the last turn may lie beyond them.
+        width: int tensor, samples of a turn.
+        step: `(indices [width], state) -> state`.
+        state: tensors that a turn hands to the next.
+
+    Returns:
+        the state after all samples.
+    """
+
+    def turn(start, state):
+        return start + width, step(start + tf.range(width), state)
+
+    return tf.while_loop(lambda start, _: start < samples, turn, (tf.constant(0), state), parallel_iterations=1)[1]
+
+
+def sample_width(network, arrays, samples):
+    """How many samples of every row a turn takes: as fit into memory, with the fewest beyond the last sample.
+
+    Args:
+        network: a `Network`.
+        arrays: the inputs, all rows.
+        samples: int, samples of a row in all.
 
     Returns:
         int of 1 or more.
     """
-    candidates = range(max(1, most // 2), max(1, min(most, samples)) + 1)
-    return min(candidates, key=lambda width: (-(-samples // width) * width, -width), default=1)
+    most = chunks.size(network)
+    rows = min(len(tf.nest.flatten(arrays)[0]), most)
+    width = min(max(1, most // rows), samples)
+    return min(range(max(1, width // 2), width + 1), key=lambda taken: (-(-samples // taken) * taken, -taken))
 
 
 def _compile(network, key, body, batched, shared):

@@ -137,6 +137,23 @@ def test_memory_decides_the_chunk():
     assert sizes == [1, 4, chunks.MOST]
 
 
+def test_samples_that_fit_are_taken_at_once_and_none_is_drawn_in_vain():
+    roomy, inputs = networks.network(networks.flat()), networks.images(4)
+    assert chunks.size(roomy) == chunks.MOST == 64
+    widths = {samples: routines.sample_width(roomy, inputs, samples) for samples in (1, 3, 7, 16, 50, 400)}
+    # 16 samples of 4 rows fill a chunk.
+    assert widths == {1: 1, 3: 3, 7: 7, 16: 16, 50: 10, 400: 16}
+
+
+@pytest.mark.parametrize("method", ["smoothgrad", "integrated_gradients", "kernel_shap", "rise"])
+def test_all_methods_that_draw_share_one_loop(small, method, monkeypatch):
+    turns, loop = [], routines.over_samples
+    monkeypatch.setattr(routines, "over_samples", lambda *arguments: turns.append(1) or loop(*arguments))
+    fresh = networks.network(networks.flat())
+    lab.explain(fresh, networks.images(1), method=method)
+    assert turns
+
+
 def test_out_of_memory_halves_the_chunk_and_goes_on():
     def greedy(part, _):
         if len(part) > 2:
