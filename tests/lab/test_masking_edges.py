@@ -19,8 +19,6 @@ from recipes.explanations import passes
 from recipes.store import Store
 
 L = keras.layers
-# LIME's own warning of a poor fit is no fault here.
-pytestmark = pytest.mark.filterwarnings("ignore:a linear model explains")
 ROOT = pathlib.Path(lab.__file__).parent.parent
 
 

@@ -1,5 +1,7 @@
 """Trees: SHAP's values are the lab's own exact ones on the same model, and both questions are kept apart."""
 
+import functools
+
 import numpy as np
 import pandas
 import pytest
@@ -47,6 +49,28 @@ def test_a_boosted_model_is_explained_by_what_its_trees_add_up_to():
     np.testing.assert_allclose(record.maps, exact, atol=1e-4)
     with pytest.raises(lab.Refused, match="no sums over trees.*decision_function"):
         asked(model, "predict_proba")
+
+
+BOOSTED = {
+    "xgboost": ("XGBClassifier", {"max_depth": 3}, {"output_margin": True}),
+    "lightgbm": ("LGBMClassifier", {"verbose": -1}, {"raw_score": True}),
+}
+
+
+@pytest.mark.parametrize("library", list(BOOSTED))
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_margins_of_boosting_libraries_have_exact_values(library, classes):
+    name, settings, margin = BOOSTED[library]
+    model = getattr(pytest.importorskip(library), name)(n_estimators=8, random_state=0, **settings)
+    model.fit(ROWS, np.minimum(CLASSES, classes - 1))
+    network = lab.function(functools.partial(model.predict, **margin), ROWS)
+    assert network.name == f"{name}.predict"
+    goal, rows = lab.logit(classes - 2), ROWS.head(6)
+    exact = lab.explain(network, rows, goal, method="exact_shapley", baselines=REFERENCES).maps
+    record = lab.explain(network, rows, goal, method="shap.interventional_trees", references=REFERENCES)
+    np.testing.assert_allclose(record.maps, exact, atol=1e-4)
+    with pytest.raises(lab.Refused, match="functools.partial"):
+        lab.explain(lab.function(model.predict_proba, ROWS), rows, 1, method="shap.interventional_trees")
 
 
 def test_a_regression_and_a_difference_of_classes():
