@@ -10,6 +10,7 @@ from lab import displays, routines
 from lab.attribution import explainers
 from lab.attribution.calls import baseline_options, estimate, resolve_options
 from lab.attribution.paths import baselines
+from lab.attribution.references import without_fills
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
 from lab.network import refuse_no_network
@@ -214,6 +215,7 @@ def completeness_target(explainer, network, inputs, objective, options):
     Returns:
         float64 [batch].
     """
+    options = without_fills(network, options)
     embedded, arrays = to_embeddings(network, inputs)
     references = explainers.tag(explainer, "complete", baselines)(arrays, options_to_embeddings(network, options))
     reference_score = np.mean(

@@ -14,6 +14,7 @@ from lab import chunks
 from lab.embeddings import Embedded
 from lab.environment import tf
 from lab.estimates import Estimate
+from lab.fills import nearness
 from lab.masking import coalition_scores
 from lab.players import extent_of, players_of, without_gaps
 from lab.refusal import Refused
@@ -30,6 +31,8 @@ class Game:
         members: list over the leaves of the inputs of int32 [batch, ...], the player of every position; -1 for none.
         references: arrays [batch, references, ...], what stands in the place of players.
         players: int.
+        fill: str, how parts are filled: "values" of the references; "inpaint", from what is left; "conditional", references that
+            count by their nearness.
     """
 
     network: object
@@ -38,6 +41,7 @@ class Game:
     members: list
     references: object
     players: int
+    fill: str = "values"
 
     def take(self, rows):
         """The same game of some samples, by indices: `Game`."""
@@ -60,15 +64,23 @@ class Game:
         if rows is not None:
             return self.take(rows).scores(coalitions)
         parts = (self.network, self.inputs, self.objective, self.members, coalitions, self.references)
-        scores = coalition_scores(*parts).astype("float64")
+        scores = coalition_scores(*parts, self.fill).astype("float64")
         if not np.isfinite(scores).all():
             raise Refused(
                 "Scores are numbers, whatever parts are taken away. Received: NaN or infinity, as where baseline= is the value that marks masked steps. Give another baseline."
             )
-        return scores
+        if self.fill != "conditional":
+            return scores.mean(axis=2)
+        return np.einsum("bcr,bcr->bc", scores, self._nearness(coalitions))
+
+    def _nearness(self, coalitions):
+        """How much each reference counts for each coalition: float64 [batch, coalitions, references]."""
+        members, rows, references = self.members[0][0], self.inputs, self.references[0]
+        there = np.concatenate([coalitions, np.ones((len(coalitions), 1), bool)], axis=1)[:, members]
+        return np.stack([nearness(rows, references, columns) for columns in there], axis=1)
 
 
-def games_of(network, inputs, objective, references, *, players=None, count=49, usual=None):
+def games_of(network, inputs, objective, references, *, players=None, count=49, usual=None, fill="values"):
     """Samples of equally many players as one game.
 
     Args:
@@ -79,19 +91,22 @@ def games_of(network, inputs, objective, references, *, players=None, count=49, 
         players: as of `explain_by`.
         count: as of `explain_by`.
         usual: as of `explain_by`.
+        fill: as of `Game`.
 
     Returns:
         iterator of pairs: indices of the samples, and their `Game`. Samples without any player are in none.
     """
     sources = sources_of(network, inputs, references)
     members, totals = _number_players(network, inputs, sources, players, count, usual)
-    whole = Game(network, inputs, objective, members, references, 0)
+    whole = Game(network, inputs, objective, members, references, 0, fill)
     for total in np.unique(totals[totals > 0]):
         rows = np.flatnonzero(totals == total)
         yield rows, replace(whole.take(rows), players=int(total))
 
 
-def explain_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None):
+def explain_by(
+    estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None, fill="values"
+):
     """What an estimate finds for every player, laid over the positions of the players.
 
     Samples of equally many players are asked together, so that no sample's map depends on the others'. What the network masks
@@ -108,6 +123,7 @@ def explain_by(estimate, network, inputs, objective, references, *, players=None
         share: whether the numbers of a player's positions add up to its value; else each position has it whole, as the sum of
             its channels.
         usual: str, the kind of players of images where none is named; None: patches.
+        fill: str, as of `Game`.
 
     Returns:
         float32 in the structure and shape of the inputs.
@@ -117,11 +133,13 @@ def explain_by(estimate, network, inputs, objective, references, *, players=None
         values = estimate(game)
         return Estimate(values, None, np.zeros(len(values), int), np.zeros(len(values)))
 
-    options = {"players": players, "count": count, "share": share, "usual": usual}
+    options = {"players": players, "count": count, "share": share, "usual": usual, "fill": fill}
     return estimate_by(without_errors, network, inputs, objective, references, **options).values
 
 
-def estimate_by(estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None):
+def estimate_by(
+    estimate, network, inputs, objective, references, *, players=None, count=49, share=True, usual=None, fill="values"
+):
     """As `explain_by`, of an estimate with errors, which are laid out as its values are.
 
     Args:
@@ -134,6 +152,7 @@ def estimate_by(estimate, network, inputs, objective, references, *, players=Non
         count: as of `explain_by`.
         share: as of `explain_by`.
         usual: as of `explain_by`.
+        fill: as of `explain_by`.
 
     Returns:
         `Estimate` of maps, float32 in the structure and shape of the inputs.
@@ -141,7 +160,7 @@ def estimate_by(estimate, network, inputs, objective, references, *, players=Non
     sources = sources_of(network, inputs, references)
     maps, errors = ([np.zeros(leaf.shape, "float32") for leaf in tf.nest.flatten(inputs)] for _ in range(2))
     samples, largest, fits = np.zeros(len(maps[0]), int), np.zeros(len(maps[0])), np.full(len(maps[0]), np.nan)
-    options = {"players": players, "count": count, "usual": usual}
+    options = {"players": players, "count": count, "usual": usual, "fill": fill}
     for rows, game in games_of(network, inputs, objective, references, **options):
         drawn = estimate(game)
         samples[rows], largest[rows] = drawn.samples, drawn.largest

@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.attribution.calls import baseline_options
 from lab.attribution.options import positive_integer, whole_seed
-from lab.attribution.references import as_references
+from lab.attribution.references import as_references, fill_of
 from lab.embeddings import options_to_embeddings, to_embeddings
 from lab.environment import tf
 from lab.estimates import errors_of_means
@@ -68,7 +68,7 @@ def shapley_interactions(
     options = options_to_embeddings(network, baseline_options(network, options))
     embedded, arrays = to_embeddings(network, arrays)
     references = as_references(embedded, arrays, **options)
-    parts = {"players": players, "count": positive_integer("count", count)}
+    parts = {"players": players, "count": positive_integer("count", count), "fill": fill_of(arrays, **options)}
     games = list(games_of(embedded, arrays, objective, references, **parts))
     most = max([game.players for _, game in games], default=0)
     if most < 2:

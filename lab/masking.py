@@ -1,17 +1,18 @@
 """Masking: scores of inputs of which parts are replaced by a reference, computed by a loop inside the graph.
 
-coalition_scores(network, ...) -> [batch, coalitions]   players are there or replaced
-grid_scores(network, ...)      -> [batch, grids]        values are mixed with the reference by a coarse grid
+coalition_scores(network, ...) -> [batch, coalitions, references]   players are there or replaced
+grid_scores(network, ...)      -> [batch, grids]                     values are mixed with the reference by a coarse grid
 """
 
 import numpy as np
 
 from lab import routines
 from lab.environment import tf
+from lab.fills import inpainted
 from lab.scoring import score
 
 
-def coalition_scores(network, inputs, objective, members, coalitions, references):
+def coalition_scores(network, inputs, objective, members, coalitions, references, fill="values"):
     """The score of each input when only the players of a coalition are left of it.
 
     Args:
@@ -22,14 +23,16 @@ def coalition_scores(network, inputs, objective, members, coalitions, references
             player each position belongs to; -1 where it is never replaced.
         coalitions: bool [coalitions, players], who is there.
         references: arrays [batch, references, ...] in the structure of the inputs, what stands in the place of the others.
+        fill: str, as of `lab.games.Game`.
 
     Returns:
-        float32 [batch, coalitions], means over the references.
+        float32 [batch, coalitions, references].
     """
     count, players = np.shape(coalitions)
     # A list of one dimension may have any length without another trace.
     options = {"coalitions": np.asarray(coalitions, bool).ravel(), "players": np.int32(players)}
-    return _masked_scores(network, "coalitions", inputs, objective, members, references, options, count)
+    parts = (inputs, objective, members, references, options, count)
+    return _masked_scores(network, "coalitions", *parts, inpaint=fill == "inpaint")
 
 
 def grid_scores(network, inputs, objective, grids, shifts, references):
@@ -52,7 +55,8 @@ def grid_scores(network, inputs, objective, grids, shifts, references):
     if shifts is not None:
         options["shifts"] = np.asarray(shifts, "int32").ravel()
     members = [np.zeros(1, "int32").repeat(len(tf.nest.flatten(inputs)[0]))]
-    return _masked_scores(network, "grids", inputs, objective, members, references, options, count)
+    scores = _masked_scores(network, "grids", inputs, objective, members, references, options, count)
+    return scores.mean(axis=2, dtype="float64").astype("float32")
 
 
 def enlarged_grids(grids, shifts, extent):
@@ -77,18 +81,18 @@ def enlarged_grids(grids, shifts, extent):
     return tf.gather(tf.gather(large, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def _masked_scores(network, kind, inputs, objective, members, references, options, count):
+def _masked_scores(network, kind, inputs, objective, members, references, options, count, *, inpaint=False):
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     several = tf.nest.flatten(references)[0].shape[1]
     width = routines.sample_width(network, arrays, count * several)
     shared = (weights, options, np.int32(count * several), np.int32(width))
     batched = (arrays, numbers, members, references)
-    key = ("masked", kind, objective.structure, several)
-    scores = routines.run(network, key, _loop(network, kind, objective, several), batched, shared)
-    return scores.reshape(len(scores), count, several).mean(axis=2, dtype="float64").astype("float32")
+    key = ("masked", kind, objective.structure, several, inpaint)
+    scores = routines.run(network, key, _loop(network, kind, objective, several, inpaint), batched, shared)
+    return scores.reshape(len(scores), count, several)
 
 
-def _loop(network, kind, objective, several):
+def _loop(network, kind, objective, several, inpaint):
     """The body of a routine: the scores of all masked inputs, [batch, coalitions * references]."""
 
     def body(batched, shared):
@@ -98,7 +102,7 @@ def _loop(network, kind, objective, several):
         def step(indices, scores):
             known = tf.minimum(indices, count - 1)
             masks = _MASKS[kind](options, members, known // several, inputs)
-            masked = _replace(network, inputs, references, masks, known % several)
+            masked = _replace(network, inputs, references, masks, known % several, inpaint)
             repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
             trace = network.trace(masked, objective.paths)
             values = tf.cast(score(objective.structure, weights, repeated, trace), tf.float32)
@@ -112,12 +116,14 @@ def _loop(network, kind, objective, several):
     return body
 
 
-def _replace(network, inputs, references, masks, which):
+def _replace(network, inputs, references, masks, which, inpaint):
     """Inputs mixed with references by masks [batch or 1, width, ...]: leaves [batch * width, ...]. Masked steps stay as they are."""
     leaves = []
     flat = zip(tf.nest.flatten(inputs), tf.nest.flatten(references), masks, network.masks(inputs))
     for leaf, reference, mask, kept in flat:
         other = tf.gather(reference, which, axis=1)
+        # Of an input that is no part of any player the mask has no positions.
+        other = _inpainted(leaf, mask, other) if inpaint and len(mask.shape) == len(leaf.shape) else other
         mask = tf.reshape(mask, tf.concat([tf.shape(mask), tf.ones([len(other.shape) - len(mask.shape)], tf.int32)], 0))
         if mask.dtype == tf.bool:
             mixed = tf.where(mask, leaf[:, None], other)
@@ -127,6 +133,14 @@ def _replace(network, inputs, references, masks, which):
         mixed = mixed if kept is None else tf.where(kept[:, None], leaf[:, None], mixed)
         leaves.append(tf.reshape(mixed, tf.concat([[-1], tf.shape(leaf)[1:]], 0)))
     return tf.nest.pack_sequence_as(inputs, leaves)
+
+
+def _inpainted(leaf, mask, other):
+    """What fills each hole from around it: [batch, width, ...]."""
+    width = tf.shape(mask)[1]
+    whole = tf.repeat(leaf, width, axis=0)
+    flat = [tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0)) for tensor in (mask, other)]
+    return tf.reshape(inpainted(whole, *flat), tf.shape(other))
 
 
 def _coalition_masks(options, members, indices, _):

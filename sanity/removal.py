@@ -4,10 +4,11 @@ No baseline is neutral: what fills a hole can be evidence itself. So every resul
 """
 
 import numpy as np
-from scipy import ndimage, sparse, stats
+from scipy import sparse, stats
 from scipy.sparse.linalg import spsolve
 
 from lab import routines
+from lab.fills import blurred, sample_mean
 from lab.kinds import IMAGE, TOKENS, kind_of
 from lab.refusal import Refused
 from lab.registry import Registry
@@ -29,7 +30,7 @@ def mean(inputs, removed, rng):
     """
     del rng  # Nothing is drawn.
     _refuse_kind("mean", inputs, kind_of(inputs) is not TOKENS)
-    return _replace(inputs, removed, inputs.mean(axis=kind_of(inputs).pooled_axes(inputs), keepdims=True))
+    return _replace(inputs, removed, sample_mean(inputs))
 
 
 @fills.register
@@ -46,8 +47,7 @@ def blur(inputs, removed, rng):
     """
     del rng  # Nothing is drawn.
     _refuse_kind("blur", inputs, kind_of(inputs).has_neighbours)
-    sigma = [0, *(size / 8 for size in extent(inputs)), 0]
-    return _replace(inputs, removed, ndimage.gaussian_filter(inputs, sigma, mode="nearest"))
+    return _replace(inputs, removed, blurred(inputs))
 
 
 @fills.register

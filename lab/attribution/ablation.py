@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.attribution import explainers
 from lab.attribution.options import positive_integer
-from lab.attribution.references import as_references, passes_of
+from lab.attribution.references import as_references, fill_of, passes_of
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.games import Game, explain_by, lay_out, masked_positions, sources_of
@@ -47,7 +47,8 @@ def feature_ablation(network, inputs, objective, *, players=None, count=49, base
 
     arrays = network.inputs(inputs)
     references = as_references(network, arrays, baseline, baselines)
-    options = {"players": players, "count": positive_integer("count", count), "share": False}
+    fill = fill_of(arrays, baseline, baselines)
+    options = {"players": players, "count": positive_integer("count", count), "share": False, "fill": fill}
     return explain_by(estimate, network, arrays, objective, references, **options)
 
 
@@ -95,7 +96,8 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
     members = np.where(mask, -1, np.broadcast_to(cells, (len(leaf), *extent))).astype("int32")
     nobody = np.full(len(leaf), -1, "int32")
     places = [nobody if source is None else members for source in sources]
-    game = Game(network, arrays, objective, places, references, math.prod(counts))
+    fill = fill_of(arrays, baseline, baselines)
+    game = Game(network, arrays, objective, places, references, math.prod(counts), fill)
     corners = list(itertools.product(*starts))
     falls = _falls(game, lambda part: _left_by_windows(corners[part], spans, counts), len(corners))
     values = _mean_over_windows(falls, corners, spans, counts) / max(1, len(sources) - sources.count(None))

@@ -5,7 +5,7 @@ from scipy.stats import qmc
 
 from lab.attribution import explainers
 from lab.attribution.options import check_fraction, positive_integer, whole_seed
-from lab.attribution.references import as_references
+from lab.attribution.references import as_references, fill_of
 from lab.environment import tf
 from lab.estimates import Estimate, errors_of_means, estimator
 from lab.masking import enlarged_grids, grid_scores
@@ -192,6 +192,10 @@ def _images(network, inputs, baseline):
     if len(leaves) != 1 or leaves[0].ndim != 4 or leaves[0].dtype.kind != "f":
         raise Refused(
             f"Grids lie over one input of images, [batch, rows, columns, channels]. Received: {tf.nest.map_structure(np.shape, arrays)}. Use occlusion, or feature_ablation for several inputs."
+        )
+    if fill_of(arrays, baseline) != "values":
+        raise Refused(
+            f"A grid mixes images with a baseline, which no hole decides. Received: baseline={baseline!r}. Give 'mean', 'blur', a number or an array."
         )
     return arrays, leaves[0], as_references(network, arrays, baseline)
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 
 from lab.attribution import explainers
 from lab.attribution.options import check_at_least, positive_integer, whole_seed
-from lab.attribution.references import as_references, passes_of
+from lab.attribution.references import as_references, fill_of, passes_of
 from lab.embeddings import at_embeddings
 from lab.estimates import Estimate, estimator
 from lab.games import estimate_by
@@ -71,6 +71,7 @@ def lime(
     arrays = network.inputs(inputs)
     references = as_references(network, arrays, baseline, baselines)
     options = {"players": players, "count": positive_integer("count", count), "share": False, "usual": "superpixels"}
+    options["fill"] = fill_of(arrays, baseline, baselines)
     fitted = estimate_by(estimate, network, arrays, objective, references, **options)
     # Its weights carry no standard errors.
     return replace(fitted, errors=None, samples=None, largest=None)

@@ -16,6 +16,7 @@ from lab.attribution.options import (
 )
 from lab.embeddings import are_numbers, at_embeddings
 from lab.environment import tf
+from lab.fills import named_baseline
 from lab.refusal import Refused
 
 
@@ -230,14 +231,16 @@ def broadcast_baseline(arrays, baseline):
 
     Args:
         arrays: the inputs, [batch, ...].
-        baseline: a number, an array, or a structure of arrays.
+        baseline: a number, an array, a structure of arrays, or a name (`lab.fills.named_baseline`).
 
     Returns:
         arrays in the structure and shape of the inputs.
 
     Raises:
-        Refused: where it does not broadcast.
+        Refused: where it does not broadcast, and for a name that does not fit.
     """
+    if isinstance(baseline, str):
+        return named_baseline(arrays, baseline)
     same = (
         tf.nest.map_structure(lambda _: baseline, arrays)
         if np.isscalar(baseline) or isinstance(baseline, np.ndarray)

@@ -6,6 +6,7 @@ from lab import chunks
 from lab.attribution.paths import baselines as path_baselines
 from lab.attribution.paths import broadcast_baseline, stack_baselines
 from lab.environment import tf
+from lab.fills import refuse_inpainting
 from lab.games import expected_players
 from lab.kinds import kind_of
 from lab.players import players_of
@@ -18,15 +19,17 @@ def as_references(network, arrays, baseline=0.0, baselines=None):
     Args:
         network: a `Network`, whose masked steps keep their values.
         arrays: inputs that it takes.
-        baseline: a number, or an array (structure) that broadcasts against the inputs.
+        baseline: a number, an array (structure) that broadcasts against the inputs, or a name.
         baselines: several in its place, a list of numbers or arrays [baselines, ...]; None: the one.
 
     Returns:
         arrays [batch, references, ...] in the structure of the inputs.
 
     Raises:
-        Refused: for what does not broadcast, and for a number in the place of ids.
+        Refused: for what does not broadcast, for a number in the place of ids, and for a name that does not fit.
     """
+    options = without_fills(network, {"baseline": baseline, "baselines": baselines})
+    baseline, baselines = options["baseline"], options["baselines"]
     if baselines is not None:
         bases = stack_baselines(arrays, baselines)
         return tf.nest.map_structure(lambda leaf, base: np.broadcast_to(base, (len(leaf), *base.shape)), arrays, bases)
@@ -35,6 +38,62 @@ def as_references(network, arrays, baseline=0.0, baselines=None):
     else:
         one = network.keep(arrays, broadcast_baseline(arrays, baseline))
     return tf.nest.map_structure(lambda leaf: np.asarray(leaf)[:, None], one)
+
+
+# Baselines by name that depend on which parts are taken away.
+FILLS = ("inpaint", "conditional")
+# Rows of a background that stand in for one, by their nearness.
+_NEAR = 256
+
+
+def fill_of(arrays, baseline=0.0, baselines=None):
+    """How parts are filled that are taken away: "values" of a baseline, or a name of `FILLS`.
+
+    Args:
+        arrays: the inputs, [batch, ...].
+        baseline: as of `as_references`.
+        baselines: as of `as_references`.
+
+    Returns:
+        str.
+
+    Raises:
+        Refused: for "inpaint" of what is neither images nor series.
+    """
+    fill = baseline if isinstance(baseline, str) and baselines is None and baseline in FILLS else "values"
+    if fill == "inpaint":
+        refuse_inpainting(arrays)
+    return fill
+
+
+def without_fills(network, options):
+    """The options with the baseline that is left when all parts are taken away, in the place of the name of a fill.
+
+    Args:
+        network: a `Network`.
+        options: dict of a method's options.
+
+    Returns:
+        dict.
+
+    Raises:
+        Refused: for "conditional" without a table whose background is known.
+    """
+    baseline = options.get("baseline")
+    if not isinstance(baseline, str) or options.get("baselines") is not None:
+        return options
+    if baseline == "conditional":
+        return {**options, "baselines": _rows_of_background(network)}
+    return {**options, "baseline": "mean"} if baseline == "inpaint" else options
+
+
+def _rows_of_background(network):
+    rows = network.background
+    if rows is None or len(network.places()) > 1:
+        raise Refused(
+            f"baseline='conditional' takes rows of a table's background. Received: {network.name}, which has none. Load it with background=rows."
+        )
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _NEAR)).astype(int)]
 
 
 def _ids(network, arrays, baseline):
@@ -128,5 +187,5 @@ def passes_of(network, options):
     Returns:
         int, int.
     """
-    several = options.get("baselines")
+    several = without_fills(network, options).get("baselines") if network is not None else options.get("baselines")
     return expected_players(network, options["players"], options["count"]), 1 if several is None else len(several)

@@ -7,7 +7,7 @@ import numpy as np
 from lab import hierarchy, owen, shapley
 from lab.attribution import explainers
 from lab.attribution.options import check_above, positive_integer, whole_seed
-from lab.attribution.references import as_references, kept_baselines, passes_of
+from lab.attribution.references import as_references, fill_of, kept_baselines, passes_of
 from lab.embeddings import at_embeddings
 from lab.environment import tf
 from lab.estimates import Estimate, estimator
@@ -32,7 +32,9 @@ def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline
             there; None: columns, tokens, or patches.
         count: about how many patches or superpixels.
         baseline: a number in units of the input, or an array (structure) that broadcasts against the inputs, in whose values
-            parts that are not there lie. For token ids: ids, or the number in every embedding vector.
+            parts that are not there lie. For token ids: ids, or the number in every embedding vector. "mean" or "blur" of each
+            sample of images, volumes and series; "inpaint", smoothly from what is left of an image or series; "conditional", for
+            columns of a table: rows of its background, which count by how near they are in the columns that are there.
         baselines: several in its place, a list of numbers or arrays [baselines, ...]; the scores are averaged.
 
     Returns:
@@ -229,7 +231,8 @@ def _by_place(members, leaf):
 def _explain(network, inputs, objective, estimate, players, count, baseline, baselines):
     arrays = network.inputs(inputs)
     references = as_references(network, arrays, baseline, baselines)
-    options = {"players": players, "count": positive_integer("count", count)}
+    fill = fill_of(arrays, baseline, baselines)
+    options = {"players": players, "count": positive_integer("count", count), "fill": fill}
     return estimate_by(estimate, network, arrays, objective, references, **options)
 
 

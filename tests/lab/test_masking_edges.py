@@ -242,7 +242,7 @@ def test_occlusion_keeps_to_the_memory(monkeypatch):
 
     inputs = keras.Input((96, 96, 1))
     network = lab.load(keras.Model(inputs, L.Dense(2)(L.GlobalAveragePooling2D()(inputs))), memory=50_000_000)
-    monkeypatch.setattr(games, "coalition_scores", lambda *arguments: np.zeros((1, len(arguments[4])), "float32"))
+    monkeypatch.setattr(games, "coalition_scores", lambda *arguments: np.zeros((1, len(arguments[4]), 1), "float32"))
     tracemalloc.start()
     lab.explain(network, np.ones((1, 96, 96, 1), "float32"), lab.logit(0), method="occlusion", patch=8, stride=1)
     peak = tracemalloc.get_traced_memory()[1]
