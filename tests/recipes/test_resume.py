@@ -10,8 +10,8 @@ from tests.processes import contents, start_run
 
 
 @pytest.mark.slow
-def test_five_kills_and_a_resume_give_the_bytes_of_an_undisturbed_start_run(quick, tmp_path):
-    undisturbed = start_run(quick, tmp_path / "undisturbed")
+def test_five_kills_and_a_resume_give_the_bytes_of_an_undisturbed_start_run(tiny, tmp_path):
+    undisturbed = start_run(tiny, tmp_path / "undisturbed")
     start = time.monotonic()
     begun = None
     for line in undisturbed.stderr:
@@ -20,12 +20,12 @@ def test_five_kills_and_a_resume_give_the_bytes_of_an_undisturbed_start_run(quic
     length = time.monotonic() - start
     moments = random.Random(0)
     for _ in range(5):
-        killed = start_run(quick, tmp_path / "killed")
+        killed = start_run(tiny, tmp_path / "killed")
         # Somewhere between the loading of the network and the end.
         time.sleep(moments.uniform(0.8 * begun, begun + 0.6 * (length - begun)))
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
-    last = start_run(quick, tmp_path / "killed")
+    last = start_run(tiny, tmp_path / "killed")
     last.communicate()
     assert last.returncode == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
