@@ -242,10 +242,11 @@ def _off_manifold(session, explanation, arguments):
     """How well a method's perturbed rows are told from those of a table: dict, or None for what is no such method or data."""
     explainer, background = explanation.explainer, session.network.background
     asks_for_parts = needed_capability(explainer) == "scores" and explainers.tag(explainer, "resolution") == "parts"
-    if not asks_for_parts or background is None or len(background) < FEWEST_ROWS:
+    weighs_rows = explanation.options.get("baseline") == "conditional"
+    if not asks_for_parts or weighs_rows or background is None or len(background) < FEWEST_ROWS:
         return None
-    told = off_manifold(session.network, method=explainer, **{"seed": arguments["seed"], **arguments["options"]})
-    return {**asdict(told), "warned": told.is_warned_of, "words": str(told)}
+    separation = off_manifold(session.network, method=explainer, **{"seed": arguments["seed"], **arguments["options"]})
+    return {**asdict(separation), "warned": separation.is_warned_of, "words": str(separation)}
 
 
 def _leaves(network, structure):

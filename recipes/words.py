@@ -37,8 +37,8 @@ def off_manifold_sentences(abouts):
     Returns:
         list of one str, or an empty one.
     """
-    told = [(about["method"], about["off_manifold"]) for about in abouts if about.get("off_manifold")]
-    shares = [f"{method} {about['share']:.0%}" for method, about in told if about["warned"]]
+    separations = [(about["method"], about["off_manifold"]) for about in abouts if about.get("off_manifold")]
+    shares = [f"{method} {separation['share']:.0%}" for method, separation in separations if separation["warned"]]
     if not shares:
         return []
     return [

@@ -78,6 +78,10 @@ def off_manifold(network, *, method, rows=None, seed=0, **options):
     _refuse_gradients(explainer)
     real = _real_rows(network, rows, seed)
     settings = resolve_options(explainer, network, seed, options)
+    if isinstance(settings.get("baseline"), str) and settings["baseline"] == "conditional":
+        raise Refused(
+            "Rows are told apart that count alike. Received: baseline='conditional', where near rows count most. Give baseline= or baselines= as an array."
+        )
     parts = np.array_split(np.random.default_rng(seed).permutation(real), PARTS)
     pairs = [(part, _perturbed_rows(explainer, network, part, settings, seed)) for part in parts]
     if not all(len(perturbed) for _, perturbed in pairs):
@@ -85,9 +89,9 @@ def off_manifold(network, *, method, rows=None, seed=0, **options):
             f"Perturbed rows come from a method that changes rows. Received: {explainers.name(explainer)}, which asks for rows as they are."
         )
     flags = [_taken_for_perturbed(pairs, place, seed) for place in range(PARTS)]
-    false, told = (np.concatenate(group) for group in zip(*flags))
-    interval = wilson_interval(told.sum(), len(told))
-    return OffManifold(interval.mean, interval.low, interval.high, float(false.mean()), len(told))
+    false, hits = (np.concatenate(group) for group in zip(*flags))
+    interval = wilson_interval(hits.sum(), len(hits))
+    return OffManifold(interval.mean, interval.low, interval.high, float(false.mean()), len(hits))
 
 
 def _refuse_gradients(explainer):
@@ -106,8 +110,8 @@ def _real_rows(network, rows, seed):
         )
     if len(rows) < FEWEST:
         raise Refused(f"A classifier learns from {FEWEST} rows or more. Received: {len(rows)}. Give more rows.")
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:MOST]
-    return np.asarray(rows, "float32")[np.sort(chosen)]
+    places = np.random.default_rng(seed).permutation(len(rows))[:MOST]
+    return np.asarray(rows, "float32")[np.sort(places)]
 
 
 def _perturbed_rows(explainer, network, rows, settings, seed):

@@ -70,8 +70,8 @@ def test_shapley_values_of_inpainted_images_are_those_of_scores_one_by_one(small
     for order in itertools.permutations(range(3)):
         for place, player in enumerate(order):
             values[player] += (score(order[: place + 1]) - score(order[:place])) / 6
-    found = [record.maps[0][parts == player].sum() for player in range(3)]
-    np.testing.assert_allclose(found, values, atol=1e-5)
+    sums = [record.maps[0][parts == player].sum() for player in range(3)]
+    np.testing.assert_allclose(sums, values, atol=1e-5)
     assert np.abs(record.gap).max() < 1e-5
 
 

@@ -59,6 +59,8 @@ def test_what_makes_no_rows_or_has_too_few_is_refused(small):
     network = lab.function(total, APART)
     with pytest.raises(lab.Refused, match="asks for scores alone. Received: gradient"):
         off_manifold(network, method="gradient")
+    with pytest.raises(lab.Refused, match="count alike. Received: baseline='conditional'"):
+        off_manifold(network, method="kernel_shap", baseline="conditional")
     with pytest.raises(lab.Refused, match="50 rows or more. Received: 20"):
         off_manifold(network, method="lime", rows=APART[:20])
     with pytest.raises(lab.Refused, match="known by the background"):
