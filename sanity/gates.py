@@ -97,11 +97,14 @@ def usable_maps(*groups):
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
 
 
-def enough_positions(subject):
-    """Maps of the subject's inputs have as many positions as a rank correlation needs.
+def enough_positions(subject, *groups):
+    """Inputs have as many positions as a rank correlation needs, and most maps as many values that are not zero.
+
+    A correlation where both maps are not zero is undefined for fewer: off flags are zero in a map that multiplies by them.
 
     Args:
         subject: the `Subject`.
+        groups: lists of pooled maps, None where unusable.
 
     Returns:
         `Gate`, "passed" or "not applicable".
@@ -109,7 +112,12 @@ def enough_positions(subject):
     leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(subject.inputs)]
     count = sum(int(np.prod(kind_of(leaf).positions(leaf))) for leaf in leaves)
     words = f"{count} {plural(kind_of(leaves[0]).unit)}; needed: {FEWEST}"
-    return Gate("enough positions to rank", "passed" if count >= FEWEST else "not applicable", words)
+    maps = [pooled_map.unsigned for pooled_maps in groups for pooled_map in pooled_maps if pooled_map is not None]
+    counts = [np.count_nonzero(values) for values in maps]
+    sparse = bool(counts) and np.mean(np.less(counts, FEWEST)) > MOST_DROPPED
+    if count >= FEWEST and sparse:
+        words = f"maps are zero but for {np.median(counts):.0f} of {maps[0].size} values; needed: {FEWEST}, since zeros agree by themselves. The check image_crossing ranks zeros too"
+    return Gate("enough positions to rank", "not applicable" if sparse or count < FEWEST else "passed", words)
 
 
 def frozen_target(subject, bound):
