@@ -114,7 +114,7 @@ def enough_positions(subject, *groups):
     words = f"{count} {plural(kind_of(leaves[0]).unit)}; needed: {FEWEST}"
     maps = [pooled_map.unsigned for pooled_maps in groups for pooled_map in pooled_maps if pooled_map is not None]
     counts = [np.count_nonzero(values) for values in maps]
-    sparse = bool(counts) and np.mean(np.less(counts, FEWEST)) > MOST_DROPPED
+    sparse = bool(counts) and np.median(counts) < FEWEST
     if count >= FEWEST and sparse:
         words = f"maps are zero but for {np.median(counts):.0f} of {maps[0].size} values; needed: {FEWEST}, since zeros agree by themselves. The check image_crossing ranks zeros too"
     return Gate("enough positions to rank", "not applicable" if sparse or count < FEWEST else "passed", words)

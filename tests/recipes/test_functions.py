@@ -27,9 +27,9 @@ def mood(lines):
 
 
 def sides(lines):
-    words = [line.split() for line in lines]
-    score = np.array([len({"great", "wonderful"} & set(row)) - len({"dull", "terrible"} & set(row)) for row in words])
-    return np.stack([-score, score], axis=1).astype(float)
+    worth = {"great": 1.0, "wonderful": 1.0, "dull": -1.0, "terrible": -1.0}
+    score = np.array([sum(worth.get(word, 0.0) for word in line.split()) for line in lines])
+    return np.stack([-score, score], axis=1)
 
 
 def corner(images):
@@ -137,7 +137,7 @@ def test_texts_of_a_function_are_crossed(here, command):
     assert code == 0, err
     verdicts = {(row["check"], row["method"]): row for row in json.loads(out)["verdicts"]}
     for check in ("class_crossing", "image_crossing"):
-        assert verdicts[check, "feature_ablation"]["outcome"] == "PASS"
+        assert verdicts[check, "feature_ablation"]["outcome"] == "PASS", verdicts[check, "feature_ablation"]["sentence"]
         assert "not measured: nothing" in verdicts[check, "feature_ablation"]["also"]["small change"]
     assert {verdicts["class_crossing", name]["effect"]["mean"] for name in ("edges", "centre", "noise")} == {0}
 
