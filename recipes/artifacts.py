@@ -4,7 +4,6 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from lab.remote import as_path, is_remote, refuse_unreadable
 
-
 # The page of a run, whose path a command prints last.
 PAGE = "index.html"
 
