@@ -67,13 +67,14 @@ def effects(subject, objectives, *, seed):
     Returns:
         `Effects`.
     """
-    cells, occupied = cells_of(subject.inputs), occupied_positions(subject.network, subject.inputs)
+    occupied = occupied_positions(subject.network, subject.inputs)
+    cells = cells_of(subject.inputs, occupied)
     fill_names, variable = kind_of(subject.inputs).fills, variable_inputs(subject)
     halves = {REMOVAL: [_score_falls(subject, objectives, cells, occupied, fill, seed) for fill in fill_names]}
     if variable:
         halves[CHANGE] = [_noise_responses(variable, objectives, cells, occupied, half, seed) for half in (0, 1)]
-    empty = ~_occupied_counts(cells, occupied).astype(bool)
-    return Effects(cells, {name: np.where(empty, np.nan, half) for name, half in halves.items()}, occupied)
+    full = _full_cells(cells, occupied)
+    return Effects(cells, {name: np.where(full, half, np.nan) for name, half in halves.items()}, occupied)
 
 
 def occupied_positions(network, inputs):
@@ -114,13 +115,21 @@ def variable_inputs(subject):
     return embedded, arrays
 
 
-def cells_of(inputs):
-    """The cell of every position of a sample: a grid over images, windows over series, columns of a table, words of a text.
+def cells_of(inputs, occupied=None):
+    """The cell of every position of a sample: a grid over images, windows over series, columns of a table, words of texts.
+
+    Args:
+        inputs: one array that a network takes.
+        occupied: bool [samples, positions]; where no text has a word there is no cell. None: all positions.
 
     Returns:
         int [positions].
     """
-    return grid(extent(inputs), kind_of(inputs).cells)
+    if occupied is None or occupied.all():
+        return grid(extent(inputs), kind_of(inputs).cells)
+    cells, columns = np.zeros(occupied.shape[1], int), occupied.any(axis=0)
+    cells[columns] = grid((int(columns.sum()),), kind_of(inputs).cells)
+    return cells
 
 
 def reduce_to_cells(maps, cells, name, occupied=None):
@@ -139,16 +148,21 @@ def reduce_to_cells(maps, cells, name, occupied=None):
     shape = (len(maps), *cells.shape)
     occupied = np.ones(shape, bool) if occupied is None else occupied
     values = signed_relevances(maps, shape) if name == REMOVAL else relevances(maps, shape) ** 2
-    sizes = _occupied_counts(cells, occupied)
-    totals = np.stack([np.bincount(cells.ravel(), row.ravel()) for row in np.where(occupied, values, 0)])
-    means = np.divide(totals, sizes, out=np.full(totals.shape, np.nan), where=sizes > 0)
+    full = _full_cells(cells, occupied)
+    sizes = np.maximum(np.bincount(cells[occupied.any(axis=0)]), 1)
+    means = np.stack([np.bincount(cells.ravel(), row.ravel()) for row in np.where(occupied, values, 0)]) / sizes
+    means = np.where(full, means, np.nan)
     return means if name == REMOVAL else np.sqrt(means)
 
 
-def _occupied_counts(cells, occupied):
-    """How many positions of every cell hold something: int [samples, cells]."""
-    size = cells.max() + 1
-    return np.stack([np.bincount(cells.ravel()[row.ravel()], minlength=size) for row in occupied])
+def _full_cells(cells, occupied):
+    """Whether all positions of a cell that hold something in any sample do so in this one: bool [samples, cells].
+
+    So what a map says of places alone is the same for all samples that have the cell.
+    """
+    sizes = np.bincount(cells[occupied.any(axis=0)])
+    counts = np.stack([np.bincount(cells[row], minlength=len(sizes)) for row in occupied])
+    return (counts == sizes) & (sizes > 0)
 
 
 def agreement(maps, evidence):

@@ -173,9 +173,25 @@ def test_a_cell_of_a_long_text_is_the_mean_of_its_words():
     ids[0, 3:] = 0
     occupied = occupied_positions(lab.load(model), ids)
     maps = np.tile(np.arange(1.0, 129), (2, 1))
-    means = reduce_to_cells(maps, cells_of(ids), REMOVAL, occupied)
-    assert means.shape == (2, 64) and np.isnan(means[0, 2:]).all()
-    assert means[0, :2].tolist() == [1.5, 3.0] and means[1, :2].tolist() == [1.5, 3.5]
+    means = reduce_to_cells(maps, cells_of(ids, occupied), REMOVAL, occupied)
+    # The second cell of the first text holds one word of two.
+    assert means.shape == (2, 64) and means[0, 0] == 1.5 and np.isnan(means[0, 1:]).all()
+    np.testing.assert_array_equal(means[1], np.arange(64) * 2 + 1.5)
+    # Where no text is longer than 64 words, every word is a cell, however much padding there is.
+    ids[:, 20:] = 0
+    occupied = occupied_positions(lab.load(model), ids)
+    means = reduce_to_cells(maps, cells_of(ids, occupied), REMOVAL, occupied)
+    assert means.shape == (2, 20) and np.isnan(means[0, 3:]).all() and means[1].tolist() == list(range(1, 21))
+
+
+def test_what_is_the_same_for_every_long_text_scores_exactly_zero():
+    rng = np.random.default_rng(0)
+    words = [*own_data.GOOD, *own_data.BAD, "a", "film"]
+    texts = [" ".join(rng.choice(words, length)) for length in rng.integers(20, 150, 16)]
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    for check, method in (("image_crossing", of_the_place), ("class_crossing", of_the_word)):
+        verdict = judge([checks.get(check)(explainers.get(method), subject, seed=0)])[0]
+        assert (verdict.effect.mean, verdict.p) == (0, 1) and verdict.outcome != "PASS", verdict.sentence
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
