@@ -9,7 +9,7 @@ from scipy import stats
 from lab import routines
 from lab.embeddings import to_embeddings
 from lab.environment import tf
-from lab.kinds import TOKENS, kind_of
+from lab.kinds import TOKENS, kind_of, ranges
 from sanity.bound_explainer import add_noise
 from sanity.localisation import relevances, signed_relevances
 from sanity.removal import extent, fills, grid
@@ -208,10 +208,21 @@ def _noise_responses(variable, objectives, cells, occupied, half, seed):
     """Root mean square of the change of every score under noise in a cell: float64 [questions, samples, cells]."""
     (network, inputs), squares = variable, []
     for draw in range(half, DRAWS, 2):
-        noise_seed = derive_seed(seed, "noise in a cell", draw)
-        moved = add_noise(inputs, noise_seed, NOISE, network.background)
+        moved = _move_a_little(inputs, derive_seed(seed, "noise in a cell", draw), network.background)
         squares.append(_cell_changes(network, inputs, objectives, cells, occupied, moved) ** 2)
     return np.sqrt(np.mean(squares, axis=0))
+
+
+def _move_a_little(inputs, seed, background):
+    """Inputs with noise, the same for all samples; but each text has its own, or all would share the luck of a place."""
+    if isinstance(inputs, np.ndarray):
+        return add_noise(inputs, seed, NOISE, background)
+    rng = np.random.default_rng(seed)
+    moved = {
+        address: vectors + NOISE * ranges(vectors) * rng.standard_normal(vectors.shape)
+        for address, vectors in inputs["vectors"].items()
+    }
+    return {**inputs, "vectors": {address: vectors.astype("float32") for address, vectors in moved.items()}}
 
 
 def _cell_changes(network, inputs, objectives, cells, occupied, others):
