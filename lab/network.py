@@ -124,6 +124,25 @@ class Network:
         self._survey()
         self.background = None if background is None else self.check_background(background)
 
+    def copy(self):
+        """The same network with weights of its own.
+
+        Returns:
+            `Network`.
+
+        Raises:
+            Refused: for a model that Keras does not clone.
+        """
+        try:
+            model = keras.models.clone_model(self.model)
+            model.set_weights(self.model.get_weights())
+        except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+            raise Refused(
+                f"A network is copied as keras.models.clone_model copies it. Received: {self.name}: {error}. Give the path of a saved model."
+            ) from error
+        settings = ("name", "preprocessing", "classes", "memory", "fold", "jit", "background", "columns", "lookup")
+        return Network(model, spec=self.declared, **{name: getattr(self, name) for name in settings})
+
     def __repr__(self):
         return displays.as_text(displays.network_title(self), displays.network_rows(self))
 

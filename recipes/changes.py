@@ -271,8 +271,13 @@ def _other_settings(method, first, second, old, new):
         for name in names
     }
     words = [f"another {name}: {a} -> {b}" for name, (a, b) in values.items() if a != b]
-    scopes = [verdict.get("scope", "") for verdict in (first, second)]
+    scopes = [_scope_words(verdict) for verdict in (first, second)]
     return words + ([f"about {scopes[0]} -> {scopes[1]}"] if scopes[0] != scopes[1] and all(scopes) else [])
+
+
+def _scope_words(verdict):
+    """What a verdict is about: str. Older runs do not say so; what could not be judged is about nothing, ""."""
+    return verdict.get("scope") or ("" if verdict["outcome"] == "INVALID" else "an unknown scope")
 
 
 def _broken(family, run):

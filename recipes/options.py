@@ -196,7 +196,7 @@ verdict_options = compose_options(
         "--baseline",
         metavar="RUN",
         type=click.Path(),
-        help="An earlier run, such as that of the last version of the network: what got worse, what got better, and what cannot be compared.",
+        help="The folder or the page of an earlier run, such as that of the last version of the network: what got worse, what got better, and what cannot be compared.",
     ),
 )
 

@@ -116,6 +116,7 @@ def _network_rows(session, pair, factors, kind, count):
             "swaps": {
                 "follows its cue": proof["cue_flip_rate"],
                 "stays: other cue": proof.get(f"unchanged/{other.name}"),
+                "moves: other cue": proof.get(f"relative_shift/{other.name}"),
                 **{
                     f"stays: {SWAPS.get(name, name)}": proof.get(f"unchanged/{name}")
                     for name in session.planted_scene.distractors

@@ -32,7 +32,9 @@ def lab_check(tmp_path_factory):
         options: dict, of the method.
         replicate: files, Keras models or `Network`s that were trained like the model.
         train: "module:function", or a function at the top of a module, that trains a network like the model.
-        replicates, permuted_label_networks: int, how many networks `train` trains.
+        finetune: the address of a layer from which networks are trained on the labels, "all", or "auto" for a late layer
+            of a large network.
+        replicates, permuted_label_networks: int, how many networks `train` or `finetune` trains.
         planted: folder that `lab plant` wrote.
         baseline: an earlier run, such as that of the last version of the model.
         fail_on: "fail", "inconclusive" or "worse", as of `--fail-on`; "worse" where there is a baseline.

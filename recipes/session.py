@@ -430,7 +430,8 @@ class Session:
 
     def _finetuned_networks(self):
         """Networks that are trained from a layer on, in a network of their own, so that the user's keeps its weights."""
-        network, layer = self._load_model(), self.sources.training.finetune
+        network = self.loaded.network.copy() if self.loaded.network else self._load_model()
+        layer = self.sources.training.finetune
         parts = [
             Labelled(self._stream(data.choose(self.training_samples, places.tolist())), self._training_labels[places])
             for places in self._split

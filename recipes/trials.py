@@ -48,6 +48,7 @@ def try_method(
     options=None,
     replicate=(),
     train=None,
+    finetune=None,
     replicates=None,
     permuted_label_networks=None,
     planted=None,
@@ -78,7 +79,9 @@ def try_method(
     tables = {"name": "pytest", "check": [{**question, "options": {name: options or {}}, **(settings or {})}]}
     tables |= {"baseline": str(baseline)} if baseline else {}
     if planted is not None:
-        _refuse_beside_planted(model=model, data=data, train=train, replicate=replicate or None, labels=labels)
+        _refuse_beside_planted(
+            model=model, data=data, train=train, finetune=finetune, replicate=replicate or None, labels=labels
+        )
         tables |= planted_tables(str(planted), None, allow_code)
         loaded = Loaded(methods={name: explainer})
     else:
@@ -95,7 +98,7 @@ def try_method(
             "seed": seed,
             "model": _model_table(model, load_options),
             **source,
-            **_training(train, others, counts, check),
+            **_training(train, finetune, others, counts, check),
         }
         loaded = Loaded(network, rows, others, {name: explainer})
     run = carry_out(schema.recipe(tables), root, Progress(quiet=True), fresh=True, allow_code=allow_code, loaded=loaded)
@@ -200,18 +203,27 @@ def _replicate_name(model, place):
     return str(model) if isinstance(model, (str, os.PathLike)) else f"replicate {place + 1} {IN_MEMORY}"
 
 
-def _training(train, others, counts, check):
+def _training(train, finetune, others, counts, check):
     """The [training] table, or nothing."""
     counts = {name: count for name, count in counts.items() if count is not None}
-    if train is None and counts:
-        raise Refused(f"{next(iter(counts))}= counts networks that a function trains. Received: no train=.")
-    if train is None:
+    sources = {"train": train, "finetune": finetune, "replicate": others or None}
+    named = [name for name, source in sources.items() if source is not None]
+    if len(named) > 1:
+        raise Refused(f"Networks trained like the model come from one place. Received: {'= and '.join(named)}=.")
+    if not {"train", "finetune"} & set(named):
+        if counts:
+            raise Refused(f"{next(iter(counts))}= counts networks that are trained. Received: no train= or finetune=.")
         return {"training": {"files": list(others)}} if others else {}
-    if others:
-        raise Refused("Networks trained like the model come from one place. Received: train= and replicate=.")
     if check == "labels":
         counts.setdefault("permuted_label_networks", counts.get("replicates", 4))
-    return {"training": {"function": _function_name(train), **counts}}
+    origin = {"finetune": _layer_name(finetune)} if train is None else {"function": _function_name(train)}
+    return {"training": {**origin, **counts}}
+
+
+def _layer_name(finetune):
+    if not isinstance(finetune, str) or not finetune:
+        raise Refused(f"finetune= is the address of a layer, 'all' or 'auto'. Received: {finetune!r}.")
+    return finetune
 
 
 def _function_name(function):

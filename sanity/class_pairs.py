@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from sanity.effects import EFFECTS
+from sanity.effects import measured_effects
 from sanity.questions import other_classes, target_classes
 
 SHOWN = 2
@@ -66,7 +66,7 @@ def advice(crossing, evidence, margins):
 
 def _pair_crossings(crossing, evidence):
     """The oracle's crossing of every pair of classes, of its larger effect: list of (pair, mean, effect, images)."""
-    values = {name: crossing.statistic(evidence.samples[f"oracle/{name}"]) for name in EFFECTS}
+    values = {name: crossing.statistic(evidence.samples[f"oracle/{name}"]) for name in measured_effects(evidence)}
     groups = {}
     for row, pair in enumerate(evidence.settings["class_pairs"]):
         groups.setdefault(tuple(sorted(pair)), []).append(row)

@@ -168,7 +168,7 @@ def maps_by_cell(maps, prepared):
         dict of effect to float64 [maps, samples, cells].
     """
     return {
-        name: np.stack([reduce_to_cells(raw_maps, prepared.cells, name) for raw_maps in maps])
+        name: np.stack([reduce_to_cells(raw_maps, prepared.cells, name, prepared.occupied) for raw_maps in maps])
         for name in prepared.halves
     }
 
@@ -182,6 +182,11 @@ def maps_differ(cell_maps):
     Returns:
         `Gate`.
     """
-    flat = np.all([np.ptp(np.nan_to_num(values), axis=-1) == 0 for values in cell_maps.values()], axis=0).mean()
+    flat = np.all([_same_in_every_cell(values) for values in cell_maps.values()], axis=0).mean()
     words = f"{flat:.0%} of maps say the same of every cell"
     return Gate("maps differ between cells", "failed" if flat > MOST_DROPPED else "passed", words)
+
+
+def _same_in_every_cell(values):
+    """Whether maps have one value in all cells that hold something, or none: bool [...] of [..., cells]."""
+    return np.ma.ptp(np.ma.masked_invalid(values), axis=-1).filled(0) == 0

@@ -153,11 +153,18 @@ def _use_gates(subject, networks, factors, pair):
     """Each network uses its own cue and ignores the rest, above all the other cue: list of `Gate`."""
     names, lowest = ("networks use the cue", "networks use the rival cue"), []
     few = {key: values[:SWAPPED] for key, values in factors.items()}
-    for name, world, states in zip(names, pair, np.array_split(np.array(networks, object), 2)):
+    for name, world, rival, states in zip(names, pair, pair[::-1], np.array_split(np.array(networks, object), 2)):
         proofs = uses(world, few, subject.network, states)
-        proof = {key: min(proof[key] for proof in proofs) for key in proofs[0]}
-        lowest.append(replace(gates.proven_use(proof), name=name))
+        lowest.append(replace(gates.proven_use(_worst(proofs), rival), name=name))
     return lowest
+
+
+def _worst(proofs):
+    """The number of the worst network for each that swaps give: dict."""
+    return {
+        name: (max if name.startswith("relative_shift/") else min)(proof[name] for proof in proofs)
+        for name in proofs[0]
+    }
 
 
 def _samples_gate(rows):

@@ -13,6 +13,8 @@ from sanity.statistics import wilson_interval
 MOST_DROPPED = 0.2
 ABOVE_CHANCE = 0.1
 FOLLOWS, STAYS = 0.9, 0.85
+# How far the other cue may move the score, as a share of how far the cue does. Answers of two classes stay up to 1.
+MOVES = 0.5
 # Gates about what is asked, and not about a method's maps. Where one of them failed, controls could not be asked either.
 OF_SUBJECT = (
     "network competent",
@@ -98,11 +100,14 @@ def usable_maps(*groups):
     return Gate("maps usable", "failed" if dropped > MOST_DROPPED else "passed", words)
 
 
-def enough_positions(subject):
-    """Maps of the subject's inputs have as many positions as a rank correlation needs.
+def enough_positions(subject, *groups):
+    """Inputs have as many positions as a rank correlation needs, and most maps as many values that are not zero.
+
+    A correlation where both maps are not zero is undefined for fewer: off flags are zero in a map that multiplies by them.
 
     Args:
         subject: the `Subject`.
+        groups: lists of pooled maps, None where unusable.
 
     Returns:
         `Gate`, "passed" or "not applicable".
@@ -110,7 +115,12 @@ def enough_positions(subject):
     leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(subject.inputs)]
     count = sum(int(np.prod(kind_of(leaf).positions(leaf))) for leaf in leaves)
     words = f"{count} {plural(kind_of(leaves[0]).unit)}; needed: {FEWEST}"
-    return Gate("enough positions to rank", "passed" if count >= FEWEST else "not applicable", words)
+    maps = [pooled_map.unsigned for pooled_maps in groups for pooled_map in pooled_maps if pooled_map is not None]
+    counts = [np.count_nonzero(values) for values in maps]
+    sparse = bool(counts) and np.median(counts) < FEWEST
+    if count >= FEWEST and sparse:
+        words = f"maps are zero but for {np.median(counts):.0f} of {maps[0].size} values; needed: {FEWEST}, since zeros agree by themselves. The check image_crossing ranks zeros too"
+    return Gate("enough positions to rank", "not applicable" if sparse or count < FEWEST else "passed", words)
 
 
 # States of networks that no sensible score is left of, so that nothing need fit it.
@@ -169,24 +179,28 @@ def planted_truth(subject):
     """
     if subject.truth is None:
         return Gate("truth planted", "not applicable", "these data hold no planted truth")
-    return proven_use(subject.truth.proof)
+    return proven_use(subject.truth.proof, subject.world.rival)
 
 
-def proven_use(proof):
-    """Whether the numbers of `sanity.worlds.world.counterfactual_use` prove that a network uses the cue.
+def proven_use(proof, rival=None):
+    """Whether the numbers of `sanity.worlds.world.counterfactual_use` prove that a network uses the cue, and not another.
 
     Args:
         proof: dict of numbers.
+        rival: the `World` of the other cue of the same inputs, or None.
 
     Returns:
         `Gate`.
     """
+    names = [f"relative_shift/{factor}" for factor in rival.causal_factors] if rival else []
+    shifts = {name: proof[name] for name in names if name in proof}
     unchanged = {name: value for name, value in proof.items() if name.startswith("unchanged/")}
     held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in unchanged.values())
-    values = ", ".join(
-        f"{name} {value:.2f}" for name, value in {"cue_flip_rate": proof["cue_flip_rate"], **unchanged}.items()
-    )
-    return Gate("network uses the plant", "passed" if held else "failed", f"{values}; needed: {FOLLOWS} and {STAYS}")
+    held = held and all(shift <= MOVES for shift in shifts.values())
+    numbers = {"cue_flip_rate": proof["cue_flip_rate"], **unchanged, **shifts}
+    values = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+    needed = f"{FOLLOWS} and {STAYS}" + (f", and a relative_shift of at most {MOVES}" if shifts else "")
+    return Gate("network uses the plant", "passed" if held else "failed", f"{values}; needed: {needed}")
 
 
 def enough_networks(name, states, fewest=3):

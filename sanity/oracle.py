@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanity.controls import families
-from sanity.effects import CHANGE, EFFECTS, REMOVAL
+from sanity.effects import CHANGE, EFFECTS, REMOVAL, measured_effects
 from sanity.ruling import Ruling
 from sanity.statistics import FEWEST, MOST_UNITS, Interval, bootstrap_interval, enough_units, without_interval
 
@@ -50,7 +50,7 @@ def judge_crossing(crossing, family, margins, seed):
     Returns:
         list of `Ruling`.
     """
-    oracle = {name: _own_reading(crossing, family[0], name, seed) for name in EFFECTS}
+    oracle = {name: _own_reading(crossing, family[0], name, seed) for name in measured_effects(family[0])}
     known = {name: answer for name, answer in oracle.items() if _is_known(answer, margins)}
     if not known:
         return [_oracle_ruling(crossing, evidence, oracle, margins) for evidence in family]
@@ -103,8 +103,8 @@ def _adjusted_p(crossing, family, known, seed):
 
 
 def _readings(crossing, evidence, adjusted, seed):
-    """A method under both effects: dict of effect to `Reading`."""
-    values = {name: crossing.statistic(evidence.samples[f"maps/{name}"]) for name in EFFECTS}
+    """A method under every effect that was measured: dict of effect to `Reading`."""
+    values = {name: crossing.statistic(evidence.samples[f"maps/{name}"]) for name in measured_effects(evidence)}
     return {name: Reading(rows, _interval(rows, seed), adjusted.get(name)) for name, rows in values.items()}
 
 
@@ -121,7 +121,7 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     elif outcome == "FAIL" and (alike := _same_answers(oracle)):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
         why = f"{why}; by {alike} the network's own answer is the same for both, too"
-    also = (("effect", best), *((name, _in_words(readings[name], known.get(name))) for name in EFFECTS))
+    also = (("effect", best), *((name, _in_words(readings.get(name), known.get(name))) for name in EFFECTS))
     reading = readings[best]
     ceiling = known[best].interval
     return Ruling(outcome, finding, reading.interval, ceiling, p=reading.p, why=why, also=also, remedy=remedy)
@@ -170,6 +170,8 @@ def _decide(crossing, readings, best, bars, margins):
 
 
 def _in_words(reading, answer):
+    if reading is None:
+        return "not measured: nothing in these inputs can change a little"
     if answer is None:
         return "not measured: the network's own answer does not pass"
     return f"{reading}; the network's own answer {answer.interval}"
@@ -198,8 +200,9 @@ def _open_question(crossing, readings, bars, margins):
     below = _all_below(readings, bars)
     if below and len(bars) < len(EFFECTS):
         (known,) = bars
+        missing = "the network's own answer does not pass" if len(readings) == len(EFFECTS) else "nothing was measured"
         return (
-            f"by {known} it is below {margins.small} of the network's own answer; by the other effect the network's own answer does not pass. "
+            f"by {known} it is below {margins.small} of the network's own answer; by the other effect {missing}. "
             "So a map of the other effect alone cannot be told from none"
         )
     if below:

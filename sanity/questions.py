@@ -3,6 +3,8 @@
 import numpy as np
 
 from lab import routines
+from lab.kinds import TOKENS, kind_of
+from sanity.effects import occupied_positions
 from sanity.evidence import Gate
 
 
@@ -99,17 +101,29 @@ def conditions(subject):
     """Whether the cells of a subject's inputs can be asked about: list of `Gate`."""
     single = len(subject.objective.terms) == 1
     words = f"{subject.objective}{'' if single else ': ask about one class at a time'}"
-    return [_one_floating_input(subject.inputs), Gate("one class is asked about", status(single), words)]
+    return [
+        _one_input(subject.inputs),
+        Gate("one class is asked about", status(single), words),
+        *_several_words(subject),
+    ]
 
 
-def _one_floating_input(inputs):
-    floating = isinstance(inputs, np.ndarray) and inputs.dtype.kind == "f"
-    words = "an array of floats"
+def _several_words(subject):
+    """Whether the texts have words that can be compared with each other: list of one `Gate`, none for other inputs."""
+    if not isinstance(subject.inputs, np.ndarray) or kind_of(subject.inputs) is not TOKENS:
+        return []
+    longest = int(occupied_positions(subject.network, subject.inputs).sum(axis=1).max())
+    return [Gate("several words in a text", status(longest > 1), f"{longest} at most; needed: 2")]
+
+
+def _one_input(inputs):
+    """Whether the inputs are one array of floats, or of token ids: `Gate`."""
     if not isinstance(inputs, np.ndarray):
         words = "several inputs: wrap the model into one that takes a single input and holds the others fixed"
-    elif not floating:
-        words = "whole numbers, which cannot move a little: give a model that starts behind its Embedding layer"
-    return Gate("one floating input", status(floating), words)
+        return Gate("one input", status(False), words)
+    usable = inputs.dtype.kind == "f" or kind_of(inputs) is TOKENS
+    words = "floats or token ids" if usable else f"whole numbers of shape {inputs.shape}: give them as floats"
+    return Gate("one input", status(usable), words)
 
 
 def two_classes(subject):

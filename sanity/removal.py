@@ -74,6 +74,8 @@ def typical(inputs, removed, rng):
 def donor(inputs, removed, rng):
     """What another sample, drawn at random, has at the same place.
 
+    Id 0 pads texts and is no word. In its place stands a word of a text that has one there.
+
     Args:
         inputs: float [samples, ...].
         removed: bool [samples, ...] over the positions, where values are replaced.
@@ -82,6 +84,8 @@ def donor(inputs, removed, rng):
     Returns:
         the inputs with other values at these positions, of the same shape.
     """
+    if kind_of(inputs) is TOKENS:
+        return _replace(inputs, removed, _word_donors(inputs, rng))
     steps = rng.integers(1, max(2, len(inputs)), len(inputs))
     return _replace(inputs, removed, inputs[(np.arange(len(inputs)) + steps) % len(inputs)])
 
@@ -288,6 +292,17 @@ def _refuse_kind(fill, inputs, fits):
 
 def _replace(inputs, removed, other):
     return np.where(kind_of(inputs).over_features(removed), other, inputs)
+
+
+def _word_donors(ids, rng):
+    """For every place of a text a word of another text there; where no other one has a word, any word of other texts."""
+    donors = ids.copy()
+    for row in range(len(ids)):
+        others = np.delete(ids, row, axis=0)
+        words = others[others != 0]
+        for place, column in enumerate(others.T) if len(words) else ():
+            donors[row, place] = rng.choice(column[column != 0] if column.any() else words)
+    return donors
 
 
 _NEIGHBOURS = [(-1, 0, 1 / 6), (1, 0, 1 / 6), (0, -1, 1 / 6), (0, 1, 1 / 6)]

@@ -21,6 +21,26 @@ TEXTS = [
 ]
 
 
+def reviews(count=32):
+    """Texts of 3 to 10 words in turn good and bad, with one or two words that say so."""
+    rng = np.random.default_rng(0)
+    neutral = sorted({word for text in TEXTS for word in text.replace(",", "").split()} - {*GOOD, *BAD})
+    texts = []
+    for number in range(count):
+        words = rng.choice(neutral, rng.integers(3, 11)).tolist()
+        for place in rng.choice(len(words), rng.integers(1, 3), replace=False):
+            words[place] = str(rng.choice(GOOD if number % 2 else BAD))
+        texts.append(" ".join(words))
+    return texts
+
+
+def mood(texts):
+    """A function of texts: how many of their words are good, and how many bad, their difference as two scores."""
+    words = [text.split() for text in texts]
+    score = np.array([sum(word in GOOD for word in row) - sum(word in BAD for word in row) for row in words], "float64")
+    return np.stack([-score, score], axis=1)
+
+
 def table():
     """Rows of a table that scikit-learn brings, the names of the columns, and the classes."""
     data = load_breast_cancer()

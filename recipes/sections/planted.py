@@ -84,6 +84,7 @@ def list_jobs(recipe, session):
         session.world_networks.read("replicate", 0)
         jobs = []
     else:
+        _refuse_other_contents(recipe, session)
         passes = _training_passes(scene)
         jobs = [
             _network_job(kind, index, passes) for kind in ("replicate", "rival") for index in range(table.replicates)
@@ -92,6 +93,22 @@ def list_jobs(recipe, session):
     needs, reads = tuple(job.key for job in jobs), ("world", "model", "planting")
     passes = _answers(table.replicates, scene)
     return [*jobs, Job("planted", "planted", arguments, needs, passes=passes, reads=reads)]
+
+
+# What the files of a planting are, by the name of their hash.
+CONTENTS = (("model", "another model"), ("planting", "other data, or a cue of other code,"))
+
+
+def _refuse_other_contents(recipe, session):
+    """Raise Refused where the files that an earlier planting of the folder read have other contents by now."""
+    from recipes.planted import RECIPE, find_plantings
+
+    for path, manifest in find_plantings(session.root) if recipe.name == RECIPE else ():
+        different = [words for name, words in CONTENTS if manifest["hashes"].get(name) != session.hash_of(name)]
+        if different:
+            raise Refused(
+                f"One folder holds what was planted in one model and its data. Received: {different[0]} than {path} has. Name another folder with --out."
+            )
 
 
 def _training_passes(scene):
@@ -163,7 +180,7 @@ TEMPLATE = """<section id="planted"><h2>Planted cues: {{ planted.cues[0] }} and 
 {% if rows %}<div class="wide" role="region" aria-label="Planted values"><table><tr><th scope="col">{{ planted.noun }}</th>{% for name in planted.cues %}<th scope="col">{{ name }}</th><th scope="col">variant</th>{% endfor %}</tr>
 {% for row in rows %}<tr><td>{{ loop.index }}</td>{% for cell in row %}<td>{{ "%.4g"|format(cell.value) }}</td><td>{{ cell.variant }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>{% endif %}
-<p class="soft">Swaps between {{ planted.nouns }}: the share of answers that follow the network's own cue, and the share that stay when something else is swapped.</p>
+<p class="soft">Swaps between {{ planted.nouns }}: the share of answers that follow the network's own cue, and the share that stay when something else is swapped. Moves says how far the other cue moves the score, as a share of how far the cue does.</p>
 <div class="wide" role="region" aria-label="Swaps"><table><tr><th scope="col">network</th><th scope="col">learned</th><th scope="col">right on {{ planted.nouns }} held out</th>{% for name in planted.swaps %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
 {% for row in planted.networks %}<tr><td>{{ row.name }}</td><td>{{ row.cue }}</td><td>{{ "%.0f%%"|format(100 * row.right) }}</td>{% for name in planted.swaps %}<td>{{ "%.0f%%"|format(100 * row.swaps[name]) if row.swaps[name] is not none else "" }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>

@@ -86,7 +86,7 @@ def classes(explainer, subject, /, *, seed, draws=3, prepared=None, **options):
 def _oracle_samples(prepared):
     """Agreement of the network's own answers: dict of name to float64 [1, samples]; nothing where they cannot be had."""
     samples = {}
-    for name in EFFECTS if prepared else ():
+    for name in prepared.halves if prepared else ():
         both_halves, halves = prepared.combine(name), prepared.halves[name]
         for form, change in (("", np.asarray), (MAGNITUDE, np.abs)):
             samples[f"oracle between/{name}{form}"] = agreement(change(both_halves[0]), change(both_halves[1]))[None]

@@ -41,9 +41,25 @@ def pair_table(maps, evidence, subject):
     numbers = []
     for own_question, partner_question in pairs_of_questions:
         pair_maps = [maps[own_question, first], maps[partner_question, second]]
-        pair_evidence = [evidence[own_question, first], evidence[partner_question, second]]
+        pair_evidence = shared_cells(evidence[own_question, first], evidence[partner_question, second])
         numbers.append(agreement_table(pair_maps, pair_evidence))
     return np.mean(numbers, axis=0)
+
+
+def shared_cells(first, second):
+    """Evidence of both of a pair where either has some. Texts of a pair are compared at the words that both have.
+
+    So what is the same for every text gives exactly zero.
+
+    Args:
+        first: float [pairs, cells], nan for a cell that does not count.
+        second: float [pairs, cells].
+
+    Returns:
+        two float64 [pairs, cells], nan in the same cells.
+    """
+    absent = np.isnan(first) | np.isnan(second)
+    return np.where(absent, np.nan, first), np.where(absent, np.nan, second)
 
 
 IMAGES = Crossing(

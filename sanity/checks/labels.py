@@ -52,7 +52,7 @@ def labels(explainer, subject, /, *, seed, **options):
         true = maps_of_networks(bound, subject.replicates, "replicate")
         permuted = maps_of_networks(bound, subject.permuted_label_networks, "permuted labels")
     passed = (
-        gates.enough_positions(subject),
+        gates.enough_positions(subject, *true),
         gates.competence(subject),
         gates.alike(subject),
         _memorization_gate(subject),

@@ -242,7 +242,7 @@ def _smoothing(bound, smooth, smooth_noise):
 
 def _gates(bound, trained, runs):
     return (
-        gates.enough_positions(bound.subject),
+        gates.enough_positions(bound.subject, *trained),
         gates.competence(bound.subject),
         gates.alike(bound.subject),
         _effect_gate(runs),

@@ -37,7 +37,7 @@ def sensitivity(explainer, subject, /, *, seed, noise=0.01, repeats=3, **options
     samples = _stack_rows("noise", [similarities(trained, pooled_maps) for pooled_maps in with_noise])
     samples |= _stack_rows("seed", [similarities(trained, pooled_maps) for pooled_maps in redrawn])
     passed = [
-        gates.enough_positions(subject),
+        gates.enough_positions(subject, trained),
         gates.competence(subject),
         gates.usable_maps(trained, *with_noise, *redrawn),
     ]

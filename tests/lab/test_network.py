@@ -9,6 +9,7 @@ import pytest
 import lab
 from lab import routines
 from lab.environment import tf
+from lab.refusal import Refused
 from tests import networks
 from tests.networks import CLASSES, SIDE, distance
 
@@ -344,3 +345,35 @@ def test_an_unbuilt_model_needs_a_spec():
         lab.load(model)
     network = lab.load(networks.Subclassed(), spec=tf.TensorSpec([None, SIDE, SIDE, 3]))
     assert network.outputs == {"output": (None, CLASSES)}
+
+
+# Copies -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [networks.flat, networks.nested, networks.subclassed])
+def test_a_copy_has_the_same_answers_and_weights_of_its_own(build):
+    network, inputs = networks.network(build()), networks.images(3)
+    before = routines.outputs(network, inputs)
+    copy = network.copy()
+    assert copy.fingerprint() == network.fingerprint() and copy.preprocessing == network.preprocessing
+    for weights in copy.variables.values():
+        weights.assign(weights + 1.0)
+    after = routines.outputs(network, inputs)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    changed = routines.outputs(copy, inputs)
+    assert not any(np.allclose(before[name], changed[name]) for name in before)
+
+
+def test_a_model_that_keras_does_not_clone_is_not_copied():
+    class Scaled(keras.Model):
+        def __init__(self, size):
+            super().__init__()
+            self.dense = keras.layers.Dense(size)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Scaled(3)
+    model(np.zeros((1, 4), "float32"))
+    with pytest.raises(Refused, match="Give the path of a saved model"):
+        lab.load(model, spec=tf.TensorSpec([None, 4])).copy()

@@ -166,6 +166,21 @@ def test_the_scope_of_a_verdict_is_compared_too():
     assert changes_of(before, after)["m"][0] == "not comparable"
 
 
+@pytest.mark.parametrize("older", [{}, {"scope": ""}])
+def test_a_run_that_does_not_say_its_scope_is_not_taken_for_another(older):
+    before, after = run(verdict("m", "PASS", 0.1, **older)), run(verdict("m", "FAIL", 0.9, scope="this network alone"))
+    words = "about an unknown scope -> this network alone"
+    assert changes_of(before, after)["m"] == ("not comparable", words)
+    assert any(words in line for line in as_lines(compare_verdicts(before, after)))
+    assert changes_of(before, before)["m"][0] == "same"
+
+
+def test_what_could_not_be_judged_has_no_scope_and_is_worse():
+    before = run(verdict("m", "PASS", 0.1, scope="this network alone"))
+    after = run(verdict("m", "INVALID", finding="GATE FAILED", scope=""))
+    assert changes_of(before, after)["m"] == ("worse", "it can no longer be judged")
+
+
 def test_a_default_that_is_written_out_is_no_other_setting():
     before, after = (
         run(verdict("m", "PASS", 0.1, settings={"seeds": 6})),
@@ -257,7 +272,7 @@ def test_a_worse_version_is_told_from_the_same_and_breaks_the_build(versions):
     page = pathlib.Path(output.strip().splitlines()[-1]).read_text()
     assert 'id="changes"' in page and 'data-change="worse"' in page and 'href="#changes"' in page
     # The same version is the same, by the name of the recipe too, which is looked for under --out.
-    for name in (first, first.name[:8]):
+    for name in (first, first / "index.html", first.name[:8]):
         code, output, _ = check("v1", "photos", "--baseline", name, "--fail-on", "worse", "--json")
         result = json.loads(output)
         assert code == 0 and result["baseline"]["counts"]["same"] == 2
@@ -296,6 +311,9 @@ def test_what_is_no_baseline_is_one_line_and_nothing_is_written(versions, tmp_pa
     verdicts.write_text(verdicts.read_text().replace("PASS", "FAIL"))
     for baseline, words in (
         (maps, "A baseline is a run with verdicts"),
+        (maps / "index.html", "A baseline is a run with verdicts"),
+        (maps / "manifest.json", "A run is a folder with a report, its page, a digest"),
+        (tmp_path / "nowhere" / "index.html", "A run is a folder with a report, its page, a digest"),
         (damaged, "which is damaged"),
         ("nothing-there", "A run is a folder with a report"),
         ("s3://user:word@bucket/run", "holds no password"),
@@ -322,7 +340,7 @@ def test_a_recipe_has_a_baseline_and_needs_a_check_for_it(tmp_path):
 
 def test_the_fixture_compares_with_a_run_of_the_command(lab_check, versions):
     folder, _, first, _ = versions
-    words = {"check": "completeness", "input_range": (-1, 1), "baseline": first}
+    words = {"check": "completeness", "input_range": (-1, 1), "baseline": first / "index.html"}
     arguments = (folder / "photos", "gradient_x_input")
     assert lab_check(folder / "v1.keras", *arguments, **words).outcome == "PASS"
     with pytest.raises(

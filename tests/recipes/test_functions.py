@@ -26,6 +26,12 @@ def mood(lines):
     return np.array([line.count("great") - line.count("dull") for line in lines], float)
 
 
+def sides(lines):
+    worth = {"great": 1.0, "wonderful": 1.0, "dull": -1.0, "terrible": -1.0}
+    score = np.array([sum(worth.get(word, 0.0) for word in line.split()) for line in lines])
+    return np.stack([-score, score], axis=1)
+
+
 def corner(images):
     return images[:, :8, :8].mean(axis=(1, 2, 3))
 
@@ -122,6 +128,18 @@ def test_a_function_is_checked_by_what_swaps_no_weights(here, command):
     assert verdicts["image_crossing", "feature_ablation"]["outcome"] == "PASS"
     weights = verdicts["parameters", "feature_ablation"]
     assert weights["finding"] == "NOT APPLICABLE" and "needs the weights of a Keras network" in weights["sentence"]
+
+
+def test_texts_of_a_function_are_crossed(here, command):
+    (here / "many.txt").write_text("\n".join(own_data.reviews()), encoding="utf-8")
+    words = ("check", "--function", "my_scores:sides", "--data", "many.txt", "--json", "--quiet")
+    code, out, err = command(*words, "--method", "feature_ablation", "--check", "class_crossing,image_crossing")
+    assert code == 0, err
+    verdicts = {(row["check"], row["method"]): row for row in json.loads(out)["verdicts"]}
+    for check in ("class_crossing", "image_crossing"):
+        assert verdicts[check, "feature_ablation"]["outcome"] == "PASS", verdicts[check, "feature_ablation"]["sentence"]
+        assert "not measured: nothing" in verdicts[check, "feature_ablation"]["also"]["small change"]
+    assert {verdicts["class_crossing", name]["effect"]["mean"] for name in ("edges", "centre", "noise")} == {0}
 
 
 def test_a_late_function_ends_with_one_line(here, command):

@@ -290,6 +290,18 @@ def test_checks_decide_about_a_table(here, command):
     assert {finding for (name, _), (_, finding) in verdicts.items() if name == "place"} == {"NOT APPLICABLE"}
 
 
+def test_checks_decide_about_texts(here, command):
+    here.joinpath("many.txt").write_text("\n".join(own_data.reviews()), encoding="utf-8")
+    code, out, err = command(
+        *("check", "--model", "sentiment.keras", "--data", "many.txt", "--json", "--quiet"),
+        *("--method", "gradient_x_input", "--check", "class_crossing,image_crossing"),
+    )
+    assert code == 0, err
+    verdicts = {(name, row["method"]): row["outcome"] for name, row in verdict_pairs(json.loads(out))}
+    assert {verdicts[name, "gradient_x_input"] for name in ("class_crossing", "image_crossing")} == {"PASS"}
+    assert verdicts["class_crossing", "edges"] == "FAIL" and "Looked at: 32 texts" in out
+
+
 TRAINING = """
 import keras
 import numpy as np

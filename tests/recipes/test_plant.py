@@ -313,6 +313,10 @@ def test_other_data_are_planted_in_and_checked(command, own, tmp_path, words, sh
     try:
         code, _, error = command(*check[:-1])
         assert code == 2 and "other data, or a cue of other code, than" in error
+        code, output, error = command("plant", *words, *SMALL)
+        assert (code, output) == (2, "") and "other data, or a cue of other code, than" in error
+        assert error.strip().splitlines()[-1].endswith("Name another folder with --out.")
+        assert len(find_plantings(tmp_path / "artifacts")) == 1
     finally:
         pathlib.Path("reviews.txt").write_bytes(before)
     code, _, error = command("plant", *TABLE, *SMALL)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import lab
 from tests import own_data
 
 
@@ -68,6 +69,23 @@ def test_replicates_are_files_and_models_in_memory(lab_check, tmp_path):
         lab_check(model, inputs, "gradient", check="contract", replicate=[model])
 
 
+def test_networks_are_trained_from_a_layer_on(lab_check, tmp_path):
+    """The caller's network keeps its weights, whether it is a model or a `Network`."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(240, 30)).astype("float32")
+    inputs[:, 0] *= 5
+    labels = (inputs[:, 0] > 0).astype(int)
+    model = train(inputs, labels, seed=9)
+    before = [weights.copy() for weights in model.get_weights()]
+    words = {"labels": labels, "most": 8, "out": tmp_path, "settings": {"seeds": 3}, "replicates": 3}
+    for network in (model, lab.load(model)):
+        verdict = lab_check(network, inputs, "gradient", finetune="all", **words)
+        assert verdict.scope.startswith("training") and verdict.sizes["replicates"] == 3, verdict.sentence
+        assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights()))
+    # What was trained for the model is used for the network as well.
+    assert len(list((tmp_path / "networks").glob("*.npz"))) == 3
+
+
 def test_a_method_needs_no_module(lab_check, folder):
     words = {"check": "contract", "label": "default", "most": 10}
     verdict = lab_check(
@@ -84,7 +102,11 @@ def test_a_method_needs_no_module(lab_check, folder):
         ({"check": "contrakt"}, "Unknown check.*contract"),
         ({"check": "measurements"}, "of which there is none"),
         ({"labels": [1, 2]}, "labels= are for data in memory"),
-        ({"replicates": 3}, "no train="),
+        ({"replicates": 3}, "no train= or finetune="),
+        ({"finetune": True}, "address of a layer, 'all' or 'auto'. Received: True"),
+        ({"finetune": "nowhere"}, "nowhere"),
+        ({"finetune": "auto", "train": train}, "Received: train= and finetune="),
+        ({"planted": "planted", "model": None, "data": None, "finetune": "auto"}, "planted= and finetune="),
         ({"train": lambda inputs, labels, *, seed: None}, "top of a module"),
         ({"train": train, "replicate": ["b.keras"]}, "come from one place"),
         ({"fail_on": "worse"}, "no baseline="),

@@ -653,3 +653,20 @@ def test_a_table_of_few_columns_is_not_ranked_and_breaks_no_check(check):
     gradient = judged.verdicts[0]
     assert gradient.finding == "NOT APPLICABLE" and "5 columns; needed: 8" in gradient.sentence
     assert all(control.held is not False for control in judged.controls)
+
+
+@pytest.mark.parametrize("check", ["parameters", "sensitivity"])
+def test_a_table_of_flags_has_as_many_values_as_flags_that_are_on(check):
+    """Three of twelve flags are on: no signal was found in maps that multiply by them, and the check was called broken."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    rows = rng.permuted(np.tile(np.arange(12) < 3, (24, 1)), axis=1).astype("float32")
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(6, "tanh"), keras.layers.Dense(3)])
+    data = Data(tuple(map(str, range(24))), rows, kind="table", columns=tuple("abcdefghijkl"))
+    flags = subject(lab.load(model, background=rows), data)
+    judged = examine(check, {"multiplied": lab.gradient_x_input, "gradient": lab.gradient}, flags, seed=0)
+    multiplied, gradient = judged.verdicts[:2]
+    assert multiplied.finding == "NOT APPLICABLE", multiplied.sentence
+    assert "zero but for 3 of 12 values; needed: 8" in multiplied.sentence
+    assert gradient.outcome == "PASS", gradient.sentence
+    assert all(control.held is not False for control in judged.controls)

@@ -394,17 +394,17 @@ def test_fewer_than_eight_images_decide_nothing(check, count):
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
-def test_whole_numbers_and_several_inputs_do_not_apply_and_it_is_said_what_to_do(check):
-    ids = keras.Input((6,), dtype="int32")
+def test_grids_of_ids_and_several_inputs_do_not_apply_and_it_is_said_what_to_do(check):
+    ids = keras.Input((6, 2), dtype="int32")
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(ids)))
     names, goal = tuple("abcdefgh"), lab.logit([0, 1] * 4)
-    tokens = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
-    token_subject = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), tokens, goal, names, classes=3)
+    pairs = np.random.default_rng(0).integers(0, 9, (8, 6, 2)).astype("int32")
+    pair_subject = Subject(lab.load(networks.filled(keras.Model(ids, outputs))), pairs, goal, names, classes=3)
     pair = [keras.Input((4,), name="left"), keras.Input((4,), name="right")]
     both = keras.Model(pair, keras.layers.Dense(3)(keras.layers.Concatenate()(pair)))
     tables = [np.ones((8, 4), "float32"), np.ones((8, 4), "float32")]
     several = Subject(lab.load(networks.filled(both)), tables, goal, names, classes=3)
-    for subject, words in ((token_subject, "Embedding"), (several, "holds the others fixed")):
+    for subject, words in ((pair_subject, "(8, 6, 2)"), (several, "holds the others fixed")):
         prepared = checks.tag(checks.get(check), "prepare")(subject, seed=0)
         verdict = judge_one(check, "gradient", subject)
         assert prepared is None and verdict.finding == "NOT APPLICABLE" and words in verdict.sentence, verdict.sentence

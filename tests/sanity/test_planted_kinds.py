@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import keras
 import numpy as np
@@ -11,9 +12,10 @@ import lab
 from lab import kinds
 from lab.attribution import explainers
 from lab.refusal import Refused
-from sanity import planting
+from sanity import gates, planting
 from sanity.checks import checks
 from sanity.checks.truth import prepare
+from sanity.cue_networks import _use_gates
 from sanity.cues import VARIANTS, cues
 from sanity.examination import judge_with_controls, measure
 from sanity.marks import cue_function
@@ -247,6 +249,40 @@ def test_swaps_prove_which_cue_each_network_uses(name):
     _, prepared = prepared_task(name)
     assert all(gate.status == "passed" for gate in prepared.gates), prepared.gates
     assert len(prepared.networks) == 2 * K and len(prepared.on.names) == 24
+
+
+@functools.cache
+def linear_task():
+    """A linear network of a table with two cues."""
+    layers = [keras.Input((6,)), keras.layers.Normalization(), keras.layers.Dense(3, name="head")]
+    layers[1].adapt(rows())
+    net = lab.load(keras.Sequential(layers), background=rows())
+    return world_subject(planted_world(make_scene("table", net=net)), seed=0, replicates=1, images=24)
+
+
+def reading(age, income):
+    """Weights of that network: how much the scores of the first two classes, and of the third, take from two columns."""
+    kernel = np.zeros((6, 3), "float32")
+    kernel[0], kernel[1] = age, income
+    return {"head/kernel": kernel, "head/bias": np.float32([0, 0, -9])}
+
+
+APART, TOGETHER = np.array([-1.0, 1, 0]), np.ones(3)
+
+
+@pytest.mark.parametrize(
+    "income, status",
+    [(0 * APART, "passed"), (0.35 * APART, "passed"), (0.6 * APART, "failed"), (0.6 * TOGETHER, "failed")],
+)
+def test_a_network_that_moves_with_the_other_cue_uses_both(income, status):
+    """Its answers stay: the weaker one of two cues seldom turns an answer, and what moves all scores never does."""
+    subject, pure, rival = linear_task(), reading(APART, 0), reading(0, APART)
+    networks = [reading(APART, income), *[pure] * (K - 1), *[rival] * K]
+    factors = subject.world.factors(np.random.default_rng(1), 200)
+    gate, other = _use_gates(subject, networks, factors, (subject.world, subject.world.rival))
+    unchanged = float(re.search(r"unchanged/column income ([0-9.]+)", gate.words)[1])
+    assert unchanged >= gates.STAYS and gate.status == status, gate.words
+    assert other.status == "passed", other.words
 
 
 @pytest.mark.parametrize("name", INPUTS)
