@@ -140,7 +140,7 @@ def are_numbers(baselines):
         baselines: as explainers take them.
     """
     listed = baselines if isinstance(baselines, (list, tuple)) else [baselines]
-    return baselines is None or all(np.isscalar(number) for number in listed)
+    return baselines is None or all(np.isscalar(number) and not isinstance(number, str) for number in listed)
 
 
 def _embed_rows(network, rows):

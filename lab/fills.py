@@ -18,8 +18,10 @@ BLUR = 1 / 8
 WIDTH = 0.1
 # Where the kernel holds fewer references than these, it is doubled, at most so often.
 NEIGHBOURS, DOUBLINGS = 8, 12
-# Halvings of the longest side that inpainting knows.
-LEVELS = 12
+# Halvings of a side whose length is not known before it runs.
+MOST_HALVINGS = 12
+# Below this share of the largest variance, columns that go together say the same.
+SAME = 1e-5
 
 
 def sample_mean(leaf):
@@ -77,6 +79,28 @@ def named_baseline(arrays, name):
     )
 
 
+def refuse_name(network, arrays, options):
+    """Raise Refused for a baseline by name beside others, and of inputs of which something is masked.
+
+    Args:
+        network: a `Network`.
+        arrays: inputs that it takes.
+        options: dict of a method's options.
+    """
+    name = options.get("baseline")
+    if not isinstance(name, str):
+        return
+    if options.get("baselines") is not None:
+        raise Refused(
+            f"A baseline by name stands alone. Received: baseline={name!r} and baselines=. Leave one of them out."
+        )
+    kept = network.kept_mask(arrays)
+    if kept is not None and any(leaf.any() for leaf in tf.nest.flatten(kept)):
+        raise Refused(
+            f"baseline={name!r} is made of whole inputs. Received: inputs of which {network.name} masks a part. Give a number or an array."
+        )
+
+
 def refuse_inpainting(arrays):
     """Raise Refused for inputs that are neither images nor series.
 
@@ -93,8 +117,8 @@ def refuse_inpainting(arrays):
 def inpainted(leaf, mask, other):
     """Images or series whose holes are filled smoothly from what is left around them (pull-push: Gortler et al. 1996, https://doi.org/10.1145/237170.237200).
 
-    Means of what is known are taken over ever larger squares, until every hole has one. The holes get the means of the smallest
-    squares that know any, without steps between them.
+    Values are averaged over squares of two, four, eight and more to the side, until every hole has some. The holes get those of the
+    smallest squares that have any, without steps between them.
 
     Args:
         leaf: float tensor [samples, rows, columns, channels] or [samples, steps, channels].
@@ -108,13 +132,18 @@ def inpainted(leaf, mask, other):
         return inpainted(leaf[:, :, None], mask[:, :, None], other[:, :, None])[:, :, 0]
     weight = tf.cast(mask, leaf.dtype)[..., None]
     levels = [(leaf * weight, weight)]
-    while len(levels) <= LEVELS and (None in leaf.shape[1:3] or 2 ** (len(levels) - 1) < max(leaf.shape[1:3])):
+    for _ in range(_halvings(leaf.shape[1:3])):
         levels.append(_pull(*levels[-1]))
-    filled, known = levels[-1]
-    filled = tf.where(known > 0, filled, other)
+    filled = levels[-1][0]
     for values, weight in reversed(levels[:-1]):
-        filled = values + (1 - weight) * tf.image.resize(filled, tf.shape(values)[1:3], "bilinear")
-    return tf.where(mask[..., None], leaf, filled)
+        filled = values + (1 - weight) * _push(filled, tf.shape(values)[1:3])
+    is_left = tf.reduce_any(mask, axis=(1, 2))[:, None, None, None]
+    return tf.where(mask[..., None], leaf, tf.where(is_left, filled, tf.cast(other, leaf.dtype)))
+
+
+def _halvings(sides):
+    """How often the longest side is halved until it is one: int."""
+    return MOST_HALVINGS if None in sides else max(int(side) - 1 for side in sides).bit_length()
 
 
 def _pull(values, weight):
@@ -124,11 +153,17 @@ def _pull(values, weight):
     return tf.math.divide_no_nan(sums, weights) * share, share
 
 
+def _push(values, sides):
+    """Values of squares on a grid of twice their number to the side; an odd side has half a square at its end."""
+    twice = tf.cast(tf.image.resize(values, 2 * tf.shape(values)[1:3], "bilinear"), values.dtype)
+    return twice[:, : sides[0], : sides[1]]
+
+
 def nearness(rows, references, there):
     """How much each reference counts for each row of which some columns are known (Aas, Jullum, Loland 2021, https://arxiv.org/abs/1903.10464).
 
-    Weights fall with the Mahalanobis distance in these columns, divided by their number, in a kernel so wide that it holds some
-    references. A reference that is the row itself does not count. Where no column is known, all count alike.
+    Weights fall with the squared Mahalanobis distance in these columns, divided by its degrees of freedom, in a kernel so wide that
+    it holds some references. Where the row itself is a reference, it does not count. Where no column is known, all count alike.
 
     Args:
         rows: float [batch, columns].
@@ -138,20 +173,30 @@ def nearness(rows, references, there):
     Returns:
         float64 [batch, references], rows of which add up to 1.
     """
+    if not there.any():
+        return np.full((len(rows), len(references)), 1 / len(references))
     differences = rows[:, None].astype("float64") - references[None].astype("float64")
-    same = ~differences.any(axis=2)
-    distances = np.zeros(same.shape)
-    if there.any():
-        known = differences[..., there]
-        inverse = np.linalg.pinv(
-            np.atleast_2d(np.cov(references[:, there].astype("float64"), rowvar=False)), hermitian=True
-        )
-        distances = np.einsum("brc,cd,brd->br", known, inverse, known) / there.sum()
-    distances = np.where(same & ~same.all(axis=1, keepdims=True), np.inf, distances)
+    distances = _mahalanobis(differences[..., there], references[:, there].astype("float64"))
+    if len(references) > 1:
+        # One copy of the row is the row itself; others are rows like it.
+        same = ~differences.any(axis=2)
+        itself = np.flatnonzero(same.any(axis=1))
+        distances[itself, same[itself].argmax(axis=1)] = np.inf
     nearest = distances - distances.min(axis=1, keepdims=True)
-    weights, needed = np.ones(nearest.shape), min(NEIGHBOURS, references.shape[0] - 1)
+    weights, needed = np.ones(nearest.shape), min(NEIGHBOURS, len(references) - 1)
     for width in WIDTH * 2.0 ** np.arange(DOUBLINGS):
         few = (weights**2).sum(axis=1) * needed > 1.001
         wider = np.exp(-nearest[few] / (2 * width**2))
         weights[few] = wider / wider.sum(axis=1, keepdims=True)
     return weights
+
+
+def _mahalanobis(differences, references):
+    """Squared distances in units of the deviations of columns, divided by how many directions the columns have: float64 [batch, references]."""
+    deviations = references.std(axis=0)
+    scales = np.where(deviations > 0, deviations, 1.0)
+    correlation = np.atleast_2d(np.cov(references / scales, rowvar=False, bias=True))
+    inverse = np.linalg.pinv(correlation, rcond=SAME, hermitian=True)
+    rank = max(1, np.linalg.matrix_rank(correlation, tol=SAME * max(1e-300, np.abs(correlation).max()), hermitian=True))
+    scaled = differences / scales
+    return np.einsum("brc,cd,brd->br", scaled, inverse, scaled) / rank

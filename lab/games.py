@@ -75,9 +75,15 @@ class Game:
 
     def _nearness(self, coalitions):
         """How much each reference counts for each coalition: float64 [batch, coalitions, references]."""
-        members, rows, references = self.members[0][0], self.inputs, self.references[0]
-        there = np.concatenate([coalitions, np.ones((len(coalitions), 1), bool)], axis=1)[:, members]
-        return np.stack([nearness(rows, references, columns) for columns in there], axis=1)
+        (rows,), (references,) = tf.nest.flatten(self.inputs), tf.nest.flatten(self.references)
+        weights = np.empty((len(rows), len(coalitions), references.shape[1]))
+        # Samples whose parts are the same columns.
+        kinds, numbers = np.unique(self.members[0], axis=0, return_inverse=True)
+        for kind, members in enumerate(kinds):
+            alike = np.flatnonzero(numbers.ravel() == kind)
+            there = [nearness(rows[alike], references[0], coalition[members]) for coalition in coalitions]
+            weights[alike] = np.stack(there, axis=1)
+        return weights
 
 
 def games_of(network, inputs, objective, references, *, players=None, count=49, usual=None, fill="values"):
@@ -98,6 +104,10 @@ def games_of(network, inputs, objective, references, *, players=None, count=49, 
     """
     sources = sources_of(network, inputs, references)
     members, totals = _number_players(network, inputs, sources, players, count, usual)
+    if fill != "values" and any((leaf < 0).any() for leaf in members):
+        raise Refused(
+            f"baseline={fill!r} takes inputs all of whose positions are parts. Received: positions of no part, -1. Give them a part, or a number or an array as baseline."
+        )
     whole = Game(network, inputs, objective, members, references, 0, fill)
     for total in np.unique(totals[totals > 0]):
         rows = np.flatnonzero(totals == total)

@@ -13,6 +13,7 @@ from lab.attribution import explainers
 from lab.attribution.calls import attribute, needed_capability, resolve_options
 from lab.environment import tf
 from lab.explanation import explain
+from lab.isolation import MethodFault
 from lab.kinds import IMAGE, KINDS, SERIES, TABLE, TOKENS, kind_of
 from lab.maps import pooled, resized
 from lab.refusal import Refused, describe
@@ -245,7 +246,16 @@ def _off_manifold(session, explanation, arguments):
     weighs_rows = explanation.options.get("baseline") == "conditional"
     if not asks_for_parts or weighs_rows or background is None or len(background) < FEWEST_ROWS:
         return None
-    separation = off_manifold(session.network, method=explainer, **{"seed": arguments["seed"], **arguments["options"]})
+    try:
+        separation = off_manifold(
+            session.network, method=explainer, **{"seed": arguments["seed"], **arguments["options"]}
+        )
+    except (Refused, MethodFault) as error:
+        # Its maps are there all the same.
+        return {
+            "warned": False,
+            "words": f"whether perturbed rows occur was not measured: {' '.join(str(error).split())}",
+        }
     return {**asdict(separation), "warned": separation.is_warned_of, "words": str(separation)}
 
 

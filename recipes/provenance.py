@@ -3,7 +3,6 @@
 import ast
 import functools
 import hashlib
-import importlib.machinery
 import importlib.metadata
 import importlib.util
 import pathlib
@@ -130,7 +129,10 @@ def _spec(name):
     if package and (parent is None or parent.submodule_search_locations is None):
         # The name is an attribute of a module.
         return None
-    return importlib.machinery.PathFinder.find_spec(name, parent and list(parent.submodule_search_locations))
+    path = parent and list(parent.submodule_search_locations)
+    # Packages that are installed to be edited have finders of their own.
+    finders = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    return next((spec for spec in finders if spec is not None), None)
 
 
 def _module_file(name):

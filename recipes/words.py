@@ -42,5 +42,5 @@ def off_manifold_sentences(abouts):
     if not shares:
         return []
     return [
-        f"The score is asked for rows that do not occur. A classifier tells perturbed rows from rows of the data: {', '.join(shares)}. Where columns go together, rows of the data as baselines= come closer."
+        f"The score is asked for rows that do not occur. A classifier tells perturbed rows from rows of the data: {', '.join(shares)}. Where columns go together, baseline='conditional' or rows of the data as baselines= come closer."
     ]

@@ -19,10 +19,12 @@ from sanity.statistics import wilson_interval
 
 # Rows of the background that are perturbed, at most, and at the least.
 MOST, FEWEST = 100, 50
+# Rows of all parts of the data that a method may ask about, and of these so many are kept.
+MOST_QUESTIONS, KEPT = 20_000, 1000
 # The classifier is asked about rows that it did not learn, in so many parts.
 PARTS = 5
-# From this share on the network is asked about rows that do not occur.
-WARNED = 0.75
+# Where even the lower end of the share is larger, the network is asked about rows that do not occur.
+WARNED = 0.7
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class OffManifold:
 
     @property
     def is_warned_of(self):
-        """Whether at least three quarters of the rows that the method asks about are told from real ones: bool."""
-        return self.share >= WARNED
+        """Whether the lower end of the interval says that more than .7 of the perturbed rows are told from real ones: bool."""
+        return self.low > WARNED
 
     def __str__(self):
         words = f"{self.share:.0%} [{self.low:.0%}, {self.high:.0%}] of {self.rows} perturbed rows are told from rows of the data, and {self.false:.0%} of these from others"
@@ -71,7 +73,8 @@ def off_manifold(network, *, method, rows=None, seed=0, **options):
         `OffManifold`.
 
     Raises:
-        Refused: for a method that asks for more than scores, for inputs that are no table, and for fewer than 50 rows.
+        Refused: for a method that asks for more than scores, for inputs that are no table, for fewer than 50 rows of the data, and
+            for fewer than 25 perturbed rows that differ.
     """
     refuse_no_network(network)
     explainer, seed = explainers.get(method), whole_seed(seed)
@@ -83,11 +86,9 @@ def off_manifold(network, *, method, rows=None, seed=0, **options):
             "Rows are told apart that count alike. Received: baseline='conditional', where near rows count most. Give baseline= or baselines= as an array."
         )
     parts = np.array_split(np.random.default_rng(seed).permutation(real), PARTS)
-    pairs = [(part, _perturbed_rows(explainer, network, part, settings, seed)) for part in parts]
-    if not all(len(perturbed) for _, perturbed in pairs):
-        raise Refused(
-            f"Perturbed rows come from a method that changes rows. Received: {explainers.name(explainer)}, which asks for rows as they are."
-        )
+    # An error is one of the score, in whose place the sum of a row is asked for.
+    settings |= {name: None for name in ("error", "most") if name in settings}
+    pairs = list(zip(parts, _perturbed_rows(explainer, network, parts, settings, seed)))
     flags = [_taken_for_perturbed(pairs, place, seed) for place in range(PARTS)]
     false, hits = (np.concatenate(group) for group in zip(*flags))
     interval = wilson_interval(hits.sum(), len(hits))
@@ -114,21 +115,68 @@ def _real_rows(network, rows, seed):
     return np.asarray(rows, "float32")[np.sort(places)]
 
 
-def _perturbed_rows(explainer, network, rows, settings, seed):
-    """As many of the rows that a method asks about as it explains, none of them a row that it explains: float32 [rows, columns]."""
-    noted = []
+def _perturbed_rows(explainer, network, parts, settings, seed):
+    """Rows that a method asks about, none of them a row that it explains, and none in two parts: list of float32 [rows, columns]."""
+    known = {row.tobytes() for part in parts for row in part}
+    perturbed = []
+    for place, part in enumerate(parts):
+        questions = _questions(explainer, network, part, settings, [seed, place])
+        fresh = [row for row in np.unique(questions, axis=0) if row.tobytes() not in known]
+        known |= {row.tobytes() for row in fresh}
+        order = np.random.default_rng([seed, place]).permutation(len(fresh))[: len(part)]
+        perturbed.append(np.array(fresh, "float32").reshape(-1, part.shape[1])[order])
+    if sum(map(len, perturbed)) < FEWEST // 2 or not all(map(len, perturbed)):
+        raise Refused(
+            f"Perturbed rows are {FEWEST // 2} or more that differ. Received: {sum(map(len, perturbed))} by {explainers.name(explainer)} of {sum(map(len, parts))} rows."
+        )
+    return perturbed
 
-    def note(batch):
-        noted.append(np.array(batch))
-        return batch.sum(axis=1)
 
-    probe = function(note, network.background if network.background is not None else rows, name="rows")
+def _questions(explainer, network, rows, settings, seed):
+    """Some of the rows that a method asks about when it explains some of these: float32 [rows, columns]."""
+    first = _Notes(seed)
+    _ask(explainer, network, rows[:1], settings, first)
+    explained = rows[: max(1, min(len(rows), MOST_QUESTIONS // max(1, first.count)))]
+    notes = _Notes(seed)
+    _ask(explainer, network, explained, settings, notes)
+    return np.concatenate([rows[:0], *notes.rows])
+
+
+def _ask(explainer, network, rows, settings, notes):
+    background = rows if network.background is None else network.background
+    probe = function(lambda batch: notes.add(batch).sum(axis=1), background, name="rows")
     # What it was tried on is no question of the method.
-    noted[:] = [rows]
+    notes.forget()
     attribute(explainer, probe, rows, logit(0), **settings)
-    rng, kept = np.random.default_rng(seed), {row.tobytes() for row in rows}
-    perturbed = [row for row in np.unique(np.concatenate(noted), axis=0) if row.tobytes() not in kept]
-    return np.array(perturbed)[rng.permutation(len(perturbed))[: len(rows)]]
+
+
+class _Notes:
+    """A random sample of the rows that a function was asked about.
+
+    Args:
+        seed: list of int.
+
+    Attributes:
+        rows: list of float32 [1, columns].
+        count: int, rows that it was asked about in all.
+    """
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.forget()
+
+    def forget(self):
+        """Begin anew."""
+        self.rows, self.priorities, self.count = [], np.zeros(0), 0
+
+    def add(self, batch):
+        """Note a batch; the batch as it is."""
+        self.count += len(batch)
+        priorities = np.concatenate([self.priorities, self.rng.random(len(batch))])
+        kept = np.argsort(priorities, kind="stable")[:KEPT]
+        both = [*self.rows, *(row[None].copy() for row in np.asarray(batch))]
+        self.rows, self.priorities = [both[place] for place in kept], priorities[kept]
+        return batch
 
 
 def _taken_for_perturbed(pairs, place, seed):

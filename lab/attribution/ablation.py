@@ -46,8 +46,7 @@ def feature_ablation(network, inputs, objective, *, players=None, count=49, base
         return _falls(game, lambda part: np.arange(game.players) != np.arange(part.start, part.stop)[:, None])
 
     arrays = network.inputs(inputs)
-    references = as_references(network, arrays, baseline, baselines)
-    fill = fill_of(arrays, baseline, baselines)
+    fill, references = fill_of(arrays, baseline, baselines), as_references(network, arrays, baseline, baselines)
     options = {"players": players, "count": positive_integer("count", count), "share": False, "fill": fill}
     return explain_by(estimate, network, arrays, objective, references, **options)
 
@@ -88,7 +87,7 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
         Refused: for several inputs, and for windows that do not fit.
     """
     arrays = network.inputs(inputs)
-    references = as_references(network, arrays, baseline, baselines)
+    fill, references = fill_of(arrays, baseline, baselines), as_references(network, arrays, baseline, baselines)
     sources = sources_of(network, arrays, references)
     leaf, mask = _only_leaf(arrays, sources, masked_positions(network, arrays))
     extent = extent_of(leaf.shape)
@@ -96,7 +95,6 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
     members = np.where(mask, -1, np.broadcast_to(cells, (len(leaf), *extent))).astype("int32")
     nobody = np.full(len(leaf), -1, "int32")
     places = [nobody if source is None else members for source in sources]
-    fill = fill_of(arrays, baseline, baselines)
     game = Game(network, arrays, objective, places, references, math.prod(counts), fill)
     corners = list(itertools.product(*starts))
     falls = _falls(game, lambda part: _left_by_windows(corners[part], spans, counts), len(corners))

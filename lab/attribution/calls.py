@@ -8,6 +8,7 @@ from lab import registry
 from lab.attribution import explainers
 from lab.environment import tf
 from lab.estimates import Estimate
+from lab.fills import refuse_name
 from lab.isolation import MethodFault, call_isolated
 from lab.refusal import Refused
 from lab.registry import nearest
@@ -48,6 +49,7 @@ def estimate(explainer, network, inputs, objective, /, **options):
     Raises:
         MethodFault: as of `attribute`, for errors too.
     """
+    refuse_name(network, inputs, options)
     result = call_isolated(explainer, network, inputs, objective, options)
     places = _layer_shapes(network, options)
     if not isinstance(result, Estimate):

@@ -38,8 +38,8 @@ def lime(
     """LIME, the weights of a ridge regression on which parts are there (Ribeiro, Singh, Guestrin 2016, https://arxiv.org/abs/1602.04938).
 
     Each part is there with probability 1/2. Coalitions count by their cosine distance to the whole input. Parts of images are
-    superpixels. Where the linear model explains less than half of the weighted variance (R2), the record flags the sample, and
-    no check decides.
+    superpixels. Where the linear model explains less than half of the weighted variance (R2, of scores that it did not learn), the
+    record flags the sample, and no check decides.
 
     Args:
         samples: coalitions, the whole input among them.
@@ -69,9 +69,14 @@ def lime(
         return Estimate(values, None, np.full(len(values), samples), np.zeros(len(values)), fits)
 
     arrays = network.inputs(inputs)
-    references = as_references(network, arrays, baseline, baselines)
-    options = {"players": players, "count": positive_integer("count", count), "share": False, "usual": "superpixels"}
-    options["fill"] = fill_of(arrays, baseline, baselines)
+    fill, references = fill_of(arrays, baseline, baselines), as_references(network, arrays, baseline, baselines)
+    options = {
+        "players": players,
+        "count": positive_integer("count", count),
+        "share": False,
+        "usual": "superpixels",
+        "fill": fill,
+    }
     fitted = estimate_by(estimate, network, arrays, objective, references, **options)
     # Its weights carry no standard errors.
     return replace(fitted, errors=None, samples=None, largest=None)
@@ -87,17 +92,30 @@ def local_weights(coalitions, scores, kernel_width, ridge):
         ridge: float, penalty.
 
     Returns:
-        float64 [samples, players]; float64 [samples], the share of the weighted variance that is explained, 1 where there is none.
+        float64 [samples, players]; float64 [samples], the share of the weighted variance that is explained, each score predicted
+        without itself (leave-one-out, in closed form); 1 where there is no variance.
     """
     whole = np.ones((1, coalitions.shape[1]))
     # The empty coalition has no angle, and is as far as can be.
     distances = np.nan_to_num(cdist(coalitions.astype("float64"), whole, "cosine")[:, 0], nan=1.0)
     weights = np.exp(-(distances**2) / kernel_width**2)
-    model = Ridge(alpha=ridge).fit(coalitions.astype("float64"), scores.T, sample_weight=weights)
-    rest = ((scores - model.predict(coalitions.astype("float64")).T.reshape(scores.shape)) ** 2) @ weights
+    there = coalitions.astype("float64")
+    model = Ridge(alpha=ridge).fit(there, scores.T, sample_weight=weights)
+    residuals = scores - model.predict(there).T.reshape(scores.shape)
+    rest = (residuals / (1 - _leverages(there, weights, ridge))) ** 2 @ weights
     means = scores @ weights / weights.sum()
-    variance = ((scores - means[:, None]) ** 2) @ weights
+    deviations = (scores - means[:, None]) / (1 - weights / weights.sum())
+    variance = deviations**2 @ weights
     # Below this a score is constant up to the rounding of float32.
     rounding = (np.finfo("float32").eps * np.abs(means)) ** 2 * weights.sum()
     fit = 1 - np.divide(rest, variance, out=np.zeros_like(rest), where=variance > rounding)
     return model.coef_.reshape(len(scores), -1), fit
+
+
+def _leverages(there, weights, ridge):
+    """How much each score decides its own prediction by the regression, at most almost 1: float64 [coalitions]."""
+    means = weights @ there / weights.sum()
+    centred = (there - means) * np.sqrt(weights)[:, None]
+    inverse = np.linalg.pinv(centred.T @ centred + ridge * np.eye(there.shape[1]), hermitian=True)
+    shares = weights / weights.sum() + np.einsum("cp,pq,cq->c", centred, inverse, centred, optimize=True)
+    return np.minimum(shares, 1 - 1e-9)

@@ -241,6 +241,9 @@ def broadcast_baseline(arrays, baseline):
     """
     if isinstance(baseline, str):
         return named_baseline(arrays, baseline)
+    if isinstance(baseline, (list, tuple)) and isinstance(arrays, np.ndarray):
+        # As a command line gives an array.
+        baseline = np.asarray(baseline, "float32")
     same = (
         tf.nest.map_structure(lambda _: baseline, arrays)
         if np.isscalar(baseline) or isinstance(baseline, np.ndarray)
@@ -267,6 +270,10 @@ def stack_baselines(arrays, references):
     Raises:
         Refused: where they do not fit.
     """
+    if isinstance(references, str) or any(isinstance(entry, str) for entry in np.ravel(np.asarray(references, object))):
+        raise Refused(
+            f"baselines= are numbers or arrays. Received: {references!r}. Give one name as baseline=, or what it stands for as arrays."
+        )
     if are_numbers(references):
         values = np.atleast_1d(np.asarray(references, "float32"))
         if not len(values):

@@ -6,7 +6,7 @@ from lab import chunks
 from lab.attribution.paths import baselines as path_baselines
 from lab.attribution.paths import broadcast_baseline, stack_baselines
 from lab.environment import tf
-from lab.fills import refuse_inpainting
+from lab.fills import refuse_inpainting, refuse_name
 from lab.games import expected_players
 from lab.kinds import kind_of
 from lab.players import players_of
@@ -28,6 +28,7 @@ def as_references(network, arrays, baseline=0.0, baselines=None):
     Raises:
         Refused: for what does not broadcast, for a number in the place of ids, and for a name that does not fit.
     """
+    refuse_name(network, arrays, {"baseline": baseline, "baselines": baselines})
     options = without_fills(network, {"baseline": baseline, "baselines": baselines})
     baseline, baselines = options["baseline"], options["baselines"]
     if baselines is not None:

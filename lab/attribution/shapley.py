@@ -230,8 +230,7 @@ def _by_place(members, leaf):
 
 def _explain(network, inputs, objective, estimate, players, count, baseline, baselines):
     arrays = network.inputs(inputs)
-    references = as_references(network, arrays, baseline, baselines)
-    fill = fill_of(arrays, baseline, baselines)
+    fill, references = fill_of(arrays, baseline, baselines), as_references(network, arrays, baseline, baselines)
     options = {"players": players, "count": positive_integer("count", count), "fill": fill}
     return estimate_by(estimate, network, arrays, objective, references, **options)
 

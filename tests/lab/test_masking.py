@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 import lab
 from lab import players, routines
 from lab.attribution import explainers
+from lab.attribution.lime import local_weights
 from lab.environment import tf
 from lab.masking import enlarged_grids
 from tests import networks
@@ -280,3 +282,22 @@ def test_a_poor_fit_is_said(small):
     assert (record.fits < 0.5).all()
     assert all("the fit explains less than 50% of the score nearby" in flags for flags in record.flags)
     assert all("of the score nearby" in caption for caption in record.captions)
+
+
+def test_the_fit_is_of_scores_that_were_not_learned():
+    """R2 by leave-one-out, against a regression for every coalition without it; and a score of noise is fitted by nothing."""
+    rng = np.random.default_rng(0)
+    coalitions = rng.random((60, 8)) < 0.5
+    coalitions[0] = True
+    scores = (coalitions @ rng.normal(size=8) + 0.5 * rng.normal(size=60))[None]
+    _, fits = local_weights(coalitions, scores, 0.4, 1.0)
+    weights = np.exp(-((1 - np.sqrt(coalitions.mean(axis=1))) ** 2) / 0.4**2)
+    rest, variance = 0.0, 0.0
+    for place in range(60):
+        others = np.arange(60) != place
+        model = Ridge(alpha=1.0).fit(coalitions[others].astype(float), scores[0, others], sample_weight=weights[others])
+        rest += weights[place] * (scores[0, place] - model.predict(coalitions[place : place + 1].astype(float))[0]) ** 2
+        variance += weights[place] * (scores[0, place] - np.average(scores[0, others], weights=weights[others])) ** 2
+    np.testing.assert_allclose(fits, 1 - rest / variance, rtol=1e-6)
+    assert local_weights(rng.random((400, 300)) < 0.5, rng.normal(size=(1, 400)), 0.25, 1.0)[1] < 0.2
+    assert local_weights(rng.random((20, 30)) < 0.5, rng.normal(size=(1, 20)), 0.25, 1e-3)[1] < 0.2

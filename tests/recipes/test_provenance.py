@@ -1,6 +1,7 @@
 """What is shown is what was asked: a run's digest holds everything that decides its bytes."""
 
 import importlib
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -235,3 +236,21 @@ recovery = false
         assert shown == (folder / "jobs/study/0/honest/pictures" / f"{unit:05d}-0.png").read_bytes()
     assert '["reach","REPORTED"' in (folder / "index.html").read_text()
     assert '["reach","REPORTED"' not in (run(2) / "index.html").read_text()
+
+
+def test_a_package_with_a_finder_of_its_own_counts_as_one_in_the_path(project, tmp_path, monkeypatch):
+    """As packages do that are installed to be edited."""
+    package = tmp_path.parent / "edited" / "far_off.py"
+    package.parent.mkdir()
+    package.write_text("SCALE = 1\n")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return importlib.util.spec_from_file_location(name, package) if name == "far_off" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    (project / "near.py").write_text("import far_off\n")
+    before = provenance.module_hash("near")
+    package.write_text("SCALE = 2\n")
+    assert set(provenance._imported_files("near")) == {"near", "far_off"} and provenance.module_hash("near") != before
