@@ -15,7 +15,7 @@ from lab.kinds import kind_of
 from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
-from sanity.effects import agreement, effects, reduce_to_cells
+from sanity.effects import REMOVAL, agreement, effects, reduce_to_cells
 from sanity.evidence import Gate
 from sanity.gates import MOST_DROPPED
 from sanity.questions import questions
@@ -119,9 +119,21 @@ def measure(crossing, explainer, subject, *, seed, prepared, options):
     cell_maps = maps_by_cell(maps, prepared)
     samples = {f"maps/{name}": crossing.numbers(cell_maps[name], prepared.combine(name), subject) for name in cell_maps}
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
+    samples |= _unsigned_answer(crossing, prepared, subject)
     conditions += [gates.usable_maps(*(pooled_maps(values) for values in maps)), maps_differ(cell_maps)]
     sizes, settings = crossing.sizes(subject), crossing.settings(subject)
     return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
+
+
+def _unsigned_answer(crossing, prepared, subject):
+    """The network's own answer without its sign, where removal alone was measured: dict of samples, else empty.
+
+    Of two classes whose evidence is mirrored it scores zero.
+    """
+    if list(prepared.halves) != [REMOVAL]:
+        return {}
+    answer = prepared.combine(REMOVAL)
+    return {f"unsigned/{REMOVAL}": crossing.numbers(np.abs(answer), answer, subject)}
 
 
 def refuse_units(subject, *maps):

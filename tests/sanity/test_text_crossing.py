@@ -96,7 +96,34 @@ def test_removing_words_passes(texts, check):
 @pytest.mark.parametrize("method", [of_the_word, of_the_place, "edges", "noise"])
 def test_what_looks_at_no_network_scores_exactly_zero(texts, method):
     verdict = judge_one("class_crossing", method, texts)
-    assert (verdict.outcome, verdict.effect.mean, verdict.p) == ("FAIL", 0, 1), verdict.sentence
+    # Of two mirrored classes of a function a right map without signs is zero, too.
+    outcome = "FAIL" if CHANGE in texts[1].halves else "INCONCLUSIVE"
+    assert (verdict.outcome, verdict.effect.mean, verdict.p) == (outcome, 0, 1), verdict.sentence
+
+
+def unsigned(network, inputs, objective):
+    return np.abs(np.asarray(lab.feature_ablation(network, inputs, objective)))
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_magnitudes_of_mirrored_classes_are_undecided(check):
+    subject = subject_of(BUILDERS["function"](), lab.open_data(TEXTS))
+    verdict = judge([checks.get(check)(unsigned, subject, seed=0)])[0]
+    assert (verdict.outcome, verdict.effect.mean) == ("INCONCLUSIVE", 0), verdict.sentence
+    assert "mirrored" in verdict.sentence and "cannot be told from none" in verdict.sentence
+
+
+def test_zero_is_failed_where_three_classes_are_not_mirrored():
+    """The evidence of one class is not that of another with the sign turned."""
+
+    def three(texts):
+        words = [text.split() for text in texts]
+        counts = [[sum(word in group for word in row) for group in (own_data.GOOD, own_data.BAD)] for row in words]
+        return np.array([[good, bad, 0.5] for good, bad in counts])
+
+    subject = subject_of(lab.function(three, TEXTS), lab.open_data(TEXTS))
+    verdict = judge([checks.get("class_crossing")(of_the_word, subject, seed=0)])[0]
+    assert "mirrored" not in verdict.sentence and verdict.outcome in ("FAIL", "INVALID"), verdict.sentence
 
 
 def test_what_is_the_same_for_every_text_scores_exactly_zero(texts):
