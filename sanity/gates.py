@@ -219,7 +219,7 @@ def proven_use(proof, rival=None):
     held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in unchanged.values())
     held = held and all(shift <= MOVES for shift in shifts.values())
     numbers = {"cue_flip_rate": proof["cue_flip_rate"], **unchanged, **shifts}
-    values = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+    values = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
     needed = f"{FOLLOWS} and {STAYS}" + (f", and a relative_shift of at most {MOVES}" if shifts else "")
     return Gate("network uses the plant", "passed" if held else "failed", f"{values}; needed: {needed}")
 
