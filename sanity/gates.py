@@ -27,6 +27,7 @@ OF_SUBJECT = (
     "networks use the cue",
     "networks use the rival cue",
     "samples to ask about",
+    "texts differ",
 )
 
 

@@ -1,5 +1,7 @@
 """Questions: what a subject can be asked besides its own target: another class for every sample, and the partner that gives it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lab import routines
@@ -109,11 +111,46 @@ def conditions(subject):
 
 
 def _several_words(subject):
-    """Whether the texts have words that can be compared with each other: list of one `Gate`, none for other inputs."""
-    if not isinstance(subject.inputs, np.ndarray) or kind_of(subject.inputs) is not TOKENS:
+    """Whether texts differ, and have words that can be compared with each other: list of `Gate`, none for other inputs."""
+    if not _are_texts(subject.inputs):
         return []
     longest = int(occupied_positions(subject.network, subject.inputs).sum(axis=1).max())
-    return [Gate("several words in a text", status(longest > 1), f"{longest} at most; needed: 2")]
+    different, count = len(_different_rows(subject.inputs)), len(subject.names)
+    words = f"{different} of {count} texts differ, and equal ones count once; needed: 2. Give other texts"
+    return [
+        Gate("several words in a text", status(longest > 1), f"{longest} at most; needed: 2"),
+        *([Gate("texts differ", "failed", words)] if different < 2 else []),
+    ]
+
+
+def without_copies(subject):
+    """The subject without texts that it has already: equal texts are of one source, and one unit.
+
+    Args:
+        subject: the `Subject`.
+
+    Returns:
+        `Subject`, the same for other inputs and for texts that all differ.
+    """
+    rows = _different_rows(subject.inputs) if _are_texts(subject.inputs) else range(len(subject.names))
+    if len(rows) == len(subject.names):
+        return subject
+    arrays = {name: getattr(subject, name) for name in ("inputs", "targets", "labels", "true")}
+    return replace(
+        subject,
+        names=tuple(subject.names[row] for row in rows),
+        objective=subject.objective.rows(rows),
+        **{name: None if values is None else values[rows] for name, values in arrays.items()},
+    )
+
+
+def _are_texts(inputs):
+    return isinstance(inputs, np.ndarray) and kind_of(inputs) is TOKENS
+
+
+def _different_rows(ids):
+    """The places of the first of equal rows: list of int."""
+    return sorted({row.tobytes(): place for place, row in reversed(list(enumerate(ids)))}.values())
 
 
 def _one_input(inputs):

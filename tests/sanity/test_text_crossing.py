@@ -258,3 +258,32 @@ def test_three_classes_of_texts_are_told_apart():
     assert (verdict.outcome, verdict.finding) == ("PASS", "RESPONDED"), verdict.sentence
     blind = judge([checks.get("classes")(of_the_word, subject, seed=0)])[0]
     assert (blind.outcome, blind.finding) == ("FAIL", "CLASS-BLIND"), blind.sentence
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_equal_texts_are_one_unit(check):
+    """Two texts, six times each, were twelve units: what is right of one by luck passed."""
+    texts = [TEXTS[0], TEXTS[1]] * 6
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    evidence = checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)
+    verdict = judge([evidence])[0]
+    assert evidence.sizes["images"] == 2 and evidence.sizes["copies"] == 10
+    assert verdict.outcome not in ("PASS", "FAIL"), verdict.sentence
+    assert "2 texts" in verdict.sentence and "10 equal texts left out" in verdict.sentence
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_one_text_many_times_fails_a_gate(check):
+    texts = TEXTS[:1] * 16
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    verdict = judge([checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)])[0]
+    assert verdict.finding == "GATE FAILED" and "1 of 16 texts differ" in verdict.sentence, verdict.sentence
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_what_is_left_without_copies_is_judged_as_those_texts_alone(check):
+    subjects = [
+        subject_of(lab.function(own_data.mood, texts), lab.open_data(texts)) for texts in (TEXTS, TEXTS + TEXTS[:9])
+    ]
+    first, second = (judge([checks.get(check)(lab.feature_ablation, subject, seed=0)])[0] for subject in subjects)
+    assert (first.outcome, first.effect, first.ceiling) == (second.outcome, second.effect, second.ceiling)
