@@ -18,7 +18,7 @@ from sanity.bound_explainer import BoundExplainer, pooled_maps
 from sanity.effects import REMOVAL, agreement, effects, reduce_to_cells
 from sanity.evidence import Gate
 from sanity.gates import MOST_DROPPED
-from sanity.questions import questions, without_copies
+from sanity.questions import crossed_texts, questions
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def prepare(crossing, subject, *, seed, once=None):
     """
     if crossing.refuses(subject):
         return None
-    subject = without_copies(subject)
+    subject = crossed_texts(subject)
     make = functools.partial(_own_effects, subject, seed)
     return once("effects", make) if once else make()
 
@@ -114,8 +114,8 @@ def measure(crossing, explainer, subject, *, seed, prepared, options):
     conditions = crossing.conditions(subject)
     if crossing.refuses(subject):
         return BoundExplainer(explainer, subject, seed, options).evidence(crossing.check, {}, conditions)
-    count, subject = len(subject.names), without_copies(subject)
-    bound, copies = BoundExplainer(explainer, subject, seed, options), count - len(subject.names)
+    count, subject = len(subject.names), crossed_texts(subject)
+    bound, left_out = BoundExplainer(explainer, subject, seed, options), count - len(subject.names)
     prepared = prepared or prepare(crossing, subject, seed=seed)
     maps = [bound.scaled_maps(objective=question) for question in crossing.questions(subject)]
     refuse_units(subject, *maps)
@@ -124,7 +124,7 @@ def measure(crossing, explainer, subject, *, seed, prepared, options):
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
     samples |= _unsigned_answer(crossing, prepared, subject)
     conditions += [gates.usable_maps(*(pooled_maps(values) for values in maps)), maps_differ(cell_maps)]
-    sizes = {**crossing.sizes(subject), **({"copies": copies} if copies else {})}
+    sizes = {**crossing.sizes(subject), **({"left out": left_out} if left_out else {})}
     settings = crossing.settings(subject)
     return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
 

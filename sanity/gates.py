@@ -164,7 +164,9 @@ def local_fit(fits):
     if not len(known):
         return []
     median = float(np.median(known))
-    words = f"the fit explains {median:.0%} of the score around a sample (median of {len(known)} maps); needed: {FIT:.0%}"
+    words = (
+        f"the fit explains {median:.0%} of the score around a sample (median of {len(known)} maps); needed: {FIT:.0%}"
+    )
     return [Gate("local fit", "passed" if median >= FIT else "failed", words)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from lab import routines
 from lab.kinds import TOKENS, kind_of
-from sanity.effects import occupied_positions
+from sanity.effects import cell_counts, occupied_positions
 from sanity.evidence import Gate
 
 
@@ -115,24 +115,26 @@ def _several_words(subject):
     if not _are_texts(subject.inputs):
         return []
     longest = int(occupied_positions(subject.network, subject.inputs).sum(axis=1).max())
-    different, count = len(_different_rows(subject.inputs)), len(subject.names)
-    words = f"{different} of {count} texts differ, and equal ones count once; needed: 2. Give other texts"
+    different, count = len(_crossed_rows(subject)), len(subject.names)
+    words = f"{different} of {count} texts differ and have two cells or more; needed: 2. Give other texts"
     return [
         Gate("several words in a text", status(longest > 1), f"{longest} at most; needed: 2"),
-        *([Gate("texts differ", "failed", words)] if different < 2 else []),
+        *([Gate("texts differ", "failed", words)] if longest > 1 and different < 2 else []),
     ]
 
 
-def without_copies(subject):
-    """The subject without texts that it has already: equal texts are of one source, and one unit.
+def crossed_texts(subject):
+    """The subject without texts that it has already, and without those of fewer than two cells, which say nothing.
+
+    Equal texts are of one source, and one unit.
 
     Args:
         subject: the `Subject`.
 
     Returns:
-        `Subject`, the same for other inputs and for texts that all differ.
+        `Subject`, the same for other inputs and for texts that all count.
     """
-    rows = _different_rows(subject.inputs) if _are_texts(subject.inputs) else range(len(subject.names))
+    rows = _crossed_rows(subject) if _are_texts(subject.inputs) else range(len(subject.names))
     if len(rows) == len(subject.names):
         return subject
     arrays = {name: getattr(subject, name) for name in ("inputs", "targets", "labels", "true")}
@@ -148,9 +150,12 @@ def _are_texts(inputs):
     return isinstance(inputs, np.ndarray) and kind_of(inputs) is TOKENS
 
 
-def _different_rows(ids):
-    """The places of the first of equal rows: list of int."""
-    return sorted({row.tobytes(): place for place, row in reversed(list(enumerate(ids)))}.values())
+def _crossed_rows(subject):
+    """The places of texts that count, the first of equal ones: list of int."""
+    ids = subject.inputs
+    rows = sorted({row.tobytes(): place for place, row in reversed(list(enumerate(ids)))}.values())
+    counts = cell_counts(subject.network, ids[rows])
+    return [row for row, count in zip(rows, counts) if count > 1]
 
 
 def _one_input(inputs):

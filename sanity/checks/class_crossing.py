@@ -46,7 +46,11 @@ CLASSES = Crossing(
     test=flip_p,
     passed="CLASS-SPECIFIC",
     failed="NOT CLASS-SPECIFIC",
-    counted={"images": "images", "groups": "groups of classes", "copies": "equal texts left out"},
+    counted={
+        "images": "images",
+        "groups": "groups of classes",
+        "left out": "texts left out, equal ones or of fewer than two cells",
+    },
     sizes=lambda subject: {"groups": int(class_groups(class_pairs(subject)).max() + 1)},
     settings=lambda subject: {"class_pairs": class_pairs(subject)},
     advice=advice,

@@ -267,9 +267,9 @@ def test_equal_texts_are_one_unit(check):
     subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
     evidence = checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)
     verdict = judge([evidence])[0]
-    assert evidence.sizes["images"] == 2 and evidence.sizes["copies"] == 10
+    assert evidence.sizes["images"] == 2 and evidence.sizes["left out"] == 10
     assert verdict.outcome not in ("PASS", "FAIL"), verdict.sentence
-    assert "2 texts" in verdict.sentence and "10 equal texts left out" in verdict.sentence
+    assert "2 texts" in verdict.sentence and "10 texts left out, equal ones" in verdict.sentence
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -287,3 +287,20 @@ def test_what_is_left_without_copies_is_judged_as_those_texts_alone(check):
     ]
     first, second = (judge([checks.get(check)(lab.feature_ablation, subject, seed=0)])[0] for subject in subjects)
     assert (first.outcome, first.effect, first.ceiling) == (second.outcome, second.effect, second.ceiling)
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_one_long_text_does_not_decide_the_windows_of_all(check):
+    """Its windows of seven words were filled by no text of ten, and every method failed a gate."""
+    rng = np.random.default_rng(0)
+    long = " ".join(rng.choice(["the", "a", "film", *own_data.GOOD], 400))
+    subject = subject_of(lab.function(own_data.mood, [*TEXTS, long]), lab.open_data([*TEXTS, long]))
+    verdict = judge([checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)])[0]
+    assert verdict.outcome == "PASS", verdict.sentence
+
+
+def test_texts_of_fewer_than_two_cells_are_not_looked_at():
+    texts = [*TEXTS[:12], "great", "dull", "plot"]
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    evidence = checks.get("class_crossing")(explainers.get("feature_ablation"), subject, seed=0)
+    assert (evidence.sizes["images"], evidence.sizes["left out"]) == (12, 3)
