@@ -271,8 +271,21 @@ def _other_settings(method, first, second, old, new):
         for name in names
     }
     words = [f"another {name}: {a} -> {b}" for name, (a, b) in values.items() if a != b]
+    scope = scope_reason(first, second)
+    return words + ([scope] if scope else [])
+
+
+def scope_reason(first, second):
+    """In which way two verdicts are about different things.
+
+    Args:
+        first, second: dict, verdicts as plain values.
+
+    Returns:
+        str, "" where they are about the same, or where one is about nothing.
+    """
     scopes = [_scope_words(verdict) for verdict in (first, second)]
-    return words + ([f"about {scopes[0]} -> {scopes[1]}"] if scopes[0] != scopes[1] and all(scopes) else [])
+    return f"about {scopes[0]} -> {scopes[1]}" if scopes[0] != scopes[1] and all(scopes) else ""
 
 
 def _scope_words(verdict):

@@ -1,7 +1,7 @@
 """Gate: the outcomes with which a command ends in exit code 1, as --fail-on names them."""
 
 from lab.refusal import Refused
-from recipes.changes import change_words
+from recipes.changes import change_words, scope_reason
 from recipes.errors import Gated
 
 
@@ -56,13 +56,24 @@ def _gate_broken(families):
 def _gate_worse(comparison):
     """Raise Gated where a verdict is worse than in the baseline, and where none could be compared."""
     methods = [row for row in comparison["rows"] if not row["control"]]
-    worse = [row for row in methods if row["change"] == "worse"]
+    worse = [row for row in methods if row["change"] == "worse" or _lost_by_scope(row)]
     if worse:
         words = "; ".join(f"{row['method']} {row['check']}: {change_words(row)}" for row in worse)
         raise Gated(f"worse than in the baseline: {words}")
-    if all(row["change"] in ("not comparable", "new", "no longer asked") for row in methods):
-        reason = next((row["reason"] for row in methods if row["reason"]), "no method and check is in both runs")
+    judged = [row for row in methods if _is_judged(row["first"]) or _is_judged(row["second"])]
+    if all(row["change"] in ("not comparable", "new", "no longer asked") for row in judged):
+        reason = next((row["reason"] for row in judged if row["reason"]), "no method and check is judged in both runs")
         raise Gated(f"no verdict can be compared with the baseline: {reason}")
+
+
+def _lost_by_scope(row):
+    """Whether a PASS is one no longer, and nothing but what the verdicts are about keeps them from being compared: bool."""
+    lost = row["change"] == "not comparable" and row["first"]["outcome"] == "PASS" != row["second"]["outcome"]
+    return lost and row["reason"] == scope_reason(row["first"], row["second"])
+
+
+def _is_judged(verdict):
+    return verdict is not None and verdict["finding"] != "NOT APPLICABLE"
 
 
 # Checks of pictures that apply to all units of a layer.

@@ -15,10 +15,10 @@ from lab.kinds import kind_of
 from lab.refusal import Refused
 from sanity import gates
 from sanity.bound_explainer import BoundExplainer, pooled_maps
-from sanity.effects import agreement, effects, reduce_to_cells
+from sanity.effects import REMOVAL, agreement, effects, reduce_to_cells
 from sanity.evidence import Gate
 from sanity.gates import MOST_DROPPED
-from sanity.questions import questions
+from sanity.questions import crossed_texts, questions
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ def prepare(crossing, subject, *, seed, once=None):
     """
     if crossing.refuses(subject):
         return None
+    subject = crossed_texts(subject)
     make = functools.partial(_own_effects, subject, seed)
     return once("effects", make) if once else make()
 
@@ -110,18 +111,33 @@ def measure(crossing, explainer, subject, *, seed, prepared, options):
     Returns:
         `Evidence` with samples `maps/EFFECT`, maps against effects, and `oracle/EFFECT`, the two halves of the effects.
     """
-    bound, conditions = BoundExplainer(explainer, subject, seed, options), crossing.conditions(subject)
+    conditions = crossing.conditions(subject)
     if crossing.refuses(subject):
-        return bound.evidence(crossing.check, {}, conditions)
+        return BoundExplainer(explainer, subject, seed, options).evidence(crossing.check, {}, conditions)
+    count, subject = len(subject.names), crossed_texts(subject)
+    bound, left_out = BoundExplainer(explainer, subject, seed, options), count - len(subject.names)
     prepared = prepared or prepare(crossing, subject, seed=seed)
     maps = [bound.scaled_maps(objective=question) for question in crossing.questions(subject)]
     refuse_units(subject, *maps)
     cell_maps = maps_by_cell(maps, prepared)
     samples = {f"maps/{name}": crossing.numbers(cell_maps[name], prepared.combine(name), subject) for name in cell_maps}
     samples |= {f"oracle/{name}": crossing.numbers(*halves, subject) for name, halves in prepared.halves.items()}
+    samples |= _unsigned_answer(crossing, prepared, subject)
     conditions += [gates.usable_maps(*(pooled_maps(values) for values in maps)), maps_differ(cell_maps)]
-    sizes, settings = crossing.sizes(subject), crossing.settings(subject)
+    sizes = {**crossing.sizes(subject), **({"left out": left_out} if left_out else {})}
+    settings = crossing.settings(subject)
     return bound.evidence(crossing.check, samples, conditions, sizes=sizes, settings=settings)
+
+
+def _unsigned_answer(crossing, prepared, subject):
+    """The network's own answer without its sign, where removal alone was measured: dict of samples, else empty.
+
+    Of two classes whose evidence is mirrored it scores zero.
+    """
+    if list(prepared.halves) != [REMOVAL]:
+        return {}
+    answer = prepared.combine(REMOVAL)
+    return {f"unsigned/{REMOVAL}": crossing.numbers(np.abs(answer), answer, subject)}
 
 
 def refuse_units(subject, *maps):

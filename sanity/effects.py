@@ -16,6 +16,8 @@ from sanity.removal import extent, fills, grid
 from sanity.seeds import derive_seed
 
 DRAWS, NOISE = 4, 0.05
+# Positions that no larger share of texts has are a tail.
+TAIL = 0.1
 EFFECTS = REMOVAL, CHANGE = "removal", "small change"
 
 
@@ -27,7 +29,7 @@ class Effects:
         cells: int [positions], the cell of every position.
         halves: dict of effect to float64 [2, questions, samples, cells], two measurements: under two fills, or from two
             sets of draws; nan for a cell that holds nothing of a sample. Ids that no layer embeds have no small change.
-        occupied: bool [samples, positions], as of `occupied_positions`; None: all of them.
+        occupied: bool [samples, positions], as of `crossed_positions`; None: all of them.
     """
 
     cells: np.ndarray
@@ -67,7 +69,7 @@ def effects(subject, objectives, *, seed):
     Returns:
         `Effects`.
     """
-    occupied = occupied_positions(subject.network, subject.inputs)
+    occupied = crossed_positions(subject.network, subject.inputs)
     cells = cells_of(subject.inputs, occupied)
     fill_names, variable = kind_of(subject.inputs).fills, variable_inputs(subject)
     halves = {REMOVAL: [_score_falls(subject, objectives, cells, occupied, fill, seed) for fill in fill_names]}
@@ -93,6 +95,39 @@ def occupied_positions(network, inputs):
     padding, words = network.kept_mask(inputs), network.words(inputs)
     occupied = occupied if padding is None else ~padding
     return occupied if words is None else occupied & (np.array(words, object) != "")
+
+
+def crossed_positions(network, inputs):
+    """Which positions are laid into cells: those that hold something, without the tail of a few long texts.
+
+    Where a text has more words than there are cells, a cell is a window. One text much longer than others would make
+    windows that no other text fills.
+
+    Args:
+        network: a `Network`.
+        inputs: one array that it takes.
+
+    Returns:
+        bool [samples, positions].
+    """
+    occupied = occupied_positions(network, inputs)
+    if kind_of(inputs) is not TOKENS or occupied.any(axis=0).sum() <= TOKENS.cells:
+        return occupied
+    return occupied & (occupied.mean(axis=0) > TAIL)
+
+
+def cell_counts(network, inputs):
+    """How many cells of each sample hold something everywhere.
+
+    Args:
+        network: a `Network`.
+        inputs: one array that it takes.
+
+    Returns:
+        int [samples].
+    """
+    occupied = crossed_positions(network, inputs)
+    return _full_cells(cells_of(inputs, occupied), occupied).sum(axis=1)
 
 
 def variable_inputs(subject):

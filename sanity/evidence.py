@@ -48,5 +48,6 @@ class Evidence:
 
     @property
     def failed(self):
-        """The gates that were not passed: list of `Gate`. Gates that do not apply and faults are among them."""
-        return [gate for gate in self.gates if gate.status in ("failed", "not applicable", "fault")]
+        """The gates that were not passed: list of `Gate`, those that do not apply last, or they would hide the others."""
+        gates = [gate for gate in self.gates if gate.status in ("failed", "not applicable", "fault")]
+        return sorted(gates, key=lambda gate: gate.status == "not applicable")

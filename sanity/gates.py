@@ -27,6 +27,7 @@ OF_SUBJECT = (
     "networks use the cue",
     "networks use the rival cue",
     "samples to ask about",
+    "texts differ",
 )
 
 
@@ -103,24 +104,45 @@ def usable_maps(*groups):
 def enough_positions(subject, *groups):
     """Inputs have as many positions as a rank correlation needs, and most maps as many values that are not zero.
 
-    A correlation where both maps are not zero is undefined for fewer: off flags are zero in a map that multiplies by them.
+    A correlation where both maps are not zero is undefined for fewer. Off flags are zero in a map that multiplies by them.
+    That is the inputs' doing, and the check does not apply. Where the inputs have enough, maps that are zero are the method's.
 
     Args:
         subject: the `Subject`.
         groups: lists of pooled maps, None where unusable.
 
     Returns:
-        `Gate`, "passed" or "not applicable".
+        `Gate`, "passed", "failed" or "not applicable".
     """
-    leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(subject.inputs)]
+    name, leaves = "enough positions to rank", [np.asarray(leaf) for leaf in tf.nest.flatten(subject.inputs)]
     count = sum(int(np.prod(kind_of(leaf).positions(leaf))) for leaf in leaves)
-    words = f"{count} {plural(kind_of(leaves[0]).unit)}; needed: {FEWEST}"
+    unit = plural(kind_of(leaves[0]).unit)
+    if count < FEWEST:
+        return Gate(name, "not applicable", f"{count} {unit}; needed: {FEWEST}")
     maps = [pooled_map.unsigned for pooled_maps in groups for pooled_map in pooled_maps if pooled_map is not None]
-    counts = [np.count_nonzero(values) for values in maps]
-    sparse = bool(counts) and np.median(counts) < FEWEST
-    if count >= FEWEST and sparse:
-        words = f"maps are zero but for {np.median(counts):.0f} of {maps[0].size} values; needed: {FEWEST}, since zeros agree by themselves. The check image_crossing ranks zeros too"
-    return Gate("enough positions to rank", "not applicable" if sparse or count < FEWEST else "passed", words)
+    values = np.median([np.count_nonzero(unsigned) for unsigned in maps]) if maps else count
+    if values >= FEWEST:
+        return Gate(name, "passed", f"{count} {unit}; needed: {FEWEST}")
+    return _sparse_gate(name, values, maps[0].size, _nonzero_positions(leaves), unit)
+
+
+def _sparse_gate(name, values, size, in_inputs, unit):
+    """The `Gate` of maps that are mostly zero: "not applicable" where the inputs are zero there too, else "failed"."""
+    words = f"maps are zero but for {values:.0f} of {size} values; needed: {FEWEST}, since zeros agree by themselves"
+    if in_inputs < FEWEST:
+        words += f". The inputs are zero but for {in_inputs:.0f} {unit}, too"
+        return Gate(name, "not applicable", f"{words}. The check image_crossing ranks zeros too")
+    words += f". The inputs have {in_inputs:.0f} {unit} that are not zero, so that the zeros are the method's"
+    return Gate(name, "failed", f"{words}. Ask a method that gives more values, or the check image_crossing")
+
+
+def _nonzero_positions(leaves):
+    """How many positions of a sample are not zero: the median over samples, float."""
+    counts = []
+    for leaf in leaves:
+        features = tuple(range(1 + len(kind_of(leaf).positions(leaf)), leaf.ndim))
+        counts.append((leaf != 0).any(axis=features).reshape(len(leaf), -1).sum(axis=1))
+    return float(np.median(np.sum(counts, axis=0)))
 
 
 # States of networks that no sensible score is left of, so that nothing need fit it.
@@ -142,7 +164,9 @@ def local_fit(fits):
     if not len(known):
         return []
     median = float(np.median(known))
-    words = f"the fit explains {median:.0%} of the score around a sample (median of {len(known)} maps); needed: {FIT:.0%}"
+    words = (
+        f"the fit explains {median:.0%} of the score around a sample (median of {len(known)} maps); needed: {FIT:.0%}"
+    )
     return [Gate("local fit", "passed" if median >= FIT else "failed", words)]
 
 
@@ -198,7 +222,7 @@ def proven_use(proof, rival=None):
     held = proof["cue_flip_rate"] >= FOLLOWS and all(value >= STAYS for value in unchanged.values())
     held = held and all(shift <= MOVES for shift in shifts.values())
     numbers = {"cue_flip_rate": proof["cue_flip_rate"], **unchanged, **shifts}
-    values = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+    values = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
     needed = f"{FOLLOWS} and {STAYS}" + (f", and a relative_shift of at most {MOVES}" if shifts else "")
     return Gate("network uses the plant", "passed" if held else "failed", f"{values}; needed: {needed}")
 

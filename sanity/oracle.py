@@ -39,7 +39,8 @@ def judge_crossing(crossing, family, margins, seed):
     twentieth of the oracle's crossing. It fails where its crossing is exactly zero. It also fails where the oracle passes
     under both effects and its interval lies below a twentieth under either. So no crossing is both too small and large
     enough, and a method that answers one of the two questions is not held to the other. Where the right answer to one
-    question is the same for both that are crossed, equal maps may answer that one. Such maps are not failed.
+    question is the same for both that are crossed, equal maps may answer that one. Such maps are not failed. Nor are
+    those of zero where removal alone was measured and the evidence of two classes is mirrored.
 
     Args:
         crossing: a `sanity.crossing.Crossing`.
@@ -121,6 +122,9 @@ def _ruling(crossing, evidence, readings, oracle, known, margins):
     elif outcome == "FAIL" and (alike := _same_answers(oracle)):
         outcome, finding = "INCONCLUSIVE", "UNDECIDED"
         why = f"{why}; by {alike} the network's own answer is the same for both, too"
+    elif outcome == "FAIL" and _is_mirrored(crossing, evidence):
+        outcome, finding = "INCONCLUSIVE", "UNDECIDED"
+        why = f"{why}; the two classes are mirrored, so that the network's own answer without its sign is zero, too. A map of magnitudes cannot be told from none"
     also = (("effect", best), *((name, _in_words(readings.get(name), known.get(name))) for name in EFFECTS))
     reading = readings[best]
     ceiling = known[best].interval
@@ -141,6 +145,12 @@ def _same_answers(oracle):
     return " and by ".join(
         name for name, answer in oracle.items() if max(-answer.interval.low, answer.interval.high) <= SAME
     )
+
+
+def _is_mirrored(crossing, evidence):
+    """Whether removal alone was measured, and the network's own answer without its sign crosses to zero: bool."""
+    numbers = evidence.samples.get(f"unsigned/{REMOVAL}")
+    return numbers is not None and bool(np.nanmean(np.abs(crossing.statistic(numbers))) <= SAME)
 
 
 def _passes(reading, bar, margins):

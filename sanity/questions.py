@@ -1,10 +1,12 @@
 """Questions: what a subject can be asked besides its own target: another class for every sample, and the partner that gives it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lab import routines
 from lab.kinds import TOKENS, kind_of
-from sanity.effects import occupied_positions
+from sanity.effects import cell_counts, occupied_positions
 from sanity.evidence import Gate
 
 
@@ -109,11 +111,51 @@ def conditions(subject):
 
 
 def _several_words(subject):
-    """Whether the texts have words that can be compared with each other: list of one `Gate`, none for other inputs."""
-    if not isinstance(subject.inputs, np.ndarray) or kind_of(subject.inputs) is not TOKENS:
+    """Whether texts differ, and have words that can be compared with each other: list of `Gate`, none for other inputs."""
+    if not _are_texts(subject.inputs):
         return []
     longest = int(occupied_positions(subject.network, subject.inputs).sum(axis=1).max())
-    return [Gate("several words in a text", status(longest > 1), f"{longest} at most; needed: 2")]
+    different, count = len(_crossed_rows(subject)), len(subject.names)
+    words = f"{different} of {count} texts differ and have two cells or more; needed: 2. Give other texts"
+    return [
+        Gate("several words in a text", status(longest > 1), f"{longest} at most; needed: 2"),
+        *([Gate("texts differ", "failed", words)] if longest > 1 and different < 2 else []),
+    ]
+
+
+def crossed_texts(subject):
+    """The subject without texts that it has already, and without those of fewer than two cells, which say nothing.
+
+    Equal texts are of one source, and one unit.
+
+    Args:
+        subject: the `Subject`.
+
+    Returns:
+        `Subject`, the same for other inputs and for texts that all count.
+    """
+    rows = _crossed_rows(subject) if _are_texts(subject.inputs) else range(len(subject.names))
+    if len(rows) == len(subject.names):
+        return subject
+    arrays = {name: getattr(subject, name) for name in ("inputs", "targets", "labels", "true")}
+    return replace(
+        subject,
+        names=tuple(subject.names[row] for row in rows),
+        objective=subject.objective.rows(rows),
+        **{name: None if values is None else values[rows] for name, values in arrays.items()},
+    )
+
+
+def _are_texts(inputs):
+    return isinstance(inputs, np.ndarray) and kind_of(inputs) is TOKENS
+
+
+def _crossed_rows(subject):
+    """The places of texts that count, the first of equal ones: list of int."""
+    ids = subject.inputs
+    rows = sorted({row.tobytes(): place for place, row in reversed(list(enumerate(ids)))}.values())
+    counts = cell_counts(subject.network, ids[rows])
+    return [row for row, count in zip(rows, counts) if count > 1]
 
 
 def _one_input(inputs):

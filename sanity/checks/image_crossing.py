@@ -71,7 +71,7 @@ IMAGES = Crossing(
     test=flip_p,
     passed="IMAGE-SPECIFIC",
     failed="NOT IMAGE-SPECIFIC",
-    counted={"images": "images", "pairs": "pairs"},
+    counted={"images": "images", "pairs": "pairs", "left out": "texts left out, equal ones or of fewer than two cells"},
     unit="pairs",
     sizes=lambda subject: {"pairs": len(subject.names) // 2},
 )

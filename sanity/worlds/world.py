@@ -163,8 +163,8 @@ def counterfactual_use(swapped, logits):
     Returns:
         dict of float. `cue_flip_rate`: of the samples whose cue was swapped for another, the share answered as the new
             cue says. `unchanged/FACTOR`: of the samples that change when a distractor is swapped, the share whose answer
-            stays. `relative_shift/FACTOR`: the change of the answer's logit then, in units of its change when the cue is
-            swapped. A swap that changes no sample tells nothing, and has no number.
+            stays. `relative_shift/FACTOR`: the change of the logit of the sample's label then, in units of its change when
+            the cue is swapped, the largest over labels. A swap that changes no sample tells nothing, and has no number.
     """
     logits_before, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
     logits_cue, new_labels = logits(swapped["cue"].inputs), swapped["cue"].cue_labels
@@ -175,7 +175,7 @@ def counterfactual_use(swapped, logits):
         else float("nan")
     }
     rows = np.arange(len(cue_labels))
-    cue_shift = np.abs(logits_cue - logits_before)[rows, cue_labels][differs].mean() if differs.any() else np.nan
+    cue_shift = np.abs(logits_cue - logits_before)[rows, cue_labels]
     for name in [name for name in swapped if name not in ("before", "cue")]:
         # A sample may be given the value that it has.
         moved = _differing_rows(swapped[name].inputs, swapped["before"].inputs)
@@ -184,8 +184,25 @@ def counterfactual_use(swapped, logits):
         logits_swapped = logits(swapped[name].inputs)
         stays, shift = logits_swapped.argmax(1) == logits_before.argmax(1), np.abs(logits_swapped - logits_before)
         numbers[f"unchanged/{name}"] = float(np.mean(stays[moved]))
-        numbers[f"relative_shift/{name}"] = float(shift[rows, cue_labels][moved].mean() / cue_shift)
+        shifts = (shift[rows, cue_labels], moved), (cue_shift, differs)
+        numbers[f"relative_shift/{name}"] = _largest_ratio(*shifts, cue_labels)
     return numbers
+
+
+def _largest_ratio(swapped, cue, labels):
+    """The largest ratio over labels of the mean shift by a swap to that by the cue's swap: float.
+
+    Args:
+        swapped, cue: (float [samples], bool [samples], which of them count).
+        labels: int [samples].
+    """
+    ratios = []
+    for label in np.unique(labels):
+        means = [shift[counts & (labels == label)] for shift, counts in (swapped, cue)]
+        # The score of the first class of one unit is always zero, and no map explains it.
+        if all(map(len, means)) and any(values.any() for values in means):
+            ratios.append(means[0].mean() / max(means[1].mean(), 1e-12))
+    return float(max(ratios, default=np.nan))
 
 
 def _differing_rows(inputs, others):

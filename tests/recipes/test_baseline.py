@@ -11,6 +11,8 @@ from PIL import Image
 
 from lab.refusal import Refused
 from recipes.changes import as_lines, compare_verdicts
+from recipes.errors import Gated
+from recipes.gate import _gate_worse
 from recipes.store import encode
 
 # Pairs of runs ------------------------------------------------------------------------------------------------------------
@@ -179,6 +181,36 @@ def test_what_could_not_be_judged_has_no_scope_and_is_worse():
     before = run(verdict("m", "PASS", 0.1, scope="this network alone"))
     after = run(verdict("m", "INVALID", finding="GATE FAILED", scope=""))
     assert changes_of(before, after)["m"] == ("worse", "it can no longer be judged")
+
+
+ALONE, ALIKE = {"scope": "this network alone"}, {"scope": "networks trained like this"}
+NOT_ASKED = verdict("a", "INVALID", finding="NOT APPLICABLE")
+
+
+@pytest.mark.parametrize("older", [{}, ALIKE])
+@pytest.mark.parametrize("outcome", ["FAIL", "INCONCLUSIVE"])
+def test_a_pass_that_is_lost_in_another_scope_breaks_the_build(older, outcome):
+    """A row that does not apply in either run was taken for a comparison, and every lost PASS went unnoticed."""
+    before = run(NOT_ASKED, verdict("b", "PASS", 0.1, **older))
+    after = run(NOT_ASKED, verdict("b", outcome, 0.9, **ALONE))
+    with pytest.raises(Gated, match="worse than in the baseline: b parameters"):
+        _gate_worse(compare_verdicts(before, after))
+
+
+def test_what_does_not_apply_in_either_run_is_no_comparison():
+    before, after = run(NOT_ASKED, verdict("b", "PASS", 0.1)), run(NOT_ASKED, verdict("b", "PASS", 0.1, **ALONE))
+    with pytest.raises(Gated, match="no verdict can be compared with the baseline: about an unknown scope"):
+        _gate_worse(compare_verdicts(before, after))
+    with pytest.raises(Gated, match="no method and check is judged in both runs"):
+        _gate_worse(compare_verdicts(run(NOT_ASKED), run(NOT_ASKED)))
+
+
+def test_a_pass_that_is_lost_on_other_data_is_not_called_worse():
+    before, after = (run(verdict("a", "PASS", 0.1), verdict("b", "PASS", 0.1, **ALIKE)) for _ in range(2))
+    after["families"]["0-parameters"]["verdicts"][1] = verdict("b", "FAIL", 0.9, **ALONE)
+    other_data(after)
+    with pytest.raises(Gated, match="no verdict can be compared with the baseline: other data"):
+        _gate_worse(compare_verdicts(before, after))
 
 
 def test_a_default_that_is_written_out_is_no_other_setting():

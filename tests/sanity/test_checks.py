@@ -16,6 +16,7 @@ from lab.refusal import Refused
 from sanity.checks import checks, prepare_shared
 from sanity.checks.faithfulness import METRICS, _segment_ranks
 from sanity.controls import EXPECTED, audit
+from sanity.evidence import Evidence, Gate
 from sanity.examination import examine, measure
 from sanity.metrics import metrics
 from sanity.removal import orders
@@ -670,3 +671,30 @@ def test_a_table_of_flags_has_as_many_values_as_flags_that_are_on(check):
     assert "zero but for 3 of 12 values; needed: 8" in multiplied.sentence
     assert gradient.outcome == "PASS", gradient.sentence
     assert all(control.held is not False for control in judged.controls)
+
+
+def largest_three(network, inputs, objective):
+    """Looks at no network, and gives zero for all but three columns."""
+    sizes = np.abs(np.asarray(inputs, "float32"))
+    return np.where(sizes >= np.sort(sizes, axis=1)[:, -3:-2], sizes, 0)
+
+
+@pytest.mark.parametrize("check", ["parameters", "sensitivity"])
+def test_maps_that_are_sparse_by_themselves_fail_their_gate(check):
+    """Columns hold numbers everywhere: the zeros are the method's, which does not excuse it from the check."""
+    keras.utils.set_random_seed(0)
+    rows = np.random.default_rng(0).normal(size=(24, 12)).astype("float32")
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(6, "tanh"), keras.layers.Dense(3)])
+    data = Data(tuple(map(str, range(24))), rows, kind="table", columns=tuple("abcdefghijkl"))
+    table = subject(lab.load(model, background=rows), data)
+    verdict = judge([checks.get(check)(largest_three, table, seed=0)])[0]
+    assert (verdict.outcome, verdict.finding) == ("INVALID", "GATE FAILED"), verdict.sentence
+    assert "zero but for 3 of 12 values; needed: 8" in verdict.sentence
+    assert "The inputs have 12 columns that are not zero" in verdict.sentence
+
+
+def test_a_gate_that_failed_is_said_before_one_that_does_not_apply():
+    sparse, incompetent = Gate("a", "not applicable", "few"), Gate("b", "failed", "wrong")
+    evidence = Evidence("parameters", "m", "s", {}, {}, (sparse, incompetent))
+    assert [gate.name for gate in evidence.failed] == ["b", "a"]
+    assert judge([evidence])[0].finding == "GATE FAILED"

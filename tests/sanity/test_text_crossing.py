@@ -96,7 +96,34 @@ def test_removing_words_passes(texts, check):
 @pytest.mark.parametrize("method", [of_the_word, of_the_place, "edges", "noise"])
 def test_what_looks_at_no_network_scores_exactly_zero(texts, method):
     verdict = judge_one("class_crossing", method, texts)
-    assert (verdict.outcome, verdict.effect.mean, verdict.p) == ("FAIL", 0, 1), verdict.sentence
+    # Of two mirrored classes of a function a right map without signs is zero, too.
+    outcome = "FAIL" if CHANGE in texts[1].halves else "INCONCLUSIVE"
+    assert (verdict.outcome, verdict.effect.mean, verdict.p) == (outcome, 0, 1), verdict.sentence
+
+
+def unsigned(network, inputs, objective):
+    return np.abs(np.asarray(lab.feature_ablation(network, inputs, objective)))
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_magnitudes_of_mirrored_classes_are_undecided(check):
+    subject = subject_of(BUILDERS["function"](), lab.open_data(TEXTS))
+    verdict = judge([checks.get(check)(unsigned, subject, seed=0)])[0]
+    assert (verdict.outcome, verdict.effect.mean) == ("INCONCLUSIVE", 0), verdict.sentence
+    assert "mirrored" in verdict.sentence and "cannot be told from none" in verdict.sentence
+
+
+def test_zero_is_failed_where_three_classes_are_not_mirrored():
+    """The evidence of one class is not that of another with the sign turned."""
+
+    def three(texts):
+        words = [text.split() for text in texts]
+        counts = [[sum(word in group for word in row) for group in (own_data.GOOD, own_data.BAD)] for row in words]
+        return np.array([[good, bad, 0.5] for good, bad in counts])
+
+    subject = subject_of(lab.function(three, TEXTS), lab.open_data(TEXTS))
+    verdict = judge([checks.get("class_crossing")(of_the_word, subject, seed=0)])[0]
+    assert "mirrored" not in verdict.sentence and verdict.outcome in ("FAIL", "INVALID"), verdict.sentence
 
 
 def test_what_is_the_same_for_every_text_scores_exactly_zero(texts):
@@ -231,3 +258,49 @@ def test_three_classes_of_texts_are_told_apart():
     assert (verdict.outcome, verdict.finding) == ("PASS", "RESPONDED"), verdict.sentence
     blind = judge([checks.get("classes")(of_the_word, subject, seed=0)])[0]
     assert (blind.outcome, blind.finding) == ("FAIL", "CLASS-BLIND"), blind.sentence
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_equal_texts_are_one_unit(check):
+    """Two texts, six times each, were twelve units: what is right of one by luck passed."""
+    texts = [TEXTS[0], TEXTS[1]] * 6
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    evidence = checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)
+    verdict = judge([evidence])[0]
+    assert evidence.sizes["images"] == 2 and evidence.sizes["left out"] == 10
+    assert verdict.outcome not in ("PASS", "FAIL"), verdict.sentence
+    assert "2 texts" in verdict.sentence and "10 texts left out, equal ones" in verdict.sentence
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_one_text_many_times_fails_a_gate(check):
+    texts = TEXTS[:1] * 16
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    verdict = judge([checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)])[0]
+    assert verdict.finding == "GATE FAILED" and "1 of 16 texts differ" in verdict.sentence, verdict.sentence
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_what_is_left_without_copies_is_judged_as_those_texts_alone(check):
+    subjects = [
+        subject_of(lab.function(own_data.mood, texts), lab.open_data(texts)) for texts in (TEXTS, TEXTS + TEXTS[:9])
+    ]
+    first, second = (judge([checks.get(check)(lab.feature_ablation, subject, seed=0)])[0] for subject in subjects)
+    assert (first.outcome, first.effect, first.ceiling) == (second.outcome, second.effect, second.ceiling)
+
+
+@pytest.mark.parametrize("check", CROSSINGS)
+def test_one_long_text_does_not_decide_the_windows_of_all(check):
+    """Its windows of seven words were filled by no text of ten, and every method failed a gate."""
+    rng = np.random.default_rng(0)
+    long = " ".join(rng.choice(["the", "a", "film", *own_data.GOOD], 400))
+    subject = subject_of(lab.function(own_data.mood, [*TEXTS, long]), lab.open_data([*TEXTS, long]))
+    verdict = judge([checks.get(check)(explainers.get("feature_ablation"), subject, seed=0)])[0]
+    assert verdict.outcome == "PASS", verdict.sentence
+
+
+def test_texts_of_fewer_than_two_cells_are_not_looked_at():
+    texts = [*TEXTS[:12], "great", "dull", "plot"]
+    subject = subject_of(lab.function(own_data.mood, texts), lab.open_data(texts))
+    evidence = checks.get("class_crossing")(explainers.get("feature_ablation"), subject, seed=0)
+    assert (evidence.sizes["images"], evidence.sizes["left out"]) == (12, 3)
