@@ -13,7 +13,7 @@ lab: .venv/installed
 
 test: .venv/tested
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/benched
 	$(BIN)/python -m tests.bench

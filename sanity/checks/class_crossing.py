@@ -102,7 +102,7 @@ def class_crossing(explainer, subject, /, *, seed, prepared=None, **options):
         ),
         similarity="rank correlation of map and evidence over cells of the image: own class with own evidence, less own with other, both ways",
         ceiling="the network's own answer",
-        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for. Where classes form fewer than six groups that share none, a map of the class alone may pass by luck, of texts also one that knows only words and class. It need not look at the network.",
+        cannot="Cannot conclude: that the network was looked at, that all of a map is right, or anything about other networks, data or targets. It is crossed: the class that is asked for. Where classes form fewer than six groups that share none, a map of the class alone may pass by luck. Of texts, so may one that knows only words and class. It need not look at the network.",
         counted=CLASSES.counted,
         better="higher",
     ),
