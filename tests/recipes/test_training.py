@@ -17,9 +17,11 @@ import numpy as np
 
 def build(seed):
     start = keras.initializers.GlorotUniform(seed)
-    layers = [keras.layers.Conv2D(16, 3, activation="relu", kernel_initializer=start)]
+    # Untrained weights are drawn by the names of layers, which Keras would number by what the process has built before.
+    layers = [keras.layers.Conv2D(16, 3, activation="relu", kernel_initializer=start, name="conv2d")]
     layers.append(keras.layers.GlobalAveragePooling2D())
-    return keras.Sequential([keras.Input((12, 12, 3)), *layers, keras.layers.Dense(3, kernel_initializer=start)])
+    layers.append(keras.layers.Dense(3, kernel_initializer=start, name="dense"))
+    return keras.Sequential([keras.Input((12, 12, 3)), *layers])
 
 
 def train(inputs, labels, *, seed):
