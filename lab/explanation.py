@@ -137,6 +137,11 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
     network.warn_of_range(arrays)
     objective = as_objective(network, arrays, objective)
     estimated = estimate(explainer, network, arrays, objective, **settings)
+    return _record(explainer, network, inputs, arrays, objective, settings, estimated)
+
+
+def _record(explainer, network, inputs, arrays, objective, settings, estimated):
+    """An `Explanation` of what was estimated, with what is suspicious about it."""
     scores, computed = routines.scores(network, arrays, objective), _class_outputs(network, arrays, objective)
     doubts = map_warnings(explainer, network, arrays, objective, computed=computed)
     sample_flags = tuple(sum(words, ()) for words in zip(flags(estimated.values), fit_flags(estimated), doubts))

@@ -61,9 +61,10 @@ _imported = {}
 def refresh(module):
     """Have the next import of a module read its files again where they have changed, or where others come first now."""
     importlib.invalidate_caches()
-    current = module_hash(module), _imported_files(module)
+    files = _imported_files(module)
+    current = _digest(sorted(files.items())), files
     if _imported.get(module, current) != current:
-        for name in _imported_files(module):
+        for name in files:
             sys.modules.pop(name, None)
     _imported[module] = current
 

@@ -207,10 +207,10 @@ def _training(train, finetune, others, counts, check):
     """The [training] table, or nothing."""
     counts = {name: count for name, count in counts.items() if count is not None}
     sources = {"train": train, "finetune": finetune, "replicate": others or None}
-    named = [name for name, source in sources.items() if source is not None]
-    if len(named) > 1:
-        raise Refused(f"Networks trained like the model come from one place. Received: {'= and '.join(named)}=.")
-    if not {"train", "finetune"} & set(named):
+    origins = [name for name, source in sources.items() if source is not None]
+    if len(origins) > 1:
+        raise Refused(f"Networks trained like the model come from one place. Received: {'= and '.join(origins)}=.")
+    if not {"train", "finetune"} & set(origins):
         if counts:
             raise Refused(f"{next(iter(counts))}= counts networks that are trained. Received: no train= or finetune=.")
         return {"training": {"files": list(others)}} if others else {}

@@ -19,7 +19,7 @@ from sanity.statistics import wilson_interval
 
 # Rows of the background that are perturbed, at most, and at the least.
 MOST, FEWEST = 100, 50
-# Rows of all parts of the data that a method may ask about, and of these so many are kept.
+# Rows that a method may ask about of one part of the data, and how many of these are kept.
 MOST_QUESTIONS, KEPT = 20_000, 1000
 # The classifier is asked about rows that it did not learn, in so many parts.
 PARTS = 5
@@ -134,19 +134,21 @@ def _perturbed_rows(explainer, network, parts, settings, seed):
 
 def _questions(explainer, network, rows, settings, seed):
     """Some of the rows that a method asks about when it explains some of these: float32 [rows, columns]."""
-    first = _Notes(seed)
+    first = _Notes(seed, rows.shape[1])
     _ask(explainer, network, rows[:1], settings, first)
-    explained = rows[: max(1, min(len(rows), MOST_QUESTIONS // max(1, first.count)))]
-    notes = _Notes(seed)
+    explained = rows[: MOST_QUESTIONS // max(1, first.count)]
+    if len(explained) < 2:
+        return first.rows
+    notes = _Notes(seed, rows.shape[1])
     _ask(explainer, network, explained, settings, notes)
-    return np.concatenate([rows[:0], *notes.rows])
+    return notes.rows
 
 
 def _ask(explainer, network, rows, settings, notes):
     background = rows if network.background is None else network.background
     probe = function(lambda batch: notes.add(batch).sum(axis=1), background, name="rows")
     # What it was tried on is no question of the method.
-    notes.forget()
+    notes.begin()
     attribute(explainer, probe, rows, logit(0), **settings)
 
 
@@ -155,27 +157,27 @@ class _Notes:
 
     Args:
         seed: list of int.
+        columns: int.
 
     Attributes:
-        rows: list of float32 [1, columns].
+        rows: float32 [rows, columns].
         count: int, rows that it was asked about in all.
     """
 
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
-        self.forget()
+    def __init__(self, seed, columns):
+        self.rng, self.columns = np.random.default_rng(seed), columns
+        self.begin()
 
-    def forget(self):
+    def begin(self):
         """Begin anew."""
-        self.rows, self.priorities, self.count = [], np.zeros(0), 0
+        self.rows, self.priorities, self.count = np.zeros((0, self.columns), "float32"), np.zeros(0), 0
 
     def add(self, batch):
         """Note a batch; the batch as it is."""
         self.count += len(batch)
         priorities = np.concatenate([self.priorities, self.rng.random(len(batch))])
         kept = np.argsort(priorities, kind="stable")[:KEPT]
-        both = [*self.rows, *(row[None].copy() for row in np.asarray(batch))]
-        self.rows, self.priorities = [both[place] for place in kept], priorities[kept]
+        self.rows, self.priorities = np.concatenate([self.rows, batch])[kept], priorities[kept]
         return batch
 
 

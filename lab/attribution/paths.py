@@ -270,7 +270,8 @@ def stack_baselines(arrays, references):
     Raises:
         Refused: where they do not fit.
     """
-    if isinstance(references, str) or any(isinstance(entry, str) for entry in np.ravel(np.asarray(references, object))):
+    listed = references if isinstance(references, (list, tuple)) else [references]
+    if any(isinstance(entry, str) for entry in listed):
         raise Refused(
             f"baselines= are numbers or arrays. Received: {references!r}. Give one name as baseline=, or what it stands for as arrays."
         )
