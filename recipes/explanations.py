@@ -193,7 +193,8 @@ def compute_maps(job, _, session):
         return Outcome({"about.json": encode({**about, "refused": words})})
     about |= {} if "kind" in about else {"columns": session.images.columns if "maps/1" in arrays else ()}
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
-    about |= {"errors": explanation.error_words, "off_manifold": _off_manifold(session, explanation, arguments)}
+    about |= {"errors": explanation.error_words, "fits": _plain_fits(explanation)}
+    about |= {"off_manifold": _off_manifold(session, explanation, arguments)}
     about |= {
         "classes": part_classes(subject, part),
         "correct": None if subject.correct is None else subject.correct.tolist(),
@@ -237,6 +238,12 @@ def _over_positions(arrays, subject):
     if kind is TOKENS and all(arrays[name].ndim == 2 for name in names):
         arrays |= {name: resized(arrays[name], inputs[0].shape[1]) for name in names}
     return arrays if all(arrays[name].shape == inputs[0].shape for name in names) else None
+
+
+def _plain_fits(explanation):
+    """Which share of the score nearby a method's model explains: list of float, None where nothing is fitted; None for other methods."""
+    fits = explanation.fits
+    return None if fits is None else [float(fit) if np.isfinite(fit) else None for fit in fits]
 
 
 def _off_manifold(session, explanation, arguments):

@@ -118,7 +118,7 @@ def _first_maps(inputs, key, count):
 
 def _lists(about):
     """What is said of each map in turn: list of the names of such lists."""
-    return [name for name in ("names", "flags", "classes", "correct", "errors") if about.get(name) is not None]
+    return [name for name in ("names", "flags", "classes", "correct", "errors", "fits") if about.get(name) is not None]
 
 
 def _about_nothing(shards, inputs):

@@ -87,6 +87,7 @@ def _figure(about, arrays, plane, place, photograph):
         **picture,
         "gap": float(arrays["gap"][place]) if "gap" in arrays else None,
         "error": about["errors"][place] if about.get("errors") else None,
+        "fit": about["fits"][place] if about.get("fits") else None,
         "flags": about["flags"][place],
         "columns": _strongest_columns(arrays, about, place),
         "alt": _describe(about["method"], photograph, plane),
