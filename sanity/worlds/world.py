@@ -163,8 +163,9 @@ def counterfactual_use(swapped, logits):
     Returns:
         dict of float. `cue_flip_rate`: of the samples whose cue was swapped for another, the share answered as the new
             cue says. `unchanged/FACTOR`: of the samples that change when a distractor is swapped, the share whose answer
-            stays. `relative_shift/FACTOR`: the change of the logit of the sample's label then, in units of its change when
-            the cue is swapped, the largest over labels. A swap that changes no sample tells nothing, and has no number.
+            stays. `relative_shift/FACTOR`: the change of the logit of the sample's label then, of the label that changes
+            most, in units of the mean change when the cue is swapped. A swap that changes no sample tells nothing, and has
+            no number.
     """
     logits_before, cue_labels = logits(swapped["before"].inputs), swapped["before"].cue_labels
     logits_cue, new_labels = logits(swapped["cue"].inputs), swapped["cue"].cue_labels
@@ -185,24 +186,27 @@ def counterfactual_use(swapped, logits):
         stays, shift = logits_swapped.argmax(1) == logits_before.argmax(1), np.abs(logits_swapped - logits_before)
         numbers[f"unchanged/{name}"] = float(np.mean(stays[moved]))
         shifts = (shift[rows, cue_labels], moved), (cue_shift, differs)
-        numbers[f"relative_shift/{name}"] = _largest_ratio(*shifts, cue_labels)
+        numbers[f"relative_shift/{name}"] = _relative_shift(*shifts, cue_labels)
     return numbers
 
 
-def _largest_ratio(swapped, cue, labels):
-    """The largest ratio over labels of the mean shift by a swap to that by the cue's swap: float.
+def _relative_shift(swapped, cue, labels):
+    """The mean shift by a swap, of the label that shifts most, in units of the mean shift over labels by the cue's swap: float.
+
+    A softmax leaves open how a shift is shared among the scores of the classes, so that the cue may hardly move one of them.
 
     Args:
         swapped, cue: (float [samples], bool [samples], which of them count).
         labels: int [samples].
     """
-    ratios = []
+    means = []
     for label in np.unique(labels):
-        means = [shift[counts & (labels == label)] for shift, counts in (swapped, cue)]
+        shifts = [shift[counts & (labels == label)] for shift, counts in (swapped, cue)]
         # The score of the first class of one unit is always zero, and no map explains it.
-        if all(map(len, means)) and any(values.any() for values in means):
-            ratios.append(means[0].mean() / max(means[1].mean(), 1e-12))
-    return float(max(ratios, default=np.nan))
+        if all(map(len, shifts)) and any(values.any() for values in shifts):
+            means.append([values.mean() for values in shifts])
+    by_swap, by_cue = np.array(means).reshape(-1, 2).T
+    return float(by_swap.max() / max(by_cue.mean(), 1e-12)) if len(means) else float("nan")
 
 
 def _differing_rows(inputs, others):
