@@ -156,7 +156,7 @@ def block_outputs(network):
     """
     last = {}
     for address, shape in network.shapes.items():
-        if isinstance(shape, tuple) and len(shape) == 4 and "@" not in address and address in network.tree:
+        if isinstance(shape, tuple) and len(shape) == 4 and address in network.tree:
             last[_block(address)] = address
     return list(last.values())
 
