@@ -101,7 +101,9 @@ def build():
         hidden = layers.Dense(2 * WIDTH, activation="gelu", name=f"mlp_{number}")(normed)
         x = layers.Add(name=f"block_{number}")([x, layers.Dense(WIDTH, name=f"mlp_output_{number}")(hidden)])
     x = layers.LayerNormalization(name="norm")(x)
-    return keras.Model(inputs, layers.Dense(len(STAMPS), name="logits")(x[:, 0]), name="vit")
+    # An index would be counted over the whole process.
+    x = layers.Flatten(name="class_token")(layers.Cropping1D((0, CELLS**2), name="first")(x))
+    return keras.Model(inputs, layers.Dense(len(STAMPS), name="logits")(x), name="vit")
 
 
 def _vit(by, other, cell, rival=None):
