@@ -94,12 +94,14 @@ def build():
     x = layers.Reshape((CELLS**2, WIDTH), name="sequence")(x)
     x = ClassToken(name="tokens")(x)
     for number in range(BLOCKS):
-        normed = layers.LayerNormalization(name=f"before_attention_{number}")(x)
-        mixed = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name=f"attention_{number}")(normed, normed)
-        x = layers.Add(name=f"mixed_{number}")([x, mixed])
-        normed = layers.LayerNormalization(name=f"before_mlp_{number}")(x)
-        hidden = layers.Dense(2 * WIDTH, activation="gelu", name=f"mlp_{number}")(normed)
-        x = layers.Add(name=f"block_{number}")([x, layers.Dense(WIDTH, name=f"mlp_output_{number}")(hidden)])
+        normed = layers.LayerNormalization(name=f"block_{number}_norm_1")(x)
+        mixed = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name=f"block_{number}_attention")(normed, normed)
+        x = layers.Add(name=f"block_{number}_mixed")([x, mixed])
+        normed = layers.LayerNormalization(name=f"block_{number}_norm_2")(x)
+        hidden = layers.Dense(2 * WIDTH, activation="gelu", name=f"block_{number}_mlp")(normed)
+        x = layers.Add(name=f"block_{number}_output")(
+            [x, layers.Dense(WIDTH, name=f"block_{number}_mlp_output")(hidden)]
+        )
     x = layers.LayerNormalization(name="norm")(x)
     # An index would be counted over the whole process.
     x = layers.Flatten(name="class_token")(layers.Cropping1D((0, CELLS**2), name="first")(x))
