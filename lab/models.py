@@ -9,7 +9,7 @@ import os
 import pathlib
 import sys
 
-from lab import class_names, efficientnet, entrance, model_files
+from lab import class_names, efficientnet, entrance, minilm, model_files
 from lab.columns import join_columns
 from lab.environment import keras, tf
 from lab.inputs import declared_inputs
@@ -22,7 +22,7 @@ from lab.preprocessors import is_preprocessor, preprocessor_of, read_preprocesso
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.remote import as_path, is_remote, on_this_machine, reason
-from lab.tokenizer import refuse_other_size
+from lab.tokenizer import Tokenizer, refuse_other_size
 from lab.tokenizer_files import read_tokenizer
 
 DEFAULT = "efficientnet-lite0"
@@ -33,7 +33,7 @@ _APPLICATIONS = {name: value for name, value in vars(keras.applications).items()
 
 def names():
     """The models that can be loaded by name: list of str."""
-    return [*efficientnet.VARIANTS, *sorted(_APPLICATIONS)]
+    return [*efficientnet.VARIANTS, minilm.NAME, *sorted(_APPLICATIONS)]
 
 
 def load(
@@ -63,7 +63,7 @@ def load(
         preprocess: function on images in 0..255 [images, rows, columns, channels].
         input_range: (low, high), in place of `preprocess`.
         classes: list of names, or a text file with one a line; one unit is two classes.
-        weights: "imagenet", None (random) or a path, for models by name.
+        weights: "imagenet", None (random) or a path, for models by name; of minilm "imagenet" means its own trained ones.
         size: side in pixels, for models that take any.
         spec: TensorSpecs of the inputs, for models that do not declare them.
         allow_code: whether files that carry Python code are loaded.
@@ -86,6 +86,7 @@ def load(
     objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
     model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
+    tokenizer = minilm.tokenizer() if name == minilm.NAME and vocabulary is tokenizer is None else tokenizer
     model, tokenizer = _with_tokenizer(model, vocabulary, tokenizer)
     model, columns = (join_columns(model) if as_table else None) or (model, None)
     first = channels_first(walk(model).values())
@@ -138,6 +139,8 @@ def _read_tokenizer(source):
     """A `Tokenizer` of what stands for one, or None."""
     if source is None:
         return None
+    if isinstance(source, Tokenizer):
+        return source
     if is_preprocessor(source):
         return read_preprocessor(source)
     backend = getattr(source, "backend_tokenizer", source)
@@ -229,6 +232,8 @@ def _load_model(source, weights, size, allow_code, objects):
         raise Refused(f"A model is a name, a path or a Keras model. Received: {_describe_source(source)}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
+    if source == minilm.NAME:
+        return minilm.minilm(weights), source, None, None
     if os.path.exists(source):
         return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None
     if pathlib.Path(source).suffix:
