@@ -109,9 +109,10 @@ class Tokenizer:
                 tokens.append(Token(piece, is_special=True))
                 ends = True
             else:
-                word += ends or self._begins(piece)
-                tokens.append(Token(self._plain(piece, decode), word))
-                ends = self._ends(piece)
+                text = self._plain(piece, decode)
+                word += ends or self._begins(piece, text)
+                tokens.append(Token(text, word))
+                ends = self.mark in (BYTES, LETTERS) and _is_punctuation(text)
         return tuple(tokens)
 
     def piece(self, index):
@@ -122,22 +123,21 @@ class Tokenizer:
         """Which ids are words or parts of words: bool in the shape of the ids."""
         return ~np.isin(ids, [index for index in (*self.special, self.padding, self.unknown) if index is not None])
 
-    def _begins(self, piece):
+    def _begins(self, piece, text):
         """Whether a piece begins a word. Punctuation is a word of its own."""
         if self.mark in (BYTES, LETTERS):
-            return piece.startswith(self.mark) or not any(map(str.isalnum, piece))
+            return piece.startswith(self.mark) or _is_punctuation(text)
         return not self.mark or not piece.startswith(self.mark)
-
-    def _ends(self, piece):
-        """Whether a piece ends a word, as punctuation does where only a space begins one."""
-        letters = piece.removeprefix(self.mark)
-        return self.mark in (BYTES, LETTERS) and bool(letters) and not any(map(str.isalnum, letters))
 
     def _plain(self, piece, decode):
         """A piece as text. The bytes of one letter may be spread over pieces, and stand in the last."""
         if self.mark == BYTES and all(letter in _BYTE_OF for letter in piece):
             return decode(bytes(_BYTE_OF[letter] for letter in piece)).strip()
         return piece.removeprefix(self.mark).replace(LETTERS, " ")
+
+
+def _is_punctuation(text):
+    return bool(text) and not any(map(str.isalnum, text))
 
 
 def _byte_letters():
