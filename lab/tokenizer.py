@@ -119,10 +119,6 @@ class Tokenizer:
         """What an id stands for: str, the id itself where the vocabulary does not have it."""
         return self.pieces[index] if 0 <= index < len(self.pieces) else str(index)
 
-    def is_known(self, ids):
-        """Which ids are words or parts of words: bool in the shape of the ids."""
-        return ~np.isin(ids, [index for index in (*self.special, self.padding, self.unknown) if index is not None])
-
     def _begins(self, piece, text):
         """Whether a piece begins a word. Punctuation is a word of its own."""
         if self.mark in (BYTES, LETTERS):
@@ -195,7 +191,7 @@ def pad_rows(rows, length, padding):
 
 
 def refuse_unreadable(tokenizer, encoded, texts, name):
-    """Raise Refused for a text without a token that the vocabulary has, and warn of texts that were cut.
+    """Raise Refused for a text without a token, and warn of texts of unknown words alone and of those that were cut.
 
     Args:
         tokenizer: `Tokenizer`.
@@ -204,22 +200,35 @@ def refuse_unreadable(tokenizer, encoded, texts, name):
         name: str, the network in errors.
 
     Raises:
-        Refused: for such a text.
+        Refused: for such a text, and where no text has a word of the vocabulary.
     """
-    known = tokenizer.is_known(encoded.ids) & (encoded.mask > 0)
-    unknown = np.zeros_like(known) if tokenizer.unknown is None else encoded.ids == tokenizer.unknown
-    for row in np.flatnonzero(~known.any(axis=1)):
-        problem = "only words that it does not have" if unknown[row].any() else "no token"
+    present = (encoded.mask > 0) & ~np.isin(encoded.ids, list(tokenizer.special))
+    known = present & (encoded.ids != tokenizer.unknown)
+    for row in np.flatnonzero(~present.any(axis=1)):
         raise Refused(
-            f"A text has a word of the vocabulary of {name}. Received: text {row + 1}, {texts[row][:40]!r}, with {problem}. Remove the text, or give the vocabulary that the network was trained with."
+            f"A text has at least one token. Received: text {row + 1}, {_beginning(texts[row])}, which has none for {name}. Remove the text."
         )
-    cut = [row for row, lost in enumerate(encoded.lost) if lost]
-    if cut:
-        warnings.warn(
-            f"{name} takes {encoded.ids.shape[1]} tokens: text {cut[0] + 1} lost its last {encoded.lost[cut[0]]}"
-            + (f", and {len(cut) - 1} other texts were cut too" if len(cut) > 1 else ""),
-            stacklevel=4,
+    strangers = np.flatnonzero(~known.any(axis=1))
+    if len(strangers) == len(texts):
+        raise Refused(
+            f"Texts have words of the vocabulary of {name}. Received: only unknown words, such as {_beginning(texts[0])}. Give the tokenizer or vocabulary that the network was trained with."
         )
+    if len(strangers):
+        _warn_of_one(f"{name} knows no word of", strangers, texts)
+    cut = np.flatnonzero(encoded.lost)
+    if len(cut):
+        lost = encoded.lost[cut[0]]
+        _warn_of_one(f"{name} takes {encoded.ids.shape[1]} tokens, and the last {lost} were cut off of", cut, texts)
+
+
+def _beginning(text):
+    return repr(text[:40])
+
+
+def _warn_of_one(problem, rows, texts):
+    """Warn of the first of some texts, and say how many others there are."""
+    more = f", and of {len(rows) - 1} more" if len(rows) > 1 else ""
+    warnings.warn(f"{problem} text {rows[0] + 1}, {_beginning(texts[rows[0]])}{more}", stacklevel=5)
 
 
 def refuse_other_size(tokenizer, rows, name):

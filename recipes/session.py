@@ -751,6 +751,8 @@ class Session:
         )
         described = (file, self.hash_of("weights"), network.preprocessing, network.classes, network.fold)
         described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in self.modules], model.batch)
+        if network.tokenizer is not None:
+            described += (network.tokenizer.pieces, network.tokenizer.longest)
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _weights_hash(self):

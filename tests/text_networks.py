@@ -76,3 +76,10 @@ def tokenizer_json(padding=None):
             },
         }
     )
+
+
+def write(folder):
+    """The network, its tokenizer and its texts as files, by the names of `docs/how-to/text.md`."""
+    masked().save(folder / "ids.keras")
+    (folder / "tokenizer.json").write_text(tokenizer_json(), encoding="utf-8")
+    (folder / "films.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")

@@ -103,8 +103,7 @@ def test_a_record_of_texts_shows_coloured_words(sentiment):
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("!?", "no token"),
-        ("zzz qqq", "only words that it does not have"),
+        ("!?", "at least one token"),
         ("", "at least one word"),
         ("good " * 200_000, "at most 100,000 characters"),
         ("caf\ud800", "half of a pair"),
@@ -115,9 +114,13 @@ def test_texts_that_say_nothing_to_the_network_are_refused(sentiment, text, prob
         lab.explain(sentiment, ["a good film", text], 1, method="gradient")
 
 
-def test_what_is_cut_off_is_said(sentiment):
-    with pytest.warns(UserWarning, match="takes 10 tokens: text 2 lost its last 3"):
+def test_unknown_words_and_what_is_cut_off_are_said(sentiment):
+    with pytest.warns(UserWarning, match="takes 10 tokens, and the last 3 were cut off of text 2, 'great great"):
         sentiment.tokenize(["a great film", "great " * 13])
+    with pytest.warns(UserWarning, match="knows no word of text 1, 'zzz qqq', and of 1 more"):
+        sentiment.tokenize(["zzz qqq", "zzz", "a great film"])
+    with pytest.raises(lab.Refused, match="only unknown words, such as 'zzz qqq'"):
+        sentiment.tokenize(["zzz qqq"])
 
 
 # A network of ids and their mask ---------------------------------------------------------------------------------------------
