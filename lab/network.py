@@ -32,11 +32,14 @@ from lab.inputs import (
     zero_sample,
 )
 from lab.layers import Layer, enclosing_loop, variables, walk
-from lab.lookup import refuse_text, token_ids, words_of
+from lab.lookup import refuse_text
 from lab.objectives import OUTPUTS, check, refuse_no_objective
 from lab.outputs import name_outputs
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.text import are_texts, from_texts
+from lab.text_inputs import find_text_inputs
+from lab.tokenizer import refuse_unreadable
 
 GIB = 1 << 30
 # What a network can be asked for; each needs those before it.
@@ -80,7 +83,7 @@ class Network:
         background: float [rows, columns], rows of the data that a table input comes from. The mean and the deviation of each
             column are taken of them. None: not known.
         columns: list of str, the names of a table's columns where the model names them, or None.
-        lookup: `keras.layers.TextVectorization` that gives the ids of texts, or None.
+        tokenizer: `lab.tokenizer.Tokenizer` that gives the ids of texts, or None.
     """
 
     def __init__(
@@ -96,14 +99,14 @@ class Network:
         spec=None,
         background=None,
         columns=None,
-        lookup=None,
+        tokenizer=None,
     ):
         self.model = model
         self.name = name or model.name
         self.preprocessing = preprocessing
         self.classes = classes
         self.columns = columns
-        self.lookup = lookup
+        self.tokenizer = tokenizer
         self.memory = memory
         self.fold = fold
         self.jit = on_gpu() if jit is None else jit
@@ -122,6 +125,7 @@ class Network:
         self.accepted = self._accept_inputs()
         spec = self.accepted.spec
         self.spec = tf.nest.map_structure(layout.spec_channels_last, spec) if self.channels_first else spec
+        self.text_inputs = find_text_inputs(self.places())
         self.variables = variables(self.tree)
         self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
@@ -144,7 +148,7 @@ class Network:
             raise Refused(
                 f"A network is copied as keras.models.clone_model copies it. Received: {self.name}: {error}. Give the path of a saved model."
             ) from error
-        settings = ("name", "preprocessing", "classes", "memory", "fold", "jit", "background", "columns", "lookup")
+        settings = ("name", "preprocessing", "classes", "memory", "fold", "jit", "background", "columns", "tokenizer")
         return Network(model, spec=self.declared, **{name: getattr(self, name) for name in settings})
 
     def __repr__(self):
@@ -247,31 +251,57 @@ class Network:
         return [names.index(name) for name in self.columns]
 
     def tokenize(self, texts):
-        """Texts as the token ids that the network takes.
+        """Texts as the token ids that the network takes, with their mask and segments where it takes them too.
 
         Args:
             texts: list of str.
 
         Returns:
-            int [texts, tokens].
+            int [texts, tokens], in the structure of the inputs.
 
         Raises:
-            Refused: for a network without a vocabulary, and for a single text; of a function also for words that its data do not
-                have.
+            Refused: for a network without a tokenizer, a single text, and a text without a known word; of a function also for
+                words that its data do not have.
         """
         if isinstance(texts, str):
             raise Refused(f"Texts come in a list. Received: {texts[:40]!r}. Give [text].")
-        if self.lookup is None:
+        if self.tokenizer is None or self.text_inputs is None:
             raise Refused(
-                f"Text needs the vocabulary of the network. Received: {self.name}, which takes {self._describe_inputs()}, and no vocabulary=. Give a text file with one word a line, or a model with its TextVectorization."
+                f"Text needs the vocabulary of the network. Received: {self.name}, which takes {self._describe_inputs()}, and no vocabulary=. Give a text file with one word a line, tokenizer= with a tokenizer.json or a preprocessor of KerasHub, or a model with its TextVectorization."
             )
         if isinstance(self.model, HostModel):
             self.model.refuse_texts(texts)
-        return self.inputs(token_ids(self.lookup, texts))
+        texts = from_texts(texts).inputs
+        encoded = self.tokenizer.encode(texts, self.places()[self.text_inputs.ids][1].shape[1])
+        refuse_unreadable(self.tokenizer, encoded, texts, self.name)
+        return self.inputs(self.text_inputs.arrange(self.spec, encoded))
 
-    def words(self, ids):
-        """Token ids as words: list of lists of str, or None where no vocabulary is known."""
-        return None if self.lookup is None else words_of(self.lookup, ids)
+    def tokens(self, inputs):
+        """What stands at each position of texts.
+
+        Args:
+            inputs: arrays that the network takes.
+
+        Returns:
+            list over texts of tuples of `lab.tokenizer.Token`; None where no tokenizer is known, or the inputs are no text.
+        """
+        if self.tokenizer is None or self.text_inputs is None:
+            return None
+        leaves, mask = tf.nest.flatten(inputs), self.text_inputs.mask
+        present = [None] * len(leaves[0]) if mask is None else np.asarray(leaves[mask]) > 0
+        return [self.tokenizer.tokens(*row) for row in zip(leaves[self.text_inputs.ids], present)]
+
+    def words(self, inputs):
+        """The text of every token: list of lists of str, where padding is an empty text; None where no tokenizer is known."""
+        tokens = self.tokens(inputs)
+        return None if tokens is None else [[token.text for token in row] for row in tokens]
+
+    @property
+    def main_place(self):
+        """The place of the input that is shown, among the flattened inputs: the image, the token ids, or the first; int."""
+        if self.image_place is not None:
+            return self.image_place
+        return 0 if self.text_inputs is None else self.text_inputs.ids
 
     @property
     def table_place(self):
@@ -468,6 +498,8 @@ class Network:
                 whole numbers where the network takes others.
         """
         refuse_text(self)
+        if self.tokenizer is not None and are_texts(inputs):
+            return self.tokenize(inputs)
         inputs = self._of_frame(inputs)
         flat, declared_specs = self._flatten(inputs), tf.nest.flatten(self.declared)
         arrays = [
@@ -507,10 +539,9 @@ class Network:
             list over flattened inputs of bool tensors, or None for an input without a mask.
         """
         padding = self.accepted.padding
-        return [
-            masked_steps(leaf, padding[place]) if place in padding else None
-            for place, leaf in enumerate(tf.nest.flatten(inputs))
-        ]
+        leaves = tf.nest.flatten(inputs)
+        masks = [masked_steps(leaf, padding[place]) if place in padding else None for place, leaf in enumerate(leaves)]
+        return self.text_inputs.masks(leaves, masks) if self.text_inputs else masks
 
     def kept_mask(self, inputs):
         """Which numbers of the inputs must not change: those of padding and of masked steps.
@@ -518,7 +549,7 @@ class Network:
         Returns:
             bool arrays in the structure and shape of the inputs, or None where the network masks nothing.
         """
-        if not self.accepted.padding:
+        if not self.accepted.padding and not (self.text_inputs and self.text_inputs.beside):
             return None
         inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
         pairs = zip(self.masks(inputs), tf.nest.flatten(inputs))

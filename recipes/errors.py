@@ -265,6 +265,7 @@ _OPTIONS = {
     "group": "--group COLUMN",
     "columns": "--columns NAMES",
     "vocabulary": "--vocabulary FILE",
+    "tokenizer": "--tokenizer FILE",
     "most": "--most N",
 }
 

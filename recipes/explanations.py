@@ -23,6 +23,7 @@ from recipes.job import Outcome
 from recipes.mistakes import PARTS, answers, count_sentence, note_on_contrast, part_classes, part_objective
 from recipes.predictions import predictions, table_rows
 from recipes.store import encode, pack
+from recipes.texts import describe_tokens, tokens_of
 from sanity.agreement import agreement, between_seeds
 from sanity.manifold import FEWEST as FEWEST_ROWS
 from sanity.manifold import off_manifold
@@ -104,7 +105,7 @@ def show_photographs(job, _, session):
 
 
 def describe_kind(session, subject):
-    """What inputs are that are no photographs, as plain values: the kind, names of columns, and tokens as words.
+    """What inputs are that are no photographs, as plain values: the kind, names of columns, and tokens.
 
     Args:
         session: `Session`.
@@ -121,10 +122,8 @@ def describe_kind(session, subject):
     if kind is TABLE and not columns:
         # Whole numbers in a file are ids until a network takes them as floats.
         columns = [f"column {number}" for number in range(leaf.shape[1])]
-    words = network.words(leaf) if kind is TOKENS else None
-    if kind is TOKENS and words is None:
-        words = [[str(index) for index in row] for row in leaf.tolist()]
-    return {"kind": kind.name, "columns": columns, "words": words}
+    tokens = describe_tokens(network, subject.inputs) if kind is TOKENS else {"words": None}
+    return {"kind": kind.name, "columns": columns, **tokens}
 
 
 def count_images(session, places):
@@ -230,7 +229,7 @@ def _over_positions(arrays, subject):
 
     A class activation map over fewer places than a text has tokens is stretched to them, as over an image.
     """
-    inputs = tf.nest.flatten(subject.inputs)
+    inputs = _leaves(subject.network, subject.inputs)
     kind = kind_of(inputs[0])
     if len(inputs) > 1 or kind not in (TABLE, TOKENS):
         return arrays
@@ -267,9 +266,11 @@ def _off_manifold(session, explanation, arguments):
 
 
 def _leaves(network, structure):
-    """The arrays of maps or inputs as a list, the picture's first."""
+    """The arrays of maps or inputs as a list, the picture's first; of texts the tokens alone."""
     leaves = tf.nest.flatten(structure)
-    place = network.image_place or 0 if len(leaves) > 1 else 0
+    place = network.main_place if len(leaves) > 1 else 0
+    if network.text_inputs is not None:
+        return [leaves[place]]
     return [leaves[place], *(leaf for number, leaf in enumerate(leaves) if number != place)]
 
 
@@ -331,8 +332,13 @@ def _agreement_of_methods(records, seed):
     if len(maps) < 2:
         return None
     # What pads a text agrees in every method.
-    kept = np.array([[bool(word) for word in row] for row in records[0]["about"]["words"]]) if kind is TOKENS else None
+    kept = _without_padding(records[0]["about"]) if kind is TOKENS else None
     return agreement(maps, seed=seed, kind=kind, kept=kept)
+
+
+def _without_padding(about):
+    """Which positions of texts hold tokens: bool [texts, tokens]."""
+    return np.array([[not token.is_padding for token in tokens_of(about, text)] for text in range(len(about["words"]))])
 
 
 def record_kind(record):
@@ -528,13 +534,15 @@ def _with_errors(record, place):
 
 def _token_rows(records):
     """The attribution of every token, by each method, without what pads a text."""
-    yield ("name", "method", "place", "token", "attribution", "standard_error")
+    yield ("name", "method", "place", "token", "attribution", "standard_error", "word", "special")
     for record in records:
         about = record["about"]
-        for words, (name, row, errors) in zip(about["words"], _with_errors(record, 0)):
-            for place, (word, value, error) in enumerate(zip(words, row, errors)):
-                if word:
-                    yield (name, about["method"], place, word, f"{value:.6g}", error)
+        for text, (name, row, errors) in enumerate(_with_errors(record, 0)):
+            for place, (token, value, error) in enumerate(zip(tokens_of(about, text), row, errors)):
+                if not token.is_padding:
+                    word = "" if token.word is None else token.word
+                    numbers = (f"{value:.6g}", error, word, "yes" if token.is_special else "")
+                    yield (name, about["method"], place, token.text, *numbers)
 
 
 def agreement_rows(methods):

@@ -1,6 +1,8 @@
 """Launch: the options of a command become a recipe, which is carried out, and its results are printed."""
 
 import json
+import os
+import sys
 
 import click
 
@@ -91,10 +93,15 @@ def _print_result(result, error, as_json):
     if as_json:
         print_json(results.as_values(result, error_values(error)))
     else:
-        click.echo("\n".join(results.as_lines(result)))
+        click.echo("\n".join(results.as_lines(result, coloured=_shows_colours())))
     if error is not None:
         error.is_printed = True
         raise error
+
+
+def _shows_colours():
+    """Whether standard output is a terminal whose user has not turned colours off (https://no-color.org): bool."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _failure(result, fail_on):

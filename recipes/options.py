@@ -181,9 +181,15 @@ data_options = compose_options(
         metavar="FILE",
         help="Words of a network that takes token ids, one a line: the first has the id 2. A network with its TextVectorization needs none.",
     ),
+    click.option(
+        "--tokenizer",
+        type=click.Path(),
+        metavar="FILE",
+        help="The tokenizer.json of a network that takes token ids, in place of a vocabulary. A KerasHub task has its own preprocessor.",
+    ),
 )
 # The names of these options, but for --data itself.
-DATA_DETAILS = ("label", "group", "columns", "vocabulary")
+DATA_DETAILS = ("label", "group", "columns", "vocabulary", "tokenizer")
 
 
 verdict_options = compose_options(

@@ -79,7 +79,11 @@ def _held_out(scene):
 def _described(session, samples):
     """The kind of samples that are no pictures, names of their columns, and their tokens as words: dict."""
     described = describe_kind(session, samples)
-    return {"tokens" if name == "words" else name: value for name, value in described.items()}
+    return {
+        "tokens" if name == "words" else name: described[name]
+        for name in ("kind", "columns", "words")
+        if name in described
+    }
 
 
 def _shown_arrays(network, first_samples):

@@ -38,16 +38,17 @@ def as_values(result, error):
     return {**report, "baseline": result.changes, "changed": changes.as_lines(result.changes)}
 
 
-def as_lines(result):
+def as_lines(result, coloured=False):
     """The result as lines of text; the last ones are what was found, and the path of the report: list of str.
 
     Args:
         result: `recipes.runs.Run`.
+        coloured: whether the lines are for a terminal that shows colours.
 
     Returns:
         list of str.
     """
-    lines = [*result.messages, *result.lines]
+    lines = [*result.messages, *result.lines, *(result.coloured if coloured else ())]
     if result.changes is not None:
         lines += changes.as_lines(result.changes)
     return [*lines, *result.summary, str(result.report)]
@@ -77,6 +78,19 @@ def collect_lines(jobs, store):
         list of str.
     """
     return [line for section in in_order() for line in section.lines(jobs, store)]
+
+
+def collect_coloured(jobs, store):
+    """Lines that say something by their colours, for a terminal that shows them.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str, with ANSI codes.
+    """
+    return [line for section in in_order() for line in section.coloured(jobs, store)]
 
 
 def collect_rows(jobs, store):

@@ -14,7 +14,7 @@ from recipes.loaded import Loaded
 from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.report.summary import loaded_words
-from recipes.results import collect_lines, collect_messages, collect_rows, summarize
+from recipes.results import collect_coloured, collect_lines, collect_messages, collect_rows, summarize
 from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.sources import Sources
@@ -38,6 +38,7 @@ class Run:
         photographs: the table of photographs, as plain values, or None.
         jobs: (key, whether it is done) of each job.
         lines: lines of text with the results: mistakes, flags and verdicts.
+        coloured: lines that say something by their colours.
         rows: dict of name to list of dict, tables of sections that bring their own.
         changes: dict, what became of the verdicts since the baseline (`recipes.changes.compare_verdicts`), or None.
     """
@@ -54,6 +55,7 @@ class Run:
     lines: tuple = ()
     rows: dict = field(default_factory=dict)
     changes: dict | None = None
+    coloured: tuple = ()
 
 
 class Stopped(KeyboardInterrupt):
@@ -131,6 +133,7 @@ def _result(jobs, store, failed):
         tuple(collect_lines(jobs, store)),
         collect_rows(jobs, store),
         load_changes(store),
+        tuple(collect_coloured(jobs, store)),
     )
 
 

@@ -90,6 +90,7 @@ class Source(Table):
     group: str | None = None
     columns: list[str] = []
     vocabulary: str | None = None
+    tokenizer: str | None = None
     most: int = Field(48, ge=1)
 
 
@@ -123,7 +124,7 @@ class _Run(Table):
             *(self.training.files if self.training else ()),
             self.planted and self.planted.folder,
             self.baseline,
-            *((self.data.source, self.data.vocabulary) if self.data else ()),
+            *((self.data.source, self.data.vocabulary, self.data.tokenizer) if self.data else ()),
         ):
             refuse_credentials(address)
         return self

@@ -64,6 +64,7 @@ class Section:
         refuse: (recipe) -> None; raises Refused where its table does not fit to the others.
         messages: (jobs, store) -> lines of a finished run that are printed first: faults, refusals and warnings.
         lines: (jobs, store) -> lines of its results.
+        coloured: (jobs, store) -> lines that say something by their colours, for a terminal that shows them.
         rows: (jobs, store) -> dict of name to list of dict, tables of its results for JSON. Rows that have an outcome may fail a
             gate.
         summary: (jobs, store) -> up to three lines of what was found, which are printed last.
@@ -80,6 +81,7 @@ class Section:
     refuse: Callable = lambda recipe: None
     messages: Callable = _no_lines
     lines: Callable = _no_lines
+    coloured: Callable = _no_lines
     rows: Callable = lambda jobs, store: {}
     summary: Callable = _no_lines
     pieces: tuple = ()

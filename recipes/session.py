@@ -108,6 +108,7 @@ class Session:
             modules=tuple(model.modules),
             memory=int(model.memory_gib * (1 << 30)),
             vocabulary=self.sources.data and self.sources.data.vocabulary,
+            tokenizer=self.sources.data and self.sources.data.tokenizer,
             as_table=self.sources.data is not None and self.data.kind == "table",
         )
 
@@ -651,7 +652,8 @@ class Session:
     def _whole_data_hash(self):
         data, source = self.data, self.sources.data
         known = (data.names, data.labels, data.columns, data.groups, data.kind, data.label)
-        words = source.vocabulary and as_path(source.vocabulary).read_bytes()
+        file = source.vocabulary or source.tokenizer
+        words = file and as_path(file).read_bytes()
         arrays = [
             (str(known), np.asarray(data.inputs)),
             (str(words), np.array(0 if data.masks is None else data.masks)),
@@ -749,6 +751,8 @@ class Session:
         )
         described = (file, self.hash_of("weights"), network.preprocessing, network.classes, network.fold)
         described += (model.memory_gib, [self.hash_of(f"code:{module}") for module in self.modules], model.batch)
+        if network.tokenizer is not None:
+            described += (network.tokenizer.pieces, network.tokenizer.longest)
         return hashlib.sha256(repr(described).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _weights_hash(self):

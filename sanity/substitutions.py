@@ -21,8 +21,8 @@ CONTRAST, ALIKE = 2.5, 1.25
 SHARES = np.linspace(0.02, 0.49, 48)
 # Of so many columns, those that vary most alike are looked for. Of these pairs, the first that can be matched is taken.
 COLUMNS, PAIRS = 1000, 100
-# The padding of a text, and what a vocabulary does not have.
-PADDING, UNKNOWN = 0, 1
+# The padding of a text.
+PADDING = 0
 # The share of texts in which a cue's ids stand at most, where they are looked for.
 RARE = 0.25
 
@@ -228,10 +228,12 @@ class TokenPairs:
     def __init__(self, network, planting, texts):
         self.network, names = network, [name for name, _ in planting.cues]
         _refuse_short(texts)
-        self._vocabulary = list(network.lookup.get_vocabulary()) if network.lookup else None
+        self._vocabulary = list(network.tokenizer.pieces) if network.tokenizer else None
         # What a vocabulary does not have is no word.
-        reserved = {PADDING, UNKNOWN} if network.lookup else {PADDING}
-        counts = {token: count for token, count in _text_counts(texts).items() if token not in reserved}
+        self._reserved = {PADDING} | (
+            {network.tokenizer.unknown, *network.tokenizer.special} if network.tokenizer else set()
+        )
+        counts = {token: count for token, count in _text_counts(texts).items() if token not in self._reserved}
         if len(counts) < 2 * VARIANTS + 1:
             raise Refused(
                 f"Two pairs of words are planted among others: texts hold {2 * VARIANTS + 1} different ones at the least. Received: {len(counts)}."
@@ -322,11 +324,12 @@ class TokenPairs:
     def _id(self, word):
         """The id of a word, or the id that is written."""
         if self._vocabulary is not None:
-            if word not in self._vocabulary[UNKNOWN + 1 :]:
+            ids = {piece: index for index, piece in enumerate(self._vocabulary) if index not in self._reserved}
+            if word not in ids:
                 raise Refused(
-                    f"A cue's words stand in the vocabulary of the network. Received: {word!r}. {nearest(word, self._vocabulary[UNKNOWN + 1 :])}"
+                    f"A cue's words stand in the vocabulary of the network. Received: {word!r}. {nearest(word, list(ids))}"
                 )
-            return self._vocabulary.index(word)
+            return ids[word]
         most = self.network.accepted.known.get(0)
         if not word.isdecimal() or int(word) == PADDING or (most is not None and int(word) >= most):
             raise Refused(

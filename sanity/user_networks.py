@@ -290,12 +290,12 @@ def weights_by_name(network, trained):
 
 
 def _words(network):
-    return None if network.lookup is None else network.lookup.get_vocabulary()
+    return None if network.tokenizer is None else network.tokenizer.pieces
 
 
 def _as_loaded(network, model):
     """A model as the network was loaded: behind its TextVectorization, or with its columns as one table."""
-    parts = split_lookup(model) if network.lookup else join_columns(model) if network.columns else None
+    parts = split_lookup(model) if network.tokenizer else join_columns(model) if network.columns else None
     return model if parts is None else parts[0]
 
 

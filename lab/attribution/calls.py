@@ -12,6 +12,7 @@ from lab.fills import refuse_name
 from lab.isolation import MethodFault, call_isolated
 from lab.refusal import Refused
 from lab.registry import nearest
+from lab.tokenizer import NEUTRAL
 
 
 def attribute(explainer, network, inputs, objective, /, **options):
@@ -60,7 +61,8 @@ def estimate(explainer, network, inputs, objective, /, **options):
 def resolve_options(explainer, network, seed, options):
     """The options that an explainer is called with: those given, a seed where it draws, a layer where it needs one.
 
-    For a table whose background is known, a baseline is its mean row, and references are some of its rows.
+    For a table whose background is known, a baseline is its mean row, and references are some of its rows. A method that takes
+    tokens away puts the mask token in their place, where the tokenizer has one.
 
     Args:
         explainer: a function `(network, inputs, objective, **options)`.
@@ -82,7 +84,7 @@ def resolve_options(explainer, network, seed, options):
         settings.setdefault("seed", seed)
     if "layer" in known and settings.get("layer") is None:
         settings["layer"] = network.default_layer(explainers.tag(explainer, "resolution", "layer"))
-    return {**_table_baselines(network, known), **settings}
+    return {**_table_baselines(network, known), **_mask_baseline(explainer, network, known), **settings}
 
 
 def needed_capability(explainer):
@@ -118,6 +120,13 @@ def slope_power(explainer, options):
         claim = explainers.tag(explainer, "derivative") or getattr(explainer, "derivative", None)
         inner = int(explainers.tag(explainer, "slope", claim == "slope"))
     return inner * (2 if options.get("variant") in ("squared", "variance") else 1)
+
+
+def _mask_baseline(explainer, network, known):
+    """The baseline of the mask token as an option, for a method that takes parts of texts away: dict, empty for others."""
+    takes_parts = "baseline" in known and explainers.tag(explainer, "resolution") == "parts"
+    has_mask = network.tokenizer is not None and network.tokenizer.mask is not None
+    return {"baseline": NEUTRAL} if takes_parts and has_mask else {}
 
 
 # Options that hold points to start from, and whether they hold several of them.

@@ -99,9 +99,9 @@ def _rows_of_background(network):
 
 def _ids(network, arrays, baseline):
     """A baseline of ids, for a network that embeds none of them."""
-    if np.isscalar(baseline) and network.lookup is not None and baseline == 0:
+    if np.isscalar(baseline) and network.tokenizer is not None and baseline == 0:
         # The padding of texts.
-        baseline = np.zeros((), int)
+        baseline = np.full((), network.tokenizer.padding or 0)
     if np.isscalar(baseline):
         dtype = tf.nest.flatten(arrays)[0].dtype
         raise Refused(

@@ -34,7 +34,8 @@ def exact_shapley(network, inputs, objective, *, players=None, count=9, baseline
         baseline: a number in units of the input, or an array (structure) that broadcasts against the inputs, in whose values
             parts that are not there lie. For token ids: ids, or the number in every embedding vector. "mean" or "blur" of each
             sample of images, volumes and series; "inpaint", smoothly from what is left of an image or series; "conditional", for
-            columns of a table: rows of its background, which count by how near they are in the columns that are there.
+            columns of a table: rows of its background, which count by how near they are in the columns that are there. "mask", for
+            texts: the mask token, which is the default where the tokenizer has one, else padding.
         baselines: several in its place, a list of numbers or arrays [baselines, ...]; the scores are averaged.
 
     Returns:

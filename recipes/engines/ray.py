@@ -232,7 +232,7 @@ def _paths(sources):
     """Addresses and absolute paths of the files that a run reads: list of str."""
     images = sources.images
     names = [sources.model.source, images.folder, *images.files, images.table]
-    names += [sources.data.source, sources.data.vocabulary] if sources.data else []
+    names += [sources.data.source, sources.data.vocabulary, sources.data.tokenizer] if sources.data else []
     return [
         name if is_remote(name) else os.path.abspath(name)
         for name in names

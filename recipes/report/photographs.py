@@ -1,11 +1,14 @@
 """Photographs: what the report shows of each: what the network says of it, and one figure a method with its map."""
 
+import markupsafe
 import numpy as np
 
 from lab.maps import pooled
+from lab.words import as_html, strongest, words_of
 from recipes.galleries import png
 from recipes.report import figures, samples
 from recipes.report.data_uri import png_uri
+from recipes.texts import tokens_of
 
 # Side of a map in pixels. A figure is about 224 pixels wide.
 SIDE = 224
@@ -62,8 +65,9 @@ def _photographs(store, job, about):
 
 
 def _drawing(about, values, place):
-    words = about["words"][place] if about["words"] else ()
-    return {"drawing": samples.draw(about["kind"], values, about["columns"], words)}
+    if about["kind"] == "tokens":
+        return {"drawing": markupsafe.Markup(as_html(words_of(tokens_of(about, place), np.zeros(len(values)))))}
+    return {"drawing": samples.draw(about["kind"], values, about["columns"])}
 
 
 def _predictions(store, count):
@@ -101,15 +105,23 @@ def _overlay(plane):
 
 def _draw_map(about, plane, errors, place, photograph):
     """A map of an input that is no photograph: its drawing and its scale. Over channels, as they are drawn, they are summed."""
+    if about["kind"] == "tokens":
+        return _draw_text(tokens_of(about, place), plane)
     plane = samples.per_step(plane) if about["kind"] == "series" else plane
     finite = np.nan_to_num(plane.astype("float64"))
     top = float(np.abs(finite).max(initial=0))
-    words = about["words"][place] if about["words"] else ()
     drawing = None
     if np.isfinite(plane).all():
-        beside = {"columns": about["columns"], "words": words, "errors": errors}
+        beside = {"columns": about["columns"], "errors": errors}
         drawing = samples.draw_map(about["kind"], photograph["values"], finite, top, **beside)
     return {"image": None, "drawing": drawing, "top": top, "signed": True}
+
+
+def _draw_text(tokens, plane):
+    """A map of a text by word: its drawing and its scale."""
+    words = words_of(tokens, plane.astype("float64"))
+    drawing = markupsafe.Markup(as_html(words, strongest(words))) if np.isfinite(plane).all() else None
+    return {"image": None, "drawing": drawing, "top": strongest(words), "signed": True}
 
 
 def _describe(method, photograph, plane):

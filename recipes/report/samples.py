@@ -1,4 +1,4 @@
-"""Samples: inputs that are no photographs as the page shows them, with the map of a method: bars, coloured words, and lines.
+"""Samples: inputs that are no photographs as the page shows them, with the map of a method: bars and lines.
 
 draw(kind, values, ...)              -> Markup    an input as it is
 draw_map(kind, values, plane, ...)   -> Markup    an input with a map
@@ -8,35 +8,29 @@ import markupsafe
 import numpy as np
 
 from lab.plots import BARS
+from lab.words import NEGATIVE, POSITIVE
 from recipes.report.figures import LINES
 
-# Red speaks for the explained class and blue against it, as in maps of photographs.
-POSITIVE, NEGATIVE = "178,24,43", "33,102,172"
-# The most opaque colour behind a word, on which black and white text can still be read.
-OPACITY = 0.55
 WIDTH, HEIGHT = 640, 150
 # Points of a line that are drawn at most.
 POINTS = 800
 
 
-def draw(kind, values, columns=(), words=()):
+def draw(kind, values, columns=()):
     """An input as it is.
 
     Args:
         kind: str, a name of `lab.kinds.KINDS`.
         values: array of one sample.
         columns: names of columns or channels.
-        words: the tokens of one text.
 
     Returns:
         `markupsafe.Markup`, or None for a kind of which there is no drawing, and for a table, whose values stand beside its maps.
     """
-    if kind == "tokens":
-        return _spans([(word, "") for word in words if word])
     return _lines(values, None, columns) if kind == "series" else None
 
 
-def draw_map(kind, values, plane, top, columns=(), words=(), errors=None):
+def draw_map(kind, values, plane, top, columns=(), errors=None):
     """An input with a map.
 
     Args:
@@ -45,14 +39,11 @@ def draw_map(kind, values, plane, top, columns=(), words=(), errors=None):
         plane: float array, the map of the sample.
         top: float, the magnitude that the strongest colour stands for.
         columns: names of columns or channels.
-        words: the tokens of one text.
         errors: float array, the standard error of every number of a table's map; None where none is stated.
 
     Returns:
         `markupsafe.Markup`, or None for a kind of which there is no drawing.
     """
-    if kind == "tokens":
-        return _spans([(word, _background(value, top)) for word, value in zip(words, plane) if word])
     if kind == "table":
         return _bars(values, plane, top, columns, errors)
     return _lines(values, per_step(plane), columns, top) if kind == "series" else None
@@ -61,18 +52,6 @@ def draw_map(kind, values, plane, top, columns=(), words=(), errors=None):
 def per_step(plane):
     """A map of a series with one number a step, its channels summed: float [steps]."""
     return plane.sum(axis=-1) if plane.ndim == 2 else plane
-
-
-def _background(value, top):
-    """A colour behind a word as CSS: str."""
-    share = min(abs(float(value)) / top, 1) if top else 0
-    return f"background:rgba({POSITIVE if value > 0 else NEGATIVE},{OPACITY * share:.2f})"
-
-
-def _spans(pairs):
-    span = markupsafe.Markup('<span style="{}">{}</span>')
-    words = markupsafe.Markup(" ").join(span.format(style, word) for word, style in pairs)
-    return markupsafe.Markup('<p class="words">{}</p>').format(words)
 
 
 def _bars(row, plane, top, columns, errors):
@@ -104,7 +83,7 @@ def _numbers(values, errors, top):
 def _bar_style(value, top):
     width = 50 * min(abs(float(value)) / top, 1) if top else 0
     left = 50 if value > 0 else 50 - width
-    return f"left:{left:.1f}%;width:{width:.1f}%;background:rgb({POSITIVE if value > 0 else NEGATIVE})"
+    return f"left:{left:.1f}%;width:{width:.1f}%;background:rgb{POSITIVE if value > 0 else NEGATIVE}"
 
 
 def _lines(series, steps, columns, top=0.0):
@@ -141,7 +120,7 @@ def _bands(steps, top):
         share = min(abs(float(value)) / top, 1) if top else 0
         if share > 0.02:
             colour = POSITIVE if value > 0 else NEGATIVE
-            yield f'<rect x="{place * width:.1f}" y="0" width="{width + 0.3:.1f}" height="{HEIGHT}" fill="rgb({colour})" fill-opacity="{0.6 * share:.2f}"/>'
+            yield f'<rect x="{place * width:.1f}" y="0" width="{width + 0.3:.1f}" height="{HEIGHT}" fill="rgb{colour}" fill-opacity="{0.6 * share:.2f}"/>'
 
 
 def _line(heights, colour):

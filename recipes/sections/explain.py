@@ -206,6 +206,27 @@ def photograph_lines(jobs, store):
     return [*([about["note"]] if about["note"] else []), *_mistake_lines(about)]
 
 
+def coloured_texts(jobs, store):
+    """The first texts by every method, with the colours of the attributions behind their words.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str, with ANSI codes; empty for a run of other inputs.
+    """
+    from recipes.texts import coloured_lines
+
+    abouts = {
+        job.key: store.values(job.key, "about.json") for job in jobs if job.kind == "maps" and store.exists(job.key)
+    }
+    texts = {key: about for key, about in abouts.items() if about.get("kind") == "tokens" and "target" in about}
+    return [
+        line for key, about in texts.items() for line in coloured_lines(about, store.arrays(key, "maps.npz")["maps/0"])
+    ]
+
+
 # Photographs that the command lists; the page and photographs.csv have all of them.
 LISTED = 20
 
@@ -468,6 +489,7 @@ register(
         place=50,
         messages=map_messages,
         lines=photograph_lines,
+        coloured=coloured_texts,
         summary=summarize,
         pieces=(
             Piece("columns", "Columns over all rows", "columns.html", _show_columns, place=5),

@@ -221,13 +221,17 @@ def _show_rows(about, arrays):
 
 def _show_drawings(about, arrays):
     """Series and texts, with the one cue on red and the other on blue."""
+    from markupsafe import Markup
+
+    from lab.words import Word, as_html
     from recipes.report.samples import draw_map
 
     inputs, (first, second) = arrays["inputs"], arrays["masks"].astype("float32")
-    tokens = about["tokens"] or [()] * len(inputs)
-    rows = zip(inputs, first - second, tokens)
-    drawings = [draw_map(about["kind"], row, plane, FAINT, about["columns"], words) for row, plane, words in rows]
-    return {"drawings": drawings}
+    if about["tokens"]:
+        rows = zip(about["tokens"], first - second)
+        return {"drawings": [Markup(as_html([Word(*pair) for pair in zip(*row) if pair[0]], FAINT)) for row in rows]}
+    rows = zip(inputs, first - second)
+    return {"drawings": [draw_map(about["kind"], row, plane, FAINT, about["columns"]) for row, plane in rows]}
 
 
 # Folder -------------------------------------------------------------------------------------------------------------------
