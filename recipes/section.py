@@ -31,7 +31,8 @@ class Piece:
         template: file name of a Jinja template of `recipes.report`, or the text of one. It sees the values, and recipe
             and manifest.
         values: (recipe, jobs that are done, store) -> dict, or None where there is nothing to show. The key "files" is
-            kept for (name, bytes) that are written beside the page, and "heading" for other words in the navigation.
+            kept for (name, bytes) that are written beside the page, "heading" for other words in the navigation, and
+            "sentences" for a dict of heading to list of str, what it says in the summary of the page.
         place: int, where it stands in the story of the page; smaller comes first, the settings come last.
         script: file name of a script of `recipes.report` that it needs, or None.
     """

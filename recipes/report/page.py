@@ -77,5 +77,14 @@ def _words(recipe, values_by_anchor):
         "title": summary.title(recipe, maps),
         "subject": summary.subject_words(recipe, maps),
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
-        "summary": summary.summarize(recipe, families, maps, units, studies, value("shortcuts", "sentences", ())),
+        "summary": summary.summarize(recipe, families, maps, units, studies, _sentences(values_by_anchor)),
     }
+
+
+def _sentences(values_by_anchor):
+    """What the pieces themselves say in the summary: dict of heading to list of str."""
+    by_heading = {}
+    for values in values_by_anchor.values():
+        for heading, sentences in dict(values.get("sentences", ())).items():
+            by_heading.setdefault(heading, []).extend(sentences)
+    return by_heading

@@ -37,7 +37,9 @@ def _question(recipe):
         return "Do networks use what was planted?"
     if recipe.features:
         return "Do pictures show what units do?"
-    return "What excites the units?" if recipe.gallery else "What do layers represent?"
+    if recipe.gallery:
+        return "What excites the units?"
+    return "What do heads attend to?" if recipe.attention else "What do layers represent?"
 
 
 def subject_words(recipe, maps=None):
@@ -102,7 +104,7 @@ def _data(recipe, maps):
     return f"{count_noun(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
 
-def summarize(recipe, families, maps, units, studies=(), shortcuts=()):
+def summarize(recipe, families, maps, units, studies=(), sentences=()):
     """The summary of a report.
 
     Args:
@@ -111,20 +113,20 @@ def summarize(recipe, families, maps, units, studies=(), shortcuts=()):
         maps: as of `collect_maps`, or None.
         units: the index of all pictures of units, as of `tiles`.
         studies: as of `collect_studies`.
-        shortcuts: as of `recipes.report.shortcuts.summary_sentences`.
+        sentences: dict of heading to list of str, what pieces of the page say themselves.
 
     Returns:
         list of (heading, list of sentences), without headings that have no sentence.
     """
-    shortcuts = dict(shortcuts)
+    by_piece = dict(sentences)
     parts = [
         ("What was looked at", _looked_at(recipe, families, maps, units)),
         ("What can be said", [*_can_be_said(families), *_pictures_can_be_said(studies)]),
         ("What cannot be said", [*_cannot_be_said(families, maps), *_pictures_cannot_be_said(units, studies)]),
         ("Where to look next", _look_next(recipe, families, maps, units, studies)),
     ]
-    parts = [(heading, [*sentences, *shortcuts.get(heading, ())]) for heading, sentences in parts]
-    return [(heading, _unique(map(shorten, sentences))) for heading, sentences in parts if sentences]
+    parts = [(heading, [*lines, *by_piece.get(heading, ())]) for heading, lines in parts]
+    return [(heading, _unique(map(shorten, lines))) for heading, lines in parts if lines]
 
 
 def shorten(sentence):

@@ -410,7 +410,7 @@ def command(context, images, method, method_options, layer, labels, data_path, t
         explain_table["methods"] = method_names(method)
         explain_table["options"] = _parse_method_options(method_options)
         details = {name: options.pop(name) for name in DATA_DETAILS}
-        tables = _source_tables(
+        tables = source_tables(
             images, data_path, table, text, details, explain_table["target"], options["classes"], labels
         )
         if "images" in tables:
@@ -422,8 +422,25 @@ def command(context, images, method, method_options, layer, labels, data_path, t
     launch_tables(context, "explain", options, {"explain": explain_table, **tables})
 
 
-def _source_tables(images, data_path, table, text, details, target, classes, labels):
-    """The one source of inputs that was named, as a recipe's table of images or of data. Raises Refused for none or several."""
+def source_tables(images, data_path, table, text, details, target, classes, labels):
+    """The one source of inputs that a command named, as a recipe's table.
+
+    Args:
+        images: tuple of str, the IMAGES of the command.
+        data_path: str, its --data, or None.
+        table: str, its --table, or None.
+        text: str, its --text, or None.
+        details: dict of the options of data.
+        target: the class that is explained, as of `TargetTable`.
+        classes: the path of class names, or None.
+        labels: str, its --labels, or None.
+
+    Returns:
+        dict of one table, "images" or "data".
+
+    Raises:
+        Refused: for none or several of them, and for options that do not belong to the one.
+    """
     inputs = {"IMAGES": images, "--data": data_path, "--table": None if images else table, "--text": text}
     sources = [name for name, value in inputs.items() if value]
     if len(sources) != 1:
