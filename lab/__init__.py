@@ -43,12 +43,16 @@ _PLACES = {
     "lab.streams": ("open_images",),
     "lab.opening": ("open_data",),
 }
+# Packages whose functions are used under their name: `lab.attention.head_importance`.
+_PACKAGES = ("attention",)
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 
 def __getattr__(name):
     if name in _MODULES:
         value = getattr(importlib.import_module(_MODULES[name]), name)
+    elif name in _PACKAGES:
+        value = importlib.import_module(f"lab.{name}")
     elif not name.startswith("_") and not _is_module(name) and name in _explainers():
         value = _explainers().get(name)
     else:
@@ -58,7 +62,7 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_MODULES, *(name for name in _explainers() if "." not in name)})
+    return sorted({*globals(), *_MODULES, *_PACKAGES, *(name for name in _explainers() if "." not in name)})
 
 
 def _is_module(name):

@@ -7,6 +7,7 @@ wrapper or a user's own block only the output is a candidate, and nothing inside
 import math
 
 from lab import tokens
+from lab.address import layer_path
 from lab.environment import keras
 from lab.layers import enclosing_loop
 from lab.refusal import Refused
@@ -80,7 +81,7 @@ def is_public(path, tree):
 def candidates(network):
     """The layers that a method may choose by itself, in the order of the calls: list of addresses."""
     return [
-        address for address in network.shapes if address in network.leading and is_public(_path(address), network.tree)
+        address for address in network.shapes if address in network.leading and is_public(layer_path(address), network.tree)
     ]
 
 
@@ -143,6 +144,3 @@ def is_readable(path, tensor, reader, tree):
     """
     return reader.sees(tensor) and enclosing_loop(path, tree) is None
 
-
-def _path(address):
-    return address.split("@")[0]

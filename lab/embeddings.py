@@ -9,6 +9,7 @@ import functools
 import numpy as np
 
 from lab import routines, taps
+from lab.address import Address, layer_path
 from lab.environment import keras, tf
 from lab.estimates import Estimate
 from lab.network import Network
@@ -24,6 +25,11 @@ class Embedded(Network):
         vectors = {address: tf.TensorSpec([None, *network.shapes[address][1:]]) for address in sources}
         self.spec = {"ids": network.spec, "vectors": vectors}
         self.declared = {"ids": network.declared, "vectors": vectors}
+
+    @property
+    def attentions(self):
+        """As `Network.attentions`."""
+        return self.network.attentions
 
     def call(self, inputs):
         """As `Network.call`, of the ids alone."""
@@ -45,7 +51,7 @@ class Embedded(Network):
 def _vector_mask(network, masks, address, vectors):
     mask = masks[network.sources[address]]
     has_mask_input = network.text_inputs is not None and network.text_inputs.mask is not None
-    if mask is None or not (has_mask_input or network.tree[address.split("@")[0]].mask_zero):
+    if mask is None or not (has_mask_input or network.tree[layer_path(address)].mask_zero):
         return None
     return mask[..., None] & tf.ones_like(vectors, tf.bool)
 
@@ -171,7 +177,7 @@ def _sources(network):
                 looks_up = reader.sees(tensor) and tensor.shape[-1] == layer.output_dim
                 place = _lookup_input(tensor, leaves) if looks_up else None
                 if place is not None and place not in beside:
-                    sources[path if call == 0 else f"{path}@{call}"] = place
+                    sources[str(Address(path, call))] = place
 
     tf.function(trace_call, autograph=False).get_concrete_function(network.spec)
     return sources

@@ -14,10 +14,12 @@ import itertools
 import numbers
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 
-from lab import chunks, defaults, displays, layout, snapshot, taps, tokens
+from lab import chunks, defaults, displays, layout, products, snapshot, taps, tokens
+from lab.address import AXES_OF_PORTS, addresses_of_calls, axes_of_rank, is_port, layer_path, parse
 from lab.environment import keras, on_gpu, tf
 from lab.host import HostModel
 from lab.inputs import (
@@ -44,6 +46,8 @@ GIB = 1 << 30
 CAPABILITIES = ("scores", "gradients", "layers", "weights")
 # Seconds that a thread waits while another one has swapped the weights. A check swaps for less at a time.
 PATIENCE = 20
+# Samples of the trace that attention is looked for in.
+SAMPLES = 2
 
 
 class Trace:
@@ -333,6 +337,35 @@ class Network:
         """Output shape by address, dict of str to tuple; later calls of a shared layer are under `path@k`."""
         return self._shapes
 
+    def shape_of(self, address):
+        """The shape of what is at an address, of a layer's output or of attention: tuple, None where no array is there."""
+        place = parse(address)
+        return self._attention_shape(place) if place is not None and place.port else self._shapes.get(address)
+
+    def axes(self, address):
+        """The kinds of the axes of what is at an address, such as ("batch", "rows", "columns", "channels").
+
+        Returns:
+            tuple of str; () where no array is there.
+
+        Raises:
+            Refused: for an address that the network does not have.
+        """
+        self.refuse_unknown(address)
+        place, shape = parse(address), self.shape_of(address)
+        if place.port:
+            return AXES_OF_PORTS[place.port]
+        embeds = any(not leaf.dtype.is_floating for leaf in tf.nest.flatten(self.spec))
+        return axes_of_rank(len(shape), embeds or self.image_place is not None) if isinstance(shape, tuple) else ()
+
+    def _attention_shape(self, place):
+        row = self.attentions.get(str(replace(place, port="weights")))
+        if row is None:
+            return None
+        return (
+            (None, row.heads, row.queries, row.keys) if place.port == "weights" else (None, row.heads, row.keys, None)
+        )
+
     def preprocess(self, images, *, fit="squash"):
         """Convert RGB images to inputs of the network.
 
@@ -443,7 +476,10 @@ class Network:
         """
         refuse_other(self, objective)
         self._refuse_integer_output(objective)
-        check(objective, self._shapes, self.outputs)
+        attention = [path for path in objective.paths if is_port(path)]
+        for path in attention:
+            self.refuse_unknown(path)
+        check(objective, self._shapes | {path: self.shape_of(path) for path in attention}, self.outputs)
 
     def _refuse_integer_output(self, objective):
         """Raise Refused for an objective of an integer output, such as an argmax."""
@@ -540,9 +576,9 @@ class Network:
 
         Args:
             inputs: tensors in the structure that the network takes.
-            reads: addresses of layers whose outputs are kept; `path@k` is call k of a shared layer.
+            reads: addresses of layers whose outputs are kept, or of attention inside them; `path@k` is call k of a shared layer.
             interceptors: interceptors of `lab.taps` that are used in place of the folding of BatchNormalization.
-            replaced: dict of address to a tensor that replaces the output of the layer there.
+            replaced: dict of address to a tensor that replaces what is there; of attention also to a function of that.
 
         Returns:
             `Trace`.
@@ -552,18 +588,24 @@ class Network:
         reader = self._reader()
         for address in (*reads, *(replaced or ())):
             self.refuse_unknown(address)
+        ports = {address for address in (*reads, *(replaced or ())) if is_port(address)}
+        replacements = self._index_replacements(replaced or {})
         if interceptors is None:
-            exempt = frozenset(id(self.tree[address.split("@")[0]]) for address in reads)
+            exempt = frozenset(id(self.tree[layer_path(address)]) for address in reads)
             interceptors = [taps.Folder(exempt)] if self.fold else []
         if replaced:
-            interceptors = [
-                taps.Replacer(self._index_replacements(replaced), self._channels_first_check),
-                *interceptors,
-            ]
-        with taps.intercept(self.tree.values(), reader, *interceptors):
+            interceptors = [taps.Replacer(replacements, self._channels_first_check), *interceptors]
+        watcher = products.Watcher(reader, replacements)
+        with (
+            taps.intercept(self.tree.values(), reader, *interceptors),
+            watcher.watch() if ports else contextlib.nullcontext(),
+        ):
             outputs = self._name_outputs(self.call(inputs))
         folded = sum(getattr(interceptor, "folded", 0) for interceptor in interceptors)
-        read = {address: self._read(address, reader) for address in reads}
+        read = {
+            address: self._read_attention(address, watcher) if address in ports else self._read(address, reader)
+            for address in reads
+        }
         return Trace(outputs, read, folded, self.channels_first)
 
     def _reader(self):
@@ -577,15 +619,23 @@ class Network:
     def _index_replacements(self, replaced):
         replacements = {}
         for address, tensor in replaced.items():
-            path, _, call = address.partition("@")
-            replacements[id(self.tree[path]), int(call or 0)] = tensor
+            place = parse(address)
+            inside = (place.number, place.port) if place.port else ()
+            replacements[id(self.tree[place.path]), place.call, *inside] = tensor
         return replacements
 
+    def _read_attention(self, address, watcher):
+        place = parse(address)
+        product = watcher.products.get((id(self.tree[place.path]), place.call, place.number))
+        if product is None:
+            raise Refused(f"Attention is read where it runs. Received: {address!r}, which does not run in this pass.")
+        return product.tensors[place.port]
+
     def _read(self, address, reader):
-        path, _, call = address.partition("@")
-        outputs = reader.outputs.get(id(self.tree[path]), [])
-        tensor = outputs[int(call or 0)] if int(call or 0) < len(outputs) else None
-        loop = enclosing_loop(path, self.tree)
+        place = parse(address)
+        outputs = reader.outputs.get(id(self.tree[place.path]), [])
+        tensor = outputs[place.call] if place.call < len(outputs) else None
+        loop = enclosing_loop(place.path, self.tree)
         if loop or not reader.sees(tensor):
             reason = (
                 f"it runs inside the loop of {loop!r}, whose own output can be read"
@@ -613,6 +663,30 @@ class Network:
         if "grids" not in self._lazy:
             self._lazy["grids"] = tokens.grids(self, defaults.candidates(self))
         return self._lazy["grids"]
+
+    @property
+    def attentions(self):
+        """The attention that is computed in the network: dict of the address of its weights to `lab.products.Attention`.
+
+        In the order in which it runs. Attention is any softmax that is multiplied with values, in any layer.
+        """
+        if "attentions" not in self._lazy:
+            self._lazy["attentions"] = {} if isinstance(self.model, HostModel) else self._survey_attention()
+        return self._lazy["attentions"]
+
+    def _survey_attention(self):
+        watchers = []
+
+        def trace_call(inputs):
+            reader = self._reader()
+            watchers.append(products.Watcher(reader))
+            with taps.intercept(self.tree.values(), reader), watchers[-1].watch():
+                self.call(inputs)
+
+        # A fixed number of samples, because the first axis of attention may hold something else than samples.
+        spec = tf.nest.map_structure(lambda leaf: tf.TensorSpec([SAMPLES, *leaf.shape[1:]], leaf.dtype), self.spec)
+        tf.function(trace_call, autograph=False).get_concrete_function(spec)
+        return products.attentions(watchers[-1], self.tree, SAMPLES)
 
     def last_hidden(self):
         """The address of the last layer before the outputs, whatever its axes.
@@ -648,9 +722,16 @@ class Network:
         """Raise Refused for an address that no layer has, and name the nearest ones."""
         if not isinstance(address, str):
             raise Refused(f"A layer is named by its address. Received: {address!r}. {nearest('', self.readable)}")
-        path, at, call = address.partition("@")
-        if path not in self.tree or not path or (at and not call.isdecimal()):
+        place = parse(address)
+        if place is not None and place.port:
+            self._refuse_unknown_attention(address, place)
+        elif place is None or place.path not in self.tree or not place.path:
             raise Refused(f"Unknown layer. Received: {address!r}. {nearest(address, self.readable)}")
+
+    def _refuse_unknown_attention(self, address, place):
+        names = [str(replace(parse(name), port=place.port)) for name in self.attentions]
+        if address not in names:
+            raise Refused(f"Unknown attention. Received: {address!r}. {nearest(address, names)}")
 
     def check_positions(self, address, axes=None):
         """The address itself, once its layer has been checked for positions.
@@ -666,10 +747,11 @@ class Network:
             Refused: for an unknown layer, and for one without such positions.
         """
         self.refuse_unknown(address)
-        if not defaults.has_positions(self._shapes.get(address), None if axes is None else axes + 2):
+        shape = self.shape_of(address)
+        if not defaults.has_positions(shape, None if axes is None else axes + 2):
             needed = "rows and columns" if axes == 2 else "positions, such as rows and columns"
             raise Refused(
-                f"This needs a layer with {needed}. Received: {address!r} of shape {self._shapes.get(address)}. {defaults.describe_candidates(self)}"
+                f"This needs a layer with {needed}. Received: {address!r} of shape {shape}. {defaults.describe_candidates(self)}"
             )
         return address
 
@@ -811,7 +893,7 @@ class Network:
 
     def _run(self, inputs):
         layers = self.tree.values()
-        with allow_floats(layers), taps.stateless(layers):
+        with allow_floats(layers), taps.stateless(layers), taps.without_flash(layers):
             return self.model(inputs, training=False)
 
     def _refuse_nan(self):
@@ -840,7 +922,7 @@ class Network:
         self._layers = self._layer_rows(survey["reader"], survey["order"])
         self._shapes = dict(
             itertools.chain.from_iterable(
-                _addresses(path, survey["reader"][id(self.tree[path])]) for path in self._layers
+                addresses_of_calls(path, survey["reader"][id(self.tree[path])]) for path in self._layers
             )
         )
 
@@ -872,7 +954,7 @@ class Network:
         tensors = {
             address: tensor
             for path, layer in self.tree.items()
-            for address, tensor in _addresses(path, reader.outputs.get(id(layer), []) if path else [])
+            for address, tensor in addresses_of_calls(path, reader.outputs.get(id(layer), []) if path else [])
             if defaults.is_readable(path, tensor, reader, self.tree)
         }
         return set(tensors), defaults.addresses_leading_to(tensors, outputs)
@@ -993,11 +1075,6 @@ def _as_declared(leaf, spec):
 
 def _shape(tensor):
     return tuple(tensor.shape.as_list()) if tf.is_tensor(tensor) and tensor.shape.rank is not None else None
-
-
-def _addresses(path, calls):
-    for call, output in enumerate(calls):
-        yield (path if call == 0 else f"{path}@{call}"), output
 
 
 def _flatten_with_path(structure):

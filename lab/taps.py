@@ -91,6 +91,21 @@ def stateless(layers):
                 layer.__dict__["stateful"] = True
 
 
+@contextlib.contextmanager
+def without_flash(layers):
+    """While open, attention is computed step by step: the fused kernel has no weights to read, and needs another backend."""
+    fused = [layer for layer in layers if getattr(layer, "_flash_attention", None)]
+    with _tracing:
+        before = [layer._flash_attention for layer in fused]
+        for layer in fused:
+            layer.__dict__["_flash_attention"] = False
+        try:
+            yield
+        finally:
+            for layer, value in zip(fused, before):
+                layer.__dict__["_flash_attention"] = value
+
+
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
@@ -107,14 +122,27 @@ class Reader:
         self.graph = tf.compat.v1.get_default_graph()
         self.outputs = {}
         self.order = []
+        # The layers that are running, the innermost last, each with the number of its call.
+        self.running = []
+        self._calls = collections.Counter()
+        self._softmaxes = {}
 
     def __call__(self, layer, call, args, kwargs):
+        self.running.append((id(layer), self._calls[id(layer)]))
+        self._calls[id(layer)] += 1
         outputs = call(*args, **kwargs)
+        self.running.pop()
+        if isinstance(layer, keras.layers.Softmax):
+            self._softmaxes[id(outputs)] = outputs
         turned = self.turned is not None and self.turned(layer, outputs)
         kept = layout.to_channels_last(outputs) if turned else outputs
         self.outputs.setdefault(id(layer), []).append(kept)
         self.order.append(id(layer))
         return layout.to_channels_first(kept) if turned else outputs
+
+    def is_softmax(self, tensor):
+        """Whether a tensor is what a Softmax layer returned, which may run over several axes at once: bool."""
+        return id(tensor) in self._softmaxes
 
     def sees(self, tensor):
         """Whether a tensor belongs to the graph being traced, and not to a loop or an inner graph."""

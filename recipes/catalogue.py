@@ -11,10 +11,32 @@ def models():
 
 
 def layers(model):
-    """Layers of a model: path, type, output shape, number of parameters."""
+    """Layers of a model: path, type, output shape with the kinds of its axes, number of parameters."""
+    network = _load(model)
+    return [
+        {
+            "path": row.path,
+            "type": row.type,
+            "output shape": row.shape,
+            "axes": ", ".join(network.axes(row.path)[1:]),
+            "parameters": row.parameters,
+        }
+        for row in network.layers()
+    ]
+
+
+def attention(model):
+    """Attention that is computed in a model: the address of its weights, the layer's type, heads, queries and keys."""
+    return [
+        {"address": address, "type": row.type, "heads": row.heads, "queries": row.queries, "keys": row.keys}
+        for address, row in _load(model).attentions.items()
+    ]
+
+
+def _load(model):
     from lab.models import load
 
-    network = load(
+    return load(
         model["source"],
         weights=None if model["weights"] == "random" else model["weights"],
         classes=model["classes"],
@@ -22,10 +44,6 @@ def layers(model):
         modules=tuple(model["modules"]),
         allow_code=model["allow_code"],
     )
-    return [
-        {"path": row.path, "type": row.type, "output shape": row.shape, "parameters": row.parameters}
-        for row in network.layers()
-    ]
 
 
 def methods():
@@ -143,9 +161,9 @@ def _summaries(registry):
 
 
 def as_text(rows):
-    """Rows as aligned columns: str. Those of layers have a line of headings."""
+    """Rows as aligned columns: str. Those of layers and of attention have a line of headings."""
     lines = [[_cell(value) for value in row.values()] for row in rows]
-    if rows and "path" in rows[0]:
+    if rows and {"path", "address"} & set(rows[0]):
         lines.insert(0, list(rows[0]))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))] if lines else []
     return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines)

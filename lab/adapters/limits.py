@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lab.address import parse
 from lab.environment import keras, tf
 from lab.refusal import Refused
 
@@ -89,6 +90,6 @@ def top_level(network, layer, library):
         Refused: for a layer without rows and columns, or inside another model.
     """
     address = network.check_positions(network.last_spatial() if layer is None else layer, axes=2)
-    if "/" in address or "@" in address:
+    if "/" in address or parse(address).call:
         raise Refused(f"{library} reads top-level layers only. Received: {address!r}.")
     return address

@@ -247,7 +247,7 @@ def _describe_maps(maps):
 def _layer_shapes(network, options):
     """The shapes that a sample's map may have at the layers in the options: with channels and without."""
     paths = options.get("layer") or ()
-    shapes = [network.shapes.get(address) for address in ([paths] if isinstance(paths, str) else paths)]
+    shapes = [network.shape_of(address) for address in ([paths] if isinstance(paths, str) else paths)]
     return [place for shape in shapes if isinstance(shape, tuple) for place in (shape[1:], shape[1:-1])]
 
 

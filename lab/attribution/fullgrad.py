@@ -3,6 +3,7 @@
 import numpy as np
 
 from lab import routines
+from lab.address import Address
 from lab.attribution import explainers
 from lab.environment import keras, tf
 from lab.maps import resized
@@ -133,9 +134,9 @@ class Biases:
             return call(*args, **kwargs)
         outputs = _preactivation(layer, call, args, kwargs)
         path, calls = self.paths[id(layer)], 0
-        while (path if not calls else f"{path}@{calls}") in self.records:
+        while str(Address(path, calls)) in self.records:
             calls += 1
-        self.records[path if not calls else f"{path}@{calls}"] = (outputs, bias)
+        self.records[str(Address(path, calls))] = (outputs, bias)
         activation = getattr(layer, "activation", None)
         return outputs if activation is None else activation(outputs)
 

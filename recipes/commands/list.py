@@ -7,8 +7,21 @@ from recipes.help import Choice, PlainCommand
 from recipes.launch import print_json
 from recipes.options import json_option, model_options
 
-KINDS = ["models", "layers", "methods", "checks", "features", "worlds", "cues", "metrics", "recipes", "objectives"]
+KINDS = [
+    "models",
+    "layers",
+    "attention",
+    "methods",
+    "checks",
+    "features",
+    "worlds",
+    "cues",
+    "metrics",
+    "recipes",
+    "objectives",
+]
 KINDS += ["views", "swaps", "parameterizations", "transforms", "regularizers"]
+OF_MODELS = ("layers", "attention")
 
 
 @click.command(
@@ -16,6 +29,7 @@ KINDS += ["views", "swaps", "parameterizations", "transforms", "regularizers"]
     cls=PlainCommand,
     examples=(
         ("lab list layers --model my.keras", "layers of your own model"),
+        ("lab list attention --model my.keras", "attention in it, with heads and lengths"),
         ("lab list methods", "methods that explain"),
         ("lab list checks --json", "checks, as JSON"),
     ),
@@ -26,14 +40,14 @@ KINDS += ["views", "swaps", "parameterizations", "transforms", "regularizers"]
 def command(kind, as_json, **model):
     """List names of a KIND, with a line on each.
 
-    KIND is models, layers, methods, checks, features, worlds, cues, metrics, recipes, objectives, views, swaps,
+    KIND is models, layers, attention, methods, checks, features, worlds, cues, metrics, recipes, objectives, views, swaps,
     parameterizations, transforms or regularizers.
     """
     from recipes import catalogue
 
     with plain_errors(), redirect_output():
-        rows = catalogue.layers(model) if kind == "layers" else getattr(catalogue, kind)()
+        rows = getattr(catalogue, kind)(*([model] if kind in OF_MODELS else []))
     if as_json:
         print_json({"error": None, kind: rows})
     else:
-        click.echo(catalogue.as_text(rows))
+        click.echo(catalogue.as_text(rows) or f"The model has no {kind}.")

@@ -147,16 +147,20 @@ def _layers(gallery, network):
 
 
 def block_outputs(network):
-    """The last layer with positions of every block of a network, in order.
+    """The last layer with positions of every block of a network, in order; tokens that hold an image's patches count.
 
-    Layers belong to one block if their addresses are the same up to the first number.
+    Layers belong to one block if their addresses are the same up to the first number. What is inside another layer is not looked
+    at.
 
     Returns:
         list of addresses.
     """
+    from lab.defaults import is_public
+
     last = {}
     for address, shape in network.shapes.items():
-        if isinstance(shape, tuple) and len(shape) == 4 and "@" not in address and address in network.tree:
+        over_image = address in network.grids or (isinstance(shape, tuple) and len(shape) == 4)
+        if over_image and address in network.tree and is_public(address, network.tree):
             last[_block(address)] = address
     return list(last.values())
 

@@ -21,6 +21,7 @@ from recipes.progress import Progress
 from recipes.report import tiles
 from recipes.runs import carry_out
 from recipes.sections.gallery import block_outputs
+from sanity.worlds import worlds
 from tests import networks
 from tests.recipes.test_report import browser  # noqa: F401  (a fixture)
 from tests.sanity.test_features import stripes_network, textures
@@ -84,6 +85,11 @@ def test_all_layers_are_the_outputs_of_all_blocks(command, stripes):
     assert code == 2 and "pattern of block outputs" in error
     assert command("gallery", *stripes, "--steps", 1)[0] == 2
     assert command("gallery", *stripes, "--layer", "units", "--all-layers")[0] == 2
+
+
+def test_block_outputs_of_a_vision_transformer_are_its_tokens():
+    network = worlds.get("vit")().network()
+    assert block_outputs(network) == ["patches", "sequence", "tokens", "block_0_output", "block_1_output", "norm"]
 
 
 def test_block_outputs_of_the_default_network(lite0):

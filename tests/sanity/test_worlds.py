@@ -52,7 +52,7 @@ def test_draws_are_seeded_and_of_the_stated_shapes(name):
     assert model(samples.inputs).shape == (12, model.output_shape[-1]) and model.output_shape[-1] > samples.labels.max()
 
 
-@pytest.mark.parametrize("name", ["patch", "ruler", "series", "tokens", "template"])
+@pytest.mark.parametrize("name", ["patch", "ruler", "series", "tokens", "template", "vit"])
 def test_swapping_an_idle_factor_keeps_the_mask_or_moves_it_with_its_cause(name):
     world = worlds.get(name)()
     samples, factors = world.draw(20, 0)
@@ -77,7 +77,7 @@ def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
     assert gates.planted_truth(subject).status == "passed", gates.planted_truth(subject).words
 
 
-@pytest.mark.parametrize("name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor"])
+@pytest.mark.parametrize("name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor", "vit"])
 def test_the_rival_cue_is_learned_and_used_by_networks_of_the_same_kind(name):
     rival = world_subject(worlds.get(name)().rival, seed=1, images=16)
     assert gates.competence(rival).status == "passed", gates.competence(rival).words

@@ -1,0 +1,127 @@
+"""Vit: the glyphs of the world patch in the cells of a grid, and a small vision transformer whose tokens are the cells."""
+
+import functools
+
+import numpy as np
+
+from lab.environment import keras
+from sanity.worlds import worlds
+from sanity.worlds.canvas import SIDE, stamp, texture, to_inputs
+from sanity.worlds.patch import EXTENT, RIVAL_STAMPS, STAMPS
+from sanity.worlds.world import Samples, World
+
+# Pixels of a cell's side, and cells of a picture's side.
+CELL = 7
+CELLS = SIDE // CELL
+WIDTH, HEADS, BLOCKS = 24, 2, 2
+
+
+def factors(rng, count):
+    """Draw a glyph and its cell, a glyph of the other alphabet and its cell, and texture.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        count: int, how many samples.
+
+    Returns:
+        dict of name to array [count, ...].
+    """
+    cells = rng.permuted(np.tile(np.arange(CELLS**2), (count, 1)), axis=1)
+    return {
+        "glyph": rng.integers(0, len(STAMPS), count),
+        "cell": cells[:, 0],
+        "rival": rng.integers(0, len(STAMPS), count),
+        "rival_cell": cells[:, 1],
+        "texture": texture(rng, count),
+    }
+
+
+def render(drawn, by):
+    """Both glyphs in their cells over the texture; `by` names the one that is the label.
+
+    Args:
+        drawn: dict of factors, as of `factors`.
+        by: "glyph" or "rival".
+
+    Returns:
+        `Samples`; the masks are the pixels of that glyph.
+    """
+    stamps = {
+        "glyph": stamp(_corners(drawn["cell"]), 0.8 * STAMPS[drawn["glyph"]]),
+        "rival": stamp(_corners(drawn["rival_cell"]), 0.8 * RIVAL_STAMPS[drawn["rival"]]),
+    }
+    drawn_stamps = stamps["glyph"] + stamps["rival"]
+    values = np.where(drawn_stamps != 0, drawn_stamps, 0.2 * drawn["texture"])
+    return Samples(to_inputs(values), drawn[by], stamps[by] != 0)
+
+
+def _corners(cells):
+    """Where a glyph begins that is in the middle of a cell: int [count, 2]."""
+    return np.stack([cells // CELLS, cells % CELLS], axis=1) * CELL + (CELL - EXTENT) // 2
+
+
+@keras.saving.register_keras_serializable("lab")
+class ClassToken(keras.layers.Layer):
+    """Puts a learned class token before the tokens, and adds a learned vector for each position."""
+
+    def build(self, shape):
+        """Create the vectors.
+
+        Args:
+            shape: (batch, tokens, size).
+        """
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal", name="token")
+        self.places = self.add_weight(shape=(1, shape[1] + 1, shape[-1]), initializer="random_normal", name="places")
+
+    def call(self, tokens):
+        """The tokens with their class token.
+
+        Args:
+            tokens: [batch, tokens, size].
+
+        Returns:
+            [batch, 1 + tokens, size].
+        """
+        first = keras.ops.repeat(self.token, keras.ops.shape(tokens)[0], axis=0)
+        return keras.ops.concatenate([first, tokens], axis=1) + self.places
+
+
+def build():
+    """A vision transformer (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929) of two blocks; the class token is read."""
+    layers = keras.layers
+    inputs = keras.Input((SIDE, SIDE, 1))
+    x = layers.Conv2D(WIDTH, CELL, CELL, name="patches")(inputs)
+    x = layers.Reshape((CELLS**2, WIDTH), name="sequence")(x)
+    x = ClassToken(name="tokens")(x)
+    for number in range(BLOCKS):
+        normed = layers.LayerNormalization(name=f"block_{number}_norm_1")(x)
+        mixed = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name=f"block_{number}_attention")(normed, normed)
+        x = layers.Add(name=f"block_{number}_mixed")([x, mixed])
+        normed = layers.LayerNormalization(name=f"block_{number}_norm_2")(x)
+        hidden = layers.Dense(2 * WIDTH, activation="gelu", name=f"block_{number}_mlp")(normed)
+        x = layers.Add(name=f"block_{number}_output")(
+            [x, layers.Dense(WIDTH, name=f"block_{number}_mlp_output")(hidden)]
+        )
+    x = layers.LayerNormalization(name="norm")(x)
+    # An index would be counted over the whole process.
+    x = layers.Flatten(name="class_token")(layers.Cropping1D((0, CELLS**2), name="first")(x))
+    return keras.Model(inputs, layers.Dense(len(STAMPS), name="logits")(x), name="vit")
+
+
+def _vit(by, other, cell, rival=None):
+    return World(
+        "vit",
+        "the glyph of one alphabet decides, in whichever cell it is; the other alphabet's and the texture do not",
+        factors,
+        functools.partial(render, by=by),
+        build,
+        causal_factors=(by,),
+        distractor_factors=(other, cell, "texture"),
+        rival=rival,
+    )
+
+
+@worlds.register
+def vit():
+    """The glyphs of `patch` in the cells of a grid, for a small vision transformer whose tokens are the cells."""
+    return _vit("glyph", "rival", "rival_cell", _vit("rival", "glyph", "cell"))
