@@ -132,8 +132,12 @@ def _spec(name):
         return None
     path = parent and list(parent.submodule_search_locations)
     # Packages that are installed to be edited have finders of their own.
-    finders = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    return next((spec for spec in finders if spec is not None), None)
+    try:
+        finders = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        return next((spec for spec in finders if spec is not None), None)
+    except KeyError:
+        # A folder without __init__.py, inside a package that is not imported yet, has no file of its own.
+        return None
 
 
 def _module_file(name):

@@ -254,3 +254,15 @@ def test_a_package_with_a_finder_of_its_own_counts_as_one_in_the_path(project, t
     before = provenance.module_hash("near")
     package.write_text("SCALE = 2\n")
     assert set(provenance._imported_files("near")) == {"near", "far_off"} and provenance.module_hash("near") != before
+
+
+def test_a_folder_without_a_module_inside_a_package_is_passed_over(tmp_path, monkeypatch):
+    inner = tmp_path / "outer_package" / "inner" / "loose"
+    inner.mkdir(parents=True)
+    (tmp_path / "outer_package" / "__init__.py").write_text("from outer_package.inner.loose import part\n")
+    (tmp_path / "outer_package" / "inner" / "__init__.py").write_text("")
+    (inner / "part.py").write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = provenance.module_hash("outer_package")
+    (tmp_path / "outer_package" / "inner" / "__init__.py").write_text("VALUE = 2\n")
+    assert provenance.module_hash("outer_package") != before
