@@ -362,9 +362,11 @@ class Network:
         row = self.attentions.get(str(replace(place, port="weights")))
         if row is None:
             return None
-        return (
-            (None, row.heads, row.queries, row.keys) if place.port == "weights" else (None, row.heads, row.keys, None)
-        )
+        return {
+            "weights": (None, row.heads, row.queries, row.keys),
+            "values": (None, row.heads, row.keys, None),
+            "heads": (None, row.queries, row.heads),
+        }[place.port]
 
     def preprocess(self, images, *, fit="squash"):
         """Convert RGB images to inputs of the network.
@@ -589,6 +591,8 @@ class Network:
         for address in (*reads, *(replaced or ())):
             self.refuse_unknown(address)
         ports = {address for address in (*reads, *(replaced or ())) if is_port(address)}
+        if any(is_port(address) and parse(address).port == "heads" for address in replaced or ()):
+            raise Refused("What heads pass on is only read. Received: a replacement. Replace their weights or values.")
         replacements = self._index_replacements(replaced or {})
         if interceptors is None:
             exempt = frozenset(id(self.tree[layer_path(address)]) for address in reads)
@@ -629,7 +633,7 @@ class Network:
         product = watcher.products.get((id(self.tree[place.path]), place.call, place.number))
         if product is None:
             raise Refused(f"Attention is read where it runs. Received: {address!r}, which does not run in this pass.")
-        return product.tensors[place.port]
+        return products.head_lengths(product) if place.port == "heads" else product.tensors[place.port]
 
     def _read(self, address, reader):
         place = parse(address)

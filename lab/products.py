@@ -27,6 +27,8 @@ _PASSING = {
     "RealDiv",
 }
 _PRODUCTS = {"Einsum", "BatchMatMulV2", "BatchMatMulV3", "Mul"}
+# Added to the square of a length.
+TINY = 1e-12
 # A walk back from a factor to its softmax takes few steps.
 _STEPS = 12
 
@@ -207,6 +209,24 @@ def attentions(watcher, tree, samples):
             address = Address(paths[layer], call, "weights", number)
             rows[str(address)] = Attention(str(address.layer), type(tree[paths[layer]]).__name__, *weights[1:])
     return rows
+
+
+def head_lengths(product):
+    """The length of what each head passes on at each query, its weights times its values: float [batch, queries, heads].
+
+    Args:
+        product: `Product`.
+
+    Returns:
+        tensor, which no other one depends on.
+    """
+    weights, values = product.tensors["weights"], product.tensors["values"]
+    # Heads may share values.
+    shared = tf.shape(weights)[1] // tf.shape(values)[1]
+    passed = tf.matmul(weights, tf.repeat(values, shared, axis=1))
+    # Inside the root, because a norm has no gradient at zero.
+    lengths = tf.sqrt(tf.reduce_sum(tf.square(tf.cast(passed, tf.float32)), axis=-1) + TINY)
+    return tf.ensure_shape(tf.transpose(lengths, (0, 2, 1)), [None, weights.shape[2], weights.shape[1]])
 
 
 def _is_summed(operation):
