@@ -18,7 +18,7 @@ from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known
 from sanity.checks import checks, prepare_shared
-from sanity.controls import audit
+from sanity.controls import audit, control_names
 from sanity.evidence import Evidence, Gate
 from sanity.verdict import judge
 
@@ -183,7 +183,7 @@ def judge_with_controls(family, *, seed):
         `Judged`.
     """
     verdicts = judge(family, seed=seed)
-    blind = explainers.names(control=True)
+    blind = control_names(family[0].check)
     return Judged(verdicts, audit(verdicts), [verdict.method for verdict in verdicts if verdict.method in blind])
 
 
