@@ -8,7 +8,7 @@ import collections
 
 import numpy as np
 
-from sanity.attention.use import DECIDING, OTHER, attention_use
+from sanity.checks.attention_use import DECIDING, OTHER, attention_use
 from sanity.ruling import Margins
 from sanity.subject import world_subject
 from sanity.verdict import judge

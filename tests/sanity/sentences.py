@@ -6,8 +6,8 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
-from sanity.attention.order import ORACLE
-from sanity.attention.use import DECIDING, OTHER
+from sanity.checks.attention_order import ORACLE
+from sanity.checks.attention_use import DECIDING, OTHER
 from sanity.checks.classes import MAGNITUDE
 from sanity.checks.faithfulness import USUAL
 from sanity.crossing import maps_differ

@@ -8,7 +8,10 @@ from scipy import stats
 
 import lab
 from lab import routines
-from sanity.attention import attention_checks, needed, order, use
+from sanity.checks import attention_needed as needed
+from sanity.checks import attention_order as order
+from sanity.checks import attention_use as use
+from sanity.checks import checks
 from sanity.controls import audit
 from sanity.examination import judge_with_controls
 from sanity.removal import fills
@@ -196,5 +199,5 @@ def test_without_attention_no_check_applies():
     network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(x))))
     inputs = np.random.default_rng(0).normal(size=(8, 5, 6)).astype("float32")
     subject = Subject(network, inputs, lab.logit(0), tuple("abcdefgh"))
-    for name in attention_checks:
-        assert judge(attention_checks.get(name)(subject, seed=0))[0].finding == "NOT APPLICABLE"
+    for name in checks.names(heads=True):
+        assert judge(checks.get(name)(subject, seed=0))[0].finding == "NOT APPLICABLE"

@@ -9,10 +9,10 @@ import numpy as np
 from lab import routines
 from lab.attention import knocked_out, outputs_under, permuted, select, uniform
 from lab.environment import tf
-from sanity.attention import attention_checks
-from sanity.attention.heads import attention_gate, head_evidence, selections
+from sanity.checks import checks
 from sanity.controls import families
 from sanity.evidence import Gate
+from sanity.heads import ATTENTION, attention_gate, head_evidence, selections
 from sanity.ruling import About, Ruling, images_remedy, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import bootstrap_interval, sign_flips, without_interval
@@ -23,7 +23,7 @@ DECIDING = ("permuted", "uniform")
 SILENT, OTHER = "head of zero values", "another input"
 
 
-@attention_checks.register(about="Attention used")
+@checks.register(heads=True)
 def attention_use(subject, *, seed, draws=DRAWS, groups=None):
     """Do the answers change when the attention of a head is permuted or made uniform?
 
@@ -44,7 +44,7 @@ def attention_use(subject, *, seed, draws=DRAWS, groups=None):
     groups = np.arange(len(subject.names)) if groups is None else np.asarray(groups)
     gates = [attention_gate(subject.network), _sources_gate(groups)]
     if any(gate.status != "passed" for gate in gates):
-        return [head_evidence("attention_use", "attention", subject, {}, gates)]
+        return [head_evidence("attention_use", ATTENTION, subject, {}, gates)]
     before = _answers(subject)
     others = _changes_between_inputs(before, groups)
     rows = {

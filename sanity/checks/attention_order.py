@@ -1,6 +1,6 @@
 """Order: do the tokens that get most attention change the score most when they are left out?
 
-Jain, Wallace 2019, https://arxiv.org/abs/1902.10186: rank agreement of attention with leave-one-out, beside the gradient. An
+Jain, Wallace 2019, https://arxiv.org/abs/1902.10186. Rank agreement of attention with leave-one-out, beside the gradient. An
 order that is blind to the words knows positions alone. Each order is compared with such a one of itself.
 """
 
@@ -11,18 +11,18 @@ from lab import routines
 from lab.attention import key_weights
 from lab.environment import tf
 from lab.kinds import SERIES, TOKENS, kind_of
-from sanity.attention import attention_checks
-from sanity.attention.heads import attention_gate, head_evidence, head_name
+from sanity.checks import checks
 from sanity.controls import families
 from sanity.effects import occupied_positions, score_falls, variable_inputs
 from sanity.evidence import Gate
+from sanity.heads import ATTENTION, attention_gate, head_evidence, head_name
 from sanity.ruling import About, Ruling, images_remedy, rules
 from sanity.statistics import FEWEST, bootstrap_interval, sign_flips, without_interval
 
 ORACLE = "leave-one-out"
 
 
-@attention_checks.register(about="Attention in order")
+@checks.register(heads=True)
 def attention_order(subject, *, seed, query=None):
     """Do the tokens that get most attention change the score most when they are left out?
 
@@ -41,7 +41,7 @@ def attention_order(subject, *, seed, query=None):
     """
     gates = [attention_gate(subject.network), _positions_gate(subject)]
     if any(gate.status != "passed" for gate in gates):
-        return [head_evidence("attention_order", "attention", subject, {}, gates)]
+        return [head_evidence("attention_order", ATTENTION, subject, {}, gates)]
     occupied = occupied_positions(subject.network, subject.inputs)
     halves = _changes_without_tokens(subject, occupied, seed)
     changes = np.mean(halves, axis=0)

@@ -11,9 +11,9 @@ import numpy as np
 from lab import routines
 from lab.attention import uniform
 from lab.environment import tf
-from sanity.attention import attention_checks
-from sanity.attention.heads import attention_gate, head_evidence
+from sanity.checks import checks
 from sanity.evidence import Gate
+from sanity.heads import ATTENTION, attention_gate, head_evidence
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import FEWEST, t_interval, wilson_interval
@@ -68,7 +68,7 @@ def _uniform(weights):
     return uniform(weights, None)
 
 
-@attention_checks.register(about="Attention needed")
+@checks.register(heads=True)
 def attention_needed(subject, *, seed, repeats=REPEATS):
     """Does a network that is trained with uniform attention answer as well as one with attention of its own?
 
@@ -84,7 +84,7 @@ def attention_needed(subject, *, seed, repeats=REPEATS):
     """
     gates = [attention_gate(subject.network), _world_gate(subject.world)]
     if any(gate.status != "passed" for gate in gates):
-        return [head_evidence("attention_needed", "all attention", subject, {}, gates)]
+        return [head_evidence("attention_needed", ATTENTION, subject, {}, gates)]
     network = subject.world.network()
     trainers = {
         name: Trainer(network, subject.world.training, TappedNetwork(network, name == "uniform"))
@@ -96,7 +96,7 @@ def attention_needed(subject, *, seed, repeats=REPEATS):
     settings = {"seed": seed, "repeats": repeats}
     return [
         head_evidence(
-            "attention_needed", "all attention", subject, samples, gates, sizes={"repeats": repeats}, settings=settings
+            "attention_needed", ATTENTION, subject, samples, gates, sizes={"repeats": repeats}, settings=settings
         )
     ]
 

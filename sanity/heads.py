@@ -7,6 +7,9 @@ from lab.environment import tf
 from lab.kinds import kind_of
 from sanity.evidence import Evidence, Gate
 
+# The row of a check that could not be asked about any head.
+ATTENTION = "all attention"
+
 
 def attention_gate(network):
     """Whether the network computes attention: `Gate`."""
