@@ -77,8 +77,7 @@ def families(family):
     Returns:
         list of lists of places in the family, the judged methods' first.
     """
-    blind = control_names(family[0].check)
-    judged = [place for place, evidence in enumerate(family) if evidence.method not in blind]
+    judged = [place for place, evidence in enumerate(family) if evidence.method not in control_names(evidence.check)]
     return ([judged] if judged else []) + [[place] for place in range(len(family)) if place not in judged]
 
 

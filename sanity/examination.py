@@ -216,8 +216,8 @@ def judge_with_controls(family, *, seed):
         `Judged`.
     """
     verdicts = judge(family, seed=seed)
-    blind = control_names(family[0].check)
-    return Judged(verdicts, audit(verdicts), [verdict.method for verdict in verdicts if verdict.method in blind])
+    blind = [verdict.method for verdict in verdicts if verdict.method in control_names(verdict.check)]
+    return Judged(verdicts, audit(verdicts), blind)
 
 
 def examine(check, methods, subject, *, seed, settings=None, options=None):

@@ -8,12 +8,15 @@ from scipy import stats
 
 import lab
 from lab import routines
+from sanity import randomization
 from sanity.checks import attention_needed as needed
 from sanity.checks import attention_order as order
 from sanity.checks import attention_use as use
 from sanity.checks import checks
 from sanity.controls import audit
 from sanity.examination import judge_with_controls
+from sanity.head_weights import heads_of
+from sanity.randomization import randomize
 from sanity.removal import fills
 from sanity.subject import Subject, world_subject
 from sanity.verdict import judge
@@ -144,6 +147,38 @@ def test_key_weights_are_the_row_that_the_score_reads(induction):
         lab.attention.key_weights(network, inputs, objective, query=8)
 
 
+# Random heads -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_random_head_leaves_all_other_heads_as_they_were(induction):
+    network = induction.network
+    ((*stages, last),) = randomize(induction, randomization.stages(network, "independent", "head"), [3])
+    assert [stage.name for stage in stages] == [*use.selections(network)][:4] and last.name == "all"
+    assert all(stage.done["parameters"] == pytest.approx(last.done["parameters"] / 4) for stage in stages)
+    trained = network.state()
+    for place, stage in enumerate(stages):
+        layer, head = ("first", "second")[place // 2], place % 2
+        assert set(stage.state) == {f"{layer}/_{part}_dense/kernel" for part in ("query", "key", "value")}
+        for name, values in stage.state.items():
+            assert (values[:, head] != trained[name][:, head]).any(axis=0).all()
+            np.testing.assert_array_equal(values[:, 1 - head], trained[name][:, 1 - head])
+            np.testing.assert_array_equal(values[:, head], last.state[name][:, head])
+
+
+def test_keys_that_several_heads_share_belong_to_them_all():
+    x = keras.Input((5, 6))
+    network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(L.GroupQueryAttention(4, 4, 2, name="a")(x, x)))))
+    indices = [dict(head.parts) for head in heads_of(network)]
+    assert [(row["a/_query_dense"], row["a/_key_dense"]) for row in indices] == [(0, 0), (1, 0), (2, 1), (3, 1)]
+
+
+def test_heads_without_projections_of_their_own_are_refused():
+    x = keras.Input((5, 6))
+    network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(L.Attention(name="a")([x, x])))))
+    with pytest.raises(lab.Refused, match="'a:weights' of Attention. Give unit = 'layer'"):
+        heads_of(network)
+
+
 # Training -----------------------------------------------------------------------------------------------------------------
 
 FLAG, TOKENS, CLASSES = 3, 6, 3
@@ -176,7 +211,7 @@ def pooling_network():
 
 @pytest.mark.parametrize("build, finding", [(attentive_network, "NEEDED"), (pooling_network, "NOT NEEDED")])
 def test_attention_is_needed_where_no_mean_over_tokens_tells(build, finding):
-    training = Training(samples=400, passes=60, rate=2e-2)
+    training = Training(samples=300, passes=40, rate=2e-2)
     world = World(
         "flags",
         "the class of the token with a flag",
