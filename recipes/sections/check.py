@@ -352,10 +352,6 @@ def _show_published(recipe, jobs, store):
             "lab check --data loans.csv --label default --method gradient,integrated_gradients --check image_crossing --model credit.keras",
             "on the rows of a table",
         ),
-        (
-            "lab check --data reviews.txt --check attention_use,attention_order --model my.keras",
-            "which heads of attention do the answers depend on?",
-        ),
     ),
 )
 @model_options
