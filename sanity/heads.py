@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab.attention import all_heads
+from lab.attention import all_heads, select
 from lab.environment import tf
 from lab.kinds import kind_of
 from sanity.evidence import Evidence, Gate
@@ -17,17 +17,24 @@ def attention_gate(network):
     return Gate("network has attention", "passed" if count else "not applicable", f"{count} layers of attention")
 
 
-def selections(network):
+def selections(network, layers=()):
     """Every head, and all heads of every layer that has several.
 
     Args:
         network: a `Network` with attention.
+        layers: addresses of the weights of some layers; empty: all layers.
 
     Returns:
         dict of name to (address, head), the head None for all of a layer.
+
+    Raises:
+        Refused: for an unknown address.
     """
-    rows = {head_name(address, head): (address, head) for address, head in all_heads(network)}
-    several = [address for address, row in network.attentions.items() if row.heads > 1]
+    for address in layers:
+        select(network, address)
+    wanted = layers or network.attentions
+    rows = {head_name(address, head): (address, head) for address, head in all_heads(network) if address in wanted}
+    several = [address for address in wanted if network.attentions[address].heads > 1]
     return rows | {f"{address} all heads": (address, None) for address in several}
 
 

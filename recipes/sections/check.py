@@ -186,7 +186,7 @@ def _heads_job(folder, check, question, seed, session):
         "evidence of heads",
         arguments,
         _network_needs(session.sources),
-        passes=images * heads * PASSES_OF_A_HEAD,
+        passes=images * heads * check.settings.get("draws", PASSES_OF_A_HEAD),
         reads=_subject_reads(session.sources),
     )
 

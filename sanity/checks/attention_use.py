@@ -24,17 +24,18 @@ SILENT, OTHER = "head of zero values", "another input"
 
 
 @checks.register(heads=True)
-def attention_use(subject, *, seed, draws=DRAWS, groups=None):
+def attention_use(subject, *, seed, draws=DRAWS, layers=(), groups=None):
     """Do the answers change when the attention of a head is permuted or made uniform?
 
     The change is the total variation between probabilities, or for an output without classes the difference in units of its
     deviation over the inputs. Each head is changed alone, and all heads of a layer together. Two controls stand beside: a head
-    whose values are zero, and the change between answers to two inputs.
+    whose values are zero, the one that changes most, and the change between answers to two inputs.
 
     Args:
         subject: the `Subject`.
         seed: int, of the permutations.
         draws: int, permutations of every head.
+        layers: addresses of the weights of the layers whose heads are changed; empty: all layers.
         groups: int [inputs], the source of every input, whose inputs count as one; None: each is its own source.
 
     Returns:
@@ -45,25 +46,21 @@ def attention_use(subject, *, seed, draws=DRAWS, groups=None):
     gates = [attention_gate(subject.network), _sources_gate(groups)]
     if any(gate.status != "passed" for gate in gates):
         return [head_evidence("attention_use", ATTENTION, subject, {}, gates)]
-    before = _answers(subject)
+    before, heads = _answers(subject), selections(subject.network, layers)
     others = _changes_between_inputs(before, groups)
-    rows = {
-        name: _changes_under(subject, before, seed, draws, *row) for name, row in selections(subject.network).items()
-    }
-    rows |= {SILENT: _changes_of_silent_head(subject, rows, seed, draws), OTHER: dict.fromkeys(DECIDING, others)}
+    rows = {name: _changes_under(subject, before, seed, draws, *head) for name, head in heads.items()}
+    strongest = max(heads, key=lambda name: rows[name]["permuted"].mean())
+    rows[SILENT] = _changes_of_silent_heads(subject, heads[strongest], seed, draws)
+    rows[OTHER] = dict.fromkeys(DECIDING, others)
     gates.append(_answers_gate(others))
     sizes, settings = {"images": len(np.unique(groups)), "draws": draws}, {"seed": seed, "draws": draws}
-    return [
-        head_evidence(
-            "attention_use",
-            name,
-            subject,
-            {key: _by_source(values, groups) for key, values in {**row, OTHER: others}.items()},
-            gates,
-            sizes=sizes,
-            settings=settings,
-        )
+    samples = {
+        name: {key: _by_source(values, groups) for key, values in {**row, OTHER: others}.items()}
         for name, row in rows.items()
+    }
+    return [
+        head_evidence("attention_use", name, subject, values, gates, sizes=sizes, settings=settings)
+        for name, values in samples.items()
     ]
 
 
@@ -114,18 +111,14 @@ def _changes_under(subject, before, seed, draws, address, head):
     }
 
 
-def _changes_of_silent_head(subject, rows, seed, draws):
-    """The changes under the head that matters most, once its values are zero: they must be none."""
-    heads = {name: row for name, row in selections(subject.network).items() if row[1] is not None}
-    strongest = max(heads, key=lambda name: rows[name]["permuted"].mean())
-    selection = select(subject.network, *heads[strongest])
+def _changes_of_silent_heads(subject, head, seed, draws):
+    """The changes under what matters most, a head or a layer, once its values are zero: they must be none."""
+    selection = select(subject.network, *head)
 
     def answers(intervention, draw=0, selection=selection):
         network, draw_seed = subject.network, derive_seed(seed, "permutation", draw)
-        return _answers(
-            subject,
-            outputs_under(network, subject.inputs, intervention, selection, seed=draw_seed, silent=silent),
-        )
+        outputs = outputs_under(network, subject.inputs, intervention, selection, seed=draw_seed, silent=silent)
+        return _answers(subject, outputs)
 
     silent, nothing = selection, tf.nest.map_structure(np.zeros_like, selection)
     before = answers(uniform, selection=nothing)

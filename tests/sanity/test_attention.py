@@ -79,6 +79,14 @@ def test_inputs_of_one_source_count_as_one(induction):
     assert set(findings(rows).values()) == {"UNDECIDED"}
 
 
+def test_some_layers_alone_are_asked_about(induction):
+    rows = use.attention_use(induction, seed=0, draws=2, layers=["second:weights"])
+    heads = [f"second:weights {name}" for name in ("head 0", "head 1", "all heads")]
+    assert [row.method for row in rows] == [*heads, "head of zero values", "another input"]
+    with pytest.raises(lab.Refused, match="Unknown attention. Received: 'third:weights'"):
+        use.attention_use(induction, seed=0, draws=2, layers=["third:weights"])
+
+
 def test_a_network_that_gives_one_answer_tells_nothing(induction):
     network = induction.network
     with network.weights({"logits/kernel": np.zeros_like(network.state()["logits/kernel"])}):
