@@ -219,7 +219,7 @@ def pooling_network():
 
 @pytest.mark.parametrize("build, finding", [(attentive_network, "NEEDED"), (pooling_network, "NOT NEEDED")])
 def test_attention_is_needed_where_no_mean_over_tokens_tells(build, finding):
-    training = Training(samples=300, passes=40, rate=2e-2)
+    training = Training(samples=300, passes=20, rate=3e-2)
     world = World(
         "flags",
         "the class of the token with a flag",
