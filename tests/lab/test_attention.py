@@ -163,6 +163,20 @@ def test_entropy_and_distance_by_hand():
     np.testing.assert_allclose(attention.entropy(weights, [[False, True]]), [[np.log(4)]])
 
 
+def test_half_precision_is_permuted_and_made_uniform_too(random):
+    keras.utils.set_random_seed(3)
+    x = keras.Input((5, 6))
+    y = L.MultiHeadAttention(2, 4, name="a", dtype="mixed_float16")(x, x)
+    network, inputs = lab.load(keras.Model(x, L.Dense(2, dtype="float32")(L.Flatten()(y)))), random[1]
+    everything, before = attention.select(network), routines.logits(network, inputs)
+    for change in (attention.uniform, attention.permuted, attention.knocked_out):
+        scores = attention.scores_under(network, inputs, lab.logit(0), change, everything, seed=0)
+        assert scores.dtype == np.float32 and np.abs(scores - before[:, 0]).max() > 1e-4
+    importance = attention.head_importance(network, inputs, lab.logit(0))["a:weights"]
+    exact = attention.knock_out(network, inputs, lab.logit(0))["a:weights"]
+    np.testing.assert_allclose(importance, np.abs(exact), atol=5e-3)  # The score is linear in the heads.
+
+
 def test_refusals_say_what_to_type(random):
     network, _ = random
     with pytest.raises(lab.Refused, match="Unknown attention. Received: 'three:weights'"):
