@@ -3,6 +3,7 @@
 The tokens of words, steps and patches then become a map over the input.
 """
 
+import functools
 import numbers
 from dataclasses import dataclass
 
@@ -27,18 +28,28 @@ class Attended:
     Args:
         network: the `Network`.
         streams: `TokenStreams`.
-        weights: dict of address to [batch, heads, queries, keys].
-        slopes: dict of address to the score's gradient at the weights, in their shape.
+        scores: tensor [batch].
+        factors: dict of address to the weights as they are in the graph.
         values: dict of address to [batch, heads, keys, channels].
         rows: dict of a stream that the score reads to [batch, tokens], shares of the tokens that it reads, which add up to 1.
     """
 
     network: object
     streams: object
-    weights: dict
-    slopes: dict
+    scores: object
+    factors: dict
     values: dict
     rows: dict
+
+    @property
+    def weights(self):
+        """Weights of all attention: dict of address to [batch, heads, queries, keys]."""
+        return {address: tf.cast(factor, tf.float32) for address, factor in self.factors.items()}
+
+    @functools.cached_property
+    def slopes(self):
+        """The score's gradient at all weights, in their shape: dict of address to tensor."""
+        return _slopes(self.scores, self.factors)
 
     def read(self, step, matrices):
         """The mean row of those queries that the score reads, or of all where it does not read their stream itself.
@@ -112,17 +123,16 @@ def _attended(network, objective, streams, inputs, numbers, weights, query):
     ports = {step.address: step.address.replace(":weights", ":values") for step in streams.steps}
     trace = network.trace(inputs, [*objective.paths, *ports, *ports.values()])
     scores = score(objective.structure, weights, numbers, trace)
-    factors = [trace.activations[address] for address in ports]
-    slopes = tf.gradients(scores, factors, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    by_address = {address: tf.cast(slope, tf.float32) for address, slope in zip(ports, slopes)}
-    return Attended(
-        network,
-        streams,
-        {address: tf.cast(factor, tf.float32) for address, factor in zip(ports, factors)},
-        by_address,
-        {address: tf.cast(trace.activations[port], tf.float32) for address, port in ports.items()},
-        {stream: _read_rows(by_address[address], query) for stream, address in streams.ends.items()},
-    )
+    factors = {address: trace.activations[address] for address in ports}
+    values = {address: tf.cast(trace.activations[port], tf.float32) for address, port in ports.items()}
+    last = _slopes(scores, {address: factors[address] for address in streams.ends.values()})
+    rows = {stream: _read_rows(last[address], query) for stream, address in streams.ends.items()}
+    return Attended(network, streams, scores, factors, values, rows)
+
+
+def _slopes(scores, factors):
+    slopes = tf.gradients(scores, list(factors.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return {address: tf.cast(slope, tf.float32) for address, slope in zip(factors, slopes)}
 
 
 def _read_rows(slope, query):
@@ -162,11 +172,11 @@ def lay_over_inputs(network, arrays, streams, relevance):
     Raises:
         Refused: where no input has as many positions as a stream has tokens, or patches.
     """
-    leaves, masks, maps = tf.nest.flatten(arrays), network.masks(arrays), {}
+    leaves, mask, maps = tf.nest.flatten(arrays), network.kept_mask(arrays), {}
     for stream, values in relevance.items():
         if streams.places[stream]:
             place, values = _over_input(network, leaves, streams, stream, np.asarray(values, "float32"))
-            maps[place] = _without_masked(values, masks[place])
+            maps[place] = values if mask is None else _without_masked(values, tf.nest.flatten(mask)[place])
     if not maps:
         raise Refused(
             f"An attention map needs tokens that come from an input. Received: {network.name}, whose attention reads learned tokens alone."
@@ -209,10 +219,8 @@ def _patches(network, streams, stream, count):
 
 
 def _without_masked(values, mask):
-    if mask is None:
-        return values
-    masked = np.asarray(mask)
-    return np.where(masked.all(axis=-1) if masked.ndim > values.ndim else masked, 0, values).astype("float32")
+    masked = mask.all(axis=-1) if mask.ndim > values.ndim else mask
+    return np.where(masked, 0, values).astype("float32")
 
 
 def _spread(values, shape):

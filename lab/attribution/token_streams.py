@@ -143,7 +143,7 @@ class _ScoreGraph:
     """
 
     def __init__(self, network, objective, inputs):
-        self.rows = network.attentions
+        self.rows, self.objective = network.attentions, objective
         self.layers = [address for address in candidates(network) if len(network.shapes[address]) == 3]
         ports = {address: str(replace(parse(address), port="values")) for address in self.rows}
         trace = network.trace(inputs, [*objective.paths, *ports, *ports.values(), *self.layers])
