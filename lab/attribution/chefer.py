@@ -27,23 +27,25 @@ def chefer(network, inputs, objective, *, query=None):
 
 
 @explainers.register(resolution="attention", needs="attention")
-def attention_gradcam(network, inputs, objective, *, layer=None, query=None):
+def attention_gradcam(network, inputs, objective, *, layer=None, relu=True, query=None):
     """Grad-CAM of an attention, whose heads are the channels (as in Chefer, Gur, Wolf 2021, https://arxiv.org/abs/2012.09838).
 
     Each head is weighed by its mean gradient over queries and keys.
 
     Args:
         layer: as of `raw_attention`.
+        relu: whether only positive values are kept, as in the paper; False gives the signed map.
         query: as of `chefer`.
 
     Returns:
-        unsigned float32, as of `raw_attention`.
+        float32, as of `raw_attention`.
 
     Raises:
         Refused: as `raw_attention`.
     """
     address = token_streams(network, objective).step(attention_address(network, layer)).address
-    return attention_maps(network, inputs, objective, _heads_as_channels, query=query, address=address)
+    options = {"address": address, "relu": bool(relu)}
+    return attention_maps(network, inputs, objective, _heads_as_channels, query=query, **options)
 
 
 @explainers.register(needs="attention")
@@ -122,11 +124,11 @@ def _read_relevance(rows, relevance):
     return read
 
 
-def _heads_as_channels(attended, address):
+def _heads_as_channels(attended, address, relu):
     weights, slopes = attended.weights[address], attended.slopes[address]
     by_head = tf.reduce_mean(slopes, axis=(2, 3), keepdims=True)
-    step = attended.streams.step(address)
-    return {step.keys: attended.read(step, tf.nn.relu(tf.reduce_mean(by_head * weights, axis=1)))}
+    maps, step = tf.reduce_mean(by_head * weights, axis=1), attended.streams.step(address)
+    return {step.keys: attended.read(step, tf.nn.relu(maps) if relu else maps)}
 
 
 def _mean_positive_gradient(attended):
