@@ -58,12 +58,14 @@ def text():
     return network(filled(keras.Model(ids, head(x, False))))
 
 
-def vit():
+def vit(layers=2):
     """A class token before the patches of an image."""
     inputs = keras.Input((SIDE * ROWS, SIDE * COLUMNS, 3))
     x = L.Reshape((ROWS * COLUMNS, SIZE))(L.Conv2D(SIZE, SIDE, strides=SIDE, name="patches")(inputs))
     x = Learned(1, name="class")(x)
-    return network(filled(keras.Model(inputs, head(block(block(x, "one"), "two"), True))))
+    for name in ("one", "two")[:layers]:
+        x = block(x, name)
+    return network(filled(keras.Model(inputs, head(x, True))))
 
 
 def translator():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab import routines
-from lab.attribution.token_streams import token_streams
+from lab.attribution.token_streams import token_streams, values_address
 from lab.environment import tf
 from lab.maps import resized
 from lab.refusal import Refused
@@ -32,6 +32,7 @@ class Attended:
         factors: dict of address to the weights as they are in the graph.
         values: dict of address to [batch, heads, keys, channels].
         rows: dict of a stream that the score reads to [batch, tokens], shares of the tokens that it reads, which add up to 1.
+        query: int tensor, the token that is named, whose share is then 1; below 0 for none.
     """
 
     network: object
@@ -40,6 +41,7 @@ class Attended:
     factors: dict
     values: dict
     rows: dict
+    query: object
 
     @property
     def weights(self):
@@ -52,7 +54,7 @@ class Attended:
         return _slopes(self.scores, self.factors)
 
     def read(self, step, matrices):
-        """The mean row of those queries that the score reads, or of all where it does not read their stream itself.
+        """The row of the query that is named, else the mean of those that the score reads, or of all of an earlier stream.
 
         Args:
             step: the `Step` of the matrices.
@@ -61,12 +63,13 @@ class Attended:
         Returns:
             tensor [batch, keys].
         """
-        if step.queries not in self.rows:
-            return tf.reduce_mean(matrices, axis=1)
-        return tf.einsum("bq,bqk->bk", self.rows[step.queries], matrices)
+        shares = self.rows.get(step.queries)
+        if shares is None or shares.shape[1] != matrices.shape[1]:
+            shares = tf.ones_like(matrices[:, :, 0]) / tf.cast(tf.shape(matrices)[1], tf.float32)
+        return tf.einsum("bq,bqk->bk", _name_query(shares, self.query), matrices)
 
 
-def attention_maps(network, inputs, objective, rule, *, query=None, **options):
+def attention_maps(network, inputs, objective, rule, *, query=None, address=None, **options):
     """Maps over the inputs of what a rule finds for the tokens.
 
     Args:
@@ -75,6 +78,7 @@ def attention_maps(network, inputs, objective, rule, *, query=None, **options):
         objective: an `Objective`.
         rule: as of `token_relevance`, of dicts of a stream to [batch, tokens].
         query: int, the token whose row is explained; None: the tokens that the score reads, counted alike.
+        address: of the one attention that the rule looks at, which it is given; None: it follows tokens through all.
         options: keyword arguments of the rule.
 
     Returns:
@@ -82,13 +86,13 @@ def attention_maps(network, inputs, objective, rule, *, query=None, **options):
         arrays in their structure and shape.
 
     Raises:
-        Refused: for a network or a score without attention, and for tokens that no position of an input belongs to.
+        Refused: as `token_relevance`, and for tokens that no position of an input belongs to.
     """
-    relevance = token_relevance(network, inputs, objective, rule, query=query, **options)
+    relevance = token_relevance(network, inputs, objective, rule, query=query, address=address, **options)
     return lay_over_inputs(network, network.inputs(inputs), token_streams(network, objective), relevance)
 
 
-def token_relevance(network, inputs, objective, rule, *, query=None, **options):
+def token_relevance(network, inputs, objective, rule, *, query=None, address=None, **options):
     """What a rule finds for tokens, from all attention and its gradients in one pass.
 
     Args:
@@ -97,19 +101,30 @@ def token_relevance(network, inputs, objective, rule, *, query=None, **options):
         objective: as of `attention_maps`.
         rule: traceable `(Attended, **options)` -> structure of tensors [batch, ...].
         query: as of `attention_maps`.
+        address: as of `attention_maps`.
         options: keyword arguments of the rule.
 
     Returns:
         the structure that the rule returns, as arrays.
+
+    Raises:
+        Refused: for a network or a score without attention, for a token that is not there, and where tokens that are followed are
+            merged or split between attentions.
     """
     streams = token_streams(network, objective)
+    if address is None:
+        streams.refuse_merged()
+    else:
+        options["address"] = address
 
     def body(batched, shared):
         (inputs, numbers), (weights, query) = batched, shared
         return rule(_attended(network, objective, streams, inputs, numbers, weights, query), **options)
 
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
-    query = np.int32(READ if query is None else _checked_query(query, streams, tf.nest.flatten(arrays)))
+    ends = [address] if address else streams.ends.values()
+    counts = [_query_count(network, streams, streams.step(end), tf.nest.flatten(arrays)) for end in ends]
+    query = np.int32(READ if query is None else _checked_query(query, counts))
     key = ("attention", objective.structure, rule, tuple(sorted(options.items())))
     return routines.run(network, key, body, (arrays, numbers), (weights, query))
 
@@ -120,14 +135,14 @@ def read_rows(attended):
 
 
 def _attended(network, objective, streams, inputs, numbers, weights, query):
-    ports = {step.address: step.address.replace(":weights", ":values") for step in streams.steps}
+    ports = {step.address: values_address(step.address) for step in streams.steps}
     trace = network.trace(inputs, [*objective.paths, *ports, *ports.values()])
     scores = score(objective.structure, weights, numbers, trace)
     factors = {address: trace.activations[address] for address in ports}
     values = {address: tf.cast(trace.activations[port], tf.float32) for address, port in ports.items()}
     last = _slopes(scores, {address: factors[address] for address in streams.ends.values()})
-    rows = {stream: _read_rows(last[address], query) for stream, address in streams.ends.items()}
-    return Attended(network, streams, scores, factors, values, rows)
+    rows = {stream: _name_query(_read_rows(last[address]), query) for stream, address in streams.ends.items()}
+    return Attended(network, streams, scores, factors, values, rows, query)
 
 
 def _slopes(scores, factors):
@@ -135,21 +150,29 @@ def _slopes(scores, factors):
     return {address: tf.cast(slope, tf.float32) for address, slope in zip(factors, slopes)}
 
 
-def _read_rows(slope, query):
-    """Shares of the queries that a score reads, by its gradient at the last weights, or all for the one that is named."""
+def _read_rows(slope):
+    """Equal shares of the queries that a score reads, by its gradient at the last weights: [batch, queries]."""
     read = tf.cast(tf.reduce_any(slope != 0, axis=(1, 3)), tf.float32)
-    named = tf.one_hot(query, tf.shape(read)[1]) * tf.ones_like(read)
-    return tf.where(query < 0, tf.math.divide_no_nan(read, tf.reduce_sum(read, axis=1, keepdims=True)), named)
+    return tf.math.divide_no_nan(read, tf.reduce_sum(read, axis=1, keepdims=True))
 
 
-def _checked_query(query, streams, leaves):
-    """A query as an int, once it has been checked against the tokens of the streams that the score reads."""
-    stream = next(iter(streams.ends))
-    places = streams.places[stream]
-    count = streams.counts[stream] or (leaves[places[0]].shape[1] if places else None)
+def _name_query(shares, query):
+    """Shares of queries [batch, queries], or all for the query that is named."""
+    return tf.where(query < 0, shares, tf.one_hot(query, tf.shape(shares)[1]))
+
+
+def _query_count(network, streams, step, leaves):
+    """How many queries an attention has, that of its input's tokens where it is free: int, or None where that is not known."""
+    places = streams.places[step.queries]
+    return network.attentions[step.address].queries or (leaves[places[0]].shape[1] if places else None)
+
+
+def _checked_query(query, counts):
+    """A query as an int, once it has been checked against the tokens of every stream that it may be one of."""
+    known = [count for count in counts if count is not None]
     whole = isinstance(query, numbers.Integral) and not isinstance(query, bool)
-    if not whole or query < 0 or (count is not None and query >= count):
-        last = "" if count is None else f" to {count - 1}"
+    if not whole or query < 0 or any(query >= count for count in known):
+        last = f" to {min(known) - 1}" if known else " or more"
         raise Refused(f"query is the number of a token, 0{last}. Received: {query!r}.")
     return int(query)
 

@@ -2,6 +2,7 @@
 
 from lab.attribution import explainers
 from lab.attribution.attention_maps import attention_maps
+from lab.attribution.options import positive_integer
 from lab.attribution.token_streams import attention_address, token_streams
 from lab.environment import tf
 
@@ -49,11 +50,14 @@ def attention_gradcam(network, inputs, objective, *, layer=None, relu=True, quer
 
 
 @explainers.register(needs="attention")
-def legrad(network, inputs, objective):
+def legrad(network, inputs, objective, *, last=None):
     """LeGrad, the positive gradient at the attention of every layer, averaged (Bousselham, Boggust, Chaybouti, Strobelt, Kuehne 2024, https://arxiv.org/abs/2404.03214).
 
     The mean over layers, heads and queries. The paper puts the head of the network on the tokens of each layer. Here the score
     of the whole network is differentiated, since no model says how its head reads the tokens of earlier layers.
+
+    Args:
+        last: how many of the last layers are averaged; None: all.
 
     Returns:
         unsigned float32, as of `raw_attention`.
@@ -61,7 +65,8 @@ def legrad(network, inputs, objective):
     Raises:
         Refused: as `attention_rollout`.
     """
-    return attention_maps(network, inputs, objective, _mean_positive_gradient)
+    last = None if last is None else positive_integer("last", last)
+    return attention_maps(network, inputs, objective, _mean_positive_gradient, last=last)
 
 
 # Inside a graph -----------------------------------------------------------------------------------------------------------
@@ -131,9 +136,9 @@ def _heads_as_channels(attended, address, relu):
     return {step.keys: attended.read(step, tf.nn.relu(maps) if relu else maps)}
 
 
-def _mean_positive_gradient(attended):
+def _mean_positive_gradient(attended, last):
     layers = {}
-    for step in attended.streams.steps:
+    for step in attended.streams.steps[-last if last else 0 :]:
         mean = tf.reduce_mean(tf.nn.relu(attended.slopes[step.address]), axis=(1, 2))
         layers.setdefault(step.keys, []).append(mean)
     return {stream: tf.add_n(means) / len(means) for stream, means in layers.items()}

@@ -39,13 +39,20 @@ class TokenStreams:
         steps: tuple of `Step`, in the order in which they run.
         places: dict of a stream to the places of the inputs that its tokens come from, among the flattened inputs.
         ends: dict of each stream that the score reads to the address of the last attention that adds to it.
-        counts: dict of a stream to its number of tokens, None where it is free.
+        merged: in words, where the number of tokens changes from one attention to the next; "" for nowhere.
     """
 
     steps: tuple
     places: dict
     ends: dict
-    counts: dict
+    merged: str
+
+    def refuse_merged(self):
+        """Raise Refused where tokens are merged or split between attentions, so that no token can be followed."""
+        if self.merged:
+            raise Refused(
+                f"Attention is followed through layers that keep their tokens. Received: {self.merged}. The method raw_attention shows one layer."
+            )
 
     def step(self, layer):
         """The step of an attention, or the last one for None: `Step`.
@@ -85,6 +92,11 @@ def attention_address(network, layer):
     return address
 
 
+def values_address(address):
+    """The address of an attention's values, from that of its weights: str."""
+    return str(replace(parse(address), port="values"))
+
+
 def token_streams(network, objective):
     """The streams of tokens that lead to a score -> `TokenStreams`; traced once for each structure of an objective.
 
@@ -96,7 +108,7 @@ def token_streams(network, objective):
         `TokenStreams`.
 
     Raises:
-        Refused: for a network or a score without attention, and for tokens that are merged or split between attentions.
+        Refused: for a network or a score without attention.
     """
     return _surveyed(network, objective, _ScoreGraph.streams)
 
@@ -145,7 +157,7 @@ class _ScoreGraph:
     def __init__(self, network, objective, inputs):
         self.rows, self.objective = network.attentions, objective
         self.layers = [address for address in candidates(network) if len(network.shapes[address]) == 3]
-        ports = {address: str(replace(parse(address), port="values")) for address in self.rows}
+        ports = {address: values_address(address) for address in self.rows}
         trace = network.trace(inputs, [*objective.paths, *ports, *ports.values(), *self.layers])
         numbers = objective.rows([0] * SAMPLES).numbers(SAMPLES)
         self.score = score(objective.structure, objective.weights, numbers, trace)
@@ -182,7 +194,7 @@ class _ScoreGraph:
             if groups.group(place) in number:
                 places[number[groups.group(place)]].append(place)
         read = {step.queries: step.address for step in steps if step.address in self.read}
-        return TokenStreams(steps, places, read, self._counts(steps))
+        return TokenStreams(steps, places, read, self._merged(steps))
 
     def blocks(self):
         """The layer behind each attention that all ways to the score run through: dict of address to address."""
@@ -218,17 +230,15 @@ class _ScoreGraph:
         """Whether a source is an input of numbers [batch, numbers], such as a mask, which holds no queries: bool."""
         return isinstance(source, int) and self.leaves[source].dtype.is_floating and len(self.leaves[source].shape) < 3
 
-    def _counts(self, steps):
+    def _merged(self, steps):
         counts = {}
         for step in steps:
             row = self.rows[step.address]
             for stream, count in ((step.queries, row.queries), (step.keys, row.keys)):
-                counts[stream] = counts.get(stream) or count
-                if count not in (None, counts[stream]):
-                    raise Refused(
-                        f"Attention is followed through layers that keep their tokens. Received: {step.address!r}, where {counts[stream]} tokens become {count}. The method `attention` shows one layer."
-                    )
-        return counts
+                before = counts.setdefault(stream, count)
+                if count != before:
+                    return f"{step.address!r}, where {before} tokens have become {count}"
+        return ""
 
     def _last_block(self, address, latest):
         """The last layer of as many tokens between an attention and the next one that all ways run through, or None.

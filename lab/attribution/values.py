@@ -1,14 +1,12 @@
 """Attention with the values that it weighs: a token that is attended to adds nothing where its value is zero."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from lab import chunks, routines
-from lab.address import layer_path, parse
+from lab.address import layer_path
 from lab.attribution import explainers
 from lab.attribution.attention_maps import attention_maps, lay_over_inputs, read_rows, token_relevance
-from lab.attribution.token_streams import attention_address, token_blocks, token_streams
+from lab.attribution.token_streams import attention_address, token_blocks, token_streams, values_address
 from lab.environment import keras, tf
 from lab.refusal import Refused
 
@@ -136,14 +134,14 @@ def _turns(network, inputs, address, block):
 
 def _without_values(network, inputs, address, block, hidden):
     """Directions of the tokens behind an attention, each sample once without each of some values: [batch * width, tokens, channels]."""
-    port, width = str(replace(parse(address), port="values")), tf.shape(hidden)[0]
+    width = tf.shape(hidden)[0]
 
     def zero(values):
         kept = tf.tile(1 - hidden, [tf.shape(values)[0] // width, 1])[:, None, :, None]
         return values * tf.cast(kept, values.dtype)
 
     repeated = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, width, axis=0), inputs)
-    return _directions(network.trace(repeated, [block], replaced={port: zero}).activations[block])
+    return _directions(network.trace(repeated, [block], replaced={values_address(address): zero}).activations[block])
 
 
 def _directions(tokens):

@@ -130,8 +130,9 @@ def test_attention_gradcam_weighs_heads_by_their_mean_gradient(cases):
 
 def test_legrad_is_the_mean_positive_gradient_of_all_layers(cases):
     net, inputs = cases("mean")
-    slow = np.mean([np.maximum(slopes, 0).mean(axis=(1, 2)) for _, slopes in inside(net, inputs).values()], axis=0)
-    assert distance(lab.legrad(net, inputs, GOAL), slow) < 1e-4
+    layers = [np.maximum(slopes, 0).mean(axis=(1, 2)) for _, slopes in inside(net, inputs).values()]
+    assert distance(lab.legrad(net, inputs, GOAL), np.mean(layers, axis=0)) < 1e-4
+    assert distance(lab.legrad(net, inputs, GOAL, last=1), layers[1]) < 1e-4
 
 
 # Rolled out ------------------------------------------------------------------------------------------------------------------
@@ -321,15 +322,17 @@ def test_value_zeroing_is_the_turn_of_tokens_rolled_out(cases):
 # Over inputs -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_tokens_of_an_image_are_its_rows_and_columns(cases, method):
+def test_patches_of_an_image_are_its_rows_and_columns_without_the_class(cases):
     net, inputs = cases("vit")
-    record = lab.explain(net, inputs, GOAL, method=method)
-    assert record.maps.shape == (3, nets.ROWS, nets.COLUMNS) and record.maps.dtype == "float32"
-    assert (record.maps >= 0).all() and (record.maps.any() or method == "attention_gradcam")
+    row = inside(net, inputs)["two:weights"][0].mean(axis=1)[:, 0, 1:]
+    maps = lab.raw_attention(net, inputs, GOAL)
+    np.testing.assert_allclose(maps, row.reshape(3, nets.ROWS, nets.COLUMNS), atol=1e-6)
+    rolled_out = lab.explain(net, inputs, GOAL, method="attention_rollout").maps
+    matrices = [weights.mean(axis=1) for weights, _ in inside(net, inputs).values()]
+    assert distance(rolled_out, rolled(matrices)[:, 0, 1:].reshape(rolled_out.shape)) < 1e-5
 
 
-@pytest.mark.parametrize("method", ["attention_rollout", "chefer", "value_zeroing"])
+@pytest.mark.parametrize("method", ["attention_rollout", "value_zeroing"])
 def test_padding_has_no_part(cases, method):
     net, ids = cases("text")
     maps = lab.explain(net, ids, GOAL, method=method).maps
@@ -391,6 +394,39 @@ def test_only_gradients_tell_classes_apart_and_no_class_is_traced_again(cases, m
     assert (distance(one, two) < 1e-6) == (method in BLIND)
 
 
+# In other networks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_is_named_in_any_layer(cases):
+    net, inputs = cases("translator")
+    weights = inside(net, inputs)["encoder:weights"][0].mean(axis=1)
+    for query, row in ((5, weights[:, 5]), (None, weights.mean(axis=1))):
+        maps = lab.raw_attention(net, inputs, GOAL, layer="encoder", query=query)
+        np.testing.assert_allclose(by_stream(maps)["source"], row, atol=1e-6)
+        assert not maps["target"].any()
+    with pytest.raises(lab.Refused, match="a token, 0 to 3. Received: 5"):
+        lab.chefer(net, inputs, GOAL, query=5)
+    with pytest.raises(lab.Refused, match="a token, 0 to 5. Received: 6"):
+        lab.chefer(*cases("text"), GOAL, query=6)
+
+
+def test_nested_networks_and_xla_give_the_same_map(cases):
+    net, inputs = cases("encoder")
+    outer = keras.Input((5, nets.SIZE))
+    nested = network(keras.Model(outer, net.model(outer)))
+    assert list(nested.attentions)[0].endswith("/one:weights")
+    assert distance(lab.chefer(nested, inputs, GOAL), lab.chefer(net, inputs, GOAL)) < 1e-4
+    compiled = lab.value_zeroing(network(net.model, jit=True), inputs, GOAL)
+    assert distance(compiled, lab.value_zeroing(net, inputs, GOAL)) < 1e-3
+
+
+def test_wrappers_explain_ids_by_attention(cases):
+    net, ids = cases("text")
+    plain = lab.explain(net, ids, GOAL, method="attention_rollout").maps
+    still = {"explainer": "attention_rollout", "samples": 2, "noise": 0.0}
+    assert distance(lab.explain(net, ids, GOAL, method="noise_tunnel", **still).maps, plain) < 1e-4
+
+
 # What is refused ---------------------------------------------------------------------------------------------------------------
 
 
@@ -433,8 +469,11 @@ def test_tokens_that_are_merged_between_layers_are_refused():
     inputs = keras.Input((6, 8))
     x = keras.layers.AveragePooling1D(2)(nets.attend(inputs, "one"))
     net = network(filled(keras.Model(inputs, nets.head(nets.attend(x, "two"), True))))
-    with pytest.raises(lab.Refused, match="keep their tokens. Received: 'two:weights', where 6 tokens become 3"):
+    with pytest.raises(lab.Refused, match="keep their tokens. Received: 'two:weights', where 6 tokens have become 3"):
         lab.attention_rollout(net, nets.series(2, 6), lab.logit(0))
+    assert lab.raw_attention(net, nets.series(2, 6), lab.logit(0), layer="one").shape == (2, 6)
+    with pytest.raises(lab.Refused, match="3 tokens for an input of \\(6, 8\\)"):
+        lab.raw_attention(net, nets.series(2, 6), lab.logit(0))
 
 
 def test_tokens_of_no_position_are_refused():

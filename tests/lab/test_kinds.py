@@ -84,7 +84,7 @@ KINDS = {
     "attention": lambda: lines(attention(), 9, 8),
     "table": lambda: (network(filled(table()), background=rng.normal(size=(20, 6))), rng.normal(size=(3, 6))),
     "tokens": lambda: (network(filled(tokens())), rng.integers(1, 30, (3, 11))),
-    "patches": lambda: (attention_networks.vit(), rng.uniform(-1, 1, (3, 12, 16, 3)).astype("float32")),
+    "patches": lambda: (attention_networks.vit(layers=1), rng.uniform(-1, 1, (3, 12, 16, 3)).astype("float32")),
     "two inputs": lambda: (
         network(networks.shared()),
         {"left": networks.images(3), "right": networks.images(3, seed=1)},
