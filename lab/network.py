@@ -168,17 +168,25 @@ class Network:
         """Raise Refused where the network lacks a capability.
 
         Args:
-            capability: one of `CAPABILITIES`, or "trees".
+            capability: one of `CAPABILITIES`, "attention" or "trees".
             what: str, what needs it, such as "gradcam".
 
         Raises:
             Refused: where it lacks it.
         """
-        if capability not in self.capabilities:
+        if capability == "attention" and "layers" in self.capabilities:
+            self._refuse_without_attention(what)
+        elif capability not in self.capabilities:
             owner = "an ensemble whose method is given to lab.function" if capability == "trees" else "a Keras network"
             kind = "a Python function" if isinstance(self.model, HostModel) else "a Keras model"
             raise Refused(
                 f"{what} needs the {capability} of {owner}. Received: {self.name}, {kind}, which can be asked for {', '.join(self.capabilities)} alone."
+            )
+
+    def _refuse_without_attention(self, what):
+        if not self.attentions:
+            raise Refused(
+                f"{what} needs attention, a softmax that is multiplied with values of each sample. Received: {self.name}, which has none."
             )
 
     @property
@@ -705,11 +713,13 @@ class Network:
 
         Args:
             resolution: the method's tag. "layer": the last layer with positions, as a CAM needs. "activation": the
-                same, or the last hidden layer of a network without positions.
+                same, or the last hidden layer of a network without positions. "attention": the weights of the last attention.
 
         Returns:
             str.
         """
+        if resolution == "attention":
+            return list(self.attentions)[-1]
         try:
             return self.last_spatial()
         except Refused:

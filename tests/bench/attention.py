@@ -1,68 +1,68 @@
-"""Error rates of the check attention_use on trained networks with a decoy head: `python -m tests.bench.attention`.
+"""Attention of a vision transformer: reading all heads beside a plain forward pass, and Chefer beside a bare gradient."""
 
-Networks of the tokens world are trained from 20 seeds. The second head becomes a decoy: its values are zero, its queries five
-times as large. The values of the first head are made smaller, so that what it does comes near to the margin. What it does is
-measured on 400 other inputs, and the check is asked about few.
-"""
-
-import collections
-import itertools
-
+import keras
 import numpy as np
 
-from sanity.checks.attention_use import DECIDING, OTHER, attention_use
-from sanity.ruling import Margins
-from sanity.subject import world_subject
-from sanity.verdict import judge
-from sanity.worlds import worlds
+import lab
+from lab import routines
+from lab.environment import tf
+from tests.bench import clock
 
-SEEDS, COUNTS, DRAWS, MANY = 20, (12, 24, 48), 20, 400
-# By how much the values of the first head are multiplied.
-FACTORS = (1.0, 0.01, 0.003)
-HEADS = ("attention:weights head 0", "attention:weights head 1")
+BATCH, SIDE, PATCH, WIDTH, HEADS, LAYERS = 4, 224, 16, 384, 6, 12
 
 
-def plant_decoy(network, factor):
-    """Make the second head of a network a decoy, and the values of the first head smaller."""
-    state = network.state()
-    for part, head, times in (("value", 1, 0), ("query", 1, 5), ("value", 0, factor)):
-        for name in (f"attention/_{part}_dense/kernel", f"attention/_{part}_dense/bias"):
-            state[name][..., head, :] *= times
-    network.adopt(state)
+def transformer():
+    """A vision transformer of the size of ViT-S/16, untrained, read at the mean of its 196 patches."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Conv2D(WIDTH, PATCH, strides=PATCH)(inputs)
+    x = keras.layers.Reshape((-1, WIDTH))(x)
+    for _ in range(LAYERS):
+        h = keras.layers.LayerNormalization()(x)
+        x = x + keras.layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(h, h)
+        h = keras.layers.Dense(4 * WIDTH, "gelu")(keras.layers.LayerNormalization()(x))
+        x = x + keras.layers.Dense(WIDTH)(h)
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.LayerNormalization()(x))
+    return lab.load(keras.Model(inputs, keras.layers.Dense(1000)(x)), input_range=(-1, 1))
 
 
-def share(evidence):
-    """The larger change of a head as a share of that between two inputs: float."""
-    return max(evidence.samples[name].mean() for name in DECIDING) / evidence.samples[OTHER].mean()
+def attention(_):
+    """Seconds of a forward pass, of one that reads every head, of a gradient, and of maps, interleaved."""
+    network, objective = transformer(), lab.logit(3)
+    images = np.random.default_rng(0).uniform(-1, 1, (BATCH, SIDE, SIDE, 3)).astype("float32")
+    tasks = {"forward": _bare(network, images, False), "gradient": _bare(network, images, True)}
+    tasks["heads"] = lambda: _read_heads(network, images)
+    for name in ("attention_rollout", "chefer", "legrad"):
+        method = lab.explainers.get(name)
+        tasks[name] = lambda method=method: method(network, images, objective)
+    seconds = clock.interleaved(tasks, 5)
+    note = f"{1e3 * seconds['forward'] / BATCH:.0f} ms an image"
+    clock.row("all heads / plain forward pass", seconds["heads"] / seconds["forward"], 1.3, note)
+    clock.row("attention_rollout / plain forward pass", seconds["attention_rollout"] / seconds["forward"], None)
+    clock.row("chefer / bare gradient", seconds["chefer"] / seconds["gradient"], 3)
+    clock.row("legrad / bare gradient", seconds["legrad"] / seconds["gradient"], None)
 
 
-def _kept(key, make, states={}):  # noqa: B006
-    if key not in states:
-        states[key] = make()
-    return states[key]
+def _bare(network, images, slopes):
+    """The bare compiled forward pass of all images, or its gradient: callable."""
+
+    @tf.function(jit_compile=network.jit or None)
+    def compute(inputs):
+        scores = network.model(inputs, training=False)
+        return tf.gradients(scores[:, 3], inputs)[0] if slopes else scores
+
+    return lambda: compute(tf.constant(images)).numpy()
 
 
-def measure(seed, count, factor):
-    """Evidence about the heads of one network: list of `Evidence`, controls among them."""
-    subject = world_subject(worlds.get("tokens")(), seed=seed, replicates=1, images=count, cache=_kept)
-    plant_decoy(subject.network, factor)
-    return attention_use(subject, seed=seed, draws=DRAWS)
+def _read_heads(network, images):
+    addresses = list(network.attentions)
+
+    def body(batched, _):
+        trace = network.trace(batched[0], addresses)
+        # With the outputs, so that both passes run to the end.
+        return [trace.logits(), *trace.activations.values()]
+
+    return routines.run(network, ("heads",), body, (images,), ())
 
 
-def main():
-    """Print what the check said of every network, and how often it was wrong."""
-    counts = collections.Counter()
-    for seed, factor in itertools.product(range(SEEDS), FACTORS):
-        many = {evidence.method: evidence for evidence in measure(seed, MANY, factor)}
-        truth = share(many[HEADS[0]])
-        for count in COUNTS:
-            verdicts = {verdict.method: verdict.finding for verdict in judge(measure(seed, count, factor))}
-            counts[count, "head above the margin" if truth > Margins().small else "head below", verdicts[HEADS[0]]] += 1
-            counts[count, "decoy", verdicts[HEADS[1]]] += 1
-            print(seed, factor, count, np.round(truth, 3), [verdicts[name] for name in HEADS], flush=True)
-    for key, number in sorted(counts.items()):
-        print(*key, number)
-
-
-if __name__ == "__main__":
-    main()
+ALL = (attention,)

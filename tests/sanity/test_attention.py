@@ -21,7 +21,7 @@ from sanity.removal import fills
 from sanity.subject import Subject, world_subject
 from sanity.verdict import judge
 from sanity.worlds.world import Samples, Training, World
-from tests.attention_networks import WORDS, induction_network, induction_samples
+from tests.induction_networks import WORDS, induction_network, induction_samples
 
 WORKING = ("first:weights head 0", "second:weights head 0")
 DECOYS = ("first:weights head 1", "second:weights head 1")
