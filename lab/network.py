@@ -46,8 +46,10 @@ GIB = 1 << 30
 CAPABILITIES = ("scores", "gradients", "layers", "weights")
 # Seconds that a thread waits while another one has swapped the weights. A check swaps for less at a time.
 PATIENCE = 20
-# Samples of the trace that attention is looked for in.
-SAMPLES = 2
+# Samples of the trace that attention is looked for in: a prime that is hardly a number of heads or of tokens.
+SAMPLES = 23
+# What stands for a length that the model leaves free, where only a number tells samples from something else.
+STEPS = 29
 
 
 class Trace:
@@ -614,6 +616,8 @@ class Network:
         ):
             outputs = self._name_outputs(self.call(inputs))
         folded = sum(getattr(interceptor, "folded", 0) for interceptor in interceptors)
+        for address in ports.intersection(replaced or ()):
+            self._product_at(address, watcher)
         read = {
             address: self._read_attention(address, watcher) if address in ports else self._read(address, reader)
             for address in reads
@@ -637,11 +641,15 @@ class Network:
         return replacements
 
     def _read_attention(self, address, watcher):
+        product, port = self._product_at(address, watcher), parse(address).port
+        return products.head_lengths(product) if port == "heads" else product.tensors[port]
+
+    def _product_at(self, address, watcher):
         place = parse(address)
         product = watcher.products.get((id(self.tree[place.path]), place.call, place.number))
         if product is None:
             raise Refused(f"Attention is read where it runs. Received: {address!r}, which does not run in this pass.")
-        return products.head_lengths(product) if place.port == "heads" else product.tensors[place.port]
+        return product
 
     def _read(self, address, reader):
         place = parse(address)
@@ -687,6 +695,14 @@ class Network:
         return self._lazy["attentions"]
 
     def _survey_attention(self):
+        watcher = self._watch_call(None)
+        # With a free length the first axis may be unknown, which may be samples or samples times heads.
+        is_unknown = any(product.tensors["weights"].shape[0] is None for product in watcher.products.values())
+        fixed = self._watch_call(STEPS) if is_unknown else None
+        return products.attentions(watcher, self.tree, SAMPLES, fixed)
+
+    def _watch_call(self, length):
+        """The `lab.products.Watcher` of one call; `length` stands for a free one, and None is returned where it does not fit."""
         watchers = []
 
         def trace_call(inputs):
@@ -695,10 +711,18 @@ class Network:
             with taps.intercept(self.tree.values(), reader), watchers[-1].watch():
                 self.call(inputs)
 
-        # A fixed number of samples, because the first axis of attention may hold something else than samples.
-        spec = tf.nest.map_structure(lambda leaf: tf.TensorSpec([SAMPLES, *leaf.shape[1:]], leaf.dtype), self.spec)
-        tf.function(trace_call, autograph=False).get_concrete_function(spec)
-        return products.attentions(watchers[-1], self.tree, SAMPLES)
+        def spec_of(leaf):
+            # A fixed number of samples, because the first axis of attention may hold something else than samples.
+            sides = [length if side is None else side for side in leaf.shape[1:]]
+            return tf.TensorSpec([SAMPLES, *sides], leaf.dtype)
+
+        try:
+            tf.function(trace_call, autograph=False).get_concrete_function(tf.nest.map_structure(spec_of, self.spec))
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError):
+            if length is None:
+                raise
+            return None
+        return watchers[-1]
 
     def last_hidden(self):
         """The address of the last layer before the outputs, whatever its axes.

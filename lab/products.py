@@ -6,7 +6,7 @@ its values, and nothing is computed twice.
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.address import Address
 from lab.environment import tf
@@ -104,10 +104,12 @@ class Product:
         tensors: dict of port to tensor, "weights" [batch, heads, queries, keys] and "values" [batch, heads, keys, channels].
             Heads may share values, which have fewer heads then.
         operation: the operation that multiplies them.
+        keys: int, the axis of the keys in the weights as they lie.
     """
 
     tensors: dict
     operation: object = None
+    keys: int = -1
 
 
 class Watcher:
@@ -133,7 +135,7 @@ class Watcher:
             inputs, key = self._pass_through(inputs, layouts) if layouts else (inputs, None)
             operation = create(kind, inputs, *args, **kwargs)
             if key:
-                self.products[key] = Product(self.products[key].tensors, operation)
+                self.products[key] = replace(self.products[key], operation=operation)
             return operation
 
         graph._create_op_internal = watched
@@ -180,7 +182,7 @@ class Watcher:
                 tensor = other(tensor) if callable(other) else other
             if tensor is not factor:
                 factors[position] = layout.original(tensor, factor)
-        self.products[key] = Product(tensors)
+        self.products[key] = Product(tensors, keys=by_port[0].order[-1])
         return factors, key
 
     def _next_key(self):
@@ -189,13 +191,14 @@ class Watcher:
         return (*running, number)
 
 
-def attentions(watcher, tree, samples):
+def attentions(watcher, tree, samples, fixed=None):
     """The attention that a watcher met in one call of a model.
 
     Args:
         watcher: a `Watcher`.
         tree: dict of path to layer, all layers of the model.
         samples: int, the number of samples of the call.
+        fixed: the `Watcher` of a call whose lengths are fixed, which tells where the first axis is unknown; None: none.
 
     Returns:
         dict of str, the address of the weights, to `Attention`. Weights without a row for each sample are left out, and
@@ -205,7 +208,9 @@ def attentions(watcher, tree, samples):
     rows = {}
     for (layer, call, number), product in watcher.products.items():
         weights = product.tensors["weights"].shape
-        if weights[0] in (samples, None) and _is_summed(product.operation):
+        twin = fixed.products.get((layer, call, number)) if fixed and weights[0] is None else None
+        first = twin.tensors["weights"].shape[0] if twin else weights[0]
+        if first in (samples, None) and _is_summed(product):
             address = Address(paths[layer], call, "weights", number)
             rows[str(address)] = Attention(str(address.layer), type(tree[paths[layer]]).__name__, *weights[1:])
     return rows
@@ -229,9 +234,19 @@ def head_lengths(product):
     return tf.ensure_shape(tf.transpose(lengths, (0, 2, 1)), [None, weights.shape[2], weights.shape[1]])
 
 
-def _is_summed(operation):
-    consumers = [consumer.type for output in operation.outputs for consumer in output.consumers()]
-    return operation.type != "Mul" or bool({"Sum", "Mean"} & set(consumers))
+def _is_summed(product):
+    """Whether a product number by number is summed over its keys, as every product of matrices is: bool."""
+    if product.operation.type != "Mul":
+        return True
+    result = product.operation.outputs[0]
+    sums = [consumer for consumer in result.consumers() if consumer.type in ("Sum", "Mean")]
+    return any(_is_over(consumer.inputs[1], product.keys, result.shape.rank) for consumer in sums)
+
+
+def _is_over(axes, axis, rank):
+    """Whether a sum runs over an axis, or over axes that are not known: bool."""
+    known = tf.get_static_value(axes)
+    return known is None or axis in {int(number) % rank for number in known.reshape(-1)}
 
 
 def _data_of(operation):

@@ -48,7 +48,8 @@ def _head(network, address, head):
     projections = {path: _head_count(layer) for path, layer in network.tree.items() if path.startswith(inside)}
     # Where fewer heads of keys and values serve several queries each, those of one group share them.
     parts = tuple((path, head * count // heads) for path, count in projections.items() if count)
-    if not parts:
+    # Attention over some axes only has a row of heads for each position of the others.
+    if heads != max(filter(None, projections.values()), default=0):
         raise Refused(
             f"The weights of a head are drawn where the attention layer projects queries, keys and values itself. Received: {address!r} of {network.attentions[address].type}. Give unit = 'layer'."
         )

@@ -157,7 +157,9 @@ def replacements(network, intervention, selection, seed, silent):
 
 
 def _silence(selected, values):
-    return tf.where(selected[None, :, None, None], tf.zeros_like(values), values)
+    """Values of zero for the selected heads; values that heads share, where all heads that share them are selected."""
+    shared = tf.reduce_all(tf.reshape(selected, (tf.shape(values)[1], -1)), axis=1)
+    return tf.where(shared[None, :, None, None], tf.zeros_like(values), values)
 
 
 def _change_heads(intervention, selected, seed, weights):

@@ -217,7 +217,7 @@ def _unused_heads(store):
         return set()
     families = store.values("verdicts", "verdicts.json").values()
     unused = [
-        verdict["method"].partition(" head ")
+        verdict["method"].rpartition(" head ")
         for family in families
         if family["check"] == "attention_use"
         for verdict in family["verdicts"]

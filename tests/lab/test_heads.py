@@ -134,6 +134,26 @@ def test_one_head_alone_is_changed_and_one_trace_serves_all(random):
     assert network.traces - traces == 2  # Those of the two expected values.
 
 
+def test_heads_that_share_their_values_are_silent_together():
+    def shared(x):
+        queries = tf.reshape(x, [-1, 5, 2, 3])
+        weights = tf.nn.softmax(tf.einsum("bqhd,bkd->bhqk", queries, x[..., :3]))
+        return tf.einsum("bhqk,bkd->bqhd", weights, x[..., 3:])
+
+    x = keras.Input((5, 6))
+    network = lab.Network(keras.Model(x, L.Dense(2)(L.Flatten()(L.Lambda(shared, name="a")(x)))))
+    inputs = np.random.default_rng(0).normal(size=(3, 5, 6)).astype("float32")
+
+    def outputs(*selection, intervention=attention.uniform):
+        silent = attention.select(network, *selection)
+        return attention.outputs_under(network, inputs, intervention, silent, seed=0, silent=silent)
+
+    silent = outputs("a:weights")
+    for name, values in outputs("a:weights", intervention=attention.knocked_out).items():
+        np.testing.assert_allclose(silent[name], values, atol=1e-6)
+    assert outputs("a:weights", 0).keys() == silent.keys()
+
+
 def test_no_sample_depends_on_those_beside_it(random):
     network, inputs = random
     everything = attention.select(network)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers as L
 
 import lab
-from lab import routines
+from lab import attention, routines
 from lab.address import Address, parse
 from lab.environment import tf
 
@@ -142,6 +142,47 @@ def test_a_softmax_that_meets_no_values_is_no_attention(inputs):
     assert net.attentions == {}
     with pytest.raises(lab.Refused, match="Unknown attention. Received: 'dense:weights'"):
         routines.activations(net, inputs, "dense:weights")
+
+
+def test_a_mean_over_something_else_than_the_keys_is_no_attention(inputs):
+    def gate(x):
+        return keras.ops.mean(x * keras.ops.softmax(keras.ops.mean(x, axis=1, keepdims=True)), axis=1)
+
+    def mask(x):
+        return keras.ops.mean(x * keras.ops.softmax(keras.ops.sum(x, axis=2, keepdims=True), axis=1), axis=2)
+
+    assert not lab.Network(model_of(L.Lambda(gate))).attentions
+    assert not lab.Network(model_of(L.Lambda(mask))).attentions
+
+
+def heads_first(x):
+    heads = tf.transpose(tf.reshape(x, [-1, TOKENS, 2, SIZE // 2]), [2, 0, 1, 3])
+    return tf.transpose(tf.nn.softmax(tf.matmul(heads, heads, transpose_b=True)) @ heads, [1, 2, 0, 3])
+
+
+def heads_among_samples(x):
+    length = tf.shape(x)[1]
+    heads = tf.transpose(tf.reshape(x, [-1, length, 2, SIZE // 2]), [0, 2, 1, 3])
+    merged = tf.reshape(heads, [-1, length, SIZE // 2])
+    read = tf.nn.softmax(tf.matmul(merged, merged, transpose_b=True)) @ merged
+    return tf.reshape(tf.transpose(tf.reshape(read, [-1, 2, length, SIZE // 2]), [0, 2, 1, 3]), [-1, length, SIZE])
+
+
+def test_heads_are_never_taken_for_samples():
+    assert not lab.Network(model_of(L.Lambda(heads_first))).attentions
+    x = keras.Input((None, SIZE))
+    free = keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(L.Lambda(heads_among_samples)(x))))
+    assert not lab.Network(free).attentions
+    free = keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4, name="a")(x, x))))
+    assert list(lab.Network(free).attentions) == ["a:weights"]
+
+
+def test_what_does_not_run_is_not_replaced_in_silence():
+    x = keras.Input((None, SIZE))
+    summed = L.Lambda(lambda x: tf.reduce_sum(tf.nn.softmax(x[..., :1], axis=1) * x, axis=1), name="pool")(x)
+    network, one_step = lab.Network(keras.Model(x, L.Dense(2)(summed))), np.ones((3, 1, SIZE), "float32")
+    with pytest.raises(lab.Refused, match="does not run in this pass"):
+        attention.outputs_under(network, one_step, attention.uniform, attention.select(network), seed=0)
 
 
 def test_the_gradient_at_the_weights_is_that_of_the_score(inputs):

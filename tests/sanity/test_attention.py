@@ -217,6 +217,18 @@ def pooling_network():
     return keras.Model(x, L.Dense(CLASSES)(y))
 
 
+def test_networks_that_hardly_learned_have_nothing_to_lose():
+    assert needed._competence(np.full(6, 0.29), 4).status == "failed"
+    assert needed._competence(np.full(6, 0.4), 4).status == "passed"
+
+
+def test_weights_of_a_head_are_not_guessed_where_positions_have_heads_of_their_own():
+    x = keras.Input((3, 4, 6))
+    mixed = L.MultiHeadAttention(2, 3, attention_axes=(2,))(x, x)
+    with pytest.raises(lab.Refused, match="weights of a head"):
+        heads_of(lab.Network(keras.Model(x, L.Dense(2)(L.Flatten()(mixed)))))
+
+
 @pytest.mark.parametrize("build, finding", [(attentive_network, "NEEDED"), (pooling_network, "NOT NEEDED")])
 def test_attention_is_needed_where_no_mean_over_tokens_tells(build, finding):
     training = Training(samples=300, passes=20, rate=3e-2)
