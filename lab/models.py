@@ -9,7 +9,7 @@ import os
 import pathlib
 import sys
 
-from lab import class_names, efficientnet, entrance, minilm, model_files
+from lab import class_names, dinov2, efficientnet, entrance, minilm, model_files
 from lab.columns import join_columns
 from lab.environment import keras, tf
 from lab.inputs import declared_inputs
@@ -33,7 +33,7 @@ _APPLICATIONS = {name: value for name, value in vars(keras.applications).items()
 
 def names():
     """The models that can be loaded by name: list of str."""
-    return [*efficientnet.VARIANTS, minilm.NAME, *sorted(_APPLICATIONS)]
+    return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, *sorted(_APPLICATIONS)]
 
 
 def load(
@@ -234,6 +234,8 @@ def _load_model(source, weights, size, allow_code, objects):
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if source == minilm.NAME:
         return minilm.minilm(weights), source, None, None
+    if source == dinov2.NAME:
+        return dinov2.dinov2_small(weights), source, dinov2.PREPROCESSING, None
     if os.path.exists(source):
         return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None
     if pathlib.Path(source).suffix:
