@@ -27,6 +27,11 @@ from lab.tokenizer_files import read_tokenizer
 
 DEFAULT = "efficientnet-lite0"
 
+_SUMMARIES = {
+    minilm.NAME: "a sentence as 384 numbers, no classes; the weights are in a package",
+    dinov2.NAME: "the architecture of DINOv2-small trained for saliency, no classes; the weights are in a package",
+}
+
 # Applications that scale their own inputs have an identity preprocess_input, which probing finds.
 _APPLICATIONS = {name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
 
@@ -34,6 +39,17 @@ _APPLICATIONS = {name: value for name, value in vars(keras.applications).items()
 def names():
     """The models that can be loaded by name: list of str."""
     return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, *sorted(_APPLICATIONS)]
+
+
+def summary_of(name):
+    """What a model by name is: str.
+
+    Args:
+        name: one of `names()`.
+    """
+    if name in efficientnet.VARIANTS:
+        return "1,000 classes of ImageNet; the weights are in a package"
+    return _SUMMARIES.get(name, "1,000 classes of ImageNet; Keras downloads the weights")
 
 
 def load(
@@ -63,7 +79,8 @@ def load(
         preprocess: function on images in 0..255 [images, rows, columns, channels].
         input_range: (low, high), in place of `preprocess`.
         classes: list of names, or a text file with one a line; one unit is two classes.
-        weights: "imagenet", None (random) or a path, for models by name; of minilm "imagenet" means its own trained ones.
+        weights: "imagenet", None (random) or a path, for models by name; of minilm and dinov2-small-saliency "imagenet" means
+            their own trained ones.
         size: side in pixels, for models that take any.
         spec: TensorSpecs of the inputs, for models that do not declare them.
         allow_code: whether files that carry Python code are loaded.
