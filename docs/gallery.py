@@ -41,15 +41,16 @@ A signed map has red for what raises the score, and blue for what lowers it.
 An unsigned map starts at zero, and bright is strong.
 The strongest colour of each map stands for another value, so that colours cannot be compared between maps.
 Maps of units of a layer are shown summed over its channels.
+This network has no attention, so that [methods of attention](methods.md) are not here.
 
 ![The photograph of a cat](images/methods/photograph.webp)
 """
 
 
 def method_names():
-    """Every method of the core installation that is no control, and none that a user has registered: list of str."""
-    controls = explainers.names(control=True)
-    own = [name for name in explainers if explainers.get(name).__module__.startswith("lab.") and name not in controls]
+    """Every method of the core installation that explains a network of convolutions, and no control or user's own: list of str."""
+    others = {*explainers.names(control=True), *explainers.names(needs="attention")}
+    own = [name for name in explainers if explainers.get(name).__module__.startswith("lab.") and name not in others]
     own = [name for name in own if "." not in name]
     return own + explainers.names(library="tf_explain")
 

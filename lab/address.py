@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass
 
 # What can be read of an attention, wherever it is computed.
-PORTS = ("weights", "values")
+PORTS = ("weights", "values", "heads")
 _PORT = re.compile(rf"(.*):({'|'.join(PORTS)})(?:#([2-9]|[1-9]\d+))?", re.DOTALL)
 
 AXES_OF_PORTS = {
     "weights": ("batch", "heads", "queries", "keys"),
     "values": ("batch", "heads", "keys", "channels"),
+    "heads": ("batch", "queries", "heads"),
 }
 _POSITIONS = {1: ("steps",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
 
@@ -21,7 +22,8 @@ class Address:
     Args:
         path: of a layer, "" for the model itself.
         call: which call of a shared layer, counted from 0.
-        port: "" for the layer's output; "weights" or "values" of an attention inside the layer.
+        port: "" for the layer's output; of an attention inside the layer "weights", "values", or "heads", the length of what
+            each head passes on at each query.
         number: which attention inside the layer, counted from 0, where it computes several.
     """
 

@@ -78,7 +78,7 @@ def accept_inputs(run, layers, spec):
     spec = _with_dtypes(spec, {place: tf.int32 for place in known if leaves[place].dtype.is_floating})
     integer_places = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_integer and place not in known]
     return AcceptedInputs(
-        _as_float_images(run, layers, spec, integer_places) if integer_places else spec, known, padding
+        _as_float_images(run, layers, spec, integer_places, known) if integer_places else spec, known, padding
     )
 
 
@@ -86,7 +86,7 @@ def accept_inputs(run, layers, spec):
 _LOOKING = (keras.layers.Embedding, keras.layers.Masking)
 
 
-def _as_float_images(run, layers, spec, integer_places):
+def _as_float_images(run, layers, spec, integer_places, known):
     """The spec, with integer inputs as floats where the model has a gradient and answers floats as it answers integers."""
     floats = {place: tf.as_dtype(keras.config.floatx()) for place in integer_places}
     dtypes = [leaf.dtype for leaf in tf.nest.flatten(_with_dtypes(spec, floats))]
@@ -96,7 +96,7 @@ def _as_float_images(run, layers, spec, integer_places):
         # The model needs integers.
         return spec
     pictured = _with_dtypes(spec, {place: floats[place] for place in integer_places if place in reached})
-    return pictured if pictured != spec and _answers_alike(run, spec, pictured) else spec
+    return pictured if pictured != spec and _answers_alike(run, spec, pictured, known) else spec
 
 
 def _trace_inputs(run, layers, spec, dtypes):
@@ -129,17 +129,20 @@ def _trace_inputs(run, layers, spec, dtypes):
 
 def _input_place(tensor, leaves):
     """The place of the input that a tensor is, apart from its dtype: int, or None."""
+    # A constant that a layer made when it was built, such as positions, is no tensor of this graph.
+    if not hasattr(tensor, "op"):
+        return None
     while tf.is_tensor(tensor) and tensor.op.type in ("Cast", "Identity", "Round"):
         tensor = tensor.op.inputs[0]
     return next((place for place, leaf in enumerate(leaves) if leaf is tensor or leaf.name == tensor.name), None)
 
 
-def _answers_alike(run, spec, other):
-    """Whether a model's outputs agree when random integers are given as they are and as floats."""
+def _answers_alike(run, spec, other, known):
+    """Whether a model's outputs agree when random integers are given as they are and as floats; ids are drawn of those it knows."""
     if any(not (leaf.dtype.is_integer or leaf.dtype.is_floating) for leaf in tf.nest.flatten(spec)):
         return False
     rng = np.random.default_rng(0)
-    drawn = [_draw_numbers(leaf, rng) for leaf in tf.nest.flatten(spec)]
+    drawn = [_draw_numbers(leaf, rng, known.get(place)) for place, leaf in enumerate(tf.nest.flatten(spec))]
     answers = []
     for variant in (spec, other):
         leaves = [tf.cast(array, leaf.dtype) for array, leaf in zip(drawn, tf.nest.flatten(variant))]
@@ -148,9 +151,9 @@ def _answers_alike(run, spec, other):
     return all(np.allclose(first, second, rtol=1e-3, atol=1e-5) for first, second in zip(*answers))
 
 
-def _draw_numbers(leaf, rng):
+def _draw_numbers(leaf, rng, ids):
     shape = [2, *(side or _SIDE for side in leaf.shape[1:])]
-    return rng.integers(0, min(256, leaf.dtype.max), shape) if leaf.dtype.is_integer else rng.normal(size=shape)
+    return rng.integers(0, min(ids or 256, leaf.dtype.max), shape) if leaf.dtype.is_integer else rng.normal(size=shape)
 
 
 def _with_dtypes(spec, dtypes):

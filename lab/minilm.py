@@ -33,7 +33,9 @@ def minilm(weights="imagenet"):
         Refused: where the package with the weights is missing, and for a file of other weights.
     """
     if weights not in ("imagenet", None):
-        raise Refused(f'weights= of {NAME} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.')
+        raise Refused(
+            f'weights= of {NAME} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.'
+        )
     ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
     hidden = _embed(ids)
     attended = keras.ops.expand_dims(mask, 1)

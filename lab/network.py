@@ -168,17 +168,25 @@ class Network:
         """Raise Refused where the network lacks a capability.
 
         Args:
-            capability: one of `CAPABILITIES`, or "trees".
+            capability: one of `CAPABILITIES`, "attention" or "trees".
             what: str, what needs it, such as "gradcam".
 
         Raises:
             Refused: where it lacks it.
         """
-        if capability not in self.capabilities:
+        if capability == "attention" and "layers" in self.capabilities:
+            self._refuse_without_attention(what)
+        elif capability not in self.capabilities:
             owner = "an ensemble whose method is given to lab.function" if capability == "trees" else "a Keras network"
             kind = "a Python function" if isinstance(self.model, HostModel) else "a Keras model"
             raise Refused(
                 f"{what} needs the {capability} of {owner}. Received: {self.name}, {kind}, which can be asked for {', '.join(self.capabilities)} alone."
+            )
+
+    def _refuse_without_attention(self, what):
+        if not self.attentions:
+            raise Refused(
+                f"{what} needs attention, a softmax that is multiplied with values of each sample. Received: {self.name}, which has none."
             )
 
     @property
@@ -362,9 +370,11 @@ class Network:
         row = self.attentions.get(str(replace(place, port="weights")))
         if row is None:
             return None
-        return (
-            (None, row.heads, row.queries, row.keys) if place.port == "weights" else (None, row.heads, row.keys, None)
-        )
+        return {
+            "weights": (None, row.heads, row.queries, row.keys),
+            "values": (None, row.heads, row.keys, None),
+            "heads": (None, row.queries, row.heads),
+        }[place.port]
 
     def preprocess(self, images, *, fit="squash"):
         """Convert RGB images to inputs of the network.
@@ -589,6 +599,8 @@ class Network:
         for address in (*reads, *(replaced or ())):
             self.refuse_unknown(address)
         ports = {address for address in (*reads, *(replaced or ())) if is_port(address)}
+        if any(is_port(address) and parse(address).port == "heads" for address in replaced or ()):
+            raise Refused("What heads pass on is only read. Received: a replacement. Replace their weights or values.")
         replacements = self._index_replacements(replaced or {})
         if interceptors is None:
             exempt = frozenset(id(self.tree[layer_path(address)]) for address in reads)
@@ -629,7 +641,7 @@ class Network:
         product = watcher.products.get((id(self.tree[place.path]), place.call, place.number))
         if product is None:
             raise Refused(f"Attention is read where it runs. Received: {address!r}, which does not run in this pass.")
-        return product.tensors[place.port]
+        return products.head_lengths(product) if place.port == "heads" else product.tensors[place.port]
 
     def _read(self, address, reader):
         place = parse(address)
@@ -701,11 +713,13 @@ class Network:
 
         Args:
             resolution: the method's tag. "layer": the last layer with positions, as a CAM needs. "activation": the
-                same, or the last hidden layer of a network without positions.
+                same, or the last hidden layer of a network without positions. "attention": the weights of the last attention.
 
         Returns:
             str.
         """
+        if resolution == "attention":
+            return list(self.attentions)[-1]
         try:
             return self.last_spatial()
         except Refused:

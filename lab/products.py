@@ -27,6 +27,8 @@ _PASSING = {
     "RealDiv",
 }
 _PRODUCTS = {"Einsum", "BatchMatMulV2", "BatchMatMulV3", "Mul"}
+# Added to the square of a length.
+TINY = 1e-12
 # A walk back from a factor to its softmax takes few steps.
 _STEPS = 12
 
@@ -38,21 +40,24 @@ class Layout:
     Args:
         order: tuple of int, the factor's axes in that order.
         groups: how many axes each of the four has.
+        unmerged: tensor whose shape the factor had before axes of it were merged; None: none were.
     """
 
     order: tuple
     groups: tuple
+    unmerged: object = None
 
     @property
     def plain(self):
         """Whether the factor is [batch, heads, queries, keys] as it is: bool."""
-        return self.groups == (1, 1, 1, 1) and self.order == (0, 1, 2, 3)
+        return self.groups == (1, 1, 1, 1) and self.order == (0, 1, 2, 3) and self.unmerged is None
 
     def standard(self, factor):
         """The factor as [batch, heads, queries, keys], or [batch, heads, keys, channels]."""
         if self.plain:
             return factor
-        turned = tf.transpose(factor, self.order)
+        whole = factor if self.unmerged is None else tf.reshape(factor, tf.shape(self.unmerged))
+        turned = tf.transpose(whole, self.order)
         shape, sides, start = tf.shape(turned), turned.shape.as_list(), 0
         lengths = []
         for count in self.groups:
@@ -74,9 +79,10 @@ class Layout:
         values = tf.cast(values, factor.dtype)
         if self.plain:
             return values
-        turned = tf.reshape(values, tf.gather(tf.shape(factor), self.order))
+        whole = factor if self.unmerged is None else self.unmerged
+        turned = tf.reshape(values, tf.gather(tf.shape(whole), self.order))
         inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
-        return tf.ensure_shape(tf.transpose(turned, inverse), factor.shape)
+        return tf.ensure_shape(tf.reshape(tf.transpose(turned, inverse), tf.shape(factor)), factor.shape)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Product:
 
     Args:
         tensors: dict of port to tensor, "weights" [batch, heads, queries, keys] and "values" [batch, heads, keys, channels].
+            Heads may share values, which have fewer heads then.
         operation: the operation that multiplies them.
     """
 
@@ -140,24 +147,26 @@ class Watcher:
         if len(inputs) != 2 or any(factor.shape.rank is None for factor in inputs):
             return None
         for place in (0, 1):
-            if self._from_softmax(inputs[place]) and not _is_constant(inputs[1 - place]):
+            softmax = self._softmax_of(inputs[place])
+            if softmax is not None and not _is_constant(inputs[1 - place]):
                 axes = _axes(kind, inputs, place, attributes)
-                return axes and (place, *axes)
+                return axes and (place, _unmerged(axes[0], inputs[place], softmax), axes[1])
         return None
 
-    def _from_softmax(self, tensor):
+    def _softmax_of(self, tensor):
+        """The result of the softmax that a factor was made of, or None."""
         waiting = [tensor]
         for _ in range(_STEPS):
             if not waiting:
-                return False
+                return None
             tensor = waiting.pop()
             if tensor.op.type == "Softmax" or self.reader.is_softmax(tensor):
-                return True
+                return tensor
             if tensor.op.type in _PASSING and not any(
                 tensor.op is product.operation for product in self.products.values()
             ):
                 waiting += _data_of(tensor.op)
-        return False
+        return None
 
     def _pass_through(self, inputs, layouts):
         place, *by_port = layouts
@@ -200,6 +209,24 @@ def attentions(watcher, tree, samples):
             address = Address(paths[layer], call, "weights", number)
             rows[str(address)] = Attention(str(address.layer), type(tree[paths[layer]]).__name__, *weights[1:])
     return rows
+
+
+def head_lengths(product):
+    """The length of what each head passes on at each query, its weights times its values: float [batch, queries, heads].
+
+    Args:
+        product: `Product`.
+
+    Returns:
+        tensor, which no other one depends on.
+    """
+    weights, values = product.tensors["weights"], product.tensors["values"]
+    # Heads may share values.
+    shared = tf.shape(weights)[1] // tf.shape(values)[1]
+    passed = tf.matmul(weights, tf.repeat(values, shared, axis=1))
+    # Inside the root, because a norm has no gradient at zero.
+    lengths = tf.sqrt(tf.reduce_sum(tf.square(tf.cast(passed, tf.float32)), axis=-1) + TINY)
+    return tf.ensure_shape(tf.transpose(lengths, (0, 2, 1)), [None, weights.shape[2], weights.shape[1]])
 
 
 def _is_summed(operation):
@@ -255,20 +282,29 @@ def _matrix_labels(ranks, first_adjoint, second_adjoint):
 
 def _axes_of_labels(weights, values, result):
     batch = result[:1]
-    heads = [label for label in weights if label in values and label in result and label != batch]
-    queries = [label for label in weights if label not in values and label in result and label != batch]
+    shared = [label for label in weights if label in values and label in result and label != batch]
+    alone = [label for label in weights if label not in values and label in result and label != batch]
     keys = [label for label in weights if label in values and label not in result]
     channels = [label for label in values if label not in weights and label in result]
-    complete = len(heads) + len(queries) + len(keys) + 1 == len(weights) and len(heads) + len(keys) + len(
-        channels
-    ) + 1 == len(values)
-    if not keys or not complete or batch not in weights or batch not in values or weights.index(batch) != 0:
+    # There are as many axes of queries as of keys. Those before them are heads that share their values.
+    heads = [label for label in weights if label in (*shared, *alone[: -len(keys)])]
+    queries = alone[-len(keys) :]
+    complete = [len(heads) + len(queries) + len(keys), len(shared) + len(keys) + len(channels)]
+    if not keys or complete != [len(weights) - 1, len(values) - 1] or weights[0] != batch or batch not in values:
         return None
-    return _layout(weights, [batch], heads, queries, keys), _layout(values, [batch], heads, keys, channels)
+    return _layout(weights, [batch], heads, queries, keys), _layout(values, [batch], shared, keys, channels)
 
 
 def _layout(labels, *groups):
     return Layout(tuple(labels.index(label) for group in groups for label in group), tuple(map(len, groups)))
+
+
+def _unmerged(layout, factor, softmax):
+    """The layout of weights whose softmax had more axes of heads, which were merged with those of queries for a product of matrices."""
+    rank, keys = softmax.shape.rank, softmax.shape[-1]
+    if not layout.plain or rank is None or rank < 5 or keys != factor.shape[-1]:
+        return layout
+    return Layout(tuple(range(rank)), (1, rank - 3, 1, 1), softmax)
 
 
 def _axes_of_pooling(weights, values):

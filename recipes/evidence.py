@@ -9,9 +9,10 @@ import numpy as np
 from recipes.job import Outcome
 from recipes.junit import junit
 from recipes.store import encode, pack
+from sanity import examination
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.examination import judge_with_controls, measure, measure_runs, stand_in
+from sanity.examination import judge_with_controls, measure, measure_runs, measures_heads, stand_in
 from sanity.network_run import from_arrays, to_arrays
 from sanity.statistics import bootstrap_interval
 
@@ -94,8 +95,54 @@ def measure_evidence(job, inputs, session):
     return Outcome(_evidence_files(replace(evidence, method=arguments["method"])), fault, trace)
 
 
+def measure_heads(job, _, session):
+    """Measure the evidence of a check about every head of the network.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        `Outcome`.
+    """
+    check, question = job.arguments["check"], job.arguments["question"]
+    subject = session.checked_subject(question, check)
+    rows, trace = examination.measure_heads(
+        check, subject, seed=job.arguments["seed"], settings=job.arguments["settings"]
+    )
+    arrays = {
+        f"{place}/{name}": value for place, evidence in enumerate(rows) for name, value in evidence.samples.items()
+    }
+    files = {"heads.json": encode([_plain(evidence) for evidence in rows]), "heads.npz": pack(arrays)}
+    return Outcome(files, rows[0].failed[0].words if trace else None, trace)
+
+
+def load_heads(store, key):
+    """The records that a job of `measure_heads` wrote: list of `Evidence`.
+
+    Args:
+        store: `Store` of the run, or `recipes.inputs.Inputs`.
+        key: str, the key of the job.
+
+    Returns:
+        list of `Evidence`.
+    """
+    arrays, records = store.arrays(key, "heads.npz"), []
+    for place, plain in enumerate(store.values(key, "heads.json")):
+        prefix = f"{place}/"
+        samples = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        gates = tuple(Gate(**gate) for gate in plain["gates"])
+        records.append(Evidence(**{**plain, "samples": samples, "maps": {}, "gates": gates, "stages": ()}))
+    return records
+
+
+def _plain(evidence):
+    return {**asdict(replace(evidence, samples={}, maps={})), "samples": None, "maps": None}
+
+
 def _evidence_files(evidence):
-    plain = {**asdict(replace(evidence, samples={}, maps={})), "samples": None, "maps": None}
+    plain = _plain(evidence)
     arrays = {f"samples/{name}": value for name, value in evidence.samples.items()}
     arrays |= {f"maps/{name}": value for name, value in evidence.maps.items()}
     return {"evidence.npz": pack(arrays), "evidence.json": encode(plain)}
@@ -134,7 +181,7 @@ def judge_family(job, inputs, _):
     """
     evidence, seed = {}, job.arguments["seed"]
     for key, check, method in job.arguments["rows"]:
-        evidence.setdefault(key.split("/")[1], []).append(_evidence_or_stand_in(inputs, key, check, method))
+        evidence.setdefault(key.split("/")[1], []).extend(_evidence_or_stand_in(inputs, key, check, method))
     checks_of = {name: records[0].check for name, records in evidence.items()}
     rulings = {
         name: judge_with_controls(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)
@@ -150,10 +197,10 @@ def judge_family(job, inputs, _):
 
 
 def _evidence_or_stand_in(inputs, key, check, method):
-    """The evidence of a job, or a stand-in that says why it failed before it measured anything."""
-    if inputs.exists(key):
-        return load_evidence(inputs, key)
-    return stand_in(check, method, None, _gate_of_failure(key))
+    """The evidence of a job, one or several; or a stand-in that says why it failed before it measured anything."""
+    if not inputs.exists(key):
+        return [stand_in(check, method, None, _gate_of_failure(key))]
+    return load_heads(inputs, key) if measures_heads(check) else [load_evidence(inputs, key)]
 
 
 def _gate_of_failure(key):

@@ -48,6 +48,24 @@ EXPECTED = {
 }
 for _name, _check in EXPECTED.items():
     _check["constant"] = ("PASS",) if _name == "contract" else ("INVALID",)
+# Checks of attention have controls of their own. They are heads and networks, and no explainers.
+EXPECTED["attention_use"] = {"head of zero values": ("UNUSED",), "another input": ("USED",)}
+EXPECTED["attention_order"] = {
+    "position alone": ("NOT IN ORDER", "UNDECIDED", "ORACLE DOES NOT PASS"),
+    "uniform weights": ("NOT IN ORDER", "ORACLE DOES NOT PASS"),
+}
+
+
+def control_names(check):
+    """What a check may measure as a control: explainers that are blind on purpose, and controls of the check itself.
+
+    Args:
+        check: str, the name of the check.
+
+    Returns:
+        set of str.
+    """
+    return {*explainers.names(control=True), *EXPECTED.get(check, ())}
 
 
 def families(family):
@@ -59,8 +77,7 @@ def families(family):
     Returns:
         list of lists of places in the family, the judged methods' first.
     """
-    blind = set(explainers.names(control=True))
-    judged = [place for place, evidence in enumerate(family) if evidence.method not in blind]
+    judged = [place for place, evidence in enumerate(family) if evidence.method not in control_names(evidence.check)]
     return ([judged] if judged else []) + [[place] for place in range(len(family)) if place not in judged]
 
 

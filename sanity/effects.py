@@ -72,7 +72,7 @@ def effects(subject, objectives, *, seed):
     occupied = crossed_positions(subject.network, subject.inputs)
     cells = cells_of(subject.inputs, occupied)
     fill_names, variable = kind_of(subject.inputs).fills, variable_inputs(subject)
-    halves = {REMOVAL: [_score_falls(subject, objectives, cells, occupied, fill, seed) for fill in fill_names]}
+    halves = {REMOVAL: [score_falls(subject, objectives, cells, occupied, fill, seed) for fill in fill_names]}
     if variable:
         halves[CHANGE] = [_noise_responses(variable, objectives, cells, occupied, half, seed) for half in (0, 1)]
     full = _full_cells(cells, occupied)
@@ -227,8 +227,20 @@ def _standardize(values):
     return np.where(usable, ranks / np.where(size > 0, size, 1), np.nan)
 
 
-def _score_falls(subject, objectives, cells, occupied, fill, seed):
-    """Fall of every score when a cell is filled: float64 [questions, samples, cells]."""
+def score_falls(subject, objectives, cells, occupied, fill, seed):
+    """Fall of every score when a cell is filled.
+
+    Args:
+        subject: the `Subject`.
+        objectives: list of `Objective`.
+        cells: int [positions], the cell of every position.
+        occupied: bool [samples, positions], as of `occupied_positions`.
+        fill: str, a name of `sanity.removal.fills`.
+        seed: int, of donors.
+
+    Returns:
+        float64 [objectives, samples, cells].
+    """
     draws, inputs = DRAWS if fill == "donor" else 1, subject.inputs
     falls = []
     for draw in range(draws):

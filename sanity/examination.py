@@ -18,8 +18,9 @@ from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known
 from sanity.checks import checks, prepare_shared
-from sanity.controls import audit
+from sanity.controls import audit, control_names
 from sanity.evidence import Evidence, Gate
+from sanity.heads import ATTENTION
 from sanity.verdict import judge
 
 
@@ -154,6 +155,38 @@ def refuse_settings(check, settings):
         refuse(**{name: value for name, value in settings.items() if name in known(refuse)})
 
 
+def measures_heads(check):
+    """Whether a check measures the heads of a network, and no method: bool.
+
+    Args:
+        check: str, the name of the check.
+    """
+    return checks.tag(checks.get(check), "heads", False)
+
+
+def measure_heads(check, subject, *, seed, settings=None):
+    """Evidence of a check about the attention of a network. A refusal or a fault is a gate that failed.
+
+    Args:
+        check: str, the name of a check with the tag `heads`.
+        subject: the `Subject`.
+        seed: int.
+        settings: dict, settings of the check.
+
+    Returns:
+        (list of `Evidence`, the traceback of a fault as str, or None).
+    """
+    settings = dict(settings or {})
+    try:
+        return checks.get(check)(subject, seed=seed, **settings), None
+    except Refused as error:
+        gate, trace = Gate("check can be asked", "not applicable", _one_line(error)), None
+    except Exception as error:
+        # Whatever a model or a library raises costs this check alone, and is reported there.
+        gate, trace = Gate("check ran", "fault", describe(error)), traceback.format_exc()
+    return [stand_in(check, ATTENTION, subject, gate, settings)], trace
+
+
 def stand_in(check, name, subject, gate, settings=None):
     """Evidence of a check that measured nothing, for the reason that a gate gives.
 
@@ -183,16 +216,16 @@ def judge_with_controls(family, *, seed):
         `Judged`.
     """
     verdicts = judge(family, seed=seed)
-    blind = explainers.names(control=True)
-    return Judged(verdicts, audit(verdicts), [verdict.method for verdict in verdicts if verdict.method in blind])
+    blind = [verdict.method for verdict in verdicts if verdict.method in control_names(verdict.check)]
+    return Judged(verdicts, audit(verdicts), blind)
 
 
 def examine(check, methods, subject, *, seed, settings=None, options=None):
-    """Run one check on several methods, with every control beside them.
+    """Run one check on several methods, with every control beside them; or on the heads of the network.
 
     Args:
         check: str, a registered name.
-        methods: dict of name to explainer.
+        methods: dict of name to explainer; not used by a check of heads.
         subject: the `Subject`.
         seed: int.
         settings: dict, settings of the check.
@@ -205,6 +238,8 @@ def examine(check, methods, subject, *, seed, settings=None, options=None):
         Refused: for settings that the check does not have.
     """
     refuse_settings(check, settings or {})
+    if measures_heads(check):
+        return judge_with_controls(measure_heads(check, subject, seed=seed, settings=settings)[0], seed=seed)
     controls = {name: explainers.get(name) for name in explainers.names(control=True) if name not in methods}
     prepare = _make_lazy(lambda: prepare_shared(checks.get(check), subject, seed, settings or {}))
     return judge_with_controls(

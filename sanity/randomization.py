@@ -16,9 +16,11 @@ from lab.environment import keras, tf
 from lab.layers import variables
 from lab.refusal import Refused
 from lab.registry import Registry
+from sanity.head_weights import heads_of
 from sanity.seeds import derive_seed
 
 WAYS = ("redrawn", "reset", "permuted", "re-estimated")
+UNITS = ("block", "layer", "head")
 ORDERS = ("full", "top_down", "bottom_up", "independent")
 initializations = Registry("initialization")
 
@@ -33,16 +35,36 @@ class Draw:
     Args:
         state: dict of variable name to array.
         ways: dict of variable name to one of WAYS; "reset" means that the initializer is a constant.
+        count: int, how many numbers were drawn; None: all of the state.
     """
 
     state: dict
     ways: dict
+    count: int | None = None
 
     def select(self, paths):
         """The values that belong to the layers at `paths`: `Draw`."""
         wanted = set(paths)
         names = [name for name in self.state if name.rpartition("/")[0] in wanted]
         return Draw({name: self.state[name] for name in names}, {name: self.ways[name] for name in names})
+
+    def select_heads(self, heads, trained):
+        """The values of some heads alone, within tensors that are otherwise as they were trained.
+
+        Args:
+            heads: list of `sanity.head_weights.Head`.
+            trained: dict of variable name to array, the network's own values.
+
+        Returns:
+            `Draw`.
+        """
+        state, count = {}, 0
+        for path, index in (part for head in heads for part in head.parts):
+            for name in self.select([path]).state:
+                values = state.setdefault(name, trained[name].copy())
+                values[..., index, :] = self.state[name][..., index, :]
+                count += values[..., index, :].size
+        return Draw(state, {name: self.ways[name] for name in state}, count)
 
 
 @dataclass(frozen=True)
@@ -72,17 +94,21 @@ def blocks(network, unit="block", paths=None):
 
     Args:
         network: a `Network`.
-        unit: "layer", or "block" for layers that share a block's name.
+        unit: "layer", "block" for layers that share a block's name, or "head" for the queries, keys and values of each head of
+            attention alone.
         paths: list of str, the layers of the cascade, in order; None: all that have weights.
 
     Returns:
-        list of (name, paths).
+        list of (name, paths), of heads (name, list of `sanity.head_weights.Head`).
 
     Raises:
-        Refused: for another unit.
+        Refused: for another unit, and for heads whose weights are not known.
     """
-    if unit not in ("block", "layer"):
-        raise Refused(f"A cascade goes by 'block' or by 'layer'. Received: {unit!r}.")
+    if unit not in UNITS:
+        raise Refused(f"A cascade goes by {', '.join(UNITS)}. Received: {unit!r}.")
+    if unit == "head":
+        heads = heads_of(network)
+        return [(head.name, [head]) for head in heads if paths is None or head.layers <= set(paths)]
     grouped = {}
     for path in layers_in_order(network) if paths is None else paths:
         grouped.setdefault(_block_name(path) if unit == "block" else path, []).append(path)
@@ -130,19 +156,32 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
     network, inputs = subject.network, _first_rows(subject.inputs, STATISTICS_IMAGES)
     labels = None if subject.labels is None else subject.labels[:STATISTICS_IMAGES]
     before = _probabilities(routines.batch_statistics(network, inputs, ())[1])
-    draws = draw(network, steps[-1][1], seeds, way)
+    draws = draw(network, _layer_paths(steps[-1][1]), seeds, way)
     variable_changes = [changes(network, drawn_network.state) for drawn_network in draws]
 
     def stage(name, drawn, change):
         state, ways, logits = reestimate_batchnorm(network, drawn, inputs, statistics)
-        return Stage(
-            name, state, _summarize_stage(network, state, ways, change, (before, _probabilities(logits)), labels)
-        )
+        outputs = (before, _probabilities(logits))
+        count = sum(value.size for value in state.values()) if drawn.count is None else drawn.count
+        return Stage(name, state, _summarize_stage(network, state, ways, change, outputs, labels, count))
 
     return [
-        [stage(name, drawn_network.select(paths), change) for name, paths in steps]
+        [stage(name, _select(network, drawn_network, parts), change) for name, parts in steps]
         for drawn_network, change in zip(draws, variable_changes)
     ]
+
+
+def _layer_paths(parts):
+    """The layers that parts of a network belong to: list of str."""
+    paths = [[part] if isinstance(part, str) else [path for path, _ in part.parts] for part in parts]
+    return list(dict.fromkeys(path for some in paths for path in some))
+
+
+def _select(network, drawn, parts):
+    """What a draw holds of some layers, or of some heads: `Draw`."""
+    if any(isinstance(part, str) for part in parts):
+        return drawn.select(parts)
+    return drawn.select_heads(parts, network.state(drawn.state))
 
 
 def draw(network, paths, seeds, way="own"):
@@ -203,12 +242,12 @@ def reestimate_batchnorm(network, drawn, inputs, statistics):
     return state, ways, logits
 
 
-def _summarize_stage(network, state, ways, variable_changes, outputs, labels):
+def _summarize_stage(network, state, ways, variable_changes, outputs, labels, count):
     """What a stage changed: share of the parameters, ways, unchanged tensors, and outputs before and after."""
     ways_used, (before, after) = list(ways.values()), outputs
     total = sum(int(np.prod(variable.shape)) for variable in network.variables.values())
     summary = {
-        "parameters": sum(value.size for value in state.values()) / total,
+        "parameters": count / total,
         "ways": {way: ways_used.count(way) for way in WAYS if way in ways_used},
         "unchanged": [name for name in state if variable_changes[name] == 0 and ways[name] in ("redrawn", "permuted")],
         "median_change": float(

@@ -1,86 +1,108 @@
-"""Networks whose attention is set by hand: an induction circuit of two layers, with a decoy head beside each working one.
-
-The last token A occurs once before. The first layer copies to every position the token before it. The second layer looks
-from the last token for the position whose token before is A, and copies the token there. The decoys look at the first
-token with weight one, and copy nothing.
-"""
-
-import functools
+"""Small networks of attention: encoders, a vision transformer, encoders with decoders, and two streams that read each other."""
 
 import keras
 import numpy as np
 from keras import layers as L
 
-import lab
-from lab.environment import tf
+from tests.networks import filled, network
 
-LENGTH, WORDS, GAIN, SHARP = 8, 9, 10.0, 40.0
-# Where token, position, the token before and the answer lie in the residual stream.
-TOKEN, POSITION = np.arange(WORDS), WORDS + np.arange(LENGTH)
-BEFORE, ANSWER = WORDS + LENGTH + np.arange(WORDS), 2 * WORDS + LENGTH + np.arange(WORDS)
-WIDTH = 3 * WORDS + LENGTH
-WORKING, DECOY = 0, 1
+SIZE, HEADS, WIDTH = 8, 2, 3
+ROWS, COLUMNS, SIDE = 3, 4, 4
 
 
-@keras.saving.register_keras_serializable("tests")
-class Positions(L.Layer):
-    """Tokens and their positions, each one-hot, in a residual stream."""
+class Learned(L.Layer):
+    """Tokens of its own: before those that it is given, or in their place."""
 
-    def call(self, tokens):
-        places = tf.tile(tf.eye(LENGTH)[None], [tf.shape(tokens)[0], 1, 1])
-        return tf.concat([tokens, places, tf.zeros([tf.shape(tokens)[0], LENGTH, 2 * WORDS])], axis=-1)
+    def __init__(self, count, before=True, **options):
+        super().__init__(**options)
+        self.count, self.before = count, before
 
+    def build(self, shape):
+        self.tokens = self.add_weight(shape=(1, self.count, shape[-1]), initializer="normal")
 
-def kernel(sources, targets, factor=1.0):
-    """A matrix that moves numbers from some places of the stream to others."""
-    matrix = np.zeros((WIDTH, WIDTH), "float32")
-    matrix[sources, targets] = factor
-    return matrix
-
-
-def set_heads(layer, query, key, value):
-    """Set a layer's working head by three matrices; the decoy looks at the first position, and its values are zero."""
-    factor = SHARP * np.sqrt(WIDTH)
-    everywhere, first = np.zeros((2, WIDTH, WIDTH), "float32")
-    everywhere[POSITION, POSITION[0]], first[POSITION[0], POSITION[0]] = factor, 1
-    none = np.zeros((WIDTH, WIDTH), "float32")
-    heads = ((factor * query, everywhere), (key, first), (value, none))
-    kernels = [np.stack(pair, axis=1) for pair in heads]
-    layer.set_weights([*kernels, np.stack([np.eye(WIDTH, dtype="float32"), np.eye(WIDTH, dtype="float32")])])
+    def call(self, x):
+        tokens = keras.ops.repeat(self.tokens, keras.ops.shape(x)[0], axis=0)
+        return keras.ops.concatenate([tokens, x], axis=1) if self.before else tokens
 
 
-def induction_model():
-    """The circuit as a Keras model [batch, 8, 9] -> logits [batch, 9]."""
-    tokens = keras.Input((LENGTH, WORDS))
-    stream = Positions(name="stream")(tokens)
-    for name in ("first", "second"):
-        attention = L.MultiHeadAttention(2, WIDTH, use_bias=False, name=name)
-        stream = L.Add(name=f"{name}_sum")([stream, attention(stream, stream)])
-    head = L.Dense(WORDS, use_bias=False, name="logits")
-    model = keras.Model(tokens, head(stream[:, -1]), name="induction")
-    # Position p asks for position p - 1.
-    set_heads(
-        model.get_layer("first"),
-        kernel(POSITION[1:], POSITION[:-1]),
-        kernel(POSITION, POSITION),
-        kernel(TOKEN, BEFORE),
-    )
-    set_heads(model.get_layer("second"), kernel(TOKEN, TOKEN), kernel(BEFORE, TOKEN), kernel(TOKEN, ANSWER))
-    head.set_weights([GAIN * np.eye(WIDTH, dtype="float32")[:, ANSWER]])
-    return model
+def attend(x, name, other=None):
+    """A residual step of attention, to the tokens themselves or to others."""
+    h = L.LayerNormalization(name=f"{name}_norm")(x)
+    h = L.MultiHeadAttention(HEADS, WIDTH, name=name)(h, h if other is None else other)
+    return L.Add(name=f"{name}_sum")([x, h])
 
 
-@functools.cache
-def induction_network():
-    return lab.load(induction_model())
+def block(x, name, other=None):
+    """A layer of an encoder, or of a decoder that reads others."""
+    x = attend(x, name)
+    x = x if other is None else attend(x, f"{name}_cross", other)
+    h = L.Dense(SIZE, name=f"{name}_narrow")(L.Dense(12, "gelu", name=f"{name}_wide")(x))
+    return L.Add(name=f"{name}_out")([x, h])
 
 
-def induction_samples(count, seed=0):
-    """Sentences [count, 8, 9] one-hot, their answers [count], and the position of the answer [count]."""
-    rng = np.random.default_rng(seed)
-    words = np.stack([rng.permutation(WORDS)[:LENGTH] for _ in range(count)])
-    # The token at the place before the answer comes again at the end.
-    places = rng.integers(1, LENGTH - 1, count)
-    rows = np.arange(count)
-    words[:, -1] = words[rows, places - 1]
-    return np.eye(WORDS, dtype="float32")[words], words[rows, places], places
+def head(x, first):
+    x = L.LayerNormalization(name="last")(x)
+    return L.Dense(3, name="logits")(x[:, 0] if first else L.GlobalAveragePooling1D()(x))
+
+
+def encoder(first=True):
+    """Two layers over a series of five steps, read at the first token or at all of them."""
+    inputs = keras.Input((5, SIZE))
+    return network(filled(keras.Model(inputs, head(block(block(inputs, "one"), "two"), first))))
+
+
+def text():
+    """An encoder of ids of any number, with padding."""
+    ids = keras.Input((None,), dtype="int32")
+    x = block(block(L.Embedding(20, SIZE, mask_zero=True)(ids), "one"), "two")
+    return network(filled(keras.Model(ids, head(x, False))))
+
+
+def vit(layers=2):
+    """A class token before the patches of an image."""
+    inputs = keras.Input((SIDE * ROWS, SIDE * COLUMNS, 3))
+    x = L.Reshape((ROWS * COLUMNS, SIZE))(L.Conv2D(SIZE, SIDE, strides=SIDE, name="patches")(inputs))
+    x = Learned(1, name="class")(x)
+    for name in ("one", "two")[:layers]:
+        x = block(x, name)
+    return network(filled(keras.Model(inputs, head(x, True))))
+
+
+def translator():
+    """An encoder of six steps, and a decoder of four ids that reads it."""
+    source, target = keras.Input((6, SIZE), name="source"), keras.Input((4,), dtype="int32", name="target")
+    memory = block(source, "encoder")
+    x = L.Embedding(20, SIZE)(target)
+    x = block(block(x, "decoder", memory), "decoder2", memory)
+    return network(filled(keras.Model({"source": source, "target": target}, head(x, True))))
+
+
+def two_streams():
+    """Two series that read each other, of which the score reads the first."""
+    left, right = keras.Input((4, SIZE), name="left"), keras.Input((3, SIZE), name="right")
+    x, y = attend(left, "x1"), attend(right, "y1")
+    x, y = attend(x, "xy", y), attend(y, "yx", x)
+    x, y = attend(x, "x2"), attend(y, "y2")
+    x = attend(x, "last_cross", y)
+    return network(filled(keras.Model({"left": left, "right": right}, head(x, True))))
+
+
+def detector():
+    """Learned queries that read the patches of an image."""
+    inputs = keras.Input((SIDE * ROWS, SIDE * COLUMNS, 3))
+    x = L.Reshape((ROWS * COLUMNS, SIZE))(L.Conv2D(SIZE, SIDE, strides=SIDE, name="patches")(inputs))
+    memory = block(x, "encoder")
+    queries = Learned(5, before=False, name="queries")(memory)
+    return network(filled(keras.Model(inputs, head(block(queries, "decoder", memory), True))))
+
+
+def pooled():
+    """Additive attention that pools the steps of a recurrent layer."""
+    inputs = keras.Input((6, SIZE))
+    x = L.GRU(5, return_sequences=True)(inputs)
+    pool = L.Dot((1, 1), name="pool")([L.Softmax(axis=1)(L.Dense(1)(L.Dense(4, "tanh")(x))), x])
+    return network(filled(keras.Model(inputs, L.Dense(3, name="logits")(L.Flatten()(pool)))))
+
+
+def series(count, steps, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, steps, SIZE)).astype("float32")

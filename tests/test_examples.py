@@ -129,9 +129,18 @@ def newcomer(tmp_path_factory):
     save_shortcuts(folder)
     own_data.write(folder)
     text_networks.write(folder)
+    save_transformer(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder
+
+
+def save_transformer(folder):
+    """A vision transformer of one block."""
+    image = keras.Input((32, 32, 3))
+    patches = keras.layers.Reshape((16, 8))(keras.layers.Conv2D(8, 8, 8)(image))
+    tokens = keras.layers.MultiHeadAttention(2, 4, name="attention")(patches, patches)
+    keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling1D()(tokens))).save(folder / "vit.keras")
 
 
 def save_list_and_shards(folder):

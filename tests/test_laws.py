@@ -15,7 +15,7 @@ from lab.attribution.calls import needed_capability
 from lab.environment import tf
 from lab.registry import options
 from sanity.contract import violations
-from tests import networks
+from tests import attention_networks, networks
 from tests.networks import distance
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -36,11 +36,18 @@ def forest():
     return lab.function(model.predict_proba, rows), rows[:4]
 
 
+@pytest.fixture(scope="module")
+def encoder():
+    """A network of attention, and four series as it takes them."""
+    return attention_networks.encoder(), attention_networks.series(4, 5)
+
+
 @pytest.mark.parametrize("name", list(explainers))
-def test_every_registered_explainer_keeps_the_contract(small, forest, name):
+def test_every_registered_explainer_keeps_the_contract(small, forest, encoder, name):
     explainer = explainers.get(name)
-    network, inputs = forest if needed_capability(explainer) == "trees" else (small, networks.images())
-    assert violations(explainer, network, inputs, GOAL, **QUICK.get(name, {})) == []
+    needing = {"trees": (*forest, GOAL), "attention": (*encoder, lab.logit([0, 2, 1, 1]))}
+    network, inputs, goal = needing.get(needed_capability(explainer), (small, networks.images(), GOAL))
+    assert violations(explainer, network, inputs, goal, **QUICK.get(name, {})) == []
 
 
 def test_the_contract_catches_those_who_break_it(small):

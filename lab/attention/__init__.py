@@ -10,11 +10,13 @@ from lab.attention.interventions import (
     select,
     uniform,
 )
+from lab.attention.rows import key_weights
 
 __all__ = [
     "all_heads",
     "entropy",
     "head_importance",
+    "key_weights",
     "knock_out",
     "knocked_out",
     "mean_distance",

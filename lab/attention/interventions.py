@@ -5,10 +5,12 @@ is a tensor, so that one trace serves every head of every layer.
 """
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
 from lab import routines
+from lab.address import parse
 from lab.attention.budget import chunk_size
 from lab.environment import tf
 from lab.refusal import Refused
@@ -130,7 +132,7 @@ def select(network, address=None, head=None):
     }
 
 
-def replacements(network, intervention, selection, seed):
+def replacements(network, intervention, selection, seed, silent):
     """What `Network.trace` takes as `replaced` for an intervention; only inside a trace.
 
     Args:
@@ -138,14 +140,24 @@ def replacements(network, intervention, selection, seed):
         intervention: `(weights, seed) -> weights`.
         selection: dict of address to bool tensor [heads], as of `select`.
         seed: int tensor.
+        silent: dict of address to bool tensor [heads], those whose values are zero as well; empty: no head's.
 
     Returns:
-        dict of address to a function of the weights.
+        dict of address, of weights and of values, to a function of the tensor there.
     """
-    return {
+    changed = {
         address: functools.partial(_change_heads, intervention, selection[address], tf.stack([seed, place]))
         for place, address in enumerate(network.attentions)
     }
+    values = {
+        str(replace(parse(address), port="values")): functools.partial(_silence, heads)
+        for address, heads in silent.items()
+    }
+    return {**changed, **values}
+
+
+def _silence(selected, values):
+    return tf.where(selected[None, :, None, None], tf.zeros_like(values), values)
 
 
 def _change_heads(intervention, selected, seed, weights):
@@ -156,7 +168,7 @@ def _change_heads(intervention, selected, seed, weights):
     return tf.ensure_shape(changed, weights.shape)
 
 
-def outputs_under(network, inputs, intervention, selection, *, seed):
+def outputs_under(network, inputs, intervention, selection, *, seed, silent=None):
     """The network's outputs before softmax and sigmoid, while the attention of some heads is changed.
 
     Args:
@@ -165,6 +177,7 @@ def outputs_under(network, inputs, intervention, selection, *, seed):
         intervention: `(weights, seed) -> weights`, such as `permuted`.
         selection: as of `select`.
         seed: int, of what is drawn.
+        silent: selection of heads whose values are zero meanwhile, as a control; None: no head's.
 
     Returns:
         dict of output name to float32 array.
@@ -176,7 +189,9 @@ def outputs_under(network, inputs, intervention, selection, *, seed):
 
     arrays = network.inputs(inputs)
     key = ("outputs under", intervention)
-    return routines.run(network, key, body, (arrays,), (selection, np.int32(seed)), most=chunk_size(network, arrays))
+    return routines.run(
+        network, key, body, (arrays,), (selection, np.int32(seed), silent or {}), most=chunk_size(network, arrays)
+    )
 
 
 def scores_under(network, inputs, objective, intervention, selection, *, seed):
@@ -196,7 +211,7 @@ def scores_under(network, inputs, objective, intervention, selection, *, seed):
 
     def body(batched, shared):
         (inputs, numbers), (weights, *change) = batched, shared
-        trace = network.trace(inputs, objective.paths, replaced=replacements(network, intervention, *change))
+        trace = network.trace(inputs, objective.paths, replaced=replacements(network, intervention, *change, {}))
         return score(objective.structure, weights, numbers, trace)
 
     batched, weights = routines.prepare(network, inputs, objective)

@@ -88,7 +88,7 @@ def resolve_options(explainer, network, seed, options):
 
 
 def needed_capability(explainer):
-    """What an explainer asks a network for, one of `lab.network.CAPABILITIES`.
+    """What an explainer asks a network for, one of `lab.network.CAPABILITIES`, "attention" or "trees".
 
     A registered method says so in the tag `needs`. Without it, one with a layer among its options needs layers, and any other
     gradients. Of a method that is not registered it is not known, so that scores are assumed.

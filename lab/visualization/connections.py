@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab import routines, taps
+from lab.address import is_port
 from lab.environment import keras, tf
 from lab.objectives import logit
 
@@ -41,7 +42,7 @@ def links(network, layer):
     """The neighbours of a layer's channels through convolutions and dense layers.
 
     Depthwise convolutions, normalizations, activations and pooling keep channels apart and are passed through. Weights that
-    reach a channel by several positions are summed.
+    reach a channel by several positions are summed. Heads of attention have no such neighbours.
 
     Args:
         network: a `Network`.
@@ -50,6 +51,8 @@ def links(network, layer):
     Returns:
         (links before, links after), lists of `Link`.
     """
+    if is_port(layer):
+        return [], []
     graph = layer_graph(network)
     mixing = {path: _matrix(network.tree[path]) for path in graph if path and mixes(network.tree[path])}
     shape = network.shapes[layer]

@@ -118,7 +118,7 @@ def receptive_box(network, layer, seed=0):
     Returns:
         rows and columns of a box in pixels, (int, int); None for a layer without positions.
     """
-    shape = network.shapes.get(layer)
+    shape = network.shape_of(layer) if layer else None
     if layer is None or not isinstance(shape, tuple) or len(shape) != 4 or network.size is None:
         return None
     noise = np.random.default_rng(seed).uniform(0, 255, (4, *network.size, network.preprocessing.channels))

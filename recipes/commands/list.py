@@ -30,7 +30,6 @@ OF_MODELS = ("layers", "attention")
     examples=(
         ("lab list layers --model my.keras", "layers of your own model"),
         ("lab list attention --model my.keras", "attention in it, with heads and lengths"),
-        ("lab list methods", "methods that explain"),
         ("lab list checks --json", "checks, as JSON"),
     ),
 )

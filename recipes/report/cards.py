@@ -1,9 +1,11 @@
 """Cards: the verdicts of a run as the page shows them: one card a method and check, and the report card of all."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lab.registry import summary
-from recipes.evidence import load_evidence
+from recipes.evidence import load_evidence, load_heads
 from recipes.galleries import png
 from recipes.report import figures
 from recipes.report.data_uri import png_uri
@@ -32,9 +34,7 @@ def collect_families(store, jobs):
         return []
     families = store.values("verdicts", "verdicts.json")
     by_method = {
-        (job.key.split("/")[1], job.arguments["method"]): load_evidence(store, job.key)
-        for job in jobs
-        if job.kind == "evidence"
+        (job.key.split("/")[1], evidence.method): evidence for job in jobs for evidence in _measured(store, job)
     }
     return [
         {
@@ -50,6 +50,13 @@ def collect_families(store, jobs):
         }
         for name, family in sorted(families.items(), key=lambda item: int(item[0].partition("-")[0]))
     ]
+
+
+def _measured(store, job):
+    """What a job measured: list of `Evidence`, empty for a job of another kind."""
+    if job.kind == "evidence of heads":
+        return load_heads(store, job.key)
+    return [replace(load_evidence(store, job.key), method=job.arguments["method"])] if job.kind == "evidence" else []
 
 
 def _nothing(verdict):
@@ -93,7 +100,7 @@ def _card(family, verdict, evidence, controls):
     about = _about(verdict["check"])
     return {
         **verdict,
-        "id": f"{family}-{verdict['method']}",
+        "id": f"{family}-{verdict['method']}".replace(" ", "-"),
         "is_control": verdict["method"] in controls,
         "words": finding_words(about, verdict["finding"]),
         "remedy": verdict.get("remedy", ""),

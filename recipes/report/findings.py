@@ -43,6 +43,21 @@ FINDINGS = (
         "They agree no more with their own evidence than with another's.",
     ),
     (
+        "USED, IN ORDER, NEEDED",
+        "PASS",
+        "What attention does changes the answers, or goes with what leaving tokens out does.",
+    ),
+    (
+        "UNUSED, NOT IN ORDER",
+        "FAIL",
+        "The answers hardly depend on it, or it goes no more with leaving tokens out than positions do.",
+    ),
+    (
+        "NOT NEEDED",
+        "INVALID",
+        "Networks without attention are right as often, so that it is no reason of the answers.",
+    ),
+    (
         "BARELY",
         "INCONCLUSIVE",
         "The effect is real, and less than a twentieth of the network's own.",

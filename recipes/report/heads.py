@@ -10,6 +10,8 @@ from recipes.report.data_uri import png_uri
 # Tokens of the longest input whose heads are drawn: 16 rows of 16 patches, and 16 beside them. Those of longer ones stay in
 # jobs/attention.
 LONGEST = 272
+# Inputs whose heads are drawn.
+SHOWN = 4
 
 
 def collect_heads(store, means, unused=frozenset()):
@@ -44,9 +46,9 @@ def collect_heads(store, means, unused=frozenset()):
                 _draw_layer(about, place, layer["address"], plane[place]) for layer, plane in zip(layers, weights)
             ],
         }
-        for place, name in enumerate(about["names"])
+        for place, name in enumerate(about["names"][:SHOWN])
     ]
-    return {"inputs": inputs, "layers": layers, "target": about["target"], "longest": LONGEST}
+    return {"inputs": inputs, "more": len(about["names"]) - len(inputs), "layers": layers, "target": about["target"], "longest": LONGEST}
 
 
 def _draw_layer(about, place, address, weights):

@@ -31,15 +31,15 @@ def _question(recipe):
         return "Is the data itself suspicious?"
     if recipe.explain:
         return "What decides the answers?"
+    if recipe.attention:
+        return "What do heads attend to?"
     if recipe.check:
         return "Which maps can be believed?"
     if recipe.planted:
         return "Do networks use what was planted?"
     if recipe.features:
         return "Do pictures show what units do?"
-    if recipe.gallery:
-        return "What excites the units?"
-    return "What do heads attend to?" if recipe.attention else "What do layers represent?"
+    return "What excites the units?" if recipe.gallery else "What do layers represent?"
 
 
 def subject_words(recipe, maps=None):

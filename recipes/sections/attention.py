@@ -209,23 +209,42 @@ def _show_attention(recipe, jobs, store):
     lines = [f"{line[:1].upper()}{line[1:]}." for line in summarize(jobs, store)]
     open_question = "Attention says where values are taken from, not whether the network uses them."
     sentences = {"What was looked at": lines, "What cannot be said": [open_question]}
-    return {"attention": collect_heads(store, head_means(store)), "sentences": sentences}
+    return {"attention": collect_heads(store, head_means(store), _unused_heads(store)), "sentences": sentences}
+
+
+def _unused_heads(store):
+    """The heads that the check attention_use of this run calls UNUSED: set of (address, head)."""
+    if not store.exists("verdicts"):
+        return set()
+    families = store.values("verdicts", "verdicts.json").values()
+    unused = [
+        verdict["method"].partition(" head ")
+        for family in families
+        if family["check"] == "attention_use"
+        for verdict in family["verdicts"]
+        if verdict["finding"] == "UNUSED"
+    ]
+    return {(address, int(head)) for address, _, head in unused if head.isdecimal()}
 
 
 # Command -----------------------------------------------------------------------------------------------------------------
 
-# Inputs whose heads are shown where no number is given; a page holds all of their weights.
-MOST = 4
+# Inputs that are read where no number is given: those that the page shows, or enough for a check of heads.
+MOST = {False: 4, True: 16}
 
 
 @click.command(
     "attention",
     cls=PlainCommand,
-    headings={"Images": ("most",), "Data": ("data_path", "table", "text", *DATA_DETAILS), "Attention": ("layers",)},
+    headings={
+        "Images": ("most",),
+        "Data": ("data_path", "table", "text", *DATA_DETAILS),
+        "Attention": ("layers", "checked"),
+    },
     examples=(
         ("lab attention photo.jpg --model vit.keras --input-range -1 1", "every head over a photograph"),
         ("lab attention --text reviews.txt --model sentiment.keras", "every head over each text"),
-        ("lab attention --text reviews.txt --model minilm", "a sentence transformer"),
+        ("lab attention --text reviews.txt --check --model sentiment.keras", "which heads the network uses, too"),
     ),
 )
 @click.argument("images", nargs=-1, type=click.Path())
@@ -239,27 +258,27 @@ MOST = 4
 @click.option(
     "--most",
     type=click.IntRange(1),
-    default=MOST,
-    show_default=True,
     metavar="N",
-    help="Read so many inputs at most, from places at equal distances.",
+    help="Read so many inputs at most, from places at equal distances.  [default: 4; 16 with --check]",
 )
+@click.option("--check", "checked", is_flag=True, help="Check which heads the network uses: attention_use.")
 @click.pass_context
-def command(context, images, layers, data_path, table, text, most, levels, **options):
+def command(context, images, layers, data_path, table, text, most, levels, checked, **options):
     """Show what every head attends to: all heads of all layers, token by token or over the photograph.
 
     Attention weights say where values are taken from. They do not say whether the network uses them: each head has
-    beside it the change of the score without it.
+    beside it the change of the score without it, and --check asks the network.
     """
-    attention = {name: options.pop(name) for name in ("target", "output", "region")}
-    attention["layers"] = split_names(layers or "") or None
+    question = {name: options.pop(name) for name in ("target", "output", "region")}
+    attention = {**question, "layers": split_names(layers or "") or None}
     with plain_errors():
         details = {name: options.pop(name) for name in DATA_DETAILS}
         sources = source_tables(images, data_path, table, text, details, attention["target"], options["classes"], None)
         if "images" in sources:
             sources["images"]["levels"] = levels
-        next(iter(sources.values()))["most"] = most
-    launch_tables(context, "attention", options, {"attention": attention, **sources})
+        next(iter(sources.values()))["most"] = most or MOST[checked]
+    checks = {"check": [{"check": "attention_use", **question}]} if checked else {}
+    launch_tables(context, "attention", options, {"attention": attention, **checks, **sources})
 
 
 def _refuse_table(recipe):

@@ -78,7 +78,7 @@ def list_jobs(recipe, session):
         Refused: for a class, method, check or setting that does not exist, and for a baseline without verdicts.
     """
     jobs = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
-    jobs.append(_verdict_job(recipe, [job for job in jobs if job.kind == "evidence"]))
+    jobs.append(_verdict_job(recipe, [job for job in jobs if job.kind in ("evidence", "evidence of heads")]))
     if not recipe.baseline:
         return jobs
     from recipes.baseline import changes_job
@@ -87,9 +87,9 @@ def list_jobs(recipe, session):
 
 
 def _evidence_jobs(number, recipe, session):
-    """The jobs that measure one check, of its methods and its controls: iterator of `Job`."""
+    """The jobs that measure one check, of its methods and its controls; or of all heads: iterator of `Job`."""
     from recipes.explanations import refuse_unknown_options
-    from sanity.examination import refuse_settings
+    from sanity.examination import measures_heads, refuse_settings
 
     check = recipe.check[number]
     refuse_settings(check.check, check.settings)
@@ -97,6 +97,9 @@ def _evidence_jobs(number, recipe, session):
     question = _question(recipe, check, session)
     if not recipe.has_world:
         session.subject(question)
+    if measures_heads(check.check):
+        yield _heads_job(f"{number}-{check.check}", check, question, recipe.seed, session)
+        return
     shards = _shards(check, recipe, question) if check.shard else []
     for method in [*check.methods, *_controls(check)]:
         job = _evidence_job(f"{number}-{check.check}", check, method, question, recipe.seed, session)
@@ -170,6 +173,24 @@ def _evidence_job(folder, check, method, question, seed, session):
     )
 
 
+# Passes of every input that a check of heads takes for each head, about.
+PASSES_OF_A_HEAD = 100
+
+
+def _heads_job(folder, check, question, seed, session):
+    images = question["images"] if session.sources.has_world else len(session.images)
+    heads = 1 if session.sources.world else sum(row.heads or 1 for row in session.network.attentions.values())
+    arguments = {"check": check.check, "question": question, "settings": check.settings, "seed": seed}
+    return Job(
+        f"check/{folder}/heads",
+        "evidence of heads",
+        arguments,
+        _network_needs(session.sources),
+        passes=images * heads * check.settings.get("draws", PASSES_OF_A_HEAD),
+        reads=_subject_reads(session.sources),
+    )
+
+
 def _network_needs(sources):
     """The job that every check waits for where networks are trained: tuple of keys."""
     if sources.planted:
@@ -193,7 +214,7 @@ def _libraries(check):
 
 def _verdict_job(recipe, evidence_jobs):
     """The job that judges all evidence, also where some of it failed."""
-    rows = [[job.key, job.arguments["check"], job.arguments["method"]] for job in evidence_jobs]
+    rows = [[job.key, job.arguments["check"], job.arguments.get("method", "all attention")] for job in evidence_jobs]
     arguments = {"rows": rows, "name": recipe.name, "seed": recipe.seed}
     return Job("verdicts", "judge", arguments, tuple(job.key for job in evidence_jobs), gathers=True)
 
@@ -402,7 +423,7 @@ def _show_published(recipe, jobs, store):
 @click.option(
     "--check",
     "check_names",
-    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method and 12 for all.  [default: parameters; for features all; for a --function class_crossing,image_crossing]",
+    help="Names of `lab list checks`, separated by commas, or all. Not in all: retraining, which trains 28 networks a method and 12 for all, and those of attention, which measure heads and no methods.  [default: parameters; for features all; for a --function class_crossing,image_crossing]",
 )
 @picture_options
 @click.option(
@@ -598,11 +619,12 @@ def _refuse_options(context, names, rule):
 
 
 def _check_names(text):
-    """Names in a --check option. "all" is every check except retraining."""
+    """Names in a --check option. "all" is every check of methods except retraining."""
     from sanity.checks import checks
+    from sanity.examination import measures_heads
 
     if text == "all":
-        return [name for name in checks if name != "retraining"]
+        return [name for name in checks if name != "retraining" and not measures_heads(name)]
     names = split_names(text)
     if not names:
         raise Refused(f"--check names at least one check. Received: {text!r}; see `lab list checks`.")
@@ -649,6 +671,7 @@ register(
         work={
             "evidence": Deferred("recipes.evidence:measure_evidence"),
             "evidence shard": Deferred("recipes.evidence:measure_shard"),
+            "evidence of heads": Deferred("recipes.evidence:measure_heads"),
             "judge": Deferred("recipes.evidence:judge_family"),
             "changes": Deferred("recipes.baseline:compare_with_baseline"),
         },

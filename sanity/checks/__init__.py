@@ -6,6 +6,9 @@ The tag `prepare` holds a function (subject, *, seed, ...) whose result all meth
 checks of the same subject share it too. The tag `networks` names the kinds of networks of a world (`sanity.world_networks`)
 that it trains beside the replicates. The tag `measure_runs` holds a function that measures some of the random networks of a
 check apart from the others, and `count_runs` one that says how many there are by default; the check takes `runs`.
+
+A check with the tag `heads` measures the attention of the network itself, and no method: (subject, *, seed, options) -> list
+of Evidence, one a head or control.
 """
 
 import importlib

@@ -24,7 +24,7 @@ from sanity.comparison import prefix_keys, similarities, similarities_between, s
 from sanity.evidence import Gate
 from sanity.network_groups import FOUR_NETWORKS, adjusted_p, intervals, no_signal, smallest_p
 from sanity.network_run import NetworkRun
-from sanity.randomization import ORDERS, WAYS, initializations, randomize, stages
+from sanity.randomization import ORDERS, UNITS, WAYS, initializations, randomize, stages
 from sanity.ruling import MEASURE, SIGNED, THIS_NETWORK, TRAINED_ALIKE, About, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.similarity import tie_fraction, tie_null
@@ -68,7 +68,7 @@ def prepare(
         seed: int, from which the seed of each random network is derived.
         mode: as of `parameters`.
         seeds: int of 2 or more, random networks; None: see `count_untrained`.
-        unit: stages by "block" or "layer".
+        unit: stages by "block", "layer" or "head" of attention.
         initialization: a name of `sanity.randomization.initializations`.
         statistics: "estimate" or "reset", as of `parameters`.
         networks: (start, stop) of the random networks to draw; None: all of them.
@@ -100,7 +100,7 @@ def refuse(*, mode="full", seeds=None, unit="block", initialization="own", stati
     Args:
         mode: str, a key of ORDERS.
         seeds: a whole number of 2 or more, or None.
-        unit: "block" or "layer".
+        unit: "block", "layer" or "head".
         initialization: a name of `sanity.randomization.initializations`.
         statistics: "estimate" or "reset".
 
@@ -111,7 +111,7 @@ def refuse(*, mode="full", seeds=None, unit="block", initialization="own", stati
     for name, value, allowed in (
         ("mode", mode, ORDERS),
         ("statistics", statistics, ("estimate", "reset")),
-        ("unit", unit, ("block", "layer")),
+        ("unit", unit, UNITS),
     ):
         if value not in allowed:
             raise Refused(f"{name} is one of {', '.join(allowed)}. Received: {value!r}.")
@@ -182,7 +182,7 @@ def parameters(
         mode: "full", all weights at once; "top_down", cumulative from the output; "bottom_up", from the input;
             "independent", one stage at a time, then all.
         seeds: int, random networks; None: as many as replicates, 3 at the least; 6 for one network.
-        unit: stages by "block" or "layer".
+        unit: stages by "block", "layer" or "head" of attention.
         initialization: "own", "normal" or "permutation".
         statistics: "estimate" BatchNormalization statistics again, or "reset" them.
         smooth: int, noisy inputs that each map is averaged over, 0 for none (Smooth MPRT: Hedstrom et al. 2024,

@@ -17,7 +17,7 @@ from lab.environment import on_gpu, tf
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.subject import Subject
-from tests.bench import attribution, clock, masking, peak
+from tests.bench import attention, attribution, clock, masking, peak
 from tests.bench import pictures as picture_benchmarks
 
 SAMPLES, BATCH = 50, 16
@@ -188,7 +188,16 @@ def memory(network):
 
 ALL = {
     benchmark.__name__: benchmark
-    for benchmark in (sampling, climbing, cascade, memory, *attribution.ALL, *masking.ALL, *picture_benchmarks.ALL)
+    for benchmark in (
+        sampling,
+        climbing,
+        cascade,
+        memory,
+        *attribution.ALL,
+        *masking.ALL,
+        *attention.ALL,
+        *picture_benchmarks.ALL,
+    )
 }
 # Run by name only: they need the packages of the extra `transfer`, and minutes.
 BY_NAME = {benchmark.__name__: benchmark for benchmark in picture_benchmarks.BY_NAME}

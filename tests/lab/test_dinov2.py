@@ -54,7 +54,10 @@ def drawn_tensors():
             tensors |= norm(f"{name}.norm{number}")
             tensors[f"{name}.layer_scale{number}.lambda1"] = draw(384, scale=0.3)
     for number, (before, after) in enumerate(((384, 256), (256, 128), (128, 64)), 1):
-        tensors |= {f"decoder.upconv{number}.weight": draw(before, after, 4, 4), f"decoder.upconv{number}.bias": draw(after)}
+        tensors |= {
+            f"decoder.upconv{number}.weight": draw(before, after, 4, 4),
+            f"decoder.upconv{number}.bias": draw(after),
+        }
         tensors |= norm(f"decoder.bn{number}", after)
         tensors |= {f"decoder.bn{number}.running_mean": draw(after)}
         tensors |= {f"decoder.bn{number}.running_var": draw(after, mean=1.0)}

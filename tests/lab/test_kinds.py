@@ -8,7 +8,7 @@ import lab
 from lab import registry, routines
 from lab.attribution import explainers
 from lab.environment import tf
-from tests import networks
+from tests import attention_networks, networks
 from tests.networks import distance, filled, needs_channels_first, network
 
 rng = np.random.default_rng(5)
@@ -84,6 +84,7 @@ KINDS = {
     "attention": lambda: lines(attention(), 9, 8),
     "table": lambda: (network(filled(table()), background=rng.normal(size=(20, 6))), rng.normal(size=(3, 6))),
     "tokens": lambda: (network(filled(tokens())), rng.integers(1, 30, (3, 11))),
+    "patches": lambda: (attention_networks.vit(layers=1), rng.uniform(-1, 1, (3, 12, 16, 3)).astype("float32")),
     "two inputs": lambda: (
         network(networks.shared()),
         {"left": networks.images(3), "right": networks.images(3, seed=1)},
@@ -100,8 +101,12 @@ REFUSED = {
     "attention": {"xrai", "guided_backprop", "deconvnet", "guided_gradcam", *GRIDS},
     "table": {*IMAGES_ONLY, "forgrad", *explainers.names(resolution="layer")},
     "tokens": IMAGES_ONLY,
+    "patches": {"guided_backprop", "deconvnet", "guided_gradcam"},
     "two inputs": {"xrai", "scorecam", "fullgrad", "guided_gradcam", "occlusion", *GRIDS},
 }
+for _kind in KINDS:
+    if _kind not in ("attention", "tokens", "patches"):
+        REFUSED.setdefault(_kind, set()).update(explainers.names(needs="attention"))
 OWN = [name for name in explainers if "." not in name]
 
 
@@ -243,7 +248,7 @@ def test_ids_that_no_layer_embeds_are_refused():
 
 # One function, many models ------------------------------------------------------------------------------------------------
 
-SAME = [name for name in OWN if name not in explainers.names(control=True)]
+SAME = [name for name in OWN if name not in (*explainers.names(control=True), *explainers.names(needs="attention"))]
 
 
 @pytest.fixture(scope="module")

@@ -209,3 +209,17 @@ def test_addresses_are_read_as_they_are_written(text):
 
 def test_what_is_no_address():
     assert parse("a@b") is None and parse("a:weights") == Address("a", 0, "weights", 0)
+
+
+def test_heads_are_as_long_as_what_they_pass_on(inputs):
+    """`path:heads` is the length of weights times values, a channel for each head, and a unit to draw like any other."""
+    net = lab.load(model_of(called(LAYERS["plain"]())))
+    weights, values, heads = (routines.activations(net, inputs, f"a:{port}") for port in ("weights", "values", "heads"))
+    passed = np.einsum("bhqk,bhkc->bqhc", weights, values)
+    np.testing.assert_allclose(heads, np.linalg.norm(passed, axis=-1), atol=1e-5)
+    assert net.axes("a:heads") == ("batch", "queries", "heads") and net.shape_of("a:heads") == (None, TOKENS, 2)
+    np.testing.assert_allclose(
+        routines.scores(net, inputs, lab.channel("a:heads", 1)), heads[..., 1].mean(1), atol=1e-5
+    )
+    with pytest.raises(lab.Refused, match="only read"):
+        routines.replace_activations(net, inputs, lab.logit(0), "a:heads", heads)

@@ -75,6 +75,20 @@ def test_every_head_of_a_vision_transformer(command, vit):
     assert "class token" in page and "row 4, column 4" in page
 
 
+def test_heads_that_are_not_used_are_greyed(command, vit, tmp_path):
+    """The last attention of a network that reads its first block alone adds nothing."""
+    model = keras.models.load_model(vit / "vit.keras", custom_objects={})
+    layer = model.get_layer("block_1_attention").output_dense
+    layer.kernel.assign(0 * layer.kernel)
+    model.save(tmp_path / "vit.keras")
+    for place, picture in enumerate(worlds.get("vit")().draw(8, 1)[0].inputs):
+        Image.fromarray(np.uint8(np.round((picture[..., 0] + 1) * 127.5))).save(tmp_path / f"{place}.png")
+    folder, _ = run(command, tmp_path, "--model", tmp_path / "vit.keras", *VIT, "--check")
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.count('class="head unused"') == 2 * 4, "two heads, of the four inputs that are drawn"
+    assert "4 inputs are drawn; 4 more are in jobs/attention" in page
+
+
 def test_a_text_has_its_words_and_no_padding(command, text_model):
     folder, values = run(command, "--text", text_model / "texts.txt", "--model", text_model / "m.keras")
     about = json.loads((folder / "jobs/attention/about.json").read_text(encoding="utf-8"))

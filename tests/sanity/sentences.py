@@ -6,6 +6,8 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
+from sanity.checks.attention_order import ORACLE
+from sanity.checks.attention_use import DECIDING, OTHER
 from sanity.checks.classes import MAGNITUDE
 from sanity.checks.faithfulness import USUAL
 from sanity.crossing import maps_differ
@@ -135,8 +137,31 @@ def _accuracies(draw):
     }
 
 
+def _attention_changes(draw):
+    """A change of the answers under either intervention, beside that between two inputs."""
+    level = draw.rng.choice([0.0, 0.0, 0.04, 0.3])
+    changes = {name: np.abs(draw.around(level, draw.images)) for name in DECIDING}
+    return changes | {OTHER: np.abs(draw.around(0.6, draw.images))}
+
+
+def _attention_orders(draw):
+    oracle = draw.rng.choice([0.0, 0.5, 0.5, 0.5])
+    pairs = (("", draw.rng.choice([0.0, 0.01, 0.01, 0.4])), (f"{ORACLE} ", oracle))
+    samples = {f"{prefix}agreement": draw.around(level, draw.images) for prefix, level in pairs}
+    return samples | {f"{prefix}by position": np.zeros(draw.images) for prefix, _ in pairs}
+
+
+def _pairs_of_accuracies(draw):
+    repeats = int(draw.rng.choice([5, 6, 8]))
+    lost = draw.rng.choice([0.0, 0.05, 0.3])
+    return {"attention": draw.around(0.9, repeats), "uniform": draw.around(0.9 - lost, repeats)}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
+    "attention_needed": _pairs_of_accuracies,
+    "attention_order": _attention_orders,
+    "attention_use": _attention_changes,
     "parameters": _networks,
     "labels": _groups,
     "cue": _groups,

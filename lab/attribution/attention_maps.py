@@ -1,0 +1,254 @@
+"""Attention maps: a rule computes from the attention of all layers how much a score has from each token, in one graph.
+
+The tokens of words, steps and patches then become a map over the input.
+"""
+
+import functools
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab import routines
+from lab.attribution.token_streams import token_streams, values_address
+from lab.environment import tf
+from lab.maps import resized
+from lab.refusal import Refused
+from lab.scoring import score
+from lab.tokens import Grid
+
+# The query of a map that none is named for.
+READ = -1
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What a rule is given, inside a graph: float32 tensors of all attention that the score depends on.
+
+    Args:
+        network: the `Network`.
+        streams: `TokenStreams`.
+        scores: tensor [batch].
+        factors: dict of address to the weights as they are in the graph.
+        values: dict of address to [batch, heads, keys, channels].
+        rows: dict of a stream that the score reads to [batch, tokens], shares of the tokens that it reads, which add up to 1.
+        query: int tensor, the token that is named, whose share is then 1; below 0 for none.
+    """
+
+    network: object
+    streams: object
+    scores: object
+    factors: dict
+    values: dict
+    rows: dict
+    query: object
+
+    @property
+    def weights(self):
+        """Weights of all attention: dict of address to [batch, heads, queries, keys]."""
+        return {address: tf.cast(factor, tf.float32) for address, factor in self.factors.items()}
+
+    @functools.cached_property
+    def slopes(self):
+        """The score's gradient at all weights, in their shape: dict of address to tensor."""
+        return _slopes(self.scores, self.factors)
+
+    def read(self, step, matrices):
+        """The row of the query that is named, else the mean of those that the score reads, or of all of an earlier stream.
+
+        Args:
+            step: the `Step` of the matrices.
+            matrices: tensor [batch, queries, keys].
+
+        Returns:
+            tensor [batch, keys].
+        """
+        shares = self.rows.get(step.queries)
+        if shares is None or shares.shape[1] != matrices.shape[1]:
+            shares = tf.ones_like(matrices[:, :, 0]) / tf.cast(tf.shape(matrices)[1], tf.float32)
+        return tf.einsum("bq,bqk->bk", _name_query(shares, self.query), matrices)
+
+
+def attention_maps(network, inputs, objective, rule, *, query=None, address=None, **options):
+    """Maps over the inputs of what a rule finds for the tokens.
+
+    Args:
+        network: a `Network` with attention.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        rule: as of `token_relevance`, of dicts of a stream to [batch, tokens].
+        query: int, the token whose row is explained; None: the tokens that the score reads, counted alike.
+        address: of the one attention that the rule looks at, which it is given; None: it follows tokens through all.
+        options: keyword arguments of the rule.
+
+    Returns:
+        float32 [batch, tokens] for ids, [batch, steps] for a series, and [batch, rows, columns] for an image; for several inputs
+        arrays in their structure and shape.
+
+    Raises:
+        Refused: as `token_relevance`, and for tokens that no position of an input belongs to.
+    """
+    relevance = token_relevance(network, inputs, objective, rule, query=query, address=address, **options)
+    return lay_over_inputs(network, network.inputs(inputs), token_streams(network, objective), relevance)
+
+
+def token_relevance(network, inputs, objective, rule, *, query=None, address=None, **options):
+    """What a rule finds for tokens, from all attention and its gradients in one pass.
+
+    Args:
+        network: as of `attention_maps`.
+        inputs: as of `attention_maps`.
+        objective: as of `attention_maps`.
+        rule: traceable `(Attended, **options)` -> structure of tensors [batch, ...].
+        query: as of `attention_maps`.
+        address: as of `attention_maps`.
+        options: keyword arguments of the rule.
+
+    Returns:
+        the structure that the rule returns, as arrays.
+
+    Raises:
+        Refused: for a network or a score without attention, for a token that is not there, and where tokens that are followed are
+            merged or split between attentions.
+    """
+    streams = token_streams(network, objective)
+    if address is None:
+        streams.refuse_merged()
+    else:
+        options["address"] = address
+
+    def body(batched, shared):
+        (inputs, numbers), (weights, query) = batched, shared
+        return rule(_attended(network, objective, streams, inputs, numbers, weights, query), **options)
+
+    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
+    ends = [address] if address else streams.ends.values()
+    counts = [_query_count(network, streams, streams.step(end), tf.nest.flatten(arrays)) for end in ends]
+    query = np.int32(READ if query is None else _checked_query(query, counts))
+    key = ("attention", objective.structure, rule, tuple(sorted(options.items())))
+    return routines.run(network, key, body, (arrays, numbers), (weights, query))
+
+
+def read_rows(attended):
+    """The rule of `token_relevance` for the tokens that the score reads: dict of a stream to [batch, tokens]."""
+    return attended.rows
+
+
+def _attended(network, objective, streams, inputs, numbers, weights, query):
+    ports = {step.address: values_address(step.address) for step in streams.steps}
+    trace = network.trace(inputs, [*objective.paths, *ports, *ports.values()])
+    scores = score(objective.structure, weights, numbers, trace)
+    factors = {address: trace.activations[address] for address in ports}
+    values = {address: tf.cast(trace.activations[port], tf.float32) for address, port in ports.items()}
+    last = _slopes(scores, {address: factors[address] for address in streams.ends.values()})
+    rows = {stream: _name_query(_read_rows(last[address]), query) for stream, address in streams.ends.items()}
+    return Attended(network, streams, scores, factors, values, rows, query)
+
+
+def _slopes(scores, factors):
+    slopes = tf.gradients(scores, list(factors.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return {address: tf.cast(slope, tf.float32) for address, slope in zip(factors, slopes)}
+
+
+def _read_rows(slope):
+    """Equal shares of the queries that a score reads, by its gradient at the last weights: [batch, queries]."""
+    read = tf.cast(tf.reduce_any(slope != 0, axis=(1, 3)), tf.float32)
+    return tf.math.divide_no_nan(read, tf.reduce_sum(read, axis=1, keepdims=True))
+
+
+def _name_query(shares, query):
+    """Shares of queries [batch, queries], or all for the query that is named."""
+    return tf.where(query < 0, shares, tf.one_hot(query, tf.shape(shares)[1]))
+
+
+def _query_count(network, streams, step, leaves):
+    """How many queries an attention has, that of its input's tokens where it is free: int, or None where that is not known."""
+    places = streams.places[step.queries]
+    return network.attentions[step.address].queries or (leaves[places[0]].shape[1] if places else None)
+
+
+def _checked_query(query, counts):
+    """A query as an int, once it has been checked against the tokens of every stream that it may be one of."""
+    known = [count for count in counts if count is not None]
+    whole = isinstance(query, numbers.Integral) and not isinstance(query, bool)
+    if not whole or query < 0 or any(query >= count for count in known):
+        last = f" to {min(known) - 1}" if known else " or more"
+        raise Refused(f"query is the number of a token, 0{last}. Received: {query!r}.")
+    return int(query)
+
+
+# Tokens over inputs -------------------------------------------------------------------------------------------------------
+
+
+def lay_over_inputs(network, arrays, streams, relevance):
+    """What was found for tokens as maps over the inputs, with 0 for padding.
+
+    Args:
+        network: a `Network`.
+        arrays: its inputs as arrays.
+        streams: `TokenStreams`.
+        relevance: dict of a stream to an array [batch, tokens].
+
+    Returns:
+        as of `attention_maps`.
+
+    Raises:
+        Refused: where no input has as many positions as a stream has tokens, or patches.
+    """
+    leaves, mask, maps = tf.nest.flatten(arrays), network.kept_mask(arrays), {}
+    for stream, values in relevance.items():
+        if streams.places[stream]:
+            place, values = _over_input(network, leaves, streams, stream, np.asarray(values, "float32"))
+            maps[place] = values if mask is None else _without_masked(values, tf.nest.flatten(mask)[place])
+    if not maps:
+        raise Refused(
+            f"An attention map needs tokens that come from an input. Received: {network.name}, whose attention reads learned tokens alone."
+        )
+    if len(leaves) == 1:
+        return maps[0]
+    flat = [
+        _spread(maps[place], leaf.shape) if place in maps else np.zeros(leaf.shape, "float32")
+        for place, leaf in enumerate(leaves)
+    ]
+    return tf.nest.pack_sequence_as(arrays, flat)
+
+
+def _over_input(network, leaves, streams, stream, values):
+    """The place of the input that a stream's tokens lie over, and their map there.
+
+    Of several, such as token ids beside segments, it is the one whose Embedding has the most ids.
+    """
+    known = network.accepted.known
+    for place in sorted(streams.places[stream], key=lambda place: -known.get(place, 0)):
+        leaf = leaves[place]
+        if leaf.ndim < 4 and leaf.shape[1] == values.shape[1]:
+            return place, values
+        grid = _patches(network, streams, stream, values.shape[1]) if place == network.image_place else None
+        if grid is not None:
+            return place, grid.unflatten(values[..., None])[..., 0]
+    shapes = ", ".join(str(leaves[place].shape[1:]) for place in streams.places[stream])
+    raise Refused(
+        f"A map needs a token for each position of an input, or patches of an image in rows. Received: {values.shape[1]} tokens for an input of {shapes}. lab.explain(..., method='layer_gradient_x_activation') explains the tokens of a layer."
+    )
+
+
+def _patches(network, streams, stream, count):
+    """The patches of the image among a number of tokens: `Grid`, or None."""
+    grids = (grid for layer, grid in network.grids.items() if network.shapes[layer][1] == count)
+    shapes = [network.shapes[network.attentions[step.address].layer] for step in streams.steps if step.keys == stream]
+    # Attention over rows and columns as they are has no tokens beside them.
+    planes = (Grid(0, *shape[1:3]) for shape in shapes if shape and len(shape) == 4 and shape[1] * shape[2] == count)
+    return next(grids, None) or next(planes, None)
+
+
+def _without_masked(values, mask):
+    masked = mask.all(axis=-1) if mask.ndim > values.ndim else mask
+    return np.where(masked, 0, values).astype("float32")
+
+
+def _spread(values, shape):
+    """A map in the shape of an input: resized to its positions, and in equal parts over these and the channels."""
+    if values.shape == shape:
+        return values
+    share = np.prod(values.shape[1:]) / np.prod(shape[1:])
+    return np.repeat((resized(values, *shape[1:-1]) * share)[..., None], shape[-1], axis=-1)

@@ -1,0 +1,144 @@
+"""Attention and its gradients: how much a score has from each token, by the part of attention that raises it."""
+
+from lab.attribution import explainers
+from lab.attribution.attention_maps import attention_maps
+from lab.attribution.options import positive_integer
+from lab.attribution.token_streams import attention_address, token_streams
+from lab.environment import tf
+
+
+@explainers.register(needs="attention")
+def chefer(network, inputs, objective, *, query=None):
+    """Generic attention explainability, relevance that is passed on by the attention that raises the score (Chefer, Gur, Wolf 2021, https://arxiv.org/abs/2103.15679).
+
+    For self-attention, attention of two inputs to each other, and encoders with decoders (equations 5 to 11). Their earlier
+    method, by relevance propagation, is not this one.
+
+    Args:
+        query: the number of the token whose row is explained, such as that of the class token; None: the mean row of the tokens
+            that the score reads.
+
+    Returns:
+        unsigned float32, as of `raw_attention`.
+
+    Raises:
+        Refused: as `attention_rollout`.
+    """
+    return attention_maps(network, inputs, objective, _generic_relevance, query=query)
+
+
+@explainers.register(resolution="attention", needs="attention")
+def attention_gradcam(network, inputs, objective, *, layer=None, relu=True, query=None):
+    """Grad-CAM of an attention, whose heads are the channels (as in Chefer, Gur, Wolf 2021, https://arxiv.org/abs/2012.09838).
+
+    Each head is weighed by its mean gradient over queries and keys.
+
+    Args:
+        layer: as of `raw_attention`.
+        relu: whether only positive values are kept, as in the paper; False gives the signed map.
+        query: as of `chefer`.
+
+    Returns:
+        float32, as of `raw_attention`.
+
+    Raises:
+        Refused: as `raw_attention`.
+    """
+    address = token_streams(network, objective).step(attention_address(network, layer)).address
+    options = {"address": address, "relu": bool(relu)}
+    return attention_maps(network, inputs, objective, _heads_as_channels, query=query, **options)
+
+
+@explainers.register(needs="attention")
+def legrad(network, inputs, objective, *, last=None):
+    """LeGrad, the positive gradient at the attention of every layer, averaged (Bousselham, Boggust, Chaybouti, Strobelt, Kuehne 2024, https://arxiv.org/abs/2404.03214).
+
+    The mean over layers, heads and queries. The paper puts the head of the network on the tokens of each layer. Here the score
+    of the whole network is differentiated, since no model says how its head reads the tokens of earlier layers.
+
+    Args:
+        last: how many of the last layers are averaged; None: all.
+
+    Returns:
+        unsigned float32, as of `raw_attention`.
+
+    Raises:
+        Refused: as `attention_rollout`.
+    """
+    last = None if last is None else positive_integer("last", last)
+    return attention_maps(network, inputs, objective, _mean_positive_gradient, last=last)
+
+
+# Inside a graph -----------------------------------------------------------------------------------------------------------
+
+
+def _generic_relevance(attended):
+    """The rows that the score reads of the relevance of every stream's tokens to every other's."""
+    relevance = {}
+    for step in attended.streams.steps:
+        raising = _raising_attention(attended, step.address)
+        for stream, axis in ((step.queries, 1), (step.keys, 2)):
+            relevance.setdefault((stream, stream), _identities(raising, axis))
+        update = _self_update if step.queries == step.keys else _cross_update
+        for pair, change in update(relevance, step, raising).items():
+            relevance[pair] = relevance[pair] + change if pair in relevance else change
+    return _read_relevance(attended.rows, relevance)
+
+
+def _raising_attention(attended, address):
+    """The mean over heads of the positive part of gradient times attention: [batch, queries, keys] (equation 5)."""
+    return tf.reduce_mean(tf.nn.relu(attended.slopes[address] * attended.weights[address]), axis=1)
+
+
+def _identities(matrices, axis):
+    shape = tf.shape(matrices)
+    return tf.eye(shape[axis], batch_shape=shape[:1])
+
+
+def _self_update(relevance, step, raising):
+    """What is added to the relevance of a stream's tokens to all streams (equations 6 and 7)."""
+    return {pair: raising @ matrix for pair, matrix in relevance.items() if pair[0] == step.queries}
+
+
+def _cross_update(relevance, step, raising):
+    """What is added where a stream reads another one (equations 10 and 11).
+
+    The relevance of the keys' tokens to what is not their own stream is passed on as in equation 11.
+    """
+    queries, keys = (_normalized(relevance[stream, stream]) for stream in (step.queries, step.keys))
+    changes = {
+        (step.queries, other): raising @ matrix for (stream, other), matrix in relevance.items() if stream == step.keys
+    }
+    changes[step.queries, step.keys] = tf.matmul(queries, raising @ keys, transpose_a=True)
+    return changes
+
+
+def _normalized(relevance):
+    """Relevance of a stream to itself, its rows divided by their sums without the identity (equations 8 and 9)."""
+    identity = _identities(relevance, 1)
+    beside = relevance - identity
+    return tf.math.divide_no_nan(beside, tf.reduce_sum(beside, axis=-1, keepdims=True)) + identity
+
+
+def _read_relevance(rows, relevance):
+    """The rows of relevance that the score reads, summed over the streams that it reads: dict of a stream to [batch, tokens]."""
+    read = {}
+    for (stream, other), matrix in relevance.items():
+        if stream in rows:
+            read[other] = read.get(other, 0) + tf.einsum("bq,bqk->bk", rows[stream], matrix)
+    return read
+
+
+def _heads_as_channels(attended, address, relu):
+    weights, slopes = attended.weights[address], attended.slopes[address]
+    by_head = tf.reduce_mean(slopes, axis=(2, 3), keepdims=True)
+    maps, step = tf.reduce_mean(by_head * weights, axis=1), attended.streams.step(address)
+    return {step.keys: attended.read(step, tf.nn.relu(maps) if relu else maps)}
+
+
+def _mean_positive_gradient(attended, last):
+    layers = {}
+    for step in attended.streams.steps[-last if last else 0 :]:
+        mean = tf.reduce_mean(tf.nn.relu(attended.slopes[step.address]), axis=(1, 2))
+        layers.setdefault(step.keys, []).append(mean)
+    return {stream: tf.add_n(means) / len(means) for stream, means in layers.items()}

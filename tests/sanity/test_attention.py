@@ -1,0 +1,246 @@
+"""Checks of attention: a circuit set by hand, whose heads are known, trained networks, and the laws of every check."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from scipy import stats
+
+import lab
+from lab import routines
+from sanity import randomization
+from sanity.checks import attention_needed as needed
+from sanity.checks import attention_order as order
+from sanity.checks import attention_use as use
+from sanity.checks import checks
+from sanity.controls import audit
+from sanity.examination import judge_with_controls
+from sanity.head_weights import heads_of
+from sanity.randomization import randomize
+from sanity.removal import fills
+from sanity.subject import Subject, world_subject
+from sanity.verdict import judge
+from sanity.worlds.world import Samples, Training, World
+from tests.induction_networks import WORDS, induction_network, induction_samples
+
+WORKING = ("first:weights head 0", "second:weights head 0")
+DECOYS = ("first:weights head 1", "second:weights head 1")
+
+
+def subject_of(network, inputs, classes):
+    names = tuple(map(str, range(len(inputs))))
+    return Subject(network, inputs, lab.logit(np.asarray(classes).tolist()), names, classes=WORDS, targets=classes)
+
+
+@pytest.fixture(scope="module")
+def induction():
+    inputs, answers, _ = induction_samples(16)
+    return subject_of(induction_network(), inputs, answers)
+
+
+@pytest.fixture(scope="module")
+def use_evidence(induction):
+    return use.attention_use(induction, seed=0, draws=6)
+
+
+@pytest.fixture(scope="module")
+def order_evidence(induction):
+    return order.attention_order(induction, seed=0)
+
+
+def findings(evidence):
+    return {verdict.method: verdict.finding for verdict in judge(evidence)}
+
+
+def test_heads_of_the_circuit_are_used_and_decoys_are_not(use_evidence):
+    words = findings(use_evidence)
+    assert [words[name] for name in WORKING] == ["USED"] * 2
+    assert [words[name] for name in DECOYS] == ["UNUSED"] * 2
+    judged = judge_with_controls(use_evidence, seed=0)
+    assert {control.control: control.held for control in judged.controls} == {
+        "head of zero values": True,
+        "another input": True,
+    }
+    assert judged.blind == ["head of zero values", "another input"]
+
+
+def test_the_change_is_the_total_variation_of_probabilities(use_evidence, induction):
+    """Without the second layer all classes have the same probability."""
+    row = next(evidence for evidence in use_evidence if evidence.method == WORKING[1])
+    before = routines.probabilities(induction.network, induction.inputs)
+    np.testing.assert_allclose(row.samples["knocked out"], np.abs(before - 1 / WORDS).sum(axis=1) / 2, atol=1e-5)
+    pairs = np.abs(before[:, None] - before[None]).sum(axis=-1) / 2
+    np.testing.assert_allclose(row.samples["another input"], pairs.sum(axis=1) / (len(before) - 1), atol=1e-6)
+
+
+def test_inputs_of_one_source_count_as_one(induction):
+    rows = use.attention_use(induction, seed=0, draws=2, groups=np.repeat(range(4), 4))
+    assert rows[0].sizes["images"] == 4 and all(len(values) == 4 for values in rows[0].samples.values())
+    assert set(findings(rows).values()) == {"UNDECIDED"}
+
+
+def test_some_layers_alone_are_asked_about(induction):
+    rows = use.attention_use(induction, seed=0, draws=2, layers=["second:weights"])
+    heads = [f"second:weights {name}" for name in ("head 0", "head 1", "all heads")]
+    assert [row.method for row in rows] == [*heads, "head of zero values", "another input"]
+    with pytest.raises(lab.Refused, match="Unknown attention. Received: 'third:weights'"):
+        use.attention_use(induction, seed=0, draws=2, layers=["third:weights"])
+
+
+def test_a_network_that_gives_one_answer_tells_nothing(induction):
+    network = induction.network
+    with network.weights({"logits/kernel": np.zeros_like(network.state()["logits/kernel"])}):
+        words = findings(use.attention_use(induction, seed=0, draws=2))
+    assert set(words.values()) == {"GATE FAILED"}
+
+
+def test_a_number_is_measured_by_its_deviation():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((5, 6))
+    y = L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4, name="a")(x, x))
+    network = lab.load(keras.Model(x, L.Dense(1)(y)))
+    inputs = np.random.default_rng(0).normal(size=(8, 5, 6)).astype("float32")
+    subject = Subject(network, inputs, lab.logit(0), tuple("abcdefgh"), classes=1)
+    rows = {row.method: row.samples for row in use.attention_use(subject, seed=0, draws=2)}
+    before = routines.logits(network, inputs)[:, 0]
+    without = lab.attention.knock_out(network, inputs, lab.logit(0))["a:weights"][:, 1]
+    expected = np.abs(without) / before.std() / 2
+    np.testing.assert_allclose(rows["a:weights head 1"]["knocked out"], expected, rtol=1e-4)
+
+
+def test_attention_of_the_circuit_is_in_the_order_of_effects(order_evidence):
+    words = findings(order_evidence)
+    assert words["second:weights head 0"] == words["second:weights mean of heads"] == "IN ORDER"
+    assert words["gradient norm"] == "IN ORDER"
+    assert {words[name] for name in (*DECOYS, "uniform weights")} == {"NOT IN ORDER"}
+    assert all(control.held for control in audit(judge(order_evidence)))
+
+
+def test_agreement_is_that_of_attention_with_scores_without_each_token():
+    """Filled by hand with the sample's mean and its blur, one token at a time."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 6))
+    y = L.MultiHeadAttention(2, 4, name="a")(x, x)
+    network = lab.load(keras.Model(x, L.Dense(WORDS)(L.Flatten()(y))))
+    inputs = np.random.default_rng(1).normal(size=(8, 8, 6)).astype("float32")
+    subject = subject_of(network, inputs, [0] * 8)
+    before, changes = routines.scores(network, inputs, subject.objective), np.zeros((2, 8, 8))
+    for place, name in enumerate(("mean", "blur")):
+        for token in range(8):
+            removed = np.zeros((8, 8), bool)
+            removed[:, token] = True
+            filled = fills.get(name)(inputs, removed, None).astype("float32")
+            changes[place, :, token] = np.abs(routines.scores(network, filled, subject.objective) - before)
+    weights = dict(lab.attention.read(network, inputs))["a:weights"]
+    rows = {row.method: row.samples["agreement"] for row in order.attention_order(subject, seed=0, query=3)}
+    for head in range(2):
+        pairs = zip(weights[:, head, 3], changes.mean(axis=0))
+        expected = [stats.kendalltau(*pair).statistic for pair in pairs]
+        np.testing.assert_allclose(rows[f"a:weights head {head}"], expected, atol=1e-6)
+    others = np.stack([np.delete(weights[:, 0, 3], place, axis=0).mean(axis=0) for place in range(8)])
+    expected = [stats.kendalltau(*pair).statistic for pair in zip(others, changes.mean(axis=0))]
+    by_position = order.rank_agreement(order._of_others(weights[:, 0, 3]), changes.mean(axis=0), np.ones((8, 8), bool))
+    np.testing.assert_allclose(by_position, expected, atol=1e-6)
+
+
+def test_key_weights_are_the_row_that_the_score_reads(induction):
+    """The circuit reads the last token alone, so that the row of its query and the row by gradients are the same."""
+    network, inputs, objective = induction.network, induction.inputs, induction.objective
+    rows = lab.attention.key_weights(network, inputs, objective)["second:weights"]
+    last = lab.attention.key_weights(network, inputs, objective, query=7)["second:weights"]
+    weights = dict(lab.attention.read(network, inputs))["second:weights"]
+    np.testing.assert_allclose(last, weights[:, :, 7], atol=1e-6)
+    np.testing.assert_allclose(rows, last, atol=1e-6)
+    with pytest.raises(lab.Refused, match="below 8. Received: 8"):
+        lab.attention.key_weights(network, inputs, objective, query=8)
+
+
+# Random heads -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_random_head_leaves_all_other_heads_as_they_were(induction):
+    network = induction.network
+    ((*stages, last),) = randomize(induction, randomization.stages(network, "independent", "head"), [3])
+    assert [stage.name for stage in stages] == [*use.selections(network)][:4] and last.name == "all"
+    assert all(stage.done["parameters"] == pytest.approx(last.done["parameters"] / 4) for stage in stages)
+    trained = network.state()
+    for place, stage in enumerate(stages):
+        layer, head = ("first", "second")[place // 2], place % 2
+        assert set(stage.state) == {f"{layer}/_{part}_dense/kernel" for part in ("query", "key", "value")}
+        for name, values in stage.state.items():
+            assert (values[:, head] != trained[name][:, head]).any(axis=0).all()
+            np.testing.assert_array_equal(values[:, 1 - head], trained[name][:, 1 - head])
+            np.testing.assert_array_equal(values[:, head], last.state[name][:, head])
+
+
+def test_keys_that_several_heads_share_belong_to_them_all():
+    x = keras.Input((5, 6))
+    network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(L.GroupQueryAttention(4, 4, 2, name="a")(x, x)))))
+    indices = [dict(head.parts) for head in heads_of(network)]
+    assert [(row["a/_query_dense"], row["a/_key_dense"]) for row in indices] == [(0, 0), (1, 0), (2, 1), (3, 1)]
+
+
+def test_heads_without_projections_of_their_own_are_refused():
+    x = keras.Input((5, 6))
+    network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(L.Attention(name="a")([x, x])))))
+    with pytest.raises(lab.Refused, match="'a:weights' of Attention. Give unit = 'layer'"):
+        heads_of(network)
+
+
+# Training -----------------------------------------------------------------------------------------------------------------
+
+FLAG, TOKENS, CLASSES = 3, 6, 3
+
+
+def flagged_factors(rng, count):
+    return {"classes": rng.integers(0, CLASSES, (count, TOKENS)), "place": rng.integers(0, TOKENS, count)}
+
+
+def flagged_samples(factors):
+    """Tokens of a class each, one of them with a flag; its class is the label."""
+    rows, tokens = np.arange(len(factors["place"])), np.eye(CLASSES + 1, dtype="float32")[factors["classes"]]
+    tokens[rows, factors["place"], FLAG] = 1
+    return Samples(tokens, factors["classes"][rows, factors["place"]])
+
+
+def attentive_network():
+    x = keras.Input((TOKENS, CLASSES + 1))
+    y = L.GlobalAveragePooling1D()(L.MultiHeadAttention(1, 8, name="attention")(x, x))
+    return keras.Model(x, L.Dense(CLASSES)(y))
+
+
+def pooling_network():
+    """A hidden layer sees class and flag together, so that the mean over tokens is enough."""
+    x = keras.Input((TOKENS, CLASSES + 1))
+    y = L.Dense(16, activation="relu")(L.Dense(16, activation="relu")(x))
+    y = L.GlobalAveragePooling1D()(L.MultiHeadAttention(1, 8, name="attention")(y, y))
+    return keras.Model(x, L.Dense(CLASSES)(y))
+
+
+@pytest.mark.parametrize("build, finding", [(attentive_network, "NEEDED"), (pooling_network, "NOT NEEDED")])
+def test_attention_is_needed_where_no_mean_over_tokens_tells(build, finding):
+    training = Training(samples=300, passes=20, rate=3e-2)
+    world = World(
+        "flags",
+        "the class of the token with a flag",
+        flagged_factors,
+        flagged_samples,
+        build,
+        ("place",),
+        training=training,
+    )
+    subject = world_subject(world, seed=0, replicates=1, images=8)
+    (evidence,) = needed.attention_needed(subject, seed=0)
+    verdict = judge([evidence])[0]
+    assert verdict.finding == finding, (verdict.sentence, evidence.samples)
+    assert verdict.outcome == {"NEEDED": "PASS", "NOT NEEDED": "INVALID"}[finding]
+
+
+def test_without_attention_no_check_applies():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((5, 6))
+    network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(x))))
+    inputs = np.random.default_rng(0).normal(size=(8, 5, 6)).astype("float32")
+    subject = Subject(network, inputs, lab.logit(0), tuple("abcdefgh"))
+    for name in checks.names(heads=True):
+        assert judge(checks.get(name)(subject, seed=0))[0].finding == "NOT APPLICABLE"
