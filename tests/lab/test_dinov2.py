@@ -161,7 +161,7 @@ def test_positions_are_resized_as_by_opencv():
 
 def test_attention_is_that_of_patches_behind_a_class_token(network):
     assert len(network.attentions) == 12
-    rows = set((row.heads, row.queries, row.keys) for row in network.attentions.values())
+    rows = {(row.heads, row.queries, row.keys) for row in network.attentions.values()}
     assert rows == {(6, 257, 257)}
     grid = network.grids["block_0_output"]
     assert (grid.first, grid.rows, grid.columns, grid.columns_first) == (1, 16, 16, False)
