@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab import routines
+from lab.attention.budget import chunk_size
 from lab.attribution.token_streams import token_streams, values_address
 from lab.environment import tf
 from lab.maps import resized
@@ -126,7 +127,7 @@ def token_relevance(network, inputs, objective, rule, *, query=None, address=Non
     counts = [_query_count(network, streams, streams.step(end), tf.nest.flatten(arrays)) for end in ends]
     query = np.int32(READ if query is None else _checked_query(query, counts))
     key = ("attention", objective.structure, rule, tuple(sorted(options.items())))
-    return routines.run(network, key, body, (arrays, numbers), (weights, query))
+    return routines.run(network, key, body, (arrays, numbers), (weights, query), most=chunk_size(network, arrays))
 
 
 def read_rows(attended):

@@ -11,8 +11,9 @@ from lab.environment import tf
 def chefer(network, inputs, objective, *, query=None):
     """Generic attention explainability, relevance that is passed on by the attention that raises the score (Chefer, Gur, Wolf 2021, https://arxiv.org/abs/2103.15679).
 
-    For self-attention, attention of two inputs to each other, and encoders with decoders (equations 5 to 11). Their earlier
-    method, by relevance propagation, is not this one.
+    For self-attention, attention of two inputs to each other, and encoders with decoders (equations 5 to 11). Relevance begins
+    with the identity, so that a token that the score reads itself has its share of 1. Their earlier method, by relevance
+    propagation, is not this one.
 
     Args:
         query: the number of the token whose row is explained, such as that of the class token; None: the mean row of the tokens

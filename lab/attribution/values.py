@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from lab import chunks, routines
+from lab import routines
 from lab.address import layer_path
+from lab.attention.budget import chunk_size
 from lab.attribution import explainers
 from lab.attribution.attention_maps import attention_maps, lay_over_inputs, read_rows, token_relevance
 from lab.attribution.token_streams import attention_address, token_blocks, token_streams, values_address
@@ -128,8 +129,9 @@ def _turns(network, inputs, address, block):
         return tf.math.divide_no_nan(distances, tf.reduce_sum(distances, axis=-1, keepdims=True))
 
     arrays = network.inputs(inputs)
-    width = routines.sample_width(network, arrays, chunks.size(network))
-    return routines.run(network, ("turns", address, block), body, (arrays,), np.int32(width))
+    most, rows = chunk_size(network, arrays), len(tf.nest.flatten(arrays)[0])
+    width = np.int32(max(1, most // rows))
+    return routines.run(network, ("turns", address, block), body, (arrays,), width, most=most)
 
 
 def _without_values(network, inputs, address, block, hidden):
