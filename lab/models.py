@@ -9,7 +9,7 @@ import os
 import pathlib
 import sys
 
-from lab import class_names, efficientnet, entrance, minilm, model_files
+from lab import class_names, dinov2, efficientnet, entrance, minilm, model_files
 from lab.columns import join_columns
 from lab.environment import keras, tf
 from lab.inputs import declared_inputs
@@ -27,13 +27,29 @@ from lab.tokenizer_files import read_tokenizer
 
 DEFAULT = "efficientnet-lite0"
 
+_SUMMARIES = {
+    minilm.NAME: "a sentence as 384 numbers, no classes; the weights are in a package",
+    dinov2.NAME: "the architecture of DINOv2-small trained for saliency, no classes; the weights are in a package",
+}
+
 # Applications that scale their own inputs have an identity preprocess_input, which probing finds.
 _APPLICATIONS = {name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
 
 
 def names():
     """The models that can be loaded by name: list of str."""
-    return [*efficientnet.VARIANTS, minilm.NAME, *sorted(_APPLICATIONS)]
+    return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, *sorted(_APPLICATIONS)]
+
+
+def summary_of(name):
+    """What a model by name is: str.
+
+    Args:
+        name: one of `names()`.
+    """
+    if name in efficientnet.VARIANTS:
+        return "1,000 classes of ImageNet; the weights are in a package"
+    return _SUMMARIES.get(name, "1,000 classes of ImageNet; Keras downloads the weights")
 
 
 def load(
@@ -63,7 +79,8 @@ def load(
         preprocess: function on images in 0..255 [images, rows, columns, channels].
         input_range: (low, high), in place of `preprocess`.
         classes: list of names, or a text file with one a line; one unit is two classes.
-        weights: "imagenet", None (random) or a path, for models by name; of minilm "imagenet" means its own trained ones.
+        weights: "imagenet", None (random) or a path, for models by name; of minilm and dinov2-small-saliency "imagenet" means
+            their own trained ones.
         size: side in pixels, for models that take any.
         spec: TensorSpecs of the inputs, for models that do not declare them.
         allow_code: whether files that carry Python code are loaded.
@@ -234,6 +251,8 @@ def _load_model(source, weights, size, allow_code, objects):
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if source == minilm.NAME:
         return minilm.minilm(weights), source, None, None
+    if source == dinov2.NAME:
+        return dinov2.dinov2_small(weights), source, dinov2.PREPROCESSING, None
     if os.path.exists(source):
         return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None
     if pathlib.Path(source).suffix:

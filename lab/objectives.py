@@ -302,8 +302,8 @@ def neuron(layer, index, row=None, column=None):
     Args:
         layer: the address of a layer.
         index: the index of a channel, or a list of one per sample.
-        row: counted from 0, or a list of one per sample; None: the centre.
-        column: as `row`.
+        row: counted from 0, or a list of one per sample; None: the centre. A layer of tokens or steps has row 0 alone.
+        column: as `row`; the place of a token or step.
 
     Returns:
         `Objective`.
@@ -571,11 +571,12 @@ _POSITION_NUMBERS = {"neuron": (1, 2), "direction_at": (2, 3), "group": (1, 2)}
 
 
 def _check_place(term, shape):
-    if len(shape) != 4:
-        if term.kind != "neuron":
-            raise Refused(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
+    if len(shape) != 4 and term.kind != "neuron":
+        raise Refused(f"A position needs a layer with rows and columns. Received: {term.where!r} of {shape}.")
+    if len(shape) == 2:
         return
-    for name, place, size in zip(("A row", "A column"), _POSITION_NUMBERS[term.kind], shape[1:3]):
+    sides = shape[1:3] if len(shape) == 4 else (1, None if None in shape[1:-1] else int(np.prod(shape[1:-1])))
+    for name, place, size in zip(("A row", "A column"), _POSITION_NUMBERS[term.kind], sides):
         numbers = term.numbers[place]
         if numbers != _CENTRE:
             _check_range(name, [int(np.max(values)) for values in numbers], size, term.where)

@@ -4,10 +4,10 @@ from lab.registry import summary
 
 
 def models():
-    """Models that can be loaded by name."""
-    from lab.models import names
+    """Models that can be loaded by name, with what they are."""
+    from lab.models import names, summary_of
 
-    return [{"name": name} for name in names()]
+    return [{"name": name, "summary": summary_of(name)} for name in names()]
 
 
 def layers(model):

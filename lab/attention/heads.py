@@ -122,23 +122,27 @@ def _factor_slope(weights, slope):
     return tf.abs(tf.reduce_sum(tf.cast(weights, tf.float32) * tf.cast(slope, tf.float32), axis=[2, 3]))
 
 
-def knock_out(network, inputs, objective):
+def knock_out(network, inputs, objective, addresses=None):
     """The exact change of the score without each head (Michel, Levy, Neubig 2019, https://arxiv.org/abs/1905.10650).
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
         objective: an `Objective`.
+        addresses: list of addresses of `network.attentions`; None: all of them.
 
     Returns:
         dict of address to float32 [batch, heads]: the score without the head less the score; one pass for each head.
 
     Raises:
-        Refused: for a network without attention.
+        Refused: for a network without attention, and for an unknown address.
     """
-    heads, before = all_heads(network), routines.scores(network, inputs, objective)
-    changes = {address: [] for address in network.attentions}
-    for address, head in heads:
+    heads = all_heads(network)
+    changes = {address: [] for address in (network.attentions if addresses is None else addresses)}
+    for address in changes:
+        select(network, address)
+    before = routines.scores(network, inputs, objective)
+    for address, head in [place for place in heads if place[0] in changes]:
         without = scores_under(network, inputs, objective, knocked_out, select(network, address, head), seed=0)
         changes[address].append(without - before)
     return {address: np.stack(columns, axis=1) for address, columns in changes.items()}

@@ -7,8 +7,9 @@ from PIL import Image
 
 from recipes.report.data_uri import png_uri
 
-# Tokens of the longest input whose heads are drawn; those of longer ones stay in jobs/attention.
-LONGEST = 256
+# Tokens of the longest input whose heads are drawn: 16 rows of 16 patches, and 16 beside them. Those of longer ones stay in
+# jobs/attention.
+LONGEST = 272
 # Inputs whose heads are drawn.
 SHOWN = 4
 

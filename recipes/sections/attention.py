@@ -42,11 +42,12 @@ def list_jobs(recipe, session):
     """
     from lab.attention import all_heads, select
 
-    heads = all_heads(session.network)
-    for layer in recipe.attention.layers or ():
+    wanted = recipe.attention.layers
+    for layer in wanted or ():
         select(session.network, layer)
+    heads = [address for address, _ in all_heads(session.network) if wanted is None or address in wanted]
     count = len(session.photographs)
-    arguments = {"question": recipe.attention.question, "layers": recipe.attention.layers}
+    arguments = {"question": recipe.attention.question, "layers": wanted}
     return [Job("attention", "attention", arguments, passes=count * len(heads), reads=("model", session.sources.read))]
 
 
@@ -75,7 +76,7 @@ def read_attention(job, _, session):
     network, subject = session.network, _subject(session, job.arguments["question"])
     addresses = job.arguments["layers"] or list(network.attentions)
     goal, kind = subject.objective, describe_kind(session, subject)
-    changes = attention.knock_out(network, subject.inputs, goal) if goal else dict.fromkeys(addresses)
+    changes = attention.knock_out(network, subject.inputs, goal, addresses) if goal else dict.fromkeys(addresses)
     files, rows = {}, [("input", "layer", "head", *NUMBERS.values())]
     for number, (address, weights) in enumerate(attention.read(network, subject.inputs, addresses)):
         files[f"weights-{number}.npz"] = pack({"weights": weights})

@@ -76,6 +76,16 @@ def test_knock_out_is_the_exact_change_without_each_head(network, samples):
     np.testing.assert_array_equal(changed[SECOND][:, DECOY], 0)
 
 
+def test_knock_out_of_some_layers_leaves_the_others_out(network, samples):
+    inputs, answers, _ = samples
+    goal = lab.logit(answers.tolist())
+    changed = attention.knock_out(network, inputs, goal, [SECOND])
+    assert list(changed) == [SECOND]
+    np.testing.assert_array_equal(changed[SECOND], attention.knock_out(network, inputs, goal)[SECOND])
+    with pytest.raises(lab.Refused, match="Unknown attention"):
+        attention.knock_out(network, inputs, goal, ["no_such:weights"])
+
+
 def test_importance_is_the_slope_of_a_factor_of_the_head(network, samples):
     """Of a head that the score is linear in, it is what the head adds: all of the score, or nothing."""
     inputs, answers, _ = samples

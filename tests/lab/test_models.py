@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import lab
-from lab import checkpoint, efficientnet, models, routines
+from lab import checkpoint, efficientnet, models, packages, routines
 from lab.preprocessing import Preprocessing, linear_preprocessing, probe_preprocessing
 from lab.thumbnails import uri
 from tests import networks
@@ -74,6 +74,7 @@ def test_applications_by_name_with_random_weights_and_their_own_preprocessing():
     assert network.name == "MobileNetV2" and network.heads == {"predictions": "Softmax"}
     np.testing.assert_allclose(network.preprocess(images), 1.0, atol=1e-5)
     assert {"MobileNetV2", "ResNet50", models.DEFAULT} <= set(models.names())
+    assert "trained for saliency, no classes" in models.summary_of("dinov2-small-saliency")
 
 
 def test_a_saved_model_comes_back_with_what_the_user_says(small_file):
@@ -173,8 +174,8 @@ def test_the_larger_networks_of_the_family_know_a_cat_and_a_cup(name, side):
 
 
 def test_a_network_whose_package_is_missing_names_the_extra(monkeypatch):
-    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install '\.\[transfer\]'"):
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'interpretability-lab\[transfer\]'"):
         lab.load("efficientnet-lite1")
 
 

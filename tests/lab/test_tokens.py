@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lab
+from lab import routines
 from tests.networks import distance, filled, network
 
 ROWS, COLUMNS, WIDTH = 3, 4, 6
@@ -117,3 +118,12 @@ def test_patches_that_are_cut_without_a_layer_are_found_as_a_square():
             expected[row, column] = values @ last / 9
     record = lab.explain(net, picture, lab.logit(1), method="hirescam", relu=False)
     assert distance(record.maps[0], expected) < 1e-4
+
+
+def test_a_neuron_of_a_token_is_named_by_the_tokens_place(pictures):
+    net = pooled(1)
+    activations = routines.activations(net, pictures, "mixed")
+    np.testing.assert_allclose(routines.scores(net, pictures, lab.neuron("mixed", 2, 0, 12)), activations[:, 12, 2])
+    for row, column in ((1, 0), (0, 13)):
+        with pytest.raises(lab.Refused, match="of mixed is between 0 and"):
+            routines.scores(net, pictures, lab.neuron("mixed", 2, row, column))
