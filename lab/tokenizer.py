@@ -127,7 +127,9 @@ class Tokenizer:
     def _words(self, pieces):
         """The texts of consecutive pieces, and the number of each one's word: two lists."""
         if not self.end and self.mark not in (BYTES, LETTERS):
-            begins = [place > 0 and not (self.mark and piece.startswith(self.mark)) for place, piece in enumerate(pieces)]
+            begins = [
+                place > 0 and not (self.mark and piece.startswith(self.mark)) for place, piece in enumerate(pieces)
+            ]
             return [piece.removeprefix(self.mark) for piece in pieces], np.cumsum(begins, dtype=int).tolist()
         texts, words, word, ends, is_open = self._decode(pieces), [], -1, True, False
         for text in texts:

@@ -34,7 +34,11 @@ def words(tokens):
         (BYTES, ["film", "\u00f0\u0141", "\u013a\u0122", "\u0120good"], ["film", "\U0001f600", "good"]),
         (BYTES, ["good", "\u010a", "film", "\u0120", "\u0120b", "\u0120"], ["good", "film", "b"]),
         (LETTERS, ["\u2581\u0939", "\u093f", "\u0928", "\u2581so"], ["\u0939\u093f\u0928", "so"]),
-        (LETTERS, ["\u2581a", "<0x0A>", "b", "\u2581", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>"], ["a", "b", "\U0001f600"]),
+        (
+            LETTERS,
+            ["\u2581a", "<0x0A>", "b", "\u2581", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>"],
+            ["a", "b", "\U0001f600"],
+        ),
     ],
 )
 def test_pieces_become_words_by_each_way_to_mark_them(mark, pieces, expected):

@@ -96,9 +96,7 @@ def test_what_is_no_tokenizer_is_refused_in_one_line(path, tmp_path):
 
 def test_pieces_of_clip_become_words():
     pieces = {piece: index for index, piece in enumerate(["g", "o", "d", "d</w>", "go"])}
-    reader = tokenizers.Tokenizer(
-        tokenizers.models.BPE(pieces, [("g", "o")], end_of_word_suffix="</w>")
-    )
+    reader = tokenizers.Tokenizer(tokenizers.models.BPE(pieces, [("g", "o")], end_of_word_suffix="</w>"))
     split = tokenizers.pre_tokenizers.Split(" ", "removed")
     byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     reader.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([split, byte_level])
