@@ -41,6 +41,7 @@ def read_preprocessor(source):
         mask=getattr(reader, "mask_token_id", None),
         special=special - {unknown},
         mark=_mark(reader),
+        end="</w>" if "CLIPTokenizer" in _kinds(reader) else "",
         longest=getattr(source, "sequence_length", None),
     )
 
@@ -74,7 +75,12 @@ def _array(values, part, default):
 
 def _mark(reader):
     """What pieces begin with: str, as of `Tokenizer`."""
-    kinds = {kind.__name__ for kind in type(reader).__mro__}
+    kinds = _kinds(reader)
     if "WordPieceTokenizer" in kinds:
         return reader.suffix_indicator
     return BYTES if "BytePairTokenizer" in kinds else LETTERS if "SentencePieceTokenizer" in kinds else ""
+
+
+def _kinds(reader):
+    """The names of a tokenizer's classes, from which the way it marks words follows: set of str."""
+    return {kind.__name__ for kind in type(reader).__mro__}

@@ -7,6 +7,8 @@ tokenizer.tokens(ids, present)  -> tokens     the text of each id, the word it b
 """
 
 import codecs
+import re
+import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from lab.refusal import Refused
 
 # What a piece begins with: one that goes on with a word, or one that begins a word, of bytes or of letters.
 CONTINUES, BYTES, LETTERS = "##", "\u0120", "\u2581"
+# A byte of a letter that a vocabulary of letters does not have.
+_BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
 # The name of a baseline of the id that says least.
 NEUTRAL = "mask"
 # A network may have so many rows beyond its vocabulary, which make the number round.
@@ -70,6 +74,7 @@ class Tokenizer:
         special: frozenset of int, ids that are no part of a text.
         mark: str, "" where each token is a word; `CONTINUES`, or other letters that pieces begin with which go on with a word;
             `BYTES` or `LETTERS`, which a piece begins with that follows a space.
+        end: str, what the last piece of a word ends with, such as "</w>"; "" where nothing marks it.
         longest: int, tokens of a text at most; None: any number.
     """
 
@@ -80,6 +85,7 @@ class Tokenizer:
     mask: int | None = None
     special: frozenset = frozenset()
     mark: str = ""
+    end: str = ""
     longest: int | None = None
 
     @property
@@ -99,41 +105,75 @@ class Tokenizer:
         """
         present = np.ones(len(ids), bool) if present is None and self.padding is None else present
         present = np.asarray(ids) != self.padding if present is None else present
-        tokens, word, ends = [], -1, True
-        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        tokens, run = [], []
         for index, is_present in zip(map(int, ids), present):
-            piece = self.piece(index)
-            if not is_present:
-                tokens.append(Token("", is_padding=True))
-            elif index in self.special:
-                tokens.append(Token(piece, is_special=True))
-                ends = True
-            else:
-                text = self._plain(piece, decode)
-                word += ends or self._begins(piece, text)
-                tokens.append(Token(text, word))
-                ends = self.mark in (BYTES, LETTERS) and _is_punctuation(text)
+            is_special = bool(is_present) and index in self.special
+            if is_present and not is_special:
+                run.append(len(tokens))
+            elif is_special:
+                self._name_words(tokens, run)
+            tokens.append(Token(self.piece(index) if is_present else "", None, is_special, not is_present))
+        self._name_words(tokens, run)
         return tuple(tokens)
+
+    def _name_words(self, tokens, run):
+        """Give the tokens at the places of a run, which is emptied, their texts and words."""
+        first = 1 + max((token.word for token in tokens if token.word is not None), default=-1)
+        pieces = [tokens[place].text for place in run]
+        for place, text, word in zip(run, *self._words(pieces)):
+            tokens[place] = Token(text, first + word)
+        run.clear()
+
+    def _words(self, pieces):
+        """The texts of consecutive pieces, and the number of each one's word: two lists."""
+        if not self.end and self.mark not in (BYTES, LETTERS):
+            begins = [
+                place > 0 and not (self.mark and piece.startswith(self.mark)) for place, piece in enumerate(pieces)
+            ]
+            return [piece.removeprefix(self.mark) for piece in pieces], np.cumsum(begins, dtype=int).tolist()
+        texts, words, word, ends, is_open = self._decode(pieces), [], -1, True, False
+        for text in texts:
+            # The later bytes of a letter, and marks on a letter, belong to it. A space belongs to the word behind it.
+            on_letter = not text or unicodedata.category(text[0])[0] == "M" or text[0] == "\u200d"
+            begins = not is_open and (ends or text[:1].isspace() or _is_punctuation(text.strip()))
+            word = max(0, word + (begins and not on_letter))
+            words.append(word)
+            if text:
+                is_open = text.isspace()
+                ends = not is_open and (text[-1].isspace() or (ends and on_letter) or _is_punctuation(text.strip()))
+        if is_open and word > 0:
+            # No word is behind the last space.
+            words = [min(number, word - 1) for number in words]
+        return [text.strip() for text in texts], words
+
+    def _decode(self, pieces):
+        """Consecutive pieces as texts with their spaces. A letter whose bytes are spread over pieces stands in the first."""
+        texts, first = [""] * len(pieces), 0
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for place, piece in enumerate(pieces):
+            for byte in self._bytes(piece):
+                first = first if decoder.getstate()[0] else place
+                texts[first] += decoder.decode(bytes([byte]))
+        if pieces:
+            texts[first] += decoder.decode(b"", final=True)
+        return texts
+
+    def _bytes(self, piece):
+        is_last = bool(self.end) and piece.endswith(self.end)
+        piece, space = piece.removesuffix(self.end) if is_last else piece, b" " if is_last else b""
+        if self.mark == BYTES and all(letter in _BYTE_OF for letter in piece):
+            return bytes(_BYTE_OF[letter] for letter in piece) + space
+        byte = _BYTE_PIECE.fullmatch(piece) if self.mark == LETTERS else None
+        return bytes([int(byte[1], 16)]) if byte else piece.replace(LETTERS, " ").encode("utf-8", "replace") + space
 
     def piece(self, index):
         """What an id stands for: str, the id itself where the vocabulary does not have it."""
         return self.pieces[index] if 0 <= index < len(self.pieces) else str(index)
 
-    def _begins(self, piece, text):
-        """Whether a piece begins a word. Punctuation is a word of its own."""
-        if self.mark in (BYTES, LETTERS):
-            return piece.startswith(self.mark) or _is_punctuation(text)
-        return not self.mark or not piece.startswith(self.mark)
-
-    def _plain(self, piece, decode):
-        """A piece as text. The bytes of one letter may be spread over pieces, and stand in the last."""
-        if self.mark == BYTES and all(letter in _BYTE_OF for letter in piece):
-            return decode(bytes(_BYTE_OF[letter] for letter in piece)).strip()
-        return piece.removeprefix(self.mark).replace(LETTERS, " ")
-
 
 def _is_punctuation(text):
-    return bool(text) and not any(map(str.isalnum, text))
+    """Whether a text is of signs alone. Marks on letters, such as the vowels of Hindi, are no signs."""
+    return unicodedata.category(text[0])[0] in "PS" and not any(map(str.isalnum, text)) if text else False
 
 
 def _byte_letters():

@@ -53,6 +53,7 @@ def read_tokenizer(source, longest=None):
         mask=_first_id(reader, MASK),
         special=frozenset(index for index, token in added.items() if token.special and index != unknown),
         mark=_mark(values),
+        end=values["model"].get("end_of_word_suffix") or "",
         longest=longest,
     )
 

@@ -136,31 +136,37 @@ def _rollout(attended, **mixture):
     relevance = dict(attended.rows)
     for step in reversed(attended.streams.steps):
         if step.queries in relevance:
-            row, (kept, passed) = relevance[step.queries], _shares(attended.weights[step.address], **mixture)
+            row, (kept, passed) = relevance[step.queries], _shares(attended, step, **mixture)
             relevance[step.queries] = row * kept
             relevance[step.keys] = relevance.get(step.keys, 0) + tf.einsum("bq,bqk->bk", row, passed)
     return relevance
 
 
-def _shares(weights, fusion, residual, discard):
+def _shares(attended, step, fusion, residual, discard):
     """What of a query's token comes from its residual [batch, queries], and from each key [batch, queries, keys]; they add up to 1."""
-    attention = (1 - residual) * _without_smallest(FUSIONS[fusion](weights, axis=1), discard)
+    fused = FUSIONS[fusion](attended.weights[step.address], axis=1)
+    attention = (1 - residual) * _without_smallest(fused, attended.present(step), discard)
     total = residual + tf.reduce_sum(attention, axis=-1)
     return tf.math.divide_no_nan(residual, total), tf.math.divide_no_nan(attention, total[..., None])
 
 
-def _without_smallest(attention, discard):
-    """Attention [batch, queries, keys] with a share of its smallest weights set to zero."""
+def _without_smallest(attention, present, discard):
+    """Attention [batch, queries, keys] with a share of its smallest weights set to zero, of those between present tokens."""
     if not discard:
         return attention
-    ordered = tf.sort(tf.reshape(attention, [tf.shape(attention)[0], -1]), axis=-1)
-    place = tf.cast(discard * tf.cast(tf.shape(ordered)[1], tf.float32), tf.int32)
-    return tf.where(attention >= tf.gather(ordered, place, axis=1)[:, None, None], attention, 0.0)
+    ranked = tf.where(present > 0, attention, -1.0)
+    ordered = tf.sort(tf.reshape(ranked, [tf.shape(attention)[0], -1]), axis=-1)
+    count = tf.reduce_sum(present, axis=(1, 2))
+    absent = tf.cast(tf.shape(ordered)[1], tf.float32) - count
+    place = tf.cast(absent, tf.int32) + tf.cast(discard * count, tf.int32)
+    place = tf.minimum(place, tf.shape(ordered)[1] - 1)
+    smallest = tf.gather(ordered, place[:, None], axis=1, batch_dims=1)
+    return tf.where(attention >= smallest[..., None], attention, 0.0)
 
 
 def _rows_and_shares(attended, **mixture):
     """The rows that the score reads by stream, and the shares of each attention by address."""
-    return attended.rows, {address: _shares(weights, **mixture) for address, weights in attended.weights.items()}
+    return attended.rows, {step.address: _shares(attended, step, **mixture) for step in attended.streams.steps}
 
 
 # On the processor -----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Attended:
         values: dict of address to [batch, heads, keys, channels].
         rows: dict of a stream that the score reads to [batch, tokens], shares of the tokens that it reads, which add up to 1.
         query: int tensor, the token that is named, whose share is then 1; below 0 for none.
+        kept: dict of a stream to [batch, tokens], 1 for tokens and 0 for padding; without streams that have none.
     """
 
     network: object
@@ -43,6 +44,7 @@ class Attended:
     values: dict
     rows: dict
     query: object
+    kept: dict
 
     @property
     def weights(self):
@@ -53,6 +55,13 @@ class Attended:
     def slopes(self):
         """The score's gradient at all weights, in their shape: dict of address to tensor."""
         return _slopes(self.scores, self.factors)
+
+    def present(self, step):
+        """Which pairs of tokens an attention is between, without the inputs' padding: float32 [batch, queries, keys]."""
+        pairs = tf.ones_like(self.weights[step.address][:, 0])
+        queries, keys = self.kept.get(step.queries), self.kept.get(step.keys)
+        pairs = pairs if queries is None else pairs * queries[:, :, None]
+        return pairs if keys is None else pairs * keys[:, None]
 
     def read(self, step, matrices):
         """The row of the query that is named, else the mean of those that the score reads, or of all of an earlier stream.
@@ -143,7 +152,30 @@ def _attended(network, objective, streams, inputs, numbers, weights, query):
     values = {address: tf.cast(trace.activations[port], tf.float32) for address, port in ports.items()}
     last = _slopes(scores, {address: factors[address] for address in streams.ends.values()})
     rows = {stream: _name_query(_read_rows(last[address]), query) for stream, address in streams.ends.items()}
-    return Attended(network, streams, scores, factors, values, rows, query)
+    return Attended(
+        network, streams, scores, factors, values, rows, query, _kept_tokens(network, streams, inputs, factors)
+    )
+
+
+def _kept_tokens(network, streams, inputs, factors):
+    """Where streams have no padding: dict of a stream to float32 [batch, tokens], without those of inputs that have none."""
+
+    def of_tokens(masked, count):
+        # Where tokens are as many as an input has steps. A class token beside a text of any length is known in the graph alone.
+        ones = tf.ones(tf.stack([tf.shape(masked)[0], count]))
+        return tf.cond(tf.shape(masked)[1] == count, lambda: 1 - tf.cast(masked, tf.float32), lambda: ones)
+
+    masks, kept = network.masks(inputs), {}
+    beside = network.text_inputs.beside if network.text_inputs else []
+    for step in streams.steps:
+        for stream, axis in ((step.queries, 2), (step.keys, 3)):
+            count = factors[step.address].shape[axis]
+            for place in streams.places[stream]:
+                mask = masks[place]
+                if mask is not None and place not in beside and mask.shape[1] == count:
+                    masked = tf.reduce_all(mask, axis=-1) if len(mask.shape) == 3 else mask
+                    kept.setdefault(stream, of_tokens(masked, tf.shape(factors[step.address])[axis]))
+    return kept
 
 
 def _slopes(scores, factors):

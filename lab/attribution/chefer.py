@@ -131,15 +131,21 @@ def _read_relevance(rows, relevance):
 
 
 def _heads_as_channels(attended, address, relu):
-    weights, slopes = attended.weights[address], attended.slopes[address]
-    by_head = tf.reduce_mean(slopes, axis=(2, 3), keepdims=True)
-    maps, step = tf.reduce_mean(by_head * weights, axis=1), attended.streams.step(address)
+    step, weights = attended.streams.step(address), attended.weights[address]
+    # A weight that a mask holds at zero cannot change, and its gradient says nothing.
+    pairs = attended.present(step)[:, None] * tf.cast(weights > 0, tf.float32)
+    total = tf.reduce_sum(attended.slopes[address] * pairs, axis=(2, 3), keepdims=True)
+    by_head = tf.math.divide_no_nan(total, tf.reduce_sum(pairs, axis=(2, 3), keepdims=True))
+    maps = tf.reduce_mean(by_head * weights, axis=1)
     return {step.keys: attended.read(step, tf.nn.relu(maps) if relu else maps)}
 
 
 def _mean_positive_gradient(attended, last):
     layers = {}
     for step in attended.streams.steps[-last if last else 0 :]:
-        mean = tf.reduce_mean(tf.nn.relu(attended.slopes[step.address]), axis=(1, 2))
+        pairs, weights = attended.present(step), attended.weights[step.address]
+        positive = tf.where(weights > 0, tf.nn.relu(attended.slopes[step.address]), 0.0)
+        raising = tf.reduce_mean(positive, axis=1) * pairs
+        mean = tf.math.divide_no_nan(tf.reduce_sum(raising, axis=1), tf.reduce_sum(pairs, axis=1))
         layers.setdefault(step.keys, []).append(mean)
     return {stream: tf.add_n(means) / len(means) for stream, means in layers.items()}

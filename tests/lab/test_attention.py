@@ -341,6 +341,27 @@ def test_padding_has_no_part(cases, method):
     assert distance(maps[:1, :4], alone) < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("attention_gradcam", {"relu": False}), ("legrad", {}), ("chefer", {}), ("attention_rollout", {"discard": 0.3})],
+)
+def test_a_text_has_the_same_map_alone_and_beside_longer_ones(cases, method, options):
+    net, ids = cases("text")
+    maps = lab.explain(net, ids, GOAL, method=method, **options).maps
+    alone = lab.explain(net, ids[:1, :4], lab.logit(0), method=method, **options).maps
+    assert alone.any() and distance(maps[:1, :4], alone) < 1e-4
+
+
+@pytest.mark.parametrize("method", ["legrad", "attention_gradcam", "chefer", "attention_rollout"])
+def test_tokens_behind_the_one_that_is_read_have_no_part_in_a_causal_network(method):
+    inputs = keras.Input((5, 4))
+    attended = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs, use_causal_mask=True)
+    hidden = keras.layers.Add()([inputs, attended])
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(3)(hidden[:, 2]))))
+    maps = lab.explain(net, nets.series(3, 5)[..., :4], GOAL, method=method).maps
+    assert maps[:, :3].any() and not maps[:, 3:].any()
+
+
 def test_patches_that_learned_queries_read_are_rows_and_columns(cases):
     net, inputs = cases("detector")
     weights = inside(net, inputs)["decoder_cross:weights"][0].mean(axis=1)[:, 0]

@@ -30,10 +30,30 @@ def words(tokens):
         # The letter é is two bytes, which are two pieces here.
         (BYTES, ["un", "aff", "\u0120caf\u00c3", "\u00a9", "s", "."], ["unaff", "cafés", "."]),
         ("", ["un", "aff"], ["un", "aff"]),
+        # A letter of several pieces, a line break, two spaces, and the vowels of Hindi.
+        (BYTES, ["film", "\u00f0\u0141", "\u013a\u0122", "\u0120good"], ["film", "\U0001f600", "good"]),
+        (BYTES, ["good", "\u010a", "film", "\u0120", "\u0120b", "\u0120"], ["good", "film", "b"]),
+        (LETTERS, ["\u2581\u0939", "\u093f", "\u0928", "\u2581so"], ["\u0939\u093f\u0928", "so"]),
+        (
+            LETTERS,
+            ["\u2581a", "<0x0A>", "b", "\u2581", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>"],
+            ["a", "b", "\U0001f600"],
+        ),
     ],
 )
 def test_pieces_become_words_by_each_way_to_mark_them(mark, pieces, expected):
     assert words(reader(pieces, mark, padding=None).tokens(range(len(pieces)))) == expected
+
+
+def test_the_bytes_of_a_sign_are_its_own_numbers_and_not_those_of_the_word_before_it():
+    tokens = reader(["film", "\u00f0\u0141", "\u013a\u0122", "\u0120good"], BYTES, padding=None).tokens(range(4))
+    assert [token.word for token in tokens] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("mark", [BYTES, ""])
+def test_pieces_that_end_a_word_are_marked_as_in_clip(mark):
+    tokens = reader(["un", "able</w>", "film</w>", "!</w>"], mark, end="</w>", padding=None).tokens(range(4))
+    assert words(tokens) == ["unable", "film", "!"]
 
 
 def test_special_tokens_end_a_word_and_padding_is_none():

@@ -92,3 +92,16 @@ def test_what_is_no_tokenizer_is_refused_in_one_line(path, tmp_path):
     ):
         with pytest.raises(lab.Refused, match=problem):
             lab.load(text_networks.masked(), tokenizer=tmp_path / name)
+
+
+def test_pieces_of_clip_become_words():
+    pieces = {piece: index for index, piece in enumerate(["g", "o", "d", "d</w>", "go"])}
+    reader = tokenizers.Tokenizer(tokenizers.models.BPE(pieces, [("g", "o")], end_of_word_suffix="</w>"))
+    split = tokenizers.pre_tokenizers.Split(" ", "removed")
+    byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    reader.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([split, byte_level])
+    reader.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer = read_tokenizer(reader)
+    tokens = tokenizer.tokens(tokenizer.encode(["good good"], None).ids[0])
+    texts = ["".join(token.text for token in tokens if token.word == word) for word in (0, 1)]
+    assert texts == ["good", "good"] and tokens[-1].word == 1 and len(tokens) > 2
