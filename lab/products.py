@@ -253,9 +253,23 @@ def _data_of(operation):
     """The inputs of an operation that its result is made of number by number: list of tensors."""
     if operation.type == "SelectV2":
         return list(operation.inputs[1:])
-    if operation.type in ("Mul", "RealDiv"):
-        return [factor for factor in operation.inputs if factor.shape.rank == operation.outputs[0].shape.rank]
+    if operation.type == "Mul":
+        first, second = operation.inputs
+        return [first] * _is_mask(second) + [second] * _is_mask(first)
     return list(operation.inputs[:1])
+
+
+def _is_mask(tensor):
+    """Whether a factor says which numbers stay, or is a constant: bool. All else makes other numbers of weights."""
+    while tensor.op.type in _PASSING - {"Mul", "RealDiv", "SelectV2"} and tensor.op.inputs:
+        if not tensor.dtype.is_floating:
+            return True
+        tensor = tensor.op.inputs[0]
+    return (
+        not tensor.dtype.is_floating
+        or tensor.shape.rank == 0
+        or tensor.op.type in ("Const", "ReadVariableOp")
+    )
 
 
 def _is_constant(tensor):

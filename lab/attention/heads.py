@@ -4,7 +4,7 @@ import numpy as np
 
 from lab import routines
 from lab.attention.budget import chunk_size, weight_bytes
-from lab.attention.interventions import all_heads, knocked_out, scores_under, select
+from lab.attention.interventions import all_heads, knocked_out, scores_under, select, uniform
 from lab.environment import tf
 from lab.refusal import Refused
 from lab.scoring import score
@@ -47,6 +47,29 @@ def _refuse_beyond_budget(network, arrays, address):
         )
 
 
+def distance_from_uniform(network, inputs, address):
+    """How far the weights of each head are from uniform ones: half the sum of absolute differences, the mean over queries.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        address: of `network.attentions`.
+
+    Returns:
+        float32 [batch, heads], 0 where nothing can be moved: of one key, of uniform weights, and of a query whose other keys
+            are masked.
+    """
+    select(network, address)
+
+    def body(batched, _):
+        weights = tf.cast(network.trace(batched[0], [address]).activations[address], tf.float32)
+        return tf.reduce_mean(tf.reduce_sum(tf.abs(weights - uniform(weights, None)), axis=-1) / 2, axis=-1)
+
+    arrays = network.inputs(inputs)
+    key = ("distance from uniform", address)
+    return routines.run(network, key, body, (arrays,), (), most=chunk_size(network, arrays))
+
+
 def entropy(weights, queries=None):
     """The entropy of each head's weights over the keys, the mean over queries (Vig, Belinkov 2019, https://arxiv.org/abs/1906.04284).
 
@@ -58,6 +81,8 @@ def entropy(weights, queries=None):
         float64 [batch, heads], in nats: 0 for one key, ln(keys) for uniform weights.
     """
     shares = np.asarray(weights, "float64")
+    # A mask after the softmax, or a softmax over queries, leaves rows of another sum.
+    shares = shares / np.maximum(shares.sum(axis=-1, keepdims=True), 1e-12)
     terms = np.where(shares > 0, shares * np.log(np.where(shares > 0, shares, 1)), 0)
     return _mean_over_queries(-terms.sum(axis=-1), queries)
 

@@ -33,7 +33,7 @@ def open_keys(weights):
 
 
 def uniform(weights, seed):
-    """Every open key of a query gets the same weight (Wiegreffe, Pinter 2019, https://arxiv.org/abs/1908.04626).
+    """Every open key of a query gets the same weight, and all keep their sum (Wiegreffe, Pinter 2019, https://arxiv.org/abs/1908.04626).
 
     Args:
         weights: float [batch, heads, queries, keys].
@@ -44,7 +44,9 @@ def uniform(weights, seed):
     """
     del seed
     is_open = tf.cast(open_keys(weights), tf.float32)
-    return tf.cast(tf.math.divide_no_nan(is_open, tf.reduce_sum(is_open, axis=-1, keepdims=True)), weights.dtype)
+    # One, but for a mask after the softmax. Nothing is learned through it where networks are trained with uniform weights.
+    mass = tf.stop_gradient(tf.reduce_sum(tf.cast(weights, tf.float32), axis=-1, keepdims=True))
+    return tf.cast(mass * tf.math.divide_no_nan(is_open, tf.reduce_sum(is_open, axis=-1, keepdims=True)), weights.dtype)
 
 
 def permuted(weights, seed):

@@ -61,8 +61,8 @@ for (const article of document.querySelectorAll("[data-heads]")) {
       const top = Math.max(...keys.map((_, key) => weight(query, key)));
       for (const cell of cells.children) {
         const value = weight(query, cell.token);
-        cell.style.backgroundColor = `rgba(178, 24, 43, ${0.85 * value / top})`;
-        cell.title = `${keys[cell.token]}: ${value.toFixed(3)}`;
+        cell.style.backgroundColor = `rgba(178, 24, 43, ${top ? 0.85 * value / top : 0})`;
+        cell.title = `${keys[cell.token]}: ${value.toFixed(2)}`;
         cell.classList.toggle("from", cell.token === query);
       }
       note.textContent = `${queries[query]} attends to ${strongest(weight, query, keys)}`;

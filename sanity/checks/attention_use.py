@@ -7,7 +7,7 @@ https://arxiv.org/abs/1905.10650. The change is compared with that between answe
 import numpy as np
 
 from lab import routines
-from lab.attention import knocked_out, outputs_under, permuted, select, uniform
+from lab.attention import distance_from_uniform, knocked_out, outputs_under, permuted, select, uniform
 from lab.environment import tf
 from sanity.checks import checks
 from sanity.controls import families
@@ -21,6 +21,8 @@ DRAWS = 100
 # What decides. Without a head's product the answers may change although its weights do not matter.
 DECIDING = ("permuted", "uniform")
 SILENT, OTHER = "head of zero values", "another input"
+# How far the weights of a head are from uniform ones, by which they can be moved at all.
+MOVED = "distance from uniform"
 
 
 @checks.register(heads=True)
@@ -40,7 +42,7 @@ def attention_use(subject, *, seed, draws=DRAWS, layers=(), groups=None):
 
     Returns:
         list of `Evidence`, one a head, a layer and a control, with samples permuted, uniform, knocked out and another input,
-            float64 [sources].
+            float64 [sources], and how far the weights are from uniform ones.
     """
     groups = np.arange(len(subject.names)) if groups is None else np.asarray(groups)
     gates = [attention_gate(subject.network), _sources_gate(groups)]
@@ -49,13 +51,15 @@ def attention_use(subject, *, seed, draws=DRAWS, layers=(), groups=None):
     before, heads = _answers(subject), selections(subject.network, layers)
     others = _changes_between_inputs(before, groups)
     rows = {name: _changes_under(subject, before, seed, draws, *head) for name, head in heads.items()}
+    moved = {name: _distance_from_uniform(subject, *head) for name, head in heads.items()}
     strongest = max(heads, key=lambda name: rows[name]["permuted"].mean())
     rows[SILENT] = _changes_of_silent_heads(subject, heads[strongest], seed, draws)
     rows[OTHER] = dict.fromkeys(DECIDING, others)
     gates.append(_answers_gate(others))
     sizes, settings = {"images": len(np.unique(groups)), "draws": draws}, {"seed": seed, "draws": draws}
+    moved |= dict.fromkeys((SILENT, OTHER), np.ones_like(others))
     samples = {
-        name: {key: _by_source(values, groups) for key, values in {**row, OTHER: others}.items()}
+        name: {key: _by_source(values, groups) for key, values in {**row, OTHER: others, MOVED: moved[name]}.items()}
         for name, row in rows.items()
     }
     return [
@@ -111,6 +115,12 @@ def _changes_under(subject, before, seed, draws, address, head):
     }
 
 
+def _distance_from_uniform(subject, address, head):
+    """How far the weights of a head, or the mean of a layer's, are from uniform ones: float64 [inputs]."""
+    distances = distance_from_uniform(subject.network, subject.inputs, address).astype("float64")
+    return distances.mean(axis=1) if head is None else distances[:, head]
+
+
 def _changes_of_silent_heads(subject, head, seed, draws):
     """The changes under what matters most, a head or a layer, once its values are zero: they must be none."""
     selection = select(subject.network, *head)
@@ -152,7 +162,7 @@ def _by_source(values, groups):
         "permuted or uniform",
         {
             "USED": "the answers change when the weights of this attention are permuted or made uniform",
-            "UNUSED": "the answers hardly change, whichever keys the weights of this attention go to",
+            "UNUSED": "the answers to these inputs hardly change, whichever keys the weights of this attention go to",
             "UNDECIDED": "{why}",
         },
         number="change of the answers",
@@ -200,11 +210,14 @@ def _adjusted_p(excess, seed):
 def _ruling(evidence, excess, above, below, margins, seed):
     largest = int(excess.mean(axis=1).argmax())
     changes, others = evidence.samples[DECIDING[largest]], evidence.samples[OTHER]
-    outcome, finding, why, p = _decide(excess, above, below, margins, seed)
+    outcome, finding, why, p = _decide(excess, evidence.samples[MOVED], above, below, margins, seed)
     enough = len(others) >= margins.images
     interval = (lambda values: bootstrap_interval(values[None], seed=seed)) if enough else _mean_alone
-    shares = {name: evidence.samples[name].mean() / others.mean() for name in evidence.samples if name != OTHER}
+    shares = {
+        name: evidence.samples[name].mean() / others.mean() for name in evidence.samples if name not in (OTHER, MOVED)
+    }
     also = tuple((name, f"{share:.3f} of the change between two inputs") for name, share in shares.items())
+    also += (("not seen", f"use by fewer than {_rarest_use(len(others)):.0%} of inputs"),)
     remedy = images_remedy(excess[largest], (0.0,), margins) if finding == "UNDECIDED" else ""
     return Ruling(outcome, finding, interval(changes), interval(others), p=p, why=why, also=also, remedy=remedy)
 
@@ -213,8 +226,13 @@ def _mean_alone(values):
     return without_interval(values.mean())
 
 
-def _decide(excess, above, below, margins, seed):
-    """Outcome, finding, why and p."""
+def _rarest_use(count):
+    """The share of inputs that would all be missed by `count` of them in one of twenty draws."""
+    return 1 - 0.05 ** (1 / count)
+
+
+def _decide(excess, moved, above, below, margins, seed):
+    """Outcome, finding, why and p. Use by few inputs is skewed, so that every input must lie below for UNUSED."""
     share = f"{margins.small} of the change between two inputs"
     if excess.shape[1] < margins.images:
         return "INCONCLUSIVE", "UNDECIDED", f"fewer than {margins.images} images decide nothing", None
@@ -223,6 +241,13 @@ def _decide(excess, above, below, margins, seed):
     if any(used):
         p = float(min(p for p, is_used in zip(above, used) if is_used))
         return "PASS", "USED", f"a change lies above {share}", p
+    if moved.mean() < margins.small:
+        why = (
+            "its weights cannot be moved: there is one key, or they are uniform already, or each query has one key left"
+        )
+        return "INCONCLUSIVE", "UNDECIDED", why, None
     if all(interval.high < 0 for interval in intervals) and max(below) < margins.alpha:
+        if excess.max() > 0:
+            return "INCONCLUSIVE", "UNDECIDED", f"the mean lies below {share}, and an input changes by more", None
         return "FAIL", "UNUSED", f"both changes lie below {share}", float(max(below))
     return "INCONCLUSIVE", "UNDECIDED", f"it is not shown on which side of {share} the change lies", None

@@ -264,3 +264,26 @@ def test_heads_are_as_long_as_what_they_pass_on(inputs):
     )
     with pytest.raises(lab.Refused, match="only read"):
         routines.replace_activations(net, inputs, lab.logit(0), "a:heads", heads)
+
+
+def test_scores_of_gated_features_are_no_attention(inputs):
+    """Features times a softmax are features, of which the products are scores; a mask after the softmax leaves weights."""
+    x = keras.Input((TOKENS, SIZE))
+    gated = L.Multiply()([x, L.Softmax()(L.Dense(SIZE)(x))])
+    net = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(L.Attention(name="a")([gated, gated])))))
+    assert list(net.attentions) == ["a:weights"]
+    np.testing.assert_allclose(routines.activations(net, inputs, "a:weights").sum(axis=-1), 1, atol=1e-5)
+
+    class Masked(L.Layer):
+        def call(self, x):
+            weights = keras.ops.softmax(x @ keras.ops.swapaxes(x, 1, 2))
+            return (weights * keras.ops.cast(weights > 0.1, "float32")) @ x
+
+    net = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(Masked(name="m")(x)))))
+    weights = routines.activations(net, inputs, "m:weights")
+    assert weights.min() == 0 and weights.sum(axis=-1).max() > 0.5
+    address = "m:weights"
+    uniform = lab.attention.outputs_under(
+        net, inputs, lab.attention.uniform, lab.attention.select(net, address), seed=0
+    )
+    assert np.isfinite(next(iter(uniform.values()))).all()

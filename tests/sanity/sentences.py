@@ -7,7 +7,7 @@ import numpy as np
 
 from sanity import gates
 from sanity.checks.attention_order import ORACLE
-from sanity.checks.attention_use import DECIDING, OTHER
+from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
 from sanity.checks.faithfulness import USUAL
 from sanity.crossing import maps_differ
@@ -140,8 +140,10 @@ def _accuracies(draw):
 def _attention_changes(draw):
     """A change of the answers under either intervention, beside that between two inputs."""
     level = draw.rng.choice([0.0, 0.0, 0.04, 0.3])
-    changes = {name: np.abs(draw.around(level, draw.images)) for name in DECIDING}
-    return changes | {OTHER: np.abs(draw.around(0.6, draw.images))}
+    exact = draw.rng.choice([0, 1, 1])
+    changes = {name: exact * np.abs(draw.around(level, draw.images)) for name in DECIDING}
+    moved = np.full(draw.images, draw.rng.choice([0.0, 0.5, 0.5]))
+    return changes | {OTHER: np.abs(draw.around(0.6, draw.images)), MOVED: moved}
 
 
 def _attention_orders(draw):

@@ -14,6 +14,7 @@ from sanity.checks import attention_order as order
 from sanity.checks import attention_use as use
 from sanity.checks import checks
 from sanity.controls import audit
+from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls
 from sanity.head_weights import heads_of
 from sanity.randomization import randomize
@@ -256,3 +257,46 @@ def test_without_attention_no_check_applies():
     subject = Subject(network, inputs, lab.logit(0), tuple("abcdefgh"))
     for name in checks.names(heads=True):
         assert judge(checks.get(name)(subject, seed=0))[0].finding == "NOT APPLICABLE"
+
+
+class SharpOrFlat(keras.layers.Layer):
+    """One attention written by hand, whose scores are multiplied by a number: 0 is uniform, a large one leaves one key."""
+
+    def __init__(self, sharpness, **options):
+        super().__init__(**options)
+        self.sharpness = sharpness
+
+    def call(self, x):
+        scores = self.sharpness * keras.ops.matmul(x, keras.ops.swapaxes(x, 1, 2))
+        return keras.ops.matmul(keras.ops.softmax(scores), x[:, ::-1])
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1e4])
+def test_weights_that_cannot_be_moved_are_not_called_unused(sharpness):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6, 4))
+    y = keras.layers.Dense(2)(keras.layers.Flatten()(SharpOrFlat(sharpness, name="a")(x)))
+    inputs = np.random.default_rng(0).normal(size=(16, 6, 4)).astype("float32")
+    network = lab.load(keras.Model(x, y))
+    classes = routines.logits(network, inputs).argmax(axis=1)
+    subject = Subject(
+        network, inputs, lab.logit(classes.tolist()), tuple(map(str, range(16))), classes=2, targets=classes
+    )
+    verdict = judge(use.attention_use(subject, seed=0, draws=5))[0]
+    assert verdict.finding == "UNDECIDED" and "its weights cannot be moved" in verdict.sentence
+
+
+def test_a_head_that_matters_to_one_input_is_not_called_unused():
+    """Use by few inputs is skewed: its mean is small, and signs of it can be flipped as if it were nothing."""
+    rows = {"permuted": np.array([0.3, *[0.0] * 23]), "uniform": np.zeros(24), "another input": np.full(24, 0.5)}
+    moved = {"distance from uniform": np.ones(24)}
+    verdicts = {
+        name: judge([evidence_of({**rows, **moved, **other})])[0].finding
+        for name, other in {"rare": {}, "never": {"permuted": np.zeros(24)}}.items()
+    }
+    assert verdicts == {"rare": "UNDECIDED", "never": "UNUSED"}
+
+
+def evidence_of(samples):
+    """What attention_use measured of one head, written out."""
+    return Evidence("attention_use", "a:weights head 0", "network", {"images": 24, "draws": 5}, samples, ())
