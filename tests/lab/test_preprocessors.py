@@ -45,7 +45,7 @@ def test_a_preprocessor_or_a_bare_tokenizer_may_be_named(bert):
 def test_tokens_alone_are_explained(bert, method):
     network = lab.load(bert)
     # Positions and segments are embedded too, and say nothing of a text.
-    assert list(embedding_network(network).sources) == ["bert_backbone/token_embedding"]
+    assert [address.rpartition("/")[2] for address in list(embedding_network(network).sources)] == ["token_embedding"]
     record = lab.explain(network, text_networks.TEXTS, 1, method=method)
     assert not record.maps["padding_mask"].any() and not record.maps["segment_ids"].any()
     assert [[word.text for word in row] for row in record.words] == text_networks.WORDS
