@@ -162,6 +162,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
             "data",
             "world",
             "planted",
+            "attention",
             "gallery",
             "features",
             "atlas",
@@ -172,7 +173,8 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
         "shortcuts",
     ]
     story = [section.name for section in in_story_order()]
-    assert story == ["explain", "world", "planted", "shortcuts", "check", "gallery", "atlas", "features", "training"]
+    pictures = ["gallery", "atlas", "features", "training"]
+    assert story == ["explain", "world", "planted", "attention", "shortcuts", "check", *pictures]
 
 
 def test_what_is_deferred_is_there():
