@@ -81,7 +81,9 @@ def is_public(path, tree):
 def candidates(network):
     """The layers that a method may choose by itself, in the order of the calls: list of addresses."""
     return [
-        address for address in network.shapes if address in network.leading and is_public(layer_path(address), network.tree)
+        address
+        for address in network.shapes
+        if address in network.leading and is_public(layer_path(address), network.tree)
     ]
 
 
@@ -143,4 +145,3 @@ def is_readable(path, tensor, reader, tree):
         bool.
     """
     return reader.sees(tensor) and enclosing_loop(path, tree) is None
-

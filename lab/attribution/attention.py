@@ -133,13 +133,15 @@ def _of_one_layer(attended, address, head, fusion):
 
 def _rollout(attended, **mixture):
     """The row of the product of all layers' matrices, from the output down, so that no matrices are multiplied."""
-    relevance = dict(attended.rows)
+    relevance = {attended.streams.end(stream): row for stream, row in attended.rows.items()}
     for step in reversed(attended.streams.steps):
-        if step.queries in relevance:
-            row, (kept, passed) = relevance[step.queries], _shares(attended, step, **mixture)
-            relevance[step.queries] = row * kept
-            relevance[step.keys] = relevance.get(step.keys, 0) + tf.einsum("bq,bqk->bk", row, passed)
-    return relevance
+        row = relevance.pop((step.queries, step.queries_at + 1), None)
+        if row is not None:
+            kept, passed = _shares(attended, step, **mixture)
+            before, read = (step.queries, step.queries_at), (step.keys, step.keys_at)
+            relevance[before] = relevance.get(before, 0) + row * kept
+            relevance[read] = relevance.get(read, 0) + tf.einsum("bq,bqk->bk", row, passed)
+    return {stream: values for (stream, _), values in relevance.items()}
 
 
 def _shares(attended, step, fusion, residual, discard):
@@ -189,16 +191,16 @@ def _flows(streams, rows, shares):
         for step in streams.steps
         for axis, stream in enumerate((step.queries, step.keys))
     }
-    tokens = {stream: _take(nodes, count) for stream, count in counts.items()}
-    level, edges = dict(tokens), []
+    levels, edges = {(stream, 0): _take(nodes, count) for stream, count in counts.items()}, []
     for step in streams.steps:
-        upper, lower, (kept, passed) = _take(nodes, counts[step.queries]), level[step.keys], shares[step.address]
-        edges.append((upper, level[step.queries], kept))
+        upper, lower = _take(nodes, counts[step.queries]), levels[step.keys, step.keys_at]
+        kept, passed = shares[step.address]
+        edges.append((upper, levels[step.queries, step.queries_at], kept))
         edges.append((np.repeat(upper, len(lower)), np.tile(lower, len(upper)), passed.ravel()))
-        level[step.queries] = upper
-    read = np.concatenate([level[stream][row > 0] for stream, row in rows.items()])
+        levels[step.queries, step.queries_at + 1] = upper
+    read = np.concatenate([levels[streams.end(stream)][row > 0] for stream, row in rows.items()])
     graph = _capacities([*edges, (np.zeros_like(read), read, np.full(len(read), np.inf))], next(nodes))
-    return {stream: _flows_to(graph, places) / max(1, len(read)) for stream, places in tokens.items()}
+    return {stream: _flows_to(graph, levels[stream, 0]) / max(1, len(read)) for stream in counts}
 
 
 def _take(nodes, count):

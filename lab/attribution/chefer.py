@@ -79,11 +79,13 @@ def _generic_relevance(attended):
     for step in attended.streams.steps:
         raising = _raising_attention(attended, step.address)
         for stream, axis in ((step.queries, 1), (step.keys, 2)):
-            relevance.setdefault((stream, stream), _identities(raising, axis))
-        update = _self_update if step.queries == step.keys else _cross_update
-        for pair, change in update(relevance, step, raising).items():
-            relevance[pair] = relevance[pair] + change if pair in relevance else change
-    return _read_relevance(attended.rows, relevance)
+            relevance.setdefault((stream, 0), {stream: _identities(raising, axis)})
+        before, read = relevance[step.queries, step.queries_at], relevance[step.keys, step.keys_at]
+        changes = _changes(step, raising, before, read)
+        relevance[step.queries, step.queries_at + 1] = {
+            stream: before.get(stream, 0) + changes.get(stream, 0) for stream in {**before, **changes}
+        }
+    return _read_relevance(attended, relevance)
 
 
 def _raising_attention(attended, address):
@@ -96,21 +98,24 @@ def _identities(matrices, axis):
     return tf.eye(shape[axis], batch_shape=shape[:1])
 
 
-def _self_update(relevance, step, raising):
-    """What is added to the relevance of a stream's tokens to all streams (equations 6 and 7)."""
-    return {pair: raising @ matrix for pair, matrix in relevance.items() if pair[0] == step.queries}
-
-
-def _cross_update(relevance, step, raising):
-    """What is added where a stream reads another one (equations 10 and 11).
+def _changes(step, raising, before, read):
+    """What is added to the relevance of a stream's tokens to all streams (equations 6 and 7; across streams 10 and 11).
 
     The relevance of the keys' tokens to what is not their own stream is passed on as in equation 11.
+
+    Args:
+        step: the `Step`.
+        raising: [batch, queries, keys].
+        before: dict of a stream to the relevance of the queries' tokens to it, before this attention.
+        read: the same of the keys' tokens.
+
+    Returns:
+        dict of a stream to a tensor.
     """
-    queries, keys = (_normalized(relevance[stream, stream]) for stream in (step.queries, step.keys))
-    changes = {
-        (step.queries, other): raising @ matrix for (stream, other), matrix in relevance.items() if stream == step.keys
-    }
-    changes[step.queries, step.keys] = tf.matmul(queries, raising @ keys, transpose_a=True)
+    changes = {stream: raising @ matrix for stream, matrix in read.items()}
+    if step.queries != step.keys:
+        queries, keys = _normalized(before[step.queries]), _normalized(read[step.keys])
+        changes[step.keys] = tf.matmul(queries, raising @ keys, transpose_a=True)
     return changes
 
 
@@ -121,12 +126,12 @@ def _normalized(relevance):
     return tf.math.divide_no_nan(beside, tf.reduce_sum(beside, axis=-1, keepdims=True)) + identity
 
 
-def _read_relevance(rows, relevance):
+def _read_relevance(attended, relevance):
     """The rows of relevance that the score reads, summed over the streams that it reads: dict of a stream to [batch, tokens]."""
     read = {}
-    for (stream, other), matrix in relevance.items():
-        if stream in rows:
-            read[other] = read.get(other, 0) + tf.einsum("bq,bqk->bk", rows[stream], matrix)
+    for stream, row in attended.rows.items():
+        for other, matrix in relevance[attended.streams.end(stream)].items():
+            read[other] = read.get(other, 0) + tf.einsum("bq,bqk->bk", row, matrix)
     return read
 
 

@@ -24,11 +24,24 @@ _LOOKING = {"ResourceGather", "GatherV2", "OneHot"}
 
 @dataclass(frozen=True)
 class Step:
-    """One attention on the way to a score: the address of its weights, and the streams of its queries and of its keys."""
+    """One attention on the way to a score.
+
+    A stream has a version before the first attention that adds to it, and one behind each of them. Two streams may read each
+    other at once, so that neither reads what the other has become.
+
+    Args:
+        address: of its weights.
+        queries: the stream of its queries, to which it adds.
+        keys: the stream of its keys.
+        queries_at: the version that it adds to, which makes the next one.
+        keys_at: the version of the keys' stream that it reads.
+    """
 
     address: str
     queries: int
     keys: int
+    queries_at: int
+    keys_at: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,10 @@ class TokenStreams:
             raise Refused(
                 f"Attention is followed through layers that keep their tokens. Received: {self.merged}. The method raw_attention shows one layer."
             )
+
+    def end(self, stream):
+        """A stream and the version of it that the score reads: (int, int)."""
+        return stream, self.step(self.ends[stream]).queries_at + 1
 
     def step(self, layer):
         """The step of an attention, or the last one for None: `Step`.
@@ -188,7 +205,7 @@ class _ScoreGraph:
         groups, addresses = _Groups(), self._needed()
         ends = {address: self._join(groups, address) for address in addresses}
         number = {group: place for place, group in enumerate(dict.fromkeys(map(groups.group, sum(ends.values(), ()))))}
-        steps = tuple(Step(address, *(number[groups.group(end)] for end in pair)) for address, pair in ends.items())
+        steps = self._steps({address: [number[groups.group(end)] for end in pair] for address, pair in ends.items()})
         places = {stream: [] for stream in number.values()}
         for place in range(len(self.leaves)):
             if groups.group(place) in number:
@@ -202,6 +219,15 @@ class _ScoreGraph:
         latest = {layer: max(ran & set(needed), key=needed.index, default=None) for layer, ran in sources.items()}
         blocks = {address: self._last_block(address, latest) for address in needed}
         return {address: block for address, block in blocks.items() if block is not None}
+
+    def _steps(self, pairs):
+        """The steps of attention, by address the streams of its queries and keys: tuple of `Step`."""
+        steps, added = [], {stream: [] for pair in pairs.values() for stream in pair}
+        for address, (queries, keys) in pairs.items():
+            read = [version for version, source in enumerate(added[keys], 1) if source in self.sources[address][0]]
+            steps.append(Step(address, queries, keys, len(added[queries]), max(read, default=0)))
+            added[queries].append(address)
+        return tuple(steps)
 
     def _needed(self):
         """The attention that the score depends on, in order: list of addresses."""

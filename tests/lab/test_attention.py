@@ -180,6 +180,22 @@ def test_rollout_runs_through_cross_attention(cases):
     np.testing.assert_allclose(maps["source"].sum(axis=1) + maps["target"].sum(axis=1), 1, atol=1e-5)
 
 
+def test_streams_that_read_each_other_at_once_read_what_the_other_was(cases):
+    net, inputs = cases("two streams")
+    half = {address.partition(":")[0]: pair[0].mean(axis=1) / 2 for address, pair in inside(net, inputs).items()}
+    # What the tokens of each stream come from: those of the left input, then those of the right one.
+    x, y = np.eye(4, 7)[None], np.eye(3, 7, 4)[None]
+    x, y = x / 2 + half["x1"] @ x, y / 2 + half["y1"] @ y
+    x, y = x / 2 + half["xy"] @ y, y / 2 + half["yx"] @ x
+    x, y = x / 2 + half["x2"] @ x, y / 2 + half["y2"] @ y
+    x = x / 2 + half["last_cross"] @ y
+    maps = by_stream(lab.attention_rollout(net, inputs, GOAL))
+    assert distance(maps["left"], x[:, 0, :4]) < 1e-5 and distance(maps["right"], x[:, 0, 4:]) < 1e-5
+    # The products of all ways to a token are a flow to it, so that the largest flow is no smaller.
+    flows = by_stream(lab.attention_flow(net, inputs, GOAL))
+    assert all((flows[side] >= maps[side] - 1e-4).all() for side in maps)
+
+
 def largest_flow(matrices, top, bottom):
     """The largest flow through two layers by linear programming: the flows of all pairs of a token and one below it."""
     lower, upper = matrices
@@ -254,19 +270,21 @@ def test_chefer_of_two_streams_that_read_each_other(cases):
         for other in "xy":
             relevance[stream, other] = relevance[stream, other] + matrix @ relevance[stream, other]
 
-    def of_other(stream, other, matrix):
-        both = normalized(relevance[stream, stream]), normalized(relevance[other, other])
+    def of_other(stream, other, matrix, before):
+        both = normalized(before[stream, stream]), normalized(before[other, other])
         across = both[0].transpose(0, 2, 1) @ matrix @ both[1]
-        relevance[stream, stream] = relevance[stream, stream] + matrix @ relevance[other, stream]
+        relevance[stream, stream] = relevance[stream, stream] + matrix @ before[other, stream]
         relevance[stream, other] = relevance[stream, other] + across
 
     of_itself("x", raised["x1"])
     of_itself("y", raised["y1"])
-    of_other("x", "y", raised["xy"])
-    of_other("y", "x", raised["yx"])
+    # Both read what the other is before.
+    before = dict(relevance)
+    of_other("x", "y", raised["xy"], before)
+    of_other("y", "x", raised["yx"], before)
     of_itself("x", raised["x2"])
     of_itself("y", raised["y2"])
-    of_other("x", "y", raised["last_cross"])
+    of_other("x", "y", raised["last_cross"], dict(relevance))
     maps = by_stream(lab.chefer(net, inputs, GOAL))
     assert distance(maps["left"], relevance["x", "x"][:, 0]) < 1e-4
     assert distance(maps["right"], relevance["x", "y"][:, 0]) < 1e-4
