@@ -7,9 +7,9 @@ import numpy as np
 from lab.class_token import ClassToken
 from lab.environment import keras
 from sanity.worlds import worlds
-from sanity.worlds.canvas import SIDE, stamp, texture, to_inputs
-from sanity.worlds.patch import EXTENT, RIVAL_STAMPS, STAMPS
-from sanity.worlds.world import Samples, World
+from sanity.worlds.canvas import SIDE, texture
+from sanity.worlds.patch import EXTENT, STAMPS, render
+from sanity.worlds.world import World
 
 # Pixels of a cell's side, and cells of a picture's side.
 CELL = 7
@@ -18,7 +18,7 @@ WIDTH, HEADS, BLOCKS = 24, 2, 2
 
 
 def factors(rng, count):
-    """Draw a glyph and its cell, a glyph of the other alphabet and its cell, and texture.
+    """Draw the factors of `patch`, with both glyphs in the middle of cells of their own.
 
     Args:
         rng: `numpy.random.Generator`.
@@ -30,30 +30,11 @@ def factors(rng, count):
     cells = rng.permuted(np.tile(np.arange(CELLS**2), (count, 1)), axis=1)
     return {
         "glyph": rng.integers(0, len(STAMPS), count),
-        "cell": cells[:, 0],
+        "place": _corners(cells[:, 0]),
         "rival": rng.integers(0, len(STAMPS), count),
-        "rival_cell": cells[:, 1],
+        "rival_place": _corners(cells[:, 1]),
         "texture": texture(rng, count),
     }
-
-
-def render(drawn, by):
-    """Both glyphs in their cells over the texture; `by` names the one that is the label.
-
-    Args:
-        drawn: dict of factors, as of `factors`.
-        by: "glyph" or "rival".
-
-    Returns:
-        `Samples`; the masks are the pixels of that glyph.
-    """
-    stamps = {
-        "glyph": stamp(_corners(drawn["cell"]), 0.8 * STAMPS[drawn["glyph"]]),
-        "rival": stamp(_corners(drawn["rival_cell"]), 0.8 * RIVAL_STAMPS[drawn["rival"]]),
-    }
-    drawn_stamps = stamps["glyph"] + stamps["rival"]
-    values = np.where(drawn_stamps != 0, drawn_stamps, 0.2 * drawn["texture"])
-    return Samples(to_inputs(values), drawn[by], stamps[by] != 0)
 
 
 def _corners(cells):
@@ -83,7 +64,7 @@ def build():
     return keras.Model(inputs, layers.Dense(len(STAMPS), name="logits")(x), name="vit")
 
 
-def _vit(by, other, cell, rival=None):
+def _vit(by, other, place, rival=None):
     return World(
         "vit",
         "the glyph of one alphabet decides, in whichever cell it is; the other alphabet's and the texture do not",
@@ -91,7 +72,7 @@ def _vit(by, other, cell, rival=None):
         functools.partial(render, by=by),
         build,
         causal_factors=(by,),
-        distractor_factors=(other, cell, "texture"),
+        distractor_factors=(other, place, "texture"),
         rival=rival,
     )
 
@@ -99,4 +80,4 @@ def _vit(by, other, cell, rival=None):
 @worlds.register
 def vit():
     """The glyphs of `patch` in the cells of a grid, for a small vision transformer whose tokens are the cells."""
-    return _vit("glyph", "rival", "rival_cell", _vit("rival", "glyph", "cell"))
+    return _vit("glyph", "rival", "rival_place", _vit("rival", "glyph", "place"))
