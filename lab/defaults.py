@@ -6,7 +6,7 @@ wrapper or a user's own block only the output is a candidate, and nothing inside
 
 import math
 
-from lab import tokens
+from lab import taps, tokens
 from lab.address import layer_path
 from lab.environment import keras
 from lab.layers import enclosing_loop
@@ -53,13 +53,7 @@ def _upstream_names(output):
     """The names of all tensors that an output depends on, without its own."""
     while output.op.type in _SHAPING and output.op.inputs:
         output = output.op.inputs[0]
-    names, waiting = set(), list(output.op.inputs)
-    while waiting:
-        tensor = waiting.pop()
-        if tensor.name not in names:
-            names.add(tensor.name)
-            waiting += tensor.op.inputs
-    return names
+    return taps.upstream_names(output)
 
 
 def is_public(path, tree):

@@ -183,10 +183,6 @@ def _sources(network):
     return sources
 
 
-# Operations whose results depend on the shape of what they are given, and not on its values.
-_SHAPED = ("Shape", "OnesLike", "ZerosLike")
-
-
 def _lookup_input(tensor, leaves):
     """The number of the input of ids that a tensor is looked up by, or None.
 
@@ -198,7 +194,7 @@ def _lookup_input(tensor, leaves):
         op = waiting.pop()
         if op in places:
             return places[op]
-        if op not in visited and op.type not in _SHAPED:
+        if op not in visited and op.type not in taps.SHAPED:
             visited.add(op)
             waiting += [source.op for source in op.inputs]
     return None

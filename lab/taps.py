@@ -290,6 +290,29 @@ class Calibrator:
             return call(*args, **kwargs)
 
 
+# Operations whose results depend on the shape of what they are given, and not on its numbers.
+SHAPED = {"Shape", "OnesLike", "ZerosLike"}
+
+
+def upstream_names(tensor, without=None):
+    """The names of all tensors that a tensor is computed from.
+
+    Args:
+        tensor: a graph tensor.
+        without: the name of a tensor that no way leads through; None: all ways count.
+
+    Returns:
+        set of str, without its own name.
+    """
+    names, waiting = set(), [tensor]
+    while waiting:
+        for origin in waiting.pop().op.inputs:
+            if origin.name not in names and origin.name != without:
+                names.add(origin.name)
+                waiting.append(origin)
+    return names
+
+
 _ACTIVATIONS = {"Softmax", "LogSoftmax", "Sigmoid", "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh"}
 _HEADS = {"Softmax", "LogSoftmax", "Sigmoid"}
 _PASSING = {"Identity", "Cast", "StopGradient", "ClipByValue", "Minimum"}

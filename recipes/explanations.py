@@ -96,12 +96,24 @@ def show_photographs(job, _, session):
     if "kind" in about:
         rows[0] = ("name", *rows[0][1:])
         return {"inputs.npz": pack({"inputs": leaf}), "about.json": encode(about), "predictions.csv": table(rows)}
-    images = np.round(np.clip(network.deprocess(leaf), 0, 255)).astype("uint8")
     return {
-        "photographs.npz": pack({"images": images}),
+        "photographs.npz": pack({"images": as_pictures(network, leaf)}),
         "about.json": encode(about),
         "photographs.csv": table(rows),
     }
+
+
+def as_pictures(network, inputs):
+    """Inputs as pictures of what the network received.
+
+    Args:
+        network: a `Network`.
+        inputs: its images, as it takes them.
+
+    Returns:
+        uint8 [images, rows, columns, channels].
+    """
+    return np.round(np.clip(network.deprocess(inputs), 0, 255)).astype("uint8")
 
 
 def describe_kind(session, subject):

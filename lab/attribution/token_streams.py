@@ -7,6 +7,7 @@ values are computed from the stream of the keys, and what else decides the weigh
 
 from dataclasses import dataclass, replace
 
+from lab import taps
 from lab.address import parse
 from lab.defaults import candidates
 from lab.environment import tf
@@ -16,8 +17,6 @@ from lab.scoring import score
 
 # Samples of the trace that streams are looked for in.
 SAMPLES = 2
-# Operations whose results depend on the shape of what they are given, and not on its numbers.
-_SHAPED = {"Shape", "OnesLike", "ZerosLike"}
 # Operations that look rows up by ids. Elsewhere whole numbers that become floats are a mask.
 _LOOKING = {"ResourceGather", "GatherV2", "OneHot"}
 
@@ -276,11 +275,11 @@ class _ScoreGraph:
         count = self.rows[address].queries
         behind = [layer for layer in self.layers if latest[layer] == address and self.tensors[layer].shape[1] == count]
         through = [layer for layer in behind if not self._leads_around(address, layer)]
-        return max(through, key=lambda layer: len(_upstream(self.tensors[layer])), default=None)
+        return max(through, key=lambda layer: len(taps.upstream_names(self.tensors[layer])), default=None)
 
     def _leads_around(self, address, layer):
         """Whether a way leads from an attention to the score that does not run through a layer: bool."""
-        names = _upstream(self.score, without=self.tensors[layer].name)
+        names = taps.upstream_names(self.score, without=self.tensors[layer].name)
         return self.tensors[address].name in names
 
 
@@ -305,7 +304,7 @@ def _origins(operation, is_id):
 
     A mask decides which tokens are read, and is no token.
     """
-    if operation.type in _SHAPED:
+    if operation.type in taps.SHAPED:
         return []
     if is_id:
         return [(tensor, True) for tensor in operation.inputs]
@@ -315,22 +314,3 @@ def _origins(operation, is_id):
         for tensor in operation.inputs
         if not tensor.dtype.is_bool and (operation.type != "Cast" or tensor.dtype.is_floating)
     ]
-
-
-def _upstream(tensor, without=None):
-    """The names of all tensors that a tensor is computed from: set of str.
-
-    Args:
-        tensor: a graph tensor.
-        without: the name of a tensor that no way leads through.
-
-    Returns:
-        set of str.
-    """
-    names, waiting = set(), [tensor]
-    while waiting:
-        for origin in waiting.pop().op.inputs:
-            if origin.name not in names and origin.name != without:
-                names.add(origin.name)
-                waiting.append(origin)
-    return names

@@ -1,11 +1,8 @@
 """Heads: the attention of a run as the page shows it, every head of every input as a small picture of its weights."""
 
-import io
-
 import numpy as np
-from PIL import Image
 
-from recipes.report.data_uri import png_uri
+from lab.thumbnails import uri
 
 # Tokens of the longest input whose heads are drawn: 16 rows of 16 patches, and 16 beside them. Those of longer ones stay in
 # jobs/attention.
@@ -41,7 +38,7 @@ def collect_heads(store, means, unused=frozenset()):
     inputs = [
         {
             "name": name,
-            "image": None if images is None else _picture(images[place]),
+            "image": None if images is None else uri(images[place]),
             "layers": [
                 _draw_layer(about, place, layer["address"], plane[place]) for layer, plane in zip(layers, weights)
             ],
@@ -89,14 +86,4 @@ def _patch_names(count, first, rows, columns, columns_first):
 
 def _plane(weights):
     """Weights [queries, keys] as a grey PNG whose brightness is the square root of the weight, in 256 steps: str."""
-    return _png(np.round(255 * np.sqrt(np.clip(weights, 0, 1))).astype("uint8"))
-
-
-def _picture(image):
-    return _png(image[..., 0] if image.shape[-1] == 1 else image)
-
-
-def _png(pixels):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return png_uri(buffer.getvalue())
+    return uri(np.round(255 * np.sqrt(np.clip(weights, 0, 1))).astype("uint8"))

@@ -70,7 +70,8 @@ def read_attention(job, _, session):
         dict of file name to bytes.
     """
     from lab import attention
-    from recipes.explanations import describe_kind, table
+    from lab.environment import tf
+    from recipes.explanations import as_pictures, describe_kind, table
     from recipes.store import encode, pack
 
     network, subject = session.network, _subject(session, job.arguments["question"])
@@ -85,7 +86,8 @@ def read_attention(job, _, session):
     about["layers"] = [{"address": address, "heads": network.attentions[address].heads} for address in addresses]
     about["target"] = goal and str(goal)
     if "kind" not in about:
-        files["photographs.npz"] = pack({"images": _shown_images(network, subject)})
+        image = tf.nest.flatten(subject.inputs)[network.image_place]
+        files["photographs.npz"] = pack({"images": as_pictures(network, image)})
     return {"about.json": encode(about), "heads.csv": table(rows), **files}
 
 
@@ -132,15 +134,6 @@ def _describe_patches(network, addresses):
             if count in counts
         }
     }
-
-
-def _shown_images(network, subject):
-    import numpy as np
-
-    from lab.environment import tf
-
-    images = network.deprocess(tf.nest.flatten(subject.inputs)[network.image_place])
-    return np.round(np.clip(images, 0, 255)).astype("uint8")
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------
