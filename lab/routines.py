@@ -302,7 +302,7 @@ def layer_gradient(network, inputs, objective, path, rule, **options):
         inputs, numbers = batched
         trace = network.trace(inputs, [*objective.paths, path])
         activation = trace.activations[path]
-        slope = _gradient_at(score(objective.structure, weights, numbers, trace), activation, path, objective)
+        slope = gradient_at(score(objective.structure, weights, numbers, trace), activation, path, objective)
         return rule(tf.cast(activation, tf.float32), tf.cast(slope, tf.float32), **options)
 
     network.check(objective)
@@ -334,7 +334,7 @@ def replace_activations(network, inputs, objective, path, activations, *, slope=
         inputs, numbers, activation = batched
         trace = network.trace(inputs, objective.paths, replaced={path: activation})
         scores = score(objective.structure, weights, numbers, trace)
-        slopes = _gradient_at(scores, activation, path, objective)
+        slopes = gradient_at(scores, activation, path, objective)
         return tf.cast(slopes if slope else scores, tf.float32)
 
     (arrays, numbers), weights = prepare(network, inputs, objective)
@@ -573,6 +573,29 @@ def refuse_integers(network):
         )
 
 
+def gradient_at(scores, activation, path, objective):
+    """The gradient of scores at a layer's activation, inside a trace.
+
+    Args:
+        scores: tensor [batch].
+        activation: tensor [batch, ...], read in the same trace.
+        path: the address of the layer.
+        objective: the `Objective` of the scores.
+
+    Returns:
+        tensor in the shape of the activation.
+
+    Raises:
+        Refused: where no gradient reaches the layer.
+    """
+    slope = tf.gradients(scores, activation)[0]
+    if slope is None:
+        raise Refused(
+            f"A map at a layer needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
+        )
+    return slope
+
+
 def _draw_samples(network, draw, inputs, beside, options, indices, samples):
     """-> structure of [batch, width, ...], weights [width] that are zero beyond the last sample, and each leaf's factors or None.
 
@@ -617,16 +640,6 @@ def fill_masked(leaf, mask):
 def _multiply_factors(slopes, factors):
     flat = [slope if factor is None else slope * factor for slope, factor in zip(tf.nest.flatten(slopes), factors)]
     return tf.nest.pack_sequence_as(slopes, flat)
-
-
-def _gradient_at(scores, activation, path, objective):
-    """The gradient of scores at a layer's activation. Raises Refused where there is none."""
-    slope = tf.gradients(scores, activation)[0]
-    if slope is None:
-        raise Refused(
-            f"A map at a layer needs a layer that the score depends on. Received: {path!r}, which no gradient of {objective} reaches."
-        )
-    return slope
 
 
 def _zeros(leaf):

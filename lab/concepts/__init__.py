@@ -1,0 +1,23 @@
+"""Concepts: directions of a layer's activations that stand for something a person can name, and what the network does with them.
+
+activations   means over positions of several layers, for any amount of data
+directions    concept activation vectors, and the derivative of a score along them
+erasure       a direction taken out of a layer, or set to a value, and the score after it
+"""
+
+from lab.concepts.activations import default_layers, pooled, read_activations
+from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy
+from lab.concepts.erasure import Erasure, leace, random_erasures, scores_after
+
+__all__ = [
+    "Erasure",
+    "cav",
+    "default_layers",
+    "directional_derivatives",
+    "held_out_accuracy",
+    "leace",
+    "pooled",
+    "random_erasures",
+    "read_activations",
+    "scores_after",
+]

@@ -1,0 +1,179 @@
+"""Erasure: a direction taken out of a layer, or set to one value, and the score of each input after it.
+
+x  ->  x + (value - (x - mean) read) write        at every position
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.covariance import OAS
+
+from lab import chunks, routines
+from lab.environment import tf
+from lab.refusal import Refused
+from lab.scoring import score
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """A change of a layer's activations along some directions.
+
+    Args:
+        mean: float [channels], the point from which components are counted.
+        read: float [channels, directions], a component is the product with it.
+        write: float [channels, directions], what a unit of a component adds.
+        value: float [directions], what the components become; zeros: those of the mean, so that they tell nothing.
+    """
+
+    mean: np.ndarray
+    read: np.ndarray
+    write: np.ndarray
+    value: np.ndarray
+
+    def __call__(self, activations):
+        """Activations after the change: float64 [..., channels]."""
+        components = (np.asarray(activations, "float64") - self.mean) @ self.read
+        return activations + (self.value - components) @ self.write.T
+
+    def to(self, activations):
+        """The same directions, set to the mean components of some activations instead: `Erasure`.
+
+        Args:
+            activations: float [inputs, channels].
+
+        Returns:
+            `Erasure`.
+        """
+        value = (np.mean(activations, axis=0, dtype="float64") - self.mean) @ self.read
+        return Erasure(self.mean, self.read, self.write, value)
+
+
+def leace(activations, labels):
+    """The least change of activations after which no linear classifier tells the labels better than a constant.
+
+    Args:
+        activations: float [inputs, channels].
+        labels: [inputs], any values; those with two classes have one direction.
+
+    Returns:
+        `Erasure`. On these inputs the covariance of activations and labels is zero after it.
+
+    Raises:
+        Refused: for one class only, and for as many labels as there are not inputs.
+
+    Belrose et al. 2023, https://arxiv.org/abs/2306.03819. The covariance is shrunk (Chen et al. 2010,
+    https://arxiv.org/abs/0907.4698), since there may be more channels than inputs.
+    """
+    rows, classes = np.asarray(activations, "float64"), np.unique(np.asarray(labels), return_inverse=True)[1]
+    if len(rows) != len(classes) or len(set(classes)) < 2:
+        raise Refused(
+            f"Erasure needs a label for each input, of two classes or more. Received: {len(rows)} inputs, {len(classes)} labels of {len(set(classes))} classes."
+        )
+    mean = rows.mean(axis=0)
+    whiten, colour = whitening(rows)
+    indicators = np.eye(classes.max() + 1)[classes]
+    covariance = (rows - mean).T @ (indicators - indicators.mean(axis=0)) / len(rows)
+    left, strengths, _ = np.linalg.svd(whiten @ covariance, full_matrices=False)
+    basis = left[:, strengths > 1e-10 * max(strengths[0], 1e-300)]
+    return Erasure(mean, whiten @ basis, colour @ basis, np.zeros(basis.shape[1]))
+
+
+def whitening(rows):
+    """The roots of a shrunk covariance of activations.
+
+    Args:
+        rows: float [inputs, channels].
+
+    Returns:
+        two float64 [channels, channels]: what makes the covariance one, and its inverse.
+    """
+    scale = max(float(np.abs(rows).max()), 1e-300)
+    covariance = OAS().fit(np.asarray(rows, "float64") / scale).covariance_ * scale**2
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, 1e-12 * values.max())
+    return (vectors / np.sqrt(values)) @ vectors.T, (vectors * np.sqrt(values)) @ vectors.T
+
+
+def random_erasures(erasure, activations, count, *, seed):
+    """Erasures of random directions that move activations as far as a given one.
+
+    Directions are drawn evenly in the whitened space; the mean square of the change is that of the erasure.
+
+    Args:
+        erasure: `Erasure`.
+        activations: float [inputs, channels], whose covariance whitens.
+        count: int.
+        seed: int.
+
+    Returns:
+        list of `Erasure`.
+    """
+    rows = np.asarray(activations, "float64")
+    whiten, colour = whitening(rows)
+    size = np.mean(np.sum((erasure(rows) - rows) ** 2, axis=1))
+    generator = np.random.default_rng(seed)
+    bases = [np.linalg.qr(generator.normal(size=erasure.read.shape))[0] for _ in range(count)]
+    drawn = [Erasure(erasure.mean, whiten @ basis, colour @ basis, np.zeros(basis.shape[1])) for basis in bases]
+    return [_scaled(random, size, rows) for random in drawn]
+
+
+def _scaled(erasure, size, rows):
+    own = np.mean(np.sum((erasure(rows) - rows) ** 2, axis=1))
+    return Erasure(erasure.mean, erasure.read, erasure.write * np.sqrt(size / max(own, 1e-300)), erasure.value)
+
+
+def scores_after(network, inputs, objective, layer, erasures):
+    """The score of each input after each of several changes of one layer, at every position.
+
+    What lies before the layer is computed once.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        layer: the address of a layer.
+        erasures: list of `Erasure`, of equally many directions.
+
+    Returns:
+        float32 [inputs, erasures].
+
+    Raises:
+        Refused: for an unknown layer, and for erasures of other channels.
+    """
+
+    def body(batched, shared):
+        inputs, numbers = batched
+        weights, changes = shared
+        count = tf.shape(changes["mean"])[0]
+        activation = network.trace(inputs, [layer]).activations[layer]
+        changed = _change(activation, changes)
+        repeated = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, count, axis=0), (inputs, numbers))
+        trace = network.trace(repeated[0], objective.paths, replaced={layer: tf.cast(changed, activation.dtype)})
+        scores = score(objective.structure, weights, repeated[1], trace)
+        return tf.reshape(tf.cast(scores, tf.float32), [-1, count])
+
+    network.refuse_unknown(layer)
+    _refuse_channels(network, layer, erasures)
+    batched, weights = routines.prepare(network, inputs, objective)
+    names = ("mean", "read", "write", "value")
+    stacked = {name: np.stack([getattr(erasure, name) for erasure in erasures]).astype("float32") for name in names}
+    key = ("scores after", objective.structure, layer)
+    most = chunks.size(network, len(erasures))
+    return routines.run(network, key, body, batched, (weights, stacked), most=most)
+
+
+def _change(activation, changes):
+    """[batch, ..., channels] after each change: [batch * changes, ..., channels]."""
+    shape = tf.shape(activation)
+    flat = tf.cast(tf.reshape(activation, [shape[0], 1, -1, activation.shape[-1]]), tf.float32)
+    components = tf.einsum("bepc,eck->bepk", flat - changes["mean"][None, :, None], changes["read"])
+    moved = tf.einsum("bepk,eck->bepc", changes["value"][None, :, None] - components, changes["write"])
+    return tf.reshape(flat + moved, tf.concat([[-1], shape[1:]], 0))
+
+
+def _refuse_channels(network, layer, erasures):
+    channels, sizes = network.shapes[layer][-1], {len(erasure.mean) for erasure in erasures}
+    if not erasures or sizes != {channels}:
+        raise Refused(
+            f"An erasure has the channels of its layer. Received: {sorted(sizes)} for {layer!r}, which has {channels}."
+        )
