@@ -265,11 +265,7 @@ def _is_mask(tensor):
         if not tensor.dtype.is_floating:
             return True
         tensor = tensor.op.inputs[0]
-    return (
-        not tensor.dtype.is_floating
-        or tensor.shape.rank == 0
-        or tensor.op.type in ("Const", "ReadVariableOp")
-    )
+    return not tensor.dtype.is_floating or tensor.shape.rank == 0 or tensor.op.type in ("Const", "ReadVariableOp")
 
 
 def _is_constant(tensor):

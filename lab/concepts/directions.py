@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 
 from lab import routines
 from lab.concepts.activations import masked_mean, position_weights, refuse_layers
@@ -10,10 +9,10 @@ from lab.environment import tf
 from lab.refusal import Refused
 from lab.scoring import score
 
-FITS = ("logistic", "mean_difference")
+FITS = ("ridge", "logistic", "mean_difference")
 
 
-def cav(positive, negative, *, fit="logistic"):
+def cav(positive, negative, *, fit="ridge"):
     """The concept activation vector: the normal of the plane that separates a concept's activations from others.
 
     Activations are divided by their root mean square first, so that the vector does not depend on their scale.
@@ -21,8 +20,9 @@ def cav(positive, negative, *, fit="logistic"):
     Args:
         positive: float [inputs, channels], activations of the concept.
         negative: float [inputs, channels], of other inputs.
-        fit: "logistic", a logistic regression, or "mean_difference", the difference of means (Pahde et al. 2022,
-            https://arxiv.org/abs/2202.03482), which noise that the concept does not cause cannot turn.
+        fit: "ridge", a ridge regression on the two classes, in closed form; "logistic", a logistic regression; or
+            "mean_difference", the difference of means (Pahde et al. 2022, https://arxiv.org/abs/2202.03482), which noise
+            that the concept does not cause cannot turn.
 
     Returns:
         float64 [channels] of length one; zeros where both are equal.
@@ -34,37 +34,34 @@ def cav(positive, negative, *, fit="logistic"):
     """
     _refuse_shapes(positive, negative, fit)
     rows, labels = _stacked(positive, negative)
-    if fit == "mean_difference":
-        vector = rows[labels == 1].mean(axis=0) - rows[labels == 0].mean(axis=0)
-    else:
-        vector = _classifier().fit(rows, labels).coef_[0]
+    vector = _FITTED[fit](rows, labels)
     length = np.linalg.norm(vector)
     return vector / length if length > 0 else vector
 
 
-def held_out_accuracy(positive, negative, *, groups=None, seed, folds=5):
-    """How well a logistic regression tells a concept's activations from others that it was not fitted to.
+def held_out_accuracy(positive, negative, *, groups=None):
+    """How well a ridge regression tells a concept's activations from others, each source left out in turn.
 
     Args:
         positive: float [inputs, channels].
         negative: float [inputs, channels].
-        groups: source of each row, positive ones first; inputs of one source stay on one side. None: each its own.
-        seed: int, of the split.
-        folds: int.
+        groups: source of each row, positive ones first; inputs of one source are left out together. None: each its own.
 
     Returns:
         float, the mean of the accuracies on both sides, .5 for chance.
     """
     rows, labels = _stacked(positive, negative)
-    groups = np.arange(len(rows)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    splitter = StratifiedGroupKFold(min(folds, *np.bincount(labels)), shuffle=True, random_state=seed)
-    right = np.full(len(rows), np.nan)
-    for fitted, held_out in splitter.split(rows, labels, groups):
-        if len(set(labels[fitted])) == 2:
-            right[held_out] = (
-                _classifier().fit(rows[fitted], labels[fitted]).predict(rows[held_out]) == labels[held_out]
-            )
-    return float(np.mean([np.nanmean(right[labels == label]) for label in (0, 1)]))
+    groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
+    signs = np.where(labels == 1, 1.0, -1.0)
+    kernel, penalty = _kernel(rows)
+    hat = np.linalg.solve(kernel + penalty * np.eye(len(rows)), kernel).T
+    residuals = signs - hat @ signs
+    predicted = np.empty(len(rows))
+    for group in np.unique(groups):
+        places = np.flatnonzero(groups == group)
+        left_out = np.linalg.solve(np.eye(len(places)) - hat[np.ix_(places, places)], residuals[places])
+        predicted[places] = signs[places] - left_out
+    return float(np.mean([np.mean(predicted[labels == label] * signs[labels == label] > 0) for label in (0, 1)]))
 
 
 def directional_derivatives(network, inputs, objective, layers):
@@ -108,8 +105,27 @@ def _summed(network, inputs, slope):
     return masked_mean(network, inputs, slope) * count
 
 
-def _classifier():
-    return LogisticRegression(C=1.0, max_iter=1000)
+def _ridge(rows, labels):
+    kernel, penalty = _kernel(rows)
+    weights = np.where(labels == 1, 1 / labels.sum(), -1 / (1 - labels).sum())
+    return rows.T @ np.linalg.solve(kernel + penalty * np.eye(len(rows)), weights)
+
+
+def _kernel(rows):
+    """Products of rows, and the penalty: the mean square of a row, so that scale and number of channels do not matter."""
+    kernel = rows @ rows.T
+    return kernel, max(np.trace(kernel) / len(rows), 1e-300)
+
+
+def _logistic(rows, labels):
+    return LogisticRegression(C=1.0, max_iter=1000).fit(rows, labels).coef_[0]
+
+
+def _mean_difference(rows, labels):
+    return rows[labels == 1].mean(axis=0) - rows[labels == 0].mean(axis=0)
+
+
+_FITTED = {"ridge": _ridge, "logistic": _logistic, "mean_difference": _mean_difference}
 
 
 def _stacked(positive, negative):

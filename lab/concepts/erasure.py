@@ -94,7 +94,7 @@ def whitening(rows):
     return (vectors / np.sqrt(values)) @ vectors.T, (vectors * np.sqrt(values)) @ vectors.T
 
 
-def random_erasures(erasure, activations, count, *, seed):
+def random_erasures(erasure, activations, count, *, seed, on=None):
     """Erasures of random directions that move activations as far as a given one.
 
     Directions are drawn evenly in the whitened space; the mean square of the change is that of the erasure.
@@ -104,17 +104,19 @@ def random_erasures(erasure, activations, count, *, seed):
         activations: float [inputs, channels], whose covariance whitens.
         count: int.
         seed: int.
+        on: float [inputs, channels], activations that are moved as far; None: those that whiten.
 
     Returns:
         list of `Erasure`.
     """
     rows = np.asarray(activations, "float64")
     whiten, colour = whitening(rows)
-    size = np.mean(np.sum((erasure(rows) - rows) ** 2, axis=1))
+    moving = rows if on is None else np.asarray(on, "float64")
+    size = np.mean(np.sum((erasure(moving) - moving) ** 2, axis=1))
     generator = np.random.default_rng(seed)
     bases = [np.linalg.qr(generator.normal(size=erasure.read.shape))[0] for _ in range(count)]
     drawn = [Erasure(erasure.mean, whiten @ basis, colour @ basis, np.zeros(basis.shape[1])) for basis in bases]
-    return [_scaled(random, size, rows) for random in drawn]
+    return [_scaled(random, size, moving) for random in drawn]
 
 
 def _scaled(erasure, size, rows):

@@ -1,0 +1,148 @@
+"""Erasure: does the score move when a concept is taken out of a layer, more than when random directions are?
+
+The concept's direction is erased in closed form (Belrose et al. 2023, https://arxiv.org/abs/2306.03819), at every position. Random
+directions are erased that move the activations of the same inputs as far. Encoded is not used: only this check says used.
+"""
+
+import numpy as np
+
+from lab.concepts import Erasure, leace, random_erasures, scores_after
+from sanity.checks import checks
+from sanity.concepts.study import concept_row, scores
+from sanity.evidence import Evidence, Gate
+from sanity.ruling import About, Ruling, rules
+from sanity.seeds import derive_seed
+from sanity.statistics import FEWEST, Interval, group_interval, without_interval
+
+
+@checks.register(claim="concepts")
+def erasure(study, *, seed, directions=39):
+    """Does the score of a class depend on a concept's direction more than on random ones?
+
+    The number is the mean loss of the score when the direction tells nothing. Beside it stands the gain when the direction is
+    set to the concept's mean.
+
+    Args:
+        study: `sanity.concepts.Study` with its network.
+        seed: int, of the random directions.
+        directions: int, how many random directions, 19 or more.
+
+    Returns:
+        list of `Evidence`, one a concept, layer and target, with samples loss and gain, float64 [inputs], and random, float64
+            [directions, inputs].
+    """
+    measured = {}
+    for concept, layer in dict.fromkeys((concept, layer) for concept, layer, _ in study.rows):
+        changes = _changes(study, concept, layer, derive_seed(seed, f"directions {concept} {layer}"), directions)
+        for target in study.targets:
+            before = scores(study, target).astype("float64")
+            after = scores_after(study.network, study.inputs, study.objectives[target], layer, changes)
+            measured[concept, layer, target] = before[:, None] - after
+    return [_evidence(study, row, measured[row], seed, directions) for row in study.rows]
+
+
+def _changes(study, concept, layer, seed, directions):
+    """The erasure of a concept, the same direction set to the concept, and erasures of random directions."""
+    images, pool = study.images[layer], study.pool[layer]
+    if concept in study.vectors:
+        erased = _along(study.vectors[concept][layer], pool)
+        most = pool[np.argsort(pool @ study.vectors[concept][layer])[-len(pool) // 10 :]]
+    else:
+        most = study.concepts[concept][layer]
+        erased = leace(np.concatenate([most, pool]), np.repeat([1, 0], [len(most), len(pool)]))
+    drawn = random_erasures(erased, np.concatenate([most, pool]), directions, seed=seed, on=images)
+    return [erased, erased.to(most), *drawn]
+
+
+def _along(vector, pool):
+    """The erasure of a direction that was given: its projection, set to the pool's mean."""
+    unit = (np.asarray(vector, "float64") / np.linalg.norm(vector))[:, None]
+    return Erasure(pool.mean(axis=0, dtype="float64"), unit, unit, np.zeros(1))
+
+
+def _evidence(study, row, losses, seed, directions):
+    concept, layer, target = row
+    samples = {
+        "loss": losses[:, 0],
+        "gain": -losses[:, 1],
+        "random": losses[:, 2:].T,
+        "groups": np.asarray(study.groups),
+    }
+    sizes = {"directions": directions, "images": len(losses)}
+    settings = {"seed": seed, "directions": directions, "concept": concept, "layer": layer, "target": target}
+    moved = float(np.abs(losses[:, 2:]).max(initial=0.0))
+    gate = Gate(
+        "the score depends on the layer",
+        "passed" if moved > 0 else "failed",
+        f"random erasures move it by up to {moved:.3g}",
+    )
+    return Evidence(
+        "erasure", concept_row(*row), study.subject, sizes, samples, (gate,), settings={**settings, **study.settings}
+    )
+
+
+@rules.register(
+    name="erasure",
+    about=About(
+        "The concept is used",
+        "without the concept",
+        {
+            "USED": "the score {why} when the concept is erased, more than when random directions are",
+            "NOT SHOWN TO BE USED": "random directions of the same size move the score as much",
+        },
+        number="mean loss of the score",
+        similarity="mean loss of the score when a direction of the layer tells nothing",
+        null="without random directions",
+        sampled=False,
+        counted={"directions": "random directions", "images": "inputs"},
+        cannot="Cannot conclude: that the concept alone is used and nothing that goes with it, that it lies in one direction, or anything about other networks, layers or targets.",
+    ),
+)
+def judge_erasure(family, margins, seed):
+    """Used where the loss is larger than the largest of a random direction over the whole family in one of twenty.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, of the bootstrap over inputs.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
+    directions = min(len(evidence.samples["random"]) for evidence in family)
+    null = np.stack([np.abs(_in_deviations(evidence))[: 1 + directions] for evidence in family])
+    largest = null.max(axis=0)[1:]
+    return [
+        _ruling(evidence, (1 + (largest >= row[0] - 1e-12).sum()) / (1 + directions), margins, seed)
+        for evidence, row in zip(family, null)
+    ]
+
+
+def _in_deviations(evidence):
+    """Mean losses, the concept's first, in root mean squares of all: float64 [1 + directions]."""
+    means = np.array([evidence.samples["loss"].mean(), *evidence.samples["random"].mean(axis=1)])
+    scale = np.sqrt(np.mean(means**2))
+    return means / scale if scale > 0 else means
+
+
+def _ruling(evidence, p, margins, seed):
+    samples = evidence.samples
+    random = samples["random"].mean(axis=1)
+    is_used = p <= margins.alpha
+    why = "falls" if samples["loss"].mean() > 0 else "rises"
+    gain = _interval(samples["gain"], samples["groups"], seed)
+    return Ruling(
+        "PASS" if is_used else "INCONCLUSIVE",
+        "USED" if is_used else "NOT SHOWN TO BE USED",
+        _interval(samples["loss"], samples["groups"], seed),
+        null=Interval(float(random.mean()), *map(float, np.quantile(random, [0.025, 0.975]))),
+        p=float(p),
+        why=why,
+        also=(("set to the concept", f"the score changes by {gain}"),),
+    )
+
+
+def _interval(values, groups, seed):
+    if len(set(groups.tolist())) < FEWEST:
+        return without_interval(float(values.mean()))
+    return group_interval(values, groups, seed=seed)
