@@ -4,7 +4,19 @@ from lab.environment import on_gpu, tf
 from tests import networks
 
 # Files that take longest, which begin first, so that no worker is left alone with one of them at the end.
-LONGEST = ("engines", "examples", "remote_runs", "disk", "shards", "checks", "plant", "cli", "training", "pictures", "crossings")
+LONGEST = (
+    "engines",
+    "examples",
+    "remote_runs",
+    "disk",
+    "shards",
+    "checks",
+    "plant",
+    "cli",
+    "training",
+    "pictures",
+    "crossings",
+)
 BEGUN = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 
 

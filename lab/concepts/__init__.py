@@ -2,16 +2,20 @@
 
 activations   means over positions of several layers, for any amount of data
 directions    concept activation vectors, and the derivative of a score along them
+maps          where in an input a concept's vector lies
 erasure       a direction taken out of a layer, or set to a value, and the score after it
 """
 
 from lab.concepts.activations import default_layers, pooled, read_activations
 from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy
 from lab.concepts.erasure import Erasure, leace, random_erasures, scores_after
+from lab.concepts.maps import concept_gradient, concept_map
 
 __all__ = [
     "Erasure",
     "cav",
+    "concept_gradient",
+    "concept_map",
     "default_layers",
     "directional_derivatives",
     "held_out_accuracy",

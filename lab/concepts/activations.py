@@ -4,19 +4,21 @@ import numpy as np
 
 from lab import defaults, routines
 from lab.environment import tf
+from lab.preprocessing import linear_preprocessing
 from lab.refusal import Refused
 
 # Inputs that are read and prepared at a time.
 BATCH = 64
 
 
-def read_activations(network, data, layers, *, fit="squash", batch=BATCH):
+def read_activations(network, data, layers, *, masks=None, fit="squash", batch=BATCH):
     """Each channel's mean over positions in several layers, in one pass over the data. Masked tokens do not count.
 
     Args:
         network: a `Network`.
         data: `lab.Data`; `batch` of its inputs are read at a time.
         layers: list of addresses of layers.
+        masks: sequence of bool [rows, columns], one an image and of its size: the positions that count. None: all count.
         fit: "squash" or "crop", as of `Network.preprocess`.
         batch: int, inputs that are held in memory at a time.
 
@@ -24,12 +26,17 @@ def read_activations(network, data, layers, *, fit="squash", batch=BATCH):
         dict of address to float32 [inputs, channels].
 
     Raises:
-        Refused: for a layer that the network does not have, for no data, and for activations that are not finite.
+        Refused: for a layer that the network does not have, for no data, for masks that do not fit, and for activations
+            that are not finite.
     """
     refuse_layers(network, layers)
     if not len(data):
         raise Refused("Activations need inputs. Received: none.")
-    parts = [_read_part(network, part, layers, fit) for part in batches(data, batch)]
+    shares = None if masks is None else _shares(network, data, masks, layers, fit)
+    parts = [
+        _read_part(network, part, layers, fit, None if shares is None else shares[start * batch : (start + 1) * batch])
+        for start, part in enumerate(batches(data, batch))
+    ]
     return {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
 
 
@@ -46,13 +53,14 @@ def batches(data, batch=BATCH):
     return (data.part(slice(start, start + batch)) for start in range(0, len(data), batch))
 
 
-def pooled(network, inputs, layers):
+def pooled(network, inputs, layers, shares=None):
     """Each channel's mean over positions in several layers; masked tokens do not count.
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
         layers: list of addresses of layers.
+        shares: float32 [inputs, rows, columns], how much each position of an image counts; None: all alike.
 
     Returns:
         dict of address to float32 [inputs, channels].
@@ -60,9 +68,18 @@ def pooled(network, inputs, layers):
 
     def body(batched, _):
         trace = network.trace(batched[0], layers)
-        return {layer: masked_mean(network, batched[0], trace.activations[layer]) for layer in layers}
+        means = masked_mean if shares is None else lambda *values: _mean_within(*values, batched[1])
+        return {layer: means(network, batched[0], trace.activations[layer]) for layer in layers}
 
-    return routines.run(network, ("pooled", tuple(layers)), body, (network.inputs(inputs),), ())
+    batched = (network.inputs(inputs), *([] if shares is None else [shares]))
+    return routines.run(network, ("pooled", tuple(layers), len(batched)), body, batched, ())
+
+
+def _mean_within(_, inputs, activation, shares):
+    """The mean over positions, each weighted by its share: float32 tensor [batch, channels]."""
+    resized = tf.image.resize(shares[..., None], tf.shape(activation)[1:3], method="area")
+    total = tf.maximum(tf.reduce_sum(resized, axis=(1, 2)), 1e-12)
+    return tf.reduce_sum(tf.cast(activation, tf.float32) * resized, axis=(1, 2)) / total
 
 
 def masked_mean(network, inputs, activation):
@@ -131,8 +148,21 @@ def default_layers(network, count=5):
     return [addresses[place] for place in places[-count:]]
 
 
-def _read_part(network, data, layers, fit):
-    values = pooled(network, data.inputs_of(network, fit), layers)
+def _shares(network, data, masks, layers, fit):
+    """The masks of images at the size of the network's input: float32 [images, rows, columns]."""
+    for layer in layers:
+        network.check_positions(layer, 2)
+    for name, image, mask in zip(data.names, data.inputs, masks, strict=True):
+        if np.shape(mask) != image.shape[:2] or not np.any(mask):
+            raise Refused(
+                f"A mask has the rows and columns of its image, and marks some of them. Received: {np.shape(mask)} with {np.count_nonzero(mask)} marked for {name!r}, which is {image.shape[:2]}."
+            )
+    images = [np.where(mask, 255, 0).astype("uint8")[..., None] for mask in masks]
+    return np.clip(linear_preprocessing(0, 1, 1).preprocess(images, network.size, fit=fit)[..., 0], 0, 1)
+
+
+def _read_part(network, data, layers, fit, shares):
+    values = pooled(network, data.inputs_of(network, fit), layers, shares)
     for layer, rows in values.items():
         broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(broken):

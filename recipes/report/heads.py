@@ -45,7 +45,13 @@ def collect_heads(store, means, unused=frozenset()):
         }
         for place, name in enumerate(about["names"][:SHOWN])
     ]
-    return {"inputs": inputs, "more": len(about["names"]) - len(inputs), "layers": layers, "target": about["target"], "longest": LONGEST}
+    return {
+        "inputs": inputs,
+        "more": len(about["names"]) - len(inputs),
+        "layers": layers,
+        "target": about["target"],
+        "longest": LONGEST,
+    }
 
 
 def _draw_layer(about, place, address, weights):

@@ -54,7 +54,7 @@ class Study:
         return [(name, layer, target) for name in names for layer in layers_of[name] for target in self.targets]
 
 
-def measure_study(network, concepts, pool, images, targets, layers, *, vectors=None, fit="squash"):
+def measure_study(network, concepts, pool, images, targets, layers, *, vectors=None, masks=None, fit="squash"):
     """Read activations and derivatives of a network.
 
     Args:
@@ -65,6 +65,7 @@ def measure_study(network, concepts, pool, images, targets, layers, *, vectors=N
         targets: dict of name to `Objective`.
         layers: list of addresses.
         vectors: dict of name to dict of layer to float [channels], or None.
+        masks: dict of concept to its masks, as of `lab.concepts.read_activations`, or None.
         fit: how images are brought to the network's size.
 
     Returns:
@@ -76,7 +77,10 @@ def measure_study(network, concepts, pool, images, targets, layers, *, vectors=N
     inputs = images.inputs_of(network, fit)
     return Study(
         network.name,
-        {name: read_activations(network, data, layers, fit=fit) for name, data in concepts.items()},
+        {
+            name: read_activations(network, data, layers, masks=(masks or {}).get(name), fit=fit)
+            for name, data in concepts.items()
+        },
         read_activations(network, pool, layers, fit=fit),
         {name: directional_derivatives(network, inputs, goal, layers) for name, goal in targets.items()},
         read_activations(network, images, layers, fit=fit),

@@ -58,7 +58,9 @@ def test_what_needs_more_than_scores_is_refused_by_what_it_needs(computed, metho
     explainer = explainers.get(method)
     if explainers.tag(explainer, "wrapper"):
         pytest.skip("needs what it wraps")
-    with pytest.raises(lab.Refused, match="needs the (gradients|layers|weights|attention|trees) of a(n ensemble| Keras network)"):
+    with pytest.raises(
+        lab.Refused, match="needs the (gradients|layers|weights|attention|trees) of a(n ensemble| Keras network)"
+    ):
         lab.explain(computed, ROWS, method=method)
 
 

@@ -57,6 +57,18 @@ def test_activations_of_data_are_those_of_their_inputs_whatever_the_batch(networ
     np.testing.assert_allclose(read_activations(network, data, ["first"], batch=3)["first"], whole, atol=1e-7)
 
 
+def test_a_mask_says_which_positions_count(model, network, inputs):
+    images = [np.round(255 * image).astype("uint8") for image in inputs]
+    data, masks = Data(tuple(map(str, range(10))), images), np.zeros([10, 12, 12], bool)
+    masks[:, :6] = True
+    maps = keras.Model(model.inputs, model.get_layer("first").output).predict(data.inputs_of(network), verbose=0)
+    # The first layer has 10 rows, of which an area of 12 gives the upper half to the first five.
+    expected = maps[:, :5].mean(axis=(1, 2))
+    np.testing.assert_allclose(read_activations(network, data, ["first"], masks=masks)["first"], expected, atol=1e-6)
+    with pytest.raises(lab.Refused, match="marks some of them"):
+        read_activations(network, data, ["first"], masks=np.zeros([10, 12, 12], bool))
+
+
 def test_masked_tokens_do_not_count():
     keras.utils.set_random_seed(1)
     entry = keras.Input([6], dtype="int32")

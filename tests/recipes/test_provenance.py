@@ -71,7 +71,9 @@ def test_the_module_of_the_current_folder_is_imported_whatever_was_imported_befo
     hashes = []
     for place, value in (("first", 1), ("second", 2), ("first", 1)):
         (tmp_path / place).mkdir(exist_ok=True)
-        (tmp_path / place / "moved.py").write_text("from moved_part import VALUE\ndef f():\n    return VALUE, __file__\n")
+        (tmp_path / place / "moved.py").write_text(
+            "from moved_part import VALUE\ndef f():\n    return VALUE, __file__\n"
+        )
         (tmp_path / place / "moved_part.py").write_text(f"VALUE = {value}\n")
         monkeypatch.chdir(tmp_path / place)
         assert external_method("moved:f")() == (value, str(tmp_path / place / "moved.py"))

@@ -34,7 +34,9 @@ def test_a_poor_fit_is_invalid_under_every_check_that_judges_maps(images, check)
         evidence, trace = measure(check, fitting(share), images, seed=0)
         assert trace is None and [gate.status for gate in evidence.gates if gate.name == "local fit"] == [status]
         verdict = judge([evidence], seed=0)[0]
-        assert (verdict.finding == "GATE FAILED" and "the fit explains 30% of the score" in verdict.why) == (share < 0.5)
+        assert (verdict.finding == "GATE FAILED" and "the fit explains 30% of the score" in verdict.why) == (
+            share < 0.5
+        )
 
 
 def test_untrained_networks_need_no_fit_and_samples_without_parts_do_not_count():

@@ -77,7 +77,9 @@ def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
     assert gates.planted_truth(subject).status == "passed", gates.planted_truth(subject).words
 
 
-@pytest.mark.parametrize("name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor", "vit"])
+@pytest.mark.parametrize(
+    "name", ["ruler", "series", "tabular", "tokens", "parts", "scenes_object", "tetromino_xor", "vit"]
+)
 def test_the_rival_cue_is_learned_and_used_by_networks_of_the_same_kind(name):
     rival = world_subject(worlds.get(name)().rival, seed=1, images=16)
     assert gates.competence(rival).status == "passed", gates.competence(rival).words

@@ -1,0 +1,389 @@
+"""Concepts: the work of the [concept] table: activations of every set, evidence, and examples to look at."""
+
+import functools
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from lab.concepts import cav, concept_gradient, concept_map, held_out_accuracy
+from lab.concepts.activations import read_activations
+from lab.data import choose
+from lab.defaults import has_positions
+from lab.environment import tf
+from lab.images import read
+from lab.objectives import direction, logit
+from lab.opening import open_data, source_kind
+from lab.refusal import Refused
+from lab.remote import as_path
+from lab.streams import open_images
+from lab.visualization.maximize import maximize
+from recipes.evidence import rows_outcome
+from recipes.explanations import as_pictures
+from recipes.store import encode, pack
+from sanity.concepts import Study, measure_study
+from sanity.examination import measure_rows
+from sanity.randomization import STATISTICS_IMAGES, draw, layers_in_order, reestimate_batchnorm
+from sanity.seeds import derive_seed
+from sanity.shortcuts.copies import join_copies, thumbnail
+
+# Inputs at either end of a concept's direction that are shown, and examples of the concept.
+SHOWN = 8
+# Inputs whose maps are shown, and pictures that are drawn of a concept.
+MAPPED, DRAWN = 4, 2
+
+
+# Data ---------------------------------------------------------------------------------------------------------------------
+
+
+def open_set(session, addresses):
+    """Inputs of a concept or a pool, every source once.
+
+    Args:
+        session: `Session`.
+        addresses: list of paths: folders, lists and files of pictures, or one file of texts, rows or arrays.
+
+    Returns:
+        `lab.data.Data`.
+    """
+    return session.build_once(("set", tuple(addresses)), functools.partial(_open_set, session, addresses))
+
+
+def _open_set(session, addresses):
+    if all(source_kind(address) == "images" for address in addresses):
+        data = open_images(addresses if len(addresses) > 1 else addresses[0], channels=session.channels)
+    elif len(addresses) == 1:
+        columns = session.network.columns
+        data = open_data(addresses[0], **({"columns": list(columns)} if columns else {}))
+    else:
+        raise Refused(f"A set is pictures, or one file of texts, rows or arrays. Received: {', '.join(addresses)}.")
+    return data.spread(len(data))
+
+
+def is_vector(addresses):
+    """Whether a concept is a direction of the user, an .npy file: bool."""
+    return as_path(addresses[0]).suffix == ".npy"
+
+
+def read_vector(addresses, network, layers):
+    """A direction of the user, for the one layer that it belongs to.
+
+    Args:
+        addresses: list of one path of an .npy file.
+        network: a `Network`.
+        layers: list of addresses of layers.
+
+    Returns:
+        dict of layer to float64 [channels].
+
+    Raises:
+        Refused: for several layers, and for a vector that is not one number a channel.
+    """
+    vector = np.load(addresses[0], allow_pickle=False)
+    channels = network.shapes[layers[0]][-1]
+    if len(layers) != 1 or vector.shape != (channels,) or not np.isfinite(vector).all() or not vector.any():
+        raise Refused(
+            f"A direction belongs to one layer and has a number for each channel. Received: an array {vector.shape} for {', '.join(layers)}, the first of {channels} channels. Name one layer, and give finite numbers."
+        )
+    return {layers[0]: vector.astype("float64")}
+
+
+def distinct(name, data, warn=True):
+    """The inputs of a set without equal ones.
+
+    Args:
+        name: str, of the set.
+        data: `lab.data.Data`.
+        warn: whether it is said how many were equal.
+
+    Returns:
+        `lab.data.Data`.
+    """
+    first = {key: place for place, key in reversed(list(enumerate(_keys(data))))}
+    if len(first) < len(data) and warn:
+        warnings.warn(
+            f"{name}: {len(data) - len(first)} of {len(data)} inputs are equal to others and left out", stacklevel=2
+        )
+    return data if len(first) == len(data) else choose(data, sorted(first.values()))
+
+
+def refuse_shared(concepts, pool):
+    """Refuse inputs that are in a concept and in the pool, and warn of pictures that are nearly the same.
+
+    Args:
+        concepts: dict of name to `lab.data.Data`.
+        pool: `lab.data.Data`.
+
+    Raises:
+        Refused: for equal inputs.
+    """
+    known = dict(zip(_keys(pool), pool.names))
+    for name, data in concepts.items():
+        shared = [(own, known[key]) for own, key in zip(data.names, _keys(data)) if key in known]
+        if shared:
+            raise Refused(
+                f"Random sets hold no input of a concept. Received: {len(shared)} of {name!r} that are in the pool too, such as {shared[0][0]!r}, there {shared[0][1]!r}. Take them out of the pool."
+            )
+    if pool.kind == "image":
+        _warn_of_near_copies(concepts, pool)
+
+
+def _warn_of_near_copies(concepts, pool):
+    colours = {"": pool, **concepts}
+    thumbnails = [thumbnail(np.atleast_3d(image)) for data in colours.values() for image in data.inputs]
+    codes = join_copies(thumbnails, range(len(thumbnails)))
+    starts = np.cumsum([0, *map(len, colours.values())])
+    in_pool = set(codes[: starts[1]].tolist())
+    for (name, data), start in list(zip(colours.items(), starts))[1:]:
+        near = [place for place in range(len(data)) if codes[start + place] in in_pool]
+        if near:
+            warnings.warn(
+                f"{len(near)} pictures of {name!r} are nearly the same as pictures of the pool, such as {data.names[near[0]]!r}",
+                stacklevel=2,
+            )
+
+
+def _keys(data):
+    """What tells inputs apart: list of hashable, equal for equal inputs."""
+    return [
+        value if isinstance(value, str) else (np.shape(value), np.asarray(value).tobytes()) for value in data.inputs
+    ]
+
+
+# Work ---------------------------------------------------------------------------------------------------------------------
+
+
+def _sets(session, arguments):
+    """The concepts given by examples, the directions of the user, and the pool, without equal inputs."""
+    network, layers = session.network, arguments["layers"]
+    paths = {name: addresses for name, addresses in arguments["concepts"]}
+    vectors = {name: read_vector(at, network, layers) for name, at in paths.items() if is_vector(at)}
+    concepts = {name: distinct(name, open_set(session, at)) for name, at in paths.items() if name not in vectors}
+    pool = distinct("the pool", open_set(session, arguments["pool"]))
+    refuse_shared(concepts, pool)
+    return concepts, vectors, pool
+
+
+def _masks_of(session, arguments, name, data):
+    """The masks of a concept's pictures, in their order: list of bool [rows, columns], or None where it has none."""
+    folder = dict(arguments["masks"]).get(name)
+    if folder is None:
+        return None
+    paths = {path.stem: path for path in as_path(folder).iterdir() if path.is_file()}
+    missing = [picture for picture in data.names if as_path(picture).stem not in paths]
+    if missing:
+        raise Refused(
+            f"Every picture of a concept with masks has one of its name. Received: none for {missing[0]!r} in {folder}."
+        )
+    return [read(paths[as_path(picture).stem], channels=1)[..., 0] > 127 for picture in data.names]
+
+
+def goals(session, arguments):
+    """The score of each class: dict of its name to `Objective`."""
+    network, output = session.network, arguments["output"]
+    indices = [network.class_index(name, output) for name in arguments["targets"]]
+    return {network.class_name(index, output): logit(index, output=output) for index in indices}
+
+
+def read_study(job, _, session):
+    """Write activations of every set, and derivatives at the inputs, in the network or in one with random weights.
+
+    Args:
+        job: `Job`. With `untrained`, the weights are drawn from the seed and that number.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    network, arguments = session.network, job.arguments
+    concepts, vectors, pool = _sets(session, arguments)
+    masks = {name: _masks_of(session, arguments, name, data) for name, data in concepts.items()}
+    images = session.images
+    state = {} if arguments["untrained"] is None else _random_state(session, arguments)
+    with network.weights(state):
+        study = measure_study(
+            network,
+            concepts,
+            pool,
+            images,
+            goals(session, arguments),
+            arguments["layers"],
+            vectors=vectors,
+            masks=masks,
+            fit=session.sources.images.fit,
+        )
+    arrays = {f"{part}/{number}/{layer}": rows for part, number, layer, rows in _flat(study)}
+    about = {
+        "concepts": list(study.concepts),
+        "targets": list(study.targets),
+        "counts": {name: len(data) for name, data in {**concepts, "the pool": pool, "the inputs": images}.items()},
+    }
+    return {"activations.npz": pack({**arrays, "groups": study.groups}), "about.json": encode(about)}
+
+
+def _random_state(session, arguments):
+    """Weights that were never trained, with BatchNormalization's statistics estimated on the first inputs."""
+    network, images = session.network, session.images.part(slice(STATISTICS_IMAGES))
+    seed = derive_seed(arguments["seed"], "untrained", arguments["untrained"])
+    drawn = draw(network, layers_in_order(network), [seed])[0]
+    return reestimate_batchnorm(network, drawn, images.inputs_of(network, session.sources.images.fit), "estimate")[0]
+
+
+def _flat(study):
+    """Every array of a study: iterator of (part, number, layer, array)."""
+    for part in ("concepts", "targets"):
+        for number, layers in enumerate(getattr(study, part).values()):
+            yield from ((part, number, layer, rows) for layer, rows in layers.items())
+    for part in ("pool", "images"):
+        yield from ((part, 0, layer, rows) for layer, rows in getattr(study, part).items())
+
+
+def load_study(inputs, key, session, arguments):
+    """The study that a job of `read_study` wrote.
+
+    Args:
+        inputs: `recipes.inputs.Inputs`.
+        key: str, the key of the job.
+        session: `Session`.
+        arguments: dict, of a job.
+
+    Returns:
+        `Study`.
+    """
+    arrays, about = inputs.arrays(key, "activations.npz"), inputs.values(key, "about.json")
+
+    def part(name, number):
+        return {layer: arrays[f"{name}/{number}/{layer}"] for layer in arguments["layers"]}
+
+    vectors = {
+        name: read_vector(at, session.network, arguments["layers"])
+        for name, at in arguments["concepts"]
+        if is_vector(at)
+    }
+    return Study(
+        session.network.name,
+        {name: part("concepts", number) for number, name in enumerate(about["concepts"])},
+        part("pool", 0),
+        {name: part("targets", number) for number, name in enumerate(about["targets"])},
+        part("images", 0),
+        arrays["groups"],
+        vectors,
+    )
+
+
+def measure_concepts(job, inputs, session):
+    """Measure the evidence of a check about every concept, layer and class.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the studies, the network's own first.
+        session: `Session`.
+
+    Returns:
+        `Outcome`.
+    """
+    arguments = job.arguments
+    studies = [load_study(inputs, key, session, arguments) for key in job.needs]
+    study = replace(
+        studies[0],
+        untrained=tuple(studies[1:]),
+        network=session.network,
+        inputs=session.images.inputs_of(session.network, session.sources.images.fit),
+        objectives=goals(session, arguments),
+    )
+    return rows_outcome(
+        *measure_rows(arguments["check"], study, seed=arguments["seed"], settings=arguments["settings"])
+    )
+
+
+# Examples -----------------------------------------------------------------------------------------------------------------
+
+
+def show_concept(job, inputs, session):
+    """Write how well a concept is told in every layer, the inputs at either end of its vector, its maps and pictures of it.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with the study of the network.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments = job.arguments
+    name = arguments["concept"]
+    study = load_study(inputs, job.needs[0], session, arguments)
+    concepts, _, pool = _sets(session, arguments)
+    accuracies = {layer: _accuracy(study, name, layer) for layer in study.layers}
+    layer = max(accuracies, key=lambda address: (accuracies[address] or 0.0, study.layers.index(address)))
+    vector = _vector(study, name, layer)
+    sets = {"pool": pool, "inputs": session.images}
+    order = np.argsort(-np.concatenate([study.pool[layer], study.images[layer]]) @ vector, kind="stable")
+    ends = {"top": order[:SHOWN], "bottom": order[-SHOWN:][::-1]}
+    places = {end: [_place(sets, int(index)) for index in indices] for end, indices in ends.items()}
+    about = {
+        "concept": name,
+        "layer": layer,
+        "accuracies": accuracies,
+        **{end: [[part, sets[part].names[place]] for part, place in rows] for end, rows in places.items()},
+    }
+    arrays = {"vector": vector}
+    if session.images.kind == "image" and session.network.image_place is not None:
+        arrays |= {end: _pictures(session, sets, rows) for end, rows in places.items()}
+        if name in concepts:
+            arrays["examples"] = _pictures(
+                session, concepts, [(name, place) for place in range(min(SHOWN, len(concepts[name])))]
+            )
+        arrays |= _maps(session, layer, vector)
+        if arguments["steps"]:
+            arrays["drawn"] = _draw(session, layer, vector, arguments)
+    elif session.images.kind == "text":
+        about["texts"] = {end: [str(sets[part].inputs[place]) for part, place in rows] for end, rows in places.items()}
+    return {"examples.npz": pack(arrays), "about.json": encode(about)}
+
+
+def _accuracy(study, name, layer):
+    """How well a concept is told from the pool, or None for a direction of the user."""
+    return None if name in study.vectors else held_out_accuracy(study.concepts[name][layer], study.pool[layer])
+
+
+def _vector(study, name, layer):
+    """A concept's vector against the whole pool: float64 [channels]."""
+    if name in study.vectors:
+        return study.vectors[name][layer] / np.linalg.norm(study.vectors[name][layer])
+    return cav(study.concepts[name][layer], study.pool[layer])
+
+
+def _place(sets, index):
+    """The part and the place in it of an input of pool and inputs together."""
+    count = len(sets["pool"])
+    return ("pool", index) if index < count else ("inputs", index - count)
+
+
+def _pictures(session, sets, rows):
+    """Inputs as the network received them: uint8 [images, rows, columns, channels]."""
+    images = [sets[part].inputs[place] for part, place in rows]
+    return as_pictures(session.network, session.network.preprocess(images, fit=session.sources.images.fit))
+
+
+def _maps(session, layer, vector):
+    """The first inputs with the concept's map and the gradient through its vector: dict of arrays."""
+    network, data = session.network, session.images.part(slice(MAPPED))
+    inputs = data.inputs_of(network, session.sources.images.fit)
+    leaf = tf.nest.flatten(concept_gradient(network, inputs, layer, vector))[network.image_place]
+    arrays = {
+        "inputs": as_pictures(network, tf.nest.flatten(inputs)[network.image_place]),
+        "gradients": np.linalg.norm(leaf, axis=-1).astype("float32"),
+    }
+    if has_positions(network.shapes[layer], 4):
+        arrays["maps"] = concept_map(network, inputs, layer, vector)
+    return arrays
+
+
+def _draw(session, layer, vector, arguments):
+    """Pictures that climb the concept's direction: uint8 [pictures, rows, columns, channels]."""
+    pictures = maximize(
+        session.network, direction(layer, np.stack([vector] * DRAWN)), seed=arguments["seed"], steps=arguments["steps"]
+    )
+    return np.round(255 * np.clip(pictures.images, 0, 1)).astype("uint8")

@@ -1,0 +1,70 @@
+"""Concepts as the page shows them: a table of questions, how well each is told along the layers, examples, maps and pictures."""
+
+import numpy as np
+
+from lab.thumbnails import uri
+from recipes.report.figures import colour_map, draw_curves
+
+# Pixels of a map's side, and the maps of an input.
+SIDE, PARTS = 96, {"map": "maps", "gradient": "gradients"}
+
+
+def collect_concepts(jobs, store, families):
+    """All values that the page shows of concepts.
+
+    Args:
+        jobs: list of `Job` of kind "concept examples".
+        store: `Store` of the run.
+        families: dict of check to list of verdicts as plain values.
+
+    Returns:
+        dict with concepts and sentences.
+    """
+    concepts = [_concept(store.values(job.key, "about.json"), store.arrays(job.key, "examples.npz")) for job in jobs]
+    return {
+        "concepts": concepts,
+        "rows": _rows(families),
+        "counts": store.values("concept/network", "about.json")["counts"],
+    }
+
+
+def _rows(families):
+    """One row a question, with the verdict of every check: list of dict."""
+    rows = {}
+    for check, verdicts in families.items():
+        for verdict in verdicts:
+            settings = verdict["settings"]
+            place = tuple(settings.get(name, "") for name in ("concept", "layer", "target"))
+            rows.setdefault(place, {})[check] = verdict
+    return [
+        {"concept": concept, "layer": layer, "target": target, **checks}
+        for (concept, layer, target), checks in rows.items()
+    ]
+
+
+def _concept(about, arrays):
+    known = {layer: value for layer, value in about["accuracies"].items() if value is not None}
+    pictures = {
+        name: [uri(image) for image in arrays[name]]
+        for name in ("examples", "top", "bottom", "drawn")
+        if name in arrays
+    }
+    return {
+        **about,
+        "pictures": pictures,
+        "curve": _curve(known) if len(known) > 1 else None,
+        "maps": [_map_row(arrays, place) for place in range(len(arrays["inputs"]))] if "inputs" in arrays else [],
+    }
+
+
+def _curve(accuracies):
+    """How well a concept is told from the pool along the layers, as SVG."""
+    values = np.array(list(accuracies.values()))
+    lines = {"told from the pool": (np.linspace(0, 1, len(values)), values, values, values)}
+    return draw_curves(lines, list(accuracies), [("chance", 0.49, 0.51, True)])
+
+
+def _map_row(arrays, place):
+    """An input with the concept's map, red along the vector and blue against it, and the gradient through the vector."""
+    row = {name: uri(colour_map(arrays[part][place], SIDE)[0]) for name, part in PARTS.items() if part in arrays}
+    return {"input": uri(arrays["inputs"][place]), **row}
