@@ -23,9 +23,10 @@ def changes_job(recipe, jobs, session):
     Raises:
         Refused: for checks without verdicts, and for a baseline without verdicts or with damaged ones.
     """
-    if not any(is_judged(check.check) for check in recipe.check):
+    checks = dict.fromkeys(job.arguments["check"] for job in jobs if job.judged_in)
+    if not any(map(is_judged, checks)):
         raise Refused(
-            f"A baseline is compared with verdicts. Received: {recipe.check[0].check}, of which there is no verdict."
+            f"A baseline is compared with verdicts. Received: {', '.join(checks)}, of which there is no verdict."
         )
     before = load_run(find_report(recipe.baseline, session.root))
     arguments = {"before": before, "manifest": describe_run(recipe, jobs, session)}

@@ -1,5 +1,7 @@
 """Catalogue: names with their summaries, for `lab list`: a row is a dict, every row of a list with the same keys."""
 
+import warnings
+
 from lab.registry import summary
 
 
@@ -64,17 +66,20 @@ def methods():
 
 
 def checks():
-    """Registered checks."""
+    """Registered checks, with the kind of claim that each judges."""
+    from sanity.checks import CLAIMS, claim_of
     from sanity.checks import checks as registry
 
-    return _summaries(registry)
+    return [
+        {"name": name, "claim": claim_of(name), "summary": summary(registry.get(name))}
+        for name in sorted(registry, key=lambda name: (CLAIMS.index(claim_of(name)), name))
+    ]
 
 
 def features():
-    """Registered checks of pictures."""
-    from sanity.features import features as registry
-
-    return _summaries(registry)
+    """Registered checks of pictures, by the former name of this list."""
+    warnings.warn("lab list features is now called lab list checks", DeprecationWarning, stacklevel=2)
+    return [row for row in checks() if row["claim"] == "pictures"]
 
 
 def views():

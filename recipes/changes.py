@@ -6,6 +6,7 @@ import zipfile
 
 from lab.refusal import Refused, describe
 from lab.remote import as_path
+from recipes.claims import family_table
 from recipes.words import count_noun, model_words
 
 # What may have become of a verdict, the most urgent first.
@@ -161,36 +162,29 @@ def _pair_families(before, after):
 
 def _families(run):
     recipe = run["manifest"]["recipe"]
-    tables = dict(enumerate(recipe.get("check") or ()))
-    return {
-        name: {
-            **family,
-            "name": name,
-            "table": check_settings(tables.get(_place(name), {})),
-            "shared": _shared_settings(recipe, family["check"]),
-            "options": tables.get(_place(name), {}).get("options", {}),
-        }
-        for name, family in run["families"].items()
-    }
+    return {name: _family(recipe, name, family) for name, family in run["families"].items()}
 
 
-def _place(family_name):
-    number = family_name.partition("-")[0]
-    return int(number) if number.isdecimal() else None
+def _family(recipe, name, family):
+    table, shared = family_table(recipe, name, family), _shared_settings(recipe, family["check"])
+    settings = {"table": check_settings(table), "shared": shared, "options": table.get("options", {})}
+    return {**family, "name": name, **settings}
+
+
+# What a table of checks holds beside the settings of a check and what it asks about.
+_NO_SETTINGS = ("check", "methods", "options", "controls", "shard", "checks", "recovery", "fooled", "batch")
 
 
 def check_settings(table):
     """The settings of a check and what it asks about, without its methods.
 
     Args:
-        table: dict, a [[check]] table of a recipe.
+        table: dict, a [[check]] or [[features]] table of a recipe.
 
     Returns:
         dict.
     """
-    return {
-        name: value for name, value in table.items() if name not in ("check", "methods", "options", "controls", "shard")
-    }
+    return {name: value for name, value in table.items() if name not in _NO_SETTINGS}
 
 
 def _shared_settings(recipe, check):

@@ -9,10 +9,9 @@ import numpy as np
 from recipes.job import Outcome
 from recipes.junit import junit
 from recipes.store import encode, pack
-from sanity import examination
-from sanity.checks import checks
+from sanity.checks import checks, claim_of
 from sanity.evidence import Evidence, Gate
-from sanity.examination import judge_with_controls, measure, measure_runs, measures_heads, stand_in
+from sanity.examination import judge_with_controls, measure, measure_rows, measure_runs, stand_in
 from sanity.network_run import from_arrays, to_arrays
 from sanity.statistics import bootstrap_interval
 
@@ -108,28 +107,43 @@ def measure_heads(job, _, session):
     """
     check, question = job.arguments["check"], job.arguments["question"]
     subject = session.checked_subject(question, check)
-    rows, trace = examination.measure_heads(
-        check, subject, seed=job.arguments["seed"], settings=job.arguments["settings"]
-    )
+    return rows_outcome(*measure_rows(check, subject, seed=job.arguments["seed"], settings=job.arguments["settings"]))
+
+
+def rows_outcome(rows, trace):
+    """What `sanity.examination.measure_rows` measured, as files.
+
+    Args:
+        rows: list of `Evidence`.
+        trace: traceback of a fault, or None.
+
+    Returns:
+        `Outcome`.
+    """
     arrays = {
         f"{place}/{name}": value for place, evidence in enumerate(rows) for name, value in evidence.samples.items()
     }
-    files = {"heads.json": encode([_plain(evidence) for evidence in rows]), "heads.npz": pack(arrays)}
+    files = {"rows.json": encode([_plain(evidence) for evidence in rows]), "rows.npz": pack(arrays)}
     return Outcome(files, rows[0].failed[0].words if trace else None, trace)
 
 
-def load_heads(store, key):
-    """The records that a job of `measure_heads` wrote: list of `Evidence`.
+def load_measured(store, key, check):
+    """What a job measured of a check.
 
     Args:
         store: `Store` of the run, or `recipes.inputs.Inputs`.
         key: str, the key of the job.
+        check: str, the name of the check.
 
     Returns:
-        list of `Evidence`.
+        list of `Evidence`, one of a method, or one for each head or unit.
     """
-    arrays, records = store.arrays(key, "heads.npz"), []
-    for place, plain in enumerate(store.values(key, "heads.json")):
+    return [load_evidence(store, key)] if claim_of(check) == "maps" else _load_rows(store, key)
+
+
+def _load_rows(store, key):
+    arrays, records = store.arrays(key, "rows.npz"), []
+    for place, plain in enumerate(store.values(key, "rows.json")):
         prefix = f"{place}/"
         samples = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
         gates = tuple(Gate(**gate) for gate in plain["gates"])
@@ -169,7 +183,7 @@ def load_evidence(store, key):
 
 
 def judge_family(job, inputs, _):
-    """Judge every check of the recipe, each method beside the others and beside its controls.
+    """Judge every check of the recipe, whatever its claim: each method or unit beside the others and beside its controls.
 
     Args:
         job: `Job`.
@@ -180,8 +194,8 @@ def judge_family(job, inputs, _):
         dict of file name to bytes.
     """
     evidence, seed = {}, job.arguments["seed"]
-    for key, check, method in job.arguments["rows"]:
-        evidence.setdefault(key.split("/")[1], []).extend(_evidence_or_stand_in(inputs, key, check, method))
+    for key, family, check, method in job.arguments["rows"]:
+        evidence.setdefault(family, []).extend(_evidence_or_stand_in(inputs, key, check, method))
     checks_of = {name: records[0].check for name, records in evidence.items()}
     rulings = {
         name: judge_with_controls(evidence[name], seed=seed) for name, check in checks_of.items() if is_judged(check)
@@ -200,7 +214,7 @@ def _evidence_or_stand_in(inputs, key, check, method):
     """The evidence of a job, one or several; or a stand-in that says why it failed before it measured anything."""
     if not inputs.exists(key):
         return [stand_in(check, method, None, _gate_of_failure(key))]
-    return load_heads(inputs, key) if measures_heads(check) else [load_evidence(inputs, key)]
+    return load_measured(inputs, key, check)
 
 
 def _gate_of_failure(key):
@@ -208,12 +222,15 @@ def _gate_of_failure(key):
 
 
 def _family(ruling):
-    """The verdicts of one check as plain values: dict of check, verdicts, controls, blind."""
+    """The verdicts of one check as plain values: dict of check, claim, verdicts, controls, blind, parts."""
+    check = ruling.verdicts[0].check
     return {
-        "check": ruling.verdicts[0].check,
+        "check": check,
+        "claim": claim_of(check),
         "verdicts": [verdict.as_dict() for verdict in ruling.verdicts],
         "controls": [asdict(control) for control in ruling.controls],
         "blind": ruling.blind,
+        "parts": [verdict.as_dict() for verdict in ruling.parts],
     }
 
 

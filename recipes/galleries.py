@@ -20,7 +20,7 @@ from lab.visualization.parameterizations import parameterizations
 from lab.visualization.regularizers import diversity
 from recipes import provenance
 from recipes.store import encode, pack
-from sanity.features.embedding import descriptors, whiten
+from sanity.pictures.embedding import descriptors, whiten
 
 # Crops of the best natural images are kept at this side.
 THUMBNAIL = 96

@@ -3,6 +3,7 @@
 from lab.refusal import Refused
 from recipes.changes import change_words, scope_reason
 from recipes.errors import Gated
+from recipes.rows import UNJUDGED
 
 
 def refuse_shortfall(result, fail_on):
@@ -17,10 +18,6 @@ def refuse_shortfall(result, fail_on):
     """
     if not fail_on:
         return
-    flagged = [flag for flag in result.flags if flag["word"] == "FLAGGED" and not flag["fooled"]]
-    if flagged:
-        raise Gated(f"{flagged[0]['check']}: the pictures of {flagged[0]['network']} are FLAGGED: {flagged[0]['why']}")
-    _gate_unmeasured(result.flags, fail_on)
     if fail_on == "worse":
         _gate_broken(result.families)
         _gate_worse(result.changes)
@@ -32,7 +29,7 @@ def refuse_shortfall(result, fail_on):
             for verdict in family["verdicts"]
             if verdict["method"] not in family["blind"]
             and verdict["outcome"] in bad
-            and verdict["finding"] != "NOT APPLICABLE"
+            and verdict["finding"] not in UNJUDGED
         ]
         _gate_broken({name: family})
         if short:
@@ -73,26 +70,7 @@ def _lost_by_scope(row):
 
 
 def _is_judged(verdict):
-    return verdict is not None and verdict["finding"] != "NOT APPLICABLE"
-
-
-# Checks of pictures that apply to all units of a layer.
-CHECKS_OF_ANY_UNIT = ("path", "predictivity", "stability", "prior")
-
-
-def _gate_unmeasured(flags, fail_on):
-    """Raise Gated where the path does not flag the network built to fool it, and where pictures were not measured."""
-    for flag in flags:
-        if flag["fooled"] and flag["check"] == "path" and flag["word"] != "FLAGGED":
-            broken = "the check is broken, the network built to fool it is NOT FLAGGED"
-            unmeasured = f"NOT MEASURED on the network built to fool it: {flag['why']}"
-            raise Gated(f"path: {broken if flag['word'] == 'NOT FLAGGED' else unmeasured}")
-    picture_flags = [flag for flag in flags if not flag["fooled"] and flag["check"] != "recovery"]
-    if picture_flags and not any(flag["word"] in ("FLAGGED", "NOT FLAGGED") for flag in picture_flags):
-        raise Gated(f"{', '.join(flag['check'] for flag in picture_flags)}: no check of pictures decided anything")
-    for flag in picture_flags if fail_on == "inconclusive" else ():
-        if flag["word"] == "NOT MEASURED" and flag["check"] in CHECKS_OF_ANY_UNIT:
-            raise Gated(f"{flag['check']}: NOT MEASURED: {flag['why']}")
+    return verdict is not None and verdict["finding"] not in UNJUDGED
 
 
 def _unjudged_methods(families):
@@ -103,7 +81,7 @@ def _unjudged_methods(families):
         for verdict in family["verdicts"]
         if verdict["method"] not in family["blind"]
     ]
-    judged = {method for method, finding in findings if finding != "NOT APPLICABLE"}
+    judged = {method for method, finding in findings if finding not in UNJUDGED}
     return sorted({method for method, _ in findings} - judged)
 
 

@@ -16,6 +16,8 @@ class Job:
         passes: rough number of gradients of one sample that it takes.
         gathers: whether it goes on without those of its needs that failed, and says so.
         reads: names of what it takes of the session beside its arguments, see `Session.hash_of`.
+        judged_in: name of the family of verdicts that its evidence belongs to; "" for a job that measures no evidence. Then
+            its arguments name the check, and the method or what else the verdict is on.
         identity: SHA-256 of all that decides its bytes (`recipes.identity`), or "" where that was not worked out.
     """
 
@@ -27,6 +29,7 @@ class Job:
     gathers: bool = False
     reads: tuple = ()
     identity: str = ""
+    judged_in: str = ""
 
     @property
     def family(self):

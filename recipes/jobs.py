@@ -5,7 +5,7 @@ work(job, inputs, session)  -> Outcome   its files, and the fault that they repo
 """
 
 from recipes.identity import identified
-from recipes.job import Outcome
+from recipes.job import Job, Outcome
 from recipes.sections import in_order
 
 
@@ -23,7 +23,22 @@ def list_jobs(recipe, session):
         Refused: for a layer, unit, class, method or check that does not exist.
     """
     jobs = [job for section in in_order() if section.tables(recipe) for job in section.list_jobs(recipe, session)]
-    return identified(jobs, session)
+    return identified([*jobs, *_judging_jobs(recipe, jobs, session)], session)
+
+
+def _judging_jobs(recipe, jobs, session):
+    """The job that judges all evidence, also where some of it failed, and the one that compares with a baseline: list."""
+    evidence = [job for job in jobs if job.judged_in]
+    if not evidence:
+        return []
+    rows = [[job.key, job.judged_in, job.arguments["check"], job.arguments["method"]] for job in evidence]
+    arguments = {"rows": rows, "name": recipe.name, "seed": recipe.seed}
+    verdicts = Job("verdicts", "judge", arguments, tuple(job.key for job in evidence), gathers=True)
+    if not recipe.baseline:
+        return [verdicts]
+    from recipes.baseline import changes_job
+
+    return [verdicts, changes_job(recipe, [*evidence, verdicts], session)]
 
 
 def work(job, inputs, session):

@@ -15,6 +15,7 @@ from lab.registry import nearest
 from lab.remote import RemotePath, as_path, is_file, is_folder, reason, refuse_unreadable
 from recipes import provenance
 from recipes.changes import check_settings, data_hashes, data_words, interval_words
+from recipes.claims import family_table
 from recipes.model_file import content_hash
 from recipes.store import Store
 from recipes.words import count_noun, model_words
@@ -258,8 +259,8 @@ def _read_verdicts(run):
 
 def _verdict_rows(run, about, name, family):
     """The verdicts of one check: iterator of dict."""
-    recipe, place = run.manifest["recipe"], name.partition("-")[0]
-    table = recipe["check"][int(place)] if place.isdecimal() and int(place) < len(recipe["check"]) else {}
+    recipe = run.manifest["recipe"]
+    table = family_table(recipe, name, family)
     broken = next((control["control"] for control in family["controls"] if not control["held"]), None)
     for verdict in family["verdicts"]:
         if verdict["method"] in family["blind"]:

@@ -1,7 +1,7 @@
 """Results: what a command prints of a finished run: lines that end with what was found, or the whole of it as JSON."""
 
 from recipes import changes
-from recipes.rows import photograph_rows, verdict_rows
+from recipes.rows import part_rows, photograph_rows, verdict_rows
 from recipes.sections import in_order, in_story_order
 
 
@@ -29,7 +29,7 @@ def as_values(result, error):
         "controls": [
             {"family": name, **control} for name, family in result.families.items() for control in family["controls"]
         ],
-        "flags": list(result.flags),
+        "parts": [{"family": family, **verdict} for family, verdict in part_rows(result.families)],
         "maps": list(result.messages),
         **result.rows,
     }
@@ -68,7 +68,7 @@ def collect_messages(jobs, store):
 
 
 def collect_lines(jobs, store):
-    """Lines of text with the results of a run: its mistakes, flags and verdicts.
+    """Lines of text with the results of a run: its mistakes and verdicts.
 
     Args:
         jobs: list of `Job`, all of the run.

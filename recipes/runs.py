@@ -15,7 +15,6 @@ from recipes.manifest import describe_run
 from recipes.report.page import page
 from recipes.report.summary import loaded_words
 from recipes.results import collect_coloured, collect_lines, collect_messages, collect_rows, summarize
-from recipes.sections.features import list_flags
 from recipes.session import Session
 from recipes.sources import Sources
 from recipes.store import Store, encode
@@ -32,12 +31,11 @@ class Run:
         report: path of its index.html.
         failed: (key, error) of each job that failed.
         families: verdicts by check, as plain values.
-        flags: one dict a network and check of pictures (`recipes.sections.features.list_flags`).
         messages: lines of text on maps: faults, refusals, and maps that look suspicious.
         summary: lines of text, what was found.
         photographs: the table of photographs, as plain values, or None.
         jobs: (key, whether it is done) of each job.
-        lines: lines of text with the results: mistakes, flags and verdicts.
+        lines: lines of text with the results: mistakes and verdicts.
         coloured: lines that say something by their colours.
         rows: dict of name to list of dict, tables of sections that bring their own.
         changes: dict, what became of the verdicts since the baseline (`recipes.changes.compare_verdicts`), or None.
@@ -47,7 +45,6 @@ class Run:
     report: object
     failed: tuple
     families: dict
-    flags: tuple = ()
     messages: tuple = ()
     summary: tuple = ()
     photographs: dict | None = None
@@ -119,13 +116,12 @@ def _photographs(store):
 
 def _result(jobs, store, failed):
     families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
-    flags, photographs = list(list_flags(jobs, store)), _photographs(store)
+    photographs = _photographs(store)
     return Run(
         store.path,
         store.path / "index.html",
         tuple(failed),
         families,
-        tuple(flags),
         tuple(collect_messages(jobs, store)),
         tuple(summarize(jobs, store)),
         photographs,

@@ -139,7 +139,7 @@ class _Run(Table):
 
     @model_validator(mode="after")
     def _refuse_idle_baseline(self):
-        if self.baseline is not None and not self.check:
+        if self.baseline is not None and not (self.check or self.features):
             raise Refused(
                 f"baseline is compared with verdicts: add [[check]]. Received: baseline = {self.baseline!r} without one"
             )

@@ -1,7 +1,6 @@
 """Studies: pictures of units and checks of whether they show what their units do."""
 
 import functools
-from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +10,12 @@ from lab.objectives import goal
 from lab.visualization.examples import survey
 from lab.visualization.maximize import maximize
 from lab.visualization.transforms import transforms
+from recipes.evidence import rows_outcome
 from recipes.galleries import load_survey, png
 from recipes.store import encode, pack
-from sanity.features import features as feature_checks
-from sanity.features import recovery
-from sanity.features.flags import Flag, flags, summary
-from sanity.features.fooling import circuit
-from sanity.features.study import Study, pictures
+from sanity.examination import measure_rows
+from sanity.pictures.fooling import circuit
+from sanity.pictures.study import Study, pictures
 
 
 def detector(features, network):
@@ -181,10 +179,10 @@ def _transformed_inputs(network, images, transforms_name):
 
 
 def load_study(job, inputs, session):
-    """The `Study` that the checks of one network's pictures take.
+    """The `Study` that the checks of one network's pictures take; without pictures, its visualizer alone.
 
     Args:
-        job: `Job` that needs the pictures.
+        job: `Job`, with the pictures among its needs or without them.
         inputs: `recipes.inputs.Inputs` with the pictures.
         session: `Session`.
 
@@ -192,34 +190,38 @@ def load_study(job, inputs, session):
         `Study`.
     """
     features, arguments = _features(job.arguments), job.arguments
-    network, layer, units = _network_of(session, arguments)
-    images = inputs.arrays(job.needs[0], "pictures.npz")["images"]
-    if features.fooled:
-        key = ("survey", _name_study(arguments), arguments["kind"])
-        layer_survey = session.build_once(key, lambda: _survey(session, network))
-    else:
-        layer_survey = load_survey(session, layer)
     settings = {name: getattr(features, name) for name in ("steps", "parameterization", "transforms")}
+    visualizer_fields = {"draw": visualizer(features), "name": arguments["method"], "settings": settings}
+    if not job.needs:
+        return Study(None, None, (), None, None, pictures=None, **visualizer_fields)
+    network, layer, units = _network_of(session, arguments)
     return Study(
         network,
         layer,
         units,
         session.natural_images,
-        layer_survey,
-        visualizer(features),
-        images,
-        visualizer_name(features),
-        session.sources.images.fit,
-        settings,
+        _load_survey(session, arguments, network, layer),
+        pictures=inputs.arrays(job.needs[0], "pictures.npz")["images"],
+        numbers=tuple(arguments["units"]),
+        fit=session.sources.images.fit,
+        **visualizer_fields,
     )
+
+
+def _load_survey(session, arguments, network, layer):
+    """The responses of a layer to natural images; behind a fooling circuit, of its own units."""
+    if not _features(arguments).fooled:
+        return load_survey(session, layer)
+    key = ("survey", _name_study(arguments), arguments["kind"])
+    return session.build_once(key, lambda: _survey(session, network))
 
 
 def _survey(session, network):
     return survey(network, session.natural_images, count=20, fit=session.sources.images.fit)
 
 
-def measure_feature(job, inputs, session):
-    """Measure one check of one network's pictures.
+def measure_pictures(job, inputs, session):
+    """Measure the evidence of one check about the pictures of every unit.
 
     Args:
         job: `Job`.
@@ -227,10 +229,9 @@ def measure_feature(job, inputs, session):
         session: `Session`.
 
     Returns:
-        dict of file name to bytes.
+        `Outcome`.
     """
     arguments = job.arguments
-    check = feature_checks.get(arguments["check"])
     loaders = {
         "networks": lambda count: count,
         "others": lambda names: [_load_network(session, name) for name in names],
@@ -239,45 +240,7 @@ def measure_feature(job, inputs, session):
     }
     settings = {name: loaders[name](value) for name, value in arguments["settings"].items()}
     study = load_study(job, inputs, session)
-    evidence = check(study, seed=arguments["seed"], **settings)
-    evidence = _with_users_units(evidence, dict(zip(study.units, arguments["units"])))
-    return _files(evidence, flags(evidence), summary(evidence), arguments["units"])
-
-
-def _with_users_units(evidence, numbers):
-    """Evidence that numbers units as the user does. Behind a fooling circuit they have other numbers."""
-    if "rival" not in evidence.samples:
-        return evidence
-    rivals = np.array([numbers[int(unit)] for unit in evidence.samples["rival"]])
-    return replace(evidence, samples={**evidence.samples, "rival": rivals})
-
-
-def measure_recovery(job, *_):
-    """Measure whether the same visualizer recovers templates that were set by hand.
-
-    Args:
-        job: `Job`.
-        _: the inputs and the session, not used.
-
-    Returns:
-        dict of file name to bytes.
-    """
-    features = _features(job.arguments)
-    evidence = recovery.recovery(visualizer(features), seed=job.arguments["seed"], name=visualizer_name(features))
-    word, value, why = recovery.judge_recovery(evidence)
-    return _files(evidence, [], Flag("recovery", -1, word, value, why), [])
-
-
-def _files(evidence, unit_flags, summary_flag, units):
-    """Evidence and flags as files, with the user's numbers of units."""
-    flag_values = [{**asdict(flag), "unit": unit} for flag, unit in zip(unit_flags, units)]
-    plain = {**asdict(evidence), "samples": None, "maps": None}
-    arrays = {f"samples/{name.replace('/', '|')}": value for name, value in evidence.samples.items()}
-    return {
-        "evidence.npz": pack(arrays),
-        "evidence.json": encode(plain),
-        "flags.json": encode({"flags": flag_values, "summary": asdict(summary_flag)}),
-    }
+    return rows_outcome(*measure_rows(arguments["check"], study, seed=arguments["seed"], settings=settings))
 
 
 def _load_network(session, name):

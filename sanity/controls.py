@@ -54,10 +54,13 @@ EXPECTED["attention_order"] = {
     "position alone": ("NOT IN ORDER", "UNDECIDED", "ORACLE DOES NOT PASS"),
     "uniform weights": ("NOT IN ORDER", "ORACLE DOES NOT PASS"),
 }
+# The pictures of a network that was built to fool. The path must notice; of other checks nothing is expected.
+FOOLED = "fooled network"
+EXPECTED["path"] = {FOOLED: ("FAIL",)}
 
 
 def control_names(check):
-    """What a check may measure as a control: explainers that are blind on purpose, and controls of the check itself.
+    """What a check may measure as a control: what is blind or fools on purpose, and controls of the check itself.
 
     Args:
         check: str, the name of the check.
@@ -65,7 +68,7 @@ def control_names(check):
     Returns:
         set of str.
     """
-    return {*explainers.names(control=True), *EXPECTED.get(check, ())}
+    return {*explainers.names(control=True), FOOLED, *EXPECTED.get(check, ())}
 
 
 def families(family):

@@ -34,6 +34,7 @@ class Evidence:
         stages: tuple of dict, what each stage of randomization did.
         maps: dict of name to array, for display.
         settings: dict, all options of check and method.
+        part: str, the part of the subject that it is about, such as a unit; "" for all of it.
     """
 
     check: str
@@ -45,6 +46,7 @@ class Evidence:
     stages: tuple = ()
     maps: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
+    part: str = ""
 
     @property
     def failed(self):

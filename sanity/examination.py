@@ -2,6 +2,7 @@
 
 measure(check, explainer, subject, ...) -> Evidence      whatever the method does: a refusal or a fault is a gate that
 failed
+measure_rows(check, subject, ...) -> [Evidence]          the same of a check that measures no method
 measure_runs(check, ..., networks, ...) -> runs          the same of some of the random networks of a check
 judge_with_controls(family) -> Judged                    verdicts of a family, and whether its controls came out as they
 must
@@ -9,7 +10,7 @@ examine(check, methods, subject, ...) -> Judged          both, controls added
 """
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.attribution import explainers
 from lab.attribution.calls import attribute, resolve_options
@@ -17,7 +18,7 @@ from lab.environment import tf
 from lab.refusal import Refused, describe
 from lab.registry import nearest
 from lab.registry import options as known
-from sanity.checks import checks, prepare_shared
+from sanity.checks import checks, claim_of, prepare_shared
 from sanity.controls import audit, control_names
 from sanity.evidence import Evidence, Gate
 from sanity.heads import ATTENTION
@@ -32,11 +33,13 @@ class Judged:
         verdicts: list of `Verdict`, in the order of the family.
         controls: list of `sanity.controls.Audit`.
         blind: list of str, names of the controls among the methods.
+        parts: list of `Verdict` on parts of the subject, such as units, which no control is held to.
     """
 
     verdicts: list
     controls: list
     blind: list
+    parts: list = field(default_factory=list)
 
 
 def measure(check, explainer, subject, *, seed, name=None, settings=None, options=None, prepare=None):
@@ -155,36 +158,26 @@ def refuse_settings(check, settings):
         refuse(**{name: value for name, value in settings.items() if name in known(refuse)})
 
 
-def measures_heads(check):
-    """Whether a check measures the heads of a network, and no method: bool.
+def measure_rows(check, subject, *, seed, settings=None):
+    """Evidence of a check that measures no method. A refusal or a fault is a gate that failed.
 
     Args:
-        check: str, the name of the check.
-    """
-    return checks.tag(checks.get(check), "heads", False)
-
-
-def measure_heads(check, subject, *, seed, settings=None):
-    """Evidence of a check about the attention of a network. A refusal or a fault is a gate that failed.
-
-    Args:
-        check: str, the name of a check with the tag `heads`.
-        subject: the `Subject`.
+        check: str, the name of a check whose claim is not "maps".
+        subject: what the check takes: a `Subject`, or a `Study` of pictures.
         seed: int.
         settings: dict, settings of the check.
 
     Returns:
         (list of `Evidence`, the traceback of a fault as str, or None).
     """
-    settings = dict(settings or {})
     try:
-        return checks.get(check)(subject, seed=seed, **settings), None
+        return checks.get(check)(subject, seed=seed, **(settings or {})), None
     except Refused as error:
         gate, trace = Gate("check can be asked", "not applicable", _one_line(error)), None
     except Exception as error:
         # Whatever a model or a library raises costs this check alone, and is reported there.
         gate, trace = Gate("check ran", "fault", describe(error)), traceback.format_exc()
-    return [stand_in(check, ATTENTION, subject, gate, settings)], trace
+    return [stand_in(check, getattr(subject, "name", ATTENTION), subject, gate)], trace
 
 
 def stand_in(check, name, subject, gate, settings=None):
@@ -193,16 +186,15 @@ def stand_in(check, name, subject, gate, settings=None):
     Args:
         check: str, the name of the check.
         name: str, the name of the method.
-        subject: the `Subject`, or None where there is none.
+        subject: the `Subject` or `Study`, or None where there is none.
         gate: `Gate`, the reason.
         settings: dict, of the check and the method.
 
     Returns:
         `Evidence`.
     """
-    sizes = {} if subject is None else {"images": len(subject.names)}
-    network = "a network that could not be loaded" if subject is None else subject.network.name
-    return Evidence(check, name, network, sizes, {}, (gate,), settings=settings or {})
+    sizes, title = ({}, "a network that could not be loaded") if subject is None else (subject.sizes, subject.title)
+    return Evidence(check, name, title, sizes, {}, (gate,), settings=settings or {})
 
 
 def judge_with_controls(family, *, seed):
@@ -215,18 +207,19 @@ def judge_with_controls(family, *, seed):
     Returns:
         `Judged`.
     """
-    verdicts = judge(family, seed=seed)
+    rows = list(zip(family, judge(family, seed=seed)))
+    verdicts = [verdict for evidence, verdict in rows if not evidence.part]
     blind = [verdict.method for verdict in verdicts if verdict.method in control_names(verdict.check)]
-    return Judged(verdicts, audit(verdicts), blind)
+    return Judged(verdicts, audit(verdicts), blind, [verdict for evidence, verdict in rows if evidence.part])
 
 
 def examine(check, methods, subject, *, seed, settings=None, options=None):
-    """Run one check on several methods, with every control beside them; or on the heads of the network.
+    """Run one check on several methods, with every control beside them; or on what its claim is about.
 
     Args:
         check: str, a registered name.
-        methods: dict of name to explainer; not used by a check of heads.
-        subject: the `Subject`.
+        methods: dict of name to explainer; not used by a check whose claim is not "maps".
+        subject: what the check takes: a `Subject`, or a `Study` of pictures.
         seed: int.
         settings: dict, settings of the check.
         options: dict of method name to dict, options of the methods.
@@ -238,8 +231,8 @@ def examine(check, methods, subject, *, seed, settings=None, options=None):
         Refused: for settings that the check does not have.
     """
     refuse_settings(check, settings or {})
-    if measures_heads(check):
-        return judge_with_controls(measure_heads(check, subject, seed=seed, settings=settings)[0], seed=seed)
+    if claim_of(check) != "maps":
+        return judge_with_controls(measure_rows(check, subject, seed=seed, settings=settings)[0], seed=seed)
     controls = {name: explainers.get(name) for name in explainers.names(control=True) if name not in methods}
     prepare = _make_lazy(lambda: prepare_shared(checks.get(check), subject, seed, settings or {}))
     return judge_with_controls(

@@ -28,6 +28,8 @@ OF_SUBJECT = (
     "networks use the rival cue",
     "samples to ask about",
     "texts differ",
+    "sources of natural images",
+    "units to cross",
 )
 
 

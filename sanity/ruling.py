@@ -40,6 +40,9 @@ class Margins:
         images: fewer images allow no PASS, since an interval over them knows too little of others.
         small: share of the oracle's crossing below which a crossing counts as none.
         known: crossing of an oracle below which it says too little.
+        natural: share of what a unit's own held-out natural images reach, below which its pictures do not match them.
+        recognized: share of looks by other networks below which a picture was made for one network alone.
+        recovered: correlation with a template at or above which it counts as recovered.
     """
 
     floor: float = 0.1
@@ -59,6 +62,9 @@ class Margins:
     images: int = 8
     small: float = 0.05
     known: float = 0.2
+    natural: float = 0.25
+    recognized: float = 0.5
+    recovered: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class About:
         null: str, the name of the null; "" for none.
         sampled: bool, whether the verdict is about more images than those measured, so that a handful allows no PASS.
         cannot: str, what may not be concluded.
+        of_part: str, the name of the effect in a verdict on a part, such as a unit; "" where it is the same.
         better: str, which effect is the better one, "higher" or "lower"; "" where neither is.
         counted: dict of size to its words.
     """
@@ -119,6 +126,7 @@ class About:
     sampled: bool = True
     cannot: str = "Cannot conclude: that the maps are right, that one method is better than another, or anything about other networks, data or targets."
     alone: str = ""
+    of_part: str = ""
     better: str = ""
     counted: dict = field(
         default_factory=lambda: {"images": "images", "replicates": "trained networks", "networks": "untrained networks"}
@@ -138,11 +146,12 @@ class About:
         finding = f"{ruling.finding} on {evidence.subject}{f', {ruling.scope}' if ruling.scope else ''}: {words}."
         if ruling.finding in ("GATE FAILED", "NOT APPLICABLE", "FAULT"):
             return finding
-        return " ".join(filter(None, [finding, self._numbers(ruling), self._sizes(evidence.sizes), ruling.remedy]))
+        numbers = self._numbers(ruling, self.effect_name(evidence.part))
+        return " ".join(filter(None, [finding, numbers, self._sizes(evidence.sizes), ruling.remedy]))
 
-    def _numbers(self, ruling):
+    def _numbers(self, ruling, effect):
         ceiling = self.ceiling_name(ruling.scope)
-        intervals = ((self.effect, ruling.effect), (ceiling, ruling.ceiling), (self.null, ruling.null))
+        intervals = ((effect, ruling.effect), (ceiling, ruling.ceiling), (self.null, ruling.null))
         if ruling.finding == "ORACLE DOES NOT PASS":  # Numbers that were not judged are left out.
             intervals = [(name, interval) for name, interval in intervals if interval.mean == interval.mean]
         numbers = [f"{name} {interval}" for name, interval in intervals if name]
@@ -150,6 +159,17 @@ class About:
         start = f"{self.number}: " if self.number and numbers else ""
         words = start + "; ".join(numbers)
         return f"{words[:1].upper()}{words[1:]}." if numbers else ""
+
+    def effect_name(self, part):
+        """The name of the effect of a verdict.
+
+        Args:
+            part: str, the part of the subject that it is about; "" for all of it.
+
+        Returns:
+            str.
+        """
+        return self.of_part if part and self.of_part else self.effect
 
     def ceiling_name(self, scope):
         """The name of the ceiling of a verdict.

@@ -87,6 +87,16 @@ class Subject:
     part: object = field(default=None, compare=False)
 
     @property
+    def title(self):
+        """What it is called in a verdict: str."""
+        return self.network.name
+
+    @property
+    def sizes(self):
+        """How many samples there are: dict."""
+        return {"images": len(self.names)}
+
+    @property
     def tells_classes_apart(self):
         """Whether the output has one score a class, of two classes or more: bool."""
         return self.classes > 1 and len(self.network.outputs[self.network.output_name(self.output)]) < 3

@@ -41,7 +41,7 @@ class Verdict:
         settings: dict, of the check and the method.
         also: dict of name to text, other numbers.
         remedy: str, a sentence that says what would settle what is open; "" for none.
-        scope: str, what it is about, such as "this network alone"; "" where a check speaks of one thing only.
+        scope: str, what it is about, such as "this network alone" or a unit; "" where a check speaks of one thing only.
     """
 
     check: str
@@ -115,13 +115,18 @@ def judge(family, *, margins=Margins(), seed=0):
     passing = [evidence for evidence in family if not evidence.failed]
     rulings_by_id = dict(zip(map(id, passing), rule(passing, margins, seed))) if passing else {}
     about = rules.tag(rule, "about")
-    rulings = [rulings_by_id.get(id(evidence)) or _gate_ruling(evidence) for evidence in family]
+    rulings = [_scoped(rulings_by_id.get(id(evidence)) or _gate_ruling(evidence), evidence.part) for evidence in family]
     if about.sampled:
         is_estimate = bool(about.ceiling)
         rulings = [
             _limit_small_samples(ruling, evidence, margins, is_estimate) for ruling, evidence in zip(rulings, family)
         ]
     return [_verdict(evidence, ruling, about) for evidence, ruling in zip(family, rulings)]
+
+
+def _scoped(ruling, part):
+    """The ruling, about a part of the subject where the evidence is."""
+    return replace(ruling, scope=part) if part else ruling
 
 
 def _limit_small_samples(ruling, evidence, margins, is_estimate):

@@ -1,11 +1,9 @@
 """Cards: the verdicts of a run as the page shows them: one card a method and check, and the report card of all."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from lab.registry import summary
-from recipes.evidence import load_evidence, load_heads
+from recipes.evidence import load_measured
 from recipes.galleries import png
 from recipes.report import figures
 from recipes.report.data_uri import png_uri
@@ -28,18 +26,22 @@ def collect_families(store, jobs):
         jobs: list of `Job` that are done.
 
     Returns:
-        list of dict: id, name, about (`sanity.ruling.About`), asks, controls, cards.
+        list of dict: id, name, claim, about (`sanity.ruling.About`), asks, controls, cards.
     """
     if not store.exists("verdicts"):
         return []
     families = store.values("verdicts", "verdicts.json")
     by_method = {
-        (job.key.split("/")[1], evidence.method): evidence for job in jobs for evidence in _measured(store, job)
+        (job.judged_in, evidence.method): evidence
+        for job in jobs
+        if job.judged_in
+        for evidence in load_measured(store, job.key, job.arguments["check"])
     }
     return [
         {
             "id": name,
             "name": _family_title(family),
+            "claim": family["claim"],
             "about": _about(family["check"]),
             "asks": summary(checks.get(family["check"])).partition(" ->")[0],
             "controls": family["controls"],
@@ -50,13 +52,6 @@ def collect_families(store, jobs):
         }
         for name, family in sorted(families.items(), key=lambda item: int(item[0].partition("-")[0]))
     ]
-
-
-def _measured(store, job):
-    """What a job measured: list of `Evidence`, empty for a job of another kind."""
-    if job.kind == "evidence of heads":
-        return load_heads(store, job.key)
-    return [replace(load_evidence(store, job.key), method=job.arguments["method"])] if job.kind == "evidence" else []
 
 
 def _nothing(verdict):
@@ -100,7 +95,7 @@ def _card(family, verdict, evidence, controls):
     about = _about(verdict["check"])
     return {
         **verdict,
-        "id": f"{family}-{verdict['method']}".replace(" ", "-"),
+        "id": card_id(family, verdict["method"]),
         "is_control": verdict["method"] in controls,
         "words": finding_words(about, verdict["finding"]),
         "remedy": verdict.get("remedy", ""),
@@ -111,6 +106,19 @@ def _card(family, verdict, evidence, controls):
         "strip": _strip(evidence),
         "stages": evidence.stages,
     }
+
+
+def card_id(family, method):
+    """The id of a card on the page: str.
+
+    Args:
+        family: str, the name of the family.
+        method: str, the name of the method.
+
+    Returns:
+        str.
+    """
+    return f"{family}-{method}".replace(" ", "-")
 
 
 def _plain_sentences(about, verdict):

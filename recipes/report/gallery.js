@@ -26,14 +26,14 @@ const gallery = (() => {
     tall = height + GAP;
   };
 
-  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.flags.map(([check, word]) => `${word} ${check}:${word}`).join(" ")} ${unit.flags.some(([, word]) => word === "FLAGGED") ? "any-flag" : ""} ${unit.dead ? "dead" : ""}`.toLowerCase();
+  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.verdicts.map(([check, outcome, finding]) => `${outcome} ${finding} ${check}:${outcome}`).join(" ")} ${unit.dead ? "dead" : ""}`.toLowerCase();
   for (const unit of units) unit.words = words(unit);
-  const flagged = (unit) => unit.flags.filter(([, word]) => word === "FLAGGED").length;
+  const failed = (unit) => unit.verdicts.filter(([, outcome]) => outcome === "FAIL").length;
   const orders = {
     unit: (a, b) => a.place - b.place,
     score: (a, b) => b.score - a.score,
     ratio: (a, b) => (b.ratio ?? -1) - (a.ratio ?? -1),
-    flags: (a, b) => flagged(b) - flagged(a),
+    fails: (a, b) => failed(b) - failed(a),
     name: (a, b) => a.name.localeCompare(b.name),
   };
 
@@ -70,9 +70,9 @@ const gallery = (() => {
     const image = make("img", { alt: `picture of ${unit.name}` });
     if (source(unit)) image.src = source(unit);
     const row = beside ? make("span", { className: "beside" }, ...natural.map((src, place) => make("img", { src, alt: `natural image ${place + 1} that excites ${unit.name}` }))) : null;
-    const badges = unit.flags.filter(([, word]) => word === "FLAGGED").length;
+    const fails = failed(unit);
     const small = [unit.layer === "logits" ? "" : unit.layer, number(unit.score), unit.ratio === null ? "" : `${number(unit.ratio)}x natural`].filter(Boolean).join(" · ");
-    const mark = unit.flags.length ? make("em", { className: badges ? "flag on" : "flag", textContent: badges ? `${badges} flag${badges > 1 ? "s" : ""}` : "no flag", title: unit.flags.map((flag) => flag.join(" ")).join("\n") }) : null;
+    const mark = unit.verdicts.length ? make("em", { className: fails ? "badge on" : "badge", textContent: fails ? `${fails} FAIL` : "no FAIL", title: unit.verdicts.map((verdict) => verdict.join(" ")).join("\n") }) : null;
     const last = unit.dead ? make("span", { className: "dead", textContent: "dead: no natural image activates it" }) : make("small", { textContent: small });
     const node = make("button", { type: "button", className: "tile", id: unit.id }, image, row, make("span", { className: "text" }, make("b", { textContent: title(unit) }), mark, make("br"), last));
     node.addEventListener("click", () => open(unit));
@@ -144,7 +144,7 @@ const gallery = (() => {
     if (!details) { inside.replaceChildren(heading, make("p", { textContent: "Loading" })); return; }
     const large = details.pictures.map((source) => make("img", { className: "big", src: source, alt: `picture of ${unit.name}` }));
     const against = details.images ? ` of ${details.images} natural images the highest is ${number(details.top[0]?.score)}; the picture is above ${number(unit.percentile)}% of them.` : "";
-    const flags = unit.flags.map(([check, word, why]) => make("li", { className: word === "FLAGGED" ? "bad" : "" }, make("a", { href: "#features", textContent: check }), ` ${word}: ${why}`));
+    const verdicts = unit.verdicts.map(([check, outcome, finding, words]) => make("li", { className: outcome === "FAIL" ? "bad" : "" }, make("a", { href: "#features", textContent: check }), ` ${finding} (${outcome}): ${words}`));
     inside.replaceChildren(...[
       heading,
       make("div", { className: "facets" }, ...large, details.animation ? make("img", { className: "big", src: details.animation, alt: "the optimization, step by step" }) : null),
@@ -152,7 +152,7 @@ const gallery = (() => {
       make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` }),
       unit.dead ? make("p", { className: "dead", textContent: "Dead: no natural image activates this unit. What excites it here does not occur." }) : null,
       details.histogram ? histogram(unit, details) : null,
-      list("Checks", flags),
+      list("Checks", verdicts),
       row(details.field ? `Natural images that excite it most: windows of ${details.field[0]} x ${details.field[1]} pixels, its receptive field` : "Natural images that excite it most", details.top),
       row("From weak to strong", details.strip),
       row("Natural images that excite it least", details.bottom),

@@ -72,12 +72,12 @@ def _words(recipe, values_by_anchor):
         return values_by_anchor.get(anchor, {}).get(name, default)
 
     maps, families = value("maps", "maps", None), value("verdicts", "families", [])
-    units, studies = value("gallery", "index", []), value("features", "studies", [])
+    units = value("gallery", "index", [])
     return {
         "title": summary.title(recipe, maps),
         "subject": summary.subject_words(recipe, maps),
         "bars": {"signed": figures.colour_bar(figures.SIGNED), "unsigned": figures.colour_bar(figures.UNSIGNED)},
-        "summary": summary.summarize(recipe, families, maps, units, studies, _sentences(values_by_anchor)),
+        "summary": summary.summarize(recipe, families, maps, units, _sentences(values_by_anchor)),
     }
 
 

@@ -1,6 +1,6 @@
 """Summary: the findings of a run in plain sentences of at most 25 words, the answer before the evidence.
 
-summarize(recipe, families, maps, units, studies) -> [(heading, [sentence])]
+summarize(recipe, families, maps, units) -> [(heading, [sentence])]
 """
 
 import re
@@ -104,7 +104,7 @@ def _data(recipe, maps):
     return f"{count_noun(count, 'photograph')}{folder}" if count else f"photographs{folder}"
 
 
-def summarize(recipe, families, maps, units, studies=(), sentences=()):
+def summarize(recipe, families, maps, units, sentences=()):
     """The summary of a report.
 
     Args:
@@ -112,7 +112,6 @@ def summarize(recipe, families, maps, units, studies=(), sentences=()):
         families: as of `cards.collect_families`.
         maps: as of `collect_maps`, or None.
         units: the index of all pictures of units, as of `tiles`.
-        studies: as of `collect_studies`.
         sentences: dict of heading to list of str, what pieces of the page say themselves.
 
     Returns:
@@ -121,9 +120,9 @@ def summarize(recipe, families, maps, units, studies=(), sentences=()):
     by_piece = dict(sentences)
     parts = [
         ("What was looked at", _looked_at(recipe, families, maps, units)),
-        ("What can be said", [*_can_be_said(families), *_pictures_can_be_said(studies)]),
-        ("What cannot be said", [*_cannot_be_said(families, maps), *_pictures_cannot_be_said(units, studies)]),
-        ("Where to look next", _look_next(recipe, families, maps, units, studies)),
+        ("What can be said", _can_be_said(families)),
+        ("What cannot be said", [*_cannot_be_said(families, maps), *_pictures_cannot_be_said(units)]),
+        ("Where to look next", _look_next(recipe, families, maps, units)),
     ]
     parts = [(heading, [*lines, *by_piece.get(heading, ())]) for heading, lines in parts]
     return [(heading, _unique(map(shorten, lines))) for heading, lines in parts if lines]
@@ -231,9 +230,13 @@ def _cannot_be_said(families, maps):
         sentences += _open_sentences(group)
     if maps and not families:
         sentences.append("No method was checked here: maps show what a method computed, and no more.")
-    if families:
+    if any(_is_of_maps(family) for family in families):
         sentences.append("No verdict says that a map is right, or that one method is better than another.")
     return sentences
+
+
+def _is_of_maps(family):
+    return family.get("claim", "maps") == "maps"
 
 
 def _open_sentences(group):
@@ -259,33 +262,16 @@ def _reason(card):
     return last[:1].lower() + last[1:]
 
 
-def _questions(studies, word):
-    """The questions that checks of the network's own pictures answer with a word: list of str."""
-    rows = [row for study in studies for row in study["rows"]]
-    answered = [row["question"] for row in rows if row["cells"] and row["cells"][0] and row["cells"][0]["word"] == word]
-    return list(dict.fromkeys(f"“{question}”" for question in answered))
-
-
-def _pictures_can_be_said(studies):
-    flagged, unflagged = (_questions(studies, word) for word in ("FLAGGED", "NOT FLAGGED"))
-    sentences = [f"Checks speak against the pictures of units: {_names(flagged)}."] if flagged else []
-    return sentences + ([f"Checks find nothing against the pictures: {_names(unflagged)}."] if unflagged else [])
-
-
-def _pictures_cannot_be_said(units, studies):
-    unmeasured = _questions(studies, "NOT MEASURED")
-    sentences = [f"Not measured of the pictures: {_names(unmeasured)}."] if unmeasured else []
-    if units:
-        sentences.append("A picture shows one way to excite a unit, and not everything that it responds to.")
-    return sentences
+def _pictures_cannot_be_said(units):
+    return ["A picture shows one way to excite a unit, and not everything that it responds to."] if units else []
 
 
 # Where to look next -------------------------------------------------------------------------------------------------------
 
 
-def _look_next(recipe, families, maps, units, studies):
+def _look_next(recipe, families, maps, units):
     sentences = [*_next_checks(recipe, families, maps), *_next_photographs(maps), *_next_units(units)]
-    if units and not studies:
+    if units and not recipe.features:
         sentences.append("Check the pictures with a [[features]] table: it asks whether they show what units do.")
     return sentences
 
@@ -301,12 +287,14 @@ _FIRST_CHECKS = {
 def _next_checks(recipe, families, maps):
     if maps and not families:
         return [f"Check the methods: {_FIRST_CHECKS.get(maps['kind'], _FIRST_CHECKS['image'])}."]
-    open_cards = [card for _, card in _judged_cards(families) if card["outcome"] in ("INCONCLUSIVE", "INVALID")]
+    judged = _judged_cards(families)
+    open_cards = [card for _, card in judged if card["outcome"] in ("INCONCLUSIVE", "INVALID")]
     remedies = list(dict.fromkeys(card["remedy"] for card in open_cards if card["remedy"]))
     sentences = [_remedy_sentence(remedy, open_cards) for remedy in remedies]
     crossings = {"class_crossing", "image_crossing", "place"}
     checks = {check.check for check in recipe.check}
-    if open_cards and not recipe.has_world and not checks & crossings:
+    has_open_maps = any(card in open_cards for family, card in judged if _is_of_maps(family))
+    if has_open_maps and not recipe.has_world and not checks & crossings:
         sentences.append(
             "The checks class_crossing, image_crossing and place decide on one network, without replicates."
         )
@@ -354,12 +342,12 @@ def _least_alike(agreement):
 
 def _next_units(units):
     dead = [_unit_name(unit) for unit in units if unit["dead"]]
-    flagged = [_unit_name(unit) for unit in units if any(word == "FLAGGED" for _, word, _ in unit["flags"])]
+    failed = [_unit_name(unit) for unit in units if any(outcome == "FAIL" for _, outcome, *_ in unit["verdicts"])]
     sentences = []
     if dead:
         sentences.append(f"No natural image activates {_names(dead)}: read nothing into pictures of dead units.")
-    if flagged:
-        sentences.append(f"A check speaks against the pictures of {_names(flagged)}.")
+    if failed:
+        sentences.append(f"A check speaks against the pictures of {_names(failed)}.")
     return sentences
 
 

@@ -20,13 +20,13 @@ THUMBNAIL, BINS = 200, 24
 NATURAL, BESIDE = 4, 72
 
 
-def tiles(store, jobs, flags):
+def tiles(store, jobs, verdicts):
     """The pictures of a run for its page. One survey is in memory at a time.
 
     Args:
         store: `Store` of the run.
         jobs: list of `Job` that are done.
-        flags: dict of (number of the gallery, layer, unit) to list of [check, word, why].
+        verdicts: dict of (number of the gallery, layer, unit) to list of [check, outcome, finding, words].
 
     Returns:
         index: list of dict, one for each unit.
@@ -36,7 +36,9 @@ def tiles(store, jobs, flags):
     done = [job for job in jobs if job.kind == "pictures"]
     surveys = Surveys(store, jobs)
     index = [
-        entry for shard, job in enumerate(done) for entry in _entries(store, job, shard, surveys.survey_of(job), flags)
+        entry
+        for shard, job in enumerate(done)
+        for entry in _entries(store, job, shard, surveys.survey_of(job), verdicts)
     ]
     inline = len(index) <= INLINE
     return index, inline, _shards(store, done, surveys, inline)
@@ -88,7 +90,7 @@ class Surveys:
         return arrays, about, {int(unit): place for place, unit in enumerate(arrays["units"])}
 
 
-def _entries(store, job, shard, survey, flags):
+def _entries(store, job, shard, survey, verdicts):
     arrays, about = store.arrays(job.key, "pictures.npz"), store.values(job.key, "about.json")
     scores = arrays["scores"].reshape(len(arrays["units"]), -1)
     gallery = int(_id(job).partition("-")[0])
@@ -101,7 +103,7 @@ def _entries(store, job, shard, survey, flags):
             "name": about["names"][place],
             "score": _round(scores[place, 0]),
             **_natural_comparison(survey, int(unit), scores[place, 0]),
-            "flags": flags.get((gallery, about["layer"], int(unit)), []),
+            "verdicts": verdicts.get((gallery, about["layer"], int(unit)), []),
         }
 
 

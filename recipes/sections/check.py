@@ -7,6 +7,7 @@ import click
 from pydantic import ConfigDict, Field
 
 from lab.refusal import Refused
+from recipes.claims import refuse_other_claims
 from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
@@ -31,7 +32,7 @@ from recipes.options import (
     typed_or,
     verdict_options,
 )
-from recipes.rows import verdict_rows
+from recipes.rows import UNJUDGED, verdict_rows
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.sections.features import feature_tables
@@ -65,39 +66,35 @@ class Check(TargetTable):
 
 
 def list_jobs(recipe, session):
-    """The jobs that measure every method and control under every check, the one that judges them all, and the baseline's.
+    """The jobs that measure every method and control under every check.
 
     Args:
         recipe: `Recipe`.
         session: `Session`.
 
     Returns:
-        list of `Job`, the judging one last, but for the one that compares with a baseline.
+        list of `Job`.
 
     Raises:
-        Refused: for a class, method, check or setting that does not exist, and for a baseline without verdicts.
+        Refused: for a class, method, check or setting that does not exist.
     """
-    jobs = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
-    jobs.append(_verdict_job(recipe, [job for job in jobs if job.kind in ("evidence", "evidence of heads")]))
-    if not recipe.baseline:
-        return jobs
-    from recipes.baseline import changes_job
-
-    return [*jobs, changes_job(recipe, jobs, session)]
+    return [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
 
 
 def _evidence_jobs(number, recipe, session):
     """The jobs that measure one check, of its methods and its controls; or of all heads: iterator of `Job`."""
     from recipes.explanations import refuse_unknown_options
-    from sanity.examination import measures_heads, refuse_settings
+    from sanity.checks import claim_of
+    from sanity.examination import refuse_settings
 
     check = recipe.check[number]
+    refuse_other_claims(check.check, "check")
     refuse_settings(check.check, check.settings)
     refuse_unknown_options(check)
     question = _question(recipe, check, session)
     if not recipe.has_world:
         session.subject(question)
-    if measures_heads(check.check):
+    if claim_of(check.check) == "attention":
         yield _heads_job(f"{number}-{check.check}", check, question, recipe.seed, session)
         return
     shards = _shards(check, recipe, question) if check.shard else []
@@ -128,6 +125,7 @@ def _split(job, shards):
             job,
             key=f"{job.key}-{start}",
             kind="evidence shard",
+            judged_in="",
             arguments={**job.arguments, "networks": [start, stop]},
             passes=job.passes / len(shards),
         )
@@ -170,6 +168,7 @@ def _evidence_job(folder, check, method, question, seed, session):
         _network_needs(session.sources),
         passes=cost * _explanations_of_an_image(check),
         reads=(*_subject_reads(session.sources), *method_reads(method, options), *_libraries(check.check)),
+        judged_in=folder,
     )
 
 
@@ -180,14 +179,15 @@ PASSES_OF_A_HEAD = 100
 def _heads_job(folder, check, question, seed, session):
     images = question["images"] if session.sources.has_world else len(session.images)
     heads = 1 if session.sources.world else sum(row.heads or 1 for row in session.network.attentions.values())
-    arguments = {"check": check.check, "question": question, "settings": check.settings, "seed": seed}
+    arguments = {"check": check.check, "method": "all attention", "question": question, "settings": check.settings}
     return Job(
         f"check/{folder}/heads",
         "evidence of heads",
-        arguments,
+        {**arguments, "seed": seed},
         _network_needs(session.sources),
         passes=images * heads * check.settings.get("draws", PASSES_OF_A_HEAD),
         reads=_subject_reads(session.sources),
+        judged_in=folder,
     )
 
 
@@ -210,13 +210,6 @@ def _subject_reads(sources):
 def _libraries(check):
     """The libraries that a check itself looks for: tuple of str."""
     return ALL_LIBRARIES if check == "implementation" else ()
-
-
-def _verdict_job(recipe, evidence_jobs):
-    """The job that judges all evidence, also where some of it failed."""
-    rows = [[job.key, job.arguments["check"], job.arguments.get("method", "all attention")] for job in evidence_jobs]
-    arguments = {"rows": rows, "name": recipe.name, "seed": recipe.seed}
-    return Job("verdicts", "judge", arguments, tuple(job.key for job in evidence_jobs), gathers=True)
 
 
 def _explanations_of_an_image(check):
@@ -270,7 +263,7 @@ def _summary_lines(families):
     methods = {verdict["method"] for verdict in verdicts}
     by_outcome = {}
     for verdict in verdicts:
-        outcome = "NOT APPLICABLE" if verdict["finding"] == "NOT APPLICABLE" else verdict["outcome"]
+        outcome = verdict["finding"] if verdict["finding"] in UNJUDGED else verdict["outcome"]
         by_outcome.setdefault(outcome, []).append(verdict["method"])
     words = [f"{len(names)} {outcome} ({', '.join(dict.fromkeys(names))})" for outcome, names in by_outcome.items()]
     held = [control["held"] for family in families.values() for control in family["controls"]]
@@ -491,6 +484,7 @@ def command(
     if subject == "features":
         _refuse_options(context, MAP_OPTIONS, "is an option of --subject maps. Received: --subject features.")
         tables = feature_tables(picture_settings, check_names, images)
+        tables |= {"baseline": baseline} if baseline else {}
         launch_tables(context, "features", shared_options, tables, fail_on)
         return
     _refuse_options(
@@ -582,7 +576,6 @@ MAP_OPTIONS = (
     "target",
     "output",
     "region",
-    "baseline",
 )
 PLANTED_BRINGS = (
     "world",
@@ -619,17 +612,16 @@ def _refuse_options(context, names, rule):
 
 
 def _check_names(text):
-    """Names in a --check option. "all" is every check of methods except retraining."""
-    from sanity.checks import checks
-    from sanity.examination import measures_heads
+    """Names in a --check option. "all" is every check of maps except retraining."""
+    from sanity.checks import names_of
 
     if text == "all":
-        return [name for name in checks if name != "retraining" and not measures_heads(name)]
+        return [name for name in names_of("maps") if name != "retraining"]
     names = split_names(text)
     if not names:
         raise Refused(f"--check names at least one check. Received: {text!r}; see `lab list checks`.")
     for name in names:
-        checks.get(name)
+        refuse_other_claims(name, "check")
     return names
 
 

@@ -1,13 +1,13 @@
-"""Features: checks of whether pictures show what their units do."""
+"""Features: pictures of units, and the evidence of checks on whether they show what their units do."""
 
 import pathlib
-from collections import Counter
 
 import click
 from pydantic import Field, model_validator
 
 from lab.refusal import Refused
 from lab.registry import nearest
+from recipes.claims import refuse_other_claims
 from recipes.fields import STUDIED, Table, Units
 from recipes.job import Job
 from recipes.options import natural_images_table, units_table
@@ -44,6 +44,11 @@ class Features(Table):
             raise Refused("features name either a layer with units, or logits. Received: both or neither")
         return self
 
+    @property
+    def check_names(self):
+        """The names of all checks of these pictures: list of str."""
+        return list(dict.fromkeys([*self.checks, *(["recovery"] if self.recovery else [])]))
+
 
 # Jobs ---------------------------------------------------------------------------------------------------------------------
 
@@ -70,10 +75,7 @@ def list_jobs(recipe, session):
         study = {name: getattr(features, name) for name in STUDY}
         for kind in STUDIED if features.fooled else STUDIED[:1]:
             arguments = {"study": study, "units": units, "kind": kind, "seed": recipe.seed}
-            yield from _jobs_of_network(f"study/{number}/{kind}", features, arguments)
-        if features.recovery:
-            drawing = {name: study[name] for name in ("steps", "parameterization", "transforms")}
-            yield Job(f"study/{number}/recovery", "recovery", {"study": drawing, "seed": recipe.seed}, passes=20)
+            yield from _jobs_of_network(number, features, arguments)
 
 
 def _checked_units(features, session):
@@ -97,10 +99,8 @@ def _checked_units(features, session):
 
 def _check_names(features, network):
     """Raise Refused for checks, models and layers that do not exist."""
-    from sanity.features import features as feature_checks
-
-    for name in features.checks:
-        feature_checks.get(name)
+    for name in features.check_names:
+        refuse_other_claims(name, "features")
     for name in _other_models(features):
         _refuse_unknown_model(name)
     if features.fooled:
@@ -110,15 +110,25 @@ def _check_names(features, network):
         network.refuse_unknown(address)
 
 
-def _jobs_of_network(key, features, arguments):
+def _jobs_of_network(number, features, arguments):
     """Pictures of one of the networks of a study, and the checks of these pictures."""
+    key = f"study/{number}/{arguments['kind']}"
     cost = len(arguments["units"]) * features.steps * features.pictures
     # A fooling circuit is built from natural images.
     reads = ("model", "natural images") if features.fooled else ("model",)
     yield from _drawing_jobs(f"{key}/pictures", features.batch, arguments, cost, reads)
-    for check in features.checks:
-        check_cost = cost * features.networks / features.pictures if check == "prior" else 0
-        yield _check_job(key, check, features, arguments, check_cost)
+    for check in features.check_names:
+        if _needs_pictures(check):
+            yield _check_job(f"{key}/{check}", f"{number}-{check}", check, features, arguments)
+        elif arguments["kind"] == STUDIED[0]:
+            yield _visualizer_job(f"{key}/{check}", f"{number}-{check}", check, features, arguments)
+
+
+def _needs_pictures(check):
+    """Whether a check looks at the pictures of a study, and not at its visualizer alone: bool."""
+    from sanity.checks import checks
+
+    return checks.tag(checks.get(check), "needs_pictures", True)
 
 
 def _drawing_jobs(key, batch, arguments, cost, reads):
@@ -136,28 +146,55 @@ def _drawing_jobs(key, batch, arguments, cost, reads):
     yield Job(key, "drawn", arguments, tuple(keys), reads=reads)
 
 
-def _check_job(key, check, features, arguments, cost):
+def _check_job(key, family, check, features, arguments):
     """The job of one check of the pictures of one network, with those settings that the check takes."""
-    from lab.registry import options
-    from sanity.features import features as feature_checks
+    settings = _settings(check, features)
+    others = [*settings.get("others", ()), *([settings["observer"]] if settings.get("observer") else [])]
+    method = _method(features, arguments["kind"])
+    return Job(
+        key,
+        "evidence of pictures",
+        {**arguments, "check": check, "method": method, "settings": settings},
+        (f"{key.rpartition('/')[0]}/pictures",),
+        passes=len(arguments["units"]) * features.steps * features.networks if check == "prior" else 0,
+        reads=("model", "natural images", *(f"network:{name}" for name in others)),
+        judged_in=family,
+    )
 
-    known = options(feature_checks.get(check))
+
+def _visualizer_job(key, family, check, features, arguments):
+    """The job of a check that asks a visualizer, whatever the network and its units."""
+    study = {name: arguments["study"][name] for name in ("steps", "parameterization", "transforms")}
+    named = {"check": check, "method": _method(features, STUDIED[0]), "settings": {}}
+    return Job(
+        key,
+        "evidence of pictures",
+        {"study": study, "seed": arguments["seed"], **named},
+        passes=20,
+        judged_in=family,
+    )
+
+
+def _method(features, kind):
+    """What a verdict on the pictures of a network is on: its visualizer, or the network that was built to fool."""
+    from recipes.studies import visualizer_name
+    from sanity.controls import FOOLED
+
+    return FOOLED if kind == "fooled" else visualizer_name(features)
+
+
+def _settings(check, features):
+    """The settings of a table that a check takes: dict."""
+    from lab.registry import options
+    from sanity.checks import checks
+
     settings = {
         "networks": features.networks,
         "others": features.others,
         "observer": features.observer,
         "layers": features.path_layers,
     }
-    settings = {name: value for name, value in settings.items() if name in known}
-    others = [*settings.get("others", ()), *([settings["observer"]] if settings.get("observer") else [])]
-    return Job(
-        f"{key}/{check}",
-        "feature",
-        {**arguments, "check": check, "settings": settings},
-        (f"{key}/pictures",),
-        passes=cost,
-        reads=("model", "natural images", *(f"network:{name}" for name in others)),
-    )
+    return {name: value for name, value in settings.items() if name in options(checks.get(check))}
 
 
 def _other_models(features):
@@ -179,57 +216,6 @@ def _refuse_detector(features, network):
     if features.layer is None:
         raise Refused("A fooling circuit needs channels of a layer. Received: a study of logits; remove fooled.")
     network.check(goal(detector(features, network), [0]))
-
-
-# Lines --------------------------------------------------------------------------------------------------------------------
-
-
-def list_flags(jobs, store):
-    """The summaries of all checks of pictures, of every network.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        iterator of dict with network, fooled, check, word and why.
-    """
-    for job in jobs:
-        if job.kind in ("feature", "recovery") and store.exists(job.key):
-            flag = store.values(job.key, "flags.json")["summary"]
-            fooled = job.arguments.get("kind") == "fooled"
-            network = store.values(job.key, "evidence.json")["subject"]
-            yield {"network": network, "fooled": fooled, **{name: flag[name] for name in ("check", "word", "why")}}
-
-
-def flag_lines(jobs, store):
-    """One line a network and check of its pictures.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        list of str.
-    """
-    return [
-        f"{flag['network']}  {flag['check']:<14} {flag['word']:<13} {flag['why']}" for flag in list_flags(jobs, store)
-    ]
-
-
-def summarize(jobs, store):
-    """How many checks of pictures ended in which word.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        list of str.
-    """
-    words = Counter(flag["word"] for flag in list_flags(jobs, store))
-    counts = ", ".join(f"{count} {word}" for word, count in words.items())
-    return [f"checks of pictures: {counts}"] if words else []
 
 
 # Page ---------------------------------------------------------------------------------------------------------------------
@@ -276,12 +262,9 @@ register(
         work={
             "drawn": Deferred("recipes.studies:draw_features"),
             "drawn units": Deferred("recipes.studies:draw_units"),
-            "feature": Deferred("recipes.studies:measure_feature"),
-            "recovery": Deferred("recipes.studies:measure_recovery"),
+            "evidence of pictures": Deferred("recipes.studies:measure_pictures"),
         },
         place=30,
-        lines=flag_lines,
-        summary=summarize,
         pieces=(Piece("features", "Pictures checked", "features.html", _show_checks, place=60),),
     )
 )

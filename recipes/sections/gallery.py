@@ -188,10 +188,10 @@ def _gradient_cost(network, layer):
 
 def _show_pictures(recipe, jobs, store):
     """The pictures of all units, or None; beyond some hundreds of units, their shards are files beside the page."""
-    from recipes.report.picture_checks import collect_studies, flags_by_unit
+    from recipes.report.picture_checks import collect_studies, verdicts_by_unit
     from recipes.report.tiles import as_script_json, shard_file, tiles
 
-    index, inline, shards = tiles(store, jobs, flags_by_unit(recipe, collect_studies(recipe, store, jobs)))
+    index, inline, shards = tiles(store, jobs, verdicts_by_unit(recipe, collect_studies(recipe, store, jobs)))
     if not index:
         return None
     return {

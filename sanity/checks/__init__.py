@@ -7,8 +7,8 @@ checks of the same subject share it too. The tag `networks` names the kinds of n
 that it trains beside the replicates. The tag `measure_runs` holds a function that measures some of the random networks of a
 check apart from the others, and `count_runs` one that says how many there are by default; the check takes `runs`.
 
-A check with the tag `heads` measures the attention of the network itself, and no method: (subject, *, seed, options) -> list
-of Evidence, one a head or control.
+The tag `claim` says what kind of claim a check judges, one of CLAIMS; "maps" without it. A check of any other claim
+measures no method: (subject, *, seed, options) -> list of Evidence, one for each head, unit or control.
 """
 
 import importlib
@@ -17,6 +17,22 @@ import pkgutil
 from lab.registry import Registry, options
 
 checks = Registry("check")
+# What a check may judge: maps of methods, pictures of units, attention of the network, its concepts, or the data.
+CLAIMS = ("maps", "pictures", "attention", "concepts", "data")
+
+
+def claim_of(check):
+    """What kind of claim a check judges: str, one of CLAIMS.
+
+    Args:
+        check: str, a registered name.
+    """
+    return checks.tag(checks.get(check), "claim", "maps")
+
+
+def names_of(*claims):
+    """The names of the checks of some claims, in order: list of str."""
+    return [name for name in checks if claim_of(name) in claims]
 
 
 def prepare_shared(check, subject, seed, settings, once=None):

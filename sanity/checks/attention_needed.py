@@ -68,7 +68,7 @@ def _uniform(weights):
     return uniform(weights, None)
 
 
-@checks.register(heads=True)
+@checks.register(claim="attention")
 def attention_needed(subject, *, seed, repeats=REPEATS):
     """Does a network that is trained with uniform attention answer as well as one with attention of its own?
 

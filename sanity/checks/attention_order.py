@@ -22,7 +22,7 @@ from sanity.statistics import FEWEST, bootstrap_interval, sign_flips, without_in
 ORACLE = "leave-one-out"
 
 
-@checks.register(heads=True)
+@checks.register(claim="attention")
 def attention_order(subject, *, seed, query=None):
     """Do the tokens that get most attention change the score most when they are left out?
 

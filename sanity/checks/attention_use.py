@@ -25,7 +25,7 @@ SILENT, OTHER = "head of zero values", "another input"
 MOVED = "distance from uniform"
 
 
-@checks.register(heads=True)
+@checks.register(claim="attention")
 def attention_use(subject, *, seed, draws=DRAWS, layers=(), groups=None):
     """Do the answers change when the attention of a head is permuted or made uniform?
 

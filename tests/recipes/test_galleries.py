@@ -24,7 +24,7 @@ from recipes.sections.gallery import block_outputs
 from sanity.worlds import worlds
 from tests import networks
 from tests.recipes.test_report import browser  # noqa: F401  (a fixture)
-from tests.sanity.test_features import stripes_network, textures
+from tests.sanity.test_picture_checks import stripes_network, textures
 
 LOOK = ["--transforms", "textbook", "--steps", "80"]
 
@@ -126,31 +126,40 @@ def studied(stripes, tmp_path_factory):
 def test_a_study_tells_the_fooled_network_from_the_honest_one(studied):
     _, run = studied
     assert not run.failed
-    words = {(line["check"], line["fooled"]): line["word"] for line in run.flags}
-    assert words["path", False] == "NOT FLAGGED" and words["path", True] == "FLAGGED"
-    assert words["predictivity", False] == "NOT FLAGGED" and words["predictivity", True] == "FLAGGED"
-    assert words["reach", False] == "REPORTED" and words["transfer", False] == "NOT MEASURED"
-    assert ("recovery", False) in words
+    verdicts = {(row["check"], row["method"]): row for family in run.families.values() for row in family["verdicts"]}
+    for check in ("path", "predictivity"):
+        outcomes = [verdicts[check, method]["outcome"] for method in ("fourier, textbook", "fooled network")]
+        assert outcomes == ["PASS", "FAIL"]
+    assert run.families["0-path"]["blind"] == ["fooled network"] and run.families["0-path"]["controls"][0]["held"]
+    findings = {check: row["finding"] for (check, method), row in verdicts.items() if method != "fooled network"}
+    assert findings["reach"] == "MEASURED" and findings["transfer"] == "NOT APPLICABLE" and "recovery" in findings
     page = run.report.read_text()
     assert "largest difference 0" in page and "unit by unit" in page
     for word in ("faithful", "trustworthy", "proves"):
         assert word not in page.lower().split("<script>")[0]
+    assert 'id="0-path-fooled-network"' in page and 'href="#0-path-fooled-network"' in page
+    junit = (run.path / "jobs/verdicts/junit.xml").read_text()
+    assert 'testsuite name="0-path" tests="2" failures="0"' in junit, "the control fails, as it must"
+    assert "0-path,fooled network,path,FAIL,ANOTHER PATH" in (run.path / "jobs/verdicts/verdicts.csv").read_text()
 
 
-def test_every_tile_shows_the_flags_of_its_unit(studied):
+def test_every_tile_shows_the_verdicts_on_its_unit(studied):
     _, run = studied
     for unit in units_of(run.report):
-        assert {check for check, *_ in unit["flags"]} >= {"path", "reach", "stability", "prior", "predictivity"}
-    flags = json.loads((run.path / "jobs/study/0/honest/path/flags.json").read_text())["flags"]
-    shown = {unit["unit"]: {check: word for check, word, _ in unit["flags"]}["path"] for unit in units_of(run.report)}
-    assert shown == {flag["unit"]: flag["word"] for flag in flags}
+        assert {check for check, *_ in unit["verdicts"]} >= {"path", "reach", "stability", "prior", "predictivity"}
+    shown = {
+        f"unit {unit['unit']}": {check: outcome for check, outcome, *_ in unit["verdicts"]}["path"]
+        for unit in units_of(run.report)
+    }
+    parts = [part for part in run.families["0-path"]["parts"] if part["method"] != "fooled network"]
+    assert shown == {part["scope"]: part["outcome"] for part in parts}
 
 
 def test_a_study_again_is_the_same_and_costs_nothing(studied):
     recipe, run = studied
     before = {path: path.read_bytes() for path in run.path.rglob("*.json") if path.name != "timings.json"}
     again = carry_out(recipe, run.path.parent.parent, Progress(quiet=True))
-    assert {path: path.read_bytes() for path in before} == before and again.flags == run.flags
+    assert {path: path.read_bytes() for path in before} == before and again.families == run.families
 
 
 def test_features_are_checked_from_the_command_line(command, stripes):
@@ -168,40 +177,48 @@ def test_features_are_checked_from_the_command_line(command, stripes):
         "reach,path",
     ]
     code, output, _ = command(*words)
-    assert code == 0 and "REPORTED" in output and "of the highest natural score" in output
+    assert code == 0 and "MEASURED" in output and "of the highest natural score" in output
     assert command("check", "--subject", "features", *stripes, "--check", "path")[0] == 2
     assert "is an option of --subject maps" in command(*words, "--method", "gradient")[2]
     assert "add --subject features" in command("check", *stripes, "--layer", "units")[2]
-    assert "Unknown feature check" in command(*words[:-1], "pathh")[2]
+    assert "Unknown check" in command(*words[:-1], "pathh")[2]
+    assert "a check of maps; put it into [[check]]" in command(*words[:-1], "parameters")[2]
+    assert "a check of pictures; put it into [[features]]" in command("check", *stripes, "--check", "path")[2]
     code, _, error = command(
         *words, "--fail-on", "fail", "--transforms", "none", "--parameterization", "pixels", "--steps", 1
     )
-    assert code == 1 and ("FLAGGED" in error or "decided anything" in error), "three units are too few to be crossed"
+    assert code == 1 and "0-path: pixels, none fell short" in error, "three units are too few to be crossed"
+
+
+def a_family(outcome, finding, *, held=True):
+    """Verdicts of the path on pictures of a network, and on those of the one built to fool it."""
+    rows = [{"method": "fourier", "outcome": outcome, "finding": finding}]
+    control = {"control": "fooled network", "outcome": "PASS", "held": held}
+    blind = {"method": "fooled network", "outcome": "FAIL", "finding": "ANOTHER PATH"}
+    return {"verdicts": [*rows, blind], "controls": [control], "blind": ["fooled network"], "parts": []}
 
 
 @pytest.mark.parametrize(
-    "word, others, message",
+    "family, message",
     [
-        ("FLAGGED", "NOT FLAGGED", None),
-        ("NOT FLAGGED", "NOT FLAGGED", "the check is broken"),
-        ("NOT MEASURED", "NOT FLAGGED", "path: NOT MEASURED on the network built to fool it: 6 sources"),
-        ("FLAGGED", "NOT MEASURED", "no check of pictures decided anything"),
+        (a_family("PASS", "NATURAL PATH"), None),
+        (a_family("PASS", "NATURAL PATH", held=False), "the check is broken, control fooled network"),
+        (a_family("FAIL", "ANOTHER PATH"), "0-path: fourier fell short"),
+        (a_family("INVALID", "GATE FAILED"), "0-path: fourier fell short"),
+        (a_family("INVALID", "NOT APPLICABLE"), "fourier: no check applied"),
+        (a_family("INCONCLUSIVE", "MEASURED"), "fourier: no check applied"),
     ],
 )
-def test_a_gate_passes_over_no_path_that_was_not_measured(word, others, message):
-    line = {"check": "path", "network": "net", "why": "6 sources of natural images"}
-    flags = ({**line, "fooled": False, "word": others}, {**line, "fooled": True, "word": word})
-    done = types.SimpleNamespace(flags=flags, families={}, rows={})
-    with contextlib.nullcontext() if message is None else pytest.raises(Gated, match=message):
-        refuse_shortfall(done, "fail")
-    beside = types.SimpleNamespace(
-        flags=({**line, "check": "stability", "fooled": False, "word": "NOT FLAGGED"}, *flags)
-    )
-    beside.families = beside.rows = {}
-    if others == "NOT MEASURED":
-        refuse_shortfall(beside, "fail")
-        with pytest.raises(Gated, match="path: NOT MEASURED: 6 sources"):
-            refuse_shortfall(beside, "inconclusive")
+def test_a_gate_is_for_pictures_as_for_maps(family, message):
+    done = types.SimpleNamespace(families={"0-path": family}, rows={})
+    for fail_on in ("fail", "inconclusive"):
+        with contextlib.nullcontext() if message is None else pytest.raises(Gated, match=message):
+            refuse_shortfall(done, fail_on)
+
+
+def test_what_is_measured_fails_no_gate_beside_what_passes():
+    families = {"0-path": a_family("PASS", "NATURAL PATH"), "0-reach": a_family("INCONCLUSIVE", "MEASURED")}
+    refuse_shortfall(types.SimpleNamespace(families=families, rows={}), "inconclusive")
 
 
 def test_two_galleries_are_compared_and_changed_units_come_first(command, stripes, tmp_path):

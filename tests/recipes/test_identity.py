@@ -90,7 +90,8 @@ def kinds_that_change(text, tmp_path, *settings):
     return {before[key].kind for key in changed} - {"agreement", "judge"}
 
 
-DRAWN = {"pictures", "drawn", "feature"}
+CHECKED = "evidence of pictures"
+DRAWN = {"pictures", "drawn", CHECKED}
 MAPS = {"maps", "photographs", "evidence"}
 
 
@@ -100,9 +101,9 @@ MAPS = {"maps", "photographs", "evidence"}
         ("title=Another", set()),
         # Natural images are crops of packaged photographs here, whatever photographs are explained.
         ("images.most=2", MAPS),
-        ("images.fit=crop", {*MAPS, "survey", "atlas", "feature"}),
-        ("seed=1", {"maps", "evidence", "pictures", "atlas", "blocks", *DRAWN, "recovery"}),
-        ("threads=1", {*MAPS, *DRAWN, "survey", "atlas", "blocks", "recovery"}),
+        ("images.fit=crop", {*MAPS, "survey", "atlas", CHECKED}),
+        ("seed=1", {"maps", "evidence", "pictures", "atlas", "blocks", *DRAWN}),
+        ("threads=1", {*MAPS, *DRAWN, "survey", "atlas", "blocks"}),
         ("model.input_range=[0, 1]", {*MAPS, *DRAWN, "survey", "atlas", "blocks"}),
         ("model.memory_gib=1", {*MAPS, *DRAWN, "survey", "atlas", "blocks"}),
         ("gallery.0.steps=3", {"pictures"}),
@@ -112,9 +113,9 @@ MAPS = {"maps", "photographs", "evidence"}
         ("gallery.0.units=0-2", {"pictures", "survey"}),
         ("atlas.0.side=3", {"atlas"}),
         ("atlas.1.groups=3", {"blocks"}),
-        ("features.0.steps=3", {"drawn", "feature", "recovery"}),
-        ("features.0.pictures=3", {"drawn", "feature"}),
-        ("features.0.others=['efficientnet-lite1']", {"feature"}),
+        ("features.0.steps=3", {"drawn", CHECKED}),
+        ("features.0.pictures=3", {"drawn", CHECKED}),
+        ("features.0.others=['efficientnet-lite1']", {CHECKED}),
         ("explain.options.smoothgrad.samples=3", {"maps"}),
         ("explain.target=1", {"maps", "photographs"}),
         ("check.0.seeds=3", {"evidence"}),
@@ -129,7 +130,14 @@ def test_only_a_check_that_asks_other_networks_depends_on_them(nouns, tmp_path):
     recipes = recipe_of(nouns, tmp_path), recipe_of(nouns, tmp_path, "features.0.others=['efficientnet-lite1']")
     before, after = (list_jobs(recipe, Session(Sources.of(recipe), tmp_path)) for recipe in recipes)
     changed = [job.key for job, other in zip(before, after) if job.identity != other.identity]
-    assert changed == ["study/0/honest/transfer"]
+    assert changed == ["study/0/honest/transfer", "verdicts"]
+
+
+def test_a_check_of_a_visualizer_does_not_depend_on_its_pictures(nouns, tmp_path):
+    recipes = recipe_of(nouns, tmp_path), recipe_of(nouns, tmp_path, "features.0.pictures=3")
+    jobs = [list_jobs(recipe, Session(Sources.of(recipe), tmp_path)) for recipe in recipes]
+    identities = [{job.key: job.identity for job in listed}["study/0/honest/recovery"] for listed in jobs]
+    assert identities[0] == identities[1]
 
 
 @pytest.mark.parametrize(

@@ -236,8 +236,8 @@ recovery = false
     for unit in range(3):
         shown = (folder / "jobs/gallery/0-last/00000" / f"{unit:05d}.png").read_bytes()
         assert shown == (folder / "jobs/study/0/honest/pictures" / f"{unit:05d}-0.png").read_bytes()
-    assert '["reach","REPORTED"' in (folder / "index.html").read_text()
-    assert '["reach","REPORTED"' not in (run(2) / "index.html").read_text()
+    assert '["reach","INCONCLUSIVE","MEASURED"' in (folder / "index.html").read_text()
+    assert '["reach","INCONCLUSIVE","MEASURED"' not in (run(2) / "index.html").read_text()
 
 
 def test_a_package_with_a_finder_of_its_own_counts_as_one_in_the_path(project, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
+from sanity.checks import claim_of
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -13,6 +14,8 @@ from sanity.checks.faithfulness import USUAL
 from sanity.crossing import maps_differ
 from sanity.effects import EFFECTS
 from sanity.evidence import Evidence, Gate
+from sanity.pictures.crossing import OF_UNITS
+from sanity.pictures.units import by_unit
 from sanity.ruling import MEASURE, SIGNED
 from sanity.verdict import judge
 
@@ -20,6 +23,7 @@ DRAWS = 60
 LEVELS = np.array([-0.5, 0, 0.02, 0.08, 0.2, 0.4, 0.6, 0.75, 0.85, 0.95, 1.0])
 SIZES = {"images": 8, "pairs": 8, "replicates": 4, "networks": 4, "rivals": 4, "draws": 3, "repeats": 6, "ways": 8}
 SIZES |= {"groups": 2, "directions": 16}
+OF_PICTURES = {"units": 6, "pictures": 3, "sources": 40, "networks": 3}
 
 
 class Draw:
@@ -159,12 +163,49 @@ def _pairs_of_accuracies(draw):
     return {"attention": draw.around(0.9, repeats), "uniform": draw.around(0.9 - lost, repeats)}
 
 
+def _crossed_units(draw):
+    """Shares and leads of six units or more, whose own natural images may tell nothing."""
+    units = int(draw.rng.choice([5, 6, 12]))
+    shares, leads = (draw.around(draw.rng.choice([-1.0, 0.1, 0.9]), units) for _ in range(2))
+    widths = [abs(draw.around(draw.rng.choice([0.0, 0.3]), units)) for _ in range(2)]
+    intervals = [np.stack([mean, mean - width, mean + width]) for mean, width in zip((shares, leads), widths)]
+    dealt = {name: np.array([0.5, *np.full(99, draw.rng.choice([0.0, 0.0, 0.5]))]) for name in ("null", "known")}
+    if draw.rng.random() < 0.2:
+        intervals[0][:, 0] = np.nan
+    samples = {"decided": intervals[0], "lead": intervals[1], "rival": np.roll(np.arange(units), 1)}
+    return samples | dealt | {"units": np.arange(units)}
+
+
+def _above_zero(name):
+    """Numbers of several units that are expected above zero, a handful for each or more."""
+
+    def draw_numbers(draw):
+        units, count = int(draw.rng.choice([4, 8])), int(draw.rng.choice([3, 6]))
+        return {name: draw.around(draw.level(), units, count), "units": np.arange(units)}
+
+    return draw_numbers
+
+
+def _looks(draw):
+    looks = {f"{kind}/net": draw.rng.random((6, 3)) < draw.rng.choice([0.1, 0.9]) for kind in ("plain", "blurred")}
+    return {name: look.astype("float64") for name, look in looks.items()} | {"units": np.arange(6)}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "attention_needed": _pairs_of_accuracies,
     "attention_order": _attention_orders,
     "attention_use": _attention_changes,
     "parameters": _networks,
+    "path": _crossed_units,
+    "predictivity": _crossed_units,
+    "prior": _above_zero("excess"),
+    "reach": lambda draw: {"ratio": np.ones((6, 3)), "percentile": np.full((6, 3), 99.0), "units": np.arange(6)},
+    "recovery": lambda draw: {
+        name: np.clip(draw.around(draw.rng.choice([0.3, 0.8]), 4), 0, 1) for name in ("likeness", "attained", "modes")
+    },
+    "stability": _above_zero("silhouette"),
+    "transfer": _looks,
     "labels": _groups,
     "cue": _groups,
     "classes": _classes,
@@ -214,16 +255,22 @@ def _conditions():
 
 
 def evidence_of(check, seed):
-    """Simulated evidence of a check about one method: `Evidence`."""
+    """Simulated evidence of a check about one method, or about all units: `Evidence`."""
     draw = Draw(seed)
-    sizes = {**SIZES, "images": draw.images}
+    sizes = {**SIZES, **(OF_PICTURES if claim_of(check) == "pictures" else {}), "images": draw.images}
     return Evidence(check, "any", "net", sizes, SAMPLES[check](draw), (), settings=_settings(draw))
+
+
+def _rows(evidence):
+    """Evidence about all units as a check gives it, with that about each: list of `Evidence`."""
+    axes = {**OF_UNITS, "silhouette": 0, "excess": 0, "ratio": 0, "percentile": 0, "plain/net": 0, "blurred/net": 0}
+    return by_unit(evidence, axes) if "units" in evidence.samples else [evidence]
 
 
 def verdicts_of(check, draws=DRAWS):
     """Verdicts on simulated evidence of a check, one at a time and two together: list of `Verdict`."""
     alone = [evidence_of(check, seed) for seed in range(draws)]
-    verdicts = [judge([evidence])[0] for evidence in alone]
+    verdicts = [verdict for evidence in alone for verdict in judge(_rows(evidence))]
     if check == "faithfulness":  # How well images agree is measured on two methods at least.
         eights = [evidence for evidence in alone if evidence.sizes["images"] == 24]
         verdicts += [verdict for pair in zip(eights, eights[1:]) for verdict in judge(list(pair))]

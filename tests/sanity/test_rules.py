@@ -9,8 +9,9 @@ from scipy import stats
 from sanity.checks.faithfulness import USUAL
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
-from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
 from sanity.network_groups import smallest_p
+from sanity.pictures.crossing import OF_UNITS
+from sanity.pictures.units import by_unit
 from sanity.ruling import Margins, images_remedy
 from sanity.statistics import krippendorff_alpha, max_t, sign_test, t_interval, wilson_interval
 from sanity.verdict import judge
@@ -288,12 +289,18 @@ def test_a_factor_is_no_other_implementation_and_a_sign_is_said():
     assert judge_counterparts((0.9, 0.0, np.resize([1.0, -1.0], 24))).finding == "OTHER SIGN"
 
 
-# Flags --------------------------------------------------------------------------------------------------------------------
+# Pictures -----------------------------------------------------------------------------------------------------------------
 
 
 def picture_evidence(check, name, values):
     samples = {name: np.asarray(values), "units": np.arange(len(values))}
-    return Evidence(check, "maximize", "net", {}, samples, ())
+    return by_unit(Evidence(check, "maximize", "net", {}, samples, ()), {name: 0})
+
+
+def judge_units(rows):
+    """The verdicts on each unit, and the one on all of them."""
+    *units, overall = judge(rows)
+    return units, overall
 
 
 @pytest.mark.parametrize("check, name", [("stability", "silhouette"), ("prior", "excess")])
@@ -301,21 +308,21 @@ def test_no_word_rests_on_a_bootstrap_over_two(check, name):
     """Two pictures give one of three means, never an interval: units are judged together, of six or more."""
     rng = np.random.default_rng(0)
     honest, blind = 0.4 + 0.1 * rng.standard_normal((8, 2)), 0.2 * rng.standard_normal((8, 2))
-    for values, word in ((honest, NOT_FLAGGED), (blind, FLAGGED)):
-        evidence = picture_evidence(check, name, values)
-        assert {flag.word for flag in flags(evidence)} == {NOT_MEASURED}
-        assert f"{values[0].mean():.2f} over 2" in flags(evidence)[0].why
-        assert summary(evidence).word == word
-        assert summary(picture_evidence(check, name, values[:5])).word == NOT_MEASURED
+    for values, outcome in ((honest, "PASS"), (blind, "FAIL")):
+        units, overall = judge_units(picture_evidence(check, name, values))
+        assert {verdict.outcome for verdict in units} == {"INCONCLUSIVE"}
+        assert f"{values[0].mean():.2f}. " in units[0].sentence + " " and "fewer than 6" in units[0].why
+        assert overall.outcome == outcome
+        assert judge_units(picture_evidence(check, name, values[:5]))[1].outcome == "INCONCLUSIVE"
     many = 0.4 + 0.1 * rng.standard_normal((3, 6))
-    assert {flag.word for flag in flags(picture_evidence(check, name, many))} == {NOT_FLAGGED}
-    assert summary(picture_evidence(check, name, rng.standard_normal((6, 2)))).word == FLAGGED
+    assert {verdict.outcome for verdict in judge_units(picture_evidence(check, name, many))[0]} == {"PASS"}
+    assert judge_units(picture_evidence(check, name, rng.standard_normal((6, 2))))[1].outcome == "FAIL"
 
 
 def test_blind_pictures_are_cleared_no_oftener_than_an_interval_errs():
     blind = [np.random.default_rng(seed).standard_normal((6, 2)) for seed in range(400)]
     cleared = sum(
-        summary(picture_evidence("stability", "silhouette", silhouettes)).word == NOT_FLAGGED for silhouettes in blind
+        judge_units(picture_evidence("stability", "silhouette", silhouettes))[1].passed for silhouettes in blind
     )
     assert wilson_interval(cleared, 400).low <= 0.025 and wilson_interval(cleared, 400).high < 0.06
 
@@ -325,51 +332,52 @@ def predictivity_evidence(units, null):
     decided, lead = (np.stack([np.full(units, 1.0) + shift for shift in (0, -0.2, 0.2)]) for _ in range(2))
     samples = {"decided": decided, "lead": lead, "rival": np.zeros(units), "null": np.array(null)}
     known = np.array([0.5, *np.zeros(600)])
-    return Evidence("predictivity", "maximize", "net", {}, samples | {"known": known, "units": np.arange(units)}, ())
+    samples |= {"known": known, "units": np.arange(units)}
+    return Evidence("predictivity", "maximize", "net", {}, samples, ())
+
+
+def judge_predictivity(evidence):
+    return judge_units(by_unit(evidence, OF_UNITS))
 
 
 def test_pictures_dealt_among_few_units_test_nothing():
-    """Of three units there are six ways to deal: whatever the pictures, p is never below .05, and no flag follows from that."""
-    assert summary(predictivity_evidence(3, [0.5, *np.resize([0.5, 0, 0, 0, 0, 0], 600)])).word == NOT_MEASURED
-    assert summary(predictivity_evidence(6, [0.5, *np.zeros(600)])).word == NOT_FLAGGED
-    assert summary(predictivity_evidence(6, [0.5, *np.resize([0.5, *np.zeros(9)], 600)])).word == FLAGGED
+    """Of three units there are six ways to deal: whatever the pictures, p is never below .05, and no FAIL follows from that."""
+    three, six, dealt = [0.5, 0, 0, 0, 0, 0], np.zeros(600), [0.5, *np.zeros(9)]
+    cases = ((3, np.resize(three, 600), "INCONCLUSIVE"), (6, six, "PASS"), (6, np.resize(dealt, 600), "FAIL"))
+    for units, null, outcome in cases:
+        assert judge_predictivity(predictivity_evidence(units, [0.5, *null]))[1].outcome == outcome
 
 
 @pytest.mark.parametrize(
-    "share, lead, word",
+    "share, lead, outcome",
     [
-        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), NOT_FLAGGED),
-        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), NOT_MEASURED),
-        ((0.1, 0, 0.2), (0.1, -0.2, 0.4), FLAGGED),
-        ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), FLAGGED),
-        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), NOT_MEASURED),
-        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), NOT_MEASURED),
+        ((0.9, 0.5, 1.3), (1, 0.5, 1.5), "PASS"),
+        ((0.4, 0.1, 0.7), (0.1, -0.2, 0.4), "INCONCLUSIVE"),
+        ((0.1, 0, 0.2), (0.1, -0.2, 0.4), "FAIL"),
+        ((0.4, 0.1, 0.7), (-1, -1.5, -0.5), "FAIL"),
+        ((0.9, 0.5, 1.3), (-1, -1.5, -0.5), "INCONCLUSIVE"),
+        ((np.nan, np.nan, np.nan), (-1, -1.5, -0.5), "INCONCLUSIVE"),
     ],
 )
-def test_a_unit_gets_a_word_where_its_interval_allows(share, lead, word):
+def test_a_unit_gets_an_outcome_where_its_interval_allows(share, lead, outcome):
     evidence = predictivity_evidence(6, [0.5, *np.zeros(600)])
     evidence.samples["decided"][:, 2], evidence.samples["lead"][:, 2] = share, lead
-    assert [flag.word for flag in flags(evidence)] == [
-        NOT_FLAGGED,
-        NOT_FLAGGED,
-        word,
-        NOT_FLAGGED,
-        NOT_FLAGGED,
-        NOT_FLAGGED,
-    ]
+    outcomes = [verdict.outcome for verdict in judge_predictivity(evidence)[0]]
+    assert outcomes == ["PASS", "PASS", outcome, "PASS", "PASS", "PASS"]
 
 
 @pytest.mark.parametrize("null", [[0.5, *np.zeros(600)], [0.5] * 601])
 def test_pictures_are_not_judged_where_natural_images_do_no_better_than_dealt(null):
     evidence = predictivity_evidence(6, null)
     evidence.samples["known"][:] = 0.5
-    assert summary(evidence).word == NOT_MEASURED and "natural images" in summary(evidence).why
+    overall = judge_predictivity(evidence)[1]
+    assert overall.outcome == "INCONCLUSIVE" and "natural images" in overall.why and overall.p is None
 
 
-def test_a_summary_is_flagged_where_half_of_its_units_are_however_small_p():
+def test_all_units_fail_where_half_of_them_do_however_small_p():
     evidence = predictivity_evidence(6, [0.5, *np.zeros(600)])
     evidence.samples["decided"][:, :3] = np.array([0.1, 0, 0.2])[:, None]
-    assert summary(evidence).word == FLAGGED
+    assert judge_predictivity(evidence)[1].outcome == "FAIL"
 
 
 def test_an_interval_over_fewer_than_six_units_is_refused():

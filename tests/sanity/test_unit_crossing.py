@@ -8,13 +8,16 @@ from PIL import Image
 
 import lab
 from lab.visualization.examples import Survey
+from sanity.checks import checks
+from sanity.checks.path import path_samples
+from sanity.checks.predictivity import choice_samples
 from sanity.evidence import Evidence
-from sanity.features import crossing, sources
-from sanity.features.flags import FLAGGED, NATURAL, NOT_FLAGGED, NOT_MEASURED, flags, summary
-from sanity.features.path import path_samples
-from sanity.features.predictivity import choice_samples
-from sanity.features.study import Study
+from sanity.pictures import crossing, sources
+from sanity.pictures.study import Study
+from sanity.pictures.units import by_unit
+from sanity.ruling import Margins
 from sanity.statistics import jackknife, t_interval
+from sanity.verdict import judge
 
 UNITS, IMAGES, CHANNELS = 12, 16, 120
 
@@ -49,10 +52,16 @@ def evidence(samples, check="path"):
     return Evidence(check, "maximize", "net", {}, {"units": np.arange(UNITS), **samples}, ())
 
 
-def path_flags(world, drawn, natural=None):
+def judge_units(evidence):
+    """The verdicts on each unit, and the one on all of them."""
+    *units, overall = judge(by_unit(evidence, crossing.OF_UNITS))
+    return units, overall
+
+
+def path_verdicts(world, drawn, natural=None):
     images, weights = world.natural_images() if natural is None else natural
     samples = path_samples([images], [drawn], weights, np.arange(len(images)), seed=0)
-    return flags(evidence(samples)), summary(evidence(samples))
+    return judge_units(evidence(samples))
 
 
 def slow_crossings(rows, pictures, natural, line):
@@ -103,26 +112,28 @@ def test_the_jackknife_of_a_mean_is_students_interval():
     assert np.isnan(jackknife(values.mean(axis=0), replicates, 4)[1:]).all()
 
 
-def test_own_pictures_and_held_out_images_are_not_flagged_and_those_of_another_unit_are():
+def test_own_pictures_and_held_out_images_pass_and_those_of_another_unit_fail():
     world, order = World(0), np.arange(UNITS)
     for picture in (1.0, 0.0):
-        words, overall = path_flags(world, world.drawn(order, picture))
-        assert {flag.word for flag in words} <= {NOT_FLAGGED, NOT_MEASURED} and overall.word == NOT_FLAGGED, picture
-        words, overall = path_flags(world, world.drawn(np.roll(order, 1), picture))
-        assert {flag.word for flag in words} == {FLAGGED} and overall.word == FLAGGED, picture
+        units, overall = path_verdicts(world, world.drawn(order, picture))
+        assert {verdict.outcome for verdict in units} <= {"PASS", "INCONCLUSIVE"} and overall.outcome == "PASS", picture
+        units, overall = path_verdicts(world, world.drawn(np.roll(order, 1), picture))
+        assert {verdict.outcome for verdict in units} == {"FAIL"} and overall.outcome == "FAIL", picture
 
 
-def test_one_units_wrong_picture_is_flagged_alone():
+def test_one_units_wrong_picture_fails_alone():
     """Natural images of another unit among honest pictures: what all pictures have is taken out, whichever they are."""
     world, wrong = World(1), 4
     drawn = world.drawn(np.arange(UNITS))
     for picture in (1.0, 0.0):
         drawn[wrong] = world.drawn([5], picture)[0]
-        words, overall = path_flags(world, drawn)
-        assert [flag.unit for flag in words if flag.word == FLAGGED] == [wrong] and overall.word == NOT_FLAGGED
-        assert "unit 5" in words[wrong].why
+        units, overall = path_verdicts(world, drawn)
+        assert [verdict.scope for verdict in units if verdict.outcome == "FAIL"] == [
+            f"unit {wrong}"
+        ] and overall.outcome == "PASS"
+        assert "unit 5" in units[wrong].why
         drawn[wrong] = world.drawn([wrong], picture)[0]
-        assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
+        assert not any(verdict.outcome == "FAIL" for verdict in path_verdicts(world, drawn)[0])
 
 
 def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
@@ -130,27 +141,29 @@ def test_pictures_of_a_unit_that_looks_alike_are_not_cleared():
     world, wrong = World(5), 4
     world.directions[wrong] = 0.9 * world.directions[5] + 0.6 * world.directions[wrong]
     drawn = world.drawn(np.arange(UNITS))
-    assert not any(flag.word == FLAGGED for flag in path_flags(world, drawn)[0])
+    assert not any(verdict.outcome == "FAIL" for verdict in path_verdicts(world, drawn)[0])
     drawn[wrong] = world.drawn([5])[0]
-    words, _ = path_flags(world, drawn)
-    assert words[wrong].value.low > NATURAL
-    assert words[wrong].word == NOT_MEASURED and "unit 5" in words[wrong].why
+    units, _ = path_verdicts(world, drawn)
+    assert units[wrong].effect.low > Margins().natural
+    assert units[wrong].outcome == "INCONCLUSIVE" and "unit 5" in units[wrong].why
 
 
-def test_pictures_of_nothing_are_cleared_by_no_unit_and_no_summary():
+def test_pictures_of_nothing_are_cleared_by_no_unit_nor_by_all():
     world = World(2)
     noise = normalize(world.rng.normal(size=(UNITS, CHANNELS)) + world.picture)
-    words, overall = path_flags(world, noise)
-    assert NOT_FLAGGED not in {flag.word for flag in words} and overall.word == FLAGGED
+    units, overall = path_verdicts(world, noise)
+    assert "PASS" not in {verdict.outcome for verdict in units} and overall.outcome == "FAIL"
 
 
 def test_units_that_natural_images_do_not_tell_apart_are_not_measured():
     world = World(3)
     world.directions[:] = world.directions[0]
-    words, overall = path_flags(world, world.drawn(np.arange(UNITS)))
-    assert sum(flag.word == NOT_MEASURED for flag in words) >= UNITS - 1 and overall.word == NOT_MEASURED
+    units, overall = path_verdicts(world, world.drawn(np.arange(UNITS)))
+    assert (
+        sum(verdict.outcome == "INCONCLUSIVE" for verdict in units) >= UNITS - 1 and overall.outcome == "INCONCLUSIVE"
+    )
     images, ends, samples = world_choices(world, world.drawn(np.arange(UNITS)))
-    assert summary(evidence(samples, "predictivity")).word == NOT_MEASURED
+    assert judge_units(evidence(samples, "predictivity"))[1].outcome == "INCONCLUSIVE"
 
 
 def test_held_out_images_are_dealt_as_pictures_are():
@@ -197,17 +210,15 @@ def test_choices_are_how_often_strong_images_are_nearer():
     near = [[images[place] @ drawn[3] for place in end] for end in ends[7]]
     expected = np.mean([(strong > weak) + 0.5 * (strong == weak) for strong in near[0] for weak in near[1]])
     assert samples["choices"][7, 3] == pytest.approx(expected)
-    right, wrong = (
-        evidence(unit_samples, "predictivity")
-        for unit_samples in (samples, world_choices(world, np.roll(drawn, 1, axis=0))[2])
-    )
-    assert not any(flag.word == FLAGGED for flag in flags(right)) and summary(right).word == NOT_FLAGGED
-    assert not any(flag.word == NOT_FLAGGED for flag in flags(wrong)) and summary(wrong).word == FLAGGED
+    wrong = world_choices(world, np.roll(drawn, 1, axis=0))[2]
+    for choices, outcome, never in ((samples, "PASS", "FAIL"), (wrong, "FAIL", "PASS")):
+        units, overall = judge_units(evidence(choices, "predictivity"))
+        assert never not in {verdict.outcome for verdict in units} and overall.outcome == outcome
 
 
 def test_leaving_a_source_out_of_the_choices_is_choosing_without_it():
     """The jackknife's shortcut against choices among the images that are left."""
-    from sanity.features.predictivity import _choice_crossings
+    from sanity.checks.predictivity import _choice_crossings
 
     rng = np.random.default_rng(0)
     pairs = rng.integers(0, 3, (2, 6, 6, 8, 8)) / 2
@@ -271,13 +282,13 @@ def test_a_unit_that_answers_alike_to_all_images_has_none_of_its_own():
 
 @pytest.mark.parametrize("check", ["path", "predictivity"])
 def test_a_failed_gate_is_said_of_every_unit_and_of_all(check):
-    from sanity.features import features
-
     study = dataclasses.replace(study_of_groups(tuple(range(6)) * 4), network=Named())
     options = {"layers": ("units",)} if check == "path" else {}
-    measured = features.get(check)(study, seed=0, **options)
-    for flag in [*flags(measured), summary(measured)]:
-        assert flag.word == NOT_MEASURED and "too few" in flag.why and "--images" in flag.why
+    verdicts = judge(checks.get(check)(study, seed=0, **options))
+    assert [verdict.scope for verdict in verdicts] == ["unit 0", "unit 1", ""]
+    for verdict in verdicts:
+        assert (verdict.outcome, verdict.finding) == ("INVALID", "GATE FAILED")
+        assert "too few" in verdict.why and "--images" in verdict.why
 
 
 class Named:
@@ -285,8 +296,8 @@ class Named:
 
 
 def test_a_path_through_narrow_layers_alone_is_not_measured(monkeypatch):
-    from sanity.features import path
+    from sanity.checks import path
 
     monkeypatch.setattr(path, "layers_before_units", lambda study: ())
     study = dataclasses.replace(study_of_groups(tuple(range(12))), network=Named(), units=(0, 1) * 3)
-    assert {flag.word for flag in flags(path.path(study, seed=0))} == {NOT_MEASURED}
+    assert {verdict.finding for verdict in judge(path.path(study, seed=0))} == {"GATE FAILED"}

@@ -5,8 +5,12 @@ from scipy.stats import rankdata
 
 from lab import routines
 from lab.visualization.connections import ancestors, layer_graph, mixes
+from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.features import crossing, features, sources
+from sanity.pictures import crossing, sources
+from sanity.pictures.rulings import FAILING, judge_crossed_unit, judge_crossed_units
+from sanity.pictures.units import CANNOT, COUNTED, by_unit, judge_rows
+from sanity.ruling import About, rules
 from sanity.statistics import FEWEST
 
 # A layer of fewer channels has too few ranks to compare.
@@ -14,9 +18,10 @@ NARROWEST = 6
 # How many layers decide: the last ones that separate a unit's natural images from those of other units.
 DECIDING = 2
 PERMUTATIONS = 9999
+FINDINGS = ("NATURAL PATH", "ANOTHER PATH")
 
 
-@features.register(about="Natural path")
+@checks.register(claim="pictures")
 def path(study, *, seed, layers=(), images=20):
     """Do pictures travel through the layers before a unit as its natural images do (Geirhos et al. 2023, https://arxiv.org/abs/2306.04719)?
 
@@ -33,7 +38,7 @@ def path(study, *, seed, layers=(), images=20):
             many.
 
     Returns:
-        `Evidence` with these samples; nan where a layer does not separate units.
+        list of `Evidence`, of each unit and of all. Samples of all units; nan where a layer does not separate units.
         share, low, high: [units, layers].
         decided: [3, units], share and interval in the layers that decide.
         rival: [units], the other unit whose natural images the pictures match best.
@@ -43,13 +48,14 @@ def path(study, *, seed, layers=(), images=20):
     addresses = tuple(layers) or layers_before_units(study)
     gates = (*crossing.gates(study), _layers_gate(addresses))
     settings = {"layers": list(addresses), "images": images, **study.settings}
-    samples = {"units": np.array(study.units)}
+    samples = {"units": study.unit_numbers}
     if all(gate.status == "passed" for gate in gates):
         samples |= path_samples(*_activations(study, addresses, images), seed=seed)
         samples["rival"] = samples["units"][samples["rival"]]
         samples["decided"][:, sources.constant_units(study)] = np.nan
         gates = (*gates, _separation_gate(samples["share"]))
-    return Evidence("path", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
+    evidence = Evidence("path", study.name, study.title, sources.sizes(study), samples, gates, settings=settings)
+    return by_unit(evidence, crossing.OF_UNITS)
 
 
 def path_samples(natural, drawn, weights, numbered, *, seed):
@@ -202,3 +208,40 @@ def layers_before_units(study, count=4):
             groups.pop()
         groups.append(address)
     return tuple([address for address in groups if address not in own_layers][-count:])
+
+
+@rules.register(
+    name="path",
+    about=About(
+        "Natural path",
+        FAILING,
+        {
+            "NATURAL PATH": "pictures take the path of their own units' natural images, and may still mislead; {why}",
+            "ANOTHER PATH": "pictures do not take the path of their own units' natural images; {why}",
+            "UNDECIDED": "{why}",
+        },
+        similarity="Spearman of the channels' means in the last layers that tell the units' natural images apart",
+        sampled=False,
+        cannot=CANNOT,
+        of_part="share of what held-out natural images reach",
+        better="lower",
+        counted=COUNTED,
+    ),
+)
+def judge_path(family, margins, seed):
+    """By the crossing of units; all units together by pictures that are dealt to other units.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, not used.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
+    del seed  # Nothing is drawn.
+    return judge_rows(
+        family,
+        lambda samples: judge_crossed_unit(samples, FINDINGS, margins),
+        lambda samples: judge_crossed_units(samples, FINDINGS, margins),
+    )

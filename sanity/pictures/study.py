@@ -21,6 +21,7 @@ class Study:
         draw: the visualizer, `(network, objective, *, seed)` -> images [units, *extent, channels] in 0..1.
         pictures: uint8 [units, seeds, *extent, channels], what it drew.
         name: str, the visualizer's name.
+        numbers: tuple of int, what the user calls the units; None: as the network does.
         fit: how images are brought to the network's size.
         settings: dict, of the visualizer.
     """
@@ -33,6 +34,7 @@ class Study:
     draw: object
     pictures: np.ndarray
     name: str = "maximize"
+    numbers: tuple | None = None
     fit: str = "crop"
     settings: dict = field(default_factory=dict)
 
@@ -55,7 +57,12 @@ class Study:
         return {"units": len(self.units), "pictures": self.pictures.shape[1], "images": self.survey.count}
 
     @property
-    def subject(self):
+    def unit_numbers(self):
+        """What the user calls the units: int [units]."""
+        return np.array(self.units if self.numbers is None else self.numbers)
+
+    @property
+    def title(self):
         """The network and layer in words."""
         return f"{self.network.name}, {self.layer or 'logits'}"
 

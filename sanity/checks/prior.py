@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.features import features
-from sanity.features.embedding import whiten
-from sanity.features.stability import describe_images
-from sanity.features.study import pictures
+from sanity.pictures.embedding import describe_images, whiten
+from sanity.pictures.rulings import judge_above_zero
+from sanity.pictures.study import pictures
+from sanity.pictures.units import CANNOT, COUNTED, by_unit, judge_rows
 from sanity.randomization import draw, layers_in_order, reestimate_batchnorm
+from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
 
+FINDINGS = ("BEYOND THE PRIOR", "WITHIN THE PRIOR")
 
-@features.register(about="Beyond the prior")
+
+@checks.register(claim="pictures")
 def prior(study, *, seed, networks=3, observer=None):
     """How much further the pictures of random networks are from a unit's picture than its own other seeds are.
 
@@ -25,7 +29,7 @@ def prior(study, *, seed, networks=3, observer=None):
         observer: a `Network` that did not make the pictures, or None: texture and colour.
 
     Returns:
-        `Evidence` with samples excess [units, networks], in cosine distance.
+        list of `Evidence`, of each unit and of all, with samples excess [units, networks], in cosine distance.
     """
     units, seeds = study.pictures.shape[:2]
     random = _random_pictures(study, seed, networks)
@@ -38,10 +42,10 @@ def prior(study, *, seed, networks=3, observer=None):
     between = 1.0 - np.einsum("usd,und->usn", unit_rows, random_rows)
     among = within.sum(axis=(1, 2)) / max(1, seeds * (seeds - 1))
     gate = Gate("several seeds", "passed" if seeds > 1 else "not applicable", f"{seeds} pictures a unit")
-    samples = {"excess": between.mean(axis=1) - among[:, None], "units": np.array(study.units)}
+    samples = {"excess": between.mean(axis=1) - among[:, None], "units": study.unit_numbers}
     sizes = {**study.sizes, "networks": networks}
-    maps = {"random": random[:, 0]}
-    return Evidence("prior", study.name, study.subject, sizes, samples, (gate,), maps=maps, settings={**study.settings})
+    evidence = Evidence("prior", study.name, study.title, sizes, samples, (gate,), settings={**study.settings})
+    return by_unit(evidence, {"excess": 0})
 
 
 def _random_pictures(study, seed, networks):
@@ -55,3 +59,39 @@ def _random_pictures(study, seed, networks):
             with network.weights(reestimate_batchnorm(network, state, natural, "estimate")[0]):
                 drawn_pictures.append(pictures(study.draw, network, study.layer, study.units, seed=seed, count=1)[:, 0])
     return np.stack(drawn_pictures, axis=1)
+
+
+@rules.register(
+    name="prior",
+    about=About(
+        "Beyond the prior",
+        "distance beyond that of other seeds",
+        {
+            "BEYOND THE PRIOR": "pictures of untrained networks are less like a unit's than its other seeds are, and it may still mislead",
+            "WITHIN THE PRIOR": "untrained networks give pictures that are much like the unit's own",
+            "UNDECIDED": "{why}",
+        },
+        similarity="cosine distance of descriptors",
+        sampled=False,
+        cannot=CANNOT,
+        better="higher",
+        counted=COUNTED,
+    ),
+)
+def judge_prior(family, margins, seed):
+    """By the interval of the distance beyond other seeds, which must lie above zero, over networks and over units.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, not used.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
+    del seed  # Nothing is drawn.
+    return judge_rows(
+        family,
+        lambda samples: judge_above_zero(samples["excess"], FINDINGS, "random networks"),
+        lambda samples: judge_above_zero(samples["excess"].mean(axis=1), FINDINGS, "units"),
+    )

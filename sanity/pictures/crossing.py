@@ -8,8 +8,11 @@ wrong picture of A would gain from the right ones of C, by s(C, C).
 import numpy as np
 
 from sanity.evidence import Gate
-from sanity.features import sources
+from sanity.pictures import sources
 from sanity.statistics import FEWEST, jackknife
+
+# The axis of units in what `judge_units` measures.
+OF_UNITS = {"decided": 1, "rival": 0, "lead": 1}
 
 
 def gates(study):

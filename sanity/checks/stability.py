@@ -2,12 +2,17 @@
 
 import numpy as np
 
+from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.features import features
-from sanity.features.embedding import descriptors, embed, whiten
+from sanity.pictures.embedding import describe_images, whiten
+from sanity.pictures.rulings import judge_above_zero
+from sanity.pictures.units import CANNOT, COUNTED, by_unit, judge_rows
+from sanity.ruling import About, rules
+
+FINDINGS = ("SEEDS AGREE", "SEEDS DISAGREE")
 
 
-@features.register(about="Seeds agree")
+@checks.register(claim="pictures")
 def stability(study, *, seed, observer=None):
     """Are a unit's pictures from different seeds nearer to each other than to those of other units?
 
@@ -20,7 +25,7 @@ def stability(study, *, seed, observer=None):
         observer: a `Network` that did not make the pictures, or None: texture and colour.
 
     Returns:
-        `Evidence` with samples silhouette [units, pictures].
+        list of `Evidence`, of each unit and of all, with samples silhouette [units, pictures].
     """
     del seed
     units, seeds = study.pictures.shape[:2]
@@ -32,9 +37,10 @@ def stability(study, *, seed, observer=None):
         "several units and seeds", "passed" if enough else "not applicable", f"{units} units, {seeds} pictures each"
     )
     samples = {"silhouette": silhouettes(distances) if enough else np.full((units, seeds), np.nan)}
-    samples["units"] = np.array(study.units)
+    samples["units"] = study.unit_numbers
     settings = {"observer": observer.name if observer else "texture and colour", **study.settings}
-    return Evidence("stability", study.name, study.subject, study.sizes, samples, (gate,), settings=settings)
+    evidence = Evidence("stability", study.name, study.title, study.sizes, samples, (gate,), settings=settings)
+    return by_unit(evidence, {"silhouette": 0})
 
 
 def silhouettes(distances):
@@ -57,14 +63,37 @@ def silhouettes(distances):
     return values
 
 
-def describe_images(images, observer=None):
-    """Images as an observer describes them: float [images, numbers].
+@rules.register(
+    name="stability",
+    about=About(
+        "Seeds agree",
+        "silhouette",
+        {
+            "SEEDS AGREE": "pictures of a unit look more alike than those of other units do, and may still mislead",
+            "SEEDS DISAGREE": "pictures of a unit look no more alike than those of other units do",
+            "UNDECIDED": "{why}",
+        },
+        similarity="silhouette of each picture against all other units",
+        sampled=False,
+        cannot=CANNOT,
+        better="higher",
+        counted=COUNTED,
+    ),
+)
+def judge_stability(family, margins, seed):
+    """By the interval of the silhouette, which must lie above zero, over pictures and over units.
 
     Args:
-        images: uint8 [images, rows, columns, channels].
-        observer: `Network` that describes them, as of `embed`; None: texture and colour, as of `descriptors`.
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, not used.
 
     Returns:
-        float [images, numbers].
+        list of `Ruling`, in the order of the family.
     """
-    return descriptors(images) if observer is None else embed(observer, images)
+    del seed  # Nothing is drawn.
+    return judge_rows(
+        family,
+        lambda samples: judge_above_zero(samples["silhouette"], FINDINGS, "pictures"),
+        lambda samples: judge_above_zero(samples["silhouette"].mean(axis=1), FINDINGS, "units"),
+    )

@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from sanity.checks import checks
 from sanity.evidence import Evidence
-from sanity.features import crossing, features, sources
-from sanity.features.embedding import whiten
-from sanity.features.stability import describe_images
+from sanity.pictures import crossing, sources
+from sanity.pictures.embedding import describe_images, whiten
+from sanity.pictures.rulings import FAILING, judge_crossed_unit, judge_crossed_units
+from sanity.pictures.units import CANNOT, COUNTED, by_unit, judge_rows
+from sanity.ruling import About, rules
 from sanity.statistics import FEWEST
 
 PERMUTATIONS = 9999
+FINDINGS = ("PREDICTS", "DOES NOT PREDICT")
 
 
-@features.register(about="Predicts")
+@checks.register(claim="pictures")
 def predictivity(study, *, seed, share=0.1, most=40, observer=None):
     """Can strong natural images be told from weak ones by a unit's pictures (Borowski et al. 2021, https://arxiv.org/abs/2010.12606)?
 
@@ -27,7 +31,7 @@ def predictivity(study, *, seed, share=0.1, most=40, observer=None):
         observer: a `Network` that did not make the pictures, or None: texture and colour.
 
     Returns:
-        `Evidence` with these samples.
+        list of `Evidence`, of each unit and of all. Samples of all units:
         choices: [units, units], how often the pictures of the second unit choose right for the first.
         contrast: [units], how often contrast or brightness alone do.
         decided: [3, units]; rival, lead, null, known: as of `path`.
@@ -35,11 +39,13 @@ def predictivity(study, *, seed, share=0.1, most=40, observer=None):
     gates = crossing.gates(study)
     number = sources.count(study)
     count = int(np.clip(round(share * number), FEWEST, max(FEWEST, min(most, number // 2))))
-    samples = {"units": np.array(study.units)}
+    samples = {"units": study.unit_numbers}
     if all(gate.status == "passed" for gate in gates):
         samples |= _study_samples(study, count, observer, seed)
     settings = {"ends": count, "observer": observer.name if observer else "texture and colour", **study.settings}
-    return Evidence("predictivity", study.name, study.subject, sources.sizes(study), samples, gates, settings=settings)
+    sizes = sources.sizes(study)
+    evidence = Evidence("predictivity", study.name, study.title, sizes, samples, gates, settings=settings)
+    return by_unit(evidence, crossing.OF_UNITS)
 
 
 def _study_samples(study, count, observer, seed):
@@ -53,9 +59,9 @@ def _study_samples(study, count, observer, seed):
     )
     drawn = drawn.reshape(*study.pictures.shape[:2], -1).mean(axis=1)
     samples = choice_samples(natural, drawn, places, sources.numbers(study.data)[indices], seed=seed)
-    samples["rival"] = np.array(study.units)[samples["rival"]]
+    samples["rival"] = study.unit_numbers[samples["rival"]]
     samples["decided"][:, sources.constant_units(study)] = np.nan
-    return samples | {"contrast": _contrast_choices(places, images, study.pictures), "units": np.array(study.units)}
+    return samples | {"contrast": _contrast_choices(places, images, study.pictures), "units": study.unit_numbers}
 
 
 def _remove_mean_difference(natural, drawn):
@@ -142,3 +148,40 @@ def _contrast_and_brightness(image):
 def _thumbnails(study, indices):
     """Natural images as the network saw them: uint8 [images, rows, columns, channels]."""
     return np.round(np.clip(study.network.deprocess(study.natural_inputs(indices)), 0, 255)).astype("uint8")
+
+
+@rules.register(
+    name="predictivity",
+    about=About(
+        "Predicts",
+        FAILING,
+        {
+            "PREDICTS": "pictures tell strong natural images of their own unit from weak ones, and may still mislead; {why}",
+            "DOES NOT PREDICT": "pictures do not tell strong natural images of their own unit from weak ones; {why}",
+            "UNDECIDED": "{why}",
+        },
+        similarity="choices between two natural images by likeness to the pictures, as the crossing of units",
+        sampled=False,
+        cannot=CANNOT,
+        of_part="share of what held-out natural images reach",
+        better="lower",
+        counted=COUNTED,
+    ),
+)
+def judge_predictivity(family, margins, seed):
+    """By the crossing of units; all units together by pictures that are dealt to other units.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, not used.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
+    del seed  # Nothing is drawn.
+    return judge_rows(
+        family,
+        lambda samples: judge_crossed_unit(samples, FINDINGS, margins),
+        lambda samples: judge_crossed_units(samples, FINDINGS, margins),
+    )

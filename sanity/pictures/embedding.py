@@ -39,6 +39,19 @@ def embed(network, images, fit="squash"):
     return routines.activations(network, inputs, network.last_spatial(), pool=True)
 
 
+def describe_images(images, observer=None):
+    """Images as an observer describes them: float [images, numbers].
+
+    Args:
+        images: uint8 [images, rows, columns, channels].
+        observer: `Network` that describes them, as of `embed`; None: texture and colour, as of `descriptors`.
+
+    Returns:
+        float [images, numbers].
+    """
+    return descriptors(images) if observer is None else embed(observer, images)
+
+
 def whiten(sets):
     """Several sets of descriptors on one scale: each number less its mean, over its deviation in all sets together.
 

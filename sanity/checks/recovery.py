@@ -9,13 +9,14 @@ from lab.environment import keras
 from lab.network import Network
 from lab.objectives import logit
 from lab.preprocessing import linear_preprocessing
+from sanity.checks import checks
 from sanity.evidence import Evidence
-from sanity.features.flags import FLAGGED, NOT_FLAGGED
-from sanity.statistics import Interval
+from sanity.pictures.rulings import range_of, rule
+from sanity.pictures.units import CANNOT
+from sanity.ruling import About, rules
 
 SIDE, TEMPLATE, COUNT = 32, 12, 4
-# Phases alone cannot make every template. Below this correlation a template counts as not recovered.
-FOUND = 0.6
+FINDINGS = ("RECOVERED", "NOT RECOVERED")
 
 
 def build_templates(seed=0):
@@ -37,26 +38,24 @@ def build_templates(seed=0):
     return Network(model, preprocessing=linear_preprocessing(-1, 1)), templates.astype("float32")
 
 
-def recovery(draw, *, seed, name="maximize", pictures=4, settings=None):
-    """Draw every unit of a network whose templates are set by hand.
+@checks.register(claim="pictures", needs_pictures=False)
+def recovery(study, *, seed, pictures=4):
+    """Does the visualizer find templates that were put into a network by hand?
 
     Args:
-        draw: the visualizer, as of `Study`.
+        study: a `Study`, of which the visualizer alone is asked.
         seed: int.
-        name: str, the visualizer's name.
         pictures: int, pictures a unit.
-        settings: dict, of the visualizer.
 
     Returns:
-        `Evidence` with these samples.
+        list of one `Evidence` with these samples.
         likeness: [units], highest normalized correlation with the unit's template over all shifts and pictures.
         attained: [units], score over the analytic maximum in the box of colours.
         modes: [2], likeness of the OR unit's pictures with each of its templates.
     """
     network, templates = build_templates(seed)
-    drawn = np.stack(
-        [draw(network, logit(list(range(COUNT + 1))), seed=seed + number) for number in range(pictures)], axis=1
-    )
+    objective = logit(list(range(COUNT + 1)))
+    drawn = np.stack([study.draw(network, objective, seed=seed + number) for number in range(pictures)], axis=1)
     likeness = np.array([_likeness(drawn[unit], templates[unit]) for unit in range(COUNT)])
     modes = np.array([_likeness(drawn[COUNT], templates[mode]) for mode in (0, 1)])
     inputs = network.preprocess(list(np.round(255 * drawn[:COUNT].reshape(-1, SIDE, SIDE, 3))))
@@ -65,17 +64,47 @@ def recovery(draw, *, seed, name="maximize", pictures=4, settings=None):
     attained = scores.reshape(COUNT, pictures).max(axis=1) / highest
     samples = {"likeness": likeness, "attained": attained, "modes": modes}
     sizes = {"units": COUNT, "pictures": pictures}
-    return Evidence("recovery", name, "templates set by hand", sizes, samples, (), settings=settings or {})
-
-
-def judge_recovery(evidence):
-    """Word, interval of the likeness, and words for evidence of `recovery`."""
-    likeness, attained, modes = (evidence.samples[name] for name in ("likeness", "attained", "modes"))
-    value = Interval(float(likeness.mean()), float(likeness.min()), float(likeness.max()))
-    modes_found = int((modes > FOUND).sum())
-    why = f"correlation with the templates {value}; {attained.mean():.2f} of the highest possible score; {modes_found} of 2 modes of an OR unit found in {evidence.sizes['pictures']} pictures"
-    return (NOT_FLAGGED if likeness.mean() >= FOUND else FLAGGED), value, why
+    return [Evidence("recovery", study.name, "templates set by hand", sizes, samples, (), settings=study.settings)]
 
 
 def _likeness(images, template):
     return max(float(match_template(image, template).max()) for image in images)
+
+
+@rules.register(
+    name="recovery",
+    about=About(
+        "Recovers templates",
+        "correlation with the templates",
+        {
+            "RECOVERED": "templates that were set by hand are recovered, and pictures may still mislead; {why}",
+            "NOT RECOVERED": "templates that were set by hand are not recovered; {why}",
+        },
+        similarity="highest normalized correlation of a picture with the template of its unit",
+        sampled=False,
+        cannot=CANNOT,
+        better="higher",
+        counted={"units": "templates", "pictures": "pictures of each"},
+    ),
+)
+def judge_recovery(family, margins, seed):
+    """By the mean correlation with the templates. Phases alone cannot make every template.
+
+    Args:
+        family: list of `Evidence` of this check.
+        margins: `Margins`.
+        seed: int, not used.
+
+    Returns:
+        list of `Ruling`, in the order of the family.
+    """
+    del seed  # Nothing is drawn.
+    return [_judge_likeness(evidence, margins.recovered) for evidence in family]
+
+
+def _judge_likeness(evidence, recovered):
+    likeness, attained, modes = (evidence.samples[name] for name in ("likeness", "attained", "modes"))
+    outcome = "PASS" if likeness.mean() >= recovered else "FAIL"
+    why = f"{int((modes > recovered).sum())} of 2 templates of one unit are found"
+    also = (("share of the highest possible score", f"{attained.mean():.2f}"),)
+    return rule(outcome, FINDINGS, range_of(likeness), why=why, also=also)

@@ -10,11 +10,13 @@ from scipy.stats import spearmanr
 import lab
 from lab import routines
 from lab.visualization.examples import survey
-from sanity.features import features, path, predictivity, recovery, stability
-from sanity.features.embedding import descriptors, whiten
-from sanity.features.flags import FLAGGED, NOT_FLAGGED, NOT_MEASURED, flags, summary
-from sanity.features.fooling import circuit
-from sanity.features.study import Study, pictures
+from sanity.checks import checks, names_of, path, predictivity, stability
+from sanity.examination import examine, judge_with_controls, measure_rows
+from sanity.pictures.embedding import descriptors, whiten
+from sanity.pictures.fooling import circuit
+from sanity.pictures.study import Study, pictures
+from sanity.ruling import rules
+from sanity.verdict import FORBIDDEN, judge
 from tests import networks
 
 SIDE, UNITS = 32, 6
@@ -114,14 +116,19 @@ def dealt(honest):
     "name, control",
     [("path", "dealt"), ("path", "noise"), ("predictivity", "dealt"), ("stability", "noise"), ("prior", "noise")],
 )
-def test_every_check_flags_blind_pictures_and_not_seeing_ones(honest, request, name, control):
-    check = features.get(name)
-    seeing, unseeing = summary(check(honest, seed=0)), summary(check(request.getfixturevalue(control), seed=0))
-    assert seeing.word == NOT_FLAGGED, seeing
-    assert unseeing.word == FLAGGED, unseeing
+def test_every_check_fails_blind_pictures_and_not_seeing_ones(honest, request, name, control):
+    seeing, unseeing = (judge_all(name, study) for study in (honest, request.getfixturevalue(control)))
+    assert seeing.outcome == "PASS" and "may still mislead" in seeing.sentence, seeing
+    assert unseeing.outcome == "FAIL", unseeing
 
 
-def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, natural_images):
+def judge_all(name, study, **settings):
+    """The verdict of a check on all units of a study."""
+    (verdict,) = examine(name, {}, study, seed=0, settings=settings).verdicts
+    return verdict
+
+
+def test_the_fooling_circuit_fails_and_the_honest_network_does_not(small, natural_images):
     natural = small.preprocess(natural_images.images)
     climbed = lab.maximize(
         small,
@@ -137,18 +144,21 @@ def test_the_fooling_circuit_is_flagged_and_the_honest_network_is_not(small, nat
     assert fooled.gap == 0.0 and fooled.detection_rate > 0.95
     answers = [routines.logits(network, natural) for network in (fooled.honest, fooled.fooled)]
     assert np.array_equal(*answers) and answers[0].std() > 0
-    words = {}
+    families = {"path": [], "predictivity": []}
     for network in (fooled.honest, fooled.fooled):
         study = draw_study(network, natural_images, draw, layer=None)
-        words[network.name] = {
-            name: summary(features.get(name)(study, seed=0)).word for name in ("path", "predictivity")
-        }
+        study = study if network is fooled.honest else dataclasses.replace(study, name="fooled network")
+        for name, family in families.items():
+            family += measure_rows(name, study, seed=0)[0]
         scores = [routines.outputs(fooled.honest, row)["output"] for row in study.network_inputs()]
         shown_units = [int(row.mean(0).argmax()) for row in scores]
         expected = list(range(UNITS)) if network is fooled.honest else list(fooled.decoys)
         assert shown_units == expected, "the pictures show the decoys, and only on the fooled network"
-    assert words[fooled.honest.name] == {"path": NOT_FLAGGED, "predictivity": NOT_FLAGGED}
-    assert words[fooled.fooled.name] == {"path": FLAGGED, "predictivity": FLAGGED}
+    for name, family in families.items():
+        judged = judge_with_controls(family, seed=0)
+        assert [verdict.outcome for verdict in judged.verdicts] == ["PASS", "FAIL"]
+        assert judged.blind == ["fooled network"] and len(judged.parts) == 2 * UNITS
+        assert [control.held for control in judged.controls] == ([True] if name == "path" else [])
 
 
 def test_a_circuit_needs_a_layer_that_tells(small, natural_images):
@@ -201,17 +211,17 @@ def test_ties_are_half_a_right_choice():
     assert predictivity._choice_rate([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
 
 
-def test_reach_is_reported_and_never_flagged(honest):
-    evidence = features.get("reach")(honest, seed=0)
+def test_reach_is_measured_and_never_judged(honest):
+    rows = checks.get("reach")(honest, seed=0)
     scores = routines.scores(honest.network, honest.network_inputs()[:, 0], lab.channel("units", range(UNITS)))
-    assert np.allclose(evidence.samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
-    assert {flag.word for flag in flags(evidence)} == {"REPORTED"}
+    assert np.allclose(rows[-1].samples["ratio"][:, 0], scores / honest.survey.top_scores[:, 0], rtol=1e-4)
+    assert {(verdict.outcome, verdict.finding) for verdict in judge(rows)} == {("INCONCLUSIVE", "MEASURED")}
 
 
 def test_transfer_needs_classes_and_other_networks(honest, small, natural_images):
-    assert {flag.word for flag in flags(features.get("transfer")(honest, seed=0))} == {NOT_MEASURED}
+    assert judge_all("transfer", honest).finding == "NOT APPLICABLE"
     study = draw_study(small, natural_images, draw, layer=None, seeds=2)
-    evidence = features.get("transfer")(study, seed=0, others=(small,))
+    evidence = checks.get("transfer")(study, seed=0, others=(small,))[-1]
     recognized = routines.outputs(small, study.network_inputs()[:, 0])["out"].argmax(1) == np.arange(UNITS)
     assert np.array_equal(evidence.samples[f"plain/{small.name}"][:, 0], recognized)
     assert set(evidence.samples) == {"units", f"plain/{small.name}", f"blurred/{small.name}"}
@@ -225,8 +235,8 @@ def test_transfer_asks_no_network_of_other_classes(small, natural_images):
     classes = keras.layers.Dense(UNITS + 1)(keras.layers.GlobalAveragePooling2D()(inputs))
     other = networks.network(keras.Model(inputs, classes))
     study = draw_study(small, natural_images, blind, layer=None, seeds=2)
-    evidence = features.get("transfer")(study, seed=0, others=(small, other))
-    assert {flag.word for flag in flags(evidence)} == {NOT_MEASURED} and "classes apart" in summary(evidence).why
+    verdict = judge_all("transfer", study, others=(small, other))
+    assert verdict.outcome == "INVALID" and "classes apart" in verdict.why
 
 
 @pytest.mark.parametrize(
@@ -244,14 +254,18 @@ def test_templates_set_by_hand_are_recovered(options, least):
             network, objective, steps=150, seed=seed, parameterization=kind, transforms="none", rate=0.1
         ).images
 
-    evidence = recovery.recovery(visualizer, seed=0)
-    word, value, why = recovery.judge_recovery(evidence)
-    assert word == NOT_FLAGGED and value.mean > least and "of 2 modes" in why
+    (evidence,) = checks.get("recovery")(visualizer_alone(visualizer), seed=0)
+    (verdict,) = judge([evidence])
+    assert verdict.passed and verdict.effect.mean > least and "of 2 templates" in verdict.why
     assert (evidence.samples["attained"] > 0.3).all() and (evidence.samples["attained"] <= 1).all()
 
 
 def test_blind_pictures_recover_no_template():
-    assert recovery.judge_recovery(recovery.recovery(blind, seed=0))[0] == FLAGGED
+    assert judge_all("recovery", visualizer_alone(blind)).outcome == "FAIL"
+
+
+def visualizer_alone(visualizer):
+    return Study(None, None, (), None, None, visualizer, None)
 
 
 def test_descriptors_see_texture_and_colour_wherever_they_lie(natural_images):
@@ -274,26 +288,27 @@ def test_too_few_units_or_seeds_are_not_measured(small, natural_images):
         draw_study(small, natural_images, draw, seeds=1).pictures[:1],
     )
     for name in ("stability", "prior", "predictivity", "path"):
-        assert flags(features.get(name)(one, seed=0))[0].word == NOT_MEASURED
+        assert {verdict.outcome for verdict in judge(checks.get(name)(one, seed=0))} <= {"INVALID", "INCONCLUSIVE"}
 
 
 def test_the_network_is_as_it_was(small, honest):
     before = small.fingerprint()
-    features.get("prior")(honest, seed=0, networks=1)
+    checks.get("prior")(honest, seed=0, networks=1)
     assert small.fingerprint() == before
 
 
-@pytest.mark.parametrize("name", list(features))
+@pytest.mark.parametrize("name", [name for name in names_of("pictures") if name != "recovery"])
 def test_every_registered_check_of_pictures_keeps_the_contract(honest, name):
-    """Same seed, same numbers; a word for every unit; the network and the study as they were; a question for the report."""
-    check, network = features.get(name), honest.network
+    """Same seed, same numbers; a verdict on every unit; the network and the study as they were; a question for the report."""
+    check, network = checks.get(name), honest.network
     before, drawn = network.fingerprint(), honest.pictures.copy()
     settings = {"networks": 1} if name == "prior" else {}
-    first, again = (check(honest, seed=3, **settings) for _ in range(2))
+    rows, others = (check(honest, seed=3, **settings) for _ in range(2))
     assert network.fingerprint() == before and np.array_equal(honest.pictures, drawn)
-    assert all(np.array_equal(first.samples[key], again.samples[key], equal_nan=True) for key in first.samples)
-    unit_flags = flags(first)
-    assert [flag.unit for flag in unit_flags] == list(honest.units) and features.tag(check, "about")
-    assert {flag.word for flag in unit_flags} <= {"FLAGGED", "NOT FLAGGED", "REPORTED", "NOT MEASURED"}
-    for flag in [*unit_flags, summary(first)]:
-        assert not any(word in flag.why.lower() for word in ("faithful", "trustworthy", "correct", "proves"))
+    for first, again in zip(rows, others):
+        assert all(np.array_equal(first.samples[key], again.samples[key], equal_nan=True) for key in first.samples)
+    verdicts, about = judge(rows), rules.tag(rules.get(name), "about")
+    assert [verdict.scope for verdict in verdicts] == [*(f"unit {unit}" for unit in honest.units), ""]
+    assert about.question and {verdict.finding for verdict in verdicts} <= {*about.findings, "NOT APPLICABLE"}
+    for verdict in verdicts:
+        assert not any(word in verdict.sentence.lower() for word in FORBIDDEN)

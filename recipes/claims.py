@@ -1,0 +1,41 @@
+"""Claims: which table of a recipe holds the checks of which kind of claim."""
+
+from lab.refusal import Refused
+
+# Claim -> table of a recipe.
+TABLES = {"maps": "check", "attention": "check", "pictures": "features"}
+
+
+def refuse_other_claims(check, table):
+    """Refuse a check of a claim that a table does not hold.
+
+    Args:
+        check: str, the name of the check.
+        table: str, the name of the table.
+
+    Raises:
+        Refused: for such a check, and for an unknown one.
+    """
+    from sanity.checks import claim_of
+
+    claim = claim_of(check)
+    if TABLES.get(claim) != table:
+        claims = " and ".join(name for name, other in TABLES.items() if other == table)
+        where = f"; put it into [[{TABLES[claim]}]]" if claim in TABLES else ""
+        raise Refused(f"[[{table}]] holds checks of {claims}. Received: {check!r}, a check of {claim}{where}.")
+
+
+def family_table(recipe, name, family):
+    """The table of a recipe that asked for a family of verdicts.
+
+    Args:
+        recipe: dict, a recipe as plain values.
+        name: str, of the family, which begins with the place of the table.
+        family: dict, as in verdicts.json.
+
+    Returns:
+        dict, empty where the recipe has no such table.
+    """
+    tables = recipe.get(TABLES.get(family.get("claim", "maps"), ""), None) or ()
+    number = name.partition("-")[0]
+    return tables[int(number)] if number.isdecimal() and int(number) < len(tables) else {}
