@@ -44,7 +44,7 @@ _PLACES = {
     "lab.opening": ("open_data",),
 }
 # Packages whose functions are used under their name: `lab.attention.head_importance`.
-_PACKAGES = ("attention",)
+_PACKAGES = ("attention", "concepts")
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 

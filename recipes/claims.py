@@ -3,7 +3,7 @@
 from lab.refusal import Refused
 
 # Claim -> table of a recipe.
-TABLES = {"maps": "check", "attention": "check", "pictures": "features"}
+TABLES = {"maps": "check", "attention": "check", "pictures": "features", "concepts": "concept"}
 
 
 def refuse_other_claims(check, table):

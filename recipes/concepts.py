@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from lab.concepts import cav, concept_gradient, concept_map, held_out_accuracy
-from lab.concepts.activations import read_activations
 from lab.data import choose
 from lab.defaults import has_positions
 from lab.environment import tf
@@ -156,7 +155,7 @@ def _keys(data):
 def _sets(session, arguments):
     """The concepts given by examples, the directions of the user, and the pool, without equal inputs."""
     network, layers = session.network, arguments["layers"]
-    paths = {name: addresses for name, addresses in arguments["concepts"]}
+    paths = dict(arguments["concepts"])
     vectors = {name: read_vector(at, network, layers) for name, at in paths.items() if is_vector(at)}
     concepts = {name: distinct(name, open_set(session, at)) for name, at in paths.items() if name not in vectors}
     pool = distinct("the pool", open_set(session, arguments["pool"]))

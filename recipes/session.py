@@ -25,7 +25,7 @@ from lab.opening import open_data
 from lab.preprocessing import linear_preprocessing
 from lab.refusal import Refused
 from lab.registry import options
-from lab.remote import as_path, is_remote
+from lab.remote import as_path, is_folder, is_remote
 from lab.streams import open_images
 from recipes import machine, provenance
 from recipes.cache import Cache
@@ -612,7 +612,7 @@ class Session:
 
         Args:
             name: "model", "weights", "planting", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
-                "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "image:PATH", "network:NAME", "code:MODULE" or
+                "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "set:PATH", "image:PATH", "network:NAME", "code:MODULE" or
                 "version:DISTRIBUTION".
 
         Returns:
@@ -638,6 +638,7 @@ class Session:
             "threads": lambda: str(self.sources.threads),
             "gpus": lambda: str(self.sources.gpus),
             "image": lambda: _digest([("image", read(name, channels=self.channels))]),
+            "set": lambda: self._set_hash(name),
             "network": lambda: _file_or_name_hash(name),
             "code": lambda: provenance.imported_hash(name),
             "version": lambda: provenance.version(name),
@@ -677,6 +678,17 @@ class Session:
         digest.update(repr((list(pictures.labels), list(map(str, pictures.groups)), self.sources.images.fit)).encode())
         digest.update(str(len(self.labelled_photographs)).encode())
         return digest.hexdigest()
+
+    def _set_hash(self, address):
+        """SHA-256 of the inputs at an address, whatever they are: a file, or all files of a folder with their names."""
+        path = as_path(address)
+        paths = sorted(entry for entry in path.rglob("*") if entry.is_file()) if is_folder(path) else [path]
+        entries = [(str(entry.relative_to(path)) if entry != path else "", entry.read_bytes()) for entry in paths]
+        return hashlib.sha256(
+            repr([(name, hashlib.sha256(content).hexdigest()) for name, content in entries]).encode(
+                "utf-8", "backslashreplace"
+            )
+        ).hexdigest()
 
     def _training_hash(self):
         """SHA-256 of what decides the networks of the [training] table: files, or function, data and model."""

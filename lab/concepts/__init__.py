@@ -8,11 +8,12 @@ erasure       a direction taken out of a layer, or set to a value, and the score
 
 from lab.concepts.activations import default_layers, pooled, read_activations
 from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy
-from lab.concepts.erasure import Erasure, leace, random_erasures, scores_after
+from lab.concepts.erasure import Erasure, all_scores_after, leace, random_erasures, scores_after
 from lab.concepts.maps import concept_gradient, concept_map
 
 __all__ = [
     "Erasure",
+    "all_scores_after",
     "cav",
     "concept_gradient",
     "concept_map",

@@ -127,8 +127,6 @@ def _scaled(erasure, size, rows):
 def scores_after(network, inputs, objective, layer, erasures):
     """The score of each input after each of several changes of one layer, at every position.
 
-    What lies before the layer is computed once.
-
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
@@ -142,24 +140,51 @@ def scores_after(network, inputs, objective, layer, erasures):
     Raises:
         Refused: for an unknown layer, and for erasures of other channels.
     """
+    return all_scores_after(network, inputs, [objective], layer, erasures)[..., 0]
+
+
+def all_scores_after(network, inputs, objectives, layer, erasures):
+    """Several scores of each input after each of several changes of one layer, all in one pass.
+
+    What lies before the layer is computed once.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objectives: list of `Objective`.
+        layer: the address of a layer.
+        erasures: list of `Erasure`, of equally many directions.
+
+    Returns:
+        float32 [inputs, erasures, objectives].
+
+    Raises:
+        Refused: for an unknown layer, and for erasures of other channels.
+    """
 
     def body(batched, shared):
         inputs, numbers = batched
         weights, changes = shared
+        paths = [path for objective in objectives for path in objective.paths]
         count = tf.shape(changes["mean"])[0]
         activation = network.trace(inputs, [layer]).activations[layer]
         changed = _change(activation, changes)
         repeated = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, count, axis=0), (inputs, numbers))
-        trace = network.trace(repeated[0], objective.paths, replaced={layer: tf.cast(changed, activation.dtype)})
-        scores = score(objective.structure, weights, repeated[1], trace)
-        return tf.reshape(tf.cast(scores, tf.float32), [-1, count])
+        trace = network.trace(repeated[0], paths, replaced={layer: tf.cast(changed, activation.dtype)})
+        scores = [
+            tf.cast(score(objective.structure, weights[number], repeated[1][number], trace), tf.float32)
+            for number, objective in enumerate(objectives)
+        ]
+        return tf.reshape(tf.stack(scores, axis=-1), [-1, count, len(objectives)])
 
     network.refuse_unknown(layer)
     _refuse_channels(network, layer, erasures)
-    batched, weights = routines.prepare(network, inputs, objective)
+    prepared = [routines.prepare(network, inputs, objective) for objective in objectives]
+    batched = (prepared[0][0][0], [numbers for (_, numbers), _ in prepared])
+    weights = [weights for _, weights in prepared]
     names = ("mean", "read", "write", "value")
     stacked = {name: np.stack([getattr(erasure, name) for erasure in erasures]).astype("float32") for name in names}
-    key = ("scores after", objective.structure, layer)
+    key = ("scores after", tuple(objective.structure for objective in objectives), layer)
     most = chunks.size(network, len(erasures))
     return routines.run(network, key, body, batched, (weights, stacked), most=most)
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from lab.thumbnails import uri
 from recipes.report.figures import colour_map, draw_curves
+from sanity.statistics import Interval
 
 # Pixels of a map's side, and the maps of an input.
 SIDE, PARTS = 96, {"map": "maps", "gradient": "gradients"}
@@ -37,9 +38,31 @@ def _rows(families):
             place = tuple(settings.get(name, "") for name in ("concept", "layer", "target"))
             rows.setdefault(place, {})[check] = verdict
     return [
-        {"concept": concept, "layer": layer, "target": target, **checks}
-        for (concept, layer, target), checks in rows.items()
+        {
+            "names": place,
+            "cells": [_cells(checks[check]) if check in checks else None for check in CHECKS],
+        }
+        for place, checks in rows.items()
     ]
+
+
+# The checks of a row, in the order of the columns.
+CHECKS = ("tcav", "erasure")
+
+
+def _cells(verdict):
+    """What a row says of a verdict: dict of word, outcome, sentence and numbers."""
+    effect, null = (_interval(verdict[name]) for name in ("effect", "null"))
+    p = "" if verdict["p"] is None else f"{verdict['p']:.2g}"
+    return {**{name: verdict[name] for name in ("finding", "outcome", "sentence")}, "numbers": (effect, null, p)}
+
+
+def _interval(numbers):
+    return (
+        ""
+        if numbers["mean"] is None
+        else str(Interval(**{name: np.nan if value is None else value for name, value in numbers.items()}))
+    )
 
 
 def _concept(about, arrays):

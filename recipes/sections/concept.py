@@ -26,8 +26,6 @@ from recipes.sections.explain import source_tables
 from recipes.words import count_noun
 
 CHECKS = ("tcav", "erasure")
-# The row of a check that could not be asked about any concept.
-ALL = "all concepts"
 
 
 class Concept(Table):
@@ -48,7 +46,7 @@ class Concept(Table):
     panel: int = Field(5, ge=5)
     size: int | None = Field(None, ge=10)
     fit: str = "ridge"
-    directions: int = Field(39, ge=19)
+    directions: int = Field(19, ge=19)
     untrained: int = Field(2, ge=0)
     steps: int = Field(0, ge=0)
 
@@ -181,8 +179,10 @@ def _set_reads(table):
 
 def _evidence_job(check, table, arguments, study, others, counts, seed, reads):
     """The job of one check of all concepts."""
+    from sanity.concepts.study import ALL
+
     needs = (study.key, *(job.key for job in others)) if check == "tcav" else (study.key,)
-    edits = len(table.concepts) * len(arguments["layers"]) * len(table.classes) * table.directions
+    edits = len(table.concepts) * len(arguments["layers"]) * table.directions
     return Job(
         f"concept/{check}",
         "evidence of concepts",
@@ -326,7 +326,7 @@ def _show_concepts(recipe, jobs, store):
 @click.option(
     "--directions",
     type=click.IntRange(19),
-    default=39,
+    default=19,
     show_default=True,
     help="Random directions beside every erasure.",
 )

@@ -6,7 +6,7 @@ directions are erased that move the activations of the same inputs as far. Encod
 
 import numpy as np
 
-from lab.concepts import Erasure, leace, random_erasures, scores_after
+from lab.concepts import Erasure, all_scores_after, leace, random_erasures
 from sanity.checks import checks
 from sanity.concepts.study import concept_row, scores
 from sanity.evidence import Evidence, Gate
@@ -16,7 +16,7 @@ from sanity.statistics import FEWEST, Interval, group_interval, without_interval
 
 
 @checks.register(claim="concepts")
-def erasure(study, *, seed, directions=39):
+def erasure(study, *, seed, directions=19):
     """Does the score of a class depend on a concept's direction more than on random ones?
 
     The number is the mean loss of the score when the direction tells nothing. Beside it stands the gain when the direction is
@@ -31,13 +31,13 @@ def erasure(study, *, seed, directions=39):
         list of `Evidence`, one a concept, layer and target, with samples loss and gain, float64 [inputs], and random, float64
             [directions, inputs].
     """
-    measured = {}
+    measured, before = {}, {target: scores(study, target).astype("float64") for target in study.targets}
     for concept, layer in dict.fromkeys((concept, layer) for concept, layer, _ in study.rows):
         changes = _changes(study, concept, layer, derive_seed(seed, f"directions {concept} {layer}"), directions)
-        for target in study.targets:
-            before = scores(study, target).astype("float64")
-            after = scores_after(study.network, study.inputs, study.objectives[target], layer, changes)
-            measured[concept, layer, target] = before[:, None] - after
+        objectives = [study.objectives[target] for target in study.targets]
+        after = all_scores_after(study.network, study.inputs, objectives, layer, changes).astype("float64")
+        for number, target in enumerate(study.targets):
+            measured[concept, layer, target] = before[target][:, None] - after[..., number]
     return [_evidence(study, row, measured[row], seed, directions) for row in study.rows]
 
 
@@ -77,7 +77,7 @@ def _evidence(study, row, losses, seed, directions):
         f"random erasures move it by up to {moved:.3g}",
     )
     return Evidence(
-        "erasure", concept_row(*row), study.subject, sizes, samples, (gate,), settings={**settings, **study.settings}
+        "erasure", concept_row(*row), study.title, sizes, samples, (gate,), settings={**settings, **study.settings}
     )
 
 

@@ -6,6 +6,7 @@ many inputs, all fitted against the same negative sets, and its rank among them 
 """
 
 import numpy as np
+from scipy import stats
 
 from lab.concepts import cav, held_out_accuracy
 from sanity.checks import checks
@@ -113,8 +114,20 @@ def _sensitivities(slopes, vectors):
         "alive": alive,
         "sensitivity": cosines.mean(axis=(0, 2)) if alive.any() else np.full(len(vectors), np.nan),
         "positive": (cosines > 0).mean(axis=(0, 2)) if alive.any() else np.full(len(vectors), np.nan),
+        "shared t test": np.array(_shared_t_test(cosines) if alive.any() else np.nan),
         "reach": np.array(np.linalg.norm(unit.mean(axis=0)) if alive.any() else np.nan),
     }
+
+
+def _shared_t_test(cosines):
+    """p of the test that ships with TCAV: one concept set against every negative set, beside random sets. It is shown, and not used."""
+    counts = (cosines > 0).mean(axis=0)
+    concept, others = counts[0], counts[1:, 0]
+    difference, freedom = others.mean() - concept.mean(), len(concept) + len(others) - 2
+    variance = (len(concept) * concept.var() + len(others) * others.var()) / freedom
+    if variance < 1e-12:
+        return float(abs(difference) < 1e-12)
+    return float(2 * stats.t.sf(abs(difference) / np.sqrt(variance * (1 / len(concept) + 1 / len(others))), freedom))
 
 
 def _evidence(study, row, values, untrained, drawn, settings):
@@ -129,7 +142,7 @@ def _evidence(study, row, values, untrained, drawn, settings):
     }
     gates = (_gradient_gate(values["alive"]), _learnable_gate(values["accuracy"]))
     about = {"concept": concept, "layer": layer, "target": target}
-    return Evidence("tcav", concept_row(*row), study.subject, sizes, samples, gates, settings={**settings, **about})
+    return Evidence("tcav", concept_row(*row), study.title, sizes, samples, gates, settings={**settings, **about})
 
 
 def _gradient_gate(alive):
@@ -231,6 +244,10 @@ def _also(samples, statistic):
     positive, accuracy = samples["positive"], samples["accuracy"]
     rows = [
         ("TCAV", f"{positive[0]:.2f} of inputs rise along the concept, {positive[1:].mean():.2f} along random sets"),
+        (
+            "t test of runs that share the concept's set",
+            f"p = {float(samples['shared t test']):.2g}: it rejects too often, and decides nothing",
+        ),
         ("distance", f"{statistic:.1f} deviations of random sets"),
     ]
     if np.isfinite(accuracy[0]):

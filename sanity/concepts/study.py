@@ -8,12 +8,15 @@ from lab import routines
 from lab.concepts import directional_derivatives, read_activations
 
 
+ALL = "all concepts"
+
+
 @dataclass(frozen=True)
 class Study:
     """Activations and derivatives of one network.
 
     Args:
-        subject: str, the network in words.
+        title: str, the network in words.
         concepts: dict of name to dict of layer to float [inputs, channels].
         pool: dict of layer to float [inputs, channels], of the inputs that random sets are drawn from.
         targets: dict of name to dict of layer to float [inputs, channels], derivatives of the target's score at the inputs that
@@ -28,7 +31,7 @@ class Study:
         settings: dict.
     """
 
-    subject: str
+    title: str
     concepts: dict
     pool: dict
     targets: dict
@@ -40,6 +43,16 @@ class Study:
     inputs: object = None
     objectives: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
+
+    @property
+    def name(self):
+        """The row of a check that could not be asked about any concept: str."""
+        return ALL
+
+    @property
+    def sizes(self):
+        """How many inputs are explained: dict."""
+        return {"images": len(self.groups)}
 
     @property
     def layers(self):
