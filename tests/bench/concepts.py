@@ -1,0 +1,100 @@
+"""Error rates of checks of concepts: `python -m tests.bench.concepts --runs 200` prints a table in Markdown.
+
+Each run is a family of its own: pool, concepts, gradients or head are drawn anew. A run counts where any verdict of the family
+is SUPPORTED or USED. Beside it stands the t test of runs that share one concept set, as it ships with TCAV, without a correction.
+"""
+
+import argparse
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+import lab
+from lab.opening import open_data
+from sanity.checks import checks
+from sanity.concepts import measure_study
+from sanity.statistics import wilson_interval
+from sanity.verdict import judge
+from tests.sanity.concept_studies import CHANNELS, simulate
+
+ARMS = {
+    "random sets of the pool, 1 concept": ("random", {}),
+    "random sets of the pool, 5 concepts": ("random", {"concepts": 5}),
+    "encoded and unused, 1 concept": ("unused", {}),
+    "encoded and unused, 5 concepts": ("unused", {"concepts": 5}),
+    "used, a third of the gradient, 1 concept": ("used", {"strength": 0.33}),
+    "used, half of the gradient, 1 concept": ("used", {"strength": 0.5}),
+    "used, as long as the rest of the gradient, 1 concept": ("used", {"strength": 1.0}),
+    "used, as long as the rest of the gradient, 5 concepts": ("used", {"strength": 1.0, "concepts": 5}),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=200)
+    arguments = parser.parse_args()
+    print("| check | arm | any verdict | each verdict | shared t test | learnable |")
+    print("|---|---|---|---|---|---|")
+    for arm, (kind, settings) in ARMS.items():
+        rows = [_tcav(seed, kind, settings) for seed in range(arguments.runs)]
+        print(f"| tcav | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1, 2, 3))} |", flush=True)
+    for arm, share in (("no concept is read", 0.0), ("the concept is read like the rest", 1.0), ("twice as much", 2.0)):
+        rows = [_erasure(seed, share) for seed in range(arguments.runs)]
+        print(f"| erasure | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1,))} | | |", flush=True)
+
+
+def _tcav(seed, arm, settings):
+    """Whether any gets the word whether or not it is learnable, the share that do, that the t test rejects, that are learnable."""
+    evidence = checks.get("tcav")(simulate(seed, arm, **settings), seed=seed)
+    # The gate would hide how the test itself behaves where no concept is learnable.
+    ungated = [replace(row, gates=()) for row in evidence]
+    passed = [verdict.passed for verdict in judge(ungated)]
+    rejected = [row.samples["shared t test"] < 0.05 for row in evidence]
+    learnable = [not row.failed for row in evidence]
+    return any(passed), np.mean(passed), np.mean(rejected), np.mean(learnable)
+
+
+def _network():
+    entry = keras.Input([CHANNELS])
+    hidden = keras.layers.Dense(CHANNELS, name="hidden")(entry)
+    model = keras.Model(entry, keras.layers.Dense(1, name="logits")(hidden))
+    model.get_layer("hidden").set_weights([np.eye(CHANNELS, dtype="float32"), np.zeros(CHANNELS, "float32")])
+    return lab.load(model)
+
+
+NETWORK = _network()
+
+
+def _erasure(seed, share):
+    """Whether a concept is USED whose direction a random head reads by `share`, in two families of mixed channels."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(CHANNELS, CHANNELS)) * np.geomspace(1, 0.2, CHANNELS)
+    unit = np.linalg.qr(rng.normal(size=(CHANNELS, 1)))[0][:, 0]
+    head = rng.normal(size=CHANNELS)
+    head = head - head @ unit * unit + share * np.linalg.norm(head) * unit
+    size = np.linalg.norm(mixing) / CHANNELS**0.5
+
+    def draw(count, shift=0.0):
+        rows = rng.normal(size=(count, CHANNELS)) @ mixing.T + shift * size * unit
+        return open_data(rows.astype("float32"))
+
+    NETWORK.model.get_layer("logits").set_weights([head[:, None].astype("float32"), np.zeros(1, "float32")])
+    study = measure_study(
+        NETWORK, {"concept": draw(40, 4.0)}, draw(200), draw(30, 2.0), {"score": lab.neuron("logits", 0)}, ["hidden"]
+    )
+    passed = [verdict.passed for verdict in judge(checks.get("erasure")(study, seed=seed))]
+    return any(passed), np.mean(passed)
+
+
+def _rate(values):
+    interval = wilson_interval(int(np.sum(values)), len(values))
+    return f"{interval.mean:.3f} ({interval.low:.3f}-{interval.high:.3f})"
+
+
+def _means(rows, columns):
+    return " | ".join(f"{np.mean([row[column] for row in rows]):.3f}" for column in columns)
+
+
+if __name__ == "__main__":
+    main()
