@@ -23,7 +23,7 @@ from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
-from tests import attention_networks, own_data, text_networks
+from tests import attention_networks, concept_files, own_data, text_networks
 from tests.shortcut_pictures import noise
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -132,6 +132,7 @@ def newcomer(tmp_path_factory):
     own_data.write(folder)
     text_networks.write(folder)
     attention_networks.write(folder)
+    concept_files.write(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder

@@ -191,7 +191,7 @@ def _evidence_job(check, table, arguments, study, others, counts, seed, reads):
         # A forward pass is about a third of a gradient, and half of the layers lie behind the change.
         passes=counts["the inputs"] * edits / 6 if check == "erasure" else 0,
         reads=reads,
-        judged_in=f"concept-{check}",
+        judged_in=f"0-{check}",
     )
 
 
@@ -265,7 +265,7 @@ def _show_concepts(recipe, jobs, store):
             "a concept of sentences",
         ),
         (
-            "lab concept --model my.keras --input-range -1 1 --concept direction.npy --layers block_2 --pool random/ --class 0 --images pets/",
+            "lab concept --model my.keras --input-range -1 1 --concept direction.npy --layers conv2 --pool random/ --class 0 --images pets/",
             "a direction of one's own",
         ),
     ),

@@ -7,7 +7,6 @@ import numpy as np
 from lab import routines
 from lab.concepts import directional_derivatives, read_activations
 
-
 ALL = "all concepts"
 
 

@@ -1,0 +1,144 @@
+"""lab concept: sets from files, verdicts of every layer and class, examples, and what is refused."""
+
+import json
+import pathlib
+import shutil
+
+import click.testing
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.cli import main
+from tests import concept_files
+
+LAYERS = ("--layers", "first,second")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small network and the files of concepts."""
+    folder = tmp_path_factory.mktemp("concepts")
+    keras.utils.set_random_seed(0)
+    entry = keras.Input([32, 32, 3])
+    features = keras.layers.Conv2D(6, 5, strides=2, activation="relu", name="first")(entry)
+    features = keras.layers.Conv2D(12, 3, activation="relu", name="second")(features)
+    means = keras.layers.GlobalAveragePooling2D(name="means")(features)
+    keras.Model(entry, keras.layers.Dense(3, name="logits")(means)).save(folder / "m.keras")
+    concept_files.write(folder)
+    return folder
+
+
+def arguments(folder, *more, concept="stripes", layers=LAYERS):
+    """The words of the command."""
+    model = ("--model", folder / "m.keras", "--input-range", "-1", "1")
+    sets = ("--concept", folder / concept, "--pool", folder / "random", "--images", folder / "pets")
+    return [str(word) for word in ("concept", *model, *sets, "--class", "0,2", *layers, *more)]
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """A run of both checks: its folder, and what it printed."""
+    words = arguments(folder, "--untrained", "1", "--steps", "3", "--json", "--out", folder / "artifacts")
+    done = click.testing.CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.stdout + done.stderr
+    values = json.loads(done.stdout)
+    return pathlib.Path(values["run"]), values
+
+
+def test_there_is_a_verdict_for_every_concept_layer_class_and_check(run):
+    _, values = run
+    rows = {(row["check"], row["method"]) for row in values["verdicts"]}
+    places = [f"stripes at {layer} for {target}" for layer in ("first", "second") for target in (0, 2)]
+    assert rows == {(check, place) for check in ("tcav", "erasure") for place in places}
+    assert all(
+        "10 inputs a set, 30 random sets, 5 negative sets" in row["sentence"]
+        for row in values["verdicts"]
+        if row["check"] == "tcav"
+    )
+
+
+def test_examples_are_kept_and_the_page_shows_them(run):
+    folder, _ = run
+    about = json.loads((folder / "jobs/concept/examples/stripes/about.json").read_text())
+    assert about["accuracies"]["first"] > 0.7
+    arrays = np.load(folder / "jobs/concept/examples/stripes/examples.npz")
+    assert len(arrays["top"]) == len(arrays["bottom"]) == 8 and len(arrays["drawn"]) == 2
+    assert arrays["maps"].shape[:1] == (4,) and arrays["gradients"].shape == (4, 32, 32)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert (
+        "Furthest along its vector" in page
+        and "Pictures that climb its vector" in page
+        and "told from the pool" in page
+    )
+
+
+def test_masks_and_directions_change_what_is_measured(command, folder):
+    def cosine(*more, **known):
+        code, output, errors = command(
+            *arguments(folder, "--check", "tcav", "--untrained", "0", "--json", *more, **known)
+        )
+        assert code == 0, output + errors
+        return json.loads(output)["verdicts"][0]["effect"]["mean"]
+
+    half = folder / "half"
+    half.mkdir()
+    for place in range(concept_files.EXAMPLES):
+        mask = np.zeros([32, 32], "uint8")
+        mask[:16] = 255
+        Image.fromarray(mask).save(half / f"{place:03d}.png")
+    whole = cosine()
+    assert cosine("--masks", f"stripes={folder / 'masks'}") == pytest.approx(whole, abs=1e-5)
+    assert cosine("--masks", f"stripes={half}") != pytest.approx(whole, abs=1e-5)
+    assert cosine(concept="direction.npy", layers=("--layers", "second")) != pytest.approx(whole, abs=1e-5)
+
+
+def test_an_edited_picture_is_measured_again(command, folder, tmp_path):
+    shutil.copytree(folder / "stripes", tmp_path / "stripes")
+    words = arguments(folder, "--check", "tcav", "--untrained", "0", "--json")
+    words[words.index(str(folder / "stripes"))] = str(tmp_path / "stripes")
+    first, again = json.loads(command(*words)[1]), json.loads(command(*words)[1])
+    assert first["run"] == again["run"] and first["verdicts"] == again["verdicts"]
+    Image.fromarray(concept_files.stripes(np.random.default_rng(9))).save(tmp_path / "stripes" / "000.png")
+    edited = json.loads(command(*words)[1])
+    assert edited["verdicts"][0]["effect"] != first["verdicts"][0]["effect"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "12"], "need a pool of 420 inputs"),
+        (["--layers", "frist"], "Unknown layer. Received: 'frist'. Nearest: first"),
+        (["--class", "7"], "between 0 and 2. Received: 7"),
+        (["--check", "place"], "holds checks of concepts. Received: 'place', a check of maps"),
+        (["--masks", "dots=masks"], "Masks belong to a concept. Received: masks of 'dots'"),
+        (["--concept", "stripes=random"], "Each concept has a name of its own. Received: 'stripes' twice"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(command, folder, words, message):
+    code, output, errors = command(*arguments(folder, *words))
+    assert code == 2 and message in errors, errors
+    assert errors.strip().splitlines()[-1].startswith("Error: ")
+
+
+def test_copies_are_found(command, folder, tmp_path):
+    repeated = tmp_path / "repeated"
+    repeated.mkdir()
+    for place in range(20):
+        shutil.copy(folder / "stripes" / "000.png", repeated / f"{place}.png")
+    words = arguments(folder)
+    words[words.index(str(folder / "stripes"))] = str(repeated)
+    code, _, errors = command(*words)
+    assert code == 2 and "10 inputs of different sources or more" in errors and "Received: 1." in errors
+    shared = tmp_path / "shared"
+    shutil.copytree(folder / "stripes", shared)
+    shutil.copy(folder / "random" / "007.png", shared / "copy.png")
+    words[words.index(str(repeated))] = str(shared)
+    code, output, errors = command(*words)
+    assert code in (2, 3) and "'copy.png', there '007.png'" in output + errors
+
+
+def test_a_direction_of_other_channels_is_refused(command, folder):
+    code, _, errors = command(*arguments(folder, concept="direction.npy", layers=("--layers", "first")))
+    assert code == 2 and "a number for each channel. Received: an array (12,) for first" in errors
