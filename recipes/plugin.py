@@ -20,7 +20,7 @@ def lab_check(tmp_path_factory):
     Args:
         model: what `lab.load` takes, or a `Network`; None for a planted folder.
         data: a path as of `--data`, a list of arrays of RGB in 0..255, or what `lab.open_data` takes; None likewise.
-        method: name or callable.
+        method: name or callable; for a check of pictures, a name of `lab list parameterizations`.
         check: name of `lab list checks`.
         seed: of the check.
         target, output, region: what is explained: class name, index, or "top"; an output; a region of it.
@@ -28,7 +28,7 @@ def lab_check(tmp_path_factory):
         label, group, columns: names in a table.
         fit: "squash" or "crop", for images.
         most: int, how many inputs are explained at most.
-        settings: dict, the check's own options.
+        settings: dict, the check's own options; for a check of pictures the keys of [[features]], such as layer and units.
         options: dict, of the method.
         replicate: files, Keras models or `Network`s that were trained like the model.
         train: "module:function", or a function at the top of a module, that trains a network like the model.

@@ -1,4 +1,4 @@
-"""Trials: one method under one check, as `lab check` does it, for a caller in Python with a model and data in memory."""
+"""Trials: one method, or pictures of units, under one check, as `lab check` does it, for a caller in Python."""
 
 import os
 import re
@@ -20,6 +20,7 @@ from recipes.options import data_source, image_source
 from recipes.progress import Progress
 from recipes.runs import carry_out
 from recipes.sections.planted import planted_tables
+from sanity.checks import claim_of
 from sanity.verdict import Verdict
 
 # What [model] has of the keyword arguments of `lab.load`, for the manifest.
@@ -57,7 +58,7 @@ def try_method(
     allow_code=False,
     **load_options,
 ):
-    """Check one method of a model, and say whether it falls short.
+    """Check one method of a model, or pictures of its units, and say whether they fall short.
 
     Args:
         model, data, method: as of the fixture `recipes.plugin.lab_check`, and so are the others.
@@ -73,17 +74,16 @@ def try_method(
         raise Refused("fail_on='worse' compares with an earlier run. Received: no baseline=.")
     if not is_judged(check):
         raise Refused(f"A verdict needs a check with verdicts. Received: {check}, of which there is none.")
-    name, explainer = _named_method(method)
-    refuse_options(explainer, options or {})
-    question = {"check": check, "methods": [name], "target": target, "output": output, "region": region}
-    tables = {"name": "pytest", "check": [{**question, "options": {name: options or {}}, **(settings or {})}]}
+    question = {"target": target, "output": output, "region": region}
+    checked, methods = _ask(check, method, question, settings or {}, options or {})
+    tables = {"name": "pytest", **checked}
     tables |= {"baseline": str(baseline)} if baseline else {}
     if planted is not None:
         _refuse_beside_planted(
             model=model, data=data, train=train, finetune=finetune, replicate=replicate or None, labels=labels
         )
         tables |= planted_tables(str(planted), None, allow_code)
-        loaded = Loaded(methods={name: explainer})
+        loaded = Loaded(methods=methods)
     else:
         details = {"label": label, "group": group, "columns": ",".join(columns or ())}
         source, rows = _data_tables(data, labels, details, most, fit)
@@ -100,15 +100,30 @@ def try_method(
             **source,
             **_training(train, finetune, others, counts, check),
         }
-        loaded = Loaded(network, rows, others, {name: explainer})
+        loaded = Loaded(network, rows, others, methods)
     run = carry_out(schema.recipe(tables), root, Progress(quiet=True), fresh=True, allow_code=allow_code, loaded=loaded)
-    return _result(run, name, fail_on or ("worse" if baseline else None))
+    return _result(run, fail_on or ("worse" if baseline else None))
 
 
-def _result(run, method, fail_on):
-    """The verdict of a run, and what falls short in words, or None."""
+def _ask(check, method, question, settings, options):
+    """The table of a recipe that asks for a check, and methods in memory: (dict, dict of name to explainer)."""
+    claim = claim_of(check)
+    if claim == "pictures":
+        return {"features": [{"checks": [check], "recovery": False, "parameterization": method, **settings}]}, {}
+    if claim != "maps":
+        raise Refused(
+            f"A verdict is on one method, or on pictures. Received: {check}, a check of {claim}; run `lab check --check {check}`."
+        )
+    name, explainer = _named_method(method)
+    refuse_options(explainer, options)
+    table = {"check": check, "methods": [name], **question, "options": {name: options}, **settings}
+    return {"check": [table]}, {name: explainer}
+
+
+def _result(run, fail_on):
+    """The verdict of a run, and what falls short in words, or None. Controls stand behind what is judged."""
     (family,) = run.families.values()
-    verdict = Verdict.from_dict(next(row for row in family["verdicts"] if row["method"] == method))
+    verdict = Verdict.from_dict(family["verdicts"][0])
     shortfall = _shortfall(run, family, verdict, fail_on)
     return verdict, shortfall and f"{shortfall}\nThe report: {run.report}"
 

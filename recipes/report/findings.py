@@ -43,6 +43,96 @@ FINDINGS = (
         "They agree no more with their own evidence than with another's.",
     ),
     (
+        "FORETELLS",
+        "PASS, or INCONCLUSIVE with few images",
+        "The map predicts how the score moves when the input moves a little.",
+    ),
+    (
+        "FORETELLS ANOTHER SCORE",
+        "FAIL",
+        "The score moves otherwise than the map says.",
+    ),
+    (
+        "SCORE TOO ROUGH",
+        "INVALID",
+        "The score moves differently under one step and under two, so that no map could predict it.",
+    ),
+    (
+        "COMPLETE",
+        "PASS",
+        "Maps add up to the difference of the scores.",
+    ),
+    (
+        "NOT COMPLETE",
+        "FAIL, or INCONCLUSIVE for a method that does not promise it",
+        "Maps do not add up to the difference of the scores.",
+    ),
+    (
+        "STABLE",
+        "PASS, or INCONCLUSIVE with few images",
+        "Maps stay under a little noise and another seed. A filter of the image does so, too.",
+    ),
+    (
+        "UNSTABLE",
+        "FAIL",
+        "Maps change under a little noise or another seed.",
+    ),
+    (
+        "INVARIANT",
+        "PASS",
+        "Maps stay when the same function is written in another way.",
+    ),
+    (
+        "NOT INVARIANT",
+        "FAIL",
+        "Maps change although the function is the same.",
+    ),
+    (
+        "AGREES",
+        "PASS, or INCONCLUSIVE with few images",
+        "Another library gives the same map, or the same but for a factor.",
+    ),
+    (
+        "OTHER SIGN",
+        "INCONCLUSIVE",
+        "Another library gives the map with its signs turned.",
+    ),
+    (
+        "DISAGREES",
+        "FAIL",
+        "Another library gives another map under the same name.",
+    ),
+    (
+        "KEPT",
+        "PASS",
+        "Every promise of an explainer was kept.",
+    ),
+    (
+        "BROKEN",
+        "FAIL",
+        "A promise of an explainer was broken, such as the same map for the same seed.",
+    ),
+    (
+        "ROSE, FELL, UNCHANGED",
+        "INCONCLUSIVE",
+        "Whether maps grew more complex when the weights were lost. Neither is a fault by itself.",
+    ),
+    (
+        "BEATS RANDOM ORDER",
+        "PASS for retraining, else INCONCLUSIVE",
+        "More is lost by the positions that the map ranks highest than by random ones.",
+    ),
+    (
+        "NO BETTER THAN RANDOM ORDER",
+        "FAIL for retraining, else INCONCLUSIVE",
+        "No more is lost by them than by random ones.",
+    ),
+    (
+        "METRIC UNRELIABLE",
+        "INCONCLUSIVE",
+        "Images or fills do not agree on the metric, so that nothing is ranked.",
+    ),
+    (
         "USED, IN ORDER, NEEDED",
         "PASS",
         "What attention does changes the answers, or goes with what leaving tokens out does.",
@@ -56,6 +146,81 @@ FINDINGS = (
         "NOT NEEDED",
         "INVALID",
         "Networks without attention are right as often, so that it is no reason of the answers.",
+    ),
+    (
+        "NATURAL PATH",
+        "PASS",
+        "Pictures take the path of their own units' natural images. They may still mislead.",
+    ),
+    (
+        "ANOTHER PATH",
+        "FAIL",
+        "They do not, or they take that of another unit.",
+    ),
+    (
+        "PREDICTS",
+        "PASS",
+        "Pictures tell natural images that drive their unit from those that do not. They may still mislead.",
+    ),
+    (
+        "DOES NOT PREDICT",
+        "FAIL",
+        "They do not, or they do so for another unit.",
+    ),
+    (
+        "SEEDS AGREE, BEYOND THE PRIOR",
+        "PASS",
+        "Pictures of a unit are alike, and less like those of other units or untrained networks. They may still mislead.",
+    ),
+    (
+        "SEEDS DISAGREE, WITHIN THE PRIOR",
+        "FAIL",
+        "Pictures of a unit are no more like each other than like those of other units or untrained networks.",
+    ),
+    (
+        "RECOGNIZED, RECOVERED",
+        "PASS",
+        "Other networks see the class in pictures, or templates set by hand are recovered. Pictures may still mislead.",
+    ),
+    (
+        "NOT RECOGNIZED, NOT RECOVERED",
+        "FAIL",
+        "Other networks do not see the class, or templates set by hand are not recovered.",
+    ),
+    (
+        "MEASURED",
+        "INCONCLUSIVE",
+        "A number that is not judged. No gate fails by it.",
+    ),
+    (
+        "CANDIDATE",
+        "FAIL",
+        "Of data: the labels are told from this view alone, beyond the margin.",
+    ),
+    (
+        "SIZE UNCERTAIN, NOT ENOUGH DATA",
+        "INCONCLUSIVE",
+        "Of data: it is open whether the view tells the labels beyond the margin.",
+    ),
+    (
+        "WITHIN THE MARGIN, SAME EVERYWHERE",
+        "PASS",
+        "Of data: the view tells the labels no better than the margin, or not at all.",
+    ),
+    (
+        "NOT USED",
+        "PASS",
+        "Of data: swapping the region between classes costs no accuracy beyond the margin. USED is FAIL there.",
+    ),
+    (
+        "MORE IN THE REGION, NOT MORE IN THE REGION",
+        "INCONCLUSIVE, PASS",
+        "Of data: whether maps lie in the region. A map shows no use.",
+    ),
+    (
+        "NOT MEASURED, CHECK BROKEN",
+        "INVALID",
+        "Of data: the view cannot look at these data, or views of noise told the labels, too.",
     ),
     (
         "BARELY",

@@ -85,8 +85,9 @@ def judge_crossed_units(samples, findings, margins):
     if np.isnan(p):
         return rule("INCONCLUSIVE", findings, share, why=why)
     outcome = "FAIL" if p > margins.alpha or failing >= len(units) / 2 else "PASS"
-    ways = (("ways to deal pictures to units", str(len(samples["null"]))),)
-    return rule(outcome, findings, share, p=p, why=why, also=ways)
+    also = (("units", why), ("ways to deal pictures to units", str(len(samples["null"]))))
+    why = "those of other units do as well" if p > margins.alpha else why
+    return rule(outcome, findings, share, p=p, why=why, also=also)
 
 
 def _permutation_p(null):

@@ -221,6 +221,45 @@ def test_what_is_measured_fails_no_gate_beside_what_passes():
     refuse_shortfall(types.SimpleNamespace(families=families, rows={}), "inconclusive")
 
 
+def test_verdicts_on_pictures_are_compared_with_a_baseline(command, stripes):
+    words = [
+        "check",
+        "--subject",
+        "features",
+        *stripes,
+        "--layer",
+        "units",
+        "--units",
+        "0-5",
+        *LOOK,
+        "--check",
+        "stability",
+    ]
+    run = pathlib.Path(command(*words)[1].strip().splitlines()[-1]).parent
+    code, output, error = command(*words, "--baseline", run, "--fail-on", "worse", "--json")
+    assert code == 0, error
+    result = json.loads(output)
+    counts = result["baseline"]["counts"]
+    assert counts["same"] == 2 and sum(counts.values()) == 2, "stability, and recovery"
+    assert {part["scope"] for part in result["parts"]} == {f"unit {unit}" for unit in range(6)}
+    assert {row["check"] for row in result["verdicts"]} == {"stability", "recovery"} and "flags" not in result
+    rows = json.loads(command("list", "checks", "--json", out=False)[1])["checks"]
+    assert {row["claim"] for row in rows} >= {"maps", "pictures", "attention"}
+    assert {"path", "recovery"} < {row["name"] for row in rows if row["claim"] == "pictures"}
+
+
+def test_pictures_are_checked_by_the_fixture(lab_check, stripes):
+    model, folder = stripes[1], stripes[-1]
+    study = {"layer": "units", "units": "0-5", "pictures": 2, "steps": 20, "transforms": "textbook"}
+    words = {"input_range": (-1, 1), "most": 90, "settings": study}
+    verdict = lab_check(model, folder, "fourier", check="stability", **words)
+    assert (verdict.check, verdict.method) == ("stability", "fourier, textbook") and verdict.sizes["units"] == 6
+    with pytest.raises(AssertionError, match="GATE FAILED"):
+        lab_check(model, folder, "fourier", check="path", fail_on="fail", **{**words, "most": 6})
+    with pytest.raises(lab.Refused, match="a check of attention"):
+        lab_check(model, folder, "fourier", check="attention_use", **words)
+
+
 def test_two_galleries_are_compared_and_changed_units_come_first(command, stripes, tmp_path):
     model = keras.models.load_model(stripes[1], compile=False)
     mix = model.get_layer("mix")

@@ -216,6 +216,16 @@ def test_the_findings_of_the_report_are_those_of_the_documentation():
     assert plain_words("CLASS-BLIND").startswith("Maps are much the same")
 
 
+def test_every_finding_of_every_check_is_in_the_table():
+    import sanity.verdict  # noqa: F401  (registering)
+    from sanity.ruling import rules
+    from sanity.shortcuts import answers
+
+    named = {finding for rule in rules for finding in rules.tag(rules.get(rule), "about").findings}
+    listed = {finding for names, *_ in FINDINGS for finding in names.split(", ")}
+    assert listed == named | set(answers.FINDINGS) | {"GATE FAILED", "NOT APPLICABLE", "FAULT"}
+
+
 # The summary --------------------------------------------------------------------------------------------------------------
 
 
@@ -247,16 +257,16 @@ def some_maps(*, correct=(True, False), flags=()):
     return {"photographs": shown, "methods": methods, "agreement": agreement, **counts}
 
 
-def a_unit(number, *, dead=False, flags=()):
-    return {"layer": "last", "unit": number, "name": f"last {number}", "dead": dead, "flags": list(flags)}
+def a_unit(number, *, dead=False, verdicts=()):
+    return {"layer": "last", "unit": number, "name": f"last {number}", "dead": dead, "verdicts": list(verdicts)}
 
 
 RECIPE = schema.recipe({"name": "any", "model": {"source": "models/own.keras"}, "check": [{}]})
 
 
-def parts(families=(), maps=None, units=(), studies=(), recipe=RECIPE):
+def parts(families=(), maps=None, units=(), recipe=RECIPE):
     """The summary as a dict of heading to one text, each sentence short enough."""
-    lines = dict(summary.summarize(recipe, list(families), maps, list(units), list(studies)))
+    lines = dict(summary.summarize(recipe, list(families), maps, list(units)))
     for sentence in itertools.chain(*lines.values()):
         assert len(sentence.split()) <= 25, sentence
     return {heading: " ".join(sentences) for heading, sentences in lines.items()}
@@ -322,8 +332,8 @@ def test_nothing_is_said_by_a_broken_check():
 
 
 def test_photographs_and_units_that_deserve_a_look_are_named():
-    flags = [["path", "FLAGGED", "why"]]
-    said = parts((), some_maps(flags=["all zero"]), [a_unit(0), a_unit(3, dead=True), a_unit(5, flags=flags)])
+    verdicts = [["path", "FAIL", "ANOTHER PATH", "why"]]
+    said = parts((), some_maps(flags=["all zero"]), [a_unit(0), a_unit(3, dead=True), a_unit(5, verdicts=verdicts)])
     assert "own.keras was asked about 2 photographs." in said["What was looked at"]
     assert "right about 1 of 2" in said["What was looked at"] and "3 units" in said["What was looked at"]
     assert "No method was checked" in said["What cannot be said"]
@@ -335,12 +345,15 @@ def test_photographs_and_units_that_deserve_a_look_are_named():
 
 
 def test_what_checks_say_of_pictures_is_said():
-    words = {"Seeds agree": "NOT MEASURED", "Path": "FLAGGED", "Reach": "REPORTED", "Transfer": "NOT FLAGGED"}
-    rows = [{"question": question, "cells": [{"word": word}, None]} for question, word in words.items()]
-    said = parts((), None, [a_unit(0)], [{"rows": [*rows, {"question": "Recovery", "cells": []}]}])
-    assert "speak against the pictures of units: “Path”." in said["What can be said"]
-    assert "nothing against the pictures: “Transfer”." in said["What can be said"]
-    assert "Not measured of the pictures: “Seeds agree”." in said["What cannot be said"]
+    recipe = schema.recipe({"name": "any", "features": [{"layer": "last", "units": "0-5"}]})
+    families = [
+        a_family(a_card("FAIL", "ANOTHER PATH", method="fourier", words="pictures take another path"), question="Path"),
+        a_family(a_card("INVALID", "NOT APPLICABLE", method="fourier", words="", why="none"), question="Transfer"),
+    ]
+    said = parts([{**family, "claim": "pictures"} for family in families], None, [a_unit(0)], recipe)
+    assert "FAIL for fourier: pictures take another path." in said["What can be said"]
+    assert "“Transfer” could not be answered" in said["What cannot be said"]
+    assert "a map is right" not in said["What cannot be said"] and "A picture shows one way" in said["What cannot be said"]
     assert "Where to look next" not in said and "[[features]]" in parts((), None, [a_unit(0)])["Where to look next"]
 
 

@@ -12,7 +12,7 @@ from sanity import randomization
 from sanity.checks import attention_needed as needed
 from sanity.checks import attention_order as order
 from sanity.checks import attention_use as use
-from sanity.checks import checks
+from sanity.checks import checks, names_of
 from sanity.controls import audit
 from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls
@@ -255,7 +255,7 @@ def test_without_attention_no_check_applies():
     network = lab.load(keras.Model(x, L.Dense(2)(L.Flatten()(x))))
     inputs = np.random.default_rng(0).normal(size=(8, 5, 6)).astype("float32")
     subject = Subject(network, inputs, lab.logit(0), tuple("abcdefgh"))
-    for name in checks.names(heads=True):
+    for name in names_of("attention"):
         assert judge(checks.get(name)(subject, seed=0))[0].finding == "NOT APPLICABLE"
 
 

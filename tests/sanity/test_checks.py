@@ -13,11 +13,11 @@ from lab.attribution import explainers
 from lab.data import Data
 from lab.environment import tf
 from lab.refusal import Refused
-from sanity.checks import checks, prepare_shared
+from sanity.checks import CLAIMS, checks, claim_of, names_of, prepare_shared
 from sanity.checks.faithfulness import METRICS, _segment_ranks
 from sanity.controls import EXPECTED, audit
 from sanity.evidence import Evidence, Gate
-from sanity.examination import examine, measure, measures_heads
+from sanity.examination import examine, measure
 from sanity.metrics import metrics
 from sanity.removal import orders
 from sanity.ruling import rules
@@ -28,7 +28,7 @@ from sanity.worlds.canvas import SIDE
 from sanity.worlds.training import Trainer
 from tests import networks
 
-JUDGED = [name for name in checks if checks.tag(checks.get(name), "judged", True) and not measures_heads(name)]
+JUDGED = [name for name in names_of("maps") if checks.tag(checks.get(name), "judged", True)]
 SEEING = {"integrated_gradients": {"steps": 8}, "smoothgrad": {"samples": 4}}
 
 
@@ -63,7 +63,7 @@ def shared(patch):
         return kept[key]
 
     # What retraining shares are twelve networks, and no test here asks for it by this fixture.
-    names = [name for name in checks if name != "retraining"]
+    names = [name for name in names_of("maps") if name != "retraining"]
     return {name: prepare_shared(checks.get(name), patch, 0, {}, once).get("prepared") for name in names}
 
 
@@ -86,6 +86,14 @@ def test_controls_come_out_as_they_must(judge_method, check, control):
     verdict = judge_method(check, control)
     assert all(control_audit.held for control_audit in audit([verdict])), verdict.sentence
     assert {verdict.outcome, verdict.finding} & set(EXPECTED[check][control]), verdict.sentence
+
+
+def test_every_check_judges_a_known_claim_and_has_its_rule_beside_it():
+    assert {claim_of(name) for name in checks} <= set(CLAIMS)
+    for name in checks:
+        judged = checks.tag(checks.get(name), "judged", True)
+        assert (name in rules) == judged, name
+        assert not judged or rules.get(name).__module__ == checks.get(name).__module__, name
 
 
 def test_every_judged_check_knows_what_its_controls_must_be():
