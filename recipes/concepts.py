@@ -118,7 +118,7 @@ def refuse_shared(concepts, pool):
     """
     known = dict(zip(_keys(pool), pool.names))
     for name, data in concepts.items():
-        shared = [(own, known[key]) for own, key in zip(data.names, _keys(data)) if key in known]
+        shared = [(entry, known[key]) for entry, key in zip(data.names, _keys(data)) if key in known]
         if shared:
             raise Refused(
                 f"Random sets hold no input of a concept. Received: {len(shared)} of {name!r} that are in the pool too, such as {shared[0][0]!r}, there {shared[0][1]!r}. Take them out of the pool."
@@ -178,7 +178,15 @@ def _masks_of(session, arguments, name, data):
 
 
 def goals(session, arguments):
-    """The score of each class: dict of its name to `Objective`."""
+    """The score of each class.
+
+    Args:
+        session: `Session`.
+        arguments: dict with targets, names or indices of classes, and output.
+
+    Returns:
+        dict of the class's name to `Objective`.
+    """
     network, output = session.network, arguments["output"]
     indices = [network.class_index(name, output) for name in arguments["targets"]]
     return {network.class_name(index, output): logit(index, output=output) for index in indices}

@@ -135,7 +135,17 @@ FINDINGS = (
     (
         "USED, IN ORDER, NEEDED",
         "PASS",
-        "What attention does changes the answers, or goes with what leaving tokens out does.",
+        "What attention or a concept does changes the answers, or it goes with what leaving tokens out does.",
+    ),
+    (
+        "SUPPORTED",
+        "PASS",
+        "The score changes along the concept more than along random sets of inputs. The network may not use it.",
+    ),
+    (
+        "NOT SUPPORTED, NOT SHOWN TO BE USED",
+        "INCONCLUSIVE",
+        "Random sets, or random directions, do as much. More inputs may show more.",
     ),
     (
         "UNUSED, NOT IN ORDER",

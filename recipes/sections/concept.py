@@ -411,7 +411,7 @@ register(
             "concept examples": Deferred("recipes.concepts:show_concept"),
         },
         many=False,
-        place=40,
+        place=75,
         summary=summarize,
         pieces=(Piece("concepts", "Concepts", "concepts.html", _show_concepts, place=28),),
     )

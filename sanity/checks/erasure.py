@@ -95,7 +95,7 @@ def _evidence(study, row, losses, seed, directions):
         null="without random directions",
         sampled=False,
         counted={"directions": "random directions", "images": "inputs"},
-        cannot="Cannot conclude: that the concept alone is used and nothing that goes with it, that it lies in one direction, or anything about other networks, layers or targets.",
+        cannot="Cannot conclude: that the concept is used and not what goes with it, or anything about other networks, layers or targets. It may lie in more than one direction.",
     ),
 )
 def judge_erasure(family, margins, seed):

@@ -353,7 +353,9 @@ def test_what_checks_say_of_pictures_is_said():
     said = parts([{**family, "claim": "pictures"} for family in families], None, [a_unit(0)], recipe)
     assert "FAIL for fourier: pictures take another path." in said["What can be said"]
     assert "“Transfer” could not be answered" in said["What cannot be said"]
-    assert "a map is right" not in said["What cannot be said"] and "A picture shows one way" in said["What cannot be said"]
+    assert (
+        "a map is right" not in said["What cannot be said"] and "A picture shows one way" in said["What cannot be said"]
+    )
     assert "Where to look next" not in said and "[[features]]" in parts((), None, [a_unit(0)])["Where to look next"]
 
 

@@ -163,6 +163,25 @@ def _pairs_of_accuracies(draw):
     return {"attention": draw.around(0.9, repeats), "uniform": draw.around(0.9 - lost, repeats)}
 
 
+def _concept_sensitivities(draw):
+    values = draw.around(0.0, 31)
+    values[0] += draw.rng.choice([0.0, 3.0, -3.0])
+    samples = {"sensitivity": values, "positive": draw.rng.random(31), "accuracy": draw.rng.random(31)}
+    untrained = draw.rng.choice([0.5, 9.0], size=int(draw.rng.choice([0, 2])))
+    return samples | {
+        "by image": draw.around(float(values[0]), draw.images),
+        "groups": np.arange(draw.images),
+        "untrained": untrained,
+        **{name: np.array(draw.rng.random()) for name in ("reach", "stability", "shared t test")},
+    }
+
+
+def _concept_losses(draw):
+    loss = draw.around(draw.rng.choice([0.0, 4.0, -4.0]), draw.images)
+    samples = {"loss": loss, "gain": -loss, "random": draw.around(0.0, 19, draw.images)}
+    return samples | {"groups": np.arange(draw.images)}
+
+
 def _crossed_units(draw):
     """Shares and leads of six units or more, whose own natural images may tell nothing."""
     units = int(draw.rng.choice([5, 6, 12]))
@@ -196,6 +215,8 @@ SAMPLES = {
     "attention_needed": _pairs_of_accuracies,
     "attention_order": _attention_orders,
     "attention_use": _attention_changes,
+    "erasure": _concept_losses,
+    "tcav": _concept_sensitivities,
     "parameters": _networks,
     "path": _crossed_units,
     "predictivity": _crossed_units,
