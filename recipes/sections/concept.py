@@ -413,6 +413,6 @@ register(
         many=False,
         place=75,
         summary=summarize,
-        pieces=(Piece("concepts", "Concepts", "concepts.html", _show_concepts, place=28),),
+        pieces=(Piece("concepts", "Concepts", "concepts.html", _show_concepts, place=27),),
     )
 )
