@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.thumbnails import uri
-from recipes.report.figures import colour_map, draw_curves
+from recipes.report.figures import colour_map, draw_intervals
 from sanity.statistics import Interval
 
 # Pixels of a map's side, and the maps of an input.
@@ -81,10 +81,9 @@ def _concept(about, arrays):
 
 
 def _curve(accuracies):
-    """How well a concept is told from the pool along the layers, as SVG."""
-    values = np.array(list(accuracies.values()))
-    lines = {"told from the pool": (np.linspace(0, 1, len(values)), values, values, values)}
-    return draw_curves(lines, list(accuracies), [("chance", 0.49, 0.51, True)])
+    """How well a concept is told from the pool in each layer, as SVG."""
+    rows = [(layer, value, value, value) for layer, value in accuracies.items()]
+    return draw_intervals(rows, "accuracy with each source left out", marks=[("chance", 0.5)])
 
 
 def _map_row(arrays, place):

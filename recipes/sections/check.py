@@ -420,7 +420,9 @@ def _show_published(recipe, jobs, store):
 )
 @picture_options
 @click.option(
-    "--fooled", is_flag=True, help="For features: also check a network that was built to fool them. It is the control of path, and must fail."
+    "--fooled",
+    is_flag=True,
+    help="For features: also check a network that was built to fool them. It is the control of path, and must fail.",
 )
 @click.option(
     "--detector",

@@ -88,7 +88,7 @@ def _evidence(study, row, losses, seed, directions):
         "without the concept",
         {
             "USED": "the score {why} when the concept is erased, more than when random directions are",
-            "NOT SHOWN TO BE USED": "random directions of the same size move the score as much",
+            "NOT SHOWN TO BE USED": "{why}",
         },
         number="mean loss of the score",
         similarity="mean loss of the score when a direction of the layer tells nothing",
@@ -129,7 +129,7 @@ def _ruling(evidence, p, margins, seed):
     samples = evidence.samples
     random = samples["random"].mean(axis=1)
     is_used = p <= margins.alpha
-    why = "falls" if samples["loss"].mean() > 0 else "rises"
+    direction = "falls" if samples["loss"].mean() > 0 else "rises"
     gain = _interval(samples["gain"], samples["groups"], seed)
     return Ruling(
         "PASS" if is_used else "INCONCLUSIVE",
@@ -137,7 +137,7 @@ def _ruling(evidence, p, margins, seed):
         _interval(samples["loss"], samples["groups"], seed),
         null=Interval(float(random.mean()), *map(float, np.quantile(random, [0.025, 0.975]))),
         p=float(p),
-        why=why,
+        why=direction if is_used else "random directions of the same size move the score as much",
         also=(("set to the concept", f"the score changes by {gain}"),),
     )
 

@@ -70,7 +70,7 @@ def test_examples_are_kept_and_the_page_shows_them(run):
     assert (
         "Furthest along its vector" in page
         and "Pictures that climb its vector" in page
-        and "told from the pool" in page
+        and "How well it is told from the pool" in page
     )
 
 
