@@ -111,25 +111,38 @@ def measure_heads(job, _, session):
     rows, trace = examination.measure_heads(
         check, subject, seed=job.arguments["seed"], settings=job.arguments["settings"]
     )
+    return Outcome(record_files(rows), rows[0].failed[0].words if trace else None, trace)
+
+
+def record_files(records, name="heads"):
+    """Several records as files, to be read by `load_heads`.
+
+    Args:
+        records: list of `Evidence`.
+        name: str, of the files.
+
+    Returns:
+        dict of file name to bytes.
+    """
     arrays = {
-        f"{place}/{name}": value for place, evidence in enumerate(rows) for name, value in evidence.samples.items()
+        f"{place}/{name}": value for place, evidence in enumerate(records) for name, value in evidence.samples.items()
     }
-    files = {"heads.json": encode([_plain(evidence) for evidence in rows]), "heads.npz": pack(arrays)}
-    return Outcome(files, rows[0].failed[0].words if trace else None, trace)
+    return {f"{name}.json": encode([_plain(evidence) for evidence in records]), f"{name}.npz": pack(arrays)}
 
 
-def load_heads(store, key):
-    """The records that a job of `measure_heads` wrote: list of `Evidence`.
+def load_heads(store, key, name="heads"):
+    """The records that a job wrote by `record_files`: list of `Evidence`.
 
     Args:
         store: `Store` of the run, or `recipes.inputs.Inputs`.
         key: str, the key of the job.
+        name: str, of the files.
 
     Returns:
         list of `Evidence`.
     """
-    arrays, records = store.arrays(key, "heads.npz"), []
-    for place, plain in enumerate(store.values(key, "heads.json")):
+    arrays, records = store.arrays(key, f"{name}.npz"), []
+    for place, plain in enumerate(store.values(key, f"{name}.json")):
         prefix = f"{place}/"
         samples = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
         gates = tuple(Gate(**gate) for gate in plain["gates"])

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from lab import routines
 from lab.concepts.activations import BATCH, batches, refuse_broken, refuse_layers
@@ -34,6 +35,8 @@ def linear_probe():
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500, tol=1e-3))
 
 
+# Fits are small: several threads mostly wait for each other, and take ten times as long.
+@threadpool_limits.wrap(limits=1)
 def cross_validate(rows, labels, folds, *, estimator=None):
     """Probabilities of classes for every row, by a probe that was fitted without its fold.
 
@@ -100,6 +103,7 @@ class Code:
         return float(self.rows.sum() * np.log2(self.classes) / max(self.length, 1e-300))
 
 
+@threadpool_limits.wrap(limits=1)
 def online_code(rows, labels, groups, *, seed, estimator=None):
     """Minimum description length of labels, where each portion is coded by a probe that was fitted to those before it.
 
