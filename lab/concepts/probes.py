@@ -213,7 +213,8 @@ def _read_positions(network, data, layers, start, most, fit, generator):
 
 def _kept_tokens(network, inputs):
     """Which tokens are not masked: bool [inputs, tokens], or None."""
-    masks = [np.asarray(mask) for mask in network.masks(inputs) if mask is not None]
+    tensors = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+    masks = [mask.numpy() for mask in network.masks(tensors) if mask is not None]
     return ~masks[0].reshape(*masks[0].shape[:2], -1).any(axis=-1) if masks else None
 
 

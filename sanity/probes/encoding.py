@@ -49,7 +49,8 @@ def balanced_accuracies(tallies, *, seed, draws=DRAWS):
     count = tallies.shape[-2]
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
     weights = np.concatenate([np.ones((1, count)), weights])
-    rows, hits = np.moveaxis(np.einsum("dg,...gc->d...c", weights, tallies.astype("float64")), -2, 0)
+    sums = np.tensordot(weights, tallies.astype("float64"), axes=(1, tallies.ndim - 2))
+    rows, hits = np.moveaxis(sums, -2, 0)
     shares = np.divide(hits, rows, out=np.zeros_like(hits), where=rows > 0)
     return shares.sum(axis=-1) / np.maximum((rows > 0).sum(axis=-1), 1)
 
@@ -135,6 +136,7 @@ def _tally_controls(rows, label_set, types, seed, estimator):
     return np.sum(tallies, axis=0) if tallies else tally(tasks[0], 0 * tasks[0], label_set.groups, len(label_set.classes))
 
 
+@threadpool_limits.wrap(limits=1)
 def exchanged_accuracies(rows, label_set, seed, exchanges):
     """Balanced accuracy of the labels, and of labels that were exchanged between groups: float64 [1 + exchanges].
 
