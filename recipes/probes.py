@@ -93,7 +93,11 @@ def _read_inputs(session, labels, columns, groups, most):
     places = _draw_places(len(data), most, session.sources.seed)
     chosen = choose(data, places)
     chosen = replace(chosen, names=tuple(chosen.names), labels=None)
-    return chosen, {name: [cells[place] for place in places] for name, cells in known.items()}, [sources[place] for place in places]
+    return (
+        chosen,
+        {name: [cells[place] for place in places] for name, cells in known.items()},
+        [sources[place] for place in places],
+    )
 
 
 def _draw_places(count, most, seed):
@@ -218,7 +222,12 @@ def measure_inputs(job, _, session):
         f"tally/{place}": fit_and_tally(features[labelled.rows], labelled, seed)[0]
         for place, labelled in enumerate(label_sets)
     }
-    about = {"names": list(data.names), "columns": columns, "left_out": left_out, "copies": _copies(groups, sources, data.names)}
+    about = {
+        "names": list(data.names),
+        "columns": columns,
+        "left_out": left_out,
+        "copies": _copies(groups, sources, data.names),
+    }
     about["label_sets"] = [
         {"name": row.name, "classes": row.classes, "left_out": row.left_out, "unlabelled": row.unlabelled}
         for row in label_sets
@@ -252,7 +261,9 @@ def _marks(arrays):
 def _join_equal(data, sources, marks):
     """Groups in which equal inputs are together, and near copies of pictures: int [inputs]."""
     groups = join_groups(sources, marks)
-    return join_copies([thumbnail(np.asarray(image)) for image in data.images], groups) if data.kind == "image" else groups
+    return (
+        join_copies([thumbnail(np.asarray(image)) for image in data.images], groups) if data.kind == "image" else groups
+    )
 
 
 def _copies(groups, sources, names):
@@ -374,9 +385,7 @@ def _use_samples(session, arguments, rows, labelled):
     asked, kept = probed_subject(session, arguments), labelled.rows
     inputs = tf.nest.map_structure(lambda leaf: leaf[kept], asked.inputs)
     goal = asked.objective.rows(kept.tolist())
-    return measure_use(
-        session.network, inputs, goal, arguments["layer"], rows[kept], labelled, seed=arguments["seed"]
-    )
+    return measure_use(session.network, inputs, goal, arguments["layer"], rows[kept], labelled, seed=arguments["seed"])
 
 
 def judge_layers(job, inputs, _):
@@ -398,19 +407,17 @@ def judge_layers(job, inputs, _):
     encoded = [record for record, verdict in zip(records, verdicts) if verdict.passed and "use" in record.samples]
     of_use = [replace(record, check=USE, sizes={"images": len(record.samples["use/scores"])}) for record in encoded]
     uses = {verdict.method: verdict for verdict in judge(of_use, seed=seed)} if of_use else {}
-    rows = [
-        _row(record, verdict, uses.get(verdict.method), seed) for record, verdict in zip(records, verdicts)
-    ]
+    rows = [_row(record, verdict, uses.get(verdict.method), seed) for record, verdict in zip(records, verdicts)]
     return {"verdicts.json": encode(rows), "verdicts.csv": _table(rows)}
 
 
 def _row(record, verdict, use, seed):
     numbers = {} if record.failed else {name: asdict(interval) for name, interval in compare(record, seed).items()}
-    measured = {
-        name: record.samples[name].tolist() for name in ("code", "code/random", "calibration", "reliability")
-    }
+    measured = {name: record.samples[name].tolist() for name in ("code", "code/random", "calibration", "reliability")}
     about = {name: record.settings[name] for name in ("label", "layer", "classes")}
-    words = {name: getattr(verdict, name) for name in ("outcome", "finding", "sentence", "cannot", "p", "also", "remedy")}
+    words = {
+        name: getattr(verdict, name) for name in ("outcome", "finding", "sentence", "cannot", "p", "also", "remedy")
+    }
     use = use and {name: getattr(use, name) for name in ("outcome", "finding", "sentence", "cannot", "p")}
     return {"view": verdict.method, **about, **words, "numbers": numbers, **measured, "use": use}
 
@@ -425,7 +432,9 @@ def _table(rows):
     bounds = [f"{name} {bound}" for name in COMPARED for bound in ("mean", "low", "high")]
     lines.writerow(["label", "layer", "outcome", "finding", "p", *bounds, "compression", "use"])
     for row in rows:
-        numbers = [row["numbers"].get(name, {}).get(bound, "") for name in COMPARED for bound in ("mean", "low", "high")]
+        numbers = [
+            row["numbers"].get(name, {}).get(bound, "") for name in COMPARED for bound in ("mean", "low", "high")
+        ]
         use = row["use"]["finding"] if row["use"] else ""
         words = [row[name] for name in ("label", "layer", "outcome", "finding", "p")]
         lines.writerow([*words, *numbers, row["also"].get("compression", ""), use])
@@ -479,7 +488,9 @@ def _unit_rows(result, labelled, units, layers):
 
 def _unit_table(rows):
     text = io.StringIO()
-    lines = csv.DictWriter(text, ("label", "class", "layer", "unit", "auc", "p", "chance", "untrained"), lineterminator="\n")
+    lines = csv.DictWriter(
+        text, ("label", "class", "layer", "unit", "auc", "p", "chance", "untrained"), lineterminator="\n"
+    )
     lines.writeheader()
     lines.writerows(rows)
     return text.getvalue().encode("utf-8", "backslashreplace")

@@ -189,7 +189,9 @@ def read_positions(network, data, layers, *, seed, most=8, fit="squash", batch=B
     for part in batches(data, batch):
         parts.append(_read_positions(network, part, layers, start, most, fit, generator))
         start += len(part)
-    return {layer: tuple(np.concatenate(column) for column in zip(*(part[layer] for part in parts))) for layer in layers}
+    return {
+        layer: tuple(np.concatenate(column) for column in zip(*(part[layer] for part in parts))) for layer in layers
+    }
 
 
 def _read_positions(network, data, layers, start, most, fit, generator):

@@ -58,6 +58,26 @@ FINDINGS = (
         "Networks without attention are right as often, so that it is no reason of the answers.",
     ),
     (
+        "ENCODED",
+        "PASS",
+        "A label is told from a layer, beyond control task, untrained networks and inputs.",
+    ),
+    (
+        "NO BETTER THAN BASELINES",
+        "FAIL",
+        "Untrained networks, or the inputs alone, tell the label as well.",
+    ),
+    (
+        "NOT SELECTIVE",
+        "INVALID",
+        "The probe learns labels without a meaning as well.",
+    ),
+    (
+        "NOT SHOWN",
+        "INCONCLUSIVE",
+        "The label is not told more often than chance allows.",
+    ),
+    (
         "BARELY",
         "INCONCLUSIVE",
         "The effect is real, and less than a twentieth of the network's own.",

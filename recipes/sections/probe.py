@@ -93,7 +93,9 @@ def list_jobs(recipe, session):
     ]
     keys = (start.key, *(job.key for job in readings))
     fits = [_fit_job(table, place, layer, shared, keys, reads) for place, layer in enumerate(layers)]
-    judged = Job("probe/verdicts", "probe verdicts", {"seed": recipe.seed}, tuple(job.key for job in fits), gathers=True)
+    judged = Job(
+        "probe/verdicts", "probe verdicts", {"seed": recipe.seed}, tuple(job.key for job in fits), gathers=True
+    )
     jobs = [start, *readings, *fits, judged]
     arguments = {"seed": recipe.seed, "layers": layers, "exchanges": table.exchanges}
     return jobs if table.positions else [*jobs, Job("probe/dissection", "dissection", arguments, keys)]
@@ -241,7 +243,7 @@ def _show_probes(recipe, jobs, store):
             "lab probe --model my.keras --input-range -1 1 --images pets/ --labels pets.csv --groups day --target top",
             "columns of a file, no day on both sides, and are they used?",
         ),
-        ("lab probe --model credit.keras --table loans.csv --label default --json", "rows of a table, as JSON"),
+        ("lab probe --model ecg.keras --data beats.npz --json", "series with their labels, as JSON"),
     ),
 )
 @model_options
@@ -265,7 +267,11 @@ def _show_probes(recipe, jobs, store):
     help="Column of --labels with the source of each input, such as a patient: no source is on both sides of a split.  [default: copies are one source]",
 )
 @click.option(
-    "--most", type=click.IntRange(12), default=MOST, show_default=True, help="Inputs that are drawn at most, by the seed."
+    "--most",
+    type=click.IntRange(12),
+    default=MOST,
+    show_default=True,
+    help="Inputs that are drawn at most, by the seed.",
 )
 @click.option(
     "--layers", help="Addresses of `lab list layers`, separated by commas, or all.  [default: 8 at equal distances]"
@@ -290,7 +296,9 @@ def _show_probes(recipe, jobs, store):
     metavar="N",
     help="Probe so many positions or tokens of each input.  [default: means over all positions]",
 )
-@click.option("--target", help="Ask whether labels are used for the score of this class, or of top.  [default: not asked]")
+@click.option(
+    "--target", help="Ask whether labels are used for the score of this class, or of top.  [default: not asked]"
+)
 @click.option("--output", metavar="NAME", help="Name of an output, for models with several.")
 @click.option("--region", type=click.Choice(["all", "predicted"]), help="For a segmentation: positions of the score.")
 @fail_on_option

@@ -54,31 +54,38 @@ def probe(subject, *, seed, layers=(), labels=None, groups=None, networks=NETWOR
     if labels is None and subject.labels is None:
         gate = Gate("labels are known", "not applicable", "no labels; give a column or folders of them")
         return [Evidence("probe", ALL, subject.network.name, {"images": len(subject.names)}, {}, (gate,))]
-    network, inputs = subject.network, subject.inputs
-    layers = list(layers) or default_layers(network)
-    refuse_layers(network, layers)
+    layers = list(layers) or default_layers(subject.network)
+    refuse_layers(subject.network, layers)
     sources = range(len(subject.names)) if groups is None else groups
     labels = {"label": [str(label) for label in subject.labels]} if labels is None else labels
     label_sets = [label_set(name, column, sources) for name, column in labels.items()]
-    values = pooled(network, inputs, layers)
-    random_values = [_values_untrained(network, inputs, layers, place, seed) for place in range(networks)]
-    features = input_features(inputs)
-    types = input_types(features, seed=derive_seed(seed, "types"))
-    settings = {"seed": seed, "networks": networks, "exchanges": exchanges, **describe_kind(inputs)}
+    options = {"seed": seed, "exchanges": exchanges, "erasures": erasures}
+    values = _read(subject, layers, networks, seed)
+    return [record for labelled in label_sets for record in _measure(subject, labelled, *values, **options)]
+
+
+def _read(subject, layers, networks, seed):
+    """Activations of the network and of untrained ones, and the inputs as numbers."""
+    network, inputs = subject.network, subject.inputs
+    random = [_values_untrained(network, inputs, layers, place, seed) for place in range(networks)]
+    return pooled(network, inputs, layers), random, input_features(inputs)
+
+
+def _measure(subject, labelled, values, random, features, *, seed, exchanges, erasures):
+    """Evidence of every layer about one label set: list of `Evidence`."""
+    kept, types = labelled.rows, input_types(features, seed=derive_seed(seed, "types"))
+    tally, _ = fit_and_tally(features[kept], labelled, seed)
+    asked, goal = tf.nest.map_structure(lambda leaf: leaf[kept], subject.inputs), subject.objective.rows(kept.tolist())
+    settings = {"seed": seed, "networks": len(random), "exchanges": exchanges, **describe_kind(subject.inputs)}
     records = []
-    for labelled in label_sets:
-        kept = labelled.rows
-        tally, _ = fit_and_tally(features[kept], labelled, seed)
-        for layer in layers:
-            random_rows = [rows[layer][kept] for rows in random_values]
-            rows = values[layer][kept]
-            samples = measure_layer(rows, random_rows, tally, types[kept], labelled, seed=seed, exchanges=exchanges)
-            if erasures:
-                asked = tf.nest.map_structure(lambda leaf: leaf[kept], inputs)
-                options = {"seed": seed, "erasures": erasures}
-                goal = subject.objective.rows(kept.tolist())
-                samples |= measure_use(network, asked, goal, layer, rows, labelled, **options)
-            records.append(probe_evidence(network.name, layer, labelled, samples, settings))
+    for layer, rows in values.items():
+        random_rows = [network_values[layer][kept] for network_values in random]
+        options = {"seed": seed, "exchanges": exchanges}
+        samples = measure_layer(rows[kept], random_rows, tally, types[kept], labelled, **options)
+        if erasures:
+            options = {"seed": seed, "erasures": erasures}
+            samples |= measure_use(subject.network, asked, goal, layer, rows[kept], labelled, **options)
+        records.append(probe_evidence(subject.network.name, layer, labelled, samples, settings))
     return records
 
 
@@ -140,7 +147,8 @@ def compare(evidence, seed):
             random, lead over inputs.
     """
     draws = {
-        name: balanced_accuracies(evidence.samples[name], seed=seed) for name in ("probe", "control", "random", "inputs")
+        name: balanced_accuracies(evidence.samples[name], seed=seed)
+        for name in ("probe", "control", "random", "inputs")
     }
     draws["random"] = draws["random"].max(axis=1)
     differences = {"selectivity": "control", "lead over random": "random", "lead over inputs": "inputs"}
@@ -283,7 +291,9 @@ def _unit(evidence):
 
 def _use_ruling(evidence, changes, p, margins, seed):
     groups, random = evidence.samples["use/groups"], changes[1:].mean(axis=0)
-    excess, effect, null = (group_interval(values, groups, seed=seed) for values in (changes[0] - random, changes[0], random))
+    excess, effect, null = (
+        group_interval(values, groups, seed=seed) for values in (changes[0] - random, changes[0], random)
+    )
     why = "the interval of the difference allows both"
     outcome, finding = "INCONCLUSIVE", "UNDECIDED"
     if p <= margins.alpha and excess.low > 0:

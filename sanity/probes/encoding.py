@@ -133,7 +133,9 @@ def _tally_controls(rows, label_set, types, seed, estimator):
     ]
     several = [labels for labels in tasks if len(set(labels)) > 1]
     tallies = [fit_and_tally(rows, label_set, seed, labels=labels, estimator=estimator)[0] for labels in several]
-    return np.sum(tallies, axis=0) if tallies else tally(tasks[0], 0 * tasks[0], label_set.groups, len(label_set.classes))
+    return (
+        np.sum(tallies, axis=0) if tallies else tally(tasks[0], 0 * tasks[0], label_set.groups, len(label_set.classes))
+    )
 
 
 @threadpool_limits.wrap(limits=1)
@@ -156,7 +158,9 @@ def exchanged_accuracies(rows, label_set, seed, exchanges):
     groups = np.unique(label_set.groups[kept], return_inverse=True)[1]
     exchange, classes = Exchange(label_set.labels[kept], groups), len(label_set.classes)
     draws = np.stack([exchange.labels, *(exchange.draw(generator) for _ in range(exchanges))])
-    predicted = classifier.predict(rows[kept].astype("float64"), draws, classifier.draw_folds(groups, generator), classes)
+    predicted = classifier.predict(
+        rows[kept].astype("float64"), draws, classifier.draw_folds(groups, generator), classes
+    )
     return classifier.recalls(predicted, draws, classes).mean(axis=1)
 
 

@@ -55,7 +55,10 @@ def test_rows_of_one_source_do_not_answer_for_each_other():
     """Noise that is the same for all rows of a source is learned by heart where a source is on both sides."""
     rng = np.random.default_rng(0)
     sources = np.repeat(np.arange(20), 8)
-    rows, labels = rng.normal(size=(20, 40))[sources] + 0.01 * rng.normal(size=(160, 40)), rng.integers(0, 2, 20)[sources]
+    rows, labels = (
+        rng.normal(size=(20, 40))[sources] + 0.01 * rng.normal(size=(160, 40)),
+        rng.integers(0, 2, 20)[sources],
+    )
     by_row = predict(cross_validate(rows, labels, np.arange(160) % 5), labels)
     by_source = predict(cross_validate(rows, labels, sources % 5), labels)
     assert (by_row == labels).mean() == 1 and (by_source == labels).mean() < 0.7

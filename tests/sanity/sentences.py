@@ -172,7 +172,13 @@ def _probes(draw):
     exchanged[0] = shares[0]
     code = np.array([[0, 12, 12.0, 0.5], [12, 12, 6.0, 0.9]])
     tallies["random"] = tallies["random"][None]
-    return {**tallies, "exchanged": exchanged, "code": code, "code/random": code, "calibration": np.array([0.1, 0, 0.2])}
+    return {
+        **tallies,
+        "exchanged": exchanged,
+        "code": code,
+        "code/random": code,
+        "calibration": np.array([0.1, 0, 0.2]),
+    }
 
 
 def _erasures(draw):

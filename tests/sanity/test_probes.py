@@ -68,7 +68,10 @@ def test_labels_without_a_relation_are_told_no_oftener_than_they_may(world):
 
 
 def test_what_is_planted_is_found_in_its_layer_and_nowhere_else():
-    findings = [[verdict.finding for verdict in judge(probe_worlds.evidence(WORLDS[0], seed, 3.0, count=64))] for seed in range(3)]
+    findings = [
+        [verdict.finding for verdict in judge(probe_worlds.evidence(WORLDS[0], seed, 3.0, count=64))]
+        for seed in range(3)
+    ]
     assert [row[-1] for row in findings] == ["ENCODED"] * 3
     assert sum("ENCODED" in row[:-1] for row in findings) == 0
 
@@ -85,7 +88,13 @@ def evidence_of(**tallies):
     drawn = np.random.default_rng(1).uniform(0.4, 0.6, 200)
     drawn[0] = counts["probe"][1].sum() / 60
     code = np.array([[0, 30, 30.0, 0.5], [30, 30, 10.0, 0.9]])
-    samples = {**counts, "exchanged": drawn, "code": code, "code/random": code, "calibration": np.array([0.05, 0.0, 0.1])}
+    samples = {
+        **counts,
+        "exchanged": drawn,
+        "code": code,
+        "code/random": code,
+        "calibration": np.array([0.05, 0.0, 0.1]),
+    }
     return Evidence("probe", "any", "net", {"images": 60, "networks": 1}, samples, ())
 
 
