@@ -91,10 +91,10 @@ def _read_inputs(session, labels, columns, groups, most):
             "A probe needs labels. Received: none. Give --labels labels.csv, folders named by their class, or --label COLUMN of a table."
         )
     places = _draw_places(len(data), most, session.sources.seed)
-    chosen = choose(data, places)
-    chosen = replace(chosen, names=tuple(chosen.names), labels=None)
+    drawn = choose(data, places)
+    drawn = replace(drawn, names=tuple(drawn.names), labels=None)
     return (
-        chosen,
+        drawn,
         {name: [cells[place] for place in places] for name, cells in known.items()},
         [sources[place] for place in places],
     )
@@ -382,9 +382,9 @@ def probed_subject(session, arguments):
 
 
 def _use_samples(session, arguments, rows, labelled):
-    asked, kept = probed_subject(session, arguments), labelled.rows
-    inputs = tf.nest.map_structure(lambda leaf: leaf[kept], asked.inputs)
-    goal = asked.objective.rows(kept.tolist())
+    probed, kept = probed_subject(session, arguments), labelled.rows
+    inputs = tf.nest.map_structure(lambda leaf: leaf[kept], probed.inputs)
+    goal = probed.objective.rows(kept.tolist())
     return measure_use(session.network, inputs, goal, arguments["layer"], rows[kept], labelled, seed=arguments["seed"])
 
 

@@ -271,8 +271,8 @@ def _code_portion(estimator, rows, labels, before, inside, classes):
     count = int(before.sum())
     probabilities = np.full((int(inside.sum()), classes), 1 / classes)
     if count:
-        asked = _fit_and_ask(estimator, rows[before], labels[before], rows[inside], classes)
-        probabilities = (count * asked + probabilities) / (count + 1)
+        predicted = _fit_and_ask(estimator, rows[before], labels[before], rows[inside], classes)
+        probabilities = (count * predicted + probabilities) / (count + 1)
     true = labels[inside]
     bits = -np.log2(probabilities[np.arange(len(true)), true]).sum()
     accuracy = (probabilities.argmax(axis=1) == true).mean() if count else 1 / classes

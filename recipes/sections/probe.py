@@ -195,9 +195,9 @@ def summarize(jobs, store):
     layers, labels = ({row[name] for row in rows} for name in ("layer", "label"))
     lines = [f"{count_noun(len(labels), 'label')} in {count_noun(len(layers), 'layer')}"]
     lines.append(f"encoded: {_places(rows, lambda row: row['finding'] == 'ENCODED')}")
-    asked = [row for row in rows if row["use"]]
-    used = _places(asked, lambda row: row["use"]["finding"] == "USED")
-    return [*lines, f"used: {used}"] if asked else lines
+    of_use = [row for row in rows if row["use"]]
+    used = _places(of_use, lambda row: row["use"]["finding"] == "USED")
+    return [*lines, f"used: {used}"] if of_use else lines
 
 
 def _places(rows, holds):

@@ -75,7 +75,7 @@ def _measure(subject, labelled, values, random, features, *, seed, exchanges, er
     """Evidence of every layer about one label set: list of `Evidence`."""
     kept, types = labelled.rows, input_types(features, seed=derive_seed(seed, "types"))
     tally, _ = fit_and_tally(features[kept], labelled, seed)
-    asked, goal = tf.nest.map_structure(lambda leaf: leaf[kept], subject.inputs), subject.objective.rows(kept.tolist())
+    inputs, goal = tf.nest.map_structure(lambda leaf: leaf[kept], subject.inputs), subject.objective.rows(kept.tolist())
     settings = {"seed": seed, "networks": len(random), "exchanges": exchanges, **describe_kind(subject.inputs)}
     records = []
     for layer, rows in values.items():
@@ -84,7 +84,7 @@ def _measure(subject, labelled, values, random, features, *, seed, exchanges, er
         samples = measure_layer(rows[kept], random_rows, tally, types[kept], labelled, **options)
         if erasures:
             options = {"seed": seed, "erasures": erasures}
-            samples |= measure_use(subject.network, asked, goal, layer, rows[kept], labelled, **options)
+            samples |= measure_use(subject.network, inputs, goal, layer, rows[kept], labelled, **options)
         records.append(probe_evidence(subject.network.name, layer, labelled, samples, settings))
     return records
 

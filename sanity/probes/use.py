@@ -37,9 +37,9 @@ def measure_use(network, inputs, objective, layer, rows, label_set, *, seed, era
     drawn = random_erasures(erasure, rows[half], erasures, seed=derive_seed(seed, f"random erasures in {layer}"))
     others = np.flatnonzero(~half)
     places = np.sort(generator.permutation(others)[:most])
-    asked, goal = tf.nest.map_structure(lambda leaf: leaf[places], inputs), objective.rows(places.tolist())
-    before = routines.scores(network, asked, goal).astype("float64")
-    after = scores_after(network, asked, goal, layer, [erasure, *drawn]).astype("float64")
+    held_out, goal = tf.nest.map_structure(lambda leaf: leaf[places], inputs), objective.rows(places.tolist())
+    before = routines.scores(network, held_out, goal).astype("float64")
+    after = scores_after(network, held_out, goal, layer, [erasure, *drawn]).astype("float64")
     return {
         "use": np.abs(after - before[:, None]).T,
         "use/groups": np.unique(label_set.groups[places], return_inverse=True)[1],
