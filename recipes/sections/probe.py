@@ -79,6 +79,7 @@ def list_jobs(recipe, session):
         Refused: for labels that are missing or too few, and for layers, columns and targets that do not exist.
     """
     from recipes.probes import label_sets_of, layers_of, probed_subject, read_inputs
+    from recipes.store import digest
 
     table, shared = recipe.probe, {"seed": recipe.seed, "read": recipe.probe.reading}
     layers = layers_of(session, table.layers)
@@ -87,7 +88,9 @@ def list_jobs(recipe, session):
     if table.question:
         probed_subject(session, {**shared, "question": table.question})
     reads = ("model", session.sources.read, *([f"file:{table.labels}"] if table.labels else []))
-    start = Job("probe/inputs", "probe inputs", shared, reads=reads)
+    # Labels of a list of images are no part of what is read of the images.
+    known = digest({"columns": columns, "groups": [str(group) for group in groups]})
+    start = Job("probe/inputs", "probe inputs", {**shared, "digest": known}, reads=reads)
     readings = [
         _reading_job(table, place, layers, shared, reads, len(data)) for place in (None, *range(table.networks))
     ]

@@ -184,7 +184,7 @@ def _interval(draws):
 def judge_probe(family, margins, seed):
     """Encoded where the lower bounds of selectivity and of both leads are above zero, and p is small.
 
-    Labels are exchanged between groups, max-T over all layers and label sets.
+    A difference whose whole interval lies below the margin of equivalence counts as none, whatever its lower bound. Labels are exchanged between groups, max-T over all layers and label sets.
 
     Args:
         family: list of `Evidence` of this check.
@@ -212,7 +212,8 @@ def _decide(numbers, p, margins):
     leads = {name: numbers[f"lead over {name}"] for name in ("random", "inputs")}
     if p > margins.alpha:
         return "INCONCLUSIVE", "NOT SHOWN", f"exchanged labels are told as well, p = {p:.2g}"
-    if not numbers["selectivity"].low > 0:
+    # Of thousands of inputs a lower bound is soon above zero, by a difference of nothing.
+    if not numbers["selectivity"].low > 0 or numbers["selectivity"].high < margins.equal:
         return "INVALID", "NOT SELECTIVE", f"selectivity is {numbers['selectivity']}"
     words = {"random": "untrained networks", "inputs": "the inputs"}
     for name, lead in leads.items():

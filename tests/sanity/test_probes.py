@@ -104,6 +104,7 @@ def evidence_of(**tallies):
         ({}, "ENCODED"),
         ({"probe": 0.5}, "NOT SHOWN"),
         ({"probe": 1.0, "control": 1.0}, "NOT SELECTIVE"),
+        ({"probe": 1.0, "control": 0.98}, "NOT SELECTIVE"),
         ({"random": 0.95}, "NO BETTER THAN BASELINES"),
         ({"inputs": 0.97}, "NO BETTER THAN BASELINES"),
         ({"inputs": 0.85}, "UNDECIDED"),
