@@ -120,11 +120,22 @@ def rows_outcome(rows, trace):
     Returns:
         `Outcome`.
     """
+    return Outcome(record_files(rows), rows[0].failed[0].words if trace else None, trace)
+
+
+def record_files(rows):
+    """Several records of evidence as files, to be read by `load_rows`.
+
+    Args:
+        rows: list of `Evidence`.
+
+    Returns:
+        dict of file name to bytes.
+    """
     arrays = {
         f"{place}/{name}": value for place, evidence in enumerate(rows) for name, value in evidence.samples.items()
     }
-    files = {"rows.json": encode([_plain(evidence) for evidence in rows]), "rows.npz": pack(arrays)}
-    return Outcome(files, rows[0].failed[0].words if trace else None, trace)
+    return {"rows.json": encode([_plain(evidence) for evidence in rows]), "rows.npz": pack(arrays)}
 
 
 def load_measured(store, key, check):
@@ -138,10 +149,19 @@ def load_measured(store, key, check):
     Returns:
         list of `Evidence`, one of a method, or one for each head or unit.
     """
-    return [load_evidence(store, key)] if claim_of(check) == "maps" else _load_rows(store, key)
+    return [load_evidence(store, key)] if claim_of(check) == "maps" else load_rows(store, key)
 
 
-def _load_rows(store, key):
+def load_rows(store, key):
+    """The records that a job wrote by `record_files`.
+
+    Args:
+        store: `Store` of the run, or `recipes.inputs.Inputs`.
+        key: str, the key of the job.
+
+    Returns:
+        list of `Evidence`.
+    """
     arrays, records = store.arrays(key, "rows.npz"), []
     for place, plain in enumerate(store.values(key, "rows.json")):
         prefix = f"{place}/"

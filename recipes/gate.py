@@ -99,7 +99,9 @@ def refuse_idle_gate(recipe, fail_on):
 
     if fail_on == "worse" and not recipe.baseline:
         raise Refused("--fail-on worse compares with an earlier run. Received: no --baseline RUN.")
-    has_verdicts = recipe.features or recipe.shortcuts or any(is_judged(check.check) for check in recipe.check)
+    has_verdicts = (
+        recipe.features or recipe.shortcuts or recipe.probe or any(is_judged(check.check) for check in recipe.check)
+    )
     if fail_on and not has_verdicts:
         names = ", ".join(check.check for check in recipe.check) or "no check"
         raise Refused(f"--fail-on needs a check with verdicts. Received: {names}, of which there is no verdict.")

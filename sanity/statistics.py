@@ -227,6 +227,26 @@ def max_t(similarities, size):
     return np.where(varies[:, 0], beyond.mean(axis=1), 1.0)
 
 
+def exchange_p(values):
+    """p of each member of a family that its first value is one more draw, adjusted by the largest statistic over the family.
+
+    Each member is in units of its own deviation over all draws. Members that share draws keep their dependence; of
+    independent draws the family-wise error is 1 - (1 - p) ** members at most, as of Sidak.
+
+    Args:
+        values: float [members, 1 + draws], the observed value of each member before those under the null.
+
+    Returns:
+        float64 [members], 1 for a member that is the same in every draw.
+    """
+    values = np.asarray(values, "float64")
+    spread = values.std(axis=1, keepdims=True)
+    varies = spread > 1e-12
+    scaled = np.where(varies, (values - values.mean(axis=1, keepdims=True)) / np.where(varies, spread, 1), -np.inf)
+    beyond = (scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9).mean(axis=1)
+    return np.where(varies[:, 0], beyond, 1.0)
+
+
 def sign_flips(differences, *, seed, draws=DRAWS * 5):
     """p of each member of a family that its mean is not above zero, adjusted by the largest statistic over the family.
 

@@ -129,6 +129,7 @@ def newcomer(tmp_path_factory):
     Image.fromarray(lab.photographs(["chelsea"]).images[0]).save(folder / "photo.jpg")
     save_list_and_shards(folder)
     save_shortcuts(folder)
+    save_probes(folder)
     own_data.write(folder)
     text_networks.write(folder)
     attention_networks.write(folder)
@@ -167,6 +168,12 @@ def save_shortcuts(folder):
     (folder / "meta.csv").write_text("\n".join(["name,day,camera", *days]))
     loans = [f"{20 + place},{('', 'late')[place % 2]},{('no', 'yes')[place % 2]}" for place in range(24)]
     (folder / "applicants.csv").write_text("\n".join(["age,note,default", *loans]))
+
+
+def save_probes(folder):
+    """What `docs/how-to/probes.md` names: labels of the pictures of pets, and the days that they are of."""
+    rows = [f"{('cat', 'dog')[place % 2]}/{place}.jpg,{('old', 'new')[place // 8]},{place}" for place in range(16)]
+    (folder / "pets.csv").write_text("\n".join(["path,camera,day", *rows]))
 
 
 # A recipe as a newcomer has one.

@@ -161,12 +161,23 @@ def _shares(network, data, masks, layers, fit):
     return np.clip(linear_preprocessing(0, 1, 1).preprocess(images, network.size, fit=fit)[..., 0], 0, 1)
 
 
+def refuse_broken(rows, layer, names):
+    """Raise Refused for activations that are not finite.
+
+    Args:
+        rows: float [rows, channels].
+        layer: str, where they are from.
+        names: sequence, the input of each row.
+    """
+    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(broken):
+        raise Refused(
+            f"Activations are finite numbers. Received: NaN or infinity in {layer!r} for {names[broken[0]]!r}. Leave that input out, or use a model whose activations are finite."
+        )
+
+
 def _read_part(network, data, layers, fit, shares):
     values = pooled(network, data.inputs_of(network, fit), layers, shares)
     for layer, rows in values.items():
-        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if len(broken):
-            raise Refused(
-                f"Activations are finite numbers. Received: NaN or infinity in {layer!r} for {data.names[broken[0]]!r}. Leave that input out, or use a model whose activations are finite."
-            )
+        refuse_broken(rows, layer, data.names)
     return values

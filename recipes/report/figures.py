@@ -126,18 +126,23 @@ def small_map(plane, side):
     return colour_map(small)[0]
 
 
-def draw_curves(lines, labels, bands=()):
+# What the axes of curves over randomized weights are, across and up, and the ends of the one across.
+RANDOMIZED = ("share of parameters randomized", "similarity to the map of the trained network", "0", "1")
+
+
+def draw_curves(lines, labels, bands=(), axes=RANDOMIZED):
     """Draw lines in one frame as SVG text. Each point has a title with its value.
 
     Args:
         lines: dict of name to (x in 0..1, y in -1..1, low, high).
         labels: of the points.
         bands: (name, low, high, whether its name is on the right) across the whole width.
+        axes: words of the axis across, of the axis up, and of both ends of the axis across.
 
     Returns:
         str.
     """
-    parts = [_frame(), *(_band(*band) for band in bands)]
+    parts = [_frame(axes), *(_band(*band) for band in bands)]
     for colour, (name, (x, y, low, high)) in zip(LINES, lines.items()):
         if len(x) > 2:
             # Two points, before and after, get no line.
@@ -262,12 +267,13 @@ def _band(name, low, high, right):
     )
 
 
-def _frame():
+def _frame(axes):
+    across, up, first, last = map(html.escape, axes)
     ticks = "".join(
         f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{_up(y):.1f}" y2="{_up(y):.1f}" stroke="currentColor" opacity=".2"/><text x="{LEFT - 5}" y="{_up(y) + 4:.1f}" text-anchor="end">{y:g}</text>'
         for y in (0, 0.5, 1)
     )
     return (
         ticks
-        + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">share of parameters randomized</text><text x="2" y="12">similarity to the map of the trained network</text><text x="{LEFT}" y="{HEIGHT - 18}">0</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">1</text>'
+        + f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{across}</text><text x="2" y="12">{up}</text><text x="{LEFT}" y="{HEIGHT - 18}">{first}</text><text x="{WIDTH - 8}" y="{HEIGHT - 18}" text-anchor="end">{last}</text>'
     )

@@ -233,6 +233,26 @@ FINDINGS = (
         "Of data: the view cannot look at these data, or views of noise told the labels, too.",
     ),
     (
+        "ENCODED",
+        "PASS",
+        "A label is told from a layer, beyond control task, untrained networks and inputs.",
+    ),
+    (
+        "NO BETTER THAN BASELINES",
+        "FAIL",
+        "Untrained networks, or the inputs alone, tell the label as well.",
+    ),
+    (
+        "NOT SELECTIVE",
+        "INVALID",
+        "The probe learns labels without a meaning as well.",
+    ),
+    (
+        "NOT SHOWN",
+        "INCONCLUSIVE",
+        "The label is not told more often than chance allows.",
+    ),
+    (
         "BARELY",
         "INCONCLUSIVE",
         "The effect is real, and less than a twentieth of the network's own.",

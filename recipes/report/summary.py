@@ -33,6 +33,8 @@ def _question(recipe):
         return "What decides the answers?"
     if recipe.attention:
         return "What do heads attend to?"
+    if recipe.probe:
+        return "What does each layer hold?"
     if recipe.check:
         return "Which maps can be believed?"
     if recipe.planted:

@@ -163,6 +163,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
             "world",
             "planted",
             "attention",
+            "probe",
             "gallery",
             "features",
             "atlas",
@@ -175,7 +176,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
     ]
     story = [section.name for section in in_story_order()]
     pictures = ["gallery", "atlas", "features", "training"]
-    assert story == ["explain", "world", "planted", "attention", "shortcuts", "concept", "check", *pictures]
+    assert story == ["explain", "world", "planted", "attention", "shortcuts", "probe", "concept", "check", *pictures]
 
 
 def test_what_is_deferred_is_there():

@@ -11,6 +11,7 @@ from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
 from sanity.checks.faithfulness import USUAL
+from sanity.checks.probe import USE
 from sanity.crossing import maps_differ
 from sanity.effects import EFFECTS
 from sanity.evidence import Evidence, Gate
@@ -210,6 +211,34 @@ def _looks(draw):
     return {name: look.astype("float64") for name, look in looks.items()} | {"units": np.arange(6)}
 
 
+def _probes(draw):
+    """Hits of a probe and of what it is compared with, of 24 sources of two classes."""
+    shares = draw.rng.choice([0.5, 0.95, 1.0], 4, p=[0.4, 0.3, 0.3])
+    labels = np.arange(24) % 2
+    tallies = {}
+    for name, share in zip(("probe", "control", "random", "inputs"), shares):
+        hits = draw.rng.random(24) < share
+        tallies[name] = np.stack([np.eye(2)[labels], np.eye(2)[labels] * hits[:, None]]).astype(int)
+    exchanged = draw.rng.uniform(0.3, 0.7, 100)
+    exchanged[0] = shares[0]
+    code = np.array([[0, 12, 12.0, 0.5], [12, 12, 6.0, 0.9]])
+    tallies["random"] = tallies["random"][None]
+    return {
+        **tallies,
+        "exchanged": exchanged,
+        "code": code,
+        "code/random": code,
+        "calibration": np.array([0.1, 0, 0.2]),
+    }
+
+
+def _erasures(draw):
+    change = np.abs(draw.around(1, 40, draw.images))
+    change[0] += draw.rng.choice([-0.9, 0.0, 0.2, 3.0])
+    scores = np.linspace(-3, 3, draw.images)
+    return {"use": change, "use/groups": np.arange(draw.images), "use/scores": scores}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "attention_needed": _pairs_of_accuracies,
@@ -217,6 +246,8 @@ SAMPLES = {
     "attention_use": _attention_changes,
     "erasure": _concept_losses,
     "tcav": _concept_sensitivities,
+    "probe": _probes,
+    USE: _erasures,
     "parameters": _networks,
     "path": _crossed_units,
     "predictivity": _crossed_units,

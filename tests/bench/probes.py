@@ -1,0 +1,76 @@
+"""Probes: false alarms over null data, and power for planted labels, in Markdown: python -m tests.bench.probes [RUNS]
+
+Null: rows that are their own sources, copies with one label each, and patients whose rows have labels of their own.
+Planted: the last of three layers holds the label. A toy on which a large probe learns by heart stands below.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
+
+from sanity.probes.control_tasks import control_labels
+from sanity.probes.encoding import EXCHANGES, balanced_accuracies, exchanged_accuracies, fit_and_tally
+from sanity.probes.label_sets import label_set
+from sanity.statistics import exchange_p, wilson_interval
+from sanity.verdict import judge
+from tests import probe_worlds
+
+WORLDS = (probe_worlds.alone, probe_worlds.copies, probe_worlds.patients)
+# How far the classes are apart in one channel each of the layer that holds the label, in deviations of the noise.
+EFFECT = 3.0
+
+
+def findings(world, seed, effect=0.0):
+    """What is said of the three layers: list of str, the layer that may hold the label last.
+
+    Where exchanged labels are told as well from all of them, nothing else is fitted.
+    """
+    labelled, layers, *_ = probe_worlds.draw(world, seed, effect)
+    accuracies = [exchanged_accuracies(rows[labelled.rows], labelled, seed, EXCHANGES) for rows in layers]
+    if exchange_p(np.stack(accuracies)).min() > 0.05:
+        return ["NOT SHOWN"] * len(layers)
+    return [verdict.finding for verdict in judge(probe_worlds.evidence(world, seed, effect))]
+
+
+def rates(runs):
+    """False alarms and power of every world, a line each."""
+    print("| world | question | hits | of | share and 95% interval |\n|---|---|---|---|---|")
+    for world in WORLDS:
+        null = [findings(world, seed) for seed in range(runs)]
+        planted = [findings(world, seed, EFFECT) for seed in range(max(20, runs // 10))]
+        row(world, "ENCODED without a relation, any of three layers", ["ENCODED" in words for words in null])
+        row(world, "ENCODED in the layer that holds the label", [words[-1] == "ENCODED" for words in planted])
+        row(world, "ENCODED in a layer that does not", ["ENCODED" in words[:-1] for words in planted])
+
+
+def row(world, question, hits):
+    """Print a share."""
+    share = wilson_interval(sum(hits), len(hits))
+    print(f"| {world.__name__} | {question} | {sum(hits)} | {len(hits)} | {share} |", flush=True)
+
+
+def toy():
+    """Accuracy and selectivity on tokens of 400 types, of a linear and of a large probe."""
+    rows, labels, types = probe_worlds.types_and_labels(np.random.default_rng(0))
+    labelled = label_set("label", labels, range(len(labels)))
+    control = control_labels(types, labelled.labels, seed=0)
+    large = MLPClassifier((256,), learning_rate_init=5e-3, max_iter=20, batch_size=100, random_state=0)
+    print("\n| probe | accuracy | control task | selectivity |\n|---|---|---|---|")
+    for name, estimator in (("linear", None), ("large", large)):
+        accuracy, of_control = (
+            balanced_accuracies(fit_and_tally(rows, labelled, 0, labels=task, estimator=estimator)[0], seed=0, draws=1)[
+                0
+            ]
+            for task in (None, control)
+        )
+        print(f"| {name} | {accuracy:.3f} | {of_control:.3f} | {accuracy - of_control:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    with threadpool_limits(limits=1):
+        rates(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+        toy()
