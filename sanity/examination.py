@@ -156,12 +156,13 @@ def refuse_settings(check, settings):
 
 
 def measures_heads(check):
-    """Whether a check measures the heads of a network, and no method: bool.
+    """Whether a check measures the heads or the concepts of a network, and no method: bool.
 
     Args:
         check: str, the name of the check.
     """
-    return checks.tag(checks.get(check), "heads", False)
+    function = checks.get(check)
+    return checks.tag(function, "heads", False) or checks.tag(function, "claim") == "concepts"
 
 
 def measure_heads(check, subject, *, seed, settings=None):

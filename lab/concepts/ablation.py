@@ -29,14 +29,15 @@ class Removals:
     vectors: np.ndarray
 
 
-def scores_after_removal(network, inputs, objective, layer, codes, removals):
-    """The score of an input after each of several removals. What lies before the layer is computed once.
+def scores_after_removal(network, inputs, objective, layer, activations, codes, removals):
+    """The score of an input after each of several removals. What lies before the layer is not computed.
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
         objective: an `Objective`.
         layer: the address of a layer.
+        activations: float32 [inputs, ..., channels], its output.
         codes: float32 [inputs, ..., atoms], of each position.
         removals: `Removals`.
 
@@ -53,16 +54,19 @@ def scores_after_removal(network, inputs, objective, layer, codes, removals):
     (_, numbers), weights = routines.prepare(network, inputs, objective)
     numbers = tf.nest.map_structure(lambda array: np.asarray(array)[removals.inputs], numbers)
     key = ("scores after removal", objective.structure, layer)
-    return _remove(network, key, inputs, layer, codes, removals, (numbers, weights), read, objective.paths)
+    return _remove(
+        network, key, inputs, layer, (activations, codes), removals, (numbers, weights), read, objective.paths
+    )
 
 
-def logits_after_removal(network, inputs, layer, codes, removals):
+def logits_after_removal(network, inputs, layer, activations, codes, removals):
     """The first output before softmax after each of several removals.
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
         layer: the address of a layer.
+        activations: float32 [inputs, ..., channels], its output.
         codes: float32 [inputs, ..., atoms].
         removals: `Removals`.
 
@@ -74,10 +78,10 @@ def logits_after_removal(network, inputs, layer, codes, removals):
         return tf.cast(trace.logits(network.output_name()), tf.float32)
 
     key = ("logits after removal", layer)
-    return _remove(network, key, inputs, layer, codes, removals, ((), ()), read)
+    return _remove(network, key, inputs, layer, (activations, codes), removals, ((), ()), read)
 
 
-def _remove(network, key, inputs, layer, codes, removals, objective, read, paths=()):
+def _remove(network, key, inputs, layer, values, removals, objective, read, paths=()):
     """Run rows that share the inputs, their activations and codes."""
 
     def body(batched, shared):
@@ -91,7 +95,7 @@ def _remove(network, key, inputs, layer, codes, removals, objective, read, paths
 
     network.refuse_unknown(layer)
     numbers, weights = objective
-    activations = routines.activations(network, inputs, layer)
+    activations, codes = values
     if removals.vectors.shape[-1] != activations.shape[-1]:
         raise Refused(
             f"What is taken out has the channels of its layer. Received: {removals.vectors.shape[-1]} for {layer!r}, which has {activations.shape[-1]}."

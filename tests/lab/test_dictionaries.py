@@ -242,14 +242,15 @@ def test_a_removal_takes_code_times_vector_at_every_position(network, data):
     codes = dictionary.encode(rows)
     vectors = np.stack([dictionary.atoms[1], 2 * dictionary.atoms[0], dictionary.atoms[1]])
     removals = Removals(np.array([0, 3, 7], "int32"), np.array([1, 0, 1], "int32"), vectors)
-    scores = scores_after_removal(network, inputs, lab.logit(1), "first", codes, removals)
-    logits = logits_after_removal(network, inputs, "first", codes, removals)
+    scores = scores_after_removal(network, inputs, lab.logit(1), "first", rows, codes, removals)
+    logits = logits_after_removal(network, inputs, "first", rows, codes, removals)
     for place, atom, vector, score, row in zip(removals.inputs, removals.atoms, vectors, scores, logits):
         changed = rows[[place]] - codes[[place]][..., [atom]] * vector
         expected = routines.replace_activations(network, inputs[[place]], lab.logit(1), "first", changed)[0]
         assert abs(score - expected) < 1e-5 and abs(row[1] - expected) < 1e-5
     with pytest.raises(Refused, match="channels of its layer. Received: 8 for 'second'"):
-        scores_after_removal(network, inputs, lab.logit(1), "second", codes, removals)
+        other = routines.activations(network, inputs, "second")
+        scores_after_removal(network, inputs, lab.logit(1), "second", other, codes, removals)
 
 
 def test_a_whole_dictionary_recovers_the_score_and_one_atom_less_of_it(network, data):
