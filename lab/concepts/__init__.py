@@ -7,11 +7,13 @@ positions     a layer's activations at all positions, in a bounded memory
 dictionaries  activations as sums of atoms: pca, kmeans, nmf, craft, sparse_autoencoder
 craft         crops of the images of a class, and how much a score depends on each atom
 ablation      an atom taken out of a layer, and the score after it
+atom_examples the inputs in which each atom is most active
 quality       how well a dictionary rebuilds, how sparse it is, and whether other seeds find its atoms
 """
 
 from lab.concepts.ablation import Removals, logits_after_removal, random_directions, scores_after_removal
 from lab.concepts.activations import default_layers, pooled, read_activations
+from lab.concepts.atom_examples import atom_examples
 from lab.concepts.craft import craft, decompose, masked_scores, read_crops, sobol_importance
 from lab.concepts.dictionaries import Dictionary, kmeans, learn, learners, nmf, pca
 from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy
@@ -24,6 +26,7 @@ __all__ = [
     "Dictionary",
     "Erasure",
     "Removals",
+    "atom_examples",
     "cav",
     "craft",
     "decompose",

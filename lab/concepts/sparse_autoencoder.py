@@ -29,7 +29,7 @@ class Settings:
     Args:
         atoms: int.
         seed: int.
-        active: int, atoms of each row: exactly so many with top_k, on average with jump_relu.
+        active: int, atoms of each row: exactly so many with top_k, on average with jump_relu; None: one in eight, 16 at most.
         activation: "top_k" or "jump_relu".
         steps: int, of Adam.
         batch: int, rows of a step.
@@ -41,7 +41,7 @@ class Settings:
 
     atoms: int
     seed: int
-    active: int = 16
+    active: int | None = None
     activation: str = "top_k"
     steps: int = 4000
     batch: int = 512
@@ -52,6 +52,8 @@ class Settings:
             raise Refused(
                 f"A sparse autoencoder has the activation {' or '.join(ACTIVATIONS)}. Received: {self.activation!r}."
             )
+        if self.active is None:
+            object.__setattr__(self, "active", max(1, min(16, self.atoms // 8)))
         if not 1 <= self.active <= self.atoms:
             raise Refused(
                 f"Active atoms are one or more, and no more than atoms. Received: active={self.active} for {self.atoms} atoms."
@@ -183,7 +185,7 @@ def _encode(dictionary, rows):
 
 
 @learners.register(encode=_encode, resumable=True)
-def sparse_autoencoder(rows, *, atoms, seed, active=16, activation="top_k", steps=4000, batch=512, rate=1e-3):
+def sparse_autoencoder(rows, *, atoms, seed, active=None, activation="top_k", steps=4000, batch=512, rate=1e-3):
     """A sparse autoencoder: k active atoms a row (Gao et al. 2024, https://arxiv.org/abs/2406.04093), or thresholds (JumpReLU).
 
     Args:
