@@ -209,10 +209,24 @@ def measure_effects(job, inputs, session):
         importance = _importance(session, arguments, dictionary)
     judged = examination.judge_with_controls(rows, seed=arguments["seed"])
     verdicts = [verdict.as_dict() for verdict in judged.verdicts]
-    about = {"atoms": which, "verdicts": verdicts, "importance": importance, "target": str(asked.objective)}
+    about = {
+        "atoms": which,
+        "verdicts": verdicts,
+        "importance": importance,
+        "target": _target_words(session, arguments),
+    }
     if trace:
+        # Without its effects no dictionary is shown: the job fails, and says why.
         raise RuntimeError(rows[0].failed[0].words)
     return {"effects.json": encode(about), "effects.csv": _table(which, verdicts)}
+
+
+def _target_words(session, arguments):
+    """The score that atoms are to change: str."""
+    target, output = arguments["question"]["target"], arguments["question"]["output"]
+    if target == "top":
+        return "the score of each image's highest class"
+    return f"the score of {session.network.class_name(session.network.class_index(target, output), output)}"
 
 
 def _importance(session, arguments, dictionary):

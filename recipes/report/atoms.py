@@ -59,6 +59,7 @@ def tiles(recipe, store, jobs):
         "gallery": {
             "anchor": "atoms",
             "title": "Atoms",
+            "filter": "Filter by name, class or finding",
             "about": ABOUT,
             "orders": ORDERS,
             "files": "jobs/dictionary/atoms",

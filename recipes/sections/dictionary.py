@@ -230,19 +230,33 @@ def network_words(row):
         row: dict, one of the `networks` of summary.json.
     """
     quality = row["seeds"][0]
-    measured = sum(row["findings"].values())
     words = [
         f"R2 {_number(quality['r2'])}",
         f"score recovered {_number(quality['score'])}",
         f"{quality['active']:.1f} active atoms a position",
         f"{quality['dead']} dead",
-        f"{row['findings'].get('EFFECT', 0)} of {count_noun(measured, 'atom')} move the score",
+        _effect_words(row),
     ]
-    if row["stability"]:
-        words.append(
-            f"other seeds {_number(row['stability']['learned'])} alike (by chance {_number(row['stability']['random'])})"
-        )
-    return "; ".join(words)
+    return "; ".join([*words, *_stability_words(row)])
+
+
+def _effect_words(row):
+    return f"{row['findings'].get('EFFECT', 0)} of {count_noun(sum(row['findings'].values()), 'atom')} move the score"
+
+
+def _stability_words(row):
+    """How much alike the atoms of other seeds are: list of one text, or empty for one seed."""
+    if not row["stability"]:
+        return []
+    learned, random = (_number(row["stability"][name]) for name in ("learned", "random"))
+    return [f"atoms of other seeds {learned} alike, {random} by chance"]
+
+
+def _page_lines(row):
+    """The same as two short sentences: list of str."""
+    quality, name = row["seeds"][0], row["network"].capitalize()
+    first = f"{name} network: R2 {_number(quality['r2'])}, score recovered {_number(quality['score'])}, {_effect_words(row)}."
+    return [first, *(f"{name} network: {words}." for words in _stability_words(row))]
 
 
 def _number(value):
@@ -273,7 +287,8 @@ def _show_quality(recipe, jobs, store):
         return None
     from recipes.report.atoms import quality
 
-    lines = [f"{line[:1].upper()}{line[1:]}." for line in summarize(jobs, store)]
+    rows = store.values("dictionary/summary", "summary.json")["networks"]
+    lines = [line for row in rows for line in _page_lines(row)]
     doubt = "An atom that moves the score need not mean what its pictures show."
     sentences = {"What was looked at": lines, "What cannot be said": [doubt]}
     return {**quality(recipe, store), "sentences": sentences}

@@ -164,6 +164,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
             "planted",
             "attention",
             "gallery",
+            "dictionary",
             "features",
             "atlas",
             "explain",
@@ -173,7 +174,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
         "shortcuts",
     ]
     story = [section.name for section in in_story_order()]
-    pictures = ["gallery", "atlas", "features", "training"]
+    pictures = ["dictionary", "gallery", "atlas", "features", "training"]
     assert story == ["explain", "world", "planted", "attention", "shortcuts", "check", *pictures]
 
 
