@@ -91,8 +91,8 @@ def _weights(session, arguments):
         return session.network.weights({})
 
     def draw():
-        asked = _subject(session, arguments)
-        return randomize(asked, stages(session.network), [arguments["seed"]])[0][-1].state
+        sample_subject = _subject(session, arguments)
+        return randomize(sample_subject, stages(session.network), [arguments["seed"]])[0][-1].state
 
     return session.network.weights(session.build_once(("random weights", str(arguments["question"])), draw))
 
@@ -175,9 +175,11 @@ def learn_dictionary(job, inputs, session):
             dictionary = finish(inputs.arrays(job.needs[0], "state.npz"), Settings(**arguments["settings"]))
         else:
             dictionary = learn(learned.values, arguments["learner"], **arguments["settings"])
-        asked = _subject(session, arguments)
+        sample_subject = _subject(session, arguments)
         quality = reconstruction(dictionary, held_out.values)
-        recovered = score_recovered(network, asked.inputs, asked.objective, arguments["layer"], dictionary)
+        recovered = score_recovered(
+            network, sample_subject.inputs, sample_subject.objective, arguments["layer"], dictionary
+        )
     quality |= {"score": recovered, "rows": len(learned.values), "held_out": held_out is not learned}
     about = {"kind": dictionary.kind, "settings": dictionary.settings, "quality": quality}
     return {"dictionary.npz": pack(dictionary.as_arrays()), "about.json": encode(about)}
@@ -200,12 +202,14 @@ def measure_effects(job, inputs, session):
     arguments, layer = job.arguments, job.arguments["layer"]
     dictionary, fit = load_dictionary(inputs, job.needs[0]), session.sources.images.fit
     with _weights(session, arguments):
-        asked = _subject(session, arguments)
+        sample_subject = _subject(session, arguments)
         data = images_of(session).spread(arguments["images"])
         energy = atom_examples(session.network, data, layer, dictionary, count=1, fit=fit).energy
         which = np.sort(np.argsort(-energy, kind="stable")[: arguments["effects"]]).tolist()
         settings = {"layer": layer, "dictionary": dictionary, "which": which, "draws": arguments["draws"]}
-        rows, trace = examination.measure_heads("atom_effect", asked, seed=arguments["seed"], settings=settings)
+        rows, trace = examination.measure_heads(
+            "atom_effect", sample_subject, seed=arguments["seed"], settings=settings
+        )
         importance = _importance(session, arguments, dictionary)
     judged = examination.judge_with_controls(rows, seed=arguments["seed"])
     verdicts = [verdict.as_dict() for verdict in judged.verdicts]
@@ -234,9 +238,14 @@ def _importance(session, arguments, dictionary):
     if not learners.tag(learners.get(arguments["learner"]), "crops"):
         return None
     data = images_of_class(session, arguments["question"]["target"]).spread(IMPORTANT)
-    asked = subject(session.network, data, fit=session.sources.images.fit, **arguments["question"])
+    sample_subject = subject(session.network, data, fit=session.sources.images.fit, **arguments["question"])
     return sobol_importance(
-        session.network, asked.inputs, asked.objective, arguments["layer"], dictionary, seed=arguments["seed"]
+        session.network,
+        sample_subject.inputs,
+        sample_subject.objective,
+        arguments["layer"],
+        dictionary,
+        seed=arguments["seed"],
     ).mean(axis=0)
 
 

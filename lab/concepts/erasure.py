@@ -118,8 +118,8 @@ def random_erasures(erasure, activations, count, *, seed):
 
 
 def _scaled(erasure, size, rows):
-    own = np.mean(np.sum((erasure(rows) - rows) ** 2, axis=1))
-    return Erasure(erasure.mean, erasure.read, erasure.write * np.sqrt(size / max(own, 1e-300)), erasure.value)
+    energy = np.mean(np.sum((erasure(rows) - rows) ** 2, axis=1))
+    return Erasure(erasure.mean, erasure.read, erasure.write * np.sqrt(size / max(energy, 1e-300)), erasure.value)
 
 
 def scores_after(network, inputs, objective, layer, erasures):
