@@ -304,7 +304,7 @@ def show_atoms(job, inputs, session):
     dictionary, examples = load_dictionary(inputs, job.needs[0]), inputs.arrays(job.needs[1], "examples.npz")
     atoms = np.arange(*job.arguments["places"])
     top, places = examples["top"][atoms], examples["places"][atoms]
-    box = receptive_box(network, layer)
+    box = session.build_once(("receptive box", layer), lambda: receptive_box(network, layer))
     images = np.unique(top)
     from lab.data import choose
 

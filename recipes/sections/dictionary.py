@@ -89,10 +89,12 @@ def _learning_jobs(network, number, recipe, session):
     if learners.tag(learners.get(table.learner), "resumable"):
         from lab.concepts.sparse_autoencoder import Settings
 
+        # What is asked about atoms does not change them: another class takes over the training.
+        trained = {**shared, "question": {**table.question, "target": "top"}}
         steps = Settings(**settings).steps
         for start in range(0, steps, table.save):
             places = [start, min(start + table.save, steps)]
-            arguments = {**shared, "settings": settings, "places": places}
+            arguments = {**trained, "settings": settings, "places": places}
             job = Job(
                 f"dictionary/{network}-training-{number}/{start:06d}",
                 "dictionary state",

@@ -213,11 +213,18 @@ def _ruling(evidence, p, oracle_p, margins, seed):
     excess = np.abs(changes) - randoms.mean(axis=0)
     outcome, finding, why = _decide(excess, p, margins, seed)
     also = (
+        ("p before it is adjusted", f"{_p_alone(changes, randoms):.2g}"),
         ("signed change", f"{changes.mean():+.3g}"),
         ("active", f"in {(changes != 0).sum()} of {len(changes)} images"),
     )
     remedy = images_remedy(excess, (0.0,), margins) if finding == "UNDECIDED" else ""
     return Ruling(outcome, finding, effect, ceiling, null, p=p, why=why, also=also, remedy=remedy)
+
+
+def _p_alone(changes, randoms):
+    """The share of an atom's own directions, itself among them, that change the score as much: float."""
+    beyond = randoms.mean(axis=1) >= np.abs(changes).mean() - 1e-12
+    return (1 + beyond.sum()) / (1 + len(beyond))
 
 
 def _decide(excess, p, margins, seed):
