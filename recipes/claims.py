@@ -16,12 +16,13 @@ def refuse_other_claims(check, table):
     Raises:
         Refused: for such a check, and for an unknown one.
     """
-    from sanity.checks import claim_of
+    from sanity.checks import checks, claim_of
 
     claim = claim_of(check)
-    if TABLES.get(claim) != table:
+    home = checks.tag(checks.get(check), "table", TABLES.get(claim))
+    if home != table:
         claims = " and ".join(name for name, other in TABLES.items() if other == table)
-        where = f"; put it into [[{TABLES[claim]}]]" if claim in TABLES else ""
+        where = f"; put it into [{home}]" if home else ""
         raise Refused(f"[[{table}]] holds checks of {claims}. Received: {check!r}, a check of {claim}{where}.")
 
 

@@ -71,7 +71,7 @@ def survey(job, _, session):
     box = examples.receptive_box(network, layer)
     arrays = {
         "units": units,
-        "top": _crops(network, natural_images, layer, top, layer_survey.top_places[units, :count], box),
+        "top": crop_windows(network, natural_images, layer, top, layer_survey.top_places[units, :count], box),
         "bottom": _thumbnails(natural_images, bottom),
         "strip": _thumbnails(natural_images, strip),
         "top_scores": layer_survey.top_scores[units, :count],
@@ -142,22 +142,42 @@ def _classes(session, layer, units):
     }
 
 
-def _crops(network, natural_images, layer, indices, places, box):
-    """The part of each image that excited the unit: its receptive field at the strongest position, or all: uint8."""
-    return _map_images(
+def crop_windows(network, natural_images, layer, indices, places, box):
+    """The part of each image that excited a unit: its receptive field at the strongest position, or all of it.
+
+    Args:
+        network: a `Network`.
+        natural_images: `lab.data.Data`.
+        layer: the address of a layer.
+        indices: int [units, images], which images.
+        places: int [units, images], the flat position of the highest activation there.
+        box: rows and columns of the receptive field in pixels, or None.
+
+    Returns:
+        uint8 [units, images, side, side, 3].
+    """
+    return map_images(
         natural_images, indices, lambda image, row, column: _crop(network, image, layer, places[row, column], box)
     )
 
 
 def _thumbnails(natural_images, indices):
-    return _map_images(natural_images, indices, lambda image, row, column: thumbnail(image))
+    return map_images(natural_images, indices, lambda image, row, column: thumbnail(image))
 
 
-def _map_images(natural_images, indices, cut):
-    """`cut(image, row, column)` of each image in a table of indices: uint8 [rows, columns, side, side, 3]."""
+def map_images(natural_images, indices, cut):
+    """A small picture of each image in a table. Each image is read once.
+
+    Args:
+        natural_images: `lab.data.Data`.
+        indices: int [rows, columns], which images.
+        cut: (image, row, column) -> uint8 [side, side, 3].
+
+    Returns:
+        uint8 [rows, columns, side, side, 3].
+    """
     pictures = np.empty((*indices.shape, THUMBNAIL, THUMBNAIL, 3), "uint8")
     for index in np.unique(indices):
-        # Each image is read once.
         image = natural_images.images[int(index)]
         for row, column in np.argwhere(indices == index):
             pictures[row, column] = cut(image, row, column)

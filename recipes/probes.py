@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from lab.concepts import default_layers, read_activations, read_positions
+from lab.concepts import default_layers, draw_positions, read_activations
 from lab.concepts.activations import refuse_layers
 from lab.data import choose
 from lab.defaults import candidates
@@ -300,7 +300,7 @@ def read_layers(job, _, session):
             values = read_activations(network, data, arguments["layers"], fit=fit)
             return {f"{place}.npz": pack({"rows": rows}) for place, rows in enumerate(values.values())}
         options = {"seed": derive_seed(seed, "positions"), "most": arguments["positions"], "fit": fit}
-        values = read_positions(network, data, arguments["layers"], **options)
+        values = draw_positions(network, data, arguments["layers"], **options)
     names = ("rows", "inputs", "positions")
     return {f"{place}.npz": pack(dict(zip(names, columns))) for place, columns in enumerate(values.values())}
 

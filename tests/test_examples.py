@@ -115,6 +115,7 @@ def newcomer(tmp_path_factory):
         # A clone has initial weights of its own.
         keras.models.clone_model(model).save(folder / f"{name}.keras")
     (folder / "names.txt").write_text("cat\ndog\ncup\nrocket\n")
+    (folder / "atoms.csv").write_text("atom,name\n1,handles\n")
     # What a page says to save.
     (folder / "my_training.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-network.md")[0])
     (folder / "my_methods.py").write_text(python_blocks(ROOT / "docs" / "how-to" / "your-method.md")[0])

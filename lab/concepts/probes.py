@@ -165,7 +165,7 @@ def calibration(probabilities, labels, *, seed, draws=1000):
     }
 
 
-def read_positions(network, data, layers, *, seed, most=8, fit="squash", batch=BATCH):
+def draw_positions(network, data, layers, *, seed, most=8, fit="squash", batch=BATCH):
     """Activations at single positions of several layers, in one pass over the data. Masked tokens are left out.
 
     Args:

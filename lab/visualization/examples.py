@@ -69,8 +69,8 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
     for start in range(0, len(data), batch):
         indices = np.arange(start, min(start + batch, len(data)))
         scores, places = _unit_scores(network, data.images[start : start + batch], layer, fit)
-        top = _merge_best(top, scores, places, indices, count)
-        bottom = _merge_best(bottom, -scores, places, indices, count)
+        top = merge_best(top, scores, places, indices, count)
+        bottom = merge_best(bottom, -scores, places, indices, count)
         kept.append(scores[indices % step == 0])
     return Survey(
         top[1].T,
@@ -93,10 +93,18 @@ def _unit_scores(network, images, layer, fit):
     return routines.peaks(network, inputs, layer)
 
 
-def _merge_best(before, scores, places, indices, count):
-    """The `count` highest of those before and these, by unit: scores, indices and places, each [count, units].
+def merge_best(before, scores, places, indices, count):
+    """The highest scores of those before and these, by unit. Of equal ones the earlier image comes first.
 
-    Earlier images come first.
+    Args:
+        before: what the last call returned, or None.
+        scores: float [images, units].
+        places: int [images, units], where in each image.
+        indices: int [images], which images they are.
+        count: int, how many are kept.
+
+    Returns:
+        scores, indices and places, each [count, units].
     """
     spread = np.broadcast_to(indices[:, None], scores.shape)
     joined = [scores, spread, places] if before is None else map(np.concatenate, zip(before, (scores, spread, places)))

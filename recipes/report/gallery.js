@@ -26,7 +26,7 @@ const gallery = (() => {
     tall = height + GAP;
   };
 
-  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.verdicts.map(([check, outcome, finding]) => `${outcome} ${finding} ${check}:${outcome}`).join(" ")} ${unit.dead ? "dead" : ""}`.toLowerCase();
+  const words = (unit) => `${unit.layer} ${unit.name} ${unit.unit} ${unit.verdicts.map(([check, outcome, finding]) => `${outcome} ${finding} ${check}:${outcome}`).join(" ")} ${unit.dead ? "dead" : ""} ${unit.note ?? ""} ${unit.words ?? ""}`.toLowerCase();
   for (const unit of units) unit.words = words(unit);
   const failed = (unit) => unit.verdicts.filter(([, outcome]) => outcome === "FAIL").length;
   const orders = {
@@ -64,14 +64,14 @@ const gallery = (() => {
 
   // A wide tile shows the whole picture as soon as it is there.
   const source = (unit) => (width > LARGE ? have(unit, "more")?.pictures[0] : undefined) ?? have(unit, "thumbs")?.[0] ?? "";
-  const title = (unit) => (unit.layer === "logits" ? unit.name : `unit ${unit.unit}`);
+  const title = (unit) => unit.title ?? (unit.layer === "logits" ? unit.name : `unit ${unit.unit}`);
   const tile = (unit) => {
     const [, ...natural] = have(unit, "thumbs") ?? [];
     const image = make("img", { alt: `picture of ${unit.name}` });
     if (source(unit)) image.src = source(unit);
     const row = beside ? make("span", { className: "beside" }, ...natural.map((src, place) => make("img", { src, alt: `natural image ${place + 1} that excites ${unit.name}` }))) : null;
     const fails = failed(unit);
-    const small = [unit.layer === "logits" ? "" : unit.layer, number(unit.score), unit.ratio === null ? "" : `${number(unit.ratio)}x natural`].filter(Boolean).join(" · ");
+    const small = (unit.note ? [unit.note] : [unit.layer === "logits" ? "" : unit.layer, number(unit.score), unit.ratio === null ? "" : `${number(unit.ratio)}x natural`]).filter(Boolean).join(" · ");
     const mark = unit.verdicts.length ? make("em", { className: fails ? "badge on" : "badge", textContent: fails ? `${fails} FAIL` : "no FAIL", title: unit.verdicts.map((verdict) => verdict.join(" ")).join("\n") }) : null;
     const last = unit.dead ? make("span", { className: "dead", textContent: "dead: no natural image activates it" }) : make("small", { textContent: small });
     const node = make("button", { type: "button", className: "tile", id: unit.id }, image, row, make("span", { className: "text" }, make("b", { textContent: title(unit) }), mark, make("br"), last));
@@ -131,17 +131,19 @@ const gallery = (() => {
     return svg(300, 44, `<polyline fill="none" stroke="currentColor" points="${values.map((value, place) => `${4 + 292 * place / Math.max(1, values.length - 1)},${40 - 36 * (value - low) / span}`).join(" ")}"/>`, "objective by step");
   };
   const neighbour = ([layer, index, strength]) => {
-    const known = byPlace.get(`${layer}/${index}`), text = `${layer} ${index} (${strength > 0 ? "+" : ""}${number(strength)})`;
+    const known = byPlace.get(`${layer}/${index}`), text = `${known?.name ?? `${layer} ${index}`} (${strength > 0 ? "+" : ""}${number(strength)})`;
     if (!known) return make("li", { textContent: text });
     const link = make("a", { href: `#${known.id}`, textContent: text });
     link.addEventListener("click", (event) => { event.preventDefault(); open(known); });
     return make("li", {}, link);
   };
+  const changed = ([name, value]) => make("li", { textContent: `${name} (${value > 0 ? "+" : ""}${number(value)})` });
   const list = (title, entries) => (entries && entries.length ? make("div", {}, make("h4", { textContent: title }), make("ul", {}, ...entries)) : null);
 
   const fill = (unit) => {
     const details = have(unit, "more"), heading = make("h3", { textContent: unit.name });
     if (!details) { inside.replaceChildren(heading, make("p", { textContent: "Loading" })); return; }
+    const notes = details.notes?.map((textContent) => make("p", { textContent }));
     const large = details.pictures.map((source) => make("img", { className: "big", src: source, alt: `picture of ${unit.name}` }));
     const against = details.images ? ` of ${details.images} natural images the highest is ${number(details.top[0]?.score)}; the picture is above ${number(unit.percentile)}% of them.` : "";
     const verdicts = unit.verdicts.map(([check, outcome, finding, words]) => make("li", { className: outcome === "FAIL" ? "bad" : "" }, make("a", { href: "#features", textContent: check }), ` ${finding} (${outcome}): ${words}`));
@@ -149,17 +151,18 @@ const gallery = (() => {
       heading,
       make("div", { className: "facets" }, ...large, details.animation ? make("img", { className: "big", src: details.animation, alt: "the optimization, step by step" }) : null),
       details.modes ? make("p", { textContent: `${details.pictures.length} facets from as many starts: ${details.modes} distinct picture${details.modes > 1 ? "s" : ""}.` }) : null,
-      make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` }),
+      ...(notes ?? [make("p", { textContent: `Activation of the picture ${number(unit.score)};${against}` })]),
       unit.dead ? make("p", { className: "dead", textContent: "Dead: no natural image activates this unit. What excites it here does not occur." }) : null,
       details.histogram ? histogram(unit, details) : null,
       list("Checks", verdicts),
       row(details.field ? `Natural images that excite it most: windows of ${details.field[0]} x ${details.field[1]} pixels, its receptive field` : "Natural images that excite it most", details.top),
+      row("Where it is active in them: the rest is darkened", details.maps),
       row("From weak to strong", details.strip),
       row("Natural images that excite it least", details.bottom),
-      make("div", { className: "columns" }, list("Before it, by weights", details.links?.[0].map(neighbour)), list("After it, by weights", details.links?.[1].map(neighbour)), list("Classes that use it most", details.classes?.map(([name, value]) => make("li", { textContent: `${name} (${value > 0 ? "+" : ""}${number(value)})` })))),
-      make("h4", { textContent: "Objective by step, on the transformed picture" }),
-      spark(details.curve),
-      make("p", {}, make("small", {}, make("a", { href: `#${unit.id}`, textContent: "link to this unit" }), ` · lossless picture: ${details.file}`)),
+      make("div", { className: "columns" }, list("Classes whose logits fall without it", details.moves?.map(changed)), list("Atoms most alike, by cosine", details.near?.map(neighbour)), list("Before it, by weights", details.links?.[0].map(neighbour)), list("After it, by weights", details.links?.[1].map(neighbour)), list("Classes that use it most", details.classes?.map(changed))),
+      details.curve ? make("h4", { textContent: "Objective by step, on the transformed picture" }) : null,
+      details.curve ? spark(details.curve) : null,
+      make("p", {}, make("small", {}, make("a", { href: `#${unit.id}`, textContent: `link to this ${details.notes ? "atom" : "unit"}` }), details.file ? ` · lossless picture: ${details.file}` : "")),
     ].filter(Boolean));
   };
   const open = (unit) => {

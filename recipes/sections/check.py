@@ -94,7 +94,7 @@ def _evidence_jobs(number, recipe, session):
     question = _question(recipe, check, session)
     if not recipe.has_world:
         session.subject(question)
-    if claim_of(check.check) == "attention":
+    if claim_of(check.check) != "maps":
         yield _heads_job(f"{number}-{check.check}", check, question, recipe.seed, session)
         return
     shards = _shards(check, recipe, question) if check.shard else []

@@ -30,7 +30,7 @@ ALL = "all layers"
 USE = "probe_use"
 
 
-@checks.register(claim="concepts")
+@checks.register(claim="concepts", table="probe")
 def probe(subject, *, seed, layers=(), labels=None, groups=None, networks=NETWORKS, exchanges=EXCHANGES, erasures=0):
     """Does a layer hold a label, more than a control task, untrained networks and the inputs themselves show?
 

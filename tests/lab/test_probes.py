@@ -11,11 +11,11 @@ import lab
 from lab.concepts import (
     calibration,
     cross_validate,
+    draw_positions,
     linear_probe,
     online_code,
     pooled,
     predict,
-    read_positions,
     unit_auc,
     unit_iou,
 )
@@ -106,11 +106,11 @@ def test_probabilities_that_are_right_lie_inside_their_band():
 
 
 def test_positions_are_those_of_the_layer(network, data):
-    rows, inputs, positions = read_positions(network, data, ["first"], seed=0, most=5)["first"]
+    rows, inputs, positions = draw_positions(network, data, ["first"], seed=0, most=5)["first"]
     values = lab.routines.activations(network, data.inputs_of(network), "first").reshape(10, -1, 6)
     np.testing.assert_allclose(rows, values[inputs, positions], atol=1e-6)
     assert np.bincount(inputs).tolist() == [5] * 10 and len(set(zip(inputs, positions))) == 50
-    every, owners, _ = read_positions(network, data, ["first"], seed=0, most=10**6, batch=3)["first"]
+    every, owners, _ = draw_positions(network, data, ["first"], seed=0, most=10**6, batch=3)["first"]
     means = np.stack([every[owners == place].mean(axis=0) for place in range(10)])
     np.testing.assert_allclose(means, pooled(network, data.inputs_of(network), ["first"])["first"], atol=1e-5)
 
@@ -121,7 +121,7 @@ def test_masked_tokens_are_no_positions():
     states = keras.layers.Embedding(9, 5, mask_zero=True, name="embed")(entry)
     network = lab.load(keras.Model(entry, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(states))))
     data = Data(("a", "b"), np.array([[3, 4, 5, 0, 0, 0], [1, 2, 3, 4, 5, 6]]), kind="tokens")
-    _, inputs, positions = read_positions(network, data, ["embed"], seed=0, most=6)["embed"]
+    _, inputs, positions = draw_positions(network, data, ["embed"], seed=0, most=6)["embed"]
     assert sorted(positions[inputs == 0]) == [0, 1, 2] and (inputs == 1).sum() == 6
 
 
@@ -161,6 +161,6 @@ def test_what_cannot_be_probed_is_refused(rows, labels, estimator, message):
 
 def test_an_unknown_layer_and_missing_masks_are_refused(network, data):
     with pytest.raises(Refused, match="Nearest: first"):
-        read_positions(network, data, ["frist"], seed=0)
+        draw_positions(network, data, ["frist"], seed=0)
     with pytest.raises(Refused, match="needs masks"):
         unit_iou(network, Data(data.names, data.inputs), "second", seed=0)

@@ -165,6 +165,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
             "attention",
             "probe",
             "gallery",
+            "dictionary",
             "features",
             "atlas",
             "explain",
@@ -175,7 +176,7 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
         "concept",
     ]
     story = [section.name for section in in_story_order()]
-    pictures = ["gallery", "atlas", "features", "training"]
+    pictures = ["dictionary", "gallery", "atlas", "features", "training"]
     assert story == ["explain", "world", "planted", "attention", "shortcuts", "probe", "concept", "check", *pictures]
 
 

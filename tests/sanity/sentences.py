@@ -6,7 +6,7 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
-from sanity.checks import claim_of
+from sanity.checks import atom_effect, claim_of
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -158,6 +158,14 @@ def _attention_orders(draw):
     return samples | {f"{prefix}by position": np.zeros(draw.images) for prefix, _ in pairs}
 
 
+def _atom_changes(draw):
+    """Changes of a score without an atom, along the gradient, and along random directions."""
+    size, oracle = draw.rng.choice([0.1, 1.0, 4.0]), draw.rng.choice([0.1, 5.0, 5.0, 5.0])
+    random = np.abs(draw.around(draw.rng.uniform(0.5, 1.5, (39, 1)), 39, draw.images))
+    changes = {atom_effect.CHANGE: draw.around(size, draw.images), atom_effect.RANDOM: random}
+    return changes | {atom_effect.ORACLE: np.abs(draw.around(oracle, draw.images))}
+
+
 def _pairs_of_accuracies(draw):
     repeats = int(draw.rng.choice([5, 6, 8]))
     lost = draw.rng.choice([0.0, 0.05, 0.3])
@@ -241,6 +249,7 @@ def _erasures(draw):
 
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
+    "atom_effect": _atom_changes,
     "attention_needed": _pairs_of_accuracies,
     "attention_order": _attention_orders,
     "attention_use": _attention_changes,
