@@ -16,14 +16,17 @@ def refuse_other_claims(check, table):
     Raises:
         Refused: for such a check, and for an unknown one.
     """
+    from recipes.sections import sections
     from sanity.checks import checks, claim_of
 
     claim = claim_of(check)
     home = checks.tag(checks.get(check), "table", TABLES.get(claim))
     if home != table:
         claims = " and ".join(name for name, other in TABLES.items() if other == table)
-        where = f"; put it into [{home}]" if home else ""
-        raise Refused(f"[[{table}]] holds checks of {claims}. Received: {check!r}, a check of {claim}{where}.")
+        where = f"; put it into {sections.get(home).header}" if home else ""
+        raise Refused(
+            f"{sections.get(table).header} holds checks of {claims}. Received: {check!r}, a check of {claim}{where}."
+        )
 
 
 def family_table(recipe, name, family):

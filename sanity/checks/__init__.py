@@ -7,8 +7,9 @@ checks of the same subject share it too. The tag `networks` names the kinds of n
 that it trains beside the replicates. The tag `measure_runs` holds a function that measures some of the random networks of a
 check apart from the others, and `count_runs` one that says how many there are by default; the check takes `runs`.
 
-The tag `table` names the table of a recipe that holds a check, where that is not the one of its claim. The tag `claim` says what kind of claim a check judges, one of CLAIMS; "maps" without it. A check of any other claim
-measures no method: (subject, *, seed, options) -> list of Evidence, one for each head, unit or control.
+The tag `claim` says what kind of claim a check judges, one of CLAIMS; "maps" without it. A check of any other claim
+measures no method: (subject, *, seed, options) -> list of Evidence, one for each head, unit or control. The tag `table` names
+the table of a recipe that holds a check, where that is not the one of its claim.
 """
 
 import importlib

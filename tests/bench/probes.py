@@ -21,6 +21,8 @@ from tests import probe_worlds
 WORLDS = (probe_worlds.alone, probe_worlds.copies, probe_worlds.patients)
 # How far the classes are apart in one channel each of the layer that holds the label, in deviations of the noise.
 EFFECT = 3.0
+# Rows of a run: those of copies and patients are of 60 sources, four of each.
+ROWS = {"alone": 96, "copies": 240, "patients": 240}
 
 
 def findings(world, seed, effect=0.0):
@@ -28,11 +30,13 @@ def findings(world, seed, effect=0.0):
 
     Where exchanged labels are told as well from all of them, nothing else is fitted.
     """
-    labelled, layers, *_ = probe_worlds.draw(world, seed, effect)
+    labelled, layers, *_ = probe_worlds.draw(world, seed, effect, ROWS[world.__name__])
     accuracies = [exchanged_accuracies(rows[labelled.rows], labelled, seed, EXCHANGES) for rows in layers]
     if exchange_p(np.stack(accuracies)).min() > 0.05:
         return ["NOT SHOWN"] * len(layers)
-    return [verdict.finding for verdict in judge(probe_worlds.evidence(world, seed, effect))]
+    return [
+        verdict.finding for verdict in judge(probe_worlds.evidence(world, seed, effect, count=ROWS[world.__name__]))
+    ]
 
 
 def rates(runs):
