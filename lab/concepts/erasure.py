@@ -94,34 +94,26 @@ def whitening(rows):
     return (vectors / np.sqrt(values)) @ vectors.T, (vectors * np.sqrt(values)) @ vectors.T
 
 
-def random_erasures(erasure, activations, count, *, seed, on=None):
-    """Erasures of random directions that move activations as far as a given one.
+def random_erasures(erasure, activations, count, *, seed):
+    """Changes by the same components along random directions, so that every input is moved exactly as far.
 
-    Directions are drawn evenly in the whitened space; the mean square of the change is that of the erasure.
+    Directions are drawn as activations vary. A random direction that was erased itself would have to be moved beyond its mean to
+    come as far, and such activations are like no others.
 
     Args:
         erasure: `Erasure`.
-        activations: float [inputs, channels], whose covariance whitens.
+        activations: float [inputs, channels], whose covariance the directions have.
         count: int.
         seed: int.
-        on: float [inputs, channels], activations that are moved as far; None: those that whiten.
 
     Returns:
         list of `Erasure`.
     """
-    rows = np.asarray(activations, "float64")
-    whiten, colour = whitening(rows)
-    moving = rows if on is None else np.asarray(on, "float64")
-    size = np.mean(np.sum((erasure(moving) - moving) ** 2, axis=1))
+    _, colour = whitening(np.asarray(activations, "float64"))
+    _, lengths, turn = np.linalg.svd(erasure.write, full_matrices=False)
     generator = np.random.default_rng(seed)
-    bases = [np.linalg.qr(generator.normal(size=erasure.read.shape))[0] for _ in range(count)]
-    drawn = [Erasure(erasure.mean, whiten @ basis, colour @ basis, np.zeros(basis.shape[1])) for basis in bases]
-    return [_scaled(random, size, moving) for random in drawn]
-
-
-def _scaled(erasure, size, rows):
-    moved = np.mean(np.sum((erasure(rows) - rows) ** 2, axis=1))
-    return Erasure(erasure.mean, erasure.read, erasure.write * np.sqrt(size / max(moved, 1e-300)), erasure.value)
+    bases = [np.linalg.qr(colour @ generator.normal(size=erasure.write.shape))[0] for _ in range(count)]
+    return [Erasure(erasure.mean, erasure.read, (basis * lengths) @ turn, erasure.value) for basis in bases]
 
 
 def scores_after(network, inputs, objective, layer, erasures):

@@ -148,6 +148,16 @@ FINDINGS = (
         "Random sets, or random directions, do as much. More inputs may show more.",
     ),
     (
+        "EFFECT",
+        "PASS",
+        "Without this atom of a layer the score moves more than without random directions with its codes.",
+    ),
+    (
+        "NO MORE THAN RANDOM",
+        "FAIL",
+        "It moves no more than without them.",
+    ),
+    (
         "UNUSED, NOT IN ORDER",
         "FAIL",
         "The answers hardly depend on it, or it goes no more with leaving tokens out than positions do.",

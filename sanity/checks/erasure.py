@@ -1,7 +1,7 @@
 """Erasure: does the score move when a concept is taken out of a layer, more than when random directions are?
 
 The concept's direction is erased in closed form (Belrose et al. 2023, https://arxiv.org/abs/2306.03819), at every position. Random
-directions are erased that move the activations of the same inputs as far. Encoded is not used: only this check says used.
+directions are changed by the same components, so that every input is moved as far. Encoded is not used: only this check says used.
 """
 
 import numpy as np
@@ -43,14 +43,14 @@ def erasure(study, *, seed, directions=19):
 
 def _changes(study, concept, layer, seed, directions):
     """The erasure of a concept, the same direction set to the concept, and erasures of random directions."""
-    images, pool = study.images[layer], study.pool[layer]
+    pool = study.pool[layer]
     if concept in study.vectors:
         erased = _along(study.vectors[concept][layer], pool)
         most = pool[np.argsort(pool @ study.vectors[concept][layer])[-len(pool) // 10 :]]
     else:
         most = study.concepts[concept][layer]
         erased = leace(np.concatenate([most, pool]), np.repeat([1, 0], [len(most), len(pool)]))
-    drawn = random_erasures(erased, np.concatenate([most, pool]), directions, seed=seed, on=images)
+    drawn = random_erasures(erased, np.concatenate([most, pool]), directions, seed=seed)
     return [erased, erased.to(most), *drawn]
 
 

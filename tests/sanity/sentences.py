@@ -6,7 +6,7 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
-from sanity.checks import atom_effect, claim_of
+from sanity.checks import atom_effect, checks, claim_of
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -318,7 +318,11 @@ def _conditions():
 def evidence_of(check, seed):
     """Simulated evidence of a check about one method, or about all units: `Evidence`."""
     draw = Draw(seed)
-    sizes = {**SIZES, **(OF_PICTURES if claim_of(check) == "pictures" else {}), "images": draw.images}
+    sizes = {
+        **SIZES,
+        **(OF_PICTURES if check in checks and claim_of(check) == "pictures" else {}),
+        "images": draw.images,
+    }
     return Evidence(check, "any", "net", sizes, SAMPLES[check](draw), (), settings=_settings(draw))
 
 
