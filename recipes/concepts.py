@@ -16,6 +16,7 @@ from lab.opening import open_data, source_kind
 from lab.refusal import Refused
 from lab.remote import as_path
 from lab.streams import open_images
+from lab.textures import draw as draw_textures
 from lab.visualization.maximize import maximize
 from recipes.evidence import rows_outcome
 from recipes.explanations import as_pictures
@@ -26,6 +27,8 @@ from sanity.randomization import STATISTICS_IMAGES, draw, layers_in_order, reest
 from sanity.seeds import derive_seed
 from sanity.shortcuts.copies import join_copies, thumbnail
 
+# How the address of pictures by formula begins.
+TEXTURE = "texture:"
 # Inputs at either end of a concept's direction that are shown, and examples of the concept.
 SHOWN = 8
 # Inputs whose maps are shown, and pictures that are drawn of a concept.
@@ -49,6 +52,8 @@ def open_set(session, addresses):
 
 
 def _open_set(session, addresses):
+    if addresses[0].startswith(TEXTURE):
+        return _draw_textures(session, addresses)
     if all(source_kind(address) == "images" for address in addresses):
         data = open_images(addresses if len(addresses) > 1 else addresses[0], channels=session.channels)
     elif len(addresses) == 1:
@@ -57,6 +62,16 @@ def _open_set(session, addresses):
     else:
         raise Refused(f"A set is pictures, or one file of texts, rows or arrays. Received: {', '.join(addresses)}.")
     return data.spread(len(data))
+
+
+def _draw_textures(session, addresses):
+    """Pictures of one pattern, by the address "texture:NAME:COUNT"."""
+    _, name, count = (*addresses[0].split(":"), "")[:3]
+    if len(addresses) > 1 or not count.isdecimal():
+        raise Refused(
+            f"Textures are one address texture:NAME:COUNT, such as texture:stripes:40. Received: {', '.join(addresses)}."
+        )
+    return draw_textures(name, int(count), seed=session.sources.seed)
 
 
 def is_vector(addresses):

@@ -680,7 +680,9 @@ class Session:
         return digest.hexdigest()
 
     def _set_hash(self, address):
-        """SHA-256 of the inputs at an address, whatever they are: a file, or all files of a folder with their names."""
+        """SHA-256 of the inputs at an address: a file, or all files of a folder with their names; textures are their address."""
+        if address.startswith("texture:"):
+            return f"{address} {self.sources.seed}"
         path = as_path(address)
         paths = sorted(entry for entry in path.rglob("*") if entry.is_file()) if is_folder(path) else [path]
         entries = [(str(entry.relative_to(path)) if entry != path else "", entry.read_bytes()) for entry in paths]

@@ -45,6 +45,7 @@ LONG = (
     "--planted ",
     "lab run planted",
     "lab run fooled",
+    "lab run textures",
     "lab run tf-explain",
     "lab run mine.toml",
     "lab show mine",

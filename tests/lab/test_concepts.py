@@ -19,6 +19,7 @@ from lab.concepts import (
     scores_after,
 )
 from lab.data import Data
+from lab.textures import draw, textures
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +209,22 @@ def _means(rows, labels):
 
 def _mahalanobis(moved, rows):
     return np.mean(np.einsum("nc,cd,nd->n", moved, np.linalg.inv(np.cov(rows.T)), moved))
+
+
+@pytest.mark.parametrize("name", [*textures, "mixed"])
+def test_a_texture_is_drawn_by_its_seed(name):
+    data = draw(name, 4, seed=1, side=48)
+    assert len(data) == 4 and all(image.shape == (48, 48, 3) and image.dtype == np.uint8 for image in data.inputs)
+    assert all(image.std() > 5 for image in data.inputs)
+    for image, again, other in zip(
+        data.inputs, draw(name, 4, seed=1, side=48).inputs, draw(name, 4, seed=2, side=48).inputs
+    ):
+        np.testing.assert_array_equal(image, again)
+        assert (image != other).any()
+
+
+def test_the_pool_of_textures_holds_no_concept():
+    kinds = {name.partition("-")[0] for name in draw("mixed", 40, seed=0, side=16).names}
+    assert kinds == set(textures.names(concept=False)) and "stripes" not in kinds
+    with pytest.raises(lab.Refused, match="Nearest: stripes"):
+        draw("strips", 3, seed=0)

@@ -142,3 +142,15 @@ def test_copies_are_found(command, folder, tmp_path):
 def test_a_direction_of_other_channels_is_refused(command, folder):
     code, _, errors = command(*arguments(folder, concept="direction.npy", layers=("--layers", "first")))
     assert code == 2 and "a number for each channel. Received: an array (12,) for first" in errors
+
+
+def test_textures_stand_for_pictures(command, folder):
+    words = arguments(folder, "--check", "tcav", "--untrained", "0", "--json")
+    words[words.index(str(folder / "stripes"))] = "stripes=texture:stripes:12"
+    words[words.index(str(folder / "random"))] = "texture:mixed:350"
+    code, output, errors = command(*words)
+    assert code == 0, output + errors
+    assert {row["method"].partition(" at ")[0] for row in json.loads(output)["verdicts"]} == {"stripes"}
+    words[words.index("texture:mixed:350")] = "texture:mixed"
+    code, _, errors = command(*words)
+    assert code == 2 and "such as texture:stripes:40. Received: texture:mixed" in errors
