@@ -96,6 +96,20 @@ def swaps():
     return _summaries(registry)
 
 
+def textures():
+    """Registered textures, which `lab concept` draws in place of pictures."""
+    from lab.textures import textures as registry
+
+    return _summaries(registry)
+
+
+def learners():
+    """Registered learners of the atoms of a layer, for `lab dictionary`."""
+    from lab.concepts.dictionaries import learners as registry
+
+    return _summaries(registry)
+
+
 def parameterizations():
     """Registered parameterizations of pictures."""
     from lab.visualization.parameterizations import parameterizations as registry

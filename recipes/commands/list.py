@@ -20,7 +20,7 @@ KINDS = [
     "recipes",
     "objectives",
 ]
-KINDS += ["views", "swaps", "parameterizations", "transforms", "regularizers"]
+KINDS += ["views", "swaps", "textures", "learners", "parameterizations", "transforms", "regularizers"]
 OF_MODELS = ("layers", "attention")
 
 
@@ -40,7 +40,7 @@ def command(kind, as_json, **model):
     """List names of a KIND, with a line on each.
 
     KIND is models, layers, attention, methods, checks, features, worlds, cues, metrics, recipes, objectives, views, swaps,
-    parameterizations, transforms or regularizers.
+    textures, learners, parameterizations, transforms or regularizers.
     """
     from recipes import catalogue
 
