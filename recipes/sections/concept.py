@@ -182,14 +182,15 @@ def _evidence_job(check, table, arguments, study, others, counts, seed, reads):
     from sanity.concepts.study import ALL
 
     needs = (study.key, *(job.key for job in others)) if check == "tcav" else (study.key,)
+    fits = len(table.concepts) * len(arguments["layers"]) * table.sets * table.panel
     edits = len(table.concepts) * len(arguments["layers"]) * table.directions
     return Job(
         f"concept/{check}",
         "evidence of concepts",
         {**arguments, "check": check, "method": ALL, "settings": table.settings(check), "seed": seed},
         needs,
-        # A forward pass is about a third of a gradient, and half of the layers lie behind the change.
-        passes=counts["the inputs"] * edits / 6 if check == "erasure" else 0,
+        # A forward pass is about a third of a gradient, and half of the layers lie behind the change. A fit takes some milliseconds.
+        passes=counts["the inputs"] * edits / 6 if check == "erasure" else fits / 10,
         reads=reads,
         judged_in=f"0-{check}",
     )
