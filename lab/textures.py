@@ -62,13 +62,31 @@ def _colour(plane, generator):
 
 @textures.register(concept=True)
 def stripes(generator, rows, columns):
-    """Dark and bright bands of one width."""
+    """Dark and bright bands of one width.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     return _sharp(np.sin(generator.uniform(15, 45) * rows + 0.3 * np.sin(3 * columns) + generator.uniform(0, 6)))
 
 
 @textures.register(concept=True)
 def dots(generator, rows, columns):
-    """Discs of one size at uneven places."""
+    """Discs of one size at uneven places.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     centres = generator.uniform(-1.3, 1.3, size=(generator.integers(40, 120), 2))
     distance = np.min([np.hypot(rows - row, columns - column) for row, column in centres], axis=0)
     return _sharp(generator.uniform(0.05, 0.1) - distance, 60)
@@ -76,7 +94,16 @@ def dots(generator, rows, columns):
 
 @textures.register(concept=True)
 def honeycomb(generator, rows, columns):
-    """Hexagonal cells with bright walls."""
+    """Hexagonal cells with bright walls.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     scale = generator.uniform(10, 22)
     waves = [
         np.cos(scale * (np.cos(turn) * rows + np.sin(turn) * columns)) for turn in (0, 2 * np.pi / 3, 4 * np.pi / 3)
@@ -86,13 +113,31 @@ def honeycomb(generator, rows, columns):
 
 @textures.register(concept=False)
 def blotches(generator, rows, columns):
-    """Smooth noise of one scale."""
+    """Smooth noise of one scale.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     return _rescaled(ndimage.gaussian_filter(generator.normal(size=rows.shape), generator.uniform(4, 16)))
 
 
 @textures.register(concept=False)
 def cells(generator, rows, columns):
-    """The nearest of some random points."""
+    """The nearest of some random points.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     centres = generator.uniform(-1.3, 1.3, size=(60, 2))
     nearest = np.argmin([np.hypot(rows - row, columns - column) for row, column in centres], axis=0)
     return generator.random(60)[nearest]
@@ -100,47 +145,110 @@ def cells(generator, rows, columns):
 
 @textures.register(concept=False)
 def chequers(generator, rows, columns):
-    """Squares of two colours by turns."""
+    """Squares of two colours by turns.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     scale = generator.uniform(8, 25)
     return _sharp(np.sin(scale * rows) * np.sin(scale * columns), 8)
 
 
 @textures.register(concept=False)
 def clouds(generator, rows, columns):
-    """Noise of all scales."""
+    """Noise of all scales.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     layers = [ndimage.gaussian_filter(generator.normal(size=rows.shape), width) * width for width in (2, 4, 8, 16, 32)]
     return _rescaled(np.sum(layers, axis=0))
 
 
 @textures.register(concept=False)
 def grain(generator, rows, columns):
-    """Fine noise."""
+    """Fine noise.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     return _rescaled(ndimage.gaussian_filter(generator.normal(size=rows.shape), generator.uniform(0.5, 1.5)))
 
 
 @textures.register(concept=False)
 def rings(generator, rows, columns):
-    """Circles around one point."""
+    """Circles around one point.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     centre = generator.uniform(-1, 1, 2)
     return _sharp(np.sin(generator.uniform(15, 40) * np.hypot(rows - centre[0], columns - centre[1])))
 
 
 @textures.register(concept=False)
 def scratches(generator, rows, columns):
-    """Noise that is drawn out along one direction, at any angle."""
+    """Noise that is drawn out along one direction, at any angle.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     noise = ndimage.gaussian_filter(generator.normal(size=rows.shape), (0.7, 14))
     return _rescaled(ndimage.rotate(noise, generator.uniform(0, 180), reshape=False, mode="reflect"))
 
 
 @textures.register(concept=False)
 def shading(generator, rows, columns):
-    """One colour that fades into another."""
+    """One colour that fades into another.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     return _rescaled(rows + generator.uniform(-1, 1) * columns + generator.uniform(0, 1) * rows * columns)
 
 
 @textures.register(concept=False)
 def tiles(generator, rows, columns):
-    """Bricks with joints."""
+    """Bricks with joints.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     scale = generator.uniform(5, 12)
     course = np.floor(scale * rows)
     joints = np.minimum(np.abs((scale * rows) % 1 - 0.5), np.abs((scale * columns / 2 + 0.5 * (course % 2)) % 1 - 0.5))
@@ -149,7 +257,16 @@ def tiles(generator, rows, columns):
 
 @textures.register(concept=False)
 def waves(generator, rows, columns):
-    """Two crossing waves, without edges."""
+    """Two crossing waves, without edges.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel.
+        columns: float [side, side], the other one.
+
+    Returns:
+        float [side, side] in 0..1.
+    """
     first, second = generator.uniform(5, 20, 2)
     return _rescaled(np.sin(first * rows) + np.sin(second * columns + 2 * np.sin(3 * rows)))
 

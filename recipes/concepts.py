@@ -97,7 +97,7 @@ def read_vector(addresses, network, layers):
     channels = network.shapes[layers[0]][-1]
     if len(layers) != 1 or vector.shape != (channels,) or not np.isfinite(vector).all() or not vector.any():
         raise Refused(
-            f"A direction belongs to one layer and has a number for each channel. Received: an array {vector.shape} for {', '.join(layers)}, the first of {channels} channels. Name one layer, and give finite numbers."
+            f"A direction in an .npy file belongs to one layer, and has a finite number for each channel, not all zero. Received: an array {vector.shape} for {', '.join(layers)}, the first of {channels} channels. Name one layer with --layers. Arrays of inputs are .npz files."
         )
     return {layers[0]: vector.astype("float64")}
 
@@ -121,8 +121,8 @@ def distinct(name, data, warn=True):
     return data if len(first) == len(data) else choose(data, sorted(first.values()))
 
 
-def refuse_shared(concepts, pool):
-    """Refuse inputs that are in a concept and in the pool, and warn of pictures that are nearly the same.
+def refuse_equal(concepts, pool):
+    """Refuse inputs that are in a concept and in the pool.
 
     Args:
         concepts: dict of name to `lab.data.Data`.
@@ -138,8 +138,6 @@ def refuse_shared(concepts, pool):
             raise Refused(
                 f"Random sets hold no input of a concept. Received: {len(shared)} of {name!r} that are in the pool too, such as {shared[0][0]!r}, there {shared[0][1]!r}. Take them out of the pool."
             )
-    if pool.kind == "image":
-        _warn_of_near_copies(concepts, pool)
 
 
 def _warn_of_near_copies(concepts, pool):
@@ -174,7 +172,8 @@ def _sets(session, arguments):
     vectors = {name: read_vector(at, network, layers) for name, at in paths.items() if is_vector(at)}
     concepts = {name: distinct(name, open_set(session, at)) for name, at in paths.items() if name not in vectors}
     pool = distinct("the pool", open_set(session, arguments["pool"]))
-    refuse_shared(concepts, pool)
+    if pool.kind == "image":
+        _warn_of_near_copies(concepts, pool)
     return concepts, vectors, pool
 
 
@@ -204,7 +203,14 @@ def goals(session, arguments):
     """
     network, output = session.network, arguments["output"]
     indices = [network.class_index(name, output) for name in arguments["targets"]]
-    return {network.class_name(index, output): logit(index, output=output) for index in indices}
+    objectives = {network.class_name(index, output): logit(index, output=output) for index in indices}
+    for objective in objectives.values():
+        network.check(objective)
+    if output is None and len(network.outputs) > 1:
+        raise Refused(
+            f"A network with several outputs needs --output. Received: none; it has {', '.join(network.outputs)}."
+        )
+    return objectives
 
 
 def read_study(job, _, session):

@@ -5,6 +5,7 @@ import csv
 import functools
 import hashlib
 import io
+import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -352,9 +353,15 @@ def _rows_of_layer(session, arguments, known, values, place):
     labelled = labelled.of_positions(values["inputs"])
     where = values["inputs"][labelled.rows], values["positions"][labelled.rows]
     arrays = _network_inputs(session, arguments)
-    types, features = position_types(arrays, *where), position_features(arrays, *where)
+    count = _position_count(session.network.shapes[arguments["layer"]])
+    types, features = position_types(arrays, *where, count), position_features(arrays, *where, count)
     tally, _ = fit_and_tally(features, labelled, arguments["seed"])
     return labelled, tally, known["types"][where[0]] if types is None else types
+
+
+def _position_count(shape):
+    """How many positions a layer has: int, None where the length is free."""
+    return None if None in shape[1:-1] else math.prod(shape[1:-1])
 
 
 def _network_inputs(session, arguments):

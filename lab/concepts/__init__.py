@@ -19,7 +19,7 @@ from lab.concepts.activations import default_layers, pooled, read_activations
 from lab.concepts.atom_examples import atom_examples
 from lab.concepts.craft import craft, decompose, masked_scores, read_crops, sobol_importance
 from lab.concepts.dictionaries import Dictionary, kmeans, learn, learners, nmf, pca
-from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy
+from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy, held_out_scores
 from lab.concepts.dissection import unit_auc, unit_iou
 from lab.concepts.erasure import Erasure, all_scores_after, leace, random_erasures, scores_after
 from lab.concepts.maps import concept_gradient, concept_map
@@ -45,6 +45,7 @@ __all__ = [
     "directional_derivatives",
     "draw_positions",
     "held_out_accuracy",
+    "held_out_scores",
     "kmeans",
     "layer_batches",
     "leace",

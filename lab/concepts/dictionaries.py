@@ -144,6 +144,10 @@ def check_rows(rows, atoms):
         raise Refused(
             "A dictionary is learned from finite activations. Received: NaN or infinity. Leave those rows out."
         )
+    if not np.ptp(rows, axis=0).any():
+        raise Refused(
+            "A dictionary is learned from activations that differ. Received: the same in all rows, as of a dead layer. Name another layer."
+        )
     if not 1 <= atoms <= len(rows):
         raise Refused(
             f"A dictionary has one atom or more, and no more than rows. Received: {atoms} atoms for {len(rows)} rows. Give fewer atoms, or more images."

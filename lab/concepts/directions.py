@@ -9,6 +9,8 @@ from lab.environment import tf
 from lab.refusal import Refused
 from lab.scoring import score
 
+# Parts that are left out in turn, and parts of a larger side that stand for it.
+FOLDS, PARTS = 5, 5
 FITS = ("ridge", "logistic", "mean_difference")
 
 
@@ -39,8 +41,47 @@ def cav(positive, negative, *, fit="ridge"):
     return vector / length if length > 0 else vector
 
 
+def held_out_scores(positive, negative, *, groups=None, folds=FOLDS):
+    """What a ridge regression says of inputs that it was not fitted to, above zero for the concept.
+
+    Folds hold as many sources of either side, or a vector of many channels would know the side of what was left out.
+
+    Args:
+        positive: float [inputs, channels].
+        negative: float [inputs, channels], about as many.
+        groups: source of each row, positive ones first; inputs of one source are left out together. None: each its own.
+        folds: int.
+
+    Returns:
+        float64 [inputs], positive ones first; nan where a fold left one side without inputs.
+    """
+    rows = np.concatenate([positive, negative]).astype("float64")
+    labels = np.repeat([1, 0], [len(positive), len(negative)])
+    fold_of = _deal(labels, np.arange(len(rows)) if groups is None else np.asarray(groups), folds)
+    scores = np.full(len(rows), np.nan)
+    for fold in range(folds):
+        fitted, held_out = fold_of != fold, fold_of == fold
+        if len(set(labels[fitted])) == 2 and held_out.any():
+            # Halfway between the means of both sides.
+            centre = np.mean([rows[fitted & (labels == label)].mean(axis=0) for label in (0, 1)], axis=0)
+            vector = _ridge(rows[fitted] - centre, labels[fitted])
+            scores[held_out] = (rows[held_out] - centre) @ vector
+    return scores
+
+
+def _deal(labels, groups, folds):
+    """The fold of each row: sources of either side are dealt by turns."""
+    fold_of_group = {}
+    for label in (1, 0):
+        sources = [group for group in dict.fromkeys(groups[labels == label].tolist()) if group not in fold_of_group]
+        fold_of_group |= {group: place % folds for place, group in enumerate(sources)}
+    return np.array([fold_of_group[group] for group in groups.tolist()])
+
+
 def held_out_accuracy(positive, negative, *, groups=None):
-    """How well a ridge regression tells a concept's activations from others, each source left out in turn.
+    """How well a concept's activations are told from others by a regression that was not fitted to them.
+
+    Where there are many more others, it is the mean over at most five parts of them that are as many as the concept's.
 
     Args:
         positive: float [inputs, channels].
@@ -50,18 +91,20 @@ def held_out_accuracy(positive, negative, *, groups=None):
     Returns:
         float, the mean of the accuracies on both sides, .5 for chance.
     """
-    rows, labels = _stacked(positive, negative)
-    groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
-    signs = np.where(labels == 1, 1.0, -1.0)
-    kernel, penalty = _kernel(rows)
-    hat = np.linalg.solve(kernel + penalty * np.eye(len(rows)), kernel).T
-    residuals = signs - hat @ signs
-    predicted = np.empty(len(rows))
-    for group in np.unique(groups):
-        places = np.flatnonzero(groups == group)
-        left_out = np.linalg.solve(np.eye(len(places)) - hat[np.ix_(places, places)], residuals[places])
-        predicted[places] = signs[places] - left_out
-    return float(np.mean([np.mean(predicted[labels == label] * signs[labels == label] > 0) for label in (0, 1)]))
+    groups = np.arange(len(positive) + len(negative)) if groups is None else np.asarray(groups)
+    parts = int(np.clip(len(negative) // len(positive), 1, PARTS))
+    size = len(negative) if parts == 1 else len(positive)
+    return float(np.mean([_accuracy(positive, negative, groups, part * size, size) for part in range(parts)]))
+
+
+def _accuracy(positive, negative, groups, start, size):
+    """The accuracy against one part of the others."""
+    part = slice(start, start + size)
+    others = len(positive) + np.arange(len(negative))[part]
+    known = np.concatenate([groups[: len(positive)], groups[others]])
+    scores = held_out_scores(positive, negative[part], groups=known)
+    sides = (scores[: len(positive)] > 0, scores[len(positive) :] < 0)
+    return np.mean([np.mean(side) for side in sides])
 
 
 def directional_derivatives(network, inputs, objective, layers):

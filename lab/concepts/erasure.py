@@ -86,8 +86,15 @@ def whitening(rows):
 
     Returns:
         two float64 [channels, channels]: what makes the covariance one, and its inverse.
+
+    Raises:
+        Refused: for activations that are all equal.
     """
-    scale = max(float(np.abs(rows).max()), 1e-300)
+    if not np.ptp(rows, axis=0).any():
+        raise Refused(
+            "A direction needs activations that differ. Received: the same for all inputs, as of a dead layer."
+        )
+    scale = float(np.abs(rows).max())
     covariance = OAS().fit(np.asarray(rows, "float64") / scale).covariance_ * scale**2
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 1e-12 * values.max())

@@ -105,14 +105,14 @@ def list_jobs(recipe, session):
     ]
     examples = [
         Job(
-            f"concept/examples/{slug(name)}",
+            f"concept/examples/{place:03d}-{slug(name)}",
             "concept examples",
             {**arguments, "concept": name, "steps": table.steps, "seed": recipe.seed},
             (study.key,),
             passes=table.steps * 2 + 8,
             reads=reads,
         )
-        for name in table.concepts
+        for place, name in enumerate(table.concepts)
     ]
     return [study, *others, *evidence, *examples]
 
@@ -122,7 +122,7 @@ def _refuse_wrong(table, session):
     from lab.concepts import default_layers
     from lab.concepts.activations import refuse_layers
     from recipes.claims import refuse_other_claims
-    from recipes.concepts import distinct, goals, is_vector, open_set, read_vector
+    from recipes.concepts import distinct, goals, is_vector, open_set, read_vector, refuse_equal
     from sanity.concepts.sets import draw_sets
 
     network = session.network
@@ -141,11 +141,14 @@ def _refuse_wrong(table, session):
     _refuse_masks(table)
     goals(session, arguments)
     counts = {"the inputs": len(session.images)}
+    sets = {}
     for name, paths in {**table.concepts, "the pool": table.pool}.items():
         if is_vector(paths):
             read_vector(paths, network, layers)
         else:
-            counts[name] = len(distinct(name, open_set(session, paths), warn=False))
+            sets[name] = distinct(name, open_set(session, paths), warn=False)
+    refuse_equal({name: data for name, data in sets.items() if name != "the pool"}, sets["the pool"])
+    counts |= {name: len(data) for name, data in sets.items()}
     if "tcav" in table.checks:
         sizes = [counts[name] for name in table.concepts if name in counts]
         pool = counts["the pool"]
@@ -160,11 +163,15 @@ def _refuse_wrong(table, session):
 
 
 def _refuse_masks(table):
-    for name in table.masks:
+    from lab.remote import as_path, is_folder
+
+    for name, folder in table.masks.items():
         if name not in table.concepts:
             raise Refused(
                 f"Masks belong to a concept. Received: masks of {name!r}; the concepts are {', '.join(table.concepts)}."
             )
+        if not is_folder(as_path(folder)):
+            raise Refused(f"Masks are the files of a folder. Received: {folder!r}, which is no folder.")
 
 
 def _set_reads(table):

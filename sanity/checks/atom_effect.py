@@ -207,7 +207,7 @@ def _ruling(evidence, p, oracle_p, margins, seed):
         bootstrap_interval(values[None], seed=seed) if enough else without_interval(values.mean())
         for values in (np.abs(changes), randoms.mean(axis=0), oracle)
     )
-    if oracle_p >= margins.alpha:
+    if oracle_p > margins.alpha:
         why = f"p = {oracle_p:.2g}"
         return Ruling("INVALID", "ORACLE DOES NOT PASS", ceiling=ceiling, null=null, p=oracle_p, why=why)
     excess = np.abs(changes) - randoms.mean(axis=0)
@@ -232,8 +232,8 @@ def _decide(excess, p, margins, seed):
     if len(excess) < margins.images:
         return "INCONCLUSIVE", "UNDECIDED", f"fewer than {margins.images} images decide nothing"
     interval = bootstrap_interval(excess[None], seed=seed)
-    if p < margins.alpha and interval.low > 0:
+    if p <= margins.alpha and interval.low > 0:
         return "PASS", "EFFECT", "it lies beyond the random directions"
     if interval.high < 0:
-        return "FAIL", "NO MORE THAN RANDOM", "it lies below that of random directions"
+        return "INCONCLUSIVE", "NO MORE THAN RANDOM", "it lies below that of random directions"
     return "INCONCLUSIVE", "UNDECIDED", "it is not shown that it lies beyond the random directions"

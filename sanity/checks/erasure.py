@@ -33,12 +33,38 @@ def erasure(study, *, seed, directions=19):
     """
     measured, before = {}, {target: scores(study, target).astype("float64") for target in study.targets}
     for concept, layer in dict.fromkeys((concept, layer) for concept, layer, _ in study.rows):
+        if not np.ptp(study.pool[layer], axis=0).any():
+            continue
         changes = _changes(study, concept, layer, derive_seed(seed, f"directions {concept} {layer}"), directions)
         objectives = [study.objectives[target] for target in study.targets]
         after = all_scores_after(study.network, study.inputs, objectives, layer, changes).astype("float64")
         for number, target in enumerate(study.targets):
             measured[concept, layer, target] = before[target][:, None] - after[..., number]
-    return [_evidence(study, row, measured[row], seed, directions) for row in study.rows]
+    return [
+        _evidence(study, row, measured[row], seed, directions)
+        if row in measured
+        else _dead(study, row, seed, directions)
+        for row in study.rows
+    ]
+
+
+def _dead(study, row, seed, directions):
+    """Evidence about a layer that holds the same for every input."""
+    gate = Gate("activations differ", "failed", f"{row[1]} holds the same for every input of the pool")
+    return Evidence(
+        "erasure",
+        concept_row(*row),
+        study.title,
+        study.sizes,
+        {},
+        (gate,),
+        settings=_settings(study, row, seed, directions),
+    )
+
+
+def _settings(study, row, seed, directions):
+    named = dict(zip(("concept", "layer", "target"), row))
+    return {**study.settings, "seed": seed, "directions": directions, **named}
 
 
 def _changes(study, concept, layer, seed, directions):
@@ -61,7 +87,6 @@ def _along(vector, pool):
 
 
 def _evidence(study, row, losses, seed, directions):
-    concept, layer, target = row
     samples = {
         "loss": losses[:, 0],
         "gain": -losses[:, 1],
@@ -69,7 +94,6 @@ def _evidence(study, row, losses, seed, directions):
         "groups": np.asarray(study.groups),
     }
     sizes = {"directions": directions, "images": len(losses)}
-    settings = {"seed": seed, "directions": directions, "concept": concept, "layer": layer, "target": target}
     moved = float(np.abs(losses[:, 2:]).max(initial=0.0))
     gate = Gate(
         "the score depends on the layer",
@@ -77,7 +101,13 @@ def _evidence(study, row, losses, seed, directions):
         f"random erasures move it by up to {moved:.3g}",
     )
     return Evidence(
-        "erasure", concept_row(*row), study.title, sizes, samples, (gate,), settings={**settings, **study.settings}
+        "erasure",
+        concept_row(*row),
+        study.title,
+        sizes,
+        samples,
+        (gate,),
+        settings=_settings(study, row, seed, directions),
     )
 
 

@@ -8,7 +8,8 @@ many inputs, all fitted against the same negative sets, and its rank among them 
 import numpy as np
 from scipy import stats
 
-from lab.concepts import cav, held_out_accuracy
+from lab.concepts import cav, held_out_scores
+from lab.concepts.erasure import whitening
 from sanity.checks import checks
 from sanity.concepts.sets import FEWEST_PANELS, FEWEST_SETS, draw_sets
 from sanity.concepts.study import concept_row
@@ -70,11 +71,24 @@ def _measure(study, drawn, seed, fit):
 
 def _fit(study, concept, layer, drawn, seed, fit):
     """-> vectors of a concept and of its random sets [1 + sets, panels, channels], and how well they tell held-out inputs."""
-    vectors, accuracy, stability = _concept_vectors(study, concept, layer, drawn, seed, fit)
     pool, sets = study.pool[layer], drawn.sets[concept]
+    if concept in study.vectors:
+        vector = np.asarray(study.vectors[concept][layer], "float64")
+        unit = np.broadcast_to(vector / np.linalg.norm(vector), (len(drawn.panel), len(vector)))
+        others = _random_directions(pool, sets, drawn.panel, derive_seed(seed, f"directions {concept} {layer}"))
+        unknown = np.full(1 + len(sets), np.nan)
+        return np.concatenate([unit[None], others]), {
+            "accuracy": unknown,
+            "separation": unknown,
+            "stability": np.array(np.nan),
+        }
+    rows, vectors, stability = _concept_vectors(study, concept, layer, drawn, seed, fit)
+    separations = np.column_stack(
+        [_separation(rows, pool[drawn.panel[0]]), _random_separations(pool, sets, drawn.panel[0])]
+    )
     random_vectors = _random_vectors(pool, sets, drawn.panel, fit)
-    accuracies = np.array([accuracy, *_random_accuracies(pool, sets, drawn.panel[0])])
-    return np.concatenate([vectors[None], random_vectors]), {"accuracy": accuracies, "stability": np.array(stability)}
+    known = {"accuracy": separations[0], "separation": separations[1], "stability": np.array(stability)}
+    return np.concatenate([vectors[None], random_vectors]), known
 
 
 def _random_vectors(pool, sets, panel, fit):
@@ -82,25 +96,38 @@ def _random_vectors(pool, sets, panel, fit):
     return np.stack([[cav(pool[places], pool[others], fit=fit) for others in panel] for places in sets])
 
 
-def _random_accuracies(pool, sets, others):
-    return [held_out_accuracy(pool[places], pool[others]) for places in sets]
+def _random_separations(pool, sets, others):
+    """How well each random set is told from a negative set: accuracy and separation, two float64 [sets]."""
+    return np.transpose([_separation(pool[places], pool[others]) for places in sets])
+
+
+def _separation(rows, others):
+    """-> accuracy on inputs that were left out, and the distance of both sides in deviations, which has no ties."""
+    scores = held_out_scores(rows, others)
+    sides = scores[: len(rows)], scores[len(rows) :]
+    deviation = np.sqrt(np.mean([side.var() for side in sides]))
+    accuracy = np.mean([np.mean(sides[0] > 0), np.mean(sides[1] < 0)])
+    return accuracy, (sides[0].mean() - sides[1].mean()) / max(deviation, 1e-300)
+
+
+def _random_directions(pool, sets, panels, seed):
+    """Vectors that vary as the pool does, beside a direction of the user: float64 [sets, panels, channels]."""
+    _, colour = whitening(pool)
+    drawn = np.random.default_rng(seed).normal(size=(len(sets), pool.shape[1])) @ colour
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return np.repeat(drawn[:, None], len(panels), axis=1)
 
 
 def _concept_vectors(study, concept, layer, drawn, seed, fit):
-    """-> vectors of a concept [panels, channels], its accuracy on held-out inputs, and the agreement of vectors of resampled inputs."""
-    if concept in study.vectors:
-        vector = np.asarray(study.vectors[concept][layer], "float64")
-        vector = vector / np.linalg.norm(vector)
-        return np.repeat(vector[None], len(drawn.panel), axis=0), np.nan, np.nan
+    """-> a concept's set, its vectors [panels, channels], and the agreement of vectors of resampled inputs."""
     pool, rng = study.pool[layer], np.random.default_rng(derive_seed(seed, f"concept {concept}"))
     rows = study.concepts[concept][layer]
     rows = rows[rng.permutation(len(rows))[: drawn.size]]
     vectors = np.stack([cav(rows, pool[others], fit=fit) for others in drawn.panel])
-    accuracy = held_out_accuracy(rows, pool[drawn.panel[0]])
     draws = rng.integers(len(rows), size=[RESAMPLES, len(rows)])
     resampled = np.stack([cav(rows[places], pool[drawn.panel[0]], fit=fit) for places in draws])
     agreement = resampled @ resampled.T
-    return vectors, accuracy, agreement[np.triu_indices(RESAMPLES, 1)].mean()
+    return rows, vectors, agreement[np.triu_indices(RESAMPLES, 1)].mean()
 
 
 def _sensitivities(slopes, vectors):
@@ -140,7 +167,7 @@ def _evidence(study, row, values, untrained, drawn, settings):
         "panel": len(drawn.panel),
         "images": int(values["alive"].sum()),
     }
-    gates = (_gradient_gate(values["alive"]), _learnable_gate(values["accuracy"]))
+    gates = (_gradient_gate(values["alive"]), _learnable_gate(values["accuracy"], values["separation"]))
     about = {"concept": concept, "layer": layer, "target": target}
     return Evidence("tcav", concept_row(*row), study.title, sizes, samples, gates, settings={**settings, **about})
 
@@ -150,13 +177,13 @@ def _gradient_gate(alive):
     return Gate("gradient reaches the layer", "passed" if alive.mean() >= 0.8 else "failed", words)
 
 
-def _learnable_gate(accuracy):
-    """A concept is learnable where it is told from a negative set better than all but one of twenty random sets."""
-    concept, others = accuracy[0], accuracy[1:]
+def _learnable_gate(accuracy, separation):
+    """A concept is learnable where it lies further from a negative set than all but one of twenty random sets."""
+    concept, others = separation[0], separation[1:]
     if np.isnan(concept):
         return Gate("concept is learnable", "not measured", "the direction was given")
     share = (1 + (others >= concept).sum()) / (1 + len(others))
-    words = f"told from other inputs at {concept:.2f}, random sets at {others.mean():.2f}, at most {others.max():.2f}"
+    words = f"told from other inputs at {accuracy[0]:.2f}, {concept:.1f} deviations apart; random sets at {accuracy[1:].mean():.2f}, at most {others.max():.1f}"
     return Gate("concept is learnable", "passed" if share <= 0.05 else "failed", words)
 
 

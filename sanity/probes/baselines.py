@@ -22,39 +22,45 @@ def input_features(inputs):
     return np.concatenate([_features(np.asarray(leaf)) for leaf in tf.nest.flatten(inputs)], axis=1)
 
 
-def position_features(inputs, owners, positions):
+def position_features(inputs, owners, positions, count):
     """What stands at single positions: the token there, or the values.
 
     Args:
         inputs: arrays as a network takes them.
         owners: int [rows], the input of each row.
-        positions: int [rows], where in it.
+        positions: int [rows], where in the layer.
+        count: int, positions of the layer; None: as many as the input has.
 
     Returns:
-        float32 [rows, features]; those of the whole input where it has no such position.
+        float32 [rows, features]; those of the whole input where the layer has other positions than it.
     """
     leaf = np.asarray(tf.nest.flatten(inputs)[0])
-    if kind_of(leaf).name == "tokens" and positions.max() < leaf.shape[1]:
-        return _one_hot(leaf[owners, positions])
-    flat = leaf.reshape(len(leaf), -1, leaf.shape[-1]) if leaf.ndim > 2 else leaf[..., None]
-    if positions.max() >= flat.shape[1] or leaf.ndim > 3:
+    if not _has_positions_of(leaf, count):
         return input_features(inputs)[owners]
-    return flat[owners, positions].astype("float32")
+    if kind_of(leaf).name == "tokens":
+        return _one_hot(leaf[owners, positions])
+    return leaf[owners, positions].astype("float32")
 
 
-def position_types(inputs, owners, positions):
+def _has_positions_of(leaf, count):
+    """Whether the positions of a layer are the tokens of a text, or the steps of a series: bool."""
+    return kind_of(leaf).name in ("tokens", "series") and count in (None, leaf.shape[1])
+
+
+def position_types(inputs, owners, positions, count):
     """The token at each position, the type of a control task: int [rows], or None for inputs of other kinds.
 
     Args:
         inputs: arrays as a network takes them.
         owners: int [rows].
         positions: int [rows].
+        count: int, positions of the layer; None: as many as the input has.
 
     Returns:
-        int [rows], or None.
+        int [rows], or None; None too where the layer has other positions than the text.
     """
     leaf = np.asarray(tf.nest.flatten(inputs)[0])
-    is_tokens = kind_of(leaf).name == "tokens" and positions.max() < leaf.shape[1]
+    is_tokens = kind_of(leaf).name == "tokens" and _has_positions_of(leaf, count)
     return np.unique(leaf[owners, positions], return_inverse=True)[1] if is_tokens else None
 
 

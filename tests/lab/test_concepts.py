@@ -12,6 +12,7 @@ from lab.concepts import (
     default_layers,
     directional_derivatives,
     held_out_accuracy,
+    held_out_scores,
     leace,
     pooled,
     random_erasures,
@@ -116,19 +117,33 @@ def test_noise_is_not_learnable_when_sources_stay_together():
     assert np.mean(apart) < 0.6
 
 
-def test_left_out_sources_are_not_fitted_to():
-    generator = np.random.default_rng(1)
-    rows = generator.normal(size=(24, 9)) + np.repeat([0.6, 0], 12)[:, None]
-    groups = np.arange(24) // 3
-    rows_scaled = (rows - rows.mean(axis=0)) / np.sqrt(np.mean((rows - rows.mean(axis=0)) ** 2))
-    signs, penalty = np.repeat([1.0, -1.0], 12), np.mean(np.sum(rows_scaled**2, axis=1))
-    right = np.empty(24)
-    for group in range(8):
-        kept = groups != group
-        gram = rows_scaled[kept].T @ rows_scaled[kept] + penalty * np.eye(9)
-        weights = np.linalg.solve(gram, rows_scaled[kept].T @ signs[kept])
-        right[~kept] = (rows_scaled[~kept] @ weights) * signs[~kept] > 0
-    assert held_out_accuracy(rows[:12], rows[12:], groups=groups) == pytest.approx(np.mean(right))
+@pytest.mark.parametrize(("channels", "count"), [(24, 20), (1280, 10), (1280, 40)])
+def test_noise_is_told_at_chance_whatever_the_number_of_channels(channels, count):
+    generator = np.random.default_rng(2)
+    sets = generator.normal(size=(40, 2, count, channels)) + 5
+    assert abs(np.mean([held_out_accuracy(*pair) for pair in sets]) - 0.5) < 0.05
+
+
+def test_a_clear_concept_is_told_from_a_far_larger_pool():
+    generator = np.random.default_rng(2)
+    concept, pool = generator.normal(size=(40, 60)), generator.normal(size=(1400, 60))
+    concept[:, 0] += 4
+    assert held_out_accuracy(concept, pool) > 0.9
+    assert held_out_accuracy(concept[:12], pool) > 0.85
+
+
+def test_no_source_is_on_both_sides_of_a_fold():
+    rows, groups = np.random.default_rng(1).normal(size=(24, 9)), np.arange(24) // 3
+    scores = held_out_scores(rows[:12], rows[12:], groups=groups, folds=4)
+    # The first fold holds the first source of either side.
+    kept = ~np.isin(groups, [0, 4])
+    labels = np.repeat([1, 0], 12)
+    centre = (rows[kept & (labels == 1)].mean(axis=0) + rows[kept & (labels == 0)].mean(axis=0)) / 2
+    centred = rows[kept] - centre
+    penalty = np.mean(np.sum(centred**2, axis=1))
+    gram = centred.T @ centred + penalty * np.eye(9)
+    vector = np.linalg.solve(gram, centred.T @ np.where(labels[kept] == 1, 1 / 9, -1 / 9))
+    np.testing.assert_allclose(scores[~kept], (rows[~kept] - centre) @ vector, atol=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

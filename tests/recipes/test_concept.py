@@ -61,9 +61,9 @@ def test_there_is_a_verdict_for_every_concept_layer_class_and_check(run):
 
 def test_examples_are_kept_and_the_page_shows_them(run):
     folder, _ = run
-    about = json.loads((folder / "jobs/concept/examples/stripes/about.json").read_text())
+    about = json.loads((folder / "jobs/concept/examples/000-stripes/about.json").read_text())
     assert about["accuracies"]["first"] > 0.7
-    arrays = np.load(folder / "jobs/concept/examples/stripes/examples.npz")
+    arrays = np.load(folder / "jobs/concept/examples/000-stripes/examples.npz")
     assert len(arrays["top"]) == len(arrays["bottom"]) == 8 and len(arrays["drawn"]) == 2
     assert arrays["maps"].shape[:1] == (4,) and arrays["gradients"].shape == (4, 32, 32)
     page = (folder / "index.html").read_text(encoding="utf-8")
@@ -112,6 +112,7 @@ def test_an_edited_picture_is_measured_again(command, folder, tmp_path):
         (["--layers", "frist"], "Unknown layer. Received: 'frist'. Nearest: first"),
         (["--class", "7"], "between 0 and 2. Received: 7"),
         (["--check", "place"], "holds checks of concepts. Received: 'place', a check of maps"),
+        (["--masks", "stripes=nowhere"], "Received: 'nowhere', which is no folder"),
         (["--masks", "dots=masks"], "Masks belong to a concept. Received: masks of 'dots'"),
         (["--concept", "stripes=random"], "Each concept has a name of its own. Received: 'stripes' twice"),
     ],
@@ -136,12 +137,22 @@ def test_copies_are_found(command, folder, tmp_path):
     shutil.copy(folder / "random" / "007.png", shared / "copy.png")
     words[words.index(str(repeated))] = str(shared)
     code, output, errors = command(*words)
-    assert code in (2, 3) and "'copy.png', there '007.png'" in output + errors
+    assert code == 2 and "'copy.png', there '007.png'" in output + errors
+
+
+def test_two_concepts_whose_names_look_alike_are_both_shown(command, folder):
+    words = arguments(folder, "--check", "tcav", "--untrained", "0", "--json", "--concept", f"a-b={folder / 'stripes'}")
+    words[words.index(str(folder / "stripes"))] = f"a/b={folder / 'stripes'}"
+    code, output, errors = command(*words)
+    assert code == 0, output + errors
+    examples = pathlib.Path(json.loads(output)["run"]) / "jobs/concept/examples"
+    names = [json.loads((path / "about.json").read_text())["concept"] for path in sorted(examples.iterdir())]
+    assert names == ["a/b", "a-b"]
 
 
 def test_a_direction_of_other_channels_is_refused(command, folder):
     code, _, errors = command(*arguments(folder, concept="direction.npy", layers=("--layers", "first")))
-    assert code == 2 and "a number for each channel. Received: an array (12,) for first" in errors
+    assert code == 2 and "not all zero. Received: an array (12,) for first" in errors
 
 
 def test_textures_stand_for_pictures(command, folder):

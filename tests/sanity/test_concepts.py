@@ -8,14 +8,14 @@ import pytest
 from scipy import stats
 
 import lab
-from lab.concepts import leace
+from lab.concepts import cav, leace
 from lab.opening import open_data
 from sanity.checks import checks
 from sanity.checks.tcav import standardized
 from sanity.concepts import Study, draw_sets, measure_study
 from sanity.examination import measure_rows
 from sanity.verdict import judge
-from tests.sanity.concept_studies import IMAGES, simulate
+from tests.sanity.concept_studies import CHANNELS, IMAGES, simulate
 
 
 def verdicts(study, check="tcav", seed=0, **settings):
@@ -103,6 +103,29 @@ def test_a_direction_of_ones_own_needs_no_examples():
     assert verdict.finding == "SUPPORTED" and verdict.method == "mine at first for zebra"
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "vector of random sets"])
+def test_directions_that_are_no_concept_are_not_supported_more_often_than_the_level(kind):
+    passed = 0
+    for seed in range(60):
+        study, rng = simulate(seed, "random", layers=("first",)), np.random.default_rng(seed)
+        rows = rng.permutation(study.pool["first"])
+        vector = rng.normal(size=CHANNELS) if kind == "gaussian" else cav(rows[:20], rows[20:40])
+        given = replace(study, concepts={}, vectors={"mine": {"first": vector}})
+        passed += any(verdict.passed for verdict in verdicts(given, seed=seed))
+    assert stats.binomtest(passed, 60, 0.05, alternative="greater").pvalue > 0.01
+
+
+def test_a_clear_concept_of_a_wide_layer_is_learnable():
+    """Where vectors have more channels than inputs, random sets are told at 1.00 now and then, too."""
+    rng = np.random.default_rng(0)
+    pool, concept = rng.normal(size=(400, 1280)), rng.normal(size=(10, 1280))
+    concept[:, 0] += 12
+    slopes = {"zebra": {"wide": rng.normal(size=(20, 1280))}}
+    study = Study("wide", {"clear": {"wide": concept}}, {"wide": pool}, slopes, {"wide": pool[:20]}, np.arange(20))
+    (evidence,) = checks.get("tcav")(study, seed=0, size=10)
+    assert not evidence.failed
+
+
 def test_a_dead_gradient_is_invalid():
     study = simulate(0, "used", strength=1.0, layers=("first",), targets=("zebra",))
     dead = replace(study, targets={"zebra": {"first": np.zeros_like(study.targets["zebra"]["first"])}})
@@ -159,6 +182,20 @@ def test_the_loss_is_that_of_the_erased_activations(planted):
     images = planted.images["hidden"]
     np.testing.assert_allclose(evidence.samples["loss"], images[:, 0] - erased(images)[:, 0], atol=1e-4)
     np.testing.assert_allclose(evidence.samples["gain"], erased.to(rows)(images)[:, 0] - images[:, 0], atol=1e-4)
+
+
+def test_a_dead_layer_costs_its_own_rows_alone(planted):
+    dead = {name: {**layers, "dead": np.zeros_like(layers["hidden"])} for name, layers in planted.concepts.items()}
+    zeros = {name: np.zeros_like(getattr(planted, name)["hidden"]) for name in ("pool", "images")}
+    study = replace(
+        planted,
+        concepts=dead,
+        pool={**planted.pool, "dead": zeros["pool"]},
+        images={**planted.images, "dead": zeros["images"]},
+        targets={name: {**layers, "dead": layers["hidden"]} for name, layers in planted.targets.items()},
+    )
+    found = {verdict.method: verdict.finding for verdict in verdicts(study, "erasure")}
+    assert found["read at hidden for first"] == "USED" and found["read at dead for first"] == "GATE FAILED"
 
 
 def test_random_directions_are_rarely_used(planted):

@@ -153,13 +153,13 @@ def test_inputs_of_every_kind_are_rows_of_numbers():
         assert input_features(inputs).shape == (5, width)
     ids = np.array([[3, 4, 4], [5, 3, 4]])
     owners, positions = np.array([0, 0, 1]), np.array([0, 1, 0])
-    assert position_types(ids, owners, positions).tolist() == [0, 1, 2]
-    assert position_features(ids, owners, positions).shape == (3, 3)
+    assert position_types(ids, owners, positions, ids.shape[1]).tolist() == [0, 1, 2]
+    assert position_features(ids, owners, positions, ids.shape[1]).shape == (3, 3)
     images = rng.random((2, 4, 4, 3))
     # A cell of a layer sees more than a pixel.
-    np.testing.assert_allclose(position_features(images, owners, positions), input_features(images)[owners])
+    np.testing.assert_allclose(position_features(images, owners, positions, 4), input_features(images)[owners])
     series = rng.random((2, 6, 3)).astype("float32")
-    np.testing.assert_allclose(position_features(series, owners, positions), series[owners, positions])
+    np.testing.assert_allclose(position_features(series, owners, positions, series.shape[1]), series[owners, positions])
 
 
 def test_positions_stay_in_the_group_of_their_input():
@@ -254,3 +254,13 @@ def test_rare_classes_are_left_out_and_sources_count_once():
     assert labelled.classes == ("a", "b") and labelled.left_out == ("c",) and len(labelled.rows) == 16
     with pytest.raises(Refused, match="where 'b' is in 2"):
         label_set("colour", ["a"] * 10 + ["b"] * 10, [*range(10), *[10, 11] * 5])
+
+
+def test_a_layer_without_the_positions_of_its_text_is_compared_with_the_whole_text():
+    """Its only position is not the first token."""
+    ids = np.random.default_rng(0).integers(0, 5, size=(6, 8))
+    owners, first = np.arange(6), np.zeros(6, int)
+    np.testing.assert_array_equal(position_features(ids, owners, first, 1), input_features(ids))
+    assert position_types(ids, owners, first, 1) is None
+    series = np.random.default_rng(0).normal(size=(6, 16, 2)).astype("float32")
+    np.testing.assert_array_equal(position_features(series, owners, first, 4), input_features(series))
