@@ -83,7 +83,7 @@ def _concept(about, arrays):
 def _curve(accuracies):
     """How well a concept is told from the pool in each layer, as SVG."""
     rows = [(layer, value, value, value) for layer, value in accuracies.items()]
-    return draw_intervals(rows, "accuracy with each source left out", marks=[("chance", 0.5)])
+    return draw_intervals(rows, "accuracy on inputs that were not fitted", marks=[("chance", 0.5)])
 
 
 def _map_row(arrays, place):
