@@ -124,6 +124,19 @@ def refuse_options(learner, options):
             raise Refused(f"Unknown option of {learner}. Received: {name!r}. {nearest(name, known)}")
 
 
+def refuse_count(rows, atoms):
+    """Raise Refused for no atom, and for fewer rows than atoms.
+
+    Args:
+        rows: int.
+        atoms: int.
+    """
+    if not 1 <= atoms <= rows:
+        raise Refused(
+            f"A dictionary has one atom or more, and no more than rows. Received: {atoms} atoms for {rows} rows. Give fewer atoms, or more images."
+        )
+
+
 def check_rows(rows, atoms):
     """Activations to learn from, once they were checked.
 
@@ -148,10 +161,7 @@ def check_rows(rows, atoms):
         raise Refused(
             "A dictionary is learned from activations that differ. Received: the same in all rows, as of a dead layer. Name another layer."
         )
-    if not 1 <= atoms <= len(rows):
-        raise Refused(
-            f"A dictionary has one atom or more, and no more than rows. Received: {atoms} atoms for {len(rows)} rows. Give fewer atoms, or more images."
-        )
+    refuse_count(len(rows), atoms)
     return rows
 
 

@@ -169,7 +169,7 @@ def _refuse_rows(table, network, data, count, fit):
     import numpy as np
 
     from lab.concepts import layer_batches, learners
-    from lab.concepts.dictionaries import check_rows
+    from lab.concepts.dictionaries import refuse_count
 
     values = np.concatenate([values for values, _ in layer_batches(network, data, table.layer, fit=fit)])
     learner = learners.get(table.learner)
@@ -179,8 +179,7 @@ def _refuse_rows(table, network, data, count, fit):
         )
     if not learners.tag(learner, "crops"):
         # Rows that are not read yet: their number alone is looked at.
-        rows = min(table.most, count * values.shape[1])
-        check_rows(np.broadcast_to(np.float32(0), (rows, values.shape[-1])), table.atoms)
+        refuse_count(min(table.most, count * values.shape[1]), table.atoms)
 
 
 def _alternatives(network):

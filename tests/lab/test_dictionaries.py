@@ -302,7 +302,7 @@ def test_random_directions_vary_as_activations_do():
         (POSITIVE - 1, "nmf", {"atoms": 2}, "Name a layer behind a ReLU, or the learner sparse_autoencoder"),
         (POSITIVE - 1, "craft", {"atoms": 2}, "need activations of 0 or more. Received: -1"),
         (np.full((9, 3), np.nan), "pca", {"atoms": 2}, "finite activations. Received: NaN"),
-        (np.ones((9, 3)), "sparse_autoencoder", {"atoms": 2, "active": 1}, "activations that vary"),
+        (np.ones((9, 3)), "sparse_autoencoder", {"atoms": 2, "active": 1}, "activations that differ"),
         (POSITIVE, "sparse_autoencoder", {"atoms": 20, "active": 21}, "Received: active=21 for 20 atoms"),
         (POSITIVE, "sparse_autoencoder", {"atoms": 20, "activation": "topk"}, "top_k or jump_relu. Received: 'topk'"),
         (POSITIVE, "sparse_autoencoder", {"atoms": 20, "step": 3}, "Received: 'step'. Nearest: steps"),
@@ -345,3 +345,8 @@ def test_factors_are_those_of_xplique_on_the_same_activations():
     craft.fit(np.zeros((5, 12, 12, 3), "float32"))
     dictionary = learn(POSITIVE, "craft", atoms=4, seed=0)
     assert match(dictionary.atoms, craft.factorization.concept_bank_w)[2].mean() > 0.9
+
+
+def test_a_dead_layer_is_refused():
+    with pytest.raises(lab.Refused, match="the same in all rows, as of a dead layer"):
+        learn(np.zeros([40, 6]), "nmf", atoms=3, seed=0)
