@@ -120,8 +120,6 @@ def begin(rows, settings):
     rows = check_rows(rows, settings.atoms)
     mean = rows.mean(axis=0, dtype="float64").astype("float32")
     scale = np.sqrt(np.mean(np.sum((rows - mean) ** 2, axis=1, dtype="float64")))
-    if not scale > 0:
-        raise Refused("A sparse autoencoder needs activations that vary. Received: rows that are all the same.")
     generator = np.random.default_rng(settings.seed)
     decoder = generator.normal(size=(settings.atoms, rows.shape[1])).astype("float32")
     decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
