@@ -34,12 +34,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--checks", default="tcav,erasure")
+    parser.add_argument("--world", default="mixed", choices=["mixed", "even", "rectified"])
     arguments = parser.parse_args()
     check_names = arguments.checks.split(",")
     print("| check | arm | any verdict | each verdict | shared t test | learnable |")
     print("|---|---|---|---|---|---|")
     for arm, (kind, settings) in ARMS.items() if "tcav" in check_names else ():
-        rows = [_tcav(seed, kind, settings) for seed in range(arguments.runs)]
+        rows = [_tcav(seed, kind, {**settings, "world": arguments.world}) for seed in range(arguments.runs)]
         print(f"| tcav | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1, 2, 3))} |", flush=True)
     shares = (("no concept is read", 0.0), ("the concept is read like the rest", 1.0), ("twice as much", 2.0))
     for arm, share in shares if "erasure" in check_names else ():

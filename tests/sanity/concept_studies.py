@@ -9,7 +9,9 @@ CHANNELS, POOL, PICTURES, IMAGES = 24, 400, 12, 40
 SHIFT = 4.0
 
 
-def simulate(seed, arm, *, strength=0.0, concepts=1, layers=("first", "second"), targets=("zebra", "horse")):
+def simulate(
+    seed, arm, *, strength=0.0, concepts=1, layers=("first", "second"), targets=("zebra", "horse"), world="mixed"
+):
     """A study with a known answer.
 
     Args:
@@ -20,19 +22,22 @@ def simulate(seed, arm, *, strength=0.0, concepts=1, layers=("first", "second"),
         concepts: int.
         layers: names of layers.
         targets: names of targets.
+        world: "mixed", channels of unequal spread that go together; "even", of one spread, each by itself; "rectified", none
+            below zero, as behind a ReLU.
 
     Returns:
         `Study` of arrays alone.
     """
     rng = np.random.default_rng(seed)
-    mixing = {layer: rng.normal(size=(CHANNELS, CHANNELS)) * np.geomspace(1, 0.2, CHANNELS) for layer in layers}
+    mixing = {layer: _mixing(rng, world) for layer in layers}
     directions = {
         layer: np.linalg.qr(rng.normal(size=(CHANNELS, concepts)))[0].T * np.linalg.norm(mixing[layer]) / CHANNELS**0.5
         for layer in layers
     }
 
     def draw(count):
-        return {layer: rng.normal(size=(count, CHANNELS)) @ mixing[layer].T for layer in layers}
+        rows = {layer: rng.normal(size=(count, CHANNELS)) @ mixing[layer].T for layer in layers}
+        return {layer: np.maximum(values, 0) if world == "rectified" else values for layer, values in rows.items()}
 
     shift = 0.0 if arm == "random" else SHIFT
     sets = {
@@ -41,6 +46,13 @@ def simulate(seed, arm, *, strength=0.0, concepts=1, layers=("first", "second"),
     }
     slopes = {target: {layer: _slopes(rng, directions[layer], arm, strength) for layer in layers} for target in targets}
     return Study("simulated", sets, draw(POOL), slopes, draw(IMAGES), np.arange(IMAGES))
+
+
+def _mixing(rng, world):
+    """How channels depend on what is drawn: float [channels, channels]."""
+    return (
+        np.eye(CHANNELS) if world == "even" else rng.normal(size=(CHANNELS, CHANNELS)) * np.geomspace(1, 0.2, CHANNELS)
+    )
 
 
 def _slopes(rng, directions, arm, strength):
