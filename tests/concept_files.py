@@ -13,7 +13,7 @@ QUALITIES = ("long", "short", "loud", "quiet", "odd", "plain", "new", "old")
 
 
 def write(folder):
-    """Write stripes/, random/, pets/, masks/, direction.npy, praise.txt and sentences.txt.
+    """Write stripes/, random/, animals/, masks/, direction.npy, praise.txt and sentences.txt.
 
     Args:
         folder: Path.
@@ -21,7 +21,7 @@ def write(folder):
     rng = np.random.default_rng(0)
     _save(folder / "stripes", [stripes(rng) for _ in range(EXAMPLES)])
     _save(folder / "random", [blotches(rng) for _ in range(POOL)])
-    _save(folder / "pets", [blotches(rng) for _ in range(6)])
+    _save(folder / "animals", [blotches(rng) for _ in range(6)])
     _save(folder / "masks", [np.full([SIDE, SIDE], 255, "uint8")] * EXAMPLES)
     np.save(folder / "direction.npy", rng.normal(size=12))
     praise = [f"{noun} {verb} {word}" for noun, verb, word in itertools.product(NOUNS, VERBS[:2], PRAISED[:1])]

@@ -260,7 +260,7 @@ def _show_concepts(recipe, jobs, store):
     cls=PlainCommand,
     headings={
         "Concepts": ("concepts", "masks", "pool", "class_names", "output", "layers"),
-        "Data": ("data_path", "table", "text", "images", *DATA_DETAILS),
+        "Data": ("data_path", "table", "text", "images", "most", *DATA_DETAILS),
         "Test": ("checks", "sets", "size", "fit", "directions", "untrained", "steps"),
     },
     examples=(

@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 def arguments(folder, *more, concept="stripes", layers=LAYERS):
     """The words of the command."""
     model = ("--model", folder / "m.keras", "--input-range", "-1", "1")
-    sets = ("--concept", folder / concept, "--pool", folder / "random", "--images", folder / "pets")
+    sets = ("--concept", folder / concept, "--pool", folder / "random", "--images", folder / "animals")
     return [str(word) for word in ("concept", *model, *sets, "--class", "0,2", *layers, *more)]
 
 
