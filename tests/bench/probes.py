@@ -34,7 +34,9 @@ def findings(world, seed, effect=0.0):
     accuracies = [exchanged_accuracies(rows[labelled.rows], labelled, seed, EXCHANGES) for rows in layers]
     if exchange_p(np.stack(accuracies)).min() > 0.05:
         return ["NOT SHOWN"] * len(layers)
-    return [verdict.finding for verdict in judge(probe_worlds.evidence(world, seed, effect, count=ROWS[world.__name__]))]
+    return [
+        verdict.finding for verdict in judge(probe_worlds.evidence(world, seed, effect, count=ROWS[world.__name__]))
+    ]
 
 
 def rates(runs):
