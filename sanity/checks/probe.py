@@ -257,7 +257,7 @@ def compression(evidence, name="code"):
         "erasure of the label",
         {
             "USED": "the score moves more when the label is erased than when as much of something else is",
-            "UNUSED": "the score hardly moves more when the label is erased than when as much of something else is",
+            "UNUSED": "the score hardly moves when the label is erased",
             "UNDECIDED": "{why}",
         },
         number="change of the score, in deviations over the inputs",
@@ -269,7 +269,7 @@ def compression(evidence, name="code"):
     ),
 )
 def judge_use(family, margins, seed):
-    """Used where the score moves more than under random erasures of the same size, unused where hardly more.
+    """Used where the score moves more than under random erasures of the same size, unused where it hardly moves.
 
     The erasure is ranked among the random ones, max-T over all layers and label sets.
 
@@ -295,12 +295,12 @@ def _use_ruling(evidence, changes, p, margins, seed):
     excess, effect, null = (
         group_interval(values, groups, seed=seed) for values in (changes[0] - random, changes[0], random)
     )
-    why = "the interval of the difference allows both"
+    why = "the score moves, and not more than when as much of random directions is erased"
     outcome, finding = "INCONCLUSIVE", "UNDECIDED"
     if p <= margins.alpha and excess.low > 0:
         outcome, finding, why = "PASS", "USED", f"the difference is {excess}"
-    elif excess.high < margins.small:
-        outcome, finding, why = "FAIL", "UNUSED", f"the difference is {excess}"
-    remedy = images_remedy(changes[0] - random, (0.0, margins.small), margins) if outcome == "INCONCLUSIVE" else ""
+    elif effect.high < margins.small:
+        outcome, finding, why = "FAIL", "UNUSED", f"the change is {effect}"
+    remedy = images_remedy(changes[0] - random, (0.0,), margins) if finding == "UNDECIDED" and excess.mean > 0 else ""
     also = (("difference", str(excess)),)
     return Ruling(outcome, finding, effect, without_interval(), null, float(p), why, also, remedy)

@@ -242,7 +242,7 @@ def _probes(draw):
 
 def _erasures(draw):
     change = np.abs(draw.around(1, 40, draw.images))
-    change[0] += draw.rng.choice([-0.9, 0.0, 0.2, 3.0])
+    change[0] = draw.rng.choice([0.0, 1.0, 1.2, 4.0]) * change[0]
     scores = np.linspace(-3, 3, draw.images)
     return {"use": change, "use/groups": np.arange(draw.images), "use/scores": scores}
 

@@ -186,15 +186,15 @@ def network():
 @pytest.mark.parametrize("channel, finding", [(0, "USED"), (1, "UNUSED")])
 def test_what_is_encoded_is_used_only_where_the_score_reads_it(network, channel, finding):
     rng = np.random.default_rng(0)
-    labels = np.arange(120) % 2
-    inputs = rng.normal(size=(120, 5, 8)).astype("float32")
+    labels = np.arange(2000) % 2
+    inputs = rng.normal(size=(2000, 5, 8)).astype("float32")
     inputs[..., channel] += 4 * labels[:, None]
     if channel:
         inputs[..., 0] *= 6  # The score varies by itself.
-    labelled = label_set("label", labels, range(120))
+    labelled = label_set("label", labels, range(2000))
     samples = measure_use(network, inputs, lab.logit(0), "held", inputs.mean(axis=1), labelled, seed=0)
-    assert samples["use"].shape == (40, 60) and len(samples["use/groups"]) == 60
-    verdict = judge([Evidence(USE, "label in held", "net", {"images": 60}, samples, ())])[0]
+    assert samples["use"].shape == (40, 64) and len(samples["use/groups"]) == 64
+    verdict = judge([Evidence(USE, "label in held", "net", {"images": 64}, samples, ())])[0]
     assert verdict.finding == finding, (verdict.sentence, verdict.also)
 
 
