@@ -196,25 +196,6 @@ def activations(network, inputs, path, *, pool=False):
     return run(network, ("activations", path, pool), body, (network.inputs(inputs),), ())
 
 
-def means(network, inputs, paths):
-    """The means over positions of several layers in one pass.
-
-    Args:
-        network: a `Network`.
-        inputs: arrays that it takes.
-        paths: list of addresses of layers.
-
-    Returns:
-        dict of path to float32 [batch, channels].
-    """
-
-    def body(batched, _):
-        trace = network.trace(batched[0], paths)
-        return {path: mean_over_positions(tf.cast(trace.activations[path], tf.float32)) for path in paths}
-
-    return run(network, ("means", tuple(paths)), body, (network.inputs(inputs),), ())
-
-
 def peaks(network, inputs, path):
     """Each channel's mean over positions, and the place where it is largest.
 

@@ -4,6 +4,8 @@ draw("stripes", 40, seed=0)       `Data` of forty pictures of stripes
 draw("mixed", 400, seed=0)        of all patterns that are no usual concept
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -37,18 +39,34 @@ def draw(name, count, *, seed, side=SIDE):
     functions = [textures.get(kind) for kind in names]
     generator = np.random.default_rng([seed, *name.encode()])
     images = [
-        _colour(functions[place % len(functions)](generator, *_grid(generator, side)), generator)
-        for place in range(count)
+        _colour(functions[place % len(functions)](_turned_canvas(generator, side)), generator) for place in range(count)
     ]
     kinds = [names[place % len(names)] for place in range(count)]
     return Data(tuple(f"{kind}-{place}" for place, kind in enumerate(kinds)), images)
 
 
-def _grid(generator, side):
-    """Coordinates of every pixel, turned by a random angle: two float [side, side] in -1..1 or so."""
+@dataclass(frozen=True)
+class Canvas:
+    """What a texture is drawn on; each returns float [side, side] in 0..1.
+
+    Args:
+        generator: `np.random.Generator`.
+        rows: float [side, side], a coordinate of every pixel, in -1..1 or so.
+        columns: float [side, side], the other one.
+    """
+
+    generator: np.random.Generator
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+def _turned_canvas(generator, side):
+    """A canvas whose coordinates are turned by a random angle."""
     angle = generator.uniform(0, np.pi)
     rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-    return np.cos(angle) * rows - np.sin(angle) * columns, np.sin(angle) * rows + np.cos(angle) * columns
+    return Canvas(
+        generator, np.cos(angle) * rows - np.sin(angle) * columns, np.sin(angle) * rows + np.cos(angle) * columns
+    )
 
 
 def _colour(plane, generator):
@@ -61,214 +79,119 @@ def _colour(plane, generator):
 
 
 @textures.register(concept=True)
-def stripes(generator, rows, columns):
-    """Dark and bright bands of one width.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    return _sharp(np.sin(generator.uniform(15, 45) * rows + 0.3 * np.sin(3 * columns) + generator.uniform(0, 6)))
+def stripes(canvas):
+    """Dark and bright bands of one width."""
+    return _sharp(
+        np.sin(
+            canvas.generator.uniform(15, 45) * canvas.rows
+            + 0.3 * np.sin(3 * canvas.columns)
+            + canvas.generator.uniform(0, 6)
+        )
+    )
 
 
 @textures.register(concept=True)
-def dots(generator, rows, columns):
-    """Discs of one size at uneven places.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    centres = generator.uniform(-1.3, 1.3, size=(generator.integers(40, 120), 2))
-    distance = np.min([np.hypot(rows - row, columns - column) for row, column in centres], axis=0)
-    return _sharp(generator.uniform(0.05, 0.1) - distance, 60)
+def dots(canvas):
+    """Discs of one size at uneven places."""
+    centres = canvas.generator.uniform(-1.3, 1.3, size=(canvas.generator.integers(40, 120), 2))
+    distance = np.min([np.hypot(canvas.rows - row, canvas.columns - column) for row, column in centres], axis=0)
+    return _sharp(canvas.generator.uniform(0.05, 0.1) - distance, 60)
 
 
 @textures.register(concept=True)
-def honeycomb(generator, rows, columns):
-    """Hexagonal cells with bright walls.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    scale = generator.uniform(10, 22)
+def honeycomb(canvas):
+    """Hexagonal cells with bright walls."""
+    scale = canvas.generator.uniform(10, 22)
     waves = [
-        np.cos(scale * (np.cos(turn) * rows + np.sin(turn) * columns)) for turn in (0, 2 * np.pi / 3, 4 * np.pi / 3)
+        np.cos(scale * (np.cos(turn) * canvas.rows + np.sin(turn) * canvas.columns))
+        for turn in (0, 2 * np.pi / 3, 4 * np.pi / 3)
     ]
     return _sharp(-0.7 - np.sum(waves, axis=0), 8)
 
 
 @textures.register(concept=False)
-def blotches(generator, rows, columns):
-    """Smooth noise of one scale.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    return _rescaled(ndimage.gaussian_filter(generator.normal(size=rows.shape), generator.uniform(4, 16)))
+def blotches(canvas):
+    """Smooth noise of one scale."""
+    return _rescaled(
+        ndimage.gaussian_filter(canvas.generator.normal(size=canvas.rows.shape), canvas.generator.uniform(4, 16))
+    )
 
 
 @textures.register(concept=False)
-def cells(generator, rows, columns):
-    """The nearest of some random points.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    centres = generator.uniform(-1.3, 1.3, size=(60, 2))
-    nearest = np.argmin([np.hypot(rows - row, columns - column) for row, column in centres], axis=0)
-    return generator.random(60)[nearest]
+def cells(canvas):
+    """The nearest of some random points."""
+    centres = canvas.generator.uniform(-1.3, 1.3, size=(60, 2))
+    nearest = np.argmin([np.hypot(canvas.rows - row, canvas.columns - column) for row, column in centres], axis=0)
+    return canvas.generator.random(60)[nearest]
 
 
 @textures.register(concept=False)
-def chequers(generator, rows, columns):
-    """Squares of two colours by turns.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    scale = generator.uniform(8, 25)
-    return _sharp(np.sin(scale * rows) * np.sin(scale * columns), 8)
+def chequers(canvas):
+    """Squares of two colours by turns."""
+    scale = canvas.generator.uniform(8, 25)
+    return _sharp(np.sin(scale * canvas.rows) * np.sin(scale * canvas.columns), 8)
 
 
 @textures.register(concept=False)
-def clouds(generator, rows, columns):
-    """Noise of all scales.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    layers = [ndimage.gaussian_filter(generator.normal(size=rows.shape), width) * width for width in (2, 4, 8, 16, 32)]
+def clouds(canvas):
+    """Noise of all scales."""
+    layers = [
+        ndimage.gaussian_filter(canvas.generator.normal(size=canvas.rows.shape), width) * width
+        for width in (2, 4, 8, 16, 32)
+    ]
     return _rescaled(np.sum(layers, axis=0))
 
 
 @textures.register(concept=False)
-def grain(generator, rows, columns):
-    """Fine noise.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    return _rescaled(ndimage.gaussian_filter(generator.normal(size=rows.shape), generator.uniform(0.5, 1.5)))
+def grain(canvas):
+    """Fine noise."""
+    return _rescaled(
+        ndimage.gaussian_filter(canvas.generator.normal(size=canvas.rows.shape), canvas.generator.uniform(0.5, 1.5))
+    )
 
 
 @textures.register(concept=False)
-def rings(generator, rows, columns):
-    """Circles around one point.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    centre = generator.uniform(-1, 1, 2)
-    return _sharp(np.sin(generator.uniform(15, 40) * np.hypot(rows - centre[0], columns - centre[1])))
+def rings(canvas):
+    """Circles around one point."""
+    centre = canvas.generator.uniform(-1, 1, 2)
+    return _sharp(
+        np.sin(canvas.generator.uniform(15, 40) * np.hypot(canvas.rows - centre[0], canvas.columns - centre[1]))
+    )
 
 
 @textures.register(concept=False)
-def scratches(generator, rows, columns):
-    """Noise that is drawn out along one direction, at any angle.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    noise = ndimage.gaussian_filter(generator.normal(size=rows.shape), (0.7, 14))
-    return _rescaled(ndimage.rotate(noise, generator.uniform(0, 180), reshape=False, mode="reflect"))
+def scratches(canvas):
+    """Noise that is drawn out along one direction, at any angle."""
+    noise = ndimage.gaussian_filter(canvas.generator.normal(size=canvas.rows.shape), (0.7, 14))
+    return _rescaled(ndimage.rotate(noise, canvas.generator.uniform(0, 180), reshape=False, mode="reflect"))
 
 
 @textures.register(concept=False)
-def shading(generator, rows, columns):
-    """One colour that fades into another.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    return _rescaled(rows + generator.uniform(-1, 1) * columns + generator.uniform(0, 1) * rows * columns)
+def shading(canvas):
+    """One colour that fades into another."""
+    return _rescaled(
+        canvas.rows
+        + canvas.generator.uniform(-1, 1) * canvas.columns
+        + canvas.generator.uniform(0, 1) * canvas.rows * canvas.columns
+    )
 
 
 @textures.register(concept=False)
-def tiles(generator, rows, columns):
-    """Bricks with joints.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    scale = generator.uniform(5, 12)
-    course = np.floor(scale * rows)
-    joints = np.minimum(np.abs((scale * rows) % 1 - 0.5), np.abs((scale * columns / 2 + 0.5 * (course % 2)) % 1 - 0.5))
+def tiles(canvas):
+    """Bricks with joints."""
+    scale = canvas.generator.uniform(5, 12)
+    course = np.floor(scale * canvas.rows)
+    joints = np.minimum(
+        np.abs((scale * canvas.rows) % 1 - 0.5), np.abs((scale * canvas.columns / 2 + 0.5 * (course % 2)) % 1 - 0.5)
+    )
     return _sharp(joints - 0.06, 40)
 
 
 @textures.register(concept=False)
-def waves(generator, rows, columns):
-    """Two crossing waves, without edges.
-
-    Args:
-        generator: `np.random.Generator`.
-        rows: float [side, side], a coordinate of every pixel.
-        columns: float [side, side], the other one.
-
-    Returns:
-        float [side, side] in 0..1.
-    """
-    first, second = generator.uniform(5, 20, 2)
-    return _rescaled(np.sin(first * rows) + np.sin(second * columns + 2 * np.sin(3 * rows)))
+def waves(canvas):
+    """Two crossing waves, without edges."""
+    first, second = canvas.generator.uniform(5, 20, 2)
+    return _rescaled(np.sin(first * canvas.rows) + np.sin(second * canvas.columns + 2 * np.sin(3 * canvas.rows)))
 
 
 def _sharp(plane, slope=6):

@@ -1,13 +1,13 @@
 """Concepts: the work of the [concept] table: activations of every set, evidence, and examples to look at."""
 
-import functools
+import hashlib
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lab.concepts import cav, concept_gradient, concept_map, held_out_accuracy
-from lab.data import choose
+from lab.data import Data, choose
 from lab.defaults import has_positions
 from lab.environment import tf
 from lab.images import read
@@ -23,9 +23,9 @@ from recipes.explanations import as_pictures
 from recipes.store import encode, pack
 from sanity.concepts import Study, measure_study
 from sanity.examination import measure_rows
-from sanity.randomization import STATISTICS_IMAGES, draw, layers_in_order, reestimate_batchnorm
-from sanity.seeds import derive_seed
+from sanity.randomization import STATISTICS_IMAGES
 from sanity.shortcuts.copies import join_copies, thumbnail
+from sanity.untrained import untrained_weights
 
 # How the address of pictures by formula begins.
 TEXTURE = "texture:"
@@ -38,20 +38,37 @@ MAPPED, DRAWN = 4, 2
 # Data ---------------------------------------------------------------------------------------------------------------------
 
 
-def open_set(session, addresses):
-    """Inputs of a concept or a pool, every source once.
+@dataclass(frozen=True)
+class InputSet:
+    """Inputs of a concept or a pool, every source once and none equal to another.
+
+    Args:
+        data: `lab.data.Data`.
+        keys: tuple of str, what tells each input apart, the same for equal inputs.
+    """
+
+    data: Data
+    keys: tuple
+
+    def __len__(self):
+        return len(self.data)
+
+
+def open_set(session, name, addresses):
+    """Inputs of a concept or a pool, read for what tells them apart once in a process.
 
     Args:
         session: `Session`.
+        name: str, of the set.
         addresses: list of paths: folders, lists and files of pictures, or one file of texts, rows or arrays.
 
     Returns:
-        `lab.data.Data`.
+        `InputSet`.
     """
-    return session.build_once(("set", tuple(addresses)), functools.partial(_open_set, session, addresses))
+    return session.build_once(("set", tuple(addresses)), lambda: _without_equal(name, _open_data(session, addresses)))
 
 
-def _open_set(session, addresses):
+def _open_data(session, addresses):
     if addresses[0].startswith(TEXTURE):
         return _draw_textures(session, addresses)
     if all(source_kind(address) == "images" for address in addresses):
@@ -62,6 +79,25 @@ def _open_set(session, addresses):
     else:
         raise Refused(f"A set is pictures, or one file of texts, rows or arrays. Received: {', '.join(addresses)}.")
     return data.spread(len(data))
+
+
+def _without_equal(name, data):
+    """The first of equal inputs, with a warning where there are any: `InputSet`."""
+    keys = [_key(value) for value in data.inputs]
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    if len(first) < len(data):
+        warnings.warn(
+            f"{name}: {len(data) - len(first)} of {len(data)} inputs are equal to others and left out", stacklevel=2
+        )
+    places = sorted(first.values())
+    return InputSet(choose(data, places), tuple(keys[place] for place in places))
+
+
+def _key(value):
+    """What tells an input apart, equal for equal inputs: str."""
+    array = np.asarray(value)
+    content = str(value).encode() if array.dtype.kind in "US" else array.tobytes()
+    return hashlib.sha256(f"{array.shape}{array.dtype}".encode() + content).hexdigest()
 
 
 def _draw_textures(session, addresses):
@@ -102,38 +138,19 @@ def read_vector(addresses, network, layers):
     return {layers[0]: vector.astype("float64")}
 
 
-def distinct(name, data, warn=True):
-    """The inputs of a set without equal ones.
-
-    Args:
-        name: str, of the set.
-        data: `lab.data.Data`.
-        warn: whether it is said how many were equal.
-
-    Returns:
-        `lab.data.Data`.
-    """
-    first = {key: place for place, key in reversed(list(enumerate(_keys(data))))}
-    if len(first) < len(data) and warn:
-        warnings.warn(
-            f"{name}: {len(data) - len(first)} of {len(data)} inputs are equal to others and left out", stacklevel=2
-        )
-    return data if len(first) == len(data) else choose(data, sorted(first.values()))
-
-
 def refuse_equal(concepts, pool):
     """Refuse inputs that are in a concept and in the pool.
 
     Args:
-        concepts: dict of name to `lab.data.Data`.
-        pool: `lab.data.Data`.
+        concepts: dict of name to `InputSet`.
+        pool: `InputSet`.
 
     Raises:
         Refused: for equal inputs.
     """
-    known = dict(zip(_keys(pool), pool.names))
-    for name, data in concepts.items():
-        shared = [(entry, known[key]) for entry, key in zip(data.names, _keys(data)) if key in known]
+    known = dict(zip(pool.keys, pool.data.names))
+    for name, examples in concepts.items():
+        shared = [(entry, known[key]) for entry, key in zip(examples.data.names, examples.keys) if key in known]
         if shared:
             raise Refused(
                 f"Random sets hold no input of a concept. Received: {len(shared)} of {name!r} that are in the pool too, such as {shared[0][0]!r}, there {shared[0][1]!r}. Take them out of the pool."
@@ -141,40 +158,29 @@ def refuse_equal(concepts, pool):
 
 
 def _warn_of_near_copies(concepts, pool):
-    colours = {"": pool, **concepts}
-    thumbnails = [thumbnail(np.atleast_3d(image)) for data in colours.values() for image in data.inputs]
-    codes = join_copies(thumbnails, range(len(thumbnails)))
-    starts = np.cumsum([0, *map(len, colours.values())])
-    in_pool = set(codes[: starts[1]].tolist())
-    for (name, data), start in list(zip(colours.items(), starts))[1:]:
-        near = [place for place in range(len(data)) if codes[start + place] in in_pool]
-        if near:
+    """Warn of pictures of a concept that are nearly those of the pool."""
+    sets = [pool, *concepts.values()]
+    thumbnails = [thumbnail(np.atleast_3d(image)) for data in sets for image in data.inputs]
+    codes = np.split(join_copies(thumbnails, range(len(thumbnails))), np.cumsum([len(data) for data in sets])[:-1])
+    for (name, data), codes_of_concept in zip(concepts.items(), codes[1:]):
+        near = np.flatnonzero(np.isin(codes_of_concept, codes[0]))
+        if len(near):
             warnings.warn(
                 f"{len(near)} pictures of {name!r} are nearly the same as pictures of the pool, such as {data.names[near[0]]!r}",
                 stacklevel=2,
             )
 
 
-def _keys(data):
-    """What tells inputs apart: list of hashable, equal for equal inputs."""
-    return [
-        value if isinstance(value, str) else (np.shape(value), np.asarray(value).tobytes()) for value in data.inputs
-    ]
-
-
 # Work ---------------------------------------------------------------------------------------------------------------------
 
 
 def _sets(session, arguments):
-    """The concepts given by examples, the directions of the user, and the pool, without equal inputs."""
+    """The concepts given by examples, the directions of the user, and the pool."""
     network, layers = session.network, arguments["layers"]
     paths = dict(arguments["concepts"])
     vectors = {name: read_vector(at, network, layers) for name, at in paths.items() if is_vector(at)}
-    concepts = {name: distinct(name, open_set(session, at)) for name, at in paths.items() if name not in vectors}
-    pool = distinct("the pool", open_set(session, arguments["pool"]))
-    if pool.kind == "image":
-        _warn_of_near_copies(concepts, pool)
-    return concepts, vectors, pool
+    concepts = {name: open_set(session, name, at).data for name, at in paths.items() if name not in vectors}
+    return concepts, vectors, open_set(session, "the pool", arguments["pool"]).data
 
 
 def _masks_of(session, arguments, name, data):
@@ -228,8 +234,10 @@ def read_study(job, _, session):
     concepts, vectors, pool = _sets(session, arguments)
     masks = {name: _masks_of(session, arguments, name, data) for name, data in concepts.items()}
     images = session.images
-    state = {} if arguments["untrained"] is None else _random_state(session, arguments)
-    with network.weights(state):
+    if arguments["untrained"] is None and pool.kind == "image":
+        _warn_of_near_copies(concepts, pool)
+    first = images.part(slice(STATISTICS_IMAGES)).inputs_of(network, session.sources.images.fit)
+    with network.weights(untrained_weights(network, first, arguments["untrained"], seed=arguments["seed"])):
         study = measure_study(
             network,
             concepts,
@@ -248,14 +256,6 @@ def read_study(job, _, session):
         "counts": {name: len(data) for name, data in {**concepts, "the pool": pool, "the inputs": images}.items()},
     }
     return {"activations.npz": pack({**arrays, "groups": study.groups}), "about.json": encode(about)}
-
-
-def _random_state(session, arguments):
-    """Weights that were never trained, with BatchNormalization's statistics estimated on the first inputs."""
-    network, images = session.network, session.images.part(slice(STATISTICS_IMAGES))
-    seed = derive_seed(arguments["seed"], "untrained", arguments["untrained"])
-    drawn = draw(network, layers_in_order(network), [seed])[0]
-    return reestimate_batchnorm(network, drawn, images.inputs_of(network, session.sources.images.fit), "estimate")[0]
 
 
 def _flat(study):

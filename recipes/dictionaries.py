@@ -1,8 +1,8 @@
-"""Dictionaries: the work of the [dictionary] table: atoms are learned, judged, shown over images, and compared over seeds."""
+"""Dictionaries: the work of the [dictionary] table: atoms are learned, judged, atom_images over images, and compared over seeds."""
 
 import csv
 import io
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from lab.concepts import (
     sobol_importance,
     stability,
 )
+from lab.concepts.activations import batches
 from lab.concepts.positions import Rows, layer_batches
 from lab.concepts.sparse_autoencoder import Settings, advance, begin, finish
+from lab.data import choose
 from lab.maps import resized
 from lab.objectives import direction
 from lab.refusal import Refused
@@ -33,8 +35,9 @@ from lab.visualization.maximize import maximize
 from recipes.galleries import THUMBNAIL, crop_windows, map_images, picture_name, png, thumbnail
 from recipes.store import encode, pack
 from sanity import examination
-from sanity.randomization import randomize, stages
+from sanity.randomization import STATISTICS_IMAGES
 from sanity.subject import subject
+from sanity.untrained import untrained_weights
 
 # Natural images of each atom; classes and neighbours that are listed; images that importance is measured on.
 EXAMPLES, LISTED, IMPORTANT = 6, 4, 8
@@ -50,12 +53,13 @@ def images_of(session):
     return replace(session.natural_images, labels=None)
 
 
-def images_of_class(session, target):
+def images_of_class(session, target, output=None):
     """The images that the network gives to a class; all of them for the target "top".
 
     Args:
         session: `Session`.
         target: str or int.
+        output: str, the output whose classes they are; None: the first.
 
     Returns:
         `lab.Data`.
@@ -66,16 +70,16 @@ def images_of_class(session, target):
     data, network = images_of(session), session.network
     if target == "top":
         return data
-    index = network.class_index(target)
-    parts = [data.part(slice(start, start + 64)) for start in range(0, len(data), 64)]
-    top = [routines.class_logits(network, part.inputs_of(network)).argmax(axis=1) for part in parts]
+    index = network.class_index(target, output)
+    fit = session.sources.images.fit
+    top = [
+        routines.class_logits(network, part.inputs_of(network, fit), output).argmax(axis=1) for part in batches(data)
+    ]
     places = np.flatnonzero(np.concatenate(top) == index)
     if len(places) < 2:
         raise Refused(
             f"Parts of a class are learned from two images or more that the network gives to it. Received: {len(places)} of {len(data)} for {target!r}. Give more of its images."
         )
-    from lab.data import choose
-
     return choose(data, places.tolist())
 
 
@@ -87,14 +91,9 @@ def _subject(session, arguments):
 
 def _weights(session, arguments):
     """The weights of the trained network, or of one that was never trained, as a context."""
-    if arguments["network"] == "trained":
-        return session.network.weights({})
-
-    def draw():
-        sample_subject = _subject(session, arguments)
-        return randomize(sample_subject, stages(session.network), [arguments["seed"]])[0][-1].state
-
-    return session.network.weights(session.build_once(("random weights", str(arguments["question"])), draw))
+    first = images_of(session).part(slice(STATISTICS_IMAGES)).inputs_of(session.network, session.sources.images.fit)
+    place = None if arguments["network"] == "trained" else 0
+    return session.network.weights(untrained_weights(session.network, first, place, seed=arguments["seed"]))
 
 
 def _rows(session, arguments):
@@ -103,7 +102,7 @@ def _rows(session, arguments):
 
     def read():
         if learners.tag(learners.get(arguments["learner"]), "crops"):
-            data = images_of_class(session, arguments["question"]["target"])
+            data = images_of_class(session, arguments["question"]["target"], arguments["question"]["output"])
             crops = read_crops(session.network, data, [layer], fit=fit)
             return Rows(crops.values[layer], crops.inputs)
         most, seed = arguments["most"], arguments["seed"]
@@ -218,7 +217,7 @@ def measure_effects(job, inputs, session):
         "target": _target_words(session, arguments),
     }
     if trace:
-        # Without its effects no dictionary is shown: the job fails, and says why.
+        # Without its effects no dictionary is atom_images: the job fails, and says why.
         raise RuntimeError(rows[0].failed[0].words)
     return {"effects.json": encode(about), "effects.csv": _table(which, verdicts)}
 
@@ -235,7 +234,7 @@ def _importance(session, arguments, dictionary):
     """Total Sobol indices of the atoms of CRAFT, means over images of the class: list of float, or None for others."""
     if not learners.tag(learners.get(arguments["learner"]), "crops"):
         return None
-    data = images_of_class(session, arguments["question"]["target"]).spread(IMPORTANT)
+    data = images_of_class(session, arguments["question"]["target"], arguments["question"]["output"]).spread(IMPORTANT)
     sample_subject = subject(session.network, data, fit=session.sources.images.fit, **arguments["question"])
     return sobol_importance(
         session.network,
@@ -304,74 +303,73 @@ def show_atoms(job, inputs, session):
     top, places = examples["top"][atoms], examples["places"][atoms]
     box = session.build_once(("receptive box", layer), lambda: receptive_box(network, layer))
     images = np.unique(top)
-    from lab.data import choose
-
-    some = choose(data, images.tolist())
+    chosen_images = choose(data, images.tolist())
     values = np.concatenate(
-        [values for values, _ in layer_batches(network, some, layer, fit=session.sources.images.fit)]
+        [values for values, _ in layer_batches(network, chosen_images, layer, fit=session.sources.images.fit)]
     )
     codes = dictionary.encode(values)
-    shown = _Shown(network, layer, images, top, atoms, codes)
+    atom_images = _AtomImages(network, layer, images, top, atoms, codes)
     arrays = {
         "atoms": atoms,
         "crops": crop_windows(network, data, layer, top, places, box),
-        "maps": _activation_maps(shown, data),
+        "maps": _activation_maps(atom_images, data),
         "scores": examples["scores"][atoms],
     }
     about = {"field": box, "names": [[data.names[index] for index in row] for row in top]}
-    about["classes"] = _classes(shown, some.inputs_of(network, session.sources.images.fit), dictionary)
+    about["classes"] = _classes(atom_images, chosen_images.inputs_of(network, session.sources.images.fit), dictionary)
     return {"atoms.npz": pack(arrays), "about.json": encode(about)}
 
 
-class _Shown:
+@dataclass(frozen=True)
+class _AtomImages:
     """Atoms with the images in which they are most active, and the codes of these."""
 
-    def __init__(self, network, layer, images, top, atoms, codes):
-        self.network, self.layer, self.images, self.top, self.atoms, self.codes = (
-            network,
-            layer,
-            images,
-            top,
-            atoms,
-            codes,
-        )
+    network: object
+    layer: str
+    images: np.ndarray
+    top: np.ndarray
+    atoms: np.ndarray
+    codes: np.ndarray
 
     def place(self, row, column):
         """Where an image of an atom is among the images whose codes are known: int."""
         return int(np.searchsorted(self.images, self.top[row, column]))
 
 
-def _activation_maps(shown, data):
+def _activation_maps(atom_images, data):
     """Photographs that are bright where an atom is active: uint8 [atoms, images, side, side, 3]."""
-    shape = shown.network.shapes[shown.layer]
+    shape = atom_images.network.shapes[atom_images.layer]
 
     def shade(image, row, column):
         small = thumbnail(image)
         if len(shape) != 4:
             return small
-        plane = np.abs(shown.codes[shown.place(row, column), :, shown.atoms[row]]).reshape(1, *shape[1:3])
+        plane = np.abs(atom_images.codes[atom_images.place(row, column), :, atom_images.atoms[row]]).reshape(
+            1, *shape[1:3]
+        )
         plane = resized(plane / (plane.max() or 1), THUMBNAIL, THUMBNAIL)[0].clip(0, 1)
         return np.round(small * (SHADE + (1 - SHADE) * plane[..., None])).astype("uint8")
 
-    return map_images(data, shown.top, shade)
+    return map_images(data, atom_images.top, shade)
 
 
-def _classes(shown, inputs, dictionary):
+def _classes(atom_images, inputs, dictionary):
     """The classes whose logits fall most without each atom, means over its images: list of lists of [class, change]."""
-    network = shown.network
+    network = atom_images.network
     if len(network.outputs) != 1 or len(next(iter(network.outputs.values()))) != 2:
-        return [[] for _ in shown.atoms]
-    activations = routines.activations(network, inputs, shown.layer)
-    codes = shown.codes.reshape(*activations.shape[:-1], len(dictionary))
-    rows, columns = np.indices(shown.top.shape)
-    places = np.array([shown.place(*pair) for pair in zip(rows.ravel(), columns.ravel())], "int32")
-    which = np.repeat(shown.atoms, shown.top.shape[1]).astype("int32")
+        return [[] for _ in atom_images.atoms]
+    activations = routines.activations(network, inputs, atom_images.layer)
+    codes = atom_images.codes.reshape(*activations.shape[:-1], len(dictionary))
+    rows, columns = np.indices(atom_images.top.shape)
+    places = np.array([atom_images.place(*pair) for pair in zip(rows.ravel(), columns.ravel())], "int32")
+    which = np.repeat(atom_images.atoms, atom_images.top.shape[1]).astype("int32")
     removals = Removals(places, which, dictionary.atoms[which])
-    after = logits_after_removal(network, inputs, shown.layer, activations, codes, removals)
-    falls = (routines.logits(network, inputs)[places] - after).reshape(*shown.top.shape, -1).mean(axis=1)
+    after = logits_after_removal(network, inputs, atom_images.layer, activations, codes, removals)
+    falls = (routines.logits(network, inputs)[places] - after).reshape(*atom_images.top.shape, -1).mean(axis=1)
     order = np.argsort(-falls, axis=1, kind="stable")[:, :LISTED]
     return [
-        [[network.class_name(int(c)), float(row[c])] for c in some if row[c] > 0] for row, some in zip(falls, order)
+        [[network.class_name(int(c)), float(row[c])] for c in largest if row[c] > 0]
+        for row, largest in zip(falls, order)
     ]
 
 

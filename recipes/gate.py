@@ -35,7 +35,7 @@ def refuse_shortfall(result, fail_on):
         if short:
             raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
     for name, rows in result.rows.items():
-        short = [f"{row['view']} ({row['finding']})" for row in rows if row["outcome"] in bad]
+        short = [f"{row['view']} ({row['finding']})" for row in rows if row.get("outcome") in bad]
         if short:
             raise Gated(f"{name}: {', '.join(short)} fell short of --fail-on {fail_on}")
     unjudged = _unjudged_methods(result.families)
@@ -95,13 +95,10 @@ def refuse_idle_gate(recipe, fail_on):
     Raises:
         Refused: where a gate is set, and the recipe leads to no verdict.
     """
-    from recipes.evidence import is_judged
+    from recipes.sections import in_order
 
     if fail_on == "worse" and not recipe.baseline:
         raise Refused("--fail-on worse compares with an earlier run. Received: no --baseline RUN.")
-    has_verdicts = (
-        recipe.features or recipe.shortcuts or recipe.probe or any(is_judged(check.check) for check in recipe.check)
-    )
-    if fail_on and not has_verdicts:
+    if fail_on and not any(section.judges(recipe) for section in in_order() if section.tables(recipe)):
         names = ", ".join(check.check for check in recipe.check) or "no check"
         raise Refused(f"--fail-on needs a check with verdicts. Received: {names}, of which there is no verdict.")

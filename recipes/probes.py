@@ -1,6 +1,5 @@
 """Probes: what the jobs of a [probe] table do: labels and baselines, activations, fits of a layer, verdicts, dissection."""
 
-import contextlib
 import csv
 import functools
 import hashlib
@@ -27,11 +26,12 @@ from sanity.probes.control_tasks import input_types
 from sanity.probes.dissection import dissect
 from sanity.probes.encoding import fit_and_tally, measure_layer
 from sanity.probes.label_sets import label_set
-from sanity.probes.untrained import untrained_weights
 from sanity.probes.use import measure_use
+from sanity.randomization import STATISTICS_IMAGES
 from sanity.seeds import derive_seed
 from sanity.shortcuts.copies import join_copies, join_groups, thumbnail
 from sanity.subject import subject
+from sanity.untrained import untrained_weights
 from sanity.verdict import judge
 
 # Names of unlabelled inputs and of copies that are listed.
@@ -289,14 +289,8 @@ def read_layers(job, _, session):
     """
     arguments, network, fit = job.arguments, session.network, session.sources.images.fit
     data, _, _ = read_inputs(session, arguments["read"])
-    first = data.part(slice(16)).inputs_of(network, fit)
-    place, seed = arguments["untrained"], arguments["seed"]
-    weights = (
-        contextlib.nullcontext()
-        if place is None
-        else network.weights(untrained_weights(network, first, place, seed=seed))
-    )
-    with weights:
+    first, seed = data.part(slice(STATISTICS_IMAGES)).inputs_of(network, fit), arguments["seed"]
+    with network.weights(untrained_weights(network, first, arguments["untrained"], seed=seed)):
         if not arguments["positions"]:
             values = read_activations(network, data, arguments["layers"], fit=fit)
             return {f"{place}.npz": pack({"rows": rows}) for place, rows in enumerate(values.values())}

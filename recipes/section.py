@@ -69,6 +69,7 @@ class Section:
         rows: (jobs, store) -> dict of name to list of dict, tables of its results for JSON. Rows that have an outcome may fail a
             gate.
         summary: (jobs, store) -> up to three lines of what was found, which are printed last.
+        judges: (recipe) -> whether its table leads to verdicts, that a gate may fail by.
         pieces: its pieces of the page, tuple of `Piece`.
     """
 
@@ -85,6 +86,7 @@ class Section:
     coloured: Callable = _no_lines
     rows: Callable = lambda jobs, store: {}
     summary: Callable = _no_lines
+    judges: Callable = lambda recipe: False
     pieces: tuple = ()
 
     @property

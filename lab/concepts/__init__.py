@@ -23,8 +23,8 @@ from lab.concepts.directions import cav, directional_derivatives, held_out_accur
 from lab.concepts.dissection import unit_auc, unit_iou
 from lab.concepts.erasure import Erasure, all_scores_after, leace, random_erasures, scores_after
 from lab.concepts.maps import concept_gradient, concept_map
-from lab.concepts.positions import layer_batches, read_positions
-from lab.concepts.probes import calibration, cross_validate, draw_positions, linear_probe, online_code, predict
+from lab.concepts.positions import draw_positions, layer_batches, read_positions
+from lab.concepts.probes import calibration, cross_validate, linear_probe, online_code, predict
 from lab.concepts.quality import match, neighbours, reconstruction, score_recovered, stability
 from lab.concepts.sparse_autoencoder import sparse_autoencoder
 

@@ -11,7 +11,6 @@ from lab.scoring import score
 
 # Parts that are left out in turn, and parts of a larger side that stand for it.
 FOLDS, PARTS = 5, 5
-FITS = ("ridge", "logistic", "mean_difference")
 
 
 def cav(positive, negative, *, fit="ridge"):
@@ -180,8 +179,8 @@ def _stacked(positive, negative):
 
 
 def _refuse_shapes(positive, negative, fit):
-    if fit not in FITS:
-        raise Refused(f"A vector is fitted by {' or '.join(map(repr, FITS))}. Received: fit={fit!r}.")
+    if fit not in _FITTED:
+        raise Refused(f"A vector is fitted by {' or '.join(map(repr, _FITTED))}. Received: fit={fit!r}.")
     shapes = [np.shape(rows) for rows in (positive, negative)]
     if any(len(shape) != 2 or not shape[0] for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise Refused(

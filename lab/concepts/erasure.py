@@ -59,7 +59,7 @@ def leace(activations, labels):
         `Erasure`. On these inputs the covariance of activations and labels is zero after it.
 
     Raises:
-        Refused: for one class only, and for as many labels as there are not inputs.
+        Refused: for one class only, and where there is not one label for each input.
 
     Belrose et al. 2023, https://arxiv.org/abs/2306.03819. The covariance is shrunk (Chen et al. 2010,
     https://arxiv.org/abs/0907.4698), since there may be more channels than inputs.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab import routines
-from lab.concepts.activations import BATCH, batches, position_weights, refuse_layers
+from lab.concepts.activations import BATCH, batches, position_weights, refuse_broken, refuse_layers
 from lab.environment import tf
 from lab.refusal import Refused
 
@@ -74,6 +74,41 @@ def _draw(rows, share, seed):
     return rows[np.sort(np.random.default_rng(seed).choice(len(rows), share, replace=False))]
 
 
+def draw_positions(network, data, layers, *, seed, most=8, fit="squash", batch=BATCH):
+    """Activations at single positions of several layers, in one pass over the data. Masked tokens are left out.
+
+    Args:
+        network: a `Network`.
+        data: `lab.Data`.
+        layers: list of addresses of layers.
+        seed: int, of the choice of positions.
+        most: int, positions of an input that are drawn at most.
+        fit: "squash" or "crop", as of `Network.preprocess`.
+        batch: int, inputs that are held in memory at a time.
+
+    Returns:
+        dict of address to (float32 [rows, channels], int [rows], int [rows]): activations, the place of the input of each row,
+            and its position among all of that input.
+
+    Raises:
+        Refused: as `lab.concepts.read_activations`.
+    """
+    refuse_layers(network, layers)
+    generator, drawn = np.random.default_rng(seed), {layer: [] for layer in layers}
+    for number, values in enumerate(_batches(network, data, layers, fit, batch)):
+        for layer, (activations, kept) in values.items():
+            inputs, positions = _draw_places(kept, most, generator)
+            drawn[layer].append((activations[inputs, positions], inputs + number * batch, positions))
+    return {layer: tuple(map(np.concatenate, zip(*parts))) for layer, parts in drawn.items()}
+
+
+def _draw_places(kept, most, generator):
+    """Some positions of each input: int [rows], int [rows], inputs and positions in their order."""
+    keys = np.where(kept, generator.random(kept.shape), np.inf)
+    count = min(most, kept.shape[1])
+    return np.nonzero((keys <= np.sort(keys, axis=1)[:, count - 1 : count]) & kept)
+
+
 def layer_batches(network, data, layer, *, fit="squash", batch=BATCH):
     """A layer's activations with flat positions, one batch of inputs after another.
 
@@ -90,25 +125,28 @@ def layer_batches(network, data, layer, *, fit="squash", batch=BATCH):
     Raises:
         Refused: for activations that are not finite.
     """
+    return (values[layer] for values in _batches(network, data, [layer], fit, batch))
+
+
+def _batches(network, data, layers, fit, batch):
+    """Dicts of address to activations and what is not masked, one a batch of inputs."""
     for part in batches(data, batch):
-        values, kept = _positions(network, part.inputs_of(network, fit), layer)
-        _refuse_not_finite(values, layer, part.names)
-        yield values, kept
+        values = _positions(network, part.inputs_of(network, fit), layers)
+        for layer, (activations, _) in values.items():
+            refuse_broken(activations.reshape(len(activations), -1), layer, part.names)
+        yield values
 
 
-def _positions(network, inputs, layer):
+def _positions(network, inputs, layers):
     def body(batched, _):
-        activation = network.trace(batched[0], [layer]).activations[layer]
-        flat = tf.reshape(activation, [tf.shape(activation)[0], -1, activation.shape[-1]])
-        weights = position_weights(network, batched[0], activation)
-        return tf.cast(flat, tf.float32), tf.ones(tf.shape(flat)[:2], bool) if weights is None else weights > 0
+        trace = network.trace(batched[0], layers)
+        return {layer: _flat(network, batched[0], trace.activations[layer]) for layer in layers}
 
-    return routines.run(network, ("positions", layer), body, (network.inputs(inputs),), ())
+    return routines.run(network, ("positions", tuple(layers)), body, (network.inputs(inputs),), ())
 
 
-def _refuse_not_finite(values, layer, names):
-    broken = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
-    if len(broken):
-        raise Refused(
-            f"Activations are finite numbers. Received: NaN or infinity in {layer!r} for {names[broken[0]]!r}. Leave that input out, or use a model whose activations are finite."
-        )
+def _flat(network, inputs, activation):
+    """Activations with flat positions, and which of them are not masked, inside a trace."""
+    flat = tf.reshape(activation, [tf.shape(activation)[0], -1, activation.shape[-1]])
+    weights = position_weights(network, inputs, activation)
+    return tf.cast(flat, tf.float32), tf.ones(tf.shape(flat)[:2], bool) if weights is None else weights > 0

@@ -12,9 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from lab import routines
-from lab.concepts.activations import BATCH, batches, refuse_broken, refuse_layers
-from lab.environment import tf
+from lab.concepts.activations import refuse_broken
 from lab.refusal import Refused
 
 # Shares of the data after which an online code fits anew, of Voita and Titov.
@@ -163,69 +161,6 @@ def calibration(probabilities, labels, *, seed, draws=1000):
         "expected": np.quantile(errors[1:], [0.025, 0.975]),
         "bins": np.stack([means, shares[0], counts, *band], axis=1),
     }
-
-
-def draw_positions(network, data, layers, *, seed, most=8, fit="squash", batch=BATCH):
-    """Activations at single positions of several layers, in one pass over the data. Masked tokens are left out.
-
-    Args:
-        network: a `Network`.
-        data: `lab.Data`.
-        layers: list of addresses of layers.
-        seed: int, of the choice of positions.
-        most: int, positions of an input that are drawn at most.
-        fit: "squash" or "crop", as of `Network.preprocess`.
-        batch: int, inputs that are held in memory at a time.
-
-    Returns:
-        dict of address to (float32 [rows, channels], int [rows], int [rows]): activations, the place of the input of each row,
-            and its position among all of that input.
-
-    Raises:
-        Refused: as `lab.concepts.read_activations`.
-    """
-    refuse_layers(network, layers)
-    generator, parts, start = np.random.default_rng(seed), [], 0
-    for part in batches(data, batch):
-        parts.append(_read_positions(network, part, layers, start, most, fit, generator))
-        start += len(part)
-    return {
-        layer: tuple(np.concatenate(column) for column in zip(*(part[layer] for part in parts))) for layer in layers
-    }
-
-
-def _read_positions(network, data, layers, start, most, fit, generator):
-    inputs = network.inputs(data.inputs_of(network, fit))
-
-    def body(batched, _):
-        trace = network.trace(batched[0], layers)
-        return {
-            layer: tf.cast(tf.reshape(value, [tf.shape(value)[0], -1, value.shape[-1]]), tf.float32)
-            for layer, value in trace.activations.items()
-        }
-
-    kept, drawn = _kept_tokens(network, inputs), {}
-    for layer, values in routines.run(network, ("positions", tuple(layers)), body, (inputs,), ()).items():
-        places = _draw_positions(values.shape[:2], kept, most, generator)
-        rows = values[places]
-        refuse_broken(rows, layer, [data.names[place] for place in places[0]])
-        drawn[layer] = (rows, places[0] + start, places[1])
-    return drawn
-
-
-def _kept_tokens(network, inputs):
-    """Which tokens are not masked: bool [inputs, tokens], or None."""
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, inputs)
-    masks = [mask.numpy() for mask in network.masks(tensors) if mask is not None]
-    return ~masks[0].reshape(*masks[0].shape[:2], -1).any(axis=-1) if masks else None
-
-
-def _draw_positions(shape, kept, most, generator):
-    """Some positions of each input: int [rows], int [rows], inputs and positions in their order."""
-    allowed = np.ones(shape, bool) if kept is None or kept.shape != shape else kept
-    keys = np.where(allowed, generator.random(shape), np.inf)
-    last = np.sort(keys, axis=1)[:, min(most, shape[1]) - 1 : min(most, shape[1])]
-    return np.nonzero((keys <= last) & allowed)
 
 
 def _check(rows, labels, estimator):

@@ -218,6 +218,13 @@ def _explanations_of_an_image(check):
     return 3 + seeds * (1 if check.settings.get("mode", "full") == "full" else 20)
 
 
+def _leads_to_verdicts(recipe):
+    """Whether any check of a recipe leads to verdicts, and not to numbers alone: bool."""
+    from recipes.evidence import is_judged
+
+    return any(is_judged(check.check) for check in recipe.check)
+
+
 # Lines --------------------------------------------------------------------------------------------------------------------
 
 
@@ -673,6 +680,7 @@ register(
         messages=Deferred("recipes.evidence:refused_measurements"),
         lines=verdict_lines,
         summary=summarize,
+        judges=_leads_to_verdicts,
         pieces=(
             Piece("changes", "Since the baseline", "changes.html", _show_changes, place=28),
             Piece("verdicts", "Verdicts", "verdicts.html", _show_verdicts, place=30),

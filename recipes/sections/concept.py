@@ -89,7 +89,13 @@ def list_jobs(recipe, session):
     arguments, counts = _refuse_wrong(table, session)
     reads = ("model", session.sources.read, *_set_reads(table))
     passes = sum(counts.values())
-    study = Job("concept/network", "activations", {**arguments, "untrained": None}, passes=passes, reads=reads)
+    study = Job(
+        "concept/network",
+        "activations",
+        {**arguments, "untrained": None, "seed": recipe.seed},
+        passes=passes,
+        reads=reads,
+    )
     others = [
         Job(
             f"concept/untrained-{number}",
@@ -122,14 +128,12 @@ def _refuse_wrong(table, session):
     from lab.concepts import default_layers
     from lab.concepts.activations import refuse_layers
     from recipes.claims import refuse_other_claims
-    from recipes.concepts import distinct, goals, is_vector, open_set, read_vector, refuse_equal
-    from sanity.concepts.sets import draw_sets
+    from recipes.concepts import goals
 
-    network = session.network
     for check in table.checks:
         refuse_other_claims(check, "concept")
-    layers = table.layers or default_layers(network)
-    refuse_layers(network, layers)
+    layers = table.layers or default_layers(session.network)
+    refuse_layers(session.network, layers)
     arguments = {
         "concepts": [[name, paths] for name, paths in table.concepts.items()],
         "masks": [[name, folder] for name, folder in table.masks.items()],
@@ -140,26 +144,32 @@ def _refuse_wrong(table, session):
     }
     _refuse_masks(table)
     goals(session, arguments)
-    counts = {"the inputs": len(session.images)}
-    sets = {}
-    for name, paths in {**table.concepts, "the pool": table.pool}.items():
+    return arguments, _refuse_sets(table, session, layers)
+
+
+def _refuse_sets(table, session, layers):
+    """The number of inputs of every set, after equal ones and sets that are too small were refused: dict."""
+    from recipes.concepts import is_vector, open_set, read_vector, refuse_equal
+
+    concepts = {}
+    for name, paths in table.concepts.items():
         if is_vector(paths):
-            read_vector(paths, network, layers)
+            read_vector(paths, session.network, layers)
         else:
-            sets[name] = distinct(name, open_set(session, paths), warn=False)
-    refuse_equal({name: data for name, data in sets.items() if name != "the pool"}, sets["the pool"])
-    counts |= {name: len(data) for name, data in sets.items()}
+            concepts[name] = open_set(session, name, paths)
+    pool = open_set(session, "the pool", table.pool)
+    refuse_equal(concepts, pool)
     if "tcav" in table.checks:
-        sizes = [counts[name] for name in table.concepts if name in counts]
-        pool = counts["the pool"]
-        draw_sets(
-            pool,
-            table.concepts,
-            min(sizes, default=pool),
-            seed=0,
-            **{name: value for name, value in table.settings("tcav").items() if name != "fit"},
-        )
-    return arguments, counts
+        _refuse_small_sets(table, [len(examples) for examples in concepts.values()], len(pool))
+    counts = {name: len(examples) for name, examples in concepts.items()}
+    return {"the inputs": len(session.images), **counts, "the pool": len(pool)}
+
+
+def _refuse_small_sets(table, sizes, pool):
+    from sanity.concepts.sets import draw_sets
+
+    counts = {name: value for name, value in table.settings("tcav").items() if name != "fit"}
+    draw_sets(pool, table.concepts, min(sizes, default=pool), seed=0, **counts)
 
 
 def _refuse_masks(table):
@@ -421,6 +431,7 @@ register(
         many=False,
         place=75,
         summary=summarize,
+        judges=lambda recipe: True,
         pieces=(Piece("concepts", "Concepts", "concepts.html", _show_concepts, place=27),),
     )
 )

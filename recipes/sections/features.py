@@ -265,6 +265,7 @@ register(
             "evidence of pictures": Deferred("recipes.studies:measure_pictures"),
         },
         place=30,
+        judges=lambda recipe: True,
         pieces=(Piece("features", "Pictures checked", "features.html", _show_checks, place=60),),
     )
 )

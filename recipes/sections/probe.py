@@ -342,6 +342,7 @@ register(
         lines=verdict_lines,
         rows=list_rows,
         summary=summarize,
+        judges=lambda recipe: True,
         pieces=(Piece("probes", "Probes", "probes.html", _show_probes, place=26),),
     )
 )

@@ -377,6 +377,7 @@ register(
         rows=list_rows,
         lines=answer_lines,
         summary=summarize,
+        judges=lambda recipe: True,
         pieces=(Piece("shortcuts", "Shortcuts", "shortcuts.html", _show_shortcuts, place=25),),
     )
 )

@@ -12,7 +12,7 @@ from sanity.concepts.study import concept_row, scores
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, Interval, group_interval, without_interval
+from sanity.statistics import Interval, group_interval
 
 
 @checks.register(claim="concepts")
@@ -160,19 +160,13 @@ def _ruling(evidence, p, margins, seed):
     random = samples["random"].mean(axis=1)
     is_used = p <= margins.alpha
     direction = "falls" if samples["loss"].mean() > 0 else "rises"
-    gain = _interval(samples["gain"], samples["groups"], seed)
+    gain = group_interval(samples["gain"], samples["groups"], seed=seed)
     return Ruling(
         "PASS" if is_used else "INCONCLUSIVE",
         "USED" if is_used else "NOT SHOWN TO BE USED",
-        _interval(samples["loss"], samples["groups"], seed),
+        group_interval(samples["loss"], samples["groups"], seed=seed),
         null=Interval(float(random.mean()), *map(float, np.quantile(random, [0.025, 0.975]))),
         p=float(p),
         why=direction if is_used else "random directions of the same size move the score as much",
         also=(("set to the concept", f"the score changes by {gain}"),),
     )
-
-
-def _interval(values, groups, seed):
-    if len(set(groups.tolist())) < FEWEST:
-        return without_interval(float(values.mean()))
-    return group_interval(values, groups, seed=seed)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from lab import routines
+from lab.concepts import pooled
 from lab.visualization.connections import ancestors, layer_graph, mixes
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -154,7 +154,7 @@ def _activations(study, layers, images):
     indices = np.unique(np.concatenate(strongest))
     natural = _natural_ranks(study, layers, indices)
     inputs = study.network_inputs()
-    ranks_by_layer = _to_unit_ranks(routines.means(study.network, inputs.reshape(-1, *inputs.shape[2:]), layers))
+    ranks_by_layer = _to_unit_ranks(pooled(study.network, inputs.reshape(-1, *inputs.shape[2:]), layers))
     pictures = [ranks_by_layer[layer].reshape(*inputs.shape[:2], -1).mean(axis=1) for layer in layers]
     weights = np.stack([np.isin(indices, row) for row in strongest]).astype("float64")
     return natural, pictures, weights, sources.numbers(study.data)[indices]
@@ -163,7 +163,7 @@ def _activations(study, layers, images):
 def _natural_ranks(study, layers, indices, batch=64):
     """Ranked activations of natural images: list of float [images, channels], one array a layer."""
     parts = [indices[start : start + batch] for start in range(0, len(indices), batch)]
-    ranked = [_to_unit_ranks(routines.means(study.network, study.natural_inputs(part), layers)) for part in parts]
+    ranked = [_to_unit_ranks(pooled(study.network, study.natural_inputs(part), layers)) for part in parts]
     return [np.concatenate([rows[layer] for rows in ranked]) for layer in layers]
 
 

@@ -16,11 +16,11 @@ from sanity.probes.baselines import input_features
 from sanity.probes.control_tasks import input_types
 from sanity.probes.encoding import EXCHANGES, balanced_accuracies, fit_and_tally, measure_layer
 from sanity.probes.label_sets import label_set
-from sanity.probes.untrained import untrained_weights
 from sanity.probes.use import measure_use
 from sanity.ruling import About, Ruling, images_remedy, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, exchange_p, group_interval, without_interval
+from sanity.untrained import untrained_weights
 
 # Untrained networks that are compared with.
 NETWORKS = 3

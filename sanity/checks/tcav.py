@@ -8,15 +8,14 @@ many inputs, all fitted against the same negative sets, and its rank among them 
 import numpy as np
 from scipy import stats
 
-from lab.concepts import cav, held_out_scores
-from lab.concepts.erasure import whitening
+from lab.concepts import cav, held_out_scores, random_directions
 from sanity.checks import checks
 from sanity.concepts.sets import FEWEST_PANELS, FEWEST_SETS, draw_sets
 from sanity.concepts.study import concept_row
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, Interval, group_interval, without_interval
+from sanity.statistics import Interval, group_interval, without_interval
 
 RESAMPLES = 10
 
@@ -74,14 +73,11 @@ def _fit(study, concept, layer, drawn, seed, fit):
     pool, sets = study.pool[layer], drawn.sets[concept]
     if concept in study.vectors:
         vector = np.asarray(study.vectors[concept][layer], "float64")
-        unit = np.broadcast_to(vector / np.linalg.norm(vector), (len(drawn.panel), len(vector)))
-        others = _random_directions(pool, sets, drawn.panel, derive_seed(seed, f"directions {concept} {layer}"))
+        others = random_directions(pool, len(sets), seed=derive_seed(seed, f"directions {concept} {layer}"))
+        directions = np.stack([vector / np.linalg.norm(vector), *others])
         unknown = np.full(1 + len(sets), np.nan)
-        return np.concatenate([unit[None], others]), {
-            "accuracy": unknown,
-            "separation": unknown,
-            "stability": np.array(np.nan),
-        }
+        known = {"accuracy": unknown, "separation": unknown, "stability": np.array(np.nan)}
+        return np.repeat(directions[:, None], len(drawn.panel), axis=1), known
     rows, vectors, stability = _concept_vectors(study, concept, layer, drawn, seed, fit)
     separations = np.column_stack(
         [_separation(rows, pool[drawn.panel[0]]), _random_separations(pool, sets, drawn.panel[0])]
@@ -108,14 +104,6 @@ def _separation(rows, others):
     deviation = np.sqrt(np.mean([side.var() for side in sides]))
     accuracy = np.mean([np.mean(sides[0] > 0), np.mean(sides[1] < 0)])
     return accuracy, (sides[0].mean() - sides[1].mean()) / max(deviation, 1e-300)
-
-
-def _random_directions(pool, sets, panels, seed):
-    """Vectors that vary as the pool does, beside a direction of the user: float64 [sets, panels, channels]."""
-    _, colour = whitening(pool)
-    drawn = np.random.default_rng(seed).normal(size=(len(sets), pool.shape[1])) @ colour
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    return np.repeat(drawn[:, None], len(panels), axis=1)
 
 
 def _concept_vectors(study, concept, layer, drawn, seed, fit):
@@ -243,7 +231,7 @@ def _ruling(evidence, statistics, largest, margins, seed):
     return Ruling(
         "PASS" if finding == "SUPPORTED" else "INCONCLUSIVE",
         finding,
-        _interval(evidence.samples, seed),
+        group_interval(evidence.samples["by image"], evidence.samples["groups"], seed=seed),
         without_interval(float(evidence.samples["reach"])),
         null,
         p=float(p),
@@ -258,13 +246,6 @@ def _decide(values, statistic, p, untrained, margins):
     if len(untrained) and statistic <= untrained.max():
         return "NOT SUPPORTED", "in a network with random weights the concept stands out as much"
     return "SUPPORTED", "rises" if values[0] > values.mean() else "falls"
-
-
-def _interval(samples, seed):
-    by_image, groups = samples["by image"], samples["groups"]
-    if len(set(groups.tolist())) < FEWEST:
-        return without_interval(float(by_image.mean()))
-    return group_interval(by_image, groups, seed=seed)
 
 
 def _also(samples, statistic):

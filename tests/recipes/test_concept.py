@@ -140,6 +140,16 @@ def test_copies_are_found(command, folder, tmp_path):
     assert code == 2 and "'copy.png', there '007.png'" in output + errors
 
 
+@pytest.mark.parametrize(("gate", "code"), [("fail", 0), ("inconclusive", 1)])
+def test_a_gate_reads_the_verdicts(run, folder, gate, code):
+    words = arguments(folder, "--untrained", "1", "--steps", "3", "--fail-on", gate, "--out", folder / "artifacts")
+    done = click.testing.CliRunner().invoke(main, words)
+    outcomes = {row["outcome"] for row in run[1]["verdicts"]}
+    # A concept that a random network does not tell, or does not answer to, is open and no failure.
+    expected = 1 if gate == "fail" and outcomes & {"FAIL", "INVALID"} else code
+    assert done.exit_code == expected, done.stdout + done.stderr
+
+
 def test_two_concepts_whose_names_look_alike_are_both_shown(command, folder):
     words = arguments(folder, "--check", "tcav", "--untrained", "0", "--json", "--concept", f"a-b={folder / 'stripes'}")
     words[words.index(str(folder / "stripes"))] = f"a/b={folder / 'stripes'}"

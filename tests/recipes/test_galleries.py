@@ -219,6 +219,9 @@ def test_a_gate_is_for_pictures_as_for_maps(family, message):
 def test_what_is_measured_fails_no_gate_beside_what_passes():
     families = {"0-path": a_family("PASS", "NATURAL PATH"), "0-reach": a_family("INCONCLUSIVE", "MEASURED")}
     refuse_shortfall(types.SimpleNamespace(families=families, rows={}), "inconclusive")
+    # Figures of a dictionary have no outcome, and fail no gate.
+    figures = {"dictionary": [{"network": "trained"}]}
+    refuse_shortfall(types.SimpleNamespace(families=families, rows=figures), "inconclusive")
 
 
 def test_verdicts_on_pictures_are_compared_with_a_baseline(command, stripes):

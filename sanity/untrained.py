@@ -11,12 +11,14 @@ def untrained_weights(network, inputs, place, *, seed):
     Args:
         network: a `Network`.
         inputs: arrays that it takes, of which the first are normalized with.
-        place: int, which of several untrained networks.
+        place: int, which of several untrained networks; None: the network as it was trained, whose weights are left.
         seed: int, of all of them.
 
     Returns:
-        dict of variable name to array.
+        dict of variable name to array, for `Network.weights`; empty for the trained one.
     """
+    if place is None:
+        return {}
     drawn = draw(network, layers_in_order(network), [derive_seed(seed, "untrained network", place)])[0]
     first = tf.nest.map_structure(lambda leaf: leaf[:STATISTICS_IMAGES], inputs)
     return reestimate_batchnorm(network, drawn, first, "estimate")[0]
