@@ -6,6 +6,20 @@ from lab.refusal import Refused
 TABLES = {"maps": "check", "attention": "check", "pictures": "features", "concepts": "concept"}
 
 
+def table_of(check):
+    """The table of a recipe that holds a check: str, or None for a check that no table holds.
+
+    Args:
+        check: str, the name of the check.
+
+    Raises:
+        Refused: for an unknown one.
+    """
+    from sanity.checks import checks, claim_of
+
+    return checks.tag(checks.get(check), "table", TABLES.get(claim_of(check)))
+
+
 def refuse_other_claims(check, table):
     """Refuse a check of a claim that a table does not hold.
 
@@ -17,10 +31,9 @@ def refuse_other_claims(check, table):
         Refused: for such a check, and for an unknown one.
     """
     from recipes.sections import sections
-    from sanity.checks import checks, claim_of
+    from sanity.checks import claim_of
 
-    claim = claim_of(check)
-    home = checks.tag(checks.get(check), "table", TABLES.get(claim))
+    claim, home = claim_of(check), table_of(check)
     if home != table:
         claims = " and ".join(name for name, other in TABLES.items() if other == table)
         where = f"; put it into {sections.get(home).header}" if home else ""
@@ -40,6 +53,7 @@ def family_table(recipe, name, family):
     Returns:
         dict, empty where the recipe has no such table.
     """
-    tables = recipe.get(TABLES.get(family.get("claim", "maps"), ""), None) or ()
+    tables = recipe.get(table_of(family["check"])) or ()
+    tables = [tables] if isinstance(tables, dict) else tables
     number = name.partition("-")[0]
     return tables[int(number)] if number.isdecimal() and int(number) < len(tables) else {}

@@ -303,9 +303,9 @@ def show_atoms(job, inputs, session):
     top, places = examples["top"][atoms], examples["places"][atoms]
     box = session.build_once(("receptive box", layer), lambda: receptive_box(network, layer))
     images = np.unique(top)
-    chosen_images = choose(data, images.tolist())
+    top_images = choose(data, images.tolist())
     values = np.concatenate(
-        [values for values, _ in layer_batches(network, chosen_images, layer, fit=session.sources.images.fit)]
+        [values for values, _ in layer_batches(network, top_images, layer, fit=session.sources.images.fit)]
     )
     codes = dictionary.encode(values)
     atom_images = _AtomImages(network, layer, images, top, atoms, codes)
@@ -316,7 +316,7 @@ def show_atoms(job, inputs, session):
         "scores": examples["scores"][atoms],
     }
     about = {"field": box, "names": [[data.names[index] for index in row] for row in top]}
-    about["classes"] = _classes(atom_images, chosen_images.inputs_of(network, session.sources.images.fit), dictionary)
+    about["classes"] = _classes(atom_images, top_images.inputs_of(network, session.sources.images.fit), dictionary)
     return {"atoms.npz": pack(arrays), "about.json": encode(about)}
 
 

@@ -193,8 +193,8 @@ def masked_scores(network, inputs, objective, layer, dictionary, masks):
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     key = ("masked codes", objective.structure, layer)
     parts = []
-    for some in chunks.slices(len(masks), chunks.size(network)):
-        shared = (weights, masks[some], dictionary.atoms, dictionary.origin)
-        most = chunks.size(network, len(masks[some]))
+    for part in chunks.slices(len(masks), chunks.size(network)):
+        shared = (weights, masks[part], dictionary.atoms, dictionary.origin)
+        most = chunks.size(network, len(masks[part]))
         parts.append(routines.run(network, key, body, (arrays, numbers, codes), shared, most=most))
     return np.concatenate(parts, axis=1)

@@ -95,7 +95,7 @@ def stability(dictionaries, *, signed=False, seed):
         raise Refused(f"Stability compares dictionaries of two seeds or more. Received: {len(dictionaries)}.")
     generator = np.random.default_rng(seed)
     shuffled = [generator.permuted(atoms, axis=0) for atoms in dictionaries]
-    return {name: _mean_match(some, signed) for name, some in (("learned", dictionaries), ("random", shuffled))}
+    return {name: _mean_match(matrices, signed) for name, matrices in (("learned", dictionaries), ("random", shuffled))}
 
 
 def _mean_match(dictionaries, signed):

@@ -7,7 +7,7 @@ import click
 from pydantic import ConfigDict, Field
 
 from lab.refusal import Refused
-from recipes.claims import refuse_other_claims
+from recipes.claims import refuse_other_claims, table_of
 from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
@@ -259,7 +259,12 @@ def summarize(jobs, store):
     Returns:
         list of str.
     """
-    families = _load_families(store)
+    # Sections of other claims say themselves what came out.
+    families = {
+        name: family
+        for name, family in _load_families(store).items()
+        if table_of(family["check"]) in ("check", "features")
+    }
     return _summary_lines(families) if families else []
 
 

@@ -407,15 +407,20 @@ def command(
 
 def _named_paths(texts):
     """NAME=PATH, or PATH with the name of its folder or file: dict of name to list of one path."""
-    named = {}
+    paths_by_name = {}
     for text in texts:
         name, equals, path = text.partition("=")
         path = path if equals else text
-        name = name if equals else pathlib.PurePath(path).stem
-        if name in named:
+        name = name if equals else _name_of(path)
+        if name in paths_by_name:
             raise Refused(f"Each concept has a name of its own. Received: {name!r} twice. Write NAME=PATH.")
-        named[name] = [path]
-    return named
+        paths_by_name[name] = [path]
+    return paths_by_name
+
+
+def _name_of(path):
+    """What a concept is called where it was not named: its folder, file or texture."""
+    return path.split(":")[1] if path.startswith("texture:") and ":" in path[8:] else pathlib.PurePath(path).stem
 
 
 register(

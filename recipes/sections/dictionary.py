@@ -127,12 +127,12 @@ def _atom_jobs(recipe, session):
     yield survey
     for start in range(0, table.atoms, table.batch):
         places = [start, min(start + table.batch, table.atoms)]
-        shown = {**layer, "places": places}
+        arguments = {**layer, "places": places}
         yield Job(
-            f"dictionary/atoms/{start:05d}", "atoms", shown, (key, survey.key), places[1] - places[0], reads=READS
+            f"dictionary/atoms/{start:05d}", "atoms", arguments, (key, survey.key), places[1] - places[0], reads=READS
         )
         if table.pictures:
-            drawn = {**shown, "steps": table.steps, "seed": recipe.seed}
+            drawn = {**arguments, "steps": table.steps, "seed": recipe.seed}
             cost = table.steps * (places[1] - places[0])
             yield Job(f"dictionary/pictures/{start:05d}", "atom pictures", drawn, (key,), cost, reads=("model",))
 

@@ -165,11 +165,11 @@ def _check_job(key, family, check, features, arguments):
 def _visualizer_job(key, family, check, features, arguments):
     """The job of a check that asks a visualizer, whatever the network and its units."""
     study = {name: arguments["study"][name] for name in ("steps", "parameterization", "transforms")}
-    named = {"check": check, "method": _method(features, STUDIED[0]), "settings": {}}
+    about = {"check": check, "method": _method(features, STUDIED[0]), "settings": {}}
     return Job(
         key,
         "evidence of pictures",
-        {"study": study, "seed": arguments["seed"], **named},
+        {"study": study, "seed": arguments["seed"], **about},
         passes=20,
         judged_in=family,
     )

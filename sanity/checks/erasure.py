@@ -63,8 +63,8 @@ def _dead(study, row, seed, directions):
 
 
 def _settings(study, row, seed, directions):
-    named = dict(zip(("concept", "layer", "target"), row))
-    return {**study.settings, "seed": seed, "directions": directions, **named}
+    question = dict(zip(("concept", "layer", "target"), row))
+    return {**study.settings, "seed": seed, "directions": directions, **question}
 
 
 def _changes(study, concept, layer, seed, directions):

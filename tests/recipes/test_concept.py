@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recipes.claims import family_table
 from recipes.cli import main
+from recipes.sections.concept import _named_paths
 from tests import concept_files
 
 LAYERS = ("--layers", "first,second")
@@ -148,6 +150,17 @@ def test_a_gate_reads_the_verdicts(run, folder, gate, code):
     # A concept that a random network does not tell, or does not answer to, is open and no failure.
     expected = 1 if gate == "fail" and outcomes & {"FAIL", "INVALID"} else code
     assert done.exit_code == expected, done.stdout + done.stderr
+
+
+def test_the_table_of_a_family_is_that_which_holds_its_check(run):
+    recipe = json.loads((run[0] / "manifest.json").read_text())["recipe"]
+    assert family_table(recipe, "0-tcav", {"check": "tcav"}) == recipe["concept"]
+    recipe |= {"check": [{"check": "atom_effect", "draws": 20}]}
+    assert family_table(recipe, "0-atom_effect", {"check": "atom_effect"})["draws"] == 20
+
+
+def test_a_texture_has_its_own_name():
+    assert list(_named_paths(["texture:dots:12", "a/b/stripes", "mine=x.npy"])) == ["dots", "stripes", "mine"]
 
 
 def test_two_concepts_whose_names_look_alike_are_both_shown(command, folder):
