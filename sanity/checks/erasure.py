@@ -117,7 +117,7 @@ def _evidence(study, row, losses, seed, directions):
         "The concept is used",
         "without the concept",
         {
-            "USED": "the score {why} when the concept is erased, more than when random directions are",
+            "USED": "when the concept is erased the score changes more than when random directions are; {why}",
             "NOT SHOWN TO BE USED": "{why}",
         },
         number="mean loss of the score",
@@ -159,7 +159,7 @@ def _ruling(evidence, p, margins, seed):
     samples = evidence.samples
     random = samples["random"].mean(axis=1)
     is_used = p <= margins.alpha
-    direction = "falls" if samples["loss"].mean() > 0 else "rises"
+    direction = "it falls" if samples["loss"].mean() > 0 else "it rises"
     gain = group_interval(samples["gain"], samples["groups"], seed=seed)
     return Ruling(
         "PASS" if is_used else "INCONCLUSIVE",

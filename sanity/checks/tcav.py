@@ -194,7 +194,7 @@ def standardized(values):
         "Sensitive to the concept",
         "concept",
         {
-            "SUPPORTED": "the score {why} along the concept more than along random sets of inputs",
+            "SUPPORTED": "along the concept the score changes more than along random sets of inputs; {why}",
             "NOT SUPPORTED": "{why}",
         },
         number="mean cosine of gradient and vector",
@@ -245,7 +245,7 @@ def _decide(values, statistic, p, untrained, margins):
         return "NOT SUPPORTED", "random sets of inputs do as much, in one concept, layer and target or another"
     if len(untrained) and statistic <= untrained.max():
         return "NOT SUPPORTED", "in a network with random weights the concept stands out as much"
-    return "SUPPORTED", "rises" if values[0] > values.mean() else "falls"
+    return "SUPPORTED", "it rises" if values[0] > values.mean() else "it falls"
 
 
 def _also(samples, statistic):
