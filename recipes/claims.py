@@ -45,6 +45,9 @@ def refuse_other_claims(check, table):
 def family_table(recipe, name, family):
     """The table of a recipe that asked for a family of verdicts.
 
+    The registry of checks is not read, because it takes TensorFlow: a [[check]] table names its check, any other holds all
+    of a claim.
+
     Args:
         recipe: dict, a recipe as plain values.
         name: str, of the family, which begins with the place of the table.
@@ -53,7 +56,11 @@ def family_table(recipe, name, family):
     Returns:
         dict, empty where the recipe has no such table.
     """
-    tables = recipe.get(table_of(family["check"])) or ()
-    tables = [tables] if isinstance(tables, dict) else tables
-    number = name.partition("-")[0]
-    return tables[int(number)] if number.isdecimal() and int(number) < len(tables) else {}
+    check, number = family["check"], name.partition("-")[0]
+    for table in ("check", TABLES.get(family.get("claim", "maps"), "check")):
+        entries = recipe.get(table) or ()
+        entries = [entries] if isinstance(entries, dict) else entries
+        entry = entries[int(number)] if number.isdecimal() and int(number) < len(entries) else {}
+        if entry and entry.get("check", check) == check:
+            return entry
+    return {}

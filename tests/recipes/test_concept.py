@@ -154,9 +154,11 @@ def test_a_gate_reads_the_verdicts(run, folder, gate, code):
 
 def test_the_table_of_a_family_is_that_which_holds_its_check(run):
     recipe = json.loads((run[0] / "manifest.json").read_text())["recipe"]
-    assert family_table(recipe, "0-tcav", {"check": "tcav"}) == recipe["concept"]
+    assert family_table(recipe, "0-tcav", {"check": "tcav", "claim": "concepts"}) == recipe["concept"]
     recipe |= {"check": [{"check": "atom_effect", "draws": 20}]}
-    assert family_table(recipe, "0-atom_effect", {"check": "atom_effect"})["draws"] == 20
+    assert family_table(recipe, "0-atom_effect", {"check": "atom_effect", "claim": "concepts"})["draws"] == 20
+    assert family_table(recipe, "0-tcav", {"check": "tcav", "claim": "concepts"}) == recipe["concept"]
+    assert family_table(recipe, "1-atom_effect", {"check": "atom_effect", "claim": "concepts"}) == {}
 
 
 def test_a_texture_has_its_own_name():
