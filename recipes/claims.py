@@ -3,7 +3,7 @@
 from lab.refusal import Refused
 
 # Claim -> table of a recipe.
-TABLES = {"maps": "check", "attention": "check", "pictures": "features", "concepts": "concept"}
+TABLES = {"maps": "check", "attention": "check", "pictures": "features", "concepts": "concept", "data": "audit"}
 
 
 def table_of(check):

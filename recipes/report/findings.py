@@ -243,6 +243,31 @@ FINDINGS = (
         "Of data: the view cannot look at these data, or views of noise told the labels, too.",
     ),
     (
+        "WEAK SLICE BEYOND THE MARGIN",
+        "FAIL",
+        "Of an audit: the effect is there, and larger than the margin.",
+    ),
+    (
+        "WEAK SLICE OF UNCERTAIN SIZE",
+        "INCONCLUSIVE",
+        "Of an audit: the effect is there, and the margin lies inside its interval.",
+    ),
+    (
+        "WEAK SLICE WITHIN THE MARGIN",
+        "PASS",
+        "Of an audit: the effect is there, and smaller than the margin.",
+    ),
+    (
+        "NONE ABOVE THE MARGIN",
+        "PASS",
+        "Of an audit: nothing was found, and an effect of the margin's size would have been.",
+    ),
+    (
+        "NOT ENOUGH DATA",
+        "INCONCLUSIVE",
+        "Of an audit: nothing was found, and an effect of the margin's size might have been missed.",
+    ),
+    (
         "ENCODED",
         "PASS",
         "A label is told from a layer, beyond control task, untrained networks and inputs.",

@@ -6,6 +6,7 @@ verdicts_of(check) -> [Verdict]      of every finding, and of conditions that fa
 import numpy as np
 
 from sanity import gates
+from sanity.audit import margin
 from sanity.checks import atom_effect, checks, claim_of
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
@@ -24,6 +25,12 @@ DRAWS = 60
 LEVELS = np.array([-0.5, 0, 0.02, 0.08, 0.2, 0.4, 0.6, 0.75, 0.85, 0.95, 1.0])
 SIZES = {"images": 8, "pairs": 8, "replicates": 4, "networks": 4, "rivals": 4, "draws": 3, "repeats": 6, "ways": 8}
 SIZES |= {"groups": 2, "directions": 16}
+OF_AUDITS = {"rows": 800, "units": 800}
+# The clauses of a check of an audit.
+WHY = dict.fromkeys(
+    (margin.BEYOND, margin.UNCERTAIN, margin.WITHIN, margin.NONE, margin.TOO_FEW),
+    "of 40 groups of rows searched, one stands out",
+)
 OF_PICTURES = {"units": 6, "pictures": 3, "sources": 40, "networks": 3}
 
 
@@ -247,6 +254,14 @@ def _erasures(draw):
     return {"use": change, "use/groups": np.arange(draw.images), "use/scores": scores}
 
 
+def _of_margin(draw):
+    """p, effect and planted copies of a check of an audit."""
+    mean, width = draw.rng.choice([0.0, 0.1, 0.3]), draw.rng.choice([0.01, 0.05, 0.2])
+    planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 0.95])
+    p = draw.rng.choice([0.005, 0.4])
+    return {"p": np.array([p]), "effect": np.array([mean, mean - width, mean + width]), "planted": planted}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "atom_effect": _atom_changes,
@@ -288,6 +303,7 @@ SAMPLES = {
         f"{name}/{MEASURE}": draw.around(draw.level(), 3, draw.images) for name in ("noise", "seed")
     },
     "truth": _cues,
+    "slices": _of_margin,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 
@@ -300,6 +316,7 @@ def _settings(draw):
     )
     broken = list(PROMISES)[: draw.rng.integers(4)]
     settings = {"promised": draw.rng.random() < 0.5, "keep": draw.rng.random() < 0.5, "broken": broken}
+    settings |= {"delta": 0.1, "alpha": 0.05, "why": WHY, "needed": 2000}
     return settings | {"class_pairs": list(np.resize(pairs, (draw.images, 2)).tolist()), "untold": ["input_shift"]}
 
 
@@ -321,6 +338,7 @@ def evidence_of(check, seed):
     sizes = {
         **SIZES,
         **(OF_PICTURES if check in checks and claim_of(check) == "pictures" else {}),
+        **(OF_AUDITS if check in checks and claim_of(check) == "data" else {}),
         "images": draw.images,
     }
     return Evidence(check, "any", "net", sizes, SAMPLES[check](draw), (), settings=_settings(draw))

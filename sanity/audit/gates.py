@@ -1,0 +1,69 @@
+"""Gates of an audit: conditions of the data without which its questions say nothing."""
+
+import hashlib
+
+import numpy as np
+
+from sanity.evidence import Gate
+
+# Share of rows with an exact copy from which on rows are no units.
+MOST_COPIES = 0.01
+
+
+def row_keys(rows):
+    """A mark of each row that equal ones share: list of bytes.
+
+    Args:
+        rows: `Rows`.
+    """
+    parts = [column.values for column in rows.columns]
+    if rows.features is not None and not any(column.kind == "input" for column in rows.columns):
+        parts += list(rows.features.T)
+    table = np.ascontiguousarray(np.column_stack(parts) if parts else np.arange(len(rows))[:, None])
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in table]
+
+
+def units_gate(rows, other=None):
+    """Rows without units must not be copies of each other.
+
+    Args:
+        rows: `Rows`.
+        other: `Rows` that they are compared with; None: they are compared among themselves.
+
+    Returns:
+        `Gate`.
+    """
+    name = "rows are units"
+    if rows.has_units:
+        return Gate(name, "passed", "units were named or stated")
+    keys = row_keys(rows)
+    if other is None:
+        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        copies = int((counts[inverse] > 1).sum())
+    else:
+        known = set(row_keys(other))
+        copies = sum(key in known for key in keys)
+    words = f"{copies:,} of {len(rows):,} rows have an exact copy"
+    if copies <= MOST_COPIES * len(rows):
+        return Gate(name, "passed", words)
+    return Gate(
+        name, "failed", f'{words}; name the column of units with roles = ["unit"], or state rows_are_units = true'
+    )
+
+
+def labels_gate(rows, fewest=30):
+    """There are enough labelled rows, and not all are right or all wrong.
+
+    Args:
+        rows: `Rows`.
+        fewest: int.
+
+    Returns:
+        `Gate`.
+    """
+    count = int(rows.labelled.sum())
+    if count < fewest:
+        return Gate("rows are labelled", "failed", f"{count} labelled rows; {fewest} are needed")
+    if np.ptp(rows.errors[rows.labelled]) == 0:
+        return Gate("errors differ", "failed", f"all {count} rows have the same error, so that none is weaker")
+    return Gate("rows are labelled", "passed", f"{count} labelled rows")

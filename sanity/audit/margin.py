@@ -1,0 +1,165 @@
+"""Margin: the one table that turns an adjusted p, an interval and a margin into a finding, for every question of an audit.
+
+A small p says that something is there, and not that it is large. A finding rests on both, and no finding is a PASS unless the
+interval lies within the margin and an effect of the margin's size would have been found.
+"""
+
+import numpy as np
+
+from sanity.audit.copies import would_find
+from sanity.evidence import Evidence
+from sanity.ruling import Ruling, rules
+from sanity.statistics import Interval, without_interval
+
+BEYOND, UNCERTAIN, WITHIN = "BEYOND THE MARGIN", "OF UNCERTAIN SIZE", "WITHIN THE MARGIN"
+NONE, TOO_FEW = "NONE ABOVE THE MARGIN", "NOT ENOUGH DATA"
+OUTCOMES = {BEYOND: "FAIL", UNCERTAIN: "INCONCLUSIVE", WITHIN: "PASS", NONE: "PASS", TOO_FEW: "INCONCLUSIVE"}
+# With fewer units on a side nothing passes or fails.
+FEWEST_UNITS = 12
+
+
+def compare_with_margin(p, effect, delta, alpha=0.05):
+    """What is found of an effect.
+
+    Args:
+        p: float, adjusted.
+        effect: `Interval`, larger is worse.
+        delta: float, the margin.
+        alpha: float, the level.
+
+    Returns:
+        str, BEYOND, UNCERTAIN, WITHIN, NONE or TOO_FEW.
+    """
+    if p <= alpha:
+        return BEYOND if effect.low > delta else WITHIN if effect.high < delta else UNCERTAIN
+    return NONE if effect.high < delta else TOO_FEW
+
+
+def margin_finding(noun, finding):
+    """A finding of the table in the words of a check.
+
+    Args:
+        noun: str, what is looked for, in capitals, such as "WEAK SLICE".
+        finding: str, as of `compare_with_margin`.
+
+    Returns:
+        str; the last two findings are the same for every check.
+    """
+    return finding if finding in (NONE, TOO_FEW) else f"{noun} {finding}"
+
+
+def margin_evidence(
+    check, method, subject, *, p, effect, tries, delta, why, units, gates=(), samples=None, settings=None, **known
+):
+    """Evidence that the rule of the table decides.
+
+    Args:
+        check: str.
+        method: str, what it speaks of, such as "groups of rows".
+        subject: `AuditSubject`.
+        p: float, adjusted.
+        effect: `Interval`, larger is worse.
+        tries: `sanity.audit.copies.Tries`.
+        delta: float, the margin.
+        why: dict of BEYOND and the others to the clause that decided.
+        units: int, units on the smaller side.
+        gates: tuple of `Gate`, beside that of the null copies.
+        samples: dict of name to array, others that are shown.
+        settings: dict, of the check.
+        known: needed, int, the rows that would settle what is open; also, tuple of (name, text), other numbers; tables, dict of
+            title to list of dict, that the page shows; and others.
+
+    Returns:
+        `Evidence`.
+    """
+    decided = {
+        "p": np.array([p]),
+        "effect": np.array([effect.mean, effect.low, effect.high]),
+        "planted": tries.planted,
+        "null": tries.null,
+    }
+    return Evidence(
+        check,
+        method,
+        subject.title,
+        {**subject.sizes, "units": units},
+        {**(samples or {}), **decided},
+        (*gates, tries.gate),
+        settings={**(settings or {}), "delta": delta, "alpha": subject.alpha, "why": why, **known},
+    )
+
+
+def margin_words(noun):
+    """The findings of a check with the clause that decided, for its `About`: dict."""
+    return {margin_finding(noun, finding): "{why}" for finding in OUTCOMES}
+
+
+def register_margin_rule(name, noun, about):
+    """Register the rule of a check that is decided by the table.
+
+    Its evidence has samples p, float [1], effect, float [3], mean and bounds, and planted, bool [sizes, tries], whether each
+    planted effect was found; and settings delta, alpha and why, dict of BEYOND and the others to the clause that decided.
+
+    Args:
+        name: str, of the check.
+        noun: str, as of `margin_finding`.
+        about: `sanity.ruling.About`.
+    """
+
+    def rule(family, margins, seed):
+        return [_ruling(evidence, noun) for evidence in family]
+
+    rule.__doc__ = f"{noun.capitalize()} by the table of `sanity.audit.margin`."
+    rules.register(rule, name=name, about=about)
+
+
+def _ruling(evidence, noun):
+    settings, effect = evidence.settings, Interval(*map(float, evidence.samples["effect"]))
+    p = float(evidence.samples["p"][0])
+    finding = limit_finding(
+        compare_with_margin(p, effect, settings["delta"], settings["alpha"]),
+        evidence.samples["planted"],
+        evidence.sizes["units"],
+    )
+    return Ruling(
+        outcome_of(finding, evidence.sizes["units"]),
+        margin_finding(noun, finding),
+        effect,
+        without_interval(),
+        without_interval(),
+        p=p,
+        why=settings["why"].get(finding, ""),
+        also=tuple(settings.get("also", ())),
+        remedy=remedy(finding, evidence),
+    )
+
+
+def limit_finding(finding, planted, units):
+    """NONE becomes NOT ENOUGH DATA where an effect of the margin's size would not have been found in 16 of 20 tries.
+
+    Args:
+        finding: str.
+        planted: bool [sizes, tries], of half the margin, the margin and twice the margin.
+        units: int, units on the smaller side.
+
+    Returns:
+        str.
+    """
+    if finding == NONE and (units < FEWEST_UNITS or not would_find(planted)):
+        return TOO_FEW
+    return finding
+
+
+def outcome_of(finding, units):
+    """The outcome of a finding, INCONCLUSIVE at best with fewer than twelve units: str."""
+    return OUTCOMES[finding] if units >= FEWEST_UNITS else "INCONCLUSIVE"
+
+
+def remedy(finding, evidence):
+    """What would settle what is open: str, "" where nothing is."""
+    needed, units = evidence.settings.get("needed"), evidence.sizes["units"]
+    if units < FEWEST_UNITS:
+        return f"Give at least {FEWEST_UNITS} units on each side."
+    if finding in (TOO_FEW, UNCERTAIN) and needed:
+        return f"About {needed:,} rows would settle it."
+    return ""
