@@ -44,8 +44,8 @@ class Tries:
         Returns:
             str.
         """
-        found = int(self.planted[SIZES.index(1.0)].sum())
-        return f"{what} would have been found in {found} of {self.planted.shape[1]} tries on these data"
+        count = int(self.planted[SIZES.index(1.0)].sum())
+        return f"{what} would have been found in {count} of {self.planted.shape[1]} tries on these data"
 
 
 def list_copies(make_null, plant, *, seed, tries=TRIES):

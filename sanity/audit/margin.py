@@ -151,12 +151,28 @@ def limit_finding(finding, planted, units):
 
 
 def outcome_of(finding, units):
-    """The outcome of a finding, INCONCLUSIVE at best with fewer than twelve units: str."""
+    """The outcome of a finding, INCONCLUSIVE at best with fewer than twelve units.
+
+    Args:
+        finding: str.
+        units: int, units on the smaller side.
+
+    Returns:
+        str.
+    """
     return OUTCOMES[finding] if units >= FEWEST_UNITS else "INCONCLUSIVE"
 
 
 def remedy(finding, evidence):
-    """What would settle what is open: str, "" where nothing is."""
+    """What would settle what is open.
+
+    Args:
+        finding: str.
+        evidence: `Evidence` of a check of an audit.
+
+    Returns:
+        str, "" where nothing is open.
+    """
     needed, units = evidence.settings.get("needed"), evidence.sizes["units"]
     if units < FEWEST_UNITS:
         return f"Give at least {FEWEST_UNITS} units on each side."

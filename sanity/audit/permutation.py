@@ -24,8 +24,8 @@ def exchange_rows(units, draws, *, seed, strata=None):
         seed: int.
         strata: int [units], groups within which units are exchanged, by the number of the unit; None: all are one.
 
-    Yields:
-        int [rows], the row whose value each row receives.
+    Returns:
+        iterator of int [rows], the row whose value each row receives.
     """
     rng, layout = np.random.default_rng(seed), _Layout(units)
     strata = np.zeros(len(layout.sizes), int) if strata is None else np.asarray(strata)

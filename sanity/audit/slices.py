@@ -153,11 +153,14 @@ def centred_errors(rows, beyond="label"):
 
 
 def label_strata(rows, beyond="label"):
-    """Units by their label, where all rows of each unit have the same one: int [units], or None.
+    """Units by their label, where all rows of each unit have the same one.
 
     Args:
         rows: `Rows`.
         beyond: as of `centred_errors`.
+
+    Returns:
+        int [units], or None.
     """
     if rows.is_regression or beyond == "none":
         return None
