@@ -256,9 +256,9 @@ def _erasures(draw):
 
 def _of_margin(draw):
     """p, effect and planted copies of a check of an audit."""
-    mean, width = draw.rng.choice([0.0, 0.1, 0.3]), draw.rng.choice([0.01, 0.15])
+    mean, width = draw.rng.choice([0.0, 0.0, 0.1, 0.3]), draw.rng.choice([0.01, 0.15])
     planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 1.0])
-    p = draw.rng.choice([0.005, 0.4])
+    p = draw.rng.choice([0.005, 0.4, 0.4])
     return {"p": np.array([p]), "effect": np.array([mean, mean - width, mean + width]), "planted": planted}
 
 
