@@ -14,6 +14,7 @@ from lab.environment import keras, tf
 from lab.host import HostModel, raise_fault
 from lab.objectives import CLASSES
 from lab.overrides import override
+from lab.propagation import Owners, pair_operations, propagate
 from lab.refusal import Refused
 from lab.scoring import mean_over_positions, score
 
@@ -259,6 +260,86 @@ def gradient(network, inputs, objective, *, rule=None):
 
     refuse_integers(network)
     return run(network, ("gradient", objective.structure, rule), body, *prepare(network, inputs, objective))
+
+
+def difference_multipliers(network, inputs, references, objective, rule_of):
+    """Multipliers of the inputs' differences from references, by a rule for each operation.
+
+    The network is traced on the inputs and on the references, and each operation stands beside the one that does the same.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        references: arrays in their structure and shape.
+        objective: an `Objective`.
+        rule_of: as of `lab.propagation.propagate`.
+
+    Returns:
+        arrays in the structure of the inputs, in score per unit of input.
+
+    Raises:
+        Refused: for an operation without a rule, and where no input reaches the score.
+    """
+
+    def body(batched, weights):
+        inputs, references, numbers = batched
+
+        def trace_scores(values):
+            return trace_operations(network, objective, weights, values, numbers)
+
+        (scores, operations, owners), (_, others, _) = trace_scores(inputs), trace_scores(references)
+        twins = pair_operations(operations, others)
+        leaves = tf.nest.flatten(inputs)
+        sources = [leaf for leaf in leaves if leaf.dtype.is_floating]
+        seeds = {scores.name: tf.ones_like(scores)}
+        values = propagate(seeds, sources, rule_of, operations=operations, twins=twins, owners=owners)
+        return of_leaves(inputs, values, objective)
+
+    refuse_integers(network)
+    (arrays, numbers), weights = prepare(network, inputs, objective)
+    key = ("differences", objective.structure, rule_of)
+    return run(network, key, body, (arrays, references, numbers), weights)
+
+
+def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset()):
+    """Inside a trace: the score of each sample, the operations between inputs and scores, and the layers that made them.
+
+    Args:
+        network: a `Network`.
+        objective: an `Objective`.
+        weights: tensor, the objective's weights.
+        inputs: tensors that the network takes.
+        numbers: the objective's numbers by row.
+        reads: addresses of layers whose outputs are kept.
+        exempt: ids of layers that BatchNormalization is not folded into.
+
+    Returns:
+        tensor [batch], list of graph operations in the order in which they were made, and dict of an operation's name to the
+        path of its layer; with reads also dict of address to tensor.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    start = len(graph.get_operations())
+    owners = Owners({id(layer): path for path, layer in network.tree.items()})
+    interceptors = [owners, *([taps.Folder(exempt)] if network.fold else [])]
+    with taps.unrolled(network.tree.values()):
+        trace = network.trace(inputs, [*objective.paths, *reads], interceptors=interceptors)
+    scores = score(objective.structure, weights, numbers, trace)
+    # What a graph takes from outside is a placeholder, made when it is first used.
+    operations = [op for op in graph.get_operations()[start:] if op.type != "Placeholder"]
+    values = (scores, operations, owners.owners)
+    return (*values, {address: trace.activations[address] for address in reads}) if reads else values
+
+
+def of_leaves(inputs, values, objective):
+    """Multipliers in the structure of the inputs, zeros for leaves that have none."""
+    if all(value is None for value in values):
+        raise Refused(
+            f"Relevance needs a score that depends on the inputs. Received: {objective}, which nothing connects to them."
+        )
+    values = iter(values)
+    leaves = [next(values) if leaf.dtype.is_floating else None for leaf in tf.nest.flatten(inputs)]
+    leaves = [_zeros(leaf) if value is None else value for leaf, value in zip(tf.nest.flatten(inputs), leaves)]
+    return tf.nest.pack_sequence_as(inputs, leaves)
 
 
 def layer_gradient(network, inputs, objective, path, rule, **options):

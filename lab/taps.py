@@ -92,6 +92,20 @@ def stateless(layers):
 
 
 @contextlib.contextmanager
+def unrolled(layers):
+    """While open, recurrent layers write their steps out one by one, where the number of steps is known."""
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    with _tracing:
+        for layer in recurrent:
+            layer.__dict__["unroll"] = True
+        try:
+            yield
+        finally:
+            for layer in recurrent:
+                layer.__dict__["unroll"] = False
+
+
+@contextlib.contextmanager
 def without_flash(layers):
     """While open, attention is computed step by step: the fused kernel has no weights to read, and needs another backend."""
     fused = [layer for layer in layers if getattr(layer, "_flash_attention", None)]

@@ -1,0 +1,189 @@
+"""Difference rules: what each operation does to DeepLIFT's multipliers, so that contributions add up to a difference from a reference.
+
+With D for the difference between input and reference, a rule keeps D(output) m(output) = sum of D(input) m(input).
+
+linear      y = Wx + b: Dy = W Dx, so m(x) = W^T m(y), the gradient.
+rescale     y = f(x) number by number: m(x) = m(y) Dy / Dx, and the gradient where Dx is zero (Shrikumar et al. 2017, section 3.5.2).
+products    y = uv: Dy = Du (v + v')/2 + Dv (u + u')/2, so the gradient at the mean of both operands; likewise products of
+            matrices, convolutions of two activations, and (u - v)^2.
+quotients   y = u w with w = 1/v: the rule of products, then m(v) = m(w) Dw / Dv, and Dw / Dv = -1 / (v v').
+softmax     y = e w with e = exp(x - c), one c for both, and w = 1 / sum(e): products, quotients and rescale in turn.
+extremes    y = max of a window. Where y rose, it rose to an entry of the input that was no larger in the reference, which gets all of
+            Dy; where it fell, it fell from an entry of the reference that is no larger now. So m = Dy / D(entry) lies in 0..1.
+"""
+
+import functools
+
+from lab.environment import tf
+from lab.propagation import (
+    BILINEAR,
+    EXTREMES,
+    LINEAR,
+    UNARY,
+    apply,
+    gradient_of,
+    gradient_rule,
+    pass_rule,
+    refuse_operation,
+    stop_rule,
+)
+
+# A difference below this, as a share of the numbers themselves, is rounding.
+ROUNDING = {tf.float64: 1e-11, tf.float32: 1e-5, tf.bfloat16: 1e-2, tf.float16: 1e-2}
+
+
+def rule_of(operation, *, method="deeplift"):
+    """The rule of an operation.
+
+    Args:
+        operation: `lab.propagation.Operation` with its twin.
+        method: str, for errors.
+
+    Returns:
+        function.
+
+    Raises:
+        Refused: for an operation without a rule.
+    """
+    kind = operation.type
+    if kind in SPECIAL:
+        return SPECIAL[kind]
+    if kind in LINEAR or (kind in BILINEAR and not operation.is_joint):
+        return gradient_rule
+    if kind in BILINEAR or kind == "SquaredDifference":
+        return _product
+    if kind in UNARY or (kind in EXTREMES and _is_function(operation)):
+        return _rescale
+    if kind in EXTREMES:
+        return _extreme
+    return functools.partial(refuse_operation, operation, method)()
+
+
+def _is_function(operation):
+    """Whether an operation takes the larger of each number and a constant: bool."""
+    return operation.type in ("Maximum", "Minimum") and not operation.is_joint
+
+
+def _pairs(operation):
+    """Each input beside that of the reference: list of (tensor, tensor)."""
+    return list(zip(operation.op.inputs, operation.twin.inputs))
+
+
+def divide_differences(numerator, denominator, size, otherwise):
+    """A quotient of two differences, or another number where the denominator is rounding.
+
+    Args:
+        numerator: tensor.
+        denominator: tensor.
+        size: tensor, how large the numbers are whose difference the denominator is.
+        otherwise: tensor.
+
+    Returns:
+        tensor.
+    """
+    known = tf.abs(denominator) > ROUNDING[denominator.dtype] * size
+    return tf.where(known, numerator / tf.where(known, denominator, tf.ones_like(denominator)), otherwise)
+
+
+def _difference(value, reference):
+    return value - reference, tf.maximum(tf.abs(value), tf.abs(reference))
+
+
+def _rescale(operation, outputs):
+    place = operation.depends.index(True)
+    value, reference = _pairs(operation)[place]
+    change, size = _difference(value, reference)
+    slopes = [
+        gradient_of(op, [op.inputs[place]], [tf.ones_like(op.outputs[0])])[op.inputs[place].name]
+        for op in (operation.op, operation.twin)
+    ]
+    rise = operation.op.outputs[0] - operation.twin.outputs[0]
+    return {value.name: outputs[0] * divide_differences(rise, change, size, (slopes[0] + slopes[1]) / 2)}
+
+
+def _product(operation, outputs):
+    means = [
+        (value + reference) / 2 if depends else value
+        for (value, reference), depends in zip(_pairs(operation), operation.depends)
+    ]
+    means = [tf.identity(mean) for mean in means]
+    slopes = tf.gradients(apply(operation.op, means), means, grad_ys=outputs, stop_gradients=means)
+    values = {}
+    for tensor, depends, slope in zip(operation.op.inputs, operation.depends, slopes):
+        if depends:
+            values[tensor.name] = values[tensor.name] + slope if tensor.name in values else slope
+    return values
+
+
+def _quotient(operation, outputs):
+    (first, first_reference), (second, second_reference) = _pairs(operation)
+    numerator = tf.identity((first + first_reference) / 2 if operation.depends[0] else first)
+    inverse = tf.identity((1 / second + 1 / second_reference) / 2 if operation.depends[1] else 1 / second)
+    slopes = tf.gradients(numerator * inverse, [numerator, inverse], grad_ys=outputs[0])
+    values = {first.name: slopes[0]} if operation.depends[0] else {}
+    if operation.depends[1]:
+        slope = -slopes[1] / (second * second_reference)
+        values[second.name] = values[second.name] + slope if second.name in values else slope
+    return values
+
+
+def _softmax(operation, outputs):
+    value, reference = _pairs(operation)[0]
+    largest = tf.maximum(tf.reduce_max(value, -1, keepdims=True), tf.reduce_max(reference, -1, keepdims=True))
+    exponents, others = tf.exp(value - largest), tf.exp(reference - largest)
+    total, other_total = (tf.reduce_sum(part, -1, keepdims=True) for part in (exponents, others))
+    to_inverse = tf.reduce_sum(outputs[0] * (exponents + others) / 2, -1, keepdims=True)
+    to_exponents = outputs[0] * (1 / total + 1 / other_total) / 2 - to_inverse / (total * other_total)
+    change, size = _difference(value, reference)
+    ratio = divide_differences(exponents - others, change, tf.maximum(size, 1), (exponents + others) / 2)
+    return {value.name: to_exponents * ratio}
+
+
+def _log_softmax(operation, outputs):
+    # y = x - c - log(sum(exp(x - c))): rescale of the logarithm and of the exponentials.
+    value, reference = _pairs(operation)[0]
+    largest = tf.maximum(tf.reduce_max(value, -1, keepdims=True), tf.reduce_max(reference, -1, keepdims=True))
+    exponents, others = tf.exp(value - largest), tf.exp(reference - largest)
+    total, other_total = (tf.reduce_sum(part, -1, keepdims=True) for part in (exponents, others))
+    change, size = _difference(total, other_total)
+    logarithm = divide_differences(
+        tf.math.log(total) - tf.math.log(other_total), change, size, 2 / (total + other_total)
+    )
+    to_exponents = -tf.reduce_sum(outputs[0], -1, keepdims=True) * logarithm
+    change, size = _difference(value, reference)
+    ratio = divide_differences(exponents - others, change, tf.maximum(size, 1), (exponents + others) / 2)
+    return {value.name: outputs[0] + to_exponents * ratio}
+
+
+def _extreme(operation, outputs):
+    places = [place for place, depends in enumerate(operation.depends) if depends]
+    rise = operation.op.outputs[0] - operation.twin.outputs[0]
+    smallest = operation.type in ("Min", "Minimum")
+    moved = tf.cast(rise < 0 if smallest else rise > 0, rise.dtype)
+    parts = [(operation.op, outputs[0] * rise * moved), (operation.twin, outputs[0] * rise * (1 - moved))]
+    shares = [gradient_of(op, [op.inputs[place] for place in places], [contribution]) for op, contribution in parts]
+    values = {}
+    for place in places:
+        value, reference = _pairs(operation)[place]
+        contribution = shares[0][value.name] + shares[1][reference.name]
+        change, size = _difference(value, reference)
+        slope = divide_differences(contribution, change, size, tf.zeros_like(change))
+        values[value.name] = values[value.name] + slope if value.name in values else slope
+    return values
+
+
+def _batch_norm(operation, outputs):
+    """Of a batch's fixed statistics, which are linear."""
+    if operation.op.get_attr("is_training"):
+        refuse_operation(operation, "deeplift")
+    return gradient_rule(operation, outputs)
+
+
+SPECIAL = {
+    "IdentityN": pass_rule,
+    "StopGradient": stop_rule,
+    "RealDiv": _quotient,
+    "Softmax": _softmax,
+    "LogSoftmax": _log_softmax,
+    "FusedBatchNormV3": _batch_norm,
+}

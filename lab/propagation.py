@@ -1,0 +1,302 @@
+"""Propagation: a backward pass over the operations of a graph in which each operation has a rule.
+
+    multipliers = propagate({scores.name: tf.ones_like(scores)}, sources, rule_of, operations=operations)
+
+A multiplier times a value is what the value contributes to the score. Where every rule is the gradient, multipliers are
+gradients. A rule gets an `Operation` and the multipliers of its outputs, and gives those of its inputs. What a custom gradient of
+a library says is passed by, since the operations inside it have rules of their own.
+"""
+
+from dataclasses import dataclass
+
+from lab.environment import tf
+from lab.refusal import Refused
+
+# Results that depend on the shape of what they are given, and not on its numbers.
+_SHAPED = {"Shape", "ShapeN", "Size", "Rank", "OnesLike", "ZerosLike"}
+# Conditions that say what is masked.
+_MASKS = {"Equal", "NotEqual"}
+# Graphs inside the graph, whose operations cannot be seen.
+OPAQUE = {
+    "PartitionedCall",
+    "StatefulPartitionedCall",
+    "While",
+    "StatelessWhile",
+    "If",
+    "StatelessIf",
+    "XlaCallModule",
+    "PyFunc",
+    "EagerPyFunc",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of a graph, as rules see it.
+
+    Args:
+        op: the graph operation.
+        depends: tuple of bool, whether each input depends on the sources.
+        twin: the operation that did the same for the reference, or None.
+        owner: str, the path of the layer that it runs in, "" for none.
+        reached: set of the names of all tensors that depend on the sources.
+    """
+
+    op: object
+    depends: tuple
+    twin: object = None
+    owner: str = ""
+    reached: object = frozenset()
+
+    @property
+    def type(self):
+        """The kind of operation: str."""
+        return self.op.type
+
+    @property
+    def inputs(self):
+        """Its input tensors: list."""
+        return list(self.op.inputs)
+
+    @property
+    def variables(self):
+        """The inputs that depend on the sources: list of tensors."""
+        return [tensor for tensor, depends in zip(self.op.inputs, self.depends) if depends]
+
+    @property
+    def is_joint(self):
+        """Whether two inputs or more depend on the sources: bool."""
+        return sum(self.depends) > 1
+
+
+def propagate(seeds, sources, rule_of, *, operations, twins=None, owners=None, masks=None):
+    """Multipliers of the sources.
+
+    Args:
+        seeds: dict of a tensor's name to its multiplier, such as ones for the scores.
+        sources: list of tensors, floating.
+        rule_of: `Operation` -> rule; a rule is (`Operation`, multipliers of its outputs) -> dict of an input's name to its
+            multiplier. It raises Refused for an operation that has none.
+        operations: list of graph operations between sources and seeds, in the order in which they were made.
+        twins: dict of an operation's name to that of the reference, or None.
+        owners: dict of an operation's name to the path of its layer, or None.
+        masks: dict of a tensor's name to what its multiplier is multiplied by, or None.
+
+    Returns:
+        list of tensors, None for a source that the seeds do not depend on.
+    """
+    reached, ends = reached_names(operations, sources, owners or {}), {source.name for source in sources}
+    multipliers, masks = dict(seeds), masks or {}
+
+    def take(tensor):
+        value = (multipliers.get if tensor.name in ends else multipliers.pop)(tensor.name, None)
+        return value * masks[tensor.name] if value is not None and tensor.name in masks else value
+
+    for op in reversed(operations):
+        outputs = [take(tensor) for tensor in op.outputs]
+        depends = tuple(tensor.name in reached for tensor in op.inputs)
+        if all(value is None for value in outputs) or not any(depends):
+            continue
+        owner = (owners or {}).get(op.name, "")
+        operation = Operation(op, depends, (twins or {}).get(op.name), owner, reached)
+        for name, value in rule_of(operation)(operation, outputs).items():
+            multipliers[name] = multipliers[name] + value if name in multipliers else value
+    return [multipliers.get(source.name) for source in sources]
+
+
+def pair_operations(operations, others):
+    """Operations beside those that do the same for a reference.
+
+    Args:
+        operations: list of graph operations.
+        others: list of graph operations, made by the same calls.
+
+    Returns:
+        dict of an operation's name to the other.
+
+    Raises:
+        Refused: where they are not the same operations, as of a model that keeps tensors between its calls.
+    """
+    if [op.type for op in operations] != [op.type for op in others]:
+        raise Refused(
+            "A reference goes the same way through a network as an input. Received: a network that does something else in its second call. Use integrated_gradients."
+        )
+    return {op.name: other for op, other in zip(operations, others)}
+
+
+def reached_names(operations, sources, owners):
+    """Names of floating tensors that depend on the sources.
+
+    Args:
+        operations: list of graph operations, in the order in which they were made.
+        sources: list of tensors.
+        owners: dict of an operation's name to the path of its layer.
+
+    Returns:
+        set of str.
+
+    Raises:
+        Refused: for a graph inside the graph, and for a choice that the sources decide.
+    """
+    reached = {source.name for source in sources}
+    conditions = set()
+    for op in operations:
+        names = [tensor.name for tensor in op.inputs]
+        if op.type in _SHAPED or not any(name in reached or name in conditions for name in names):
+            continue
+        _refuse_condition(op, conditions)
+        _refuse_loop(op, owners)
+        for tensor in op.outputs:
+            if tensor.dtype.is_floating and any(name in reached for name in names):
+                reached.add(tensor.name)
+            elif op.type not in _MASKS and tensor.dtype == tf.bool:
+                conditions.add(tensor.name)
+    return reached
+
+
+def _refuse_loop(op, owners):
+    """Raise Refused for a graph inside the graph, and for the lists of tensors that its loops read."""
+    if op.type in OPAQUE or any(tensor.dtype == tf.variant for tensor in op.outputs):
+        owner = owners.get(op.name)
+        where = f"in layer {owner!r}" if owner else f"as {op.name!r}"
+        raise Refused(
+            f"Relevance needs to see every operation. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number. Give inputs of a fixed length, or use integrated_gradients."
+        )
+
+
+def _refuse_condition(op, conditions):
+    """Raise Refused for a choice that depends on the numbers of the sources, other than a mask."""
+    if op.type in ("Select", "SelectV2", "Cast") and op.inputs[0].name in conditions:
+        raise Refused(
+            f"A choice among values has no rule where the inputs decide it. Received: {op.name!r} (operation {op.type}). Write it with an activation such as ReLU."
+        )
+
+
+def gradient_rule(operation, outputs):
+    """The gradient, which is right for whatever is linear in its inputs.
+
+    Args:
+        operation: `Operation`.
+        outputs: list of multipliers of its outputs, None where none reaches it.
+
+    Returns:
+        dict of an input's name to its multiplier.
+    """
+    return gradient_of(operation.op, operation.variables, outputs)
+
+
+def gradient_of(op, inputs, outputs):
+    """The gradient of one operation.
+
+    Args:
+        op: graph operation.
+        inputs: list of its input tensors.
+        outputs: list of multipliers of its outputs, or None.
+
+    Returns:
+        dict of an input's name to its multiplier.
+    """
+    inputs = list({tensor.name: tensor for tensor in inputs}.values())
+    pairs = [(tensor, value) for tensor, value in zip(op.outputs, outputs) if value is not None]
+    tensors, values = zip(*pairs)
+    slopes = tf.gradients(list(tensors), inputs, grad_ys=list(values), stop_gradients=inputs)
+    return {tensor.name: slope for tensor, slope in zip(inputs, slopes) if slope is not None}
+
+
+def pass_rule(operation, outputs):
+    """Each output's multiplier goes to the input of the same place, as of IdentityN.
+
+    Args:
+        operation: `Operation`.
+        outputs: list of multipliers of its outputs.
+
+    Returns:
+        dict of an input's name to its multiplier.
+    """
+    values = {}
+    for tensor, depends, value in zip(operation.op.inputs, operation.depends, outputs):
+        if depends and value is not None:
+            values[tensor.name] = values[tensor.name] + value if tensor.name in values else value
+    return values
+
+
+def stop_rule(operation, outputs):
+    """Nothing goes back, as of StopGradient."""
+    del operation, outputs
+    return {}
+
+
+def apply(op, inputs):
+    """The same operation of other inputs.
+
+    Args:
+        op: graph operation.
+        inputs: list of tensors, one for each of its inputs.
+
+    Returns:
+        list of its output tensors.
+    """
+    definition = op.op_def
+    types = {arg.type_attr for arg in definition.input_arg} | {arg.number_attr for arg in definition.input_arg}
+    attributes = {attr.name: op.get_attr(attr.name) for attr in definition.attr if attr.name not in types}
+    names = [arg.name for arg in definition.input_arg]
+    if any(arg.number_attr or arg.type_list_attr for arg in definition.input_arg):
+        inputs = [list(inputs)]
+    function = getattr(tf.raw_ops, op.type)
+    outputs = function(**dict(zip(names, inputs)), **attributes)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+class Owners:
+    """Interceptor that notes which layer each operation was made in: `owners[operation name]`, the innermost layer's path.
+
+    Args:
+        paths: dict of id(layer) to path.
+    """
+
+    def __init__(self, paths):
+        self.paths, self.owners, self._count = paths, {}, 0
+
+    def __call__(self, layer, call, args, kwargs):
+        graph = tf.compat.v1.get_default_graph()
+        start = len(graph.get_operations())
+        outputs = call(*args, **kwargs)
+        for op in graph.get_operations()[start:]:
+            self.owners.setdefault(op.name, self.paths.get(id(layer), ""))
+        return outputs
+
+
+# Operations that are linear in each input, and in all of them together.
+LINEAR = {
+    "Identity", "Reshape", "Transpose", "ConcatV2", "Pack", "Unpack", "Split", "SplitV", "StridedSlice", "Slice", "Pad",
+    "PadV2", "MirrorPad", "ExpandDims", "Squeeze", "Tile", "GatherV2", "GatherNd", "Cast", "Neg", "AddV2", "Add", "AddN", "Sub",
+    "BiasAdd", "Sum", "Mean", "AvgPool", "AvgPool3D", "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic",
+    "BroadcastTo", "SpaceToBatchND", "BatchToSpaceND", "SpaceToDepth", "DepthToSpace", "ReverseV2", "Roll", "Cumsum",
+    "MatrixBandPart", "EnsureShape", "PreventGradient", "Snapshot", "CheckNumerics", "Select", "SelectV2", "ScatterNd",
+    "TensorScatterUpdate", "UnsortedSegmentSum", "DynamicStitch", "ReverseSequence",
+}  # fmt: skip
+# Operations that are linear in each of two inputs, and quadratic in both together.
+BILINEAR = {
+    "Mul", "MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "Conv3D", "DepthwiseConv2dNative",
+    "Conv2DBackpropInput", "Conv3DBackpropInputV2",
+}  # fmt: skip
+# Functions of each number by itself.
+UNARY = {
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Exp", "Expm1", "Log", "Log1p",
+    "Erf", "Erfc", "Rsqrt", "Sqrt", "Square", "Reciprocal", "Inv", "Abs", "Sin", "Cos", "Atan", "Pow", "ClipByValue",
+}  # fmt: skip
+# The largest or smallest of some numbers.
+EXTREMES = {"MaxPool", "MaxPool3D", "Max", "Min", "Maximum", "Minimum"}
+
+
+def refuse_operation(operation, method):
+    """Raise Refused for an operation without a rule.
+
+    Args:
+        operation: `Operation`.
+        method: str, the name of the method.
+    """
+    where = f"in layer {operation.owner!r}" if operation.owner else "outside of any layer"
+    raise Refused(
+        f"{method} needs a rule for every operation. Received: {operation.type} {where}, which has none. Use integrated_gradients, which needs none."
+    )

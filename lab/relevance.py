@@ -1,0 +1,205 @@
+"""Relevance: the backward pass of layer-wise relevance propagation, by a composite of rules.
+
+values = relevance(network, inputs, objective, composite)                     at the inputs
+values = relevance(network, inputs, objective, composite, layers=["conv5"])   and at layers
+"""
+
+import fnmatch
+
+import numpy as np
+
+from lab import routines
+from lab.composites import composite_of
+from lab.environment import tf
+from lab.propagation import LINEAR, gradient_rule, pass_rule, propagate, reached_names, refuse_operation
+from lab.refusal import Refused
+from lab.registry import nearest
+from lab.relevance_rules import DENSE, FIRST_RULES, KERNEL_RULES, KERNELS, Kernel, plain_rule, stabilize
+
+# Operations that move numbers, and such that scale or shift each number, before a first layer.
+_MOVE = LINEAR - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Sum", "Mean", "AvgPool", "AvgPool3D"}
+_SCALE = {"Mul", "RealDiv", "AddV2", "Add", "Sub", "BiasAdd", "Neg"}
+
+
+def relevance(network, inputs, objective, composite, *, layers=(), channels=None, start="score", bounds=None):
+    """Relevance of the inputs, and of layers' outputs.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        composite: a `lab.composites.Composite` or the name of one.
+        layers: addresses of layers.
+        channels: dict of an address to a list of int, the channels of a layer that relevance may go through; None: all.
+        start: "score", or "one" for a relevance of 1 in all.
+        bounds: (low, high), the least and largest inputs, for "z_box"; arrays that broadcast against the inputs.
+
+    Returns:
+        arrays in the structure of the inputs; with layers also dict of address to float32 in the shape of the layer's output.
+
+    Raises:
+        Refused: for an operation without a rule, a pattern that fits no layer, and missing bounds.
+    """
+    composite, channels = composite_of(composite), channels or {}
+    _refuse_patterns(network, composite)
+    routines.refuse_integers(network)
+    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
+    low, high = _bounds(network, arrays, composite, bounds)
+    reads = tuple(dict.fromkeys([*layers, *channels]))
+    masks = {address: _mask(network, address, places) for address, places in channels.items()}
+
+    def body(batched, shared):
+        inputs, low, high, numbers = batched
+        objective_weights, masks = shared
+        values, read = _propagate(
+            network, objective, composite, objective_weights, inputs, numbers, reads, masks, start, (low, high)
+        )
+        return values, {address: read[address] for address in layers}
+
+    key = ("relevance", objective.structure, composite, tuple(layers), tuple(sorted(channels)), start)
+    values, read = routines.run(network, key, body, (arrays, low, high, numbers), (weights, masks))
+    return (values, read) if layers else values
+
+
+def _propagate(network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds):
+    """Inside a trace: relevance of the inputs, and of what is read."""
+    scores, operations, owners, *activations = routines.trace_operations(
+        network, objective, weights, inputs, numbers, reads=reads, exempt=_exempt(network, composite)
+    )
+    read = activations[0] if activations else {}
+    leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
+    first = _first_kernels(operations, leaves, owners) if composite.first else {}
+    kept = {}
+
+    def rule_of(operation):
+        if operation.type in KERNELS and sum(operation.depends) == 1:
+            return lambda operation, outputs: _weighted(operation, outputs[0], composite, first, kept)
+        return plain_rule(operation)
+
+    seeds = {scores.name: tf.ones_like(scores) if start == "score" else 1 / stabilize(scores)}
+    shares = {read[address].name: mask for address, mask in masks.items()}
+    sources = [*leaves, *read.values()]
+    values = propagate(seeds, sources, rule_of, operations=operations, owners=owners, masks=shares)
+    relevances = [None if value is None else value * source for value, source in zip(values, sources)]
+    at_inputs = relevances[: len(leaves)]
+    if first:
+        boxed = _at_first(network, objective, composite, weights, bounds, numbers, kept, operations)
+        at_inputs = propagate(boxed, leaves, _carry_rule, operations=operations, owners=owners)
+    of_layers = {
+        address: tf.zeros_like(source) if value is None else value
+        for (address, source), value in zip(read.items(), relevances[len(leaves) :])
+    }
+    return routines.of_leaves(inputs, at_inputs, objective), of_layers
+
+
+def _weighted(operation, outputs, composite, first, kept):
+    """Multipliers of the input of a layer with weights; of a first layer its relevance is kept instead."""
+    kernel = Kernel(operation)
+    if operation.op.name in first:
+        kept[operation.op.name] = (kernel, outputs * kernel.with_bias(kernel.z, kernel.bias))
+        return {}
+    rule = composite.rule_of(operation.owner, operation.type in DENSE)
+    return {kernel.x.name: KERNEL_RULES[rule.name](kernel, rule, outputs)}
+
+
+def _first_kernels(operations, leaves, owners):
+    """Operations with weights that none stands before: dict of name to operation."""
+    reached, behind, first = reached_names(operations, leaves, owners), set(), {}
+    for op in operations:
+        names = [tensor.name for tensor in op.inputs]
+        varying = [name for name in names if name in reached]
+        is_kernel = op.type in KERNELS and len(varying) == 1
+        if is_kernel and not behind.intersection(varying):
+            first[op.name] = op
+        if is_kernel or behind.intersection(names):
+            behind.update(tensor.name for tensor in op.outputs)
+    return first
+
+
+def _at_first(network, objective, composite, weights, bounds, numbers, kept, operations):
+    """Relevance of the inputs of first layers, by the name of each tensor: dict."""
+    sides = []
+    if composite.first == "z_box":
+        # What the first layer would get of the least and largest inputs.
+        for bound in bounds:
+            _, others, _ = routines.trace_operations(network, objective, weights, bound, numbers)
+            sides.append(routines.pair_operations(operations, others))
+    seeds = {}
+    for name, (kernel, relevance) in kept.items():
+        ends = [side[name].inputs[kernel.place] for side in sides]
+        value = FIRST_RULES[composite.first](kernel, relevance, _in_order(ends))
+        seeds[kernel.x.name] = seeds[kernel.x.name] + value if kernel.x.name in seeds else value
+    return seeds
+
+
+def _in_order(ends):
+    """The smaller and the larger of two tensors, since a scale may be negative."""
+    return (tf.minimum(*ends), tf.maximum(*ends)) if ends else None
+
+
+def _carry_rule(operation):
+    """Before a first layer numbers are moved, scaled and shifted; each keeps its relevance."""
+    if operation.type in _MOVE:
+        return gradient_rule
+    if operation.type == "IdentityN":
+        return pass_rule
+    if operation.type in _SCALE and not operation.is_joint:
+        return _keep
+    return refuse_operation(operation, "the rule of a first layer")
+
+
+def _keep(operation, outputs):
+    tensor = operation.variables[0]
+    return {tensor.name: tf.reshape(outputs[0], tf.shape(tensor))}
+
+
+def _refuse_patterns(network, composite):
+    for pattern, _ in composite.paths:
+        if not any(fnmatch.fnmatchcase(path, pattern) for path in network.tree):
+            raise Refused(
+                f"A rule is of layers that exist. Received: {pattern!r}, which fits none. {nearest(pattern, network.tree)}"
+            )
+
+
+def _exempt(network, composite):
+    """Layers with a rule of their own, which stay apart from the normalization behind them: frozenset of ids."""
+    return frozenset(
+        id(layer)
+        for path, layer in network.tree.items()
+        if any(fnmatch.fnmatchcase(path, pattern) for pattern, _ in composite.paths)
+    )
+
+
+def _mask(network, address, places):
+    """1 for the channels that relevance may go through: float32 [channels]."""
+    network.refuse_unknown(address)
+    count = network.shapes[address][-1]
+    wrong = [place for place in places if not 0 <= place < count]
+    if wrong or not places:
+        raise Refused(
+            f"Channels of {address!r} are numbers from 0 to {count - 1}. Received: {list(places)!r}. Name one or more of them."
+        )
+    mask = np.zeros(count, "float32")
+    mask[list(places)] = 1
+    return mask
+
+
+def _bounds(network, arrays, composite, bounds):
+    """The least and largest inputs, in the structure and shape of the inputs; the inputs themselves where no rule needs them."""
+    if composite.first != "z_box":
+        return arrays, arrays
+    if bounds is None and network.preprocessing is not None and network.image_place is not None:
+        shape = (1, *tf.nest.flatten(arrays)[network.image_place].shape[1:3], 3)
+        ends = [network.preprocess(np.full(shape, level, "uint8")) for level in (0, 255)]
+        bounds = [np.minimum(*ends), np.maximum(*ends)]
+    if bounds is None or len(tf.nest.flatten(arrays)) > 1:
+        raise Refused(
+            f"The rule z_box needs the least and largest value of one input. Received: {network.name}, of which they are not known. Give low= and high=, or the composite epsilon_plus."
+        )
+    return tuple(
+        tf.nest.map_structure(
+            lambda leaf, bound=bound: np.ascontiguousarray(np.broadcast_to(np.asarray(bound, leaf.dtype), leaf.shape)),
+            arrays,
+        )
+        for bound in bounds
+    )

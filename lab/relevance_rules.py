@@ -1,0 +1,298 @@
+"""Relevance rules: how layer-wise relevance propagation (LRP) shares the relevance of a value among what it was computed from.
+
+A multiplier c stands for relevance by value, R = x c. So whatever is linear passes relevance on by its gradient, since z = sum x w
+and R(x) = x w c sum to z c, and a bias keeps its share b c.
+
+epsilon       c(x) = W^T (c z / (z + e sign z)): the gradient, but for weak z (Bach et al. 2015, section 3.1).
+z_plus        only what raises z counts: x+ W+ and x- W-, over their sum with b+ (alpha 1, beta 0).
+alpha_beta    alpha times what raises z less beta times what lowers it, each over its own sum.
+gamma         what has the sign of z counts 1 + gamma times (Montavon et al. 2019).
+w_square      shares by w^2; flat: by equal parts; z_box: by x W - low W+ - high W-. They do not vanish with x, and give relevance
+              itself, for the first layer alone (Montavon et al. 2017).
+activations   keep the relevance: c(x) = c y / x.
+gates         of a product with a bounded function (sigmoid, the inverse of a norm), the other operand gets all (Arras et al. 2017).
+products      of two activations share half and half; softmax by its first-order expansion, where R(x) = x (R - s sum R), which in
+              c is the gradient (Achtibat et al. 2024, AttnLRP).
+extremes      the largest gets all.
+"""
+
+from dataclasses import dataclass
+
+from lab.environment import tf
+from lab.propagation import (
+    BILINEAR,
+    EXTREMES,
+    LINEAR,
+    apply,
+    gradient_of,
+    gradient_rule,
+    pass_rule,
+    refuse_operation,
+    stop_rule,
+)
+
+KERNELS = {
+    "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2", "MatMul", "BatchMatMul",
+    "BatchMatMulV2", "BatchMatMulV3", "Einsum",
+}  # fmt: skip
+DENSE = {"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
+ACTIVATIONS = {
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Square", "Abs",
+    "ClipByValue", "Sqrt", "Maximum", "Minimum",
+}  # fmt: skip
+# Bounded functions, and inverses of a size, that scale a signal. Of two, that of the smaller number is the gate.
+GATES = {"Rsqrt": 0, "Reciprocal": 0, "Inv": 0, "Sigmoid": 1, "Softmax": 1, "Erf": 1, "Erfc": 1, "ClipByValue": 2}
+GATES |= {"Minimum": 2, "Maximum": 2, "Relu6": 2, "Tanh": 3}
+# Operations that a gate may go through on its way to the product.
+_CARRY = {"Mul", "AddV2", "Add", "Sub", "RealDiv", "Neg", "BiasAdd", "Reshape", "Cast", "Identity", "IdentityN"}
+_CARRY |= {"ExpandDims", "BroadcastTo", "Squeeze", "Transpose", "Tile"}
+# Between a kernel and its bias; none changes the last axis.
+_SHAPES = {"Reshape", "Squeeze", "Identity"}
+# A denominator is kept this far from zero.
+STABLE = 1e-6
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a layer with weights shares relevance.
+
+    Args:
+        name: str, one of KERNEL_RULES.
+        value: float, epsilon of "epsilon", gamma of "gamma", alpha of "alpha_beta", whose beta is alpha - 1.
+        bias: whether the bias gets a share.
+    """
+
+    name: str = "epsilon"
+    value: float = STABLE
+    bias: bool = True
+
+
+def stabilize(values, epsilon=STABLE):
+    """Values moved away from zero by epsilon, with their sign; zero counts as positive.
+
+    Args:
+        values: tensor.
+        epsilon: float.
+
+    Returns:
+        tensor.
+    """
+    return values + tf.where(values < 0, -epsilon, epsilon)
+
+
+# Layers with weights ------------------------------------------------------------------------------------------------------
+
+
+class Kernel:
+    """A linear operation with weights: its input x, its weights W and its bias b.
+
+    Args:
+        operation: `lab.propagation.Operation`.
+    """
+
+    def __init__(self, operation):
+        self.op, self.place = operation.op, operation.depends.index(True)
+        self.x, self.z = self.op.inputs[self.place], self.op.outputs[0]
+        # Of a transposed convolution the first input says the shape.
+        floating = [place for place, tensor in enumerate(self.op.inputs) if tensor.dtype.is_floating]
+        self.weight_place = next(place for place in floating if place != self.place)
+        self.weights = self.op.inputs[self.weight_place]
+        self.bias = _bias_of(self.z)
+
+    def forward(self, x, weights):
+        """The operation of other inputs and weights: tensor."""
+        inputs = list(self.op.inputs)
+        inputs[self.place], inputs[self.weight_place] = x, weights
+        return apply(self.op, inputs)[0]
+
+    def back(self, weights, values):
+        """The transpose of the operation with other weights, of values in the shape of its output: tensor."""
+        x = tf.zeros_like(self.x)
+        return tf.gradients(self.forward(x, weights), x, grad_ys=values)[0]
+
+    def with_bias(self, values, bias):
+        """Values of the operation's shape and a bias [channels]: tensor."""
+        return values if bias is None else values + bias
+
+
+def _bias_of(tensor):
+    """What is added to the output of a linear operation, or None: tensor whose last axis is the channels'."""
+    for _ in range(4):
+        consumers = [op for op in tensor.consumers() if op.type in _SHAPES or op.type in ("BiasAdd", "AddV2", "Add")]
+        if len(consumers) != 1:
+            return None
+        op = consumers[0]
+        if op.type in _SHAPES:
+            tensor = op.outputs[0]
+            continue
+        other = next((value for value in op.inputs if value.name != tensor.name), None)
+        last = op.type != "BiasAdd" or op.get_attr("data_format") == b"NHWC"
+        return other if other is not None and last and _is_bias(other, tensor) else None
+    return None
+
+
+def _is_bias(other, tensor):
+    """Whether a tensor is one number a channel: bool."""
+    shape = other.shape
+    return shape.rank is not None and shape.num_elements() is not None and shape.num_elements() == tensor.shape[-1]
+
+
+def _epsilon(kernel, rule, outputs):
+    z = kernel.with_bias(kernel.z, kernel.bias if rule.bias else None)
+    return kernel.back(kernel.weights, outputs * z / stabilize(z, rule.value))
+
+
+def _signed(kernel, outputs, raising, lowering, bias):
+    """Multipliers where x+ goes by some weights and x- by others, of relevance over their sum."""
+    positive, negative = tf.nn.relu(kernel.x), tf.minimum(kernel.x, 0)
+    total = kernel.forward(positive, raising) + kernel.forward(negative, lowering)
+    total = stabilize(kernel.with_bias(total, bias))
+    shares = outputs / total
+    return tf.where(kernel.x > 0, kernel.back(raising, shares), kernel.back(lowering, shares))
+
+
+def _relevance(kernel, rule, outputs):
+    return outputs * kernel.with_bias(kernel.z, kernel.bias)
+
+
+def _alpha_beta(kernel, rule, outputs):
+    relevance = _relevance(kernel, rule, outputs)
+    rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
+    with_bias = kernel.bias is not None and rule.bias
+    values = _signed(kernel, rule.value * relevance, rising, falling, tf.nn.relu(kernel.bias) if with_bias else None)
+    if rule.value == 1:
+        return values
+    bias = tf.minimum(kernel.bias, 0) if with_bias else None
+    return values - _signed(kernel, (rule.value - 1) * relevance, falling, rising, bias)
+
+
+def _gamma(kernel, rule, outputs):
+    relevance = _relevance(kernel, rule, outputs)
+    z = kernel.with_bias(kernel.z, kernel.bias)
+    rising = kernel.weights + rule.value * tf.nn.relu(kernel.weights)
+    falling = kernel.weights + rule.value * tf.minimum(kernel.weights, 0)
+    biases = [
+        None if kernel.bias is None or not rule.bias else kernel.bias + rule.value * part
+        for part in ((None, None) if kernel.bias is None else (tf.nn.relu(kernel.bias), tf.minimum(kernel.bias, 0)))
+    ]
+    above = tf.cast(z > 0, z.dtype)
+    return _signed(kernel, relevance * above, rising, falling, biases[0]) + _signed(
+        kernel, relevance * (1 - above), falling, rising, biases[1]
+    )
+
+
+# Multipliers of inputs by multipliers of outputs.
+KERNEL_RULES = {"epsilon": _epsilon, "alpha_beta": _alpha_beta, "gamma": _gamma}
+
+
+def _w_square(kernel, relevance, bounds):
+    del bounds  # Unused.
+    weights = tf.square(kernel.weights)
+    total = kernel.forward(tf.ones_like(kernel.x), weights)
+    return kernel.back(weights, relevance / stabilize(total))
+
+
+def _flat(kernel, relevance, bounds):
+    del bounds  # Unused.
+    weights = tf.ones_like(kernel.weights)
+    return kernel.back(weights, relevance / stabilize(kernel.forward(tf.ones_like(kernel.x), weights)))
+
+
+def _z_box(kernel, relevance, bounds):
+    rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
+    low, high = bounds
+    z = kernel.forward(kernel.x, kernel.weights) - kernel.forward(low, rising) - kernel.forward(high, falling)
+    shares = relevance / stabilize(z)
+    return (
+        kernel.x * kernel.back(kernel.weights, shares)
+        - low * kernel.back(rising, shares)
+        - high * kernel.back(falling, shares)
+    )
+
+
+# Relevance of inputs by relevance of outputs, for first layers alone.
+FIRST_RULES = {"w_square": _w_square, "flat": _flat, "z_box": _z_box}
+
+
+# Everything else ----------------------------------------------------------------------------------------------------------
+
+
+def _activation(operation, outputs):
+    place = operation.depends.index(True)
+    x, y = operation.op.inputs[place], operation.op.outputs[0]
+    slope = gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name]
+    known = tf.abs(x) > STABLE
+    return {x.name: outputs[0] * tf.where(known, y / tf.where(known, x, tf.ones_like(x)), slope)}
+
+
+def _product(operation, outputs):
+    inputs = list(operation.op.inputs)
+    slopes = gradient_of(operation.op, inputs, outputs)
+    if inputs[0].name == inputs[1].name:
+        return {inputs[0].name: slopes[inputs[0].name] / 2}
+    ranks = [_gate_rank(tensor, operation.reached) if operation.type == "Mul" else None for tensor in inputs]
+    if ranks[0] == ranks[1]:
+        return {name: slope / 2 for name, slope in slopes.items()}
+    gate = min((place for place in (0, 1) if ranks[place] is not None), key=lambda place: ranks[place])
+    return {inputs[1 - gate].name: slopes[inputs[1 - gate].name]}
+
+
+def _gate_rank(tensor, reached):
+    """How much a tensor is a gate, by the bounded function that it comes from: int, smaller is more; or None."""
+    while True:
+        op = tensor.op
+        if op.type in GATES:
+            return GATES[op.type]
+        varying = [value for value in op.inputs if value.name in reached]
+        if op.type not in _CARRY or len(varying) != 1:
+            return None
+        tensor = varying[0]
+
+
+def _quotient(operation, outputs):
+    """The denominator is a gate; where it alone depends on the inputs it is an activation."""
+    if not operation.depends[0]:
+        return _activation(operation, outputs)
+    numerator = operation.op.inputs[0]
+    return gradient_of(operation.op, [numerator], outputs)
+
+
+def _batch_norm(operation, outputs):
+    if operation.op.get_attr("is_training"):
+        refuse_operation(operation, "lrp")
+    return gradient_rule(operation, outputs)
+
+
+SPECIAL = {
+    "IdentityN": pass_rule,
+    "StopGradient": stop_rule,
+    "RealDiv": _quotient,
+    "Softmax": gradient_rule,
+    "FusedBatchNormV3": _batch_norm,
+}
+
+
+def plain_rule(operation):
+    """The rule of an operation without weights.
+
+    Args:
+        operation: `lab.propagation.Operation`.
+
+    Returns:
+        function of the operation and the multipliers of its outputs.
+
+    Raises:
+        Refused: for an operation without a rule.
+    """
+    kind = operation.type
+    if kind in SPECIAL:
+        return SPECIAL[kind]
+    if kind in LINEAR or (kind in BILINEAR and not operation.is_joint):
+        return gradient_rule
+    if kind in BILINEAR:
+        return _product
+    if kind in EXTREMES and (operation.is_joint or kind not in ("Maximum", "Minimum")):
+        return gradient_rule
+    if kind in ACTIVATIONS:
+        return _activation
+    return refuse_operation(operation, "lrp")
