@@ -221,7 +221,15 @@ def pass_rule(operation, outputs):
 
 
 def stop_rule(operation, outputs):
-    """Nothing goes back, as of StopGradient."""
+    """Nothing goes back, as of StopGradient.
+
+    Args:
+        operation: not used.
+        outputs: not used.
+
+    Returns:
+        empty dict.
+    """
     del operation, outputs
     return {}
 

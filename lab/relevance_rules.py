@@ -46,8 +46,8 @@ GATES |= {"Minimum": 2, "Maximum": 2, "Relu6": 2, "Tanh": 3}
 # Operations that a gate may go through on its way to the product.
 _CARRY = {"Mul", "AddV2", "Add", "Sub", "RealDiv", "Neg", "BiasAdd", "Reshape", "Cast", "Identity", "IdentityN"}
 _CARRY |= {"ExpandDims", "BroadcastTo", "Squeeze", "Transpose", "Tile"}
-# Between a kernel and its bias; none changes the last axis.
-_SHAPES = {"Reshape", "Squeeze", "Identity"}
+# Between a kernel and its bias.
+_SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose"}
 # A denominator is kept this far from zero.
 STABLE = 1e-6
 
@@ -77,7 +77,7 @@ def stabilize(values, epsilon=STABLE):
     Returns:
         tensor.
     """
-    return values + tf.where(values < 0, -epsilon, epsilon)
+    return values + tf.cast(epsilon, values.dtype) * tf.where(values < 0, -tf.ones_like(values), tf.ones_like(values))
 
 
 # Layers with weights ------------------------------------------------------------------------------------------------------
@@ -97,44 +97,66 @@ class Kernel:
         floating = [place for place, tensor in enumerate(self.op.inputs) if tensor.dtype.is_floating]
         self.weight_place = next(place for place in floating if place != self.place)
         self.weights = self.op.inputs[self.weight_place]
-        self.bias = _bias_of(self.z)
+        has_layout = "data_format" in self.op.node_def.attr
+        self.channels_first = has_layout and self.op.get_attr("data_format").startswith(b"NC")
+        self.bias = _bias_of(self.z, self.z.shape[1 if self.channels_first else -1])
 
     def forward(self, x, weights):
-        """The operation of other inputs and weights: tensor."""
+        """The operation of other inputs and weights.
+
+        Args:
+            x: tensor in the shape of its input.
+            weights: tensor in the shape of its weights.
+
+        Returns:
+            tensor in the shape of its output.
+        """
         inputs = list(self.op.inputs)
         inputs[self.place], inputs[self.weight_place] = x, weights
         return apply(self.op, inputs)[0]
 
     def back(self, weights, values):
-        """The transpose of the operation with other weights, of values in the shape of its output: tensor."""
+        """The transpose of the operation with other weights.
+
+        Args:
+            weights: tensor in the shape of its weights.
+            values: tensor in the shape of its output.
+
+        Returns:
+            tensor in the shape of its input.
+        """
         x = tf.zeros_like(self.x)
         return tf.gradients(self.forward(x, weights), x, grad_ys=values)[0]
 
     def with_bias(self, values, bias):
-        """Values of the operation's shape and a bias [channels]: tensor."""
-        return values if bias is None else values + bias
+        """Values and a bias.
+
+        Args:
+            values: tensor in the shape of its output.
+            bias: tensor [channels], or None.
+
+        Returns:
+            tensor in the shape of its output.
+        """
+        if bias is None:
+            return values
+        # With all axes, since TensorFlow's optimizer of layouts turns no shorter shape.
+        return values + (tf.reshape(bias, [1, -1, *[1] * (len(values.shape) - 2)]) if self.channels_first else bias)
 
 
-def _bias_of(tensor):
-    """What is added to the output of a linear operation, or None: tensor whose last axis is the channels'."""
+def _bias_of(tensor, channels):
+    """What is added to the output of a linear operation, one number a channel: tensor [channels], or None."""
     for _ in range(4):
         consumers = [op for op in tensor.consumers() if op.type in _SHAPES or op.type in ("BiasAdd", "AddV2", "Add")]
         if len(consumers) != 1:
             return None
-        op = consumers[0]
-        if op.type in _SHAPES:
-            tensor = op.outputs[0]
+        if consumers[0].type in _SHAPES:
+            tensor = consumers[0].outputs[0]
             continue
-        other = next((value for value in op.inputs if value.name != tensor.name), None)
-        last = op.type != "BiasAdd" or op.get_attr("data_format") == b"NHWC"
-        return other if other is not None and last and _is_bias(other, tensor) else None
+        other = next((value for value in consumers[0].inputs if value.name != tensor.name), None)
+        is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == channels
+        return tf.reshape(other, [-1]) if is_bias else None
     return None
-
-
-def _is_bias(other, tensor):
-    """Whether a tensor is one number a channel: bool."""
-    shape = other.shape
-    return shape.rank is not None and shape.num_elements() is not None and shape.num_elements() == tensor.shape[-1]
 
 
 def _epsilon(kernel, rule, outputs):

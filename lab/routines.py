@@ -331,7 +331,19 @@ def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), 
 
 
 def of_leaves(inputs, values, objective):
-    """Multipliers in the structure of the inputs, zeros for leaves that have none."""
+    """Values in the structure of the inputs, zeros for leaves that have none.
+
+    Args:
+        inputs: tensors that a network takes.
+        values: list of tensors or None, one for each floating leaf.
+        objective: the `Objective`, for errors.
+
+    Returns:
+        tensors in the structure of the inputs.
+
+    Raises:
+        Refused: where nothing connects the score to any input.
+    """
     if all(value is None for value in values):
         raise Refused(
             f"Relevance needs a score that depends on the inputs. Received: {objective}, which nothing connects to them."

@@ -204,12 +204,19 @@ class Folder:
     def __call__(self, layer, call, args, kwargs):
         if type(layer) in _KERNELS:
             return self._remember(layer, call, args, kwargs)
-        if type(layer) is keras.layers.BatchNormalization and args and id(args[0]) in self.convolved:
-            source = self.convolved[id(args[0])]
-            if _can_fold(source[1], layer, kwargs):
-                self.folded += 1
-                return _fold(*source[1:], layer)
+        source = self._source(args[0]) if type(layer) is keras.layers.BatchNormalization and args else None
+        if source is not None and _can_fold(source[1], layer, kwargs):
+            self.folded += 1
+            return _fold(*source[1:], layer)
         return call(*args, **kwargs)
+
+    def _source(self, tensor):
+        """What was remembered of a tensor, also where a `Reader` turned its channels and turned them back; or None."""
+        if id(tensor) not in self.convolved and getattr(getattr(tensor, "op", None), "type", "") == "Transpose":
+            turned = tensor.op.inputs[0].op
+            origin = turned.inputs[0].name if turned.type == "Transpose" else None
+            return next((row for row in self.convolved.values() if row[0].name == origin), None)
+        return self.convolved.get(id(tensor))
 
     def _remember(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
@@ -239,15 +246,14 @@ _KERNELS = {
 
 def _can_fold(source, norm, kwargs):
     linear = source.activation is None or source.activation is keras.activations.linear
-    last = getattr(source, "data_format", "channels_last") == "channels_last"
+    first = getattr(source, "data_format", "channels_last") == "channels_first"
     same = source.dtype_policy.name == norm.dtype_policy.name and getattr(source, "quantization_mode", None) is None
     plain = not getattr(source, "lora_enabled", False) and not kwargs.get("training")
     return (
         linear
-        and last
         and same
         and plain
-        and norm.axis in (-1, source.input_spec.ndim - 1 if source.input_spec.ndim else -1)
+        and norm.axis in ((1,) if first else (-1, source.input_spec.ndim - 1 if source.input_spec.ndim else -1))
     )
 
 
@@ -262,7 +268,12 @@ def _fold(source, call, args, kwargs, norm):
             values.append((source.bias, bias * tf.cast(scale, bias.dtype) + tf.cast(shift, bias.dtype)))
     with keras.StatelessScope(state_mapping=values):
         outputs = call(*args, **kwargs)
-    return outputs if source.bias is not None else outputs + tf.cast(shift, outputs.dtype)
+    if source.bias is not None:
+        return outputs
+    if getattr(source, "data_format", "channels_last") == "channels_first":
+        # With all axes, since TensorFlow's optimizer of layouts turns no shorter shape.
+        shift = tf.reshape(shift, [1, -1, *[1] * (len(outputs.shape) - 2)])
+    return outputs + tf.cast(shift, outputs.dtype)
 
 
 def affine(norm):

@@ -45,6 +45,9 @@ def excitation_backprop(network, inputs, objective):
 
     It is relevance by positive contributions alone, without biases, that begins with 1.
 
+    Args:
+        inputs: what the model takes.
+
     Returns:
         float32 in the structure and shape of the inputs; maps sum to 1 where all activations are positive.
 
