@@ -99,7 +99,9 @@ class Kernel:
         self.weights = self.op.inputs[self.weight_place]
         has_layout = "data_format" in self.op.node_def.attr
         self.channels_first = has_layout and self.op.get_attr("data_format").startswith(b"NC")
-        self.bias = _bias_of(self.z, self.z.shape[1 if self.channels_first else -1])
+        self.bias, layout = _bias_of(self.z, self.z.shape[1 if self.channels_first else -1])
+        # Keras adds a bias along the last axis where that is as long as there are channels, whatever the layout.
+        self.bias_first = self.channels_first if layout is None else layout.startswith(b"NC")
 
     def forward(self, x, weights):
         """The operation of other inputs and weights.
@@ -141,22 +143,24 @@ class Kernel:
         if bias is None:
             return values
         # With all axes, since TensorFlow's optimizer of layouts turns no shorter shape.
-        return values + (tf.reshape(bias, [1, -1, *[1] * (len(values.shape) - 2)]) if self.channels_first else bias)
+        return values + (tf.reshape(bias, [1, -1, *[1] * (len(values.shape) - 2)]) if self.bias_first else bias)
 
 
 def _bias_of(tensor, channels):
-    """What is added to the output of a linear operation, one number a channel: tensor [channels], or None."""
+    """What is added to the output of a linear operation, and along which axis: tensor [channels] or None, layout or None."""
     for _ in range(4):
         consumers = [op for op in tensor.consumers() if op.type in _SHAPES or op.type in ("BiasAdd", "AddV2", "Add")]
         if len(consumers) != 1:
-            return None
+            return None, None
         if consumers[0].type in _SHAPES:
             tensor = consumers[0].outputs[0]
             continue
         other = next((value for value in consumers[0].inputs if value.name != tensor.name), None)
         is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == channels
-        return tf.reshape(other, [-1]) if is_bias else None
-    return None
+        moved = tensor.op.type in _SHAPES
+        layout = consumers[0].get_attr("data_format") if consumers[0].type == "BiasAdd" and not moved else None
+        return (tf.reshape(other, [-1]), layout) if is_bias else (None, None)
+    return None, None
 
 
 def _epsilon(kernel, rule, outputs):

@@ -1,0 +1,354 @@
+"""Relevance and differences: completeness and conservation, each rule beside its slow formula, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import lab
+from lab import routines
+from lab.attribution import explainers
+from lab.composites import COMPOSITES, Composite
+from lab.refusal import Refused
+from lab.relevance import relevance
+from lab.relevance_rules import Rule
+
+rng = np.random.default_rng(0)
+FIRST = lab.logit(0)
+
+
+def dense_network(units=(6, 5, 4), *, bias=True, activation="relu", inputs=7):
+    keras.utils.set_random_seed(1)
+    stack = [keras.Input((inputs,))]
+    for count in units[:-1]:
+        stack.append(layers.Dense(count, activation=activation, use_bias=bias, bias_initializer="random_normal"))
+    return lab.load(keras.Sequential([*stack, layers.Dense(units[-1], use_bias=bias)]))
+
+
+def convolutional():
+    keras.utils.set_random_seed(2)
+    pixels = keras.Input((12, 10, 3))
+    values = layers.Conv2D(6, 3, use_bias=False)(pixels)
+    values = layers.ReLU(6.0)(layers.BatchNormalization()(values))
+    values = layers.MaxPooling2D()(values)
+    gate = layers.Dense(6, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(values))
+    values = layers.DepthwiseConv2D(3, activation="silu")(values * gate)
+    values = layers.GlobalMaxPooling2D()(layers.GroupNormalization(3)(values))
+    return keras.Model(pixels, layers.Dense(3, activation="softmax")(values))
+
+
+def transformer():
+    keras.utils.set_random_seed(3)
+    steps = keras.Input((8, 5))
+    values = layers.Dense(12)(steps)
+    values = layers.LayerNormalization()(values + layers.MultiHeadAttention(2, 6)(values, values))
+    values = layers.RMSNormalization()(values + layers.Dense(12)(layers.Dense(20, activation="gelu")(values)))
+    return keras.Model(steps, layers.Dense(3)(layers.GlobalAveragePooling1D()(values)))
+
+
+def recurrent():
+    keras.utils.set_random_seed(4)
+    steps = keras.Input((3, 5))
+    values = layers.Bidirectional(layers.GRU(3, return_sequences=True))(steps)
+    return keras.Model(steps, layers.Dense(3)(layers.LSTM(3)(values)))
+
+
+KINDS = {"convolutional": convolutional, "transformer": transformer, "recurrent": recurrent}
+
+
+@pytest.fixture(scope="module")
+def kinds():
+    return {
+        name: lab.load(make(), input_range=(-1, 1)) if name == "convolutional" else lab.load(make())
+        for name, make in KINDS.items()
+    }
+
+
+def drawn(network, rows=2, seed=0):
+    shape = network.spec.shape[1:]
+    return np.random.default_rng(seed).uniform(-1, 1, (rows, *shape)).astype("float32")
+
+
+def sums(maps):
+    return maps.reshape(len(maps), -1).sum(axis=1)
+
+
+# Differences --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_contributions_add_up_to_the_difference(kinds, name):
+    network = kinds[name]
+    inputs, base = drawn(network), drawn(network, seed=1)
+    maps = explainers.get("deeplift")(network, inputs, FIRST, baseline=base)
+    difference = routines.scores(network, inputs, FIRST) - routines.scores(network, base, FIRST)
+    assert np.abs(sums(maps) - difference).max() < 1e-4 * np.abs(difference).max()
+
+
+def test_many_references_are_the_mean_over_each(kinds):
+    network = kinds["convolutional"]
+    inputs, bases = drawn(network), drawn(network, 3, seed=1)
+    mean = np.mean(
+        [explainers.get("deeplift")(network, inputs, FIRST, baseline=bases[place][None]) for place in range(3)], axis=0
+    )
+    assert np.allclose(explainers.get("deep_shap")(network, inputs, FIRST, references=bases), mean, atol=1e-6)
+
+
+def test_rescale_is_its_slow_formula():
+    network = dense_network()
+    inputs, base = drawn(network), drawn(network, seed=1)
+    weights = network.model.get_weights()
+    values, others, ratios = inputs, base, []
+    for kernel, bias in zip(weights[0:4:2], weights[1:4:2]):
+        before, other = values @ kernel + bias, others @ kernel + bias
+        values, others = np.maximum(before, 0), np.maximum(other, 0)
+        ratios.append((values - others) / (before - other))
+    multipliers = np.repeat(weights[4][:, :1].T, len(inputs), axis=0)
+    for kernel, ratio in zip((weights[2], weights[0]), ratios[::-1]):
+        multipliers = (multipliers * ratio) @ kernel.T
+    maps = explainers.get("deeplift")(network, inputs, FIRST, baseline=base)
+    assert np.allclose(maps, multipliers * (inputs - base), atol=1e-5)
+
+
+def test_on_a_linear_network_differences_are_integrated_gradients():
+    network = dense_network(activation=None)
+    inputs = drawn(network)
+    one, two = (explainers.get(name)(network, inputs, FIRST) for name in ("deeplift", "integrated_gradients"))
+    assert np.allclose(one, two, atol=1e-5)
+
+
+def test_a_product_is_shared_half_and_half():
+    numbers = keras.Input((2,))
+    network = lab.load(keras.Model(numbers, numbers[:, :1] * numbers[:, 1:]))
+    maps = explainers.get("deeplift")(
+        network, np.array([[3.0, 5.0]], "float32"), FIRST, baseline=np.array([[1.0, 2.0]])
+    )
+    # Of 15 - 2: 2 (5 + 2) / 2 and 3 (3 + 1) / 2.
+    assert np.allclose(maps, [[7, 6]])
+
+
+# Relevance ----------------------------------------------------------------------------------------------------------------
+
+
+def slow(inputs, weights, share):
+    """Relevance through ReLU layers, layer by layer, by the shares that each input has in each output."""
+    values = [inputs]
+    for kernel, bias in zip(weights[0:-2:2], weights[1:-2:2]):
+        values.append(np.maximum(values[-1] @ kernel + bias, 0))
+    scores = values[-1] @ weights[-2] + weights[-1]
+    relevances = scores * np.eye(scores.shape[1])[0]
+    for place in reversed(range(len(values))):
+        kernel, bias = weights[2 * place], weights[2 * place + 1]
+        relevances = np.einsum("nij,nj->ni", share(values[place], kernel, bias, place), relevances)
+    return relevances
+
+
+def epsilon_share(values, kernel, bias, _):
+    parts = values[:, :, None] * kernel
+    total = parts.sum(axis=1, keepdims=True) + bias
+    return parts / (total + np.where(total < 0, -1e-6, 1e-6))
+
+
+def alpha_beta_share(alpha):
+    def share(values, kernel, bias, _):
+        parts = values[:, :, None] * kernel
+        above, below = np.maximum(parts, 0), np.minimum(parts, 0)
+        up = above.sum(axis=1, keepdims=True) + np.maximum(bias, 0) + 1e-6
+        down = below.sum(axis=1, keepdims=True) + np.minimum(bias, 0) - 1e-6
+        return alpha * above / up - (alpha - 1) * below / down
+
+    return share
+
+
+def gamma_share(values, kernel, bias, _):
+    parts = values[:, :, None] * kernel
+    total = parts.sum(axis=1, keepdims=True) + bias
+    same = np.where(total > 0, np.maximum(parts, 0), np.minimum(parts, 0))
+    favoured = parts + 0.25 * same
+    whole = (
+        favoured.sum(axis=1, keepdims=True)
+        + bias
+        + 0.25 * np.where(total > 0, np.maximum(bias, 0), np.minimum(bias, 0))
+    )
+    return favoured / (whole + np.where(whole < 0, -1e-6, 1e-6))
+
+
+def first_share(rule):
+    def share(values, kernel, bias, place):
+        if place:
+            return epsilon_share(values, kernel, bias, place)
+        parts = {
+            "flat": np.ones((len(values), *kernel.shape)),
+            "w_square": np.repeat(kernel[None] ** 2, len(values), axis=0),
+            "z_box": values[:, :, None] * kernel + 2 * np.maximum(kernel, 0) - 3 * np.minimum(kernel, 0),
+        }[rule]
+        total = parts.sum(axis=1, keepdims=True)
+        return parts / (total + np.where(total < 0, -1e-6, 1e-6))
+
+    return share
+
+
+RULES = {
+    "epsilon": ("epsilon", epsilon_share),
+    "z_plus": ("z_plus", alpha_beta_share(1.0)),
+    "alpha2_beta1": (Composite(Rule("alpha_beta", 2.0), Rule("alpha_beta", 2.0)), alpha_beta_share(2.0)),
+    "gamma": ("gamma", gamma_share),
+    **{name: (Composite(first=name), first_share(name)) for name in ("flat", "w_square", "z_box")},
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_rule_is_its_slow_formula(name):
+    network = dense_network()
+    inputs, (composite, share) = drawn(network, 4), RULES[name]
+    bounds = (-2.0, 3.0) if name == "z_box" else None
+    maps = relevance(network, inputs, FIRST, composite, bounds=bounds)
+    expected = slow(inputs.astype("float64"), [np.float64(row) for row in network.model.get_weights()], share)
+    assert np.linalg.norm(maps - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+def test_without_biases_epsilon_is_gradient_times_input():
+    network = dense_network(bias=False)
+    inputs = drawn(network, 4)
+    maps = relevance(network, inputs, FIRST, Composite(dense=Rule("epsilon", 1e-12)))
+    product = explainers.get("gradient_x_input")(network, inputs, FIRST)
+    assert np.linalg.norm(maps - product) < 1e-6 * np.linalg.norm(product)
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSITES if name != "epsilon_gamma_box"])
+def test_without_biases_relevance_is_kept(name):
+    network = dense_network((8, 8, 3), bias=False)
+    inputs = np.abs(drawn(network, 3))
+    maps = explainers.get("lrp")(network, inputs, FIRST, composite=name)
+    assert np.allclose(sums(maps), routines.scores(network, inputs, FIRST), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_relevance_reaches_the_inputs_of_every_kind(kinds, name):
+    network = kinds[name]
+    for composite in ("epsilon", "epsilon_plus"):
+        maps = explainers.get("lrp")(network, drawn(network), FIRST, composite=composite)
+        assert np.isfinite(maps).all() and (np.abs(sums(maps)) > 0).all()
+
+
+def test_relevance_through_channels_adds_up_to_the_whole(kinds):
+    network, layer = kinds["convolutional"], "max_pooling2d"
+    layer = next(path for path in network.tree if path.startswith(layer))
+    inputs = drawn(network)
+    whole, read = relevance(network, inputs, FIRST, "epsilon", layers=[layer])
+    parts = [relevance(network, inputs, FIRST, "epsilon", channels={layer: [place]}) for place in range(6)]
+    assert np.allclose(sum(parts), whole, atol=1e-6) and read[layer].shape == (2, 5, 4, 6)
+    assert np.abs(parts[0] - whole).max() > 1e-5
+
+
+def test_excitation_is_a_share_of_one():
+    network = dense_network(bias=False)
+    maps = explainers.get("excitation_backprop")(network, np.abs(drawn(network)), FIRST)
+    assert (maps >= 0).all() and np.allclose(sums(maps), 1, atol=1e-3)
+
+
+def test_a_rule_of_a_layer_changes_that_layer_alone(kinds):
+    network = dense_network()
+    first = network.model.layers[0].name
+    inputs = drawn(network)
+    plain, changed, same = (
+        relevance(network, inputs, FIRST, composite)
+        for composite in (
+            "epsilon",
+            Composite(paths=((first, Rule("gamma", 5.0)),)),
+            Composite(paths=((first, Rule()),)),
+        )
+    )
+    assert np.allclose(plain, same) and np.abs(plain - changed).max() > 1e-4
+
+
+def test_classes_and_rows_trace_nothing_anew(kinds):
+    network = kinds["convolutional"]
+    for method in ("lrp", "deeplift"):
+        explainers.get(method)(network, drawn(network), FIRST)
+        traces = network.traces
+        explainers.get(method)(network, drawn(network, 5), lab.logit([0, 1, 2, 1, 0]))
+        assert network.traces <= traces + 1
+        traces = network.traces
+        explainers.get(method)(network, drawn(network, 3), lab.logit([2, 1, 2]))
+        assert network.traces == traces
+
+
+class Squashed(layers.Layer):
+    def call(self, values):
+        return keras.ops.tanh(values) * keras.ops.sigmoid(values)
+
+
+class Sorted(layers.Layer):
+    def call(self, values):
+        return keras.ops.cumprod(values, axis=-1) if hasattr(keras.ops, "cumprod") else keras.ops.sort(values)
+
+
+class Chosen(layers.Layer):
+    def call(self, values):
+        return keras.ops.where(values > 0.1, values, 0.5 * values)
+
+
+def custom(layer):
+    numbers = keras.Input((4,))
+    return lab.load(keras.Model(numbers, layers.Dense(2)(layer(layers.Dense(4)(numbers)))))
+
+
+def test_a_custom_layer_is_looked_through():
+    network = custom(Squashed())
+    inputs = drawn(network)
+    maps = explainers.get("deeplift")(network, inputs, FIRST)
+    difference = routines.scores(network, inputs, FIRST) - routines.scores(network, 0 * inputs, FIRST)
+    assert np.allclose(sums(maps), difference, atol=1e-5)
+    assert np.isfinite(explainers.get("lrp")(network, inputs, FIRST)).all()
+
+
+def test_a_layer_that_is_called_twice_is_one_rule_twice():
+    numbers, shared = keras.Input((4,)), layers.Dense(4, activation="relu")
+    network = lab.load(keras.Model(numbers, layers.Dense(2)(shared(shared(numbers)))))
+    inputs = drawn(network)
+    difference = routines.scores(network, inputs, FIRST) - routines.scores(network, 0 * inputs, FIRST)
+    assert np.allclose(sums(explainers.get("deeplift")(network, inputs, FIRST)), difference, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer, words", [(Sorted(name="sorted"), "sorted"), (Chosen(name="chosen"), "choice among values")]
+)
+@pytest.mark.parametrize("method", ["deeplift", "lrp"])
+def test_what_has_no_rule_is_named(layer, words, method):
+    network = custom(layer)
+    with pytest.raises(Refused, match=words):
+        explainers.get(method)(network, drawn(network), FIRST)
+
+
+def test_steps_of_unknown_number_are_refused_or_written_out():
+    steps = keras.Input((None, 3))
+    network = lab.load(keras.Model(steps, layers.Dense(2)(layers.LSTM(4)(steps))))
+    maps = explainers.get("lrp")(network, np.ones((2, 5, 3), "float32"), FIRST)
+    assert maps.shape == (2, 5, 3) and not network.model.layers[1].unroll
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"composite": "epsilon_plas"}, "epsilon_plus"),
+        ({"low": 0.0}, "both low= and high="),
+        ({"composite": "epsilon_gamma_box"}, "least and largest"),
+    ],
+)
+def test_wrong_options_say_what_to_type(options, words):
+    network = dense_network()
+    with pytest.raises(Refused, match=words):
+        explainers.get("lrp")(network, drawn(network), FIRST, **options)
+
+
+def test_rules_are_of_layers_and_channels_that_exist():
+    network = dense_network()
+    with pytest.raises(Refused, match="fits none"):
+        relevance(network, drawn(network), FIRST, Composite(paths=(("dence", Rule()),)))
+    with pytest.raises(Refused, match="from 0 to 5"):
+        relevance(network, drawn(network), FIRST, "epsilon", channels={network.model.layers[0].name: [6]})
+    with pytest.raises(Refused, match="alpha_beta"):
+        Composite(dense=Rule("alpha_betta"))
+    with pytest.raises(Refused, match="first layers"):
+        Composite(first="z_bax")
