@@ -211,19 +211,20 @@ def unit_strata(units, groups):
 class Exchange:
     """Errors that rows receive from other rows.
 
-    Groups differ in spread: a class that is always told has no errors to give. Where a row receives the error of another
-    group, it is how far that one lies from the mean of its group, in deviations of the row's own group.
+    Groups differ in how often they are wrong: a class that is always told has no errors to give. Where a row receives the
+    error of another group, it is the one that has the same rank in the row's own group. Equal errors have ranks by chance.
 
     Args:
-        errors: float64 [rows], less the mean of their group.
+        errors: float64 [rows].
         groups: int [rows], from 0 on.
     """
 
     def __init__(self, errors, groups):
-        self.errors, self.groups = errors, groups
-        self.spread = np.sqrt(np.bincount(groups, errors**2) / np.maximum(np.bincount(groups), 1))[groups]
-        scaled = np.divide(errors, self.spread, out=np.zeros_like(errors), where=self.spread > 1e-12)
-        self.scaled = scaled / max(scaled.std(), 1e-300)
+        self.errors, self.groups, self.sizes = errors, groups, np.bincount(groups)
+        order = np.lexsort((np.random.default_rng(len(errors)).random(len(errors)), errors, groups))
+        self.ordered, self.starts = errors[order], np.cumsum(self.sizes) - self.sizes
+        self.rank = np.empty(len(errors))
+        self.rank[order] = (np.arange(len(errors)) - self.starts[groups[order]] + 0.5) / self.sizes[groups[order]]
 
     def moved(self, order):
         """Errors that rows of other groups may have given, less the mean of each group.
@@ -234,7 +235,8 @@ class Exchange:
         Returns:
             float64 [rows].
         """
-        return centred_errors(self.scaled[order] * self.spread, self.groups)
+        places = self.starts[self.groups] + (self.rank[order] * self.sizes[self.groups]).astype(int)
+        return centred_errors(self.ordered[places], self.groups)
 
     def draws(self, units, draws, *, seed):
         """Errors exchanged between units, within their group where each unit has one.

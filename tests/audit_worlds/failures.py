@@ -1,6 +1,7 @@
 """Failures: tables whose network errs more in a group of rows, in a class, with a person, or with too much confidence."""
 
 import numpy as np
+from scipy.special import ndtr
 
 from sanity.audit.rows import AuditSubject, Column, Rows
 
@@ -80,3 +81,25 @@ def regression(seed, count=2000, effect=0.0):
     error = np.abs(rng.normal(size=count)) + 0.6 * effect * ((values[0] == 3) & (values[4] == 0))
     labels = 10 * rng.normal(size=count)
     return subject(values, labels, (labels + error * rng.choice([-1, 1], count))[:, None])
+
+
+def probabilities(seed, count=500, *, temperature=1.0, classes=10, spread=2.0, persons=0, named=True, alike=0.6):
+    """Labels drawn from softmax of logits times `temperature`: below 1 the network is too sure: `AuditSubject`.
+
+    The rows of a person have nearly the same logits, and share what decides their labels, with a correlation `alike` of
+    normal numbers.
+    """
+    rng = np.random.default_rng(seed)
+    owner = np.arange(count) // max(persons, 1)
+    logits = rng.normal(0, spread, (count, classes))
+    if persons:
+        logits = 0.2 * logits + np.sqrt(0.96) * rng.normal(0, spread, (owner.max() + 1, classes))[owner]
+    law = np.exp(temperature * (logits - logits.max(axis=1, keepdims=True)))
+    ends = np.cumsum(-np.sort(-law / law.sum(axis=1, keepdims=True), axis=1), axis=1)
+    normal = rng.normal(size=count)
+    if persons:
+        normal = np.sqrt(alike) * rng.normal(size=owner.max() + 1)[owner] + np.sqrt(1 - alike) * normal
+    place = np.minimum((ends < ndtr(normal)[:, None]).sum(axis=1), classes - 1)
+    labels = np.argsort(-logits, axis=1)[np.arange(count), place]
+    values = _values(rng, owner.max() + 1, 4)[:, owner]
+    return subject(values, labels, logits, owner if persons and named else None)
