@@ -11,7 +11,6 @@ import numpy as np
 from scipy import special, stats
 
 from sanity.audit.copies import SIZES
-from sanity.audit.permutation import rolled_rows
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
@@ -23,6 +22,8 @@ FEWEST, EXPECTED = 60, 10
 SCALING, ROUNDING = 200, 1e-9
 # How alike the latent numbers of two rows of a unit may be, and draws that each is tried with.
 LIKENESSES, TRIALS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9, 0.99), 20
+# How many units that lie beside each other in the file may belong together, and how many units apart they are strangers.
+NEIGHBOURS, FAR = (2, 4, 8, 16), (40, 80)
 # Steps of a search for a temperature, and powers of e that it lies between.
 STEPS, TEMPERATURES = 40, (-6.0, 3.0)
 TOP = "top label"
@@ -164,15 +165,14 @@ class LabelSampler:
 
     Args:
         probabilities: float64 [rows, classes].
-        units: int [rows].
-        likeness: float, correlation of the normal numbers of two rows of a unit.
+        levels: tuple of (int [rows], float), units and the correlation of the normal numbers of two rows of one.
     """
 
-    def __init__(self, probabilities, units, likeness=0.0):
+    def __init__(self, probabilities, levels=()):
         self.order = np.argsort(-probabilities, axis=1, kind="stable")
-        self.ends = np.cumsum(np.take_along_axis(probabilities, self.order, axis=1), axis=1)
-        self.units, self.likeness = np.unique(units, return_inverse=True)[1], likeness
-        self.flat = (np.minimum(self.ends, 1.0) + np.arange(len(units))[:, None]).ravel()
+        ends = np.cumsum(np.take_along_axis(probabilities, self.order, axis=1), axis=1)
+        self.flat = (np.minimum(ends, 1.0) + np.arange(len(ends))[:, None]).ravel()
+        self.levels = [(np.unique(units, return_inverse=True)[1], share) for units, share in levels if share > 0]
 
     def at(self, places):
         """The labels in which numbers fall.
@@ -194,53 +194,85 @@ class LabelSampler:
         Args:
             rng: numpy generator.
         """
-        if not self.likeness:
-            return self.at(rng.random(len(self.units)))
-        shared = rng.standard_normal(self.units.max() + 1)[self.units]
-        alone = rng.standard_normal(len(self.units))
-        return self.at(special.ndtr(np.sqrt(self.likeness) * shared + np.sqrt(1 - self.likeness) * alone))
-
-    def places(self, labels, rng):
-        """Numbers that would have given some labels, uniform where they are drawn from the probabilities.
-
-        Args:
-            labels: int [rows].
-            rng: numpy generator.
-
-        Returns:
-            float64 [rows].
-        """
-        column = np.argmax(self.order == labels[:, None], axis=1)[:, None]
-        high = np.take_along_axis(self.ends, column, axis=1)[:, 0]
-        low = np.where(column[:, 0] > 0, np.take_along_axis(self.ends, np.maximum(column - 1, 0), axis=1)[:, 0], 0.0)
-        return low + rng.random(len(labels)) * (high - low)
+        count = len(self.order)
+        if not self.levels:
+            return self.at(rng.random(count))
+        normal = np.sqrt(max(1 - sum(share for _, share in self.levels), 0.0)) * rng.standard_normal(count)
+        for units, share in self.levels:
+            normal += np.sqrt(share) * rng.standard_normal(units.max() + 1)[units]
+        return self.at(special.ndtr(normal))
 
 
-def unit_likeness(rows, *, seed):
-    """How alike the labels of a unit are beyond its probabilities, as the likeness of `LabelSampler`.
-
-    The products of two residuals of the top label in a unit are compared with those of labels drawn with a known likeness. What a bin of the
-    top label is off on the whole is taken off first, or miscalibration would count as likeness.
+def list_levels(rows, *, seed):
+    """How alike the labels of a unit are beyond its probabilities, and those of units that lie beside each other in the file.
 
     Args:
         rows: `Rows` of classes, all labelled.
         seed: int.
 
     Returns:
-        float, 0 where each row is a unit.
+        (tuple, tuple): levels of `LabelSampler`, of units, and of units and neighbours.
     """
-    if rows.unit_count == len(rows):
-        return 0.0
-    rng, top = np.random.default_rng(seed), rows.probabilities.max(axis=1)
-    bins, units = equal_mass_bins(top), np.unique(rows.units, return_inverse=True)[1]
+    residuals = _Residuals(rows)
+    share = 0.0 if rows.unit_count == len(rows) else _likeness(residuals.within, rows, (), residuals.units, seed)
+    levels = ((residuals.units, share),)
+    rng, sampler = np.random.default_rng(derive_seed(seed, "blocks")), LabelSampler(rows.probabilities, levels)
+    drawn = [sampler.draw(rng) for _ in range(TRIALS)]
 
-    def product(labels):
-        residual = (labels == rows.predicted) - top
-        residual -= (np.bincount(bins, residual) / np.bincount(bins))[bins]
-        return (np.bincount(units, residual) ** 2).sum() - (residual**2).sum()
+    def distance(size):
+        values = [residuals.beside(labels, size) for labels in drawn]
+        return (residuals.beside(rows.labels, size) - np.mean(values)) / max(np.std(values), 1e-300)
 
-    samplers = [LabelSampler(rows.probabilities, units, likeness) for likeness in LIKENESSES]
-    means = [np.mean([product(sampler.draw(rng)) for _ in range(TRIALS)]) for sampler in samplers]
+    size = max(NEIGHBOURS, key=distance)
+    block = residuals.block(size)[residuals.units]
+    near = _likeness(lambda labels: residuals.beside(labels, size), rows, levels, block, derive_seed(seed, "beside"))
+    return levels, (*levels, (block, min(near, 0.99 - share)))
+
+
+class _Residuals:
+    """Products of residuals of the top label, in a unit and beside it."""
+
+    def __init__(self, rows):
+        self.predicted, self.top = rows.predicted, rows.probabilities.max(axis=1)
+        self.units, self.bins = np.unique(rows.units, return_inverse=True)[1], equal_mass_bins(self.top)
+        first = np.unique(self.units, return_index=True)[1]
+        # Where each unit comes in the file.
+        self.rank = np.argsort(np.argsort(first, kind="stable"))
+
+    def block(self, size):
+        """Units by the block of the file that they lie in: int [units]."""
+        return self.rank // size
+
+    def of(self, labels):
+        """Right or wrong less the probability: float64 [rows]. What a bin is off on the whole is no likeness."""
+        residual = (labels == self.predicted) - self.top
+        return residual - (np.bincount(self.bins, residual) / np.bincount(self.bins))[self.bins]
+
+    def within(self, labels):
+        """The sum of products of two rows of a unit: float."""
+        residual = self.of(labels)
+        return (np.bincount(self.units, residual) ** 2).sum() - (residual**2).sum()
+
+    def beside(self, labels, size):
+        """The sum of products of two units of a block, less that of blocks some way off: float.
+
+        A file may be sorted, so that a part of it is off on the whole: what blocks share that lie apart is no likeness.
+        """
+        sums = np.bincount(self.units, self.of(labels))
+        by_block = np.bincount(self.block(size), sums)
+        lags = range(-(-FAR[0] // size), FAR[1] // size + 1)
+        far = [np.mean(by_block[lag:] * by_block[:-lag]) for lag in lags if lag < len(by_block)]
+        apart = np.mean(far) * len(by_block) * (1 - 1 / size) if far else 0.0
+        return (by_block**2).sum() - (sums**2).sum() - apart
+
+
+def _likeness(product, rows, levels, units, seed):
+    """The likeness with which drawn labels have the product of residuals that is observed: float."""
+    rng, means = np.random.default_rng(seed), []
+    for likeness in LIKENESSES:
+        share = min(likeness, 0.99 - sum(share for _, share in levels))
+        sampler = LabelSampler(rows.probabilities, (*levels, (units, share)))
+        means.append(np.mean([product(sampler.draw(rng)) for _ in range(TRIALS)]))
     return float(np.interp(product(rows.labels), np.maximum.accumulate(means), LIKENESSES))
 
 
@@ -423,28 +455,6 @@ def rows_needed(bins, rows, delta, level=0.95):
     return count if count > rows else None
 
 
-def rolled_labels(rows, sampler, *, seed):
-    """Labels that follow the probabilities, with what links neighbours in the file kept.
-
-    The place of each label on the line of its row is moved down the file with its unit. Places are uniform within each label, so
-    that neither miscalibration nor a file that is sorted by label moves with them.
-
-    Args:
-        rows: `Rows` of classes, all labelled.
-        sampler: `LabelSampler` of its probabilities.
-        seed: int.
-
-    Returns:
-        int [rows].
-    """
-    rng = np.random.default_rng(derive_seed(seed, "places"))
-    places = sampler.places(rows.labels, rng)
-    for label in np.unique(rows.labels):
-        mask = rows.labels == label
-        places[mask] = (stats.rankdata(places[mask]) - rng.random(mask.sum())) / mask.sum()
-    return sampler.at(np.clip(places, 0, 1)[rolled_rows(rows.units, seed=seed)])
-
-
 def tempered(rows, size):
     """Probabilities of labels under which the root error of the top label is of a size.
 
@@ -475,15 +485,15 @@ def _softmax(logits):
     return special.softmax(logits, axis=1)
 
 
-def tempered_samplers(rows, delta, likeness):
+def tempered_samplers(rows, delta, levels):
     """Samplers of labels under which the root error is of so many margins, one for each of SIZES: dict.
 
     Args:
         rows: `Rows` of classes.
         delta: float, the margin.
-        likeness: float, as of `LabelSampler`.
+        levels: tuple, as of `LabelSampler`.
 
     Returns:
         dict of float to `LabelSampler`.
     """
-    return {size: LabelSampler(tempered(rows, size * delta), rows.units, likeness) for size in SIZES}
+    return {size: LabelSampler(tempered(rows, size * delta), levels) for size in SIZES}

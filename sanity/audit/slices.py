@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.permutation import exchange_rows, halves
+from sanity.audit.rows import Column
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
@@ -141,6 +142,24 @@ def list_slices(rows):
         large = [len(np.unique(rows.units[slices.masks([place])[0]])) >= UNITS for place in range(len(pairs))]
         pairs = pairs[large]
     return Slices(conditions, pairs)
+
+
+def list_conditions(rows):
+    """Slices of one condition each, on columns and on the predicted class.
+
+    Args:
+        rows: `Rows`.
+
+    Returns:
+        `Slices`.
+    """
+    known = rows.columns
+    if not rows.is_regression:
+        levels = tuple(str(place) for place in range(rows.logits.shape[1]))
+        known = (*known, Column("predicted class", rows.predicted.astype("float64"), levels))
+    conditions = predicates(replace(rows, columns=known))
+    places = np.arange(len(conditions.names))
+    return Slices(conditions, np.stack([places, places], axis=1))
 
 
 def group_codes(rows, beyond="label"):
@@ -372,6 +391,25 @@ def _differences(drawn, totals, masks):
 def shares_of(slices):
     """The share of rows in every slice: float64 [slices]."""
     return np.concatenate([masks.mean(axis=1) for _, masks in _chunks(slices)])
+
+
+def shares_within(slices, groups):
+    """The part of the variance of each slice that lies within groups: 0 for a slice that is made of groups.
+
+    Args:
+        slices: `Slices`.
+        groups: int [rows], from 0 on.
+
+    Returns:
+        float64 [slices].
+    """
+    table = (groups[:, None] == np.arange(groups.max() + 1)).astype("float32")
+    sizes, parts = table.sum(axis=0), []
+    for _, masks in _chunks(slices):
+        share = masks.mean(axis=1)
+        between = ((masks.astype("float32") @ table) ** 2 / np.maximum(sizes, 1)).sum(axis=1) / len(groups)
+        parts.append((share - between) / (share * (1 - share)))
+    return np.concatenate(parts)
 
 
 def measured_excess(slices, errors, units, groups, *, seed):

@@ -23,6 +23,7 @@ from sanity.audit.slices import (
     search_slices,
     searched_errors,
     shares_of,
+    shares_within,
     unit_strata,
     without_slices,
 )
@@ -33,6 +34,8 @@ from sanity.statistics import Interval
 DELTA, DELTA_OF_NUMBERS, PLANTED = 0.1, 0.3, 0.05
 # Slices that are listed, and those of about the planted share that one is drawn from.
 LISTED, NEAREST = 10, 10
+# The part of a slice that groups leave open, from which on an effect is planted in it.
+MIXED = 0.5
 # A label that the network gives less than this is doubted.
 DOUBTED = 0.05
 
@@ -136,7 +139,7 @@ def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="l
     delta = DELTA_OF_NUMBERS if rows.is_regression else DELTA
     search = search_slices(slices, errors, rows.units, groups, draws=draws, seed=derive_seed(seed, "exchanged"))
     shown = distinct_slices(slices, search, errors, alpha, LISTED)
-    nearest = slices_of_share(slices, PLANTED)
+    nearest = slices_of_share(slices, PLANTED, groups)
     share = float(np.median(shares_of(slices)[nearest]))
     copies = _Copies(rows, groups, errors, slices.masks(np.array(shown, int)), slices.masks(nearest), delta)
     listed = list_copies(copies.rolled, copies.plant, seed=derive_seed(seed, "copies"), tries=tries)
@@ -153,17 +156,25 @@ def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="l
     )
 
 
-def slices_of_share(slices, share):
-    """The slices of about a share of rows: int [slices].
+def slices_of_share(slices, share, groups):
+    """The slices of about a share of rows, without those that are little else than groups.
+
+    A slice that is a class has no error beyond its class, whatever is planted.
 
     Args:
         slices: `Slices`.
         share: float.
+        groups: int [rows], that errors are compared within.
 
     Returns:
         int array, the nearest first.
     """
-    return np.argsort(np.abs(np.log(shares_of(slices) / share)), kind="stable")[:NEAREST]
+    shares, within = shares_of(slices), shares_within(slices, groups)
+    distance = np.abs(np.log(shares / share))
+    mixed = within > MIXED
+    return np.argsort(np.where(mixed | ~mixed.any(), distance, np.inf), kind="stable")[
+        : min(NEAREST, mixed.sum() or NEAREST)
+    ]
 
 
 class _Copies:

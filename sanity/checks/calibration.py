@@ -13,12 +13,11 @@ from sanity.audit.calibration import (
     TOP,
     LabelSampler,
     compare_with_draws,
+    list_levels,
     list_views,
-    rolled_labels,
     root_interval,
     rows_needed,
     tempered_samplers,
-    unit_likeness,
     view_bins,
 )
 from sanity.audit.copies import TRIES, list_copies, read_copies
@@ -61,11 +60,11 @@ def calibration(subject, *, seed, draws=999, tries=TRIES):
     gates = _gates(rows)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("calibration", ALL, subject.title, subject.sizes, {}, gates)]
-    views, likeness = list_views(rows), unit_likeness(rows, seed=derive_seed(seed, "likeness"))
-    sampler = LabelSampler(rows.probabilities, rows.units, likeness)
+    views, (levels, neighbours) = list_views(rows), list_levels(rows, seed=derive_seed(seed, "likeness"))
+    sampler = LabelSampler(rows.probabilities, levels)
     test = compare_with_draws(views, rows, sampler, draws=draws, seed=derive_seed(seed, "drawn"))
     tested = _Tested(rows, views, test, _names(views, subject.classes), subject.alpha)
-    tried = _tries(tested, sampler, likeness, seed, tries)
+    tried = _tries(tested, levels, neighbours, seed, tries)
     return [
         margin_evidence(
             "calibration",
@@ -79,7 +78,7 @@ def calibration(subject, *, seed, draws=999, tries=TRIES):
             units=rows.unit_count,
             gates=gates,
             samples=tested.diagrams,
-            settings={"seed": seed, "draws": draws, "tries": tries, "likeness of a unit": likeness},
+            settings={"seed": seed, "draws": draws, "tries": tries, "likeness": [share for _, share in neighbours]},
             needed=tested.needed,
             diagrams=[tested.names[place] for place in tested.drawn],
             tables={"Calibration": tested.table(), "Too few rows": [{"name": name} for name in tested.left_out]},
@@ -200,12 +199,15 @@ class _Tested:
         }
 
 
-def _tries(tested, sampler, likeness, seed, tries):
-    """Labels rolled down the file, and labels of another temperature: `Tries`."""
+def _tries(tested, levels, neighbours, seed, tries):
+    """Labels drawn from the probabilities, as alike as neighbours in the file are, and labels of another temperature: `Tries`.
+
+    Where rows belong together though no unit says so, the first alarm.
+    """
     rows, views, test = tested.rows, tested.views, tested.test
-    samplers = tempered_samplers(rows, DELTA, likeness)
+    calibrated, samplers = LabelSampler(rows.probabilities, neighbours), tempered_samplers(rows, DELTA, levels)
     copies = list_copies(
-        lambda copy_seed: rolled_labels(rows, sampler, seed=copy_seed),
+        lambda copy_seed: calibrated.draw(np.random.default_rng(copy_seed)),
         lambda size, copy_seed: samplers[size].draw(np.random.default_rng(copy_seed)),
         seed=derive_seed(seed, "copies"),
         tries=tries,

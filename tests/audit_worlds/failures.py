@@ -103,3 +103,20 @@ def probabilities(seed, count=500, *, temperature=1.0, classes=10, spread=2.0, p
     labels = np.argsort(-logits, axis=1)[np.arange(count), place]
     values = _values(rng, owner.max() + 1, 4)[:, owner]
     return subject(values, labels, logits, owner if persons and named else None)
+
+
+def activations(seed, count=2000, *, effect=0.0, base=0.15, share=0.05, classes=10, channels=20, distance=5.0):
+    """Activations in one cloud a class, and a small one of rows of all classes in which the network errs more by `effect`.
+
+    Returns:
+        `AuditSubject`, with features; bool [rows], the small cloud.
+    """
+    rng = np.random.default_rng(seed)
+    labels, small = rng.integers(classes, size=count), rng.random(count) < share
+    centres = rng.normal(size=(classes + 1, channels))
+    centres *= distance / np.linalg.norm(centres, axis=1, keepdims=True)
+    features = centres[np.where(small, classes, labels)] + rng.normal(size=(count, channels))
+    wrong = rng.random(count) < base + effect * small
+    logits = answers(rng, labels, wrong, classes)
+    audited = subject(_values(rng, count, 4), labels, logits, features=features.astype("float32"))
+    return audited, small
